@@ -1,0 +1,104 @@
+package runtime
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+)
+
+// App enqueues tasks on an engine, and after [App.Start] runs them. All methods
+// may be called concurrently. An App is an [Enqueuer].
+type App struct {
+	engine   Engine
+	cfg      Config
+	producer producer
+	storage  store // of process scope
+	watchers []*watcher
+	watching sync.WaitGroup // goroutines of the watchers
+
+	mu       sync.Mutex // guards all below
+	tasks    []registration
+	contexts map[reflect.Type]contextReg
+	supplies map[reflect.Type]any
+	current  *service // the running worker, nil when there is none
+	frozen   atomic.Pointer[map[reflect.Type]any]
+}
+
+// New returns an app on the engine. The app does not own the engine: close it
+// after the app has stopped.
+func New(engine Engine, cfg Config) *App {
+	cfg.Middleware = append([]Middleware(nil), cfg.Middleware...)
+	cfg.setDefaults()
+	a := &App{
+		engine: engine, cfg: cfg,
+		contexts: make(map[reflect.Type]contextReg),
+		supplies: make(map[reflect.Type]any),
+	}
+	for _, o := range cfg.Observers {
+		if o != nil {
+			a.watchers = append(a.watchers, &watcher{o: o})
+		}
+	}
+	a.producer = producer{app: a, to: engine}
+	a.producer.single, _ = engine.(SingleInserter)
+	return a
+}
+
+// defaultApp is what a nil Context's App returns.
+var defaultApp atomic.Pointer[App]
+
+// SetDefault makes app the one that [AppFrom] returns outside of tasks.
+func SetDefault(app *App) { defaultApp.Store(app) }
+
+func (a *App) enqueuer() *producer { return &a.producer }
+
+// register adds a task.
+func (a *App) register(r registration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i, old := range a.tasks {
+		if old.info() == r.info() { // RegisterTasks called again
+			a.tasks[i] = r
+			return
+		}
+	}
+	a.tasks = append(a.tasks, r)
+}
+
+// contextReg is how to build one context type.
+type contextReg struct {
+	build any // func(*Context) (C, error)
+	needs []Need
+}
+
+func (a *App) registerContext(t reflect.Type, build any, needs []Need) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.contexts[t] = contextReg{build, needs}
+}
+
+// byName returns the registered tasks by their names and aliases, and an error
+// for each name that two of them claim.
+func (a *App) byName() (map[string]registration, []error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var errs []error
+	tasks := make(map[string]registration, len(a.tasks))
+	for _, r := range a.tasks {
+		for _, name := range append([]string{r.info().Name}, r.info().Aliases...) {
+			if other, ok := tasks[name]; ok {
+				errs = append(errs, fmt.Errorf("two tasks are named %q: the functions %s and %s; set name= on one",
+					name, other.info().Func, r.info().Func))
+				continue
+			}
+			tasks[name] = r
+		}
+	}
+	return tasks, errs
+}
+
+// newWorkerID returns an id unique to this start.
+func newWorkerID() string { return uuid.NewString() }

@@ -1,0 +1,39 @@
+package runtime
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+)
+
+// Defaults of a task's backoff.
+const (
+	DefaultDelay    = time.Second
+	DefaultBackoff  = 2.0
+	DefaultMaxDelay = time.Hour
+)
+
+// backoff returns how long to wait after the failure of an attempt, counted
+// from zero: delay × factor^attempt, at most the cap, with up to a tenth taken
+// off at random so that tasks that failed together do not all return together.
+// It is never negative and never over the cap, for any attempt.
+func (s *Spec) backoff(attempt int) time.Duration {
+	delay, factor, limit := s.Delay, s.Backoff, s.MaxDelay
+	if delay < 0 {
+		return 0
+	}
+	if delay == 0 {
+		delay = DefaultDelay
+	}
+	if !(factor >= 1) || math.IsInf(factor, 0) {
+		factor = DefaultBackoff
+	}
+	if limit <= 0 {
+		limit = DefaultMaxDelay
+	}
+	d := float64(delay) * math.Pow(factor, float64(max(attempt, 0)))
+	if !(d < float64(limit)) { // infinity and NaN too
+		d = float64(limit)
+	}
+	return min(time.Duration(d*(1-rand.Float64()/10)), limit)
+}

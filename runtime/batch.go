@@ -1,0 +1,93 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Caller is a call of any task: a [Call] or an [AnyCall].
+type Caller interface{ anyCall() AnyCall }
+
+func (c AnyCall) anyCall() AnyCall { return c }
+
+// Batch enqueues several calls as one. The zero value is empty and ready. It
+// may be used by one goroutine at a time, and enqueued once.
+type Batch struct {
+	calls []AnyCall
+	set   []func(in Inserted, app *App)
+	done  bool
+}
+
+// ErrBatchDone is returned when a batch is enqueued again.
+var ErrBatchDone = errors.New("batch was enqueued already")
+
+// AddTo adds a call to the batch, and returns the handle that its task will
+// have once the batch was enqueued.
+func AddTo[R any](b *Batch, c Call[R]) *Handle[R] {
+	h := new(Handle[R])
+	b.calls = append(b.calls, c.AnyCall)
+	b.set = append(b.set, func(in Inserted, app *App) { *h = Handle[R]{id: in.ID, existing: in.Existing, app: app} })
+	return h
+}
+
+// Len returns the number of calls in the batch.
+func (b *Batch) Len() int { return len(b.calls) }
+
+// Enqueue enqueues all calls of the batch, or none and returns an error. On an
+// engine without atomic batches the error may also be a [*PartialError].
+func (b *Batch) Enqueue(ctx context.Context, q Enqueuer) error {
+	if b.done {
+		return ErrBatchDone
+	}
+	if len(b.calls) == 0 {
+		return nil
+	}
+	p := q.enqueuer()
+	ms := make([]*Message, len(b.calls))
+	all := make([]Message, len(b.calls))
+	var errs []error
+	for i, c := range b.calls {
+		ms[i] = &all[i]
+		if err := p.prepare(ctx, ms[i], c); err != nil {
+			errs = append(errs, fmt.Errorf("call %d: %w", i, err))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	ins, err := p.insert(ctx, ms)
+	if err != nil {
+		return fmt.Errorf("enqueue %d tasks: %w", len(ms), err)
+	}
+	b.done = true
+	partial := new(PartialError)
+	for i, in := range ins {
+		if in.Err != nil {
+			partial.Failed = append(partial.Failed, i)
+			partial.Errs = append(partial.Errs, fmt.Errorf("call %d: enqueue %s: %w", i, ms[i].Name, in.Err))
+			continue
+		}
+		b.set[i](in, p.app)
+		p.app.observe(Event{Kind: EventEnqueue, message: ms[i], id: in.ID, existing: in.Existing})
+	}
+	if len(partial.Failed) > 0 {
+		return partial
+	}
+	return nil
+}
+
+// PartialError says that some calls of a batch were enqueued and some were not.
+// Only engines without atomic batches return it.
+type PartialError struct {
+	// Failed are the indexes of the calls that were not enqueued, Errs why.
+	Failed []int
+	Errs   []error
+}
+
+func (e *PartialError) Error() string {
+	return fmt.Sprintf("%d calls of the batch were not enqueued: %v", len(e.Failed), errors.Join(e.Errs...))
+}
+
+// Unwrap returns the errors of the calls.
+func (e *PartialError) Unwrap() []error { return e.Errs }

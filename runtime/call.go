@@ -1,0 +1,51 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+)
+
+// AnyCall is a call of a task whose result type does not matter: what a Call
+// of every type holds.
+type AnyCall struct {
+	spec *spec
+	args json.RawMessage
+	err  error
+	opts []Option
+}
+
+// Name returns the task's name.
+func (c AnyCall) Name() string { return c.spec.Name }
+
+// Args returns the encoded arguments: one JSON object keyed by parameter name.
+// The caller must not change it.
+func (c AnyCall) Args() json.RawMessage { return c.args }
+
+// Call is a call of a task as a value: the arguments, encoded when it was made,
+// and options. It can be enqueued more than once; each time is a new task.
+type Call[R any] struct{ AnyCall }
+
+// With returns the call with further options.
+func (c Call[R]) With(opts ...Option) Call[R] {
+	c.opts = append(c.opts[:len(c.opts):len(c.opts)], opts...)
+	return c
+}
+
+// Enqueue enqueues the call and returns the handle of the task. With an error,
+// nothing was enqueued.
+func (c Call[R]) Enqueue(ctx context.Context, q Enqueuer) (*Handle[R], error) {
+	p := q.enqueuer()
+	e := new(struct { // one allocation for both
+		h Handle[R]
+		m Message
+	})
+	if err := p.prepare(ctx, &e.m, c.AnyCall); err != nil {
+		return nil, err
+	}
+	in, err := p.insertOne(ctx, &e.m)
+	if err != nil {
+		return nil, err
+	}
+	e.h = Handle[R]{id: in.ID, existing: in.Existing, app: p.app}
+	return &e.h, nil
+}

@@ -1,0 +1,142 @@
+package runtime
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Config sets up an App. Its zero value works.
+type Config struct {
+	// Workers is how many tasks run at a time. Defaults to 10.
+	Workers int
+	// Queues are the queues that the worker serves. Defaults to the queues of
+	// all registered tasks, and "default".
+	Queues []string
+	// Logger gets what the app has to say, and is what tasks log to. Defaults
+	// to slog.Default() at the time of New.
+	Logger *slog.Logger
+	// Middleware goes around every task, the first outermost.
+	Middleware []Middleware
+	// Observers see what happens to tasks.
+	Observers []Observer
+	// Propagators carry values of the enqueuer's context to the task's.
+	Propagators []Propagator
+	// OnTrigger are asked, in order, when a task returns [Trigger].
+	OnTrigger []TriggerHook
+	// Codec transforms the encoded arguments on their way to the engine and
+	// back. Defaults to none.
+	Codec Codec
+	// RetryIf says whether a task that failed with err, and has retries left,
+	// is retried. Defaults to always.
+	RetryIf func(m Metadata, err error) bool
+	// RetryPolicy says how long to wait before a retry, instead of the task's
+	// own delay and backoff.
+	RetryPolicy func(m Metadata, err error) time.Duration
+	// ShutdownTimeout is how long Stop lets running tasks go on before their
+	// contexts end with ErrShutdown. Defaults to 30 s.
+	ShutdownTimeout time.Duration
+	// ShutdownGrace is how long Stop then waits before it gives the tasks that
+	// still run back to the engine. Defaults to 5 s.
+	ShutdownGrace time.Duration
+	// MaxPayload is the largest size of encoded arguments and of a result, in
+	// bytes. Defaults to 1 MiB.
+	MaxPayload int
+	// KeepLogs is how many of a task's log lines are kept on its record, the
+	// last ones. Defaults to none.
+	KeepLogs int
+	// KeepResults is how long records stay after their tasks have ended.
+	// Defaults to 1 h; tasks may differ by [WithKeep].
+	KeepResults time.Duration
+	// ParkFor is how long a task that no worker here can run, since its name,
+	// arguments or format are of another version, is tried again before it
+	// fails. Defaults to 24 h.
+	ParkFor time.Duration
+}
+
+// Handler runs a task, or a part of the way to it.
+type Handler func(ctx *Context) error
+
+// Middleware wraps the handler of every task. It may act before and after, see
+// or change the error, or not call next. It must call next at most once.
+type Middleware func(next Handler) Handler
+
+// Codec transforms encoded arguments, for example to encrypt them. It must give
+// back valid JSON, and is called concurrently.
+type Codec interface {
+	Encode(task string, args json.RawMessage) (json.RawMessage, error)
+	Decode(task string, args json.RawMessage) (json.RawMessage, error)
+}
+
+func (c *Config) setDefaults() {
+	if c.Workers == 0 {
+		c.Workers = 10
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	setDefault(&c.ShutdownTimeout, 30*time.Second)
+	setDefault(&c.ShutdownGrace, 5*time.Second)
+	setDefault(&c.KeepResults, time.Hour)
+	setDefault(&c.ParkFor, 24*time.Hour)
+	if c.MaxPayload == 0 {
+		c.MaxPayload = 1 << 20
+	}
+}
+
+func setDefault(d *time.Duration, to time.Duration) {
+	if *d == 0 {
+		*d = to
+	}
+}
+
+// validate returns everything that is wrong with the configuration.
+func (c *Config) validate() []error {
+	var errs []error
+	if c.Workers < 0 {
+		errs = append(errs, fmt.Errorf("Config.Workers is %d: it must be positive", c.Workers))
+	}
+	if c.MaxPayload < 0 {
+		errs = append(errs, fmt.Errorf("Config.MaxPayload is %d: it must be positive", c.MaxPayload))
+	}
+	if c.KeepLogs < 0 {
+		errs = append(errs, fmt.Errorf("Config.KeepLogs is %d: it must not be negative", c.KeepLogs))
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"ShutdownTimeout", c.ShutdownTimeout}, {"ShutdownGrace", c.ShutdownGrace},
+		{"KeepResults", c.KeepResults}, {"ParkFor", c.ParkFor},
+	} {
+		if d.value < 0 {
+			errs = append(errs, fmt.Errorf("Config.%s is %s: it must be positive", d.name, d.value))
+		}
+	}
+	for i, m := range c.Middleware {
+		if m == nil {
+			errs = append(errs, fmt.Errorf("Config.Middleware[%d] is nil", i))
+		}
+	}
+	for i, o := range c.Observers {
+		if o == nil {
+			errs = append(errs, fmt.Errorf("Config.Observers[%d] is nil", i))
+		}
+	}
+	for i, p := range c.Propagators {
+		if p == nil {
+			errs = append(errs, fmt.Errorf("Config.Propagators[%d] is nil", i))
+		}
+	}
+	for i, q := range c.Queues {
+		if q == "" {
+			errs = append(errs, fmt.Errorf("Config.Queues[%d] is empty", i))
+		}
+	}
+	return errs
+}
+
+// errConfig begins the error of an app that cannot start.
+var errConfig = errors.New("the app cannot start")

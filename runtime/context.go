@@ -1,0 +1,140 @@
+package runtime
+
+import (
+	"context"
+	"time"
+)
+
+// Context is the context of a running task: a context.Context, and the way to
+// everything a task can ask. Context types embed it.
+//
+// It is a small handle, bound to the context.Context it was asked from. All
+// methods may be called concurrently, and on nil, where they answer as outside
+// of a task. After the task's run has ended, storage and locals answer
+// [ErrTaskDone].
+type Context struct {
+	ctx context.Context // nil: the run's own
+	run *run
+}
+
+// runKey is the key under which a context's Value finds its *Context.
+type runKey struct{}
+
+// FromContext returns the task's context from any context derived from it, at
+// any depth and in any goroutine, with the deadline and cancellation of ctx.
+// Outside a task it returns nil and false; the methods of a nil Context are safe.
+func FromContext(ctx context.Context) (*Context, bool) {
+	if ctx == nil {
+		return nil, false
+	}
+	if c, ok := ctx.(*Context); ok {
+		return c, c != nil && c.run != nil
+	}
+	c, ok := ctx.Value(runKey{}).(*Context)
+	if !ok || c == nil || c.run == nil {
+		return nil, false
+	}
+	return &Context{ctx: ctx, run: c.run}, true
+}
+
+// current is FromContext without a handle of its own for ctx.
+func current(ctx context.Context) *run {
+	if ctx == nil {
+		return nil
+	}
+	if c, ok := ctx.(*Context); ok {
+		return c.runOrNil()
+	}
+	c, _ := ctx.Value(runKey{}).(*Context)
+	return c.runOrNil()
+}
+
+func (c *Context) runOrNil() *run {
+	if c == nil {
+		return nil
+	}
+	return c.run
+}
+
+// With returns the handle bound to derived, a context made from this one, since
+// context.WithTimeout and its like return a plain context.
+func (c *Context) With(derived context.Context) *Context {
+	return &Context{ctx: derived, run: c.runOrNil()}
+}
+
+// base returns the context.Context that the handle is bound to.
+func (c *Context) base() context.Context {
+	switch {
+	case c == nil || c.ctx == nil && c.run == nil:
+		return context.Background()
+	case c.ctx != nil:
+		return c.ctx
+	}
+	return c.run.materialize()
+}
+
+// Deadline implements context.Context.
+func (c *Context) Deadline() (time.Time, bool) {
+	if c == nil || c.ctx != nil || c.run == nil {
+		return c.base().Deadline()
+	}
+	return c.run.deadline()
+}
+
+// Done implements context.Context.
+func (c *Context) Done() <-chan struct{} { return c.base().Done() }
+
+// Err implements context.Context.
+func (c *Context) Err() error {
+	if c == nil || c.ctx != nil || c.run == nil {
+		return c.base().Err()
+	}
+	return c.run.ctxErr()
+}
+
+// Value implements context.Context.
+func (c *Context) Value(key any) any {
+	if c == nil {
+		return nil
+	}
+	if _, ok := key.(runKey); ok && c.run != nil {
+		return c
+	}
+	if c.ctx != nil || c.run == nil {
+		return c.base().Value(key)
+	}
+	return c.run.value(key)
+}
+
+// Metadata returns a copy of the task's metadata, the zero value outside a task.
+func (c *Context) Metadata() Metadata {
+	if r := c.runOrNil(); r != nil {
+		return r.metadata()
+	}
+	return Metadata{}
+}
+
+// App returns the app that runs the task; outside a task, the app set with
+// [SetDefault], or nil.
+func (c *Context) App() *App {
+	if r := c.runOrNil(); r != nil {
+		return r.app
+	}
+	return defaultApp.Load()
+}
+
+// Sleep waits for d. It returns early, with the cause, when the context ends.
+func (c *Context) Sleep(d time.Duration) error {
+	ctx := c.base()
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

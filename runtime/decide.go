@@ -1,0 +1,187 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// parkDelay is how long a parked task waits before a worker looks at it again.
+const parkDelay = time.Minute
+
+// parkError says that this worker cannot run the task; another version may.
+type parkError struct{ reason string }
+
+func (e *parkError) Error() string { return e.reason }
+
+func park(format string, args ...any) error {
+	return &parkError{fmt.Sprintf(format, args...)}
+}
+
+func unknownTask(name string) string { return fmt.Sprintf("no task %q is registered here", name) }
+
+// finish is deferred by runInline, so that it runs however the task ends: by a
+// return, a panic of a hook, or Goexit.
+func (w *worker) finish(r *run, o *Outcome) {
+	if p := recover(); p != nil {
+		r.err, r.broken = newPanicError(p), true
+	} else if r.err == ErrGoexit {
+		r.broken = true
+	}
+	*o = w.decide(r)
+	if o.Kind != OutcomeRelease {
+		w.conclude(r, o)
+	}
+	r.end()
+	if err := w.slots.put(r.slot, r.broken); err != nil {
+		w.app.log(slog.LevelError, "close worker storage", slog.String("error", message(err)))
+	}
+}
+
+// decide says what becomes of the task.
+func (w *worker) decide(r *run) Outcome {
+	if r.err == nil {
+		return Outcome{Kind: OutcomeSucceed, Result: r.result}
+	}
+	if p, ok := as[*parkError](r.err); ok {
+		return w.decideParked(r, p)
+	}
+	if c, ok := as[*CancelError](r.err); ok {
+		reason := c.Reason
+		if reason == "" {
+			reason = r.msg.Name + ".cancel"
+		}
+		return Outcome{Kind: OutcomeCancel, Reason: reason}
+	}
+	if s, ok := as[*SnoozeError](r.err); ok {
+		return Outcome{Kind: OutcomeDelay, After: s.After}
+	}
+	cause := r.stopCause()
+	if c, ok := as[*cancelCause](cause); ok {
+		return Outcome{Kind: OutcomeCancel, Reason: c.reason}
+	}
+	if is(cause, ErrCancelled) {
+		return Outcome{Kind: OutcomeCancel}
+	}
+	if p, ok := as[*PermanentError](r.err); ok {
+		return Outcome{Kind: OutcomeFail, Reason: p.Error()}
+	}
+	if is(cause, ErrShutdown) || is(cause, ErrLeaseLost) {
+		return Outcome{Kind: OutcomeRelease, Reason: message(cause)}
+	}
+	if is(cause, ErrTimeout) && !is(r.err, cause) {
+		r.err = fmt.Errorf("%w: %w", cause, r.err)
+	}
+	if is(cause, ErrDeadline) || r.d.Attempt >= r.retries() || !w.retryable(r) {
+		return Outcome{Kind: OutcomeFail, Reason: message(r.err)}
+	}
+	return Outcome{Kind: OutcomeRetry, After: w.retryDelay(r), Reason: message(r.err)}
+}
+
+// retryable asks Config.RetryIf.
+func (w *worker) retryable(r *run) bool {
+	f := w.app.cfg.RetryIf
+	if f == nil {
+		return true
+	}
+	ok := true
+	if err := isolated(func() error { ok = f(r.metadata(), r.err); return nil }); err != nil {
+		w.app.log(slog.LevelError, "RetryIf failed; the task is retried", slog.String("error", message(err)))
+		return true
+	}
+	return ok
+}
+
+// retryDelay is how long to wait for the next attempt.
+func (w *worker) retryDelay(r *run) time.Duration {
+	if e, ok := as[*RetryAfterError](r.err); ok {
+		return e.After
+	}
+	if f := w.app.cfg.RetryPolicy; f != nil {
+		var d time.Duration
+		err := isolated(func() error { d = f(r.metadata(), r.err); return nil })
+		if err == nil {
+			return max(d, 0)
+		}
+		w.app.log(slog.LevelError, "RetryPolicy failed; the task's own backoff is used",
+			slog.String("error", message(err)))
+	}
+	return r.spec.backoff(r.d.Attempt)
+}
+
+// decideParked delays a task that this worker cannot run, and fails it once it
+// has waited for Config.ParkFor.
+func (w *worker) decideParked(r *run, p *parkError) Outcome {
+	m := r.loadMemo()
+	now := time.Now()
+	if m.ParkedAt.IsZero() {
+		m.ParkedAt = now.UTC()
+		r.memoChanged = true
+	}
+	if now.Sub(m.ParkedAt) >= w.app.cfg.ParkFor {
+		return Outcome{Kind: OutcomeFail, Reason: p.reason}
+	}
+	return Outcome{Kind: OutcomeDelay, After: min(parkDelay, w.app.cfg.ParkFor), Reason: p.reason}
+}
+
+// errCrashed is the reason of a task that fails without another run.
+var errCrashed = errors.New("worker was lost during the task's last attempt")
+
+// checkCrashed fails a task that has used its attempts by losing its workers.
+func (r *run) checkCrashed() error {
+	if m := r.loadMemo(); m.Concluded == r.d.Attempt+1 {
+		return nil // it failed in the ordinary way, and was retried by hand
+	}
+	return Permanent(errCrashed)
+}
+
+// conclude completes the outcome with what is kept with the task, and tells
+// the log and the observers.
+func (w *worker) conclude(r *run, o *Outcome) {
+	failed := o.Kind == OutcomeFail || o.Kind == OutcomeRetry
+	o.Reason = r.redactor().clean(o.Reason)
+	if failed {
+		m := r.loadMemo()
+		m.Concluded = r.d.Attempt + 1
+		m.addError(r, o.Reason)
+		r.memoChanged = true
+	}
+	if r.memoChanged || r.hasNotes() {
+		o.Memo = r.encodeMemo(o)
+	}
+	o.Reason = clip(o.Reason, MaxReason)
+	w.logOutcome(r, o)
+	w.app.observe(Event{Kind: EventEnd, run: r, outcome: *o})
+}
+
+// logOutcome tells the app's logger of failures and retries.
+func (w *worker) logOutcome(r *run, o *Outcome) {
+	level, text := slog.LevelWarn, "task will be retried"
+	switch o.Kind {
+	case OutcomeFail:
+		level, text = slog.LevelError, "task failed"
+	case OutcomeRetry:
+	case OutcomeDelay:
+		if o.Reason == "" {
+			return
+		}
+		text = "task is parked"
+	default:
+		return
+	}
+	attrs := append(r.logAttrs(), slog.String("error", o.Reason))
+	if o.Kind != OutcomeFail {
+		attrs = append(attrs, slog.Duration("after", o.After))
+	}
+	w.app.log(level, text, attrs...)
+}
+
+// log writes to the app's logger, which may panic or end its goroutine.
+func (a *App) log(level slog.Level, text string, attrs ...slog.Attr) {
+	_ = isolated(func() error {
+		a.cfg.Logger.LogAttrs(context.Background(), level, text, attrs...)
+		return nil
+	})
+}

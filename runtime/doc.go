@@ -1,0 +1,27 @@
+// Package runtime runs typed background tasks: plain functions that taskgen
+// found by the annotation //task:context, and for which it generated a typed
+// Enqueue function and the registration.
+//
+// An [App] enqueues tasks on an [Engine] and, once started, runs them:
+//
+//	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Workers: 8})
+//	billing.RegisterTasks(app)                                // generated
+//	if err := app.Start(ctx); err != nil { ... }
+//	defer app.Stop(context.Background())
+//
+//	h, err := billing.EnqueueChargeCard(ctx, app, "c-42", 1999) // generated
+//	receipt, err := h.Wait(ctx)
+//
+// A task's first parameter is its context: a context.Context, a [*Context] with
+// the task's metadata, logger and storage, or a struct that embeds one and has
+// fields for what the task needs.
+//
+// The engines are in packages of their own: memory, sqlite, postgres, redis.
+// This one imports nothing but the standard library and google/uuid.
+//
+// The path of one task through this package: a generated function makes a
+// [Call] (call.go), producer.go makes it a [Message] and inserts it, the engine
+// hands it to worker.go, which takes a slot (slot.go) and decodes the arguments
+// (fields.go); execution.go builds the context and calls the function;
+// decide.go says what becomes of the task.
+package runtime

@@ -1,0 +1,115 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Handle is an enqueued task whose result is an R. Its methods may be called
+// concurrently.
+type Handle[R any] struct {
+	id       uuid.UUID
+	existing bool
+	app      *App
+}
+
+// HandleOf returns a handle for a task known by its id. R must be the type of
+// its result.
+func HandleOf[R any](app *App, id uuid.UUID) *Handle[R] {
+	return &Handle[R]{id: id, app: app}
+}
+
+// ID returns the task's id.
+func (h *Handle[R]) ID() uuid.UUID { return h.id }
+
+// Existing reports that the call was not enqueued, since a task with its key
+// was there already, and that the handle is of that task.
+func (h *Handle[R]) Existing() bool { return h.existing }
+
+// Record returns the task's record as it is now.
+func (h *Handle[R]) Record(ctx context.Context) (*Record, error) {
+	return h.app.Lookup(ctx, h.id)
+}
+
+// Wait waits until the task has ended, and returns its result. A task that
+// failed or was cancelled is a [*TaskError]; a forgotten one is [ErrNotFound].
+//
+// In a task it returns [ErrWaitInTask], since tasks that wait for tasks can
+// fill every slot, unless ctx is from [AllowWait].
+func (h *Handle[R]) Wait(ctx context.Context) (R, error) {
+	var none R
+	if r := current(ctx); r != nil && ctx.Value(allowWaitKey{}) == nil {
+		return none, ErrWaitInTask
+	}
+	e, err := h.app.wait(ctx, h.id)
+	if err != nil {
+		return none, fmt.Errorf("wait for task %s: %w", h.id, err)
+	}
+	if e.State != StateSucceeded {
+		return none, &TaskError{ID: h.id, Name: e.Message.Name, State: e.State, Reason: e.Reason}
+	}
+	v, err := decodeResult[R](e.Result)
+	if err != nil {
+		return none, fmt.Errorf("decode result of %s %s: %w", e.Message.Name, h.id, err)
+	}
+	return v, nil
+}
+
+// ErrWaitInTask is returned by Handle.Wait in a task.
+var ErrWaitInTask = errors.New("waiting for a task in a task can fill every worker: use AllowWait if it cannot")
+
+type allowWaitKey struct{}
+
+// AllowWait returns a context with which a task may wait for another. The
+// caller sees to it that workers remain for that one.
+func AllowWait(ctx context.Context) context.Context {
+	return context.WithValue(ctx, allowWaitKey{}, true)
+}
+
+// TaskError is a task that ended as failed or cancelled.
+type TaskError struct {
+	ID     uuid.UUID
+	Name   string
+	State  State
+	Reason string
+}
+
+func (e *TaskError) Error() string {
+	return fmt.Sprintf("task %s %s %s: %s", e.Name, e.ID, e.State, e.Reason)
+}
+
+// Is makes errors.Is(err, ErrCancelled) true for a cancelled task.
+func (e *TaskError) Is(target error) bool {
+	return target == ErrCancelled && e.State == StateCancelled
+}
+
+// firstPoll and lastPoll bound how often an engine without Waiter is asked.
+const (
+	firstPoll = 5 * time.Millisecond
+	lastPoll  = 500 * time.Millisecond
+)
+
+// wait returns the entry of the task once it has ended.
+func (a *App) wait(ctx context.Context, id uuid.UUID) (*Entry, error) {
+	if w, ok := a.engine.(Waiter); ok {
+		return w.Wait(ctx, id)
+	}
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for every := firstPoll; ; every = min(every*3/2, lastPoll) {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		e, err := a.engine.Get(ctx, id)
+		if err != nil || e.State.Final() {
+			return e, err
+		}
+		t.Reset(every)
+	}
+}

@@ -1,0 +1,217 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Errors of starting and stopping.
+var (
+	// ErrStarted: the app's worker runs already.
+	ErrStarted = errors.New("app is already started")
+)
+
+// service is one start of the app's worker.
+type service struct {
+	worker *worker
+	stop   context.CancelCauseFunc // Serve takes no more tasks
+	hurry  chan struct{}           // closed when Stop's context has ended
+	done   chan struct{}           // closed when all is over
+	err    error                   // of Serve and of closing; read after done
+}
+
+// Start checks that the app has everything its tasks need, and starts its
+// worker. A process that only enqueues leaves it out. The error lists all that
+// is missing or wrong, and then nothing was started.
+//
+// When ctx ends, the worker stops as by [App.Stop]; tasks see its values.
+func (a *App) Start(ctx context.Context) error {
+	w, err := a.newWorker(ctx)
+	if err != nil {
+		return err
+	}
+	serveCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	s := &service{worker: w, stop: stop, hurry: make(chan struct{}), done: make(chan struct{})}
+	a.mu.Lock()
+	if a.current != nil {
+		a.mu.Unlock()
+		stop(nil)
+		return ErrStarted
+	}
+	a.current = s
+	a.storage.reopen(context.WithoutCancel(ctx))
+	a.mu.Unlock()
+	go a.serve(ctx, serveCtx, s)
+	return nil
+}
+
+// Run is Start, then Stop when ctx ends. It returns nil after a clean stop.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.Start(ctx); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	s := a.current
+	a.mu.Unlock()
+	if s == nil { // ended already
+		return nil
+	}
+	<-s.done
+	return s.err
+}
+
+// Stop stops the worker: it takes no more tasks, lets the running ones go on
+// for Config.ShutdownTimeout, then ends their contexts with [ErrShutdown], and
+// after Config.ShutdownGrace gives what still runs back to the engine, and
+// names it in an [*UnfinishedError]. When ctx ends, both waits end. It returns
+// when the worker has stopped and its storage is closed, nil if there was none.
+func (a *App) Stop(ctx context.Context) error {
+	a.mu.Lock()
+	s := a.current
+	a.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	s.stop(ErrShutdown)
+	select {
+	case <-s.done:
+		return s.err
+	case <-ctx.Done():
+	}
+	a.mu.Lock()
+	select {
+	case <-s.hurry:
+	default:
+		close(s.hurry)
+	}
+	a.mu.Unlock()
+	<-s.done
+	return s.err
+}
+
+// newWorker checks everything and freezes what is registered.
+func (a *App) newWorker(ctx context.Context) (*worker, error) {
+	errs := a.cfg.validate()
+	if a.engine == nil {
+		errs = append(errs, errors.New("the engine is nil"))
+	}
+	tasks, clashes := a.byName()
+	errs = append(errs, clashes...)
+	errs = append(errs, a.missing(tasks)...)
+	frozen := make(map[string]registration, len(tasks))
+	for name, reg := range tasks {
+		reg = reg.detached()
+		if err := reg.resolve(a); err != nil {
+			continue // said by missing already
+		}
+		frozen[name] = reg
+		if name != reg.info().Name || a.engine == nil {
+			continue
+		}
+		m := &Message{Name: name, Queue: reg.info().Queue, Priority: reg.info().Priority}
+		if reg.info().Unique > 0 {
+			m.Key, m.KeyFor = name, reg.info().Unique
+		}
+		if err := a.engine.Check(m); err != nil {
+			errs = append(errs, fmt.Errorf("task %s: %w", name, err))
+		}
+	}
+	if len(errs) > 0 {
+		slices.SortFunc(errs, func(x, y error) int { return strings.Compare(x.Error(), y.Error()) })
+		return nil, fmt.Errorf("%w: %w", errConfig, errors.Join(errs...))
+	}
+	w := &worker{app: a, id: newWorkerID(), tasks: frozen, handler: call}
+	w.slots = newSlots(context.WithoutCancel(ctx), a.cfg.Workers)
+	for i := len(a.cfg.Middleware) - 1; i >= 0; i-- {
+		next := w.handler
+		if err := isolated(func() error { w.handler = a.cfg.Middleware[i](next); return nil }); err != nil {
+			return nil, fmt.Errorf("%w: Config.Middleware[%d]: %w", errConfig, i, err)
+		}
+		if w.handler == nil {
+			return nil, fmt.Errorf("%w: Config.Middleware[%d] returned nil", errConfig, i)
+		}
+	}
+	return w, nil
+}
+
+// queues returns what the worker serves.
+func (a *App) queues(w *worker) []string {
+	if len(a.cfg.Queues) > 0 {
+		return slices.Clone(a.cfg.Queues)
+	}
+	qs := []string{DefaultQueue}
+	for _, r := range w.tasks {
+		qs = append(qs, r.info().Queue)
+	}
+	slices.Sort(qs)
+	return slices.Compact(qs)
+}
+
+// serve runs the engine's loop to its end, and then closes what tasks opened.
+// It owns the goroutines of one start.
+func (a *App) serve(ctx, serveCtx context.Context, s *service) {
+	w := s.worker
+	abandon := make(chan struct{})
+	served := make(chan struct{})
+	unhook := context.AfterFunc(ctx, func() { s.stop(ErrShutdown) })
+	var winding sync.WaitGroup
+	winding.Go(func() {
+		<-serveCtx.Done()
+		a.wind(s, served, abandon)
+	})
+	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
+	err := safely(func() error {
+		return a.engine.Serve(serveCtx, &Worker{
+			ID: w.id, Slots: a.cfg.Workers, Queues: a.queues(w), Names: w.names(),
+			ParkFor: a.cfg.ParkFor, Abandon: abandon,
+			Run: w.run, RunInline: w.runInline, Refused: w.refused, Now: time.Now,
+		})
+	})
+	close(served)
+	unhook()
+	s.stop(ErrShutdown)
+	winding.Wait()
+	if err != nil {
+		err = fmt.Errorf("serve: %w", err)
+	}
+	err = errors.Join(err, w.slots.close(), isolated(func() error { return a.storage.closeUnlessEmpty(nil) }))
+	a.observe(Event{Kind: EventWorkerStop, Worker: w.id})
+	a.mu.Lock()
+	a.current = nil
+	a.mu.Unlock()
+	s.err = err
+	close(s.done)
+}
+
+// wind is the shutdown's clock: when to end the contexts of running tasks, and
+// when to give up on them.
+func (a *App) wind(s *service, served <-chan struct{}, abandon chan<- struct{}) {
+	defer close(abandon)
+	t := time.NewTimer(a.cfg.ShutdownTimeout)
+	defer t.Stop()
+	select {
+	case <-served:
+		return
+	case <-t.C:
+	case <-s.hurry:
+	}
+	s.worker.slots.stopRuns(ErrShutdown)
+	t.Reset(a.cfg.ShutdownGrace)
+	select {
+	case <-served:
+	case <-t.C:
+	}
+}
+
+// refused is told by the engine that a run's outcome came too late.
+func (w *worker) refused(d *Delivery, o Outcome) {
+	w.app.log(slog.LevelWarn, "outcome of a task came too late and was refused: it no longer belongs to this worker",
+		slog.String("task", d.Message.Name), slog.String("task_id", d.Message.Meta.ID.String()),
+		slog.Int("attempt", d.Attempt))
+}

@@ -1,0 +1,123 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// memo is what the App keeps with a task from run to run.
+type memo struct {
+	// Concluded is one more than the attempt that last ended in an error.
+	Concluded int            `json:"concluded,omitempty"`
+	ParkedAt  time.Time      `json:"parked_at,omitzero"`
+	Errors    []AttemptError `json:"errors,omitempty"`
+	Logs      []LogLine      `json:"logs,omitempty"`
+	Progress  *Progress      `json:"progress,omitempty"`
+}
+
+// AttemptError is the error of one attempt, as a record shows it.
+type AttemptError struct {
+	Attempt int       `json:"attempt"`
+	At      time.Time `json:"at"`
+	Error   string    `json:"error"`
+	// Stack is where the attempt panicked, empty if it did not.
+	Stack string `json:"stack,omitempty"`
+}
+
+// LogLine is one log record that was kept with its task.
+type LogLine struct {
+	Time    time.Time  `json:"time"`
+	Level   slog.Level `json:"level"`
+	Attempt int        `json:"attempt"`
+	Logger  string     `json:"logger,omitempty"`
+	Message string     `json:"message"`
+	// Attrs are the attributes as text, "key=value" with spaces between.
+	Attrs string `json:"attrs,omitempty"`
+}
+
+// Progress is how far a task has come, as it said itself.
+type Progress struct {
+	Done  int64     `json:"done"`
+	Total int64     `json:"total"`
+	Note  string    `json:"note,omitempty"`
+	At    time.Time `json:"at"`
+}
+
+// keptErrors and keptStack bound what a memo holds: the last errors, and of a
+// stack its first part.
+const (
+	keptErrors = 10
+	keptStack  = 4 << 10
+)
+
+// loadMemo reads the memo once in a run. What cannot be read counts as empty.
+func (r *run) loadMemo() *memo {
+	if r.memo != nil {
+		return r.memo
+	}
+	r.memo = new(memo)
+	raw, err := r.d.Memo.LoadMemo(context.WithoutCancel(r.parent))
+	if err == nil && len(raw) > 0 {
+		err = json.Unmarshal(raw, r.memo)
+	}
+	if err != nil {
+		r.app.log(slog.LevelError, "read what is kept with the task",
+			append(r.logAttrs(), slog.String("error", message(err)))...)
+	}
+	return r.memo
+}
+
+func (m *memo) addError(r *run, reason string) {
+	e := AttemptError{Attempt: r.d.Attempt, At: time.Now().UTC(), Error: clip(reason, MaxReason)}
+	if p, ok := as[*PanicError](r.err); ok {
+		e.Stack = clip(r.redactor().clean(string(p.Stack)), keptStack)
+	}
+	m.Errors = append(m.Errors, e)
+	if n := len(m.Errors) - keptErrors; n > 0 {
+		m.Errors = m.Errors[n:]
+	}
+}
+
+// encodeMemo merges what this run noted into the memo and encodes it. When it
+// is too large the oldest log lines go first, then the oldest errors.
+func (r *run) encodeMemo(o *Outcome) json.RawMessage {
+	m := *r.loadMemo()
+	r.mergeNotes(&m)
+	if o != nil && o.Kind != OutcomeDelay {
+		m.ParkedAt = time.Time{}
+	}
+	for {
+		b, err := json.Marshal(m)
+		switch {
+		case err != nil:
+			return nil // every field can be encoded: it cannot be
+		case len(b) <= MaxMemo:
+			return b
+		case len(m.Logs) > 0:
+			m.Logs = m.Logs[(len(m.Logs)+1)/2:]
+		case len(m.Errors) > 1:
+			m.Errors = m.Errors[(len(m.Errors)+1)/2:]
+		default:
+			m.Errors, m.Progress = nil, nil
+		}
+	}
+}
+
+// clip makes s storable everywhere: valid UTF-8 without NUL bytes, at most n
+// bytes.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+	if len(s) <= n {
+		return s
+	}
+	const more = "…"
+	n -= len(more)
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + more
+}

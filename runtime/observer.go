@@ -1,0 +1,188 @@
+package runtime
+
+import (
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// EventKind says what an Event is about.
+type EventKind uint8
+
+// The kinds of events.
+const (
+	EventEnqueue EventKind = iota
+	EventStart
+	EventLog
+	EventProgress
+	EventEnd
+	EventWorkerStart
+	EventWorkerStop
+)
+
+// String returns the kind as a word.
+func (k EventKind) String() string {
+	return [...]string{"enqueue", "start", "log", "progress", "end", "worker start", "worker stop"}[k]
+}
+
+// Event is something that happened. Fields that its kind does not have are zero.
+type Event struct {
+	Kind EventKind
+	Time time.Time
+	// Task is the task; its Attempt is of the run.
+	Task Metadata
+	// Existing, on EventEnqueue: a task with the key was there already.
+	Existing bool
+	// State is what the task became by the run, on EventEnd: succeeded, failed,
+	// cancelled, retrying, scheduled (snoozed or parked), or pending (given back).
+	State State
+	// Reason is why, with State; After is when the next run follows.
+	Reason string
+	After  time.Duration
+	// Duration is how long the run took, Waited how long it was due before it.
+	Duration, Waited time.Duration
+	Log              LogLine  // on EventLog
+	Progress         Progress // on EventProgress
+	Worker           string   // ID of the worker
+
+	run      *run
+	message  *Message
+	id       uuid.UUID
+	existing bool
+	outcome  Outcome
+}
+
+// Observer sees events, each observer on a goroutine of its own, in order. It
+// cannot slow down or harm tasks: what it panics with is logged, and while it
+// blocks at most [ObserverBuffer] events wait for it and later ones are lost.
+type Observer interface{ Observe(e Event) }
+
+// ObserverFunc is a function as an Observer.
+type ObserverFunc func(e Event)
+
+// Observe calls f.
+func (f ObserverFunc) Observe(e Event) { f(e) }
+
+// ObserverBuffer is how many events wait for an observer at most.
+const ObserverBuffer = 4096
+
+// watcher hands events to one observer. Its goroutine lives while there are
+// events to hand over.
+type watcher struct {
+	o Observer
+
+	mu      sync.Mutex // guards all below
+	waiting []Event
+	active  bool
+	lost    int
+}
+
+// observe completes the event and hands it to the observers.
+func (a *App) observe(e Event) {
+	if len(a.watchers) == 0 {
+		return
+	}
+	e.complete()
+	for _, w := range a.watchers {
+		w.push(a, e)
+	}
+}
+
+func (e *Event) complete() {
+	e.Time = time.Now()
+	switch {
+	case e.run != nil:
+		r := e.run
+		e.Task, e.Worker = r.metadata(), r.worker
+		if e.Kind == EventStart {
+			r.started = e.Time
+			if from := r.msg.dueSince(); !from.IsZero() && r.d.Attempt == 0 {
+				e.Waited = max(e.Time.Sub(from), 0)
+			}
+		}
+		if e.Kind == EventEnd {
+			e.State, e.Reason, e.After = e.outcome.state(), e.outcome.Reason, e.outcome.After
+			if !r.started.IsZero() {
+				e.Duration = e.Time.Sub(r.started)
+			}
+		}
+	case e.message != nil:
+		m := e.message
+		root := m.Meta.Root
+		if root == uuid.Nil {
+			root = e.id
+		}
+		e.Existing = e.existing
+		e.Task = Metadata{
+			TaskID: e.id, Name: m.Name, Queue: m.Queue, MaxRetries: m.Meta.Retries, EnqueuedAt: m.Meta.EnqueuedAt,
+			Tags: Tags{m.Meta.Tags}, ParentID: m.Meta.Parent, RootID: root, Deadline: m.Meta.Deadline,
+		}
+	}
+	e.run, e.message, e.outcome = nil, nil, Outcome{} // observers may keep events
+}
+
+// dueSince is when the task could first run.
+func (m *Message) dueSince() time.Time {
+	if m.Due.After(m.Meta.EnqueuedAt) {
+		return m.Due
+	}
+	return m.Meta.EnqueuedAt
+}
+
+// state is the state that an outcome leads to.
+func (o *Outcome) state() State {
+	switch o.Kind {
+	case OutcomeSucceed:
+		return StateSucceeded
+	case OutcomeFail:
+		return StateFailed
+	case OutcomeCancel:
+		return StateCancelled
+	case OutcomeRetry:
+		return StateRetrying
+	case OutcomeDelay:
+		return StateScheduled
+	default:
+		return StatePending
+	}
+}
+
+func (w *watcher) push(a *App, e Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.waiting) >= ObserverBuffer {
+		w.lost++
+		return
+	}
+	w.waiting = append(w.waiting, e)
+	if !w.active {
+		w.active = true
+		a.watching.Add(1)
+		go w.drain(a)
+	}
+}
+
+// drain hands over what waits, until nothing does. An observer that ends its
+// goroutine gets another for the next event.
+func (w *watcher) drain(a *App) {
+	defer a.watching.Done()
+	for {
+		w.mu.Lock()
+		events, lost := w.waiting, w.lost
+		w.waiting, w.lost = nil, 0
+		w.active = len(events) > 0
+		w.mu.Unlock()
+		if len(events) == 0 {
+			return
+		}
+		if lost > 0 {
+			a.logObserver("observer is too slow: events were lost", "lost", lost)
+		}
+		for _, e := range events {
+			if err := isolated(func() error { w.o.Observe(e); return nil }); err != nil {
+				a.logObserver("observer failed", "error", message(err))
+			}
+		}
+	}
+}

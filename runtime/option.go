@@ -1,0 +1,174 @@
+package runtime
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+	"unicode/utf8"
+)
+
+// Option changes how one call is enqueued. A later option wins over an earlier
+// one. A value that makes no sense is an error from Enqueue.
+type Option func(*settings)
+
+// settings are the options of one call on their way into its message.
+type settings struct {
+	m      *Message
+	now    time.Time
+	unique time.Duration
+	tagged bool // m's tags are its own
+	errs   []error
+}
+
+func (s *settings) fail(format string, args ...any) {
+	s.errs = append(s.errs, fmt.Errorf(format, args...))
+}
+
+// WithTag sets a tag. The task's default tags stay, unless they have this key.
+func WithTag(key, value string) Option {
+	return func(s *settings) {
+		switch {
+		case key == "":
+			s.fail("WithTag: the key is empty")
+			return
+		case !storable(key) || !storable(value):
+			s.fail("WithTag(%q): tags must be valid UTF-8 without NUL bytes", key)
+			return
+		}
+		if !s.tagged {
+			s.m.Meta.Tags, s.tagged = maps.Clone(s.m.Meta.Tags), true
+		}
+		if s.m.Meta.Tags == nil {
+			s.m.Meta.Tags = make(map[string]string)
+		}
+		s.m.Meta.Tags[key] = value
+	}
+}
+
+// WithQueue enqueues in another queue.
+func WithQueue(name string) Option {
+	return func(s *settings) {
+		if name == "" || !storable(name) {
+			s.fail("WithQueue(%q): not a name", name)
+		}
+		s.m.Queue = name
+	}
+}
+
+// WithDelay makes the task due after d.
+func WithDelay(d time.Duration) Option {
+	return func(s *settings) {
+		if d < 0 {
+			s.fail("WithDelay(%s): it must not be negative", d)
+		}
+		s.m.Due = time.Time{}
+		if d > 0 {
+			s.m.Due = s.now.Add(d)
+		}
+	}
+}
+
+// WithDue makes the task due at t; a t in the past is now.
+func WithDue(t time.Time) Option {
+	return func(s *settings) {
+		s.m.Due = time.Time{}
+		if t.After(s.now) {
+			s.m.Due = t.Round(0).UTC()
+		}
+	}
+}
+
+// WithPriority sets the priority, from 0 to 3, higher first.
+func WithPriority(p int) Option {
+	return func(s *settings) {
+		if p < 0 || p > 3 {
+			s.fail("WithPriority(%d): it must be from 0 to 3", p)
+		}
+		s.m.Priority = p
+	}
+}
+
+// WithRetries sets how many retries follow the first run, at most.
+func WithRetries(n int) Option {
+	return func(s *settings) {
+		if n < 0 {
+			s.fail("WithRetries(%d): it must not be negative", n)
+		}
+		s.m.Meta.Retries = n
+	}
+}
+
+// WithTimeout limits each attempt to d.
+func WithTimeout(d time.Duration) Option {
+	return func(s *settings) {
+		if d <= 0 {
+			s.fail("WithTimeout(%s): it must be positive", d)
+		}
+		s.m.Meta.Timeout = d
+	}
+}
+
+// WithDeadline says when the task is no longer of use: a run then ends, and a
+// task that has not begun fails.
+func WithDeadline(t time.Time) Option {
+	return func(s *settings) {
+		if t.IsZero() {
+			s.fail("WithDeadline: the time is zero")
+		}
+		s.m.Meta.Deadline = t.Round(0).UTC()
+	}
+}
+
+// WithKey makes the task the only one of the key for d from now, whatever
+// becomes of it: until then another call with the key returns this task.
+func WithKey(key string, d time.Duration) Option {
+	return func(s *settings) {
+		if key == "" || !storable(key) || d <= 0 {
+			s.fail("WithKey(%q, %s): it takes a key, and a time over zero", key, d)
+		}
+		s.m.Key, s.m.KeyFor, s.unique = key, d, 0
+	}
+}
+
+// WithUnique makes the task the only one of its name and arguments for d from
+// now; see [WithKey].
+func WithUnique(d time.Duration) Option {
+	return func(s *settings) {
+		if d <= 0 {
+			s.fail("WithUnique(%s): it must be positive", d)
+		}
+		s.m.Key, s.m.KeyFor, s.unique = "", 0, d
+	}
+}
+
+// WithKeep sets how long the task's record stays after its end, at least.
+func WithKeep(d time.Duration) Option {
+	return func(s *settings) {
+		if d < 0 {
+			s.fail("WithKeep(%s): it must not be negative", d)
+		}
+		s.m.Keep = d
+	}
+}
+
+// finish derives what depends on several options.
+func (s *settings) finish() error {
+	if s.unique > 0 {
+		sum := sha256.Sum256(s.m.Args)
+		s.m.Key, s.m.KeyFor = s.m.Name+":"+hex.EncodeToString(sum[:16]), s.unique
+	}
+	return errors.Join(s.errs...)
+}
+
+// storable reports whether every engine can store the text.
+func storable(s string) bool {
+	for i := range len(s) {
+		if s[i] == 0 {
+			return false
+		}
+	}
+	return utf8.ValidString(s)
+}

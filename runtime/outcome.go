@@ -1,0 +1,93 @@
+package runtime
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// ErrDeadline is the cause when a task's [WithDeadline] has passed. It fails
+// the task: running again would be too late as well.
+var ErrDeadline = fmt.Errorf("task is past its deadline: %w", ErrTimeout)
+
+// CancelError ends a task as cancelled; see [Cancel].
+type CancelError struct{ Reason string }
+
+// Cancel returns an error with which a task ends itself as cancelled: it is not
+// retried and not counted as a failure, and its cleanups run. The reason is by
+// default "name.cancel", with the task's name. Wrapping keeps it.
+func Cancel(reason string) error { return &CancelError{reason} }
+
+func (e *CancelError) Error() string {
+	if e.Reason == "" {
+		return "task cancelled itself"
+	}
+	return "task cancelled itself: " + e.Reason
+}
+
+// PermanentError fails a task without a retry; see [Permanent].
+type PermanentError struct{ Err error }
+
+// Permanent returns an error that fails the task now, whatever retries it has
+// left. Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &PermanentError{err}
+}
+
+func (e *PermanentError) Error() string { return message(e.Err) }
+
+// Unwrap returns the error that was passed to Permanent.
+func (e *PermanentError) Unwrap() error { return e.Err }
+
+// RetryAfterError retries a task after a time of its own; see [RetryAfter].
+type RetryAfterError struct {
+	After time.Duration
+	Err   error
+}
+
+// RetryAfter returns an error that retries the task after d, if it has a retry
+// left, instead of after its backoff. RetryAfter(d, nil) is nil.
+func RetryAfter(d time.Duration, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &RetryAfterError{max(d, 0), err}
+}
+
+func (e *RetryAfterError) Error() string { return message(e.Err) }
+
+// Unwrap returns the error that was passed to RetryAfter.
+func (e *RetryAfterError) Unwrap() error { return e.Err }
+
+// SnoozeError runs a task again later; see [Snooze].
+type SnoozeError struct{ After time.Duration }
+
+// Snooze returns an error that runs the task again after d, without using an
+// attempt and without counting as a failure.
+func Snooze(d time.Duration) error { return &SnoozeError{max(d, 0)} }
+
+func (e *SnoozeError) Error() string { return "snoozed for " + e.After.String() }
+
+// as is errors.As for the types above; a user's Unwrap, Is or As may panic.
+func as[E error](err error) (target E, ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	ok = errors.As(err, &target)
+	return target, ok
+}
+
+// is is errors.Is, for the same reason.
+func is(err, target error) (ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	return errors.Is(err, target)
+}

@@ -1,0 +1,177 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Enqueuer is what tasks are enqueued on: an [App], what [App.Via] returns, or
+// a test's recorder.
+type Enqueuer interface {
+	enqueuer() *producer
+}
+
+// ErrPayloadTooLarge: the arguments are over Config.MaxPayload. Nothing was
+// enqueued.
+var ErrPayloadTooLarge = errors.New("payload is too large")
+
+// producer makes messages of calls and inserts them.
+type producer struct {
+	app    *App
+	to     Inserter
+	single SingleInserter // to, if it is one
+}
+
+func (p *producer) enqueuer() *producer { return p }
+
+// Via returns an Enqueuer that prepares tasks as the app does, and inserts them
+// by ins: a database transaction, or a test's recorder.
+func (a *App) Via(ins Inserter) Enqueuer {
+	p := &producer{app: a, to: ins}
+	p.single, _ = ins.(SingleInserter)
+	return p
+}
+
+// Prepare returns the message that enqueueing the call with ctx would insert,
+// without inserting it.
+func (a *App) Prepare(ctx context.Context, c Caller) (*Message, error) {
+	m := new(Message)
+	if err := a.producer.prepare(ctx, m, c.anyCall()); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// prepare fills the message of one call.
+func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
+	s := c.spec
+	if s == nil {
+		return errors.New("enqueue: the call is the zero value")
+	}
+	if c.err != nil {
+		return fmt.Errorf("enqueue %s: %w", s.Name, c.err)
+	}
+	if ctx == nil {
+		return fmt.Errorf("enqueue %s: the context is nil", s.Name)
+	}
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("enqueue %s: %w", s.Name, context.Cause(ctx))
+	}
+	now := time.Now().Round(0).UTC()
+	*m = Message{
+		Name: s.Name, Queue: s.Queue, Args: c.args, Priority: s.Priority, Keep: p.app.cfg.KeepResults,
+		Meta: Meta{
+			Version: WireVersion, ID: newID(now), EnqueuedAt: now, Signature: s.sig,
+			Retries: s.Retries, Tags: s.Tags, Redact: s.redact,
+		},
+	}
+	if r := current(ctx); r != nil {
+		m.Meta.Parent, m.Meta.Root = r.id(), r.rootID()
+	}
+	if err := p.app.inject(ctx, m); err != nil {
+		return fmt.Errorf("enqueue %s: %w", s.Name, err)
+	}
+	set := settings{m: m, now: now, unique: s.Unique}
+	for _, o := range c.opts {
+		if o != nil {
+			o(&set)
+		}
+	}
+	if err := set.finish(); err != nil {
+		return fmt.Errorf("enqueue %s: %w", s.Name, err)
+	}
+	if err := p.app.encodeArgs(m); err != nil {
+		return fmt.Errorf("enqueue %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+// encodeArgs applies the codec and the limit on size.
+func (a *App) encodeArgs(m *Message) error {
+	if c := a.cfg.Codec; c != nil {
+		err := safely(func() (err error) {
+			m.Args, err = c.Encode(m.Name, m.Args)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("codec: %w", err)
+		}
+		if !json.Valid(m.Args) {
+			return errors.New("codec: Encode did not return valid JSON")
+		}
+	}
+	if n := len(m.Args); n > a.cfg.MaxPayload {
+		return fmt.Errorf("%w: %d bytes, the limit is %d (Config.MaxPayload)", ErrPayloadTooLarge, n, a.cfg.MaxPayload)
+	}
+	return nil
+}
+
+// decodeArgs undoes the codec.
+func (a *App) decodeArgs(m *Message) (json.RawMessage, error) {
+	c := a.cfg.Codec
+	if c == nil {
+		return m.Args, nil
+	}
+	return c.Decode(m.Name, m.Args) // a panic is the task's
+}
+
+// insertOne inserts one prepared message.
+func (p *producer) insertOne(ctx context.Context, m *Message) (in Inserted, err error) {
+	if p.single != nil {
+		in, err = p.single.InsertOne(ctx, m)
+	} else {
+		var ins []Inserted
+		if ins, err = p.insert(ctx, []*Message{m}); err == nil {
+			in = ins[0]
+		}
+	}
+	if err == nil {
+		err = in.Err
+	}
+	if err != nil {
+		return in, fmt.Errorf("enqueue %s: %w", m.Name, err)
+	}
+	p.app.observe(Event{Kind: EventEnqueue, message: m, id: in.ID, existing: in.Existing})
+	return in, nil
+}
+
+// insert inserts messages as one batch.
+func (p *producer) insert(ctx context.Context, ms []*Message) ([]Inserted, error) {
+	ins, err := p.to.Insert(ctx, ms)
+	if err == nil && len(ins) != len(ms) {
+		err = fmt.Errorf("the engine answered for %d of %d tasks", len(ins), len(ms))
+	}
+	return ins, err
+}
+
+// accepts reports, before anything is decoded, whether arguments enqueued with
+// another signature can be read as the parameters of this one.
+func (s *spec) accepts(sig string) error {
+	if sig == s.sig || sig == "" { // empty: a foreign producer
+		return nil
+	}
+	theirs := make(map[string]string)
+	for field := range strings.FieldsSeq(sig) {
+		name, typ, _ := strings.Cut(field, ":")
+		theirs[name] = typ
+	}
+	for _, p := range s.Params {
+		typ, ok := theirs[p.Name]
+		delete(theirs, p.Name)
+		switch {
+		case !ok && !p.Optional:
+			return park("the task was enqueued by another version, without parameter %q", p.Name)
+		case ok && typ != p.Sig:
+			return park("the task was enqueued by another version, with parameter %q of type %s, here %s",
+				p.Name, typ, p.Sig)
+		}
+	}
+	for name := range theirs {
+		return park("the task was enqueued by another version, with parameter %q that this one does not have", name)
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"maps"
+)
+
+// Propagator carries values of the enqueuer's context to the task's: a trace, a
+// correlation id. Its methods are called concurrently.
+type Propagator interface {
+	// Inject writes what is to travel into headers, which is its own.
+	Inject(ctx context.Context, headers map[string]string)
+	// Extract returns ctx with what travelled. It must not change headers.
+	Extract(ctx context.Context, headers map[string]string) context.Context
+}
+
+// inject collects the headers of a message.
+func (a *App) inject(ctx context.Context, m *Message) error {
+	if len(a.cfg.Propagators) == 0 {
+		return nil
+	}
+	headers := make(map[string]string)
+	for _, p := range a.cfg.Propagators {
+		if err := safely(func() error { p.Inject(ctx, headers); return nil }); err != nil {
+			return fmt.Errorf("propagator: %w", err)
+		}
+	}
+	for k, v := range headers {
+		if !storable(k) || !storable(v) {
+			return fmt.Errorf("propagator: header %q must be valid UTF-8 without NUL bytes", k)
+		}
+	}
+	if len(headers) > 0 {
+		m.Meta.Headers = headers
+	}
+	return nil
+}
+
+// extract gives the run a parent context with what travelled.
+func (r *run) extract() {
+	if len(r.app.cfg.Propagators) == 0 {
+		return
+	}
+	headers := r.msg.Meta.Headers
+	for _, p := range r.app.cfg.Propagators {
+		if ctx := p.Extract(r.parent, maps.Clone(headers)); ctx != nil {
+			r.mu.Lock() // Stop may be reading it
+			r.parent = ctx
+			r.mu.Unlock()
+		}
+	}
+}

@@ -1,0 +1,147 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Record is what is known of a task at one moment: a copy.
+type Record struct {
+	ID       uuid.UUID `json:"id"`
+	Name     string    `json:"name"`
+	Queue    string    `json:"queue"`
+	State    State     `json:"state"`
+	Priority int       `json:"priority"`
+	// Attempt is of the current run, the next, or the last, from zero.
+	Attempt    int `json:"attempt"`
+	MaxRetries int `json:"max_retries"`
+	// Args are the encoded arguments, those to redact left out.
+	Args       json.RawMessage `json:"args"`
+	Tags       Tags            `json:"tags"`
+	ParentID   uuid.UUID       `json:"parent_id,omitzero"`
+	RootID     uuid.UUID       `json:"root_id"`
+	EnqueuedAt time.Time       `json:"enqueued_at"`
+	Due        time.Time       `json:"due,omitzero"`
+	StartedAt  time.Time       `json:"started_at,omitzero"`
+	EndedAt    time.Time       `json:"ended_at,omitzero"`
+	Worker     string          `json:"worker,omitempty"`
+	// Result is the JSON of the result, nil if there is none.
+	Result json.RawMessage `json:"result,omitempty"`
+	// Reason is why the task failed, was cancelled, waits or is parked.
+	Reason   string         `json:"reason,omitempty"`
+	Errors   []AttemptError `json:"errors,omitempty"`
+	Logs     []LogLine      `json:"logs,omitempty"`
+	Progress *Progress      `json:"progress,omitempty"`
+}
+
+// newRecord makes the record of an entry.
+func newRecord(e *Entry) *Record {
+	m := e.Message
+	r := &Record{
+		ID: e.ID, Name: m.Name, Queue: m.Queue, State: e.State, Priority: m.Priority,
+		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, Args: redactedArgs(m),
+		Tags: TagsOf(m.Meta.Tags), ParentID: m.Meta.Parent, RootID: m.Meta.Root,
+		EnqueuedAt: m.Meta.EnqueuedAt, Due: e.Due, StartedAt: e.StartedAt, EndedAt: e.EndedAt,
+		Worker: e.Worker, Result: e.Result, Reason: e.Reason,
+	}
+	if r.RootID == uuid.Nil {
+		r.RootID = e.ID
+	}
+	var kept memo
+	if len(e.Memo) > 0 && json.Unmarshal(e.Memo, &kept) == nil {
+		r.Errors, r.Logs, r.Progress = kept.Errors, kept.Logs, kept.Progress
+	}
+	return r
+}
+
+// Lookup returns the record of any task, or [ErrNotFound].
+func (a *App) Lookup(ctx context.Context, id uuid.UUID) (*Record, error) {
+	e, err := a.engine.Get(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("look up task %s: %w", id, err)
+	}
+	return newRecord(e), nil
+}
+
+// List returns the records of the tasks that q selects, oldest first, and the
+// cursor of the next page, empty after the last.
+func (a *App) List(ctx context.Context, q Query) ([]*Record, string, error) {
+	entries, next, err := a.engine.List(ctx, q)
+	if err != nil {
+		return nil, "", fmt.Errorf("list tasks: %w", err)
+	}
+	records := make([]*Record, len(entries))
+	for i, e := range entries {
+		records[i] = newRecord(e)
+	}
+	return records, next, nil
+}
+
+// Cancel cancels a task: a waiting one ends as cancelled, a running one's
+// context ends with [ErrCancelled], in whichever process it runs. A task that
+// has ended is left as it is. The reason is by default "name.cancel".
+func (a *App) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
+	if reason == "" {
+		e, err := a.engine.Get(ctx, id)
+		if err != nil {
+			return fmt.Errorf("cancel task %s: %w", id, err)
+		}
+		reason = e.Message.Name + ".cancel"
+	}
+	if err := a.engine.Cancel(ctx, id, clip(reason, MaxReason)); err != nil {
+		return fmt.Errorf("cancel task %s: %w", id, err)
+	}
+	return nil
+}
+
+// Retry makes a task that failed or was cancelled due now, for one more run.
+func (a *App) Retry(ctx context.Context, id uuid.UUID) error {
+	if err := a.engine.Retry(ctx, id); err != nil {
+		return fmt.Errorf("retry task %s: %w", id, err)
+	}
+	return nil
+}
+
+// Delete forgets a task that is not running.
+func (a *App) Delete(ctx context.Context, id uuid.UUID) error {
+	if err := a.engine.Delete(ctx, id); err != nil {
+		return fmt.Errorf("delete task %s: %w", id, err)
+	}
+	return nil
+}
+
+// Reload returns the running task's record, read now. Outside a task it returns
+// [ErrNoTask].
+func (c *Context) Reload() (*Record, error) {
+	r := c.runOrNil()
+	if r == nil {
+		return nil, fmt.Errorf("task's record: %w", ErrNoTask)
+	}
+	rec, err := r.app.Lookup(c, r.id())
+	if err == nil {
+		r.mu.Lock()
+		r.record = rec
+		r.mu.Unlock()
+	}
+	return rec, err
+}
+
+// Record returns the running task's record as it was last read in this run, by
+// this call if none did. Do not change it. Outside a task it returns [ErrNoTask].
+func (c *Context) Record() (*Record, error) {
+	r := c.runOrNil()
+	if r == nil {
+		return nil, fmt.Errorf("task's record: %w", ErrNoTask)
+	}
+	r.mu.Lock()
+	rec := r.record
+	r.mu.Unlock()
+	if rec != nil {
+		return rec, nil
+	}
+	return c.Reload()
+}

@@ -1,0 +1,116 @@
+package runtime
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// redacted stands in place of a value that must not be shown.
+const redacted = "[redacted]"
+
+// redactor removes the values of redacted parameters from text. Nil removes
+// nothing.
+type redactor struct{ secrets []string }
+
+// redactor returns the run's, made when first needed.
+func (r *run) redactor() *redactor {
+	if len(r.msg.Meta.Redact) == 0 && len(r.spec.redact) == 0 {
+		return nil
+	}
+	r.redactOnce.Do(func() {
+		args, err := r.app.decodeArgs(r.msg)
+		if err != nil {
+			args = r.msg.Args
+		}
+		r.redactWith = newRedactor(args, r.msg.Meta.Redact, r.spec.redact)
+	})
+	return r.redactWith
+}
+
+func newRedactor(args json.RawMessage, names ...[]string) *redactor {
+	d := new(redactor)
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(args, &fields) != nil {
+		return d
+	}
+	for _, list := range names {
+		for _, name := range list {
+			if raw, ok := fields[name]; ok {
+				d.add(raw)
+			}
+		}
+	}
+	// Longer ones first: one value may be a part of another.
+	slices.SortFunc(d.secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	d.secrets = slices.Compact(d.secrets)
+	return d
+}
+
+// add notes a JSON value, and what it consists of, in the forms in which they
+// appear in text.
+func (d *redactor) add(raw json.RawMessage) {
+	raw = bytes.TrimSpace(raw)
+	if len(raw) == 0 {
+		return
+	}
+	switch raw[0] {
+	case '{':
+		var m map[string]json.RawMessage
+		if json.Unmarshal(raw, &m) == nil {
+			for _, v := range m {
+				d.add(v)
+			}
+		}
+	case '[':
+		var l []json.RawMessage
+		if json.Unmarshal(raw, &l) == nil {
+			for _, v := range l {
+				d.add(v)
+			}
+		}
+	case '"':
+		var s string
+		if json.Unmarshal(raw, &s) == nil && s != "" {
+			d.secrets = append(d.secrets, s, strings.Trim(string(raw), `"`))
+		}
+	case 't', 'f', 'n': // true, false, null say nothing
+	default:
+		d.secrets = append(d.secrets, string(raw))
+	}
+}
+
+// clean replaces every secret in the text.
+func (d *redactor) clean(s string) string {
+	if d == nil {
+		return s
+	}
+	for _, secret := range d.secrets {
+		s = strings.ReplaceAll(s, secret, redacted)
+	}
+	return s
+}
+
+// redactedArgs returns the arguments with the values of redacted parameters
+// replaced.
+func redactedArgs(m *Message) json.RawMessage {
+	if len(m.Meta.Redact) == 0 {
+		return m.Args
+	}
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(m.Args, &fields) != nil {
+		return nil // it may be anything: show nothing
+	}
+	for _, name := range m.Meta.Redact {
+		if _, ok := fields[name]; ok {
+			fields[name] = json.RawMessage(`"` + redacted + `"`)
+		}
+	}
+	b, err := json.Marshal(fields)
+	if err != nil {
+		return nil
+	}
+	return b
+}

@@ -1,0 +1,204 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ErrTaskDone is what a task's storage and locals return after its run has
+// ended, and the cause with which its context then ends.
+var ErrTaskDone = fmt.Errorf("the task's run has ended: %w", context.Canceled)
+
+// run is one run of a task. It is made for one delivery and never used again,
+// so that what a task leaves behind cannot meet another task.
+type run struct {
+	root    Context // the handle that the task gets; root.run is this run
+	app     *App
+	spec    *spec
+	msg     *Message
+	d       *Delivery
+	slot    *slot
+	parent  context.Context // the engine's
+	started time.Time
+	expires time.Time // when the attempt is out of time; zero is never
+	expiry  error     // the cause then: ErrTimeout, or the deadline's
+
+	ended atomic.Bool
+	std   atomic.Pointer[stdContext] // made when something first needs it
+
+	scoped store // values of task scope
+
+	// Of the goroutine that runs the task.
+	x           execution
+	called      atomic.Bool
+	result      json.RawMessage
+	err         error // what became of the handler
+	broken      bool  // it panicked or called Goexit: its slot is not used again
+	memo        *memo // what is kept with the task, once read
+	memoChanged bool
+	worker      string // the worker's ID
+
+	children sync.WaitGroup // goroutines started with Go
+	saving   sync.Mutex     // held while notes are written
+
+	redactOnce sync.Once
+	redactWith *redactor
+
+	mu     sync.Mutex // guards all below
+	cause  error      // why the context ended, nil while it has not
+	notes  *notes     // log lines and progress, nil while there are none
+	record *Record    // as last read by the task
+	saved  time.Time  // when notes were last written
+}
+
+// stdContext is the run's context as the context package makes it.
+type stdContext struct {
+	context.Context
+	cancel context.CancelCauseFunc
+	stop   context.CancelFunc
+}
+
+// materialize makes the run's standard context. Most tasks never ask for
+// their Done channel, and then none is made.
+func (r *run) materialize() context.Context {
+	if s := r.std.Load(); s != nil {
+		return s.Context
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.materializeLocked().Context
+}
+
+func (r *run) materializeLocked() *stdContext {
+	if s := r.std.Load(); s != nil {
+		return s
+	}
+	s := new(stdContext)
+	s.Context, s.cancel = context.WithCancelCause(r.parent)
+	if !r.expires.IsZero() {
+		s.Context, s.stop = context.WithDeadlineCause(s.Context, r.expires, r.expiry)
+	}
+	if r.cause != nil {
+		s.cancel(r.cause)
+	}
+	r.std.Store(s)
+	return s
+}
+
+// cancel ends the run's context. Only the first cause counts.
+func (r *run) cancel(cause error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cause != nil {
+		return
+	}
+	if r.std.Load() == nil && r.parent.Err() == nil {
+		r.cause = cause
+		r.materializeLocked()
+		return
+	}
+	s := r.materializeLocked()
+	if r.cause = context.Cause(s.Context); r.cause == nil {
+		r.cause = cause
+	}
+	s.cancel(cause)
+}
+
+// lazy reports that no standard context is needed yet to answer for the run's.
+func (r *run) lazy() bool { return r.std.Load() == nil && r.expires.IsZero() }
+
+func (r *run) ctxErr() error {
+	if r.lazy() {
+		return r.parent.Err()
+	}
+	return r.materialize().Err()
+}
+
+func (r *run) deadline() (time.Time, bool) {
+	d, ok := r.parent.Deadline()
+	if !r.expires.IsZero() && (!ok || r.expires.Before(d)) {
+		return r.expires, true
+	}
+	return d, ok
+}
+
+func (r *run) value(key any) any {
+	if r.lazy() {
+		return r.parent.Value(key)
+	}
+	return r.materialize().Value(key)
+}
+
+// stopCause returns why the run was told to stop, nil if it was not.
+func (r *run) stopCause() error {
+	if r.ctxErr() == nil {
+		return nil
+	}
+	return context.Cause(r.materialize())
+}
+
+// limit sets when the attempt is out of time, before the task runs.
+func (r *run) limit(now time.Time) {
+	timeout := r.msg.Meta.Timeout
+	if timeout == 0 {
+		timeout = r.spec.Timeout
+	}
+	if timeout > 0 {
+		r.expires, r.expiry = now.Add(timeout), ErrTimeout
+	}
+	if d := r.msg.Meta.Deadline; !d.IsZero() && (r.expires.IsZero() || d.Before(r.expires)) {
+		r.expires, r.expiry = d, ErrDeadline
+	}
+}
+
+// waitChildren waits for the goroutines that the task started.
+func (r *run) waitChildren() { r.children.Wait() }
+
+func (r *run) id() uuid.UUID { return r.msg.Meta.ID }
+
+func (r *run) rootID() uuid.UUID {
+	if r.msg.Meta.Root == uuid.Nil {
+		return r.id()
+	}
+	return r.msg.Meta.Root
+}
+
+func (r *run) metadata() Metadata {
+	deadline, _ := r.deadline()
+	return Metadata{
+		TaskID: r.id(), Name: r.msg.Name, Func: r.spec.Func, Queue: r.msg.Queue,
+		Attempt: r.d.Attempt, MaxRetries: r.retries(), EnqueuedAt: r.msg.Meta.EnqueuedAt,
+		Tags: Tags{r.msg.Meta.Tags}, ParentID: r.msg.Meta.Parent, RootID: r.rootID(), Deadline: deadline,
+	}
+}
+
+// retries is how many retries the task has: a foreign task says nothing, and
+// gets what its registration says.
+func (r *run) retries() int {
+	if r.msg.Meta.Version == 0 {
+		return r.spec.Retries
+	}
+	return r.msg.Meta.Retries
+}
+
+// end closes the run: its context, and what a task may have kept of it.
+func (r *run) end() {
+	r.ended.Store(true)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.cause == nil {
+		r.cause = ErrTaskDone
+	}
+	if s := r.std.Load(); s != nil {
+		s.cancel(ErrTaskDone)
+		if s.stop != nil {
+			s.stop()
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+)
+
+// slot is one of a worker's places to run a task. It keeps its storage from
+// run to run, and one run at a time uses it.
+type slot struct {
+	storage store
+	cancel  context.CancelCauseFunc
+	run     atomic.Pointer[run] // the task in it, nil while it is free
+}
+
+// slots are the places of one worker: never more than n, whatever the engine's
+// own limit does. The slot used last is taken first, so that an idle worker
+// keeps few values open.
+type slots struct {
+	ctx     context.Context       // what worker storage is opened with
+	stopped atomic.Pointer[error] // why runs must end, nil while they need not
+
+	mu      sync.Mutex // guards all below
+	free    []*slot
+	waiting []chan *slot // in order of arrival
+	used    map[*slot]struct{}
+	closed  bool
+}
+
+func newSlots(ctx context.Context, n int) *slots {
+	s := &slots{ctx: ctx, used: make(map[*slot]struct{}, n)}
+	for range n {
+		s.free = append(s.free, s.make())
+	}
+	return s
+}
+
+func (s *slots) make() *slot {
+	p := new(slot)
+	p.storage.ctx, p.cancel = context.WithCancelCause(s.ctx)
+	return p
+}
+
+// take waits for a free slot. It returns nil when ctx ends first.
+func (s *slots) take(ctx context.Context) *slot {
+	s.mu.Lock()
+	if n := len(s.free); n > 0 {
+		p := s.free[n-1]
+		s.free = s.free[:n-1]
+		s.used[p] = struct{}{}
+		s.mu.Unlock()
+		return p
+	}
+	wait := make(chan *slot, 1)
+	s.waiting = append(s.waiting, wait)
+	s.mu.Unlock()
+	select {
+	case p := <-wait:
+		return p
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for i, w := range s.waiting {
+		if w == wait {
+			s.waiting = append(s.waiting[:i], s.waiting[i+1:]...)
+			s.mu.Unlock()
+			return nil
+		}
+	}
+	s.mu.Unlock()
+	s.put(<-wait, false) // it was handed over meanwhile
+	return nil
+}
+
+// put gives a slot back. A broken one is thrown away and its values are closed.
+func (s *slots) put(p *slot, broken bool) error {
+	p.run.Store(nil)
+	var err error
+	if broken {
+		err = p.close()
+		p = s.replace(p)
+	}
+	s.mu.Lock()
+	if s.closed { // the worker has stopped without waiting for this run
+		delete(s.used, p)
+		s.mu.Unlock()
+		return errors.Join(err, p.close())
+	}
+	defer s.mu.Unlock()
+	if len(s.waiting) > 0 {
+		wait := s.waiting[0]
+		s.waiting = s.waiting[1:]
+		wait <- p
+		return err
+	}
+	delete(s.used, p)
+	s.free = append(s.free, p)
+	return err
+}
+
+// replace puts a new slot in the place of a broken one.
+func (s *slots) replace(p *slot) *slot {
+	n := s.make()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.used, p)
+	s.used[n] = struct{}{}
+	return n
+}
+
+// running returns the runs under way.
+func (s *slots) running() []*run {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var rs []*run
+	for p := range s.used {
+		if r := p.run.Load(); r != nil {
+			rs = append(rs, r)
+		}
+	}
+	return rs
+}
+
+// close closes the storage of all free slots. Slots in use close theirs when
+// their run returns.
+func (s *slots) close() error {
+	s.mu.Lock()
+	s.closed = true
+	free := s.free
+	s.free = nil
+	s.mu.Unlock()
+	var errs error
+	for _, p := range free {
+		errs = errors.Join(errs, p.close())
+	}
+	return errs
+}
+
+// close closes the slot's values, last opened first.
+func (p *slot) close() error {
+	var err error
+	if p.storage.used() {
+		err = isolated(func() error { return p.storage.close(nil) })
+	}
+	p.cancel(ErrShutdown)
+	return err
+}
+
+// stopRuns ends the contexts of all runs, of those under way and of those that
+// are about to start.
+func (s *slots) stopRuns(cause error) {
+	s.stopped.Store(&cause)
+	for _, r := range s.running() {
+		r.cancel(cause)
+	}
+}
+
+// stopCause returns what stopRuns was called with, nil if it was not.
+func (s *slots) stopCause() error {
+	if p := s.stopped.Load(); p != nil {
+		return *p
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Supply gives the app a value of type T, for context fields and providers that
+// ask for one. The last one given before the start wins, so that a test can
+// put a fake in place.
+func Supply[T any](app *App, v T) {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	app.supplies[reflect.TypeFor[T]()] = v
+	frozen := maps.Clone(app.supplies)
+	app.frozen.Store(&frozen)
+}
+
+// Supplied returns what the app of the running task was given as a T; outside
+// a task, what the default app was given.
+func Supplied[T any](ctx context.Context) (T, bool) {
+	return suppliedTo[T](AppFrom(ctx))
+}
+
+func suppliedTo[T any](app *App) (v T, ok bool) {
+	if app == nil {
+		return v, false
+	}
+	m := app.frozen.Load()
+	if m == nil {
+		return v, false
+	}
+	a, ok := (*m)[reflect.TypeFor[T]()]
+	if !ok {
+		return v, false
+	}
+	v, _ = a.(T) // a nil interface value stays the zero T
+	return v, true
+}
+
+// Require is Supplied with an error that says what to write when there is none.
+func Require[T any](ctx context.Context) (T, error) {
+	v, ok := Supplied[T](ctx)
+	if !ok {
+		return v, fmt.Errorf("nothing supplies %s: call %s before the app starts",
+			reflect.TypeFor[T](), supplyCall(reflect.TypeFor[T]()))
+	}
+	return v, nil
+}
+
+func supplyCall(t reflect.Type) string { return fmt.Sprintf("runtime.Supply[%s](app, ...)", t) }
+
+// AppFrom returns the app that runs the task of ctx; outside a task, the app
+// set with [SetDefault], or nil.
+func AppFrom(ctx context.Context) *App {
+	if r := current(ctx); r != nil {
+		return r.app
+	}
+	return defaultApp.Load()
+}
+
+// Need is something that a context type asks of the app, for App.Start to
+// check.
+type Need struct {
+	supply  reflect.Type
+	context reflect.Type
+}
+
+// NeedSupply is the need of a value given with [Supply].
+func NeedSupply[T any]() Need { return Need{supply: reflect.TypeFor[T]()} }
+
+// NeedContext is the need of a registered context type.
+func NeedContext[C any]() Need { return Need{context: reflect.TypeFor[C]()} }
+
+var (
+	contextType = reflect.TypeFor[context.Context]()
+	handleType  = reflect.TypeFor[*Context]()
+)
+
+func buildPlain(ctx *Context) (context.Context, error) { return ctx, nil }
+func buildHandle(ctx *Context) (*Context, error)       { return ctx, nil }
+
+// buildContext builds the registered context type C within a run.
+func buildContext[C any](ctx context.Context) (C, error) {
+	var none C
+	c, ok := FromContext(ctx)
+	if !ok {
+		return none, fmt.Errorf("build %s: %w", reflect.TypeFor[C](), ErrNoTask)
+	}
+	build, err := constructor[C](c.run.app)
+	if err != nil {
+		return none, err
+	}
+	return build(c)
+}
+
+// missing returns an error for each need, of the registered tasks and of the
+// context types they use, that the app cannot fill.
+func (a *App) missing(tasks map[string]registration) []error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := needCheck{app: a, seen: make(map[Need]bool)}
+	for _, name := range slices.Sorted(maps.Keys(tasks)) {
+		c.context(tasks[name].contextType(), "task "+name)
+	}
+	return c.errs
+}
+
+type needCheck struct {
+	app  *App
+	seen map[Need]bool
+	errs []error
+}
+
+func (c *needCheck) context(t reflect.Type, by string) {
+	if t == contextType || t == handleType || c.seen[Need{context: t}] {
+		return
+	}
+	c.seen[Need{context: t}] = true
+	reg, ok := c.app.contexts[t]
+	if !ok {
+		c.errs = append(c.errs, fmt.Errorf("context type %s of %s is not registered: call %s.RegisterTasks(app)",
+			t, by, packageOf(t)))
+		return
+	}
+	for _, n := range reg.needs {
+		if n.context != nil {
+			c.context(n.context, t.String())
+		} else {
+			c.supply(n, t.String())
+		}
+	}
+}
+
+func (c *needCheck) supply(n Need, by string) {
+	if c.seen[n] {
+		return
+	}
+	c.seen[n] = true
+	if _, ok := c.app.supplies[n.supply]; ok {
+		return
+	}
+	err := fmt.Errorf("%s needs a %s: call %s", by, n.supply, supplyCall(n.supply))
+	if n.supply.Kind() == reflect.Interface {
+		for _, t := range sortedTypes(c.app.supplies) {
+			if t.Implements(n.supply) {
+				err = fmt.Errorf("%w (a %s was supplied as %[2]s, which would do: pass it to that call)", err, t)
+				break
+			}
+		}
+	}
+	c.errs = append(c.errs, err)
+}
+
+func sortedTypes(m map[reflect.Type]any) []reflect.Type {
+	return slices.SortedFunc(maps.Keys(m), func(a, b reflect.Type) int {
+		return strings.Compare(a.String(), b.String())
+	})
+}
+
+// packageOf returns the package name by which the type is written.
+func packageOf(t reflect.Type) string {
+	pkg, _, _ := strings.Cut(strings.TrimLeft(t.String(), "*"), ".")
+	return pkg
+}

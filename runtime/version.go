@@ -1,0 +1,6 @@
+package runtime
+
+// RunGoGenerateIfUndefinedV1 ties generated code to the runtime it was
+// generated for: every generated file names the constant of its version, and a
+// runtime that generated code must not use any more no longer declares it.
+const RunGoGenerateIfUndefinedV1 = true

@@ -1,0 +1,137 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// worker is what one start of an App makes: the slots, and what is known of the
+// tasks, frozen.
+type worker struct {
+	app     *App
+	id      string
+	slots   *slots
+	tasks   map[string]registration // by name and alias
+	handler Handler                 // the middleware around the task
+}
+
+// run runs a delivery on a goroutine of its own, which a handler may end.
+func (w *worker) run(ctx context.Context, d *Delivery) (o Outcome) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.runInline(ctx, d, &o)
+	}()
+	<-done
+	return o
+}
+
+// runInline runs a delivery: it takes a slot, decodes the arguments, calls the
+// handler, and decides what becomes of the task. This is the path of every task.
+func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
+	reg, ok := w.tasks[d.Message.Name]
+	if !ok { // an engine hands out only what it was asked for
+		*o = Outcome{Kind: OutcomeDelay, After: parkDelay, Reason: unknownTask(d.Message.Name)}
+		return
+	}
+	slot := w.slots.take(ctx)
+	if slot == nil {
+		*o = Outcome{Kind: OutcomeRelease}
+		return
+	}
+	x := reg.newExecution()
+	r := x.base()
+	r.root.run, r.app, r.spec, r.msg, r.d, r.slot, r.parent = r, w.app, reg.info(), d.Message, d, slot, ctx
+	r.x, r.worker = x, w.id
+	r.err = ErrGoexit // unless something else is found
+	defer w.finish(r, o)
+	slot.run.Store(r)
+	if cause := w.slots.stopCause(); cause != nil {
+		r.cancel(cause)
+	}
+	if cause := d.bind(r); cause != nil {
+		r.cancel(cause)
+	}
+	if err := r.admit(x); err != nil {
+		r.err = err
+		return
+	}
+	w.app.observe(Event{Kind: EventStart, run: r})
+	r.err = w.handler(&r.root) // middleware has the last word
+}
+
+// admit checks, before anything of the user's runs, that this worker can run
+// the task, and decodes its arguments.
+func (r *run) admit(x execution) error {
+	m := &r.msg.Meta
+	if m.Version > WireVersion {
+		return park("message has format %d, this worker reads up to %d", m.Version, WireVersion)
+	}
+	if err := r.spec.accepts(m.Signature); err != nil {
+		return err
+	}
+	if r.spec.Timeout > 0 || m.Timeout > 0 || !m.Deadline.IsZero() {
+		now := time.Now()
+		if !m.Deadline.IsZero() && !now.Before(m.Deadline) {
+			return Permanent(ErrDeadline)
+		}
+		r.limit(now)
+	}
+	if r.d.Attempt > r.retries() {
+		if err := r.checkCrashed(); err != nil {
+			return err
+		}
+	}
+	args, err := r.app.decodeArgs(r.msg)
+	if err != nil {
+		return park("decode arguments: %s", message(err))
+	}
+	if err := x.decode(args); err != nil {
+		return park("decode arguments: %s", message(err))
+	}
+	r.extract()
+	return nil
+}
+
+// names returns what the worker can run, sorted.
+func (w *worker) names() []string { return slices.Sorted(maps.Keys(w.tasks)) }
+
+// call is the innermost Handler: the task itself.
+func call(ctx *Context) error {
+	r := ctx.runOrNil()
+	if r == nil {
+		return ErrNoTask
+	}
+	return r.execute()
+}
+
+// execute builds the task's context, calls the function, encodes its result,
+// and runs the cleanups of task scope, with whatever came of it.
+func (r *run) execute() (err error) {
+	if r.called.Swap(true) {
+		return errCalledTwice
+	}
+	err = ErrGoexit
+	defer func() {
+		if p := recover(); p != nil {
+			err = newPanicError(p)
+			r.broken = true
+		} else if err == ErrGoexit {
+			r.broken = true
+		}
+		r.waitChildren()
+		r.err = err
+		if cerr := r.scoped.closeUnlessEmpty(err); cerr != nil {
+			if r.err == nil {
+				r.err = cerr
+			} else {
+				r.err = fmt.Errorf("%w; then %w", r.err, cerr)
+			}
+			err = r.err
+		}
+	}()
+	return r.x.call()
+}
