@@ -1,0 +1,151 @@
+package wiretype
+
+import "go/types"
+
+// receiver says for which values of a type encoding/json finds a method.
+type receiver int
+
+const (
+	none      receiver = iota
+	onPointer          // only where the value can be addressed
+	onValue            // everywhere
+)
+
+// method is one of the methods by which a type encodes or decodes itself.
+type method struct {
+	name     string
+	receiver receiver
+	from     *types.Var // the embedded field that it comes from, if any
+}
+
+func (m method) there() bool { return m.receiver != none }
+
+// methods are all of them.
+type methods struct {
+	marshalJSON, unmarshalJSON method
+	marshalText, unmarshalText method
+}
+
+func methodsOf(t types.Type) methods {
+	return methods{
+		marshalJSON:   find(t, "MarshalJSON", isMarshal),
+		unmarshalJSON: find(t, "UnmarshalJSON", isUnmarshal),
+		marshalText:   find(t, "MarshalText", isMarshal),
+		unmarshalText: find(t, "UnmarshalText", isUnmarshal),
+	}
+}
+
+// any reports whether the type has any of the methods.
+func (m *methods) any() bool {
+	return m.marshalJSON.there() || m.unmarshalJSON.there() || m.marshalText.there() || m.unmarshalText.there()
+}
+
+// codec returns the two that encoding/json uses for a value: those for text
+// count only when there are none for JSON.
+func (m *methods) codec() (encode, decode method) {
+	if m.marshalJSON.there() || m.unmarshalJSON.there() {
+		return m.marshalJSON, m.unmarshalJSON
+	}
+	return m.marshalText, m.unmarshalText
+}
+
+func find(t types.Type, name string, signature func(*types.Signature) bool) method {
+	m := method{name: name}
+	if types.IsInterface(t) {
+		return m
+	}
+	obj, index, indirect := types.LookupFieldOrMethod(t, false, nil, name)
+	m.receiver = onValue
+	if obj == nil && indirect {
+		obj, index, _ = types.LookupFieldOrMethod(t, true, nil, name)
+		m.receiver = onPointer
+	}
+	f, ok := obj.(*types.Func)
+	if !ok || !signature(f.Signature()) {
+		return method{name: name}
+	}
+	if s, ok := t.Underlying().(*types.Struct); ok && len(index) > 1 {
+		m.from = s.Field(index[0])
+	}
+	return m
+}
+
+// isMarshal reports whether s is func() ([]byte, error).
+func isMarshal(s *types.Signature) bool {
+	return s.Params().Len() == 0 && s.Results().Len() == 2 &&
+		isBytes(s.Results().At(0).Type()) && isError(s.Results().At(1).Type())
+}
+
+// isUnmarshal reports whether s is func([]byte) error.
+func isUnmarshal(s *types.Signature) bool {
+	return s.Params().Len() == 1 && s.Results().Len() == 1 &&
+		isBytes(s.Params().At(0).Type()) && isError(s.Results().At(0).Type())
+}
+
+func isBytes(t types.Type) bool {
+	return types.Identical(t, types.NewSlice(types.Typ[types.Byte]))
+}
+
+func isError(t types.Type) bool {
+	return types.Identical(t, types.Universe.Lookup("error").Type())
+}
+
+const ownBoth = "give it both, the one that encodes with a value receiver, the one that decodes with a pointer receiver"
+
+// marshaler reports whether t encodes or decodes itself, and what is wrong with
+// how it does. behind says that the values are behind a pointer.
+func (c *checker) marshaler(t types.Type, behind bool, path string) bool {
+	m := methodsOf(t)
+	if _, pointer := t.Underlying().(*types.Pointer); pointer || !m.any() {
+		return false // encoding/json looks at a pointer's target
+	}
+	encode, decode := m.codec()
+	switch {
+	case !encode.there():
+		c.report(path, ownBoth, "%s has %s but no %s", name(t), decode.name, encode.name)
+	case !decode.there():
+		c.report(path, ownBoth, "%s has %s but no %s", name(t), encode.name, decode.name)
+	case encode.from != decode.from:
+		c.report(path, ownBoth, "%s and %s of %s are not from the same type: the one does not read what the other writes",
+			encode.name, decode.name, name(t))
+	case encode.from != nil:
+		c.promoted(t, encode, behind, path)
+	case decode.receiver == onValue:
+		c.report(path, ownBoth, "%s of %s has a value receiver, so what it reads is lost", decode.name, name(t))
+	case encode.receiver == onPointer && !behind:
+		c.report(path, "use *"+name(t)+", or give "+encode.name+" a value receiver",
+			"%s of %s has a pointer receiver, so encoding/json does not always use it", encode.name, name(t))
+	}
+	return true
+}
+
+// promoted reports structs that encode themselves by the method of an embedded
+// field: the other fields are lost.
+func (c *checker) promoted(t types.Type, encode method, behind bool, path string) {
+	s := t.Underlying().(*types.Struct)
+	_, pointer := types.Unalias(encode.from.Type()).(*types.Pointer)
+	switch {
+	case s.NumFields() > 1:
+		c.report(path, "name the field, or give the struct methods of its own",
+			"%s encodes itself by %s of its embedded field %s, which leaves out the others",
+			name(t), encode.name, encode.from.Name())
+	case pointer:
+		c.report(path, "embed it without the pointer, or name the field",
+			"%s of the embedded pointer %s panics when it is nil", encode.name, encode.from.Name())
+	default:
+		c.value(encode.from.Type(), behind, path)
+	}
+}
+
+// textFault says what is wrong with the text methods of a key.
+func (m *methods) textFault() string {
+	switch {
+	case !m.marshalText.there():
+		return "has UnmarshalText but no MarshalText"
+	case !m.unmarshalText.there():
+		return "has MarshalText but no UnmarshalText"
+	case m.marshalText.receiver == onPointer:
+		return "has MarshalText on its pointer, which keys do not use"
+	}
+	return "has UnmarshalText on its value, so what it reads is lost"
+}
