@@ -1,0 +1,228 @@
+package servertest
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// startTimeout is how long a server may take to answer.
+const startTimeout = 30 * time.Second
+
+// Server is a server process of the test's own. Its methods may be called from
+// any goroutine, one at a time.
+type Server struct {
+	// URL is what clients connect to. It stays the same over Stop and Start.
+	URL string
+
+	dir   string
+	owner *user.User // whom the process runs as; nil is the caller
+	args  []string
+	ready func() error
+	stop  string // the signal for an orderly stop
+	kill  string // the signal for a crash
+
+	mu  sync.Mutex
+	run *process // nil while the server is down
+}
+
+// Stop stops the server in an orderly way, and returns when it has ended.
+func (s *Server) Stop(tb testing.TB) { tb.Helper(); s.mustEnd(tb, s.stop) }
+
+// Kill ends the server as a crash would, and returns when it has ended.
+func (s *Server) Kill(tb testing.TB) { tb.Helper(); s.mustEnd(tb, s.kill) }
+
+func (s *Server) mustEnd(tb testing.TB, signal string) {
+	tb.Helper()
+	if err := s.end(signal); err != nil {
+		tb.Fatalf("stop the server: %v", err)
+	}
+}
+
+func (s *Server) end(signal string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run == nil {
+		return nil
+	}
+	err := s.run.end(signal)
+	s.run = nil
+	return err
+}
+
+// Start starts the server after Stop or Kill, on the same port with the same
+// data, and returns when it answers.
+func (s *Server) Start(tb testing.TB) {
+	tb.Helper()
+	if err := s.start(); err != nil {
+		tb.Fatalf("start the server: %v", err)
+	}
+}
+
+func (s *Server) start() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.run != nil {
+		return nil
+	}
+	run, err := spawn(s)
+	if err != nil {
+		return err
+	}
+	var last error
+	for began := time.Now(); time.Since(began) < startTimeout; time.Sleep(20 * time.Millisecond) {
+		if last = s.ready(); last == nil {
+			s.run = run
+			return nil
+		}
+	}
+	err = fmt.Errorf("%s does not answer: %w\n%s", filepath.Base(s.args[0]), last, s.logTail())
+	return errors.Join(err, run.end(s.kill))
+}
+
+// remove stops the server and forgets its data.
+func (s *Server) remove() {
+	_ = s.end(s.kill)
+	_ = os.RemoveAll(s.dir)
+}
+
+func (s *Server) logFile() string { return filepath.Join(s.dir, "server.log") }
+
+func (s *Server) logTail() string {
+	b, _ := os.ReadFile(s.logFile())
+	return string(b[max(0, len(b)-2000):])
+}
+
+// newServer makes the folder of a server and picks its port.
+func newServer(name string, owner *user.User) (s *Server, port string, err error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, "", fmt.Errorf("find a free port: %w", err)
+	}
+	port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	if err := l.Close(); err != nil {
+		return nil, "", fmt.Errorf("find a free port: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "servertest-"+name+"-")
+	if err != nil {
+		return nil, "", fmt.Errorf("make a folder: %w", err)
+	}
+	s = &Server{dir: dir, owner: owner}
+	if owner != nil {
+		uid, _ := strconv.Atoi(owner.Uid)
+		gid, _ := strconv.Atoi(owner.Gid)
+		if err := os.Chown(dir, uid, gid); err != nil {
+			return nil, "", errors.Join(err, os.RemoveAll(dir))
+		}
+	}
+	return s, port, nil
+}
+
+// startPostgres makes and starts a server. PostgreSQL refuses to run as root:
+// there it runs as the user postgres, or else nobody.
+func startPostgres() (*Server, error) {
+	postgres, err := program(exec.LookPath, "postgres", "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin",
+		"/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin")
+	if err != nil {
+		return nil, err
+	}
+	if postgres, err = filepath.EvalSymlinks(postgres); err != nil {
+		return nil, fmt.Errorf("find postgres: %w", err)
+	}
+	var owner *user.User
+	if os.Geteuid() == 0 {
+		if owner, err = user.Lookup("postgres"); err != nil {
+			if owner, err = user.Lookup("nobody"); err != nil {
+				return nil, fmt.Errorf("find a user to run postgres as: %w", err)
+			}
+		}
+	}
+	s, port, err := newServer("postgres", owner)
+	if err != nil {
+		return nil, err
+	}
+	data, bin := filepath.Join(s.dir, "data"), filepath.Dir(postgres)
+	initdb := s.command(filepath.Join(bin, "initdb"), "-D", data, "-A", "trust", "-U", "postgres",
+		"-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
+	if out, err := initdb.CombinedOutput(); err != nil {
+		s.remove()
+		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	s.URL = "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
+	s.args = []string{
+		postgres, "-D", data, "-h", "127.0.0.1", "-p", port,
+		"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200",
+	}
+	s.stop, s.kill = "INT", "QUIT"
+	s.ready = func() error {
+		out, err := exec.Command(filepath.Join(bin, "pg_isready"), "-h", "127.0.0.1", "-p", port).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("pg_isready: %w: %s", err, strings.TrimSpace(string(out)))
+		}
+		return nil
+	}
+	if err := s.start(); err != nil {
+		s.remove()
+		return nil, err
+	}
+	return s, nil
+}
+
+// startRedis makes and starts a server.
+func startRedis() (*Server, error) {
+	redis, err := program(exec.LookPath, "redis-server", "/usr/local/opt/redis/bin", "/opt/homebrew/opt/redis/bin")
+	if err != nil {
+		if redis, err = program(exec.LookPath, "valkey-server"); err != nil {
+			return nil, fmt.Errorf("find the program redis-server: %w", err)
+		}
+	}
+	s, port, err := newServer("redis", nil)
+	if err != nil {
+		return nil, err
+	}
+	s.URL = "redis://127.0.0.1:" + port + "/"
+	s.args = []string{
+		redis, "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--databases", "10000",
+		"--save", "", "--appendonly", "yes", "--appendfsync", "no",
+	}
+	s.stop, s.kill = "TERM", "KILL"
+	s.ready = func() error { return pingRedis("127.0.0.1:" + port) }
+	if err := s.start(); err != nil {
+		s.remove()
+		return nil, err
+	}
+	return s, nil
+}
+
+// pingRedis succeeds once the server has read its data and answers.
+func pingRedis(addr string) error {
+	c, err := net.DialTimeout("tcp", addr, time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := c.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	b := make([]byte, 64)
+	n, err := c.Read(b)
+	if err != nil {
+		return err
+	}
+	if answer := strings.TrimSpace(string(b[:n])); answer != "+PONG" {
+		return errors.New(answer)
+	}
+	return nil
+}
