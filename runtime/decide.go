@@ -26,16 +26,16 @@ func unknownTask(name string) string { return fmt.Sprintf("no task %q is registe
 // return, a panic of a hook, or Goexit.
 func (w *worker) finish(r *run, o *Outcome) {
 	if p := recover(); p != nil {
-		r.err, r.broken = newPanicError(p), true
+		r.err, r.flags.broken = newPanicError(p), true
 	} else if r.err == ErrGoexit {
-		r.broken = true
+		r.flags.broken = true
 	}
 	*o = w.decide(r)
 	if o.Kind != OutcomeRelease {
 		w.conclude(r, o)
 	}
 	r.end()
-	if err := w.slots.put(r.slot, r.broken); err != nil {
+	if err := w.slots.put(r.slot, r.flags.broken); err != nil {
 		w.app.log(slog.LevelError, "close worker storage", slog.String("error", message(err)))
 	}
 }
@@ -114,13 +114,17 @@ func (w *worker) retryDelay(r *run) time.Duration {
 // decideParked delays a task that this worker cannot run, and fails it once it
 // has waited for Config.ParkFor.
 func (w *worker) decideParked(r *run, p *parkError) Outcome {
-	m := r.loadMemo()
+	x := r.more()
+	x.saving.Lock()
+	m := r.loadMemo(x)
 	now := time.Now()
 	if m.ParkedAt.IsZero() {
 		m.ParkedAt = now.UTC()
-		r.memoChanged = true
+		r.flags.memoChanged = true
 	}
-	if now.Sub(m.ParkedAt) >= w.app.cfg.ParkFor {
+	since := m.ParkedAt
+	x.saving.Unlock()
+	if now.Sub(since) >= w.app.cfg.ParkFor {
 		return Outcome{Kind: OutcomeFail, Reason: p.reason}
 	}
 	return Outcome{Kind: OutcomeDelay, After: min(parkDelay, w.app.cfg.ParkFor), Reason: p.reason}
@@ -131,7 +135,10 @@ var errCrashed = errors.New("worker was lost during the task's last attempt")
 
 // checkCrashed fails a task that has used its attempts by losing its workers.
 func (r *run) checkCrashed() error {
-	if m := r.loadMemo(); m.Concluded == r.d.Attempt+1 {
+	x := r.more()
+	x.saving.Lock()
+	defer x.saving.Unlock()
+	if m := r.loadMemo(x); m.Concluded == r.d.Attempt+1 {
 		return nil // it failed in the ordinary way, and was retried by hand
 	}
 	return Permanent(errCrashed)
@@ -140,16 +147,10 @@ func (r *run) checkCrashed() error {
 // conclude completes the outcome with what is kept with the task, and tells
 // the log and the observers.
 func (w *worker) conclude(r *run, o *Outcome) {
-	failed := o.Kind == OutcomeFail || o.Kind == OutcomeRetry
 	o.Reason = r.redactor().clean(o.Reason)
-	if failed {
-		m := r.loadMemo()
-		m.Concluded = r.d.Attempt + 1
-		m.addError(r, o.Reason)
-		r.memoChanged = true
-	}
-	if r.memoChanged || r.hasNotes() {
-		o.Memo = r.encodeMemo(o)
+	failed := o.Kind == OutcomeFail || o.Kind == OutcomeRetry
+	if failed || r.flags.memoChanged || r.hasNotes() {
+		o.Memo = r.concludeMemo(o, failed)
 	}
 	o.Reason = clip(o.Reason, MaxReason)
 	w.logOutcome(r, o)

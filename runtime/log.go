@@ -149,16 +149,21 @@ type notes struct {
 }
 
 func (r *run) hasNotes() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.notes != nil
+	x := r.extra.Load()
+	if x == nil {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.notes != nil
 }
 
-func (r *run) note() *notes {
-	if r.notes == nil {
-		r.notes = new(notes)
+// note returns the notes; the caller holds x.mu.
+func (x *extras) note() *notes {
+	if x.notes == nil {
+		x.notes = new(notes)
 	}
-	return r.notes
+	return x.notes
 }
 
 // keepLog keeps a log line for the record and shows it to the observers.
@@ -171,13 +176,14 @@ func (r *run) keepLog(rec slog.Record, h *taskHandler) {
 		Message: clip(rec.Message, MaxReason), Attrs: clip(attrText(h.groups, rec), MaxReason),
 	}
 	if keep := r.app.cfg.KeepLogs; keep > 0 {
-		r.mu.Lock()
-		n := r.note()
+		x := r.more()
+		x.mu.Lock()
+		n := x.note()
 		n.logs = append(n.logs, line)
 		if over := len(n.logs) - keep; over > 0 {
 			n.logs = slices.Delete(n.logs, 0, over)
 		}
-		r.mu.Unlock()
+		x.mu.Unlock()
 	}
 	r.app.observe(Event{Kind: EventLog, run: r, Log: line})
 }
@@ -214,17 +220,21 @@ func attrText(groups []groupOrAttrs, rec slog.Record) string {
 
 // mergeNotes adds what this run noted to what earlier ones did.
 func (r *run) mergeNotes(m *memo) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.notes == nil {
+	x := r.extra.Load()
+	if x == nil {
 		return
 	}
-	m.Logs = append(slices.Clip(m.Logs), r.notes.logs...)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.notes == nil {
+		return
+	}
+	m.Logs = append(slices.Clip(m.Logs), x.notes.logs...)
 	if over := len(m.Logs) - r.app.cfg.KeepLogs; over > 0 {
 		m.Logs = m.Logs[over:]
 	}
-	if r.notes.progress != nil {
-		m.Progress = r.notes.progress
+	if x.notes.progress != nil {
+		m.Progress = x.notes.progress
 	}
 }
 

@@ -54,21 +54,38 @@ const (
 	keptStack  = 4 << 10
 )
 
-// loadMemo reads the memo once in a run. What cannot be read counts as empty.
-func (r *run) loadMemo() *memo {
-	if r.memo != nil {
-		return r.memo
+// loadMemo reads the memo once in a run; the caller holds x.saving. What cannot
+// be read counts as empty.
+func (r *run) loadMemo(x *extras) *memo {
+	if x.memo != nil {
+		return x.memo
 	}
-	r.memo = new(memo)
+	x.memo = new(memo)
 	raw, err := r.d.Memo.LoadMemo(context.WithoutCancel(r.parent))
 	if err == nil && len(raw) > 0 {
-		err = json.Unmarshal(raw, r.memo)
+		err = json.Unmarshal(raw, x.memo)
 	}
 	if err != nil {
 		r.app.log(slog.LevelError, "read what is kept with the task",
 			append(r.logAttrs(), slog.String("error", message(err)))...)
 	}
-	return r.memo
+	return x.memo
+}
+
+// concludeMemo returns the memo as the run leaves it.
+func (r *run) concludeMemo(o *Outcome, failed bool) json.RawMessage {
+	x := r.more()
+	x.saving.Lock()
+	defer x.saving.Unlock()
+	m := r.loadMemo(x)
+	if failed {
+		m.Concluded = r.d.Attempt + 1
+		m.addError(r, o.Reason)
+	}
+	if o.Kind != OutcomeDelay {
+		m.ParkedAt = time.Time{}
+	}
+	return r.encodeMemo(x)
 }
 
 func (m *memo) addError(r *run, reason string) {
@@ -83,13 +100,11 @@ func (m *memo) addError(r *run, reason string) {
 }
 
 // encodeMemo merges what this run noted into the memo and encodes it. When it
-// is too large the oldest log lines go first, then the oldest errors.
-func (r *run) encodeMemo(o *Outcome) json.RawMessage {
-	m := *r.loadMemo()
+// is too large the oldest log lines go first, then the oldest errors. The
+// caller holds x.saving.
+func (r *run) encodeMemo(x *extras) json.RawMessage {
+	m := *r.loadMemo(x)
 	r.mergeNotes(&m)
-	if o != nil && o.Kind != OutcomeDelay {
-		m.ParkedAt = time.Time{}
-	}
 	for {
 		b, err := json.Marshal(m)
 		switch {

@@ -94,17 +94,20 @@ func (e *Event) complete() {
 	switch {
 	case e.run != nil:
 		r := e.run
-		e.Task, e.Worker = r.metadata(), r.worker
+		e.Task, e.Worker = r.metadata(), r.worker.id
+		x := r.more()
+		x.mu.Lock()
+		defer x.mu.Unlock()
 		if e.Kind == EventStart {
-			r.started = e.Time
+			x.started = e.Time
 			if from := r.msg.dueSince(); !from.IsZero() && r.d.Attempt == 0 {
 				e.Waited = max(e.Time.Sub(from), 0)
 			}
 		}
 		if e.Kind == EventEnd {
 			e.State, e.Reason, e.After = e.outcome.state(), e.outcome.Reason, e.outcome.After
-			if !r.started.IsZero() {
-				e.Duration = e.Time.Sub(r.started)
+			if !x.started.IsZero() {
+				e.Duration = e.Time.Sub(x.started)
 			}
 		}
 	case e.message != nil:

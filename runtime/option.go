@@ -154,11 +154,17 @@ func WithKeep(d time.Duration) Option {
 	}
 }
 
-// finish derives what depends on several options.
-func (s *settings) finish() error {
+// apply applies the options to a message, and then what depends on several.
+func (m *Message) apply(opts []Option, now time.Time, unique time.Duration) error {
+	s := &settings{m: m, now: now, unique: unique}
+	for _, o := range opts {
+		if o != nil {
+			o(s)
+		}
+	}
 	if s.unique > 0 {
-		sum := sha256.Sum256(s.m.Args)
-		s.m.Key, s.m.KeyFor = s.m.Name+":"+hex.EncodeToString(sum[:16]), s.unique
+		sum := sha256.Sum256(m.Args)
+		m.Key, m.KeyFor = m.Name+":"+hex.EncodeToString(sum[:16]), s.unique
 	}
 	return errors.Join(s.errs...)
 }

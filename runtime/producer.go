@@ -75,14 +75,10 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 	if err := p.app.inject(ctx, m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}
-	set := settings{m: m, now: now, unique: s.Unique}
-	for _, o := range c.opts {
-		if o != nil {
-			o(&set)
+	if len(c.opts) > 0 || s.Unique > 0 {
+		if err := m.apply(c.opts, now, s.Unique); err != nil {
+			return fmt.Errorf("enqueue %s: %w", s.Name, err)
 		}
-	}
-	if err := set.finish(); err != nil {
-		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}
 	if err := p.app.encodeArgs(m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)

@@ -17,13 +17,14 @@ func (c *Context) Progress(done, total int64, note string) {
 		return
 	}
 	p := Progress{Done: done, Total: total, Note: clip(r.redactor().clean(note), MaxReason), At: time.Now().UTC()}
-	r.mu.Lock()
-	r.note().progress = &p
-	save := p.At.Sub(r.saved) >= saveEvery
+	x := r.more()
+	x.mu.Lock()
+	x.note().progress = &p
+	save := p.At.Sub(x.saved) >= saveEvery
 	if save {
-		r.saved = p.At
+		x.saved = p.At
 	}
-	r.mu.Unlock()
+	x.mu.Unlock()
 	r.app.observe(Event{Kind: EventProgress, run: r, Progress: p})
 	if save {
 		// The outcome carries it in any case: an error here loses nothing.
@@ -33,10 +34,11 @@ func (c *Context) Progress(done, total int64, note string) {
 
 // saveNotes writes what the run has noted so far.
 func (r *run) saveNotes(ctx context.Context) error {
-	r.saving.Lock() // one at a time: a later one must not be overwritten
-	defer r.saving.Unlock()
+	x := r.more()
+	x.saving.Lock() // one at a time: a later one must not be overwritten
+	defer x.saving.Unlock()
 	if r.ended.Load() {
 		return ErrTaskDone
 	}
-	return r.d.Memo.SaveMemo(ctx, r.encodeMemo(nil))
+	return r.d.Memo.SaveMemo(ctx, r.encodeMemo(x))
 }

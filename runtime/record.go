@@ -123,9 +123,10 @@ func (c *Context) Reload() (*Record, error) {
 	}
 	rec, err := r.app.Lookup(c, r.id())
 	if err == nil {
-		r.mu.Lock()
-		r.record = rec
-		r.mu.Unlock()
+		x := r.more()
+		x.mu.Lock()
+		x.record = rec
+		x.mu.Unlock()
 	}
 	return rec, err
 }
@@ -137,9 +138,10 @@ func (c *Context) Record() (*Record, error) {
 	if r == nil {
 		return nil, fmt.Errorf("task's record: %w", ErrNoTask)
 	}
-	r.mu.Lock()
-	rec := r.record
-	r.mu.Unlock()
+	x := r.more()
+	x.mu.Lock()
+	rec := x.record
+	x.mu.Unlock()
 	if rec != nil {
 		return rec, nil
 	}

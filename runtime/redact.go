@@ -20,14 +20,15 @@ func (r *run) redactor() *redactor {
 	if len(r.msg.Meta.Redact) == 0 && len(r.spec.redact) == 0 {
 		return nil
 	}
-	r.redactOnce.Do(func() {
+	x := r.more()
+	x.redactOnce.Do(func() {
 		args, err := r.app.decodeArgs(r.msg)
 		if err != nil {
 			args = r.msg.Args
 		}
-		r.redactWith = newRedactor(args, r.msg.Meta.Redact, r.spec.redact)
+		x.redactWith = newRedactor(args, r.msg.Meta.Redact, r.spec.redact)
 	})
-	return r.redactWith
+	return x.redactWith
 }
 
 func newRedactor(args json.RawMessage, names ...[]string) *redactor {

@@ -16,45 +16,77 @@ import (
 var ErrTaskDone = fmt.Errorf("the task's run has ended: %w", context.Canceled)
 
 // run is one run of a task. It is made for one delivery and never used again,
-// so that what a task leaves behind cannot meet another task.
+// so that what a task leaves behind cannot meet another task. There is one for
+// every task, so it holds what every task needs; the rest is in extras.
 type run struct {
-	root    Context // the handle that the task gets; root.run is this run
-	app     *App
-	spec    *spec
-	msg     *Message
-	d       *Delivery
-	slot    *slot
-	parent  context.Context // the engine's
-	started time.Time
-	expires time.Time // when the attempt is out of time; zero is never
-	expiry  error     // the cause then: ErrTimeout, or the deadline's
+	root   Context // the handle that the task gets; root.run is this run
+	app    *App
+	spec   *spec
+	msg    *Message
+	d      *Delivery
+	slot   *slot
+	worker *worker
+	parent context.Context // the engine's, with what propagators extracted
+	limit  *timeLimit      // nil: none
+
+	// Of the goroutine that runs the task.
+	x      execution
+	result json.RawMessage
+	err    error // what became of the handler
+	flags  runFlags
 
 	ended atomic.Bool
 	std   atomic.Pointer[stdContext] // made when something first needs it
+	extra atomic.Pointer[extras]     // made when something first needs it
 
-	scoped store // values of task scope
+	mu    sync.Mutex // guards cause, and the making of std and extra
+	cause error      // why the context ended, nil while it has not
+}
 
-	// Of the goroutine that runs the task.
-	x           execution
-	called      atomic.Bool
-	result      json.RawMessage
-	err         error // what became of the handler
-	broken      bool  // it panicked or called Goexit: its slot is not used again
-	memo        *memo // what is kept with the task, once read
+// runFlags are what the goroutine that runs the task notes.
+type runFlags struct {
+	called      bool // middleware has called the task
+	broken      bool // it panicked or called Goexit: its slot is not used again
 	memoChanged bool
-	worker      string // the worker's ID
+}
 
+// timeLimit is when an attempt is out of time, and the cause then.
+type timeLimit struct {
+	at    time.Time
+	cause error
+}
+
+// extras is what few runs need.
+type extras struct {
+	scoped   store          // values of task scope
 	children sync.WaitGroup // goroutines started with Go
-	saving   sync.Mutex     // held while notes are written
+
+	saving sync.Mutex // guards memo; held while it is written
+	memo   *memo      // what is kept with the task, once read
 
 	redactOnce sync.Once
 	redactWith *redactor
 
-	mu     sync.Mutex // guards all below
-	cause  error      // why the context ended, nil while it has not
-	notes  *notes     // log lines and progress, nil while there are none
-	record *Record    // as last read by the task
-	saved  time.Time  // when notes were last written
+	mu      sync.Mutex // guards all below
+	notes   *notes     // log lines and progress, nil while there are none
+	saved   time.Time  // when notes were last written
+	record  *Record    // as last read by the task
+	started time.Time  // for observers
+}
+
+// more returns the run's extras.
+func (r *run) more() *extras {
+	if x := r.extra.Load(); x != nil {
+		return x
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	x := r.extra.Load()
+	if x == nil {
+		x = new(extras)
+		r.extra.Store(x)
+	}
+	return x
 }
 
 // stdContext is the run's context as the context package makes it.
@@ -81,8 +113,8 @@ func (r *run) materializeLocked() *stdContext {
 	}
 	s := new(stdContext)
 	s.Context, s.cancel = context.WithCancelCause(r.parent)
-	if !r.expires.IsZero() {
-		s.Context, s.stop = context.WithDeadlineCause(s.Context, r.expires, r.expiry)
+	if l := r.limit; l != nil {
+		s.Context, s.stop = context.WithDeadlineCause(s.Context, l.at, l.cause)
 	}
 	if r.cause != nil {
 		s.cancel(r.cause)
@@ -111,7 +143,7 @@ func (r *run) cancel(cause error) {
 }
 
 // lazy reports that no standard context is needed yet to answer for the run's.
-func (r *run) lazy() bool { return r.std.Load() == nil && r.expires.IsZero() }
+func (r *run) lazy() bool { return r.std.Load() == nil && r.limit == nil }
 
 func (r *run) ctxErr() error {
 	if r.lazy() {
@@ -122,8 +154,8 @@ func (r *run) ctxErr() error {
 
 func (r *run) deadline() (time.Time, bool) {
 	d, ok := r.parent.Deadline()
-	if !r.expires.IsZero() && (!ok || r.expires.Before(d)) {
-		return r.expires, true
+	if l := r.limit; l != nil && (!ok || l.at.Before(d)) {
+		return l.at, true
 	}
 	return d, ok
 }
@@ -143,22 +175,34 @@ func (r *run) stopCause() error {
 	return context.Cause(r.materialize())
 }
 
-// limit sets when the attempt is out of time, before the task runs.
-func (r *run) limit(now time.Time) {
+// setLimit sets when the attempt is out of time, before the task runs.
+func (r *run) setLimit(now time.Time) {
 	timeout := r.msg.Meta.Timeout
 	if timeout == 0 {
 		timeout = r.spec.Timeout
 	}
 	if timeout > 0 {
-		r.expires, r.expiry = now.Add(timeout), ErrTimeout
+		r.limit = &timeLimit{now.Add(timeout), ErrTimeout}
 	}
-	if d := r.msg.Meta.Deadline; !d.IsZero() && (r.expires.IsZero() || d.Before(r.expires)) {
-		r.expires, r.expiry = d, ErrDeadline
+	if d := r.msg.Meta.Deadline; !d.IsZero() && (r.limit == nil || d.Before(r.limit.at)) {
+		r.limit = &timeLimit{d, ErrDeadline}
 	}
 }
 
 // waitChildren waits for the goroutines that the task started.
-func (r *run) waitChildren() { r.children.Wait() }
+func (r *run) waitChildren() {
+	if x := r.extra.Load(); x != nil {
+		x.children.Wait()
+	}
+}
+
+// closeScoped runs the cleanups of task scope with the task's error.
+func (r *run) closeScoped(cause error) error {
+	if x := r.extra.Load(); x != nil {
+		return x.scoped.close(cause)
+	}
+	return nil
+}
 
 func (r *run) id() uuid.UUID { return r.msg.Meta.ID }
 

@@ -112,7 +112,7 @@ func (r *run) storeOf(s Scope) *store {
 	case PerProcess:
 		return &r.app.storage
 	case PerTask:
-		return &r.scoped
+		return &r.more().scoped
 	default:
 		return &r.slot.storage
 	}

@@ -45,7 +45,7 @@ func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
 	x := reg.newExecution()
 	r := x.base()
 	r.root.run, r.app, r.spec, r.msg, r.d, r.slot, r.parent = r, w.app, reg.info(), d.Message, d, slot, ctx
-	r.x, r.worker = x, w.id
+	r.x, r.worker = x, w
 	r.err = ErrGoexit // unless something else is found
 	defer w.finish(r, o)
 	slot.run.Store(r)
@@ -78,7 +78,7 @@ func (r *run) admit(x execution) error {
 		if !m.Deadline.IsZero() && !now.Before(m.Deadline) {
 			return Permanent(ErrDeadline)
 		}
-		r.limit(now)
+		r.setLimit(now)
 	}
 	if r.d.Attempt > r.retries() {
 		if err := r.checkCrashed(); err != nil {
@@ -111,20 +111,21 @@ func call(ctx *Context) error {
 // execute builds the task's context, calls the function, encodes its result,
 // and runs the cleanups of task scope, with whatever came of it.
 func (r *run) execute() (err error) {
-	if r.called.Swap(true) {
+	if r.flags.called {
 		return errCalledTwice
 	}
+	r.flags.called = true
 	err = ErrGoexit
 	defer func() {
 		if p := recover(); p != nil {
 			err = newPanicError(p)
-			r.broken = true
+			r.flags.broken = true
 		} else if err == ErrGoexit {
-			r.broken = true
+			r.flags.broken = true
 		}
 		r.waitChildren()
 		r.err = err
-		if cerr := r.scoped.closeUnlessEmpty(err); cerr != nil {
+		if cerr := r.closeScoped(err); cerr != nil {
 			if r.err == nil {
 				r.err = cerr
 			} else {
