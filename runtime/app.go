@@ -17,7 +17,6 @@ type App struct {
 	producer producer
 	storage  store // of process scope
 	watchers []*watcher
-	watching sync.WaitGroup // goroutines of the watchers
 
 	mu       sync.Mutex // guards all below
 	tasks    []registration

@@ -147,14 +147,17 @@ func (r *run) checkCrashed() error {
 // conclude completes the outcome with what is kept with the task, and tells
 // the log and the observers.
 func (w *worker) conclude(r *run, o *Outcome) {
-	o.Reason = r.redactor().clean(o.Reason)
+	if o.Reason != "" {
+		o.Reason = clip(r.redactor().clean(o.Reason), MaxReason)
+	}
 	failed := o.Kind == OutcomeFail || o.Kind == OutcomeRetry
 	if failed || r.flags.memoChanged || r.hasNotes() {
 		o.Memo = r.concludeMemo(o, failed)
 	}
-	o.Reason = clip(o.Reason, MaxReason)
 	w.logOutcome(r, o)
-	w.app.observe(Event{Kind: EventEnd, run: r, outcome: *o})
+	if w.app.watched() {
+		w.app.observe(Event{Kind: EventEnd, run: r, outcome: *o})
+	}
 }
 
 // logOutcome tells the app's logger of failures and retries.

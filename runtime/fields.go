@@ -59,11 +59,10 @@ func (f *Fields) release() {
 	if cap(f.buf) > maxPooledBuffer || cap(f.scratch) > maxPooledBuffer || f.check.large() {
 		return
 	}
-	*f = Fields{
-		buf: f.buf[:0], enc: f.enc, spans: f.spans[:0],
-		check: f.check, scratch: f.scratch[:0],
-	}
-	f.check.data = nil
+	// One by one: a whole struct would cost a bulk write barrier.
+	f.decoding, f.indexed, f.pos, f.count, f.hint = false, false, 0, 0, 0
+	f.buf, f.spans, f.scratch = f.buf[:0], f.spans[:0], f.scratch[:0]
+	f.err, f.data, f.params, f.check.data = nil, nil, nil, nil
 	fieldsPool.Put(f)
 }
 

@@ -182,6 +182,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	}
 	err = errors.Join(err, w.slots.close(), isolated(func() error { return a.storage.closeUnlessEmpty(nil) }))
 	a.observe(Event{Kind: EventWorkerStop, Worker: w.id})
+	a.awaitWatchers()
 	a.mu.Lock()
 	a.current = nil
 	a.mu.Unlock()

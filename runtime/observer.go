@@ -76,11 +76,16 @@ type watcher struct {
 	waiting []Event
 	active  bool
 	lost    int
+	idle    chan struct{} // closed when active ends, nil while nobody waits
 }
+
+// watched reports whether there are observers. An Event is large: where tasks
+// pass, ask first.
+func (a *App) watched() bool { return len(a.watchers) > 0 }
 
 // observe completes the event and hands it to the observers.
 func (a *App) observe(e Event) {
-	if len(a.watchers) == 0 {
+	if !a.watched() {
 		return
 	}
 	e.complete()
@@ -160,21 +165,20 @@ func (w *watcher) push(a *App, e Event) {
 	}
 	w.waiting = append(w.waiting, e)
 	if !w.active {
-		w.active = true
-		a.watching.Add(1)
+		w.active, w.idle = true, nil
 		go w.drain(a)
 	}
 }
 
-// drain hands over what waits, until nothing does. An observer that ends its
-// goroutine gets another for the next event.
+// drain hands over what waits, until nothing does.
 func (w *watcher) drain(a *App) {
-	defer a.watching.Done()
 	for {
 		w.mu.Lock()
 		events, lost := w.waiting, w.lost
 		w.waiting, w.lost = nil, 0
-		w.active = len(events) > 0
+		if w.active = len(events) > 0; !w.active && w.idle != nil {
+			close(w.idle)
+		}
 		w.mu.Unlock()
 		if len(events) == 0 {
 			return
@@ -182,10 +186,52 @@ func (w *watcher) drain(a *App) {
 		if lost > 0 {
 			a.logObserver("observer is too slow: events were lost", "lost", lost)
 		}
-		for _, e := range events {
-			if err := isolated(func() error { w.o.Observe(e); return nil }); err != nil {
+		for len(events) > 0 {
+			var done int
+			if err := isolated(func() error { return w.handOver(events, &done) }); err != nil {
 				a.logObserver("observer failed", "error", message(err))
 			}
+			events = events[done:]
 		}
 	}
+}
+
+// handOver gives the observer the events, until it panics or ends the
+// goroutine. done counts those it was given.
+func (w *watcher) handOver(events []Event, done *int) error {
+	for _, e := range events {
+		*done++
+		w.o.Observe(e)
+	}
+	return nil
+}
+
+// awaitWatchers waits until the observers have seen what happened, or for
+// Config.ShutdownGrace if one of them blocks.
+func (a *App) awaitWatchers() {
+	if !a.watched() {
+		return
+	}
+	t := time.NewTimer(a.cfg.ShutdownGrace)
+	defer t.Stop()
+	for _, w := range a.watchers {
+		select {
+		case <-w.whenIdle():
+		case <-t.C:
+			return
+		}
+	}
+}
+
+// whenIdle returns a channel that is closed once no event waits.
+func (w *watcher) whenIdle() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.idle == nil {
+		w.idle = make(chan struct{})
+		if !w.active {
+			close(w.idle)
+		}
+	}
+	return w.idle
 }

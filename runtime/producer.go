@@ -131,7 +131,9 @@ func (p *producer) insertOne(ctx context.Context, m *Message) (in Inserted, err 
 	if err != nil {
 		return in, fmt.Errorf("enqueue %s: %w", m.Name, err)
 	}
-	p.app.observe(Event{Kind: EventEnqueue, message: m, id: in.ID, existing: in.Existing})
+	if p.app.watched() {
+		p.app.observe(Event{Kind: EventEnqueue, message: m, id: in.ID, existing: in.Existing})
+	}
 	return in, nil
 }
 

@@ -59,7 +59,9 @@ func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
 		r.err = err
 		return
 	}
-	w.app.observe(Event{Kind: EventStart, run: r})
+	if w.app.watched() {
+		w.app.observe(Event{Kind: EventStart, run: r})
+	}
 	r.err = w.handler(&r.root) // middleware has the last word
 }
 
