@@ -56,6 +56,7 @@ func (w *worker) decide(r *run) Outcome {
 		return Outcome{Kind: OutcomeCancel, Reason: reason}
 	}
 	if s, ok := as[*SnoozeError](r.err); ok {
+		r.flags.memoChanged = true // it is no longer parked, if it was
 		return Outcome{Kind: OutcomeDelay, After: s.After}
 	}
 	cause := r.stopCause()
@@ -152,7 +153,8 @@ func (w *worker) conclude(r *run, o *Outcome) {
 	}
 	failed := o.Kind == OutcomeFail || o.Kind == OutcomeRetry
 	if failed || r.flags.memoChanged || r.hasNotes() {
-		o.Memo = r.concludeMemo(o, failed)
+		_, parked := r.err.(*parkError)
+		o.Memo = r.concludeMemo(o, failed, parked)
 	}
 	w.logOutcome(r, o)
 	if w.app.watched() {

@@ -32,9 +32,14 @@ type service struct {
 //
 // When ctx ends, the worker stops as by [App.Stop]; tasks see its values.
 func (a *App) Start(ctx context.Context) error {
+	_, err := a.start(ctx)
+	return err
+}
+
+func (a *App) start(ctx context.Context) (*service, error) {
 	w, err := a.newWorker(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	serveCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	s := &service{worker: w, stop: stop, hurry: make(chan struct{}), done: make(chan struct{})}
@@ -42,25 +47,20 @@ func (a *App) Start(ctx context.Context) error {
 	if a.current != nil {
 		a.mu.Unlock()
 		stop(nil)
-		return ErrStarted
+		return nil, ErrStarted
 	}
 	a.current = s
 	a.storage.reopen(context.WithoutCancel(ctx))
 	a.mu.Unlock()
 	go a.serve(ctx, serveCtx, s)
-	return nil
+	return s, nil
 }
 
 // Run is Start, then Stop when ctx ends. It returns nil after a clean stop.
 func (a *App) Run(ctx context.Context) error {
-	if err := a.Start(ctx); err != nil {
+	s, err := a.start(ctx)
+	if err != nil {
 		return err
-	}
-	a.mu.Lock()
-	s := a.current
-	a.mu.Unlock()
-	if s == nil { // ended already
-		return nil
 	}
 	<-s.done
 	return s.err

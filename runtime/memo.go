@@ -73,7 +73,7 @@ func (r *run) loadMemo(x *extras) *memo {
 }
 
 // concludeMemo returns the memo as the run leaves it.
-func (r *run) concludeMemo(o *Outcome, failed bool) json.RawMessage {
+func (r *run) concludeMemo(o *Outcome, failed, parked bool) json.RawMessage {
 	x := r.more()
 	x.saving.Lock()
 	defer x.saving.Unlock()
@@ -82,7 +82,7 @@ func (r *run) concludeMemo(o *Outcome, failed bool) json.RawMessage {
 		m.Concluded = r.d.Attempt + 1
 		m.addError(r, o.Reason)
 	}
-	if o.Kind != OutcomeDelay {
+	if !parked {
 		m.ParkedAt = time.Time{}
 	}
 	return r.encodeMemo(x)
