@@ -174,6 +174,9 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 		})
 	})
 	close(served)
+	if err != nil && serveCtx.Err() == nil {
+		a.log(slog.LevelError, "the worker stopped: its engine failed", slog.String("error", message(err)))
+	}
 	unhook()
 	s.stop(ErrShutdown)
 	winding.Wait()

@@ -13,7 +13,10 @@ const redacted = "[redacted]"
 
 // redactor removes the values of redacted parameters from text. Nil removes
 // nothing.
-type redactor struct{ secrets []string }
+type redactor struct {
+	secrets []string
+	all     bool // the values are not known: nothing may be shown
+}
 
 // redactor returns the run's, made when first needed.
 func (r *run) redactor() *redactor {
@@ -22,9 +25,13 @@ func (r *run) redactor() *redactor {
 	}
 	x := r.more()
 	x.redactOnce.Do(func() {
-		args, err := r.app.decodeArgs(r.msg)
+		var args json.RawMessage
+		err := isolated(func() (err error) { // the codec is the user's
+			args, err = r.app.decodeArgs(r.msg)
+			return err
+		})
 		if err != nil {
-			args = r.msg.Args
+			args = nil
 		}
 		x.redactWith = newRedactor(args, r.msg.Meta.Redact, r.spec.redact)
 	})
@@ -35,6 +42,7 @@ func newRedactor(args json.RawMessage, names ...[]string) *redactor {
 	d := new(redactor)
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(args, &fields) != nil {
+		d.all = true
 		return d
 	}
 	for _, list := range names {
@@ -85,8 +93,11 @@ func (d *redactor) add(raw json.RawMessage) {
 
 // clean replaces every secret in the text.
 func (d *redactor) clean(s string) string {
-	if d == nil {
+	if d == nil || s == "" {
 		return s
+	}
+	if d.all {
+		return redacted
 	}
 	for _, secret := range d.secrets {
 		s = strings.ReplaceAll(s, secret, redacted)

@@ -95,7 +95,8 @@ func provide[T any](
 	}
 	s := r.storeOf(k.scope)
 	if v, ok := s.peek(k); ok {
-		return v.(T), nil
+		t, _ := v.(T) // a nil of an interface type is no T
+		return t, nil
 	}
 	v, err := s.get(ctx, k, func() (any, func(error) error, error) {
 		v, cleanup, err := open(r.scopeContext(k.scope, s))
@@ -104,7 +105,8 @@ func provide[T any](
 	if err != nil {
 		return none, fmt.Errorf("open %s: %w", k.name, err)
 	}
-	return v.(T), nil
+	t, _ := v.(T)
+	return t, nil
 }
 
 func (r *run) storeOf(s Scope) *store {

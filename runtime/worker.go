@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -49,11 +50,10 @@ func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
 	r.err = ErrGoexit // unless something else is found
 	defer w.finish(r, o)
 	slot.run.Store(r)
-	if cause := w.slots.stopCause(); cause != nil {
-		r.cancel(cause)
-	}
-	if cause := d.bind(r); cause != nil {
-		r.cancel(cause)
+	if cause := cmp.Or(d.bind(r), w.slots.stopCause()); cause != nil {
+		r.cancel(cause) // stopped before it began: it does not begin
+		r.err = cause
+		return
 	}
 	if err := r.admit(x); err != nil {
 		r.err = err
