@@ -59,10 +59,14 @@ func (f *Fields) release() {
 	if cap(f.buf) > maxPooledBuffer || cap(f.scratch) > maxPooledBuffer || f.check.large() {
 		return
 	}
-	// One by one: a whole struct would cost a bulk write barrier.
-	f.decoding, f.indexed, f.pos, f.count, f.hint = false, false, 0, 0, 0
-	f.buf, f.spans, f.scratch = f.buf[:0], f.spans[:0], f.scratch[:0]
-	f.err, f.data, f.params, f.check.data = nil, nil, nil, nil
+	f.buf = f.buf[:0]
+	f.err = nil
+	if f.decoding {
+		f.decoding, f.indexed = false, false
+		f.data, f.params = nil, nil
+		f.count, f.hint = 0, 0
+	}
+	f.check.reset(nil)
 	fieldsPool.Put(f)
 }
 

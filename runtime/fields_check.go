@@ -15,6 +15,8 @@ const (
 	badUTF8      = "contains a string that is not valid UTF-8"
 	badDuplicate = "contains an object with a duplicate key"
 	badDepth     = "is nested too deep"
+	badNull      = "is or contains null where that means nothing"
+	badLength    = "contains an array of another length"
 )
 
 // span is where something is in the JSON that is read.
@@ -31,10 +33,12 @@ type jsonChecker struct {
 	depth    int
 	keys     []span // of the objects around the current position
 	replaced bool   // a string held U+FFFD as an escape
+	lenient  bool   // keys of no field are allowed
 }
 
 func (c *jsonChecker) reset(data []byte) {
-	*c = jsonChecker{data: data, keys: c.keys[:0]}
+	c.data, c.keys = data, c.keys[:0]
+	c.depth, c.replaced, c.lenient = 0, false, false
 }
 
 // large reports whether c holds more memory than is worth keeping.
@@ -51,11 +55,19 @@ func skipSpace(data []byte, i int) int {
 	return i
 }
 
-// value checks the value that begins at i and returns its end, or what is
-// wrong with it.
-func (c *jsonChecker) value(i int) (end int, bad string) {
+// value checks the value that begins at i, which has the shape, and returns its
+// end, or what is wrong with it.
+func (c *jsonChecker) value(i int, s *shape) (end int, bad string) {
 	if i >= len(c.data) {
 		return i, badSyntax
+	}
+	if s != nil {
+		if c.data[i] == 'n' && !s.null {
+			return i, badNull
+		}
+		for s != nil && s.target != nil {
+			s = s.target
+		}
 	}
 	switch b := c.data[i]; b {
 	case '{', '[':
@@ -63,15 +75,15 @@ func (c *jsonChecker) value(i int) (end int, bad string) {
 			return i, badDepth
 		}
 		if b == '{' {
-			end, bad = c.object(i + 1)
+			end, bad = c.object(i+1, s)
 		} else {
-			end, bad = c.array(i + 1)
+			end, bad = c.array(i+1, s)
 		}
 		c.depth--
 		return end, bad
 	case '"':
-		s, bad := c.string(i)
-		return s.end, bad
+		str, bad := c.string(i)
+		return str.end, bad
 	case 't':
 		return c.literal(i, "true")
 	case 'f':
@@ -94,12 +106,20 @@ func (c *jsonChecker) literal(i int, word string) (end int, bad string) {
 }
 
 // array checks an array from behind its bracket.
-func (c *jsonChecker) array(i int) (end int, bad string) {
+func (c *jsonChecker) array(i int, s *shape) (end int, bad string) {
+	var elem *shape
+	length := -1
+	if s != nil {
+		elem, length = s.elem, s.length
+	}
 	if i = c.space(i); i < len(c.data) && c.data[i] == ']' {
+		if length > 0 {
+			return i, badLength
+		}
 		return i + 1, ""
 	}
-	for {
-		if i, bad = c.value(c.space(i)); bad != "" {
+	for n := 1; ; n++ {
+		if i, bad = c.value(c.space(i), elem); bad != "" {
 			return i, bad
 		}
 		if i = c.space(i); i >= len(c.data) {
@@ -109,6 +129,9 @@ func (c *jsonChecker) array(i int) (end int, bad string) {
 		case ',':
 			i++
 		case ']':
+			if length >= 0 && n != length {
+				return i, badLength
+			}
 			return i + 1, ""
 		default:
 			return i, badSyntax
@@ -117,7 +140,7 @@ func (c *jsonChecker) array(i int) (end int, bad string) {
 }
 
 // object checks an object from behind its brace.
-func (c *jsonChecker) object(i int) (end int, bad string) {
+func (c *jsonChecker) object(i int, s *shape) (end int, bad string) {
 	if i = c.space(i); i < len(c.data) && c.data[i] == '}' {
 		return i + 1, ""
 	}
@@ -134,7 +157,11 @@ func (c *jsonChecker) object(i int) (end int, bad string) {
 		if i = c.space(key.end); i >= len(c.data) || c.data[i] != ':' {
 			return i, badSyntax
 		}
-		if i, bad = c.value(c.space(i + 1)); bad != "" {
+		member, bad := c.member(key, s)
+		if bad != "" {
+			return i, bad
+		}
+		if i, bad = c.value(c.space(i+1), member); bad != "" {
 			return i, bad
 		}
 		if i = c.space(i); i >= len(c.data) {
@@ -149,6 +176,19 @@ func (c *jsonChecker) object(i int) (end int, bad string) {
 			return i, badSyntax
 		}
 	}
+}
+
+// member returns the shape of the member with the key, of an object of shape s.
+func (c *jsonChecker) member(key span, s *shape) (member *shape, bad string) {
+	switch {
+	case s == nil:
+		return nil, ""
+	case s.fields == nil:
+		return s.elem, ""
+	case key.escaped:
+		return s.field([]byte(c.text(key)), c.lenient)
+	}
+	return s.field(c.data[key.start+1:key.end-1], c.lenient)
 }
 
 // keySet is the keys of one object: a few on the checker's stack, many in a

@@ -1,8 +1,8 @@
 package runtime
 
 import (
-	"encoding"
 	"encoding/json"
+	"fmt"
 	"math"
 	"reflect"
 	"strconv"
@@ -35,30 +35,32 @@ func (f *Fields) finishEncode() (json.RawMessage, error) {
 	return payload, nil
 }
 
-// key starts a member of the object.
-func (f *Fields) key(name string) {
+// key returns what is written with the key of the next member.
+func (f *Fields) key(name string) []byte {
+	b := f.buf
 	if name == resultName {
-		return
+		return b
 	}
-	if len(f.buf) > 1 {
-		f.buf = append(f.buf, ',')
+	if len(b) > 1 {
+		b = append(b, ',')
 	}
-	f.buf = append(appendQuoted(f.buf, name), ':')
+	b, ok := appendQuoted(b, name)
+	if !ok {
+		f.fail(name, "has a name that is not valid UTF-8")
+	}
+	return append(b, ':')
 }
 
 func (f *Fields) appendBool(name string, v bool) {
-	f.key(name)
-	f.buf = strconv.AppendBool(f.buf, v)
+	f.buf = strconv.AppendBool(f.key(name), v)
 }
 
 func (f *Fields) appendInt(name string, v int64) {
-	f.key(name)
-	f.buf = strconv.AppendInt(f.buf, v, 10)
+	f.buf = strconv.AppendInt(f.key(name), v, 10)
 }
 
 func (f *Fields) appendUint(name string, v uint64) {
-	f.key(name)
-	f.buf = strconv.AppendUint(f.buf, v, 10)
+	f.buf = strconv.AppendUint(f.key(name), v, 10)
 }
 
 func (f *Fields) appendFloat(name string, v float64, bits int) {
@@ -66,17 +68,15 @@ func (f *Fields) appendFloat(name string, v float64, bits int) {
 		f.fail(name, "JSON has no NaN and no infinity")
 		return
 	}
-	f.key(name)
-	f.buf = appendNumber(f.buf, v, bits)
+	f.buf = appendNumber(f.key(name), v, bits)
 }
 
 func (f *Fields) appendString(name, v string) {
-	if !utf8.ValidString(v) {
+	b, ok := appendQuoted(f.key(name), v)
+	if !ok {
 		f.fail(name, "is not valid UTF-8")
-		return
 	}
-	f.key(name)
-	f.buf = appendQuoted(f.buf, v)
+	f.buf = b
 }
 
 func (f *Fields) appendTime(name string, v time.Time) {
@@ -84,23 +84,12 @@ func (f *Fields) appendTime(name string, v time.Time) {
 		f.fail(name, reason)
 		return
 	}
-	f.key(name)
-	f.buf = append(f.buf, '"')
-	b, err := v.AppendText(f.buf)
+	b, err := v.AppendText(append(f.key(name), '"'))
 	if err != nil {
 		f.fail(name, "is a time that RFC 3339 cannot hold")
 		return
 	}
 	f.buf = append(b, '"')
-}
-
-// checkTime says why the time would not come back equal. package time cuts the
-// seconds off a zone offset, which moves the instant.
-func checkTime(t time.Time) string {
-	if _, offset := t.Zone(); offset%60 != 0 {
-		return "is a time whose zone offset has seconds, which RFC 3339 cannot hold"
-	}
-	return ""
 }
 
 // appendNumber writes a float as encoding/json does: as short as it can be read
@@ -120,9 +109,9 @@ func appendNumber(b []byte, v float64, bits int) []byte {
 	return b
 }
 
-// plain tells the ASCII characters that a string holds as they are; the others
-// are escaped, those of HTML as well, as encoding/json does.
-var plain = func() (set [utf8.RuneSelf]bool) {
+// plain tells the bytes that a string holds as they are, all of them ASCII. Of
+// the others those of HTML are escaped too, as encoding/json does.
+var plain = func() (set [256]bool) {
 	for c := byte(' '); c < utf8.RuneSelf; c++ {
 		set[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'
 	}
@@ -131,33 +120,41 @@ var plain = func() (set [utf8.RuneSelf]bool) {
 
 const hexDigits = "0123456789abcdef"
 
-// appendQuoted writes a string of valid UTF-8 in quotes.
-func appendQuoted(b []byte, s string) []byte {
+// appendQuoted writes a string in quotes, and reports whether it is valid
+// UTF-8.
+func appendQuoted(b []byte, s string) ([]byte, bool) {
 	b = append(b, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if plain[c] {
-				i++
-				continue
-			}
-			b = append(b, s[start:i]...)
+	i := 0
+	for i < len(s) && plain[s[i]] {
+		i++
+	}
+	b = append(b, s[:i]...)
+	for i < len(s) {
+		start := i
+		for i < len(s) && plain[s[i]] {
+			i++
+		}
+		b = append(b, s[start:i]...)
+		if i == len(s) {
+			break
+		}
+		if c := s[i]; c < utf8.RuneSelf {
 			b = appendEscaped(b, c)
 			i++
-			start = i
 			continue
 		}
 		r, size := utf8.DecodeRuneInString(s[i:])
-		if r == '\u2028' || r == '\u2029' { // line ends in JavaScript
-			b = append(b, s[start:i]...)
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return b, false
+		case r == '\u2028' || r == '\u2029': // line ends in JavaScript
 			b = append(b, '\\', 'u', '2', '0', '2', hexDigits[r&0xF])
-			start = i + size
+		default:
+			b = append(b, s[i:i+size]...)
 		}
 		i += size
 	}
-	b = append(b, s[start:]...)
-	return append(b, '"')
+	return append(b, '"'), true
 }
 
 func appendEscaped(b []byte, c byte) []byte {
@@ -190,7 +187,7 @@ func (f *Fields) appendJSON(name string, p any) {
 	if f.err != nil {
 		return
 	}
-	f.key(name)
+	f.buf = f.key(name)
 	f.appendValue(name, p)
 }
 
@@ -199,7 +196,7 @@ func (f *Fields) appendJSON(name string, p any) {
 func (f *Fields) appendValue(name string, p any) {
 	defer func() {
 		if v := recover(); v != nil {
-			f.fail(name, "panic while it was encoded as JSON")
+			f.fail(name, fmt.Sprintf("panic of type %T while it was encoded", v))
 		}
 	}()
 	start := len(f.buf)
@@ -208,8 +205,12 @@ func (f *Fields) appendValue(name string, p any) {
 		return
 	}
 	f.buf = f.buf[:len(f.buf)-1] // the encoder ends with a new line
+	if reason := checkTimes(reflect.ValueOf(p)); reason != "" {
+		f.fail(name, reason)
+		return
+	}
 	f.check.reset(f.buf)
-	if _, reason := f.check.value(start); reason != "" {
+	if _, reason := f.check.value(start, nil); reason != "" {
 		f.fail(name, reason)
 		return
 	}
@@ -227,7 +228,7 @@ func (f *Fields) appendValue(name string, p any) {
 func encodeReason(err error) string {
 	switch err := err.(type) {
 	case *json.UnsupportedTypeError:
-		return "JSON has no " + err.Type.String()
+		return "JSON has no " + valueType(err.Type)
 	case *json.UnsupportedValueError:
 		switch err.Value.Kind() {
 		case reflect.Float32, reflect.Float64:
@@ -235,82 +236,15 @@ func encodeReason(err error) string {
 		}
 		return "contains a value that JSON cannot hold, or itself"
 	case *json.MarshalerError:
-		return "the marshaler of " + err.Type.String() + " failed"
+		return "the marshaler of " + valueType(err.Type) + " failed"
 	}
 	return "cannot be encoded as JSON"
 }
 
-// inexact says where v holds a string that encoding/json does not keep. It is
-// asked only about values whose JSON has U+FFFD as an escape.
-func inexact(v reflect.Value, depth int) string {
-	const notUTF8 = "contains a string that is not valid UTF-8"
-	if depth > maxDepth || !v.IsValid() {
-		return ""
+// valueType names a type; values are encoded by a pointer to them.
+func valueType(t reflect.Type) string {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	if reason, done := inexactMarshaler(v); done {
-		return reason
-	}
-	switch v.Kind() {
-	case reflect.String:
-		if !utf8.ValidString(v.String()) {
-			return notUTF8
-		}
-	case reflect.Pointer, reflect.Interface:
-		return inexact(v.Elem(), depth+1)
-	case reflect.Slice, reflect.Array:
-		for i := range v.Len() {
-			if reason := inexact(v.Index(i), depth+1); reason != "" {
-				return reason
-			}
-		}
-	case reflect.Map:
-		for it := v.MapRange(); it.Next(); {
-			if reason := inexact(it.Key(), depth+1); reason != "" {
-				return reason
-			}
-			if reason := inexact(it.Value(), depth+1); reason != "" {
-				return reason
-			}
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			field := v.Type().Field(i)
-			if !field.IsExported() && !field.Anonymous || field.Tag.Get("json") == "-" {
-				continue
-			}
-			if reason := inexact(v.Field(i), depth+1); reason != "" {
-				return reason
-			}
-		}
-	}
-	return ""
-}
-
-// inexactMarshaler is inexact for values that encode themselves; done says
-// that v is one.
-func inexactMarshaler(v reflect.Value) (reason string, done bool) {
-	if !v.CanInterface() || v.Kind() == reflect.Pointer && v.IsNil() {
-		return "", !v.CanInterface()
-	}
-	if v.Kind() != reflect.Pointer && v.CanAddr() {
-		v = v.Addr()
-	}
-	switch m := v.Interface().(type) {
-	case *json.RawMessage, json.RawMessage:
-		return "", true
-	case json.Marshaler:
-		b, err := m.MarshalJSON()
-		var check jsonChecker
-		check.reset(b)
-		if _, bad := check.value(0); err != nil || bad != "" || check.replaced {
-			return "the JSON of " + v.Type().String() + " holds a string that was not valid UTF-8", true
-		}
-		return "", true
-	case encoding.TextMarshaler:
-		if b, err := m.MarshalText(); err != nil || !utf8.Valid(b) {
-			return "the text of " + v.Type().String() + " is not valid UTF-8", true
-		}
-		return "", true
-	}
-	return "", false
+	return t.String()
 }

@@ -31,6 +31,7 @@ func decodeResult[R any](raw json.RawMessage) (R, error) {
 	defer f.release()
 	f.decoding = true
 	f.check.reset(raw)
+	f.check.lenient = true // a later version may have added fields
 	f.data = raw
 	f.pos = skipSpace(raw, 0)
 	if !f.basic(&r) {
