@@ -35,6 +35,7 @@ func (w *worker) finish(r *run, o *Outcome) {
 		w.conclude(r, o)
 	}
 	r.end()
+	r.d.bind(nil)
 	if err := w.slots.put(r.slot, r.flags.broken); err != nil {
 		w.app.log(slog.LevelError, "close worker storage", slog.String("error", message(err)))
 	}

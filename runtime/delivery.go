@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
 	"sync"
 )
@@ -28,8 +29,24 @@ func (d *Delivery) Stop(cause error) {
 	}
 }
 
-// bind makes r the run that Stop ends, and returns the cause if it was called
-// already.
+// Context returns a context that ends when parent does, or by Stop with its
+// cause. It is for a Worker that is not an App's, such as one that tests an
+// engine. Call the function it returns when the run has ended.
+func (d *Delivery) Context(parent context.Context) (context.Context, context.CancelFunc) {
+	r := &run{parent: parent}
+	ctx := r.materialize()
+	if cause := d.bind(r); cause != nil {
+		r.cancel(cause)
+	}
+	return ctx, func() {
+		d.bind(nil)
+		r.end()
+	}
+}
+
+// bind makes r the run that Stop ends, nil for none any more, and returns the
+// cause if it was called already. A delivery whose run has ended lets go of it,
+// since an engine may keep the delivery with the task's record.
 func (d *Delivery) bind(r *run) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
