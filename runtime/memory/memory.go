@@ -1,0 +1,156 @@
+// Package memory is the engine that keeps tasks in this process: for tests,
+// for development, and for work that may be lost with the process. It is the
+// reference for the contract of [runtime.Engine].
+//
+// It is bounded: at most [WithCapacity] tasks wait or run, and at most
+// [WithRecords] ended ones can still be looked up. Nothing polls: a task that
+// is enqueued or becomes due starts at once on an idle worker. Several Apps
+// may share one engine, as several workers.
+package memory
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// The defaults of an engine's options.
+const (
+	DefaultCapacity = 100_000
+	DefaultRecords  = 100_000
+	DefaultKeys     = 1_000_000
+	DefaultKeepFor  = time.Hour
+)
+
+// Option configures New.
+type Option func(*Engine)
+
+// WithCapacity bounds the tasks that wait or run. Beyond it Insert answers
+// [runtime.ErrQueueFull]. It is 100,000 by default, and if n is not positive.
+func WithCapacity(n int) Option {
+	return func(e *Engine) { e.capacity = positive(n, DefaultCapacity) }
+}
+
+// WithRecords bounds the ended tasks that can still be looked up: beyond it the
+// oldest are forgotten early, those without a Keep of their own first. It is
+// 100,000 by default, and if n is not positive.
+func WithRecords(n int) Option {
+	return func(e *Engine) { e.records = positive(n, DefaultRecords) }
+}
+
+// WithKeys bounds the unique keys held at a time. Beyond it a message with a
+// key is answered with [runtime.ErrQueueFull]. It is 1,000,000 by default, and
+// if n is not positive.
+func WithKeys(n int) Option {
+	return func(e *Engine) { e.keys.limit = positive(n, DefaultKeys) }
+}
+
+// WithKeepFor sets how long an ended task can be looked up when its message
+// does not say. It is 1 hour by default, and if d is not positive.
+func WithKeepFor(d time.Duration) Option {
+	return func(e *Engine) { e.keepFor = positive(d, DefaultKeepFor) }
+}
+
+// WithWait makes Insert wait for room when the engine is full, in the order of
+// arrival, until its context ends. A batch larger than the capacity is still
+// [runtime.ErrQueueFull], and so is an insert from inside a running task: were
+// it to wait, tasks could fill every slot waiting for each other.
+func WithWait() Option { return func(e *Engine) { e.wait = true } }
+
+func positive[T int | time.Duration](v, otherwise T) T {
+	if v > 0 {
+		return v
+	}
+	return otherwise
+}
+
+// Engine is a [runtime.Engine] in memory. Make it with [New]. It implements
+// [runtime.Waiter] and [runtime.SingleInserter] too.
+type Engine struct {
+	capacity, records int
+	keepFor           time.Duration
+	wait              bool
+
+	// ready is how many tasks are due and wait: what an idle worker looks at
+	// before it takes the lock. Changed under mu.
+	ready atomic.Int64
+
+	mu     sync.Mutex // guards all below
+	closed bool
+	seq    uint64
+	live   int       // tasks that have not ended
+	tasks  table     // all tasks by id
+	all    allList   // all tasks in the order of insertion
+	lanes  laneIndex // due tasks, by queue and by who can run them
+	later  taskHeap  // tasks that are not due yet
+	ended  endedSet  // ended tasks, until they are forgotten
+	keys   keySet    // unique keys that are held
+	room   roomQueue // inserts that wait for room
+	serves []*serve  // the workers
+	alarm  alarm     // fires when the next task is due
+}
+
+var (
+	_ runtime.Engine         = (*Engine)(nil)
+	_ runtime.Waiter         = (*Engine)(nil)
+	_ runtime.SingleInserter = (*Engine)(nil)
+)
+
+// New returns an empty engine. It needs no Close if no Serve runs.
+func New(opts ...Option) *Engine {
+	e := &Engine{
+		capacity: DefaultCapacity,
+		records:  DefaultRecords,
+		keepFor:  DefaultKeepFor,
+	}
+	e.keys.limit = DefaultKeys
+	for _, o := range opts {
+		o(e)
+	}
+	return e
+}
+
+// Check implements [runtime.Engine]. This engine can honour every option.
+func (e *Engine) Check(m *runtime.Message) error {
+	if m.Priority < 0 || m.Priority >= priorities {
+		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, priorities-1, runtime.ErrUnsupported)
+	}
+	return nil
+}
+
+// Close forgets all tasks. Whatever still waits on the engine, an Insert, a
+// Wait or a Serve, returns [runtime.ErrClosed], and so does every later call.
+// It does not wait for running tasks, whose outcomes are refused.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil
+	}
+	e.closed = true
+	e.room.wakeAll()
+	for t := e.all.oldest; t != nil; t = t.newer {
+		t.wake()
+		t.owner = nil
+	}
+	for _, s := range e.serves {
+		close(s.closed)
+	}
+	e.alarm.stop()
+	e.tasks, e.all, e.later, e.ended, e.keys = table{}, allList{}, nil, endedSet{}, keySet{}
+	e.lanes = laneIndex{}
+	e.live = 0
+	e.ready.Store(0)
+	return nil
+}
+
+// now is the clock by which tasks are due: that of a worker, if one serves.
+func (e *Engine) now() time.Time {
+	if len(e.serves) > 0 {
+		return e.serves[0].now()
+	}
+	return time.Now()
+}

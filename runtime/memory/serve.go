@@ -1,0 +1,348 @@
+package memory
+
+import (
+	"context"
+	goruntime "runtime"
+	"slices"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// spins is how often a worker goroutine that finds no task looks again, letting
+// others run, before it sleeps. Under load that saves most of the system calls
+// of sleeping and waking, which cost more than a task.
+const spins = 20
+
+// serve is one call of Serve.
+type serve struct {
+	e   *Engine
+	w   *runtime.Worker
+	ctx context.Context // of all runs
+
+	// Guarded by Engine.mu.
+	groups    []*group      // the tasks that it can run
+	hands     []*hand       // the goroutines started
+	idle      []*hand       // those asleep
+	searching int           // those awake that have no task: see group.summon
+	busy      int           // hands that have not left
+	stopping  bool          // no more tasks are taken
+	abandoned bool          // nobody waits for the hands any more
+	left      chan struct{} // closed when the last hand has left
+	closed    chan struct{} // closed by Close
+}
+
+// hand is a goroutine that runs tasks, one at a time.
+type hand struct {
+	s    *serve
+	run  *run            // the task it runs, nil if none; guarded by Engine.mu
+	wake chan struct{}   // wakes it when it sleeps
+	out  runtime.Outcome // of the run
+}
+
+// Serve implements [runtime.Engine]. It may be called again, at the same time
+// or later, on the same engine. Tasks that are waiting when it returns stay.
+func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
+	s := &serve{
+		e: e, w: w,
+		ctx:    context.WithoutCancel(ctx),
+		left:   make(chan struct{}),
+		closed: make(chan struct{}),
+	}
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return runtime.ErrClosed
+	}
+	e.serves = append(e.serves, s)
+	e.regroup()
+	wakes := e.tickLocked()
+	e.mu.Unlock()
+	wakes.do()
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case <-s.closed:
+		err = runtime.ErrClosed
+	}
+	s.stop()
+	select {
+	case <-s.left:
+	case <-w.Abandon:
+		if unfinished := s.abandon(); unfinished != nil && err == nil {
+			err = unfinished
+		}
+	}
+	return err
+}
+
+func (s *serve) serves(queue string) bool { return slices.Contains(s.w.Queues, queue) }
+
+func (s *serve) now() time.Time {
+	if s.w.Now != nil {
+		return s.w.Now()
+	}
+	return time.Now()
+}
+
+// stop makes the worker take no more tasks. Others may take them.
+func (s *serve) stop() {
+	e := s.e
+	e.mu.Lock()
+	s.stopping = true
+	idle := s.idle
+	s.idle = nil
+	s.searching += len(idle)
+	e.serves = slices.DeleteFunc(e.serves, func(o *serve) bool { return o == s })
+	var wakes wakeList
+	if !e.closed {
+		e.regroup()
+		wakes = e.tickLocked()
+	}
+	if s.busy == 0 {
+		close(s.left)
+	}
+	e.mu.Unlock()
+	for _, h := range idle {
+		h.wake <- struct{}{}
+	}
+	wakes.do()
+}
+
+// abandon gives the tasks that still run back, and names them.
+func (s *serve) abandon() *runtime.UnfinishedError {
+	e := s.e
+	e.mu.Lock()
+	s.abandoned = true
+	var lost []*run
+	var wakes wakeList
+	for _, h := range s.hands {
+		if h.run != nil {
+			lost = append(lost, h.run)
+			if h.run.t.owner == h.run {
+				e.release(h.run.t, s.now(), &wakes)
+			}
+		}
+	}
+	e.mu.Unlock()
+	wakes.do()
+	if len(lost) == 0 {
+		return nil
+	}
+	err := new(runtime.UnfinishedError)
+	for _, r := range lost {
+		r.Stop(runtime.ErrShutdown)
+		err.Tasks = append(err.Tasks, runtime.Unfinished{ID: r.t.id, Name: r.t.msg.Name})
+	}
+	return err
+}
+
+// wakeList are hands to wake once the lock is free: mostly one at most.
+type wakeList struct {
+	one  *hand
+	more []*hand
+}
+
+func (l *wakeList) add(h *hand) {
+	switch {
+	case h == nil:
+	case l.one == nil:
+		l.one = h
+	default:
+		l.more = append(l.more, h)
+	}
+}
+
+func (l *wakeList) do() {
+	if l.one == nil {
+		return
+	}
+	l.one.signal()
+	for _, h := range l.more {
+		h.signal()
+	}
+	*l = wakeList{}
+}
+
+// summon finds a hand to look at a group that got a task: one asleep, or a new
+// one. It returns nil if one looks already, or all are busy. Call signal on it
+// once the lock is free.
+func (g *group) summon() *hand {
+	for range g.serves {
+		if g.turn++; g.turn >= len(g.serves) {
+			g.turn = 0
+		}
+		s := g.serves[g.turn]
+		if s.searching > 0 {
+			return nil
+		}
+		if h := s.summon(); h != nil {
+			return h
+		}
+	}
+	return nil
+}
+
+func (s *serve) summon() *hand {
+	if s.stopping {
+		return nil
+	}
+	if n := len(s.idle); n > 0 {
+		h := s.idle[n-1]
+		s.idle = s.idle[:n-1]
+		s.searching++
+		return h
+	}
+	if len(s.hands) < s.w.Slots {
+		h := &hand{s: s}
+		s.hands = append(s.hands, h)
+		s.busy++
+		s.searching++
+		return h
+	}
+	return nil
+}
+
+// signal starts the hand or wakes it.
+func (h *hand) signal() {
+	if h.wake == nil {
+		h.wake = make(chan struct{}, 1)
+		go h.work()
+		return
+	}
+	h.wake <- struct{}{}
+}
+
+// work runs tasks until the worker stops.
+func (h *hand) work() {
+	done := false
+	defer func() {
+		if !done { // a handler called Goexit: the outcome is written
+			go h.work()
+		}
+	}()
+	for {
+		r := h.next()
+		if r == nil {
+			done = true
+			return
+		}
+		h.out = runtime.Outcome{}
+		if run := h.s.w.RunInline; run != nil {
+			run(h.s.ctx, &r.Delivery, &h.out)
+		} else {
+			h.out = h.s.w.Run(h.s.ctx, &r.Delivery)
+		}
+	}
+}
+
+// next records what became of the task that the hand has run, if any, and
+// returns the next one. It waits for one, and returns nil when the worker stops.
+func (h *hand) next() *run {
+	s, e := h.s, h.s.e
+	now := s.now()
+	e.mu.Lock()
+	var wakes wakeList
+	if r := h.run; r != nil {
+		h.run = nil
+		s.searching++
+		if !e.conclude(r, &h.out, now, &wakes) && s.w.Refused != nil {
+			e.mu.Unlock()
+			s.w.Refused(&r.Delivery, h.out)
+			e.mu.Lock()
+		}
+	}
+	for {
+		r := h.take(now, &wakes)
+		if r != nil || s.stopping {
+			if r == nil {
+				h.leave()
+			}
+			e.mu.Unlock()
+			wakes.do()
+			return r
+		}
+		e.mu.Unlock()
+		wakes.do()
+		for range spins {
+			goruntime.Gosched()
+			if e.ready.Load() > 0 {
+				break
+			}
+		}
+		h.wait()
+		now = s.now()
+	}
+}
+
+// wait sleeps until there may be a task. It returns with the lock held.
+func (h *hand) wait() {
+	s, e := h.s, h.s.e
+	e.mu.Lock()
+	if s.stopping || s.best() != nil {
+		return
+	}
+	s.searching--
+	s.idle = append(s.idle, h)
+	e.mu.Unlock()
+	<-h.wake // whoever wakes it counts it as searching again
+	e.mu.Lock()
+}
+
+// take takes the next task, if there is one, and sees to it that somebody looks
+// for the one after it.
+func (h *hand) take(now time.Time, wakes *wakeList) *run {
+	s := h.s
+	if s.stopping {
+		return nil
+	}
+	t := s.best()
+	if t == nil {
+		return nil
+	}
+	t.group.remove(t)
+	s.e.ready.Add(-1)
+	h.run = t.start(now, s.w.ID)
+	s.searching--
+	for _, g := range s.groups {
+		if s.searching == 0 && g.n > 0 {
+			wakes.add(g.summon())
+		}
+	}
+	return h.run
+}
+
+// best returns the task to run next: of a queue by priority, and of several
+// queues the one that has been due longest.
+func (s *serve) best() *task {
+	if len(s.groups) == 1 {
+		return s.groups[0].head()
+	}
+	var first *task
+	for _, g := range s.groups {
+		if t := g.head(); t != nil && (first == nil || t.before(first)) {
+			first = t
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	queue := first.group.queue
+	for _, g := range s.groups {
+		if t := g.head(); t != nil && g.queue == queue && t.msg.Priority > first.msg.Priority {
+			first = t
+		}
+	}
+	return first
+}
+
+// leave counts the hand out. The last one ends Serve.
+func (h *hand) leave() {
+	s := h.s
+	s.searching--
+	s.busy--
+	if s.busy == 0 {
+		close(s.left)
+	}
+}
