@@ -1,0 +1,175 @@
+// Package enginetest tests an implementation of [runtime.Engine] against the
+// whole of its contract. An engine's author calls [Run] from a test:
+//
+//	func TestEngine(t *testing.T) {
+//		enginetest.Run(t, func(t testing.TB) runtime.Engine {
+//			e, err := myengine.Open(t.TempDir())
+//			if err != nil {
+//				t.Fatal(err)
+//			}
+//			t.Cleanup(func() { e.Close() })
+//			return e
+//		}, enginetest.Options{})
+//	}
+//
+// Each subtest holds one promise, and its failures say what is missing. The
+// suite takes no time for granted: it waits for what must happen, however slow
+// the engine, and proves that something does not happen by what happens after.
+package enginetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// Options describe the engine under test. The zero value is right for one that
+// lives in one process and can do everything.
+type Options struct {
+	// Second opens another handle on the storage of an engine that open
+	// returned, as another process would. Without it the tests between
+	// processes are left out. The handle is closed by whoever opened it, with
+	// t.Cleanup.
+	Second func(t testing.TB, first runtime.Engine) runtime.Engine
+
+	// Pause makes the handle behave as if its process were suspended: it
+	// renews no lease, and its writes wait until resume is called. Without it,
+	// or without Second, the tests of leases are left out.
+	Pause func(t testing.TB, e runtime.Engine) (resume func())
+
+	// Lease is how long a paused handle's tasks stay its own, at most. Tests of
+	// leases take a few times as long.
+	Lease time.Duration
+
+	// Bounded opens an engine that holds as many tasks as capacity that have
+	// not ended, and then answers ErrQueueFull. Without it those tests are left
+	// out.
+	Bounded func(t testing.TB, capacity int) runtime.Engine
+
+	// Unsupported is what the engine cannot do. The suite then tests that it
+	// says so with ErrUnsupported.
+	Unsupported []Feature
+
+	// Step is the unit of the delays in the tests. It defaults to 50 ms; an
+	// engine that looks for due tasks only so often needs no less than that.
+	Step time.Duration
+
+	// Patience is how long the suite waits for anything before it calls it
+	// missing. It defaults to 20 s, and is added to Lease.
+	Patience time.Duration
+
+	// Tasks is how many tasks the tests with many of them enqueue, 500 by
+	// default.
+	Tasks int
+}
+
+// Feature is something that not every engine can do.
+type Feature string
+
+// The features that an engine may lack.
+const (
+	// Priorities: Message.Priority other than 0.
+	Priorities Feature = "priorities"
+	// AtomicBatches: Insert stores all messages or none. An engine without them
+	// answers for each message in Inserted.Err. Nothing is tested in its place.
+	AtomicBatches Feature = "atomic batches"
+	// Order: due tasks of equal priority run in the order of Due, then of
+	// insertion. Nothing is tested in its place.
+	Order Feature = "order"
+	// ListOrder: List returns the oldest first. Each task is still returned
+	// once.
+	ListOrder Feature = "list order"
+)
+
+func (o Options) lacks(f Feature) bool {
+	for _, u := range o.Unsupported {
+		if u == f {
+			return true
+		}
+	}
+	return false
+}
+
+// Run tests the engines that open returns, a new one for each subtest. They
+// may share a storage: every subtest has a queue and keys of its own. open
+// closes what it opened with t.Cleanup, and fails the test if it cannot open.
+func Run(t *testing.T, open func(t testing.TB) runtime.Engine, o Options) {
+	if o.Step <= 0 {
+		o.Step = 50 * time.Millisecond
+	}
+	if o.Patience <= 0 {
+		o.Patience = 20 * time.Second
+	}
+	o.Patience += o.Lease
+	if o.Tasks <= 0 {
+		o.Tasks = 500
+	}
+	for _, group := range []struct {
+		name  string
+		tests []test
+	}{
+		{"Insert", insertTests},
+		{"Key", keyTests},
+		{"Full", fullTests},
+		{"Outcome", outcomeTests},
+		{"Memo", memoTests},
+		{"Order", orderTests},
+		{"Slots", slotTests},
+		{"Names", nameTests},
+		{"Cancel", cancelTests},
+		{"Retry", retryTests},
+		{"Delete", deleteTests},
+		{"List", listTests},
+		{"Wait", waitTests},
+		{"Stop", stopTests},
+		{"Lease", leaseTests},
+		{"Many", manyTests},
+	} {
+		t.Run(group.name, func(t *testing.T) {
+			for _, tc := range group.tests {
+				t.Run(tc.name, func(t *testing.T) {
+					if why := tc.needs.missing(o); why != "" {
+						t.Skip(why)
+					}
+					tc.run(newBench(t, open, o))
+				})
+			}
+		})
+	}
+}
+
+// test is one promise.
+type test struct {
+	name  string
+	run   func(b *bench)
+	needs need
+}
+
+// need is what a test needs of the options.
+type need struct {
+	second, pause, bounded bool
+	feature                Feature
+}
+
+func (n need) missing(o Options) string {
+	switch {
+	case n.second && o.Second == nil:
+		return "the engine lives in one process: Options.Second is not set"
+	case n.pause && (o.Pause == nil || o.Lease <= 0):
+		return "the engine has no leases: Options.Pause or Options.Lease is not set"
+	case n.bounded && o.Bounded == nil:
+		return "the engine is not bounded: Options.Bounded is not set"
+	case n.feature != "" && o.lacks(n.feature):
+		return "the engine does not support " + string(n.feature)
+	}
+	return ""
+}
+
+// ctx is the context of calls that must not take longer than the patience.
+func (b *bench) ctx() context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), b.o.Patience)
+	b.Cleanup(cancel)
+	return ctx
+}

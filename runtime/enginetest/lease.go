@@ -1,0 +1,105 @@
+package enginetest
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+var leaseTests = []test{
+	{name: "LongTaskIsNotTaken", run: testLeaseRenewed, needs: need{second: true, pause: true}},
+	{name: "LostTaskRunsAgain", run: testLeaseLost, needs: need{second: true, pause: true}},
+	{name: "LostWorkerIsRefused", run: testLeaseRefused, needs: need{second: true, pause: true}},
+	{name: "LostTaskCancelled", run: testLeaseCancelled, needs: need{second: true, pause: true}},
+}
+
+// testLeaseRenewed: a worker that lives keeps its task, however long it takes.
+func testLeaseRenewed(b *bench) {
+	id := b.insert("task.long")
+	h := b.serve([]string{"task.long"}).next()
+	other := b.serveOn(b.second(), []string{"task.long"})
+	time.Sleep(3 * b.o.Lease)
+	other.none("it still runs on a worker that lives")
+	if err := h.ctx.Err(); err != nil {
+		b.Errorf("the run was stopped: %v", err)
+	}
+	h.succeed()
+	if en := b.until(id, runtime.StateSucceeded); en.Attempt != 0 {
+		b.Errorf("Entry.Attempt is %d, want 0", en.Attempt)
+	}
+}
+
+func testLeaseLost(b *bench) {
+	id := b.insert("task.lost")
+	other := b.second()
+	h := b.serve([]string{"task.lost"}).next()
+	h.save(`"from the first run"`)
+	resume := b.o.Pause(b, b.e)
+	began := time.Now()
+	next := b.serveOn(other, []string{"task.lost"})
+	again := next.next()
+	b.Logf("a task of a worker that stood still was run again after %v, with a lease of %v", time.Since(began), b.o.Lease)
+	if again.id() != id {
+		b.Fatalf("task %s was run, want %s", again.id(), id)
+	}
+	if again.d.Attempt != 1 {
+		b.Errorf("Attempt after a lost lease is %d, want 1", again.d.Attempt)
+	}
+	b.memoIs("the run after a lost lease", again.load(), `"from the first run"`)
+	again.succeed()
+	b.poll("the task succeeds", func() bool {
+		en, err := other.Get(b.ctx(), id)
+		return err == nil && en.State == runtime.StateSucceeded
+	})
+	resume()
+	b.is("cause of the context of the run that lost its lease", h.stopped(), runtime.ErrLeaseLost)
+	h.succeed()
+}
+
+// testLeaseRefused: the worker that stood still comes back, and writes nothing.
+func testLeaseRefused(b *bench) {
+	kinds := []runtime.OutcomeKind{runtime.OutcomeSucceed, runtime.OutcomeFail, runtime.OutcomeRetry, runtime.OutcomeRelease}
+	for _, kind := range kinds {
+		b.e = b.open(b)
+		id := b.insert("task.lost")
+		other := b.second()
+		s := b.serve([]string{"task.lost"})
+		late := s.next()
+		resume := b.o.Pause(b, b.e)
+		next := b.serveOn(other, []string{"task.lost"})
+		h := next.next()
+		late.conclude(runtime.Outcome{Kind: kind, Result: json.RawMessage(`"late"`), Reason: "late", Memo: json.RawMessage(`"late"`)})
+		resume()
+		if r := s.nextRefused(); r.d != late.d {
+			b.Error("Refused was called with another delivery than the late one")
+		}
+		s.cancel()
+		h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"mine"`)})
+		en := b.until(id, runtime.StateSucceeded)
+		if !sameJSON(en.Result, json.RawMessage(`"mine"`)) || en.Reason != "" || len(en.Memo) != 0 || en.Attempt != 1 {
+			b.Errorf("the entry is %+v, want only what the second worker wrote", en)
+		}
+		next.mustStop()
+	}
+}
+
+// testLeaseCancelled: a task that was cancelled while its worker stood still
+// does not run again.
+func testLeaseCancelled(b *bench) {
+	id := b.insert("task.cancel")
+	other := b.second()
+	h := b.serve([]string{"task.cancel"}).next()
+	resume := b.o.Pause(b, b.e)
+	b.cancel(other, id, "gone")
+	next := b.serveOn(other, []string{"task.cancel"})
+	b.poll("the cancelled task ends as cancelled once its worker is given up", func() bool {
+		en, err := other.Get(b.ctx(), id)
+		return err == nil && en.State == runtime.StateCancelled
+	})
+	next.none("it was cancelled")
+	resume()
+	h.stopped()
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry})
+	b.cancelled(id, "gone")
+}

@@ -1,0 +1,224 @@
+package enginetest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+var manyTests = []test{
+	{name: "EachOnce", run: testManyOnce},
+	{name: "EachOnceBetweenHandles", run: testManyHandles, needs: need{second: true}},
+	{name: "MixedOutcomes", run: testManyMixed},
+	{name: "StopAndStart", run: testManyRestarts},
+	{name: "SeenByAnotherHandle", run: testSeenByAnother, needs: need{second: true}},
+}
+
+// fill enqueues the bench's number of tasks from several goroutines, alone and
+// in batches. Each task's argument is its number.
+func (b *bench) fill(name string, into ...runtime.Engine) []uuid.UUID {
+	b.Helper()
+	const producers = 4
+	var mu sync.Mutex
+	var ids []uuid.UUID
+	var wg sync.WaitGroup
+	for p := range producers {
+		e := into[p%len(into)]
+		wg.Go(func() {
+			for i := p; i < b.o.Tasks; i += producers {
+				m := b.message(name, func(m *runtime.Message) { m.Args = json.RawMessage(fmt.Sprintf(`{"n":%d}`, i)) })
+				ins, err := e.Insert(context.Background(), []*runtime.Message{m})
+				if err != nil {
+					b.Errorf("Insert: %v", err)
+					return
+				}
+				mu.Lock()
+				ids = append(ids, ins[0].ID)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return ids
+}
+
+func testManyOnce(b *bench) {
+	var l log
+	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		l.add(d)
+		return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: d.Message.Args}
+	}
+	for range 3 {
+		b.auto([]string{"task.many"}, run, slots(4))
+	}
+	ids := b.fill("task.many", b.e)
+	for _, id := range ids {
+		if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, en.Message.Args) {
+			b.Errorf("the task with %s has the result of another, %s", en.Message.Args, en.Result)
+		}
+	}
+	l.once(b, ids)
+}
+
+func testManyHandles(b *bench) {
+	second, third := b.second(), b.second()
+	var l log
+	counts := make([]int, 3)
+	var mu sync.Mutex
+	for i, e := range []runtime.Engine{b.e, second, third} {
+		s := b.serveOn(e, []string{"task.many"}, slots(4), func(w *runtime.Worker) {
+			w.RunInline = func(_ context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+				l.add(d)
+				mu.Lock()
+				counts[i]++
+				mu.Unlock()
+				time.Sleep(time.Millisecond)
+				o.Kind = runtime.OutcomeSucceed
+			}
+			inline := w.RunInline
+			w.Run = func(ctx context.Context, d *runtime.Delivery) (o runtime.Outcome) {
+				inline(ctx, d, &o)
+				return o
+			}
+		})
+		_ = s
+	}
+	ids := b.fill("task.many", b.e, second, third)
+	for _, id := range ids {
+		b.until(id, runtime.StateSucceeded)
+	}
+	l.once(b, ids)
+	b.Logf("%d tasks on 3 handles were shared as %v", len(ids), counts)
+}
+
+// testManyMixed: all outcomes at once, on all states.
+func testManyMixed(b *bench) {
+	var l log
+	for range 2 {
+		b.auto([]string{"task.mixed"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+			n := l.add(d)
+			switch kind := d.Message.Meta.ID[15] % 6; {
+			case n > 1:
+				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			case kind == 0:
+				return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "fail"}
+			case kind == 1:
+				return runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "cancel"}
+			case kind == 2:
+				return runtime.Outcome{Kind: runtime.OutcomeRetry, After: time.Millisecond, Reason: "retry"}
+			case kind == 3:
+				return runtime.Outcome{Kind: runtime.OutcomeDelay}
+			case kind == 4:
+				return runtime.Outcome{Kind: runtime.OutcomeRelease}
+			}
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		}, slots(4))
+	}
+	ids := make([]uuid.UUID, 0, b.o.Tasks/2)
+	for range b.o.Tasks / 2 {
+		id := uuid.New()
+		ids = append(ids, b.insert("task.mixed", func(m *runtime.Message) { m.Meta.ID = id }))
+	}
+	for _, id := range ids {
+		en := b.ended(id)
+		want, runs, attempt := runtime.StateSucceeded, 1, 0
+		switch id[15] % 6 {
+		case 0:
+			want = runtime.StateFailed
+		case 1:
+			want = runtime.StateCancelled
+		case 2:
+			runs, attempt = 2, 1
+		case 3, 4:
+			runs = 2
+		}
+		l.mu.Lock()
+		got := l.runs[id]
+		l.mu.Unlock()
+		if en.State != want || got != runs || en.Attempt != attempt {
+			b.Errorf("task of kind %d ended %s after %d runs with Attempt %d, want %s, %d, %d",
+				id[15]%6, en.State, got, en.Attempt, want, runs, attempt)
+		}
+	}
+}
+
+// testManyRestarts: workers come and go under load; nothing is lost, and
+// nothing that was concluded runs again.
+func testManyRestarts(b *bench) {
+	var l log
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				ctx, cancel := context.WithTimeout(context.Background(), b.o.Step)
+				run := func(_ context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+					l.add(d)
+					o.Kind = runtime.OutcomeSucceed
+				}
+				err := b.e.Serve(ctx, &runtime.Worker{
+					ID: uuid.NewString(), Slots: 3, Queues: []string{b.queue}, Names: []string{"task.many"},
+					ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now,
+					RunInline: run,
+					Run: func(ctx context.Context, d *runtime.Delivery) (o runtime.Outcome) {
+						run(ctx, d, &o)
+						return o
+					},
+					Refused: func(d *runtime.Delivery, _ runtime.Outcome) {
+						b.Errorf("the outcome of %s was refused", d.Message.Meta.ID)
+					},
+				})
+				cancel()
+				if err != nil {
+					b.Errorf("Serve: %v", err)
+					return
+				}
+			}
+		})
+	}
+	ids := b.fill("task.many", b.e)
+	b.poll("all tasks end", func() bool { return l.len() >= len(ids) })
+	close(stop)
+	wg.Wait()
+	for _, id := range ids {
+		b.until(id, runtime.StateSucceeded)
+	}
+	l.once(b, ids)
+}
+
+// testSeenByAnother: a worker of another process runs what this one enqueues,
+// and this one sees what came of it.
+func testSeenByAnother(b *bench) {
+	other := b.second()
+	s := b.serveOn(other, []string{"task.afar"})
+	for _, delay := range []time.Duration{0, 2 * b.o.Step} {
+		began := time.Now()
+		id := b.insert("task.afar", func(m *runtime.Message) {
+			if delay > 0 {
+				m.Due = began.Add(delay)
+			}
+		})
+		h := s.next()
+		b.Logf("another handle ran a task that is due in %v after %v", delay, time.Since(began))
+		h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"from afar"`)})
+		if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"from afar"`)) {
+			b.Errorf("Entry.Result is %s", en.Result)
+		}
+		if w, ok := b.e.(runtime.Waiter); ok {
+			if en, err := w.Wait(b.ctx(), id); err != nil || en.State != runtime.StateSucceeded {
+				b.Errorf("Wait returned %+v, %v", en, err)
+			}
+		}
+	}
+}

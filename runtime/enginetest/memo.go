@@ -1,0 +1,124 @@
+package enginetest
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+var memoTests = []test{
+	{name: "EmptyAtFirst", run: testMemoEmpty},
+	{name: "SavedWhileRunning", run: testMemoSaved},
+	{name: "FromRunToRun", run: testMemoRuns},
+	{name: "OfTheOutcome", run: testMemoOutcome},
+	{name: "Largest", run: testMemoLarge},
+}
+
+// load reads the memo of the run.
+func (h *handed) load() json.RawMessage {
+	h.b.Helper()
+	memo, err := h.d.Memo.LoadMemo(h.b.ctx())
+	if err != nil {
+		h.b.Fatalf("LoadMemo: %v", err)
+	}
+	return memo
+}
+
+func (h *handed) save(memo string) {
+	h.b.Helper()
+	if err := h.d.Memo.SaveMemo(h.b.ctx(), json.RawMessage(memo)); err != nil {
+		h.b.Fatalf("SaveMemo: %v", err)
+	}
+}
+
+// memoIs fails the test unless the memo is want.
+func (b *bench) memoIs(where string, got json.RawMessage, want string) {
+	b.Helper()
+	if !sameJSON(got, json.RawMessage(want)) {
+		b.Errorf("%s: the memo is %.80s, want %.80s", where, got, want)
+	}
+}
+
+func testMemoEmpty(b *bench) {
+	b.insert("task.memo")
+	h := b.serve([]string{"task.memo"}).next()
+	if memo := h.load(); len(memo) != 0 {
+		b.Errorf("LoadMemo of a new task returns %s, want nothing", memo)
+	}
+	h.succeed()
+}
+
+func testMemoSaved(b *bench) {
+	id := b.insert("task.memo")
+	h := b.serve([]string{"task.memo"}).next()
+	h.save(`{"done":1}`)
+	b.memoIs("Entry while running", b.get(id).Memo, `{"done":1}`)
+	b.memoIs("LoadMemo", h.load(), `{"done":1}`)
+	h.save(`{"done":2}`)
+	b.memoIs("Entry after the second SaveMemo", b.get(id).Memo, `{"done":2}`)
+	h.succeed()
+	b.memoIs("Entry after the end", b.until(id, runtime.StateSucceeded).Memo, `{"done":2}`)
+}
+
+func testMemoRuns(b *bench) {
+	id := b.insert("task.memo")
+	s := b.serve([]string{"task.memo"})
+	h := s.next()
+	h.save(`[1]`)
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry})
+	h = s.next()
+	b.memoIs("after a retry", h.load(), `[1]`)
+	h.save(`[1,2]`)
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeDelay})
+	h = s.next()
+	b.memoIs("after a delay", h.load(), `[1,2]`)
+	h.save(`[1,2,3]`)
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRelease})
+	h = s.next()
+	b.memoIs("after a release", h.load(), `[1,2,3]`)
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "x"})
+	b.memoIs("Entry after the end", b.until(id, runtime.StateFailed).Memo, `[1,2,3]`)
+}
+
+func testMemoOutcome(b *bench) {
+	s := b.serve([]string{"task.memo"})
+	for _, kind := range []runtime.OutcomeKind{
+		runtime.OutcomeSucceed, runtime.OutcomeFail, runtime.OutcomeCancel, runtime.OutcomeRetry, runtime.OutcomeDelay, runtime.OutcomeRelease,
+	} {
+		id := b.insert("task.memo")
+		h := s.next()
+		h.save(`"while running"`)
+		h.conclude(runtime.Outcome{Kind: kind, Memo: json.RawMessage(`"of the outcome"`)})
+		if kind == runtime.OutcomeRetry || kind == runtime.OutcomeDelay || kind == runtime.OutcomeRelease {
+			h = s.next()
+			b.memoIs("the next run", h.load(), `"of the outcome"`)
+			h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed})
+		}
+		b.memoIs("Entry after the end", b.ended(id).Memo, `"of the outcome"`)
+	}
+}
+
+// ended waits until the task has ended, however.
+func (b *bench) ended(id uuid.UUID) *runtime.Entry {
+	b.Helper()
+	var en *runtime.Entry
+	b.poll("the task ends", func() bool { en = b.get(id); return en.State.Final() })
+	return en
+}
+
+func testMemoLarge(b *bench) {
+	memo := `"` + strings.Repeat("m", runtime.MaxMemo-2) + `"`
+	id := b.insert("task.memo")
+	s := b.serve([]string{"task.memo"})
+	h := s.next()
+	h.save(memo)
+	b.memoIs("LoadMemo", h.load(), memo)
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry, Memo: json.RawMessage(memo)})
+	h = s.next()
+	b.memoIs("the next run", h.load(), memo)
+	h.succeed()
+	b.memoIs("Entry after the end", b.ended(id).Memo, memo)
+}

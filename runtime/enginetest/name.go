@@ -1,0 +1,133 @@
+package enginetest
+
+import (
+	"strings"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+var nameTests = []test{
+	{name: "UnknownWaits", run: testUnknownWaits},
+	{name: "UnknownGoesToWhoKnows", run: testUnknownLater},
+	{name: "UnknownFailsAfterParkFor", run: testUnknownFails},
+	{name: "UnknownScheduled", run: testUnknownScheduled},
+	{name: "QueuesApart", run: testQueuesApart},
+	{name: "SeveralQueues", run: testSeveralQueues},
+	{name: "NamesExact", run: testNamesExact},
+	{name: "TwoWorkers", run: testNamesTwoWorkers},
+}
+
+func testUnknownWaits(b *bench) {
+	id := b.insert("task.unknown")
+	s := b.serve([]string{"task.known"})
+	b.insert("task.known")
+	s.nextNamed("task.known").succeed()
+	if en := b.get(id); en.State.Final() || en.Attempt != 0 {
+		b.Errorf("a task that no worker knows is %s with Attempt %d (reason %q), want waiting with 0", en.State, en.Attempt, en.Reason)
+	}
+	s.mustStop()
+}
+
+func testUnknownLater(b *bench) {
+	id := b.insert("task.unknown")
+	s := b.serve([]string{"task.known"})
+	b.insert("task.known")
+	s.nextNamed("task.known").succeed()
+	s.mustStop()
+	s = b.serve([]string{"task.known", "task.unknown"})
+	h := s.nextNamed("task.unknown")
+	if h.d.Attempt != 0 {
+		b.Errorf("Attempt is %d, want 0: waiting for a worker that knows the task uses none", h.d.Attempt)
+	}
+	h.succeed()
+	b.until(id, runtime.StateSucceeded)
+}
+
+func testUnknownFails(b *bench) {
+	id := b.insert("task.unknown")
+	b.serve([]string{"task.known"}, parkFor(2*b.o.Step))
+	en := b.until(id, runtime.StateFailed)
+	if !strings.Contains(en.Reason, "task.unknown") {
+		b.Errorf("Entry.Reason is %q, want one that names the task that nobody knows, task.unknown", en.Reason)
+	}
+	if en.EndedAt.IsZero() {
+		b.Error("Entry.EndedAt is zero, want when the task failed")
+	}
+}
+
+// testUnknownScheduled: the time to wait begins when the task is due.
+func testUnknownScheduled(b *bench) {
+	late := b.insert("task.unknown", dueIn(time.Hour))
+	now := b.insert("task.unknown")
+	b.serve([]string{"task.known"}, parkFor(2*b.o.Step))
+	b.until(now, runtime.StateFailed)
+	if en := b.get(late); en.State != runtime.StateScheduled {
+		b.Errorf("a task due in an hour is %s (reason %q), want scheduled", en.State, en.Reason)
+	}
+}
+
+func testQueuesApart(b *bench) {
+	other := b.queue + "-other"
+	inOther := func(m *runtime.Message) { m.Queue = other }
+	id := b.insert("task.q", inOther)
+	s := b.serve([]string{"task.q"})
+	mine := b.insert("task.q")
+	h := s.next()
+	if h.id() != mine {
+		b.Fatalf("a task of the queue %q was run by a worker that serves %q", h.d.Message.Queue, b.queue)
+	}
+	h.succeed()
+	if en := b.get(id); en.State != runtime.StatePending {
+		b.Errorf("a task of a queue that nobody serves is %s, want pending", en.State)
+	}
+	s.mustStop()
+}
+
+func testSeveralQueues(b *bench) {
+	qs := []string{b.queue, b.queue + "-b", b.queue + "-c"}
+	want := make(map[string]int)
+	for i := range 12 {
+		q := qs[i%3]
+		want[q]++
+		b.insert("task.q", func(m *runtime.Message) { m.Queue = q })
+	}
+	s := b.serve([]string{"task.q"}, func(w *runtime.Worker) { w.Queues = qs })
+	for range 12 {
+		h := s.next()
+		want[h.d.Message.Queue]--
+		h.succeed()
+	}
+	for q, n := range want {
+		if n != 0 {
+			b.Errorf("of the queue %q %d tasks too few were run", q, n)
+		}
+	}
+}
+
+// testNamesExact: a name is not a prefix or a pattern.
+func testNamesExact(b *bench) {
+	b.insert("task.a.b")
+	b.insert("task.ab")
+	b.insert("task.A")
+	b.insert("task.a")
+	s := b.serve([]string{"task.a"})
+	s.nextNamed("task.a").succeed()
+	b.insert("task.a")
+	s.nextNamed("task.a").succeed()
+	s.none("it is not named task.a")
+}
+
+// testNamesTwoWorkers: of two workers on a queue, each gets what it knows.
+func testNamesTwoWorkers(b *bench) {
+	old := b.serve([]string{"task.old"})
+	both := b.serve([]string{"task.new", "task.newer"})
+	for range 5 {
+		b.insert("task.new")
+		b.insert("task.old")
+	}
+	for range 5 {
+		old.nextNamed("task.old").succeed()
+		both.nextNamed("task.new").succeed()
+	}
+}

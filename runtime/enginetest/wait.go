@@ -1,0 +1,186 @@
+package enginetest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+var waitTests = []test{
+	{name: "EndsLater", run: testWaitLater},
+	{name: "EndedBefore", run: testWaitBefore},
+	{name: "EveryEnd", run: testWaitEveryEnd},
+	{name: "ThroughRetries", run: testWaitRetries},
+	{name: "CancelledWaiting", run: testWaitCancelled},
+	{name: "ContextEnds", run: testWaitContext},
+	{name: "Unknown", run: testWaitUnknown},
+	{name: "Deleted", run: testWaitDeleted},
+	{name: "Many", run: testWaitMany},
+}
+
+// waited is what Wait returned.
+type waited struct {
+	en  *runtime.Entry
+	err error
+}
+
+// waiter returns the engine's Waiter, or skips the test.
+func (b *bench) waiter() runtime.Waiter {
+	b.Helper()
+	w, ok := b.e.(runtime.Waiter)
+	if !ok {
+		b.Skip("the engine is no Waiter")
+	}
+	return w
+}
+
+func (b *bench) wait(ctx context.Context, id uuid.UUID) <-chan waited {
+	b.Helper()
+	w := b.waiter()
+	c := make(chan waited, 1)
+	go func() {
+		en, err := w.Wait(ctx, id)
+		c <- waited{en, err}
+	}()
+	return c
+}
+
+// got returns what Wait returned.
+func (b *bench) got(c <-chan waited) waited {
+	b.Helper()
+	select {
+	case w := <-c:
+		return w
+	case <-time.After(b.o.Patience):
+		b.Fatalf("Wait did not return for %v", b.o.Patience)
+		return waited{}
+	}
+}
+
+func testWaitLater(b *bench) {
+	b.waiter()
+	id := b.insert("task.wait")
+	c := b.wait(b.ctx(), id)
+	h := b.serve([]string{"task.wait"}).next()
+	select {
+	case w := <-c:
+		b.Fatalf("Wait returned %+v, %v while the task runs", w.en, w.err)
+	default:
+	}
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`42`)})
+	w := b.got(c)
+	if w.err != nil || w.en.State != runtime.StateSucceeded || !sameJSON(w.en.Result, json.RawMessage(`42`)) {
+		b.Errorf("Wait returned %+v, %v, want the entry of the task that succeeded with 42", w.en, w.err)
+	}
+}
+
+func testWaitBefore(b *bench) {
+	b.waiter()
+	id := b.insert("task.wait")
+	b.serve([]string{"task.wait"}).next().succeed()
+	b.until(id, runtime.StateSucceeded)
+	if w := b.got(b.wait(b.ctx(), id)); w.err != nil || w.en.ID != id {
+		b.Errorf("Wait for a task that has ended returned %+v, %v", w.en, w.err)
+	}
+}
+
+func testWaitEveryEnd(b *bench) {
+	b.waiter()
+	s := b.serve([]string{"task.wait"})
+	for kind, want := range map[runtime.OutcomeKind]runtime.State{
+		runtime.OutcomeFail: runtime.StateFailed, runtime.OutcomeCancel: runtime.StateCancelled,
+	} {
+		id := b.insert("task.wait")
+		c := b.wait(b.ctx(), id)
+		s.next().conclude(runtime.Outcome{Kind: kind, Reason: "why"})
+		if w := b.got(c); w.err != nil || w.en.State != want || w.en.Reason != "why" {
+			b.Errorf("Wait returned %+v, %v, want a task that is %s", w.en, w.err, want)
+		}
+	}
+}
+
+func testWaitRetries(b *bench) {
+	b.waiter()
+	id := b.insert("task.wait")
+	c := b.wait(b.ctx(), id)
+	s := b.serve([]string{"task.wait"})
+	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeRetry})
+	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeDelay})
+	h := s.next()
+	select {
+	case w := <-c:
+		b.Fatalf("Wait returned %+v, %v before the task ended", w.en, w.err)
+	default:
+	}
+	h.succeed()
+	if w := b.got(c); w.err != nil || w.en.State != runtime.StateSucceeded {
+		b.Errorf("Wait returned %+v, %v", w.en, w.err)
+	}
+}
+
+func testWaitCancelled(b *bench) {
+	b.waiter()
+	id := b.insert("task.wait")
+	c := b.wait(b.ctx(), id)
+	b.cancel(b.e, id, "no")
+	if w := b.got(c); w.err != nil || w.en.State != runtime.StateCancelled || w.en.Reason != "no" {
+		b.Errorf("Wait for a waiting task that was cancelled returned %+v, %v", w.en, w.err)
+	}
+}
+
+func testWaitContext(b *bench) {
+	b.waiter()
+	id := b.insert("task.wait")
+	why := errors.New("the caller's cause")
+	ctx, cancel := context.WithCancelCause(context.Background())
+	c := b.wait(ctx, id)
+	cancel(why)
+	w := b.got(c)
+	b.is("Wait whose context ended", w.err, why)
+}
+
+func testWaitUnknown(b *bench) {
+	b.waiter()
+	b.is("Wait for an unknown id", b.got(b.wait(b.ctx(), uuid.New())).err, runtime.ErrNotFound)
+}
+
+func testWaitDeleted(b *bench) {
+	b.waiter()
+	id := b.insert("task.wait")
+	c := b.wait(b.ctx(), id)
+	if err := b.e.Delete(b.ctx(), id); err != nil {
+		b.Fatalf("Delete: %v", err)
+	}
+	b.is("Wait for a task that was deleted", b.got(c).err, runtime.ErrNotFound)
+}
+
+func testWaitMany(b *bench) {
+	b.waiter()
+	var ids []uuid.UUID
+	var cs []<-chan waited
+	for range 30 {
+		id := b.insert("task.wait")
+		for range 2 {
+			ids = append(ids, id)
+			cs = append(cs, b.wait(b.ctx(), id))
+		}
+	}
+	var running sync.WaitGroup
+	running.Add(30)
+	b.auto([]string{"task.wait"}, func(context.Context, *runtime.Delivery) runtime.Outcome {
+		running.Done()
+		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+	})
+	for i, c := range cs {
+		if w := b.got(c); w.err != nil || w.en.ID != ids[i] {
+			b.Errorf("Wait for %s returned %+v, %v", ids[i], w.en, w.err)
+		}
+	}
+	running.Wait()
+}

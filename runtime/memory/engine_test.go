@@ -1,0 +1,29 @@
+package memory_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/enginetest"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestEngine(t *testing.T) {
+	open := func(t testing.TB, opts ...memory.Option) runtime.Engine {
+		e := memory.New(opts...)
+		t.Cleanup(func() {
+			if err := e.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+		})
+		return e
+	}
+	enginetest.Run(t, func(t testing.TB) runtime.Engine { return open(t) }, enginetest.Options{
+		Bounded: func(t testing.TB, capacity int) runtime.Engine { return open(t, memory.WithCapacity(capacity)) },
+		Tasks:   2000,
+	})
+}
