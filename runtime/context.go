@@ -97,13 +97,29 @@ func (c *Context) Value(key any) any {
 	if c == nil {
 		return nil
 	}
-	if _, ok := key.(runKey); ok && c.run != nil {
-		return c
+	if c.run != nil {
+		switch key.(type) {
+		case runKey:
+			return c
+		case localsKey:
+			return c.localsValue()
+		}
 	}
 	if c.ctx != nil || c.run == nil {
 		return c.base().Value(key)
 	}
 	return c.run.value(key)
+}
+
+// localsValue answers for the scope of local values: one opened on the way from
+// the run's own context to this one, or else the run's.
+func (c *Context) localsValue() any {
+	if c.ctx != nil {
+		if v := c.ctx.Value(localsKey{}); v != nil {
+			return v
+		}
+	}
+	return c.run
 }
 
 // Metadata returns a copy of the task's metadata, the zero value outside a task.

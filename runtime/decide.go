@@ -30,6 +30,9 @@ func (w *worker) finish(r *run, o *Outcome) {
 	} else if r.err == ErrGoexit {
 		r.flags.broken = true
 	}
+	if !r.flags.called { // middleware may have started children all the same
+		r.err = r.waitChildren(r.err)
+	}
 	*o = w.decide(r)
 	if o.Kind != OutcomeRelease {
 		w.conclude(r, o)

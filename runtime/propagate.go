@@ -17,9 +17,15 @@ type Propagator interface {
 
 // inject collects the headers of a message.
 func (a *App) inject(ctx context.Context, m *Message) error {
-	if len(a.cfg.Propagators) == 0 {
-		return nil
+	if len(a.cfg.Propagators) > 0 {
+		if err := a.propagate(ctx, m); err != nil {
+			return err
+		}
 	}
+	return a.carryLocals(ctx, m)
+}
+
+func (a *App) propagate(ctx context.Context, m *Message) error {
 	headers := make(map[string]string)
 	for _, p := range a.cfg.Propagators {
 		if err := safely(func() error { p.Inject(ctx, headers); return nil }); err != nil {

@@ -35,9 +35,10 @@ type run struct {
 	err    error // what became of the handler
 	flags  runFlags
 
-	ended atomic.Bool
-	std   atomic.Pointer[stdContext] // made when something first needs it
-	extra atomic.Pointer[extras]     // made when something first needs it
+	returned atomic.Bool // the task function has returned
+	ended    atomic.Bool
+	std      atomic.Pointer[stdContext] // made when something first needs it
+	extra    atomic.Pointer[extras]     // made when something first needs it
 
 	mu    sync.Mutex // guards cause, and the making of std and extra
 	cause error      // why the context ended, nil while it has not
@@ -58,8 +59,8 @@ type timeLimit struct {
 
 // extras is what few runs need.
 type extras struct {
-	scoped   store          // values of task scope
-	children sync.WaitGroup // goroutines started with Go
+	scoped   store    // values of task scope
+	children children // goroutines started with Go
 
 	saving sync.Mutex // guards memo; held while it is written
 	memo   *memo      // what is kept with the task, once read
@@ -71,6 +72,7 @@ type extras struct {
 	notes   *notes     // log lines and progress, nil while there are none
 	saved   time.Time  // when notes were last written
 	record  *Record    // as last read by the task
+	locals  *locals    // the task's local values, nil while there are none
 	started time.Time  // for observers
 }
 
@@ -186,13 +188,6 @@ func (r *run) setLimit(now time.Time) {
 	}
 	if d := r.msg.Meta.Deadline; !d.IsZero() && (r.limit == nil || d.Before(r.limit.at)) {
 		r.limit = &timeLimit{d, ErrDeadline}
-	}
-}
-
-// waitChildren waits for the goroutines that the task started.
-func (r *run) waitChildren() {
-	if x := r.extra.Load(); x != nil {
-		x.children.Wait()
 	}
 }
 

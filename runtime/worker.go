@@ -125,7 +125,7 @@ func (r *run) execute() (err error) {
 		} else if err == ErrGoexit {
 			r.flags.broken = true
 		}
-		r.waitChildren()
+		err = r.waitChildren(err)
 		r.err = err
 		if cerr := r.closeScoped(err); cerr != nil {
 			if r.err == nil {

@@ -1,0 +1,402 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// Proves: FEATURES 64, 65
+func TestLocalHoldsAValueOfItsType(t *testing.T) {
+	local := runtime.NewLocal[int]("n")
+	steps, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (steps []string, _ error) {
+		note := func() {
+			v, err := local.Get(ctx)
+			w, ok := local.Lookup(ctx)
+			steps = append(steps, fmt.Sprint(v, w, ok, local.GetOr(ctx, 7), errors.Is(err, runtime.ErrLocalUnset)))
+		}
+		note()
+		for _, v := range []int{1, 2, 0} {
+			if err := local.Set(ctx, v); err != nil {
+				return nil, err
+			}
+			note()
+		}
+		if err := local.Clear(ctx); err != nil {
+			return nil, err
+		}
+		note()
+		return steps, nil
+	})
+	want := []string{"0 0 false 7 true", "1 1 true 1 false", "2 2 true 2 false", "0 0 true 0 false", "0 0 false 7 true"}
+	if err != nil || !slices.Equal(steps, want) {
+		t.Errorf("got %q, %v; want %q", steps, err, want)
+	}
+}
+
+// Proves: FEATURES 64
+func TestLocalOfAnInterfaceHoldsNil(t *testing.T) {
+	local := runtime.NewLocal[error]("err")
+	ctx := runtime.WithLocals(context.Background())
+	if err := local.Set(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := local.Lookup(ctx); v != nil || !ok {
+		t.Errorf("Lookup = %v, %t; want nil, true", v, ok)
+	}
+	if v, ok := local.Lookup(runtime.Fork(ctx, runtime.Copy)); v != nil || !ok {
+		t.Errorf("in a copy Lookup = %v, %t; want nil, true", v, ok)
+	}
+}
+
+func TestLocalsOfOneNameAreTwo(t *testing.T) {
+	ctx := runtime.WithLocals(context.Background())
+	a, b := runtime.NewLocal[int]("same"), runtime.NewLocal[int]("same")
+	if err := a.Set(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := b.Lookup(ctx); ok {
+		t.Error("a local sees the value of another with its name")
+	}
+}
+
+// Proves: FEATURES 66
+func TestLocalOutsideAnyScope(t *testing.T) {
+	local := runtime.NewLocal[int]("n")
+	var none *runtime.Context
+	for _, ctx := range []context.Context{context.Background(), runtime.Fork(context.Background(), runtime.Copy), none} {
+		if _, err := local.Get(ctx); !errors.Is(err, runtime.ErrNoLocals) {
+			t.Errorf("Get: %v, want ErrNoLocals", err)
+		}
+		if err := local.Set(ctx, 1); !errors.Is(err, runtime.ErrNoLocals) {
+			t.Errorf("Set: %v, want ErrNoLocals", err)
+		}
+		if err := local.Clear(ctx); !errors.Is(err, runtime.ErrNoLocals) {
+			t.Errorf("Clear: %v, want ErrNoLocals", err)
+		}
+		if v := local.GetOr(ctx, 3); v != 3 {
+			t.Errorf("GetOr = %d, want the default", v)
+		}
+	}
+}
+
+// Proves: FEATURES 66
+func TestWithLocalsOpensAScope(t *testing.T) {
+	local := runtime.NewLocal[int]("n")
+	outer := runtime.WithLocals(context.Background())
+	if err := local.Set(outer, 1); err != nil {
+		t.Fatal(err)
+	}
+	deep, cancel := context.WithCancel(context.WithValue(outer, ctxKey{}, "x"))
+	defer cancel()
+	inner := runtime.WithLocals(deep)
+	if err := local.Set(inner, 2); err != nil {
+		t.Fatal(err)
+	}
+	if a, b := local.GetOr(deep, -1), local.GetOr(inner, -1); a != 1 || b != 2 {
+		t.Errorf("the scopes hold %d and %d, want 1 and 2", a, b)
+	}
+}
+
+type ctxKey struct{}
+
+func TestScopeOfTheProcessIsNotTheTasks(t *testing.T) {
+	local := runtime.NewLocal[int]("n")
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, int]("test.Unit")
+	u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
+		defer func() { _ = local.Set(ctx, 9) }()
+		return local.GetOr(ctx, -1), nil
+	})
+	ctx := runtime.WithLocals(context.Background())
+	if err := local.Set(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if v, err := await(t, app, u.call(0)); v != -1 || err != nil {
+			t.Errorf("the task sees %d, %v; want nothing", v, err)
+		}
+	}
+	if v := local.GetOr(ctx, -1); v != 1 {
+		t.Errorf("the task has changed its starter's local to %d", v)
+	}
+}
+
+// Proves: FEATURES 74
+func TestLocalAfterTheTask(t *testing.T) {
+	local := runtime.NewLocal[int]("n")
+	kept := make(chan []context.Context, 1)
+	if _, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {
+		err := local.Set(ctx, 1)
+		derived, cancel := context.WithCancel(ctx)
+		cancel()
+		kept <- []context.Context{
+			ctx, derived, runtime.Fork(ctx, runtime.Copy), runtime.Fork(ctx, runtime.Overlay), runtime.WithLocals(ctx),
+		}
+		return 0, err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i, ctx := range <-kept {
+		if _, err := local.Get(ctx); !errors.Is(err, runtime.ErrTaskDone) {
+			t.Errorf("context %d: Get: %v, want ErrTaskDone", i, err)
+		}
+		if err := local.Set(ctx, 1); !errors.Is(err, runtime.ErrTaskDone) {
+			t.Errorf("context %d: Set: %v, want ErrTaskDone", i, err)
+		}
+		if err := runtime.Go(ctx, runtime.Copy, nil).Wait(); !errors.Is(err, runtime.ErrTaskDone) {
+			t.Errorf("context %d: Go: %v, want ErrTaskDone", i, err)
+		}
+	}
+}
+
+// Proves: FEATURES 67, 68
+func TestForkModes(t *testing.T) {
+	local, other := runtime.NewLocal[string]("n"), runtime.NewLocal[string]("other")
+	tests := []struct {
+		mode                                                 runtime.ForkMode
+		childSees, afterParentSet, parentSees, afterClearing string
+	}{
+		{runtime.Copy, "parent", "parent", "parent2", "-"},
+		{runtime.Share, "parent", "parent2", "child", "-"},
+		{runtime.Overlay, "parent", "parent2", "parent2", "-"},
+	}
+	for _, tt := range tests {
+		ctx := runtime.WithLocals(context.Background())
+		set := func(ctx context.Context, l *runtime.Local[string], v string) {
+			if err := l.Set(ctx, v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		check := func(what, got, want string) {
+			if got != want {
+				t.Errorf("mode %d: %s: %q, want %q", tt.mode, what, got, want)
+			}
+		}
+		set(ctx, local, "parent")
+		child := runtime.Fork(ctx, tt.mode)
+		check("the child sees", local.GetOr(child, "-"), tt.childSees)
+		set(ctx, local, "parent2")
+		check("when its parent sets it", local.GetOr(child, "-"), tt.afterParentSet)
+		set(child, local, "child")
+		check("the child's own", local.GetOr(child, "-"), "child")
+		check("the parent then sees", local.GetOr(ctx, "-"), tt.parentSees)
+		grandchild := runtime.Fork(child, tt.mode)
+		check("a grandchild sees", local.GetOr(grandchild, "-"), "child")
+		if err := local.Clear(child); err != nil {
+			t.Fatal(err)
+		}
+		check("when the child cleared it", local.GetOr(child, "-"), tt.afterClearing)
+		set(child, other, "x")
+		if _, seen := other.Lookup(ctx); seen != (tt.mode == runtime.Share) {
+			t.Errorf("mode %d: a new value of the child reaches its parent: %t", tt.mode, seen)
+		}
+	}
+}
+
+// cart clones itself deeply.
+type cart struct{ items []string }
+
+func (c *cart) Clone() *cart { return &cart{slices.Clone(c.items)} }
+
+// Proves: FEATURES 68
+func TestCopyIsDeepForValuesThatClone(t *testing.T) {
+	deep, shallow := runtime.NewLocal[*cart]("deep"), runtime.NewLocal[map[string]int]("shallow")
+	ctx := runtime.WithLocals(context.Background())
+	if err := errors.Join(deep.Set(ctx, &cart{[]string{"a"}}), shallow.Set(ctx, map[string]int{"a": 1})); err != nil {
+		t.Fatal(err)
+	}
+	child := runtime.Fork(ctx, runtime.Copy)
+	deep.GetOr(child, nil).items[0] = "changed"
+	shallow.GetOr(child, nil)["a"] = 2
+	if got := deep.GetOr(ctx, nil).items[0]; got != "a" {
+		t.Errorf("the child has changed its parent's value to %q", got)
+	}
+	if got := shallow.GetOr(ctx, nil)["a"]; got != 2 {
+		t.Errorf("a map was copied: the parent sees %d", got)
+	}
+	if err := deep.Set(ctx, nil); err != nil {
+		t.Fatal(err)
+	}
+	if v, ok := deep.Lookup(runtime.Fork(ctx, runtime.Copy)); v != nil || !ok {
+		t.Errorf("a nil value becomes %v, %t in a copy", v, ok)
+	}
+}
+
+// Proves: FEATURES 67, 69
+func TestLocalsStayApart(t *testing.T) {
+	const tasks, kids = 1000, 10
+	local := runtime.NewLocal[int]("n")
+	app := newUnitApp(t, runtime.Config{Workers: 16})
+	u := newUnit[int, int]("test.Unit")
+	u.handle(app, func(ctx *runtime.Context, task int) (int, error) {
+		if v, ok := local.Lookup(ctx); ok {
+			return 0, fmt.Errorf("task %d begins with the value %d", task, v)
+		}
+		if err := local.Set(ctx, -task); err != nil {
+			return 0, err
+		}
+		var ready sync.WaitGroup
+		ready.Add(kids)
+		for kid := range kids {
+			mine := task*kids + kid
+			runtime.Go(ctx, runtime.Copy, func(ctx context.Context) error {
+				if got := local.GetOr(ctx, 0); got != -task {
+					return fmt.Errorf("child %d of task %d begins with %d", kid, task, got)
+				}
+				if err := local.Set(ctx, mine); err != nil {
+					return err
+				}
+				ready.Done()
+				ready.Wait() // all of them have set theirs
+				if got := local.GetOr(ctx, 0); got != mine {
+					return fmt.Errorf("child %d of task %d reads %d back", kid, task, got)
+				}
+				return nil
+			})
+		}
+		ready.Wait()
+		if got := local.GetOr(ctx, 0); got != -task {
+			return 0, fmt.Errorf("task %d reads %d back", task, got)
+		}
+		return task, nil
+	})
+	start(t, app)
+	ctx := t.Context()
+	handles := make([]*runtime.Handle[int], tasks)
+	for i := range handles {
+		h, err := u.call(i+1, runtime.WithRetries(0)).Enqueue(ctx, app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		handles[i] = h
+	}
+	for i, h := range handles {
+		if v, err := h.Wait(ctx); v != i+1 || err != nil {
+			t.Fatalf("task %d: %d, %v", i+1, v, err)
+		}
+	}
+	t.Logf("%d tasks with %d children each read back only their own", tasks, kids)
+}
+
+// Proves: FEATURES 28, 70
+func TestLocalsTravelWithTasks(t *testing.T) {
+	sent := runtime.NewLocal[map[string]int]("sent", runtime.Travels())
+	home := runtime.NewLocal[string]("home")
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, map[string]int]("test.Unit")
+	u.handle(app, func(ctx *runtime.Context, depth int) (map[string]int, error) {
+		if v, ok := home.Lookup(ctx); ok {
+			return nil, fmt.Errorf("a local that stays home came along: %q", v)
+		}
+		if depth > 0 { // its own child does not read it: it travels on all the same
+			h, err := u.call(depth-1).Enqueue(ctx, app)
+			if err != nil {
+				return nil, err
+			}
+			return h.Wait(runtime.AllowWait(ctx))
+		}
+		return sent.Get(ctx)
+	})
+	start(t, app)
+	ctx := runtime.WithLocals(t.Context())
+	if err := errors.Join(home.Set(ctx, "x"), sent.Set(ctx, map[string]int{"a": 1})); err != nil {
+		t.Fatal(err)
+	}
+	h, err := u.call(2).Enqueue(ctx, app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := h.Wait(ctx)
+	if err != nil || !maps.Equal(got, map[string]int{"a": 1}) {
+		t.Errorf("the task at the end reads %v, %v", got, err)
+	}
+	if err := sent.Clear(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if h, err = u.call(0, runtime.WithRetries(0)).Enqueue(ctx, app); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Wait(ctx); err == nil || !strings.Contains(err.Error(), runtime.ErrLocalUnset.Error()) {
+		t.Errorf("a cleared local arrives: %v", err)
+	}
+}
+
+func TestTravelingLocalSetAnew(t *testing.T) {
+	local := runtime.NewLocal[string]("id", runtime.Travels())
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[string, []string]("test.Unit")
+	u.handle(app, func(ctx *runtime.Context, set string) ([]string, error) {
+		seen := []string{local.GetOr(ctx, "-")}
+		if set == "" {
+			return seen, nil
+		}
+		fork := runtime.Fork(ctx, runtime.Overlay)
+		if err := local.Set(fork, set); err != nil {
+			return nil, err
+		}
+		for _, ctx := range []context.Context{ctx, fork} {
+			h, err := u.call("").Enqueue(ctx, app)
+			if err != nil {
+				return nil, err
+			}
+			more, err := h.Wait(runtime.AllowWait(ctx))
+			if err != nil {
+				return nil, err
+			}
+			seen = append(seen, more...)
+		}
+		return seen, nil
+	})
+	start(t, app)
+	ctx := runtime.WithLocals(t.Context())
+	if err := local.Set(ctx, "first"); err != nil {
+		t.Fatal(err)
+	}
+	h, err := u.call("second").Enqueue(ctx, app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := h.Wait(ctx)
+	if want := []string{"first", "first", "second"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("got %q, %v; want %q", got, err, want)
+	}
+}
+
+func TestLocalThatCannotTravel(t *testing.T) {
+	local := runtime.NewLocal[string]("id", runtime.Travels())
+	app := newUnitApp(t, runtime.Config{MaxPayload: 100})
+	u := newUnit[int, int]("test.Unit")
+	for value, want := range map[string]string{"\xff": "local id cannot travel", strings.Repeat("x", 100): "too large"} {
+		ctx := runtime.WithLocals(t.Context())
+		if err := local.Set(ctx, value); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := u.call(0).Enqueue(ctx, app); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Enqueue: %v, want %q", err, want)
+		}
+	}
+	if records, _, err := app.List(t.Context(), runtime.Query{}); len(records) != 0 || err != nil {
+		t.Errorf("%d tasks were enqueued, %v", len(records), err)
+	}
+}
+
+func TestLocalsCostNothingUnused(t *testing.T) {
+	local := runtime.NewLocal[int]("n", runtime.Travels(), runtime.InLogs())
+	allocs, err := runUnit(t, runtime.Config{Workers: 1}, func(ctx *runtime.Context) (float64, error) {
+		return testing.AllocsPerRun(100, func() { local.GetOr(ctx, 0) }), nil
+	})
+	if allocs != 0 || err != nil {
+		t.Errorf("a read of a local that is not set allocates %v times, %v", allocs, err)
+	}
+}
