@@ -45,7 +45,7 @@ type Config struct {
 	// bytes. Defaults to 1 MiB.
 	MaxPayload int
 	// KeepLogs is how many of a task's log lines are kept on its record, the
-	// last ones. Defaults to none.
+	// last ones that Logger's level lets through. Defaults to none.
 	KeepLogs int
 	// KeepResults is how long records stay after their tasks have ended.
 	// Defaults to 1 h; tasks may differ by [WithKeep].

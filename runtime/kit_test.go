@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ func retries(n int) func(*runtime.Spec) { return func(s *runtime.Spec) { s.Retri
 func newUnitApp(t testing.TB, cfg runtime.Config) *runtime.App {
 	t.Helper()
 	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.DiscardHandler)
+		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	engine := memory.New()
 	app := runtime.New(engine, cfg)

@@ -11,7 +11,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-
 // Proves: FEATURES 27
 func TestChildrenSeeTheTask(t *testing.T) {
 	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {

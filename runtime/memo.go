@@ -33,8 +33,10 @@ type LogLine struct {
 	Time    time.Time  `json:"time"`
 	Level   slog.Level `json:"level"`
 	Attempt int        `json:"attempt"`
-	Logger  string     `json:"logger,omitempty"`
-	Message string     `json:"message"`
+	// Retry marks where a retry begins: nobody logged the line itself.
+	Retry   bool   `json:"retry,omitempty"`
+	Logger  string `json:"logger,omitempty"`
+	Message string `json:"message"`
 	// Attrs are the attributes as text, "key=value" with spaces between.
 	Attrs string `json:"attrs,omitempty"`
 }
@@ -77,6 +79,7 @@ func (r *run) concludeMemo(o *Outcome, failed, parked bool) json.RawMessage {
 	x := r.more()
 	x.saving.Lock()
 	defer x.saving.Unlock()
+	x.concluded = true
 	m := r.loadMemo(x)
 	if failed {
 		m.Concluded = r.d.Attempt + 1

@@ -1,11 +1,9 @@
 package runtime
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
-// saveEvery is how often a run writes its progress to the engine at most.
+// saveEvery is how often a run writes its progress and kept log lines to the
+// engine at most.
 const saveEvery = time.Second
 
 // Progress says how far the task has come. It is shown on the task's record: at
@@ -20,25 +18,13 @@ func (c *Context) Progress(done, total int64, note string) {
 	x := r.more()
 	x.mu.Lock()
 	x.note().progress = &p
-	save := p.At.Sub(x.saved) >= saveEvery
-	if save {
-		x.saved = p.At
+	wait := saveEvery - p.At.Sub(x.saved)
+	if wait > 0 {
+		r.saveLater(x, wait)
 	}
 	x.mu.Unlock()
 	r.app.observe(Event{Kind: EventProgress, run: r, Progress: p})
-	if save {
-		// The outcome carries it in any case: an error here loses nothing.
-		_ = r.saveNotes(context.WithoutCancel(c))
+	if wait <= 0 {
+		r.saveNow(x)
 	}
-}
-
-// saveNotes writes what the run has noted so far.
-func (r *run) saveNotes(ctx context.Context) error {
-	x := r.more()
-	x.saving.Lock() // one at a time: a later one must not be overwritten
-	defer x.saving.Unlock()
-	if r.ended.Load() {
-		return ErrTaskDone
-	}
-	return r.d.Memo.SaveMemo(ctx, r.encodeMemo(x))
 }

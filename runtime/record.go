@@ -114,7 +114,8 @@ func (a *App) Delete(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// Reload returns the running task's record, read now. Outside a task it returns
+// Reload returns the running task's record, read now, with everything that this
+// run has logged and its latest progress. Outside a task it returns
 // [ErrNoTask].
 func (c *Context) Reload() (*Record, error) {
 	r := c.runOrNil()
@@ -123,6 +124,7 @@ func (c *Context) Reload() (*Record, error) {
 	}
 	rec, err := r.app.Lookup(c, r.id())
 	if err == nil {
+		r.addNotes(rec)
 		x := r.more()
 		x.mu.Lock()
 		x.record = rec

@@ -62,8 +62,9 @@ type extras struct {
 	scoped   store    // values of task scope
 	children children // goroutines started with Go
 
-	saving sync.Mutex // guards memo; held while it is written
-	memo   *memo      // what is kept with the task, once read
+	saving    sync.Mutex // guards memo and concluded; held while the memo is written
+	memo      *memo      // what is kept with the task, once read
+	concluded bool       // the outcome has the memo: it is not saved any more
 
 	redactOnce sync.Once
 	redactWith *redactor
@@ -229,6 +230,9 @@ func (r *run) retries() int {
 // end closes the run: its context, and what a task may have kept of it.
 func (r *run) end() {
 	r.ended.Store(true)
+	if x := r.extra.Load(); x != nil {
+		x.stopSaving()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.cause == nil {

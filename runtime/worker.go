@@ -95,6 +95,7 @@ func (r *run) admit(x execution) error {
 		return park("decode arguments: %s", message(err))
 	}
 	r.extract()
+	r.markRetry()
 	return nil
 }
 

@@ -1,0 +1,195 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+)
+
+// notes are what a run keeps beside its outcome.
+type notes struct {
+	logs     []LogLine
+	progress *Progress
+	timer    *time.Timer // saves later; nil when nothing waits for it
+}
+
+func (r *run) hasNotes() bool {
+	x := r.extra.Load()
+	if x == nil {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.notes != nil
+}
+
+// note returns the notes; the caller holds x.mu.
+func (x *extras) note() *notes {
+	if x.notes == nil {
+		x.notes = new(notes)
+	}
+	return x.notes
+}
+
+// keepLog keeps a log line for the record and shows it to the observers.
+func (r *run) keepLog(rec slog.Record, logger string, locals []slog.Attr, steps []logStep) {
+	if r.app.cfg.KeepLogs == 0 && len(r.app.watchers) == 0 || r.ended.Load() {
+		return
+	}
+	if len(locals) > 0 {
+		steps = append([]logStep{{attrs: locals}}, steps...)
+	}
+	line := LogLine{
+		Time: rec.Time.Round(0).UTC(), Level: rec.Level, Attempt: r.d.Attempt, Logger: logger,
+		Message: clip(rec.Message, MaxReason), Attrs: clip(attrText(steps, rec), MaxReason),
+	}
+	r.keep(line)
+	r.app.observe(Event{Kind: EventLog, run: r, Log: line})
+}
+
+// keep adds a line to the notes, and sees to it that it is saved.
+func (r *run) keep(line LogLine) {
+	limit := r.app.cfg.KeepLogs
+	if limit == 0 {
+		return
+	}
+	x := r.more()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	n := x.note()
+	n.logs = append(n.logs, line)
+	if len(n.logs) >= 2*limit { // not for every line
+		n.logs = append(n.logs[:0], n.logs[len(n.logs)-limit:]...)
+	}
+	r.saveLater(x, saveEvery)
+}
+
+// markRetry notes in the kept log that a retry begins.
+func (r *run) markRetry() {
+	if r.d.Attempt > 0 && r.app.cfg.KeepLogs > 0 {
+		r.keep(LogLine{
+			Time: time.Now().UTC(), Attempt: r.d.Attempt, Retry: true,
+			Message: fmt.Sprintf("retry %d of %d", r.d.Attempt, r.retries()),
+		})
+	}
+}
+
+// saveLater saves the notes after d, unless a save is due before; the caller
+// holds x.mu.
+func (r *run) saveLater(x *extras, d time.Duration) {
+	n := x.note()
+	if n.timer == nil {
+		n.timer = time.AfterFunc(d, func() { r.saveNow(x) })
+	}
+}
+
+// saveNow saves the notes, or later if that is under way. The outcome carries
+// them in any case, so an error loses nothing.
+func (r *run) saveNow(x *extras) {
+	x.mu.Lock()
+	x.saved = time.Now()
+	if t := x.note().timer; t != nil {
+		t.Stop()
+		x.notes.timer = nil
+	}
+	x.mu.Unlock()
+	if !x.saving.TryLock() { // an engine may log while it saves
+		x.mu.Lock()
+		r.saveLater(x, saveEvery)
+		x.mu.Unlock()
+		return
+	}
+	defer x.saving.Unlock()
+	if x.concluded {
+		return
+	}
+	_ = safely(func() error {
+		return r.d.Memo.SaveMemo(context.WithoutCancel(r.parent), r.encodeMemo(x))
+	})
+}
+
+// stopSaving waits for a save that is under way; none begins after it.
+func (x *extras) stopSaving() {
+	x.saving.Lock()
+	x.concluded = true
+	x.saving.Unlock()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.notes != nil && x.notes.timer != nil {
+		x.notes.timer.Stop()
+		x.notes.timer = nil
+	}
+}
+
+// mergeNotes adds what this run noted to what earlier ones did.
+func (r *run) mergeNotes(m *memo) {
+	x := r.extra.Load()
+	if x == nil {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.notes == nil {
+		return
+	}
+	logs := x.notes.logs
+	if len(logs) > 0 && logs[0].Retry && slices.ContainsFunc(m.Logs, func(l LogLine) bool {
+		return l.Retry && l.Attempt == logs[0].Attempt
+	}) {
+		logs = logs[1:] // the retry has begun before, and was snoozed or given back
+	}
+	m.Logs = append(slices.Clip(m.Logs), logs...)
+	if over := len(m.Logs) - r.app.cfg.KeepLogs; over > 0 {
+		m.Logs = m.Logs[over:]
+	}
+	if x.notes.progress != nil {
+		m.Progress = x.notes.progress
+	}
+}
+
+// addNotes completes the record of the run itself with what is not saved yet.
+func (r *run) addNotes(rec *Record) {
+	if !r.hasNotes() {
+		return
+	}
+	x := r.more()
+	x.saving.Lock()
+	m := *r.loadMemo(x)
+	x.saving.Unlock()
+	r.mergeNotes(&m)
+	rec.Logs, rec.Progress = m.Logs, m.Progress
+}
+
+// attrText renders attributes as slog's text handler does.
+func attrText(steps []logStep, rec slog.Record) string {
+	if len(steps) == 0 && rec.NumAttrs() == 0 {
+		return ""
+	}
+	var b strings.Builder
+	var h slog.Handler = slog.NewTextHandler(&b, &slog.HandlerOptions{
+		Level: slog.LevelDebug - 100,
+		ReplaceAttr: func(g []string, a slog.Attr) slog.Attr {
+			_, level := a.Value.Any().(slog.Level)
+			if len(g) == 0 && (level && a.Key == slog.LevelKey || a.Key == slog.MessageKey && a.Value.String() == "") {
+				return slog.Attr{} // the handler's own
+			}
+			return a
+		},
+	})
+	for _, s := range steps {
+		h = s.apply(h)
+	}
+	plain := slog.NewRecord(time.Time{}, rec.Level, "", 0)
+	rec.Attrs(func(a slog.Attr) bool { plain.AddAttrs(a); return true })
+	if h.Handle(context.Background(), plain) != nil {
+		return ""
+	}
+	return strings.TrimSpace(b.String())
+}
+
+func (a *App) logObserver(text, key string, value any) {
+	a.log(slog.LevelError, text, slog.Any(key, value))
+}
