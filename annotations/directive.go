@@ -1,0 +1,118 @@
+package annotations
+
+import (
+	"go/ast"
+	"go/token"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Directive is a directive of a file that follows the grammar.
+type Directive struct {
+	*Definition
+	// Slash and End are where the comment begins and ends.
+	Slash, End token.Pos
+	// Func or Type is the declaration it stands on; both are nil on the package
+	// clause.
+	Func *ast.FuncDecl
+	Type *ast.TypeSpec
+	// Word is the bare word, if the directive has one.
+	Word string
+	// Args are the keys that were given, in the order of the source.
+	Args []Arg
+}
+
+// Arg is a key of a directive with its value.
+type Arg struct {
+	*Key
+	// Pos and End are where the word begins and ends, ValuePos where the value
+	// does. In a quoted word ValuePos is Pos.
+	Pos, ValuePos, End token.Pos
+	// Value is the text after the equals sign. It is valid for the key's kind.
+	Value string
+}
+
+// Arg returns the key's last value, or nil if it was not given.
+func (d *Directive) Arg(key string) *Arg {
+	for i := len(d.Args) - 1; i >= 0; i-- {
+		if d.Args[i].Name == key {
+			return &d.Args[i]
+		}
+	}
+	return nil
+}
+
+// All returns every value of the key.
+func (d *Directive) All(key string) []Arg {
+	var all []Arg
+	for _, a := range d.Args {
+		if a.Name == key {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// Item is one of several names in a value.
+type Item struct {
+	Name     string
+	Pos, End token.Pos
+}
+
+// Items returns the names of a value of [KindIdents].
+func (a *Arg) Items() []Item {
+	var items []Item
+	pos := a.ValuePos
+	quoted := a.ValuePos == a.Pos
+	for name := range strings.SplitSeq(a.Value, ",") {
+		it := Item{Name: name, Pos: pos, End: pos + token.Pos(len(name))}
+		if quoted {
+			it.Pos, it.End = a.Pos, a.End
+		}
+		items = append(items, it)
+		pos += token.Pos(len(name) + 1)
+	}
+	return items
+}
+
+// Duration returns a value of [KindDuration] or [KindPeriod].
+func (a *Arg) Duration() time.Duration {
+	d, _ := time.ParseDuration(a.Value)
+	return d
+}
+
+// Count returns a value of [KindCount] or [KindPriority].
+func (a *Arg) Count() int {
+	n, _ := strconv.Atoi(a.Value)
+	return n
+}
+
+// Factor returns a value of [KindFactor].
+func (a *Arg) Factor() float64 {
+	f, _ := strconv.ParseFloat(a.Value, 64)
+	return f
+}
+
+// Tag returns the two parts of a value of [KindTag].
+func (a *Arg) Tag() (key, value string) {
+	key, value, _ = strings.Cut(a.Value, ":")
+	return key, value
+}
+
+// Error is a mistake in a directive, or in what looks like one.
+type Error struct {
+	Pos, End token.Pos
+	// Code names the kind of mistake, such as "unknown-key".
+	Code string
+	// Msg says what is wrong, and Hint, which may be empty, what to do.
+	Msg, Hint string
+}
+
+// Error returns the message, with the hint after it.
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.Msg
+	}
+	return e.Msg + "; " + e.Hint
+}

@@ -1,0 +1,45 @@
+package annotations
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Help returns the grammar of the verb, or of all if it is empty, as text. It is
+// empty for an unknown verb.
+func Help(verb string) string {
+	var b strings.Builder
+	for _, d := range registry {
+		if verb != "" && d.Verb != verb {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "//task:%s", d.Verb)
+		if len(d.Words) > 0 {
+			fmt.Fprintf(&b, " %s", strings.Join(d.Words, "|"))
+		}
+		if len(d.Keys) > 0 {
+			b.WriteString(" [key=value ...]")
+		}
+		fmt.Fprintf(&b, "    above %s\n\n", d.On)
+		for line := range strings.SplitSeq(d.Help, "\n") {
+			fmt.Fprintf(&b, "  %s\n", line)
+		}
+		if len(d.Keys) > 0 {
+			b.WriteString("\n")
+		}
+		for _, k := range d.Keys {
+			fmt.Fprintf(&b, "  %-20s %s", k.Name+"="+string(k.Kind), k.Help)
+			if k.Default != "" {
+				fmt.Fprintf(&b, " (default %s)", k.Default)
+			}
+			if k.Repeat {
+				b.WriteString("; repeatable")
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}

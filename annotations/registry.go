@@ -1,0 +1,143 @@
+// Package annotations is the grammar of the directive comments that taskgen
+// reads, such as
+//
+//	//task:context queue=billing retries=5
+//
+// It knows which directives there are, where each may stand, and which keys
+// and values it takes; [Parse] reads those of a file, and reports every mistake
+// at its own position. It knows nothing of types: whether a function named in a
+// directive exists is for others to say.
+package annotations
+
+// Tool is the name before the colon of every directive.
+const Tool = "task"
+
+// The verbs of the directives.
+const (
+	Context  = "context"
+	Provide  = "provide"
+	Defaults = "defaults"
+)
+
+// Target is the kind of declaration that a directive stands on.
+type Target string
+
+// The targets.
+const (
+	OnFunc    Target = "a function"
+	OnStruct  Target = "a struct type"
+	OnPackage Target = "the package clause"
+)
+
+// Kind is the kind of a key's value.
+type Kind string
+
+// The kinds of values, as they are shown in the help.
+const (
+	KindName     Kind = "NAME"     // a name on the wire: letters, digits and . _ - / :
+	KindIdent    Kind = "FUNC"     // a Go identifier
+	KindIdents   Kind = "PARAMS"   // Go identifiers, with commas between
+	KindDuration Kind = "DURATION" // as time.ParseDuration reads it, not negative
+	KindPeriod   Kind = "PERIOD"   // a duration over zero
+	KindCount    Kind = "N"        // a whole number from 0
+	KindPriority Kind = "0..3"
+	KindFactor   Kind = "FACTOR" // a number from 1
+	KindTag      Kind = "KEY:VALUE"
+)
+
+// Key is the definition of one key of a directive.
+type Key struct {
+	Name    string
+	Kind    Kind
+	Repeat  bool   // may be given more than once
+	Default string // as it is shown in the help, empty if there is none
+	Help    string
+}
+
+// Definition is the definition of a directive on one kind of declaration.
+type Definition struct {
+	Verb string
+	On   Target
+	// Words are the bare words of which exactly one must be given, if any.
+	Words []string
+	Keys  []Key
+	Help  string
+}
+
+// key returns the definition of the key, or nil.
+func (d *Definition) key(name string) *Key {
+	for i := range d.Keys {
+		if d.Keys[i].Name == name {
+			return &d.Keys[i]
+		}
+	}
+	return nil
+}
+
+// The keys that a package may give defaults for.
+var sharedKeys = []Key{
+	{Name: "queue", Kind: KindName, Default: "default", Help: "the queue the task waits in"},
+	{Name: "retries", Kind: KindCount, Default: "3", Help: "retries after the first run"},
+	{Name: "delay", Kind: KindDuration, Default: "1s", Help: "the wait before the first retry"},
+	{Name: "backoff", Kind: KindFactor, Default: "2", Help: "how many times longer each further wait is"},
+	{Name: "maxdelay", Kind: KindPeriod, Default: "1h", Help: "the longest wait between retries"},
+	{Name: "timeout", Kind: KindDuration, Help: "the longest that one attempt may take; 0 is no limit"},
+	{Name: "priority", Kind: KindPriority, Default: "0", Help: "higher first within a queue"},
+	{
+		Name: "unique", Kind: KindPeriod,
+		Help: "a second enqueue of the same arguments within this time returns the first task",
+	},
+	{Name: "tag", Kind: KindTag, Repeat: true, Help: "a default tag"},
+}
+
+var registry = []*Definition{
+	{
+		Verb: Context, On: OnFunc,
+		Help: "The function is a task. Its first parameter is the context: context.Context,\n" +
+			"*runtime.Context, or a pointer to a struct that embeds *runtime.Context.",
+		Keys: append([]Key{
+			{
+				Name: "name", Kind: KindName, Default: "package.Func",
+				Help: "the name on the wire; keep it when the function is renamed",
+			},
+			{Name: "alias", Kind: KindName, Repeat: true, Help: "an old name that this function still serves"},
+			{Name: "optional", Kind: KindIdents, Help: "parameters that an older task may lack"},
+			{Name: "redact", Kind: KindIdents, Help: "parameters whose values are never shown"},
+			{
+				Name: "each", Kind: KindIdent,
+				Help: "for a task that returns an iterator: the function that gets each value",
+			},
+		}, sharedKeys...),
+	},
+	{
+		Verb: Context, On: OnStruct,
+		Help: "The struct is a context type, even if no task of this package uses it.",
+	},
+	{
+		Verb: Provide, On: OnFunc, Words: []string{"process", "worker", "task"},
+		Help: "The function makes the values of its first result's type for context types and\n" +
+			"other providers: once per process, per worker, or per run of a task.",
+	},
+	{
+		Verb: Defaults, On: OnPackage, Keys: sharedKeys,
+		Help: "Defaults for every task of the package.",
+	},
+}
+
+// Definitions returns every definition, in the order of the documentation. The
+// caller must not change them.
+func Definitions() []*Definition { return registry }
+
+// lookup returns the definitions of a verb.
+func lookup(verb string) []*Definition {
+	var defs []*Definition
+	for _, d := range registry {
+		if d.Verb == verb {
+			defs = append(defs, d)
+		}
+	}
+	return defs
+}
+
+// verbs returns the verbs, each once.
+func verbs() []string { return []string{Context, Provide, Defaults} }

@@ -1,0 +1,62 @@
+package annotations
+
+import "go/ast"
+
+// site is what a comment group stands on.
+type site struct {
+	target Target
+	what   string // in words; empty for nothing
+	fun    *ast.FuncDecl
+	typ    *ast.TypeSpec
+}
+
+// site returns what the comment group stands on.
+func (p *parser) site(g *ast.CommentGroup) site {
+	if p.sites == nil {
+		p.sites = map[*ast.CommentGroup]site{}
+		if p.file.Doc != nil {
+			p.sites[p.file.Doc] = site{target: OnPackage, what: string(OnPackage)}
+		}
+		for _, decl := range p.file.Decls {
+			p.addDecl(decl)
+		}
+	}
+	return p.sites[g]
+}
+
+func (p *parser) addDecl(decl ast.Decl) {
+	switch d := decl.(type) {
+	case *ast.FuncDecl:
+		p.add(d.Doc, site{target: OnFunc, what: "func " + d.Name.Name, fun: d})
+	case *ast.GenDecl:
+		p.add(d.Doc, site{what: "a declaration of " + d.Tok.String()})
+		for _, spec := range d.Specs {
+			switch s := spec.(type) {
+			case *ast.TypeSpec:
+				t := typeSite(s)
+				p.add(s.Doc, t)
+				p.add(s.Comment, site{what: "the end of a line"})
+				if !d.Lparen.IsValid() {
+					p.add(d.Doc, t)
+				}
+			case *ast.ValueSpec:
+				p.add(s.Doc, site{what: "a declaration of " + d.Tok.String()})
+				p.add(s.Comment, site{what: "the end of a line"})
+			}
+		}
+	}
+}
+
+func (p *parser) add(g *ast.CommentGroup, s site) {
+	if g != nil {
+		p.sites[g] = s
+	}
+}
+
+// typeSite is the site of a type's declaration, with the comments inside it.
+func typeSite(s *ast.TypeSpec) site {
+	if _, ok := s.Type.(*ast.StructType); ok && !s.Assign.IsValid() {
+		return site{target: OnStruct, what: "type " + s.Name.Name, typ: s}
+	}
+	return site{what: "type " + s.Name.Name + ", which is no struct type"}
+}

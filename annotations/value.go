@@ -1,0 +1,128 @@
+package annotations
+
+import (
+	"fmt"
+	"go/token"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The longest names that every engine takes.
+const (
+	maxName  = 128
+	maxQueue = 64
+)
+
+// checkValue says what is wrong with a value, and how to mend it. Both are
+// empty for a good value.
+func checkValue(k *Key, v string) (msg, hint string) {
+	if v == "" {
+		return "the value is empty", "write " + k.Name + "=" + string(k.Kind)
+	}
+	switch k.Kind {
+	case KindName:
+		return checkName(k, v)
+	case KindIdent:
+		return checkIdent(v), ""
+	case KindIdents:
+		return checkIdents(v)
+	case KindDuration, KindPeriod:
+		return checkDuration(k, v)
+	case KindCount, KindPriority:
+		return checkNumber(k, v)
+	case KindFactor:
+		f, err := strconv.ParseFloat(v, 64)
+		if err != nil || math.IsNaN(f) || f < 1 || f > 1e6 {
+			return fmt.Sprintf("%q is no factor", v), "a factor is a number from 1 to 1000000, such as 1.5"
+		}
+	case KindTag:
+		return checkTag(v)
+	}
+	return "", ""
+}
+
+func checkName(k *Key, v string) (msg, hint string) {
+	limit := maxName
+	if k.Name == "queue" {
+		limit = maxQueue
+	}
+	if len(v) > limit {
+		return fmt.Sprintf("the name is %d bytes long, and may be %d", len(v), limit), ""
+	}
+	bad := func(r rune) bool {
+		return r == utf8.RuneError || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-/:", r)
+	}
+	if i := strings.IndexFunc(v, bad); i >= 0 {
+		r, _ := utf8.DecodeRuneInString(v[i:])
+		return fmt.Sprintf("%q may not be in a name", r), "a name has letters, digits and the signs . _ - / :"
+	}
+	return "", ""
+}
+
+func checkIdent(v string) string {
+	if !token.IsIdentifier(v) || v == "_" {
+		return fmt.Sprintf("%q is no Go identifier", v)
+	}
+	return ""
+}
+
+func checkIdents(v string) (msg, hint string) {
+	names := strings.Split(v, ",")
+	for i, n := range names {
+		if n == "" {
+			return "a name is missing beside a comma", "write the names with one comma between and no spaces"
+		}
+		if msg := checkIdent(n); msg != "" {
+			return msg, "write parameter names with commas between and no spaces"
+		}
+		if slices.Contains(names[:i], n) {
+			return fmt.Sprintf("%s is there twice", n), ""
+		}
+	}
+	return "", ""
+}
+
+func checkDuration(k *Key, v string) (msg, hint string) {
+	d, err := time.ParseDuration(v)
+	if err != nil {
+		if _, err := strconv.ParseFloat(v, 64); err == nil {
+			return fmt.Sprintf("%q lacks a unit", v), fmt.Sprintf("write %s=%ss for seconds, %[1]s=%[2]sm for minutes", k.Name, v)
+		}
+		return fmt.Sprintf("%q is no duration", v), "a duration is written like 500ms, 2s, 1m30s or 24h"
+	}
+	if d < 0 {
+		return fmt.Sprintf("%q is negative", v), ""
+	}
+	if d == 0 && k.Kind == KindPeriod {
+		return "the time must be over zero", ""
+	}
+	return "", ""
+}
+
+func checkNumber(k *Key, v string) (msg, hint string) {
+	n, err := strconv.Atoi(v)
+	top := math.MaxInt32
+	if k.Kind == KindPriority {
+		top = 3
+	}
+	if err != nil || n < 0 || n > top {
+		return fmt.Sprintf("%q is no number from 0 to %d", v, top), ""
+	}
+	return "", ""
+}
+
+func checkTag(v string) (msg, hint string) {
+	key, _, ok := strings.Cut(v, ":")
+	if !ok || key == "" {
+		return fmt.Sprintf("%q is no tag", v), "write tag=key:value"
+	}
+	if !utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl) {
+		return "a tag may not hold control characters", ""
+	}
+	return "", ""
+}

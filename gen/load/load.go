@@ -1,0 +1,268 @@
+// Package load reads Go packages for taskgen: their files, the types of their
+// declarations, and nothing else.
+//
+// It type-checks declarations only, since function bodies may call code that is
+// not generated yet, and takes packages of the module's own from their source
+// in the same way. All other packages come from the compiler's export data, and
+// of those only what a declaration names. So the packages that the user just
+// edited are never compiled.
+package load
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"go/ast"
+	"go/build"
+	"go/token"
+	"go/types"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/taskctx/taskctx/gen/diag"
+)
+
+// Config says what to load, and for which build.
+type Config struct {
+	// Dir is the working directory.
+	Dir string
+	// Env is the environment; nil is that of the process.
+	Env []string
+	// Tags are build tags; nil takes those of GOFLAGS.
+	Tags []string
+	// Output is the name of the generated files, and Header their first line. A
+	// file of that name and first line is never parsed.
+	Output, Header string
+	// CacheDir keeps what the go command said about export data; "" keeps
+	// nothing.
+	CacheDir string
+}
+
+// Package is a package with the types of its declarations.
+type Package struct {
+	Path, Name, Dir string
+	Module          *Module
+	Fset            *token.FileSet
+	// Files are the files of the build, without generated ones, by name. Tests
+	// are test files that mention a directive.
+	Files, Tests []*ast.File
+	// Output is the generated file as it is, nil if there is none, and Foreign
+	// is a file in its place that is not ours.
+	Output, Foreign []byte
+	// Types holds what could be checked; Errors is what could not.
+	Types  *types.Package
+	Errors []types.Error
+	// Problems are mistakes that leave Types incomplete, such as bad syntax.
+	Problems []diag.Diagnostic
+
+	snap    *snapshot
+	state   checkState
+	imports map[string]bool // paths that a declaration needs
+	all     bool            // do not guess which imports are needed
+}
+
+type checkState int
+
+const (
+	unchecked checkState = iota
+	checking
+	checked
+)
+
+// Loader loads packages of one module or workspace. It is not for concurrent
+// use.
+type Loader struct {
+	cfg  Config
+	dir  string
+	env  *goEnv
+	ctxt build.Context
+	mods *modules
+	fset *token.FileSet
+	exp  *exports
+
+	mu    sync.Mutex // guards snaps while directories are read
+	snaps map[string]*snapshot
+	pkgs  map[string]*Package // by import path
+	key   string
+}
+
+// New returns a loader for the module that holds cfg.Dir.
+func New(cfg Config) (*Loader, error) {
+	if cfg.Env == nil {
+		cfg.Env = os.Environ()
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	env := newGoEnv(cfg.Env, cfg.Tags)
+	if env.odd != "" {
+		return nil, fmt.Errorf("GOFLAGS holds %s, which taskgen does not know: leave it out for taskgen", env.odd)
+	}
+	mods, err := readModules(dir, env)
+	if err != nil {
+		return nil, err
+	}
+	l := &Loader{
+		cfg: cfg, dir: dir, env: env, ctxt: env.buildContext(), mods: mods, fset: token.NewFileSet(),
+		snaps: map[string]*snapshot{}, pkgs: map[string]*Package{},
+	}
+	l.exp = newExports(l)
+	return l, nil
+}
+
+// Dirs returns the directories that the patterns name. No pattern is the
+// working directory.
+func (l *Loader) Dirs(patterns []string) ([]string, error) { return l.dirs(patterns) }
+
+// Root returns the directory of the main module that dir belongs to, "" if it
+// belongs to none.
+func (l *Loader) Root(dir string) string {
+	if m, _ := l.mods.ofDir(dir); m != nil {
+		return m.Dir
+	}
+	return ""
+}
+
+// Load returns the packages of the directories that hold something for taskgen:
+// a directive, or a generated file.
+func (l *Loader) Load(ctx context.Context, dirs []string) ([]*Package, error) {
+	snaps := make([]*snapshot, len(dirs))
+	parallel(len(dirs), func(i int) { snaps[i] = l.snapshot(dirs[i]) })
+	var pkgs []*Package
+	for _, s := range snaps {
+		if s.err != nil {
+			return nil, s.err
+		}
+		if !s.mentions && s.output == nil {
+			continue
+		}
+		mod, path := l.mods.ofDir(s.dir)
+		if mod == nil {
+			return nil, fmt.Errorf("%s is not in a main module", s.dir)
+		}
+		pkgs = append(pkgs, l.add(mod, path, s))
+	}
+	parallel(len(pkgs), func(i int) { l.parse(pkgs[i]) })
+	need := map[string]bool{}
+	for _, p := range pkgs {
+		l.plan(p, need)
+	}
+	if err := l.exp.ensure(ctx, need); err != nil {
+		return nil, err
+	}
+	for _, p := range pkgs {
+		l.check(ctx, p)
+	}
+	return pkgs, nil
+}
+
+// Source returns a package that was read from its source, asked for or as an
+// import of one that was, or nil.
+func (l *Loader) Source(path string) *Package { return l.pkgs[path] }
+
+// add returns the package of a snapshot, which is the same each time.
+func (l *Loader) add(mod *Module, path string, s *snapshot) *Package {
+	p := l.pkgs[path]
+	if p == nil {
+		p = &Package{Path: path, Dir: s.dir, Module: mod, Fset: l.fset, snap: s}
+		l.pkgs[path] = p
+	}
+	return p
+}
+
+// source returns the package of an import path if it is read from its source.
+func (l *Loader) source(path string) *Package {
+	if p := l.pkgs[path]; p != nil {
+		return p
+	}
+	mod, dir := l.mods.ofPath(path)
+	if mod == nil {
+		return nil
+	}
+	s := l.snapshot(dir)
+	if s.err != nil || len(s.files) == 0 {
+		return nil
+	}
+	p := l.add(mod, path, s)
+	l.parse(p)
+	return p
+}
+
+// plan adds to need the imports of p, and of what p imports from source, whose
+// export data is needed.
+func (l *Loader) plan(p *Package, need map[string]bool) {
+	if p.imports != nil {
+		return
+	}
+	p.imports = map[string]bool{}
+	for _, f := range p.Files {
+		for _, path := range l.neededImports(p, f) {
+			p.imports[path] = true
+		}
+	}
+	for _, path := range slices.Sorted(keys(p.imports)) {
+		if dep := l.source(path); dep != nil {
+			l.plan(dep, need)
+		} else if path != "unsafe" && path != "C" {
+			need[path] = true
+		}
+	}
+}
+
+// Sources returns the directories of all packages that were read from their
+// source for the package, its own included, in order.
+func (l *Loader) Sources(p *Package) []string {
+	seen := map[string]bool{}
+	var visit func(p *Package)
+	visit = func(p *Package) {
+		if p == nil || seen[p.Dir] {
+			return
+		}
+		seen[p.Dir] = true
+		for path := range p.imports {
+			visit(l.pkgs[path])
+		}
+	}
+	visit(p)
+	return slices.Sorted(keys(seen))
+}
+
+func keys[K cmp.Ordered, V any](m map[K]V) func(func(K) bool) {
+	return func(yield func(K) bool) {
+		for k := range m {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// parallel calls do with 0 to n-1, on as many goroutines as there are
+// processors, and waits for all.
+func parallel(n int, do func(int)) {
+	workers := min(n, runtime.GOMAXPROCS(0))
+	if workers <= 1 {
+		for i := range n {
+			do(i)
+		}
+		return
+	}
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range workers {
+		wg.Go(func() {
+			for i := range next {
+				do(i)
+			}
+		})
+	}
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+}

@@ -1,0 +1,236 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+)
+
+// Module is a module whose packages are read from their source: the one that
+// was asked for, those of its workspace, and those that a replace directive
+// puts in a directory.
+type Module struct {
+	Path, Dir string
+	// Main: its packages may be generated for.
+	Main bool
+}
+
+// modules is what go.mod and go.work say.
+type modules struct {
+	root   string // of the main module that holds the working directory
+	source []*Module
+	ignore []string // directories that go.mod says to ignore
+	vendor bool
+	files  []string // the files read, for the key of the cache
+}
+
+var errNoModule = errors.New("no go.mod here or above: taskgen works in a module")
+
+// findUp returns the first file of that name in dir or above it.
+func findUp(dir, name string) string {
+	for {
+		p := filepath.Join(dir, name)
+		if st, err := os.Stat(p); err == nil && !st.IsDir() {
+			return p
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			return ""
+		}
+		dir = up
+	}
+}
+
+// readModules reads go.mod and go.work for the working directory dir.
+func readModules(dir string, env *goEnv) (*modules, error) {
+	mod := findUp(dir, "go.mod")
+	work := env.get("GOWORK")
+	switch work {
+	case "off":
+		work = ""
+	case "":
+		work = findUp(dir, "go.work")
+	}
+	if mod == "" && work == "" {
+		return nil, errNoModule
+	}
+	m := &modules{}
+	if mod != "" {
+		m.root = filepath.Dir(mod)
+	}
+	if work != "" {
+		if err := m.addWork(work); err != nil {
+			return nil, err
+		}
+	}
+	if mod != "" && m.byDir(m.root) == nil {
+		if err := m.addMain(m.root, true); err != nil {
+			return nil, err
+		}
+	}
+	m.findVendor(work, env)
+	if m.vendor {
+		main := m.source[:0]
+		for _, s := range m.source {
+			if s.Main {
+				main = append(main, s)
+			}
+		}
+		m.source = main
+	}
+	return m, nil
+}
+
+// addWork adds the modules of a workspace.
+func (m *modules) addWork(name string) error {
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	m.files = append(m.files, name, filepath.Join(filepath.Dir(name), "go.work.sum"))
+	f, err := modfile.ParseWork(name, data, nil)
+	if err != nil {
+		return err
+	}
+	for _, use := range f.Use {
+		dir := filepath.FromSlash(use.Path)
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(filepath.Dir(name), dir)
+		}
+		if err := m.addMain(dir, false); err != nil {
+			return err
+		}
+		if m.root == "" {
+			m.root = dir
+		}
+	}
+	m.addReplaces(f.Replace, filepath.Dir(name))
+	return nil
+}
+
+// addMain adds a main module. Its replace directives count in any case: a
+// workspace applies those of all its modules.
+func (m *modules) addMain(dir string, ignore bool) error {
+	name := filepath.Join(dir, "go.mod")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	m.files = append(m.files, name, filepath.Join(dir, "go.sum"))
+	f, err := modfile.ParseLax(name, data, nil)
+	if err != nil {
+		return err
+	}
+	if f.Module == nil {
+		return fmt.Errorf("%s: no module line", name)
+	}
+	m.source = append(m.source, &Module{Path: f.Module.Mod.Path, Dir: dir, Main: true})
+	for _, ig := range f.Ignore {
+		m.ignore = append(m.ignore, strings.TrimPrefix(ig.Path, "./"))
+	}
+	full, err := modfile.Parse(name, data, nil)
+	if err != nil {
+		return err
+	}
+	m.addReplaces(full.Replace, dir)
+	return nil
+}
+
+// addReplaces adds modules that are replaced by directories.
+func (m *modules) addReplaces(rs []*modfile.Replace, base string) {
+	for _, r := range rs {
+		if r.Old.Version != "" || r.New.Version != "" {
+			continue
+		}
+		dir := filepath.FromSlash(r.New.Path)
+		if !filepath.IsAbs(dir) {
+			dir = filepath.Join(base, dir)
+		}
+		if m.byPath(r.Old.Path) == nil {
+			m.source = append(m.source, &Module{Path: r.Old.Path, Dir: dir})
+		}
+	}
+}
+
+func (m *modules) findVendor(work string, env *goEnv) {
+	for f := range strings.FieldsSeq(env.get("GOFLAGS")) {
+		if f == "-mod=mod" || f == "-mod=readonly" {
+			return
+		}
+	}
+	base := m.root
+	if work != "" {
+		base = filepath.Dir(work)
+	}
+	list := filepath.Join(base, "vendor", "modules.txt")
+	if _, err := os.Stat(list); err == nil {
+		m.vendor = true
+		m.files = append(m.files, list)
+	}
+}
+
+func (m *modules) byDir(dir string) *Module {
+	for _, s := range m.source {
+		if s.Dir == dir {
+			return s
+		}
+	}
+	return nil
+}
+
+func (m *modules) byPath(path string) *Module {
+	for _, s := range m.source {
+		if s.Path == path {
+			return s
+		}
+	}
+	return nil
+}
+
+// ofDir returns the main module that the directory belongs to, and the import
+// path of its package.
+func (m *modules) ofDir(dir string) (*Module, string) {
+	root := findUp(dir, "go.mod")
+	if root == "" {
+		return nil, ""
+	}
+	s := m.byDir(filepath.Dir(root))
+	if s == nil {
+		return nil, ""
+	}
+	rel, err := filepath.Rel(s.Dir, dir)
+	if err != nil || rel == "." {
+		return s, s.Path
+	}
+	return s, s.Path + "/" + filepath.ToSlash(rel)
+}
+
+// ofPath returns the source module and the directory of an import path, or nil.
+func (m *modules) ofPath(path string) (*Module, string) {
+	var best *Module
+	for _, s := range m.source {
+		if path == s.Path || strings.HasPrefix(path, s.Path+"/") {
+			if best == nil || len(s.Path) > len(best.Path) {
+				best = s
+			}
+		}
+	}
+	if best == nil {
+		return nil, ""
+	}
+	dir := filepath.Join(best.Dir, filepath.FromSlash(strings.TrimPrefix(path, best.Path)))
+	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
+		return nil, ""
+	}
+	// A directory with a go.mod of its own on the way is another module's.
+	for d := dir; d != best.Dir; d = filepath.Dir(d) {
+		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
+			return nil, ""
+		}
+	}
+	return best, dir
+}

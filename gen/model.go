@@ -1,0 +1,194 @@
+package gen
+
+import (
+	"fmt"
+	"go/token"
+	"go/types"
+	"time"
+
+	"github.com/taskctx/taskctx/annotations"
+	"github.com/taskctx/taskctx/gen/diag"
+	"github.com/taskctx/taskctx/gen/load"
+)
+
+// Package is what taskgen makes of one package.
+type Package struct {
+	Path, Name, Dir string
+	Tasks           []*Task
+	// Contexts are the context types to construct and register, each after those
+	// that it is built on.
+	Contexts []*ContextType
+	// Providers are all of the package's providers.
+	Providers []*Provider
+
+	load       *load.Package
+	constraint string // the build constraint of the generated file
+	diags      []diag.Diagnostic
+}
+
+// Task is a function that is a task.
+type Task struct {
+	// Func is the function's name, Doc its comment without directives.
+	Func, Doc string
+	// Name is the task's name on the wire, and Aliases its old ones.
+	Name    string
+	Aliases []string
+	Queue   string
+	Retries int
+	// Delay, Backoff and MaxDelay are zero where they were not given.
+	Delay    *time.Duration
+	Backoff  float64
+	MaxDelay time.Duration
+	Timeout  time.Duration
+	Priority int
+	Unique   time.Duration
+	Tags     []Tag
+	// Context is the type of the first parameter.
+	Context types.Type
+	// Params are the other parameters.
+	Params   []*Param
+	Variadic bool
+	// Result is nil for a task that returns an error only. For an iterator it is
+	// what the task's caller gets: a slice.
+	Result types.Type
+	// Elem is the type of an iterator's values, nil for other tasks. Each is the
+	// function that gets them, "" if there is none.
+	Elem types.Type
+	Each string
+	// EachResult: Each returns a value beside its error.
+	EachResult bool
+
+	directive *annotations.Directive
+	obj       *types.Func
+}
+
+// Tag is a default tag.
+type Tag struct{ Key, Value string }
+
+// Param is a parameter of a task that travels.
+type Param struct {
+	Name             string
+	Type             types.Type
+	Sig              string // its fingerprint
+	Optional, Redact bool
+
+	pos, end token.Pos
+}
+
+// ContextType is a struct that tasks take as their context.
+type ContextType struct {
+	Name   string
+	Type   *types.Named
+	Fields []*Field
+	// Needs are what its constructor asks of the app, each once: supplies, and
+	// context types of other packages.
+	Needs []Need
+	// By is the provider that replaces the constructor, or nil.
+	By *Provider
+
+	pos token.Pos
+}
+
+// Source is where a value comes from.
+type Source int
+
+// The sources of values.
+const (
+	FromRun      Source = iota + 1 // the run's own context
+	FromContext                    // a context type of the package, by its constructor
+	FromForeign                    // a context type of another package
+	FromProvider                   // a provider
+	FromSupply                     // a supply
+)
+
+// Value is how a field or a parameter of a provider is filled.
+type Value struct {
+	Source   Source
+	Type     types.Type
+	Context  *ContextType // for FromContext
+	Provider *Provider    // for FromProvider
+	// Deref: the value is what a pointer leads to.
+	Deref bool
+}
+
+// Field is a field of a context type that is filled.
+type Field struct {
+	Name string
+	Value
+	pos token.Pos
+}
+
+// Need is what a constructor asks of the app.
+type Need struct {
+	Type    types.Type
+	Context bool // a context type, else a supply
+}
+
+// Provider is a function that makes values.
+type Provider struct {
+	Func  string
+	Scope string // process, worker or task
+	Type  types.Type
+	// Ctx is what its first parameter is.
+	Ctx CtxParam
+	// Params are its other parameters.
+	Params   []Value
+	HasError bool
+	Cleanup  Cleanup
+
+	directive *annotations.Directive
+	obj       *types.Func
+	names     []string // of the parameters, for messages
+}
+
+// CtxParam is what a provider's first parameter is.
+type CtxParam int
+
+// The first parameters of providers.
+const (
+	NoCtx    CtxParam = iota
+	PlainCtx          // context.Context
+	TaskCtx           // *runtime.Context
+)
+
+// Cleanup is the kind of a provider's cleanup.
+type Cleanup int
+
+// The kinds of cleanups.
+const (
+	NoCleanup Cleanup = iota
+	CleanFunc         // func()
+	CleanErr          // func() error
+	CleanTask         // func(error) error
+)
+
+func (p *Package) empty() bool {
+	return len(p.Tasks) == 0 && len(p.Contexts) == 0
+}
+
+// report adds a diagnostic.
+func (p *Package) report(pos, end token.Pos, code, fix, format string, args ...any) *diag.Diagnostic {
+	d := diag.Diagnostic{Pos: p.at(pos), Code: code, Message: fmt.Sprintf(format, args...), Fix: fix}
+	if end.IsValid() {
+		d.End = p.at(end)
+	}
+	p.diags = append(p.diags, d)
+	return &p.diags[len(p.diags)-1]
+}
+
+// related adds a place to a diagnostic.
+func (p *Package) related(d *diag.Diagnostic, pos token.Pos, format string, args ...any) {
+	d.Related = append(d.Related, diag.Related{Pos: p.at(pos), Message: fmt.Sprintf(format, args...)})
+}
+
+func (p *Package) at(pos token.Pos) token.Position { return p.load.Fset.Position(pos) }
+
+// typeName writes a type as it is written in this package.
+func (p *Package) typeName(t types.Type) string {
+	return types.TypeString(t, func(other *types.Package) string {
+		if other == p.load.Types {
+			return ""
+		}
+		return other.Name()
+	})
+}

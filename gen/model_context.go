@@ -1,0 +1,307 @@
+package gen
+
+import (
+	"go/ast"
+	"go/types"
+	"strconv"
+	"strings"
+
+	"github.com/taskctx/taskctx/annotations"
+)
+
+// marked adds the context type of a directive on a struct.
+func (b *builder) marked(d *annotations.Directive) {
+	name := d.Type.Name
+	obj, ok := b.object(name.Name).(*types.TypeName)
+	if !ok || obj.Pos() != name.Pos() {
+		b.report(name.Pos(), name.End(), "redeclared", "", "%s is declared twice in this package", name.Name)
+		return
+	}
+	if d.Type.TypeParams != nil {
+		b.report(d.Type.TypeParams.Pos(), d.Type.TypeParams.End(), "generic-context", "write one context type for each",
+			"the context type %s has type parameters", name.Name)
+		return
+	}
+	named, ok := obj.Type().(*types.Named)
+	if !ok || !embedsContext(named) {
+		b.report(name.Pos(), name.End(), "no-embedded-context", "embed *runtime.Context in it",
+			"%s is marked as a context type, and embeds no *runtime.Context", name.Name)
+		return
+	}
+	b.context(named)
+}
+
+// useContext adds the context type of a task's first parameter.
+func (b *builder) useContext(t types.Type, at ast.Node) {
+	named := contextNamed(t)
+	if named == nil {
+		return
+	}
+	if named.TypeArgs().Len() > 0 {
+		b.report(at.Pos(), at.End(), "generic-context", "write one context type for each",
+			"the context type %s has type parameters", b.typeName(named))
+		return
+	}
+	if named.Obj().Pkg() == b.load.Types {
+		b.context(named)
+		return
+	}
+	b.registered(named, at)
+}
+
+// registered checks that the package of a foreign context type registers it, as
+// far as its source is at hand. When it is not, App.Start finds out.
+func (b *builder) registered(named *types.Named, at ast.Node) {
+	pkg := named.Obj().Pkg()
+	src := b.modeler.loader.Source(pkg.Path())
+	if src == nil || !src.Module.Main {
+		return
+	}
+	for _, c := range b.modeler.model(src).Contexts {
+		if c.Name == named.Obj().Name() {
+			return
+		}
+	}
+	if len(b.modeler.model(src).diags) > 0 {
+		return // perhaps it would be registered
+	}
+	d := b.report(at.Pos(), at.End(), "unregistered-context",
+		"write //task:context above "+named.Obj().Name()+", and run taskgen for package "+pkg.Name(),
+		"package %s does not register its context type %s", pkg.Name(), named.Obj().Name())
+	b.related(d, named.Obj().Pos(), "%s is declared here", named.Obj().Name())
+}
+
+// context returns the model of a context type of this package, nil if it has
+// mistakes, which are reported once.
+func (b *builder) context(named *types.Named) *ContextType {
+	obj := named.Obj()
+	if c := b.contexts[obj]; c != nil || b.bad[obj] {
+		return c
+	}
+	spec := b.types[obj.Name()]
+	if spec == nil || obj.Parent() != b.load.Types.Scope() {
+		b.bad[obj] = true
+		return nil
+	}
+	c := &ContextType{Name: obj.Name(), Type: named, pos: obj.Pos()}
+	before := len(b.diags)
+	if msg, fix := notContext(named, b.load.Types); msg != "" {
+		b.report(spec.Name.Pos(), spec.Name.End(), "not-a-context", fix, "%s is no context.Context: %s", c.Name, msg)
+		b.bad[obj] = true
+		return nil
+	}
+	b.contexts[obj] = c
+	if p := b.providerOf(types.NewPointer(named)); p != nil {
+		c.By = p
+	} else {
+		b.building[obj] = true
+		b.fields(c, named, spec)
+		delete(b.building, obj)
+	}
+	if len(b.diags) > before {
+		b.bad[obj] = true
+		return c
+	}
+	b.Contexts = append(b.Contexts, c)
+	return c
+}
+
+// methodsOfContext are the methods that a context type must have, with their
+// types.
+var methodsOfContext = []struct{ name, typ string }{
+	{"Deadline", "func() (time.Time, bool)"},
+	{"Done", "func() <-chan struct{}"},
+	{"Err", "func() error"},
+	{"Value", "func(any) any"},
+}
+
+// notContext says why a struct that embeds a context is none, and how to mend
+// it.
+func notContext(named *types.Named, pkg *types.Package) (msg, fix string) {
+	for _, m := range methodsOfContext {
+		obj, index, _ := types.LookupFieldOrMethod(types.NewPointer(named), true, pkg, m.name)
+		switch obj := obj.(type) {
+		case nil:
+			if index != nil {
+				return "it embeds more than one context at the same depth, so that " + m.name + " is ambiguous",
+					"embed *runtime.Context in it directly, or give all but one of the contexts a field name"
+			}
+		case *types.Func:
+			if got := plainSignature(obj.Signature()); got != m.typ {
+				return "its method " + m.name + " is " + got + ", not " + m.typ, "rename the method"
+			}
+		case *types.Var:
+			return "its field " + m.name + " hides the method of context.Context", "rename the field"
+		}
+	}
+	return "", ""
+}
+
+// plainSignature writes a signature without its parameters' names.
+func plainSignature(sig *types.Signature) string {
+	list := func(t *types.Tuple) string {
+		var parts []string
+		for v := range t.Variables() {
+			parts = append(parts, types.TypeString(v.Type(), nil))
+		}
+		return strings.Join(parts, ", ")
+	}
+	res := list(sig.Results())
+	if sig.Results().Len() != 1 {
+		res = "(" + res + ")"
+	}
+	return strings.TrimSpace("func(" + strings.ReplaceAll(list(sig.Params()), "interface{}", "any") + ") " +
+		strings.ReplaceAll(res, "interface{}", "any"))
+}
+
+// fields finds out how each field of a context type is filled.
+func (b *builder) fields(c *ContextType, named *types.Named, spec *ast.TypeSpec) {
+	st := named.Underlying().(*types.Struct)
+	decls := fieldDecls(spec)
+	for i := range st.NumFields() {
+		v := st.Field(i)
+		var decl *ast.Field
+		if i < len(decls) {
+			decl = decls[i]
+		}
+		f := b.field(c, v, decl)
+		if f != nil {
+			c.Fields = append(c.Fields, f)
+		}
+	}
+}
+
+// fieldDecls returns the declaration of each field of a struct, in order.
+func fieldDecls(spec *ast.TypeSpec) []*ast.Field {
+	st, ok := spec.Type.(*ast.StructType)
+	if !ok {
+		return nil
+	}
+	var decls []*ast.Field
+	for _, f := range st.Fields.List {
+		for range max(len(f.Names), 1) {
+			decls = append(decls, f)
+		}
+	}
+	return decls
+}
+
+// field finds out how one field is filled. It returns nil for a field that is
+// left alone, or reported.
+func (b *builder) field(c *ContextType, v *types.Var, decl *ast.Field) *Field {
+	f := &Field{Name: v.Name(), pos: v.Pos()}
+	var tag annotations.Field
+	if decl != nil && decl.Tag != nil {
+		text, _ := strconv.Unquote(decl.Tag.Value)
+		var msg, hint string
+		if tag, msg, hint = annotations.ParseField(text); msg != "" {
+			b.report(decl.Tag.Pos(), decl.Tag.End(), "bad-tag", hint, "%s.%s: %s", c.Name, v.Name(), msg)
+			return nil
+		}
+	}
+	asked := tag.Supply || tag.By != ""
+	if tag.Skip || v.Name() == "_" || !asked && !v.Exported() && !v.Embedded() {
+		return nil
+	}
+	value, ok := b.fieldValue(c, v, decl, tag)
+	if !ok {
+		return nil
+	}
+	f.Value = value
+	return f
+}
+
+func (b *builder) fieldValue(c *ContextType, v *types.Var, decl *ast.Field, tag annotations.Field) (Value, bool) {
+	t := v.Type()
+	where := c.Name + "." + v.Name()
+	switch {
+	case tag.By != "":
+		return b.byName(c, v, decl, tag.By)
+	case tag.Supply:
+		if b.invalid(t, fieldType(decl), "the type of "+where) {
+			return Value{}, false
+		}
+		return Value{Source: FromSupply, Type: t}, true
+	case isHandle(t):
+		return Value{Source: FromRun, Type: t}, true
+	}
+	if n, deref := contextField(t); n != nil {
+		return b.nestedContext(v, n, deref)
+	}
+	if p := b.providerOf(t); p != nil {
+		if b.ambiguous(t, v, where) {
+			return Value{}, false
+		}
+		return Value{Source: FromProvider, Type: t, Provider: p}, true
+	}
+	if isPlainContext(t) && !v.Embedded() {
+		return Value{Source: FromRun, Type: t}, true
+	}
+	if v.Embedded() && !v.Exported() {
+		return Value{}, false // an unexported struct that is no context is left alone
+	}
+	if b.invalid(t, fieldType(decl), "the type of "+where) {
+		return Value{}, false
+	}
+	b.unfilled(c, v)
+	return Value{}, false
+}
+
+func fieldType(decl *ast.Field) ast.Expr {
+	if decl == nil {
+		return &ast.BadExpr{}
+	}
+	return decl.Type
+}
+
+// contextField returns the context type of a field, by pointer or by value.
+func contextField(t types.Type) (n *types.Named, deref bool) {
+	if n = contextNamed(t); n != nil {
+		return n, false
+	}
+	return contextNamed(types.NewPointer(t)), true
+}
+
+// nestedContext is how a field is filled that is a context type itself.
+func (b *builder) nestedContext(v *types.Var, n *types.Named, deref bool) (Value, bool) {
+	if n.TypeArgs().Len() > 0 {
+		b.report(v.Pos(), v.Pos()+posLen(v.Name()), "generic-context", "write one context type for each",
+			"the context type %s has type parameters", b.typeName(n))
+		return Value{}, false
+	}
+	if n.Obj().Pkg() != b.load.Types {
+		b.registered(n, &ast.Ident{NamePos: v.Pos(), Name: v.Name()})
+		return Value{Source: FromForeign, Type: types.NewPointer(n), Deref: deref}, true
+	}
+	if b.building[n.Obj()] {
+		b.report(v.Pos(), v.Pos()+posLen(v.Name()), "context-cycle", "tag the field `task:\"-\"` to leave it alone",
+			"to fill %s a %s would have to be there already", v.Name(), b.typeName(n))
+		return Value{}, false
+	}
+	inner := b.context(n)
+	if inner == nil || b.bad[n.Obj()] {
+		return Value{}, false
+	}
+	return Value{Source: FromContext, Type: types.NewPointer(n), Context: inner, Deref: deref}, true
+}
+
+// unfilled reports a field that nothing fills, with the ways out.
+func (b *builder) unfilled(c *ContextType, v *types.Var) {
+	typ := b.typeName(v.Type())
+	fix := "write a provider of " + typ + ":\n" +
+		"\t//task:provide worker\n" +
+		"\tfunc open" + upperFirst(v.Name()) + "() (" + typ + ", error)\n" +
+		"or tag the field `task:\"supply\"` and give the app the value: runtime.Supply[" + typ + "](app, ...)\n" +
+		"or tag it `task:\"-\"` to leave it alone"
+	d := b.report(v.Pos(), v.Pos()+posLen(v.Name()), "unfilled-field", fix,
+		"nothing fills %s.%s: no provider in this package gives a %s", c.Name, v.Name(), typ)
+	iface, ok := v.Type().Underlying().(*types.Interface)
+	if !ok || iface.Empty() {
+		return
+	}
+	for _, p := range b.Providers {
+		if types.Implements(p.Type, iface) {
+			b.related(d, p.obj.Pos(), "%s gives a %s, which would do: let it return %s", p.Func, b.typeName(p.Type), typ)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package gen
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/taskctx/taskctx/annotations"
+)
+
+// keys fills in what the directive says, and where it says nothing what the
+// package's defaults say.
+func (b *builder) keys(t *Task) {
+	t.Name = b.taskName(t.Func)
+	if b.defaults != nil {
+		for _, a := range b.defaults.Args {
+			t.set(&a)
+		}
+	}
+	for _, a := range t.directive.Args {
+		switch a.Name {
+		case "name":
+			t.Name = a.Value
+		case "alias":
+			t.Aliases = append(t.Aliases, a.Value)
+		case "optional":
+			b.mark(t, &a, func(p *Param) { p.Optional = true })
+		case "redact":
+			b.mark(t, &a, func(p *Param) { p.Redact = true })
+		case "each":
+			// read with the results
+		default:
+			t.set(&a)
+		}
+	}
+	if a := t.directive.Arg("each"); a != nil && t.Elem == nil {
+		b.report(a.Pos, a.End, "each-without-iterator", "leave it out, or return iter.Seq2[T, error]",
+			"each= is for a task that returns an iterator, and %s returns none", t.Func)
+	}
+	b.delays(t)
+}
+
+// set sets a key that a package may give a default for.
+func (t *Task) set(a *annotations.Arg) {
+	switch a.Name {
+	case "queue":
+		t.Queue = a.Value
+	case "retries":
+		t.Retries = a.Count()
+	case "delay":
+		d := a.Duration()
+		t.Delay = &d
+	case "backoff":
+		t.Backoff = a.Factor()
+	case "maxdelay":
+		t.MaxDelay = a.Duration()
+	case "timeout":
+		t.Timeout = a.Duration()
+	case "priority":
+		t.Priority = a.Count()
+	case "unique":
+		t.Unique = a.Duration()
+	case "tag":
+		k, v := a.Tag()
+		if i := slices.IndexFunc(t.Tags, func(tag Tag) bool { return tag.Key == k }); i >= 0 {
+			t.Tags[i].Value = v
+		} else {
+			t.Tags = append(t.Tags, Tag{k, v})
+		}
+	}
+}
+
+// mark finds the parameters that a key names.
+func (b *builder) mark(t *Task, a *annotations.Arg, do func(*Param)) {
+	for _, item := range a.Items() {
+		i := slices.IndexFunc(t.Params, func(p *Param) bool { return p.Name == item.Name })
+		if i >= 0 {
+			do(t.Params[i])
+			continue
+		}
+		var names []string
+		for _, p := range t.Params {
+			names = append(names, p.Name)
+		}
+		fix := "it has no parameters that travel"
+		if near := annotations.Nearest(item.Name, names); near != "" {
+			fix = "did you mean " + near + "?"
+		} else if len(names) > 0 {
+			fix = "its parameters are " + strings.Join(names, ", ")
+		}
+		b.report(item.Pos, item.End, "unknown-parameter", fix, "%s has no parameter %s", t.Func, item.Name)
+	}
+}
+
+// delays checks the first delay against the longest.
+func (b *builder) delays(t *Task) {
+	limit := t.MaxDelay
+	if limit == 0 {
+		limit = defaultMaxDelay
+	}
+	if t.Delay == nil || *t.Delay <= limit {
+		return
+	}
+	a := t.directive.Arg("delay")
+	if a == nil {
+		a = t.directive.Arg("maxdelay")
+	}
+	if a == nil {
+		a = b.defaults.Arg("delay")
+	}
+	b.report(a.Pos, a.End, "delay-over-max", "raise maxdelay=",
+		"the first delay of %s, %v, is longer than its longest, %v", t.Func, *t.Delay, limit)
+}

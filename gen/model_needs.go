@@ -1,0 +1,47 @@
+package gen
+
+import "go/types"
+
+// needs finds out what the constructor of a context type asks of the app, by
+// itself and by all that it calls.
+func (c *ContextType) needs() {
+	seen := map[any]bool{}
+	add := func(n Need) {
+		for _, other := range c.Needs {
+			if other.Context == n.Context && types.Identical(other.Type, n.Type) {
+				return
+			}
+		}
+		c.Needs = append(c.Needs, n)
+	}
+	var visit func(v Value)
+	inContext := func(c *ContextType) {
+		if c.By != nil {
+			visit(Value{Source: FromProvider, Provider: c.By})
+		}
+		for _, f := range c.Fields {
+			visit(f.Value)
+		}
+	}
+	visit = func(v Value) {
+		switch v.Source {
+		case FromSupply:
+			add(Need{Type: v.Type})
+		case FromForeign:
+			add(Need{Type: v.Type, Context: true})
+		case FromContext:
+			if !seen[v.Context] {
+				seen[v.Context] = true
+				inContext(v.Context)
+			}
+		case FromProvider:
+			if !seen[v.Provider] {
+				seen[v.Provider] = true
+				for _, p := range v.Provider.Params {
+					visit(p)
+				}
+			}
+		}
+	}
+	inContext(c)
+}

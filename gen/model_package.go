@@ -1,0 +1,227 @@
+package gen
+
+import (
+	"bytes"
+	"go/ast"
+	"go/build/constraint"
+	"go/token"
+	"go/types"
+	"strings"
+
+	"github.com/taskctx/taskctx/annotations"
+	"github.com/taskctx/taskctx/gen/diag"
+	"github.com/taskctx/taskctx/gen/load"
+)
+
+// modeler makes models, each once.
+type modeler struct {
+	loader *load.Loader
+	models map[string]*Package
+}
+
+// modelAll makes the models of the packages.
+func modelAll(l *load.Loader, pkgs []*load.Package) []*Package {
+	m := &modeler{loader: l, models: map[string]*Package{}}
+	var all []*Package
+	for _, p := range pkgs {
+		all = append(all, m.model(p))
+	}
+	return all
+}
+
+// builder makes the model of one package.
+type builder struct {
+	*Package
+	modeler  *modeler
+	found    []*annotations.Directive
+	defaults *annotations.Directive
+	types    map[string]*ast.TypeSpec // the struct types of the package
+	contexts map[*types.TypeName]*ContextType
+	bad      map[*types.TypeName]bool // reported as no context type
+	building map[*types.TypeName]bool // contexts whose fields are being filled
+}
+
+func (m *modeler) model(p *load.Package) *Package {
+	if done := m.models[p.Path]; done != nil {
+		return done
+	}
+	b := &builder{
+		Package: &Package{Path: p.Path, Name: p.Name, Dir: p.Dir, load: p},
+		modeler: m, types: map[string]*ast.TypeSpec{},
+		contexts: map[*types.TypeName]*ContextType{}, bad: map[*types.TypeName]bool{},
+		building: map[*types.TypeName]bool{},
+	}
+	m.models[p.Path] = b.Package
+	b.diags = append(b.diags, p.Problems...)
+	b.foreign()
+	b.parse()
+	if len(p.Problems) > 0 || len(b.found) == 0 || p.Types == nil {
+		return b.Package
+	}
+	b.collectTypes()
+	for _, d := range b.found {
+		if d.Verb == annotations.Provide {
+			b.provider(d)
+		}
+	}
+	b.resolveProviders()
+	for _, d := range b.found {
+		switch {
+		case d.Verb == annotations.Context && d.Func != nil:
+			b.task(d)
+		case d.Verb == annotations.Context && d.Type != nil:
+			b.marked(d)
+		}
+	}
+	for _, c := range b.Contexts {
+		c.needs()
+	}
+	b.constraints()
+	return b.Package
+}
+
+// foreign reports a file in the place of the generated one that is not ours.
+func (b *builder) foreign() {
+	if b.load.Foreign == nil {
+		return
+	}
+	name := b.Dir + string(slash) + Output
+	b.diags = append(b.diags, diag.Diagnostic{
+		Pos: token.Position{Filename: name, Line: 1, Column: 1}, Code: "foreign-file",
+		Message: "taskgen did not write this file: its first line is not " + Header,
+		Fix:     "rename it, or delete it if it is a damaged generated file, and run go generate again",
+	})
+}
+
+// parse reads the directives of all files.
+func (b *builder) parse() {
+	for _, f := range b.load.Files {
+		found, errs := annotations.Parse(f)
+		b.annotationErrors(errs)
+		for _, d := range found {
+			if d.On != annotations.OnPackage {
+				b.found = append(b.found, d)
+				continue
+			}
+			if b.defaults != nil {
+				d2 := b.report(d.Slash, d.End, "repeated-directive", "write all defaults in one place",
+					"//task:defaults is there twice in package %s", b.Name)
+				b.related(d2, b.defaults.Slash, "the first one")
+				continue
+			}
+			b.defaults = d
+		}
+	}
+	for _, f := range b.load.Tests {
+		found, errs := annotations.Parse(f)
+		b.annotationErrors(errs)
+		for _, d := range found {
+			b.report(d.Slash, d.End, "test-file", "move the declaration to a file that is no test",
+				"//task:%s in a test file: generated code cannot call it", d.Verb)
+		}
+	}
+}
+
+func (b *builder) annotationErrors(errs []*annotations.Error) {
+	for _, e := range errs {
+		b.report(e.Pos, e.End, e.Code, e.Hint, "%s", e.Msg)
+	}
+}
+
+// collectTypes finds the package's type declarations.
+func (b *builder) collectTypes() {
+	for _, f := range b.load.Files {
+		for _, decl := range f.Decls {
+			g, ok := decl.(*ast.GenDecl)
+			if !ok || g.Tok != token.TYPE {
+				continue
+			}
+			for _, s := range g.Specs {
+				if ts := s.(*ast.TypeSpec); ts.Name.Name != "_" {
+					b.types[ts.Name.Name] = ts
+				}
+			}
+		}
+	}
+}
+
+// object returns the package-level object of that name, or nil.
+func (b *builder) object(name string) types.Object { return b.load.Types.Scope().Lookup(name) }
+
+// constraints finds the build constraint that all annotated files share, and
+// reports those that differ: one generated file cannot serve both.
+func (b *builder) constraints() {
+	first := map[string]*annotations.Directive{}
+	var order []string
+	for _, d := range b.found {
+		c := b.constraintOf(d.Slash)
+		if first[c] == nil {
+			first[c] = d
+			order = append(order, c)
+		}
+	}
+	if len(order) == 0 {
+		return
+	}
+	b.constraint = order[0]
+	for _, c := range order[1:] {
+		d := first[c]
+		e := b.report(d.Slash, d.End, "build-constraint",
+			"move what differs into a package of its own, or give all files of tasks one constraint",
+			"tasks of one package are in files with different build constraints: %s", orNone(c))
+		b.related(e, first[order[0]].Slash, "here: %s", orNone(order[0]))
+	}
+}
+
+func orNone(c string) string {
+	if c == "" {
+		return "none"
+	}
+	return c
+}
+
+// constraintOf returns the build constraint of the file at pos, as an
+// expression: that of its //go:build line and that of its name.
+func (b *builder) constraintOf(pos token.Pos) string {
+	var exprs []string
+	for _, f := range b.load.Files {
+		if pos < f.FileStart || pos > f.FileEnd {
+			continue
+		}
+		for _, g := range f.Comments {
+			if g.Pos() > f.Package {
+				break
+			}
+			for _, c := range g.List {
+				if expr, err := constraint.Parse(c.Text); err == nil && constraint.IsGoBuild(c.Text) {
+					exprs = append(exprs, expr.String())
+				}
+			}
+		}
+		exprs = append(exprs, nameConstraint(b.at(f.Package).Filename)...)
+	}
+	if len(exprs) == 2 && strings.Contains(exprs[0], "||") {
+		exprs[0] = "(" + exprs[0] + ")"
+	}
+	return strings.Join(exprs, " && ")
+}
+
+// upperFirst returns the name with its first letter in upper case.
+func upperFirst(name string) string {
+	r := bytes.Runes([]byte(name))
+	return strings.ToUpper(string(r[:1])) + string(r[1:])
+}
+
+// lowerFirst returns the name with its first word in lower case: "HTTPGet" gives
+// "httpGet".
+func lowerFirst(name string) string {
+	r := []rune(name)
+	i := 0
+	for i < len(r) && string(r[i]) != strings.ToLower(string(r[i])) {
+		i++
+	}
+	if i > 1 && i < len(r) {
+		i--
+	}
+	return strings.ToLower(string(r[:max(i, 1)])) + string(r[max(i, 1):])
+}

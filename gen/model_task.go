@@ -1,0 +1,306 @@
+package gen
+
+import (
+	"fmt"
+	"go/ast"
+	"go/token"
+	"go/types"
+	"path"
+	"strings"
+	"unicode"
+
+	"github.com/taskctx/taskctx/annotations"
+	"github.com/taskctx/taskctx/gen/diag"
+	"github.com/taskctx/taskctx/gen/wiretype"
+)
+
+const defaultRetries = 3
+
+// task adds the task of a directive on a function.
+func (b *builder) task(d *annotations.Directive) {
+	f := d.Func
+	obj := b.function(d, "a task")
+	if obj == nil {
+		return
+	}
+	t := &Task{Func: f.Name.Name, Doc: f.Doc.Text(), Retries: defaultRetries, directive: d, obj: obj}
+	if !isExported("Enqueue"+upperFirst(t.Func)) || !isExported(upperFirst(t.Func)) {
+		b.report(f.Name.Pos(), f.Name.End(), "no-exported-name", "rename the function",
+			"%s has no form that begins with an upper-case letter, as %sCall would need", t.Func, t.Func)
+		return
+	}
+	before := len(b.diags)
+	b.contextParam(t)
+	b.params(t)
+	b.results(t)
+	b.keys(t)
+	if len(b.diags) == before {
+		b.Tasks = append(b.Tasks, t)
+	}
+}
+
+func isExported(name string) bool { return token.IsExported(name) }
+
+// function returns the function of a directive, or nil if it is of a kind that
+// generated code cannot call. what is what it would be.
+func (b *builder) function(d *annotations.Directive, what string) *types.Func {
+	f := d.Func
+	name := f.Name
+	switch {
+	case f.Recv != nil:
+		b.report(name.Pos(), name.End(), "method",
+			"write a function that calls the method, with what the method's value holds in its context type",
+			"%s is a method: %s is a plain function", name.Name, what)
+	case f.Type.TypeParams != nil:
+		b.report(f.Type.TypeParams.Pos(), f.Type.TypeParams.End(), "generic-function",
+			"write one function for each type it is needed for",
+			"%s has type parameters: what is enqueued has one type", name.Name)
+	case name.Name == "_" || name.Name == "init" || name.Name == "main" && b.Name == "main":
+		b.report(name.Pos(), name.End(), "uncallable", "give the function another name",
+			"func %s cannot be called", name.Name)
+	default:
+		obj, ok := b.object(name.Name).(*types.Func)
+		if ok && obj.Pos() == name.Pos() {
+			return obj
+		}
+		e := b.report(name.Pos(), name.End(), "redeclared", "", "%s is declared twice in this package", name.Name)
+		if other := b.object(name.Name); other != nil {
+			b.related(e, other.Pos(), "the other one")
+		}
+	}
+	return nil
+}
+
+// contextParam checks that the first parameter, and no other, is a context.
+func (b *builder) contextParam(t *Task) {
+	params := t.obj.Signature().Params()
+	name := t.directive.Func.Name
+	if params.Len() == 0 {
+		b.report(name.Pos(), name.End(), "no-context", fmt.Sprintf("write func %s(ctx context.Context)", t.Func),
+			"%s has no context parameter", t.Func)
+		return
+	}
+	first := params.At(0)
+	field := b.fieldOf(t.directive.Func, 0)
+	if t.obj.Signature().Variadic() && params.Len() == 1 || !b.isContext(first.Type()) {
+		b.noContext(t, first, field)
+		return
+	}
+	t.Context = first.Type()
+	b.useContext(first.Type(), field)
+	for i := 1; i < params.Len(); i++ {
+		if b.isContext(params.At(i).Type()) {
+			f := b.fieldOf(t.directive.Func, i)
+			b.report(f.Pos(), f.End(), "second-context", "leave one of them out: a context type can hold what both have",
+				"%s has a second context parameter", t.Func)
+		}
+	}
+}
+
+// noContext reports that the first parameter is no context, as precisely as
+// can be.
+func (b *builder) noContext(t *Task, first *types.Var, field *ast.Field) {
+	params := t.obj.Signature().Params()
+	for i := 1; i < params.Len(); i++ {
+		if b.isContext(params.At(i).Type()) {
+			f := b.fieldOf(t.directive.Func, i)
+			b.report(f.Pos(), f.End(), "context-not-first", "make it the first parameter",
+				"the context of %s is its parameter %d", t.Func, i+1)
+			return
+		}
+	}
+	typ := first.Type()
+	if b.invalid(typ, field.Type, "the type of "+t.Func+"'s first parameter") {
+		return
+	}
+	if ptr, ok := types.Unalias(typ).(*types.Pointer); ok {
+		typ = ptr.Elem()
+	}
+	named, isNamed := types.Unalias(typ).(*types.Named)
+	switch {
+	case isNamed && isRuntimeContext(named):
+		b.report(field.Type.Pos(), field.Type.End(), "context-by-value", "write *runtime.Context",
+			"runtime.Context is passed by pointer")
+	case isNamed && embedsContext(named) && typ == first.Type():
+		b.report(field.Type.Pos(), field.Type.End(), "context-by-value", "write *"+b.typeName(named),
+			"the context type %s is passed by pointer", b.typeName(named))
+	case isNamed && b.bad[named.Obj()]:
+		// reported where it is declared
+	case isNamed && isStruct(named) && named.Obj().Pkg() == b.load.Types:
+		e := b.report(field.Type.Pos(), field.Type.End(), "no-context",
+			"embed *runtime.Context in "+named.Obj().Name()+", or put ctx context.Context before it",
+			"the first parameter of %s must be its context, and %s embeds no *runtime.Context",
+			t.Func, b.typeName(named))
+		b.related(e, named.Obj().Pos(), "%s is declared here", named.Obj().Name())
+	default:
+		b.report(field.Pos(), field.End(), "no-context", "put ctx context.Context before it",
+			"the first parameter of %s must be its context, and %s is none", t.Func, b.typeName(first.Type()))
+	}
+}
+
+// fieldOf returns the declaration of the i-th parameter.
+func (b *builder) fieldOf(f *ast.FuncDecl, i int) *ast.Field {
+	for _, field := range f.Type.Params.List {
+		n := max(len(field.Names), 1)
+		if i < n {
+			return field
+		}
+		i -= n
+	}
+	return f.Type.Params.List[0]
+}
+
+// params adds the parameters after the context.
+func (b *builder) params(t *Task) {
+	sig := t.obj.Signature()
+	t.Variadic = sig.Variadic()
+	for i := 1; i < sig.Params().Len(); i++ {
+		v := sig.Params().At(i)
+		field := b.fieldOf(t.directive.Func, i)
+		p := &Param{Name: v.Name(), Type: v.Type(), pos: v.Pos(), end: v.Pos() + token.Pos(len(v.Name()))}
+		if p.Name == "" || p.Name == "_" {
+			b.report(field.Pos(), field.End(), "unnamed-parameter", "give it a name: it is the value's key on the wire",
+				"parameter %d of %s has no name", i+1, t.Func)
+			continue
+		}
+		if b.isContext(p.Type) {
+			continue // reported as a second context
+		}
+		if b.wire(p.Type, field.Type, "parameter "+p.Name) {
+			p.Sig = wiretype.Fingerprint(p.Type)
+		}
+		t.Params = append(t.Params, p)
+	}
+}
+
+// results checks what the task returns.
+func (b *builder) results(t *Task) {
+	res := t.obj.Signature().Results()
+	f := t.directive.Func
+	bad := func(format string, args ...any) {
+		pos, end := f.Name.Pos(), f.Name.End()
+		if f.Type.Results != nil {
+			pos, end = f.Type.Results.Pos(), f.Type.Results.End()
+		}
+		b.report(pos, end, "bad-results", "a task returns error, (R, error) or iter.Seq2[T, error]", format, args...)
+	}
+	switch {
+	case res.Len() == 1 && isError(res.At(0).Type()):
+	case res.Len() == 1 && b.iterator(t, res.At(0).Type()):
+	case res.Len() == 2 && isError(res.At(1).Type()):
+		expr := resultExpr(f, 0)
+		if b.wire(res.At(0).Type(), expr, "the result") {
+			t.Result = res.At(0).Type()
+		}
+	case res.Len() == 0:
+		bad("%s returns no error", t.Func)
+	case res.Len() > 2:
+		bad("%s returns %d values", t.Func, res.Len())
+	default:
+		last := res.At(res.Len() - 1).Type()
+		if b.invalid(last, resultExpr(f, res.Len()-1), "the type of "+t.Func+"'s result") {
+			return
+		}
+		bad("the last result of %s is %s, not error", t.Func, b.typeName(last))
+	}
+}
+
+func resultExpr(f *ast.FuncDecl, i int) ast.Expr {
+	for _, field := range f.Type.Results.List {
+		n := max(len(field.Names), 1)
+		if i < n {
+			return field.Type
+		}
+		i -= n
+	}
+	return f.Type.Results.List[0].Type
+}
+
+func isError(t types.Type) bool {
+	return types.Identical(t, types.Universe.Lookup("error").Type())
+}
+
+// wire reports why values of the type cannot travel, at expr, and reports
+// whether they can.
+func (b *builder) wire(t types.Type, expr ast.Expr, what string) bool {
+	if b.invalid(t, expr, "the type of "+what) {
+		return false
+	}
+	problems := wiretype.Check(t)
+	for _, p := range problems {
+		subject := what
+		if p.Path != "" {
+			subject = strings.TrimPrefix(what, "parameter ") + p.Path
+		}
+		b.report(expr.Pos(), expr.End(), "unsupported-type", p.Fix, "%s: %s", subject, p.Reason)
+	}
+	return len(problems) == 0
+}
+
+// invalid reports a type that is not known, with the error of the type checker,
+// and reports whether it is so.
+func (b *builder) invalid(t types.Type, expr ast.Expr, what string) bool {
+	if !hasInvalid(t) {
+		return false
+	}
+	for _, e := range b.load.Errors {
+		if expr.Pos() <= e.Pos && e.Pos < expr.End() {
+			b.report(e.Pos, token.NoPos, "unknown-type", "", "%s is not known: %s", what, e.Msg)
+			return true
+		}
+	}
+	d := b.report(expr.Pos(), expr.End(), "unknown-type", "", "%s is not known", what)
+	for i, e := range b.load.Errors {
+		if i == 3 {
+			break
+		}
+		d.Related = append(d.Related, diag.Related{Pos: b.at(e.Pos), Message: e.Msg})
+	}
+	return true
+}
+
+// hasInvalid reports whether the type is written with a name that is not known.
+func hasInvalid(t types.Type) bool {
+	switch t := types.Unalias(t).(type) {
+	case *types.Basic:
+		return t.Kind() == types.Invalid
+	case *types.Pointer:
+		return hasInvalid(t.Elem())
+	case *types.Slice:
+		return hasInvalid(t.Elem())
+	case *types.Array:
+		return hasInvalid(t.Elem())
+	case *types.Chan:
+		return hasInvalid(t.Elem())
+	case *types.Map:
+		return hasInvalid(t.Key()) || hasInvalid(t.Elem())
+	case *types.Named:
+		for a := range t.TypeArgs().Types() {
+			if hasInvalid(a) {
+				return true
+			}
+		}
+		return !t.Obj().IsAlias() && t.Underlying() == types.Typ[types.Invalid]
+	}
+	return false
+}
+
+// taskName is a task's default name: the package and the function. Programs are
+// all of package main, and are told apart by their directories; that of a
+// module's own program is the module's path, since a checkout may lie anywhere.
+func (b *builder) taskName(fn string) string {
+	pkg := b.Name
+	if pkg == "main" {
+		pkg = path.Base(b.Path)
+		if strings.HasPrefix(pkg, "v") && strings.Trim(pkg[1:], "0123456789") == "" && path.Dir(b.Path) != "." {
+			pkg = path.Base(path.Dir(b.Path))
+		}
+	}
+	clean := func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("._-", r) {
+			return r
+		}
+		return '_'
+	}
+	return strings.Map(clean, pkg) + "." + fn
+}

@@ -1,0 +1,166 @@
+package gen
+
+import (
+	"go/token"
+	"go/types"
+	"path"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+const registerName = "RegisterTasks"
+
+// names are the names that generated code has for what it declares, chosen so
+// that they clash with nothing in the package.
+type names struct {
+	taken   map[string]bool // at package level
+	pkgs    map[string]bool // the names that imports have or may get
+	imports map[string]string
+
+	tasks     map[*Task]taskNames
+	contexts  map[*ContextType]string // the constructor
+	providers map[*Provider]providerNames
+}
+
+type taskNames struct{ enqueue, call, args, task string }
+
+type providerNames struct{ provide, key string }
+
+func newNames(p *Package) *names {
+	n := &names{
+		taken: map[string]bool{}, pkgs: map[string]bool{}, imports: map[string]string{},
+		tasks: map[*Task]taskNames{}, contexts: map[*ContextType]string{}, providers: map[*Provider]providerNames{},
+	}
+	for _, f := range p.load.Files {
+		for name := range declaredNames(f) {
+			n.taken[name] = true
+		}
+	}
+	for _, name := range []string{"context", "time", "runtime"} {
+		n.pkgs[name] = true
+	}
+	for _, imp := range p.load.Types.Imports() {
+		n.pkgs[imp.Name()] = true
+	}
+	n.taken[registerName] = true
+	for _, t := range p.Tasks {
+		for _, name := range t.exportedNames() {
+			n.taken[name] = true
+		}
+	}
+	for _, t := range p.Tasks {
+		params := map[string]bool{}
+		for _, param := range t.Params {
+			params[param.Name] = true
+		}
+		exported := t.exportedNames()
+		base := lowerFirst(t.Func)
+		n.tasks[t] = taskNames{
+			enqueue: exported[0], call: exported[1],
+			args: n.global(base+"Args", params), task: n.global(base+"Task", params),
+		}
+	}
+	for _, c := range p.Contexts {
+		n.contexts[c] = n.global("new"+upperFirst(c.Name), nil)
+	}
+	for _, pr := range p.Providers {
+		n.providers[pr] = providerNames{
+			provide: n.global("provide"+upperFirst(pr.Func), nil), key: n.global(lowerFirst(pr.Func)+"Key", nil),
+		}
+	}
+	return n
+}
+
+// global returns a package-level name like the one given that is not taken, nor
+// in avoid, and takes it.
+func (n *names) global(name string, avoid map[string]bool) string {
+	name = unique(name, func(s string) bool { return n.taken[s] || n.pkgs[s] || avoid[s] })
+	n.taken[name] = true
+	return name
+}
+
+// scope is a set of names inside a function.
+type scope struct {
+	n    *names
+	used map[string]bool
+}
+
+func (n *names) local() *scope { return &scope{n: n, used: map[string]bool{}} }
+
+// use takes a name as it is.
+func (s *scope) use(name string) string {
+	s.used[name] = true
+	return name
+}
+
+// pick returns a name like the one given that hides nothing, and takes it.
+func (s *scope) pick(name string) string {
+	name = unique(name, func(c string) bool { return s.used[c] || s.n.taken[c] || s.n.pkgs[c] })
+	s.used[name] = true
+	return name
+}
+
+// beside returns a name like the one given that is not used in this function,
+// though it may hide a package-level name, and takes it.
+func (s *scope) beside(name string) string {
+	name = unique(name, func(c string) bool { return s.used[c] })
+	s.used[name] = true
+	return name
+}
+
+// unique returns the name, or one like it, that is free and no word of Go.
+func unique(name string, taken func(string) bool) string {
+	bad := func(s string) bool {
+		return taken(s) || token.IsKeyword(s) || s == "init" || types.Universe.Lookup(s) != nil
+	}
+	if !bad(name) {
+		return name
+	}
+	if v := name + "Value"; !strings.HasSuffix(name, "Value") && !bad(v) && !strings.HasSuffix(name, "Task") &&
+		!strings.HasSuffix(name, "Args") && unicode.IsLower([]rune(name)[0]) && len(name) > 1 {
+		return v
+	}
+	for i := 2; ; i++ {
+		if s := name + strconv.Itoa(i); !bad(s) {
+			return s
+		}
+	}
+}
+
+// importName returns the name by which the file imports a package, and whether
+// it must be written out.
+func (n *names) importName(pkg *types.Package) (name string, alias bool) {
+	name = n.imports[pkg.Path()]
+	if name == "" {
+		name = unique(pkg.Name(), func(s string) bool {
+			if n.taken[s] {
+				return true
+			}
+			for _, other := range n.imports {
+				if other == s {
+					return true
+				}
+			}
+			return s != pkg.Name() && n.pkgs[s]
+		})
+		n.imports[pkg.Path()] = name
+	}
+	return name, name != assumedName(pkg.Path())
+}
+
+// assumedName is the name that a reader takes an import path's package to have,
+// as goimports does.
+func assumedName(imp string) string {
+	base := path.Base(imp)
+	if len(base) > 1 && base[0] == 'v' && strings.Trim(base[1:], "0123456789") == "" {
+		if dir := path.Dir(imp); dir != "." {
+			base = path.Base(dir)
+		}
+	}
+	base = strings.TrimPrefix(base, "go-")
+	if i := strings.IndexFunc(base, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }); i >= 0 {
+		base = base[:i]
+	}
+	return base
+}

@@ -1,0 +1,110 @@
+package gen
+
+import (
+	"bytes"
+	"fmt"
+	"go/types"
+
+	"github.com/dave/jennifer/jen"
+)
+
+// renderer writes the generated file of one package.
+type renderer struct {
+	*Package
+	*names
+	file *jen.File
+}
+
+// render returns the generated file of the package.
+func render(p *Package) ([]byte, error) {
+	r := &renderer{Package: p, names: newNames(p), file: jen.NewFilePathName(p.Path, p.Name)}
+	r.file.NoFormat = true
+	r.file.HeaderComment(Header)
+	if p.constraint != "" {
+		r.file.HeaderComment("//go:build " + p.constraint)
+	}
+	r.comment("This file and the runtime differ in version if this does not compile: run go generate.")
+	r.file.Const().Id("_").Op("=").Add(r.rt("RunGoGenerateIfUndefinedV1"))
+	r.file.Line()
+	for _, t := range p.Tasks {
+		r.task(t)
+	}
+	r.register()
+	for _, c := range p.Contexts {
+		r.context(c)
+	}
+	for _, pr := range p.usedProviders() {
+		r.provider(pr)
+	}
+	var raw bytes.Buffer
+	if err := r.file.Render(&raw); err != nil {
+		return nil, fmt.Errorf("render %s: %w", p.Path, err)
+	}
+	out, err := finish(raw.Bytes(), r.expect())
+	if err != nil {
+		return nil, fmt.Errorf("generated code of %s: %w", p.Path, err)
+	}
+	return out, nil
+}
+
+// usedProviders returns the providers that a context type needs, in the order
+// of the source.
+func (p *Package) usedProviders() []*Provider {
+	used := map[*Provider]bool{}
+	var use func(v Value)
+	use = func(v Value) {
+		if v.Provider == nil || used[v.Provider] {
+			return
+		}
+		used[v.Provider] = true
+		for _, param := range v.Provider.Params {
+			use(param)
+		}
+	}
+	for _, c := range p.Contexts {
+		use(Value{Provider: c.By})
+		for _, f := range c.Fields {
+			use(f.Value)
+		}
+	}
+	var list []*Provider
+	for _, pr := range p.Providers {
+		if used[pr] {
+			list = append(list, pr)
+		}
+	}
+	return list
+}
+
+// comment adds a line of comment at package level.
+func (r *renderer) comment(line string) { r.file.Comment("// " + line) }
+
+// rt refers to a name of the runtime.
+func (r *renderer) rt(name string) *jen.Statement { return r.qual(runtimePackage, name) }
+
+// The packages that generated code refers to beside those of the user's types.
+var (
+	runtimePackage = types.NewPackage(runtimePath, "runtime")
+	contextPackage = types.NewPackage("context", "context")
+	timePackage    = types.NewPackage("time", "time")
+)
+
+// qual refers to a name of a package.
+func (r *renderer) qual(pkg *types.Package, name string) *jen.Statement {
+	if pkg.Path() == r.Path {
+		return jen.Id(name)
+	}
+	local, alias := r.importName(pkg)
+	if alias {
+		r.file.ImportAlias(pkg.Path(), local)
+	} else {
+		r.file.ImportName(pkg.Path(), local)
+	}
+	return jen.Qual(pkg.Path(), name)
+}
+
+// list calls add for each element, separated by commas, each on a line of its
+// own.
+func lines(items []jen.Code) *jen.Statement {
+	return jen.Custom(jen.Options{Open: "{", Close: "}", Separator: ",", Multi: true}, items...)
+}

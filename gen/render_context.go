@@ -1,0 +1,144 @@
+package gen
+
+import (
+	"go/types"
+
+	"github.com/dave/jennifer/jen"
+)
+
+// constructor is the name of the function that makes a context type.
+func (r *renderer) constructor(c *ContextType) string {
+	if c.By != nil {
+		return r.providers[c.By].provide
+	}
+	return r.contexts[c]
+}
+
+// context writes the constructor of a context type, and the guard that fails
+// to compile when its fields changed.
+func (r *renderer) context(c *ContextType) {
+	if c.By != nil {
+		return
+	}
+	s := r.local()
+	ctx, err := s.pick("ctx"), s.pick("err")
+	var body []jen.Code
+	set := []jen.Code{}
+	for _, f := range c.Fields {
+		value := jen.Id(ctx)
+		if f.Source != FromRun {
+			name := s.pick(lowerFirst(f.Name))
+			body = append(body, r.fetch(f.Value, ctx, name, err, jen.Nil())...)
+			value = jen.Id(name)
+			if f.Deref {
+				value = jen.Op("*").Add(value)
+			}
+		}
+		set = append(set, jen.Id(f.Name).Op(":").Add(value))
+	}
+	body = append(body, jen.Return(jen.Op("&").Id(c.Name).Values(set...), jen.Nil()))
+	name := r.contexts[c]
+	r.comment(name + " makes the " + c.Name + " of one run of a task.")
+	r.file.Func().Id(name).Params(jen.Id(ctx).Op("*").Add(r.rt("Context"))).
+		Params(jen.Op("*").Id(c.Name), jen.Error()).Block(body...)
+	r.file.Line()
+	r.comment("The fields of " + c.Name + " changed if this does not compile: run go generate.")
+	st := c.Type.Underlying().(*types.Struct)
+	r.file.Var().Id("_").Op("=").Add(r.structure(st)).Parens(jen.Id(c.Name).Values())
+	r.file.Line()
+}
+
+// fetch writes the statements that get a value, and return the error if there
+// is one, after what else the function returns.
+func (r *renderer) fetch(v Value, ctx, name, err string, zero ...jen.Code) []jen.Code {
+	return []jen.Code{
+		jen.List(jen.Id(name), jen.Id(err)).Op(":=").Add(r.value(v, ctx)),
+		jen.If(jen.Id(err).Op("!=").Nil()).Block(jen.Return(append(zero, jen.Id(err))...)),
+	}
+}
+
+// value writes the call that gets a value.
+func (r *renderer) value(v Value, ctx string) *jen.Statement {
+	switch v.Source {
+	case FromContext:
+		return jen.Id(r.constructor(v.Context)).Call(jen.Id(ctx))
+	case FromForeign:
+		return r.rt("BuildContext").Types(r.typ(v.Type)).Call(jen.Id(ctx))
+	case FromProvider:
+		return jen.Id(r.providers[v.Provider].provide).Call(jen.Id(ctx))
+	default:
+		return r.rt("Require").Types(r.typ(v.Type)).Call(jen.Id(ctx))
+	}
+}
+
+var scopes = map[string]string{"process": "PerProcess", "worker": "PerWorker", "task": "PerTask"}
+
+// provider writes the function that gives a provider's value.
+func (r *renderer) provider(p *Provider) {
+	n := r.providers[p]
+	s := r.local()
+	ctx, err := s.pick("ctx"), s.pick("err")
+	scope := "_"
+	if p.Ctx == PlainCtx {
+		scope = s.pick("scope")
+	}
+	var body, pass []jen.Code
+	switch p.Ctx {
+	case PlainCtx:
+		pass = append(pass, jen.Id(scope))
+	case TaskCtx:
+		pass = append(pass, jen.Id(ctx))
+	}
+	for i, v := range p.Params {
+		name := p.names[i]
+		if name == "" || name == "_" {
+			name = "value"
+		}
+		name = s.pick(name)
+		body = append(body, r.fetch(v, ctx, name, err, r.zero(p.Type), jen.Nil())...)
+		pass = append(pass, jen.Id(name))
+	}
+	body = append(body, r.provided(p, s, err, jen.Id(p.Func).Call(pass...))...)
+	open := jen.Func().Params(jen.Id(scope).Add(r.qual(contextPackage, "Context"))).
+		Params(r.typ(p.Type), jen.Func().Params(jen.Error()).Error(), jen.Error()).Block(body...)
+	r.file.Var().Id(n.key).Op("=").Add(r.rt("NewScopedKey")).Types(r.typ(p.Type)).
+		Call(jen.Lit(r.Name+"."+p.Func), r.rt(scopes[p.Scope]))
+	r.file.Line()
+	r.comment(n.provide + " gives what " + p.Func + " makes: once per " + p.Scope + ".")
+	r.file.Func().Id(n.provide).Params(jen.Id(ctx).Op("*").Add(r.rt("Context"))).
+		Params(r.typ(p.Type), jen.Error()).
+		Block(jen.Return(r.rt("Provide").Call(jen.Id(ctx), jen.Id(n.key), open)))
+	r.file.Line()
+}
+
+// provided writes the statements that call a provider and return its value, its
+// cleanup and its error.
+func (r *renderer) provided(p *Provider, s *scope, err string, call *jen.Statement) []jen.Code {
+	if p.Cleanup == CleanTask && p.HasError {
+		return []jen.Code{jen.Return(call)}
+	}
+	if p.Cleanup == NoCleanup && !p.HasError {
+		return []jen.Code{jen.Return(call, jen.Nil(), jen.Nil())}
+	}
+	v := s.pick("v")
+	vars := []jen.Code{jen.Id(v)}
+	cleanup := jen.Nil()
+	if p.Cleanup != NoCleanup {
+		name := s.pick("cleanup")
+		vars = append(vars, jen.Id(name))
+		switch p.Cleanup {
+		case CleanFunc:
+			cleanup = r.rt("CloseFunc").Call(jen.Id(name))
+		case CleanErr:
+			cleanup = r.rt("CloseErrFunc").Call(jen.Id(name))
+		default:
+			cleanup = jen.Id(name)
+		}
+	}
+	last := jen.Nil()
+	if p.HasError {
+		vars = append(vars, jen.Id(err))
+		last = jen.Id(err)
+	}
+	return []jen.Code{jen.List(vars...).Op(":=").Add(call), jen.Return(jen.Id(v), cleanup, last)}
+}

@@ -1,0 +1,334 @@
+package gen
+
+import (
+	"strings"
+	"time"
+
+	"github.com/dave/jennifer/jen"
+
+	"github.com/taskctx/taskctx/gen/wiretype"
+)
+
+// task writes all that is generated for a task but its registration.
+func (r *renderer) task(t *Task) {
+	r.enqueue(t)
+	r.call(t)
+	if len(t.Params) > 0 {
+		r.args(t)
+	}
+	r.spec(t)
+}
+
+// enqueue writes the Enqueue function.
+func (r *renderer) enqueue(t *Task) {
+	n := r.tasks[t]
+	s := r.local()
+	params := s.params(t, n.call)
+	ctx, q, opts := s.beside("ctx"), s.beside("q"), s.beside("opts")
+	in := []jen.Code{
+		jen.Id(ctx).Add(r.qual(contextPackage, "Context")),
+		jen.Id(q).Add(r.rt("Enqueuer")),
+	}
+	var pass []jen.Code
+	for i, p := range t.Params {
+		in = append(in, jen.Id(params[i]).Add(r.typ(p.Type)))
+		pass = append(pass, jen.Id(params[i]))
+	}
+	in = append(in, jen.Id(opts).Op("...").Add(r.rt("Option")))
+	pass = append(pass, jen.Id(opts).Op("..."))
+	r.comment(n.enqueue + " enqueues a call of " + t.Func + ".")
+	r.doc(t.Doc)
+	r.file.Func().Id(n.enqueue).Params(in...).
+		Params(jen.Op("*").Add(r.rt("Handle")).Types(r.result(t)), jen.Error()).
+		Block(jen.Return(jen.Id(n.call).Call(pass...).Dot("Enqueue").Call(jen.Id(ctx), jen.Id(q))))
+	r.file.Line()
+}
+
+// call writes the Call function.
+func (r *renderer) call(t *Task) {
+	n := r.tasks[t]
+	s := r.local()
+	params := s.params(t, n.args, n.task)
+	opts, args := s.beside("opts"), s.beside("args")
+	var in, pass []jen.Code
+	for i, p := range t.Params {
+		in = append(in, jen.Id(params[i]).Add(r.typ(p.Type)))
+		pass = append(pass, jen.Id(params[i]))
+	}
+	in = append(in, jen.Id(opts).Op("...").Add(r.rt("Option")))
+	var body []jen.Code
+	fields := jen.Nil()
+	if len(t.Params) > 0 {
+		body = append(body, jen.Id(args).Op(":=").Id(n.args).Values(pass...))
+		fields = jen.Id(args).Dot(t.fieldsName())
+	}
+	body = append(body, jen.Return(jen.Id(n.task).Dot("Call").Call(fields, jen.Id(opts))))
+	r.comment(n.call + " is a call of " + t.Func + " as a value: for batches, schedules and tests.")
+	r.file.Func().Id(n.call).Params(in...).Add(r.rt("Call")).Types(r.result(t)).Block(body...)
+	r.file.Line()
+}
+
+// params takes the names of the task's parameters as they are, except where
+// that would hide one of the names that the function's body needs.
+func (s *scope) params(t *Task, needed ...string) []string {
+	for _, p := range t.Params {
+		s.use(p.Name)
+	}
+	for _, n := range needed {
+		s.use(n)
+	}
+	var names []string
+	for _, p := range t.Params {
+		name := p.Name
+		for _, n := range needed {
+			if n == name {
+				name = s.beside(name)
+			}
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// fieldsName is the name of the method that lists the arguments: a parameter of
+// that name is a field of the same struct.
+func (t *Task) fieldsName() string {
+	return unique("fields", func(s string) bool {
+		for _, p := range t.Params {
+			if p.Name == s {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// args writes the struct of the arguments, and the method that lists them.
+func (r *renderer) args(t *Task) {
+	n := r.tasks[t]
+	s := r.local()
+	recv, f := s.pick("a"), s.pick("f")
+	var fields, list []jen.Code
+	for _, p := range t.Params {
+		fields = append(fields, jen.Id(p.Name).Add(r.typ(p.Type)))
+		method, convert := wiretype.Kind(p.Type)
+		value := jen.Op("&").Id(recv).Dot(p.Name)
+		if convert != "" {
+			value = jen.Parens(jen.Op("*").Id(convert)).Parens(value)
+		}
+		list = append(list, jen.Id(f).Dot(method).Call(jen.Lit(p.Name), value))
+	}
+	r.comment(n.args + " are the arguments of " + t.Func + ".")
+	r.file.Type().Id(n.args).Struct(fields...)
+	r.file.Line()
+	r.file.Func().Params(jen.Id(recv).Op("*").Id(n.args)).Id(t.fieldsName()).
+		Params(jen.Id(f).Op("*").Add(r.rt("Fields"))).Block(list...)
+	r.file.Line()
+}
+
+// argsType is the type of the task's arguments.
+func (r *renderer) argsType(t *Task) *jen.Statement {
+	if len(t.Params) == 0 {
+		return jen.Struct()
+	}
+	return jen.Id(r.tasks[t].args)
+}
+
+// result is the type of the task's result.
+func (r *renderer) result(t *Task) *jen.Statement {
+	if t.Result == nil {
+		return r.rt("Void")
+	}
+	return r.typ(t.Result)
+}
+
+// spec writes the variable that describes the task.
+func (r *renderer) spec(t *Task) {
+	n := r.tasks[t]
+	var s []jen.Code
+	add := func(key string, value jen.Code) { s = append(s, jen.Id(key).Op(":").Add(value)) }
+	add("Name", jen.Lit(t.Name))
+	if len(t.Aliases) > 0 {
+		add("Aliases", jen.Index().String().ValuesFunc(func(g *jen.Group) {
+			for _, a := range t.Aliases {
+				g.Lit(a)
+			}
+		}))
+	}
+	add("Func", jen.Lit(t.Func))
+	if t.Queue != "" && t.Queue != "default" {
+		add("Queue", jen.Lit(t.Queue))
+	}
+	add("Retries", jen.Lit(t.Retries))
+	r.waits(t, add)
+	if t.Priority != 0 {
+		add("Priority", jen.Lit(t.Priority))
+	}
+	if t.Unique != 0 {
+		add("Unique", r.duration(t.Unique))
+	}
+	if len(t.Tags) > 0 {
+		var tags []jen.Code
+		for _, tag := range t.Tags {
+			tags = append(tags, jen.Lit(tag.Key).Op(":").Lit(tag.Value))
+		}
+		add("Tags", jen.Map(jen.String()).String().Add(lines(tags)))
+	}
+	if len(t.Params) > 0 {
+		add("Params", jen.Index().Add(r.rt("Param")).Add(lines(r.wireParams(t))))
+	}
+	fields := jen.Nil()
+	if len(t.Params) > 0 {
+		fields = jen.Parens(jen.Op("*").Id(n.args)).Dot(t.fieldsName())
+	}
+	r.file.Var().Id(n.task).Op("=").Add(r.rt("NewTask")).Types(r.argsType(t), r.result(t)).
+		Call(r.rt("Spec").Add(lines(s)), fields)
+	r.file.Line()
+}
+
+// waits adds the keys that say how long to wait.
+func (r *renderer) waits(t *Task, add func(string, jen.Code)) {
+	if t.Delay != nil && *t.Delay != defaultDelay {
+		if *t.Delay == 0 {
+			add("Delay", r.rt("NoDelay"))
+		} else {
+			add("Delay", r.duration(*t.Delay))
+		}
+	}
+	if t.Backoff != 0 && t.Backoff != defaultBackoff {
+		add("Backoff", jen.Lit(t.Backoff))
+	}
+	if t.MaxDelay != 0 && t.MaxDelay != defaultMaxDelay {
+		add("MaxDelay", r.duration(t.MaxDelay))
+	}
+	if t.Timeout != 0 {
+		add("Timeout", r.duration(t.Timeout))
+	}
+}
+
+func (r *renderer) wireParams(t *Task) []jen.Code {
+	var list []jen.Code
+	for _, p := range t.Params {
+		v := []jen.Code{
+			jen.Id("Name").Op(":").Lit(p.Name),
+			jen.Id("Sig").Op(":").Lit(p.Sig),
+		}
+		if p.Optional {
+			v = append(v, jen.Id("Optional").Op(":").True())
+		}
+		if p.Redact {
+			v = append(v, jen.Id("Redact").Op(":").True())
+		}
+		list = append(list, jen.Values(v...))
+	}
+	return list
+}
+
+// duration writes a duration in the largest unit that divides it.
+func (r *renderer) duration(d time.Duration) *jen.Statement {
+	units := []struct {
+		d    time.Duration
+		name string
+	}{
+		{time.Hour, "Hour"}, {time.Minute, "Minute"}, {time.Second, "Second"},
+		{time.Millisecond, "Millisecond"}, {time.Microsecond, "Microsecond"}, {time.Nanosecond, "Nanosecond"},
+	}
+	for _, u := range units {
+		if d%u.d == 0 {
+			unit := r.qual(timePackage, u.name)
+			if d == u.d {
+				return unit
+			}
+			return jen.Lit(int(d / u.d)).Op("*").Add(unit)
+		}
+	}
+	return nil
+}
+
+const maxComment = 116
+
+// doc writes the user's comment after a line of our own. What a comment says
+// stays a comment: each line is written behind slashes and a space.
+func (r *renderer) doc(text string) {
+	if strings.TrimSpace(text) == "" {
+		return
+	}
+	r.file.Comment("//")
+	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
+		line = strings.TrimRight(line, " \t\r")
+		switch {
+		case line == "":
+			r.file.Comment("//")
+		case line[0] == '\t':
+			r.file.Comment("//" + line)
+		default:
+			for len(line) > maxComment {
+				i := strings.LastIndexByte(line[:maxComment], ' ')
+				if i <= 0 {
+					break
+				}
+				r.comment(line[:i])
+				line = line[i+1:]
+			}
+			r.comment(line)
+		}
+	}
+}
+
+// register writes RegisterTasks.
+func (r *renderer) register() {
+	s := r.local()
+	app, ctx, a := s.pick("app"), s.pick("ctx"), s.pick("a")
+	var body []jen.Code
+	for _, c := range r.Contexts {
+		args := []jen.Code{jen.Id(app), jen.Id(r.constructor(c))}
+		for _, n := range c.Needs {
+			kind := "NeedSupply"
+			if n.Context {
+				kind = "NeedContext"
+			}
+			args = append(args, r.rt(kind).Types(r.typ(n.Type)).Call())
+		}
+		body = append(body, r.rt("RegisterContext").Call(args...))
+	}
+	for _, t := range r.Tasks {
+		run := jen.Func().Params(jen.Id(ctx).Add(r.typ(t.Context)), r.argsParam(t, a)).
+			Params(r.result(t), jen.Error()).Block(r.run(t, ctx, a))
+		body = append(body, r.rt("Register").Call(jen.Id(app), jen.Id(r.tasks[t].task), run))
+	}
+	r.comment(registerName + " adds this package's tasks and context types to " + app + ".")
+	r.file.Func().Id(registerName).Params(jen.Id(app).Op("*").Add(r.rt("App"))).Block(body...)
+	r.file.Line()
+}
+
+func (r *renderer) argsParam(t *Task, a string) *jen.Statement {
+	if len(t.Params) == 0 {
+		a = "_"
+	}
+	return jen.Id(a).Op("*").Add(r.argsType(t))
+}
+
+// run writes the call of the user's function.
+func (r *renderer) run(t *Task, ctx, a string) *jen.Statement {
+	pass := []jen.Code{jen.Id(ctx)}
+	for i, p := range t.Params {
+		arg := jen.Id(a).Dot(p.Name)
+		if t.Variadic && i == len(t.Params)-1 {
+			arg.Op("...")
+		}
+		pass = append(pass, arg)
+	}
+	call := jen.Id(t.Func).Call(pass...)
+	switch {
+	case t.Elem == nil && t.Result == nil:
+		return jen.Return(r.rt("Void").Values(), call)
+	case t.Elem == nil:
+		return jen.Return(call)
+	case t.Each == "":
+		return jen.Return(r.rt("Collect").Call(call))
+	case t.EachResult:
+		return jen.Return(r.rt("Each").Call(jen.Id(ctx), call, jen.Id(t.Each)))
+	default:
+		return jen.Return(r.rt("Void").Values(), r.rt("EachDo").Call(jen.Id(ctx), call, jen.Id(t.Each)))
+	}
+}

@@ -1,0 +1,141 @@
+package gen
+
+import (
+	"go/types"
+
+	"github.com/dave/jennifer/jen"
+)
+
+// typ writes a type as the user would write it in this package.
+func (r *renderer) typ(t types.Type) *jen.Statement {
+	switch t := t.(type) {
+	case *types.Alias:
+		obj := t.Obj()
+		if obj.Pkg() == nil {
+			return jen.Id(obj.Name())
+		}
+		if obj.Parent() == obj.Pkg().Scope() && (obj.Exported() || obj.Pkg() == r.load.Types) {
+			return r.instance(r.qual(obj.Pkg(), obj.Name()), t.TypeArgs())
+		}
+		return r.typ(t.Rhs())
+	case *types.Named:
+		if t.Obj().Pkg() == nil {
+			return jen.Id(t.Obj().Name())
+		}
+		return r.instance(r.qual(t.Obj().Pkg(), t.Obj().Name()), t.TypeArgs())
+	case *types.Basic:
+		return jen.Id(t.Name())
+	case *types.Pointer:
+		return jen.Op("*").Add(r.typ(t.Elem()))
+	case *types.Slice:
+		return jen.Index().Add(r.typ(t.Elem()))
+	case *types.Array:
+		return jen.Index(jen.Lit(int(t.Len()))).Add(r.typ(t.Elem()))
+	case *types.Map:
+		return jen.Map(r.typ(t.Key())).Add(r.typ(t.Elem()))
+	case *types.Chan:
+		return r.channel(t)
+	case *types.Signature:
+		return jen.Func().Add(r.signature(t))
+	case *types.Struct:
+		return r.structure(t)
+	case *types.Interface:
+		return r.iface(t)
+	}
+	panic("gen: a type that no declaration has: " + t.String())
+}
+
+// instance adds type arguments to a generic type's name.
+func (r *renderer) instance(name *jen.Statement, args *types.TypeList) *jen.Statement {
+	if args.Len() == 0 {
+		return name
+	}
+	var list []jen.Code
+	for a := range args.Types() {
+		list = append(list, r.typ(a))
+	}
+	return name.Types(list...)
+}
+
+func (r *renderer) channel(t *types.Chan) *jen.Statement {
+	elem := r.typ(t.Elem())
+	switch t.Dir() {
+	case types.RecvOnly:
+		return jen.Op("<-").Chan().Add(elem)
+	case types.SendOnly:
+		return jen.Chan().Op("<-").Add(elem)
+	}
+	if inner, ok := t.Elem().(*types.Chan); ok && inner.Dir() == types.RecvOnly {
+		elem = jen.Parens(elem)
+	}
+	return jen.Chan().Add(elem)
+}
+
+// signature writes the parameters and results of a function's type.
+func (r *renderer) signature(t *types.Signature) *jen.Statement {
+	var in, out []jen.Code
+	for i := range t.Params().Len() {
+		typ := t.Params().At(i).Type()
+		if t.Variadic() && i == t.Params().Len()-1 {
+			in = append(in, jen.Op("...").Add(r.typ(typ.(*types.Slice).Elem())))
+		} else {
+			in = append(in, r.typ(typ))
+		}
+	}
+	for v := range t.Results().Variables() {
+		out = append(out, r.typ(v.Type()))
+	}
+	s := jen.Params(in...)
+	switch len(out) {
+	case 0:
+	case 1:
+		s.Add(out[0])
+	default:
+		s.Params(out...)
+	}
+	return s
+}
+
+func (r *renderer) structure(t *types.Struct) *jen.Statement {
+	var fields []jen.Code
+	for f := range t.Fields() {
+		typ := r.typ(f.Type())
+		if !f.Embedded() {
+			typ = jen.Id(f.Name()).Add(typ)
+		}
+		fields = append(fields, typ)
+	}
+	return jen.Struct(fields...)
+}
+
+func (r *renderer) iface(t *types.Interface) *jen.Statement {
+	var list []jen.Code
+	for m := range t.ExplicitMethods() {
+		list = append(list, jen.Id(m.Name()).Add(r.signature(m.Signature())))
+	}
+	for e := range t.EmbeddedTypes() {
+		list = append(list, r.typ(e))
+	}
+	if len(list) == 0 {
+		return jen.Id("any")
+	}
+	return jen.Interface(list...)
+}
+
+// zero writes the zero value of a type.
+func (r *renderer) zero(t types.Type) *jen.Statement {
+	switch u := t.Underlying().(type) {
+	case *types.Basic:
+		switch {
+		case u.Info()&types.IsBoolean != 0:
+			return jen.False()
+		case u.Info()&types.IsString != 0:
+			return jen.Lit("")
+		case u.Info()&types.IsNumeric != 0:
+			return jen.Lit(0)
+		}
+	case *types.Struct, *types.Array:
+		return r.typ(t).Values()
+	}
+	return jen.Nil()
+}
