@@ -2,6 +2,8 @@ module github.com/taskctx/taskctx
 
 go 1.26.0
 
+tool github.com/taskctx/taskctx/cmd/taskgen
+
 require (
 	github.com/alicebob/miniredis/v2 v2.40.0 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect

@@ -8,7 +8,7 @@ func Nearest(name string, candidates []string) string {
 	best, bestDist := "", 0
 	for _, c := range candidates {
 		d := distance(strings.ToLower(name), strings.ToLower(c))
-		if limit := min(2, (len(c)+1)/2); d > limit {
+		if d > min(2, len(c)/2) {
 			continue
 		}
 		if best == "" || d < bestDist {

@@ -6,7 +6,6 @@
 package gen
 
 import (
-	"bytes"
 	"context"
 	"path/filepath"
 
@@ -47,22 +46,6 @@ type Result struct {
 	Files []File
 	// Packages are the packages with tasks, contexts or providers.
 	Packages []*Package
-}
-
-// File is one generated file.
-type File struct {
-	// Name is its absolute name.
-	Name string
-	// Old is what was there, nil for nothing; New is what belongs there, nil for
-	// nothing.
-	Old, New []byte
-
-	root string // of its module
-}
-
-// Stale reports whether the file is not what it should be.
-func (f File) Stale() bool {
-	return (f.Old == nil) != (f.New == nil) || !bytes.Equal(f.Old, f.New)
 }
 
 // Run generates. An error means that the run could not be made; what is wrong

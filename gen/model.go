@@ -72,6 +72,7 @@ type Param struct {
 	Sig              string // its fingerprint
 	Optional, Redact bool
 
+	joined   bool // declared with the parameter before it: a, b string
 	pos, end token.Pos
 }
 

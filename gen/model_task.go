@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"go/types"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -128,7 +129,7 @@ func (b *builder) noContext(t *Task, first *types.Var, field *ast.Field) {
 		// reported where it is declared
 	case isNamed && isStruct(named) && named.Obj().Pkg() == b.load.Types:
 		e := b.report(field.Type.Pos(), field.Type.End(), "no-context",
-			"embed *runtime.Context in "+named.Obj().Name()+", or put ctx context.Context before it",
+			"embed *runtime.Context in "+named.Obj().Name()+", by pointer, or put ctx context.Context before it",
 			"the first parameter of %s must be its context, and %s embeds no *runtime.Context",
 			t.Func, b.typeName(named))
 		b.related(e, named.Obj().Pos(), "%s is declared here", named.Obj().Name())
@@ -157,7 +158,8 @@ func (b *builder) params(t *Task) {
 	for i := 1; i < sig.Params().Len(); i++ {
 		v := sig.Params().At(i)
 		field := b.fieldOf(t.directive.Func, i)
-		p := &Param{Name: v.Name(), Type: v.Type(), pos: v.Pos(), end: v.Pos() + token.Pos(len(v.Name()))}
+		p := &Param{Name: v.Name(), Type: v.Type(), pos: v.Pos(), end: v.Pos() + posLen(v.Name())}
+		p.joined = i > 1 && field == b.fieldOf(t.directive.Func, i-1)
 		if p.Name == "" || p.Name == "_" {
 			b.report(field.Pos(), field.End(), "unnamed-parameter", "give it a name: it is the value's key on the wire",
 				"parameter %d of %s has no name", i+1, t.Func)
@@ -232,7 +234,10 @@ func (b *builder) wire(t types.Type, expr ast.Expr, what string) bool {
 		if p.Path != "" {
 			subject = strings.TrimPrefix(what, "parameter ") + p.Path
 		}
-		b.report(expr.Pos(), expr.End(), "unsupported-type", p.Fix, "%s: %s", subject, p.Reason)
+		d := b.report(expr.Pos(), expr.End(), "unsupported-type", p.Fix, "%s: %s", subject, p.Reason)
+		if strings.HasSuffix(p.Reason, "is not known") {
+			b.whyUnknown(d)
+		}
 	}
 	return len(problems) == 0
 }
@@ -249,14 +254,20 @@ func (b *builder) invalid(t types.Type, expr ast.Expr, what string) bool {
 			return true
 		}
 	}
-	d := b.report(expr.Pos(), expr.End(), "unknown-type", "", "%s is not known", what)
-	for i, e := range b.load.Errors {
-		if i == 3 {
-			break
-		}
-		d.Related = append(d.Related, diag.Related{Pos: b.at(e.Pos), Message: e.Msg})
-	}
+	b.whyUnknown(b.report(expr.Pos(), expr.End(), "unknown-type", "", "%s is not known", what))
 	return true
+}
+
+// whyUnknown adds the likely causes of an unknown type: imports that failed, or
+// else the first errors of the type checker.
+func (b *builder) whyUnknown(d *diag.Diagnostic) {
+	isImport := func(e types.Error) bool { return strings.HasPrefix(e.Msg, "could not import") }
+	only := slices.ContainsFunc(b.load.Errors, isImport)
+	for _, e := range b.load.Errors {
+		if len(d.Related) < 3 && (!only || isImport(e)) {
+			b.related(d, e.Pos, "%s", e.Msg)
+		}
+	}
 }
 
 // hasInvalid reports whether the type is written with a name that is not known.

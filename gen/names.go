@@ -1,9 +1,12 @@
 package gen
 
 import (
+	"go/ast"
 	"go/token"
 	"go/types"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -17,6 +20,7 @@ type names struct {
 	taken   map[string]bool // at package level
 	pkgs    map[string]bool // the names that imports have or may get
 	imports map[string]string
+	prefer  map[string]string // the name by which the user imports a path
 
 	tasks     map[*Task]taskNames
 	contexts  map[*ContextType]string // the constructor
@@ -31,11 +35,13 @@ func newNames(p *Package) *names {
 	n := &names{
 		taken: map[string]bool{}, pkgs: map[string]bool{}, imports: map[string]string{},
 		tasks: map[*Task]taskNames{}, contexts: map[*ContextType]string{}, providers: map[*Provider]providerNames{},
+		prefer: map[string]string{},
 	}
 	for _, f := range p.load.Files {
 		for name := range declaredNames(f) {
 			n.taken[name] = true
 		}
+		n.preferred(f)
 	}
 	for _, name := range []string{"context", "time", "runtime"} {
 		n.pkgs[name] = true
@@ -70,6 +76,19 @@ func newNames(p *Package) *names {
 		}
 	}
 	return n
+}
+
+// preferred takes over the names that the user gives to imports.
+func (n *names) preferred(f *ast.File) {
+	for _, s := range f.Imports {
+		if s.Name == nil || s.Name.Name == "_" || s.Name.Name == "." {
+			continue
+		}
+		if imp, err := strconv.Unquote(s.Path.Value); err == nil && n.prefer[imp] == "" {
+			n.prefer[imp] = s.Name.Name
+			n.pkgs[s.Name.Name] = true
+		}
+	}
 }
 
 // global returns a package-level name like the one given that is not taken, nor
@@ -133,17 +152,16 @@ func unique(name string, taken func(string) bool) string {
 func (n *names) importName(pkg *types.Package) (name string, alias bool) {
 	name = n.imports[pkg.Path()]
 	if name == "" {
-		name = unique(pkg.Name(), func(s string) bool {
-			if n.taken[s] {
-				return true
-			}
-			for _, other := range n.imports {
-				if other == s {
-					return true
-				}
-			}
-			return s != pkg.Name() && n.pkgs[s]
-		})
+		used := slices.Collect(maps.Values(n.imports))
+		free := func(s string) bool { return !n.taken[s] && !slices.Contains(used, s) && !token.IsKeyword(s) }
+		base := pkg.Name()
+		if own := n.prefer[pkg.Path()]; own != "" {
+			base = own
+		}
+		name = base
+		for i := 2; !free(name); i++ {
+			name = base + strconv.Itoa(i)
+		}
 		n.imports[pkg.Path()] = name
 	}
 	return name, name != assumedName(pkg.Path())

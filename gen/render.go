@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"go/types"
+	"strings"
 
 	"github.com/dave/jennifer/jen"
 )
@@ -76,8 +77,20 @@ func (p *Package) usedProviders() []*Provider {
 	return list
 }
 
-// comment adds a line of comment at package level.
-func (r *renderer) comment(line string) { r.file.Comment("// " + line) }
+const maxComment = 116
+
+// comment adds a line of comment at package level, or more if it is long.
+func (r *renderer) comment(line string) {
+	for len(line) > maxComment {
+		i := strings.LastIndexByte(line[:maxComment], ' ')
+		if i <= 0 {
+			break
+		}
+		r.file.Comment("// " + line[:i])
+		line = line[i+1:]
+	}
+	r.file.Comment("// " + line)
+}
 
 // rt refers to a name of the runtime.
 func (r *renderer) rt(name string) *jen.Statement { return r.qual(runtimePackage, name) }
@@ -103,8 +116,7 @@ func (r *renderer) qual(pkg *types.Package, name string) *jen.Statement {
 	return jen.Qual(pkg.Path(), name)
 }
 
-// list calls add for each element, separated by commas, each on a line of its
-// own.
+// lines writes a composite literal's elements, each on a line of its own.
 func lines(items []jen.Code) *jen.Statement {
 	return jen.Custom(jen.Options{Open: "{", Close: "}", Separator: ",", Multi: true}, items...)
 }

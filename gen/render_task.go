@@ -29,11 +29,8 @@ func (r *renderer) enqueue(t *Task) {
 		jen.Id(ctx).Add(r.qual(contextPackage, "Context")),
 		jen.Id(q).Add(r.rt("Enqueuer")),
 	}
-	var pass []jen.Code
-	for i, p := range t.Params {
-		in = append(in, jen.Id(params[i]).Add(r.typ(p.Type)))
-		pass = append(pass, jen.Id(params[i]))
-	}
+	in = append(in, r.declare(t, params)...)
+	pass := ids(params)
 	in = append(in, jen.Id(opts).Op("...").Add(r.rt("Option")))
 	pass = append(pass, jen.Id(opts).Op("..."))
 	r.comment(n.enqueue + " enqueues a call of " + t.Func + ".")
@@ -50,22 +47,39 @@ func (r *renderer) call(t *Task) {
 	s := r.local()
 	params := s.params(t, n.args, n.task)
 	opts, args := s.beside("opts"), s.beside("args")
-	var in, pass []jen.Code
-	for i, p := range t.Params {
-		in = append(in, jen.Id(params[i]).Add(r.typ(p.Type)))
-		pass = append(pass, jen.Id(params[i]))
-	}
-	in = append(in, jen.Id(opts).Op("...").Add(r.rt("Option")))
+	in := append(r.declare(t, params), jen.Id(opts).Op("...").Add(r.rt("Option")))
 	var body []jen.Code
 	fields := jen.Nil()
 	if len(t.Params) > 0 {
-		body = append(body, jen.Id(args).Op(":=").Id(n.args).Values(pass...))
+		body = append(body, jen.Id(args).Op(":=").Id(n.args).Values(ids(params)...))
 		fields = jen.Id(args).Dot(t.fieldsName())
 	}
 	body = append(body, jen.Return(jen.Id(n.task).Dot("Call").Call(fields, jen.Id(opts))))
 	r.comment(n.call + " is a call of " + t.Func + " as a value: for batches, schedules and tests.")
 	r.file.Func().Id(n.call).Params(in...).Add(r.rt("Call")).Types(r.result(t)).Block(body...)
 	r.file.Line()
+}
+
+// declare writes the declarations of the task's parameters, under these names.
+// Those that the user declared together stay so.
+func (r *renderer) declare(t *Task, names []string) []jen.Code {
+	var list []jen.Code
+	for i, p := range t.Params {
+		id := jen.Id(names[i])
+		if i+1 == len(t.Params) || !t.Params[i+1].joined {
+			id.Add(r.typ(p.Type))
+		}
+		list = append(list, id)
+	}
+	return list
+}
+
+func ids(names []string) []jen.Code {
+	var list []jen.Code
+	for _, n := range names {
+		list = append(list, jen.Id(n))
+	}
+	return list
 }
 
 // params takes the names of the task's parameters as they are, except where
@@ -245,8 +259,6 @@ func (r *renderer) duration(d time.Duration) *jen.Statement {
 	return nil
 }
 
-const maxComment = 116
-
 // doc writes the user's comment after a line of our own. What a comment says
 // stays a comment: each line is written behind slashes and a space.
 func (r *renderer) doc(text string) {
@@ -262,14 +274,6 @@ func (r *renderer) doc(text string) {
 		case line[0] == '\t':
 			r.file.Comment("//" + line)
 		default:
-			for len(line) > maxComment {
-				i := strings.LastIndexByte(line[:maxComment], ' ')
-				if i <= 0 {
-					break
-				}
-				r.comment(line[:i])
-				line = line[i+1:]
-			}
 			r.comment(line)
 		}
 	}

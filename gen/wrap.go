@@ -48,6 +48,7 @@ func anyLong(src []byte) bool {
 type brackets struct {
 	open, close token.Pos
 	items       []token.Pos
+	params      bool // of a declared function
 }
 
 // wrapOnce breaks each long line once.
@@ -68,8 +69,14 @@ func wrapOnce(src []byte) ([]byte, error) {
 	ast.Inspect(f, func(node ast.Node) bool {
 		for _, b := range bracketsOf(node) {
 			line := file.Line(b.open)
-			if best, isLong := long[line]; isLong && len(b.items) > 0 && file.Line(b.close) == line &&
-				(best == nil || best.open > b.open) {
+			best, isLong := long[line]
+			if !isLong || len(b.items) == 0 || file.Line(b.items[0]) != line {
+				continue
+			}
+			if file.Line(b.close) != line && !b.params {
+				continue // it spans lines already
+			}
+			if best == nil || best.open > b.open {
 				long[line] = b
 			}
 		}
@@ -89,6 +96,16 @@ func wrapOnce(src []byte) ([]byte, error) {
 
 func bracketsOf(node ast.Node) []*brackets {
 	switch n := node.(type) {
+	case *ast.FuncDecl:
+		b := fieldBrackets(n.Type.Params)
+		b.params = true
+		return []*brackets{b}
+	case *ast.IndexListExpr:
+		b := &brackets{open: n.Lbrack, close: n.Rbrack}
+		for _, t := range n.Indices {
+			b.items = append(b.items, t.Pos())
+		}
+		return []*brackets{b}
 	case *ast.FuncType:
 		list := []*brackets{fieldBrackets(n.Params)}
 		if n.Results != nil && n.Results.Opening.IsValid() {
@@ -136,12 +153,18 @@ func (b *brackets) edits(file *token.File, src []byte) []edit {
 		if i+1 < len(b.items) {
 			end = file.Offset(b.items[i+1]) - 1
 		}
-		if i > 0 && columns(src[start:end])+1 > limit {
+		if i > 0 && firstWidth(src[start:end])+1 > limit {
 			edits = append(edits, edit{file.Offset(item), "\n"})
 			start = file.Offset(item)
 		}
 	}
 	return append(edits, edit{file.Offset(b.close), ",\n"})
+}
+
+// firstWidth is the width of the first line of a text.
+func firstWidth(text []byte) int {
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	return columns(line)
 }
 
 // indent is how far the line of pos is indented.

@@ -1,26 +1,207 @@
 // Taskgen generates the code that makes tasks of functions with a
-// //task:context comment above them.
+// //task:context comment above them. "taskgen help" says more.
 package main
 
 import (
 	"context"
+	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
 
+	"github.com/taskctx/taskctx/annotations"
 	"github.com/taskctx/taskctx/gen"
 )
 
+// The exit codes.
+const (
+	exitOK    = 0
+	exitStale = 1 // a file is stale, or the source has errors
+	exitUsage = 2
+)
+
+const usage = `Usage: taskgen [-check | -diff] [-json] [-tags list] [-v] [packages]
+
+       taskgen list [-json] [packages]
+       taskgen graph [-format dot|mermaid] [packages]
+       taskgen help [task:context | task:provide | task:defaults]
+
+Taskgen reads the packages (the one in this directory if none are named, all
+below it with ./...), and writes tasks_gen.go where there are tasks.
+
+`
+
 func main() {
-	res, err := gen.Run(context.Background(), gen.Config{Patterns: os.Args[1:]})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the command: it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 {
+		switch args[0] {
+		case "help", "-h", "-help", "--help":
+			return help(args[1:], stdout, stderr)
+		case "list":
+			return list(ctx, args[1:], stdout, stderr)
+		case "graph":
+			return graph(ctx, args[1:], stdout, stderr)
+		}
+	}
+	return generate(ctx, args, stdout, stderr)
+}
+
+// options are the flags that all commands share.
+type options struct {
+	tags *string
+	json *bool
+}
+
+func newFlags(name string, stderr io.Writer) (*flag.FlagSet, *options) {
+	fs := flag.NewFlagSet(name, flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		fs.PrintDefaults()
+	}
+	return fs, &options{
+		tags: fs.String("tags", "", "build tags, with commas between"),
+		json: fs.Bool("json", false, "print JSON"),
+	}
+}
+
+// config returns the configuration that the flags ask for.
+func (o *options) config(fs *flag.FlagSet) (gen.Config, error) {
+	wd, err := os.Getwd()
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "taskgen:", err)
-		os.Exit(1)
+		return gen.Config{}, err
 	}
-	wd, _ := os.Getwd()
+	cfg := gen.Config{Dir: wd, Patterns: fs.Args(), CacheDir: cacheDir()}
+	fs.Visit(func(f *flag.Flag) {
+		if f.Name == "tags" {
+			cfg.Tags = strings.FieldsFunc(*o.tags, func(r rune) bool { return r == ',' || r == ' ' })
+			if cfg.Tags == nil {
+				cfg.Tags = []string{}
+			}
+		}
+	})
+	return cfg, nil
+}
+
+// cacheDir returns the directory of the cache: $TASKGENCACHE, which may be
+// "off", or one in the user's cache directory.
+func cacheDir() string {
+	switch dir := os.Getenv("TASKGENCACHE"); dir {
+	case "off":
+		return ""
+	case "":
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		return filepath.Join(base, "taskgen")
+	default:
+		return dir
+	}
+}
+
+// parse parses the flags. It returns false, with the exit code, if the command
+// is over.
+func parse(fs *flag.FlagSet, args []string) (code int, ok bool) {
+	err := fs.Parse(args)
+	switch {
+	case err == nil:
+		return 0, true
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK, false
+	}
+	return exitUsage, false
+}
+
+func help(args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stdout, usage+"The directives:\n\n"+annotations.Help(""))
+		return exitOK
+	}
+	verb := strings.TrimPrefix(strings.TrimPrefix(args[0], "//"), annotations.Tool+":")
+	text := annotations.Help(verb)
+	if text == "" {
+		fmt.Fprintf(stderr, "taskgen: there is no directive %q; see taskgen help\n", args[0])
+		return exitUsage
+	}
+	fmt.Fprint(stdout, text)
+	return exitOK
+}
+
+// load runs the generator without writing, for the commands that only look.
+func load(ctx context.Context, fs *flag.FlagSet, opts *options, stderr io.Writer) (*gen.Result, int) {
+	cfg, err := opts.config(fs)
+	if err == nil {
+		cfg.DryRun = true
+		var res *gen.Result
+		if res, err = gen.Run(ctx, cfg); err == nil {
+			if len(res.Diagnostics) > 0 {
+				return nil, report(res, cfg.Dir, stderr)
+			}
+			return res, exitOK
+		}
+	}
+	fmt.Fprintln(stderr, "taskgen:", err)
+	return nil, exitStale
+}
+
+// report prints what is wrong with the source.
+func report(res *gen.Result, dir string, stderr io.Writer) int {
 	for _, d := range res.Diagnostics {
-		fmt.Fprintln(os.Stderr, d.Text(wd))
+		fmt.Fprintln(stderr, d.Text(dir))
 	}
-	if len(res.Diagnostics) > 0 {
-		os.Exit(1)
+	return exitStale
+}
+
+func list(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	fs, opts := newFlags("taskgen list", stderr)
+	if code, ok := parse(fs, args); !ok {
+		return code
 	}
+	res, code := load(ctx, fs, opts, stderr)
+	if res == nil {
+		return code
+	}
+	if *opts.json {
+		return printed(gen.WriteListJSON(stdout, res), stderr)
+	}
+	return printed(gen.WriteList(stdout, res), stderr)
+}
+
+func graph(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	fs, opts := newFlags("taskgen graph", stderr)
+	format := fs.String("format", "dot", "dot or mermaid")
+	if code, ok := parse(fs, args); !ok {
+		return code
+	}
+	if *format != "dot" && *format != "mermaid" {
+		fmt.Fprintf(stderr, "taskgen: -format is dot or mermaid, not %q\n", *format)
+		return exitUsage
+	}
+	res, code := load(ctx, fs, opts, stderr)
+	if res == nil {
+		return code
+	}
+	if *format == "mermaid" {
+		return printed(gen.WriteMermaid(stdout, res), stderr)
+	}
+	return printed(gen.WriteDOT(stdout, res), stderr)
+}
+
+func printed(err error, stderr io.Writer) int {
+	if err != nil {
+		fmt.Fprintln(stderr, "taskgen:", err)
+		return exitStale
+	}
+	return exitOK
 }

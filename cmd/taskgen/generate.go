@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/taskctx/taskctx/gen"
+	"github.com/taskctx/taskctx/gen/diag"
+)
+
+// generate is the command without a name of its own.
+func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	fs, opts := newFlags("taskgen", stderr)
+	check := fs.Bool("check", false, "write nothing; fail with a diff when a generated file is stale")
+	diff := fs.Bool("diff", false, "write nothing; print what would change")
+	verbose := fs.Bool("v", false, "name each generated file, and what became of it")
+	if code, ok := parse(fs, args); !ok {
+		return code
+	}
+	if *check && *diff {
+		fmt.Fprintln(stderr, "taskgen: -check and -diff exclude each other")
+		return exitUsage
+	}
+	cfg, err := opts.config(fs)
+	if err != nil {
+		fmt.Fprintln(stderr, "taskgen:", err)
+		return exitStale
+	}
+	cfg.DryRun = *check || *diff
+	res, err := gen.Run(ctx, cfg)
+	if err != nil {
+		fmt.Fprintln(stderr, "taskgen:", err)
+		return exitStale
+	}
+	stale := 0
+	for _, f := range res.Files {
+		if f.Stale() {
+			stale++
+		}
+		if *verbose && !*opts.json {
+			fmt.Fprintf(stderr, "%s: %s\n", diag.Rel(f.Name, cfg.Dir), f.State(cfg.DryRun))
+		}
+	}
+	switch {
+	case *opts.json:
+		err = printJSON(stdout, res, cfg)
+	case *diff:
+		_, err = stdout.Write(diffs(res, cfg.Dir))
+	case *check:
+		_, err = stderr.Write(diffs(res, cfg.Dir))
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "taskgen:", err)
+		return exitStale
+	}
+	if len(res.Diagnostics) > 0 {
+		if !*opts.json {
+			report(res, cfg.Dir, stderr)
+		}
+		return exitStale
+	}
+	if cfg.DryRun && stale > 0 {
+		if *check && !*opts.json {
+			fmt.Fprintf(stderr, "taskgen: %d generated file(s) stale: run go generate\n", stale)
+		}
+		return exitStale
+	}
+	return exitOK
+}
+
+func diffs(res *gen.Result, dir string) []byte {
+	var all []byte
+	for _, f := range res.Files {
+		all = append(all, f.Diff(dir)...)
+	}
+	return all
+}
+
+// The JSON that -json prints.
+type jsonResult struct {
+	Diagnostics []jsonDiagnostic `json:"diagnostics"`
+	Files       []jsonFile       `json:"files"`
+}
+
+type jsonFile struct {
+	File  string `json:"file"`
+	State string `json:"state"`
+}
+
+type jsonPlace struct {
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+}
+
+type jsonDiagnostic struct {
+	jsonPlace
+	EndLine   int           `json:"endLine,omitempty"`
+	EndColumn int           `json:"endColumn,omitempty"`
+	Code      string        `json:"code"`
+	Message   string        `json:"message"`
+	Fix       string        `json:"fix,omitempty"`
+	Related   []jsonRelated `json:"related,omitempty"`
+}
+
+type jsonRelated struct {
+	jsonPlace
+	Message string `json:"message"`
+}
+
+func printJSON(w io.Writer, res *gen.Result, cfg gen.Config) error {
+	out := jsonResult{Diagnostics: []jsonDiagnostic{}, Files: []jsonFile{}}
+	for _, d := range res.Diagnostics {
+		j := jsonDiagnostic{
+			jsonPlace: jsonPlace{diag.Rel(d.Pos.Filename, cfg.Dir), d.Pos.Line, d.Pos.Column},
+			EndLine:   d.End.Line, EndColumn: d.End.Column, Code: d.Code, Message: d.Message, Fix: d.Fix,
+		}
+		for _, r := range d.Related {
+			j.Related = append(j.Related, jsonRelated{
+				jsonPlace{diag.Rel(r.Pos.Filename, cfg.Dir), r.Pos.Line, r.Pos.Column}, r.Message,
+			})
+		}
+		out.Diagnostics = append(out.Diagnostics, j)
+	}
+	for _, f := range res.Files {
+		out.Files = append(out.Files, jsonFile{diag.Rel(f.Name, cfg.Dir), f.State(cfg.DryRun)})
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "\t")
+	return enc.Encode(out)
+}

@@ -1,0 +1,55 @@
+package gen
+
+import (
+	"bytes"
+
+	"github.com/rogpeppe/go-internal/diff"
+
+	"github.com/taskctx/taskctx/gen/diag"
+)
+
+// File is one generated file.
+type File struct {
+	// Name is its absolute name.
+	Name string
+	// Old is what was there, nil for nothing; New is what belongs there, nil for
+	// nothing.
+	Old, New []byte
+
+	root string // of its module
+}
+
+// Stale reports whether the file is not what it should be.
+func (f File) Stale() bool {
+	return (f.Old == nil) != (f.New == nil) || !bytes.Equal(f.Old, f.New)
+}
+
+// State says in a word what became of the file, or in a dry run what would.
+func (f File) State(dry bool) string {
+	switch {
+	case !f.Stale():
+		return "unchanged"
+	case dry:
+		return "stale"
+	case f.New == nil:
+		return "removed"
+	}
+	return "written"
+}
+
+// Diff returns what changes in the file as a unified diff, with its name
+// relative to dir. It is empty if nothing does.
+func (f File) Diff(dir string) []byte {
+	if !f.Stale() {
+		return nil
+	}
+	name := diag.Rel(f.Name, dir)
+	before, after := "a/"+name, "b/"+name
+	if f.Old == nil {
+		before = "/dev/null"
+	}
+	if f.New == nil {
+		after = "/dev/null"
+	}
+	return diff.Diff(before, f.Old, after, f.New)
+}

@@ -1,0 +1,250 @@
+package gen_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
+
+	"github.com/taskctx/taskctx/gen"
+)
+
+var update = flag.Bool("update", false, "write what the generator does now into the goldens")
+
+// A golden is a txtar archive: a package tree, and what becomes of it in files
+// below want/:
+//
+//	want/tasks_gen.go      the generated file, in the directory it belongs to
+//	want/errors            what taskgen says; then nothing is generated
+//	want/build             what the compiler says of the package
+//	want/stdout            what the program in the golden's root prints
+//
+// All goldens are extracted into one module, so that one run of the go command
+// compiles them all.
+const goldens = "../testdata/golden"
+
+const goldenModule = "golden.test"
+
+type golden struct {
+	name, file string
+	archive    *txtar.Archive
+	dir        string
+	want, got  map[string]string
+}
+
+func TestGoldens(t *testing.T) {
+	root := goldenRoot(t)
+	names, err := filepath.Glob(filepath.Join(goldens, "*.txtar"))
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no goldens: %v", err)
+	}
+	var all []*golden
+	for _, name := range names {
+		g := readGolden(t, name, root)
+		all = append(all, g)
+		g.generate(t)
+	}
+	built := build(t, root)
+	for _, g := range all {
+		g.compiled(built)
+		g.run(t, root)
+	}
+	for _, g := range all {
+		t.Run(g.name, func(t *testing.T) { g.compare(t) })
+	}
+}
+
+// goldenRoot makes the module that the goldens are extracted into.
+func goldenRoot(t *testing.T) string {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "m")
+	repo, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mod, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := regexp.MustCompile(`(?m)^(module .*|tool .*)$`).ReplaceAllString(string(mod), "")
+	text = "module " + goldenModule + "\n" + text +
+		"\nrequire github.com/taskctx/taskctx v0.0.0\n\nreplace github.com/taskctx/taskctx => " + repo + "\n"
+	write(t, filepath.Join(root, "go.mod"), text)
+	sum, err := os.ReadFile("../go.sum")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(root, "go.sum"), string(sum))
+	t.Setenv("GOFLAGS", "-mod=readonly")
+	t.Setenv("GOWORK", "off")
+	return root
+}
+
+func readGolden(t *testing.T, file, root string) *golden {
+	t.Helper()
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+	g := &golden{
+		name: name, file: file, archive: a, dir: filepath.Join(root, name),
+		want: map[string]string{}, got: map[string]string{},
+	}
+	for _, f := range a.Files {
+		if rest, ok := strings.CutPrefix(f.Name, "want/"); ok {
+			g.want[rest] = string(f.Data)
+			continue
+		}
+		write(t, filepath.Join(g.dir, f.Name), string(f.Data))
+	}
+	return g
+}
+
+// generate runs the generator, twice: the second time nothing may change.
+func (g *golden) generate(t *testing.T) {
+	t.Helper()
+	cfg := gen.Config{Dir: g.dir, Patterns: []string{"./..."}}
+	res, err := gen.Run(context.Background(), cfg)
+	if err != nil {
+		g.got["errors"] = strings.ReplaceAll(err.Error(), g.dir, "$DIR") + "\n"
+		return
+	}
+	if len(res.Diagnostics) > 0 {
+		var b strings.Builder
+		for _, d := range res.Diagnostics {
+			b.WriteString(d.Text(g.dir) + "\n")
+		}
+		g.got["errors"] = b.String()
+		return
+	}
+	for _, f := range res.Files {
+		rel, err := filepath.Rel(g.dir, f.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.New != nil {
+			g.got[filepath.ToSlash(rel)] = string(f.New)
+		}
+	}
+	again, err := gen.Run(context.Background(), cfg)
+	if err != nil {
+		t.Fatalf("%s: the second run: %v", g.name, err)
+	}
+	for _, f := range again.Files {
+		if f.Stale() {
+			t.Errorf("%s: the second run changes %s", g.name, f.Name)
+		}
+	}
+}
+
+// build compiles and vets all goldens, and returns what is said, by golden.
+func build(t *testing.T, root string) map[string]string {
+	t.Helper()
+	said := goCommand(t, root, "build")
+	for name, text := range goCommand(t, root, "vet") {
+		if said[name] == "" {
+			said[name] = text
+		}
+	}
+	return said
+}
+
+func goCommand(t *testing.T, root, command string) map[string]string {
+	t.Helper()
+	cmd := exec.Command("go", command, "./...")
+	cmd.Dir = root
+	out, err := cmd.CombinedOutput()
+	said := map[string]string{}
+	name := ""
+	for line := range strings.Lines(string(out)) {
+		if pkg, ok := strings.CutPrefix(line, "# "); ok {
+			pkg = strings.Trim(strings.TrimSpace(pkg), "[]")
+			name, _, _ = strings.Cut(strings.TrimPrefix(pkg, goldenModule+"/"), "/")
+			continue
+		}
+		line = strings.TrimPrefix(line, "vet: ")
+		line = strings.Replace(strings.TrimPrefix(line, "./"), name+"/", "", 1)
+		said[name] += line
+	}
+	if err != nil && len(said) == 0 {
+		t.Fatalf("go %s: %v\n%s", command, err, out)
+	}
+	return said
+}
+
+func (g *golden) compiled(said map[string]string) {
+	if g.got["errors"] != "" {
+		return // an error in the source need not compile
+	}
+	if out := said[g.name]; out != "" {
+		g.got["build"] = out
+	}
+}
+
+// run runs the golden's program, if it has one and says what it prints.
+func (g *golden) run(t *testing.T, root string) {
+	t.Helper()
+	if _, ok := g.want["stdout"]; !ok || g.got["errors"] != "" || g.got["build"] != "" {
+		return
+	}
+	cmd := exec.Command("go", "run", "./"+g.name)
+	cmd.Dir = root
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Errorf("%s: run: %v\n%s", g.name, err, stderr.Bytes())
+	}
+	g.got["stdout"] = string(out)
+}
+
+func (g *golden) compare(t *testing.T) {
+	if *update {
+		g.update(t)
+		return
+	}
+	if diff := cmp.Diff(g.want, g.got); diff != "" {
+		t.Errorf("%s (- want, + got):\n%s", g.file, diff)
+	}
+}
+
+func (g *golden) update(t *testing.T) {
+	kept := g.archive.Files[:0]
+	for _, f := range g.archive.Files {
+		if !strings.HasPrefix(f.Name, "want/") {
+			kept = append(kept, f)
+		}
+	}
+	var names []string
+	for name := range g.got {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		kept = append(kept, txtar.File{Name: "want/" + name, Data: []byte(g.got[name])})
+	}
+	g.archive.Files = kept
+	if err := os.WriteFile(g.file, txtar.Format(g.archive), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func write(t testing.TB, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}

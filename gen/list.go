@@ -1,0 +1,78 @@
+package gen
+
+import (
+	"encoding/json"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// Listed is a task as "taskgen list" shows it.
+type Listed struct {
+	Name      string   `json:"name"`
+	Aliases   []string `json:"aliases,omitempty"`
+	Package   string   `json:"package"`
+	Func      string   `json:"func"`
+	Signature string   `json:"signature"`
+	Queue     string   `json:"queue"`
+	Retries   int      `json:"retries"`
+	Context   string   `json:"context"`
+	Needs     []string `json:"needs,omitempty"`
+	File      string   `json:"file"`
+	Line      int      `json:"line"`
+}
+
+// List returns the tasks of the packages, in the order of the source.
+func List(res *Result) []Listed {
+	list := []Listed{}
+	for _, p := range res.Packages {
+		for _, t := range p.Tasks {
+			pos := p.at(t.obj.Pos())
+			l := Listed{
+				Name: t.Name, Aliases: t.Aliases, Package: p.Path, Func: t.Func,
+				Signature: strings.TrimPrefix(p.typeName(t.obj.Type()), "func"),
+				Queue:     t.Queue, Retries: t.Retries, Context: p.typeName(t.Context),
+				File: pos.Filename, Line: pos.Line,
+			}
+			if l.Queue == "" {
+				l.Queue = "default"
+			}
+			l.Needs = p.needsOf(t)
+			list = append(list, l)
+		}
+	}
+	return list
+}
+
+// needsOf returns what the task's context asks of the app.
+func (p *Package) needsOf(t *Task) []string {
+	var needs []string
+	named := contextNamed(t.Context)
+	for _, c := range p.Contexts {
+		if named != nil && c.Type.Obj() == named.Obj() {
+			for _, n := range c.Needs {
+				needs = append(needs, p.typeName(n.Type))
+			}
+		}
+	}
+	return needs
+}
+
+// WriteList writes the tasks as a table.
+func WriteList(w io.Writer, res *Result) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	row := func(cells ...string) { io.WriteString(tw, strings.Join(cells, "\t")+"\n") } // Flush returns the error
+	row("NAME", "QUEUE", "RETRIES", "CONTEXT", "NEEDS", "SIGNATURE")
+	for _, l := range List(res) {
+		row(l.Name, l.Queue, itoa(l.Retries), l.Context, strings.Join(l.Needs, ", "), l.Func+l.Signature)
+	}
+	return tw.Flush()
+}
+
+// WriteListJSON writes the tasks as a JSON array.
+func WriteListJSON(w io.Writer, res *Result) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "\t")
+	return enc.Encode(List(res))
+}
