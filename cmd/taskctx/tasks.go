@@ -1,0 +1,218 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// listFlags declares list: a table, or with -json one record per line.
+func listFlags(f *flag.FlagSet) action {
+	var q runtime.Query
+	states := f.String("state", "", "only tasks in these `states`, with commas between")
+	f.StringVar(&q.Name, "name", "", "only tasks of this `name`")
+	f.StringVar(&q.Queue, "queue", "", "only tasks of this `queue`")
+	tag := f.String("tag", "", "only tasks with this tag: `KEY` or KEY:VALUE")
+	limit := f.Int("limit", 100, "at most so many tasks; 0 is all")
+	asJSON := f.Bool("json", false, "print each record as a line of JSON")
+	return func(ctx context.Context, s *session, _ []string) error {
+		q.Tag, q.TagValue, _ = strings.Cut(*tag, ":")
+		for _, name := range strings.FieldsFunc(*states, func(r rune) bool { return r == ',' }) {
+			state := runtime.State(name)
+			if !slices.Contains(runtime.States(), state) {
+				return usagef("no state %q: the states are %v", name, runtime.States())
+			}
+			q.States = append(q.States, state)
+		}
+		if *limit < 0 {
+			return usagef("-limit is %d", *limit)
+		}
+		show, flush := showRecord, func() error { return nil }
+		if !*asJSON {
+			show, flush = table(s.out)
+		}
+		more, err := eachRecord(ctx, s.app, q, *limit, func(r *runtime.Record) error { return show(s.out, r) })
+		if err := errors.Join(err, flush()); err != nil {
+			return err
+		}
+		if more {
+			fmt.Fprintf(s.errOut, "there are more: raise -limit\n")
+		}
+		return nil
+	}
+}
+
+// eachRecord calls show for each record that q selects, at most limit unless
+// it is 0, and reports whether there are more.
+func eachRecord(
+	ctx context.Context, app *runtime.App, q runtime.Query, limit int, show func(*runtime.Record) error,
+) (more bool, err error) {
+	shown := 0
+	for {
+		q.Limit = 1000
+		if limit > 0 {
+			q.Limit = min(q.Limit, limit-shown)
+		}
+		records, next, err := app.List(ctx, q)
+		if err != nil {
+			return false, err
+		}
+		for _, r := range records {
+			if err := show(r); err != nil {
+				return false, err
+			}
+		}
+		shown += len(records)
+		if next == "" || limit > 0 && shown >= limit {
+			return next != "", nil
+		}
+		q.Cursor = next
+	}
+}
+
+// showRecord prints a record as one line of JSON.
+func showRecord(w io.Writer, r *runtime.Record) error { return json.NewEncoder(w).Encode(r) }
+
+// table returns how to print records as a table, and how to finish it.
+func table(out io.Writer) (show func(io.Writer, *runtime.Record) error, flush func() error) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ID\tNAME\tQUEUE\tSTATE\tATTEMPT\tENQUEUED\tREASON")
+	return func(_ io.Writer, r *runtime.Record) error {
+		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", r.ID, r.Name, r.Queue, r.State,
+			r.Attempt+1, r.MaxRetries+1, showTime(r.EnqueuedAt), firstLine(r.Reason))
+		return err
+	}, w.Flush
+}
+
+// showFlags declares show.
+func showFlags(f *flag.FlagSet) action {
+	asJSON := f.Bool("json", false, "print each record as a line of JSON")
+	return func(ctx context.Context, s *session, args []string) error {
+		print := printRecord
+		if *asJSON {
+			print = showRecord
+		}
+		return eachID(args, func(id uuid.UUID) error {
+			r, err := s.app.Lookup(ctx, id)
+			if err != nil {
+				return err
+			}
+			return print(s.out, r)
+		})
+	}
+}
+
+// cancelFlags declares cancel.
+func cancelFlags(f *flag.FlagSet) action {
+	reason := f.String("reason", "", "why; by default the task's name and .cancel")
+	return func(ctx context.Context, s *session, args []string) error {
+		return eachID(args, func(id uuid.UUID) error {
+			if err := s.app.Cancel(ctx, id, *reason); err != nil {
+				return err
+			}
+			fmt.Fprintf(s.out, "%s cancelled\n", id)
+			return nil
+		})
+	}
+}
+
+// eachFlags declares a command that does the same with each task named.
+func eachFlags(done string, do func(*runtime.App, context.Context, uuid.UUID) error) func(*flag.FlagSet) action {
+	return func(*flag.FlagSet) action {
+		return func(ctx context.Context, s *session, args []string) error {
+			return eachID(args, func(id uuid.UUID) error {
+				if err := do(s.app, ctx, id); err != nil {
+					return err
+				}
+				fmt.Fprintf(s.out, "%s %s\n", id, done)
+				return nil
+			})
+		}
+	}
+}
+
+// eachID goes on after a failure: the error has them all.
+func eachID(args []string, do func(uuid.UUID) error) error {
+	ids, err := parseIDs(args)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, do(id))
+	}
+	return errors.Join(errs...)
+}
+
+// printRecord prints all that is known of a task, for people.
+func printRecord(out io.Writer, r *runtime.Record) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	line := func(name, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "%s\t%s\n", name, value)
+		}
+	}
+	line("id", r.ID.String())
+	line("name", r.Name)
+	line("queue", r.Queue)
+	line("state", string(r.State))
+	line("attempt", fmt.Sprintf("%d of %d", r.Attempt+1, r.MaxRetries+1))
+	line("priority", fmt.Sprint(r.Priority))
+	line("enqueued", showTime(r.EnqueuedAt))
+	line("due", showTime(r.Due))
+	line("started", showTime(r.StartedAt))
+	line("ended", showTime(r.EndedAt))
+	line("worker", r.Worker)
+	for k, v := range r.Tags.All() {
+		line("tag "+k, v)
+	}
+	if r.ParentID != uuid.Nil {
+		line("parent", r.ParentID.String())
+		line("root", r.RootID.String())
+	}
+	line("arguments", string(r.Args))
+	line("result", string(r.Result))
+	line("reason", r.Reason)
+	if p := r.Progress; p != nil {
+		line("progress", strings.TrimSpace(fmt.Sprintf("%d of %d %s", p.Done, p.Total, p.Note)))
+	}
+	for _, e := range r.Errors {
+		line(fmt.Sprintf("error in attempt %d", e.Attempt+1), cmp.Or(e.Stack, e.Error))
+	}
+	for _, l := range r.Logs {
+		line("log "+showTime(l.Time), strings.TrimSpace(fmt.Sprintf("%s %s %s", l.Level, l.Message, l.Attrs)))
+	}
+	fmt.Fprintln(w)
+	return w.Flush()
+}
+
+func showTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Local().Format("2006-01-02 15:04:05.000")
+}
+
+// firstLine keeps a table a table.
+func firstLine(s string) string {
+	line, _, more := strings.Cut(s, "\n")
+	if runes := []rune(line); len(runes) > 80 {
+		line, more = string(runes[:80]), true
+	}
+	if more {
+		line += "…"
+	}
+	return line
+}
