@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// indexOptions are how to index a folder.
+type indexOptions struct {
+	db       string
+	workers  int
+	log      *slog.Logger
+	progress func(total int) progress // shows how far the work is
+}
+
+// indexFolder brings the index up to date with the folder. When ctx ends it
+// stops: the summary of what was done comes with errInterrupted.
+func indexFolder(ctx context.Context, dir string, o indexOptions) (*summary, error) {
+	started := time.Now()
+	plan, err := makePlan(ctx, dir, o.db)
+	if err != nil {
+		return nil, err
+	}
+	s := &summary{plan: plan, skipped: plan.done, failures: plan.failures}
+
+	app := runtime.New(memory.New(), runtime.Config{Workers: o.workers, Logger: o.log})
+	RegisterTasks(app)
+	runtime.Supply(app, IndexFile(o.db))
+	// Ctrl-C must not end the tasks that run: Stop lets them finish.
+	if err := app.Start(context.WithoutCancel(ctx)); err != nil {
+		return nil, err
+	}
+	bar := o.progress(len(plan.add) + len(plan.forget))
+	runErr := plan.run(ctx, app, s, bar)
+	stopErr := app.Stop(context.WithoutCancel(ctx))
+	bar.end()
+	s.settle(context.WithoutCancel(ctx))
+	s.took = time.Since(started)
+	return s, errors.Join(runErr, stopErr)
+}
+
+// plan is what is to be done for a folder.
+type plan struct {
+	files    int       // in the folder
+	done     int       // of them, in the index as they are
+	add      []string  // to be added
+	forget   []string  // in the index, but gone from the folder
+	failures []failure // of walking
+}
+
+// makePlan compares the folder with what the index has of it.
+func makePlan(ctx context.Context, dir, dbFile string) (*plan, error) {
+	dir, err := realPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	db, err := openIndex(ctx, dbFile)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	have, err := indexed(ctx, db, dir)
+	if err != nil {
+		return nil, fmt.Errorf("read index %s: %w", dbFile, err)
+	}
+	own, err := realPath(dbFile)
+	if err != nil {
+		return nil, err
+	}
+	w := walk{plan: new(plan), have: have, own: own}
+	if err := w.dir(ctx, dir); err != nil {
+		return nil, err
+	}
+	return w.plan, nil
+}
+
+// realPath is the absolute path without symbolic links.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.EvalSymlinks(path)
+}
+
+// shownPath is the path as the user would write it.
+func shownPath(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil && filepath.IsLocal(rel) {
+			return rel
+		}
+	}
+	return path
+}
