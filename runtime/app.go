@@ -15,7 +15,8 @@ type App struct {
 	engine   Engine
 	cfg      Config
 	producer producer
-	storage  store // of process scope
+	storage  store    // of process scope
+	shared   sync.Map // of *Shared[T] to *sharedCell[T]
 	watchers []*watcher
 
 	mu       sync.Mutex // guards all below

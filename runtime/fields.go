@@ -28,6 +28,7 @@ import (
 type Fields struct {
 	decoding bool
 	err      error
+	refused  *InvalidError // an argument's own Validate did; err wins over it
 
 	// Encoding: what is written so far, and an encoder that appends to it.
 	buf []byte
@@ -60,7 +61,7 @@ func (f *Fields) release() {
 		return
 	}
 	f.buf = f.buf[:0]
-	f.err = nil
+	f.err, f.refused = nil, nil
 	if f.decoding {
 		f.decoding, f.indexed = false, false
 		f.data, f.params = nil, nil
@@ -242,11 +243,20 @@ func (f *Fields) Time(name string, p *time.Time) {
 }
 
 // JSON visits a value of any type that encoding/json can bring back, by a
-// pointer to it.
+// pointer to it. A [Validator] is asked.
 func (f *Fields) JSON(name string, p any) {
 	if f.decoding {
 		f.readJSON(name, p)
 	} else {
 		f.appendJSON(name, p)
 	}
+	f.validate(name, p)
+}
+
+// result returns the first error.
+func (f *Fields) result() error {
+	if f.err == nil && f.refused != nil {
+		return f.refused
+	}
+	return f.err
 }

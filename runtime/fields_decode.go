@@ -17,7 +17,7 @@ func decodeFields[A any](payload json.RawMessage, a *A, fields func(*A, *Fields)
 		fields(a, f)
 	}
 	f.endDecode()
-	return f.err
+	return f.result()
 }
 
 func (f *Fields) startDecode(payload []byte, params []Param) {

@@ -27,8 +27,8 @@ func encodeFields(args func(*Fields)) (json.RawMessage, error) {
 // back.
 func (f *Fields) finishEncode() (json.RawMessage, error) {
 	defer f.release()
-	if f.err != nil {
-		return nil, f.err
+	if err := f.result(); err != nil {
+		return nil, err
 	}
 	payload := make(json.RawMessage, len(f.buf))
 	copy(payload, f.buf)

@@ -11,6 +11,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
+// discard is a logger for what no test looks at.
+var discard = slog.New(slog.NewTextHandler(io.Discard, nil))
+
 // unit is the argument struct of a task with one parameter, v.
 type unit[T any] struct{ v T }
 
@@ -44,7 +47,7 @@ func retries(n int) func(*runtime.Spec) { return func(s *runtime.Spec) { s.Retri
 func newUnitApp(t testing.TB, cfg runtime.Config) *runtime.App {
 	t.Helper()
 	if cfg.Logger == nil {
-		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+		cfg.Logger = discard
 	}
 	engine := memory.New()
 	app := runtime.New(engine, cfg)

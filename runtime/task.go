@@ -107,6 +107,9 @@ func NewTask[A, R any](s Spec, fields func(*A, *Fields)) *Task[A, R] {
 // value. An argument that cannot be encoded is an error when it is enqueued.
 func (t *Task[A, R]) Call(args func(*Fields), opts []Option) Call[R] {
 	payload, err := encodeFields(args)
+	if err != nil {
+		err = t.spec.hideSecrets(err)
+	}
 	return Call[R]{AnyCall{spec: t.spec, args: payload, err: err, opts: opts}}
 }
 

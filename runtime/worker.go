@@ -92,6 +92,9 @@ func (r *run) admit(x execution) error {
 		return park("decode arguments: %s", message(err))
 	}
 	if err := x.decode(args); err != nil {
+		if _, refused := err.(*InvalidError); refused {
+			return Permanent(r.spec.hideSecrets(err))
+		}
 		return park("decode arguments: %s", message(err))
 	}
 	r.extract()

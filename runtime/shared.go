@@ -1,0 +1,87 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"sync"
+)
+
+// Shared is a value of type T that all tasks of an app share in this process:
+// counters, caches, what is known of a remote system. It lives as long as its
+// App, and is not saved anywhere. Two apps in one process, as in tests, have
+// one each.
+//
+// Make each Shared once, as a package-level variable; they are told apart by
+// identity. All methods may be called concurrently. They work in a task, and
+// outside with the default app; see [SetDefault]. Else they return [ErrNoTask],
+// and in a task whose run has ended [ErrTaskDone].
+type Shared[T any] struct {
+	name    string
+	initial func() T
+}
+
+// NewShared returns a shared value. initial makes the first value, when it is first
+// needed; nil is for the zero value. The name is for errors.
+func NewShared[T any](name string, initial func() T) *Shared[T] {
+	return &Shared[T]{name, initial}
+}
+
+// String returns the name.
+func (s *Shared[T]) String() string { return s.name }
+
+// sharedCell is the value that one app has.
+type sharedCell[T any] struct {
+	mu   sync.Mutex
+	made bool // guarded by mu, as v is
+	v    T
+}
+
+// Get returns the value. What it points to, or holds in a map or slice, is
+// shared: read it within Update, or let T have a method Clone() T, which Get
+// then calls.
+func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
+	err = s.Update(ctx, func(p *T) error {
+		v = box[T]{*p}.clone().(box[T]).v
+		return nil
+	})
+	return v, err
+}
+
+// Set replaces the value.
+func (s *Shared[T]) Set(ctx context.Context, v T) error {
+	return s.Update(ctx, func(p *T) error { *p = v; return nil })
+}
+
+// Update calls f with the value, which it may read and change, while nobody
+// else can. f must not use this Shared by other means. What f has changed stays,
+// also when it returns an error, which Update returns, or panics.
+func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) error {
+	c, err := s.cell(ctx)
+	if err != nil {
+		return fmt.Errorf("shared %s: %w", s.name, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.made {
+		if s.initial != nil {
+			c.v = s.initial()
+		}
+		c.made = true
+	}
+	return f(&c.v)
+}
+
+func (s *Shared[T]) cell(ctx context.Context) (*sharedCell[T], error) {
+	app := AppFrom(ctx)
+	if r := current(ctx); r != nil && r.ended.Load() {
+		return nil, ErrTaskDone
+	}
+	if app == nil {
+		return nil, ErrNoTask
+	}
+	c, ok := app.shared.Load(s)
+	if !ok {
+		c, _ = app.shared.LoadOrStore(s, new(sharedCell[T]))
+	}
+	return c.(*sharedCell[T]), nil
+}
