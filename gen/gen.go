@@ -84,7 +84,9 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 				return nil, err
 			}
 		}
-		res.Files = append(res.Files, f)
+		if f.Old != nil || f.New != nil {
+			res.Files = append(res.Files, f)
+		}
 	}
 	if cfg.DryRun {
 		return res, nil

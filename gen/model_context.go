@@ -92,6 +92,7 @@ func (b *builder) context(named *types.Named) *ContextType {
 	}
 	b.contexts[obj] = c
 	if p := b.providerOf(types.NewPointer(named)); p != nil {
+		b.ambiguous(p.Type, spec.Name, "the context type "+c.Name, "leave all but one of them out")
 		c.By = p
 	} else {
 		b.building[obj] = true
@@ -229,7 +230,8 @@ func (b *builder) fieldValue(c *ContextType, v *types.Var, decl *ast.Field, tag 
 		return b.nestedContext(v, n, deref)
 	}
 	if p := b.providerOf(t); p != nil {
-		if b.ambiguous(t, v, where) {
+		id := &ast.Ident{NamePos: v.Pos(), Name: v.Name()}
+		if b.ambiguous(t, id, where, "tag the field to choose one: `task:\"by="+p.Func+"\"`") {
 			return Value{}, false
 		}
 		return Value{Source: FromProvider, Type: t, Provider: p}, true
@@ -294,14 +296,14 @@ func (b *builder) unfilled(c *ContextType, v *types.Var) {
 		"or tag the field `task:\"supply\"` and give the app the value: runtime.Supply[" + typ + "](app, ...)\n" +
 		"or tag it `task:\"-\"` to leave it alone"
 	d := b.report(v.Pos(), v.Pos()+posLen(v.Name()), "unfilled-field", fix,
-		"nothing fills %s.%s: no provider in this package gives a %s", c.Name, v.Name(), typ)
+		"nothing fills %s.%s: no provider in this package returns %s", c.Name, v.Name(), typ)
 	iface, ok := v.Type().Underlying().(*types.Interface)
 	if !ok || iface.Empty() {
 		return
 	}
 	for _, p := range b.Providers {
 		if types.Implements(p.Type, iface) {
-			b.related(d, p.obj.Pos(), "%s gives a %s, which would do: let it return %s", p.Func, b.typeName(p.Type), typ)
+			b.related(d, p.obj.Pos(), "%s returns %s, which would do: let it return %s", p.Func, b.typeName(p.Type), typ)
 		}
 	}
 }

@@ -165,7 +165,8 @@ func (b *builder) paramValue(p *Provider, v *types.Var, field *ast.Field) Value 
 	if from == nil {
 		return Value{Source: FromSupply, Type: t}
 	}
-	b.ambiguous(t, v, "parameter "+v.Name()+" of "+p.Func)
+	b.ambiguous(t, field, "parameter "+v.Name()+" of "+p.Func,
+		"give one of the providers a type of its own, since a parameter has no tag to choose by")
 	return Value{Source: FromProvider, Type: t, Provider: from}
 }
 
@@ -179,8 +180,9 @@ func (b *builder) providerOf(t types.Type) *Provider {
 	return nil
 }
 
-// ambiguous reports that more than one provider gives the type.
-func (b *builder) ambiguous(t types.Type, v *types.Var, where string) bool {
+// ambiguous reports, at a place that needs a value of the type, that more than
+// one provider gives it.
+func (b *builder) ambiguous(t types.Type, at ast.Node, where, fix string) bool {
 	var all []*Provider
 	for _, p := range b.Providers {
 		if types.Identical(p.Type, t) {
@@ -190,12 +192,8 @@ func (b *builder) ambiguous(t types.Type, v *types.Var, where string) bool {
 	if len(all) < 2 {
 		return false
 	}
-	fix := "tag the field to choose one: `task:\"by=" + all[0].Func + "\"`"
-	if !v.IsField() {
-		fix = "give one of the providers a type of its own, since a parameter has no tag to choose by"
-	}
-	d := b.report(v.Pos(), v.Pos()+posLen(v.Name()), "ambiguous-provider", fix,
-		"%d providers give a %s for %s", len(all), b.typeName(t), where)
+	d := b.report(at.Pos(), at.End(), "ambiguous-provider", fix,
+		"%d providers return %s for %s", len(all), b.typeName(t), where)
 	for _, p := range all {
 		b.related(d, p.obj.Pos(), "%s, once per %s", p.Func, p.Scope)
 	}
@@ -214,7 +212,7 @@ func (b *builder) byName(c *ContextType, v *types.Var, decl *ast.Field, name str
 			return Value{Source: FromProvider, Type: v.Type(), Provider: p}, true
 		}
 		d := b.report(decl.Tag.Pos(), decl.Tag.End(), "wrong-provider", "name a provider of "+b.typeName(v.Type()),
-			"%s.%s is a %s, and %s gives a %s", c.Name, v.Name(), b.typeName(v.Type()), name, b.typeName(p.Type))
+			"%s.%s has type %s, and %s returns %s", c.Name, v.Name(), b.typeName(v.Type()), name, b.typeName(p.Type))
 		b.related(d, p.obj.Pos(), "%s", name)
 		return Value{}, false
 	}
