@@ -18,7 +18,10 @@ import (
 	"github.com/taskctx/taskctx/gen"
 )
 
-var update = flag.Bool("update", false, "write what the generator does now into the goldens")
+var (
+	update = flag.Bool("update", false, "write what the generator does now into the goldens")
+	only   = flag.String("golden", "*", "the goldens to test, as a pattern of file names without .txtar")
+)
 
 // A golden is a txtar archive: a package tree, and what becomes of it in files
 // below want/:
@@ -43,7 +46,7 @@ type golden struct {
 
 func TestGoldens(t *testing.T) {
 	root := goldenRoot(t)
-	names, err := filepath.Glob(filepath.Join(goldens, "*.txtar"))
+	names, err := filepath.Glob(filepath.Join(goldens, *only+".txtar"))
 	if err != nil || len(names) == 0 {
 		t.Fatalf("no goldens: %v", err)
 	}
@@ -197,7 +200,14 @@ func (g *golden) run(t *testing.T, root string) {
 	if _, ok := g.want["stdout"]; !ok || g.got["errors"] != "" || g.got["build"] != "" {
 		return
 	}
-	cmd := exec.Command("go", "run", "./"+g.name)
+	program := filepath.Join(t.TempDir(), g.name)
+	link := exec.Command("go", "build", "-o", program, "-ldflags=-s -w", "./"+g.name)
+	link.Dir = root
+	if out, err := link.CombinedOutput(); err != nil {
+		t.Errorf("%s: link: %v\n%s", g.name, err, out)
+		return
+	}
+	cmd := exec.Command(program)
 	cmd.Dir = root
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
