@@ -23,6 +23,7 @@ type App struct {
 	tasks    []registration
 	contexts map[reflect.Type]contextReg
 	supplies map[reflect.Type]any
+	periodic []periodic
 	current  *service // the running worker, nil when there is none
 	frozen   atomic.Pointer[map[reflect.Type]any]
 }

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
@@ -151,4 +152,25 @@ func ExampleValidator() {
 	_, err := charge.call(Money{1999, "euro"}).Enqueue(context.Background(), app)
 	fmt.Println(err)
 	// Output: enqueue billing.ChargeCard: parameter "v" is not valid: currency must be three letters
+}
+
+// Package runtime/cron has schedules from cron expressions.
+func ExampleEvery() {
+	cleanup := newUnit[int, runtime.Void]("billing.Cleanup") // generated, in a program
+	app := runtime.New(memory.New(), runtime.Config{})
+	cleaned := make(chan string, 1)
+	cleanup.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+		cleaned <- ctx.Metadata().Tags.Get(runtime.TagEvery)
+		return runtime.Void{}, nil
+	})
+	// Every full hour, one task however many processes do this; and one at once,
+	// if none has run for the last full hour.
+	runtime.Every(app, runtime.Interval(time.Hour), cleanup.call(0), runtime.CatchUp())
+	ctx := context.Background()
+	if err := app.Start(ctx); err != nil {
+		panic(err)
+	}
+	defer app.Stop(ctx)
+	fmt.Println(<-cleaned)
+	// Output: billing.Cleanup
 }

@@ -104,6 +104,8 @@ func (a *App) newWorker(ctx context.Context) (*worker, error) {
 	tasks, clashes := a.byName()
 	errs = append(errs, clashes...)
 	errs = append(errs, a.missing(tasks)...)
+	schedules, wrong := a.checkPeriodic()
+	errs = append(errs, wrong...)
 	frozen := make(map[string]registration, len(tasks))
 	for name, reg := range tasks {
 		reg = reg.detached()
@@ -126,7 +128,7 @@ func (a *App) newWorker(ctx context.Context) (*worker, error) {
 		slices.SortFunc(errs, func(x, y error) int { return strings.Compare(x.Error(), y.Error()) })
 		return nil, fmt.Errorf("%w: %w", errConfig, errors.Join(errs...))
 	}
-	w := &worker{app: a, id: newWorkerID(), tasks: frozen, handler: call}
+	w := &worker{app: a, id: newWorkerID(), tasks: frozen, handler: call, periodic: schedules}
 	w.slots = newSlots(context.WithoutCancel(ctx), a.cfg.Workers)
 	for i := len(a.cfg.Middleware) - 1; i >= 0; i-- {
 		next := w.handler
@@ -166,6 +168,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 		a.wind(s, served, abandon)
 	})
 	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
+	ticking := a.startTicking(serveCtx, w.periodic)
 	err := safely(func() error {
 		return a.engine.Serve(serveCtx, &Worker{
 			ID: w.id, Slots: a.cfg.Workers, Queues: a.queues(w), Names: w.names(),
@@ -180,6 +183,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	unhook()
 	s.stop(ErrShutdown)
 	winding.Wait()
+	ticking.Wait()
 	if err != nil {
 		err = fmt.Errorf("serve: %w", err)
 	}

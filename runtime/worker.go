@@ -17,6 +17,8 @@ type worker struct {
 	slots   *slots
 	tasks   map[string]registration // by name and alias
 	handler Handler                 // the middleware around the task
+
+	periodic []periodic // what Every was called with
 }
 
 // run runs a delivery on a goroutine of its own, which a handler may end.

@@ -1,0 +1,100 @@
+// Package cron has schedules from cron expressions, for periodic tasks:
+//
+//	cron.Every(app, "*/5 * * * *", billing.CleanupCall())
+//
+// An expression has five fields, minute, hour, day of the month, month and day
+// of the week, or six with the second first. It may also be @yearly, @monthly,
+// @weekly, @daily, @hourly, or "@every 1h30m", in whole seconds, which is
+// [runtime.Interval]. Times are in UTC, so that all processes agree, unless the
+// expression begins with a time zone: "CRON_TZ=Europe/Vienna 0 6 * * 1-5".
+//
+// Where the clocks of the zone are put forward, a tick in the hour that is left
+// out is left out. Where they are put back, one in the hour that comes twice
+// comes twice, at different instants.
+package cron
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	robfig "github.com/robfig/cron/v3"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// parser takes five fields or six, and the words with @.
+var parser = robfig.NewParser(robfig.SecondOptional | robfig.Minute | robfig.Hour | robfig.Dom | robfig.Month |
+	robfig.Dow | robfig.Descriptor)
+
+// Every is [runtime.Every] with a cron expression. One that is not valid is an
+// error when the app starts.
+func Every(app *runtime.App, expr string, c runtime.Caller, opts ...runtime.EveryOption) {
+	s, err := Parse(expr)
+	if err != nil {
+		s = invalid{err}
+	}
+	runtime.Every(app, s, c, opts...)
+}
+
+// Parse returns the schedule of a cron expression.
+func Parse(expr string) (runtime.Schedule, error) {
+	parsed, err := parse(expr)
+	if err != nil {
+		return nil, fmt.Errorf("cron expression %q: %w", expr, err)
+	}
+	if _, ok := parsed.(robfig.ConstantDelaySchedule); ok {
+		return interval(expr)
+	}
+	s := schedule{expr, parsed}
+	if s.Next(time.Now()).IsZero() {
+		return nil, fmt.Errorf("cron expression %q: it has no tick in the next five years", expr)
+	}
+	return s, nil
+}
+
+// interval returns the schedule of @every. The library rounds what is less than
+// a second to one, and counts from when it is asked.
+func interval(expr string) (runtime.Schedule, error) {
+	_, text, _ := strings.Cut(expr, "@every ")
+	d, err := time.ParseDuration(text)
+	if err == nil && (d < time.Second || d%time.Second != 0) {
+		err = fmt.Errorf("%s is not a positive number of whole seconds", d)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cron expression %q: %w", expr, err)
+	}
+	return runtime.Interval(d), nil
+}
+
+// parse is the library's parser, which panics on some expressions.
+func parse(expr string) (s robfig.Schedule, err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("not a cron expression")
+		}
+	}()
+	return parser.Parse(expr)
+}
+
+// schedule is a parsed expression.
+type schedule struct {
+	expr   string
+	parsed robfig.Schedule
+}
+
+// Next returns the first tick after t. Without a zone of its own, the schedule
+// is read in that of t, which is made UTC.
+func (s schedule) Next(t time.Time) time.Time { return s.parsed.Next(t.UTC()) }
+
+// String returns the expression.
+func (s schedule) String() string { return s.expr }
+
+// invalid is what an expression becomes that cannot be parsed.
+type invalid struct{ err error }
+
+func (invalid) Next(time.Time) time.Time { return time.Time{} }
+
+// Validate makes App.Start fail.
+func (i invalid) Validate() error { return i.err }

@@ -1,0 +1,297 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Schedule says when a periodic task runs. It must be the same function of time
+// in all processes, for they agree on the ticks by it. The package runtime/cron
+// has schedules from cron expressions.
+//
+// One that is a [Validator] is validated when the app starts.
+type Schedule interface {
+	// Next returns the first tick after t, or the zero time if there is none.
+	Next(t time.Time) time.Time
+}
+
+// Interval is a schedule with a tick at every multiple of d, which must be
+// positive, counted from the zero time: Interval(time.Hour) ticks at full hours
+// UTC, in every process.
+func Interval(d time.Duration) Schedule { return interval(d) }
+
+type interval time.Duration
+
+func (i interval) Next(t time.Time) time.Time {
+	d := time.Duration(i)
+	return t.Round(0).Truncate(d).Add(d)
+}
+
+func (i interval) Validate() error {
+	if i <= 0 {
+		return fmt.Errorf("the interval %s is not positive", time.Duration(i))
+	}
+	return nil
+}
+
+// The tags of a task that [Every] enqueued: the schedule's name, and the tick,
+// in the format time.RFC3339Nano and UTC.
+const (
+	TagEvery = "every"
+	TagTick  = "tick"
+)
+
+// EveryOption changes how [Every] runs a schedule.
+type EveryOption func(*periodic)
+
+// EveryName names the schedule. The default is the name of the task, so that a
+// second schedule of one task needs a name.
+func EveryName(name string) EveryOption { return func(p *periodic) { p.name = name } }
+
+// CatchUp makes up, when the app starts, for the last tick before, if no process
+// did. On an engine that forgets, such as memory, that is at every start.
+func CatchUp() EveryOption { return func(p *periodic) { p.catchUp = true } }
+
+// Every enqueues the call at every tick of the schedule while the app's worker
+// runs. However many processes and workers do the same, a tick is one task: they
+// agree by a key of the schedule's name and the tick, which is held past the
+// next tick. The clocks of the processes may differ by up to 10 minutes.
+//
+// A tick that comes while no worker runs is missed, and is not made up for; see
+// [CatchUp]. Of the ticks that come while a process sleeps, is stopped or cannot
+// reach its engine, only the last is made up for. A tick is enqueued also while
+// the task of the one before still waits or runs.
+//
+// Call it before the app starts, which checks it.
+func Every(app *App, s Schedule, c Caller, opts ...EveryOption) {
+	p := periodic{schedule: s}
+	if c != nil {
+		p.call = c.anyCall()
+	}
+	if p.call.spec != nil {
+		p.name = p.call.spec.Name
+	}
+	for _, o := range opts {
+		if o != nil {
+			o(&p)
+		}
+	}
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	app.periodic = append(app.periodic, p)
+}
+
+// periodic is one call of Every.
+type periodic struct {
+	name     string
+	schedule Schedule
+	call     AnyCall
+	catchUp  bool
+}
+
+const (
+	// tickSlack is how long a key is held past the next tick, for processes
+	// whose clock or engine is late.
+	tickSlack = 10 * time.Minute
+	// maxNap bounds a sleep, since the clock may be set meanwhile.
+	maxNap = time.Minute
+	// firstRetry and lastRetry bound the wait before a tick is enqueued again.
+	firstRetry = time.Second
+	lastRetry  = time.Minute
+)
+
+// checkPeriodic returns the app's schedules, and all that is wrong with them.
+func (a *App) checkPeriodic() ([]periodic, []error) {
+	a.mu.Lock()
+	all := slices.Clone(a.periodic)
+	a.mu.Unlock()
+	var errs []error
+	seen := make(map[string]bool)
+	for _, p := range all {
+		if err := a.checkOne(p); err != nil {
+			errs = append(errs, fmt.Errorf("schedule %q: %w", p.name, err))
+		} else if seen[p.name] {
+			errs = append(errs, fmt.Errorf("two schedules are named %q: name one with EveryName", p.name))
+		}
+		seen[p.name] = true
+	}
+	return all, errs
+}
+
+func (a *App) checkOne(p periodic) error {
+	switch {
+	case p.call.spec == nil:
+		return errors.New("it has no call")
+	case p.call.err != nil:
+		return p.call.err
+	case p.schedule == nil:
+		return errors.New("it is nil")
+	case p.name == "" || !storable(p.name):
+		return errors.New("that is not a name")
+	}
+	if v, ok := p.schedule.(Validator); ok {
+		if err := isolated(v.Validate); err != nil {
+			return err
+		}
+	}
+	now := time.Now()
+	if _, err := p.next(now); err != nil || a.engine == nil {
+		return err
+	}
+	m, err := a.tickMessage(context.Background(), p, now, now)
+	if err != nil {
+		return err
+	}
+	return a.engine.Check(m)
+}
+
+// next returns the first tick after t, zero if there is none.
+func (p *periodic) next(t time.Time) (tick time.Time, err error) {
+	if err := isolated(func() error { tick = p.schedule.Next(t); return nil }); err != nil {
+		return time.Time{}, err
+	}
+	if !tick.IsZero() && !tick.After(t) {
+		return time.Time{}, fmt.Errorf("the tick after %s is %s, which is not after it", t, tick)
+	}
+	return tick, nil
+}
+
+// last returns the last tick up to now, zero if there was none for five years.
+func (p *periodic) last(now time.Time) (time.Time, error) {
+	const farthest = 5 * 366 * 24 * time.Hour
+	for back := time.Minute; back < farthest; back *= 8 {
+		tick, err := p.next(now.Add(-back))
+		if err != nil {
+			return time.Time{}, err
+		}
+		if tick.IsZero() || tick.After(now) {
+			continue
+		}
+		tick, _, err = p.skip(tick, now)
+		return tick, err
+	}
+	return time.Time{}, nil
+}
+
+// skip returns the last tick up to now, from one of them on, and the next.
+func (p *periodic) skip(tick, now time.Time) (last, next time.Time, err error) {
+	for {
+		next, err = p.next(tick)
+		if err != nil || next.IsZero() || next.After(now) {
+			return tick, next, err
+		}
+		tick = next
+	}
+}
+
+// startTicking starts a goroutine for each schedule. They end with ctx.
+func (a *App) startTicking(ctx context.Context, all []periodic) *sync.WaitGroup {
+	var wg sync.WaitGroup
+	for _, p := range all {
+		wg.Go(func() {
+			if err := a.tick(ctx, p); err != nil && ctx.Err() == nil {
+				a.log(slog.LevelError, "a schedule has failed and ends",
+					slog.String("schedule", p.name), slog.String("error", message(err)))
+			}
+		})
+	}
+	return &wg
+}
+
+// tick enqueues the ticks of one schedule, until there are no more or ctx ends.
+func (a *App) tick(ctx context.Context, p periodic) error {
+	from := time.Now()
+	if p.catchUp {
+		last, err := p.last(from)
+		if err != nil {
+			return err
+		}
+		next, err := p.next(from)
+		if err != nil {
+			return err
+		}
+		if !last.IsZero() {
+			a.enqueueTick(ctx, p, last, next)
+		}
+	}
+	for {
+		tick, err := p.next(from)
+		if err != nil || tick.IsZero() || !sleepUntil(ctx, tick) {
+			return err
+		}
+		tick, next, err := p.skip(tick, time.Now())
+		if err != nil {
+			return err
+		}
+		a.enqueueTick(ctx, p, tick, next)
+		from = tick
+	}
+}
+
+// sleepUntil waits for the clock to show t. It reports false if ctx ends first.
+func sleepUntil(ctx context.Context, t time.Time) bool {
+	for {
+		d := time.Until(t)
+		if d <= 0 {
+			return ctx.Err() == nil
+		}
+		timer := time.NewTimer(min(d, maxNap))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		}
+	}
+}
+
+// enqueueTick enqueues the call for one tick. While that fails it tries again,
+// until the next tick comes.
+func (a *App) enqueueTick(ctx context.Context, p periodic, tick, next time.Time) {
+	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
+		err := isolated(func() error { return a.insertTick(ctx, p, tick, next) })
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		again := time.Now().Add(wait)
+		attrs := []slog.Attr{
+			slog.String("schedule", p.name), slog.Time("tick", tick), slog.String("error", message(err)),
+		}
+		if !next.IsZero() && !again.Before(next) {
+			a.log(slog.LevelError, "a tick of a schedule could not be enqueued and is missed", attrs...)
+			return
+		}
+		a.log(slog.LevelWarn, "a tick of a schedule could not be enqueued, and is tried again", attrs...)
+		sleepUntil(ctx, again)
+	}
+}
+
+func (a *App) insertTick(ctx context.Context, p periodic, tick, next time.Time) error {
+	m, err := a.tickMessage(ctx, p, tick, next)
+	if err != nil {
+		return err
+	}
+	_, err = a.producer.insertOne(ctx, m)
+	return err
+}
+
+// tickMessage makes the message of one tick. It is due at the tick even if it
+// is enqueued later.
+func (a *App) tickMessage(ctx context.Context, p periodic, tick, next time.Time) (*Message, error) {
+	stamp := tick.UTC().Format(time.RFC3339Nano)
+	held := tickSlack + max(time.Until(next), 0)
+	c := p.call
+	c.opts = append(slices.Clip(c.opts),
+		WithDue(tick), WithKey("every:"+p.name+":"+stamp, held), WithTag(TagEvery, p.name), WithTag(TagTick, stamp))
+	m := new(Message)
+	if err := a.producer.prepare(ctx, m, c); err != nil {
+		return nil, err
+	}
+	m.Due = tick.Round(0).UTC()
+	return m, nil
+}
