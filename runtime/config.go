@@ -130,11 +130,6 @@ func (c *Config) validate() []error {
 			errs = append(errs, fmt.Errorf("Config.Propagators[%d] is nil", i))
 		}
 	}
-	for i, h := range c.OnTrigger {
-		if h == nil {
-			errs = append(errs, fmt.Errorf("Config.OnTrigger[%d] is nil", i))
-		}
-	}
 	for i, q := range c.Queues {
 		if q == "" {
 			errs = append(errs, fmt.Errorf("Config.Queues[%d] is empty", i))

@@ -374,7 +374,6 @@ func TestNilHooks(t *testing.T) {
 		"Config.Middleware[0]":  {Middleware: []runtime.Middleware{nil}},
 		"Config.Observers[0]":   {Observers: []runtime.Observer{nil}},
 		"Config.Propagators[0]": {Propagators: []runtime.Propagator{nil}},
-		"Config.OnTrigger[0]":   {OnTrigger: []runtime.TriggerHook{nil}},
 		"returned nil": {Middleware: []runtime.Middleware{
 			func(runtime.Handler) runtime.Handler { return nil },
 		}},
