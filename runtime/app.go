@@ -54,6 +54,9 @@ var defaultApp atomic.Pointer[App]
 // SetDefault makes app the one that [AppFrom] returns outside of tasks.
 func SetDefault(app *App) { defaultApp.Store(app) }
 
+// Engine returns the engine that the app was made with.
+func (a *App) Engine() Engine { return a.engine }
+
 func (a *App) enqueuer() *producer { return &a.producer }
 
 // register adds a task.
