@@ -1,0 +1,203 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// pageSize is the size of a page when a query does not say.
+const pageSize = 100
+
+// find returns the number of the task's job.
+func (e *Engine) find(id uuid.UUID) (int64, error) {
+	if err := e.closed(); err != nil {
+		return 0, err
+	}
+	job, ok := e.jobOf(id)
+	if !ok {
+		return 0, notFound(id)
+	}
+	return job, nil
+}
+
+func notFound(id uuid.UUID) error { return fmt.Errorf("task %s: %w", id, runtime.ErrNotFound) }
+
+// Get implements [runtime.Engine].
+func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+	number, err := e.find(id)
+	if err != nil {
+		return nil, err
+	}
+	var j job
+	err = e.pool.QueryRow(ctx, e.sql.get, number).Scan(j.pointers()...)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, notFound(id)
+	case err != nil:
+		return nil, e.failed("read task "+id.String(), err)
+	}
+	return e.entry(&j), nil
+}
+
+// Conditions on the job j for the states that River does not have.
+const (
+	isAgain  = `coalesce(j.metadata -> 'taskctx' ->> 'again', '') = 'true'`
+	isParked = `coalesce(j.metadata -> 'taskctx' ? 'parked', false)`
+	isLater  = `j.state = 'scheduled' AND j.scheduled_at > now() AND NOT ` + isParked
+)
+
+// stateConditions say which jobs are in each state, as publicState does.
+var stateConditions = map[runtime.State]string{
+	runtime.StateScheduled: isLater + ` AND NOT ` + isAgain,
+	runtime.StatePending:   `j.state IN ('available', 'pending', 'scheduled') AND NOT (` + isLater + `) AND NOT ` + isAgain,
+	runtime.StateRetrying:  `(j.state = 'retryable' OR j.state IN ('available', 'pending', 'scheduled') AND ` + isAgain + `)`,
+	runtime.StateRunning:   `j.state = 'running'`,
+	runtime.StateSucceeded: `j.state = 'completed'`,
+	runtime.StateFailed:    `j.state = 'discarded'`,
+	runtime.StateCancelled: `j.state = 'cancelled'`,
+}
+
+// List implements [runtime.Engine].
+func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+	if err := e.closed(); err != nil {
+		return nil, "", err
+	}
+	var after int64
+	if q.Cursor != "" {
+		n, err := strconv.ParseInt(q.Cursor, 10, 64)
+		if err != nil {
+			return nil, "", fmt.Errorf("cursor %q is not one that List returned: %w", q.Cursor, err)
+		}
+		after = n
+	}
+	limit := q.Limit
+	if limit <= 0 {
+		limit = pageSize
+	}
+	text, args := e.listQuery(q, after)
+	var found []*runtime.Entry
+	next := ""
+	err := pgxDB{e.pool}.query(ctx, text+fmt.Sprintf(" ORDER BY j.id LIMIT %d", limit+1), args, func(scan func(...any) error) error {
+		if len(found) == limit {
+			last, _ := e.jobOf(found[limit-1].ID)
+			next = strconv.FormatInt(last, 10)
+			return nil
+		}
+		var j job
+		if err := scan(j.pointers()...); err != nil {
+			return err
+		}
+		found = append(found, e.entry(&j))
+		return nil
+	})
+	if err != nil {
+		return nil, "", e.failed("list tasks", err)
+	}
+	return found, next, nil
+}
+
+// listQuery is the query for everything in q but its limit.
+func (e *Engine) listQuery(q runtime.Query, after int64) (string, []any) {
+	var b strings.Builder
+	b.WriteString(e.sql.list)
+	args := []any{after}
+	arg := func(v string) string {
+		args = append(args, v)
+		return "$" + strconv.Itoa(len(args)) + "::text"
+	}
+	if len(q.States) > 0 {
+		conditions := make([]string, len(q.States))
+		for i, s := range q.States {
+			if conditions[i] = stateConditions[s]; conditions[i] == "" {
+				conditions[i] = "false"
+			}
+		}
+		b.WriteString(" AND ((" + strings.Join(conditions, ") OR (") + "))")
+	}
+	if q.Name != "" {
+		b.WriteString(" AND j.kind = " + arg(q.Name))
+	}
+	if q.Queue != "" {
+		b.WriteString(" AND j.queue = " + arg(q.Queue))
+	}
+	switch {
+	case q.Tag != "" && q.TagValue != "":
+		b.WriteString(" AND j.metadata @> jsonb_build_object('taskctx', jsonb_build_object('tags', jsonb_build_object(" +
+			arg(q.Tag) + ", " + arg(q.TagValue) + ")))")
+	case q.Tag != "":
+		b.WriteString(" AND j.metadata -> 'taskctx' -> 'tags' ? " + arg(q.Tag))
+	}
+	return b.String(), args
+}
+
+// Cancel implements [runtime.Engine]. A running task is stopped as soon as its
+// worker is notified, or at that worker's next heartbeat.
+func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
+	job, err := e.find(id)
+	if err != nil {
+		return err
+	}
+	var exists bool
+	var told int
+	err = e.pool.QueryRow(ctx, e.sql.cancel, job, clean(reason), e.sql.controlChannel).Scan(&exists, &told)
+	switch {
+	case err != nil:
+		return e.failed("cancel task "+id.String(), err)
+	case !exists:
+		return notFound(id)
+	}
+	e.watch.look()
+	return nil
+}
+
+// clean makes a reason storable.
+func clean(reason string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(reason, "\uFFFD"), "\x00", "\uFFFD")
+}
+
+// Retry implements [runtime.Engine].
+func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
+	job, err := e.find(id)
+	if err != nil {
+		return err
+	}
+	var exists, done bool
+	err = e.pool.QueryRow(ctx, e.sql.retry, job, e.sql.insertChannel).Scan(&exists, &done)
+	switch {
+	case err != nil:
+		return e.failed("retry task "+id.String(), err)
+	case !exists:
+		return notFound(id)
+	case !done:
+		return fmt.Errorf("retry task %s, which has neither failed nor been cancelled: %w", id, runtime.ErrState)
+	}
+	return nil
+}
+
+// Delete implements [runtime.Engine].
+func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
+	job, err := e.find(id)
+	if err != nil {
+		return err
+	}
+	var existed, done bool
+	err = e.pool.QueryRow(ctx, e.sql.remove, job).Scan(&existed, &done)
+	switch {
+	case err != nil:
+		return e.failed("delete task "+id.String(), err)
+	case !existed:
+		return notFound(id)
+	case !done:
+		return fmt.Errorf("delete task %s: %w", id, runtime.ErrRunning)
+	}
+	e.watch.look()
+	return nil
+}

@@ -1,0 +1,2 @@
+// Package postgres is an engine on PostgreSQL.
+package postgres

@@ -1,0 +1,311 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// riverKind is what River takes as the kind of a job.
+var riverKind = regexp.MustCompile(`\A[\w][\w\-\[\]<>\/.·:+]+\z`)
+
+const (
+	maxName    = 127   // characters of a kind or a queue
+	maxRetries = 30000 // River counts attempts in 16 bits
+	maxTag     = 255   // characters of a tag that River's tools show
+)
+
+// Check implements [runtime.Engine].
+func (e *Engine) Check(m *runtime.Message) error {
+	switch {
+	case m.Priority < 0 || m.Priority > 3:
+		return unsupported("priority %d, it must be from 0 to 3", m.Priority)
+	case utf8.RuneCountInString(m.Name) > maxName || !riverKind.MatchString(m.Name):
+		return unsupported("the name %q: River takes from 2 to %d letters, digits and _-[]<>/.·:+", m.Name, maxName)
+	case m.Queue == "" || utf8.RuneCountInString(m.Queue) > maxName || strings.ContainsRune(m.Queue, 0) || !utf8.ValidString(m.Queue):
+		return unsupported("the queue %q: River takes from 1 to %d characters", m.Queue, maxName)
+	case m.Meta.Retries < 0 || m.Meta.Retries > maxRetries:
+		return unsupported("%d retries, at most %d can be counted", m.Meta.Retries, maxRetries)
+	}
+	return nil
+}
+
+func unsupported(format string, args ...any) error {
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), runtime.ErrUnsupported)
+}
+
+// lot is jobs to insert with one statement, by columns.
+type lot struct {
+	id       []int64 // 0 takes the next number
+	args     []string
+	at, due  []*time.Time
+	kind     []string
+	attempts []int16
+	metadata []string
+	priority []int16
+	queue    []string
+	tags     []string
+
+	keys   map[int]*runtime.Message // those with a key, by their place
+	keeps  map[time.Duration]struct{}
+	stored []int // the places of those to store, nil for all
+}
+
+// newLot checks and encodes messages.
+func (e *Engine) newLot(ms []*runtime.Message) (*lot, error) {
+	l := new(lot)
+	for _, m := range ms {
+		if err := e.add(l, m); err != nil {
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func (l *lot) len() int { return len(l.id) }
+
+func (e *Engine) add(l *lot, m *runtime.Message) error {
+	if err := e.Check(m); err != nil {
+		return fmt.Errorf("task %s: %w", m.Name, err)
+	}
+	own := envelope{Meta: m.Meta, Keep: m.Keep, Key: m.Key, KeyFor: m.KeyFor}
+	own.ID, own.EnqueuedAt = uuid.Nil, time.Time{}
+	args := string(m.Args)
+	switch {
+	case len(m.Args) == 0:
+		args = "{}"
+	case !keeps(m.Args):
+		if strings.Contains(args, `\u0000`) {
+			return fmt.Errorf("task %s: the arguments have a NUL character, which PostgreSQL cannot store", m.Name)
+		}
+		own.Args = args
+	}
+	meta, err := json.Marshal(metadata{Own: &own})
+	if err != nil {
+		return fmt.Errorf("task %s: encode metadata: %w", m.Name, err)
+	}
+	if m.Key != "" && m.KeyFor > 0 {
+		if l.keys == nil {
+			l.keys = make(map[int]*runtime.Message)
+		}
+		l.keys[l.len()] = m
+	}
+	if m.Keep > 0 {
+		if l.keeps == nil {
+			l.keeps = make(map[time.Duration]struct{})
+		}
+		l.keeps[m.Keep] = struct{}{}
+	}
+	l.id = append(l.id, 0)
+	l.args = append(l.args, args)
+	l.at = append(l.at, optional(m.Meta.EnqueuedAt))
+	l.due = append(l.due, optional(m.Due))
+	l.kind = append(l.kind, m.Name)
+	l.attempts = append(l.attempts, int16(min(m.Meta.Retries+1, math.MaxInt16)))
+	l.metadata = append(l.metadata, string(meta))
+	l.priority = append(l.priority, riverPriority(m.Priority))
+	l.queue = append(l.queue, m.Queue)
+	l.tags = append(l.tags, riverTags(m.Meta.Tags))
+	return nil
+}
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// riverTags are the tags as River's tools show them, with commas between: those
+// that fit. Those that count are in the metadata.
+func riverTags(tags map[string]string) string {
+	var b strings.Builder
+	for k, v := range tags {
+		t := k + ":" + v
+		if v == "" {
+			t = k
+		}
+		if t == "" || utf8.RuneCountInString(t) > maxTag || strings.ContainsAny(t, ",\x00") {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteString(t)
+	}
+	return b.String()
+}
+
+// join appends another lot without keys.
+func (l *lot) join(o *lot) {
+	l.id = append(l.id, o.id...)
+	l.args = append(l.args, o.args...)
+	l.at = append(l.at, o.at...)
+	l.due = append(l.due, o.due...)
+	l.kind = append(l.kind, o.kind...)
+	l.attempts = append(l.attempts, o.attempts...)
+	l.metadata = append(l.metadata, o.metadata...)
+	l.priority = append(l.priority, o.priority...)
+	l.queue = append(l.queue, o.queue...)
+	l.tags = append(l.tags, o.tags...)
+}
+
+// only returns the lot of the jobs at the places.
+func (l *lot) only(places []int) *lot {
+	o := new(lot)
+	for _, i := range places {
+		o.join(&lot{
+			id: l.id[i : i+1], args: l.args[i : i+1], at: l.at[i : i+1], due: l.due[i : i+1], kind: l.kind[i : i+1],
+			attempts: l.attempts[i : i+1], metadata: l.metadata[i : i+1], priority: l.priority[i : i+1],
+			queue: l.queue[i : i+1], tags: l.tags[i : i+1],
+		})
+	}
+	return o
+}
+
+// Insert implements [runtime.Inserter]: all messages are stored, or none.
+// Small calls at the same time are stored together, with one commit.
+func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+	if len(ms) == 0 {
+		return nil, nil
+	}
+	if err := e.mayInsert(ctx); err != nil {
+		return nil, err
+	}
+	l, err := e.newLot(ms)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.know(ctx, l.keeps); err != nil {
+		return nil, err
+	}
+	var ins []runtime.Inserted
+	switch {
+	case l.keys != nil:
+		err = inTx(ctx, e.pool, func(d db) (err error) {
+			ins, err = e.store(ctx, d, l)
+			return err
+		})
+	case l.len() > maxGathered:
+		ins, err = e.store(ctx, pgxDB{e.pool}, l)
+	default:
+		ins, err = e.in.insert(ctx, l)
+	}
+	if err != nil {
+		return nil, e.failed("insert tasks", err)
+	}
+	e.nudge()
+	return ins, nil
+}
+
+// InsertOne implements [runtime.SingleInserter].
+func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Inserted, error) {
+	ins, err := e.Insert(ctx, []*runtime.Message{m})
+	if err != nil {
+		return runtime.Inserted{}, err
+	}
+	return ins[0], nil
+}
+
+func (e *Engine) mayInsert(ctx context.Context) error {
+	if err := e.closed(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// know notes the times for which records are to be kept, for retention to look
+// for them. It is outside of any transaction of the caller's: a time too many
+// does no harm.
+func (e *Engine) know(ctx context.Context, keeps map[time.Duration]struct{}) error {
+	var news []int64
+	e.mu.Lock()
+	for k := range keeps {
+		if _, ok := e.keeps[k]; !ok {
+			news = append(news, int64(k))
+		}
+	}
+	e.mu.Unlock()
+	if len(news) == 0 {
+		return nil
+	}
+	if _, err := e.pool.Exec(ctx, e.sql.knowKeeps, news); err != nil {
+		return e.failed("note how long records are kept", err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, k := range news {
+		e.keeps[time.Duration(k)] = struct{}{}
+	}
+	return nil
+}
+
+// store inserts a lot on a connection or in a transaction. With keys it must be
+// a transaction.
+func (e *Engine) store(ctx context.Context, d db, l *lot) ([]runtime.Inserted, error) {
+	ins := make([]runtime.Inserted, l.len())
+	places := []int(nil)
+	if l.keys != nil {
+		var err error
+		if places, err = e.takeKeys(ctx, d, l, ins); err != nil {
+			return nil, err
+		}
+		l = l.only(places)
+	}
+	if l.len() == 0 {
+		return ins, nil
+	}
+	ids, err := e.insertLot(ctx, d, l)
+	if err != nil {
+		return nil, err
+	}
+	for i, id := range ids {
+		if places != nil {
+			i = places[i]
+		}
+		ins[i].ID = e.taskID(id)
+	}
+	if len(ids) != l.len() {
+		return nil, fmt.Errorf("%d of %d tasks were stored", len(ids), l.len())
+	}
+	return ins, nil
+}
+
+// insertLot inserts jobs and tells the workers. It returns their numbers, in
+// the order of the lot.
+func (e *Engine) insertLot(ctx context.Context, d db, l *lot) ([]int64, error) {
+	ids := make([]int64, 0, l.len())
+	err := d.query(ctx, e.sql.insert, []any{
+		l.id, l.args, l.at, l.kind, l.attempts, l.metadata, l.priority, l.queue, l.due, l.tags,
+		e.sql.insertChannel, e.sql.dueChannel, e.cfg.PollInterval.Microseconds(),
+	}, func(scan func(...any) error) error {
+		var id, notified int64
+		if err := scan(&id, &notified); err != nil {
+			return err
+		}
+		ids = append(ids, id)
+		return nil
+	})
+	return ids, err
+}
+
+// badData reports that the server refused a value, so that trying again cannot
+// help.
+func badData(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (strings.HasPrefix(pg.Code, "22") || strings.HasPrefix(pg.Code, "23") || pg.Code == "54000" || pg.Code == "54001")
+}

@@ -1,0 +1,194 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// Migrations says what opening an engine does about the tables it needs.
+type Migrations int
+
+const (
+	// MigrationsRun creates the schema and brings River's tables and this
+	// package's own up to date. Processes that start at once wait for each other.
+	MigrationsRun Migrations = iota
+	// MigrationsCheck changes nothing, and fails with [ErrMigrations] when
+	// something is missing. [Migrate] does the work, from a program that may.
+	MigrationsCheck
+)
+
+// Config sets up an engine. Its zero value works.
+type Config struct {
+	// Schema is the schema that holds River's tables and this package's own. It
+	// is letters, digits and underscores, at most 46 of them. Defaults to
+	// "taskctx". Name the schema of a River client to share its tables; the
+	// package's documentation says what to know before.
+	Schema string
+	// Migrations says whether to create and update tables. Defaults to
+	// MigrationsRun.
+	Migrations Migrations
+	// Lease is how long a worker process may be silent before its tasks are
+	// given to others. A task whose worker was killed runs again after Lease and
+	// about a fifth of it more. Defaults to 15 s, at least 100 ms.
+	Lease time.Duration
+	// PollInterval is how often a worker looks for tasks of which it was not
+	// told: notifications are not delivered through some connection poolers, and
+	// a delayed task of another process is found by looking. Defaults to 1 s.
+	PollInterval time.Duration
+	// FetchCooldown is the least time between two fetches of a worker. More
+	// gathers more tasks into each, and costs latency. Defaults to 1 ms.
+	FetchCooldown time.Duration
+	// KeepFor is how long the record of an ended task stays that does not say:
+	// one that a foreign producer enqueued. Defaults to 24 h.
+	KeepFor time.Duration
+	// Logger gets what the engine has to say: failing connections, tasks taken
+	// over from lost workers. Defaults to slog.Default() at the time of opening.
+	Logger *slog.Logger
+}
+
+// schemaName is what River takes as the name of a schema.
+var schemaName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+
+// maxSchema leaves room for the longest channel of notifications.
+const maxSchema = 46
+
+func (c *Config) setDefaults() error {
+	if c.Schema == "" {
+		c.Schema = "taskctx"
+	}
+	if !schemaName.MatchString(c.Schema) || len(c.Schema) > maxSchema {
+		return fmt.Errorf("Config.Schema is %q: it must be letters, digits and underscores, at most %d", c.Schema, maxSchema)
+	}
+	for _, d := range []struct {
+		name       string
+		value      *time.Duration
+		least, dfl time.Duration
+	}{
+		{"Lease", &c.Lease, 100 * time.Millisecond, 15 * time.Second},
+		{"PollInterval", &c.PollInterval, time.Millisecond, time.Second},
+		{"FetchCooldown", &c.FetchCooldown, 0, time.Millisecond},
+		{"KeepFor", &c.KeepFor, 0, 24 * time.Hour},
+	} {
+		if *d.value == 0 {
+			*d.value = d.dfl
+		}
+		if *d.value < d.least {
+			return fmt.Errorf("Config.%s is %v: it must be at least %v", d.name, *d.value, d.least)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return nil
+}
+
+// Engine stores tasks as River jobs in a PostgreSQL database, and works them
+// off. All methods may be called concurrently.
+type Engine struct {
+	cfg   Config
+	pool  *pgxpool.Pool
+	owned bool // Close closes the pool
+	sql   statements
+	mark  [8]byte // in the ids of this schema's tasks
+	in    gatherer
+	watch watcher
+
+	closing context.Context // of work that belongs to no caller
+	close   context.CancelFunc
+
+	mu     sync.Mutex
+	serves map[*serve]struct{} // guarded by mu: the calls of Serve
+	keeps  map[time.Duration]struct{}
+}
+
+var (
+	_ runtime.Engine         = (*Engine)(nil)
+	_ runtime.SingleInserter = (*Engine)(nil)
+	_ runtime.Waiter         = (*Engine)(nil)
+)
+
+// Open connects to the database that url names, as pgxpool.ParseConfig takes
+// it, and returns an engine on it. Close ends the connections.
+func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
+	pc, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("open postgres: %w", err)
+	}
+	if pc.MaxConns < minConns {
+		pc.MaxConns = minConns
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("open postgres: %w", err)
+	}
+	e, err := New(ctx, pool, cfg)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	e.owned = true
+	return e, nil
+}
+
+// minConns lets inserts, a worker's loop, its heartbeat and its upkeep work at
+// the same time.
+const minConns = 8
+
+// New returns an engine on the pool, which stays the caller's to close, after
+// the engine.
+func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Engine, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, fmt.Errorf("open postgres: %w", err)
+	}
+	if err := prepare(ctx, pool, &cfg); err != nil {
+		return nil, fmt.Errorf("open postgres: %w", err)
+	}
+	e := &Engine{
+		cfg: cfg, pool: pool, sql: newStatements(cfg.Schema),
+		serves: make(map[*serve]struct{}), keeps: make(map[time.Duration]struct{}),
+	}
+	if err := pool.QueryRow(ctx, e.sql.readMark).Scan((*markBytes)(&e.mark)); err != nil {
+		return nil, fmt.Errorf("open postgres: read the schema's mark: %w", err)
+	}
+	e.closing, e.close = context.WithCancel(context.Background())
+	e.in.e, e.watch.e = e, e
+	return e, nil
+}
+
+// Close implements [runtime.Engine]. A Serve that still runs returns
+// [runtime.ErrClosed]; its tasks are taken over by others when its lease ends.
+func (e *Engine) Close() error {
+	e.close()
+	e.watch.wait()
+	e.in.stored.Wait()
+	if e.owned {
+		e.pool.Close()
+	}
+	return nil
+}
+
+// closed returns ErrClosed after Close.
+func (e *Engine) closed() error {
+	if e.closing.Err() != nil {
+		return runtime.ErrClosed
+	}
+	return nil
+}
+
+// failed says what an operation was about, and that the engine is closed if
+// that is why it failed.
+func (e *Engine) failed(doing string, err error) error {
+	if e.closing.Err() != nil && !errors.Is(err, runtime.ErrClosed) {
+		err = fmt.Errorf("%w: %w", runtime.ErrClosed, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}

@@ -1,0 +1,92 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.uber.org/goleak"
+
+	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/enginetest"
+	"github.com/taskctx/taskctx/runtime/postgres"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var schemas atomic.Int64
+
+// newSchema returns the name of a schema of the test's own, dropped at its end.
+func newSchema(tb testing.TB, url string) string {
+	tb.Helper()
+	name := fmt.Sprintf("t%d_%d", os.Getpid(), schemas.Add(1))
+	tb.Cleanup(func() {
+		ctx := context.Background()
+		c, err := pgx.Connect(ctx, url)
+		if err != nil {
+			tb.Errorf("drop schema: %v", err)
+			return
+		}
+		defer c.Close(ctx)
+		if _, err := c.Exec(ctx, "DROP SCHEMA IF EXISTS "+name+" CASCADE"); err != nil {
+			tb.Errorf("drop schema: %v", err)
+		}
+	})
+	return name
+}
+
+// testLog shows what an engine logs on its test.
+func testLog(tb testing.TB) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(tb.Output(), nil))
+}
+
+func open(tb testing.TB, url string, cfg postgres.Config) *postgres.Engine {
+	tb.Helper()
+	if cfg.Logger == nil {
+		cfg.Logger = testLog(tb)
+	}
+	e, err := postgres.Open(context.Background(), url, cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return e
+}
+
+func TestEngine(t *testing.T) {
+	url := servertest.Postgres(t)
+	schema := newSchema(t, url)
+	cfg := postgres.Config{Schema: schema, Lease: time.Second}
+	var mu sync.Mutex
+	proxies := make(map[runtime.Engine]*proxy)
+	enginetest.Run(t, func(tb testing.TB) runtime.Engine {
+		p := newProxy(tb, url)
+		e := open(tb, p.url, cfg)
+		mu.Lock()
+		defer mu.Unlock()
+		proxies[e] = p
+		return e
+	}, enginetest.Options{
+		Second: func(tb testing.TB, _ runtime.Engine) runtime.Engine { return open(tb, url, cfg) },
+		Pause: func(_ testing.TB, e runtime.Engine) func() {
+			mu.Lock()
+			defer mu.Unlock()
+			return proxies[e].pause()
+		},
+		Lease: 2 * time.Second,
+	})
+}

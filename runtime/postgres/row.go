@@ -1,0 +1,246 @@
+package postgres
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// metadata is the metadata of a job: ours under one key, and two keys of
+// River's, which its own tools show.
+type metadata struct {
+	Own *envelope `json:"taskctx,omitempty"`
+	// Output is the task's result, where River's RecordOutput puts it.
+	Output json.RawMessage `json:"output,omitempty"`
+	// CancelAttemptedAt is set when the job was cancelled while it ran.
+	CancelAttemptedAt *time.Time `json:"cancel_attempted_at,omitempty"`
+}
+
+// envelope is what is kept beside a job's arguments. Meta's id and time of
+// enqueueing are not in it, but made of the job's number and created_at.
+type envelope struct {
+	runtime.Meta
+	Keep   time.Duration `json:"keep,omitempty"`
+	Key    string        `json:"key,omitempty"`
+	KeyFor time.Duration `json:"key_for,omitempty"`
+	// Args, Result and Memo are texts of JSON that jsonb would change or
+	// refuse, each instead of its ordinary place.
+	Args    string `json:"args,omitempty"`
+	Result  string `json:"result,omitempty"`
+	MemoRaw string `json:"memo_text,omitempty"`
+
+	// What became of the task so far.
+	Memo   json.RawMessage `json:"memo,omitempty"`
+	Reason string          `json:"reason,omitempty"`
+	// Again says that a waiting task waits for another run.
+	Again bool `json:"again,omitempty"`
+	// Ended counts the runs that ended the task, and used no attempt, before it
+	// was retried by hand.
+	Ended int `json:"ended,omitempty"`
+	// Cancel is the reason of a cancellation that has reached no run yet.
+	Cancel string `json:"cancel,omitempty"`
+	// Parked is when a task that no worker knows was due.
+	Parked *time.Time `json:"parked,omitempty"`
+}
+
+// job is a row of river_job, as far as this package reads it.
+type job struct {
+	id          int64
+	args        []byte
+	attempt     int
+	attemptedAt *time.Time
+	worker      *string // the last of attempted_by
+	createdAt   time.Time
+	finalizedAt *time.Time
+	kind        string
+	metadata    []byte
+	priority    int
+	queue       string
+	scheduledAt time.Time
+	state       string
+	overdue     bool // scheduled_at has passed, by the server's clock
+	lastError   []byte
+}
+
+// jobColumns are the columns of a job, in the order of scan's pointers.
+const jobColumns = `j.id, j.args, j.attempt, j.attempted_at, j.attempted_by[array_upper(j.attempted_by, 1)], j.created_at,
+	j.finalized_at, j.kind, j.metadata, j.priority, j.queue, j.scheduled_at, j.state::text, j.scheduled_at <= now(),
+	j.errors[array_upper(j.errors, 1)]`
+
+func (j *job) pointers() []any {
+	return []any{
+		&j.id, &j.args, &j.attempt, &j.attemptedAt, &j.worker, &j.createdAt,
+		&j.finalizedAt, &j.kind, &j.metadata, &j.priority, &j.queue, &j.scheduledAt, &j.state, &j.overdue,
+		&j.lastError,
+	}
+}
+
+// decode reads a job's metadata. What River or another producer wrote, without
+// our key, is a foreign task's.
+func decode(raw []byte) (metadata, error) {
+	var m metadata
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return metadata{Own: new(envelope)}, err
+	}
+	if m.Own == nil {
+		m.Own = new(envelope)
+	}
+	return m, nil
+}
+
+// message makes the message of a job.
+func (e *Engine) message(j *job, own *envelope) *runtime.Message {
+	m := &runtime.Message{
+		Name: j.kind, Queue: j.queue, Args: j.args, Priority: clientPriority(j.priority),
+		Key: own.Key, KeyFor: own.KeyFor, Keep: own.Keep, Meta: own.Meta,
+	}
+	if own.Args != "" {
+		m.Args = json.RawMessage(own.Args)
+	}
+	m.Meta.ID, m.Meta.EnqueuedAt = e.taskID(j.id), j.createdAt.UTC()
+	if j.attemptedAt == nil && j.scheduledAt.After(j.createdAt) {
+		m.Due = j.scheduledAt.UTC()
+	}
+	return m
+}
+
+// River's priorities go from 1, the first, to 4.
+func riverPriority(p int) int16 { return int16(4 - p) }
+func clientPriority(p int) int  { return min(max(4-p, 0), 3) }
+
+// The states of River's jobs that the engine names.
+const (
+	riverAvailable = "available"
+	riverCancelled = "cancelled"
+	riverCompleted = "completed"
+	riverDiscarded = "discarded"
+	riverPending   = "pending" // put aside by tools of River's; nothing runs it
+	riverRetryable = "retryable"
+	riverRunning   = "running"
+	riverScheduled = "scheduled"
+)
+
+// entry makes the entry of a job.
+func (e *Engine) entry(j *job) *runtime.Entry {
+	m, err := decode(j.metadata)
+	own := m.Own
+	en := &runtime.Entry{
+		ID: e.taskID(j.id), Message: e.message(j, own), State: j.publicState(own), Attempt: j.tried(own),
+		Due: j.scheduledAt.UTC(), Result: m.result(), Memo: own.memo(), Reason: own.Reason,
+	}
+	if own.Parked != nil && j.state == riverScheduled {
+		en.Due = own.Parked.UTC()
+	}
+	if j.attemptedAt != nil {
+		en.StartedAt = j.attemptedAt.UTC()
+	}
+	if j.finalizedAt != nil {
+		en.EndedAt = j.finalizedAt.UTC()
+	}
+	if j.worker != nil {
+		en.Worker = strings.TrimPrefix(*j.worker, ownerPrefix)
+	}
+	switch {
+	case en.State == runtime.StateSucceeded:
+		en.Reason = ""
+	case err != nil:
+		en.Reason = fmt.Sprintf("metadata cannot be read: %v", err)
+	case en.Reason == "" && len(j.lastError) > 0: // of River's own workers
+		var last struct {
+			Error string `json:"error"`
+		}
+		if json.Unmarshal(j.lastError, &last) == nil {
+			en.Reason = last.Error
+		}
+	}
+	return en
+}
+
+func (j *job) publicState(own *envelope) runtime.State {
+	switch j.state {
+	case riverRunning:
+		return runtime.StateRunning
+	case riverCompleted:
+		return runtime.StateSucceeded
+	case riverDiscarded:
+		return runtime.StateFailed
+	case riverCancelled:
+		return runtime.StateCancelled
+	case riverRetryable:
+		return runtime.StateRetrying
+	}
+	switch {
+	case own.Again:
+		return runtime.StateRetrying
+	case j.state == riverScheduled && own.Parked == nil && !j.overdue:
+		return runtime.StateScheduled
+	}
+	return runtime.StatePending
+}
+
+// tried is the task's attempt, as Delivery and Entry count it. River counts
+// each run as it starts, and takes a snooze's back.
+func (j *job) tried(own *envelope) int {
+	n := j.attempt - own.Ended
+	if j.state == riverRunning || j.state == riverCompleted {
+		n--
+	}
+	return max(n, 0)
+}
+
+func (m *metadata) result() json.RawMessage {
+	if m.Own.Result != "" {
+		return json.RawMessage(m.Own.Result)
+	}
+	return m.Output
+}
+
+func (own *envelope) memo() json.RawMessage {
+	if own.MemoRaw != "" {
+		return json.RawMessage(own.MemoRaw)
+	}
+	return own.Memo
+}
+
+// keeps reports whether jsonb gives back the value of the JSON: it has no
+// negative zero, and refuses NUL characters and half surrogates. It may say no
+// where yes would do.
+func keeps(b []byte) bool {
+	if bytes.Contains(b, []byte(`\u0000`)) || bytes.Contains(b, []byte(`\ud`)) || bytes.Contains(b, []byte(`\uD`)) {
+		return false
+	}
+	if !bytes.Contains(b, []byte("-0")) {
+		return true
+	}
+	inString := false
+	for i := 0; i < len(b); i++ {
+		switch {
+		case inString && b[i] == '\\':
+			i++
+		case b[i] == '"':
+			inString = !inString
+		case !inString && b[i] == '-' && i+1 < len(b) && b[i+1] == '0' && zero(b[i+1:]):
+			return false
+		}
+	}
+	return true
+}
+
+// zero reports whether the number that b begins with is zero.
+func zero(b []byte) bool {
+	for _, c := range b {
+		switch {
+		case c >= '1' && c <= '9':
+			return false
+		case c == 'e' || c == 'E':
+			return true
+		case c != '0' && c != '.':
+			return true
+		}
+	}
+	return true
+}

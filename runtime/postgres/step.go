@@ -1,0 +1,357 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// stepTimeout bounds a step, for a server that took it and does not answer.
+const stepTimeout = 30 * time.Second
+
+// outcome is what became of a run, to be written.
+type outcome struct {
+	runtime.Outcome
+	d       *delivery
+	doubted bool // it was sent once, and the answer was lost
+}
+
+// orphan is a job that was claimed for this worker, but whose run it does not
+// know: the answer to the claim was lost.
+type orphan struct {
+	job     int64
+	attempt int16
+}
+
+// step writes the outcomes there are and claims up to want tasks, with one
+// round trip and one commit, and starts what it claimed. It returns how many.
+func (s *serve) step(ctx context.Context, want int) (int, error) {
+	s.mu.Lock()
+	outcomes, orphans := s.outcomes, s.orphans
+	s.outcomes, s.orphans = nil, nil
+	if len(orphans) > 0 {
+		known := s.known(outcomes)
+		orphans = slices.DeleteFunc(orphans, func(o orphan) bool { _, ok := known[o]; return ok })
+	}
+	queues := s.openQueues()
+	s.mu.Unlock()
+	if len(queues) == 0 {
+		want = 0
+	}
+	written := make(map[orphan]struct{}, len(outcomes))
+	var claimed []*job
+	plain, rest := split(outcomes, orphans)
+	b := new(pgx.Batch)
+	s.queueSucceed(b, plain, written)
+	s.queueConclude(b, rest, written)
+	if want > 0 {
+		b.Queue(s.e.sql.claim, s.owner, queues, s.w.Names, want).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				j := new(job)
+				if err := rows.Scan(&j.id, &j.args, &j.attempt, &j.createdAt, &j.kind, &j.metadata, &j.priority,
+					&j.queue, &j.scheduledAt); err != nil {
+					return err
+				}
+				claimed = append(claimed, j)
+			}
+			return rows.Err()
+		})
+	}
+	if b.Len() == 0 {
+		return 0, nil
+	}
+	if err := s.e.pool.SendBatch(ctx, b).Close(); err != nil {
+		if badData(err) && len(rest.id) > 0 {
+			return 0, s.writeSingly(ctx, outcomes)
+		}
+		s.putBack(outcomes)
+		return 0, err
+	}
+	s.begun(claimed)
+	s.settle(ctx, outcomes, written)
+	return len(claimed), nil
+}
+
+// putBack keeps outcomes for another step.
+func (s *serve) putBack(outcomes []*outcome) {
+	for _, o := range outcomes {
+		o.doubted = true
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outcomes = append(outcomes, s.outcomes...)
+}
+
+// settle tells of outcomes that came too late, those who wait of the others,
+// and the upkeep when a task is due again.
+func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[orphan]struct{}) {
+	var ended []int64
+	for _, o := range outcomes {
+		if _, ok := written[orphan{o.d.job, o.d.attempt}]; !ok && !(o.doubted && s.wasWritten(ctx, o)) {
+			o.d.Stop(runtime.ErrLeaseLost)
+			s.refuse(o)
+			continue
+		}
+		switch o.Kind {
+		case runtime.OutcomeRetry, runtime.OutcomeDelay:
+			if o.After > 0 {
+				s.sooner.at(o.After)
+				break
+			}
+			signal(s.news)
+		case runtime.OutcomeRelease:
+			signal(s.news)
+		}
+		ended = append(ended, o.d.job)
+	}
+	s.e.watch.tell(ended)
+}
+
+// wasWritten reports whether an outcome that had been sent before has been
+// recorded: the job is no longer running, and this run was its last.
+func (s *serve) wasWritten(ctx context.Context, o *outcome) bool {
+	var j job
+	if s.e.pool.QueryRow(ctx, s.e.sql.get, o.d.job).Scan(j.pointers()...) != nil {
+		return false
+	}
+	after := int(o.d.attempt)
+	if o.Kind == runtime.OutcomeDelay || o.Kind == runtime.OutcomeRelease {
+		after--
+	}
+	return j.state != riverRunning && j.attempt == after && j.worker != nil && *j.worker == s.owner
+}
+
+// writeSingly writes each outcome alone, after the server refused a value in
+// one of them. That one's task fails.
+func (s *serve) writeSingly(ctx context.Context, outcomes []*outcome) error {
+	for i, o := range outcomes {
+		err := s.write(ctx, o)
+		if err != nil && badData(err) {
+			o.Outcome = runtime.Outcome{
+				Kind: runtime.OutcomeFail, Reason: clean(fmt.Sprintf("the outcome cannot be stored: %v", err)),
+			}
+			err = s.write(ctx, o)
+		}
+		if err != nil {
+			s.putBack(outcomes[i:])
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *serve) write(ctx context.Context, o *outcome) error {
+	written := make(map[orphan]struct{}, 1)
+	plain, rest := split([]*outcome{o}, nil)
+	b := new(pgx.Batch)
+	s.queueSucceed(b, plain, written)
+	s.queueConclude(b, rest, written)
+	if err := s.e.pool.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	s.settle(ctx, []*outcome{o}, written)
+	return nil
+}
+
+// giveBack makes jobs available again, as if they had not been claimed.
+func (s *serve) giveBack(ctx context.Context, jobs []orphan) error {
+	_, rest := split(nil, jobs)
+	b := new(pgx.Batch)
+	s.queueConclude(b, rest, make(map[orphan]struct{}))
+	b.Queue("SELECT pg_notify($1, json_build_object('queue', q)::text) FROM unnest($2::text[]) q",
+		s.e.sql.insertChannel, s.w.Queues)
+	return s.e.pool.SendBatch(ctx, b).Close()
+}
+
+// openQueues are the queues that are not paused, another one first each time.
+// It is called with the lock held.
+func (s *serve) openQueues() []string {
+	if len(s.w.Queues) == 1 && len(s.paused) == 0 {
+		return s.w.Queues
+	}
+	qs := make([]string, 0, len(s.w.Queues))
+	s.turn++
+	for i := range s.w.Queues {
+		if q := s.w.Queues[(i+s.turn)%len(s.w.Queues)]; !s.paused[q] {
+			qs = append(qs, q)
+		}
+	}
+	return qs
+}
+
+// begun starts the runs of claimed jobs, in the order in which they wait.
+func (s *serve) begun(claimed []*job) {
+	if len(claimed) == 0 {
+		return
+	}
+	slices.SortFunc(claimed, func(a, b *job) int {
+		return cmp.Or(cmp.Compare(a.priority, b.priority), a.scheduledAt.Compare(b.scheduledAt), cmp.Compare(a.id, b.id))
+	})
+	ds := make([]*delivery, len(claimed))
+	for i, j := range claimed {
+		j.state = riverRunning
+		m, err := decode(j.metadata)
+		if err != nil {
+			s.warn(fmt.Sprintf("read the metadata of job %d: it runs as a foreign task", j.id), err)
+		}
+		d := &delivery{s: s, job: j.id, attempt: int16(j.attempt), memo: m.Own.memo()}
+		d.Message, d.Attempt, d.Memo = s.e.message(j, m.Own), j.tried(m.Own), d
+		ds[i] = d
+	}
+	s.mu.Lock()
+	for _, d := range ds {
+		s.active[d] = struct{}{}
+	}
+	s.mu.Unlock()
+	for _, d := range ds {
+		s.start(d)
+	}
+}
+
+// conclusions are outcomes by columns, for one statement.
+type conclusions struct {
+	id       []int64
+	attempt  []int16
+	state    []string
+	back     []int16
+	ended    []bool
+	err      []string
+	after    []int64
+	top, own []string
+}
+
+// split tells plain successes, which only change the state, from the rest.
+// Orphans are released.
+func split(outcomes []*outcome, orphans []orphan) (plain, rest *conclusions) {
+	plain, rest = new(conclusions), new(conclusions)
+	for _, o := range outcomes {
+		if o.Kind == runtime.OutcomeSucceed && o.Result == nil && o.Memo == nil {
+			plain.id = append(plain.id, o.d.job)
+			plain.attempt = append(plain.attempt, o.d.attempt)
+			continue
+		}
+		rest.add(o.d.job, o.d.attempt, &o.Outcome)
+	}
+	for _, p := range orphans {
+		rest.add(p.job, p.attempt, &runtime.Outcome{Kind: runtime.OutcomeRelease})
+	}
+	return plain, rest
+}
+
+// patch is what an outcome changes of an envelope.
+type patch struct {
+	Memo    json.RawMessage `json:"memo,omitempty"`
+	MemoRaw *string         `json:"memo_text,omitempty"`
+	Result  *string         `json:"result,omitempty"`
+	Reason  *string         `json:"reason,omitempty"`
+	Again   *bool           `json:"again,omitempty"`
+}
+
+// memoPatch puts a memo in its place: as JSON, or as a text where jsonb would
+// change it.
+func memoPatch(memo json.RawMessage) patch {
+	var p patch
+	switch {
+	case memo == nil:
+	case keeps(memo):
+		p.Memo, p.MemoRaw = memo, new("")
+	default:
+		p.MemoRaw = new(string(memo))
+	}
+	return p
+}
+
+// add adds the outcome of a run.
+func (c *conclusions) add(id int64, attempt int16, o *runtime.Outcome) {
+	p := memoPatch(o.Memo)
+	top := "{}"
+	switch {
+	case o.Result == nil:
+	case keeps(o.Result):
+		top, p.Result = `{"output":`+string(o.Result)+`}`, new("")
+	default:
+		p.Result = new(string(o.Result))
+	}
+	state, back, ended, riverErr, after := riverCompleted, int16(0), false, "", int64(-1)
+	switch o.Kind {
+	case runtime.OutcomeFail:
+		state, ended, riverErr = riverDiscarded, true, attemptError(attempt, o.Reason)
+		p.Again = new(false)
+	case runtime.OutcomeCancel:
+		state, ended = riverCancelled, true
+		p.Again = new(false)
+	case runtime.OutcomeRetry:
+		state, riverErr, after = riverRetryable, attemptError(attempt, o.Reason), max(o.After, 0).Microseconds()
+		p.Again = new(true)
+	case runtime.OutcomeDelay:
+		state, back, after = riverScheduled, 1, max(o.After, 0).Microseconds()
+		p.Again = new(true)
+	case runtime.OutcomeRelease:
+		state, back = riverAvailable, 1
+		p.Again = new(false)
+	}
+	if after == 0 {
+		state = riverAvailable
+	}
+	if o.Kind != runtime.OutcomeRelease {
+		p.Reason = new(clean(o.Reason))
+	}
+	own, err := json.Marshal(p)
+	if err != nil { // only the memo may be no JSON
+		p.Memo, p.MemoRaw = nil, nil
+		own, _ = json.Marshal(p)
+	}
+	c.id = append(c.id, id)
+	c.attempt = append(c.attempt, attempt)
+	c.state = append(c.state, state)
+	c.back = append(c.back, back)
+	c.ended = append(c.ended, ended)
+	c.err = append(c.err, riverErr)
+	c.after = append(c.after, after)
+	c.top = append(c.top, top)
+	c.own = append(c.own, string(own))
+}
+
+// attemptError is an error as River keeps and shows it.
+func attemptError(attempt int16, reason string) string {
+	b, _ := json.Marshal(struct {
+		At      time.Time `json:"at"`
+		Attempt int16     `json:"attempt"`
+		Error   string    `json:"error"`
+		Trace   string    `json:"trace"`
+	}{time.Now().UTC(), attempt, clean(reason), ""})
+	return string(b)
+}
+
+func (s *serve) queueSucceed(b *pgx.Batch, c *conclusions, written map[orphan]struct{}) {
+	if len(c.id) > 0 {
+		b.Queue(s.e.sql.succeed, s.owner, c.id, c.attempt).Query(collect(written))
+	}
+}
+
+func (s *serve) queueConclude(b *pgx.Batch, c *conclusions, written map[orphan]struct{}) {
+	if len(c.id) > 0 {
+		b.Queue(s.e.sql.conclude, s.owner, c.id, c.attempt, c.state, c.back, c.ended, c.err, c.after, c.top, c.own).
+			Query(collect(written))
+	}
+}
+
+func collect(written map[orphan]struct{}) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		for rows.Next() {
+			var w orphan
+			if err := rows.Scan(&w.job, &w.attempt); err != nil {
+				return err
+			}
+			written[w] = struct{}{}
+		}
+		return rows.Err()
+	}
+}

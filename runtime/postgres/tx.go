@@ -1,0 +1,65 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// Tx returns an Enqueuer that stores tasks in the caller's transaction: they
+// exist when it commits, and never if it does not. The app's engine must be of
+// this package, and the transaction on its database. A transaction is not for
+// concurrent use, and neither is the Enqueuer. Waiting for a task before the
+// commit would wait for ever.
+//
+// A task with a unique key makes others that enqueue the same key wait for the
+// transaction's end.
+func Tx(app *runtime.App, tx pgx.Tx) runtime.Enqueuer {
+	return via(app, pgxDB{tx})
+}
+
+// SQLTx is Tx for a transaction of database/sql, on a database opened with
+// pgx's driver for it, github.com/jackc/pgx/v5/stdlib.
+func SQLTx(app *runtime.App, tx *sql.Tx) runtime.Enqueuer {
+	return via(app, sqlDB{tx})
+}
+
+func via(app *runtime.App, d db) runtime.Enqueuer {
+	e, _ := app.Engine().(*Engine)
+	return app.Via(txInserter{e, d})
+}
+
+// txInserter inserts into a transaction of the caller's.
+type txInserter struct {
+	e *Engine
+	d db
+}
+
+// Insert implements [runtime.Inserter].
+func (t txInserter) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+	if t.e == nil {
+		return nil, errors.New("the app's engine is not of package postgres")
+	}
+	if len(ms) == 0 {
+		return nil, nil
+	}
+	if err := t.e.mayInsert(ctx); err != nil {
+		return nil, err
+	}
+	l, err := t.e.newLot(ms)
+	if err != nil {
+		return nil, err
+	}
+	if err := t.e.know(ctx, l.keeps); err != nil {
+		return nil, err
+	}
+	ins, err := t.e.store(ctx, t.d, l)
+	if err != nil {
+		return nil, t.e.failed("insert tasks in the transaction", err)
+	}
+	return ins, nil
+}
