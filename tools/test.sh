@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Runs the tests with the race detector and with real servers:
+#
+#   tools/test.sh [package ...]
+#
+# The race detector needs a C compiler; the tests of runtime/postgres and
+# runtime/redis need their servers' programs, which they start themselves. What
+# is missing is installed with apt, where that is there and allowed. Then a test
+# that is skipped for want of a server is a failure. Elsewhere those tests are
+# skipped by name, and without a C compiler the race detector is left out.
+#
+# TASKCTX_INSTALL=0 installs nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+have_cc() { command -v "${CC:-gcc}" >/dev/null || command -v clang >/dev/null; }
+have_redis() {
+	[ -n "${TASKCTX_REDIS_URL:-}" ] || command -v redis-server >/dev/null || command -v valkey-server >/dev/null
+}
+have_postgres() {
+	[ -n "${TASKCTX_POSTGRES_URL:-}" ] || command -v postgres >/dev/null ||
+		compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
+}
+
+# as_root runs a command as root, and fails if that is not allowed.
+as_root() {
+	if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
+}
+
+missing=()
+have_cc || missing+=(gcc libc6-dev)
+have_redis || missing+=(redis-server)
+have_postgres || missing+=(postgresql)
+if [ "${#missing[@]}" -gt 0 ] && [ "${TASKCTX_INSTALL:-1}" = 1 ] && command -v apt-get >/dev/null; then
+	echo "installing ${missing[*]}" >&2
+	{ as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update &&
+		as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${missing[@]}"; } >&2 ||
+		echo "could not install them: going on without" >&2
+fi
+
+if have_redis && have_postgres; then
+	export TASKCTX_REQUIRE_SERVERS="${TASKCTX_REQUIRE_SERVERS:-1}"
+else
+	echo "no Redis or no Postgres here: tests that need one are skipped" >&2
+fi
+race=()
+if have_cc; then
+	export CGO_ENABLED=1
+	race=(-race)
+else
+	echo "no C compiler here: the race detector is left out" >&2
+fi
+[ "$#" -gt 0 ] || set -- ./...
+exec "${GO:-go}" test ${race[@]+"${race[@]}"} -timeout 15m "$@"
