@@ -1,0 +1,72 @@
+# Everything here is plain go commands: nothing needs make, it only saves
+# typing. "make" lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+PKG ?= ./...
+# The tools are pinned in a module of their own, so that no user of this one
+# downloads their dependencies.
+TOOL := $(GO) tool -modfile=tools/go.mod
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-15s %s\n", $$1, $$2}'
+
+.PHONY: generate
+generate: ## write all generated code
+	$(GO) generate ./...
+
+.PHONY: generate-check
+generate-check: generate ## fail if generated code that is committed is stale
+	@git status --porcelain -- '*_gen.go' | (! grep .) || { git --no-pager diff -- '*_gen.go'; exit 1; }
+
+.PHONY: test
+test: ## run all tests, with the race detector and real servers (PKG=./gen/... for some)
+	tools/test.sh $(PKG)
+
+.PHONY: short
+short: ## run the tests that are quick
+	$(GO) test -short $(PKG)
+
+.PHONY: lint
+lint: ## vet and golangci-lint; the first run compiles it, which takes minutes
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: vuln
+vuln: ## look for known vulnerabilities; it asks vuln.go.dev
+	$(TOOL) govulncheck ./...
+
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (30s)
+	@$(GO) list ./... | while read -r pkg; do \
+		$(GO) test -list '^Fuzz' "$$pkg" | { grep '^Fuzz' || true; } | while read -r target; do \
+			echo "== $$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$pkg" </dev/null; \
+		done; \
+	done
+
+BENCH ?= .
+COUNT ?= 5
+.PHONY: bench
+bench: ## run the benchmarks (BENCH=regexp, COUNT=5) and print their medians
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) | tee bench.out
+	$(TOOL) benchstat bench.out
+
+.PHONY: cover
+cover: ## run the tests and print what they do not cover, package by package
+	$(GO) test -coverpkg=./... -coverprofile=cover.out $(PKG)
+	$(GO) tool cover -func=cover.out | tail -1
+
+.PHONY: demo
+demo: ## index the source of Go itself, and find a word in it
+	$(GO) run ./examples/index "$$($(GO) env GOROOT)/src"
+	$(GO) run ./examples/index search ErrUnexpectedEOF | head
+
+.PHONY: clean
+clean: ## remove what the targets above leave behind
+	rm -f *.out index.db index.db-wal index.db-shm
