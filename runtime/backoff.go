@@ -35,8 +35,5 @@ func (s *Spec) backoff(attempt int) time.Duration {
 	if !(d < float64(limit)) { // infinity and NaN too
 		d = float64(limit)
 	}
-	if d *= 1 - rand.Float64()/10; d >= float64(limit) { // as an integer it may be over the largest
-		return limit
-	}
-	return time.Duration(d)
+	return min(time.Duration(d*(1-rand.Float64()/10)), limit)
 }

@@ -169,9 +169,7 @@ func (r *run) waitChildren(err error) error {
 	c := &x.children
 	c.wait()
 	r.flags.broken = r.flags.broken || c.broken
-	failed := c.failed
-	c.failed = nil // said once
-	for _, child := range failed {
+	for _, child := range c.failed {
 		if child.waited.Load() {
 			continue
 		}

@@ -138,10 +138,12 @@ func (s *slots) close() error {
 	return errs
 }
 
-// close closes the slot's values, last opened first. It is closed for good:
-// what is still being opened is closed as soon as it is.
+// close closes the slot's values, last opened first.
 func (p *slot) close() error {
-	err := isolated(func() error { return p.storage.close(nil) })
+	var err error
+	if p.storage.used() {
+		err = isolated(func() error { return p.storage.close(nil) })
+	}
 	p.cancel(ErrShutdown)
 	return err
 }

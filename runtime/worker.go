@@ -49,20 +49,22 @@ func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
 	r := x.base()
 	r.root.run, r.app, r.spec, r.msg, r.d, r.slot, r.parent = r, w.app, reg.info(), d.Message, d, slot, ctx
 	r.x, r.worker = x, w
+	r.err = ErrGoexit // unless something else is found
 	defer w.finish(r, o)
 	slot.run.Store(r)
 	if cause := cmp.Or(d.bind(r), w.slots.stopCause()); cause != nil {
 		r.cancel(cause) // stopped before it began: it does not begin
 		r.err = cause
-	} else if err := r.admit(x); err != nil {
-		r.err = err
-	} else {
-		if w.app.watched() {
-			w.app.observe(Event{Kind: EventStart, run: r})
-		}
-		r.err = w.handler(&r.root) // middleware has the last word
+		return
 	}
-	r.flags.handled = true
+	if err := r.admit(x); err != nil {
+		r.err = err
+		return
+	}
+	if w.app.watched() {
+		w.app.observe(Event{Kind: EventStart, run: r})
+	}
+	r.err = w.handler(&r.root) // middleware has the last word
 }
 
 // admit checks, before anything of the user's runs, that this worker can run
@@ -115,14 +117,13 @@ func call(ctx *Context) error {
 }
 
 // execute builds the task's context, calls the function, encodes its result,
-// and runs the cleanups of task scope, with whatever came of it. Middleware may
-// call it on a goroutine of its own, and return before it does.
+// and runs the cleanups of task scope, with whatever came of it.
 func (r *run) execute() (err error) {
-	if !r.task.CompareAndSwap(taskIdle, taskRunning) {
+	if r.flags.called {
 		return errCalledTwice
 	}
+	r.flags.called = true
 	err = ErrGoexit
-	defer r.leave()
 	defer func() {
 		if p := recover(); p != nil {
 			err = newPanicError(p)
@@ -130,25 +131,16 @@ func (r *run) execute() (err error) {
 		} else if err == ErrGoexit {
 			r.flags.broken = true
 		}
-		err = r.settle(err)
+		err = r.waitChildren(err)
+		r.err = err
+		if cerr := r.closeScoped(err); cerr != nil {
+			if r.err == nil {
+				r.err = cerr
+			} else {
+				r.err = fmt.Errorf("%w; then %w", r.err, cerr)
+			}
+			err = r.err
+		}
 	}()
 	return r.x.call()
-}
-
-// settle ends what the task has started and opened, and returns its error with
-// theirs.
-func (r *run) settle(err error) error {
-	err = r.waitChildren(err)
-	if r.taskErr = err; err == nil {
-		r.taskErr = ErrGoexit // unless the cleanups return
-	}
-	if cerr := r.closeScoped(err); cerr != nil {
-		if err == nil {
-			err = cerr
-		} else {
-			err = fmt.Errorf("%w; then %w", err, cerr)
-		}
-	}
-	r.taskErr = err
-	return err
 }
