@@ -8,6 +8,8 @@ package gen
 import (
 	"context"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/taskctx/taskctx/gen/diag"
 	"github.com/taskctx/taskctx/gen/load"
@@ -35,6 +37,8 @@ type Config struct {
 	CacheDir string
 	// DryRun writes nothing.
 	DryRun bool
+	// Models are wanted: also of packages in which nothing changed.
+	Models bool
 }
 
 // Result is what a run found and did.
@@ -61,11 +65,15 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	res := &Result{}
+	mem := recall(loader, cfg)
+	if !cfg.Models {
+		dirs, res.Files = mem.split(dirs)
+	}
 	pkgs, err := loader.Load(ctx, dirs)
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{}
 	models := modelAll(loader, pkgs)
 	for _, m := range models {
 		validate(m)
@@ -75,6 +83,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		}
 	}
 	if res.Diagnostics = diag.Sort(res.Diagnostics); len(res.Diagnostics) > 0 {
+		res.Files = nil
 		return res, nil
 	}
 	for _, m := range models {
@@ -87,9 +96,16 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		if f.Old != nil || f.New != nil {
 			res.Files = append(res.Files, f)
 		}
+		if !f.Stale() || !cfg.DryRun {
+			mem.learn(m.load, f)
+		}
 	}
-	if cfg.DryRun {
-		return res, nil
+	slices.SortFunc(res.Files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
+	if !cfg.DryRun {
+		if err := writeAll(res.Files); err != nil {
+			return res, err
+		}
 	}
-	return res, writeAll(res.Files)
+	mem.save()
+	return res, nil
 }

@@ -70,6 +70,15 @@ func TestGoldens(t *testing.T) {
 func goldenRoot(t *testing.T) string {
 	t.Helper()
 	root := filepath.Join(t.TempDir(), "m")
+	writeModule(t, root, goldenModule)
+	t.Setenv("GOFLAGS", "-mod=readonly")
+	t.Setenv("GOWORK", "off")
+	return root
+}
+
+// writeModule writes the go.mod and go.sum of a module that uses this one.
+func writeModule(t testing.TB, root, path string) {
+	t.Helper()
 	repo, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +88,7 @@ func goldenRoot(t *testing.T) string {
 		t.Fatal(err)
 	}
 	text := regexp.MustCompile(`(?m)^(module .*|tool .*)$`).ReplaceAllString(string(mod), "")
-	text = "module " + goldenModule + "\n" + text +
+	text = "module " + path + "\n" + text +
 		"\nrequire github.com/taskctx/taskctx v0.0.0\n\nreplace github.com/taskctx/taskctx => " + repo + "\n"
 	write(t, filepath.Join(root, "go.mod"), text)
 	sum, err := os.ReadFile("../go.sum")
@@ -87,9 +96,6 @@ func goldenRoot(t *testing.T) string {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(root, "go.sum"), string(sum))
-	t.Setenv("GOFLAGS", "-mod=readonly")
-	t.Setenv("GOWORK", "off")
-	return root
 }
 
 func readGolden(t *testing.T, file, root string) *golden {

@@ -142,7 +142,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 func load(ctx context.Context, fs *flag.FlagSet, opts *options, stderr io.Writer) (*gen.Result, int) {
 	cfg, err := opts.config(fs)
 	if err == nil {
-		cfg.DryRun = true
+		cfg.DryRun, cfg.Models = true, true
 		var res *gen.Result
 		if res, err = gen.Run(ctx, cfg); err == nil {
 			if len(res.Diagnostics) > 0 {

@@ -11,6 +11,7 @@ package load
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"go/ast"
 	"go/build"
@@ -213,22 +214,60 @@ func (l *Loader) plan(p *Package, need map[string]bool) {
 	}
 }
 
-// Sources returns the directories of all packages that were read from their
-// source for the package, its own included, in order.
-func (l *Loader) Sources(p *Package) []string {
-	seen := map[string]bool{}
+// Source is a directory whose files a package's types came from.
+type Source struct {
+	Path string // the import path
+	Dir  string
+	Sum  [sha256.Size]byte // of the names and the contents of its Go files
+}
+
+// Sources returns every directory that the package was made from, its own
+// included, in order. It returns false if something else had a part in it that
+// may change unnoticed.
+func (l *Loader) Sources(p *Package) ([]Source, bool) {
+	seen := map[string]*Package{}
+	fixed := true
 	var visit func(p *Package)
 	visit = func(p *Package) {
-		if p == nil || seen[p.Dir] {
+		if seen[p.Dir] != nil {
 			return
 		}
-		seen[p.Dir] = true
+		seen[p.Dir] = p
 		for path := range p.imports {
-			visit(l.pkgs[path])
+			if dep := l.pkgs[path]; dep != nil {
+				visit(dep)
+			} else if path != "unsafe" && (l.exp.stored[path] == "" || l.mods.covers(path)) {
+				fixed = false
+			}
 		}
 	}
 	visit(p)
-	return slices.Sorted(keys(seen))
+	var list []Source
+	for _, dir := range slices.Sorted(keys(seen)) {
+		list = append(list, Source{Path: seen[dir].Path, Dir: dir, Sum: seen[dir].snap.sum})
+	}
+	return list, fixed
+}
+
+// Same reports whether the directory still holds the same files of the same
+// package.
+func (l *Loader) Same(src Source) bool {
+	s := l.snapshot(src.Dir)
+	if s.err != nil || s.sum != src.Sum || s.foreign != nil {
+		return false
+	}
+	if m := l.mods.byDir(findModule(src.Dir)); m != nil {
+		return m.pathOf(src.Dir) == src.Path
+	}
+	return false
+}
+
+// Generated returns the generated file of a directory, nil if there is none.
+func (l *Loader) Generated(dir string) []byte { return l.snapshot(dir).output }
+
+// Read reads the Go files of the directories, side by side.
+func (l *Loader) Read(dirs []string) {
+	parallel(len(dirs), func(i int) { l.snapshot(dirs[i]) })
 }
 
 func keys[K cmp.Ordered, V any](m map[K]V) func(func(K) bool) {

@@ -191,22 +191,41 @@ func (m *modules) byPath(path string) *Module {
 	return nil
 }
 
+// findModule returns the directory of the go.mod for dir, "" if there is none.
+func findModule(dir string) string {
+	if mod := findUp(dir, "go.mod"); mod != "" {
+		return filepath.Dir(mod)
+	}
+	return ""
+}
+
+// pathOf returns the import path of a directory of the module.
+func (m *Module) pathOf(dir string) string {
+	rel, err := filepath.Rel(m.Dir, dir)
+	if err != nil || rel == "." {
+		return m.Path
+	}
+	return m.Path + "/" + filepath.ToSlash(rel)
+}
+
 // ofDir returns the main module that the directory belongs to, and the import
 // path of its package.
 func (m *modules) ofDir(dir string) (*Module, string) {
-	root := findUp(dir, "go.mod")
-	if root == "" {
+	s := m.byDir(findModule(dir))
+	if s == nil || !s.Main {
 		return nil, ""
 	}
-	s := m.byDir(filepath.Dir(root))
-	if s == nil {
-		return nil, ""
+	return s, s.pathOf(dir)
+}
+
+// covers reports whether the path could be one of a source module's packages.
+func (m *modules) covers(path string) bool {
+	for _, s := range m.source {
+		if path == s.Path || strings.HasPrefix(path, s.Path+"/") {
+			return true
+		}
 	}
-	rel, err := filepath.Rel(s.Dir, dir)
-	if err != nil || rel == "." {
-		return s, s.Path
-	}
-	return s, s.Path + "/" + filepath.ToSlash(rel)
+	return false
 }
 
 // ofPath returns the source module and the directory of an import path, or nil.

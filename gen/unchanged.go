@@ -1,0 +1,151 @@
+package gen
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+
+	"github.com/taskctx/taskctx/gen/load"
+)
+
+// memory remembers from one run to the next from what each generated file was
+// made, by content. A package whose files all are the same, and whose generated
+// file is what was made of them, needs no further look.
+type memory struct {
+	name    string // of its file, "" if nothing is remembered
+	loader  *load.Loader
+	entries map[string]*entry // by directory
+	changed bool
+}
+
+// entry is what was known when a package was generated.
+type entry struct {
+	Sources []load.Source
+	Output  [sha256.Size]byte // of the generated file; zero for none
+}
+
+// recall reads what is remembered for this module, environment and taskgen.
+func recall(l *load.Loader, cfg Config) *memory {
+	m := &memory{loader: l, entries: map[string]*entry{}}
+	key, self := l.Key(), buildID()
+	if cfg.CacheDir == "" || key == "" || self == "" {
+		return m
+	}
+	h := sha256.Sum256([]byte(key + "\n" + self))
+	m.name = filepath.Join(cfg.CacheDir, "made-"+hex.EncodeToString(h[:16]))
+	if body, ok := load.ReadCache(m.name); ok {
+		if json.Unmarshal(body, &m.entries) != nil {
+			m.entries = map[string]*entry{}
+		}
+	}
+	return m
+}
+
+// split returns the directories that need a look, and the files of the others.
+func (m *memory) split(dirs []string) (rest []string, same []File) {
+	m.loader.Read(dirs)
+	for _, dir := range dirs {
+		e := m.entries[dir]
+		if e == nil || !m.same(dir, e) {
+			rest = append(rest, dir)
+			continue
+		}
+		if out := m.loader.Generated(dir); out != nil {
+			same = append(same, File{Name: filepath.Join(dir, Output), Old: out, New: out, root: m.loader.Root(dir)})
+		}
+	}
+	return rest, same
+}
+
+func (m *memory) same(dir string, e *entry) bool {
+	if sumOf(m.loader.Generated(dir)) != e.Output {
+		return false
+	}
+	for _, s := range e.Sources {
+		if !m.loader.Same(s) {
+			return false
+		}
+	}
+	return len(e.Sources) > 0
+}
+
+func sumOf(data []byte) (sum [sha256.Size]byte) {
+	if data != nil {
+		sum = sha256.Sum256(data)
+	}
+	return sum
+}
+
+// learn remembers a package whose generated file is now f.
+func (m *memory) learn(p *load.Package, f File) {
+	if m.name == "" {
+		return
+	}
+	sources, fixed := m.loader.Sources(p)
+	if !fixed {
+		return
+	}
+	m.entries[p.Dir] = &entry{Sources: sources, Output: sumOf(f.New)}
+	m.changed = true
+}
+
+// save writes what is remembered. It is of use only later: a failure is no
+// error.
+func (m *memory) save() {
+	if !m.changed {
+		return
+	}
+	if body, err := json.Marshal(m.entries); err == nil {
+		_ = load.WriteCache(m.name, body)
+	}
+}
+
+// buildID returns what tells this taskgen from any other: the id that the
+// linker put into it, which is made of its contents. It is empty if there is
+// none to be found.
+func buildID() string {
+	name, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, 64<<10)
+	n, err := io.ReadFull(f, head)
+	if err != nil && n == 0 {
+		return ""
+	}
+	id := findBuildID(head[:n])
+	if len(id) < 40 {
+		return ""
+	}
+	info, _ := debug.ReadBuildInfo()
+	return id + "\n" + info.String()
+}
+
+// findBuildID finds the id in the first part of an executable: in a note of an
+// ELF file, or else in its text.
+func findBuildID(head []byte) string {
+	note := []byte("\x04\x00\x00\x00Go\x00\x00") // its type and its name; its length comes before
+	if i := bytes.Index(head, note); i >= 4 {
+		size := int(binary.LittleEndian.Uint32(head[i-4:]))
+		if start := i + len(note); size >= 0 && size < len(head)-start {
+			return string(head[start : start+size])
+		}
+	}
+	_, rest, ok := bytes.Cut(head, []byte("\xff Go build ID: \""))
+	id, _, ended := bytes.Cut(rest, []byte(`"`))
+	if !ok || !ended {
+		return ""
+	}
+	return string(id)
+}
