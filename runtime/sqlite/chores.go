@@ -1,0 +1,275 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+)
+
+// plan is what the writer has to do at what time.
+type plan struct {
+	// By the monotonic clock.
+	poll, beat, retry time.Time
+	// By the clock of due times.
+	due   moment // the first task that waits for its time
+	purge moment // the first record that is kept no longer
+	park  moment // the first parked task that has waited for too long
+
+	version int64 // the file's data version at the last poll
+	sweeps  int   // since expired keys were dropped
+}
+
+// moment is a time in nanoseconds.
+type moment int64
+
+// min makes m the earlier of m and n.
+func (m *moment) min(n int64) { *m = min(*m, moment(n)) }
+
+// chores puts what is due of the writer's own work before the operations.
+func (e *Engine) chores(ops []op) []op {
+	now := time.Now()
+	var own []op
+	if len(e.deferred) > 0 && !now.Before(e.plan.retry) {
+		own, e.deferred = e.deferred, nil
+	}
+	if e.broken != nil || len(e.servers) == 0 && e.waiters.none() {
+		return append(own, ops...)
+	}
+	changed := false
+	if !now.Before(e.plan.poll) {
+		e.plan.poll = now.Add(e.poll)
+		changed = e.changedElsewhere(now)
+	}
+	if len(e.servers) > 0 {
+		own = e.ownChores(own, now, changed)
+	}
+	if own == nil {
+		return ops
+	}
+	return append(own, ops...)
+}
+
+func (e *Engine) ownChores(own []op, now time.Time, changed bool) []op {
+	if !now.Before(e.plan.beat) {
+		e.plan.beat = now.Add(e.lease / beatsPerLease)
+		own = append(own, &beatOp{e: e, at: now})
+	}
+	wall := moment(nanos(e.now()))
+	if changed || e.plan.park <= wall {
+		own = append(own, &chore{e: e, do: (*txn).surveyAll})
+	}
+	if e.plan.due <= wall {
+		own = append(own, &chore{e: e, do: (*txn).promote})
+	}
+	if e.plan.purge <= wall {
+		own = append(own, &chore{e: e, do: (*txn).sweep})
+	}
+	return own
+}
+
+// changedElsewhere reports whether another process changed the file since the
+// last call, and lets waiters look whether their task has ended.
+func (e *Engine) changedElsewhere(now time.Time) bool {
+	v, _, err := one(e.db.dataVersion)
+	if err != nil {
+		e.fault(e.explain(err))
+		return false
+	}
+	if v == e.plan.version {
+		return false
+	}
+	e.plan.version, e.foreign = v, now
+	e.waiters.look(e)
+	return true
+}
+
+// untilNext returns how long the writer may sleep.
+func (e *Engine) untilNext() time.Duration {
+	if e.broken != nil {
+		return time.Hour
+	}
+	now := time.Now()
+	d := time.Hour
+	if len(e.deferred) > 0 {
+		d = min(d, e.plan.retry.Sub(now))
+	}
+	if len(e.servers) > 0 || !e.waiters.none() {
+		d = min(d, e.plan.poll.Sub(now))
+	}
+	if len(e.servers) > 0 {
+		wall := nanos(e.now())
+		d = min(d, e.plan.beat.Sub(now))
+		for _, m := range [...]moment{e.plan.due, e.plan.purge, e.plan.park} {
+			if m < never {
+				d = min(d, time.Duration(max(int64(m)-wall, math.MinInt32)))
+			}
+		}
+	}
+	return max(d, 0)
+}
+
+// chore is work of the writer's own. What fails is logged, and done again.
+type chore struct {
+	e  *Engine
+	do func(t *txn) error
+}
+
+func (c *chore) apply(t *txn) error { return c.do(t) }
+
+func (c *chore) settle(_ *txn, err error) {
+	if err == nil || fatal(err) {
+		return
+	}
+	c.e.log.Warn("cannot do the housekeeping of the tasks' file, and try again", "file", c.e.path, "error", err)
+	later := moment(add(nanos(c.e.now()), time.Second))
+	c.e.plan.due = max(c.e.plan.due, later)
+	c.e.plan.purge = max(c.e.plan.purge, later)
+	c.e.plan.park = max(c.e.plan.park, later)
+}
+
+// surveyAll looks what there is to do, after another process changed the file.
+func (t *txn) surveyAll() error { return t.survey(t.servers) }
+
+func (t *txn) survey(servers []*server) error {
+	version, _, err := one(t.db.userVersion)
+	if err != nil {
+		return err
+	}
+	if version > schemaVersion {
+		return fmt.Errorf("sqlite %s: %w: another process brought it to version %d", t.path, ErrNewer, version)
+	}
+	if err := t.obeyStops(); err != nil {
+		return err
+	}
+	if err := t.surveyParked(servers); err != nil {
+		return err
+	}
+	for _, s := range servers {
+		for _, src := range s.sources {
+			src.more = true
+		}
+	}
+	t.plan.due.min(t.now)
+	next, ok, err := one(t.db.nextPurge)
+	if ok {
+		t.plan.purge.min(next)
+	}
+	return err
+}
+
+// maxSteps bounds the rows that one chore changes in a transaction.
+const maxSteps = 1000
+
+// promote makes tasks ready whose time has come.
+func (t *txn) promote() error {
+	type task struct {
+		seq, due int64
+		state    int
+	}
+	var tasks []task
+	st := t.db.promotable
+	defer st.Reset()
+	t.plan.due = never
+	for {
+		ok, err := st.Step()
+		if err != nil {
+			return err
+		}
+		if !ok {
+			break
+		}
+		if due := st.Int(2); due > t.now || len(tasks) == maxSteps {
+			t.plan.due = moment(due)
+			break
+		}
+		tasks = append(tasks, task{st.Int(0), st.Int(2), int(st.Int(1))})
+		t.offer(st.Text(3))
+	}
+	st.Reset()
+	for _, p := range tasks {
+		state := pending
+		if p.state == retrying {
+			state = dueAgain
+		}
+		t.db.setState.BindInt(1, int64(state))
+		t.db.setState.BindInt(2, p.due)
+		t.db.setState.BindInt(3, p.seq)
+		if err := t.db.setState.Run(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep forgets tasks that ended and were kept for their time.
+func (t *txn) sweep() error {
+	type purge struct {
+		at, n int64
+		tasks []int64
+	}
+	var purges []purge
+	st := t.db.duePurges
+	st.BindInt(1, t.now)
+	for n := 0; n < maxSteps; {
+		ok, err := st.Step()
+		if err != nil {
+			st.Reset()
+			return err
+		}
+		if !ok {
+			break
+		}
+		p := purge{at: st.Int(0), n: st.Int(1)}
+		if err := json.Unmarshal(st.View(2), &p.tasks); err != nil {
+			t.log.Warn("cannot read which tasks are kept no longer", "file", t.path, "error", err)
+		}
+		purges = append(purges, p)
+		n += len(p.tasks)
+	}
+	st.Reset()
+	for _, p := range purges {
+		for _, seq := range p.tasks {
+			t.db.purge.BindInt(1, seq)
+			t.db.purge.BindInt(2, t.now)
+			if err := t.db.purge.Run(); err != nil {
+				return err
+			}
+		}
+		t.db.dropPurge.BindInt(1, p.at)
+		t.db.dropPurge.BindInt(2, p.n)
+		if err := t.db.dropPurge.Run(); err != nil {
+			return err
+		}
+	}
+	if err := t.sweepRest(); err != nil {
+		return err
+	}
+	next, ok, err := one(t.db.nextPurge)
+	t.plan.purge = never
+	if ok {
+		// Not for each record on its own: what ends at the same time goes at
+		// the same time.
+		t.plan.purge = moment(max(next, add(t.now, 100*time.Millisecond)))
+		if next <= t.now {
+			t.plan.purge = moment(t.now)
+		}
+	}
+	return err
+}
+
+// sweepRest drops keys and workers that mean nothing any more, once in a while.
+func (t *txn) sweepRest() error {
+	if t.plan.sweeps++; t.plan.sweeps%100 != 1 {
+		return nil
+	}
+	t.db.dropKeys.BindInt(1, t.now)
+	if err := t.db.dropKeys.Run(); err != nil {
+		return err
+	}
+	t.db.dropWorkers.BindInt(1, t.now-int64(workerRecords))
+	return t.db.dropWorkers.Run()
+}
+
+// workerRecords is how long the name of an ended worker can be looked up.
+const workerRecords = 7 * 24 * time.Hour

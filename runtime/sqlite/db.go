@@ -1,0 +1,167 @@
+package sqlite
+
+import (
+	"fmt"
+
+	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
+)
+
+// db is the connection that writes, with its statements.
+type db struct {
+	c *lite.Conn
+
+	begin, commit, rollback, dataVersion, userVersion *lite.Stmt
+	pageCount, freePages                              *lite.Stmt
+
+	insert, keyHolder, holdKey, dropKeys                        *lite.Stmt
+	claim, park, parkedKinds, parkedDue                         *lite.Stmt
+	succeed, finish, release, saveMemo, stopOf, stops, dropStop *lite.Stmt
+	addStop, find, setState, endWaiting, forget                 *lite.Stmt
+	promotable, addPurge, duePurges, nextPurge                  *lite.Stmt
+	purge, dropPurge                                            *lite.Stmt
+	addWorker, endWorker, beat, otherWorkers                    *lite.Stmt
+	running, lost, orphans, dropWorkers                         *lite.Stmt
+
+	sources map[[2]string]*lite.Stmt // by queue, and name if parked
+}
+
+// rowColumns are the columns that make a delivery or an entry, in the order in
+// which scanRow reads them.
+const rowColumns = `seq, state, attempt, lease, priority, due, started_at, ended_at, keep, id, name, queue, args, v, sig,
+	retries, enqueued_at, parent, root, extra, memo`
+
+// final is the condition for tasks that have ended.
+const final = `state >= 8`
+
+// statements lists each statement's text. INDEXED BY makes a query that would
+// not use the index it is meant to use an error.
+func (d *db) statements() map[**lite.Stmt]string {
+	return map[**lite.Stmt]string{
+		&d.begin: "BEGIN IMMEDIATE", &d.commit: "COMMIT", &d.rollback: "ROLLBACK",
+		&d.dataVersion: "PRAGMA data_version", &d.userVersion: "PRAGMA user_version",
+		&d.pageCount: "PRAGMA page_count", &d.freePages: "PRAGMA freelist_count",
+
+		&d.insert: `INSERT INTO tasks(state, priority, due, keep, id, name, queue, args, v, sig, retries, enqueued_at,
+			parent, root, extra) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		&d.keyHolder: `SELECT task FROM keys WHERE key = ? AND until > ?`,
+		&d.holdKey:   `INSERT OR REPLACE INTO keys(key, task, until) VALUES(?,?,?)`,
+		&d.dropKeys:  `DELETE FROM keys WHERE until <= ?`,
+
+		&d.claim: `UPDATE tasks SET state = 4, lease = ?, started_at = ? WHERE seq = ?`,
+		&d.park:  `UPDATE tasks SET state = 5, reason = ? WHERE seq = ?`,
+		&d.parkedKinds: `SELECT queue, name FROM tasks INDEXED BY parked
+			WHERE state = 5 AND (queue, name) > (?, ?) ORDER BY queue, name`,
+		&d.parkedDue: `SELECT seq, due, keep FROM tasks INDEXED BY parked WHERE state = 5 AND queue = ? AND name = ?`,
+
+		&d.succeed: `UPDATE tasks SET state = 8, ended_at = ?, reason = NULL WHERE seq = ? AND lease = ? AND state = 4`,
+		&d.finish: `UPDATE tasks SET state = ?, attempt = attempt + ?, due = coalesce(?, due), ended_at = ?, result = ?,
+			reason = ?, memo = coalesce(?, memo) WHERE seq = ? AND lease = ? AND state = 4`,
+		&d.release: `UPDATE tasks SET state = ?, memo = coalesce(?, memo)
+			WHERE seq = ? AND lease = ? AND state = 4`,
+		&d.saveMemo: `UPDATE tasks SET memo = ? WHERE seq = ? AND lease = ? AND state = 4`,
+		&d.stopOf:   `SELECT reason FROM stops WHERE seq = ?`,
+		&d.stops: `SELECT s.seq, s.reason, coalesce(t.state, 0), coalesce(t.lease, 0)
+			FROM stops s LEFT JOIN tasks t ON t.seq = s.seq`,
+		&d.dropStop: `DELETE FROM stops WHERE seq = ?`,
+		&d.addStop:  `INSERT OR IGNORE INTO stops(seq, reason) VALUES(?,?)`,
+
+		&d.find: `SELECT ` + rowColumns + `, result, reason FROM tasks WHERE id = ?`,
+		&d.setState: `UPDATE tasks SET state = ?, due = ?, ended_at = 4611686018427387904
+			WHERE seq = ?`,
+		&d.endWaiting: `UPDATE tasks SET state = ?, ended_at = ?, reason = ? WHERE seq = ?`,
+		&d.forget:     `DELETE FROM tasks WHERE seq = ?`,
+
+		&d.promotable: `SELECT seq, state, due, queue FROM tasks INDEXED BY later WHERE state IN (6, 7) ORDER BY due`,
+		&d.addPurge:   `INSERT OR REPLACE INTO purges(at, n, tasks) VALUES(?,?,?)`,
+		&d.duePurges:  `SELECT at, n, tasks FROM purges WHERE at <= ? ORDER BY at, n`,
+		&d.nextPurge:  `SELECT at FROM purges ORDER BY at`,
+		&d.purge:      `DELETE FROM tasks WHERE seq = ? AND ` + final + ` AND ended_at + keep <= ?`,
+		&d.dropPurge:  `DELETE FROM purges WHERE at = ? AND n = ?`,
+
+		&d.addWorker: `INSERT INTO workers(name, host, pid, names, lease, beat, started_at) VALUES(?,?,?,?,?,0,?)`,
+		&d.endWorker: `UPDATE workers SET ended_at = ? WHERE id = ? AND ended_at = 4611686018427387904`,
+		&d.beat:      `UPDATE workers SET beat = beat + 1 WHERE id = ? AND ended_at = 4611686018427387904`,
+		&d.otherWorkers: `SELECT id, beat, lease, name, names FROM workers INDEXED BY workers_live
+			WHERE ended_at = 4611686018427387904`,
+		&d.running: `SELECT seq, lease, attempt, keep, id FROM tasks INDEXED BY running
+			WHERE state = 4 AND lease >= ? AND lease < ?`,
+		&d.lost: `UPDATE tasks SET state = ?, attempt = attempt + ?, ended_at = ?, reason = ? WHERE seq = ?`,
+		&d.orphans: `SELECT DISTINCT lease >> 36 FROM tasks INDEXED BY running WHERE state = 4 AND lease >> 36 NOT IN
+			(SELECT id FROM workers WHERE ended_at = 4611686018427387904)`,
+		&d.dropWorkers: `DELETE FROM workers WHERE ended_at < ?`,
+	}
+}
+
+// openDB opens the connection that writes, and brings the schema forward.
+func openDB(path string, cfg *config) (_ *db, err error) {
+	d := &db{sources: make(map[[2]string]*lite.Stmt)}
+	if d.c, err = lite.Open(path, false); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			d.c.Close()
+		}
+	}()
+	d.c.BusyTimeout(int(cfg.busy.Milliseconds()))
+	level := "NORMAL"
+	if cfg.sync == SyncFull {
+		level = "FULL"
+	}
+	// The page size counts only for a file that is made now.
+	if err := d.c.Exec(fmt.Sprintf("PRAGMA page_size = %d; PRAGMA journal_mode = WAL; PRAGMA synchronous = %s; "+
+		"PRAGMA cache_size = -4000; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY",
+		pageSize, level)); err != nil {
+		return nil, err
+	}
+	if mode, err := d.c.Text("PRAGMA journal_mode"); err != nil || mode != "wal" {
+		return nil, fmt.Errorf("no write-ahead log on this file system (journal mode %q): %w", mode, err)
+	}
+	if err := migrate(d.c); err != nil {
+		return nil, err
+	}
+	for s, text := range d.statements() {
+		if *s, err = d.c.Prepare(text); err != nil {
+			return nil, err
+		}
+	}
+	d.c.WatchWAL()
+	d.c.BusyTimeout(0) // from here on the writer waits by itself
+	return d, nil
+}
+
+// source returns the statement that lists the due tasks of a queue in order,
+// or the parked ones of a name. Its parameters are bound for good: to bind them
+// again would make SQLite compile it again.
+func (d *db) source(queue, name string) (*lite.Stmt, error) {
+	if s := d.sources[[2]string{queue, name}]; s != nil {
+		return s, nil
+	}
+	text := `SELECT ` + rowColumns + ` FROM tasks INDEXED BY ready WHERE state <= 3 AND queue = ?
+		ORDER BY priority DESC, due, seq`
+	if name != "" {
+		text = `SELECT ` + rowColumns + ` FROM tasks INDEXED BY parked WHERE state = 5 AND queue = ? AND name = ?
+		ORDER BY priority DESC, due, seq`
+	}
+	s, err := d.c.Prepare(text)
+	if err != nil {
+		return nil, err
+	}
+	s.Keep()
+	s.BindText(1, queue)
+	if name != "" {
+		s.BindText(2, name)
+	}
+	d.sources[[2]string{queue, name}] = s
+	return s, nil
+}
+
+// one runs a query for its first row's first value, and whether there is one.
+func one(s *lite.Stmt) (v int64, ok bool, err error) {
+	ok, err = s.Step()
+	if ok {
+		v = s.Int(0)
+	}
+	s.Reset()
+	return v, ok, err
+}

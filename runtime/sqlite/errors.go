@@ -1,0 +1,63 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
+)
+
+// Errors of this engine. Test for them with errors.Is.
+var (
+	// ErrDamaged: the file is no SQLite database, or a broken one. The engine
+	// writes nothing to it.
+	ErrDamaged = errors.New("file is damaged or not a SQLite database")
+	// ErrNewer: the file was written by a newer version of this package. The
+	// engine writes nothing to it.
+	ErrNewer = errors.New("file has a newer schema than this version knows")
+	// ErrForeign: the file is a SQLite database of another program. The engine
+	// writes nothing to it.
+	ErrForeign = errors.New("file is a database of another program")
+	// ErrReadOnly: the file or its folder cannot be written.
+	ErrReadOnly = errors.New("file is read-only")
+	// ErrBusy: another process held the write lock for longer than
+	// [WithBusyTimeout]. Nothing was stored.
+	ErrBusy = errors.New("file is locked by another process")
+	// ErrFull: the disk is full, or the file has the size of [WithMaxSize].
+	// Nothing was stored. It wraps [runtime.ErrQueueFull].
+	ErrFull = fmt.Errorf("disk or file is full: %w", runtime.ErrQueueFull)
+)
+
+// explain adds to an error of SQLite which of the errors above it is.
+func (e *Engine) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if kind := kindOf(err); kind != nil && !errors.Is(err, kind) {
+		return fmt.Errorf("sqlite %s: %w: %w", e.path, kind, err)
+	}
+	if lite.Code(err) != 0 {
+		return fmt.Errorf("sqlite %s: %w", e.path, err)
+	}
+	return err
+}
+
+func kindOf(err error) error {
+	switch lite.Code(err) {
+	case lite.Corrupt, lite.NotADB:
+		return ErrDamaged
+	case lite.Full:
+		return ErrFull
+	case lite.ReadOnly:
+		return ErrReadOnly
+	case lite.Busy, lite.Locked:
+		return ErrBusy
+	}
+	return nil
+}
+
+// fatal reports that the engine cannot go on after err.
+func fatal(err error) bool {
+	return errors.Is(err, ErrDamaged) || errors.Is(err, ErrNewer) || errors.Is(err, runtime.ErrClosed)
+}

@@ -1,0 +1,30 @@
+package sqlite
+
+import "fmt"
+
+// Pause stops the engine's writer, as if its process were suspended.
+func (e *Engine) Pause() (resume func()) {
+	paused, goOn := make(chan struct{}), make(chan struct{})
+	e.do(&call{
+		do:    func(*txn) error { return nil },
+		after: func(*txn) { close(paused); <-goOn },
+		done:  make(chan error, 1),
+	})
+	<-paused
+	return func() { close(goOn) }
+}
+
+// LimitPages makes SQLite itself answer that the disk is full beyond n pages.
+// 0 takes the limit away.
+func (e *Engine) LimitPages(n int) error {
+	if n == 0 {
+		n = 1 << 30
+	}
+	done := make(chan error, 1)
+	e.do(&call{
+		do:    func(*txn) error { return nil },
+		after: func(t *txn) { done <- t.db.c.Exec(fmt.Sprintf("PRAGMA max_page_count = %d", n)) },
+		done:  make(chan error, 1),
+	})
+	return <-done
+}

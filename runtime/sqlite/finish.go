@@ -1,0 +1,315 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// delivery is one run of a task. It is also the operation that records the
+// run's outcome.
+type delivery struct {
+	runtime.Delivery
+	msg runtime.Message
+	row
+	s         *server
+	outcome   runtime.Outcome
+	abandoned atomic.Bool // nobody records its outcome any more
+
+	// Owned by the writer goroutine.
+	stopped bool // a Cancel of this process asked it to stop
+	refused bool // the outcome came too late
+	final   int  // the state in which the task ended, 0 if it did not
+	reason  string
+}
+
+// apply implements op.
+func (d *delivery) apply(t *txn) error {
+	d.refused, d.final = d.s.running[d.lease] != d, 0
+	if d.refused {
+		return nil
+	}
+	o := &d.outcome
+	d.reason = o.Reason
+	if o.Kind == runtime.OutcomeSucceed && o.Result == nil && o.Memo == nil {
+		d.reason = ""
+		return d.succeed(t)
+	}
+	w := ending{result: o.Result, memo: o.Memo}
+	switch o.Kind {
+	case runtime.OutcomeSucceed:
+		w.state, d.reason = succeeded, ""
+	case runtime.OutcomeFail:
+		w.state = failed
+	case runtime.OutcomeCancel:
+		w.state = cancelled
+	case runtime.OutcomeRetry, runtime.OutcomeDelay:
+		if w.state, w.due = retrying, add(t.now, o.After); o.After <= 0 {
+			w.state = dueAgain
+		}
+		if o.Kind == runtime.OutcomeRetry {
+			w.attempts = 1
+		}
+	default:
+		ok, err := t.giveBack(d, o.Memo)
+		d.refused = !ok
+		return err
+	}
+	if w.state == dueAgain || w.state == retrying {
+		if stop, err := t.stopOf(d.seq); err != nil {
+			return err
+		} else if stop != nil {
+			w.state, w.due, w.attempts, d.reason = cancelled, 0, 0, *stop
+		}
+	}
+	return d.finish(t, &w)
+}
+
+// ending is what the end of a run writes.
+type ending struct {
+	state         int
+	attempts, due int64 // added; set unless 0
+	result, memo  json.RawMessage
+}
+
+// succeed is finish for the many tasks that end well and return nothing.
+func (d *delivery) succeed(t *txn) error {
+	st := t.db.succeed
+	st.BindInt(1, t.now)
+	st.BindInt(2, d.seq)
+	st.BindInt(3, d.lease)
+	if err := st.Run(); err != nil {
+		return err
+	}
+	return d.finished(t, succeeded)
+}
+
+// finish writes the end of a run, if it still owns the task.
+func (d *delivery) finish(t *txn, w *ending) error {
+	ended := int64(never)
+	if w.state >= succeeded {
+		ended = t.now
+	}
+	st := t.db.finish
+	st.BindInt(1, int64(w.state))
+	st.BindInt(2, w.attempts)
+	if st.BindNull(3); w.due != 0 {
+		st.BindInt(3, w.due)
+	}
+	st.BindInt(4, ended)
+	st.BindTextBytes(5, w.result)
+	if st.BindNull(6); d.reason != "" {
+		st.BindText(6, clean(d.reason))
+	}
+	st.BindTextBytes(7, w.memo)
+	st.BindInt(8, d.seq)
+	st.BindInt(9, d.lease)
+	if err := st.Run(); err != nil {
+		return err
+	}
+	if w.state == dueAgain {
+		t.offer(d.msg.Queue)
+	} else if w.state == retrying {
+		t.plan.due.min(w.due)
+	}
+	return d.finished(t, w.state)
+}
+
+// finished follows the write of an outcome.
+func (d *delivery) finished(t *txn, state int) error {
+	if t.db.c.Changes() == 0 {
+		d.refused = true
+		return nil
+	}
+	if state >= succeeded {
+		d.final = state
+		t.end(d.seq, d.keep)
+	}
+	if d.stopped || state == cancelled {
+		return t.dropStop(d.seq)
+	}
+	return nil
+}
+
+// settle implements op.
+func (d *delivery) settle(t *txn, err error) {
+	s := d.s
+	if t == nil && err != nil { // the engine is closed, and this may be any goroutine
+		s.refuse(d)
+		return
+	}
+	if err != nil && !fatal(err) {
+		s.e.deferOutcome(d, err)
+		return
+	}
+	if d.refused || err != nil {
+		s.refuse(d)
+	}
+	if s.running[d.lease] == d {
+		delete(s.running, d.lease)
+	}
+	if err == nil && d.final != 0 {
+		s.e.waiters.tell(d.msg.Meta.ID, func() *runtime.Entry { return d.entry(t.now) })
+	}
+	s.checkDrained()
+}
+
+// entry is the task as this run ended it.
+func (d *delivery) entry(now int64) *runtime.Entry {
+	memo, _ := d.LoadMemo(context.Background())
+	if d.outcome.Memo != nil {
+		memo = d.outcome.Memo
+	}
+	return &runtime.Entry{
+		ID: d.msg.Meta.ID, Message: &d.msg, State: publicState(d.final, 0, 0, 0), Attempt: d.attempt,
+		Due: timeOf(d.due), StartedAt: timeOf(d.started), EndedAt: timeOf(now), Worker: d.s.w.ID,
+		Result: d.outcome.Result, Reason: d.reason, Memo: memo,
+	}
+}
+
+// refuse tells the worker that an outcome came too late.
+func (s *server) refuse(d *delivery) {
+	if s.w.Refused == nil {
+		return
+	}
+	s.refusals.Go(func() { s.w.Refused(&d.Delivery, d.outcome) })
+}
+
+// deferOutcome keeps an outcome that could not be written, to try again: the
+// task has run, and must not run again.
+func (e *Engine) deferOutcome(d *delivery, err error) {
+	if len(e.deferred) == 0 {
+		e.plan.retry = time.Now().Add(100 * time.Millisecond)
+		e.log.Warn("cannot record what became of tasks, and try again", "file", e.path, "error", err)
+	}
+	e.deferred = append(e.deferred, d)
+}
+
+// giveBack makes a running task wait again as it was, or end if it was asked to
+// stop. It reports whether the delivery still owned it.
+func (t *txn) giveBack(d *delivery, memo json.RawMessage) (bool, error) {
+	stop, err := t.stopOf(d.seq)
+	if err != nil {
+		return false, err
+	}
+	if stop != nil {
+		d.reason = *stop
+		err := d.finish(t, &ending{state: cancelled, memo: memo})
+		return !d.refused, err
+	}
+	state := pending
+	if d.attempt > 0 {
+		state = dueAgain
+	}
+	st := t.db.release
+	st.BindInt(1, int64(state))
+	st.BindTextBytes(2, memo)
+	st.BindInt(3, d.seq)
+	st.BindInt(4, d.lease)
+	if err := st.Run(); err != nil {
+		return false, err
+	}
+	t.offer(d.msg.Queue)
+	return t.db.c.Changes() > 0, nil
+}
+
+// stopOf returns the reason with which a running task was asked to stop, nil if
+// it was not.
+func (t *txn) stopOf(seq int64) (*string, error) {
+	st := t.db.stopOf
+	st.BindInt(1, seq)
+	defer st.Reset()
+	ok, err := st.Step()
+	if err != nil || !ok {
+		return nil, err
+	}
+	reason := st.Text(0)
+	return &reason, nil
+}
+
+func (t *txn) dropStop(seq int64) error {
+	t.db.dropStop.BindInt(1, seq)
+	return t.db.dropStop.Run()
+}
+
+// end notes that a task ended in this transaction, and is kept for so long.
+func (t *txn) end(seq, keep int64) {
+	if t.ended == nil {
+		t.ended = make(map[int64][]int64)
+	}
+	at := add(t.now, time.Duration(keep))
+	t.ended[at] = append(t.ended[at], seq)
+}
+
+// recordEnds writes down until when the tasks that ended are kept: one row for
+// all of them, since an index over all ended tasks costs as much as the rest
+// of a task's end.
+func (t *txn) recordEnds() error {
+	for at, seqs := range t.ended {
+		t.plan.purge.min(at)
+		var b strings.Builder
+		b.Grow(10 * len(seqs))
+		for i, seq := range seqs {
+			b.WriteByte("[,"[min(i, 1)])
+			b.WriteString(strconv.FormatInt(seq, 10))
+		}
+		b.WriteByte(']')
+		st := t.db.addPurge
+		st.BindInt(1, at)
+		st.BindInt(2, slices.Min(seqs))
+		st.BindText(3, b.String())
+		if err := st.Run(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoadMemo implements [runtime.Memo].
+func (d *delivery) LoadMemo(context.Context) (json.RawMessage, error) {
+	d.s.memos.Lock()
+	defer d.s.memos.Unlock()
+	return d.memo, nil
+}
+
+// SaveMemo implements [runtime.Memo].
+func (d *delivery) SaveMemo(ctx context.Context, memo json.RawMessage) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	memo = slices.Clone(memo)
+	lost := false
+	err := d.s.e.run(func(t *txn) error {
+		if lost = d.s.running[d.lease] != d; lost {
+			return nil
+		}
+		st := t.db.saveMemo
+		st.BindTextBytes(1, memo)
+		st.BindInt(2, d.seq)
+		st.BindInt(3, d.lease)
+		err := st.Run()
+		lost = err == nil && t.db.c.Changes() == 0
+		return err
+	}, nil)
+	switch {
+	case err != nil:
+		return err
+	case lost:
+		return runtime.ErrLeaseLost
+	}
+	d.s.memos.Lock()
+	d.memo = memo
+	d.s.memos.Unlock()
+	return nil
+}
+
+// clean makes a text what a TEXT column can hold and show.
+func clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}

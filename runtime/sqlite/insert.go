@@ -1,0 +1,231 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
+)
+
+// priorities is how many there are.
+const priorities = 4
+
+// Check implements [runtime.Engine]. This engine can honour every option.
+func (e *Engine) Check(m *runtime.Message) error {
+	if m.Priority < 0 || m.Priority >= priorities {
+		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, priorities-1, runtime.ErrUnsupported)
+	}
+	return nil
+}
+
+// insertOp stores messages, all or none.
+type insertOp struct {
+	ms     []*runtime.Message
+	extras [][]byte
+	out    []runtime.Inserted
+	state  atomic.Int32 // one of the constants below
+	done   chan error
+
+	// Room for the one message that most inserts have.
+	oneMessage  [1]*runtime.Message
+	oneExtra    [1][]byte
+	oneInserted [1]runtime.Inserted
+}
+
+const (
+	waiting   = iota
+	taken     // by the writer
+	withdrawn // by the caller
+)
+
+var insertOps = sync.Pool{New: func() any { return &insertOp{done: make(chan error, 1)} }}
+
+// Insert implements [runtime.Engine].
+func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+	if len(ms) == 0 {
+		return nil, nil
+	}
+	o := &insertOp{
+		ms: ms, extras: make([][]byte, len(ms)), out: make([]runtime.Inserted, len(ms)), done: make(chan error, 1),
+	}
+	if err := e.insert(ctx, o); err != nil {
+		return nil, err
+	}
+	return o.out, nil
+}
+
+// InsertOne implements [runtime.SingleInserter].
+func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Inserted, error) {
+	o := insertOps.Get().(*insertOp)
+	o.oneMessage[0] = m
+	o.ms, o.extras, o.out = o.oneMessage[:], o.oneExtra[:], o.oneInserted[:]
+	err := e.insert(ctx, o)
+	in := o.out[0]
+	if o.state.Load() != withdrawn { // the writer has no more use for it
+		o.oneMessage[0], o.oneExtra[0], o.oneInserted[0] = nil, nil, runtime.Inserted{}
+		o.state.Store(waiting)
+		insertOps.Put(o)
+	}
+	if err != nil {
+		return runtime.Inserted{}, err
+	}
+	return in, nil
+}
+
+func (e *Engine) insert(ctx context.Context, o *insertOp) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	for i, m := range o.ms {
+		if err := e.Check(m); err != nil {
+			return err
+		}
+		var err error
+		if o.extras[i], err = encodeExtra(m); err != nil {
+			return err
+		}
+		o.out[i].ID = newID(m)
+	}
+	e.do(o)
+	select {
+	case err := <-o.done:
+		return err
+	case <-ctx.Done():
+		if o.state.CompareAndSwap(waiting, withdrawn) {
+			return context.Cause(ctx)
+		}
+		return <-o.done
+	}
+}
+
+// newID is the id of the message's task.
+func newID(m *runtime.Message) uuid.UUID {
+	if m.Meta.ID != uuid.Nil {
+		return m.Meta.ID
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return uuid.New()
+	}
+	return id
+}
+
+func (o *insertOp) apply(t *txn) error {
+	if !o.state.CompareAndSwap(waiting, taken) && o.state.Load() == withdrawn {
+		return nil
+	}
+	if err := t.checkSize(); err != nil {
+		return err
+	}
+	for i, m := range o.ms {
+		in := &o.out[i]
+		if in.Existing { // of a transaction that was undone
+			*in = runtime.Inserted{ID: newID(m)}
+		}
+		if m.Key != "" {
+			held, err := t.holdKey(m, in)
+			if err != nil {
+				return err
+			}
+			if held {
+				continue
+			}
+		}
+		if err := t.insertTask(m, in.ID, o.extras[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *insertOp) settle(_ *txn, err error) {
+	if o.state.Load() == withdrawn {
+		return
+	}
+	o.done <- err
+}
+
+// holdKey gives the message's key to it, or reports the task that holds it.
+func (t *txn) holdKey(m *runtime.Message, in *runtime.Inserted) (held bool, err error) {
+	s := t.db.keyHolder
+	s.BindText(1, m.Key)
+	s.BindInt(2, t.now)
+	held, err = s.Step()
+	if held {
+		in.Existing = true
+		copy(in.ID[:], s.View(0))
+	}
+	s.Reset()
+	if held || err != nil {
+		return held, err
+	}
+	s = t.db.holdKey
+	s.BindText(1, m.Key)
+	s.BindBlob(2, in.ID[:])
+	s.BindInt(3, add(t.now, m.KeyFor))
+	return false, s.Run()
+}
+
+// insertTask adds a task's row.
+func (t *txn) insertTask(m *runtime.Message, id uuid.UUID, extra []byte) error {
+	state, due := pending, t.now
+	if !m.Due.IsZero() {
+		if due = nanos(m.Due); due > t.now {
+			state = scheduled
+		}
+	}
+	keep := m.Keep
+	if keep <= 0 {
+		keep = t.keepFor
+	}
+	s := t.db.insert
+	s.BindInt(1, int64(state))
+	s.BindInt(2, int64(m.Priority))
+	s.BindInt(3, due)
+	s.BindInt(4, int64(keep))
+	s.BindBlob(5, id[:])
+	s.BindText(6, m.Name)
+	s.BindText(7, m.Queue)
+	s.BindTextBytes(8, m.Args)
+	s.BindInt(9, int64(m.Meta.Version))
+	s.BindText(10, m.Meta.Signature)
+	s.BindInt(11, int64(m.Meta.Retries))
+	s.BindInt(12, nanos(m.Meta.EnqueuedAt))
+	bindID(s, 13, m.Meta.Parent)
+	bindID(s, 14, m.Meta.Root)
+	s.BindTextBytes(15, extra)
+	if err := s.Run(); err != nil {
+		if lite.Code(err) == lite.Constraint {
+			return fmt.Errorf("insert task %s: the id is taken: %w", id, err)
+		}
+		return err
+	}
+	if state == pending {
+		t.offer(m.Queue)
+	} else {
+		t.plan.due.min(due)
+	}
+	return nil
+}
+
+// checkSize answers ErrFull when the file is as large as it may be.
+func (t *txn) checkSize() error {
+	if t.maxSize == 0 {
+		return nil
+	}
+	pages, _, err := one(t.db.pageCount)
+	free, _, ferr := one(t.db.freePages)
+	if err := errors.Join(err, ferr); err != nil {
+		return err
+	}
+	if (pages-free)*pageSize >= t.maxSize {
+		return fmt.Errorf("sqlite %s: %w", t.path, ErrFull)
+	}
+	return nil
+}

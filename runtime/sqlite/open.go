@@ -1,0 +1,200 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
+)
+
+// Engine is a [runtime.Engine] on a SQLite file. Make it with [Open]. It
+// implements [runtime.Waiter] and [runtime.SingleInserter] too. Its methods may
+// be called concurrently.
+type Engine struct {
+	config
+	path    string
+	host    string
+	db      *db        // the writer goroutine's connection
+	readers readerPool // for everything that only reads
+	queue   opQueue    // what the writer is to do
+	closing chan struct{}
+	written chan struct{} // closed when the writer has ended
+
+	// Owned by the writer goroutine.
+	servers  []*server
+	peers    map[int64]*peer // live workers of other processes
+	plan     plan            // what is to be done when
+	broken   error           // why the engine cannot go on
+	deferred []op            // outcomes that could not be written yet
+	held     time.Duration   // for how long the write lock was held without a break
+	foreign  time.Time       // when another process last changed the file
+
+	checkpoints  chan struct{} // asks the checkpointer for a checkpoint
+	checkpointed chan struct{} // closed when it has ended
+	checkpoint   checkpointState
+	waiters      waiters
+	clock        atomic.Pointer[func() time.Time]
+	closed       sync.Once
+}
+
+var (
+	_ runtime.Engine         = (*Engine)(nil)
+	_ runtime.Waiter         = (*Engine)(nil)
+	_ runtime.SingleInserter = (*Engine)(nil)
+)
+
+// Open opens the file of tasks at path, and makes it if there is none; its
+// folder must exist. A file of an older version of this package is brought
+// forward. A damaged file, one of a newer version and one of another program
+// are errors, and are left as they are. Beside it SQLite keeps "-wal" and
+// "-shm" files while it is open; they belong to it.
+//
+// Any number of processes of one machine may open the same file. It must be on
+// a local disk: network file systems do not lock as SQLite needs it.
+func Open(path string, opts ...Option) (*Engine, error) {
+	c, err := newConfig(opts)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	if path == "" || strings.HasPrefix(path, ":") {
+		return nil, fmt.Errorf("sqlite: %q is no path of a file", path)
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	e := &Engine{
+		config:       c,
+		path:         path,
+		peers:        make(map[int64]*peer),
+		closing:      make(chan struct{}),
+		written:      make(chan struct{}),
+		checkpoints:  make(chan struct{}, 1),
+		checkpointed: make(chan struct{}),
+	}
+	e.host, _ = os.Hostname()
+	e.queue.wake = make(chan struct{}, 1)
+	e.waiters.m = make(map[uuid.UUID][]*waiter)
+	e.plan.due, e.plan.purge, e.plan.park = never, never, never
+	if err := e.check(); err != nil {
+		return nil, e.explainOpen(err)
+	}
+	if e.db, err = openDB(path, &c); err != nil {
+		return nil, e.explainOpen(err)
+	}
+	if err := e.readers.open(path); err != nil {
+		e.db.c.Close()
+		return nil, e.explainOpen(err)
+	}
+	go e.runCheckpoints()
+	go e.write()
+	return e, nil
+}
+
+func (e *Engine) explainOpen(err error) error {
+	if lite.Code(err) == lite.CantOpen {
+		if _, serr := os.Stat(filepath.Dir(e.path)); serr != nil {
+			return fmt.Errorf("sqlite %s: %w", e.path, serr)
+		}
+		return fmt.Errorf("sqlite %s: cannot open or create the file: %w", e.path, err)
+	}
+	if ex := e.explain(err); ex != err {
+		return ex
+	}
+	return fmt.Errorf("sqlite %s: %w", e.path, err)
+}
+
+// check looks at an existing file without writing to it.
+func (e *Engine) check() error {
+	f, err := os.Open(e.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	header := make([]byte, 16)
+	n, err := io.ReadFull(f, header)
+	info, serr := f.Stat()
+	f.Close()
+	switch {
+	case serr != nil:
+		return serr
+	case info.IsDir():
+		return fmt.Errorf("it is a folder")
+	case n == 0:
+		return nil // SQLite takes an empty file for an empty database
+	case err != nil || string(header) != "SQLite format 3\x00":
+		return ErrDamaged
+	}
+	if w, err := os.OpenFile(e.path, os.O_RDWR, 0); err != nil {
+		return fmt.Errorf("%w: %w", ErrReadOnly, err)
+	} else {
+		w.Close()
+	}
+	c, err := lite.Open(e.path, true)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.BusyTimeout(int(e.busy.Milliseconds()))
+	if _, err := inspect(c); err != nil {
+		return err
+	}
+	return checkSize(c, e.path, info.Size())
+}
+
+// checkSize finds a file that was cut off, which SQLite would find only when
+// it needs what is missing.
+func checkSize(c *lite.Conn, path string, size int64) error {
+	if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
+		return nil // the log may hold the rest
+	}
+	pages, err := c.Int("PRAGMA page_count")
+	if err != nil {
+		return err
+	}
+	page, err := c.Int("PRAGMA page_size")
+	if err != nil {
+		return err
+	}
+	if size < pages*page {
+		return fmt.Errorf("%w: it has %d bytes, and its header says %d", ErrDamaged, size, pages*page)
+	}
+	return nil
+}
+
+// Close ends the engine's connections. It does not wait for running tasks: call
+// it after Serve has returned. Whatever waits on the engine returns
+// [runtime.ErrClosed], and so does every later call.
+func (e *Engine) Close() error {
+	var err error
+	e.closed.Do(func() {
+		close(e.closing)
+		e.queue.close()
+		<-e.written
+		<-e.checkpointed
+		e.waiters.close()
+		e.readers.close()
+		err = e.explain(e.db.c.Close())
+	})
+	return err
+}
+
+// now is the clock by which tasks are due: that of a worker, if one serves.
+func (e *Engine) now() time.Time {
+	if f := e.clock.Load(); f != nil {
+		return (*f)()
+	}
+	return time.Now()
+}

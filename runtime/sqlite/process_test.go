@@ -1,0 +1,5 @@
+package sqlite_test
+
+const workerFile = "TASKCTX_SQLITE_WORKER"
+
+func workerMain(string) {}

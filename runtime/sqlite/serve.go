@@ -1,0 +1,283 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// server is one call of Serve.
+type server struct {
+	e    *Engine
+	w    *runtime.Worker
+	ctx  context.Context // of all runs
+	work chan *delivery  // from the writer to the runners
+	busy atomic.Int64    // runs that were handed out and have not returned
+
+	failed   chan error    // has room for one: why the engine cannot go on
+	drained  chan struct{} // closed when stopping and nothing runs any more
+	refusals sync.WaitGroup
+	memos    sync.Mutex // guards the memo of every delivery
+
+	// Owned by the writer goroutine.
+	id       int64               // of the row in workers; a new one after a lost lease
+	claims   int64               // made with this id
+	lastBeat time.Time           // when the row was last changed
+	running  map[int64]*delivery // by lease
+	runners  int
+	sources  []*source
+	names    names
+	stopping bool
+	finished bool // drained is closed
+}
+
+// source is where a worker finds due tasks: a queue, or the parked tasks of a
+// name in a queue.
+type source struct {
+	queue, name string
+	more        bool // there may be one
+}
+
+func (s *server) serves(queue string) bool { return slices.Contains(s.w.Queues, queue) }
+
+// Serve implements [runtime.Engine]. It may be called again, at the same time
+// or later, on the same engine.
+func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
+	s := &server{
+		e: e, w: w,
+		ctx:     context.WithoutCancel(ctx),
+		work:    make(chan *delivery, w.Slots),
+		failed:  make(chan error, 1),
+		drained: make(chan struct{}),
+		running: make(map[int64]*delivery),
+		names:   make(names),
+	}
+	for _, q := range slices.Compact(slices.Sorted(slices.Values(w.Queues))) {
+		s.sources = append(s.sources, &source{queue: q})
+	}
+	if w.Now != nil {
+		e.clock.Store(&w.Now)
+	}
+	if err := e.run(s.register, s.start); err != nil {
+		return err
+	}
+	defer s.refusals.Wait()
+	defer close(s.work)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-s.failed:
+	}
+	if err != nil {
+		return err
+	}
+	_ = e.run(func(*txn) error { return nil }, func(*txn) { s.stopping = true; s.checkDrained() })
+	var unfinished *runtime.UnfinishedError
+	select {
+	case <-s.drained:
+	case err = <-s.failed:
+		return err
+	case <-w.Abandon:
+		a := &abandonOp{s: s, done: make(chan error, 1)}
+		e.do(a)
+		if err := <-a.done; err != nil {
+			return err
+		}
+		unfinished = a.unfinished
+	}
+	if err := e.run(s.retire, s.leave); err != nil {
+		return err
+	}
+	if unfinished != nil {
+		return unfinished
+	}
+	return nil
+}
+
+// register adds the worker to the file, and looks what there is to do.
+func (s *server) register(t *txn) error {
+	if err := s.addRow(t); err != nil {
+		return err
+	}
+	if err := t.adoptOrphans(); err != nil {
+		return err
+	}
+	return t.survey(append(slices.Clone(t.servers), s))
+}
+
+// addRow makes the worker's row in workers.
+func (s *server) addRow(t *txn) error {
+	known, err := json.Marshal(s.w.Names)
+	if err != nil {
+		return err
+	}
+	st := t.db.addWorker
+	st.BindText(1, s.w.ID)
+	st.BindText(2, t.host)
+	st.BindInt(3, int64(os.Getpid()))
+	st.BindText(4, string(known))
+	st.BindInt(5, int64(t.lease))
+	st.BindInt(6, t.now)
+	if err := st.Run(); err != nil {
+		return err
+	}
+	s.id, s.claims, s.lastBeat = t.db.c.LastID(), 0, time.Now()
+	return nil
+}
+
+// start makes the worker one of those that get tasks.
+func (s *server) start(t *txn) {
+	e := s.e
+	e.servers = append(e.servers, s)
+	if len(e.servers) == 1 {
+		e.plan.beat = time.Now().Add(e.lease / beatsPerLease)
+	}
+}
+
+// retire ends the worker's row.
+func (s *server) retire(t *txn) error {
+	t.db.endWorker.BindInt(1, t.now)
+	t.db.endWorker.BindInt(2, s.id)
+	return t.db.endWorker.Run()
+}
+
+func (s *server) leave(*txn) {
+	s.e.servers = slices.DeleteFunc(s.e.servers, func(o *server) bool { return o == s })
+	if len(s.e.servers) == 0 {
+		clear(s.e.peers)
+	}
+}
+
+// fail ends Serve with an error.
+func (s *server) fail(err error) {
+	select {
+	case s.failed <- err:
+	default:
+	}
+}
+
+// checkDrained tells Serve when there is no more to wait for.
+func (s *server) checkDrained() {
+	if s.stopping && !s.finished && len(s.running) == 0 {
+		s.finished = true
+		close(s.drained)
+	}
+}
+
+// hungry reports whether the worker has room for a task, and there may be one.
+func (s *server) hungry() bool {
+	if s.stopping || int(s.busy.Load()) >= s.w.Slots {
+		return false
+	}
+	for _, src := range s.sources {
+		if src.more {
+			return true
+		}
+	}
+	return false
+}
+
+func (e *Engine) hungry() bool {
+	if e.broken != nil {
+		return false
+	}
+	for _, s := range e.servers {
+		if s.hungry() {
+			return true
+		}
+	}
+	return false
+}
+
+// offer tells the workers that a queue has a due task.
+func (t *txn) offer(queue string) {
+	for _, s := range t.servers {
+		for _, src := range s.sources {
+			if src.queue == queue && src.name == "" {
+				src.more = true
+			}
+		}
+	}
+}
+
+// dispatch hands a claimed task to a runner.
+func (s *server) dispatch(d *delivery) {
+	s.running[d.lease] = d
+	s.work <- d // has room for every slot
+	if busy := s.busy.Add(1); s.runners < int(busy) {
+		s.runners++
+		go s.runner()
+	}
+}
+
+// runner runs tasks, one at a time. A handler may end its goroutine.
+func (s *server) runner() {
+	var d *delivery
+	defer func() {
+		if d != nil { // the handler called Goexit; the outcome is written
+			s.conclude(d)
+			go s.runner()
+		}
+	}()
+	for d = range s.work {
+		if s.w.RunInline != nil {
+			s.w.RunInline(s.ctx, &d.Delivery, &d.outcome)
+		} else {
+			d.outcome = s.w.Run(s.ctx, &d.Delivery)
+		}
+		ran := d
+		d = nil
+		s.conclude(ran)
+	}
+}
+
+// conclude hands the outcome to the writer.
+func (s *server) conclude(d *delivery) {
+	s.busy.Add(-1)
+	if d.abandoned.Load() {
+		if s.w.Refused != nil {
+			s.w.Refused(&d.Delivery, d.outcome)
+		}
+		return
+	}
+	s.e.do(d)
+}
+
+// abandonOp gives back what a worker still runs.
+type abandonOp struct {
+	s          *server
+	unfinished *runtime.UnfinishedError
+	done       chan error
+}
+
+func (a *abandonOp) apply(t *txn) error {
+	for _, d := range a.s.running {
+		d.final, d.refused = 0, false
+		if _, err := t.giveBack(d, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *abandonOp) settle(t *txn, err error) {
+	if err == nil && len(a.s.running) > 0 {
+		a.unfinished = new(runtime.UnfinishedError)
+		for _, d := range a.s.running {
+			d.abandoned.Store(true)
+			d.Stop(runtime.ErrShutdown)
+			if d.final != 0 {
+				a.s.e.waiters.tell(d.msg.Meta.ID, nil)
+			}
+			a.unfinished.Tasks = append(a.unfinished.Tasks, runtime.Unfinished{ID: d.msg.Meta.ID, Name: d.msg.Name})
+		}
+		clear(a.s.running)
+	}
+	a.done <- err
+}

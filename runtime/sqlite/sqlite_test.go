@@ -1,0 +1,64 @@
+package sqlite_test
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/enginetest"
+	"github.com/taskctx/taskctx/runtime/sqlite"
+)
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(workerFile); path != "" {
+		workerMain(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// testLease is short, so that tests of lost workers are.
+const testLease = 400 * time.Millisecond
+
+// open opens an engine on a file for the time of the test.
+func open(t testing.TB, path string, opts ...sqlite.Option) *sqlite.Engine {
+	t.Helper()
+	e, err := sqlite.Open(path, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// TestEngine holds the engine to the contract.
+func TestEngine(t *testing.T) {
+	var mu sync.Mutex
+	files := make(map[runtime.Engine]string)
+	opts := []sqlite.Option{sqlite.WithLease(testLease), sqlite.WithPoll(5 * time.Millisecond)}
+	enginetest.Run(t, func(t testing.TB) runtime.Engine {
+		path := filepath.Join(t.TempDir(), "tasks.db")
+		e := open(t, path, opts...)
+		mu.Lock()
+		defer mu.Unlock()
+		files[e] = path
+		return e
+	}, enginetest.Options{
+		Lease: 7 * testLease / 5,
+		Second: func(t testing.TB, first runtime.Engine) runtime.Engine {
+			mu.Lock()
+			defer mu.Unlock()
+			return open(t, files[first], opts...)
+		},
+		Pause: func(_ testing.TB, e runtime.Engine) func() { return e.(*sqlite.Engine).Pause() },
+	})
+}

@@ -1,0 +1,323 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	goruntime "runtime"
+	"sync"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
+)
+
+// op is something to be written. The writer goroutine applies all that wait at
+// the same moment in one transaction.
+type op interface {
+	// apply writes. It may be called again, in a later transaction, and has no
+	// effect but on t. An error undoes the transaction, and then the op is
+	// tried once more, alone.
+	apply(t *txn) error
+	// settle is called once: when the transaction is committed, or with why
+	// nothing was written.
+	settle(t *txn, err error)
+}
+
+// txn is a transaction of the writer.
+type txn struct {
+	*Engine
+	now   int64             // when it began, by the clock of due times
+	ended map[int64][]int64 // tasks that ended, by until when they are kept
+}
+
+// maxLot bounds what one transaction does, and so for how long it holds the
+// write lock. Only a batch may be larger.
+const maxLot = 1024
+
+// lot returns how many of the operations to do in one transaction.
+func lot(ops []op) int {
+	n := 0
+	for i, o := range ops {
+		n++
+		if in, ok := o.(*insertOp); ok {
+			n += len(in.ms) - 1
+		}
+		if n > maxLot {
+			return max(i, 1)
+		}
+	}
+	return len(ops)
+}
+
+// opQueue holds what the writer is to do.
+type opQueue struct {
+	wake   chan struct{} // has room for one
+	mu     sync.Mutex
+	ops    []op // guarded by mu
+	spare  []op // guarded by mu: an empty slice to use next
+	closed bool // guarded by mu
+}
+
+// push adds an operation. It reports whether the queue takes any.
+func (q *opQueue) push(o op) bool {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return false
+	}
+	q.ops = append(q.ops, o)
+	first := len(q.ops) == 1
+	q.mu.Unlock()
+	if first {
+		q.ring()
+	}
+	return true
+}
+
+func (q *opQueue) ring() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what waits. The slice is used again after the next call.
+func (q *opQueue) take(last []op) []op {
+	clear(last)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	ops := q.ops
+	q.ops, q.spare = q.spare[:0], last[:0]
+	return ops
+}
+
+func (q *opQueue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ops) == 0
+}
+
+func (q *opQueue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.ring()
+}
+
+// do hands an operation to the writer.
+func (e *Engine) do(o op) {
+	if !e.queue.push(o) {
+		o.settle(nil, runtime.ErrClosed)
+	}
+}
+
+// write is the writer goroutine: it alone uses e.db.
+func (e *Engine) write() {
+	defer close(e.written)
+	defer close(e.checkpoints)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var ops []op
+	for {
+		e.gather()
+		ops = e.queue.take(ops)
+		for rest := e.chores(ops); len(rest) > 0 || e.hungry(); {
+			n := lot(rest)
+			e.commit(rest[:n:n])
+			if rest = rest[n:]; n == 0 {
+				break
+			}
+		}
+		e.finishCheckpoint()
+		if len(ops) > 0 || !e.queue.empty() {
+			continue
+		}
+		e.held = 0
+		timer.Reset(e.untilNext())
+		select {
+		case <-e.queue.wake:
+		case <-timer.C:
+		}
+		select {
+		case <-e.closing:
+			e.shut()
+			return
+		default:
+		}
+	}
+}
+
+// gather lets tasks that are about to end do so, in order that their outcomes
+// share a transaction.
+func (e *Engine) gather() {
+	for _, s := range e.servers {
+		if s.busy.Load() > 1 {
+			goruntime.Gosched()
+			return
+		}
+	}
+}
+
+// shut answers everything that still waits.
+func (e *Engine) shut() {
+	for _, o := range append(e.queue.take(nil), e.deferred...) {
+		o.settle(nil, runtime.ErrClosed)
+	}
+	for _, s := range e.servers {
+		s.fail(runtime.ErrClosed)
+	}
+}
+
+// commit applies the operations in one transaction, and hands out tasks to the
+// workers that have room for them. If that fails, each is tried alone, so that
+// one operation's failure is no other's.
+func (e *Engine) commit(ops []op) {
+	if e.broken != nil {
+		settleAll(ops, nil, e.broken)
+		return
+	}
+	t, all, err := e.attempt(ops, true)
+	if err == nil {
+		settleAll(all, t, nil)
+		return
+	}
+	if len(ops) <= 1 || fatal(err) || errors.Is(err, ErrBusy) {
+		e.fault(err)
+		settleAll(ops, t, err)
+		return
+	}
+	for _, o := range ops {
+		one := []op{o}
+		if e.broken == nil {
+			t, _, err = e.attempt(one, false)
+		}
+		if err != nil {
+			e.fault(err)
+		}
+		settleAll(one, t, err)
+	}
+}
+
+func settleAll(ops []op, t *txn, err error) {
+	for _, o := range ops {
+		o.settle(t, err)
+	}
+}
+
+// attempt runs one transaction. It returns the operations with the claims that
+// it added.
+func (e *Engine) attempt(ops []op, claim bool) (*txn, []op, error) {
+	t := &txn{Engine: e}
+	if err := e.begin(); err != nil {
+		return t, ops, err
+	}
+	start := time.Now()
+	t.now = nanos(e.now())
+	err := func() error {
+		for _, o := range ops {
+			if err := o.apply(t); err != nil {
+				return err
+			}
+		}
+		for _, s := range e.servers {
+			if !claim || !s.hungry() {
+				continue
+			}
+			c := &claimOp{s: s}
+			ops = append(ops, c)
+			if err := c.apply(t); err != nil {
+				return err
+			}
+		}
+		if err := t.recordEnds(); err != nil {
+			return err
+		}
+		return e.db.commit.Run()
+	}()
+	if err != nil {
+		err = e.explain(err)
+		if e.db.c.InTransaction() {
+			_ = e.db.rollback.Run()
+		}
+		return t, ops, err
+	}
+	e.held += time.Since(start)
+	e.askCheckpoint()
+	return t, ops, nil
+}
+
+// The writer waits for another process's lock by itself, with a spread and
+// short naps, since SQLite's own waits grow to 100 ms.
+const (
+	minNap = 50 * time.Microsecond
+	maxNap = 5 * time.Millisecond
+	// maxHold is how long this process may hold the lock again and again before
+	// it lets others have it.
+	maxHold = 10 * time.Millisecond
+)
+
+// begin takes the write lock.
+func (e *Engine) begin() error {
+	if e.held > maxHold && time.Since(e.foreign) < time.Second {
+		time.Sleep(time.Millisecond) // unlocked: another process that wants it has it now
+		e.held = 0
+	}
+	start, nap := time.Time{}, minNap
+	for {
+		err := e.db.begin.Run()
+		if err == nil {
+			return nil
+		}
+		if code := lite.Code(err); code != lite.Busy && code != lite.Locked {
+			return e.explain(err)
+		}
+		e.held, e.foreign = 0, time.Now()
+		if start.IsZero() {
+			start = e.foreign
+		} else if waited := time.Since(start); waited > e.busy {
+			return fmt.Errorf("sqlite %s: %w for %v", e.path, ErrBusy, waited.Round(time.Millisecond))
+		}
+		select {
+		case <-e.closing:
+			return runtime.ErrClosed
+		case <-time.After(nap/2 + rand.N(nap)):
+		}
+		nap = min(nap*2, maxNap)
+	}
+}
+
+// fault notes an error after which the engine cannot go on.
+func (e *Engine) fault(err error) {
+	if !fatal(err) || e.broken != nil {
+		return
+	}
+	e.broken = err
+	for _, s := range e.servers {
+		s.fail(err)
+	}
+}
+
+// call is an operation that a caller waits for.
+type call struct {
+	do    func(t *txn) error
+	after func(t *txn) // once committed; may be nil
+	done  chan error
+}
+
+func (c *call) apply(t *txn) error { return c.do(t) }
+
+func (c *call) settle(t *txn, err error) {
+	if err == nil && c.after != nil {
+		c.after(t)
+	}
+	c.done <- err
+}
+
+// run hands do to the writer and waits until it is committed. do returns an
+// error of the caller's only before it wrote anything.
+func (e *Engine) run(do func(t *txn) error, after func(t *txn)) error {
+	c := &call{do: do, after: after, done: make(chan error, 1)}
+	e.do(c)
+	return <-c.done
+}
