@@ -88,7 +88,7 @@ func (e *Engine) tickLocked() wakeList {
 			e.dequeue(t)
 			t.setReason(fmt.Sprintf("no worker of queue %q has known a task named %q for %v",
 				t.msg.Queue, t.msg.Name, g.parkFor))
-			e.end(t, failed, now)
+			e.end(t, failed, now, nil)
 		}
 		if g.n > 0 {
 			wakes.add(g.summon())

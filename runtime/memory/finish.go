@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"encoding/json"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -21,18 +22,17 @@ func (e *Engine) conclude(r *run, o *runtime.Outcome, now time.Time, wakes *wake
 		return true
 	}
 	t.owner = nil
-	t.result = o.Result
 	t.setReason(o.Reason)
 	switch o.Kind {
 	case runtime.OutcomeSucceed:
-		e.end(t, succeeded, now)
+		e.end(t, succeeded, now, o.Result)
 	case runtime.OutcomeFail:
-		e.end(t, failed, now)
+		e.end(t, failed, now, o.Result)
 	case runtime.OutcomeCancel:
-		e.end(t, cancelled, now)
+		e.end(t, cancelled, now, o.Result)
 	default:
 		if t.stopAsked() {
-			e.end(t, cancelled, now)
+			e.end(t, cancelled, now, nil)
 			break
 		}
 		if o.Kind == runtime.OutcomeRetry {
@@ -48,7 +48,7 @@ func (e *Engine) conclude(r *run, o *runtime.Outcome, now time.Time, wakes *wake
 func (e *Engine) release(t *task, now time.Time, wakes *wakeList) {
 	t.owner = nil
 	if t.stopAsked() {
-		e.end(t, cancelled, now)
+		e.end(t, cancelled, now, nil)
 		return
 	}
 	t.state = waiting
@@ -66,50 +66,64 @@ func (t *task) stopAsked() bool {
 }
 
 // end makes a task, which neither waits nor runs any more, an ended one.
-func (e *Engine) end(t *task, s state, now time.Time) {
-	t.state, t.endedAt = s, now
+func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
+	now := stamp(at.UnixNano())
+	t.state = s
 	e.live--
 	if len(e.room) > 0 {
 		e.admitWaiting()
 	}
-	if t.more != nil {
-		t.wake()
+	packed := s == succeeded && e.past.add(t, result, now)
+	if !packed || t.more != nil && t.more.done != nil { // those who wait look here
+		m := t.extra()
+		m.ended, m.result = now, result
 	}
-	if t.msg.Keep > 0 && t.msg.Keep != e.keepFor {
-		t.place = inKept
-		e.ended.kept.push(t)
+	if packed {
+		e.forget(t)
 	} else {
 		t.place = inEnded
-		e.ended.list.push(t)
+		e.ended.push(t)
 	}
-	// One in, at least one out: so the ended tasks need no timer.
-	for e.ended.len() > e.records {
-		e.forgetEnded(e.ended.oldest())
+	t.wake()
+	for e.ended.n+e.past.n > e.records {
+		e.forgetOldest()
 	}
+	// One in, two out: so what is kept no longer needs no timer.
 	for range 2 {
-		if old := e.ended.expired(now, e.keepFor); old != nil {
-			e.forgetEnded(old)
+		if t := e.ended.head; t != nil && e.overKept(t, now) {
+			e.forgetEnded(t)
+		}
+		if r := e.past.oldest(); r != nil && e.overKeptPast(r, now) {
+			e.past.forget(r)
 		}
 	}
 }
 
-// leaveEnded takes an ended task out of the ended ones.
-func (e *Engine) leaveEnded(t *task) {
-	if t.place == inKept {
-		e.ended.kept.remove(t)
+// forgetOldest forgets the task that has ended first.
+func (e *Engine) forgetOldest() {
+	t, r := e.ended.head, e.past.oldest()
+	if r == nil || t != nil && t.more.ended < r.ended {
+		e.forgetEnded(t)
 	} else {
-		e.ended.list.remove(t)
+		e.past.forget(r)
 	}
-	t.place = nowhere
 }
 
 func (e *Engine) forgetEnded(t *task) {
-	e.leaveEnded(t)
+	e.ended.remove(t)
+	t.place = nowhere
 	e.forget(t)
 }
 
-// forget takes a task out of all that finds it.
-func (e *Engine) forget(t *task) {
-	e.tasks.remove(t)
-	e.all.remove(t)
+// forget makes a task one that is not found.
+func (e *Engine) forget(t *task) { e.tasks.remove(t) }
+
+// overKept reports whether the task has ended and was kept for its time.
+func (e *Engine) overKept(t *task, now stamp) bool {
+	return t.state.final() && time.Duration(now-t.more.ended) >= positive(t.msg.Keep, e.keepFor)
+}
+
+// overKeptPast is overKept for a record in the archive.
+func (e *Engine) overKeptPast(r *packed, now stamp) bool {
+	return time.Duration(now-r.ended) >= positive(e.past.keep(r), e.keepFor)
 }

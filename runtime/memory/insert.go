@@ -73,7 +73,7 @@ func (e *Engine) newTask(m *runtime.Message) (*task, error) {
 		own.Meta.ID = id
 		m = &own
 	}
-	t := &task{e: e, msg: m, id: m.Meta.ID, due: m.Due}
+	t := &task{e: e, msg: m, id: m.Meta.ID, due: m.Due, started: noTime}
 	if t.due.IsZero() {
 		t.due = m.Meta.EnqueuedAt
 	}
@@ -107,7 +107,6 @@ func (e *Engine) store(t *task, wakes *wakeList) (runtime.Inserted, error) {
 	}
 	e.seq++
 	t.seq = e.seq
-	e.all.push(t)
 	e.live++
 	e.queue(t, immediate, now, wakes)
 	return runtime.Inserted{ID: t.id}, nil

@@ -2,8 +2,8 @@ package memory
 
 import (
 	"encoding/binary"
+	"iter"
 	"math/rand/v2"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -40,34 +40,7 @@ func (l *list) remove(t *task) {
 	l.n--
 }
 
-// allList is the list of all tasks in the order of insertion.
-type allList struct{ oldest, newest *task }
-
-func (l *allList) push(t *task) {
-	t.older = l.newest
-	if l.newest == nil {
-		l.oldest = t
-	} else {
-		l.newest.newer = t
-	}
-	l.newest = t
-}
-
-func (l *allList) remove(t *task) {
-	if t.older == nil {
-		l.oldest = t.newer
-	} else {
-		t.older.newer = t.newer
-	}
-	if t.newer == nil {
-		l.newest = t.older
-	} else {
-		t.newer.older = t.older
-	}
-	t.older, t.newer = nil, nil
-}
-
-// taskHeap is a binary heap of tasks by the time that orders them. Each task knows its position,
+// taskHeap is a binary heap of tasks by due time, then insertion. Each task knows its position,
 // so that any of them can be taken out.
 type taskHeap []*task
 
@@ -79,17 +52,17 @@ func (h taskHeap) top() *task {
 }
 
 func (h *taskHeap) push(t *task) {
-	t.pos = len(*h)
+	t.pos = int32(len(*h))
 	*h = append(*h, t)
-	h.up(t.pos)
+	h.up(int(t.pos))
 }
 
 func (h *taskHeap) remove(t *task) {
 	s := *h
-	i, last := t.pos, len(s)-1
+	i, last := int(t.pos), len(s)-1
 	if i != last {
 		s[i] = s[last]
-		s[i].pos = i
+		s[i].pos = int32(i)
 	}
 	s[last] = nil
 	*h = s[:last]
@@ -128,7 +101,7 @@ func (h taskHeap) down(i int) (moved bool) {
 
 func (h taskHeap) swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
+	h[i].pos, h[j].pos = int32(i), int32(j)
 }
 
 // table finds tasks by id. It is a hash table with the chains in the tasks: a
@@ -181,6 +154,19 @@ func (tb *table) remove(t *task) {
 	tb.n--
 }
 
+// all ranges over the tasks in no order.
+func (tb *table) all() iter.Seq[*task] {
+	return func(yield func(*task) bool) {
+		for _, t := range tb.buckets {
+			for ; t != nil; t = t.chain {
+				if !yield(t) {
+					return
+				}
+			}
+		}
+	}
+}
+
 func (tb *table) grow() {
 	old := tb.buckets
 	if old == nil {
@@ -195,31 +181,4 @@ func (tb *table) grow() {
 			t = next
 		}
 	}
-}
-
-// endedSet holds the ended tasks until they are forgotten.
-type endedSet struct {
-	list list     // kept for the engine's time, in the order of their end
-	kept taskHeap // kept for a time of their own, in the order of its end
-}
-
-func (s *endedSet) len() int { return s.list.n + len(s.kept) }
-
-// oldest returns the next task to be forgotten to make room.
-func (s *endedSet) oldest() *task {
-	if s.list.head != nil {
-		return s.list.head
-	}
-	return s.kept.top()
-}
-
-// expired returns a task that is kept no longer, nil if there is none.
-func (s *endedSet) expired(now time.Time, keepFor time.Duration) *task {
-	if t := s.list.head; t != nil && now.Sub(t.endedAt) >= keepFor {
-		return t
-	}
-	if t := s.kept.top(); t != nil && !t.when().After(now) {
-		return t
-	}
-	return nil
 }

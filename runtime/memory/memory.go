@@ -35,8 +35,9 @@ func WithCapacity(n int) Option {
 }
 
 // WithRecords bounds the ended tasks that can still be looked up: beyond it the
-// oldest are forgotten early, those without a Keep of their own first. It is
-// 100,000 by default, and if n is not positive.
+// oldest are forgotten early, whatever their Keep. So they are when the
+// arguments and results of those that succeeded take more than 1 KiB each on
+// average. It is 100,000 by default, and if n is not positive.
 func WithRecords(n int) Option {
 	return func(e *Engine) { e.records = positive(n, DefaultRecords) }
 }
@@ -82,11 +83,11 @@ type Engine struct {
 	closed bool
 	seq    uint64
 	live   int       // tasks that have not ended
-	tasks  table     // all tasks by id
-	all    allList   // all tasks in the order of insertion
+	tasks  table     // all tasks by id, but for those in past
 	lanes  laneIndex // due tasks, by queue and by who can run them
 	later  taskHeap  // tasks that are not due yet
-	ended  endedSet  // ended tasks, until they are forgotten
+	ended  list      // ended tasks, in the order of their end, until they are forgotten,
+	past   archive   // but for those that succeeded, which are here
 	keys   keySet    // unique keys that are held
 	room   roomQueue // inserts that wait for room
 	serves []*serve  // the workers
@@ -110,6 +111,7 @@ func New(opts ...Option) *Engine {
 	for _, o := range opts {
 		o(e)
 	}
+	e.past.resize(e.records)
 	return e
 }
 
@@ -132,7 +134,7 @@ func (e *Engine) Close() error {
 	}
 	e.closed = true
 	e.room.wakeAll()
-	for t := e.all.oldest; t != nil; t = t.newer {
+	for t := range e.tasks.all() {
 		t.wake()
 		t.owner = nil
 	}
@@ -140,7 +142,7 @@ func (e *Engine) Close() error {
 		close(s.closed)
 	}
 	e.alarm.stop()
-	e.tasks, e.all, e.later, e.ended, e.keys = table{}, allList{}, nil, endedSet{}, keySet{}
+	e.tasks, e.later, e.ended, e.past, e.keys = table{}, nil, list{}, archive{}, keySet{}
 	e.lanes = laneIndex{}
 	e.live = 0
 	e.ready.Store(0)

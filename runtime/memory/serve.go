@@ -303,7 +303,7 @@ func (h *hand) take(now time.Time, wakes *wakeList) *run {
 	}
 	t.group.remove(t)
 	s.e.ready.Add(-1)
-	h.run = t.start(now, s.w.ID)
+	h.run = t.start(stamp(now.UnixNano()), s.w.ID)
 	s.searching--
 	for _, g := range s.groups {
 		if s.searching == 0 && g.n > 0 {

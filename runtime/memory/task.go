@@ -19,8 +19,7 @@ const (
 	inLater              // Engine.later
 	inFifo               // a group's list
 	inHeap               // a group's heap
-	inEnded              // Engine.ended, list
-	inKept               // Engine.ended, heap
+	inEnded              // Engine.ended
 )
 
 // task is one task, from its insertion until it is forgotten. Its first run is
@@ -32,23 +31,20 @@ type task struct {
 	id  uuid.UUID
 	seq uint64 // the order of insertion
 
-	due        time.Time // when it may run next
-	started    time.Time // of the latest run
-	endedAt    time.Time
-	owner      *run   // the run that may conclude it, nil if none
-	worker     string // the id of the worker of the latest run
-	result     json.RawMessage
-	more       *more // what few tasks have
-	attempt    int
-	pos        int // in a heap
-	state      state
-	place      place
-	first      run
+	due     time.Time // when it may run next
+	started stamp     // of the latest run
+	owner   *run      // the run that may conclude it, nil if none
+	worker  string    // the id of the worker of the latest run
+	more    *more     // what few tasks have for long
+	attempt int32
+	pos     int32 // in a heap
+	state   state
+	place   place
+	first   run
+
 	group      *group // while in inFifo or inHeap
 	next, prev *task  // in a list
-	older      *task  // in Engine.all
-	newer      *task
-	chain      *task // in a bucket of Engine.tasks
+	chain      *task  // in a bucket of Engine.tasks
 }
 
 // state is a task's state, as far as it is stored: whether a waiting task is
@@ -66,8 +62,10 @@ const (
 
 func (s state) final() bool { return s >= succeeded }
 
-// more is what few tasks have.
+// more is what most tasks never have, or only when they leave.
 type more struct {
+	ended     stamp
+	result    json.RawMessage
 	reason    string
 	memo      json.RawMessage
 	cancelled bool   // while running: a Cancel asked it to stop
@@ -77,7 +75,7 @@ type more struct {
 
 func (t *task) extra() *more {
 	if t.more == nil {
-		t.more = new(more)
+		t.more = &more{ended: noTime}
 	}
 	return t.more
 }
@@ -96,31 +94,22 @@ func (t *task) setReason(reason string) {
 	}
 }
 
-// before is the order in which tasks of one priority run, and in which those
-// with a Keep of their own are forgotten.
+// before is the order in which tasks of one priority run.
 func (t *task) before(o *task) bool {
-	if c := t.when().Compare(o.when()); c != 0 {
+	if c := t.due.Compare(o.due); c != 0 {
 		return c < 0
 	}
 	return t.seq < o.seq
 }
 
-// when is the time that orders the task where it is now.
-func (t *task) when() time.Time {
-	if t.place == inKept {
-		return t.endedAt.Add(t.msg.Keep)
-	}
-	return t.due
-}
-
 // entry describes the task as it is at the time now.
 func (t *task) entry(now time.Time) *runtime.Entry {
 	en := &runtime.Entry{
-		ID: t.id, Message: t.msg, State: t.publicState(now), Attempt: t.attempt, Due: t.due,
-		StartedAt: t.started, EndedAt: t.endedAt, Worker: t.worker, Result: bytes.Clone(t.result),
+		ID: t.id, Message: t.msg, State: t.publicState(now), Attempt: int(t.attempt), Due: t.due.UTC(),
+		StartedAt: t.started.time(), Worker: t.worker,
 	}
-	if t.more != nil {
-		en.Reason, en.Memo = t.more.reason, bytes.Clone(t.more.memo)
+	if m := t.more; m != nil {
+		en.EndedAt, en.Result, en.Reason, en.Memo = m.ended.time(), bytes.Clone(m.result), m.reason, bytes.Clone(m.memo)
 	}
 	return en
 }
@@ -153,13 +142,13 @@ type run struct {
 }
 
 // start makes a run of the task that owns it from now on.
-func (t *task) start(now time.Time, worker string) *run {
+func (t *task) start(now stamp, worker string) *run {
 	r := &t.first
 	if r.t != nil {
 		r = new(run)
 	}
 	r.t = t
-	r.Message, r.Attempt, r.Memo = t.msg, t.attempt, r
+	r.Message, r.Attempt, r.Memo = t.msg, int(t.attempt), r
 	t.owner, t.state, t.started, t.worker = r, running, now, worker
 	return r
 }

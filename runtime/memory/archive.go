@@ -1,0 +1,258 @@
+package memory
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// archive holds the records of tasks that succeeded, which are by far the most
+// of all, until they are forgotten: packed, without a pointer, so that the
+// garbage collector has nothing to follow. A hundred thousand tasks kept as
+// they were made cost each new task more than all else that this engine does.
+//
+// It is a ring of chunks, filled at the tail and emptied at the head. A record
+// is known by its position: how many came before it. A deleted one keeps its
+// place until all older ones are gone.
+//
+// A hash table leads from an id to the newest record of its bucket, and each
+// record to the next older one. So a chain ends where it leads to a record
+// that is gone, and forgetting the oldest record costs nothing.
+type archive struct {
+	chunks  []*chunk
+	head    uint64 // the position of the oldest record
+	tail    uint64 // the position of the next one
+	n       int    // records that are not deleted
+	buckets []uint32
+	seed    uint64
+	kinds   kindSet
+}
+
+// chunk is a part of the ring. It is made when it is first needed, and reused.
+type chunk struct {
+	records [chunkSize]packed
+	data    []byte
+}
+
+// A chunk is full when it has so many records, or so many bytes of data.
+const (
+	chunkSize = 256
+	chunkData = 256 << 10
+)
+
+// resize makes room for n records.
+func (a *archive) resize(n int) { a.chunks = make([]*chunk, n/chunkSize+2) }
+
+// packed is a record in the archive.
+type packed struct {
+	id                            uuid.UUID
+	seq                           uint64
+	enqueued, due, started, ended stamp
+	kind                          uint32
+	attempt                       int32
+	at                            uint32 // where its data begins: args, result and rest
+	args, result, rest            uint32 // their lengths
+	next                          uint32 // the low bits of the next position in its bucket
+	dead                          bool   // deleted
+}
+
+// stamp is a time as nanoseconds since 1970, without a pointer to its location.
+type stamp int64
+
+const noTime stamp = math.MinInt64
+
+// stampOf returns the stamp of t. It returns false for times that a stamp
+// cannot hold, before 1678 and after 2262.
+func stampOf(t time.Time) (stamp, bool) {
+	if t.IsZero() {
+		return noTime, true
+	}
+	if s := t.Unix(); s < -9_000_000_000 || s > 9_000_000_000 {
+		return 0, false
+	}
+	return stamp(t.UnixNano()), true
+}
+
+func (s stamp) time() time.Time {
+	if s == noTime {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(s)).UTC()
+}
+
+func (a *archive) size() uint64 { return uint64(len(a.chunks)) * chunkSize }
+
+// record returns the record at a position, and the chunk that holds its data.
+func (a *archive) record(pos uint64) (*packed, *chunk) {
+	c := a.chunks[pos/chunkSize%uint64(len(a.chunks))]
+	return &c.records[pos%chunkSize], c
+}
+
+// older returns the position, below pos, that has the low bits; false if it is
+// of a record that is gone.
+func (a *archive) older(low uint32, pos uint64) (uint64, bool) {
+	back := uint64(uint32(pos) - low)
+	return pos - back, back > 0 && back <= pos-a.head
+}
+
+func (a *archive) bucket(id uuid.UUID) *uint32 {
+	h := binary.LittleEndian.Uint64(id[8:]) ^ binary.LittleEndian.Uint64(id[:8])
+	h = (h ^ a.seed) * 0x9e3779b97f4a7c15
+	return &a.buckets[(h^h>>32)&uint64(len(a.buckets)-1)]
+}
+
+// add packs a task that has succeeded. It returns false, and does nothing, if
+// it cannot: the caller then keeps the task as it is.
+func (a *archive) add(t *task, result []byte, ended stamp) bool {
+	m := t.msg
+	enqueued, ok := stampOf(m.Meta.EnqueuedAt)
+	due, ok2 := stampOf(t.due)
+	size := len(m.Args) + len(result)
+	if !ok || !ok2 || size > math.MaxInt32 {
+		return false
+	}
+	kind, ok := a.kinds.of(t)
+	if !ok {
+		return false
+	}
+	c := a.place(size)
+	if a.n >= len(a.buckets)/2 {
+		a.rehash()
+	}
+	b := a.bucket(t.id)
+	r := &c.records[a.tail%chunkSize]
+	r.id, r.seq, r.kind, r.attempt, r.dead = t.id, t.seq, kind, t.attempt, false
+	r.enqueued, r.due, r.started, r.ended = enqueued, due, t.started, ended
+	r.at, r.args, r.result = uint32(len(c.data)), uint32(len(m.Args)), uint32(len(result))
+	c.data = append(c.data, m.Args...)
+	c.data = append(c.data, result...)
+	c.data = appendRest(c.data, t)
+	r.rest = uint32(len(c.data)) - r.at - r.args - r.result
+	r.next, *b = *b, uint32(a.tail)
+	a.tail++
+	a.n++
+	return true
+}
+
+// place returns the chunk of the next record, with room for the data. It
+// forgets the oldest records if it must.
+func (a *archive) place(size int) *chunk {
+	in := a.tail % chunkSize
+	if in > 0 {
+		_, c := a.record(a.tail)
+		if len(c.data)+size <= chunkData {
+			return c
+		}
+		for ; a.tail%chunkSize > 0; a.tail++ {
+			c.records[a.tail%chunkSize].dead = true
+		}
+		a.trim()
+	}
+	for a.tail+chunkSize-a.head > a.size() { // the oldest are in the chunk to use
+		a.forget(a.oldest())
+	}
+	p := &a.chunks[a.tail/chunkSize%uint64(len(a.chunks))]
+	if *p == nil {
+		*p = new(chunk)
+	}
+	return *p
+}
+
+// rehash makes a hash table of twice the size.
+func (a *archive) rehash() {
+	if a.buckets == nil {
+		a.seed = rand.Uint64()
+	}
+	a.buckets = make([]uint32, max(1024, 2*len(a.buckets)))
+	for i := range a.buckets {
+		a.buckets[i] = uint32(a.head) - 1 // of a record that is gone
+	}
+	for pos := a.head; pos < a.tail; pos++ {
+		if r, _ := a.record(pos); !r.dead {
+			b := a.bucket(r.id)
+			r.next, *b = *b, uint32(pos)
+		}
+	}
+}
+
+// get returns the record of the task, nil if there is none.
+func (a *archive) get(id uuid.UUID) (*packed, *chunk) {
+	if a.n == 0 {
+		return nil, nil
+	}
+	pos, ok := a.older(*a.bucket(id), a.tail)
+	for ok {
+		r, c := a.record(pos)
+		if r.id == id && !r.dead {
+			return r, c
+		}
+		pos, ok = a.older(r.next, pos)
+	}
+	return nil, nil
+}
+
+// forget deletes a record.
+func (a *archive) forget(r *packed) {
+	r.dead = true
+	a.n--
+	a.trim()
+}
+
+// trim gives up the places of the oldest records as far as they are deleted.
+func (a *archive) trim() {
+	for a.head < a.tail {
+		r, c := a.record(a.head)
+		if !r.dead {
+			return
+		}
+		a.head++
+		if a.head%chunkSize == 0 {
+			if cap(c.data) > 2*chunkData {
+				c.data = nil
+			}
+			c.data = c.data[:0]
+		}
+	}
+}
+
+// oldest returns the oldest record, nil if there is none.
+func (a *archive) oldest() *packed {
+	if a.n == 0 {
+		return nil
+	}
+	r, _ := a.record(a.head)
+	return r
+}
+
+// keep is the Keep of the record's message.
+func (a *archive) keep(r *packed) time.Duration { return a.kinds.all[r.kind].Keep }
+
+// entry unpacks a record.
+func (a *archive) entry(r *packed, c *chunk) *runtime.Entry {
+	k := &a.kinds.all[r.kind]
+	m := k.message()
+	m.Meta.ID, m.Meta.EnqueuedAt = r.id, r.enqueued.time()
+	en := &runtime.Entry{
+		ID: r.id, Message: m, State: runtime.StateSucceeded, Attempt: int(r.attempt), Worker: k.worker,
+		Due: r.due.time(), StartedAt: r.started.time(), EndedAt: r.ended.time(),
+	}
+	data := c.data[r.at:]
+	m.Args = clone(data[:r.args])
+	en.Result = clone(data[r.args:][:r.result])
+	readRest(data[r.args+r.result:][:r.rest], en)
+	return en
+}
+
+// clone copies bytes; none are nil.
+func clone(b []byte) []byte {
+	if len(b) == 0 {
+		return nil
+	}
+	return bytes.Clone(b)
+}

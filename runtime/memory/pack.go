@@ -1,0 +1,188 @@
+package memory
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// kind is what all tasks of one type, and of one worker, have in common.
+type kind struct {
+	Name, Queue, Signature string
+	Priority               int
+	KeyFor, Keep, Timeout  time.Duration
+	Version, Retries       int
+	worker                 string
+}
+
+// maxKinds bounds the kinds: queues and workers may have made-up names.
+const maxKinds = 1 << 16
+
+// kindSet numbers the kinds.
+type kindSet struct {
+	all    []kind
+	number map[kind]uint32
+	recent [16]uint32 // numbers plus 1 of kinds seen lately, by what is cheap to hash
+}
+
+// of returns the number of the task's kind, false if there are too many kinds.
+func (s *kindSet) of(t *task) (uint32, bool) {
+	m := t.msg
+	k := kind{
+		Name: m.Name, Queue: m.Queue, Signature: m.Meta.Signature, Priority: m.Priority,
+		KeyFor: m.KeyFor, Keep: m.Keep, Timeout: m.Meta.Timeout,
+		Version: m.Meta.Version, Retries: m.Meta.Retries, worker: t.worker,
+	}
+	slot := &s.recent[0]
+	if n := len(k.Name); n > 0 {
+		slot = &s.recent[(n*7+int(k.Name[n-1])*3+int(k.Name[n/2])+len(k.Queue))%len(s.recent)]
+	}
+	if i := *slot; i > 0 && s.all[i-1] == k {
+		return i - 1, true
+	}
+	i, ok := s.number[k]
+	if !ok {
+		if len(s.all) >= maxKinds {
+			return 0, false
+		}
+		if s.number == nil {
+			s.number = make(map[kind]uint32)
+		}
+		i = uint32(len(s.all))
+		s.all = append(s.all, k)
+		s.number[k] = i
+	}
+	*slot = i + 1
+	return i, true
+}
+
+// message returns a message with what its kind says.
+func (k *kind) message() *runtime.Message {
+	return &runtime.Message{
+		Name: k.Name, Queue: k.Queue, Priority: k.Priority, KeyFor: k.KeyFor, Keep: k.Keep,
+		Meta: runtime.Meta{Version: k.Version, Signature: k.Signature, Retries: k.Retries, Timeout: k.Timeout},
+	}
+}
+
+// The fields of the rest of a record, which few tasks have. Each is written as
+// its number and its value; strings with their length before them.
+const (
+	restKey byte = iota + 1
+	restDue
+	restDeadline
+	restParent
+	restRoot
+	restTag
+	restHeader
+	restRedact
+	restReason
+	restMemo
+)
+
+// appendRest writes what else the task has.
+func appendRest(b []byte, t *task) []byte {
+	m := t.msg
+	if m.Key != "" {
+		b = appendText(append(b, restKey), m.Key)
+	}
+	b = appendTime(b, restDue, m.Due)
+	b = appendTime(b, restDeadline, m.Meta.Deadline)
+	if m.Meta.Parent != uuid.Nil {
+		b = append(append(b, restParent), m.Meta.Parent[:]...)
+	}
+	if m.Meta.Root != uuid.Nil {
+		b = append(append(b, restRoot), m.Meta.Root[:]...)
+	}
+	for k, v := range m.Meta.Tags {
+		b = appendText(appendText(append(b, restTag), k), v)
+	}
+	for k, v := range m.Meta.Headers {
+		b = appendText(appendText(append(b, restHeader), k), v)
+	}
+	for _, name := range m.Meta.Redact {
+		b = appendText(append(b, restRedact), name)
+	}
+	if t.more != nil && t.more.reason != "" {
+		b = appendText(append(b, restReason), t.more.reason)
+	}
+	if t.more != nil && len(t.more.memo) > 0 {
+		b = appendText(append(b, restMemo), string(t.more.memo))
+	}
+	return b
+}
+
+func appendText(b []byte, s string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+func appendTime(b []byte, field byte, t time.Time) []byte {
+	if t.IsZero() {
+		return b
+	}
+	b = binary.AppendVarint(append(b, field), t.Unix())
+	return binary.AppendUvarint(b, uint64(t.Nanosecond()))
+}
+
+// rest reads what appendRest wrote.
+type rest []byte
+
+func (r *rest) text() string {
+	n, used := binary.Uvarint(*r)
+	s := string((*r)[used : used+int(n)])
+	*r = (*r)[used+int(n):]
+	return s
+}
+
+func (r *rest) time() time.Time {
+	sec, used := binary.Varint(*r)
+	*r = (*r)[used:]
+	ns, used := binary.Uvarint(*r)
+	*r = (*r)[used:]
+	return time.Unix(sec, int64(ns)).UTC()
+}
+
+func (r *rest) id() (id uuid.UUID) {
+	*r = (*r)[copy(id[:], *r):]
+	return id
+}
+
+// readRest sets in the entry what appendRest wrote.
+func readRest(b []byte, en *runtime.Entry) {
+	m := en.Message
+	for r := rest(b); len(r) > 0; {
+		field := r[0]
+		r = r[1:]
+		switch field {
+		case restKey:
+			m.Key = r.text()
+		case restDue:
+			m.Due = r.time()
+		case restDeadline:
+			m.Meta.Deadline = r.time()
+		case restParent:
+			m.Meta.Parent = r.id()
+		case restRoot:
+			m.Meta.Root = r.id()
+		case restTag:
+			set(&m.Meta.Tags, r.text(), r.text())
+		case restHeader:
+			set(&m.Meta.Headers, r.text(), r.text())
+		case restRedact:
+			m.Meta.Redact = append(m.Meta.Redact, r.text())
+		case restReason:
+			en.Reason = r.text()
+		case restMemo:
+			en.Memo = []byte(r.text())
+		}
+	}
+}
+
+func set(m *map[string]string, k, v string) {
+	if *m == nil {
+		*m = make(map[string]string)
+	}
+	(*m)[k] = v
+}
