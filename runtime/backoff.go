@@ -35,5 +35,8 @@ func (s *Spec) backoff(attempt int) time.Duration {
 	if !(d < float64(limit)) { // infinity and NaN too
 		d = float64(limit)
 	}
-	return min(time.Duration(d*(1-rand.Float64()/10)), limit)
+	if d *= 1 - rand.Float64()/10; d >= float64(limit) { // as an integer it may be over the largest
+		return limit
+	}
+	return time.Duration(d)
 }

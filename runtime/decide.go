@@ -25,27 +25,53 @@ func unknownTask(name string) string { return fmt.Sprintf("no task %q is registe
 // finish is deferred by runInline, so that it runs however the task ends: by a
 // return, a panic of a hook, or Goexit.
 func (w *worker) finish(r *run, o *Outcome) {
-	if p := recover(); p != nil {
-		r.err, r.flags.broken = newPanicError(p), true
-	} else if r.err == ErrGoexit {
+	p := recover()
+	defer w.release(r)
+	decided := false
+	defer func() { // the methods of a user's error can panic and call Goexit as well
+		if decided {
+			return
+		}
+		if p := recover(); p != nil {
+			r.err = newPanicError(printValue(p))
+		} else {
+			r.err = ErrGoexit
+		}
 		r.flags.broken = true
+		w.decide(r, o)
+	}()
+	r.join()
+	switch {
+	case p != nil:
+		r.err, r.flags.broken = newPanicError(p), true
+	case !r.flags.handled: // Goexit
+		if r.err, r.flags.broken = r.taskErr, true; r.err == nil {
+			r.err = ErrGoexit
+		}
 	}
-	if !r.flags.called { // middleware may have started children all the same
-		r.err = r.waitChildren(r.err)
-	}
-	*o = w.decide(r)
-	if o.Kind != OutcomeRelease {
-		w.conclude(r, o)
-	}
+	r.err = r.settle(r.err) // of middleware: the task's are settled
+	w.decide(r, o)
+	decided = true
+}
+
+// release ends the run and gives its slot back.
+func (w *worker) release(r *run) {
 	r.end()
 	r.d.bind(nil)
 	if err := w.slots.put(r.slot, r.flags.broken); err != nil {
-		w.app.log(slog.LevelError, "close worker storage", slog.String("error", message(err)))
+		w.app.log(slog.LevelError, "close worker storage", slog.String("error", r.redactor().clean(message(err))))
 	}
 }
 
-// decide says what becomes of the task.
-func (w *worker) decide(r *run) Outcome {
+// decide says what becomes of the task, and tells the log and the observers.
+func (w *worker) decide(r *run, o *Outcome) {
+	*o = w.outcome(r)
+	o.After = max(o.After, 0)
+	w.conclude(r, o)
+}
+
+// outcome says what becomes of the task.
+func (w *worker) outcome(r *run) Outcome {
 	if r.err == nil {
 		return Outcome{Kind: OutcomeSucceed, Result: r.result}
 	}
@@ -59,16 +85,16 @@ func (w *worker) decide(r *run) Outcome {
 		}
 		return Outcome{Kind: OutcomeCancel, Reason: reason}
 	}
-	if s, ok := as[*SnoozeError](r.err); ok {
-		r.flags.memoChanged = true // it is no longer parked, if it was
-		return Outcome{Kind: OutcomeDelay, After: s.After}
-	}
 	cause := r.stopCause()
 	if c, ok := as[*cancelCause](cause); ok {
 		return Outcome{Kind: OutcomeCancel, Reason: c.reason}
 	}
 	if is(cause, ErrCancelled) {
 		return Outcome{Kind: OutcomeCancel}
+	}
+	if s, ok := as[*SnoozeError](r.err); ok {
+		r.flags.memoChanged = true // it is no longer parked, if it was
+		return Outcome{Kind: OutcomeDelay, After: s.After}
 	}
 	if p, ok := as[*PermanentError](r.err); ok {
 		return Outcome{Kind: OutcomeFail, Reason: p.Error()}
@@ -93,7 +119,7 @@ func (w *worker) retryable(r *run) bool {
 	}
 	ok := true
 	if err := isolated(func() error { ok = f(r.metadata(), r.err); return nil }); err != nil {
-		w.app.log(slog.LevelError, "RetryIf failed; the task is retried", slog.String("error", message(err)))
+		w.app.log(slog.LevelError, "RetryIf failed; the task is retried", slog.String("error", r.redactor().clean(message(err))))
 		return true
 	}
 	return ok
@@ -108,10 +134,10 @@ func (w *worker) retryDelay(r *run) time.Duration {
 		var d time.Duration
 		err := isolated(func() error { d = f(r.metadata(), r.err); return nil })
 		if err == nil {
-			return max(d, 0)
+			return d
 		}
 		w.app.log(slog.LevelError, "RetryPolicy failed; the task's own backoff is used",
-			slog.String("error", message(err)))
+			slog.String("error", r.redactor().clean(message(err))))
 	}
 	return r.spec.backoff(r.d.Attempt)
 }

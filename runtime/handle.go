@@ -32,8 +32,14 @@ func (h *Handle[R]) Existing() bool { return h.existing }
 
 // Record returns the task's record as it is now.
 func (h *Handle[R]) Record(ctx context.Context) (*Record, error) {
+	if h.app == nil {
+		return nil, errNotEnqueued
+	}
 	return h.app.Lookup(ctx, h.id)
 }
+
+// errNotEnqueued is the error of a handle whose batch was not enqueued.
+var errNotEnqueued = errors.New("the task was not enqueued: its batch was not, or failed")
 
 // Wait waits until the task has ended, and returns its result. A task that
 // failed or was cancelled is a [*TaskError]; a forgotten one is [ErrNotFound].
@@ -44,6 +50,9 @@ func (h *Handle[R]) Wait(ctx context.Context) (R, error) {
 	var none R
 	if r := current(ctx); r != nil && ctx.Value(allowWaitKey{}) == nil {
 		return none, ErrWaitInTask
+	}
+	if h.app == nil {
+		return none, errNotEnqueued
 	}
 	e, err := h.app.wait(ctx, h.id)
 	if err != nil {

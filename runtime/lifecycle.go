@@ -21,9 +21,23 @@ var (
 type service struct {
 	worker *worker
 	stop   context.CancelCauseFunc // Serve takes no more tasks
-	hurry  chan struct{}           // closed when Stop's context has ended
 	done   chan struct{}           // closed when all is over
 	err    error                   // of Serve and of closing; read after done
+
+	// What a Stop with less time than the configuration gives asks for: each
+	// is closed, under App.mu, when it must happen at once.
+	endRuns, abandon, leave chan struct{}
+}
+
+// atOnce closes the channel if it is not.
+func (a *App) atOnce(step chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	select {
+	case <-step:
+	default:
+		close(step)
+	}
 }
 
 // Start checks that the app has everything its tasks need, and starts its
@@ -42,7 +56,10 @@ func (a *App) start(ctx context.Context) (*service, error) {
 		return nil, err
 	}
 	serveCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	s := &service{worker: w, stop: stop, hurry: make(chan struct{}), done: make(chan struct{})}
+	s := &service{
+		worker: w, stop: stop, done: make(chan struct{}),
+		endRuns: make(chan struct{}), abandon: make(chan struct{}), leave: make(chan struct{}),
+	}
 	a.mu.Lock()
 	if a.current != nil {
 		a.mu.Unlock()
@@ -66,11 +83,17 @@ func (a *App) Run(ctx context.Context) error {
 	return s.err
 }
 
+// leastStep is what each step of a shutdown gets at least.
+const leastStep = 100 * time.Millisecond
+
 // Stop stops the worker: it takes no more tasks, lets the running ones go on
 // for Config.ShutdownTimeout, then ends their contexts with [ErrShutdown], and
 // after Config.ShutdownGrace gives what still runs back to the engine, and
-// names it in an [*UnfinishedError]. When ctx ends, both waits end. It returns
-// when the worker has stopped and its storage is closed, nil if there was none.
+// names it in an [*UnfinishedError]. Then it closes the storage, and returns
+// nil after a clean stop, or if there was no worker.
+//
+// If ctx has a deadline, all that happens as much sooner as it takes to return
+// by then. When ctx ends otherwise, the contexts of running tasks end at once.
 func (a *App) Stop(ctx context.Context) error {
 	a.mu.Lock()
 	s := a.current
@@ -79,18 +102,31 @@ func (a *App) Stop(ctx context.Context) error {
 		return nil
 	}
 	s.stop(ErrShutdown)
+	step := a.cfg.ShutdownGrace
+	var due <-chan time.Time
+	if d, ok := ctx.Deadline(); ok {
+		step = min(step, max(time.Until(d)/4, leastStep))
+		t := time.NewTimer(time.Until(d) - 2*step)
+		defer t.Stop()
+		due = t.C
+	}
 	select {
 	case <-s.done:
 		return s.err
 	case <-ctx.Done():
+	case <-due:
 	}
-	a.mu.Lock()
-	select {
-	case <-s.hurry:
-	default:
-		close(s.hurry)
+	a.atOnce(s.endRuns)
+	for _, next := range []chan struct{}{s.abandon, s.leave} {
+		t := time.NewTimer(step)
+		select {
+		case <-s.done:
+			t.Stop()
+			return s.err
+		case <-t.C:
+			a.atOnce(next)
+		}
 	}
-	a.mu.Unlock()
 	<-s.done
 	return s.err
 }
@@ -169,7 +205,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	})
 	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
 	ticking := a.startTicking(serveCtx, w.periodic)
-	err := safely(func() error {
+	err := isolated(func() error {
 		return a.engine.Serve(serveCtx, &Worker{
 			ID: w.id, Slots: a.cfg.Workers, Queues: a.queues(w), Names: w.names(),
 			ParkFor: a.cfg.ParkFor, Abandon: abandon,
@@ -187,9 +223,9 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	if err != nil {
 		err = fmt.Errorf("serve: %w", err)
 	}
-	err = errors.Join(err, w.slots.close(), isolated(func() error { return a.storage.closeUnlessEmpty(nil) }))
+	err = errors.Join(err, a.closeStorage(s))
 	a.observe(Event{Kind: EventWorkerStop, Worker: w.id})
-	a.awaitWatchers()
+	a.awaitWatchers(s.leave)
 	a.mu.Lock()
 	a.current = nil
 	a.mu.Unlock()
@@ -207,14 +243,36 @@ func (a *App) wind(s *service, served <-chan struct{}, abandon chan<- struct{}) 
 	case <-served:
 		return
 	case <-t.C:
-	case <-s.hurry:
+	case <-s.endRuns:
 	}
 	s.worker.slots.stopRuns(ErrShutdown)
 	t.Reset(a.cfg.ShutdownGrace)
 	select {
 	case <-served:
 	case <-t.C:
+	case <-s.abandon:
 	}
+}
+
+// errStillClosing says that the shutdown did not wait for a value to close.
+var errStillClosing = errors.New("storage did not close in time")
+
+// closeStorage closes what tasks have opened, the workers' values before the
+// process's. It waits for Config.ShutdownGrace, should a close block.
+func (a *App) closeStorage(s *service) error {
+	closed := make(chan error, 1)
+	go func() {
+		closed <- errors.Join(s.worker.slots.close(), isolated(func() error { return a.storage.close(nil) }))
+	}()
+	t := time.NewTimer(a.cfg.ShutdownGrace)
+	defer t.Stop()
+	select {
+	case err := <-closed:
+		return err
+	case <-t.C:
+	case <-s.leave:
+	}
+	return errStillClosing
 }
 
 // refused is told by the engine that a run's outcome came too late.

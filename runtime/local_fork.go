@@ -169,7 +169,9 @@ func (r *run) waitChildren(err error) error {
 	c := &x.children
 	c.wait()
 	r.flags.broken = r.flags.broken || c.broken
-	for _, child := range c.failed {
+	failed := c.failed
+	c.failed = nil // said once
+	for _, child := range failed {
 		if child.waited.Load() {
 			continue
 		}

@@ -70,4 +70,11 @@ func (t Tags) Map() map[string]string {
 func (t Tags) MarshalJSON() ([]byte, error) { return json.Marshal(t.Map()) }
 
 // UnmarshalJSON decodes what MarshalJSON encoded.
-func (t *Tags) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &t.m) }
+func (t *Tags) UnmarshalJSON(b []byte) error {
+	var m map[string]string // not t.m, which others may share
+	if err := json.Unmarshal(b, &m); err != nil {
+		return err
+	}
+	t.m = m
+	return nil
+}

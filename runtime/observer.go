@@ -207,8 +207,8 @@ func (w *watcher) handOver(events []Event, done *int) error {
 }
 
 // awaitWatchers waits until the observers have seen what happened, or for
-// Config.ShutdownGrace if one of them blocks.
-func (a *App) awaitWatchers() {
+// Config.ShutdownGrace, or until leave, if one of them blocks.
+func (a *App) awaitWatchers(leave <-chan struct{}) {
 	if !a.watched() {
 		return
 	}
@@ -218,6 +218,8 @@ func (a *App) awaitWatchers() {
 		select {
 		case <-w.whenIdle():
 		case <-t.C:
+			return
+		case <-leave:
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -90,7 +91,7 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 func (a *App) encodeArgs(m *Message) error {
 	if c := a.cfg.Codec; c != nil {
 		err := safely(func() (err error) {
-			m.Args, err = c.Encode(m.Name, m.Args)
+			m.Args, err = c.Encode(m.Name, bytes.Clone(m.Args)) // the call keeps its own
 			return err
 		})
 		if err != nil {
@@ -112,7 +113,7 @@ func (a *App) decodeArgs(m *Message) (json.RawMessage, error) {
 	if c == nil {
 		return m.Args, nil
 	}
-	return c.Decode(m.Name, m.Args) // a panic is the task's
+	return c.Decode(m.Name, bytes.Clone(m.Args)) // a panic is the task's
 }
 
 // insertOne inserts one prepared message.

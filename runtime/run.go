@@ -30,12 +30,14 @@ type run struct {
 	limit  *timeLimit      // nil: none
 
 	// Of the goroutine that runs the task.
-	x      execution
-	result json.RawMessage
-	err    error // what became of the handler
-	flags  runFlags
+	x       execution
+	result  json.RawMessage
+	taskErr error // what became of the task
+	err     error // what became of the handler, which has the last word
+	flags   runFlags
 
-	returned atomic.Bool // the task function has returned
+	task     atomic.Int32 // taskIdle and what follows
+	returned atomic.Bool  // the task function has returned
 	ended    atomic.Bool
 	std      atomic.Pointer[stdContext] // made when something first needs it
 	extra    atomic.Pointer[extras]     // made when something first needs it
@@ -46,9 +48,38 @@ type run struct {
 
 // runFlags are what the goroutine that runs the task notes.
 type runFlags struct {
-	called      bool // middleware has called the task
+	handled     bool // the handler has returned: no panic, no Goexit
 	broken      bool // it panicked or called Goexit: its slot is not used again
 	memoChanged bool
+}
+
+// The steps of the task function.
+const (
+	taskIdle    int32 = iota // middleware has not called it
+	taskRunning              // it runs
+	taskLate                 // it runs, and the worker waits for it
+	taskOver                 // it has ended, or may not begin any more
+)
+
+// leave says that the task function has ended.
+func (r *run) leave() {
+	if !r.task.CompareAndSwap(taskRunning, taskOver) {
+		close(r.more().late)
+	}
+}
+
+// join sees to it that the task function does not run when the run ends:
+// middleware may have called it on another goroutine and not waited for it, and
+// may call it when it is too late.
+func (r *run) join() {
+	if r.task.Load() == taskOver || r.task.CompareAndSwap(taskIdle, taskOver) {
+		return
+	}
+	late := make(chan struct{})
+	r.more().late = late
+	if r.task.CompareAndSwap(taskRunning, taskLate) {
+		<-late
+	}
 }
 
 // timeLimit is when an attempt is out of time, and the cause then.
@@ -59,8 +90,9 @@ type timeLimit struct {
 
 // extras is what few runs need.
 type extras struct {
-	scoped   store    // values of task scope
-	children children // goroutines started with Go
+	scoped   store         // values of task scope
+	children children      // goroutines started with Go
+	late     chan struct{} // closed when a task that is taskLate has ended
 
 	saving    sync.Mutex // guards memo and concluded; held while the memo is written
 	memo      *memo      // what is kept with the task, once read
@@ -146,7 +178,7 @@ func (r *run) cancel(cause error) {
 }
 
 // lazy reports that no standard context is needed yet to answer for the run's.
-func (r *run) lazy() bool { return r.std.Load() == nil && r.limit == nil }
+func (r *run) lazy() bool { return r.std.Load() == nil && r.limit == nil && !r.ended.Load() }
 
 func (r *run) ctxErr() error {
 	if r.lazy() {
@@ -180,6 +212,8 @@ func (r *run) stopCause() error {
 
 // setLimit sets when the attempt is out of time, before the task runs.
 func (r *run) setLimit(now time.Time) {
+	r.mu.Lock() // Stop may be making the context
+	defer r.mu.Unlock()
 	timeout := r.msg.Meta.Timeout
 	if timeout == 0 {
 		timeout = r.spec.Timeout
@@ -222,9 +256,9 @@ func (r *run) metadata() Metadata {
 // gets what its registration says.
 func (r *run) retries() int {
 	if r.msg.Meta.Version == 0 {
-		return r.spec.Retries
+		return max(r.spec.Retries, 0)
 	}
-	return r.msg.Meta.Retries
+	return max(r.msg.Meta.Retries, 0)
 }
 
 // end closes the run: its context, and what a task may have kept of it.

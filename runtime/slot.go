@@ -138,12 +138,10 @@ func (s *slots) close() error {
 	return errs
 }
 
-// close closes the slot's values, last opened first.
+// close closes the slot's values, last opened first. It is closed for good:
+// what is still being opened is closed as soon as it is.
 func (p *slot) close() error {
-	var err error
-	if p.storage.used() {
-		err = isolated(func() error { return p.storage.close(nil) })
-	}
+	err := isolated(func() error { return p.storage.close(nil) })
 	p.cancel(ErrShutdown)
 	return err
 }

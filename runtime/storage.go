@@ -295,21 +295,6 @@ func closeLast(opened []cleanup, cause error, errs *error) {
 	err = safely(func() error { return c.run(cause) })
 }
 
-// used reports whether there is anything to close.
-func (s *store) used() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.opened) > 0
-}
-
-// closeUnlessEmpty is close, but for the cost of it when nothing was opened.
-func (s *store) closeUnlessEmpty(cause error) error {
-	if !s.used() {
-		return nil
-	}
-	return s.close(cause)
-}
-
 // reopen makes the store usable for another start of its app.
 func (s *store) reopen(ctx context.Context) {
 	s.mu.Lock()

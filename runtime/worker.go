@@ -49,22 +49,20 @@ func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
 	r := x.base()
 	r.root.run, r.app, r.spec, r.msg, r.d, r.slot, r.parent = r, w.app, reg.info(), d.Message, d, slot, ctx
 	r.x, r.worker = x, w
-	r.err = ErrGoexit // unless something else is found
 	defer w.finish(r, o)
 	slot.run.Store(r)
 	if cause := cmp.Or(d.bind(r), w.slots.stopCause()); cause != nil {
 		r.cancel(cause) // stopped before it began: it does not begin
 		r.err = cause
-		return
-	}
-	if err := r.admit(x); err != nil {
+	} else if err := r.admit(x); err != nil {
 		r.err = err
-		return
+	} else {
+		if w.app.watched() {
+			w.app.observe(Event{Kind: EventStart, run: r})
+		}
+		r.err = w.handler(&r.root) // middleware has the last word
 	}
-	if w.app.watched() {
-		w.app.observe(Event{Kind: EventStart, run: r})
-	}
-	r.err = w.handler(&r.root) // middleware has the last word
+	r.flags.handled = true
 }
 
 // admit checks, before anything of the user's runs, that this worker can run
@@ -117,13 +115,14 @@ func call(ctx *Context) error {
 }
 
 // execute builds the task's context, calls the function, encodes its result,
-// and runs the cleanups of task scope, with whatever came of it.
+// and runs the cleanups of task scope, with whatever came of it. Middleware may
+// call it on a goroutine of its own, and return before it does.
 func (r *run) execute() (err error) {
-	if r.flags.called {
+	if !r.task.CompareAndSwap(taskIdle, taskRunning) {
 		return errCalledTwice
 	}
-	r.flags.called = true
 	err = ErrGoexit
+	defer r.leave()
 	defer func() {
 		if p := recover(); p != nil {
 			err = newPanicError(p)
@@ -131,16 +130,25 @@ func (r *run) execute() (err error) {
 		} else if err == ErrGoexit {
 			r.flags.broken = true
 		}
-		err = r.waitChildren(err)
-		r.err = err
-		if cerr := r.closeScoped(err); cerr != nil {
-			if r.err == nil {
-				r.err = cerr
-			} else {
-				r.err = fmt.Errorf("%w; then %w", r.err, cerr)
-			}
-			err = r.err
-		}
+		err = r.settle(err)
 	}()
 	return r.x.call()
+}
+
+// settle ends what the task has started and opened, and returns its error with
+// theirs.
+func (r *run) settle(err error) error {
+	err = r.waitChildren(err)
+	if r.taskErr = err; err == nil {
+		r.taskErr = ErrGoexit // unless the cleanups return
+	}
+	if cerr := r.closeScoped(err); cerr != nil {
+		if err == nil {
+			err = cerr
+		} else {
+			err = fmt.Errorf("%w; then %w", err, cerr)
+		}
+	}
+	r.taskErr = err
+	return err
 }
