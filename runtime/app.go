@@ -32,6 +32,7 @@ type App struct {
 // after the app has stopped.
 func New(engine Engine, cfg Config) *App {
 	cfg.Middleware = append([]Middleware(nil), cfg.Middleware...)
+	cfg.EnqueueMiddleware = append([]EnqueueMiddleware(nil), cfg.EnqueueMiddleware...)
 	cfg.setDefaults()
 	a := &App{
 		engine: engine, cfg: cfg,
@@ -45,6 +46,7 @@ func New(engine Engine, cfg Config) *App {
 	}
 	a.producer = producer{app: a, to: engine}
 	a.producer.single, _ = engine.(SingleInserter)
+	a.producer.wrap()
 	return a
 }
 

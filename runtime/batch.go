@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Caller is a call of any task: a [Call] or an [AnyCall].
@@ -44,32 +45,19 @@ func (b *Batch) Enqueue(ctx context.Context, q Enqueuer) error {
 		return nil
 	}
 	p := q.enqueuer()
-	ms := make([]*Message, len(b.calls))
-	all := make([]Message, len(b.calls))
-	var errs []error
-	for i, c := range b.calls {
-		ms[i] = &all[i]
-		if err := p.prepare(ctx, ms[i], c); err != nil {
-			errs = append(errs, fmt.Errorf("call %d: %w", i, err))
-		}
-	}
-	if len(errs) > 0 {
-		return errors.Join(errs...)
-	}
-	ins, err := p.insert(ctx, ms)
+	ins, err := p.enqueue(ctx, slices.Clone(b.calls))
 	if err != nil {
-		return fmt.Errorf("enqueue %d tasks: %w", len(ms), err)
+		return err
 	}
 	b.done = true
 	partial := new(PartialError)
 	for i, in := range ins {
 		if in.Err != nil {
 			partial.Failed = append(partial.Failed, i)
-			partial.Errs = append(partial.Errs, fmt.Errorf("call %d: enqueue %s: %w", i, ms[i].Name, in.Err))
+			partial.Errs = append(partial.Errs, fmt.Errorf("call %d: enqueue %s: %w", i, b.calls[i].Name(), in.Err))
 			continue
 		}
 		b.set[i](in, p.app)
-		p.app.observe(Event{Kind: EventEnqueue, message: ms[i], id: in.ID, existing: in.Existing})
 	}
 	if len(partial.Failed) > 0 {
 		return partial

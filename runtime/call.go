@@ -21,20 +21,33 @@ func (c AnyCall) Name() string { return c.spec.Name }
 // The caller must not change it.
 func (c AnyCall) Args() json.RawMessage { return c.args }
 
+// With returns the call with further options.
+func (c AnyCall) With(opts ...Option) AnyCall {
+	c.opts = append(c.opts[:len(c.opts):len(c.opts)], opts...)
+	return c
+}
+
 // Call is a call of a task as a value: the arguments, encoded when it was made,
 // and options. It can be enqueued more than once; each time is a new task.
 type Call[R any] struct{ AnyCall }
 
 // With returns the call with further options.
-func (c Call[R]) With(opts ...Option) Call[R] {
-	c.opts = append(c.opts[:len(c.opts):len(c.opts)], opts...)
-	return c
-}
+func (c Call[R]) With(opts ...Option) Call[R] { return Call[R]{c.AnyCall.With(opts...)} }
 
 // Enqueue enqueues the call and returns the handle of the task. With an error,
 // nothing was enqueued.
 func (c Call[R]) Enqueue(ctx context.Context, q Enqueuer) (*Handle[R], error) {
 	p := q.enqueuer()
+	if p.around != nil {
+		ins, err := p.enqueue(ctx, []AnyCall{c.AnyCall})
+		if err == nil {
+			err = ins[0].Err
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &Handle[R]{id: ins[0].ID, existing: ins[0].Existing, app: p.app}, nil
+	}
 	e := new(struct { // one allocation for both
 		h Handle[R]
 		m Message

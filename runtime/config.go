@@ -20,6 +20,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Middleware goes around every task, the first outermost.
 	Middleware []Middleware
+	// EnqueueMiddleware goes around every enqueueing, the first outermost.
+	EnqueueMiddleware []EnqueueMiddleware
 	// Observers see what happens to tasks.
 	Observers []Observer
 	// Propagators carry values of the enqueuer's context to the task's.
@@ -118,6 +120,11 @@ func (c *Config) validate() []error {
 	for i, m := range c.Middleware {
 		if m == nil {
 			errs = append(errs, fmt.Errorf("Config.Middleware[%d] is nil", i))
+		}
+	}
+	for i, m := range c.EnqueueMiddleware {
+		if m == nil {
+			errs = append(errs, fmt.Errorf("Config.EnqueueMiddleware[%d] is nil", i))
 		}
 	}
 	for i, o := range c.Observers {

@@ -143,8 +143,8 @@ func (a *App) checkOne(p periodic) error {
 	if _, err := p.next(now); err != nil || a.engine == nil {
 		return err
 	}
-	m, err := a.tickMessage(context.Background(), p, now, now)
-	if err != nil {
+	m := new(Message)
+	if err := a.producer.prepare(context.Background(), m, p.tickCall(now, now)); err != nil {
 		return err
 	}
 	return a.engine.Check(m)
@@ -272,26 +272,17 @@ func (a *App) enqueueTick(ctx context.Context, p periodic, tick, next time.Time)
 }
 
 func (a *App) insertTick(ctx context.Context, p periodic, tick, next time.Time) error {
-	m, err := a.tickMessage(ctx, p, tick, next)
+	ins, err := a.producer.enqueue(ctx, []AnyCall{p.tickCall(tick, next)})
 	if err != nil {
 		return err
 	}
-	_, err = a.producer.insertOne(ctx, m)
-	return err
+	return ins[0].Err
 }
 
-// tickMessage makes the message of one tick. It is due at the tick even if it
-// is enqueued later.
-func (a *App) tickMessage(ctx context.Context, p periodic, tick, next time.Time) (*Message, error) {
+// tickCall makes the call of one tick.
+func (p *periodic) tickCall(tick, next time.Time) AnyCall {
 	stamp := tick.UTC().Format(time.RFC3339Nano)
 	held := tickSlack + max(time.Until(next), 0)
-	c := p.call
-	c.opts = append(slices.Clip(c.opts),
+	return p.call.With(
 		WithDue(tick), WithKey("every:"+p.name+":"+stamp, held), WithTag(TagEvery, p.name), WithTag(TagTick, stamp))
-	m := new(Message)
-	if err := a.producer.prepare(ctx, m, c); err != nil {
-		return nil, err
-	}
-	m.Due = tick.Round(0).UTC()
-	return m, nil
 }

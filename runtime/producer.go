@@ -25,6 +25,7 @@ type producer struct {
 	app    *App
 	to     Inserter
 	single SingleInserter // to, if it is one
+	around EnqueueHandler // send with the app's middleware, nil if there is none
 }
 
 func (p *producer) enqueuer() *producer { return p }
@@ -34,6 +35,7 @@ func (p *producer) enqueuer() *producer { return p }
 func (a *App) Via(ins Inserter) Enqueuer {
 	p := &producer{app: a, to: ins}
 	p.single, _ = ins.(SingleInserter)
+	p.wrap()
 	return p
 }
 

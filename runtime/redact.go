@@ -38,6 +38,17 @@ func (r *run) redactor() *redactor {
 	return x.redactWith
 }
 
+// Redact returns text without the values of the task's redacted parameters: for
+// text of a task's error on its way to somewhere that taskctx does not know.
+// Outside a task it returns text as it is.
+func (c *Context) Redact(text string) string {
+	r := c.runOrNil()
+	if r == nil {
+		return text
+	}
+	return r.redactor().clean(text)
+}
+
 func newRedactor(args json.RawMessage, names ...[]string) *redactor {
 	d := new(redactor)
 	var fields map[string]json.RawMessage

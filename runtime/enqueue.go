@@ -1,0 +1,92 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// EnqueueHandler enqueues calls as one: all or none. It answers for each, in
+// order, unless it returns an error.
+type EnqueueHandler func(ctx context.Context, calls []AnyCall) ([]Inserted, error)
+
+// EnqueueMiddleware goes around every enqueueing: of one call, of a batch, and
+// of a tick of [Every]. It may act before and after, refuse by an error, change
+// the context that propagators get, and give calls further options with
+// [AnyCall.With]. It passes on as many calls as it gets, in their order. A panic
+// is an error of the enqueueing.
+type EnqueueMiddleware func(next EnqueueHandler) EnqueueHandler
+
+// wrap puts the app's middleware around the producer.
+func (p *producer) wrap() {
+	if len(p.app.cfg.EnqueueMiddleware) == 0 {
+		return
+	}
+	h := EnqueueHandler(p.send)
+	for i := len(p.app.cfg.EnqueueMiddleware) - 1; i >= 0; i-- {
+		m, next := p.app.cfg.EnqueueMiddleware[i], h
+		if m == nil {
+			continue // Start reports it
+		}
+		h = nil
+		if err := safely(func() error { h = m(next); return nil }); err != nil || h == nil {
+			err = errors.Join(fmt.Errorf("Config.EnqueueMiddleware[%d] made no handler", i), err)
+			h = func(context.Context, []AnyCall) ([]Inserted, error) { return nil, err }
+		}
+	}
+	p.around = h
+}
+
+// enqueue enqueues calls through the middleware, if there is any.
+func (p *producer) enqueue(ctx context.Context, calls []AnyCall) (ins []Inserted, err error) {
+	if p.around == nil {
+		return p.send(ctx, calls)
+	}
+	err = safely(func() (err error) {
+		ins, err = p.around(ctx, calls)
+		return err
+	})
+	if err == nil && len(ins) != len(calls) {
+		err = fmt.Errorf("Config.EnqueueMiddleware answered for %d of %d calls", len(ins), len(calls))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ins, nil
+}
+
+// send makes the messages of calls and inserts them.
+func (p *producer) send(ctx context.Context, calls []AnyCall) ([]Inserted, error) {
+	all := make([]Message, len(calls))
+	if len(calls) == 1 {
+		if err := p.prepare(ctx, &all[0], calls[0]); err != nil {
+			return nil, err
+		}
+		in, err := p.insertOne(ctx, &all[0])
+		if err != nil {
+			return nil, err
+		}
+		return []Inserted{in}, nil
+	}
+	ms := make([]*Message, len(calls))
+	var errs []error
+	for i, c := range calls {
+		ms[i] = &all[i]
+		if err := p.prepare(ctx, ms[i], c); err != nil {
+			errs = append(errs, fmt.Errorf("call %d: %w", i, err))
+		}
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	ins, err := p.insert(ctx, ms)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue %d tasks: %w", len(ms), err)
+	}
+	for i, in := range ins {
+		if in.Err == nil && p.app.watched() {
+			p.app.observe(Event{Kind: EventEnqueue, message: ms[i], id: in.ID, existing: in.Existing})
+		}
+	}
+	return ins, nil
+}
