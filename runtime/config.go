@@ -62,7 +62,8 @@ type Config struct {
 type Handler func(ctx *Context) error
 
 // Middleware wraps the handler of every task. It may act before and after, see
-// or change the error, or not call next. It must call next at most once.
+// or change the error, or not call next. It must call next at most once. To give
+// the task a context with more in it, it passes ctx.With(derived) on.
 type Middleware func(next Handler) Handler
 
 // Codec transforms encoded arguments, for example to encrypt them. It must give

@@ -80,7 +80,9 @@ func (carry) Extract(ctx context.Context, headers map[string]string) context.Con
 func TestEnqueueMiddlewareThatFails(t *testing.T) {
 	tests := map[string]runtime.EnqueueMiddleware{
 		"refused": func(runtime.EnqueueHandler) runtime.EnqueueHandler {
-			return func(context.Context, []runtime.AnyCall) ([]runtime.Inserted, error) { return nil, errors.New("refused") }
+			return func(context.Context, []runtime.AnyCall) ([]runtime.Inserted, error) {
+				return nil, errors.New("refused")
+			}
 		},
 		"panic: boom": func(runtime.EnqueueHandler) runtime.EnqueueHandler {
 			return func(context.Context, []runtime.AnyCall) ([]runtime.Inserted, error) { panic("boom") }

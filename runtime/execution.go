@@ -20,7 +20,7 @@ type registration interface {
 type execution interface {
 	base() *run
 	decode(args json.RawMessage) error
-	call() error
+	call(ctx *Context) error
 }
 
 // handler is a registered task with its types.
@@ -57,8 +57,8 @@ func (t *typedRun[C, A, R]) decode(args json.RawMessage) error {
 
 // call builds the context, calls the function and encodes its result, before
 // any cleanup commits anything: what cannot be encoded is not committed.
-func (t *typedRun[C, A, R]) call() error {
-	ctx, err := t.h.build(&t.run.root)
+func (t *typedRun[C, A, R]) call(handle *Context) error {
+	ctx, err := t.h.build(handle)
 	if err != nil {
 		return fmt.Errorf("build %s: %w", reflect.TypeFor[C](), err)
 	}

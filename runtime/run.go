@@ -92,6 +92,7 @@ type timeLimit struct {
 type extras struct {
 	scoped   store         // values of task scope
 	children children      // goroutines started with Go
+	bound    *Context      // what middleware passed to the task; nil: the run's own
 	late     chan struct{} // closed when a task that is taskLate has ended
 
 	saving    sync.Mutex // guards memo and concluded; held while the memo is written

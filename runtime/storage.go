@@ -121,10 +121,13 @@ func (r *run) storeOf(s Scope) *store {
 }
 
 func (r *run) scopeContext(sc Scope, s *store) context.Context {
-	if sc == PerTask {
-		return &r.root
+	if sc != PerTask {
+		return s.ctx
 	}
-	return s.ctx
+	if bound := r.more().bound; bound != nil {
+		return bound
+	}
+	return &r.root
 }
 
 // CloseFunc turns the cleanup of a provider into the form that Provide takes.

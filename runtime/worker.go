@@ -105,19 +105,20 @@ func (r *run) admit(x execution) error {
 // names returns what the worker can run, sorted.
 func (w *worker) names() []string { return slices.Sorted(maps.Keys(w.tasks)) }
 
-// call is the innermost Handler: the task itself.
+// call is the innermost Handler: the task itself, with the context that the
+// middleware passed on.
 func call(ctx *Context) error {
 	r := ctx.runOrNil()
 	if r == nil {
 		return ErrNoTask
 	}
-	return r.execute()
+	return r.execute(ctx)
 }
 
 // execute builds the task's context, calls the function, encodes its result,
 // and runs the cleanups of task scope, with whatever came of it. Middleware may
 // call it on a goroutine of its own, and return before it does.
-func (r *run) execute() (err error) {
+func (r *run) execute(ctx *Context) (err error) {
 	if !r.task.CompareAndSwap(taskIdle, taskRunning) {
 		return errCalledTwice
 	}
@@ -132,7 +133,10 @@ func (r *run) execute() (err error) {
 		}
 		err = r.settle(err)
 	}()
-	return r.x.call()
+	if ctx.ctx != nil {
+		r.more().bound = ctx
+	}
+	return r.x.call(ctx)
 }
 
 // settle ends what the task has started and opened, and returns its error with
