@@ -93,7 +93,7 @@ func (set *fieldSet) collect(s *types.Struct, path string, depth int, around map
 		case target != nil && !f.tagged:
 			set.collectEmbedded(f, target, pointer, depth, around)
 		case !v.Exported():
-			set.lose(f.path, "export the field, or give the struct MarshalJSON and UnmarshalJSON",
+			set.lose(f.path, "pass what the task needs of it in exported fields, or give the struct MarshalJSON and UnmarshalJSON",
 				"encoding/json leaves out fields that are not exported")
 		default:
 			set.fields = append(set.fields, f)

@@ -16,7 +16,7 @@ type known struct {
 var wellKnown = map[string]known{
 	"time.Time": {
 		method: "Time",
-		key:    "is no good as a key: equal times in different zones are different keys",
+		key:    "is no good as a key: the same time in another zone, or when it comes back, is another key",
 		fix:    "use the time's UnixNano or its text as the key",
 	},
 	"encoding/json.RawMessage": {null: true},
