@@ -98,9 +98,17 @@ const findKeysSQL = `SELECT key, job_id FROM {s}.taskctx_key WHERE key = ANY($1:
 
 // The order within a queue is River's. Of several queues the first in $2 goes
 // first: the worker turns them. What other workers claim is passed over.
+//
+// The ids go through an array, here and below, since the planner expects few
+// elements in one: from a join of unknown size it may read the whole table.
 const claimSQL = `
-WITH picked AS MATERIALIZED (
-	SELECT a.id FROM unnest($2::text[]) WITH ORDINALITY AS q(name, n)
+UPDATE {s}.river_job j SET
+	state = 'running', attempt = least(j.attempt + 1, 32767), attempted_at = now(),
+	attempted_by = array_append(
+		CASE WHEN array_length(j.attempted_by, 1) >= 20
+		THEN j.attempted_by[array_length(j.attempted_by, 1) - 18:] ELSE j.attempted_by END, $1::text)
+WHERE j.id = ANY(ARRAY(
+	SELECT a.id FROM unnest($2::text[]) AS q(name)
 	CROSS JOIN LATERAL (
 		SELECT id FROM {s}.river_job
 		WHERE state = 'available' AND queue = q.name AND scheduled_at <= now() AND kind = ANY($3::text[])
@@ -109,13 +117,7 @@ WITH picked AS MATERIALIZED (
 		FOR UPDATE SKIP LOCKED
 	) a
 	LIMIT $4::bigint
-)
-UPDATE {s}.river_job j SET
-	state = 'running', attempt = least(j.attempt + 1, 32767), attempted_at = now(),
-	attempted_by = array_append(
-		CASE WHEN array_length(j.attempted_by, 1) >= 20
-		THEN j.attempted_by[array_length(j.attempted_by, 1) - 18:] ELSE j.attempted_by END, $1::text)
-FROM picked WHERE j.id = picked.id
+))
 RETURNING j.id, j.args, j.attempt, j.created_at, j.kind, j.metadata, j.priority, j.queue, j.scheduled_at`
 
 const succeedSQL = `

@@ -7,16 +7,16 @@ package postgres
 // due again as it was before. The last column is how many seconds later the
 // next job is due.
 const promoteSQL = `
-WITH due AS (
-	SELECT id FROM {s}.river_job
-	WHERE state IN ('scheduled', 'retryable') AND scheduled_at <= now() AND unique_key IS NULL
-	ORDER BY scheduled_at LIMIT 1000 FOR UPDATE SKIP LOCKED
-), moved AS (
+WITH moved AS (
 	UPDATE {s}.river_job j SET
 		state = 'available',
 		scheduled_at = coalesce((j.metadata -> 'taskctx' ->> 'parked')::timestamptz, j.scheduled_at),
 		metadata = CASE WHEN j.metadata -> 'taskctx' ? 'parked' THEN j.metadata #- '{taskctx,parked}' ELSE j.metadata END
-	FROM due WHERE j.id = due.id
+	WHERE j.id = ANY(ARRAY(
+		SELECT id FROM {s}.river_job
+		WHERE state IN ('scheduled', 'retryable') AND scheduled_at <= now() AND unique_key IS NULL
+		ORDER BY scheduled_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+	))
 	RETURNING j.queue
 ), told AS (
 	SELECT pg_notify($1::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM moved) q
@@ -54,7 +54,7 @@ UPDATE {s}.river_job j SET
 	metadata = j.metadata || jsonb_build_object('taskctx', j.metadata -> 'taskctx' || jsonb_build_object(
 		'parked', j.scheduled_at,
 		'reason', format('no worker of queue %s knows a task named %s', to_json(j.queue), to_json(j.kind))))
-WHERE j.id IN (
+WHERE j.id = ANY(ARRAY(
 	SELECT c.id FROM unnest($1::text[]) AS q(name)
 	CROSS JOIN LATERAL (
 		SELECT * FROM {s}.river_job
@@ -64,7 +64,7 @@ WHERE j.id IN (
 	WHERE c.kind <> ALL($2::text[]) AND c.scheduled_at <= now() - $3::bigint * interval '1 microsecond'
 		AND c.metadata ? 'taskctx'
 		AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE c.kind = ANY(w.names) AND c.queue = ANY(w.queues))
-) AND j.state = 'available'`
+)) AND j.state = 'available'`
 
 // A worker that starts takes the tasks that were put aside for want of it.
 const unparkSQL = `
@@ -93,14 +93,14 @@ RETURNING j.id`
 // ended between the time $3, up to which all such are gone, and now less $2
 // microseconds. What is not ours is left to River's own cleaner.
 const cleanSQL = `
-DELETE FROM {s}.river_job WHERE id IN (
+DELETE FROM {s}.river_job WHERE id = ANY(ARRAY(
 	SELECT j.id FROM {s}.river_job j
 	WHERE j.state IN ('completed', 'cancelled', 'discarded')
 		AND j.finalized_at > $3::timestamptz AND j.finalized_at <= now() - $2::bigint * interval '1 microsecond'
 		AND coalesce((j.metadata -> 'taskctx' ->> 'keep')::bigint, 0) = $1
 		AND (j.metadata ? 'taskctx' OR j.attempted_by[array_upper(j.attempted_by, 1)] LIKE '` + ownerPrefix + `%')
 	LIMIT 1000 FOR UPDATE SKIP LOCKED
-)`
+))`
 
 const cleanKeysSQL = `DELETE FROM {s}.taskctx_key WHERE until <= now()`
 
