@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/taskctx/taskctx/internal/servertest"
@@ -441,5 +440,3 @@ func TestServerRestart(t *testing.T) {
 		t.Errorf("of %d tasks that were enqueued %d were lost, %d run again", total, lost, extra)
 	}
 }
-
-var _ = pgx.ErrNoRows

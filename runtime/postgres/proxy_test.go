@@ -1,11 +1,12 @@
 package postgres_test
 
 import (
-	"io"
 	"net"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // proxy stands between an engine and its server, and can hold everything up, as
@@ -15,7 +16,22 @@ type proxy struct {
 
 	mu    sync.RWMutex // held for writing while everything is held up
 	conns sync.WaitGroup
+
+	// The request, counted from 1 over all connections, at which the connection
+	// is cut: before the server has it, or after, so that its answer is lost.
+	requests  atomic.Int64
+	cutAt     atomic.Int64
+	cutBefore atomic.Bool
 }
+
+// cut cuts the connection of the n-th request from now.
+func (p *proxy) cut(n int64, before bool) {
+	p.cutBefore.Store(before)
+	p.cutAt.Store(p.requests.Load() + n)
+}
+
+// wasCut reports whether it has happened.
+func (p *proxy) wasCut() bool { return p.requests.Load() >= p.cutAt.Load() }
 
 func newProxy(tb testing.TB, raw string) *proxy {
 	tb.Helper()
@@ -55,22 +71,40 @@ func (p *proxy) serve(client net.Conn, target string) {
 	defer server.Close()
 	var back sync.WaitGroup
 	back.Go(func() {
-		p.pump(client, server)
+		p.pump(client, server, func() (before, after bool) { return false, false })
 		_ = client.Close()
 	})
-	p.pump(server, client)
+	p.pump(server, client, func() (before, after bool) {
+		if p.requests.Add(1) != p.cutAt.Load() {
+			return false, false
+		}
+		before = p.cutBefore.Load()
+		return before, !before
+	})
 	_ = server.Close()
 	back.Wait()
 }
 
-func (p *proxy) pump(to io.Writer, from io.Reader) {
+// pump carries bytes until one side ends, or cut says to end before what was
+// read is passed on, or after.
+func (p *proxy) pump(to, from net.Conn, cut func() (before, after bool)) {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
 		p.mu.RLock()
-		_, werr := to.Write(b[:n])
+		before, after := cut()
+		if after {
+			_ = from.Close() // no answer
+		}
+		var werr error
+		if !before {
+			_, werr = to.Write(b[:n])
+		}
 		p.mu.RUnlock()
-		if err != nil || werr != nil {
+		if after {
+			time.Sleep(5 * time.Millisecond) // let the server do it
+		}
+		if err != nil || werr != nil || before || after {
 			return
 		}
 	}
