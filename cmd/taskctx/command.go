@@ -99,7 +99,7 @@ func runCommand(ctx context.Context, c command, url string, args []string, out, 
 	if c.args != "" && f.NArg() == 0 {
 		return usagef("%s needs %s", c.name, c.args)
 	}
-	e, err := engine.Open(ctx, url)
+	e, err := engine.OpenExisting(ctx, url)
 	if err != nil {
 		return err
 	}

@@ -6,39 +6,92 @@ package engine
 import (
 	"context"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/postgres"
+	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
 // Scheme is one kind of engine URL.
 type Scheme struct {
 	Name    string // what stands before the colon
-	Example string
+	Example string // empty for a synonym of another
 	Help    string
-	open    func(ctx context.Context, url string) (runtime.Engine, error)
+	open    func(ctx context.Context, url string, existing bool) (runtime.Engine, error)
 }
 
 var schemes = []Scheme{
 	{
 		Name: "memory", Example: "memory:", Help: "this process only, lost when it ends",
-		open: func(context.Context, string) (runtime.Engine, error) { return memory.New(memory.WithWait()), nil },
+		open: func(context.Context, string, bool) (runtime.Engine, error) {
+			return memory.New(memory.WithWait()), nil
+		},
 	},
+	{
+		Name: "sqlite", Example: "sqlite:tasks.db", Help: "one file, for the processes of one machine",
+		open: openSQLite,
+	},
+	{
+		Name: "postgres", Example: "postgres://user@host/database", Help: "Postgres, in River's tables",
+		open: openPostgres,
+	},
+	{Name: "postgresql", open: openPostgres},
 }
 
-// Schemes returns the kinds of URL that Open knows. The caller must not change
-// them.
-func Schemes() []Scheme { return schemes }
+func openSQLite(_ context.Context, url string, existing bool) (runtime.Engine, error) {
+	path := strings.TrimPrefix(url, "sqlite:")
+	if existing {
+		if _, err := os.Stat(path); err != nil {
+			return nil, err
+		}
+	}
+	return opened(sqlite.Open(path))
+}
+
+func openPostgres(ctx context.Context, url string, existing bool) (runtime.Engine, error) {
+	var cfg postgres.Config
+	if existing {
+		cfg.Migrations = postgres.MigrationsCheck
+	}
+	return opened(postgres.Open(ctx, url, cfg))
+}
+
+// opened keeps the nil of an engine that did not open from becoming an Engine
+// that is not nil.
+func opened[E runtime.Engine](e E, err error) (runtime.Engine, error) {
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Schemes returns the kinds of URL that Open knows, without synonyms.
+func Schemes() []Scheme {
+	return slices.DeleteFunc(slices.Clone(schemes), func(s Scheme) bool { return s.Example == "" })
+}
 
 // Open opens the engine that the URL names. The caller closes it. ctx bounds
 // the opening only.
 func Open(ctx context.Context, url string) (runtime.Engine, error) {
+	return open(ctx, url, false)
+}
+
+// OpenExisting is Open for programs that only look at what others made: it
+// creates no file and no table, and fails where there are none.
+func OpenExisting(ctx context.Context, url string) (runtime.Engine, error) {
+	return open(ctx, url, true)
+}
+
+func open(ctx context.Context, url string, existing bool) (runtime.Engine, error) {
 	name, _, ok := strings.Cut(url, ":")
 	if ok {
 		for _, s := range schemes {
 			if s.Name == name {
-				e, err := s.open(ctx, url)
+				e, err := s.open(ctx, url, existing)
 				if err != nil {
 					return nil, fmt.Errorf("open engine %s: %w", name, err)
 				}
@@ -46,9 +99,9 @@ func Open(ctx context.Context, url string) (runtime.Engine, error) {
 			}
 		}
 	}
-	known := make([]string, len(schemes))
-	for i, s := range schemes {
-		known[i] = s.Example
+	var known []string
+	for _, s := range Schemes() {
+		known = append(known, s.Example)
 	}
 	return nil, fmt.Errorf("unknown engine %q: it must be one of %s", withoutPassword(url), strings.Join(known, ", "))
 }
