@@ -27,6 +27,27 @@ func (c AnyCall) With(opts ...Option) AnyCall {
 	return c
 }
 
+// String returns the task's name and its arguments, those to redact left out.
+func (c AnyCall) String() string {
+	if c.spec == nil {
+		return "no call"
+	}
+	args := redactedArgs(&Message{Args: c.args, Meta: Meta{Redact: c.spec.redact}})
+	if c.err != nil {
+		return c.spec.Name + " " + c.err.Error()
+	}
+	return c.spec.Name + " " + string(args)
+}
+
+// GoString is String: a call is safe to print in every way.
+func (c AnyCall) GoString() string { return c.String() }
+
+// Plain returns the call without its options.
+func (c AnyCall) Plain() AnyCall {
+	c.opts = nil
+	return c
+}
+
 // Call is a call of a task as a value: the arguments, encoded when it was made,
 // and options. It can be enqueued more than once; each time is a new task.
 type Call[R any] struct{ AnyCall }

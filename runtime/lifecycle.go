@@ -51,26 +51,46 @@ func (a *App) Start(ctx context.Context) error {
 }
 
 func (a *App) start(ctx context.Context) (*service, error) {
-	w, err := a.newWorker(ctx)
+	w, err := a.newWorker(ctx, "")
 	if err != nil {
 		return nil, err
 	}
 	serveCtx, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	s := &service{
+	s, err := a.begin(ctx, w, stop)
+	if err != nil {
+		stop(nil)
+		return nil, err
+	}
+	go a.serve(ctx, serveCtx, s)
+	return s, nil
+}
+
+// begin makes the worker the app's current one.
+func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc) (*service, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.current != nil {
+		return nil, ErrStarted
+	}
+	a.current = &service{
 		worker: w, stop: stop, done: make(chan struct{}),
 		endRuns: make(chan struct{}), abandon: make(chan struct{}), leave: make(chan struct{}),
 	}
-	a.mu.Lock()
-	if a.current != nil {
-		a.mu.Unlock()
-		stop(nil)
-		return nil, ErrStarted
-	}
-	a.current = s
 	a.storage.reopen(context.WithoutCancel(ctx))
+	return a.current, nil
+}
+
+// end closes what tasks have opened, and says that all is over. err is what
+// went wrong before.
+func (a *App) end(s *service, err error) {
+	err = errors.Join(err, a.closeStorage(s))
+	a.observe(Event{Kind: EventWorkerStop, Worker: s.worker.id})
+	a.awaitWatchers(s.leave)
+	a.mu.Lock()
+	a.current = nil
 	a.mu.Unlock()
-	go a.serve(ctx, serveCtx, s)
-	return s, nil
+	s.err = err
+	close(s.done)
 }
 
 // Run is Start, then Stop when ctx ends. It returns nil after a clean stop.
@@ -131,13 +151,20 @@ func (a *App) Stop(ctx context.Context) error {
 	return s.err
 }
 
-// newWorker checks everything and freezes what is registered.
-func (a *App) newWorker(ctx context.Context) (*worker, error) {
+// newWorker checks everything and freezes what is registered, or of the tasks
+// only the one named.
+func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 	errs := a.cfg.validate()
 	if a.engine == nil {
 		errs = append(errs, errors.New("the engine is nil"))
 	}
 	tasks, clashes := a.byName()
+	if only != "" {
+		if tasks = a.named(only); len(tasks) == 0 {
+			return nil, fmt.Errorf("%w: %s", errConfig, unknownTask(only))
+		}
+		clashes = nil
+	}
 	errs = append(errs, clashes...)
 	errs = append(errs, a.missing(tasks)...)
 	schedules, wrong := a.checkPeriodic()
@@ -223,14 +250,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	if err != nil {
 		err = fmt.Errorf("serve: %w", err)
 	}
-	err = errors.Join(err, a.closeStorage(s))
-	a.observe(Event{Kind: EventWorkerStop, Worker: w.id})
-	a.awaitWatchers(s.leave)
-	a.mu.Lock()
-	a.current = nil
-	a.mu.Unlock()
-	s.err = err
-	close(s.done)
+	a.end(s, err)
 }
 
 // wind is the shutdown's clock: when to end the contexts of running tasks, and

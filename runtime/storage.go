@@ -105,6 +105,9 @@ func provide[T any](
 	if err != nil {
 		return none, fmt.Errorf("open %s: %w", k.name, err)
 	}
+	if k.scope == PerTask && r.ended.Load() { // it ended meanwhile: nobody else may close it
+		return none, errors.Join(fmt.Errorf("%s: %w", k.name, ErrTaskDone), s.close(ErrTaskDone))
+	}
 	t, _ := v.(T)
 	return t, nil
 }
