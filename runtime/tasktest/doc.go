@@ -1,0 +1,15 @@
+// Package tasktest runs tasks in a user's tests, without an engine, and
+// asserts what was enqueued.
+//
+// [Run] runs one attempt of a task in one line, through everything a worker
+// does: the arguments are encoded and decoded, the context is built, middleware
+// and cleanups run.
+//
+//	receipt, err := tasktest.Run(t, billing.RegisterTasks, billing.ChargeCardCall("c-1", 100),
+//		tasktest.WithAttempt(2), tasktest.Supply[mail.Sender](fake))
+//
+// [Context] and [ContextOf] make a context with which a test calls a task
+// function itself. [NewRecorder] is an Enqueuer that only keeps what was
+// enqueued. With [Start] and [Idle] a test runs a whole app, and within
+// testing/synctest in no time, whatever the tasks' delays.
+package tasktest

@@ -1,0 +1,95 @@
+package tasktest
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// Option changes the surroundings in which [Run], [Context] and [NewRecorder]
+// work.
+type Option func(*settings)
+
+type settings struct {
+	ctx     context.Context
+	cfg     runtime.Config
+	name    string
+	attempt int
+	call    []runtime.Option
+	setup   []func(*runtime.App)
+	rec     *Recorder
+}
+
+func newSettings(opts []Option) *settings {
+	s := &settings{ctx: context.Background(), name: "tasktest.Task"}
+	for _, o := range opts {
+		o(s)
+	}
+	if s.rec == nil {
+		s.rec = newRecorder(s)
+	}
+	return s
+}
+
+// app returns an app that is set up but for its tasks. It logs to the test.
+func (s *settings) app(t testing.TB, register func(*runtime.App)) *runtime.App {
+	cfg := s.cfg
+	cfg.Workers = 1
+	if cfg.Logger == nil {
+		level := &slog.HandlerOptions{Level: slog.LevelDebug}
+		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), level))
+	}
+	app := runtime.New(s.rec.engine, cfg)
+	if register != nil {
+		register(app)
+	}
+	for _, f := range s.setup {
+		f(app)
+	}
+	return app
+}
+
+// WithAttempt makes the run the given attempt, counted from zero, as if all
+// earlier ones had failed.
+func WithAttempt(n int) Option { return func(s *settings) { s.attempt = n } }
+
+// WithTag gives the task a tag.
+func WithTag(key, value string) Option { return With(runtime.WithTag(key, value)) }
+
+// With enqueues the task with the options: a queue, a timeout, a deadline.
+func With(opts ...runtime.Option) Option {
+	return func(s *settings) { s.call = append(s.call, opts...) }
+}
+
+// WithName is the name of the task that [Context] seems to run. It is
+// "tasktest.Task" by default.
+func WithName(name string) Option { return func(s *settings) { s.name = name } }
+
+// WithContext runs the task with a context made from ctx, so that it ends when
+// ctx does and has its values. When ctx is a task's, that task is the parent.
+func WithContext(ctx context.Context) Option { return func(s *settings) { s.ctx = ctx } }
+
+// WithConfig runs the task by an app of this configuration, with its
+// middleware, codec, propagators, observers and hooks. Its Logger is by default
+// one that writes to the test's output, and its Workers is always 1.
+func WithConfig(cfg runtime.Config) Option { return func(s *settings) { s.cfg = cfg } }
+
+// WithRecorder keeps what the task itself enqueues on its app.
+func WithRecorder(r *Recorder) Option { return func(s *settings) { s.rec = r } }
+
+// Supply gives the app a value, as [runtime.Supply] does. It comes after the
+// registration, so that it wins.
+func Supply[T any](v T) Option { return Setup(func(app *runtime.App) { runtime.Supply(app, v) }) }
+
+// Build replaces how the context type C is built, as [runtime.RegisterContext]
+// does after the registration.
+func Build[C any](build func(*runtime.Context) (C, error), needs ...runtime.Need) Option {
+	return Setup(func(app *runtime.App) { runtime.RegisterContext(app, build, needs...) })
+}
+
+// Setup calls f with the app after the registration.
+func Setup(f func(*runtime.App)) Option {
+	return func(s *settings) { s.setup = append(s.setup, f) }
+}
