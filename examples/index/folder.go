@@ -4,20 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/memory"
 )
 
 // indexOptions are how to index a folder.
 type indexOptions struct {
-	db       string
-	workers  int
-	log      *slog.Logger
+	appOptions
 	progress func(total int) progress // shows how far the work is
 }
 
@@ -29,22 +23,25 @@ func indexFolder(ctx context.Context, dir string, o indexOptions) (*summary, err
 	if err != nil {
 		return nil, err
 	}
-	s := &summary{plan: plan, skipped: plan.done, failures: plan.failures}
-
-	app := runtime.New(memory.New(), runtime.Config{Workers: o.workers, Logger: o.log})
-	RegisterTasks(app)
-	runtime.Supply(app, IndexFile(o.db))
-	// Ctrl-C must not end the tasks that run: Stop lets them finish.
-	if err := app.Start(context.WithoutCancel(ctx)); err != nil {
+	app, closeEngine, err := o.newApp(ctx)
+	if err != nil {
 		return nil, err
 	}
+	// Ctrl-C must not end the tasks that run: Stop lets them finish.
+	calm := context.WithoutCancel(ctx)
+	if o.workers > 0 {
+		if err := app.Start(calm); err != nil {
+			return nil, errors.Join(err, closeEngine())
+		}
+	}
+	s := &summary{plan: plan, skipped: plan.done, failures: plan.failures}
 	bar := o.progress(len(plan.add) + len(plan.forget))
 	runErr := plan.run(ctx, app, s, bar)
-	stopErr := app.Stop(context.WithoutCancel(ctx))
+	stopErr := app.Stop(calm)
 	bar.end()
-	s.settle(context.WithoutCancel(ctx))
+	s.settle(calm)
 	s.took = time.Since(started)
-	return s, errors.Join(runErr, stopErr)
+	return s, errors.Join(runErr, stopErr, closeEngine())
 }
 
 // plan is what is to be done for a folder.

@@ -215,8 +215,8 @@ func TestInterruptedRunsMakeTheSameIndex(t *testing.T) {
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		s, err := indexFolder(ctx, dir, indexOptions{
-			db: parts, workers: 4, log: slog.New(slog.DiscardHandler),
-			progress: func(int) progress { return &stopAt{90, stop} },
+			appOptions: appOptions{engine: memoryURL, db: parts, workers: 4, log: slog.New(slog.DiscardHandler)},
+			progress:   func(int) progress { return &stopAt{90, stop} },
 		})
 		stop()
 		interrupted = errors.Is(err, errInterrupted)

@@ -1,14 +1,19 @@
 // Index indexes the words of a folder of text files, one task for each file,
 // and finds words in them.
 //
-//	go run ./examples/index [-workers n] [-db file] [-v] DIR
+//	go run ./examples/index [-workers n] [-db file] [-engine URL] [-v] DIR
 //	go run ./examples/index search [-db file] WORD
+//	go run ./examples/index worker -engine URL [-workers n] [-db file] [-v]
 //
 // The index is a SQLite file, index.db in the current folder unless -db names
 // another. Ctrl-C stops it cleanly; the same command goes on where it stopped,
 // and brings an older index up to date. Files that are not text, or cannot be
 // read, are listed at the end; folders and files whose names begin with a dot
 // are left out, and symbolic links are not followed.
+//
+// The tasks are in memory unless -engine names a place that outlives the
+// process, such as sqlite:tasks.db. Then worker adds processes that share the
+// work, on the same machine, with the same -db; -workers 0 leaves all to them.
 package main
 
 import (
@@ -17,10 +22,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
-	"runtime"
+	"slices"
 	"syscall"
 )
 
@@ -32,11 +36,12 @@ const (
 	exitInterrupted = 130 // as shells count it: 128 and the number of SIGINT
 )
 
-const usage = `usage: index [-workers n] [-db file] [-v] DIR
+const usage = `usage: index [-workers n] [-db file] [-engine URL] [-v] DIR
        index search [-db file] WORD
+       index worker -engine URL [-workers n] [-db file] [-v]
 
-It indexes the words of the text files below DIR, or answers with the lines
-that have WORD.
+It indexes the words of the text files below DIR, answers with the lines that
+have WORD, or adds a process that indexes what another one enqueues.
 `
 
 func main() {
@@ -68,31 +73,47 @@ var (
 
 // command runs the program with its arguments.
 func command(ctx context.Context, args []string, out, notes io.Writer) error {
-	if len(args) > 0 && args[0] == "search" {
-		return searchCommand(ctx, args[1:], out, notes)
+	if len(args) > 0 {
+		switch args[0] {
+		case "search":
+			return searchCommand(ctx, args[1:], out, notes)
+		case "worker":
+			return workerCommand(ctx, args[1:], out, notes)
+		}
 	}
-	o := indexOptions{log: slog.New(slog.DiscardHandler)} // the summary lists what failed
+	var o indexOptions
 	flags := newFlags(notes)
-	flags.StringVar(&o.db, "db", "index.db", "the index, a SQLite `file`")
-	flags.IntVar(&o.workers, "workers", runtime.NumCPU(), "index `n` files at a time")
-	verbose := flags.Bool("v", false, "list every file that failed, and log what the tasks do")
+	o.addFlags(flags)
 	dir, err := parseOne(flags, args)
 	if err != nil {
 		return err
 	}
-	if o.workers < 1 {
-		fmt.Fprintf(notes, "-workers %d: it must be at least 1\n", o.workers)
-		return errUsage
+	if err := o.check(notes); err != nil {
+		return err
 	}
-	if *verbose {
-		o.log = slog.New(slog.NewTextHandler(notes, nil))
-	}
-	o.progress = func(total int) progress { return newProgress(notes, total, *verbose) }
+	o.progress = func(total int) progress { return newProgress(notes, total, o.verbose) }
 	s, err := indexFolder(ctx, dir, o)
 	if s != nil {
-		s.print(out, *verbose)
+		s.print(out, o.verbose)
 	}
 	return err
+}
+
+func workerCommand(ctx context.Context, args []string, out, notes io.Writer) error {
+	var o appOptions
+	flags := newFlags(notes)
+	o.addFlags(flags)
+	if err := parse(flags, args, 0); err != nil {
+		return err
+	}
+	if o.engine == memoryURL || o.workers == 0 {
+		fmt.Fprintln(notes, "a worker needs an -engine that other processes enqueue in, and -workers over 0")
+		return errUsage
+	}
+	if err := o.check(notes); err != nil {
+		return err
+	}
+	return work(ctx, o, out, notes)
 }
 
 func searchCommand(ctx context.Context, args []string, out, notes io.Writer) error {
@@ -117,15 +138,21 @@ func newFlags(notes io.Writer) *flag.FlagSet {
 
 // parseOne parses flags and the one argument after them.
 func parseOne(flags *flag.FlagSet, args []string) (string, error) {
+	err := parse(flags, args, 1)
+	return flags.Arg(0), err
+}
+
+// parse parses flags and n arguments after them.
+func parse(flags *flag.FlagSet, args []string, n int) error {
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			return "", err
+			return err
 		}
-		return "", errUsage // the flag package has told it
+		return errUsage // the flag package has told it
 	}
-	if flags.NArg() != 1 || flags.Arg(0) == "" {
+	if flags.NArg() != n || slices.Contains(flags.Args(), "") {
 		flags.Usage()
-		return "", errUsage
+		return errUsage
 	}
-	return flags.Arg(0), nil
+	return nil
 }

@@ -88,6 +88,20 @@ func userVersion(ctx context.Context, q querier) (int, error) {
 	return v, err
 }
 
+// isFresh reports whether the index has the file as it is now.
+func isFresh(ctx context.Context, tx *sql.Tx, path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, nil //nolint:nilerr // reading it says why
+	}
+	var had version
+	err = tx.QueryRowContext(ctx, `SELECT size, mtime FROM files WHERE path = ?`, path).Scan(&had.size, &had.mtime)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return had == versionOf(info), err
+}
+
 // putDocument puts the document in the place of what the index has of the
 // path. It reports whether that was the same content.
 func putDocument(ctx context.Context, tx *sql.Tx, path string, d *document) (same bool, err error) {

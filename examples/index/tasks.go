@@ -71,8 +71,15 @@ type IndexFile string
 // index had of it. A file that cannot be read, or is not text, fails at once,
 // and the index keeps what it has. What the database refuses is tried again.
 //
-//task:context retries=5 delay=100ms timeout=5m
+//task:context queue=index retries=5 delay=100ms timeout=5m
 func AddFile(ctx *IndexContext, path string) (Change, error) {
+	fresh, err := isFresh(ctx, ctx.Tx, path) // a task may run twice
+	if err != nil {
+		return Change{}, fmt.Errorf("look up %s: %w", path, err)
+	}
+	if fresh {
+		return Change{Kind: kept}, nil
+	}
 	doc, err := readDocument(path)
 	if err != nil {
 		return Change{}, runtime.Permanent(err)
@@ -89,7 +96,7 @@ func AddFile(ctx *IndexContext, path string) (Change, error) {
 
 // forgetFile takes a file that is gone out of the index.
 //
-//task:context retries=5 delay=100ms
+//task:context queue=index retries=5 delay=100ms
 func forgetFile(ctx *IndexContext, path string) (Change, error) {
 	if err := dropDocument(ctx, ctx.Tx, path); err != nil {
 		return Change{}, fmt.Errorf("forget %s: %w", path, err)

@@ -42,6 +42,7 @@ func (a *addFileArgs) fields(f *runtime.Fields) {
 var addFileTask = runtime.NewTask[addFileArgs, Change](runtime.Spec{
 	Name:    "index.AddFile",
 	Func:    "AddFile",
+	Queue:   "index",
 	Retries: 5,
 	Delay:   100 * time.Millisecond,
 	Timeout: 5 * time.Minute,
@@ -77,6 +78,7 @@ func (a *forgetFileArgs) fields(f *runtime.Fields) {
 var forgetFileTask = runtime.NewTask[forgetFileArgs, Change](runtime.Spec{
 	Name:    "index.forgetFile",
 	Func:    "forgetFile",
+	Queue:   "index",
 	Retries: 5,
 	Delay:   100 * time.Millisecond,
 	Params: []runtime.Param{
