@@ -17,6 +17,7 @@ type File struct {
 	Old, New []byte
 
 	root string // of its module
+	mark string // what a file that may be replaced begins with, if not our header
 }
 
 // Stale reports whether the file is not what it should be.

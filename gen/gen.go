@@ -37,6 +37,8 @@ type Config struct {
 	CacheDir string
 	// DryRun writes nothing.
 	DryRun bool
+	// Lock writes tasks.lock, which accepts the tasks as they are now.
+	Lock bool
 	// Models are wanted: also of packages in which nothing changed.
 	Models bool
 }
@@ -67,7 +69,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	res := &Result{}
 	mem := recall(loader, cfg)
-	if !cfg.Models {
+	if !cfg.Models && !cfg.Lock {
 		dirs, res.Files = mem.split(dirs)
 	}
 	pkgs, err := loader.Load(ctx, dirs)
@@ -82,6 +84,11 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 			res.Packages = append(res.Packages, m)
 		}
 	}
+	lockFiles, diags, err := locks(loader, models, cfg.Lock)
+	if err != nil {
+		return nil, err
+	}
+	res.Diagnostics = append(res.Diagnostics, diags...)
 	if res.Diagnostics = diag.Sort(res.Diagnostics); len(res.Diagnostics) > 0 {
 		res.Files = nil
 		return res, nil
@@ -92,6 +99,8 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 			if f.New, err = render(m); err != nil {
 				return nil, err
 			}
+		} else if m.load.Elsewhere {
+			f.New = f.Old // its tasks are in files that this build leaves out
 		}
 		if f.Old != nil || f.New != nil {
 			res.Files = append(res.Files, f)
@@ -100,6 +109,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 			mem.learn(m.load, f)
 		}
 	}
+	res.Files = append(res.Files, lockFiles...)
 	slices.SortFunc(res.Files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	if !cfg.DryRun {
 		if err := writeAll(res.Files); err != nil {

@@ -2,6 +2,7 @@ package gen
 
 import (
 	"fmt"
+	"go/types"
 	"io"
 	"strconv"
 	"strings"
@@ -77,7 +78,7 @@ func (g *drawing) value(p *Package, from string, v Value) {
 		to, _ := g.add("context", n.Obj().Pkg().Name()+"."+n.Obj().Name())
 		g.edge(from, to)
 	case FromSupply:
-		to, _ := g.add("supply", p.typeName(v.Type))
+		to, _ := g.add("supply", types.TypeString(v.Type, (*types.Package).Name))
 		g.edge(from, to)
 	case FromProvider:
 		to, first := g.add("provider", p.Name+"."+v.Provider.Func+" ("+v.Provider.Scope+")")

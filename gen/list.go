@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/taskctx/taskctx/gen/diag"
 )
 
 // Listed is a task as "taskgen list" shows it.
@@ -22,8 +24,9 @@ type Listed struct {
 	Line      int      `json:"line"`
 }
 
-// List returns the tasks of the packages, in the order of the source.
-func List(res *Result) []Listed {
+// List returns the tasks of the packages, in the order of the source, with file
+// names relative to dir.
+func List(res *Result, dir string) []Listed {
 	list := []Listed{}
 	for _, p := range res.Packages {
 		for _, t := range p.Tasks {
@@ -32,7 +35,7 @@ func List(res *Result) []Listed {
 				Name: t.Name, Aliases: t.Aliases, Package: p.Path, Func: t.Func,
 				Signature: strings.TrimPrefix(p.typeName(t.obj.Type()), "func"),
 				Queue:     t.Queue, Retries: t.Retries, Context: p.typeName(t.Context),
-				File: pos.Filename, Line: pos.Line,
+				File: diag.Rel(pos.Filename, dir), Line: pos.Line,
 			}
 			if l.Queue == "" {
 				l.Queue = "default"
@@ -63,16 +66,17 @@ func WriteList(w io.Writer, res *Result) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
 	row := func(cells ...string) { io.WriteString(tw, strings.Join(cells, "\t")+"\n") } // Flush returns the error
 	row("NAME", "QUEUE", "RETRIES", "CONTEXT", "NEEDS", "SIGNATURE")
-	for _, l := range List(res) {
+	for _, l := range List(res, "") {
 		row(l.Name, l.Queue, itoa(l.Retries), l.Context, strings.Join(l.Needs, ", "), l.Func+l.Signature)
 	}
 	return tw.Flush()
 }
 
-// WriteListJSON writes the tasks as a JSON array.
-func WriteListJSON(w io.Writer, res *Result) error {
+// WriteListJSON writes the tasks as a JSON array, with file names relative to
+// dir.
+func WriteListJSON(w io.Writer, res *Result, dir string) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "\t")
-	return enc.Encode(List(res))
+	return enc.Encode(List(res, dir))
 }

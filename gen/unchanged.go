@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -37,8 +38,13 @@ func recall(l *load.Loader, cfg Config) *memory {
 	if cfg.CacheDir == "" || key == "" || self == "" {
 		return m
 	}
-	h := sha256.Sum256([]byte(key + "\n" + self))
-	m.name = filepath.Join(cfg.CacheDir, "made-"+hex.EncodeToString(h[:16]))
+	h := sha256.New()
+	fmt.Fprintf(h, "%s\n%s\n", key, self)
+	for _, dir := range l.MainDirs() {
+		lock, _ := os.ReadFile(filepath.Join(dir, LockFile)) // none is like an empty one
+		fmt.Fprintf(h, "%s %d %s\n", dir, len(lock), lock)
+	}
+	m.name = filepath.Join(cfg.CacheDir, "made-"+hex.EncodeToString(h.Sum(nil)[:16]))
 	if body, ok := load.ReadCache(m.name); ok {
 		if json.Unmarshal(body, &m.entries) != nil {
 			m.entries = map[string]*entry{}

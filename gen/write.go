@@ -1,6 +1,7 @@
 package gen
 
 import (
+	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -55,7 +56,7 @@ func write(f File) error {
 		if err != nil {
 			return err
 		}
-		if !load.Ours(now, Header) {
+		if f.mark == "" && !load.Ours(now, Header) || !bytes.HasPrefix(now, []byte(f.mark)) {
 			return errors.New("taskgen did not write it")
 		}
 	}

@@ -15,6 +15,7 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 	fs, opts := newFlags("taskgen", stderr)
 	check := fs.Bool("check", false, "write nothing; fail with a diff when a generated file is stale")
 	diff := fs.Bool("diff", false, "write nothing; print what would change")
+	lock := fs.Bool("lock", false, "write tasks.lock: accept all tasks as they are now")
 	verbose := fs.Bool("v", false, "name each generated file, and what became of it")
 	if code, ok := parse(fs, args); !ok {
 		return code
@@ -28,7 +29,7 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintln(stderr, "taskgen:", err)
 		return exitStale
 	}
-	cfg.DryRun = *check || *diff
+	cfg.DryRun, cfg.Lock = *check || *diff, *lock
 	res, err := gen.Run(ctx, cfg)
 	if err != nil {
 		fmt.Fprintln(stderr, "taskgen:", err)

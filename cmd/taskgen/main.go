@@ -24,7 +24,7 @@ const (
 	exitUsage = 2
 )
 
-const usage = `Usage: taskgen [-check | -diff] [-json] [-tags list] [-v] [packages]
+const usage = `Usage: taskgen [-check | -diff] [-lock] [-json] [-tags list] [-v] [packages]
 
        taskgen list [-json] [packages]
        taskgen graph [-format dot|mermaid] [packages]
@@ -173,7 +173,8 @@ func list(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	if *opts.json {
-		return printed(gen.WriteListJSON(stdout, res), stderr)
+		wd, _ := os.Getwd() // known to work: the generator ran here
+		return printed(gen.WriteListJSON(stdout, res, wd), stderr)
 	}
 	return printed(gen.WriteList(stdout, res), stderr)
 }

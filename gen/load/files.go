@@ -117,6 +117,7 @@ func (l *Loader) parse(p *Package) {
 		return
 	}
 	p.Output, p.Foreign = p.snap.output, p.snap.foreign
+	p.Elsewhere = p.Output != nil && !l.inBuild(p.Dir, file{name: l.cfg.Output, data: p.Output})
 	p.Files = []*ast.File{}
 	for _, f := range p.snap.files {
 		if p.Foreign != nil && f.name == l.cfg.Output || !l.inBuild(p.Dir, f) {

@@ -53,6 +53,8 @@ type Package struct {
 	// Output is the generated file as it is, nil if there is none, and Foreign
 	// is a file in its place that is not ours.
 	Output, Foreign []byte
+	// Elsewhere: the generated file is for another build, by its constraint.
+	Elsewhere bool
 	// Types holds what could be checked; Errors is what could not.
 	Types  *types.Package
 	Errors []types.Error
@@ -126,6 +128,31 @@ func (l *Loader) Root(dir string) string {
 		return m.Dir
 	}
 	return ""
+}
+
+// MainDirs returns the directories of the main modules.
+func (l *Loader) MainDirs() []string {
+	var dirs []string
+	for _, m := range l.mods.source {
+		if m.Main {
+			dirs = append(dirs, m.Dir)
+		}
+	}
+	return dirs
+}
+
+// Gone reports whether the path is one of a main module's, and no package is
+// there any more.
+func (l *Loader) Gone(path string) bool {
+	if !l.mods.covers(path) {
+		return false
+	}
+	_, dir := l.mods.ofPath(path)
+	if dir == "" {
+		return true
+	}
+	s := l.snapshot(dir)
+	return s.err != nil || len(s.files) == 0
 }
 
 // Load returns the packages of the directories that hold something for taskgen:

@@ -1,0 +1,284 @@
+package gen
+
+import (
+	"errors"
+	"fmt"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/taskctx/taskctx/gen/diag"
+	"github.com/taskctx/taskctx/gen/load"
+)
+
+// LockFile is the name of the file, in a module's root, that keeps what tasks
+// that were enqueued look like.
+const LockFile = "tasks.lock"
+
+const lockHeader = `# The tasks that may be waiting in a queue. Written by "taskgen -lock"; keep it in the repository.`
+
+// locked is a task as a line of the lock file has it:
+//
+//	mail.Send example.com/app/mail.Send to:string body:string?
+//
+// A question mark ends a parameter that an older task may lack.
+type locked struct {
+	name, fn string
+	params   []lockedParam
+	line     int
+}
+
+type lockedParam struct {
+	name, sig string
+	optional  bool
+}
+
+func (l locked) String() string {
+	var b strings.Builder
+	b.WriteString(l.name + " " + l.fn)
+	for _, p := range l.params {
+		b.WriteString(" " + p.name + ":" + p.sig)
+		if p.optional {
+			b.WriteString("?")
+		}
+	}
+	return b.String()
+}
+
+// pkg returns the import path of the task's package.
+func (l locked) pkg() string {
+	slash := strings.LastIndexByte(l.fn, '/') + 1
+	i := strings.LastIndexByte(l.fn[slash:], '.')
+	return l.fn[:slash+i]
+}
+
+// lock is the lock file of a module.
+type lock struct {
+	loader     *load.Loader
+	name, root string
+	data       []byte // nil if there is none
+	tasks      []locked
+	bad        []diag.Diagnostic
+}
+
+func readLock(loader *load.Loader, root string) (*lock, error) {
+	l := &lock{loader: loader, name: filepath.Join(root, LockFile), root: root}
+	data, err := os.ReadFile(l.name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.data = data
+	n := 0
+	for line := range strings.Lines(string(data)) {
+		n++
+		line = strings.TrimSpace(line)
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		t, ok := parseLocked(line)
+		if t.line = n; ok {
+			l.tasks = append(l.tasks, t)
+			continue
+		}
+		l.bad = append(l.bad, diag.Diagnostic{
+			Pos: token.Position{Filename: l.name, Line: n, Column: 1}, Code: "lock-syntax",
+			Message: "this is no line of a lock file",
+			Fix:     "take back the change, or run taskgen -lock ./... to accept all tasks as they are now",
+		})
+	}
+	return l, nil
+}
+
+func parseLocked(line string) (locked, bool) {
+	f := strings.Fields(line)
+	if len(f) < 2 {
+		return locked{}, false
+	}
+	t := locked{name: f[0], fn: f[1]}
+	if !strings.Contains(t.fn[strings.LastIndexByte(t.fn, '/')+1:], ".") {
+		return locked{}, false
+	}
+	for _, word := range f[2:] {
+		name, sig, ok := strings.Cut(word, ":")
+		if !ok || !token.IsIdentifier(name) {
+			return locked{}, false
+		}
+		sig, optional := strings.CutSuffix(sig, "?")
+		t.params = append(t.params, lockedParam{name, sig, optional})
+	}
+	return t, true
+}
+
+// lockTask returns the line of a task.
+func lockTask(p *Package, t *Task) locked {
+	l := locked{name: t.Name, fn: p.Path + "." + t.Func}
+	for _, param := range t.Params {
+		l.params = append(l.params, lockedParam{param.Name, param.Sig, param.Optional})
+	}
+	return l
+}
+
+// checkLock reports the changes that would strand tasks that are enqueued
+// already.
+func (l *lock) check(models []*Package) []diag.Diagnostic {
+	diags := l.bad
+	byPath := map[string]*Package{}
+	for _, p := range models {
+		byPath[p.Path] = p
+	}
+	for _, old := range l.tasks {
+		p := byPath[old.pkg()]
+		if p == nil {
+			if l.loader.Gone(old.pkg()) {
+				diags = append(diags, l.missing(old))
+			}
+			continue
+		}
+		if len(p.diags) > 0 {
+			continue // perhaps it is there, with a mistake
+		}
+		if t := p.serving(old.name); t != nil {
+			p.compare(l, old, t)
+			diags = append(diags, p.diags...)
+			p.diags = nil
+		} else if t := p.byFunc(old); t != nil {
+			diags = append(diags, p.renamed(l, old, t))
+		} else {
+			diags = append(diags, l.missing(old))
+		}
+	}
+	return diags
+}
+
+// serving returns the task that serves a name, or nil.
+func (p *Package) serving(name string) *Task {
+	for _, t := range p.Tasks {
+		if t.Name == name || slices.Contains(t.Aliases, name) {
+			return t
+		}
+	}
+	return nil
+}
+
+func (p *Package) byFunc(old locked) *Task {
+	for _, t := range p.Tasks {
+		if p.Path+"."+t.Func == old.fn {
+			return t
+		}
+	}
+	return nil
+}
+
+func (l *lock) at(line int) token.Position {
+	return token.Position{Filename: l.name, Line: line, Column: 1}
+}
+
+const acceptLock = "or, when none is waiting any more, accept the change: taskgen -lock ./..."
+
+func (l *lock) missing(old locked) diag.Diagnostic {
+	return diag.Diagnostic{
+		Pos: l.at(old.line), Code: "lock-removed",
+		Message: fmt.Sprintf("the task %s is gone, and those that are enqueued would wait for it in vain", old.name),
+		Fix: "keep the function until none is waiting, or let the one that takes its place serve it: alias=" + old.name +
+			"\n" + acceptLock,
+	}
+}
+
+func (p *Package) renamed(l *lock, old locked, t *Task) diag.Diagnostic {
+	id := t.directive.Func.Name
+	return diag.Diagnostic{
+		Pos: p.at(id.Pos()), End: p.at(id.End()), Code: "lock-renamed",
+		Message: fmt.Sprintf("the task %s is now called %s", old.name, t.Name),
+		Fix:     "serve the old name too: alias=" + old.name + "\n" + acceptLock,
+		Related: []diag.Related{{Pos: l.at(old.line), Message: "as it was"}},
+	}
+}
+
+// compare reports parameters of a task that cannot read what is enqueued.
+func (p *Package) compare(l *lock, old locked, t *Task) {
+	was := map[string]lockedParam{}
+	for _, param := range old.params {
+		was[param.name] = param
+	}
+	fix := "give the new form a function and a name of its own, and keep this one until none is waiting\n" + acceptLock
+	for _, param := range t.Params {
+		o, ok := was[param.Name]
+		delete(was, param.Name)
+		var d *diag.Diagnostic
+		switch {
+		case !ok && !param.Optional:
+			d = p.report(param.pos, param.end, "lock-added", "write optional="+param.Name+" for it\n"+acceptLock,
+				"tasks of %s that are enqueued lack the parameter %s", old.name, param.Name)
+		case ok && o.sig != param.Sig:
+			d = p.report(param.pos, param.end, "lock-retyped", fix,
+				"tasks of %s that are enqueued have the parameter %s as %s, not %s", old.name, param.Name, o.sig, param.Sig)
+		case ok && o.optional && !param.Optional:
+			d = p.report(param.pos, param.end, "lock-required", "write optional="+param.Name+" again\n"+acceptLock,
+				"tasks of %s that are enqueued may lack the parameter %s", old.name, param.Name)
+		default:
+			continue
+		}
+		d.Related = append(d.Related, diag.Related{Pos: l.at(old.line), Message: "as it was"})
+	}
+	id := t.directive.Func.Name
+	for _, o := range old.params {
+		if _, left := was[o.name]; left {
+			d := p.report(id.Pos(), id.End(), "lock-parameter-removed", "keep the parameter, unused, until none is waiting\n"+acceptLock,
+				"tasks of %s that are enqueued have a parameter %s, which %s no longer has", old.name, o.name, t.Func)
+			d.Related = append(d.Related, diag.Related{Pos: l.at(old.line), Message: "as it was"})
+		}
+	}
+}
+
+// update returns the lock file with the tasks of these packages as they are
+// now. Lines of other packages of the module stay.
+func (l *lock) update(models []*Package) File {
+	var lines []string
+	mine := map[string]bool{}
+	for _, p := range models {
+		mine[p.Path] = true
+		for _, t := range p.Tasks {
+			lines = append(lines, lockTask(p, t).String())
+		}
+	}
+	for _, old := range l.tasks {
+		if !mine[old.pkg()] && !l.loader.Gone(old.pkg()) {
+			lines = append(lines, old.String())
+		}
+	}
+	slices.Sort(lines)
+	lines = slices.Compact(lines)
+	body := lockHeader + "\n" + strings.Join(lines, "\n")
+	if len(lines) > 0 {
+		body += "\n"
+	}
+	return File{Name: l.name, Old: l.data, New: []byte(body), root: l.root, mark: "#"}
+}
+
+// locks does what the lock files of the packages' modules ask for: with accept,
+// it returns them as they should be, otherwise what is wrong.
+func locks(l *load.Loader, models []*Package, accept bool) (files []File, diags []diag.Diagnostic, err error) {
+	byRoot := map[string][]*Package{}
+	for _, p := range models {
+		byRoot[p.load.Module.Dir] = append(byRoot[p.load.Module.Dir], p)
+	}
+	for _, root := range slices.Sorted(slices.Values(l.MainDirs())) {
+		lk, err := readLock(l, root)
+		if err != nil {
+			return nil, nil, err
+		}
+		switch {
+		case accept && len(byRoot[root]) > 0:
+			files = append(files, lk.update(byRoot[root]))
+		case !accept && lk.data != nil:
+			diags = append(diags, lk.check(byRoot[root])...)
+		}
+	}
+	return files, diags, nil
+}
