@@ -23,35 +23,20 @@ func (a *alarm) stop() {
 	}
 }
 
-// setAlarm makes the alarm fire when the next task is due, or has waited too
-// long for a worker that knows it.
-func (e *Engine) setAlarm(now time.Time) {
+// setAlarm makes the alarm fire at the time, if it would fire later.
+func (e *Engine) setAlarm(at, now time.Time) {
 	if len(e.serves) == 0 {
-		e.alarm.stop()
-		return
-	}
-	var at time.Time
-	if t := e.later.top(); t != nil {
-		at = t.due
-	}
-	for _, g := range e.lanes.groups {
-		if g.parks && g.n > 0 {
-			if end := g.longest().due.Add(g.parkFor); at.IsZero() || end.Before(at) {
-				at = end
-			}
-		}
-	}
-	if at.IsZero() {
 		return
 	}
 	if latest := now.Add(maxAlarm); at.After(latest) {
 		at = latest
 	}
-	if e.alarm.timer == nil {
+	switch {
+	case e.alarm.timer == nil:
 		e.alarm.timer = time.AfterFunc(at.Sub(now), e.tick)
-	} else if e.alarm.at.IsZero() || at.Before(e.alarm.at) {
+	case e.alarm.at.IsZero() || at.Before(e.alarm.at):
 		e.alarm.timer.Reset(at.Sub(now))
-	} else {
+	default:
 		return
 	}
 	e.alarm.at = at
@@ -63,26 +48,28 @@ func (e *Engine) tick() {
 	var wakes wakeList
 	if len(e.serves) > 0 {
 		e.alarm.at = time.Time{}
-		wakes = e.tickLocked()
+		e.moveOn(&wakes)
 	}
 	e.mu.Unlock()
 	wakes.do()
 }
 
-// tickLocked moves on what the time, or a change of the workers, has moved on:
-// tasks that are due now, and tasks that nobody knew for too long.
-func (e *Engine) tickLocked() wakeList {
-	var wakes wakeList
+// moveOn does what is due: it hands over tasks whose time has come, and gives
+// up those that no worker could run for too long. Then it sets the alarm.
+func (e *Engine) moveOn(wakes *wakeList) {
 	now := e.now()
-	for t := e.later.top(); t != nil && !t.due.After(now); t = e.later.top() {
+	for t := e.later.top(); t != nil; t = e.later.top() {
+		if t.due.After(now) {
+			e.setAlarm(t.due, now)
+			break
+		}
 		e.later.remove(t)
-		e.lanes.group(t.msg.Queue, t.msg.Name, e.serves).insert(t)
-		e.ready.Add(1)
+		e.enter(t, false, now, wakes)
 	}
-	for _, g := range e.lanes.groups {
-		for g.parks && g.n > 0 {
-			t := g.longest()
-			if t.due.Add(g.parkFor).After(now) {
+	for _, g := range e.lanes.parked {
+		for t := g.longest(); t != nil; t = g.longest() {
+			if end := t.due.Add(g.parkFor); end.After(now) {
+				e.setAlarm(end, now)
 				break
 			}
 			e.dequeue(t)
@@ -90,10 +77,22 @@ func (e *Engine) tickLocked() wakeList {
 				t.msg.Queue, t.msg.Name, g.parkFor))
 			e.end(t, failed, now, nil)
 		}
+	}
+}
+
+// workersChanged sorts the due tasks by who can run them now, and has them run.
+func (e *Engine) workersChanged() wakeList {
+	var wakes wakeList
+	e.regroup()
+	if len(e.serves) == 0 {
+		e.alarm.stop()
+		return wakes
+	}
+	for _, g := range e.lanes.groups {
 		if g.n > 0 {
 			wakes.add(g.summon())
 		}
 	}
-	e.setAlarm(now)
+	e.moveOn(&wakes)
 	return wakes
 }

@@ -125,17 +125,22 @@ func (e *Engine) unstore(ts []*task, ins []runtime.Inserted) {
 	e.admitWaiting()
 }
 
-// queue makes a task wait for its time, or for a worker. With last, it comes
-// after all others of its kind.
+// queue makes a task wait for its time, or for a worker. With last, it is due,
+// and comes after all others of its kind.
 func (e *Engine) queue(t *task, last bool, now time.Time, wakes *wakeList) {
-	if !last && t.due.After(now) {
-		t.place = inLater
-		e.later.push(t)
-		if t.pos == 0 {
-			e.setAlarm(now)
-		}
+	if last || !t.due.After(now) {
+		e.enter(t, last, now, wakes)
 		return
 	}
+	t.place = inLater
+	e.later.push(t)
+	if t.pos == 0 {
+		e.setAlarm(t.due, now)
+	}
+}
+
+// enter makes a task that is due wait for a worker.
+func (e *Engine) enter(t *task, last bool, now time.Time, wakes *wakeList) {
 	g := e.lanes.group(t.msg.Queue, t.msg.Name, e.serves)
 	if last {
 		g.push(t)
@@ -143,10 +148,13 @@ func (e *Engine) queue(t *task, last bool, now time.Time, wakes *wakeList) {
 		g.insert(t)
 	}
 	e.ready.Add(1)
-	if len(g.serves) > 0 {
+	if g.parkFor > 0 {
+		if now.IsZero() {
+			now = e.now()
+		}
+		e.setAlarm(t.due.Add(g.parkFor), now)
+	} else {
 		wakes.add(g.summon())
-	} else if g.parks {
-		e.setAlarm(e.now())
 	}
 }
 

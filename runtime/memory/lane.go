@@ -10,7 +10,7 @@ import (
 // priorities is how many levels of priority there are.
 const priorities = 4
 
-// maxLanes is how many lanes may exist before those without tasks are dropped.
+// maxLanes is how many lanes are remembered.
 const maxLanes = 4096
 
 // laneKey is what decides who can run a task.
@@ -21,10 +21,16 @@ type laneKey struct{ queue, name string }
 // worker has few groups to choose from, however many names there are, and never
 // looks at a task that it cannot run.
 type laneIndex struct {
+	groups  map[groupKey]*group
+	parked  []*group // those that no worker can run, of queues that some serve
 	lanes   map[laneKey]*group
-	groups  []*group
 	lastKey laneKey // what was looked up last, and what was found
 	last    *group
+}
+
+type groupKey struct {
+	queue string
+	able  string // who can run its tasks: a byte for each worker
 }
 
 // group holds the due tasks of one queue that the same workers can run, in the
@@ -38,10 +44,9 @@ type group struct {
 	fifo   [priorities]list
 	heap   [priorities]taskHeap // those that were not pushed in order
 
-	// While no worker knows the names but some serve the queue: how long the
-	// tasks may wait for one, and whether there is such a limit.
+	// If no worker can run the tasks but some serve the queue: how long they
+	// may wait for one that can. Zero is for ever.
 	parkFor time.Duration
-	parks   bool
 }
 
 // group returns the group of tasks of the queue and the name.
@@ -58,60 +63,65 @@ func (x *laneIndex) group(queue, name string, serves []*serve) *group {
 	return g
 }
 
-func (x *laneIndex) open(key laneKey, serves []*serve) *group {
-	var able []*serve
-	var parkFor time.Duration
-	served, parks := false, true
-	for _, s := range serves {
-		if !s.serves(key.queue) {
+// open finds or makes the group of a lane.
+func (x *laneIndex) open(lane laneKey, serves []*serve) *group {
+	g := &group{queue: lane.queue}
+	able := make([]byte, len(serves))
+	served, forever := false, false
+	for i, s := range serves {
+		if !s.serves(lane.queue) {
 			continue
 		}
 		served = true
-		if s.w.Knows(key.name) {
-			able = append(able, s)
+		if s.w.Knows(lane.name) {
+			able[i] = 1
+			g.serves = append(g.serves, s)
 		}
-		parkFor = max(parkFor, s.w.ParkFor)
-		parks = parks && s.w.ParkFor > 0
+		g.parkFor = max(g.parkFor, s.w.ParkFor)
+		forever = forever || s.w.ParkFor <= 0
 	}
-	parks = parks && served && len(able) == 0
 	if len(x.lanes) >= maxLanes {
 		x.prune()
 	}
 	if x.lanes == nil {
-		x.lanes = make(map[laneKey]*group)
+		x.lanes, x.groups = make(map[laneKey]*group), make(map[groupKey]*group)
 	}
-	for _, g := range x.groups {
-		if g.queue == key.queue && slices.Equal(g.serves, able) {
-			x.lanes[key] = g
-			return g
-		}
+	key := groupKey{lane.queue, string(able)}
+	if old := x.groups[key]; old != nil {
+		x.lanes[lane] = old
+		return old
 	}
-	g := &group{queue: key.queue, serves: able, parkFor: parkFor, parks: parks}
-	x.groups = append(x.groups, g)
-	for _, s := range able {
+	x.groups[key], x.lanes[lane] = g, g
+	switch {
+	case !served || forever || len(g.serves) > 0:
+		g.parkFor = 0
+	default:
+		x.parked = append(x.parked, g)
+	}
+	for _, s := range g.serves {
 		s.groups = append(s.groups, g)
 	}
-	x.lanes[key] = g
 	return g
 }
 
-// prune drops the lanes whose groups hold no task.
+// prune forgets all lanes, and the groups without tasks.
 func (x *laneIndex) prune() {
-	for key, g := range x.lanes {
-		if g.n == 0 {
-			delete(x.lanes, key)
+	clear(x.lanes)
+	x.last = nil
+	for key, g := range x.groups {
+		if g.n > 0 {
+			continue
+		}
+		delete(x.groups, key)
+		x.parked = without(x.parked, g)
+		for _, s := range g.serves {
+			s.groups = without(s.groups, g)
 		}
 	}
-	x.groups = slices.DeleteFunc(x.groups, func(g *group) bool {
-		if g.n > 0 {
-			return false
-		}
-		for _, s := range g.serves {
-			s.groups = slices.DeleteFunc(s.groups, func(o *group) bool { return o == g })
-		}
-		return true
-	})
-	x.last = nil
+}
+
+func without(gs []*group, g *group) []*group {
+	return slices.DeleteFunc(gs, func(o *group) bool { return o == g })
 }
 
 // regroup sorts all due tasks into new groups, since the workers have changed.

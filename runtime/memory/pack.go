@@ -19,7 +19,7 @@ type kind struct {
 }
 
 // maxKinds bounds the kinds: queues and workers may have made-up names.
-const maxKinds = 1 << 16
+const maxKinds = 1 << 13
 
 // kindSet numbers the kinds.
 type kindSet struct {

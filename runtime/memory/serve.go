@@ -55,8 +55,7 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 		return runtime.ErrClosed
 	}
 	e.serves = append(e.serves, s)
-	e.regroup()
-	wakes := e.tickLocked()
+	wakes := e.workersChanged()
 	e.mu.Unlock()
 	wakes.do()
 
@@ -97,8 +96,7 @@ func (s *serve) stop() {
 	e.serves = slices.DeleteFunc(e.serves, func(o *serve) bool { return o == s })
 	var wakes wakeList
 	if !e.closed {
-		e.regroup()
-		wakes = e.tickLocked()
+		wakes = e.workersChanged()
 	}
 	if s.busy == 0 {
 		close(s.left)

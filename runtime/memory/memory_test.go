@@ -1,0 +1,422 @@
+package memory_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// message returns a message of the queue that all tests here use.
+func message(name string, edits ...func(*runtime.Message)) *runtime.Message {
+	m := &runtime.Message{
+		Name: name, Queue: "q", Args: json.RawMessage(`{}`),
+		Meta: runtime.Meta{Version: runtime.WireVersion, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now().UTC()},
+	}
+	for _, edit := range edits {
+		edit(m)
+	}
+	return m
+}
+
+func dueIn(d time.Duration) func(*runtime.Message) {
+	return func(m *runtime.Message) { m.Due = time.Now().Add(d) }
+}
+
+// put stores a message and returns the task's id.
+func put(t testing.TB, e *memory.Engine, m *runtime.Message) uuid.UUID {
+	t.Helper()
+	in, err := e.InsertOne(t.Context(), m)
+	if err != nil {
+		t.Fatalf("InsertOne: %v", err)
+	}
+	return in.ID
+}
+
+func get(t testing.TB, e *memory.Engine, id uuid.UUID) *runtime.Entry {
+	t.Helper()
+	en, err := e.Get(t.Context(), id)
+	if err != nil {
+		t.Fatalf("Get: %v", err)
+	}
+	return en
+}
+
+type runFunc func(ctx context.Context, d *runtime.Delivery) runtime.Outcome
+
+func succeed(context.Context, *runtime.Delivery) runtime.Outcome {
+	return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+}
+
+// worker returns a worker of the names.
+func worker(slots int, run runFunc, names ...string) *runtime.Worker {
+	slices.Sort(names)
+	return &runtime.Worker{
+		ID: uuid.NewString(), Slots: slots, Queues: []string{"q"}, Names: names, ParkFor: time.Hour,
+		Abandon: make(chan struct{}), Now: time.Now, Run: run,
+		RunInline: func(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) { *o = run(ctx, d) },
+		Refused:   func(*runtime.Delivery, runtime.Outcome) {},
+	}
+}
+
+// serve starts a worker, and returns the function that stops it.
+func serve(t testing.TB, e *memory.Engine, w *runtime.Worker) (stop func() error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	result := make(chan error, 1)
+	go func() { result <- e.Serve(ctx, w) }()
+	stop = sync.OnceValue(func() error { cancel(); return <-result })
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+// TestStartsWhenDue: on a clock that moves only when all sleep, a task starts
+// at the very instant that it is due, however it came to wait.
+func TestStartsWhenDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := memory.New()
+		began := time.Now()
+		type start struct {
+			name string
+			at   time.Duration
+		}
+		var mu sync.Mutex
+		var got []start
+		stop := serve(t, e, worker(1, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, start{d.Message.Name, time.Since(began)})
+			if d.Message.Name == "retry" && d.Attempt == 0 {
+				return runtime.Outcome{Kind: runtime.OutcomeRetry, After: 90 * time.Minute}
+			}
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		}, "now", "hour", "minute", "retry", "second"))
+		put(t, e, message("hour", dueIn(time.Hour)))
+		put(t, e, message("now"))
+		put(t, e, message("retry"))
+		synctest.Wait()
+		put(t, e, message("minute", dueIn(time.Minute)))
+		put(t, e, message("second", dueIn(time.Second)))
+		time.Sleep(2 * time.Hour)
+		if err := stop(); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		want := []start{
+			{"now", 0}, {"retry", 0}, {"second", time.Second}, {"minute", time.Minute},
+			{"hour", time.Hour}, {"retry", 90 * time.Minute},
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("started %v, want %v", got, want)
+		}
+	})
+}
+
+// TestWallClockSet: a task due at a time of day runs within a minute of it when
+// somebody sets the clock forward, although the timer was for later.
+func TestWallClockSet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var ahead time.Duration
+		now := func() time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			return time.Now().Round(0).Add(ahead) // no monotonic reading, as from a text
+		}
+		e := memory.New()
+		ran := make(chan time.Time, 1)
+		w := worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+			ran <- time.Now()
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		}, "task")
+		w.Now = now
+		stop := serve(t, e, w)
+		began := time.Now()
+		put(t, e, message("task", func(m *runtime.Message) { m.Due = now().Add(2 * time.Hour) }))
+		time.Sleep(10 * time.Second)
+		mu.Lock()
+		ahead = 3 * time.Hour
+		mu.Unlock()
+		if waited := (<-ran).Sub(began); waited > 70*time.Second {
+			t.Errorf("the task ran %v after the clock was set past its time, want within a minute", waited-10*time.Second)
+		}
+		if err := stop(); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// TestForgotten: records go after their Keep, or the engine's time.
+func TestForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := memory.New(memory.WithKeepFor(10 * time.Minute))
+		fail := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+			if d.Message.Name == "fails" {
+				return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}
+			}
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		}
+		stop := serve(t, e, worker(2, fail, "fails", "works"))
+		keep := func(d time.Duration) func(*runtime.Message) {
+			return func(m *runtime.Message) { m.Keep = d }
+		}
+		ids := map[uuid.UUID]time.Duration{}
+		for _, name := range []string{"fails", "works"} {
+			ids[put(t, e, message(name))] = 10 * time.Minute
+			ids[put(t, e, message(name, keep(time.Minute)))] = time.Minute
+			ids[put(t, e, message(name, keep(time.Hour)))] = time.Hour
+		}
+		synctest.Wait()
+		began := time.Now()
+		for _, at := range []time.Duration{59 * time.Second, time.Minute, 9 * time.Minute, 10 * time.Minute, 59 * time.Minute, time.Hour} {
+			time.Sleep(time.Until(began.Add(at)))
+			left := 0
+			for id, keep := range ids {
+				_, err := e.Get(t.Context(), id)
+				if kept := at < keep; kept != (err == nil) || !kept && !errors.Is(err, runtime.ErrNotFound) {
+					t.Errorf("after %v, Get of a record kept for %v: error %v", at, keep, err)
+				}
+				if at < keep {
+					left++
+				}
+			}
+			entries, _, err := e.List(t.Context(), runtime.Query{})
+			if err != nil || len(entries) != left {
+				t.Errorf("after %v, List returns %d entries, %v, want %d", at, len(entries), err, left)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// TestKeyEnds: a key is free the instant its time ends, not before.
+func TestKeyEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := memory.New()
+		keyed := func() *runtime.Message {
+			return message("task", func(m *runtime.Message) { m.Key, m.KeyFor = "k", time.Minute })
+		}
+		first := put(t, e, keyed())
+		time.Sleep(time.Minute - 1)
+		if id := put(t, e, keyed()); id != first {
+			t.Error("the key was free before its time ended")
+		}
+		time.Sleep(1)
+		if id := put(t, e, keyed()); id == first {
+			t.Error("the key was held after its time ended")
+		}
+	})
+}
+
+func TestKeysBounded(t *testing.T) {
+	e := memory.New(memory.WithKeys(3))
+	for i := range 5 {
+		m := message("task", func(m *runtime.Message) { m.Key, m.KeyFor = fmt.Sprint(i), time.Hour })
+		_, err := e.InsertOne(t.Context(), m)
+		if full := errors.Is(err, runtime.ErrQueueFull); full != (i >= 3) || err != nil && !full {
+			t.Errorf("key %d of at most 3: error %v", i, err)
+		}
+	}
+	// Nothing of a batch stays when its last key finds no room.
+	before, _, err := e.List(t.Context(), runtime.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Insert(t.Context(), []*runtime.Message{
+		message("a"), message("b", func(m *runtime.Message) { m.Key, m.KeyFor = "more", time.Hour }),
+	})
+	if !errors.Is(err, runtime.ErrQueueFull) {
+		t.Errorf("Insert: %v, want ErrQueueFull", err)
+	}
+	after, _, err := e.List(t.Context(), runtime.Query{})
+	if err != nil || len(after) != len(before) {
+		t.Errorf("List has %d entries, %v, want %d as before the batch", len(after), err, len(before))
+	}
+}
+
+// TestWaitsForRoom: with WithWait inserts wait in the order of arrival.
+func TestWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := memory.New(memory.WithCapacity(2), memory.WithWait())
+		put(t, e, message("task"))
+		put(t, e, message("task"))
+		if _, err := e.Insert(t.Context(), []*runtime.Message{message("a"), message("b"), message("c")}); !errors.Is(err, runtime.ErrQueueFull) {
+			t.Errorf("Insert of a batch larger than the capacity: %v, want ErrQueueFull", err)
+		}
+		var mu sync.Mutex
+		var order []int
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				ms := []*runtime.Message{message("task")}
+				if i == 1 {
+					ms = append(ms, message("task")) // needs all the room at once
+				}
+				if _, err := e.Insert(context.Background(), ms); err != nil {
+					t.Errorf("Insert %d: %v", i, err)
+				}
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+			})
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := e.InsertOne(ctx, message("task")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("InsertOne whose context ends while it waits: %v", err)
+		}
+		if len(order) > 0 {
+			t.Errorf("inserts %v went on although there was no room", order)
+		}
+		step := make(chan struct{})
+		stop := serve(t, e, worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+			<-step
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		}, "task"))
+		for done, want := range [][]int{{}, {0}, {0}, {0, 1}, {0, 1, 2}, {0, 1, 2, 3}} {
+			synctest.Wait()
+			if !slices.Equal(order, want) {
+				t.Errorf("after %d tasks have ended, the inserts %v went on, want %v", done, order, want)
+			}
+			step <- struct{}{}
+		}
+		close(step)
+		wg.Wait()
+		if err := stop(); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// TestNoWaitInsideTask: a task that waited for room could wait for itself.
+func TestNoWaitInsideTask(t *testing.T) {
+	e := memory.New(memory.WithCapacity(1), memory.WithWait())
+	app := runtime.New(e, runtime.Config{Workers: 1})
+	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "self", Func: "self"}, nil)
+	call := func() runtime.Call[runtime.Void] { return task.Call(func(*runtime.Fields) {}, nil) }
+	inner := make(chan error, 1)
+	runtime.Register(app, task, func(ctx context.Context, _ *struct{}) (runtime.Void, error) {
+		_, err := call().Enqueue(ctx, app)
+		inner <- err
+		return runtime.Void{}, nil
+	})
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h, err := call().Enqueue(t.Context(), app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-inner; !errors.Is(err, runtime.ErrQueueFull) {
+		t.Errorf("Enqueue inside a task into a full engine: %v, want ErrQueueFull", err)
+	}
+	if _, err := h.Wait(t.Context()); err != nil {
+		t.Errorf("Wait: %v", err)
+	}
+	if err := app.Stop(t.Context()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+}
+
+// TestCloseWakesAll: whatever waits on a closed engine learns of it.
+func TestCloseWakesAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := memory.New(memory.WithCapacity(2), memory.WithWait())
+		release := make(chan struct{})
+		w := worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+			<-release
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		}, "task")
+		refused := make(chan struct{}, 1)
+		w.Refused = func(*runtime.Delivery, runtime.Outcome) { refused <- struct{}{} }
+		served := make(chan error, 1)
+		go func() { served <- e.Serve(context.Background(), w) }()
+		put(t, e, message("task"))
+		id := put(t, e, message("task"))
+		waits := make(chan error, 2)
+		go func() { _, err := e.Wait(context.Background(), id); waits <- err }()
+		go func() { _, err := e.InsertOne(context.Background(), message("task")); waits <- err }()
+		synctest.Wait()
+		if err := e.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		for range 2 {
+			if err := <-waits; !errors.Is(err, runtime.ErrClosed) {
+				t.Errorf("a call that waited returned %v, want ErrClosed", err)
+			}
+		}
+		close(release)
+		<-refused
+		if err := <-served; !errors.Is(err, runtime.ErrClosed) {
+			t.Errorf("Serve: %v, want ErrClosed", err)
+		}
+	})
+}
+
+// TestSameMessageTwice: the message is stored once.
+func TestSameMessageTwice(t *testing.T) {
+	e := memory.New()
+	m := message("task")
+	first := put(t, e, m)
+	in, err := e.InsertOne(t.Context(), m)
+	if err != nil || !in.Existing || in.ID != first {
+		t.Errorf("InsertOne of the same message again: %+v, %v, want the task that exists", in, err)
+	}
+}
+
+// TestManyNames: lanes of names that nobody uses any more are dropped, and
+// nothing is lost by it.
+func TestManyNames(t *testing.T) {
+	e := memory.New()
+	const n = 10_000
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("task.%05d", i)
+	}
+	var mu sync.Mutex
+	seen := make(map[string]int)
+	stop := serve(t, e, worker(4, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		mu.Lock()
+		seen[d.Message.Name]++
+		mu.Unlock()
+		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+	}, names...))
+	var last uuid.UUID
+	for i, name := range names {
+		last = put(t, e, message(name))
+		put(t, e, message("unknown."+name))
+		if i%1000 == 0 {
+			put(t, e, message(name, func(m *runtime.Message) { m.Queue = "other" }))
+		}
+	}
+	if _, err := e.Wait(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	if len(seen) != n {
+		t.Errorf("%d names were run, want %d", len(seen), n)
+	}
+	entries, _, err := e.List(t.Context(), runtime.Query{States: []runtime.State{runtime.StatePending}, Limit: 2 * n})
+	if err != nil || len(entries) != n+n/1000 {
+		t.Errorf("%d tasks are pending, %v, want the %d unknown ones and those of the other queue", len(entries), err, n)
+	}
+	for _, en := range entries {
+		if en.Message.Queue == "q" && !strings.HasPrefix(en.Message.Name, "unknown.") {
+			t.Errorf("task %s is still pending", en.Message.Name)
+		}
+	}
+}

@@ -1,0 +1,459 @@
+package memory_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	goruntime "runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// long is whether the tests below run at their full size. They print what they
+// found with -v.
+var long = os.Getenv("TASKCTX_LONG") != ""
+
+func size(small, large int) int {
+	if long {
+		return large
+	}
+	return small
+}
+
+// ledger counts what became of each task.
+type ledger struct {
+	mu        sync.Mutex
+	runs      map[uuid.UUID]int
+	concluded map[uuid.UUID]int // runs whose outcome was success and not refused
+	refused   int
+}
+
+func newLedger() *ledger {
+	return &ledger{runs: make(map[uuid.UUID]int), concluded: make(map[uuid.UUID]int)}
+}
+
+func (l *ledger) ran(d *runtime.Delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.runs[d.Message.Meta.ID]++
+	l.concluded[d.Message.Meta.ID]++
+}
+
+func (l *ledger) refuse(d *runtime.Delivery, _ runtime.Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.concluded[d.Message.Meta.ID]--
+	l.refused++
+}
+
+// TestStopUnderLoad: workers are stopped again and again while handlers ignore
+// their contexts. Nothing is lost; Serve returns at once when it is told to
+// wait no longer, and names exactly what did not return; late outcomes are
+// refused every time.
+func TestStopUnderLoad(t *testing.T) {
+	tasks, stops := size(2_000, 100_000), size(40, 1_000)
+	e := memory.New()
+	l := newLedger()
+	var stuck sync.WaitGroup // handlers that were abandoned
+	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		if rand.IntN(4) == 0 {
+			stuck.Add(1)
+			defer stuck.Done()
+			time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) // deaf to its context
+		}
+		l.ran(d)
+		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+	}
+	ids := make([]uuid.UUID, tasks)
+	for i := range ids {
+		ids[i] = put(t, e, message("task"))
+	}
+	named, slowest := 0, time.Duration(0)
+	for range stops {
+		w := worker(8, run, "task")
+		abandon := make(chan struct{})
+		w.Abandon, w.Refused = abandon, l.refuse
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(8))*time.Millisecond)
+		served := make(chan error, 1)
+		go func() { served <- e.Serve(ctx, w) }()
+		<-ctx.Done()
+		began := time.Now()
+		close(abandon)
+		err := <-served
+		slowest = max(slowest, time.Since(began))
+		cancel()
+		var u *runtime.UnfinishedError
+		if err != nil && !errors.As(err, &u) {
+			t.Fatalf("Serve: %v", err)
+		}
+		if u != nil {
+			named += len(u.Tasks)
+		}
+	}
+	w := worker(8, run, "task")
+	w.Refused = l.refuse
+	stop := serve(t, e, w)
+	for _, id := range ids {
+		if en, err := e.Wait(t.Context(), id); err != nil || en.State != runtime.StateSucceeded || en.Attempt != 0 {
+			t.Fatalf("the task ended as %+v, %v, want succeeded with Attempt 0", en, err)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	stuck.Wait()
+	deadline := time.Now().Add(10 * time.Second)
+	for l.mu.Lock(); l.refused < named && time.Now().Before(deadline); l.mu.Lock() {
+		l.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
+	defer l.mu.Unlock()
+	lost, twice := 0, 0
+	for _, id := range ids {
+		switch n := l.concluded[id]; {
+		case n < 1:
+			lost++
+		case n > 1:
+			twice++
+		}
+	}
+	t.Logf("%d tasks, %d stops: lost %d, recorded twice %d, given back and named %d, late outcomes refused %d, slowest stop %v",
+		tasks, stops, lost, twice, named, l.refused, slowest)
+	if lost > 0 || twice > 0 || l.refused != named {
+		t.Errorf("lost %d, recorded twice %d, want none; refused %d, want as many as were named, %d", lost, twice, l.refused, named)
+	}
+}
+
+// TestNeverMoreThanSlots: handlers ignore that they are told to stop, all the
+// time; still no more of them run than there are slots.
+func TestNeverMoreThanSlots(t *testing.T) {
+	tasks := size(500, 50_000)
+	const slots = 4
+	e := memory.New()
+	var running, most, told atomic.Int64
+	run := func(ctx context.Context, d *runtime.Delivery) runtime.Outcome {
+		now := running.Add(1)
+		defer running.Add(-1)
+		for old := most.Load(); now > old && !most.CompareAndSwap(old, now); old = most.Load() {
+		}
+		ctx, cancel := d.Context(ctx)
+		defer cancel()
+		go e.Cancel(context.Background(), d.Message.Meta.ID, "timeout") //nolint:errcheck // it may have ended
+		<-ctx.Done()
+		told.Add(1)
+		time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond)
+		if rand.IntN(10) == 0 {
+			goruntime.Goexit()
+		}
+		return runtime.Outcome{Kind: runtime.OutcomeRetry}
+	}
+	w := worker(slots, nil, "task")
+	w.RunInline = func(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+		*o = runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "it ended its goroutine"}
+		*o = run(ctx, d)
+	}
+	stop := serve(t, e, w)
+	ids := make([]uuid.UUID, tasks)
+	for i := range ids {
+		ids[i] = put(t, e, message("task"))
+	}
+	for _, id := range ids {
+		if en, err := e.Wait(t.Context(), id); err != nil || !en.State.Final() {
+			t.Fatalf("the task is %+v, %v", en, err)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	t.Logf("%d handlers told to stop and deaf to it, on %d slots: %d ran at the same time at most", told.Load(), slots, most.Load())
+	if most.Load() != slots {
+		t.Errorf("%d ran at the same time, want %d", most.Load(), slots)
+	}
+}
+
+// TestServeFromManyGoroutines: workers come and go from many goroutines at
+// once, some told twice to wait no longer. goleak sees what is left.
+func TestServeFromManyGoroutines(t *testing.T) {
+	rounds, tasks := size(30, 1_000), size(3_000, 200_000)
+	e := memory.New()
+	l := newLedger()
+	var wg sync.WaitGroup
+	starts := atomic.Int64{}
+	for range 8 {
+		wg.Go(func() {
+			for range rounds {
+				w := worker(2, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+					l.ran(d)
+					return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+				}, "task", fmt.Sprint("other-", rand.IntN(3)))
+				w.Refused = l.refuse
+				abandon := make(chan struct{})
+				w.Abandon = abandon
+				ctx, cancel := context.WithCancel(context.Background())
+				time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, func() {
+					cancel()
+					cancel()
+					close(abandon)
+				})
+				starts.Add(1)
+				err := e.Serve(ctx, w)
+				if u := (*runtime.UnfinishedError)(nil); err != nil && !errors.As(err, &u) {
+					t.Errorf("Serve: %v", err)
+				}
+			}
+		})
+	}
+	ids := make([]uuid.UUID, tasks)
+	for i := range ids {
+		ids[i] = put(t, e, message("task"))
+	}
+	wg.Wait()
+	stop := serve(t, e, worker(4, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		l.ran(d)
+		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+	}, "task"))
+	for _, id := range ids {
+		if _, err := e.Wait(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	bad := 0
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range ids {
+		if l.concluded[id] != 1 {
+			bad++
+		}
+	}
+	t.Logf("%d starts and stops from 8 goroutines, %d tasks: %d not recorded exactly once, %d outcomes refused",
+		starts.Load(), tasks, bad, l.refused)
+	if bad > 0 {
+		t.Errorf("%d tasks were not recorded exactly once", bad)
+	}
+}
+
+// TestLateOutcomeRefused: a worker stands still, its task is given to another,
+// which completes it; then the first one wakes up.
+func TestLateOutcomeRefused(t *testing.T) {
+	rounds := size(200, 20_000)
+	refused, kept := 0, 0
+	for range rounds {
+		e := memory.New()
+		wake, begun := make(chan struct{}), make(chan struct{})
+		late := worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+			close(begun)
+			<-wake
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"late"`), Memo: json.RawMessage(`"late"`)}
+		}, "task")
+		told := make(chan struct{}, 1)
+		late.Refused = func(*runtime.Delivery, runtime.Outcome) { told <- struct{}{} }
+		abandon := make(chan struct{})
+		late.Abandon = abandon
+		ctx, cancel := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- e.Serve(ctx, late) }()
+		id := put(t, e, message("task"))
+		<-begun
+		cancel()
+		close(abandon)
+		<-served
+		stop := serve(t, e, worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+			if rand.IntN(2) == 0 {
+				close(wake) // while the other runs, or after
+				<-told
+				told <- struct{}{}
+			}
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"other"`)}
+		}, "task"))
+		if _, err := e.Wait(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-wake:
+		default:
+			close(wake)
+		}
+		<-told
+		refused++
+		if en := get(t, e, id); string(en.Result) == `"other"` && en.Memo == nil {
+			kept++
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d workers that stood still: %d late outcomes refused, %d results of the other worker kept", rounds, refused, kept)
+	if refused != rounds || kept != rounds {
+		t.Errorf("refused %d and kept %d, want %d", refused, kept, rounds)
+	}
+}
+
+// TestBadTaskAmongMany: tasks of a name that nobody knows wait, and no other
+// waits for them.
+func TestBadTaskAmongMany(t *testing.T) {
+	const n = 1000
+	e := memory.New()
+	var ids []uuid.UUID
+	var bad uuid.UUID
+	for i := range n {
+		if i == n/3 {
+			bad = put(t, e, message("gone", func(m *runtime.Message) { m.Priority = 3 }))
+			continue
+		}
+		ids = append(ids, put(t, e, message("task")))
+	}
+	w := worker(4, succeed, "task")
+	w.ParkFor = 200 * time.Millisecond
+	stop := serve(t, e, w)
+	finished := 0
+	for _, id := range ids {
+		if en, err := e.Wait(t.Context(), id); err == nil && en.State == runtime.StateSucceeded {
+			finished++
+		}
+	}
+	en, err := e.Wait(t.Context(), bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+	t.Logf("%d of %d finished; the one of an unknown name: %s, %s", finished, n, en.State, en.Reason)
+	if finished != n-1 || en.State != runtime.StateFailed {
+		t.Errorf("%d finished, the bad one is %s, want %d and failed", finished, en.State, n-1)
+	}
+}
+
+// usage is what a process holds.
+type usage struct {
+	heap       uint64
+	goroutines int
+}
+
+func measure() usage {
+	goruntime.GC()
+	var m goruntime.MemStats
+	goruntime.ReadMemStats(&m)
+	return usage{m.HeapAlloc, goruntime.NumGoroutine()}
+}
+
+// TestFlat: after as many tasks as the engine keeps, the memory that it holds
+// grows no more, however many follow, and however often workers are replaced.
+func TestFlat(t *testing.T) {
+	tasks := size(60_000, 1_000_000)
+	const records = 5_000
+	e := memory.New(memory.WithRecords(records), memory.WithCapacity(1_000), memory.WithWait())
+	var done sync.WaitGroup
+	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		switch last := d.Message.Meta.ID[15]; {
+		case last%50 == 0 && d.Attempt == 0:
+			return runtime.Outcome{Kind: runtime.OutcomeRetry, Reason: "once more"}
+		case last%50 == 1:
+			done.Done()
+			return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}
+		}
+		done.Done()
+		return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: d.Message.Args}
+	}
+	batch := func(n int) {
+		stop := serve(t, e, worker(4, run, "task"))
+		done.Add(n)
+		for range n {
+			put(t, e, message("task"))
+		}
+		done.Wait()
+		if err := stop(); err != nil {
+			t.Fatalf("Serve: %v", err)
+		}
+	}
+	const parts = 20
+	batch(4 * records) // fill what is kept
+	before := measure()
+	for range parts {
+		batch(tasks / parts)
+	}
+	after := measure()
+	entries, _, err := e.List(t.Context(), runtime.Query{Limit: 10 * records})
+	if err != nil || len(entries) != records {
+		t.Errorf("the engine holds %d records, %v, want %d", len(entries), err, records)
+	}
+	t.Logf("%d tasks on %d workers one after the other: heap %d KiB before, %d KiB after; goroutines %d before, %d after",
+		tasks, parts, before.heap>>10, after.heap>>10, before.goroutines, after.goroutines)
+	if after.heap > before.heap+before.heap/2+(1<<20) {
+		t.Errorf("the heap grew from %d to %d bytes", before.heap, after.heap)
+	}
+	if after.goroutines > before.goroutines+2 {
+		t.Errorf("goroutines grew from %d to %d", before.goroutines, after.goroutines)
+	}
+}
+
+// TestTenTimesPastTheLimit: producers that go on and on get a typed error, and
+// the engine holds what it may, whatever becomes of the tasks.
+func TestTenTimesPastTheLimit(t *testing.T) {
+	capacity := size(2_000, 100_000)
+	e := memory.New(memory.WithCapacity(capacity), memory.WithRecords(100))
+	before := measure()
+	var stored, full atomic.Int64
+	var wg sync.WaitGroup
+	fill := func() {
+		for range 4 {
+			wg.Go(func() {
+				for range 10 * capacity / 4 {
+					m := message("task", func(m *runtime.Message) { m.Args = json.RawMessage(`{"customer":"c-42","cents":1999}`) })
+					switch _, err := e.InsertOne(context.Background(), m); {
+					case err == nil:
+						stored.Add(1)
+					case errors.Is(err, runtime.ErrQueueFull):
+						full.Add(1)
+					default:
+						t.Errorf("InsertOne: %v", err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+	fill()
+	once := measure()
+	// Cancelled tasks make room, and must leave nothing behind.
+	for range 3 {
+		var ids []uuid.UUID
+		entries, _, err := e.List(t.Context(), runtime.Query{States: []runtime.State{runtime.StatePending}, Limit: capacity})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, en := range entries {
+			ids = append(ids, en.ID)
+		}
+		entries = nil
+		for _, id := range ids {
+			if err := e.Cancel(t.Context(), id, "no"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fill()
+	}
+	after := measure()
+	t.Logf("capacity %d, 4 × %d inserts: %d stored, %d ErrQueueFull; heap %d KiB empty, %d KiB full, %d KiB after three refills",
+		capacity, 10*capacity, stored.Load(), full.Load(), before.heap>>10, once.heap>>10, after.heap>>10)
+	if got := stored.Load(); got != int64(4*capacity) {
+		t.Errorf("%d tasks were stored, want four times the capacity, %d", got, 4*capacity)
+	}
+	if after.heap > once.heap+once.heap/3+(1<<20) {
+		t.Errorf("the heap grew from %d to %d bytes while the engine stayed full", once.heap, after.heap)
+	}
+}
