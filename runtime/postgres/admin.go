@@ -138,6 +138,37 @@ func (e *Engine) listQuery(q runtime.Query, after int64) (string, []any) {
 	return b.String(), args
 }
 
+// Counts implements [runtime.Counter].
+func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
+	if err := e.closed(); err != nil {
+		return nil, err
+	}
+	type place struct {
+		queue string
+		state runtime.State
+	}
+	tally := make(map[place]int64)
+	err := pgxDB{e.pool}.query(ctx, e.sql.counts, nil, func(scan func(...any) error) error {
+		var j job
+		var again, later bool
+		var n int64
+		if err := scan(&j.queue, &j.state, &again, &later, &n); err != nil {
+			return err
+		}
+		j.overdue = !later
+		tally[place{j.queue, j.publicState(&envelope{Again: again})}] += n
+		return nil
+	})
+	if err != nil {
+		return nil, e.failed("count tasks", err)
+	}
+	counts := make([]runtime.Count, 0, len(tally))
+	for p, n := range tally {
+		counts = append(counts, runtime.Count{Queue: p.queue, State: p.state, Tasks: n})
+	}
+	return counts, nil
+}
+
 // Cancel implements [runtime.Engine]. A running task is stopped as soon as its
 // worker is notified, or at that worker's next heartbeat.
 func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error {

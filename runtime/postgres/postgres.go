@@ -114,6 +114,7 @@ var (
 	_ runtime.Engine         = (*Engine)(nil)
 	_ runtime.SingleInserter = (*Engine)(nil)
 	_ runtime.Waiter         = (*Engine)(nil)
+	_ runtime.Counter        = (*Engine)(nil)
 )
 
 // Open connects to the database that url names, as pgxpool.ParseConfig takes

@@ -43,8 +43,9 @@ type envelope struct {
 	Ended int `json:"ended,omitempty"`
 	// Cancel is the reason of a cancellation that has reached no run yet.
 	Cancel string `json:"cancel,omitempty"`
-	// Parked is when a task that no worker knows was due.
-	Parked *time.Time `json:"parked,omitempty"`
+	// Parked is when a task that no worker knows was due, in microseconds since
+	// 1970.
+	Parked int64 `json:"parked,omitempty"`
 }
 
 // job is a row of river_job, as far as this package reads it.
@@ -132,8 +133,8 @@ func (e *Engine) entry(j *job) *runtime.Entry {
 		ID: e.taskID(j.id), Message: e.message(j, own), State: j.publicState(own), Attempt: j.tried(own),
 		Due: j.scheduledAt.UTC(), Result: m.result(), Memo: own.memo(), Reason: own.Reason,
 	}
-	if own.Parked != nil && j.state == riverScheduled {
-		en.Due = own.Parked.UTC()
+	if own.Parked != 0 && j.state == riverScheduled {
+		en.Due = time.UnixMicro(own.Parked).UTC()
 	}
 	if j.attemptedAt != nil {
 		en.StartedAt = j.attemptedAt.UTC()
@@ -176,7 +177,7 @@ func (j *job) publicState(own *envelope) runtime.State {
 	switch {
 	case own.Again:
 		return runtime.StateRetrying
-	case j.state == riverScheduled && own.Parked == nil && !j.overdue:
+	case j.state == riverScheduled && own.Parked == 0 && !j.overdue:
 		return runtime.StateScheduled
 	}
 	return runtime.StatePending

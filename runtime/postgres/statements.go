@@ -14,14 +14,15 @@ type statements struct {
 	promote, promoteUnique, park, unpark, expire    string
 	clean, cleanKeys, keeps, queues, paused         string
 	get, cancel, retry, remove, ended               string
-	list                                            string
+	list, counts                                    string
 }
 
 // newStatements puts the schema into the statements. {s} is the schema as an
 // identifier, {seq} the sequence of River's jobs.
 func newStatements(schema string) statements {
 	r := strings.NewReplacer("{s}", quoted(schema), "{seq}", quoted(schema)+".river_job_id_seq",
-		"{columns}", jobColumns, "{own}", ownsJob, "{running}", runningOfUs, "{stopped}", stopAsked)
+		"{columns}", jobColumns, "{own}", ownsJob, "{running}", runningOfUs, "{stopped}", stopAsked,
+		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked)
 	s := statements{
 		// River's channels are prefixed with the schema.
 		insertChannel: schema + ".river_insert", controlChannel: schema + ".river_control",
@@ -33,7 +34,7 @@ func newStatements(schema string) statements {
 		promote: promoteSQL, promoteUnique: promoteUniqueSQL, park: parkSQL, unpark: unparkSQL, expire: expireSQL,
 		clean: cleanSQL, cleanKeys: cleanKeysSQL, keeps: keepsSQL, queues: queuesSQL, paused: pausedSQL,
 		get: getSQL, cancel: cancelSQL, retry: retrySQL, remove: removeSQL, ended: endedSQL,
-		list: listSQL,
+		list: listSQL, counts: countsSQL,
 	}
 	for _, text := range []*string{
 		&s.readMark, &s.knowKeeps, &s.insert, &s.takeKeys, &s.findKeys,
@@ -42,7 +43,7 @@ func newStatements(schema string) statements {
 		&s.promote, &s.promoteUnique, &s.park, &s.unpark, &s.expire,
 		&s.clean, &s.cleanKeys, &s.keeps, &s.queues, &s.paused,
 		&s.get, &s.cancel, &s.retry, &s.remove, &s.ended,
-		&s.list,
+		&s.list, &s.counts,
 	} {
 		*text = r.Replace(*text)
 	}
@@ -56,6 +57,18 @@ func newStatements(schema string) statements {
 const ownsJob = `j.id = o.id AND j.state = 'running' AND j.attempt = o.attempt AND ` + runningOfUs
 
 const runningOfUs = `j.attempted_by[array_upper(j.attempted_by, 1)] = $1`
+
+// What other programs may have written where we read is taken for nothing
+// unless it has the right type: a statement that failed on one job would hold
+// up the others.
+const (
+	anyMetadata = `CASE WHEN jsonb_typeof(j.metadata) = 'object' THEN j.metadata ELSE '{}' END`
+	anyEnvelope = `CASE WHEN jsonb_typeof(j.metadata -> 'taskctx') = 'object' THEN j.metadata -> 'taskctx' ELSE '{}' END`
+	anyEnded    = `CASE WHEN jsonb_typeof(j.metadata -> 'taskctx' -> 'ended') = 'number'
+		THEN least((j.metadata -> 'taskctx' ->> 'ended')::numeric, 30000)::int ELSE 0 END`
+	anyParked = `CASE WHEN jsonb_typeof(j.metadata -> 'taskctx' -> 'parked') = 'number'
+		THEN to_timestamp(least((j.metadata -> 'taskctx' ->> 'parked')::numeric, 1e17)::float8 / 1000000) END`
+)
 
 const readMarkSQL = `SELECT mark FROM {s}.taskctx_schema`
 
@@ -134,10 +147,10 @@ UPDATE {s}.river_job j SET
 	errors = CASE WHEN o.error = '' THEN j.errors ELSE array_append(j.errors, o.error::jsonb) END,
 	finalized_at = CASE WHEN {stopped} OR o.state IN ('completed', 'cancelled', 'discarded') THEN now() END,
 	scheduled_at = CASE WHEN o.after < 0 THEN j.scheduled_at ELSE now() + o.after * interval '1 microsecond' END,
-	metadata = j.metadata || o.top::jsonb || jsonb_build_object('taskctx',
-		coalesce(j.metadata -> 'taskctx', '{}') || o.own::jsonb
+	metadata = {metadata} || o.top::jsonb || jsonb_build_object('taskctx',
+		{envelope} || o.own::jsonb
 		|| CASE WHEN NOT (o.ended OR {stopped}) THEN '{}' ELSE jsonb_build_object(
-			'ended', coalesce((j.metadata -> 'taskctx' ->> 'ended')::int, 0) + CASE WHEN o.ended THEN 1 ELSE 1 - o.back END) END
+			'ended', {ended} + CASE WHEN o.ended THEN 1 ELSE 1 - o.back END) END
 		|| CASE WHEN NOT {stopped} THEN '{}' ELSE jsonb_build_object(
 			'again', false, 'reason', coalesce(j.metadata -> 'taskctx' ->> 'cancel', '')) END)
 FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::smallint[], $6::boolean[], $7::text[], $8::bigint[],
@@ -149,8 +162,8 @@ WHERE {own} RETURNING j.id, o.attempt`
 const stopAsked = `(o.state IN ('available', 'retryable', 'scheduled') AND j.metadata ? 'cancel_attempted_at')`
 
 const saveMemoSQL = `
-UPDATE {s}.river_job j SET metadata = j.metadata || jsonb_build_object('taskctx',
-	coalesce(j.metadata -> 'taskctx', '{}') || o.own::jsonb)
+UPDATE {s}.river_job j SET metadata = {metadata} || jsonb_build_object('taskctx',
+	{envelope} || o.own::jsonb)
 FROM (SELECT $2::bigint AS id, $3::smallint AS attempt, $4::text AS own) o
 WHERE {own}`
 
@@ -183,9 +196,9 @@ WITH gone AS (
 		state = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN 'cancelled' ELSE 'available' END::{s}.river_job_state,
 		finalized_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN now() END,
 		errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt, 'error', $3::text, 'trace', '')),
-		metadata = j.metadata || jsonb_build_object('taskctx', coalesce(j.metadata -> 'taskctx', '{}')
+		metadata = {metadata} || jsonb_build_object('taskctx', {envelope}
 			|| CASE WHEN j.metadata ? 'cancel_attempted_at' THEN jsonb_build_object('again', false,
-				'ended', coalesce((j.metadata -> 'taskctx' ->> 'ended')::int, 0) + 1,
+				'ended', {ended} + 1,
 				'reason', coalesce(j.metadata -> 'taskctx' ->> 'cancel', ''))
 			ELSE jsonb_build_object('again', true, 'reason', $3::text) END)
 	WHERE j.state = 'running' AND {running}

@@ -4,6 +4,15 @@ const getSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id = $1`
 
 const listSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id > $1`
 
+// Most jobs are counted by an index alone. What waits is told apart by its
+// metadata, as publicState does.
+const countsSQL = `
+SELECT j.queue, j.state::text, false, false, count(*) FROM {s}.river_job j
+WHERE j.state IN ('completed', 'cancelled', 'discarded', 'running', 'retryable') GROUP BY j.queue, j.state
+UNION ALL
+SELECT j.queue, j.state::text, ` + isAgain + `, ` + isLater + `, count(*) FROM {s}.river_job j
+WHERE j.state IN ('available', 'pending', 'scheduled') GROUP BY 1, 2, 3, 4`
+
 // A job that waits is cancelled. One that runs is asked to stop, as River asks:
 // by its metadata, and by a notification to whoever runs it. The first reason
 // stays.
@@ -13,7 +22,7 @@ WITH changed AS (
 		state = CASE WHEN j.state = 'running' THEN j.state ELSE 'cancelled' END,
 		finalized_at = CASE WHEN j.state = 'running' THEN NULL ELSE now() END,
 		metadata = CASE WHEN j.metadata ? 'cancel_attempted_at' AND j.state = 'running' THEN j.metadata
-			ELSE j.metadata || jsonb_build_object('cancel_attempted_at', now(), 'taskctx', coalesce(j.metadata -> 'taskctx', '{}')
+			ELSE {metadata} || jsonb_build_object('cancel_attempted_at', now(), 'taskctx', {envelope}
 				|| CASE WHEN j.state = 'running' THEN jsonb_build_object('cancel', $2::text)
 				ELSE jsonb_build_object('reason', $2::text, 'again', false) END) END
 	WHERE j.id = $1 AND j.state NOT IN ('completed', 'cancelled', 'discarded')

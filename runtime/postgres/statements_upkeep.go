@@ -10,7 +10,7 @@ const promoteSQL = `
 WITH moved AS (
 	UPDATE {s}.river_job j SET
 		state = 'available',
-		scheduled_at = coalesce((j.metadata -> 'taskctx' ->> 'parked')::timestamptz, j.scheduled_at),
+		scheduled_at = coalesce({parked}, j.scheduled_at),
 		metadata = CASE WHEN j.metadata -> 'taskctx' ? 'parked' THEN j.metadata #- '{taskctx,parked}' ELSE j.metadata END
 	WHERE j.id = ANY(ARRAY(
 		SELECT id FROM {s}.river_job
@@ -51,8 +51,8 @@ SELECT (SELECT count(*) FROM moved), (SELECT count(pg_notify($1::text, json_buil
 const parkSQL = `
 UPDATE {s}.river_job j SET
 	state = 'scheduled', scheduled_at = now() + interval '1 minute',
-	metadata = j.metadata || jsonb_build_object('taskctx', j.metadata -> 'taskctx' || jsonb_build_object(
-		'parked', j.scheduled_at,
+	metadata = j.metadata || jsonb_build_object('taskctx', {envelope} || jsonb_build_object(
+		'parked', (extract(epoch FROM j.scheduled_at) * 1000000)::bigint,
 		'reason', format('no worker of queue %s knows a task named %s', to_json(j.queue), to_json(j.kind))))
 WHERE j.id = ANY(ARRAY(
 	SELECT c.id FROM unnest($1::text[]) AS q(name)
@@ -69,7 +69,7 @@ WHERE j.id = ANY(ARRAY(
 // A worker that starts takes the tasks that were put aside for want of it.
 const unparkSQL = `
 UPDATE {s}.river_job j SET
-	state = 'available', scheduled_at = (j.metadata -> 'taskctx' ->> 'parked')::timestamptz,
+	state = 'available', scheduled_at = coalesce({parked}, j.scheduled_at),
 	metadata = j.metadata #- '{taskctx,parked}' #- '{taskctx,reason}'
 WHERE j.state IN ('scheduled', 'retryable') AND j.scheduled_at <= now() + interval '2 minutes'
 	AND j.queue = ANY($1::text[]) AND j.kind = ANY($2::text[]) AND j.metadata -> 'taskctx' ? 'parked'`
@@ -77,15 +77,15 @@ WHERE j.state IN ('scheduled', 'retryable') AND j.scheduled_at <= now() + interv
 const expireSQL = `
 UPDATE {s}.river_job j SET
 	state = 'discarded', finalized_at = now(),
-	scheduled_at = (j.metadata -> 'taskctx' ->> 'parked')::timestamptz,
+	scheduled_at = coalesce({parked}, j.scheduled_at),
 	errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt, 'trace', '',
 		'error', format('no worker of queue %s has known a task named %s for %s', to_json(j.queue), to_json(j.kind), $4::text))),
-	metadata = j.metadata || jsonb_build_object('taskctx', (j.metadata -> 'taskctx') - 'parked' || jsonb_build_object(
+	metadata = j.metadata || jsonb_build_object('taskctx', {envelope} - 'parked' || jsonb_build_object(
 		'again', false,
 		'reason', format('no worker of queue %s has known a task named %s for %s', to_json(j.queue), to_json(j.kind), $4::text)))
 WHERE j.state IN ('scheduled', 'retryable') AND j.scheduled_at <= now() + interval '2 minutes'
 	AND j.queue = ANY($1::text[]) AND j.kind <> ALL($2::text[]) AND j.metadata -> 'taskctx' ? 'parked'
-	AND (j.metadata -> 'taskctx' ->> 'parked')::timestamptz <= now() - $3::bigint * interval '1 microsecond'
+	AND {parked} <= now() - $3::bigint * interval '1 microsecond'
 	AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE j.kind = ANY(w.names) AND j.queue = ANY(w.queues))
 RETURNING j.id`
 
@@ -97,7 +97,7 @@ DELETE FROM {s}.river_job WHERE id = ANY(ARRAY(
 	SELECT j.id FROM {s}.river_job j
 	WHERE j.state IN ('completed', 'cancelled', 'discarded')
 		AND j.finalized_at > $3::timestamptz AND j.finalized_at <= now() - $2::bigint * interval '1 microsecond'
-		AND coalesce((j.metadata -> 'taskctx' ->> 'keep')::bigint, 0) = $1
+		AND coalesce(j.metadata -> 'taskctx' -> 'keep', '0') = to_jsonb($1::bigint)
 		AND (j.metadata ? 'taskctx' OR j.attempted_by[array_upper(j.attempted_by, 1)] LIKE '` + ownerPrefix + `%')
 	LIMIT 1000 FOR UPDATE SKIP LOCKED
 ))`

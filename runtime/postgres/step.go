@@ -137,7 +137,11 @@ func (s *serve) writeSingly(ctx context.Context, outcomes []*outcome) error {
 			o.Outcome = runtime.Outcome{
 				Kind: runtime.OutcomeFail, Reason: clean(fmt.Sprintf("the outcome cannot be stored: %v", err)),
 			}
-			err = s.write(ctx, o)
+			if err = s.write(ctx, o); err != nil && badData(err) {
+				s.warn("write an outcome", err)
+				s.refuse(o)
+				continue
+			}
 		}
 		if err != nil {
 			s.putBack(outcomes[i:])

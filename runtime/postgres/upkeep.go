@@ -10,8 +10,10 @@ import (
 // be no River client, so every worker does it, passing over what another has
 // locked.
 
+// cleanEvery is how often records that are over their time are forgotten.
+var cleanEvery = time.Minute // a variable for tests
+
 const (
-	cleanEvery = time.Minute
 	// parkGrace is how long a task may be due before it is put aside because no
 	// worker knows it.
 	parkGrace = 10 * time.Second
