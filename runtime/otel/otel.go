@@ -1,0 +1,95 @@
+// Package otel gives an app OpenTelemetry: traces that go from where a task is
+// enqueued to where it runs, in whichever process that is, and metrics.
+//
+//	cfg := runtime.Config{Workers: 8}
+//	if err := otel.Instrument(&cfg, otel.Config{}); err != nil { ... }
+//	app := runtime.New(engine, cfg)
+//
+// Enqueueing a call, or a batch, is a span of the kind producer, named "send"
+// and the task. Each run is one of the kind consumer, named "process" and the
+// task, which goes on with the trace and links to the span of the enqueueing.
+// The task has it in its context.
+//
+// The metrics are, with the attributes taskctx.task, taskctx.queue, and
+// taskctx.state for what became of a run:
+//
+//	taskctx.enqueued        calls enqueued
+//	taskctx.runs            runs that ended
+//	taskctx.failures        runs that ended in an error, retried or not
+//	taskctx.run.duration    how long a run took, in seconds
+//	taskctx.run.waiting     how long a task was due before its first run, in seconds
+//	taskctx.running         tasks that run
+//
+// What redacted parameters hold is in neither. Metrics are recorded behind the
+// tasks' back, by an observer: when they come faster than they can be recorded
+// for long, some are lost; see [runtime.ObserverBuffer].
+package otel
+
+import (
+	"context"
+	"slices"
+
+	global "go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// scope names what the spans and metrics come from.
+const scope = "github.com/taskctx/taskctx/runtime/otel"
+
+// Config sets up the instruments. Its zero value works.
+type Config struct {
+	// TracerProvider makes the spans. Defaults to the global one.
+	TracerProvider trace.TracerProvider
+	// MeterProvider makes the metrics. Defaults to the global one.
+	MeterProvider metric.MeterProvider
+	// Propagator is how a trace travels with a task. Defaults to W3C Trace
+	// Context and Baggage.
+	Propagator propagation.TextMapPropagator
+	// NewTraces makes each run a trace of its own, which links to the span of
+	// the enqueueing, instead of going on with its trace.
+	NewTraces bool
+}
+
+// Instrument adds traces and metrics to the configuration of an app, around the
+// middleware that is there. Its error is one of the providers'.
+func Instrument(cfg *runtime.Config, c Config) error {
+	if c.TracerProvider == nil {
+		c.TracerProvider = global.GetTracerProvider()
+	}
+	if c.MeterProvider == nil {
+		c.MeterProvider = global.GetMeterProvider()
+	}
+	m, err := newMetrics(c.MeterProvider.Meter(scope))
+	if err != nil {
+		return err
+	}
+	t := &tracing{tracer: c.TracerProvider.Tracer(scope), newTraces: c.NewTraces}
+	cfg.Middleware = slices.Insert(slices.Clone(cfg.Middleware), 0, t.run, m.run)
+	cfg.EnqueueMiddleware = slices.Insert(slices.Clone(cfg.EnqueueMiddleware), 0, t.enqueue)
+	cfg.Observers = append(slices.Clip(cfg.Observers), m)
+	cfg.Propagators = append(slices.Clip(cfg.Propagators), NewPropagator(c.Propagator))
+	return nil
+}
+
+// NewPropagator returns a propagator of traces and baggage alone, for a process
+// that makes no spans for tasks. A nil p is for W3C Trace Context and Baggage.
+func NewPropagator(p propagation.TextMapPropagator) runtime.Propagator {
+	if p == nil {
+		p = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
+	}
+	return propagator{p}
+}
+
+type propagator struct{ p propagation.TextMapPropagator }
+
+func (p propagator) Inject(ctx context.Context, headers map[string]string) {
+	p.p.Inject(ctx, propagation.MapCarrier(headers))
+}
+
+func (p propagator) Extract(ctx context.Context, headers map[string]string) context.Context {
+	return p.p.Extract(ctx, propagation.MapCarrier(headers))
+}

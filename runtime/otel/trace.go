@@ -1,0 +1,119 @@
+package otel
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// tracing makes the spans.
+type tracing struct {
+	tracer    trace.Tracer
+	newTraces bool
+}
+
+// Attributes, by the semantic conventions for messaging where they have one.
+const (
+	attrSystem    = attribute.Key("messaging.system")
+	attrOperation = attribute.Key("messaging.operation.type")
+	attrMessage   = attribute.Key("messaging.message.id")
+	attrCount     = attribute.Key("messaging.batch.message_count")
+	attrQueue     = attribute.Key("messaging.destination.name")
+	attrErrorType = attribute.Key("error.type")
+	attrTask      = attribute.Key("taskctx.task")
+	attrAttempt   = attribute.Key("taskctx.attempt")
+	attrExisting  = attribute.Key("taskctx.existing")
+	attrReason    = attribute.Key("taskctx.reason")
+)
+
+// enqueue is the middleware around enqueueing. The span is in the context that
+// the propagator sends along.
+func (t *tracing) enqueue(next runtime.EnqueueHandler) runtime.EnqueueHandler {
+	return func(ctx context.Context, calls []runtime.AnyCall) (ins []runtime.Inserted, err error) {
+		name, attrs := "send batch", []attribute.KeyValue{
+			attrSystem.String("taskctx"), attrOperation.String("send"),
+		}
+		if len(calls) == 1 {
+			name = "send " + calls[0].Name()
+			attrs = append(attrs, attrTask.String(calls[0].Name()))
+		} else {
+			attrs = append(attrs, attrCount.Int(len(calls)))
+		}
+		ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attrs...))
+		defer span.End()
+		ins, err = next(ctx, calls)
+		if err != nil {
+			fail(span, err, err.Error())
+			return ins, err
+		}
+		if len(ins) == 1 {
+			span.SetAttributes(attrMessage.String(ins[0].ID.String()), attrExisting.Bool(ins[0].Existing))
+		}
+		for _, in := range ins {
+			if in.Err != nil {
+				fail(span, in.Err, in.Err.Error())
+			}
+		}
+		return ins, nil
+	}
+}
+
+// run is the middleware around tasks.
+func (t *tracing) run(next runtime.Handler) runtime.Handler {
+	return func(ctx *runtime.Context) (err error) {
+		m := ctx.Metadata()
+		opts := []trace.SpanStartOption{
+			trace.WithSpanKind(trace.SpanKindConsumer),
+			trace.WithAttributes(
+				attrSystem.String("taskctx"), attrOperation.String("process"), attrMessage.String(m.TaskID.String()),
+				attrQueue.String(m.Queue), attrTask.String(m.Name), attrAttempt.Int(m.Attempt),
+			),
+		}
+		if link := trace.LinkFromContext(ctx); link.SpanContext.IsValid() {
+			opts = append(opts, trace.WithLinks(link))
+		}
+		if t.newTraces {
+			opts = append(opts, trace.WithNewRoot())
+		}
+		spanCtx, span := t.tracer.Start(ctx, "process "+m.Name, opts...)
+		defer span.End()
+		err = errNoReturn // unless it returns
+		defer func() { conclude(ctx, span, err) }()
+		err = next(ctx.With(spanCtx))
+		return err
+	}
+}
+
+var errNoReturn = errors.New("the task called runtime.Goexit, or middleware panicked")
+
+// conclude puts on the span how the run ended. A task that cancels itself, or
+// snoozes, did not fail.
+func conclude(ctx *runtime.Context, span trace.Span, err error) {
+	var (
+		cancel  *runtime.CancelError
+		snooze  *runtime.SnoozeError
+		paniced *runtime.PanicError
+	)
+	switch {
+	case err == nil:
+	case errors.As(err, &cancel), errors.As(err, &snooze):
+		span.SetAttributes(attrReason.String(ctx.Redact(err.Error())))
+	case errors.As(err, &paniced):
+		fail(span, err, ctx.Redact(err.Error()), attribute.String("exception.stacktrace", ctx.Redact(string(paniced.Stack))))
+	default:
+		fail(span, err, ctx.Redact(err.Error()))
+	}
+}
+
+// fail records an error by a text that shows nothing it must not.
+func fail(span trace.Span, err error, text string, attrs ...attribute.KeyValue) {
+	span.SetStatus(codes.Error, text)
+	span.SetAttributes(attrErrorType.String(fmt.Sprintf("%T", err)))
+	span.RecordError(errors.New(text), trace.WithAttributes(attrs...))
+}
