@@ -1,0 +1,533 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// journal notes what is opened and closed, in order.
+type journal struct {
+	mu    sync.Mutex
+	notes []string
+	count map[string]int
+}
+
+func (j *journal) note(format string, args ...any) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.notes = append(j.notes, fmt.Sprintf(format, args...))
+}
+
+// add counts a word.
+func (j *journal) add(word string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.count == nil {
+		j.count = make(map[string]int)
+	}
+	j.count[word]++
+}
+
+func (j *journal) of(word string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.count[word]
+}
+
+func (j *journal) all() []string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.Clone(j.notes)
+}
+
+// resource is a value of worker storage that detects a second user.
+type resource struct {
+	id     int64
+	users  atomic.Int32
+	closed atomic.Bool
+}
+
+func (r *resource) use() error {
+	if r.users.Add(1) != 1 {
+		return errors.New("two tasks use one worker's value")
+	}
+	defer r.users.Add(-1)
+	if r.closed.Load() {
+		return errors.New("value is used after it was closed")
+	}
+	return nil
+}
+
+// Proves: FEATURES 8, 11, 12, 13, 15, RELIABILITY 18, 20
+func TestTenThousandTasksOnEightWorkers(t *testing.T) {
+	const tasks, workers = 10_000, 8
+	var opened, closed atomic.Int64
+	key := runtime.NewKey("resource", func(r *resource) error {
+		closed.Add(1)
+		if r.closed.Swap(true) {
+			return errors.New("closed twice")
+		}
+		return nil
+	})
+	app := newUnitApp(t, runtime.Config{Workers: workers})
+	u := newUnit[int, int]("test.Many")
+	type many struct {
+		*runtime.Context
+		res *resource
+	}
+	runtime.RegisterContext(app, func(ctx *runtime.Context) (*many, error) {
+		res, err := runtime.Keep(ctx, key, func(context.Context) (*resource, error) {
+			return &resource{id: opened.Add(1)}, nil
+		})
+		return &many{ctx, res}, err
+	})
+	runtime.Register(app, u.task, func(ctx *many, a *unit[int]) (int, error) {
+		if err := ctx.res.use(); err != nil {
+			return 0, runtime.Permanent(err)
+		}
+		m := ctx.Metadata()
+		if got := m.Tags.Get("n"); got != fmt.Sprint(a.v) || m.Attempt != 0 || m.Name != "test.Many" {
+			return 0, runtime.Permanent(fmt.Errorf("task %d has the metadata %+v", a.v, m))
+		}
+		again, _ := runtime.FromContext(context.WithValue(ctx, new(int), 0))
+		if again.Metadata().TaskID != m.TaskID {
+			return 0, runtime.Permanent(errors.New("FromContext finds another task"))
+		}
+		return a.v, nil
+	})
+	start(t, app)
+	ctx := context.Background()
+	handles := make([]*runtime.Handle[int], tasks)
+	ids := make(map[string]bool, tasks)
+	for i := range handles {
+		h, err := u.call(i, runtime.WithTag("n", fmt.Sprint(i))).Enqueue(ctx, app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		handles[i], ids[h.ID().String()] = h, true
+	}
+	for i, h := range handles {
+		if got, err := h.Wait(ctx); err != nil || got != i {
+			t.Fatalf("task %d returned %d, %v", i, got, err)
+		}
+	}
+	if err := app.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if len(ids) != tasks {
+		t.Errorf("%d ids for %d tasks", len(ids), tasks)
+	}
+	if n := opened.Load(); n == 0 || n > workers || closed.Load() != n {
+		t.Errorf("%d values opened and %d closed, want at most one for each of %d workers, and all closed",
+			n, closed.Load(), workers)
+	}
+	t.Logf("%d tasks on %d workers: %d values opened, %d closed", tasks, workers, opened.Load(), closed.Load())
+}
+
+// Proves: FEATURES 9
+func TestEachRunHasItsOwnContext(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{Workers: 1})
+	type own struct {
+		*runtime.Context
+		left string
+	}
+	runtime.RegisterContext(app, func(ctx *runtime.Context) (*own, error) { return &own{Context: ctx}, nil })
+	u := newUnit[int, runtime.Void]("test.Own", retries(2))
+	runtime.Register(app, u.task, func(ctx *own, a *unit[int]) (runtime.Void, error) {
+		if ctx.left != "" {
+			return runtime.Void{}, runtime.Permanent(errors.New("found " + ctx.left))
+		}
+		ctx.left = fmt.Sprint(a.v)
+		if ctx.Metadata().Attempt < 2 {
+			return runtime.Void{}, errFlaky
+		}
+		return runtime.Void{}, nil
+	})
+	start(t, app)
+	for i := range 3 {
+		if _, err := await(t, app, u.call(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Proves: FEATURES 12
+func TestOpeningIsSingleFlight(t *testing.T) {
+	for _, makeKey := range []func(string, func(int) error) *runtime.Key[int]{runtime.NewKey[int], runtime.NewProcessKey[int]} {
+		synctest.Test(t, func(t *testing.T) {
+			var opened atomic.Int32
+			release := make(chan struct{})
+			key := makeKey("slow", nil)
+			app := newUnitApp(t, runtime.Config{Workers: 1})
+			u := newUnit[int, runtime.Void]("test.SingleFlight")
+			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+				for range 10 {
+					runtime.Go(ctx, runtime.Share, func(ctx context.Context) error {
+						v, err := runtime.Keep(ctx, key, func(context.Context) (int, error) {
+							<-release
+							return int(opened.Add(1)), nil
+						})
+						if v != 1 || err != nil {
+							return fmt.Errorf("got %d, %w", v, err)
+						}
+						return nil
+					})
+				}
+				return runtime.Void{}, nil
+			})
+			start(t, app)
+			h, err := u.call(0).Enqueue(context.Background(), app)
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait() // all ten wait for the first
+			close(release)
+			if _, err := h.Wait(context.Background()); err != nil || opened.Load() != 1 {
+				t.Errorf("opened %d times, %v", opened.Load(), err)
+			}
+		})
+	}
+}
+
+// Proves: FEATURES 12, 59
+func TestFailedOpeningIsNotKept(t *testing.T) {
+	for _, makeKey := range []func(string, func(int) error) *runtime.Key[int]{runtime.NewKey[int], runtime.NewProcessKey[int]} {
+		var opened int
+		var closed []int
+		key := makeKey("flaky", func(v int) error { closed = append(closed, v); return nil })
+		app := newUnitApp(t, runtime.Config{Workers: 1})
+		u := newUnit[int, int]("test.FailedOpening", retries(1))
+		u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
+			return runtime.Keep(ctx, key, func(context.Context) (int, error) {
+				if opened++; opened == 1 {
+					return 1, errFlaky
+				}
+				return opened, nil
+			})
+		})
+		start(t, app)
+		for range 2 { // the second finds what the first task's retry opened
+			if v, err := await(t, app, u.call(0)); err != nil || v != 2 {
+				t.Errorf("got %d, %v; want the value of the second opening", v, err)
+			}
+		}
+		if err := app.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if opened != 2 || !slices.Equal(closed, []int{2}) {
+			t.Errorf("opened %d times, closed %v; want the second closed, and only that", opened, closed)
+		}
+	}
+}
+
+// Proves: FEATURES 12, 59
+func TestValuesCloseLastFirst(t *testing.T) {
+	var j journal
+	keys := make(map[string]*runtime.Key[string])
+	for _, name := range []string{"w1", "w2", "w3"} {
+		keys[name] = runtime.NewKey(name, func(v string) error { j.note("close %s", v); return nil })
+	}
+	for _, name := range []string{"p1", "p2"} {
+		keys[name] = runtime.NewProcessKey(name, func(v string) error { j.note("close %s", v); return nil })
+	}
+	task := runtime.NewScopedKey[string]("t", runtime.PerTask)
+	app := newUnitApp(t, runtime.Config{Workers: 1})
+	u := newUnit[int, runtime.Void]("test.Order")
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+		for _, name := range []string{"p1", "w1", "w2", "p2", "w3", "w1"} {
+			if _, err := runtime.Keep(ctx, keys[name], func(context.Context) (string, error) {
+				j.note("open %s", name)
+				return name, nil
+			}); err != nil {
+				return runtime.Void{}, err
+			}
+		}
+		_, err := runtime.Provide(ctx, task, func(context.Context) (string, func(error) error, error) {
+			j.note("open t")
+			return "t", func(error) error { j.note("close t"); return nil }, nil
+		})
+		return runtime.Void{}, err
+	})
+	start(t, app)
+	for range 2 {
+		if _, err := await(t, app, u.call(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := app.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	want := strings.Fields("open_p1 open_w1 open_w2 open_p2 open_w3 open_t close_t open_t close_t " +
+		"close_w3 close_w2 close_w1 close_p2 close_p1")
+	for i := range want {
+		want[i] = strings.ReplaceAll(want[i], "_", " ")
+	}
+	if got := j.all(); !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
+	}
+}
+
+// Proves: FEATURES 12, 18
+func TestBrokenSlotIsThrownAway(t *testing.T) {
+	for name, crash := range map[string]func(){"panic": func() { panic("x") }, "goexit": goexit} {
+		t.Run(name, func(t *testing.T) {
+			var opened, closed []int
+			key := runtime.NewKey("value", func(v int) error { closed = append(closed, v); return nil })
+			app := newUnitApp(t, runtime.Config{Workers: 1})
+			u := newUnit[bool, int]("test.Broken")
+			u.handle(app, func(ctx *runtime.Context, bad bool) (int, error) {
+				v, err := runtime.Keep(ctx, key, func(context.Context) (int, error) {
+					opened = append(opened, len(opened)+1)
+					return len(opened), nil
+				})
+				if bad {
+					crash()
+				}
+				return v, err
+			})
+			start(t, app)
+			for i, bad := range []bool{false, true, false, false} {
+				v, err := await(t, app, u.call(bad))
+				if bad != (err != nil) {
+					t.Fatalf("task %d: %v", i, err)
+				}
+				if want := 1 + i/2; !bad && v != want {
+					t.Errorf("task %d got the value %d, want %d", i, v, want)
+				}
+			}
+			if !slices.Equal(closed, []int{1}) {
+				t.Errorf("closed %v while the app runs, want the value of the broken slot", closed)
+			}
+			if err := app.Stop(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(opened, closed) {
+				t.Errorf("opened %v, closed %v", opened, closed)
+			}
+		})
+	}
+}
+
+// Proves: FEATURES 18
+func TestTransactionEndsWithTheTask(t *testing.T) {
+	errCommit := errors.New("commit failed")
+	tx := runtime.NewScopedKey[string]("tx", runtime.PerTask)
+	outer := runtime.NewScopedKey[string]("outer", runtime.PerTask)
+	for name, test := range map[string]struct {
+		fn     func() error
+		commit error
+		want   string // what the cleanup gets
+		state  runtime.State
+	}{
+		"success":         {fn: func() error { return nil }, want: "<nil>", state: runtime.StateSucceeded},
+		"error":           {fn: func() error { return errFlaky }, want: "flaky", state: runtime.StateFailed},
+		"panic":           {fn: func() error { panic("x") }, want: "panic: x", state: runtime.StateFailed},
+		"goexit":          {fn: func() error { goexit(); return nil }, want: "handler called runtime.Goexit", state: runtime.StateFailed},
+		"cancel":          {fn: func() error { return runtime.Cancel("") }, want: "task cancelled itself", state: runtime.StateCancelled},
+		"commit fails":    {fn: func() error { return nil }, commit: errCommit, want: "<nil>", state: runtime.StateFailed},
+		"both fail":       {fn: func() error { return errFlaky }, commit: errCommit, want: "flaky", state: runtime.StateFailed},
+		"commit of panic": {fn: func() error { panic("x") }, commit: errCommit, want: "panic: x", state: runtime.StateFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			app := newUnitApp(t, runtime.Config{Workers: 1})
+			u := newUnit[int, runtime.Void]("test.Tx")
+			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+				for _, k := range []*runtime.Key[string]{outer, tx} {
+					if _, err := runtime.Provide(ctx, k, func(context.Context) (string, func(error) error, error) {
+						return "", func(err error) error {
+							got = append(got, fmt.Sprint(err))
+							if k == tx {
+								return test.commit
+							}
+							return nil
+						}, nil
+					}); err != nil {
+						return runtime.Void{}, err
+					}
+				}
+				return runtime.Void{}, test.fn()
+			})
+			start(t, app)
+			h, err := u.call(0).Enqueue(context.Background(), app)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, werr := h.Wait(context.Background())
+			rec, err := h.Record(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != 2 || got[0] != test.want {
+				t.Fatalf("cleanups got %q, want two, the first with %q", got, test.want)
+			}
+			if test.commit != nil && !strings.Contains(got[1], "commit failed") {
+				t.Errorf("the cleanup of what was made before got %q, not the failed commit", got[1])
+			}
+			if rec.State != test.state || (werr == nil) != (test.state == runtime.StateSucceeded) {
+				t.Errorf("%s, %v; want %s", rec.State, werr, test.state)
+			}
+			if test.commit != nil && !strings.Contains(rec.Reason, "commit failed") {
+				t.Errorf("reason %q does not tell of the commit", rec.Reason)
+			}
+		})
+	}
+}
+
+// What the task's result is must be known to be storable before anything is
+// committed.
+func TestResultIsEncodedBeforeTheCommit(t *testing.T) {
+	tx := runtime.NewScopedKey[string]("tx", runtime.PerTask)
+	var ended error
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, string]("test.BadResult", retries(3))
+	u.handle(app, func(ctx *runtime.Context, _ int) (string, error) {
+		_, err := runtime.Provide(ctx, tx, func(context.Context) (string, func(error) error, error) {
+			return "", func(err error) error { ended = err; return nil }, nil
+		})
+		return "\xff", err
+	})
+	start(t, app)
+	if _, err := await(t, app, u.call(0)); err == nil || ended == nil || !strings.Contains(ended.Error(), "UTF-8") {
+		t.Errorf("Wait %v, the transaction ended with %v; want it rolled back", err, ended)
+	}
+}
+
+// Values of task scope that middleware opens before or after the task, or
+// without calling it, are cleaned up all the same.
+func TestTaskScopeOfMiddleware(t *testing.T) {
+	key := runtime.NewScopedKey[int]("value", runtime.PerTask)
+	var opened, closed atomic.Int32
+	open := func(ctx context.Context) {
+		_, _ = runtime.Provide(ctx, key, func(context.Context) (int, func(error) error, error) {
+			opened.Add(1)
+			return 1, func(error) error { closed.Add(1); return nil }, nil
+		})
+	}
+	for name, mw := range map[string]func(next runtime.Handler) runtime.Handler{
+		"before": func(next runtime.Handler) runtime.Handler {
+			return func(ctx *runtime.Context) error { open(ctx); return next(ctx) }
+		},
+		"after": func(next runtime.Handler) runtime.Handler {
+			return func(ctx *runtime.Context) error { err := next(ctx); open(ctx); return err }
+		},
+		"instead": func(runtime.Handler) runtime.Handler {
+			return func(ctx *runtime.Context) error { open(ctx); return nil }
+		},
+		"instead, and panics": func(runtime.Handler) runtime.Handler {
+			return func(ctx *runtime.Context) error { open(ctx); panic("x") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opened.Store(0)
+			closed.Store(0)
+			_, _ = runUnit(t, runtime.Config{Middleware: []runtime.Middleware{mw}}, func(*runtime.Context) (runtime.Void, error) {
+				return runtime.Void{}, nil
+			})
+			if opened.Load() != closed.Load() {
+				t.Errorf("%d opened, %d closed", opened.Load(), closed.Load())
+			}
+		})
+	}
+}
+
+// Proves: FEATURES 74
+func TestUseAfterTheRun(t *testing.T) {
+	key := runtime.NewKey[int]("value", nil)
+	for name, opts := range map[string][]runtime.Option{"plain": nil, "timeout": {runtime.WithTimeout(1 << 40)}} {
+		t.Run(name, func(t *testing.T) {
+			app := newUnitApp(t, runtime.Config{Workers: 1})
+			var late *runtime.Context
+			u := newUnit[int, runtime.Void]("test.Late")
+			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+				late = ctx
+				_, err := runtime.Keep(ctx, key, func(context.Context) (int, error) { return 1, nil })
+				return runtime.Void{}, err
+			})
+			start(t, app)
+			if _, err := await(t, app, u.call(0, opts...)); err != nil {
+				t.Fatal(err)
+			}
+			// The record is there before the run has let go of everything: the
+			// next task of the only worker comes after that.
+			if _, err := await(t, app, u.call(1)); err != nil {
+				t.Fatal(err)
+			}
+			first := late
+			if _, err := await(t, app, u.call(2)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := runtime.Keep(first, key, func(context.Context) (int, error) { return 2, nil }); !errors.Is(err, runtime.ErrTaskDone) {
+				t.Errorf("Keep: %v", err)
+			}
+			if first.Err() == nil || !errors.Is(context.Cause(first), runtime.ErrTaskDone) {
+				t.Errorf("Err %v, cause %v", first.Err(), context.Cause(first))
+			}
+			select {
+			case <-first.Done():
+			default:
+				t.Error("Done is not closed")
+			}
+			if err := first.Sleep(1 << 40); !errors.Is(err, runtime.ErrTaskDone) {
+				t.Errorf("Sleep: %v", err)
+			}
+			if _, err := u.call(3).Enqueue(first, app); !errors.Is(err, runtime.ErrTaskDone) {
+				t.Errorf("Enqueue: %v", err)
+			}
+		})
+	}
+}
+
+// Proves: FEATURES 16
+func TestStorageOutsideATask(t *testing.T) {
+	key := runtime.NewKey[int]("value", nil)
+	for _, ctx := range []context.Context{nil, context.Background(), (*runtime.Context)(nil), new(runtime.Context)} {
+		_, err := runtime.Keep(ctx, key, func(context.Context) (int, error) { t.Error("opened"); return 1, nil })
+		if !errors.Is(err, runtime.ErrNoTask) {
+			t.Errorf("Keep with %T: %v", ctx, err)
+		}
+	}
+}
+
+// The context that a provider of the worker gets outlives the task.
+func TestContextOfAWorkerProvider(t *testing.T) {
+	type ctxKey struct{}
+	key := runtime.NewKey[context.Context]("ctx", nil)
+	app := newUnitApp(t, runtime.Config{Workers: 1})
+	u := newUnit[int, runtime.Void]("test.Provider")
+	var kept context.Context
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+		c, err := runtime.Keep(ctx, key, func(ctx context.Context) (context.Context, error) { return ctx, nil })
+		kept = c
+		if _, inTask := runtime.FromContext(c); inTask {
+			return runtime.Void{}, runtime.Permanent(errors.New("the worker's context is a task's"))
+		}
+		return runtime.Void{}, errors.Join(err, c.Err())
+	})
+	if err := app.Start(context.WithValue(context.Background(), ctxKey{}, "v")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := await(t, app, u.call(0, runtime.WithTimeout(1<<40))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if kept.Value(ctxKey{}) != "v" {
+		t.Error("the worker's context does not have the values of Start's")
+	}
+	if err := app.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if kept.Err() == nil {
+		t.Error("the worker's context goes on after the worker")
+	}
+}
