@@ -54,3 +54,7 @@ func newMemory(t testing.TB, opts ...memory.Option) *memory.Engine {
 	})
 	return e
 }
+
+func textLogger(b *safeBuffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(b, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
