@@ -1,0 +1,301 @@
+package runtime_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// versions are two versions of a task that differ in their parameters.
+type pairArgs struct {
+	a string
+	b int
+}
+
+func (p *pairArgs) fields(f *runtime.Fields) {
+	f.String("a", &p.a)
+	f.Int("b", &p.b)
+}
+
+type singleArgs struct{ a string }
+
+func (p *singleArgs) fields(f *runtime.Fields) { f.String("a", &p.a) }
+
+func pairTask(change func(ps []runtime.Param)) *runtime.Task[pairArgs, string] {
+	ps := []runtime.Param{{Name: "a", Sig: "string"}, {Name: "b", Sig: "int"}}
+	if change != nil {
+		change(ps)
+	}
+	return runtime.NewTask[pairArgs, string](runtime.Spec{Name: "drift.Task", Func: "Task", Params: ps}, (*pairArgs).fields)
+}
+
+var singleTask = runtime.NewTask[singleArgs, string](runtime.Spec{
+	Name: "drift.Task", Func: "Task", Params: []runtime.Param{{Name: "a", Sig: "string"}},
+}, (*singleArgs).fields)
+
+func pairCall(t *runtime.Task[pairArgs, string]) runtime.Call[string] {
+	p := pairArgs{"x", 7}
+	return t.Call(p.fields, nil)
+}
+
+func singleCall() runtime.Call[string] {
+	p := singleArgs{"x"}
+	return singleTask.Call(p.fields, nil)
+}
+
+// workerOf returns an app on the engine that knows the task of one version.
+func workerOf[A any](engine runtime.Engine, task *runtime.Task[A, string]) *runtime.App {
+	app := runtime.New(engine, runtime.Config{Logger: silent})
+	runtime.Register(app, task, func(_ context.Context, a *A) (string, error) { return fmt.Sprintf("%v", *a), nil })
+	return app
+}
+
+// parked says whether the task waits to be tried again, and why.
+func parked(t *testing.T, app *runtime.App, h *runtime.Handle[string]) (bool, string) {
+	t.Helper()
+	rec, err := runtime.HandleOf[string](app, h.ID()).Record(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return !rec.State.Final() && rec.Attempt == 0 && len(rec.Errors) == 0, rec.Reason
+}
+
+// Proves: FEATURES 20, 73
+func TestTaskOfAnotherVersionIsParked(t *testing.T) {
+	retyped := pairTask(func(ps []runtime.Param) { ps[1].Sig = "int64" })
+	for name, test := range map[string]struct {
+		call   runtime.Call[string]
+		worker func(e runtime.Engine) *runtime.App
+		newer  func(e runtime.Engine) *runtime.App
+		want   string
+		result string
+	}{
+		"parameter added": {
+			singleCall(), func(e runtime.Engine) *runtime.App { return workerOf(e, pairTask(nil)) },
+			func(e runtime.Engine) *runtime.App { return workerOf(e, singleTask) }, `without parameter "b"`, "{x}",
+		},
+		"parameter removed": {
+			pairCall(pairTask(nil)), func(e runtime.Engine) *runtime.App { return workerOf(e, singleTask) },
+			func(e runtime.Engine) *runtime.App { return workerOf(e, pairTask(nil)) }, `parameter "b"`, "{x 7}",
+		},
+		"type changed": {
+			pairCall(retyped), func(e runtime.Engine) *runtime.App { return workerOf(e, pairTask(nil)) },
+			func(e runtime.Engine) *runtime.App { return workerOf(e, retyped) }, `"b" of type int64, here int`, "{x 7}",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				engine := memory.New()
+				old := test.worker(engine)
+				start(t, old)
+				h, err := test.call.Enqueue(context.Background(), old)
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Minute) // it is tried a few times
+				if ok, why := parked(t, old, h); !ok || !strings.Contains(why, test.want) {
+					t.Errorf("parked %t, reason %q; want %q", ok, why, test.want)
+				}
+				if err := old.Stop(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+				app := test.newer(engine)
+				start(t, app)
+				got, err := runtime.HandleOf[string](app, h.ID()).Wait(context.Background())
+				if err != nil || got != test.result {
+					t.Errorf("the worker that knows it: %q, %v", got, err)
+				}
+				if err := app.Stop(context.Background()); err != nil {
+					t.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
+// Proves: FEATURES 73
+func TestCompatibleVersions(t *testing.T) {
+	optional := pairTask(func(ps []runtime.Param) { ps[1].Optional = true })
+	renamed := runtime.NewTask[pairArgs, string](runtime.Spec{
+		Name: "drift.Renamed", Aliases: []string{"drift.Task"}, Func: "Renamed",
+		Params: []runtime.Param{{Name: "b", Sig: "int"}, {Name: "a", Sig: "string"}}, // reordered too
+	}, (*pairArgs).fields)
+	for name, test := range map[string]struct {
+		call   runtime.Call[string]
+		worker func(e runtime.Engine) *runtime.App
+		want   string
+	}{
+		"optional parameter that is missing": {
+			singleCall(), func(e runtime.Engine) *runtime.App { return workerOf(e, optional) }, "{x 0}",
+		},
+		"old name, parameters in another order": {
+			pairCall(pairTask(nil)), func(e runtime.Engine) *runtime.App { return workerOf(e, renamed) }, "{x 7}",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := test.worker(newMemory(t))
+			start(t, app)
+			if got, err := await(t, app, test.call); err != nil || got != test.want {
+				t.Errorf("%q, %v; want %q", got, err, test.want)
+			}
+			if err := app.Stop(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// Proves: FEATURES 73
+func TestParkedTaskFailsAtLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := runtime.New(memory.New(), runtime.Config{Logger: silent, ParkFor: time.Hour})
+		runtime.Register(app, pairTask(nil), func(context.Context, *pairArgs) (string, error) {
+			t.Error("the parked task ran")
+			return "", nil
+		})
+		start(t, app)
+		from := time.Now()
+		_, err := awaitLong(app, singleCall())
+		if err == nil || !strings.Contains(err.Error(), "another version") {
+			t.Errorf("Wait: %v", err)
+		}
+		if d := time.Since(from); d < time.Hour || d > 62*time.Minute {
+			t.Errorf("failed after %s, want ParkFor", d)
+		}
+		if err := app.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func awaitLong[R any](app *runtime.App, c runtime.Call[R]) (R, error) {
+	h, err := c.Enqueue(context.Background(), app)
+	if err != nil {
+		var none R
+		return none, err
+	}
+	return h.Wait(context.Background())
+}
+
+// badInserter changes messages as a broken or foreign producer would.
+func badInserter(engine runtime.Engine, change func(m *runtime.Message)) runtime.Inserter {
+	return inserterFunc(func(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+		for _, m := range ms {
+			change(m)
+		}
+		return engine.Insert(ctx, ms)
+	})
+}
+
+type inserterFunc func(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error)
+
+func (f inserterFunc) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+	return f(ctx, ms)
+}
+
+// Proves: RELIABILITY 9
+func TestOneBadTaskAmongAThousand(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(m *runtime.Message)
+		want   string
+	}{
+		"undecodable":     {func(m *runtime.Message) { m.Args = json.RawMessage(`{"v":`) }, "not valid JSON"},
+		"wrong type":      {func(m *runtime.Message) { m.Args = json.RawMessage(`{"v":"seven"}`) }, `"v"`},
+		"NUL byte":        {func(m *runtime.Message) { m.Args = json.RawMessage("{\"v\":7}\x00") }, "arguments"},
+		"unknown name":    {func(m *runtime.Message) { m.Name = "test.Unknown" }, "test.Unknown"},
+		"future version":  {func(m *runtime.Message) { m.Meta.Version = runtime.WireVersion + 1 }, "format"},
+		"other signature": {func(m *runtime.Message) { m.Meta.Signature = "v:U" }, "of type U"},
+		"no arguments":    {func(m *runtime.Message) { m.Args = nil }, "missing"},
+		"a list":          {func(m *runtime.Message) { m.Args = json.RawMessage(`[7]`) }, "object"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const tasks = 1000
+				engine := memory.New()
+				app := runtime.New(engine, runtime.Config{Workers: 8, ParkFor: time.Hour, Logger: silent})
+				u := newUnit[int, int]("test.Thousand")
+				u.handle(app, func(_ *runtime.Context, i int) (int, error) { return i, nil })
+				start(t, app)
+				ctx := context.Background()
+				bad := app.Via(badInserter(engine, test.change))
+				var handles []*runtime.Handle[int]
+				for i := range tasks {
+					q := runtime.Enqueuer(app)
+					if i == tasks/2 {
+						q = bad
+					}
+					h, err := u.call(i).Enqueue(ctx, q)
+					if err != nil {
+						t.Fatal(err)
+					}
+					handles = append(handles, h)
+				}
+				done := 0
+				for i, h := range handles {
+					if i != tasks/2 {
+						if got, err := h.Wait(ctx); err != nil || got != i {
+							t.Fatalf("task %d: %d, %v", i, got, err)
+						}
+						done++
+					}
+				}
+				synctest.Wait()
+				if rec, err := handles[tasks/2].Record(ctx); err != nil || rec.State.Final() || rec.Attempt != 0 {
+					t.Errorf("the bad one: %+v, %v; want it parked", rec, err)
+				}
+				if _, err := handles[tasks/2].Wait(ctx); err == nil || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("the bad one, after ParkFor: %v; want %q", err, test.want)
+				}
+				if err := app.Stop(ctx); err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("%d of %d finished, one was parked and then failed with its reason", done, tasks)
+			})
+		})
+	}
+}
+
+// A producer in another language sends a name and arguments, nothing more.
+func TestForeignProducer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		engine := memory.New()
+		app := runtime.New(engine, runtime.Config{Logger: silent})
+		u := newUnit[int, int]("test.Foreign", retries(2), func(s *runtime.Spec) { s.Timeout = time.Minute })
+		var metas []runtime.Metadata
+		u.handle(app, func(ctx *runtime.Context, i int) (int, error) {
+			metas = append(metas, ctx.Metadata())
+			if len(metas) < 3 {
+				<-ctx.Done() // the timeout of the registration
+				return 0, ctx.Err()
+			}
+			return i, nil
+		})
+		start(t, app)
+		ctx := context.Background()
+		ins, err := engine.Insert(ctx, []*runtime.Message{{
+			Name: "test.Foreign", Queue: runtime.DefaultQueue, Args: json.RawMessage(` { "v" : 42 } `),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := runtime.HandleOf[int](app, ins[0].ID).Wait(ctx)
+		if err != nil || got != 42 {
+			t.Errorf("%d, %v", got, err)
+		}
+		for i, m := range metas {
+			if m.TaskID != ins[0].ID || m.RootID != ins[0].ID || m.Attempt != i || m.MaxRetries != 2 || m.Tags.Len() != 0 {
+				t.Errorf("run %d: %+v", i, m)
+			}
+		}
+		if err := app.Stop(ctx); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -1,0 +1,252 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+type (
+	bareContext  struct{ *runtime.Context } // never registered
+	needyContext struct{ *runtime.Context }
+	innerContext struct{ *runtime.Context }
+)
+
+// supplier is an interface that a supplied *concrete would satisfy.
+type supplier interface{ Supply() string }
+
+type concrete struct{}
+
+func (*concrete) Supply() string { return "concrete" }
+
+// Proves: FEATURES 6, 10
+func TestStartListsEverythingMissing(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{Workers: -1, KeepLogs: -1})
+	void := func(name, fn string) *runtime.Task[struct{}, runtime.Void] {
+		return runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: name, Func: fn}, nil)
+	}
+	plain := func(context.Context, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil }
+	runtime.Register(app, void("a.Same", "First"), plain)
+	runtime.Register(app, void("a.Same", "Second"), plain)
+	runtime.Register(app, runtime.NewTask[struct{}, runtime.Void](
+		runtime.Spec{Name: "a.New", Aliases: []string{"a.Same"}, Func: "New"}, nil), plain)
+	runtime.Register(app, void("a.Bare", "Bare"), func(*bareContext, *struct{}) (runtime.Void, error) {
+		return runtime.Void{}, nil
+	})
+	runtime.Register(app, void("a.Needy", "Needy"), func(*needyContext, *struct{}) (runtime.Void, error) {
+		return runtime.Void{}, nil
+	})
+	runtime.RegisterContext(app, func(ctx *runtime.Context) (*needyContext, error) { return &needyContext{ctx}, nil },
+		runtime.NeedSupply[supplier](), runtime.NeedSupply[io.Reader](), runtime.NeedSupply[*strings.Reader](),
+		runtime.NeedContext[*innerContext]())
+	runtime.Supply(app, &concrete{})
+	err := app.Start(context.Background())
+	if err == nil {
+		t.Fatal("Start succeeded")
+	}
+	for _, want := range []string{
+		`two tasks are named "a.Same": the functions First and Second`,
+		"the functions First and New",
+		"context type *runtime_test.bareContext of task a.Bare is not registered: call runtime_test.RegisterTasks(app)",
+		"*runtime_test.innerContext",
+		"runtime.Supply[runtime_test.supplier](app, ...)",
+		"*runtime_test.concrete was supplied",
+		"runtime.Supply[io.Reader](app, ...)",
+		"runtime.Supply[*strings.Reader](app, ...)",
+		"Config.Workers is -1",
+		"Config.KeepLogs is -1",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("does not say %q:\n%v", want, err)
+		}
+	}
+	if err := app.Stop(context.Background()); err != nil {
+		t.Errorf("Stop of an app that did not start: %v", err)
+	}
+}
+
+// Proves: FEATURES 47, 54
+func TestSupplies(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, string]("test.Supplied")
+	u.handle(app, func(ctx *runtime.Context, _ int) (string, error) {
+		s, ok := runtime.Supplied[supplier](context.WithValue(ctx, new(int), 1))
+		if !ok {
+			return "", errors.New("no supplier")
+		}
+		if _, ok := runtime.Supplied[*concrete](ctx); ok {
+			return "", errors.New("found by another type than it was supplied as")
+		}
+		if _, err := runtime.Require[io.Reader](ctx); err == nil || !strings.Contains(err.Error(), "runtime.Supply[io.Reader]") {
+			return "", fmt.Errorf("Require of what there is not: %w", err)
+		}
+		nothing, ok := runtime.Supplied[fmt.Stringer](ctx)
+		if nothing != nil || !ok {
+			return "", errors.New("a nil interface value is supplied, and is not found")
+		}
+		return s.Supply(), nil
+	})
+	runtime.Supply[supplier](app, nil)
+	runtime.Supply[supplier](app, &concrete{}) // the last one wins
+	runtime.Supply[fmt.Stringer](app, nil)
+	start(t, app)
+	if got, err := await(t, app, u.call(0)); err != nil || got != "concrete" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// Proves: FEATURES 55
+func TestAppOfTheTask(t *testing.T) {
+	defer runtime.SetDefault(nil)
+	byDefault := newUnitApp(t, runtime.Config{})
+	if runtime.AppFrom(context.Background()) != nil || (*runtime.Context)(nil).App() != nil {
+		t.Error("there is an app outside of tasks, without a default")
+	}
+	runtime.SetDefault(byDefault)
+	if runtime.AppFrom(context.Background()) != byDefault || (*runtime.Context)(nil).App() != byDefault {
+		t.Error("the default app is not found")
+	}
+	runtime.Supply(byDefault, "of the default app")
+	if s, ok := runtime.Supplied[string](context.Background()); !ok || s != "of the default app" {
+		t.Errorf("Supplied outside of a task: %q, %t", s, ok)
+	}
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, bool]("test.App")
+	u.handle(app, func(ctx *runtime.Context, _ int) (bool, error) {
+		return ctx.App() == app && runtime.AppFrom(context.WithValue(ctx, new(int), 1)) == app, nil
+	})
+	start(t, app)
+	if ok, err := await(t, app, u.call(0)); err != nil || !ok {
+		t.Errorf("a task finds another app than its own, %v", err)
+	}
+}
+
+// Proves: FEATURES 7, 42
+func TestKindsOfContext(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{})
+	plain, handle, custom := newUnit[int, string]("test.Plain"), newUnit[int, string]("test.Handle"), newUnit[int, string]("test.Custom")
+	name := func(ctx context.Context) (string, error) {
+		c, ok := runtime.FromContext(ctx)
+		if !ok {
+			return "", errors.New("not in a task")
+		}
+		return c.Metadata().Name, nil
+	}
+	runtime.Register(app, plain.task, func(ctx context.Context, _ *unit[int]) (string, error) { return name(ctx) })
+	runtime.Register(app, handle.task, func(ctx *runtime.Context, _ *unit[int]) (string, error) { return name(ctx) })
+	// A context type that embeds another one.
+	type outer struct {
+		*innerContext
+		extra int
+	}
+	runtime.RegisterContext(app, func(ctx *runtime.Context) (*innerContext, error) { return &innerContext{ctx}, nil })
+	runtime.RegisterContext(app, func(ctx *runtime.Context) (*outer, error) {
+		inner, err := runtime.BuildContext[*innerContext](ctx)
+		return &outer{inner, 1}, err
+	}, runtime.NeedContext[*innerContext]())
+	runtime.Register(app, custom.task, func(ctx *outer, _ *unit[int]) (string, error) { return name(ctx) })
+	start(t, app)
+	for want, u := range map[string]unitTask[int, string]{"test.Plain": plain, "test.Handle": handle, "test.Custom": custom} {
+		if got, err := await(t, app, u.call(0)); err != nil || got != want {
+			t.Errorf("%s: %q, %v", want, got, err)
+		}
+	}
+}
+
+// The last registration before the start wins, and a later one leaves the
+// running worker alone.
+func TestReplacedContextType(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{})
+	type faked struct {
+		*runtime.Context
+		by string
+	}
+	by := func(who string) {
+		runtime.RegisterContext(app, func(ctx *runtime.Context) (*faked, error) { return &faked{ctx, who}, nil })
+	}
+	u := newUnit[int, string]("test.Faked")
+	register := func() {
+		runtime.Register(app, u.task, func(ctx *faked, _ *unit[int]) (string, error) { return ctx.by, nil })
+	}
+	by("package")
+	register()
+	register() // RegisterTasks called twice
+	by("test")
+	start(t, app)
+	by("too late")
+	if got, err := await(t, app, u.call(0)); err != nil || got != "test" {
+		t.Errorf("context of %q, %v; want the test's", got, err)
+	}
+}
+
+// Proves: FEATURES 16, 22
+func TestNilContextIsSafe(t *testing.T) {
+	for _, ctx := range []context.Context{nil, context.Background(), (*runtime.Context)(nil), new(runtime.Context)} {
+		c, ok := runtime.FromContext(ctx)
+		if ok {
+			t.Errorf("%T is in a task", ctx)
+		}
+		if m := c.Metadata(); m.TaskID != (runtime.Metadata{}).TaskID || m.Attempt != 0 || m.Tags.Len() != 0 || m.Tags.Get("x") != "" {
+			t.Errorf("metadata %+v", m)
+		}
+		if c.Err() != nil || c.Value("x") != nil {
+			t.Error("not the background context")
+		}
+		if _, ok := c.Deadline(); ok {
+			t.Error("has a deadline")
+		}
+		if err := c.Sleep(1); err != nil {
+			t.Errorf("Sleep: %v", err)
+		}
+		if _, err := c.Record(); !errors.Is(err, runtime.ErrNoTask) {
+			t.Errorf("Record: %v", err)
+		}
+		if _, err := c.Reload(); !errors.Is(err, runtime.ErrNoTask) {
+			t.Errorf("Reload: %v", err)
+		}
+		c.Progress(1, 2, "note")
+		c.Logger().Debug("outside")
+		if c.With(context.Background()).Metadata().Name != "" {
+			t.Error("With makes it a task's")
+		}
+	}
+}
+
+// Proves: FEATURES 21, 27
+func TestHandleIsBoundToTheContextAskedWith(t *testing.T) {
+	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (runtime.Void, error) {
+		cause := errors.New("inner")
+		derived, cancel := context.WithCancelCause(context.WithValue(ctx, "k", "v")) //nolint:staticcheck // a key of this test
+		defer cancel(nil)
+		c, ok := runtime.FromContext(derived)
+		if !ok || c.Value("k") != "v" || c.Metadata().TaskID != ctx.Metadata().TaskID {
+			return runtime.Void{}, errors.New("FromContext loses the derived context or the task")
+		}
+		w := ctx.With(derived)
+		again, ok := runtime.FromContext(w)
+		cancel(cause)
+		if !ok || c.Err() == nil || w.Err() == nil || again.Err() == nil || ctx.Err() != nil {
+			return runtime.Void{}, errors.New("the derived context's end is not the handle's, or is the task's")
+		}
+		if context.Cause(c) != cause || c.Sleep(1<<40) != cause {
+			return runtime.Void{}, errors.New("the cause is lost")
+		}
+		found := make(chan bool)
+		go func() {
+			_, ok := runtime.FromContext(context.WithoutCancel(ctx))
+			found <- ok
+		}()
+		if !<-found {
+			return runtime.Void{}, errors.New("not found in a goroutine")
+		}
+		return runtime.Void{}, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
