@@ -125,6 +125,9 @@ func Run(t *testing.T, open func(t testing.TB) runtime.Engine, o Options) {
 		{"Wait", waitTests},
 		{"Stop", stopTests},
 		{"Lease", leaseTests},
+		{"Count", countTests},
+		{"Hostile", hostileTests},
+		{"Race", raceTests},
 		{"Many", manyTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {

@@ -33,6 +33,8 @@ var insertTests = []test{
 	{name: "CheckKnowsPriorities", run: testCheckPriorities},
 	{name: "GetUnknown", run: testGetUnknown},
 	{name: "EndedContext", run: testInsertEndedContext},
+	{name: "ForeignMessagesInABatch", run: testForeignBatch},
+	{name: "CheckWithoutMeta", run: testCheckBare},
 }
 
 // full sets every field that a message can have.
@@ -189,6 +191,33 @@ func testForeignMessage(b *bench) {
 	}
 	h.succeed()
 	b.until(id, runtime.StateSucceeded)
+}
+
+func testForeignBatch(b *bench) {
+	bare := func() *runtime.Message { return &runtime.Message{Name: "task.foreign", Queue: b.queue} }
+	ids := b.batch(bare(), b.message("task.foreign"), bare())
+	if ids[0] == uuid.Nil || ids[0] == ids[2] || ids[0] == ids[1] {
+		b.Fatalf("messages without an id got the ids %v", ids)
+	}
+	s := b.serve([]string{"task.foreign"})
+	for range ids {
+		s.next().succeed()
+	}
+	for _, id := range ids {
+		b.until(id, runtime.StateSucceeded)
+	}
+}
+
+// testCheckBare: App.Start checks each registered task with what it knows of
+// its messages.
+func testCheckBare(b *bench) {
+	if err := b.e.Check(&runtime.Message{Name: "task.bare", Queue: "default"}); err != nil {
+		b.Errorf("Check of a name and a queue: %v", err)
+	}
+	m := &runtime.Message{Name: "task.bare", Queue: "default", Key: "task.bare", KeyFor: time.Hour}
+	if err := b.e.Check(m); err != nil && !errors.Is(err, runtime.ErrUnsupported) {
+		b.Errorf("Check of a message with a key: %v, want nil or one that wraps %q", err, runtime.ErrUnsupported)
+	}
 }
 
 func testPayloadsExact(b *bench) {

@@ -18,6 +18,8 @@ var manyTests = []test{
 	{name: "MixedOutcomes", run: testManyMixed},
 	{name: "StopAndStart", run: testManyRestarts},
 	{name: "SeenByAnotherHandle", run: testSeenByAnother, needs: need{second: true}},
+	{name: "OperatedFromAnotherHandle", run: testOperatedByAnother, needs: need{second: true}},
+	{name: "TakenOverByAnotherHandle", run: testTakenOver, needs: need{second: true}},
 }
 
 // fill enqueues the bench's number of tasks from several goroutines, alone and
@@ -220,5 +222,53 @@ func testSeenByAnother(b *bench) {
 				b.Errorf("Wait returned %+v, %v", en, err)
 			}
 		}
+	}
+}
+
+// testOperatedByAnother: an operator's process works on the same tasks.
+func testOperatedByAnother(b *bench) {
+	other := b.second()
+	s := b.serve([]string{"task.afar"})
+	id := b.insert("task.afar")
+	h := s.next()
+	b.is("Delete of a task that runs in another process", other.Delete(b.ctx(), id), runtime.ErrRunning)
+	h.save(`"progress"`)
+	en, err := other.Get(b.ctx(), id)
+	if err != nil || en.State != runtime.StateRunning || en.Worker != s.w.ID {
+		b.Fatalf("Get in another process returned %+v, %v, want the running task", en, err)
+	}
+	b.memoIs("Entry in another process", en.Memo, `"progress"`)
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"})
+	b.until(id, runtime.StateFailed)
+	if err := other.Retry(b.ctx(), id); err != nil {
+		b.Fatalf("Retry in another process: %v", err)
+	}
+	s.next().succeed()
+	b.until(id, runtime.StateSucceeded)
+	if err := other.Delete(b.ctx(), id); err != nil {
+		b.Fatalf("Delete in another process: %v", err)
+	}
+	b.gone(id)
+}
+
+// testTakenOver: what one process gives back at its shutdown another runs, and
+// the late outcome is refused.
+func testTakenOver(b *bench) {
+	other := b.second()
+	id := b.insert("task.over")
+	s := b.serve([]string{"task.over"})
+	late := s.next()
+	s.cancel()
+	s.abandon()
+	b.unfinished(s.wait(), late)
+	h := b.serveOn(other, []string{"task.over"}).next()
+	if h.id() != id || h.d.Attempt != 0 {
+		b.Errorf("the other process runs %s with Attempt %d, want %s with 0", h.id(), h.d.Attempt, id)
+	}
+	late.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"late"`)})
+	s.nextRefused()
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"mine"`)})
+	if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"mine"`)) {
+		b.Errorf("Entry.Result is %s, want that of the process that took over", en.Result)
 	}
 }

@@ -12,6 +12,8 @@ var nameTests = []test{
 	{name: "UnknownGoesToWhoKnows", run: testUnknownLater},
 	{name: "UnknownFailsAfterParkFor", run: testUnknownFails},
 	{name: "UnknownScheduled", run: testUnknownScheduled},
+	{name: "UnknownCancelled", run: testUnknownCancelled},
+	{name: "UnknownFailedThenRetried", run: testUnknownRetried},
 	{name: "QueuesApart", run: testQueuesApart},
 	{name: "SeveralQueues", run: testSeveralQueues},
 	{name: "NamesExact", run: testNamesExact},
@@ -65,6 +67,35 @@ func testUnknownScheduled(b *bench) {
 	if en := b.get(late); en.State != runtime.StateScheduled {
 		b.Errorf("a task due in an hour is %s (reason %q), want scheduled", en.State, en.Reason)
 	}
+}
+
+func testUnknownCancelled(b *bench) {
+	cancelled, deleted := b.insert("task.unknown"), b.insert("task.unknown")
+	s := b.serve([]string{"task.known"})
+	b.insert("task.known")
+	s.nextNamed("task.known").succeed()
+	b.cancel(b.e, cancelled, "nobody knows it")
+	b.cancelled(cancelled, "nobody knows it")
+	if err := b.e.Delete(b.ctx(), deleted); err != nil {
+		b.Fatalf("Delete: %v", err)
+	}
+	b.gone(deleted)
+	s.mustStop()
+}
+
+// testUnknownRetried: once a worker knows the task, an operator runs it again.
+func testUnknownRetried(b *bench) {
+	id := b.insert("task.unknown")
+	s := b.serve([]string{"task.known"}, parkFor(b.o.Step))
+	b.until(id, runtime.StateFailed)
+	s.mustStop()
+	b.retry(id)
+	h := b.serve([]string{"task.unknown"}).next()
+	if h.id() != id || h.d.Attempt != 0 {
+		b.Errorf("task %s with Attempt %d was run, want %s with 0", h.id(), h.d.Attempt, id)
+	}
+	h.succeed()
+	b.until(id, runtime.StateSucceeded)
 }
 
 func testQueuesApart(b *bench) {

@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"time"
@@ -21,6 +22,9 @@ var outcomeTests = []test{
 	{name: "Reasons", run: testReasons},
 	{name: "RecordStays", run: testRecordStays},
 	{name: "RunningEntry", run: testRunningEntry},
+	{name: "TimesOfTheLatestRun", run: testLatestTimes},
+	{name: "ManyDelays", run: testManyDelays},
+	{name: "RunSeesValuesOfServe", run: testRunValues},
 }
 
 func testSucceed(b *bench) {
@@ -230,5 +234,52 @@ func testRunningEntry(b *bench) {
 		b.Errorf("while the task runs its entry is %s of worker %q, want running of %q", en.State, en.Worker, s.w.ID)
 	}
 	b.saneTimes(en, began)
+	h.succeed()
+}
+
+func testLatestTimes(b *bench) {
+	id := b.insert("task.twice")
+	first := b.serve([]string{"task.twice"})
+	h := first.next()
+	started := b.get(id).StartedAt
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry, After: 2 * b.o.Step})
+	b.until(id, runtime.StateRetrying)
+	first.mustStop()
+	second := b.serve([]string{"task.twice"})
+	h = second.next()
+	if again := b.get(id).StartedAt; !again.After(started) {
+		b.Errorf("StartedAt of the second run is %v, want later than that of the first, %v", again, started)
+	}
+	h.succeed()
+	if en := b.until(id, runtime.StateSucceeded); en.Worker != second.w.ID {
+		b.Errorf("Entry.Worker is %q, want that of the latest run, %q", en.Worker, second.w.ID)
+	}
+}
+
+// testManyDelays: a task may be put off any number of times.
+func testManyDelays(b *bench) {
+	id := b.insert("task.snooze", func(m *runtime.Message) { m.Meta.Retries = 0 })
+	s := b.serve([]string{"task.snooze"})
+	for range 40 {
+		s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeDelay})
+	}
+	h := s.next()
+	if h.d.Attempt != 0 {
+		b.Errorf("Attempt is %d after 40 delays, want 0", h.d.Attempt)
+	}
+	h.succeed()
+	b.until(id, runtime.StateSucceeded)
+}
+
+// testRunValues: tasks see the values of the context that the App was started
+// with.
+func testRunValues(b *bench) {
+	type valueKey struct{}
+	b.insert("task.value")
+	ctx := context.WithValue(context.Background(), valueKey{}, "value")
+	h := b.serveIn(ctx, b.e, []string{"task.value"}).next()
+	if got := h.ctx.Value(valueKey{}); got != "value" {
+		b.Errorf("the context of a run has the value %v, want that of Serve's", got)
+	}
 	h.succeed()
 }

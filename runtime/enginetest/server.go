@@ -74,6 +74,12 @@ func (b *bench) auto(names []string, run func(context.Context, *runtime.Delivery
 // serveOn is serve on another engine or handle.
 func (b *bench) serveOn(e runtime.Engine, names []string, edits ...func(*runtime.Worker)) *server {
 	b.Helper()
+	return b.serveIn(context.Background(), e, names, edits...)
+}
+
+// serveIn is serveOn with a context of the test's own.
+func (b *bench) serveIn(ctx context.Context, e runtime.Engine, names []string, edits ...func(*runtime.Worker)) *server {
+	b.Helper()
 	abandon := make(chan struct{})
 	s := &server{
 		b: b, e: e,
@@ -101,7 +107,7 @@ func (b *bench) serveOn(e runtime.Engine, names []string, edits ...func(*runtime
 	for _, edit := range edits {
 		edit(s.w)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	s.cancel = cancel
 	go func() { s.result <- e.Serve(ctx, s.w) }()
 	b.Cleanup(s.cleanup)

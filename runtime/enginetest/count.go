@@ -1,0 +1,66 @@
+package enginetest
+
+import (
+	"maps"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+var countTests = []test{
+	{name: "ByQueueAndState", run: testCounts},
+}
+
+// counts returns what the engine counts in the bench's queue.
+func (b *bench) counts() map[runtime.State]int64 {
+	b.Helper()
+	c, ok := b.e.(runtime.Counter)
+	if !ok {
+		b.Skip("the engine is no Counter")
+	}
+	counts, err := c.Counts(b.ctx())
+	if err != nil {
+		b.Fatalf("Counts: %v", err)
+	}
+	got := make(map[runtime.State]int64)
+	for _, n := range counts {
+		if n.Queue == b.queue {
+			if _, twice := got[n.State]; twice || n.Tasks == 0 {
+				b.Errorf("Counts returned %+v: want each queue and state once, and none without tasks", n)
+			}
+			got[n.State] = n.Tasks
+		}
+	}
+	return got
+}
+
+func testCounts(b *bench) {
+	if got := b.counts(); len(got) > 0 {
+		b.Errorf("an empty queue is counted as %v", got)
+	}
+	s := b.serve([]string{"task.count"}, slots(10))
+	for kind, state := range map[runtime.OutcomeKind]runtime.State{
+		runtime.OutcomeSucceed: runtime.StateSucceeded, runtime.OutcomeFail: runtime.StateFailed,
+		runtime.OutcomeCancel: runtime.StateCancelled, runtime.OutcomeRetry: runtime.StateRetrying,
+	} {
+		for range 2 {
+			id := b.insert("task.count")
+			s.next().conclude(runtime.Outcome{Kind: kind, After: time.Hour, Reason: "r"})
+			b.until(id, state)
+		}
+	}
+	b.insert("task.count")
+	h := s.next()
+	b.insert("task.count", dueIn(time.Hour))
+	for range 3 {
+		b.insert("task.unknown")
+	}
+	want := map[runtime.State]int64{
+		runtime.StateSucceeded: 2, runtime.StateFailed: 2, runtime.StateCancelled: 2, runtime.StateRetrying: 2,
+		runtime.StateRunning: 1, runtime.StateScheduled: 1, runtime.StatePending: 3,
+	}
+	if got := b.counts(); !maps.Equal(got, want) {
+		b.Errorf("Counts returned %v for the queue, want %v", got, want)
+	}
+	h.succeed()
+}
