@@ -126,6 +126,7 @@ func (a *archive) add(t *task, result []byte, ended stamp) bool {
 		a.rehash()
 	}
 	b := a.bucket(t.id)
+	next := *b // likely not in the cache: ask for it before it is needed
 	r := &c.records[a.tail%chunkSize]
 	r.id, r.seq, r.kind, r.attempt, r.dead = t.id, t.seq, kind, t.attempt, false
 	r.enqueued, r.due, r.started, r.ended = enqueued, due, t.started, ended
@@ -134,7 +135,7 @@ func (a *archive) add(t *task, result []byte, ended stamp) bool {
 	c.data = append(c.data, result...)
 	c.data = appendRest(c.data, t)
 	r.rest = uint32(len(c.data)) - r.at - r.args - r.result
-	r.next, *b = *b, uint32(a.tail)
+	r.next, *b = next, uint32(a.tail)
 	a.tail++
 	a.n++
 	return true

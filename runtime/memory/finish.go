@@ -70,9 +70,7 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	now := stamp(at.UnixNano())
 	t.state = s
 	e.live--
-	if len(e.room) > 0 {
-		e.admitWaiting()
-	}
+	e.admitWaiting()
 	packed := s == succeeded && e.past.add(t, result, now)
 	if !packed || t.more != nil && t.more.done != nil { // those who wait look here
 		m := t.extra()

@@ -36,6 +36,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 		}
 		ins[i] = in
 	}
+	e.admitWaiting() // there is room left if a key was held
 	e.mu.Unlock()
 	wakes.do()
 	return ins, nil
@@ -54,6 +55,7 @@ func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Ins
 	}
 	var wakes wakeList
 	in, err := e.store(t, &wakes)
+	e.admitWaiting() // there is room left if a key was held
 	e.mu.Unlock()
 	wakes.do()
 	return in, err

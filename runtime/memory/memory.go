@@ -28,8 +28,8 @@ const (
 // Option configures New.
 type Option func(*Engine)
 
-// WithCapacity bounds the tasks that wait or run. Beyond it Insert answers
-// [runtime.ErrQueueFull]. It is 100,000 by default, and if n is not positive.
+// WithCapacity bounds the tasks that have not ended: that are scheduled, wait,
+// run or retry. Beyond it Insert answers [runtime.ErrQueueFull]. It is 100,000 by default, and if n is not positive.
 func WithCapacity(n int) Option {
 	return func(e *Engine) { e.capacity = positive(n, DefaultCapacity) }
 }
@@ -139,6 +139,7 @@ func (e *Engine) Close() error {
 		t.owner = nil
 	}
 	for _, s := range e.serves {
+		s.groups = nil
 		close(s.closed)
 	}
 	e.alarm.stop()

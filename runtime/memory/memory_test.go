@@ -335,7 +335,9 @@ func TestCloseWakesAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.WithCapacity(2), memory.WithWait())
 		release := make(chan struct{})
+		runs := 0
 		w := worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+			runs++
 			<-release
 			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
 		}, "task")
@@ -362,6 +364,37 @@ func TestCloseWakesAll(t *testing.T) {
 		if err := <-served; !errors.Is(err, runtime.ErrClosed) {
 			t.Errorf("Serve: %v, want ErrClosed", err)
 		}
+		if runs != 1 {
+			t.Errorf("%d tasks were run, want the one before Close", runs)
+		}
+	})
+}
+
+// TestRoomOfHeldKeys: an insert that waited and then needed no room leaves it to
+// the next one.
+func TestRoomOfHeldKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := memory.New(memory.WithCapacity(1), memory.WithWait())
+		keyed := func(m *runtime.Message) { m.Key, m.KeyFor = "k", time.Hour }
+		first := put(t, e, message("task", keyed))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			in, err := e.InsertOne(context.Background(), message("task", keyed))
+			if err != nil || !in.Existing {
+				t.Errorf("InsertOne of a held key: %+v, %v", in, err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := e.InsertOne(context.Background(), message("task")); err != nil {
+				t.Errorf("InsertOne: %v", err)
+			}
+		})
+		synctest.Wait()
+		if err := e.Cancel(t.Context(), first, ""); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
 	})
 }
 

@@ -28,34 +28,50 @@ type kindSet struct {
 	recent [16]uint32 // numbers plus 1 of kinds seen lately, by what is cheap to hash
 }
 
+// is reports whether the task is of the kind.
+func (k *kind) is(t *task) bool {
+	m := t.msg
+	return k.Name == m.Name && k.Queue == m.Queue && k.worker == t.worker && k.Signature == m.Meta.Signature &&
+		k.Priority == m.Priority && k.KeyFor == m.KeyFor && k.Keep == m.Keep &&
+		k.Timeout == m.Meta.Timeout && k.Version == m.Meta.Version && k.Retries == m.Meta.Retries
+}
+
 // of returns the number of the task's kind, false if there are too many kinds.
 func (s *kindSet) of(t *task) (uint32, bool) {
+	name := t.msg.Name
+	slot := &s.recent[0]
+	if n := len(name); n > 0 {
+		slot = &s.recent[(n*7+int(name[n-1])*3+int(name[n/2])+len(t.msg.Queue))%len(s.recent)]
+	}
+	if i := *slot; i > 0 && s.all[i-1].is(t) {
+		return i - 1, true
+	}
+	i, ok := s.find(t)
+	if ok {
+		*slot = i + 1
+	}
+	return i, ok
+}
+
+func (s *kindSet) find(t *task) (uint32, bool) {
 	m := t.msg
 	k := kind{
 		Name: m.Name, Queue: m.Queue, Signature: m.Meta.Signature, Priority: m.Priority,
 		KeyFor: m.KeyFor, Keep: m.Keep, Timeout: m.Meta.Timeout,
 		Version: m.Meta.Version, Retries: m.Meta.Retries, worker: t.worker,
 	}
-	slot := &s.recent[0]
-	if n := len(k.Name); n > 0 {
-		slot = &s.recent[(n*7+int(k.Name[n-1])*3+int(k.Name[n/2])+len(k.Queue))%len(s.recent)]
+	if i, ok := s.number[k]; ok {
+		return i, true
 	}
-	if i := *slot; i > 0 && s.all[i-1] == k {
-		return i - 1, true
+	if len(s.all) >= maxKinds {
+		return 0, false
 	}
-	i, ok := s.number[k]
-	if !ok {
-		if len(s.all) >= maxKinds {
-			return 0, false
-		}
-		if s.number == nil {
-			s.number = make(map[kind]uint32)
-		}
-		i = uint32(len(s.all))
-		s.all = append(s.all, k)
-		s.number[k] = i
+	if s.number == nil {
+		s.number = make(map[kind]uint32)
 	}
-	*slot = i + 1
+	i := uint32(len(s.all))
+	s.all = append(s.all, k)
+	s.number[k] = i
 	return i, true
 }
 
@@ -96,12 +112,8 @@ func appendRest(b []byte, t *task) []byte {
 	if m.Meta.Root != uuid.Nil {
 		b = append(append(b, restRoot), m.Meta.Root[:]...)
 	}
-	for k, v := range m.Meta.Tags {
-		b = appendText(appendText(append(b, restTag), k), v)
-	}
-	for k, v := range m.Meta.Headers {
-		b = appendText(appendText(append(b, restHeader), k), v)
-	}
+	b = appendTexts(b, restTag, m.Meta.Tags)
+	b = appendTexts(b, restHeader, m.Meta.Headers)
 	for _, name := range m.Meta.Redact {
 		b = appendText(append(b, restRedact), name)
 	}
@@ -110,6 +122,16 @@ func appendRest(b []byte, t *task) []byte {
 	}
 	if t.more != nil && len(t.more.memo) > 0 {
 		b = appendText(append(b, restMemo), string(t.more.memo))
+	}
+	return b
+}
+
+func appendTexts(b []byte, field byte, texts map[string]string) []byte {
+	if len(texts) == 0 { // spares the cost of a range
+		return b
+	}
+	for k, v := range texts {
+		b = appendText(appendText(append(b, field), k), v)
 	}
 	return b
 }

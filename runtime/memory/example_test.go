@@ -1,0 +1,26 @@
+package memory_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// The engine is bounded: what is too much is an error, not memory.
+func ExampleWithCapacity() {
+	app := runtime.New(memory.New(memory.WithCapacity(2)), runtime.Config{})
+	for range 3 {
+		_, err := hello.Call(func(*runtime.Fields) {}, nil).Enqueue(context.Background(), app)
+		fmt.Println(errors.Is(err, runtime.ErrQueueFull))
+	}
+	// Output:
+	// false
+	// false
+	// true
+}
+
+// hello is a task, as taskgen describes it.
+var hello = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "example.Hello", Func: "Hello"}, nil)
