@@ -378,7 +378,7 @@ func TestStopUnderLoad(t *testing.T) {
 // TestRetention: records go when their time is over, keys too, and each by its
 // own time.
 func TestRetention(t *testing.T) {
-	defer postgres.SetCleanEvery(50 * time.Millisecond)()
+	t.Cleanup(postgres.SetCleanEvery(50 * time.Millisecond)) // after the app has stopped
 	app, pool, schema := newApp(t, runtime.Config{}, postgres.Config{PollInterval: 20 * time.Millisecond})
 	start(t, app)
 	short, err := echoCall(`1`, runtime.WithKeep(time.Millisecond), runtime.WithKey("k", 100*time.Millisecond)).Enqueue(t.Context(), app)

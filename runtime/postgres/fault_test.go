@@ -69,10 +69,11 @@ func (f *fault) run() {
 	w := &runtime.Worker{
 		ID: uuid.NewString(), Slots: 2, Queues: []string{f.queue}, Names: []string{"fault.again", "fault.later", "fault.once"},
 		ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now, RunInline: f.handle,
-		Refused: func(*runtime.Delivery, runtime.Outcome) {
+		Refused: func(d *runtime.Delivery, o runtime.Outcome) {
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.late++
+			f.t.Logf("refused: %+v of %s attempt %d", o, d.Message.Name, d.Attempt)
 		},
 	}
 	go func() { served <- f.e.Serve(ctx, w) }()

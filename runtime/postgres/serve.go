@@ -46,6 +46,7 @@ type serve struct {
 	turn      int             // which queue goes first
 	paused    map[string]bool // queues
 	abandoned bool
+	warned    map[string]time.Time // when each failure was logged last
 }
 
 // Serve implements [runtime.Engine]. It may be called again, at the same time
@@ -58,7 +59,7 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	s := &serve{
 		e: e, w: w, owner: ownerPrefix + w.ID, runs: context.WithoutCancel(ctx), log: e.cfg.Logger,
 		ready: make(chan struct{}, 1), news: make(chan struct{}, 1), check: make(chan struct{}, 1),
-		active: make(map[*delivery]struct{}),
+		active: make(map[*delivery]struct{}), warned: make(map[string]time.Time),
 	}
 	s.sooner.init()
 	e.mu.Lock()
@@ -124,7 +125,22 @@ func longer(d time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
+// warnEvery is how often a failure that goes on is logged.
+const warnEvery = 10 * time.Second
+
+// warn logs that something failed: while the database is away much does, again
+// and again, and once in a while is enough.
 func (s *serve) warn(doing string, err error) {
+	now := time.Now()
+	s.mu.Lock()
+	quiet := now.Sub(s.warned[doing]) < warnEvery
+	if !quiet {
+		s.warned[doing] = now
+	}
+	s.mu.Unlock()
+	if quiet {
+		return
+	}
 	s.log.LogAttrs(context.Background(), slog.LevelWarn, "postgres: "+doing,
 		slog.String("worker", s.w.ID), slog.String("error", err.Error()))
 }
@@ -261,11 +277,11 @@ func (s *serve) work(ctx context.Context) error {
 			stop, stopping, want = nil, true, 0
 		}
 		last = time.Now()
-		n, err := s.stepUnlessAbandoned(steps, want)
+		more, err := s.stepUnlessAbandoned(steps, want)
 		switch {
 		case err == nil:
 			if want > 0 {
-				hungry = n == want
+				hungry = more
 			}
 			continue
 		case s.e.closing.Err() != nil:
@@ -287,19 +303,17 @@ func (s *serve) todo() (waiting, free int) {
 }
 
 // stepUnlessAbandoned is step, which ends soon after the worker gives up.
-func (s *serve) stepUnlessAbandoned(ctx context.Context, want int) (int, error) {
+func (s *serve) stepUnlessAbandoned(ctx context.Context, want int) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	done := make(chan struct{})
-	var n int
-	var err error
 	go func() {
 		defer close(done)
-		n, err = s.step(ctx, want)
+		more, err = s.step(ctx, want)
 	}()
 	select {
 	case <-done:
-		return n, err
+		return more, err
 	case <-s.w.Abandon:
 	}
 	t := time.NewTimer(abandonGrace)
@@ -310,7 +324,7 @@ func (s *serve) stepUnlessAbandoned(ctx context.Context, want int) (int, error) 
 		cancel()
 		<-done
 	}
-	return n, err
+	return more, err
 }
 
 // recover waits, after a step failed, until the database answers again.

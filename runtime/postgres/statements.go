@@ -10,7 +10,7 @@ type statements struct {
 
 	readMark, knowKeeps, insert, takeKeys, findKeys string
 	claim, succeed, conclude, saveMemo              string
-	leave, beat, others, mine, takeOver             string
+	leave, beat, others, mine, takeOver, wasLost    string
 	promote, promoteUnique, park, unpark, expire    string
 	clean, cleanKeys, keeps, queues, paused         string
 	get, cancel, retry, remove, ended               string
@@ -30,7 +30,7 @@ func newStatements(schema string) statements {
 
 		readMark: readMarkSQL, knowKeeps: knowKeepsSQL, insert: insertSQL, takeKeys: takeKeysSQL, findKeys: findKeysSQL,
 		claim: claimSQL, succeed: succeedSQL, conclude: concludeSQL, saveMemo: saveMemoSQL,
-		leave: leaveSQL, beat: beatSQL, others: othersSQL, mine: mineSQL, takeOver: takeOverSQL,
+		leave: leaveSQL, beat: beatSQL, others: othersSQL, mine: mineSQL, takeOver: takeOverSQL, wasLost: wasLostSQL,
 		promote: promoteSQL, promoteUnique: promoteUniqueSQL, park: parkSQL, unpark: unparkSQL, expire: expireSQL,
 		clean: cleanSQL, cleanKeys: cleanKeysSQL, keeps: keepsSQL, queues: queuesSQL, paused: pausedSQL,
 		get: getSQL, cancel: cancelSQL, retry: retrySQL, remove: removeSQL, ended: endedSQL,
@@ -39,7 +39,7 @@ func newStatements(schema string) statements {
 	for _, text := range []*string{
 		&s.readMark, &s.knowKeeps, &s.insert, &s.takeKeys, &s.findKeys,
 		&s.claim, &s.succeed, &s.conclude, &s.saveMemo,
-		&s.leave, &s.beat, &s.others, &s.mine, &s.takeOver,
+		&s.leave, &s.beat, &s.others, &s.mine, &s.takeOver, &s.wasLost,
 		&s.promote, &s.promoteUnique, &s.park, &s.unpark, &s.expire,
 		&s.clean, &s.cleanKeys, &s.keeps, &s.queues, &s.paused,
 		&s.get, &s.cancel, &s.retry, &s.remove, &s.ended,
@@ -186,6 +186,10 @@ WHERE j.state = 'running' AND j.attempted_by[array_upper(j.attempted_by, 1)] LIK
 const mineSQL = `
 SELECT j.id, j.attempt, j.metadata ? 'cancel_attempted_at', coalesce(j.metadata -> 'taskctx' ->> 'cancel', '')
 FROM {s}.river_job j WHERE j.state = 'running' AND {running}`
+
+// Each take-over leaves an error for the attempt that was lost.
+const wasLostSQL = `SELECT EXISTS (SELECT FROM {s}.river_job j, unnest(j.errors) e
+WHERE j.id = $1 AND e ->> 'attempt' = $2::smallint::text AND e ->> 'error' = $3::text)`
 
 // Nothing happens when the worker $1 has beaten since it was seen with $2.
 const takeOverSQL = `

@@ -31,8 +31,9 @@ type orphan struct {
 }
 
 // step writes the outcomes there are and claims up to want tasks, with one
-// round trip and one commit, and starts what it claimed. It returns how many.
-func (s *serve) step(ctx context.Context, want int) (int, error) {
+// round trip and one commit, and starts what it claimed. It reports whether
+// there may be more to claim.
+func (s *serve) step(ctx context.Context, want int) (more bool, err error) {
 	s.mu.Lock()
 	outcomes, orphans := s.outcomes, s.orphans
 	s.outcomes, s.orphans = nil, nil
@@ -42,6 +43,9 @@ func (s *serve) step(ctx context.Context, want int) (int, error) {
 	}
 	queues := s.openQueues()
 	s.mu.Unlock()
+	if slices.ContainsFunc(outcomes, func(o *outcome) bool { return o.doubted }) {
+		want, more = 0, true
+	}
 	if len(queues) == 0 {
 		want = 0
 	}
@@ -65,18 +69,18 @@ func (s *serve) step(ctx context.Context, want int) (int, error) {
 		})
 	}
 	if b.Len() == 0 {
-		return 0, nil
+		return more, nil
 	}
 	if err := s.e.pool.SendBatch(ctx, b).Close(); err != nil {
 		if badData(err) && len(rest.id) > 0 {
-			return 0, s.writeSingly(ctx, outcomes)
+			return true, s.writeSingly(ctx, outcomes)
 		}
 		s.putBack(outcomes)
-		return 0, err
+		return true, err
 	}
 	s.begun(claimed)
 	s.settle(ctx, outcomes, written)
-	return len(claimed), nil
+	return more || want > 0 && len(claimed) == want, nil
 }
 
 // putBack keeps outcomes for another step.
@@ -114,18 +118,13 @@ func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[orp
 	s.e.watch.tell(ended)
 }
 
-// wasWritten reports whether an outcome that had been sent before has been
-// recorded: the job is no longer running, and this run was its last.
+// wasWritten reports whether an outcome that was sent before had been recorded
+// then: the run no longer has its job, and nobody took it over. Since a step
+// with such outcomes claims nothing, the job cannot run here again by now.
 func (s *serve) wasWritten(ctx context.Context, o *outcome) bool {
-	var j job
-	if s.e.pool.QueryRow(ctx, s.e.sql.get, o.d.job).Scan(j.pointers()...) != nil {
-		return false
-	}
-	after := int(o.d.attempt)
-	if o.Kind == runtime.OutcomeDelay || o.Kind == runtime.OutcomeRelease {
-		after--
-	}
-	return j.state != riverRunning && j.attempt == after && j.worker != nil && *j.worker == s.owner
+	var lost bool
+	err := s.e.pool.QueryRow(ctx, s.e.sql.wasLost, o.d.job, o.d.attempt, errWorkerLost).Scan(&lost)
+	return err == nil && !lost
 }
 
 // writeSingly writes each outcome alone, after the server refused a value in
@@ -203,7 +202,7 @@ func (s *serve) begun(claimed []*job) {
 		j.state = riverRunning
 		m, err := decode(j.metadata)
 		if err != nil {
-			s.warn(fmt.Sprintf("read the metadata of job %d: it runs as a foreign task", j.id), err)
+			s.warn("read a job's metadata; it runs as a foreign task", fmt.Errorf("job %d: %w", j.id, err))
 		}
 		d := &delivery{s: s, job: j.id, attempt: int16(j.attempt), memo: m.Own.memo()}
 		d.Message, d.Attempt, d.Memo = s.e.message(j, m.Own), j.tried(m.Own), d
