@@ -3,6 +3,7 @@ package servertest
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -104,13 +105,8 @@ func (s *Server) logTail() string {
 
 // newServer makes the folder of a server and picks its port.
 func newServer(name string, owner *user.User) (s *Server, port string, err error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, "", fmt.Errorf("find a free port: %w", err)
-	}
-	port = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-	if err := l.Close(); err != nil {
-		return nil, "", fmt.Errorf("find a free port: %w", err)
+	if port, err = freePort(); err != nil {
+		return nil, "", err
 	}
 	dir, err := os.MkdirTemp("", "servertest-"+name+"-")
 	if err != nil {
@@ -125,6 +121,20 @@ func newServer(name string, owner *user.User) (s *Server, port string, err error
 		}
 	}
 	return s, port, nil
+}
+
+// freePort returns a port below those that systems give to clients: while the
+// server is down, a client's own end could otherwise get its port, and clients
+// that try to reach it can even connect to themselves.
+func freePort() (string, error) {
+	for range 100 {
+		port := strconv.Itoa(10_000 + rand.N(20_000))
+		l, err := net.Listen("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			return port, l.Close()
+		}
+	}
+	return "", errors.New("find a free port: none of 100 was")
 }
 
 // startPostgres makes and starts a server. PostgreSQL refuses to run as root:
