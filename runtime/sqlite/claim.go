@@ -36,7 +36,7 @@ func (c *claimOp) apply(t *txn) error {
 			return err
 		}
 	}
-	room := s.w.Slots - int(s.busy.Load())
+	room := s.w.Slots - s.taken()
 	if err := c.collect(t, room); err != nil {
 		return err
 	}

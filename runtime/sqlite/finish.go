@@ -35,6 +35,7 @@ func (d *delivery) apply(t *txn) error {
 	if d.refused {
 		return nil
 	}
+	d.s.ending++
 	o := &d.outcome
 	d.reason = o.Reason
 	if o.Kind == runtime.OutcomeSucceed && o.Result == nil && o.Memo == nil {

@@ -30,6 +30,7 @@ type server struct {
 	claims   int64               // made with this id
 	lastBeat time.Time           // when the row was last changed
 	running  map[int64]*delivery // by lease
+	ending   int                 // of those running, how many the transaction under way ends
 	runners  int
 	sources  []*source
 	names    names
@@ -170,9 +171,14 @@ func (s *server) checkDrained() {
 	}
 }
 
+// taken is how many slots are not free: of runs that have not returned, and of
+// those whose outcome is not written yet. So a crash repeats no more runs than
+// there are slots.
+func (s *server) taken() int { return max(int(s.busy.Load()), len(s.running)-s.ending) }
+
 // hungry reports whether the worker has room for a task, and there may be one.
 func (s *server) hungry() bool {
-	if s.stopping || int(s.busy.Load()) >= s.w.Slots {
+	if s.stopping || s.taken() >= s.w.Slots {
 		return false
 	}
 	for _, src := range s.sources {

@@ -215,6 +215,11 @@ func (e *Engine) attempt(ops []op, claim bool) (*txn, []op, error) {
 	start := time.Now()
 	t.now = nanos(e.now())
 	err := func() error {
+		defer func() {
+			for _, s := range e.servers {
+				s.ending = 0
+			}
+		}()
 		for _, o := range ops {
 			if err := o.apply(t); err != nil {
 				return err

@@ -1,0 +1,355 @@
+//go:build unix
+
+package sqlite_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	_ "modernc.org/sqlite"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/sqlite"
+)
+
+// query runs a query on the file as another program would, and returns its
+// first value.
+func query[T any](t testing.TB, path, text string, args ...any) T {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var v T
+	if err := db.QueryRow(text, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+	return v
+}
+
+// change changes the file as another program would.
+func change(t testing.TB, path, text string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(text); err != nil {
+		t.Fatalf("%s: %v", text, err)
+	}
+}
+
+func liveWorkers(t testing.TB, path string) int {
+	return query[int](t, path, "SELECT count(*) FROM workers WHERE ended_at = 1 << 62")
+}
+
+func message(name string) *runtime.Message {
+	return &runtime.Message{
+		Name: name, Queue: "default", Args: []byte(`{"n":1}`), Keep: time.Hour,
+		Meta: runtime.Meta{Version: 1, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now().UTC(), Retries: 3},
+	}
+}
+
+// madeFile returns a closed file with some tasks.
+func madeFile(t testing.TB, n int) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tasks.db")
+	e, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		if _, err := e.Insert(context.Background(), []*runtime.Message{message("file.task")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestRefusedFiles: a file that is not for this package is a clear error, and
+// stays as it is.
+func TestRefusedFiles(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		make func(t *testing.T) string
+		want error
+	}{
+		{"text", func(t *testing.T) string {
+			path := filepath.Join(t.TempDir(), "tasks.db")
+			if err := os.WriteFile(path, []byte("These are not the tasks you are looking for."), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, sqlite.ErrDamaged},
+		{"cut off", func(t *testing.T) string {
+			path := madeFile(t, 300)
+			if err := os.Truncate(path, int64(len(read(t, path))/2)); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, sqlite.ErrDamaged},
+		{"header only", func(t *testing.T) string {
+			path := madeFile(t, 1)
+			if err := os.Truncate(path, 60); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, sqlite.ErrDamaged},
+		{"schema overwritten", func(t *testing.T) string {
+			path := madeFile(t, 1)
+			data := read(t, path)
+			for i := 100; i < 2048; i++ {
+				data[i] = 0xa5
+			}
+			if err := os.WriteFile(path, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return path
+		}, sqlite.ErrDamaged},
+		{"newer", func(t *testing.T) string {
+			path := madeFile(t, 1)
+			change(t, path, "PRAGMA user_version = 1000")
+			return path
+		}, sqlite.ErrNewer},
+		{"another program's", func(t *testing.T) string {
+			path := filepath.Join(t.TempDir(), "tasks.db")
+			change(t, path, "CREATE TABLE notes(text TEXT)")
+			return path
+		}, sqlite.ErrForeign},
+		{"folder", func(t *testing.T) string { return t.TempDir() }, nil},
+		{"no folder", func(t *testing.T) string { return filepath.Join(t.TempDir(), "none", "tasks.db") }, os.ErrNotExist},
+		{"memory", func(*testing.T) string { return ":memory:" }, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := tc.make(t)
+			before, _ := os.ReadFile(path)
+			e, err := sqlite.Open(path)
+			if err == nil {
+				e.Close()
+				t.Fatal("the file was opened")
+			}
+			t.Log(err)
+			if tc.want != nil && !errors.Is(err, tc.want) {
+				t.Errorf("the error is not %v", tc.want)
+			}
+			if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+				t.Error("the file was changed")
+			}
+		})
+	}
+}
+
+// TestDamagedInside: damage that shows only in use is an error of what met it,
+// ends Serve, and stops all writing.
+func TestDamagedInside(t *testing.T) {
+	path := madeFile(t, 300)
+	id := uuid.MustParse(query[string](t, path, "SELECT id FROM task"))
+	root := query[int](t, path, "SELECT rootpage FROM sqlite_schema WHERE name = 'tasks'")
+	data := read(t, path)
+	for i := (root - 1) * 2048; i < root*2048; i++ {
+		data[i] = 0xa5
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := open(t, path)
+	ctx := context.Background()
+	if _, err := e.InsertOne(ctx, message("file.task")); !errors.Is(err, sqlite.ErrDamaged) {
+		t.Errorf("Insert: %v, want ErrDamaged", err)
+	}
+	if _, err := e.Get(ctx, id); !errors.Is(err, sqlite.ErrDamaged) {
+		t.Errorf("Get: %v, want ErrDamaged", err)
+	}
+	if err := e.Serve(ctx, &runtime.Worker{ID: "w", Slots: 1, Queues: []string{"default"}}); !errors.Is(err, sqlite.ErrDamaged) {
+		t.Errorf("Serve: %v, want ErrDamaged", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Log("Close:", err)
+	}
+	if !bytes.Equal(data, read(t, path)) {
+		t.Error("the file was changed")
+	}
+}
+
+// TestFull: when the disk is full, Insert is an error and stores nothing, and
+// tasks that ran are recorded once there is room again.
+func TestFull(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tasks.db")
+	e := open(t, path)
+	ctx := context.Background()
+	if err := e.LimitPages(120); err != nil {
+		t.Fatal(err)
+	}
+	var ids []uuid.UUID
+	for {
+		ms := make([]*runtime.Message, 10)
+		for i := range ms {
+			ms[i] = message("file.task")
+		}
+		in, err := e.Insert(ctx, ms)
+		if err != nil {
+			if !errors.Is(err, sqlite.ErrFull) || !errors.Is(err, runtime.ErrQueueFull) {
+				t.Fatalf("Insert on a full disk: %v, want ErrFull", err)
+			}
+			t.Log(err)
+			break
+		}
+		for _, i := range in {
+			ids = append(ids, i.ID)
+		}
+	}
+	if n := query[int](t, path, "SELECT count(*) FROM tasks"); n != len(ids) {
+		t.Fatalf("%d tasks are stored, want the %d of complete batches", n, len(ids))
+	}
+	serveCtx, stop := context.WithCancel(ctx)
+	served := make(chan error, 1)
+	runs := make(chan struct{}, 10*len(ids))
+	go func() {
+		served <- e.Serve(serveCtx, &runtime.Worker{
+			ID: "w", Slots: 5, Queues: []string{"default"}, Names: []string{"file.task"}, ParkFor: time.Hour,
+			Run: func(context.Context, *runtime.Delivery) runtime.Outcome {
+				runs <- struct{}{}
+				// A large result needs room that is not there.
+				return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: bytes.Repeat([]byte("1"), 20_000)}
+			},
+		})
+	}()
+	<-runs
+	time.Sleep(50 * time.Millisecond) // full for a while; nothing depends on how long
+	if err := e.LimitPages(0); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range ids {
+		if entry, err := e.Wait(ctx, id); err != nil || entry.State != runtime.StateSucceeded {
+			t.Fatalf("%+v, %v", entry, err)
+		}
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	if len(runs)+1 != len(ids) {
+		t.Errorf("%d runs of %d tasks", len(runs)+1, len(ids))
+	}
+	if s := query[string](t, path, "PRAGMA integrity_check"); s != "ok" {
+		t.Errorf("integrity_check: %s", s)
+	}
+}
+
+// TestMaxSize: an engine of a bounded size says when it is full.
+func TestMaxSize(t *testing.T) {
+	e := open(t, filepath.Join(t.TempDir(), "tasks.db"), sqlite.WithMaxSize(200_000))
+	for n := 0; ; n++ {
+		_, err := e.InsertOne(context.Background(), message("file.task"))
+		if err != nil {
+			if !errors.Is(err, runtime.ErrQueueFull) || n == 0 {
+				t.Errorf("after %d tasks: %v, want ErrQueueFull", n, err)
+			}
+			return
+		}
+		if n == 10_000 {
+			t.Fatal("10,000 tasks in 200,000 bytes")
+		}
+	}
+}
+
+// TestBusy: another process that holds the write lock for too long is an error,
+// and one that lets it go is not.
+func TestBusy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tasks.db")
+	e := open(t, path, sqlite.WithBusyTimeout(100*time.Millisecond))
+	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.InsertOne(context.Background(), message("file.task")); !errors.Is(err, sqlite.ErrBusy) {
+		t.Errorf("Insert while another holds the lock: %v, want ErrBusy", err)
+	} else {
+		t.Log(err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.InsertOne(context.Background(), message("file.task")); err != nil {
+		t.Errorf("Insert afterwards: %v", err)
+	}
+}
+
+// TestView: the view shows tasks in words.
+func TestView(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tasks.db")
+	e := open(t, path)
+	m := message("file.task")
+	m.Meta.Tags = map[string]string{"plan": "pro"}
+	m.Meta.EnqueuedAt = time.Date(2026, 2, 3, 4, 5, 6, 78_000_000, time.UTC)
+	if _, err := e.InsertOne(context.Background(), m); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Cancel(context.Background(), m.Meta.ID, "not today"); err != nil {
+		t.Fatal(err)
+	}
+	got := query[string](t, path, `SELECT id || ' ' || name || ' ' || queue || ' ' || state || ' ' || (args ->> 'n') || ' ' ||
+		(tags ->> 'plan') || ' ' || reason || ' ' || enqueued_at || coalesce(started_at, '') FROM task`)
+	want := m.Meta.ID.String() + " file.task default cancelled 1 pro not today " +
+		m.Meta.EnqueuedAt.Format("2006-01-02T15:04:05.000Z")
+	if got != want {
+		t.Errorf("the view shows\n%s, want\n%s", got, want)
+	}
+}
+
+// TestByHand: a task inserted with the sqlite3 command is one of a foreign
+// producer.
+func TestByHand(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tasks.db")
+	e := open(t, path)
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	got := make(chan *runtime.Message, 1)
+	go func() {
+		served <- e.Serve(ctx, &runtime.Worker{
+			ID: "w", Slots: 1, Queues: []string{"default"}, Names: []string{"file.task"}, ParkFor: time.Hour,
+			Run: func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+				got <- d.Message
+				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			},
+		})
+	}()
+	change(t, path, `INSERT INTO tasks(name, args) VALUES ('file.task', '{"n":2}')`)
+	m := <-got
+	stop()
+	if err := <-served; err != nil {
+		t.Fatal(err)
+	}
+	if m.Meta.Version != 0 || m.Queue != "default" || string(m.Args) != `{"n":2}` || m.Meta.ID == uuid.Nil {
+		t.Errorf("the message is %+v", m)
+	}
+	if s := query[string](t, path, `SELECT state FROM task`); s != "succeeded" {
+		t.Errorf("the task is %s", s)
+	}
+}
