@@ -109,6 +109,9 @@ func (e *Engine) untilNext() time.Duration {
 	return max(d, 0)
 }
 
+// choreRetry is how long to wait after a chore failed.
+const choreRetry = 200 * time.Millisecond
+
 // chore is work of the writer's own. What fails is logged, and done again.
 type chore struct {
 	e  *Engine
@@ -122,10 +125,9 @@ func (c *chore) settle(_ *txn, err error) {
 		return
 	}
 	c.e.log.Warn("cannot do the housekeeping of the tasks' file, and try again", "file", c.e.path, "error", err)
-	later := moment(add(nanos(c.e.now()), time.Second))
-	c.e.plan.due = max(c.e.plan.due, later)
-	c.e.plan.purge = max(c.e.plan.purge, later)
-	c.e.plan.park = max(c.e.plan.park, later)
+	// It may have found out when it is due next, and that is undone too.
+	later := moment(add(nanos(c.e.now()), choreRetry))
+	c.e.plan.due, c.e.plan.purge, c.e.plan.park = later, later, later
 }
 
 // surveyAll looks what there is to do, after another process changed the file.

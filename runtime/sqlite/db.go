@@ -117,7 +117,7 @@ func openDB(path string, cfg *config) (_ *db, err error) {
 	if mode, err := d.c.Text("PRAGMA journal_mode"); err != nil || mode != "wal" {
 		return nil, fmt.Errorf("no write-ahead log on this file system (journal mode %q): %w", mode, err)
 	}
-	if err := migrate(d.c); err != nil {
+	if err := migrate(d.c, migrations, schemaVersion); err != nil {
 		return nil, err
 	}
 	for s, text := range d.statements() {

@@ -1,10 +1,72 @@
 // Package sqlite is the engine that keeps tasks in one SQLite file: durable,
-// for one machine, without a server. Any number of processes may share a file.
+// on one machine, with no server. The library is pure Go.
 //
 //	engine, err := sqlite.Open("tasks.db")
 //
-// A task is stored when its Enqueue returns. One goroutine of each process
-// writes; what callers and workers want written at the same moment shares a
-// commit. Inside a process nothing polls; a change by another process is
-// noticed within [WithPoll]. The driver is pure Go.
+// # What is durable
+//
+// When Insert returns, the tasks are in the file and outlive the process,
+// however it ends. With [SyncNormal], the default, a power failure or a crash
+// of the operating system can undo the newest commits, back to the last
+// checkpoint of the write-ahead log, and never leaves the file damaged; tasks
+// whose end was undone run again. With [SyncFull] each commit is on the disk
+// before anybody is told. The default is what most programs want of tasks that
+// a request can enqueue again, at a tenth of the cost; choose the other one
+// where a power failure must lose nothing.
+//
+// # Several processes
+//
+// Any number of processes on one machine may enqueue into and serve one file.
+// Inside a process an enqueued task starts at once, and nothing polls. Tasks
+// of other processes, and their requests to cancel, are found by asking SQLite
+// every [WithPoll], 20 ms by default, whether the file has changed.
+//
+// One process writes at a time. All that waits in a process at the same moment
+// is one transaction, and a process that is always busy lets the others have
+// their turn every few milliseconds.
+//
+// # Workers that die
+//
+// A worker changes its row in the file every fifth of [WithLease], 10 s by
+// default. Another worker that makes as many changes of its own as fill the
+// lease, and sees none of the first one, gives its tasks to others: they run
+// again at the latest 7/5 of the lease after the crash, with one attempt used.
+// If no other worker serves the file, that time begins when one does. No clock
+// is compared between processes, so that a step of the clock takes no task
+// from a worker that lives, and neither does a machine that was suspended.
+// A worker that was taken for dead cannot write an outcome any more.
+//
+// A slot is free again once the outcome of its run is written. So the kill of
+// a worker repeats at most as many runs as it has slots.
+//
+// # The file
+//
+// The sqlite3 command, of version 3.42 or later, can read the file at any time.
+// The view "task" shows tasks in words:
+//
+//	sqlite3 tasks.db "SELECT id, name, state, attempt, reason, tags ->> 'plan' FROM task WHERE state = 'failed'"
+//
+// Its columns are seq, id, name, queue, state, attempt, retries, priority,
+// args, tags, result and memo (JSON), reason, worker, and enqueued_at, due,
+// started_at and ended_at as RFC 3339 text. The tables below it are described
+// in schema/001.sql. A task may be enqueued by hand too:
+//
+//	sqlite3 tasks.db "INSERT INTO tasks(name, args) VALUES ('billing.Remind', '{\"customer\":\"c-42\"}')"
+//
+// An ended task is deleted once it was kept for Message.Keep, while a worker
+// serves; the room in the file is used again, and the file does not shrink.
+// Beside the file stand its write-ahead log, "-wal", and "-shm". They are part
+// of it while it is open: copy it with sqlite3's .backup, not with cp. The log
+// is usually below 20 MiB.
+//
+// A newer version of this package brings an older file forward when it opens
+// it. A program of an older version then ends with [ErrNewer] and leaves the
+// file alone, so update all programs on a file together.
+//
+// # When something fails
+//
+// Full disks, files that are read-only, damaged or locked have errors of their
+// own, below. Insert stores all or nothing. An outcome that cannot be written
+// is kept and tried again until it is, since its task has run. Once the file
+// turns out to be damaged, nothing more is written, and Serve returns.
 package sqlite

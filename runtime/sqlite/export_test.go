@@ -1,6 +1,24 @@
 package sqlite
 
-import "fmt"
+import (
+	"fmt"
+	"io/fs"
+
+	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
+)
+
+// SchemaVersion is the version that the package writes.
+const SchemaVersion = schemaVersion
+
+// Migrate brings a file to a version by other steps than the package's.
+func Migrate(path string, steps fs.FS, newest int) error {
+	c, err := lite.Open(path, false)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return migrate(c, steps, newest)
+}
 
 // Pause stops the engine's writer, as if its process were suspended.
 func (e *Engine) Pause() (resume func()) {

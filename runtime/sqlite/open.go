@@ -19,7 +19,7 @@ import (
 )
 
 // Engine is a [runtime.Engine] on a SQLite file. Make it with [Open]. It
-// implements [runtime.Waiter] and [runtime.SingleInserter] too. Its methods may
+// implements [runtime.Waiter], [runtime.SingleInserter] and [runtime.Counter] too. Its methods may
 // be called concurrently.
 type Engine struct {
 	config
@@ -52,6 +52,7 @@ var (
 	_ runtime.Engine         = (*Engine)(nil)
 	_ runtime.Waiter         = (*Engine)(nil)
 	_ runtime.SingleInserter = (*Engine)(nil)
+	_ runtime.Counter        = (*Engine)(nil)
 )
 
 // Open opens the file of tasks at path, and makes it if there is none; its
@@ -148,7 +149,7 @@ func (e *Engine) check() error {
 	}
 	defer c.Close()
 	c.BusyTimeout(int(e.busy.Milliseconds()))
-	if _, err := inspect(c); err != nil {
+	if _, err := inspect(c, schemaVersion); err != nil {
 		return err
 	}
 	return checkSize(c, e.path, info.Size())

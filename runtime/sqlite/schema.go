@@ -3,6 +3,7 @@ package sqlite
 import (
 	"embed"
 	"fmt"
+	"io/fs"
 
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
@@ -24,8 +25,8 @@ const schemaVersion = 1
 const pageSize = 2048
 
 // inspect returns the schema's version, 0 for an empty file, or why the file
-// is not for us.
-func inspect(c *lite.Conn) (int, error) {
+// is not for us, who know versions up to newest.
+func inspect(c *lite.Conn, newest int) (int, error) {
 	version, err := c.Int("PRAGMA user_version")
 	if err != nil {
 		return 0, err
@@ -43,21 +44,24 @@ func inspect(c *lite.Conn) (int, error) {
 		return 0, nil
 	case app != applicationID:
 		return 0, ErrForeign
-	case version > schemaVersion:
-		return 0, fmt.Errorf("%w: version %d, this one knows %d", ErrNewer, version, schemaVersion)
+	case version > int64(newest):
+		return 0, fmt.Errorf("%w: version %d, this one knows %d", ErrNewer, version, newest)
 	case version < 1 || tables == 0:
 		return 0, fmt.Errorf("%w: schema version %d with %d tables", ErrDamaged, version, tables)
 	}
 	return int(version), nil
 }
 
-// migrate brings the file's schema to schemaVersion, in one transaction.
+// migrate brings the file's schema to the newest version, in one transaction.
 // Another process may do the same at the same time.
-func migrate(c *lite.Conn) error {
+func migrate(c *lite.Conn, steps fs.FS, newest int) error {
+	if version, err := inspect(c, newest); err != nil || version == newest {
+		return err
+	}
 	if err := c.Exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	err := migrateLocked(c)
+	err := migrateLocked(c, steps, newest)
 	if err == nil {
 		err = c.Exec("COMMIT")
 	}
@@ -67,13 +71,13 @@ func migrate(c *lite.Conn) error {
 	return err
 }
 
-func migrateLocked(c *lite.Conn) error {
-	version, err := inspect(c)
-	if err != nil || version == schemaVersion {
+func migrateLocked(c *lite.Conn, steps fs.FS, newest int) error {
+	version, err := inspect(c, newest)
+	if err != nil || version == newest {
 		return err
 	}
-	for v := version + 1; v <= schemaVersion; v++ {
-		text, err := migrations.ReadFile(fmt.Sprintf("schema/%03d.sql", v))
+	for v := version + 1; v <= newest; v++ {
+		text, err := fs.ReadFile(steps, fmt.Sprintf("schema/%03d.sql", v))
 		if err != nil {
 			return err
 		}
@@ -81,5 +85,5 @@ func migrateLocked(c *lite.Conn) error {
 			return fmt.Errorf("migrate the schema to version %d: %w", v, err)
 		}
 	}
-	return c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, schemaVersion))
+	return c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, newest))
 }

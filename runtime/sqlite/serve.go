@@ -78,27 +78,15 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	if err != nil {
 		return err
 	}
-	_ = e.run(func(*txn) error { return nil }, func(*txn) { s.stopping = true; s.checkDrained() })
-	var unfinished *runtime.UnfinishedError
+	e.do(notice(func() { s.stopping = true; s.checkDrained() }))
 	select {
 	case <-s.drained:
-	case err = <-s.failed:
+	case err := <-s.failed:
 		return err
 	case <-w.Abandon:
-		a := &abandonOp{s: s, done: make(chan error, 1)}
-		e.do(a)
-		if err := <-a.done; err != nil {
-			return err
-		}
-		unfinished = a.unfinished
+		return s.abandon()
 	}
-	if err := e.run(s.retire, s.leave); err != nil {
-		return err
-	}
-	if unfinished != nil {
-		return unfinished
-	}
-	return nil
+	return s.retire()
 }
 
 // register adds the worker to the file, and looks what there is to do.
@@ -141,18 +129,57 @@ func (s *server) start(t *txn) {
 	}
 }
 
-// retire ends the worker's row.
-func (s *server) retire(t *txn) error {
-	t.db.endWorker.BindInt(1, t.now)
-	t.db.endWorker.BindInt(2, s.id)
-	return t.db.endWorker.Run()
+// retire ends the worker's row. If that fails the others will take the worker
+// for lost, which does no harm, since it runs nothing.
+func (s *server) retire() error {
+	err := s.e.run(func(t *txn) error {
+		t.db.endWorker.BindInt(1, t.now)
+		t.db.endWorker.BindInt(2, s.id)
+		return t.db.endWorker.Run()
+	}, nil)
+	left := make(chan struct{})
+	s.e.do(notice(func() { s.leave(); close(left) }))
+	<-left
+	if err != nil && !fatal(err) {
+		s.e.log.Warn("cannot record that a worker has stopped", "file", s.e.path, "worker", s.w.ID, "error", err)
+		return nil
+	}
+	return err
 }
 
-func (s *server) leave(*txn) {
+// leave makes the worker none of those that get tasks.
+func (s *server) leave() {
 	s.e.servers = slices.DeleteFunc(s.e.servers, func(o *server) bool { return o == s })
 	if len(s.e.servers) == 0 {
 		clear(s.e.peers)
 	}
+}
+
+// abandonTries is how often to try to give tasks back, before that is left to
+// the end of the lease.
+const abandonTries = 3
+
+// abandon gives back what still runs, and names it.
+func (s *server) abandon() error {
+	a := &abandonOp{s: s, done: make(chan error, 1)}
+	var err error
+	for range abandonTries {
+		s.e.do(a)
+		if err = <-a.done; err == nil || fatal(err) {
+			break
+		}
+	}
+	if err != nil {
+		left := make(chan struct{})
+		s.e.do(notice(func() { a.letGo(); s.leave(); close(left) }))
+		<-left
+	} else {
+		err = s.retire()
+	}
+	if fatal(err) || a.unfinished == nil {
+		return err
+	}
+	return a.unfinished
 }
 
 // fail ends Serve with an error.
@@ -272,18 +299,26 @@ func (a *abandonOp) apply(t *txn) error {
 	return nil
 }
 
-func (a *abandonOp) settle(t *txn, err error) {
-	if err == nil && len(a.s.running) > 0 {
-		a.unfinished = new(runtime.UnfinishedError)
-		for _, d := range a.s.running {
-			d.abandoned.Store(true)
-			d.Stop(runtime.ErrShutdown)
-			if d.final != 0 {
-				a.s.e.waiters.tell(d.msg.Meta.ID, nil)
-			}
-			a.unfinished.Tasks = append(a.unfinished.Tasks, runtime.Unfinished{ID: d.msg.Meta.ID, Name: d.msg.Name})
-		}
-		clear(a.s.running)
+func (a *abandonOp) settle(_ *txn, err error) {
+	if err == nil {
+		a.letGo()
 	}
 	a.done <- err
+}
+
+// letGo stops the runs, whose outcomes nobody records any more.
+func (a *abandonOp) letGo() {
+	if len(a.s.running) == 0 {
+		return
+	}
+	a.unfinished = new(runtime.UnfinishedError)
+	for _, d := range a.s.running {
+		d.abandoned.Store(true)
+		d.Stop(runtime.ErrShutdown)
+		if d.final != 0 {
+			a.s.e.waiters.tell(d.msg.Meta.ID, nil)
+		}
+		a.unfinished.Tasks = append(a.unfinished.Tasks, runtime.Unfinished{ID: d.msg.Meta.ID, Name: d.msg.Name})
+	}
+	clear(a.s.running)
 }

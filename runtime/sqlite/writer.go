@@ -326,3 +326,10 @@ func (e *Engine) run(do func(t *txn) error, after func(t *txn)) error {
 	e.do(c)
 	return <-c.done
 }
+
+// notice is an operation that writes nothing: the writer goroutine runs it,
+// whatever becomes of the transaction.
+type notice func()
+
+func (n notice) apply(*txn) error   { return nil }
+func (n notice) settle(*txn, error) { n() }

@@ -97,8 +97,17 @@ func (s *Stmt) bind(i int, data *byte, n int, text bool) {
 	}
 }
 
+// Fault, if not nil, is asked before each step of a statement, and its error
+// is the step's. It is for tests, which set it while nothing runs.
+var Fault func() error
+
 // Step runs the statement to its next row, and reports whether there is one.
 func (s *Stmt) Step() (bool, error) {
+	if Fault != nil {
+		if err := Fault(); err != nil {
+			return false, err
+		}
+	}
 	switch rc := sqlite3.Xsqlite3_step(s.c.tls, s.p); rc {
 	case sqlite3.SQLITE_ROW:
 		return true, nil

@@ -1,0 +1,250 @@
+//go:build unix
+
+package sqlite_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/sqlite"
+)
+
+var update = flag.Bool("update", false, "write testdata/vN.sqlite for the newest schema")
+
+// fixtureTasks are the tasks in the fixtures, by name, and how each is shown.
+var fixtureTasks = []struct {
+	name  string
+	state runtime.State
+}{
+	{"fixture.Pending", runtime.StatePending},
+	{"fixture.Scheduled", runtime.StateScheduled},
+	{"fixture.Retrying", runtime.StateRetrying},
+	{"fixture.Succeeded", runtime.StateSucceeded},
+	{"fixture.Failed", runtime.StateFailed},
+	{"fixture.Cancelled", runtime.StateCancelled},
+}
+
+// writeFixture makes a file with a task in each state.
+func writeFixture(t *testing.T, path string) {
+	_ = os.Remove(path)
+	e, err := sqlite.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	var cancelled uuid.UUID
+	for _, f := range fixtureTasks {
+		m := message(f.name)
+		m.Keep = 100 * 365 * 24 * time.Hour
+		m.Meta.Tags, m.Key, m.KeyFor = map[string]string{"kind": f.name}, "key of "+f.name, 100*365*24*time.Hour
+		if f.state == runtime.StateScheduled {
+			m.Due = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
+		}
+		if f.state == runtime.StateCancelled {
+			cancelled = m.Meta.ID
+		}
+		if _, err := e.InsertOne(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := e.Cancel(ctx, cancelled, "not needed"); err != nil {
+		t.Fatal(err)
+	}
+	left := 3
+	err = e.Serve(ctx, &runtime.Worker{
+		ID: "the worker of the fixture", Slots: 1, Queues: []string{"default"}, ParkFor: 100 * 365 * 24 * time.Hour,
+		Names: []string{"fixture.Failed", "fixture.Retrying", "fixture.Succeeded"},
+		Run: func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+			if left--; left == 0 {
+				stop()
+			}
+			switch d.Message.Name {
+			case "fixture.Failed":
+				return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "it went wrong", Memo: []byte(`{"a":1}`)}
+			case "fixture.Retrying":
+				return runtime.Outcome{Kind: runtime.OutcomeRetry, After: 100 * 365 * 24 * time.Hour, Reason: "not yet"}
+			}
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: []byte(`{"done":true}`)}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestMigrations opens a file of each released version: its tasks are there and
+// run.
+func TestMigrations(t *testing.T) {
+	newest := filepath.Join("testdata", fmt.Sprintf("v%d.sqlite", sqlite.SchemaVersion))
+	if *update {
+		writeFixture(t, newest)
+	}
+	fixtures, err := filepath.Glob(filepath.Join("testdata", "v*.sqlite"))
+	if err != nil || len(fixtures) != sqlite.SchemaVersion {
+		t.Fatalf("the fixtures are %v, %v; want one of each version up to %d", fixtures, err, sqlite.SchemaVersion)
+	}
+	for _, fixture := range fixtures {
+		t.Run(strings.TrimSuffix(filepath.Base(fixture), ".sqlite"), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "tasks.db")
+			if err := os.WriteFile(path, read(t, fixture), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			testFixture(t, path)
+		})
+	}
+}
+
+func testFixture(t *testing.T, path string) {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	e := open(t, path)
+	if v := query[int](t, path, "PRAGMA user_version"); v != sqlite.SchemaVersion {
+		t.Errorf("the version is %d after opening", v)
+	}
+	ids := make(map[string]uuid.UUID)
+	for _, f := range fixtureTasks {
+		entries, _, err := e.List(ctx, runtime.Query{Name: f.name, Tag: "kind", TagValue: f.name})
+		if err != nil || len(entries) != 1 {
+			t.Fatalf("%s: %d entries, %v", f.name, len(entries), err)
+		}
+		en := entries[0]
+		ids[f.name] = en.ID
+		if en.State != f.state || string(en.Message.Args) != `{"n":1}` || en.Message.Meta.Retries != 3 {
+			t.Errorf("%s: %+v with %+v", f.name, en, en.Message)
+		}
+		in, err := e.InsertOne(ctx, &runtime.Message{Name: f.name, Queue: "default", Key: "key of " + f.name, KeyFor: time.Hour})
+		if err != nil || !in.Existing || in.ID != en.ID {
+			t.Errorf("%s: its key gives %+v, %v", f.name, in, err)
+		}
+	}
+	en, err := e.Get(ctx, ids["fixture.Failed"])
+	if err != nil || en.Reason != "it went wrong" || string(en.Memo) != `{"a":1}` || en.Worker != "the worker of the fixture" {
+		t.Errorf("the failed task: %+v, %v", en, err)
+	}
+	if err := e.Retry(ctx, ids["fixture.Failed"]); err != nil {
+		t.Error(err)
+	}
+	served := make(chan error, 1)
+	go func() {
+		served <- e.Serve(ctx, &runtime.Worker{
+			ID: "w", Slots: 2, Queues: []string{"default"}, Names: []string{"fixture.Failed", "fixture.Pending"}, ParkFor: time.Hour,
+			Run: func(context.Context, *runtime.Delivery) runtime.Outcome {
+				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			},
+		})
+	}()
+	for _, name := range []string{"fixture.Failed", "fixture.Pending"} {
+		if en, err := e.Wait(ctx, ids[name]); err != nil || en.State != runtime.StateSucceeded {
+			t.Errorf("%s: %+v, %v", name, en, err)
+		}
+	}
+	stop()
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if s := query[string](t, path, "PRAGMA integrity_check"); s != "ok" {
+		t.Errorf("integrity_check: %s", s)
+	}
+}
+
+// TestMigrationSteps: a migration takes place as a whole or not at all, and
+// twice is as good as once.
+func TestMigrationSteps(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tasks.db")
+	if err := os.WriteFile(path, read(t, filepath.Join("testdata", "v1.sqlite")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	steps := fstest.MapFS{
+		"schema/002.sql": {Data: []byte("ALTER TABLE tasks ADD COLUMN colour TEXT DEFAULT 'blue'; CREATE TABLE shades(x);")},
+		"schema/003.sql": {Data: []byte("CREATE TABLE other(x); INSERT INTO no_such_table VALUES (1);")},
+	}
+	if err := sqlite.Migrate(path, steps, 3); err == nil {
+		t.Fatal("a broken step is no error")
+	} else {
+		t.Log(err)
+	}
+	if v := query[int](t, path, "PRAGMA user_version"); v != 1 {
+		t.Errorf("the version is %d after a broken migration, want 1", v)
+	}
+	if n := query[int](t, path, "SELECT count(*) FROM sqlite_schema WHERE name IN ('shades', 'other')"); n != 0 {
+		t.Errorf("%d tables of a broken migration are left", n)
+	}
+	for range 2 {
+		if err := sqlite.Migrate(path, steps, 2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := query[string](t, path, "SELECT colour FROM tasks LIMIT 1"); s != "blue" {
+		t.Errorf("the new column is %q", s)
+	}
+	if _, err := sqlite.Open(path); !errors.Is(err, sqlite.ErrNewer) {
+		t.Errorf("Open of a newer file: %v, want ErrNewer", err)
+	}
+}
+
+// TestNewerWhileServing: when another process brings the file to a newer
+// version, this one ends its work with an error.
+func TestNewerWhileServing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tasks.db")
+	e := open(t, path)
+	served := make(chan error, 1)
+	go func() {
+		served <- e.Serve(context.Background(), &runtime.Worker{ID: "w", Slots: 1, Queues: []string{"default"}})
+	}()
+	for liveWorkers(t, path) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	change(t, path, "PRAGMA user_version = 1000")
+	if err := <-served; !errors.Is(err, sqlite.ErrNewer) {
+		t.Errorf("Serve: %v, want ErrNewer", err)
+	}
+	if _, err := e.InsertOne(context.Background(), message("file.task")); !errors.Is(err, sqlite.ErrNewer) {
+		t.Errorf("Insert: %v, want ErrNewer", err)
+	}
+}
+
+// TestReadOnly: a file that this user may not write is a clear error.
+func TestReadOnly(t *testing.T) {
+	path := madeFile(t, 1)
+	if err := os.Chmod(path, 0o444); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Dir(filepath.Dir(path)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	opened := make(chan error)
+	go func() {
+		if os.Geteuid() == 0 && !asNobody() {
+			opened <- nil
+			return
+		}
+		e, err := sqlite.Open(path)
+		if err == nil {
+			e.Close()
+			err = errors.New("the file was opened")
+		}
+		opened <- err
+	}()
+	err := <-opened
+	if err == nil {
+		t.Skip("root may write everything")
+	}
+	if !errors.Is(err, sqlite.ErrReadOnly) {
+		t.Errorf("%v, want ErrReadOnly", err)
+	}
+	t.Log(err)
+}
