@@ -21,6 +21,7 @@ type server struct {
 	busy atomic.Int64    // runs that were handed out and have not returned
 
 	failed   chan error    // has room for one: why the engine cannot go on
+	stopping atomic.Bool   // no more tasks are taken
 	drained  chan struct{} // closed when stopping and nothing runs any more
 	refusals sync.WaitGroup
 	memos    sync.Mutex // guards the memo of every delivery
@@ -34,7 +35,6 @@ type server struct {
 	runners  int
 	sources  []*source
 	names    names
-	stopping bool
 	finished bool // drained is closed
 }
 
@@ -78,7 +78,8 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	if err != nil {
 		return err
 	}
-	e.do(notice(func() { s.stopping = true; s.checkDrained() }))
+	s.stopping.Store(true)
+	e.do(notice(s.checkDrained))
 	select {
 	case <-s.drained:
 	case err := <-s.failed:
@@ -192,7 +193,7 @@ func (s *server) fail(err error) {
 
 // checkDrained tells Serve when there is no more to wait for.
 func (s *server) checkDrained() {
-	if s.stopping && !s.finished && len(s.running) == 0 {
+	if s.stopping.Load() && !s.finished && len(s.running) == 0 {
 		s.finished = true
 		close(s.drained)
 	}
@@ -205,7 +206,7 @@ func (s *server) taken() int { return max(int(s.busy.Load()), len(s.running)-s.e
 
 // hungry reports whether the worker has room for a task, and there may be one.
 func (s *server) hungry() bool {
-	if s.stopping || s.taken() >= s.w.Slots {
+	if s.stopping.Load() || s.taken() >= s.w.Slots {
 		return false
 	}
 	for _, src := range s.sources {

@@ -178,8 +178,10 @@ func (e *Engine) commit(ops []op) {
 		return
 	}
 	t, all, err := e.attempt(ops, true)
+	// The claims first: a worker is not drained while it gets more tasks.
+	settleAll(all[len(ops):], t, err)
 	if err == nil {
-		settleAll(all, t, nil)
+		settleAll(ops, t, nil)
 		return
 	}
 	if len(ops) <= 1 || fatal(err) || errors.Is(err, ErrBusy) {
