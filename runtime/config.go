@@ -62,8 +62,10 @@ type Config struct {
 type Handler func(ctx *Context) error
 
 // Middleware wraps the handler of every task. It may act before and after, see
-// or change the error, or not call next. It must call next at most once. To give
-// the task a context with more in it, it passes ctx.With(derived) on.
+// or change the error, or not call next: a task that then succeeds has the zero
+// value for its result. It must call next at most once. A task that it does not
+// wait for holds its worker slot until it returns. To give the task a context
+// with more in it, it passes ctx.With(derived) on.
 type Middleware func(next Handler) Handler
 
 // Codec transforms encoded arguments, for example to encrypt them. It must give

@@ -61,6 +61,9 @@ func (h *Handle[R]) Wait(ctx context.Context) (R, error) {
 	if e.State != StateSucceeded {
 		return none, &TaskError{ID: h.id, Name: e.Message.Name, State: e.State, Reason: e.Reason}
 	}
+	if len(e.Result) == 0 { // middleware has let it succeed without the task
+		return none, nil
+	}
 	v, err := decodeResult[R](e.Result)
 	if err != nil {
 		return none, fmt.Errorf("decode result of %s %s: %w", e.Message.Name, h.id, err)

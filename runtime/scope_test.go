@@ -1,0 +1,182 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// Proves: FEATURES 18
+func TestTransactionEndsWithTheTask(t *testing.T) {
+	errCommit := errors.New("commit failed")
+	tx := runtime.NewScopedKey[string]("tx", runtime.PerTask)
+	outer := runtime.NewScopedKey[string]("outer", runtime.PerTask)
+	for name, test := range map[string]struct {
+		fn     func() error
+		commit error
+		want   string // what the cleanup gets
+		state  runtime.State
+	}{
+		"success":         {fn: func() error { return nil }, want: "<nil>", state: runtime.StateSucceeded},
+		"error":           {fn: func() error { return errFlaky }, want: "flaky", state: runtime.StateFailed},
+		"panic":           {fn: func() error { panic("x") }, want: "panic: x", state: runtime.StateFailed},
+		"goexit":          {fn: func() error { goexit(); return nil }, want: "handler called runtime.Goexit", state: runtime.StateFailed},
+		"cancel":          {fn: func() error { return runtime.Cancel("") }, want: "task cancelled itself", state: runtime.StateCancelled},
+		"commit fails":    {fn: func() error { return nil }, commit: errCommit, want: "<nil>", state: runtime.StateFailed},
+		"both fail":       {fn: func() error { return errFlaky }, commit: errCommit, want: "flaky", state: runtime.StateFailed},
+		"commit of panic": {fn: func() error { panic("x") }, commit: errCommit, want: "panic: x", state: runtime.StateFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			app := newUnitApp(t, runtime.Config{Workers: 1})
+			u := newUnit[int, runtime.Void]("test.Tx")
+			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+				for _, k := range []*runtime.Key[string]{outer, tx} {
+					if _, err := runtime.Provide(ctx, k, func(context.Context) (string, func(error) error, error) {
+						return "", func(err error) error {
+							got = append(got, fmt.Sprint(err))
+							if k == tx {
+								return test.commit
+							}
+							return nil
+						}, nil
+					}); err != nil {
+						return runtime.Void{}, err
+					}
+				}
+				return runtime.Void{}, test.fn()
+			})
+			start(t, app)
+			h, err := u.call(0).Enqueue(context.Background(), app)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, werr := h.Wait(context.Background())
+			rec, err := h.Record(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != 2 || got[0] != test.want {
+				t.Fatalf("cleanups got %q, want two, the first with %q", got, test.want)
+			}
+			if test.commit != nil && !strings.Contains(got[1], "commit failed") {
+				t.Errorf("the cleanup of what was made before got %q, not the failed commit", got[1])
+			}
+			if rec.State != test.state || (werr == nil) != (test.state == runtime.StateSucceeded) {
+				t.Errorf("%s, %v; want %s", rec.State, werr, test.state)
+			}
+			if test.commit != nil && !strings.Contains(rec.Reason, "commit failed") {
+				t.Errorf("reason %q does not tell of the commit", rec.Reason)
+			}
+		})
+	}
+}
+
+// What the task's result is must be known to be storable before anything is
+// committed.
+func TestResultIsEncodedBeforeTheCommit(t *testing.T) {
+	tx := runtime.NewScopedKey[string]("tx", runtime.PerTask)
+	var ended error
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, string]("test.BadResult", retries(3))
+	u.handle(app, func(ctx *runtime.Context, _ int) (string, error) {
+		_, err := runtime.Provide(ctx, tx, func(context.Context) (string, func(error) error, error) {
+			return "", func(err error) error { ended = err; return nil }, nil
+		})
+		return "\xff", err
+	})
+	start(t, app)
+	if _, err := await(t, app, u.call(0)); err == nil || ended == nil || !strings.Contains(ended.Error(), "UTF-8") {
+		t.Errorf("Wait %v, the transaction ended with %v; want it rolled back", err, ended)
+	}
+}
+
+// Values of task scope that middleware opens before or after the task, or
+// without calling it, are cleaned up all the same.
+func TestTaskScopeOfMiddleware(t *testing.T) {
+	key := runtime.NewScopedKey[int]("value", runtime.PerTask)
+	var opened, closed atomic.Int32
+	open := func(ctx context.Context) {
+		_, _ = runtime.Provide(ctx, key, func(context.Context) (int, func(error) error, error) {
+			opened.Add(1)
+			return 1, func(error) error { closed.Add(1); return nil }, nil
+		})
+	}
+	for name, mw := range map[string]func(next runtime.Handler) runtime.Handler{
+		"before": func(next runtime.Handler) runtime.Handler {
+			return func(ctx *runtime.Context) error { open(ctx); return next(ctx) }
+		},
+		"after": func(next runtime.Handler) runtime.Handler {
+			return func(ctx *runtime.Context) error { err := next(ctx); open(ctx); return err }
+		},
+		"instead": func(runtime.Handler) runtime.Handler {
+			return func(ctx *runtime.Context) error { open(ctx); return nil }
+		},
+		"instead, and panics": func(runtime.Handler) runtime.Handler {
+			return func(ctx *runtime.Context) error { open(ctx); panic("x") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			opened.Store(0)
+			closed.Store(0)
+			_, _ = runUnit(t, runtime.Config{Middleware: []runtime.Middleware{mw}}, func(*runtime.Context) (runtime.Void, error) {
+				return runtime.Void{}, nil
+			})
+			if opened.Load() != closed.Load() {
+				t.Errorf("%d opened, %d closed", opened.Load(), closed.Load())
+			}
+		})
+	}
+}
+
+// Proves: FEATURES 74
+func TestUseAfterTheRun(t *testing.T) {
+	key := runtime.NewKey[int]("value", nil)
+	for name, opts := range map[string][]runtime.Option{"plain": nil, "timeout": {runtime.WithTimeout(1 << 40)}} {
+		t.Run(name, func(t *testing.T) {
+			app := newUnitApp(t, runtime.Config{Workers: 1})
+			var late *runtime.Context
+			u := newUnit[int, runtime.Void]("test.Late")
+			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+				late = ctx
+				_, err := runtime.Keep(ctx, key, func(context.Context) (int, error) { return 1, nil })
+				return runtime.Void{}, err
+			})
+			start(t, app)
+			if _, err := await(t, app, u.call(0, opts...)); err != nil {
+				t.Fatal(err)
+			}
+			// The record is there before the run has let go of everything: the
+			// next task of the only worker comes after that.
+			if _, err := await(t, app, u.call(1)); err != nil {
+				t.Fatal(err)
+			}
+			first := late
+			if _, err := await(t, app, u.call(2)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := runtime.Keep(first, key, func(context.Context) (int, error) { return 2, nil }); !errors.Is(err, runtime.ErrTaskDone) {
+				t.Errorf("Keep: %v", err)
+			}
+			if first.Err() == nil || !errors.Is(context.Cause(first), runtime.ErrTaskDone) {
+				t.Errorf("Err %v, cause %v", first.Err(), context.Cause(first))
+			}
+			select {
+			case <-first.Done():
+			default:
+				t.Error("Done is not closed")
+			}
+			if err := first.Sleep(1 << 40); !errors.Is(err, runtime.ErrTaskDone) {
+				t.Errorf("Sleep: %v", err)
+			}
+			if _, err := u.call(3).Enqueue(first, app); !errors.Is(err, runtime.ErrTaskDone) {
+				t.Errorf("Enqueue: %v", err)
+			}
+		})
+	}
+}

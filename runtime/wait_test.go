@@ -1,0 +1,143 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// Proves: FEATURES 3, 58
+func TestWaitIsTyped(t *testing.T) {
+	type result struct {
+		N  int64
+		At time.Time
+		L  []string
+	}
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int64, result]("test.Typed")
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678_901_234, time.FixedZone("", 3600))
+	u.handle(app, func(_ *runtime.Context, n int64) (result, error) { return result{n, at, []string{"a"}}, nil })
+	start(t, app)
+	ctx := context.Background()
+	h, err := u.call(1<<62+1).Enqueue(ctx, app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if r, err := h.Wait(ctx); err != nil || r.N != 1<<62+1 || !r.At.Equal(at) || len(r.L) != 1 {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	if _, err := runtime.HandleOf[[]int](app, h.ID()).Wait(ctx); err == nil {
+		t.Error("a result was decoded as another type")
+	}
+	if _, err := runtime.HandleOf[runtime.Void](app, h.ID()).Wait(ctx); err != nil {
+		t.Errorf("waiting without wanting the result: %v", err)
+	}
+}
+
+// Proves: FEATURES 58
+func TestWaitEndsWithItsContext(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, int]("test.NeverRuns")
+	h, err := u.call(0).Enqueue(context.Background(), app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(context.Background())
+	cancel(errFlaky)
+	if _, err := h.Wait(ctx); !errors.Is(err, errFlaky) {
+		t.Errorf("%v, want the context's cause", err)
+	}
+}
+
+func TestWaitInATask(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{Workers: 2})
+	child, parent := newUnit[int, int]("test.Child"), newUnit[bool, int]("test.Parent")
+	child.handle(app, func(_ *runtime.Context, i int) (int, error) { return i + 1, nil })
+	parent.handle(app, func(ctx *runtime.Context, allow bool) (int, error) {
+		h, err := child.call(1).Enqueue(ctx, ctx.App())
+		if err != nil {
+			return 0, err
+		}
+		wait := context.Context(ctx)
+		if allow {
+			wait = runtime.AllowWait(ctx)
+		}
+		return h.Wait(wait)
+	})
+	start(t, app)
+	if _, err := await(t, app, parent.call(false)); err == nil || !strings.Contains(err.Error(), runtime.ErrWaitInTask.Error()) {
+		t.Errorf("%v, want ErrWaitInTask", err)
+	}
+	if v, err := await(t, app, parent.call(true)); err != nil || v != 2 {
+		t.Errorf("with AllowWait: %d, %v", v, err)
+	}
+}
+
+// pollEngine hides that the memory engine can tell when a task ends.
+type pollEngine struct{ runtime.Engine }
+
+func TestWaitByPolling(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := runtime.New(pollEngine{memory.New()}, runtime.Config{})
+		u := newUnit[int, int]("test.Polled")
+		u.handle(app, func(ctx *runtime.Context, i int) (int, error) { return i, ctx.Sleep(time.Minute) })
+		start(t, app)
+		from := time.Now()
+		if v, err := awaitLong(app, u.call(7)); err != nil || v != 7 || time.Since(from) > 61*time.Second {
+			t.Errorf("%d, %v after %s", v, err, time.Since(from))
+		}
+		if err := app.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// Proves: FEATURES 77
+func TestParentsAndRoots(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, []string]("test.Tree")
+	u.handle(app, func(ctx *runtime.Context, depth int) ([]string, error) {
+		m := ctx.Metadata()
+		line := []string{fmt.Sprintf("%s %s %s", m.TaskID, m.ParentID, m.RootID)}
+		if depth == 0 {
+			return line, nil
+		}
+		derived, cancel := context.WithTimeout(ctx, time.Hour)
+		defer cancel()
+		h, err := u.call(depth-1).Enqueue(derived, app)
+		if err != nil {
+			return nil, err
+		}
+		below, err := h.Wait(runtime.AllowWait(ctx))
+		return append(line, below...), err
+	})
+	start(t, app)
+	lines, err := await(t, app, u.call(2))
+	if err != nil || len(lines) != 3 {
+		t.Fatal(lines, err)
+	}
+	var root, parent string
+	for i, line := range lines {
+		f := strings.Fields(line)
+		if i == 0 {
+			root, parent = f[0], "00000000-0000-0000-0000-000000000000"
+		}
+		if f[1] != parent || f[2] != root {
+			t.Errorf("task %d: %s, want parent %s and root %s", i, line, parent, root)
+		}
+		parent = f[0]
+	}
+	records, _, err := app.List(context.Background(), runtime.Query{})
+	if err != nil || len(records) != 3 || records[2].RootID.String() != root || records[2].ParentID != records[1].ID {
+		t.Errorf("records %+v, %v", records, err)
+	}
+}
