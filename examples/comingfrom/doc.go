@@ -1,0 +1,5 @@
+// Package comingfrom is the code of the pages docs/coming-from-*.md: for each
+// system that people come from, what its users know, written with taskctx.
+package comingfrom
+
+//go:generate go tool taskgen

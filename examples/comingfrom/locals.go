@@ -1,0 +1,57 @@
+package comingfrom
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// requestID is set once, where a request comes in. It is in every log line
+// below, and travels with the tasks that are enqueued for the request.
+var requestID = runtime.NewLocal[string]("request_id", runtime.InLogs(), runtime.Travels())
+
+// status is what a task and its children set.
+var status = runtime.NewLocal[string]("status")
+
+// handleRequest is a web handler's middleware: it opens a scope and sets the
+// id, from the request's header.
+func handleRequest(ctx context.Context, header string, next func(ctx context.Context) error) error {
+	ctx = runtime.WithLocals(ctx)
+	if err := requestID.Set(ctx, header); err != nil {
+		return err
+	}
+	return next(ctx)
+}
+
+// newLogger returns a logger whose lines have the locals that are marked for
+// it, when they are logged with a context.
+func newLogger(h slog.Handler) *slog.Logger { return slog.New(runtime.NewLogHandler(h)) }
+
+// Audit reads the request's id, in whichever process it runs.
+//
+//task:context
+func Audit(ctx *runtime.Context) (string, error) {
+	ctx.Logger().Info("audited") // with request_id
+	return requestID.Get(ctx)
+}
+
+// Crawl shows what a child sees and what its parent sees of it.
+//
+//task:context
+func Crawl(ctx *runtime.Context) ([]string, error) {
+	var seen []string
+	for _, mode := range []runtime.ForkMode{runtime.Copy, runtime.Share, runtime.Overlay} {
+		if err := status.Set(ctx, "RUNNING"); err != nil {
+			return nil, err
+		}
+		child := runtime.Go(ctx, mode, func(ctx context.Context) error {
+			return status.Set(ctx, "DONE")
+		})
+		if err := child.Wait(); err != nil {
+			return nil, err
+		}
+		seen = append(seen, status.GetOr(ctx, "unknown"))
+	}
+	return seen, nil // RUNNING, DONE, RUNNING
+}
