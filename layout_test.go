@@ -69,6 +69,7 @@ func list(t *testing.T, patterns ...string) []*pkg {
 var layers = map[string][]string{
 	".":               {},
 	"annotations":     {},
+	"docs":            {},
 	"gen/...":         {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/..."},
 	"gen":             {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/...", jennifer},
 	"runtime":         {uuid},
