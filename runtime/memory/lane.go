@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"cmp"
 	"math/bits"
 	"slices"
 	"time"
@@ -37,8 +36,9 @@ type groupKey struct {
 // order in which they are to run: by priority, then due time, then insertion.
 type group struct {
 	queue  string
-	serves []*serve // who can run them
-	turn   int      // which of the serves to wake next
+	names  map[string]struct{} // of its lanes; nil once they are too many
+	serves []*serve            // who can run the tasks
+	turn   int                 // which of the serves to wake next
 	n      int
 	levels uint // bit p is set if there are tasks of priority p
 	fifo   [priorities]list
@@ -65,43 +65,60 @@ func (x *laneIndex) group(queue, name string, serves []*serve) *group {
 
 // open finds or makes the group of a lane.
 func (x *laneIndex) open(lane laneKey, serves []*serve) *group {
-	g := &group{queue: lane.queue}
-	able := make([]byte, len(serves))
-	served, forever := false, false
-	for i, s := range serves {
-		if !s.serves(lane.queue) {
-			continue
-		}
-		served = true
-		if s.w.Knows(lane.name) {
-			able[i] = 1
-			g.serves = append(g.serves, s)
-		}
-		g.parkFor = max(g.parkFor, s.w.ParkFor)
-		forever = forever || s.w.ParkFor <= 0
-	}
 	if len(x.lanes) >= maxLanes {
 		x.prune()
 	}
 	if x.lanes == nil {
 		x.lanes, x.groups = make(map[laneKey]*group), make(map[groupKey]*group)
 	}
-	key := groupKey{lane.queue, string(able)}
-	if old := x.groups[key]; old != nil {
-		x.lanes[lane] = old
-		return old
+	key := keyOf(lane, serves)
+	g := x.groups[key]
+	if g == nil {
+		g = &group{queue: lane.queue, names: make(map[string]struct{})}
+		x.add(g, key, serves)
 	}
-	x.groups[key], x.lanes[lane] = g, g
-	switch {
-	case !served || forever || len(g.serves) > 0:
-		g.parkFor = 0
-	default:
-		x.parked = append(x.parked, g)
-	}
-	for _, s := range g.serves {
-		s.groups = append(s.groups, g)
+	x.lanes[lane] = g
+	if g.names != nil {
+		g.names[lane.name] = struct{}{}
+		if len(g.names) > maxLanes {
+			g.names = nil
+		}
 	}
 	return g
+}
+
+// keyOf returns the key of the group to which the lane belongs.
+func keyOf(lane laneKey, serves []*serve) groupKey {
+	able := make([]byte, len(serves))
+	for i, s := range serves {
+		if s.serves(lane.queue) && s.w.Knows(lane.name) {
+			able[i] = 1
+		}
+	}
+	return groupKey{lane.queue, string(able)}
+}
+
+// add makes g the group of the key.
+func (x *laneIndex) add(g *group, key groupKey, serves []*serve) {
+	x.groups[key] = g
+	g.serves, g.turn, g.parkFor = nil, 0, 0
+	served, forever := false, false
+	for i, s := range serves {
+		if key.able[i] == 1 {
+			g.serves = append(g.serves, s)
+			s.groups = append(s.groups, g)
+		}
+		if s.serves(g.queue) {
+			served = true
+			g.parkFor = max(g.parkFor, s.w.ParkFor)
+			forever = forever || s.w.ParkFor <= 0
+		}
+	}
+	if !served || forever || len(g.serves) > 0 {
+		g.parkFor = 0
+		return
+	}
+	x.parked = append(x.parked, g)
 }
 
 // prune forgets all lanes, and the groups without tasks.
@@ -124,29 +141,45 @@ func without(gs []*group, g *group) []*group {
 	return slices.DeleteFunc(gs, func(o *group) bool { return o == g })
 }
 
-// regroup sorts all due tasks into new groups, since the workers have changed.
+// regroup finds new groups for all due tasks, since the workers have changed.
+// Mostly a group stays together, and then no task is touched.
 func (e *Engine) regroup() {
-	var ts []*task
-	for _, g := range e.lanes.groups {
-		for g.n > 0 {
-			t := g.head()
-			g.remove(t)
-			ts = append(ts, t)
-		}
-	}
-	e.lanes = laneIndex{}
+	old := e.lanes.groups
+	e.lanes = laneIndex{lanes: make(map[laneKey]*group), groups: make(map[groupKey]*group)}
 	for _, s := range e.serves {
 		s.groups = nil
 	}
-	slices.SortFunc(ts, func(a, b *task) int {
-		if c := a.due.Compare(b.due); c != 0 {
-			return c
+	var split []*task
+	for _, g := range old {
+		if g.n == 0 {
+			continue
 		}
-		return cmp.Compare(a.seq, b.seq)
-	})
-	for _, t := range ts {
-		e.lanes.group(t.msg.Queue, t.msg.Name, e.serves).push(t)
+		if key, one := g.key(e.serves); one && e.lanes.groups[key] == nil {
+			e.lanes.add(g, key, e.serves)
+			continue
+		}
+		for g.n > 0 {
+			t := g.head()
+			g.remove(t)
+			split = append(split, t)
+		}
 	}
+	for _, t := range split {
+		e.lanes.group(t.msg.Queue, t.msg.Name, e.serves).insert(t)
+	}
+}
+
+// key returns the key of the group to which all lanes of g belong now; false if
+// they are not of one group any more.
+func (g *group) key(serves []*serve) (key groupKey, one bool) {
+	for name := range g.names {
+		k := keyOf(laneKey{g.queue, name}, serves)
+		if one && k != key {
+			return key, false
+		}
+		key, one = k, true
+	}
+	return key, one
 }
 
 // push adds a task that is due, and that comes after the others of its group,

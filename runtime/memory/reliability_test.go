@@ -61,7 +61,7 @@ func (l *ledger) refuse(d *runtime.Delivery, _ runtime.Outcome) {
 // wait no longer, and names exactly what did not return; late outcomes are
 // refused every time.
 func TestStopUnderLoad(t *testing.T) {
-	tasks, stops := size(2_000, 100_000), size(40, 1_000)
+	tasks, stops := size(2_000, 30_000), size(40, 1_000)
 	e := memory.New()
 	l := newLedger()
 	var stuck sync.WaitGroup // handlers that were abandoned
@@ -185,7 +185,7 @@ func TestNeverMoreThanSlots(t *testing.T) {
 // once, some told twice to wait no longer. goleak sees what is left.
 func TestServeFromManyGoroutines(t *testing.T) {
 	rounds, tasks := size(30, 1_000), size(3_000, 200_000)
-	e := memory.New()
+	e := memory.New(memory.WithCapacity(tasks), memory.WithRecords(tasks))
 	l := newLedger()
 	var wg sync.WaitGroup
 	starts := atomic.Int64{}
@@ -403,7 +403,7 @@ func TestFlat(t *testing.T) {
 // TestTenTimesPastTheLimit: producers that go on and on get a typed error, and
 // the engine holds what it may, whatever becomes of the tasks.
 func TestTenTimesPastTheLimit(t *testing.T) {
-	capacity := size(2_000, 100_000)
+	capacity := size(2_000, 20_000)
 	e := memory.New(memory.WithCapacity(capacity), memory.WithRecords(100))
 	before := measure()
 	var stored, full atomic.Int64
