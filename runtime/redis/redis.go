@@ -1,0 +1,152 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// Config sets up an engine. Its zero value works.
+type Config struct {
+	// Lease is how long a worker process may be silent before its tasks are
+	// given to others. A task whose worker was killed runs again after Lease and
+	// about a fifth of it more. Defaults to 15 s, at least 100 ms.
+	Lease time.Duration
+	// PollInterval is how often a worker looks for tasks of which it was not
+	// told: those of asynq clients. Defaults to 100 ms, at least 1 ms.
+	PollInterval time.Duration
+	// KeepFor is how long the record of a succeeded task stays that does not
+	// say: one that a foreign producer enqueued without asynq.Retention.
+	// Defaults to 24 h.
+	KeepFor time.Duration
+	// Logger gets what the engine has to say: failing connections, tasks taken
+	// over from lost workers. Defaults to slog.Default() at the time of opening.
+	Logger *slog.Logger
+}
+
+func (c *Config) setDefaults() error {
+	for _, d := range []struct {
+		name       string
+		value      *time.Duration
+		least, dfl time.Duration
+	}{
+		{"Lease", &c.Lease, 100 * time.Millisecond, 15 * time.Second},
+		{"PollInterval", &c.PollInterval, time.Millisecond, 100 * time.Millisecond},
+		{"KeepFor", &c.KeepFor, 0, 24 * time.Hour},
+	} {
+		if *d.value == 0 {
+			*d.value = d.dfl
+		}
+		if *d.value < d.least {
+			return fmt.Errorf("Config.%s is %v: it must be at least %v", d.name, *d.value, d.least)
+		}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return nil
+}
+
+// Engine stores tasks as asynq does in a Redis database, and works them off.
+// All methods may be called concurrently.
+type Engine struct {
+	cfg   Config
+	db    redis.UniversalClient
+	owned bool // Close closes db
+	in    gatherer
+	watch watcher
+
+	closing context.Context // of work that belongs to no caller
+	close   context.CancelFunc
+
+	mu     sync.Mutex
+	serves map[*serve]struct{} // guarded by mu: the calls of Serve
+}
+
+var (
+	_ runtime.Engine  = (*Engine)(nil)
+	_ runtime.Waiter  = (*Engine)(nil)
+	_ runtime.Counter = (*Engine)(nil)
+)
+
+// Open connects to the database that url names, as redis.ParseURL takes it
+// ("redis://user:password@host:6379/0", "rediss://" for TLS), and returns an
+// engine on it. Close ends the connections.
+func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("open redis: %w", err)
+	}
+	db := redis.NewClient(o)
+	e, err := New(ctx, db, cfg)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	e.owned = true
+	return e, nil
+}
+
+// New returns an engine on the client, which stays the caller's to close, after
+// the engine. The client's database must be on one server: a Redis Cluster is
+// not supported, since one step may touch several queues.
+func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, fmt.Errorf("open redis: %w", err)
+	}
+	if _, ok := db.(*redis.ClusterClient); ok {
+		return nil, fmt.Errorf("open redis: a cluster: %w", runtime.ErrUnsupported)
+	}
+	if err := db.Ping(ctx).Err(); err != nil {
+		return nil, fmt.Errorf("open redis: %w", err)
+	}
+	e := &Engine{cfg: cfg, db: db, serves: make(map[*serve]struct{})}
+	e.closing, e.close = context.WithCancel(context.Background())
+	e.in.e, e.watch.e = e, e
+	return e, nil
+}
+
+// Close implements [runtime.Engine]. A Serve that still runs returns
+// [runtime.ErrClosed]; its tasks are taken over by others when its lease ends.
+func (e *Engine) Close() error {
+	e.close()
+	e.watch.wait()
+	e.in.stored.Wait()
+	if e.owned {
+		if err := e.db.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
+			return fmt.Errorf("close redis: %w", err)
+		}
+	}
+	return nil
+}
+
+// closed returns ErrClosed after Close.
+func (e *Engine) closed() error {
+	if e.closing.Err() != nil {
+		return runtime.ErrClosed
+	}
+	return nil
+}
+
+// failed says what an operation was about, and that the engine is closed if
+// that is why it failed.
+func (e *Engine) failed(doing string, err error) error {
+	if e.closing.Err() != nil && !errors.Is(err, runtime.ErrClosed) {
+		err = fmt.Errorf("%w: %w", runtime.ErrClosed, err)
+	}
+	return fmt.Errorf("%s: %w", doing, err)
+}
+
+// Check implements [runtime.Engine]. A list in Redis has no priorities.
+func (e *Engine) Check(m *runtime.Message) error {
+	if m.Priority != 0 {
+		return fmt.Errorf("priority %d: a queue in Redis has no priorities: %w", m.Priority, runtime.ErrUnsupported)
+	}
+	return nil
+}

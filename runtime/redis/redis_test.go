@@ -1,0 +1,64 @@
+package redis_test
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+
+	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/enginetest"
+	"github.com/taskctx/taskctx/runtime/redis"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testLog shows what an engine logs on its test.
+func testLog(tb testing.TB) *slog.Logger {
+	if !testing.Verbose() {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(tb.Output(), nil))
+}
+
+func open(tb testing.TB, url string, cfg redis.Config) *redis.Engine {
+	tb.Helper()
+	if cfg.Logger == nil {
+		cfg.Logger = testLog(tb)
+	}
+	e, err := redis.Open(context.Background(), url, cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return e
+}
+
+// server returns the URL of a Redis that the tests may empty.
+func server(tb testing.TB) string {
+	tb.Helper()
+	url, _ := servertest.Redis(tb)
+	return url
+}
+
+func TestEngine(t *testing.T) {
+	url := server(t)
+	cfg := redis.Config{Lease: time.Second}
+	enginetest.Run(t, func(tb testing.TB) runtime.Engine {
+		return open(tb, url, cfg)
+	}, enginetest.Options{
+		Second:      func(tb testing.TB, _ runtime.Engine) runtime.Engine { return open(tb, url, cfg) },
+		Unsupported: []enginetest.Feature{enginetest.Priorities},
+		Lease:       2 * time.Second,
+	})
+}
+
+var _ = goredis.Nil

@@ -1,0 +1,274 @@
+package redis
+
+import "github.com/redis/go-redis/v9"
+
+// Each script is one step of a task's life, which Redis takes as a whole. They
+// build the keys of asynq's layout from the names of queues, so that one may
+// touch several queues.
+
+// prelude has the names of a queue's keys.
+const prelude = `
+local function k(q, name) return "asynq:{" .. q .. "}:" .. name end
+local function t(q, id) return "asynq:{" .. q .. "}:t:" .. id end
+local function count(q, name, day, expire)
+	local key = k(q, name .. ":" .. day)
+	if redis.call("INCR", key) == 1 then redis.call("EXPIREAT", key, expire) end
+	redis.call("INCR", k(q, name))
+end
+`
+
+func script(body string) *redis.Script { return redis.NewScript(prelude + body) }
+
+// insert stores messages, all or none. ARGV: the time in ns, then of each
+// message its queue, id, encoding, due score or "", key or "", and the key's
+// time in ms. It answers with an id for each whose key was held, else "".
+var insertScript = script(`
+local res, told = {}, {}
+for i = 2, #ARGV, 6 do
+	if redis.call("EXISTS", t(ARGV[i], ARGV[i+1])) == 1 then
+		return redis.error_reply("CONFLICT a task with the id " .. ARGV[i+1] .. " exists")
+	end
+end
+for i = 2, #ARGV, 6 do
+	local q, id, msg, due, key, ms = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4], ARGV[i+5]
+	local held = false
+	if key ~= "" and not redis.call("SET", "taskctx:key:" .. key, id, "NX", "PX", ms) then
+		held = redis.call("GET", "taskctx:key:" .. key)
+	end
+	if held then
+		res[#res+1] = held
+	else
+		res[#res+1] = ""
+		redis.call("SADD", "asynq:queues", q)
+		if due ~= "" then
+			redis.call("HSET", t(q, id), "msg", msg, "state", "scheduled")
+			redis.call("ZADD", k(q, "scheduled"), due, id)
+		else
+			redis.call("HSET", t(q, id), "msg", msg, "state", "pending", "pending_since", ARGV[1])
+			redis.call("LPUSH", k(q, "pending"), id)
+		end
+		if not told[q] then
+			told[q] = true
+			redis.call("PUBLISH", "taskctx:new", q)
+		end
+	end
+end
+return res`)
+
+// claim takes up to ARGV[1] tasks for the owner ARGV[2] until the lease score
+// ARGV[3], of the queues after it, in that order. It answers with the queue,
+// id, message, fence, details, memo and pending_since of each.
+var claimScript = script(`
+local want, owner, lease, res = tonumber(ARGV[1]), ARGV[2], ARGV[3], {}
+for i = 4, #ARGV do
+	local q = ARGV[i]
+	if redis.call("EXISTS", k(q, "paused")) == 0 then
+		while want > 0 do
+			local id = redis.call("RPOPLPUSH", k(q, "pending"), k(q, "active"))
+			if not id then break end
+			local v = redis.call("HMGET", t(q, id), "msg", "taskctx", "taskctx_memo", "pending_since")
+			if not v[1] then
+				redis.call("LREM", k(q, "active"), 1, id) -- it was deleted by hand
+			else
+				local fence = redis.call("HINCRBY", t(q, id), "taskctx_fence", 1)
+				redis.call("HSET", t(q, id), "state", "active", "taskctx_owner", owner)
+				redis.call("HDEL", t(q, id), "pending_since", "taskctx_cancel")
+				redis.call("ZADD", k(q, "lease"), lease, id)
+				res[#res+1] = {q, id, v[1], fence, v[2] or "", v[3] or "", v[4] or ""}
+				want = want - 1
+			end
+		end
+	end
+end
+return res`)
+
+// conclude writes outcomes. ARGV: the owner, the time in ns, asynq's day and
+// when its counters expire, then of each outcome the queue, id, fence, what
+// becomes of it, its score, message, details, and the memo and the result, or
+// "" to leave them. It answers with 1 for each that was the owner's to write.
+var concludeScript = script(`
+local owner, now, day, expire, res = ARGV[1], ARGV[2], ARGV[3], ARGV[4], {}
+for i = 5, #ARGV, 9 do
+	local q, id, fence, to, score = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4]
+	local key = t(q, id)
+	local v = redis.call("HMGET", key, "state", "taskctx_owner", "taskctx_fence")
+	if v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then
+		res[#res+1] = 0
+	else
+		res[#res+1] = 1
+		redis.call("LREM", k(q, "active"), 1, id)
+		redis.call("ZREM", k(q, "lease"), id)
+		redis.call("HDEL", key, "taskctx_owner", "taskctx_cancel")
+		redis.call("HSET", key, "state", to, "msg", ARGV[i+5], "taskctx", ARGV[i+6])
+		if ARGV[i+7] ~= "" then redis.call("HSET", key, "taskctx_memo", ARGV[i+7]) end
+		if ARGV[i+8] ~= "" then redis.call("HSET", key, "result", ARGV[i+8]) end
+		if to == "pending" then
+			redis.call("HSET", key, "pending_since", now)
+			if score == "first" then
+				redis.call("RPUSH", k(q, "pending"), id)
+			else
+				redis.call("LPUSH", k(q, "pending"), id)
+			end
+			redis.call("PUBLISH", "taskctx:new", q)
+		else
+			redis.call("ZADD", k(q, to), score, id)
+			if to == "completed" then
+				count(q, "processed", day, expire)
+				redis.call("PUBLISH", "taskctx:end", id)
+			elseif to == "archived" then
+				count(q, "processed", day, expire)
+				count(q, "failed", day, expire)
+				redis.call("PUBLISH", "taskctx:end", id)
+			end
+		end
+	end
+end
+return res`)
+
+// saveMemo writes the memo of a task that runs. ARGV: the owner, queue, id,
+// fence and memo.
+var saveMemoScript = script(`
+local v = redis.call("HMGET", t(ARGV[2], ARGV[3]), "state", "taskctx_owner", "taskctx_fence")
+if v[1] ~= "active" or v[2] ~= ARGV[1] or v[3] ~= ARGV[4] then return 0 end
+redis.call("HSET", t(ARGV[2], ARGV[3]), "taskctx_memo", ARGV[5])
+return 1`)
+
+// running answers with the queue, id, owner, fence, cancel reason and whether
+// it was cancelled of all that run in the queues ARGV and belong to workers of
+// ours.
+var runningScript = script(`
+local res = {}
+for _, q in ipairs(ARGV) do
+	for _, id in ipairs(redis.call("LRANGE", k(q, "active"), 0, -1)) do
+		local v = redis.call("HMGET", t(q, id), "taskctx_owner", "taskctx_fence", "taskctx_cancel", "state")
+		if v[1] and v[4] == "active" then
+			res[#res+1] = {q, id, v[1], v[2], v[3] or "", v[3] and 1 or 0}
+		end
+	end
+end
+return res`)
+
+// takeOver gives a task of a worker that is gone to others. ARGV: the worker,
+// its beats as they were seen, the queue, id, fence, message and details, and
+// the time in ns.
+var takeOverScript = script(`
+local owner, beats, q, id, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if (redis.call("GET", "taskctx:beat:" .. owner) or "") ~= beats then return 0 end
+local v = redis.call("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel")
+if v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then return 0 end
+redis.call("LREM", k(q, "active"), 1, id)
+redis.call("ZREM", k(q, "lease"), id)
+redis.call("HDEL", t(q, id), "taskctx_owner", "taskctx_cancel")
+if v[4] then -- it was cancelled, and nobody is left to end it
+	redis.call("HSET", t(q, id), "state", "archived", "msg", ARGV[6], "taskctx", ARGV[9])
+	redis.call("ZADD", k(q, "archived"), ARGV[10], id)
+	redis.call("PUBLISH", "taskctx:end", id)
+	return 1
+end
+redis.call("HSET", t(q, id), "state", "pending", "msg", ARGV[6], "taskctx", ARGV[7], "pending_since", ARGV[8])
+redis.call("RPUSH", k(q, "pending"), id)
+redis.call("PUBLISH", "taskctx:new", q)
+return 1`)
+
+// forward makes due tasks pending. ARGV: the time as a score and in ns, then
+// the queues. It answers with how many, and the score of the next, or "".
+var forwardScript = script(`
+local n, next = 0, ""
+for i = 3, #ARGV do
+	local q = ARGV[i]
+	local moved = 0
+	for _, set in ipairs({"scheduled", "retry"}) do
+		local ids = redis.call("ZRANGEBYSCORE", k(q, set), "-inf", ARGV[1], "LIMIT", 0, 200)
+		for _, id in ipairs(ids) do
+			redis.call("ZREM", k(q, set), id)
+			if redis.call("EXISTS", t(q, id)) == 1 then
+				redis.call("LPUSH", k(q, "pending"), id)
+				redis.call("HSET", t(q, id), "state", "pending", "pending_since", ARGV[2])
+				moved = moved + 1
+			end
+		end
+		local first = redis.call("ZRANGE", k(q, set), 0, 0, "WITHSCORES")
+		if first[2] and (next == "" or tonumber(first[2]) < tonumber(next)) then next = first[2] end
+	end
+	if moved > 0 then redis.call("PUBLISH", "taskctx:new", q) end
+	n = n + moved
+end
+return {n, next}`)
+
+// cancel cancels a task. ARGV: the queue, id, reason, details once it is
+// cancelled, and the score of its end. It answers with the state it was in.
+var cancelScript = script(`
+local q, id = ARGV[1], ARGV[2]
+local state = redis.call("HGET", t(q, id), "state")
+if not state then return "" end
+if state == "active" then
+	if redis.call("HEXISTS", t(q, id), "taskctx_cancel") == 0 then
+		redis.call("HSET", t(q, id), "taskctx_cancel", ARGV[3])
+	end
+	redis.call("PUBLISH", "taskctx:control", id)
+	return state
+end
+if state == "pending" then
+	redis.call("LREM", k(q, "pending"), 1, id)
+elseif state == "scheduled" or state == "retry" then
+	redis.call("ZREM", k(q, state), id)
+else
+	return state
+end
+redis.call("HDEL", t(q, id), "pending_since")
+redis.call("HSET", t(q, id), "state", "archived", "taskctx", ARGV[4])
+redis.call("ZADD", k(q, "archived"), ARGV[5], id)
+redis.call("PUBLISH", "taskctx:end", id)
+return state`)
+
+// retry makes an archived task pending. ARGV: the queue, id, details and the
+// time in ns. It answers with the state it was in.
+var retryScript = script(`
+local q, id = ARGV[1], ARGV[2]
+local state = redis.call("HGET", t(q, id), "state")
+if state ~= "archived" then return state or "" end
+redis.call("ZREM", k(q, "archived"), id)
+redis.call("HDEL", t(q, id), "result")
+redis.call("HSET", t(q, id), "state", "pending", "taskctx", ARGV[3], "pending_since", ARGV[4])
+redis.call("LPUSH", k(q, "pending"), id)
+redis.call("PUBLISH", "taskctx:new", q)
+return state`)
+
+// delete forgets a task that does not run. ARGV: the queue and id. It answers
+// with the state it was in.
+var deleteScript = script(`
+local q, id = ARGV[1], ARGV[2]
+local state = redis.call("HGET", t(q, id), "state")
+if not state or state == "active" then return state or "" end
+if state == "pending" then
+	redis.call("LREM", k(q, "pending"), 1, id)
+else
+	redis.call("ZREM", k(q, state), id)
+end
+redis.call("DEL", t(q, id))
+redis.call("PUBLISH", "taskctx:end", id)
+return state`)
+
+// clean forgets ended tasks. ARGV: the time as a score, the score before which
+// archived tasks are forgotten, then the queues. The score of a completed task
+// is when it is forgotten, as asynq has it; that of an archived one is when it
+// ended, and no more than 10,000 of them are kept, as asynq does.
+var cleanScript = script(`
+local n = 0
+for i = 3, #ARGV do
+	local q = ARGV[i]
+	for _, id in ipairs(redis.call("ZRANGEBYSCORE", k(q, "completed"), "-inf", ARGV[1], "LIMIT", 0, 500)) do
+		redis.call("ZREM", k(q, "completed"), id)
+		redis.call("DEL", t(q, id))
+		n = n + 1
+	end
+	local old = redis.call("ZRANGEBYSCORE", k(q, "archived"), "-inf", ARGV[2], "LIMIT", 0, 500)
+	local over = redis.call("ZCARD", k(q, "archived")) - 10000
+	if over > #old then old = redis.call("ZRANGE", k(q, "archived"), 0, math.min(over, 500) - 1) end
+	for _, id in ipairs(old) do
+		redis.call("ZREM", k(q, "archived"), id)
+		redis.call("DEL", t(q, id))
+		n = n + 1
+	end
+end
+return n`)

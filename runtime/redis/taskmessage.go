@@ -1,0 +1,276 @@
+package redis
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"sort"
+	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// taskMessage is asynq's TaskMessage (internal/proto/asynq.proto of v0.26), the
+// protocol buffer in the msg field of a task's hash. Fields of other numbers
+// are kept as they are.
+type taskMessage struct {
+	kind, id, queue, errorMsg, uniqueKey, groupKey string
+	payload                                        []byte
+	headers                                        map[string]string
+	retry, retried                                 int32
+	timeout, deadline, lastFailedAt                int64
+	retention, completedAt                         int64
+	unknown                                        []byte
+}
+
+// The numbers of TaskMessage's fields.
+const (
+	fieldType = iota + 1
+	fieldPayload
+	fieldID
+	fieldQueue
+	fieldRetry
+	fieldRetried
+	fieldErrorMsg
+	fieldTimeout
+	fieldDeadline
+	fieldUniqueKey
+	fieldLastFailedAt
+	fieldRetention
+	fieldCompletedAt
+	fieldGroupKey
+	fieldHeaders
+)
+
+// farDeadline keeps an asynq server that takes a task of ours from applying its
+// default timeout of 30 minutes: the time limit is the App's business.
+var farDeadline = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+
+func (m *taskMessage) encode() []byte {
+	b := make([]byte, 0, 128+len(m.payload))
+	text := func(n protowire.Number, s string) {
+		if s != "" {
+			b = protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), s)
+		}
+	}
+	number := func(n protowire.Number, v int64) {
+		if v != 0 {
+			b = protowire.AppendVarint(protowire.AppendTag(b, n, protowire.VarintType), uint64(v))
+		}
+	}
+	text(fieldType, m.kind)
+	if len(m.payload) > 0 {
+		b = protowire.AppendBytes(protowire.AppendTag(b, fieldPayload, protowire.BytesType), m.payload)
+	}
+	text(fieldID, m.id)
+	text(fieldQueue, m.queue)
+	number(fieldRetry, int64(m.retry))
+	number(fieldRetried, int64(m.retried))
+	text(fieldErrorMsg, m.errorMsg)
+	number(fieldTimeout, m.timeout)
+	number(fieldDeadline, m.deadline)
+	text(fieldUniqueKey, m.uniqueKey)
+	number(fieldLastFailedAt, m.lastFailedAt)
+	number(fieldRetention, m.retention)
+	number(fieldCompletedAt, m.completedAt)
+	text(fieldGroupKey, m.groupKey)
+	keys := make([]string, 0, len(m.headers))
+	for k := range m.headers {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		var entry []byte
+		entry = protowire.AppendString(protowire.AppendTag(entry, 1, protowire.BytesType), k)
+		entry = protowire.AppendString(protowire.AppendTag(entry, 2, protowire.BytesType), m.headers[k])
+		b = protowire.AppendBytes(protowire.AppendTag(b, fieldHeaders, protowire.BytesType), entry)
+	}
+	return append(b, m.unknown...)
+}
+
+var errMessage = errors.New("not a task message of asynq")
+
+func decodeTaskMessage(b []byte) (*taskMessage, error) {
+	m := new(taskMessage)
+	for len(b) > 0 {
+		n, typ, size := protowire.ConsumeTag(b)
+		if size < 0 {
+			return nil, errMessage
+		}
+		whole := protowire.ConsumeFieldValue(n, typ, b[size:])
+		if whole < 0 {
+			return nil, errMessage
+		}
+		value := b[size : size+whole]
+		if !m.set(n, typ, value) {
+			m.unknown = append(m.unknown, b[:size+whole]...)
+		}
+		b = b[size+whole:]
+	}
+	if m.kind == "" {
+		return nil, fmt.Errorf("%w: it has no type", errMessage)
+	}
+	return m, nil
+}
+
+// set sets one field from its value, and reports whether it knows it.
+func (m *taskMessage) set(n protowire.Number, typ protowire.Type, value []byte) bool {
+	texts := map[protowire.Number]*string{
+		fieldType: &m.kind, fieldID: &m.id, fieldQueue: &m.queue, fieldErrorMsg: &m.errorMsg,
+		fieldUniqueKey: &m.uniqueKey, fieldGroupKey: &m.groupKey,
+	}
+	switch typ {
+	case protowire.BytesType:
+		v, _ := protowire.ConsumeBytes(value)
+		if p, ok := texts[n]; ok {
+			*p = string(v)
+			return true
+		}
+		switch n {
+		case fieldPayload:
+			m.payload = append([]byte(nil), v...)
+			return true
+		case fieldHeaders:
+			return m.setHeader(v)
+		}
+	case protowire.VarintType:
+		v, _ := protowire.ConsumeVarint(value)
+		switch n {
+		case fieldRetry:
+			m.retry = int32(v)
+		case fieldRetried:
+			m.retried = int32(v)
+		case fieldTimeout:
+			m.timeout = int64(v)
+		case fieldDeadline:
+			m.deadline = int64(v)
+		case fieldLastFailedAt:
+			m.lastFailedAt = int64(v)
+		case fieldRetention:
+			m.retention = int64(v)
+		case fieldCompletedAt:
+			m.completedAt = int64(v)
+		default:
+			return false
+		}
+		return true
+	}
+	return false
+}
+
+func (m *taskMessage) setHeader(entry []byte) bool {
+	var kv [2]string
+	for len(entry) > 0 {
+		n, typ, size := protowire.ConsumeTag(entry)
+		if size < 0 || typ != protowire.BytesType || n < 1 || n > 2 {
+			return false
+		}
+		v, used := protowire.ConsumeBytes(entry[size:])
+		if used < 0 {
+			return false
+		}
+		kv[n-1] = string(v)
+		entry = entry[size+used:]
+	}
+	if m.headers == nil {
+		m.headers = make(map[string]string)
+	}
+	m.headers[kv[0]] = kv[1]
+	return true
+}
+
+// header is the one header that holds our data.
+const header = "taskctx"
+
+// envelope is what the header holds: the Meta, and what asynq has no place for.
+type envelope struct {
+	runtime.Meta
+	Due    time.Time     `json:"due,omitzero"`
+	Key    string        `json:"key,omitempty"`
+	KeyFor time.Duration `json:"key_for,omitempty"`
+	Keep   time.Duration `json:"keep,omitempty"`
+}
+
+// encodeMessage makes an asynq message of ours.
+func encodeMessage(m *runtime.Message) (*taskMessage, error) {
+	head, err := json.Marshal(envelope{m.Meta, m.Due, m.Key, m.KeyFor, m.Keep})
+	if err != nil {
+		return nil, fmt.Errorf("encode metadata of %s: %w", m.Name, err)
+	}
+	return &taskMessage{
+		kind: m.Name, payload: m.Args, id: m.Meta.ID.String(), queue: m.Queue,
+		retry: int32(min(m.Meta.Retries, math.MaxInt32)), deadline: farDeadline,
+		retention: seconds(m.Keep), headers: map[string]string{header: string(head)},
+	}, nil
+}
+
+// seconds is d in whole seconds, rounded up.
+func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+// message makes ours of an asynq message. One without our header is of a
+// foreign producer. An error says that the header cannot be read; the message
+// is then foreign too.
+func (m *taskMessage) message(keep time.Duration) (*runtime.Message, error) {
+	var head envelope
+	var err error
+	if raw, ok := m.headers[header]; ok {
+		if err = json.Unmarshal([]byte(raw), &head); err != nil {
+			head, err = envelope{}, fmt.Errorf("read header %s: %w", header, err)
+		}
+	}
+	out := &runtime.Message{
+		Name: m.kind, Queue: m.queue, Args: m.payload, Due: head.Due,
+		Key: head.Key, KeyFor: head.KeyFor, Keep: head.Keep, Meta: head.Meta,
+	}
+	if len(out.Args) == 0 {
+		out.Args = json.RawMessage("{}")
+	}
+	if head.Meta.Version == 0 {
+		out.Meta.Retries = int(m.retry)
+		out.Keep = max(time.Duration(m.retention)*time.Second, keep)
+	}
+	out.Meta.ID = taskID(m.id)
+	return out, err
+}
+
+// idSpace names the ids of foreign tasks whose asynq id is no UUID.
+var idSpace = uuid.MustParse("6f1c0b52-7f4e-4d0e-9b7b-6a1f4f1f3a55")
+
+// taskID is the id of the task that asynq knows by the given one.
+func taskID(id string) uuid.UUID {
+	if u, err := uuid.Parse(id); err == nil && u.String() == id {
+		return u
+	}
+	return uuid.NewSHA1(idSpace, []byte(id))
+}
+
+// details are what a task's hash holds of ours beside the message, in the field
+// "taskctx".
+type details struct {
+	Reason    string    `json:"reason,omitempty"`
+	Cancelled bool      `json:"cancelled,omitempty"`
+	Snoozed   bool      `json:"snoozed,omitempty"` // or parked
+	Again     bool      `json:"again,omitempty"`   // it has run before
+	StartedAt time.Time `json:"started,omitzero"`
+	EndedAt   time.Time `json:"ended,omitzero"`
+	ParkedAt  time.Time `json:"parked,omitzero"` // when no worker first knew its name
+	Due       time.Time `json:"due,omitzero"`
+	Worker    string    `json:"worker,omitempty"`
+}
+
+func (d *details) encode() string {
+	b, _ := json.Marshal(d) // it consists of what can be encoded
+	return string(b)
+}
+
+// decodeDetails reads details; what cannot be read counts as none.
+func decodeDetails(s string) (d details) {
+	if s != "" {
+		_ = json.Unmarshal([]byte(s), &d)
+	}
+	return d
+}
