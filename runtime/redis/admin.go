@@ -1,11 +1,13 @@
 package redis
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -14,91 +16,134 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// taskFields are what is read of a task's hash, in order.
-var taskFields = []string{"msg", "state", "taskctx", "taskctx_memo", "result"}
-
 // place is where a task is: its queue, and its id as asynq knows it.
 type place struct{ queue, id string }
 
+// reading is what the read script answers for one task.
+type reading struct {
+	place
+	msg, state, details, memo, result, owner, started, score string
+}
+
+// readAll reads tasks with one round trip; nil stands for one that is not there.
+func (e *Engine) readAll(ctx context.Context, ps []place) ([]*reading, error) {
+	if len(ps) == 0 {
+		return nil, nil
+	}
+	args := make([]any, 0, 2*len(ps))
+	for _, p := range ps {
+		args = append(args, p.queue, p.id)
+	}
+	rows, err := readScript.Run(ctx, e.db, nil, args...).Slice()
+	if err != nil {
+		return nil, err
+	}
+	rs := make([]*reading, len(ps))
+	for i, row := range rows {
+		v, ok := row.([]any)
+		if !ok || len(v) < 8 || text(v[0]) == "" {
+			continue
+		}
+		rs[i] = &reading{
+			ps[i], text(v[0]), text(v[1]), text(v[2]), text(v[3]), text(v[4]), text(v[5]), text(v[6]), text(v[7]),
+		}
+	}
+	return rs, nil
+}
+
 // find looks for a task in all queues.
-func (e *Engine) find(ctx context.Context, id uuid.UUID) (place, []any, error) {
+func (e *Engine) find(ctx context.Context, id uuid.UUID) (*reading, error) {
 	if err := e.closed(); err != nil {
-		return place{}, nil, err
+		return nil, err
 	}
 	queues, err := e.db.SMembers(ctx, allQueues).Result()
 	if err != nil {
-		return place{}, nil, e.failed("find task", err)
+		return nil, e.failed("find task", err)
 	}
-	p := e.db.Pipeline()
-	for _, q := range queues {
-		p.HMGet(ctx, taskKey(q, id.String()), taskFields...)
+	ps := make([]place, len(queues))
+	for i, q := range queues {
+		ps[i] = place{q, id.String()}
 	}
-	answers, err := p.Exec(ctx)
+	rs, err := e.readAll(ctx, ps)
 	if err != nil {
-		return place{}, nil, e.failed("find task", err)
+		return nil, e.failed("find task", err)
 	}
-	for i, a := range answers {
-		if v := a.(*redis.SliceCmd).Val(); v[0] != nil {
-			return place{queues[i], id.String()}, v, nil
+	for _, r := range rs {
+		if r != nil {
+			return r, nil
 		}
 	}
-	return place{}, nil, runtime.ErrNotFound
+	return nil, runtime.ErrNotFound
 }
 
 // Get implements [runtime.Engine].
 func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
-	p, v, err := e.find(ctx, id)
+	r, err := e.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return e.entry(p, v), nil
+	return e.entry(r), nil
 }
 
 // entry makes an entry of what was read of a task.
-func (e *Engine) entry(p place, v []any) *runtime.Entry {
-	own := decodeDetails(text(v[2]))
-	tm, err := decodeTaskMessage([]byte(text(v[0])))
+func (e *Engine) entry(r *reading) *runtime.Entry {
+	own := decodeDetails(r.details)
+	tm, err := decodeTaskMessage([]byte(r.msg))
 	if err != nil {
-		tm = &taskMessage{kind: "unreadable", id: p.id}
+		tm = &taskMessage{kind: "unreadable", id: r.id}
 	}
 	m, _ := tm.message(e.cfg.KeepFor)
-	m.Queue, m.Meta.ID = p.queue, taskID(p.id)
+	m.Queue, m.Meta.ID = r.queue, taskID(r.id)
 	en := &runtime.Entry{
-		ID: m.Meta.ID, Message: m, State: own.state(text(v[1])), Attempt: int(tm.retried), Due: m.Due,
+		ID: m.Meta.ID, Message: m, Attempt: int(tm.retried), Due: m.Due,
 		StartedAt: own.StartedAt, EndedAt: own.EndedAt, Worker: own.Worker, Reason: own.Reason,
+		Memo: raw(r.memo), Result: raw(r.result),
 	}
-	if own.Due.After(en.Due) {
-		en.Due = own.Due
+	en.Due = later(later(m.Meta.EnqueuedAt, m.Due), own.Due)
+	if at, err := strconv.ParseFloat(r.score, 64); err == nil {
+		en.Due = fromScore(at)
 	}
-	if en.Due.IsZero() {
-		en.Due = m.Meta.EnqueuedAt
+	en.State = own.state(r.state, en.Due)
+	if us, err := strconv.ParseInt(r.started, 10, 64); err == nil && r.state == asynqActive {
+		en.StartedAt, en.Worker = time.UnixMicro(us).UTC(), r.owner
 	}
-	if memo := text(v[3]); memo != "" {
-		en.Memo = []byte(memo)
-	}
-	if result := text(v[4]); result != "" {
-		en.Result = []byte(result)
-	}
-	if tm.completedAt > 0 && en.EndedAt.IsZero() {
-		en.EndedAt = time.Unix(tm.completedAt, 0).UTC()
-	}
-	if own.Reason == "" {
+	if r.details == "" { // a plain asynq server has run it
 		en.Reason = tm.errorMsg
-	}
-	if en.State == runtime.StateSucceeded {
-		en.Reason = own.Reason
+		if tm.completedAt > 0 {
+			en.EndedAt = time.Unix(tm.completedAt, 0).UTC()
+		}
 	}
 	return en
 }
 
-// state is ours of asynq's.
-func (d *details) state(asynq string) runtime.State {
+func raw(s string) json.RawMessage {
+	if s == "" {
+		return nil
+	}
+	return json.RawMessage(s)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+// state is ours of asynq's, of a task that is due at the given time.
+func (d *details) state(asynq string, due time.Time) runtime.State {
 	switch asynq {
 	case asynqActive:
 		return runtime.StateRunning
 	case asynqScheduled:
-		return runtime.StateScheduled
+		if due.After(time.Now()) {
+			return runtime.StateScheduled
+		}
+		return runtime.StatePending
 	case asynqRetry:
+		if !d.ParkedAt.IsZero() && !d.Again {
+			return runtime.StatePending // no worker has known it yet
+		}
 		return runtime.StateRetrying
 	case asynqCompleted:
 		return runtime.StateSucceeded
@@ -116,12 +161,12 @@ func (d *details) state(asynq string) runtime.State {
 
 // Cancel implements [runtime.Engine].
 func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
-	p, v, err := e.find(ctx, id)
+	p, err := e.find(ctx, id)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	own := decodeDetails(text(v[2]))
+	own := decodeDetails(p.details)
 	own.Reason, own.Cancelled, own.EndedAt = reason, true, now.UTC()
 	was, err := cancelScript.Run(ctx, e.db, nil, p.queue, p.id, reason, own.encode(), score(now)).Text()
 	switch {
@@ -148,12 +193,12 @@ func (e *Engine) recheck() {
 
 // Retry implements [runtime.Engine].
 func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
-	p, v, err := e.find(ctx, id)
+	p, err := e.find(ctx, id)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	own := decodeDetails(text(v[2]))
+	own := decodeDetails(p.details)
 	own.Cancelled, own.Again, own.EndedAt, own.ParkedAt, own.Due = false, true, time.Time{}, time.Time{}, now.UTC()
 	was, err := retryScript.Run(ctx, e.db, nil, p.queue, p.id, own.encode(), now.UnixNano()).Text()
 	switch {
@@ -162,7 +207,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	case was == "":
 		return runtime.ErrNotFound
 	case was != asynqArchived:
-		return fmt.Errorf("%w: it is %s", runtime.ErrState, own.state(was))
+		return fmt.Errorf("%w: it is %s", runtime.ErrState, own.state(was, now))
 	}
 	e.nudge()
 	return nil
@@ -170,7 +215,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 
 // Delete implements [runtime.Engine].
 func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
-	p, _, err := e.find(ctx, id)
+	p, err := e.find(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -219,13 +264,7 @@ func (e *Engine) places(ctx context.Context, q runtime.Query) ([]place, error) {
 		}
 	}
 	slices.SortFunc(ps, func(a, b place) int {
-		if a.id != b.id {
-			if a.id < b.id {
-				return -1
-			}
-			return 1
-		}
-		return 0
+		return cmp.Or(strings.Compare(a.id, b.id), strings.Compare(a.queue, b.queue))
 	})
 	return slices.Compact(ps), nil
 }
@@ -241,6 +280,7 @@ func collections(states []runtime.State) (lists, sets []string) {
 			sets = append(sets, asynqScheduled)
 		case runtime.StatePending:
 			lists = append(lists, asynqPending)
+			sets = append(sets, asynqScheduled, asynqRetry) // due and not moved yet, or parked
 		case runtime.StateRunning:
 			lists = append(lists, asynqActive)
 		case runtime.StateRetrying:
@@ -256,6 +296,9 @@ func collections(states []runtime.State) (lists, sets []string) {
 	slices.Sort(sets)
 	return slices.Compact(lists), slices.Compact(sets)
 }
+
+// cursorPrefix begins a cursor; the id of the last task of the page follows.
+const cursorPrefix = "after:"
 
 // readAtOnce is how many tasks List reads with one round trip.
 const readAtOnce = 200
@@ -275,14 +318,12 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 		return nil, "", e.failed("list", err)
 	}
 	if q.Cursor != "" {
-		first, found := slices.BinarySearchFunc(ps, q.Cursor, func(p place, id string) int {
-			switch {
-			case p.id < id:
-				return -1
-			case p.id > id:
-				return 1
-			}
-			return 0
+		last, ok := strings.CutPrefix(q.Cursor, cursorPrefix)
+		if !ok {
+			return nil, "", fmt.Errorf("list: %q is no cursor", q.Cursor)
+		}
+		first, found := slices.BinarySearchFunc(ps, last, func(p place, id string) int {
+			return strings.Compare(p.id, id)
 		})
 		if found {
 			first++
@@ -296,13 +337,17 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 		if err != nil {
 			return nil, "", e.failed("list", err)
 		}
-		for i, en := range read {
-			if en == nil || !q.Matches(en) {
+		for i, r := range read {
+			if r == nil {
+				continue
+			}
+			en := e.entry(r)
+			if !q.Matches(en) {
 				continue
 			}
 			entries = append(entries, en)
 			if len(entries) == limit && (i+1 < n || n < len(ps)) {
-				return entries, ps[i].id, nil
+				return entries, cursorPrefix + ps[i].id, nil
 			}
 		}
 		ps = ps[n:]
@@ -310,54 +355,14 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 	return entries, "", nil
 }
 
-// readAll reads tasks; nil stands for one that is gone.
-func (e *Engine) readAll(ctx context.Context, ps []place) ([]*runtime.Entry, error) {
-	p := e.db.Pipeline()
-	for _, at := range ps {
-		p.HMGet(ctx, taskKey(at.queue, at.id), taskFields...)
-	}
-	answers, err := p.Exec(ctx)
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]*runtime.Entry, len(ps))
-	for i, a := range answers {
-		if v := a.(*redis.SliceCmd).Val(); v[0] != nil {
-			entries[i] = e.entry(ps[i], v)
-		}
-	}
-	return entries, nil
-}
-
-// countScript answers with how many tasks are in each collection of the queues
-// ARGV, and how many archived ones were cancelled, as far as it must look.
-var countScript = script(`
-local res = {}
-for _, q in ipairs(ARGV) do
-	local again, cancelled = 0, 0
-	for _, id in ipairs(redis.call("LRANGE", k(q, "pending"), 0, -1)) do
-		local own = redis.call("HGET", t(q, id), "taskctx")
-		if own and string.find(own, '"again":true', 1, true) then again = again + 1 end
-	end
-	for _, id in ipairs(redis.call("ZRANGE", k(q, "archived"), 0, -1)) do
-		local own = redis.call("HGET", t(q, id), "taskctx")
-		if own and string.find(own, '"cancelled":true', 1, true) then cancelled = cancelled + 1 end
-	end
-	local pending, archived = redis.call("LLEN", k(q, "pending")), redis.call("ZCARD", k(q, "archived"))
-	res[#res+1] = {redis.call("ZCARD", k(q, "scheduled")), pending - again, redis.call("LLEN", k(q, "active")),
-		redis.call("ZCARD", k(q, "retry")) + again, redis.call("ZCARD", k(q, "completed")),
-		archived - cancelled, cancelled}
-end
-return res`)
-
 // Counts implements [runtime.Counter].
 func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
 	queues, err := e.db.SMembers(ctx, allQueues).Result()
 	if err != nil {
 		return nil, e.failed("count", err)
 	}
-	rows, err := countScript.Run(ctx, e.db, nil, anys(queues)...).Slice()
-	if err != nil && !errors.Is(err, redis.Nil) {
+	rows, err := countScript.Run(ctx, e.db, nil, append([]any{score(time.Now())}, anys(queues)...)...).Slice()
+	if err != nil {
 		return nil, e.failed("count", err)
 	}
 	var counts []runtime.Count

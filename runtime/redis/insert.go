@@ -24,6 +24,14 @@ func (l *lot) join(o *lot) {
 }
 
 func (l *lot) add(m *runtime.Message, now time.Time) error {
+	if m.Meta.ID == uuid.Nil { // it is not ours to change
+		id, err := uuid.NewV7()
+		if err != nil {
+			return err
+		}
+		c := *m
+		c.Meta.ID, m = id, &c
+	}
 	tm, err := encodeMessage(m)
 	if err != nil {
 		return err

@@ -151,7 +151,7 @@ const errWorkerLost = "the worker that ran the task was lost"
 func (s *serve) takeOver(ctx context.Context, owner, beats string, tasks []claim) error {
 	taken := 0
 	for _, c := range tasks {
-		v, err := s.e.db.HMGet(ctx, taskKey(c.queue, c.id), "msg", "taskctx", "taskctx_cancel").Result()
+		v, err := s.e.db.HMGet(ctx, taskKey(c.queue, c.id), "msg", "taskctx").Result()
 		if err != nil {
 			return err
 		}
@@ -164,10 +164,8 @@ func (s *serve) takeOver(ctx context.Context, owner, beats string, tasks []claim
 		m.errorMsg, m.lastFailedAt = errWorkerLost, now.Unix()
 		own := decodeDetails(text(v[1]))
 		own.Reason, own.Again = errWorkerLost, false
-		ended := own
-		ended.Cancelled, ended.Reason, ended.EndedAt = true, text(v[2]), now.UTC()
 		n, err := takeOverScript.Run(ctx, s.e.db, nil, owner, beats, c.queue, c.id, c.fence, m.encode(),
-			own.encode(), now.UnixNano(), ended.encode(), score(now)).Int()
+			own.encode(), now.UnixNano(), score(now), now.UTC().Format(time.RFC3339Nano)).Int()
 		if err != nil {
 			return err
 		}

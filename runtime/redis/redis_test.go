@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/taskctx/taskctx/internal/servertest"
@@ -56,9 +55,7 @@ func TestEngine(t *testing.T) {
 		return open(tb, url, cfg)
 	}, enginetest.Options{
 		Second:      func(tb testing.TB, _ runtime.Engine) runtime.Engine { return open(tb, url, cfg) },
-		Unsupported: []enginetest.Feature{enginetest.Priorities},
+		Unsupported: []enginetest.Feature{enginetest.Priorities, enginetest.Order},
 		Lease:       2 * time.Second,
 	})
 }
-
-var _ = goredis.Nil

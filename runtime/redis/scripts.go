@@ -15,6 +15,17 @@ local function count(q, name, day, expire)
 	if redis.call("INCR", key) == 1 then redis.call("EXPIREAT", key, expire) end
 	redis.call("INCR", k(q, name))
 end
+-- cancelled are the details of a task that ended by a cancellation.
+local function cancelled(own, reason, at)
+	own = cjson.decode(own == "" and "{}" or own)
+	own.reason, own.cancelled, own.ended, own.snoozed, own.again = reason, true, at, nil, nil
+	return cjson.encode(own)
+end
+local function archive(q, id, own, score)
+	redis.call("HSET", t(q, id), "state", "archived", "taskctx", own)
+	redis.call("ZADD", k(q, "archived"), score, id)
+	redis.call("PUBLISH", "taskctx:end", id)
+end
 `
 
 func script(body string) *redis.Script { return redis.NewScript(prelude + body) }
@@ -56,11 +67,11 @@ end
 return res`)
 
 // claim takes up to ARGV[1] tasks for the owner ARGV[2] until the lease score
-// ARGV[3], of the queues after it, in that order. It answers with the queue,
+// ARGV[3], at the time ARGV[4], of the queues after it, in that order. It answers with the queue,
 // id, message, fence, details, memo and pending_since of each.
 var claimScript = script(`
 local want, owner, lease, res = tonumber(ARGV[1]), ARGV[2], ARGV[3], {}
-for i = 4, #ARGV do
+for i = 5, #ARGV do
 	local q = ARGV[i]
 	if redis.call("EXISTS", k(q, "paused")) == 0 then
 		while want > 0 do
@@ -71,7 +82,7 @@ for i = 4, #ARGV do
 				redis.call("LREM", k(q, "active"), 1, id) -- it was deleted by hand
 			else
 				local fence = redis.call("HINCRBY", t(q, id), "taskctx_fence", 1)
-				redis.call("HSET", t(q, id), "state", "active", "taskctx_owner", owner)
+				redis.call("HSET", t(q, id), "state", "active", "taskctx_owner", owner, "taskctx_started", ARGV[4])
 				redis.call("HDEL", t(q, id), "pending_since", "taskctx_cancel")
 				redis.call("ZADD", k(q, "lease"), lease, id)
 				res[#res+1] = {q, id, v[1], fence, v[2] or "", v[3] or "", v[4] or ""}
@@ -82,24 +93,32 @@ for i = 4, #ARGV do
 end
 return res`)
 
-// conclude writes outcomes. ARGV: the owner, the time in ns, asynq's day and
-// when its counters expire, then of each outcome the queue, id, fence, what
+// conclude writes outcomes. ARGV: the owner, the time in ns, as a score and as
+// text, asynq's day and when its counters expire, then of each outcome the queue, id, fence, what
 // becomes of it, its score, message, details, and the memo and the result, or
-// "" to leave them. It answers with 1 for each that was the owner's to write.
+// "" to leave them. A task that was cancelled while it ran does not run again.
+// It answers with 1 for each that was the owner's to write.
 var concludeScript = script(`
-local owner, now, day, expire, res = ARGV[1], ARGV[2], ARGV[3], ARGV[4], {}
-for i = 5, #ARGV, 9 do
+local owner, now, day, expire, res = ARGV[1], ARGV[2], ARGV[5], ARGV[6], {}
+for i = 7, #ARGV, 9 do
 	local q, id, fence, to, score = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4]
 	local key = t(q, id)
-	local v = redis.call("HMGET", key, "state", "taskctx_owner", "taskctx_fence")
+	local v = redis.call("HMGET", key, "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel")
 	if v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then
 		res[#res+1] = 0
 	else
 		res[#res+1] = 1
+		local own = ARGV[i+6]
+		if v[4] and (to == "pending" or to == "retry") then
+			to, score, own = "archived", ARGV[3], cancelled(own, v[4], ARGV[4])
+		elseif v[4] and to == "archived" and string.find(own, '"cancelled":true', 1, true)
+			and not string.find(own, '"reason":', 1, true) then
+			own = cancelled(own, v[4], ARGV[4])
+		end
 		redis.call("LREM", k(q, "active"), 1, id)
 		redis.call("ZREM", k(q, "lease"), id)
 		redis.call("HDEL", key, "taskctx_owner", "taskctx_cancel")
-		redis.call("HSET", key, "state", to, "msg", ARGV[i+5], "taskctx", ARGV[i+6])
+		redis.call("HSET", key, "state", to, "msg", ARGV[i+5], "taskctx", own)
 		if ARGV[i+7] ~= "" then redis.call("HSET", key, "taskctx_memo", ARGV[i+7]) end
 		if ARGV[i+8] ~= "" then redis.call("HSET", key, "result", ARGV[i+8]) end
 		if to == "pending" then
@@ -150,7 +169,7 @@ return res`)
 
 // takeOver gives a task of a worker that is gone to others. ARGV: the worker,
 // its beats as they were seen, the queue, id, fence, message and details, and
-// the time in ns.
+// the time in ns, as a score and as text.
 var takeOverScript = script(`
 local owner, beats, q, id, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if (redis.call("GET", "taskctx:beat:" .. owner) or "") ~= beats then return 0 end
@@ -160,9 +179,8 @@ redis.call("LREM", k(q, "active"), 1, id)
 redis.call("ZREM", k(q, "lease"), id)
 redis.call("HDEL", t(q, id), "taskctx_owner", "taskctx_cancel")
 if v[4] then -- it was cancelled, and nobody is left to end it
-	redis.call("HSET", t(q, id), "state", "archived", "msg", ARGV[6], "taskctx", ARGV[9])
-	redis.call("ZADD", k(q, "archived"), ARGV[10], id)
-	redis.call("PUBLISH", "taskctx:end", id)
+	redis.call("HSET", t(q, id), "msg", ARGV[6])
+	archive(q, id, cancelled(ARGV[7], v[4], ARGV[10]), ARGV[9])
 	return 1
 end
 redis.call("HSET", t(q, id), "state", "pending", "msg", ARGV[6], "taskctx", ARGV[7], "pending_since", ARGV[8])
@@ -216,9 +234,7 @@ else
 	return state
 end
 redis.call("HDEL", t(q, id), "pending_since")
-redis.call("HSET", t(q, id), "state", "archived", "taskctx", ARGV[4])
-redis.call("ZADD", k(q, "archived"), ARGV[5], id)
-redis.call("PUBLISH", "taskctx:end", id)
+archive(q, id, ARGV[4], ARGV[5])
 return state`)
 
 // retry makes an archived task pending. ARGV: the queue, id, details and the
@@ -272,3 +288,44 @@ for i = 3, #ARGV do
 	end
 end
 return n`)
+
+// read answers with the message, state, details, memo, result, worker, start
+// and score of each task that ARGV names by queue and id; of one that is not
+// there with an empty message.
+var readScript = script(`
+local res = {}
+for i = 1, #ARGV, 2 do
+	local q, id = ARGV[i], ARGV[i+1]
+	local v = redis.call("HMGET", t(q, id), "msg", "state", "taskctx", "taskctx_memo", "result",
+		"taskctx_owner", "taskctx_started")
+	for j = 1, 7 do v[j] = v[j] or "" end
+	v[8] = ""
+	if v[2] == "scheduled" or v[2] == "retry" then v[8] = redis.call("ZSCORE", k(q, v[2]), id) or "" end
+	res[#res+1] = v
+end
+return res`)
+
+// count answers with how many tasks of the queues after the score ARGV[1] are
+// in each state, in the order of runtime.States.
+var countScript = script(`
+local res, now = {}, ARGV[1]
+local function like(q, ids, what)
+	local n = 0
+	for _, id in ipairs(ids) do
+		local own = redis.call("HGET", t(q, id), "taskctx")
+		if own and string.find(own, what, 1, true) then n = n + 1 end
+	end
+	return n
+end
+for i = 2, #ARGV do
+	local q = ARGV[i]
+	local again = like(q, redis.call("LRANGE", k(q, "pending"), 0, -1), '"again":true')
+	local ended = like(q, redis.call("ZRANGE", k(q, "archived"), 0, -1), '"cancelled":true')
+	local parked = like(q, redis.call("ZRANGE", k(q, "retry"), 0, -1), '"parked":')
+	local due = parked + redis.call("ZCOUNT", k(q, "scheduled"), "-inf", now)
+	res[#res+1] = {redis.call("ZCARD", k(q, "scheduled")) - due + parked,
+		redis.call("LLEN", k(q, "pending")) - again + due,
+		redis.call("LLEN", k(q, "active")), redis.call("ZCARD", k(q, "retry")) + again - parked,
+		redis.call("ZCARD", k(q, "completed")), redis.call("ZCARD", k(q, "archived")) - ended, ended}
+end
+return res`)

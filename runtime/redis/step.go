@@ -46,12 +46,13 @@ func (s *serve) step(ctx context.Context, want int) (int, error) {
 	if want <= 0 {
 		return 0, nil
 	}
-	args := append([]any{want, s.w.ID, s.leaseScore()}, anys(queues)...)
+	now := time.Now().UTC()
+	args := append([]any{want, s.w.ID, s.leaseScore(), now.UnixMicro()}, anys(queues)...)
 	rows, err := claimScript.Run(ctx, s.e.db, nil, args...).Slice()
 	if err != nil {
 		return 0, err
 	}
-	return len(rows), s.write(ctx, s.begun(rows))
+	return len(rows), s.write(ctx, s.begun(rows, now))
 }
 
 // turned are the queues, another one first each time. It is called with the
@@ -64,7 +65,7 @@ func (s *serve) turned() []string {
 
 // begun starts the runs of claimed tasks. It returns the outcomes of those that
 // cannot run here.
-func (s *serve) begun(rows []any) []*outcome {
+func (s *serve) begun(rows []any, now time.Time) []*outcome {
 	var run []*delivery
 	var rest []*outcome
 	for _, row := range rows {
@@ -80,7 +81,7 @@ func (s *serve) begun(rows []any) []*outcome {
 		if memo := text(r[5]); memo != "" {
 			d.memo = []byte(memo)
 		}
-		if o := s.read(d, text(r[2])); o != nil {
+		if o := s.read(d, text(r[2]), now); o != nil {
 			rest = append(rest, o)
 			continue
 		}
@@ -99,8 +100,7 @@ func (s *serve) begun(rows []any) []*outcome {
 
 // read completes a delivery with the task's message. It returns an outcome when
 // the task cannot run here.
-func (s *serve) read(d *delivery, raw string) *outcome {
-	now := time.Now()
+func (s *serve) read(d *delivery, raw string, now time.Time) *outcome {
 	m, err := decodeTaskMessage([]byte(raw))
 	if err != nil {
 		d.msg = &taskMessage{kind: "unreadable", id: d.id, queue: d.queue}
@@ -117,7 +117,7 @@ func (s *serve) read(d *delivery, raw string) *outcome {
 	d.Attempt, d.Memo = int(m.retried), d
 	if s.w.Knows(m.kind) {
 		d.own.ParkedAt = time.Time{}
-		d.own.StartedAt, d.own.Worker = now.UTC(), s.w.ID
+		d.own.StartedAt, d.own.Worker = now.Truncate(time.Microsecond), s.w.ID
 		return nil
 	}
 	return s.park(d, now)
@@ -198,7 +198,7 @@ const statsLife = 90 * 24 * time.Hour
 // concludeArgs are the arguments of the conclude script before the outcomes.
 func (s *serve) concludeArgs() []any {
 	now := time.Now().UTC()
-	return []any{s.w.ID, now.UnixNano(), now.Format("2006-01-02"), now.Add(statsLife).Unix()}
+	return []any{s.w.ID, now.UnixNano(), score(now), now.Format(time.RFC3339Nano), now.Format("2006-01-02"), now.Add(statsLife).Unix()}
 }
 
 // append adds the outcome to the arguments of the conclude script.
@@ -224,7 +224,7 @@ func (o *outcome) append(args []any) []any {
 		own.Again, own.Due = true, now.Add(o.After).UTC()
 		to, at = waiting(o.After, now)
 	case runtime.OutcomeDelay:
-		own.Snoozed, own.Again, own.Due = true, true, now.Add(o.After).UTC()
+		own.Snoozed, own.Again, own.Due = true, d.own.Again || !o.parked, now.Add(o.After).UTC()
 		to, at = waiting(o.After, now)
 	case runtime.OutcomeRelease:
 		own = d.own
