@@ -13,6 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/postgres"
+	"github.com/taskctx/taskctx/runtime/redis"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -40,6 +41,11 @@ var schemes = []Scheme{
 		open: openPostgres,
 	},
 	{Name: "postgresql", open: openPostgres},
+	{
+		Name: "redis", Example: "redis://host:6379/0", Help: "Redis, as asynq keeps tasks (rediss:// with TLS)",
+		open: openRedis,
+	},
+	{Name: "rediss", open: openRedis},
 }
 
 func openSQLite(_ context.Context, url string, existing bool) (runtime.Engine, error) {
@@ -58,6 +64,10 @@ func openPostgres(ctx context.Context, url string, existing bool) (runtime.Engin
 		cfg.Migrations = postgres.MigrationsCheck
 	}
 	return opened(postgres.Open(ctx, url, cfg))
+}
+
+func openRedis(ctx context.Context, url string, _ bool) (runtime.Engine, error) {
+	return opened(redis.Open(ctx, url, redis.Config{}))
 }
 
 // opened keeps the nil of an engine that did not open from becoming an Engine

@@ -104,6 +104,9 @@ func (e *Engine) entry(r *reading) *runtime.Entry {
 		en.Due = fromScore(at)
 	}
 	en.State = own.state(r.state, en.Due)
+	if r.state == asynqActive && r.owner != "" && r.started == "" { // a worker that does not know it looks at it
+		en.State = runtime.StatePending
+	}
 	if us, err := strconv.ParseInt(r.started, 10, 64); err == nil && r.state == asynqActive {
 		en.StartedAt, en.Worker = time.UnixMicro(us).UTC(), r.owner
 	}
@@ -279,8 +282,8 @@ func collections(states []runtime.State) (lists, sets []string) {
 		case runtime.StateScheduled:
 			sets = append(sets, asynqScheduled)
 		case runtime.StatePending:
-			lists = append(lists, asynqPending)
-			sets = append(sets, asynqScheduled, asynqRetry) // due and not moved yet, or parked
+			lists = append(lists, asynqPending, asynqActive)
+			sets = append(sets, asynqScheduled, asynqRetry) // due and not moved yet, parked, or looked at
 		case runtime.StateRunning:
 			lists = append(lists, asynqActive)
 		case runtime.StateRetrying:

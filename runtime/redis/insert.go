@@ -13,7 +13,7 @@ import (
 // lot is messages to store together.
 type lot struct {
 	ids  []uuid.UUID
-	args []any // of the insert script, six for each message
+	args []any // of the insert script, seven for each message
 }
 
 func (l *lot) len() int { return len(l.ids) }
@@ -45,7 +45,7 @@ func (l *lot) add(m *runtime.Message, now time.Time) error {
 		ms = max(m.KeyFor.Milliseconds(), 1)
 	}
 	l.ids = append(l.ids, m.Meta.ID)
-	l.args = append(l.args, m.Queue, tm.id, tm.encode(), due, m.Key, ms)
+	l.args = append(l.args, m.Queue, tm.id, tm.encode(), due, m.Key, ms, m.Name)
 	return nil
 }
 

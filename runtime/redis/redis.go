@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 
@@ -143,10 +145,16 @@ func (e *Engine) failed(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// Check implements [runtime.Engine]. A list in Redis has no priorities.
+// Check implements [runtime.Engine]. A list in Redis has no priorities, and
+// asynq's messages hold no text that is not UTF-8.
 func (e *Engine) Check(m *runtime.Message) error {
-	if m.Priority != 0 {
+	switch {
+	case m.Priority != 0:
 		return fmt.Errorf("priority %d: a queue in Redis has no priorities: %w", m.Priority, runtime.ErrUnsupported)
+	case m.Name == "" || !utf8.ValidString(m.Name):
+		return fmt.Errorf("the name %q is no task type of asynq: %w", m.Name, runtime.ErrUnsupported)
+	case strings.TrimSpace(m.Queue) == "" || !utf8.ValidString(m.Queue):
+		return fmt.Errorf("the name %q is no queue of asynq: %w", m.Queue, runtime.ErrUnsupported)
 	}
 	return nil
 }

@@ -31,16 +31,16 @@ end
 func script(body string) *redis.Script { return redis.NewScript(prelude + body) }
 
 // insert stores messages, all or none. ARGV: the time in ns, then of each
-// message its queue, id, encoding, due score or "", key or "", and the key's
-// time in ms. It answers with an id for each whose key was held, else "".
+// message its queue, id, encoding, due score or "", key or "", the key's time
+// in ms, and its name. It answers with an id for each whose key was held, else "".
 var insertScript = script(`
 local res, told = {}, {}
-for i = 2, #ARGV, 6 do
+for i = 2, #ARGV, 7 do
 	if redis.call("EXISTS", t(ARGV[i], ARGV[i+1])) == 1 then
 		return redis.error_reply("CONFLICT a task with the id " .. ARGV[i+1] .. " exists")
 	end
 end
-for i = 2, #ARGV, 6 do
+for i = 2, #ARGV, 7 do
 	local q, id, msg, due, key, ms = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4], ARGV[i+5]
 	local held = false
 	if key ~= "" and not redis.call("SET", "taskctx:key:" .. key, id, "NX", "PX", ms) then
@@ -52,10 +52,11 @@ for i = 2, #ARGV, 6 do
 		res[#res+1] = ""
 		redis.call("SADD", "asynq:queues", q)
 		if due ~= "" then
-			redis.call("HSET", t(q, id), "msg", msg, "state", "scheduled")
+			redis.call("HSET", t(q, id), "msg", msg, "state", "scheduled", "taskctx_name", ARGV[i+6])
 			redis.call("ZADD", k(q, "scheduled"), due, id)
 		else
-			redis.call("HSET", t(q, id), "msg", msg, "state", "pending", "pending_since", ARGV[1])
+			redis.call("HSET", t(q, id), "msg", msg, "state", "pending", "pending_since", ARGV[1],
+				"taskctx_name", ARGV[i+6])
 			redis.call("LPUSH", k(q, "pending"), id)
 		end
 		if not told[q] then
@@ -67,26 +68,43 @@ end
 return res`)
 
 // claim takes up to ARGV[1] tasks for the owner ARGV[2] until the lease score
-// ARGV[3], at the time ARGV[4], of the queues after it, in that order. It answers with the queue,
+// ARGV[3], at the time ARGV[4], of the queues after it, in that order. ARGV[5]
+// is how many of the following are the names that the worker knows: a task of
+// another name is left for others for 5 s; then it is only looked at, and does
+// not count as running. It answers with the queue,
 // id, message, fence, details, memo and pending_since of each.
 var claimScript = script(`
 local want, owner, lease, res = tonumber(ARGV[1]), ARGV[2], ARGV[3], {}
-for i = 5, #ARGV do
+local known, first = {}, 6 + tonumber(ARGV[5])
+for i = 6, first - 1 do known[ARGV[i]] = true end
+for i = first, #ARGV do
 	local q = ARGV[i]
 	if redis.call("EXISTS", k(q, "paused")) == 0 then
-		while want > 0 do
-			local id = redis.call("RPOPLPUSH", k(q, "pending"), k(q, "active"))
+		local skipped = 0
+		while want > 0 and skipped < 200 do
+			local id = redis.call("LINDEX", k(q, "pending"), -1 - skipped)
 			if not id then break end
-			local v = redis.call("HMGET", t(q, id), "msg", "taskctx", "taskctx_memo", "pending_since")
-			if not v[1] then
-				redis.call("LREM", k(q, "active"), 1, id) -- it was deleted by hand
+			local v = redis.call("HMGET", t(q, id), "msg", "taskctx", "taskctx_memo", "pending_since",
+				"taskctx_name")
+			local waited = tonumber(ARGV[4]) - (tonumber(v[4]) or 0) / 1000
+			if v[1] and v[5] and not known[v[5]] and waited < 5e6 then
+				skipped = skipped + 1 -- a worker that knows it has some time to take it
 			else
-				local fence = redis.call("HINCRBY", t(q, id), "taskctx_fence", 1)
-				redis.call("HSET", t(q, id), "state", "active", "taskctx_owner", owner, "taskctx_started", ARGV[4])
-				redis.call("HDEL", t(q, id), "pending_since", "taskctx_cancel")
-				redis.call("ZADD", k(q, "lease"), lease, id)
-				res[#res+1] = {q, id, v[1], fence, v[2] or "", v[3] or "", v[4] or ""}
-				want = want - 1
+				if skipped == 0 then
+					redis.call("RPOP", k(q, "pending"))
+				else
+					redis.call("LREM", k(q, "pending"), -1, id)
+				end
+				if v[1] then -- else it was deleted by hand
+					redis.call("LPUSH", k(q, "active"), id)
+					local fence = redis.call("HINCRBY", t(q, id), "taskctx_fence", 1)
+					redis.call("HSET", t(q, id), "state", "active", "taskctx_owner", owner)
+					redis.call("HDEL", t(q, id), "pending_since", "taskctx_cancel", "taskctx_started")
+					if not v[5] or known[v[5]] then redis.call("HSET", t(q, id), "taskctx_started", ARGV[4]) end
+					redis.call("ZADD", k(q, "lease"), lease, id)
+					res[#res+1] = {q, id, v[1], fence, v[2] or "", v[3] or "", v[4] or ""}
+					want = want - 1
+				end
 			end
 		end
 	end
@@ -94,10 +112,10 @@ end
 return res`)
 
 // conclude writes outcomes. ARGV: the owner, the time in ns, as a score and as
-// text, asynq's day and when its counters expire, then of each outcome the queue, id, fence, what
-// becomes of it, its score, message, details, and the memo and the result, or
-// "" to leave them. A task that was cancelled while it ran does not run again.
-// It answers with 1 for each that was the owner's to write.
+// text, asynq's day and when its counters expire, then of each outcome the
+// queue, id, fence, what becomes of it, its score, message, details, and the
+// memo and the result, or "" to leave them. A task that was cancelled while it
+// ran does not run again. It answers with 1 for each that was the owner's to write.
 var concludeScript = script(`
 local owner, now, day, expire, res = ARGV[1], ARGV[2], ARGV[5], ARGV[6], {}
 for i = 7, #ARGV, 9 do
@@ -321,11 +339,16 @@ for i = 2, #ARGV do
 	local q = ARGV[i]
 	local again = like(q, redis.call("LRANGE", k(q, "pending"), 0, -1), '"again":true')
 	local ended = like(q, redis.call("ZRANGE", k(q, "archived"), 0, -1), '"cancelled":true')
+	local looked = 0
+	for _, id in ipairs(redis.call("LRANGE", k(q, "active"), 0, -1)) do
+		local v = redis.call("HMGET", t(q, id), "taskctx_owner", "taskctx_started")
+		if v[1] and not v[2] then looked = looked + 1 end
+	end
 	local parked = like(q, redis.call("ZRANGE", k(q, "retry"), 0, -1), '"parked":')
 	local due = parked + redis.call("ZCOUNT", k(q, "scheduled"), "-inf", now)
 	res[#res+1] = {redis.call("ZCARD", k(q, "scheduled")) - due + parked,
-		redis.call("LLEN", k(q, "pending")) - again + due,
-		redis.call("LLEN", k(q, "active")), redis.call("ZCARD", k(q, "retry")) + again - parked,
+		redis.call("LLEN", k(q, "pending")) - again + due + looked,
+		redis.call("LLEN", k(q, "active")) - looked, redis.call("ZCARD", k(q, "retry")) + again - parked,
 		redis.call("ZCARD", k(q, "completed")), redis.call("ZCARD", k(q, "archived")) - ended, ended}
 end
 return res`)

@@ -47,7 +47,8 @@ func (s *serve) step(ctx context.Context, want int) (int, error) {
 		return 0, nil
 	}
 	now := time.Now().UTC()
-	args := append([]any{want, s.w.ID, s.leaseScore(), now.UnixMicro()}, anys(queues)...)
+	args := append([]any{want, s.w.ID, s.leaseScore(), now.UnixMicro(), len(s.w.Names)}, anys(s.w.Names)...)
+	args = append(args, anys(queues)...)
 	rows, err := claimScript.Run(ctx, s.e.db, nil, args...).Slice()
 	if err != nil {
 		return 0, err
