@@ -110,6 +110,8 @@ func outdated(ctx context.Context, pool *pgxpool.Pool, river *rivermigrate.Migra
 	switch {
 	case undefined(err):
 		return "River's tables are missing", nil
+	case undefinedColumn(err): // an old River's, or another process migrates now
+		return "River's tables are of a version before 5", nil
 	case err != nil:
 		return "", fmt.Errorf("read the version of River's tables: %w", err)
 	case have < want:
@@ -179,6 +181,12 @@ func withLock(ctx context.Context, pool *pgxpool.Pool, schema string, f func() e
 func undefined(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pg.Code == "42P01" || pg.Code == "3F000")
+}
+
+// undefinedColumn reports that a column does not exist.
+func undefinedColumn(err error) bool {
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && pg.Code == "42703"
 }
 
 // quoted is the schema as an identifier in SQL.
