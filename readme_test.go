@@ -106,6 +106,21 @@ func TestLinks(t *testing.T) {
 	}
 }
 
+// TestEveryDocumentIsListed: docs/README.md leads to all of docs.
+func TestEveryDocumentIsListed(t *testing.T) {
+	index := read(t, "docs/README.md")
+	files, err := filepath.Glob("docs/*.md")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%d documents in docs, %v", len(files), err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		if name != "README.md" && !strings.Contains(index, "]("+name+")") {
+			t.Errorf("docs/README.md does not link to %s", name)
+		}
+	}
+}
+
 func read(t *testing.T, name string) string {
 	t.Helper()
 	b, err := os.ReadFile(name)

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -150,13 +149,6 @@ func (p *producer) insert(ctx context.Context, ms []*Message) ([]Inserted, error
 	return ins, err
 }
 
-// structName matches the name of a struct before the hash of its shape.
-var structName = regexp.MustCompile(`[\pL\pN_]+:`)
-
-// unnamed is a fingerprint without the names of structs, which are for people:
-// a struct that was renamed reads the same JSON.
-func unnamed(sig string) string { return structName.ReplaceAllString(sig, ":") }
-
 // accepts reports, before anything is decoded, whether arguments enqueued with
 // another signature can be read as the parameters of this one.
 func (s *spec) accepts(sig string) error {
@@ -174,7 +166,7 @@ func (s *spec) accepts(sig string) error {
 		switch {
 		case !ok && !p.Optional:
 			return park("the task was enqueued by another version, without parameter %q", p.Name)
-		case ok && unnamed(typ) != unnamed(p.Sig):
+		case ok && typ != p.Sig:
 			return park("the task was enqueued by another version, with parameter %q of type %s, here %s",
 				p.Name, typ, p.Sig)
 		}
