@@ -40,6 +40,10 @@ lint: ## vet and golangci-lint; the first run compiles it, which takes minutes
 vuln: ## look for known vulnerabilities; it asks vuln.go.dev
 	$(TOOL) govulncheck ./...
 
+.PHONY: types
+types: ## try every category of Go type and write docs/types.md
+	$(GO) test ./internal/typetable -update
+
 FUZZTIME ?= 30s
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (30s)

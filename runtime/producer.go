@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -149,6 +150,13 @@ func (p *producer) insert(ctx context.Context, ms []*Message) ([]Inserted, error
 	return ins, err
 }
 
+// structName matches the name of a struct before the hash of its shape.
+var structName = regexp.MustCompile(`[\pL\pN_]+:`)
+
+// unnamed is a fingerprint without the names of structs, which are for people:
+// a struct that was renamed reads the same JSON.
+func unnamed(sig string) string { return structName.ReplaceAllString(sig, ":") }
+
 // accepts reports, before anything is decoded, whether arguments enqueued with
 // another signature can be read as the parameters of this one.
 func (s *spec) accepts(sig string) error {
@@ -166,7 +174,7 @@ func (s *spec) accepts(sig string) error {
 		switch {
 		case !ok && !p.Optional:
 			return park("the task was enqueued by another version, without parameter %q", p.Name)
-		case ok && typ != p.Sig:
+		case ok && unnamed(typ) != unnamed(p.Sig):
 			return park("the task was enqueued by another version, with parameter %q of type %s, here %s",
 				p.Name, typ, p.Sig)
 		}

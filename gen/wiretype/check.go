@@ -156,32 +156,6 @@ func isTypeParam(t types.Type) bool {
 	return ok
 }
 
-// key reports what is wrong with keys of type t.
-func (c *checker) key(t types.Type, path string) {
-	t = types.Unalias(t)
-	if w, ok := wellKnown[qualified(t)]; ok && w.key != "" {
-		c.report(path, w.fix, "%s %s", name(t), w.key)
-		return
-	}
-	m := methodsOf(t)
-	basic, _ := t.Underlying().(*types.Basic)
-	isString := basic != nil && basic.Info()&types.IsString != 0
-	const textFix = "use a string or an integer as the key"
-	switch {
-	case isString && (m.marshalText.there() || m.unmarshalText.there()):
-		c.report(path, textFix, "encoding/json writes the key %s as it is, but reads it by UnmarshalText", name(t))
-	case m.marshalText.receiver == onValue && m.unmarshalText.receiver == onPointer:
-		if _, ok := t.Underlying().(*types.Pointer); ok {
-			c.report(path, textFix, "a key %s is not the same pointer when it comes back", name(t))
-		}
-	case m.marshalText.there() || m.unmarshalText.there():
-		c.report(path, "give it both, MarshalText with a value receiver and UnmarshalText with a pointer receiver",
-			"the key %s %s", name(t), m.textFault())
-	case basic == nil || basic.Info()&(types.IsString|types.IsInteger) == 0 || basic.Kind() == types.Uintptr:
-		c.report(path, textFix, "JSON has no keys of type %s", name(t))
-	}
-}
-
 // qualified returns the import path and name of a named type, "" for others.
 func qualified(t types.Type) string {
 	named, ok := types.Unalias(t).(*types.Named)

@@ -3,9 +3,9 @@ package wiretype
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"go/types"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -17,38 +17,54 @@ import (
 //
 //	string   []int64   map[string]*time.Time   Order:9f86d081
 //
-// Only what follows the colon counts: a struct that is renamed reads the same
+// What precedes a colon does not count: a struct that is renamed reads the same
 // JSON. Other named types have the fingerprint of what they are declared as.
+// The fingerprint of a type that survives has no white space in it.
 func Fingerprint(t types.Type) string {
-	return shaper{}.shape(t, true)
+	s := shaper{closed: map[types.Type]string{}}
+	return s.shape(t, true)
 }
 
-// shaper writes shapes. around are the named types around the current one.
+// maxExpanded bounds how many structs are written out. Only structs that refer
+// to each other in very many ways reach it.
+const maxExpanded = 10_000
+
+// shaper writes shapes.
 type shaper struct {
-	around []*types.Named
+	around    []types.Type          // the named types around the current one
+	outermost int                   // the least index in around that was referred to
+	closed    map[types.Type]string // shapes of structs that refer to none around them
+	expanded  int
 }
 
-// shape writes the shape of t. At the top structs are named and hashed, within
-// them they are written out, so that the hash does not depend on names.
-func (s shaper) shape(t types.Type, top bool) string {
+// shape writes the shape of t. At the top structs are named, within other
+// structs only their hash counts.
+func (s *shaper) shape(t types.Type, top bool) string {
 	t = types.Unalias(t)
-	if named, ok := t.(*types.Named); ok {
-		if _, ok := wellKnown[qualified(t)]; ok || qualified(t) == "time.Duration" {
-			return name(t)
-		}
-		if m := methodsOf(t); m.any() {
-			return s.opaque(named, top)
-		}
-		for i, outer := range s.around {
-			if types.Identical(outer, t) {
-				return fmt.Sprintf("^%d", s.structsFrom(i))
-			}
-		}
-		s.around = append(slices.Clip(s.around), named)
+	named, ok := t.(*types.Named)
+	if !ok {
+		return s.underlying(t, top)
+	}
+	if _, ok := wellKnown[qualified(t)]; ok || qualified(t) == "time.Duration" {
+		return name(t)
+	}
+	if m := methodsOf(t); m.any() {
+		return s.opaque(named, top)
+	}
+	if i := slices.IndexFunc(s.around, func(outer types.Type) bool { return types.Identical(outer, t) }); i >= 0 {
+		s.outermost = min(s.outermost, i)
+		return "^" + strconv.Itoa(s.structsFrom(i))
 	}
 	if len(s.around) > maxDepth {
 		return "..."
 	}
+	s.around = append(s.around, t)
+	defer func() { s.around = s.around[:len(s.around)-1] }()
+	return s.underlying(t, top)
+}
+
+// underlying writes the shape of t by what it is declared as.
+func (s *shaper) underlying(t types.Type, top bool) string {
 	switch u := t.Underlying().(type) {
 	case *types.Basic:
 		return types.Typ[u.Kind()].Name()
@@ -60,26 +76,68 @@ func (s shaper) shape(t types.Type, top bool) string {
 		}
 		return "[]byte"
 	case *types.Array:
-		return fmt.Sprintf("[%d]%s", u.Len(), s.shape(u.Elem(), top))
+		return "[" + strconv.FormatInt(u.Len(), 10) + "]" + s.shape(u.Elem(), top)
 	case *types.Map:
 		return "map[" + s.shape(u.Key(), top) + "]" + s.shape(u.Elem(), top)
 	case *types.Struct:
-		expanded := s.structure(u)
+		shape := s.structure(t, u)
 		if !top {
-			return expanded
+			return shape
 		}
-		sum := sha256.Sum256([]byte(expanded))
-		return structName(t) + ":" + hex.EncodeToString(sum[:4])
+		sum, ok := strings.CutPrefix(shape, "#")
+		if !ok { // it refers to a slice or map of itself, around it
+			sum = hash(shape)
+		}
+		return structName(t) + ":" + sum
 	}
 	return name(t)
 }
 
+// structure writes a struct's keys, sorted, with their shapes. One that refers
+// to no struct around it is written as its hash, and only once.
+func (s *shaper) structure(t types.Type, u *types.Struct) string {
+	if shape, ok := s.closed[t]; ok {
+		return shape
+	}
+	if s.expanded++; s.expanded > maxExpanded {
+		return "..."
+	}
+	outer := s.outermost
+	s.outermost = len(s.around)
+	self := len(s.around) // its index in around, if it has a name
+	if _, named := t.(*types.Named); named {
+		self--
+	}
+	fields := fieldsOf(u).fields
+	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.key, b.key) })
+	var members []string
+	for _, f := range fields {
+		shape := s.shape(f.v.Type(), false)
+		if f.quoted {
+			shape += ",string"
+		}
+		members = append(members, strconv.Quote(f.key)+":"+shape)
+	}
+	shape := "{" + strings.Join(members, ";") + "}"
+	if s.outermost >= self {
+		shape = "#" + hash(shape)
+		s.closed[t] = shape
+	}
+	s.outermost = min(s.outermost, outer)
+	return shape
+}
+
+func hash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:4])
+}
+
 // structsFrom counts the structs around the current type down to the i-th
 // named type: named slices and maps between them leave no trace in the JSON.
-func (s shaper) structsFrom(i int) int {
+func (s *shaper) structsFrom(i int) int {
 	n := 0
-	for _, named := range s.around[i:] {
-		if _, ok := named.Underlying().(*types.Struct); ok {
+	for _, t := range s.around[i:] {
+		if _, ok := t.Underlying().(*types.Struct); ok {
 			n++
 		}
 	}
@@ -87,7 +145,7 @@ func (s shaper) structsFrom(i int) int {
 }
 
 // opaque is the shape of a type that encodes itself.
-func (s shaper) opaque(t *types.Named, top bool) string {
+func (s *shaper) opaque(t *types.Named, top bool) string {
 	obj := t.Obj()
 	text := obj.Name()
 	if obj.Pkg() != nil {
@@ -101,20 +159,6 @@ func (s shaper) opaque(t *types.Named, top bool) string {
 		args = append(args, s.shape(arg, top))
 	}
 	return text + "[" + strings.Join(args, ",") + "]"
-}
-
-// structure writes a struct's keys, sorted, with their shapes.
-func (s shaper) structure(u *types.Struct) string {
-	var members []string
-	for _, f := range fieldsOf(u).fields {
-		shape := s.shape(f.v.Type(), false)
-		if f.quoted {
-			shape += ",string"
-		}
-		members = append(members, fmt.Sprintf("%q:%s", f.key, shape))
-	}
-	slices.Sort(members)
-	return "{" + strings.Join(members, ";") + "}"
 }
 
 func structName(t types.Type) string {

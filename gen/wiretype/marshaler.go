@@ -40,6 +40,9 @@ func (m *methods) any() bool {
 	return m.marshalJSON.there() || m.unmarshalJSON.there() || m.marshalText.there() || m.unmarshalText.there()
 }
 
+// text reports whether the type has a method for text.
+func (m *methods) text() bool { return m.marshalText.there() || m.unmarshalText.there() }
+
 // codec returns the two that encoding/json uses for a value: those for text
 // count only when there are none for JSON.
 func (m *methods) codec() (encode, decode method) {
@@ -135,17 +138,4 @@ func (c *checker) promoted(t types.Type, encode method, behind bool, path string
 	default:
 		c.value(encode.from.Type(), behind, path)
 	}
-}
-
-// textFault says what is wrong with the text methods of a key.
-func (m *methods) textFault() string {
-	switch {
-	case !m.marshalText.there():
-		return "has UnmarshalText but no MarshalText"
-	case !m.unmarshalText.there():
-		return "has MarshalText but no UnmarshalText"
-	case m.marshalText.receiver == onPointer:
-		return "has MarshalText on its pointer, which keys do not use"
-	}
-	return "has UnmarshalText on its value, so what it reads is lost"
 }

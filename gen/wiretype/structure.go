@@ -74,8 +74,15 @@ func dominant(fields []field, i, j int) int {
 	return -a.depth - 1
 }
 
+// maxFields bounds what embedded structs promote.
+const maxFields = 10_000
+
 func (set *fieldSet) collect(s *types.Struct, path string, depth int, around map[types.Type]bool) {
 	for i := range s.NumFields() {
+		if len(set.fields)+len(set.lost) > maxFields {
+			set.lose(path, "name the fields", "it embeds too many structs")
+			return
+		}
 		v := s.Field(i)
 		if v.Name() == "_" {
 			continue

@@ -6,6 +6,7 @@ type known struct {
 	lossy   string // what a value loses; empty if nothing
 	key     string // what goes wrong with it as the key of a map
 	fix     string // what to use instead
+	goodKey bool   // as a key it is equal to itself when it comes back
 	pointer bool   // nothing is lost behind a pointer
 	null    bool   // its JSON may be null
 	method  string // its method of runtime.Fields, if it has one
@@ -42,6 +43,9 @@ var wellKnown = map[string]known{
 		lossy: "loses its user and password",
 		fix:   "pass its text as a string",
 	},
+	"net/netip.Addr":     {goodKey: true},
+	"net/netip.AddrPort": {goodKey: true},
+	"net/netip.Prefix":   {goodKey: true},
 	"net.IP": {
 		lossy: "of 4 bytes comes back with 16",
 		fix:   "use netip.Addr",
@@ -50,5 +54,9 @@ var wellKnown = map[string]known{
 		lossy: "loses whether it prefers the longest match",
 		fix:   "pass its text as a string",
 	},
-	"github.com/google/uuid.NullUUID": {null: true},
+	"github.com/google/uuid.NullUUID": {
+		null: true,
+		key:  "is no good as a key: a null one has no text that can be read back",
+		fix:  "use uuid.UUID as the key",
+	},
 }

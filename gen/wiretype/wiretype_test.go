@@ -135,7 +135,7 @@ func TestKindAndFingerprint(t *testing.T) {
 		{"json.RawMessage", "JSON", "", "json.RawMessage"},
 		{"Base", "JSON", "", "Base:8861c40c"},
 		{"tree", "JSON", "", "tree:9aae9eba"},
-		{"[]Opt[Base]", "JSON", "", "[]Opt:88155552"},
+		{"[]Opt[Base]", "JSON", "", "[]Opt:52798aca"},
 		{"struct{ ID int }", "JSON", "", "struct:8861c40c"},
 	}
 	for _, test := range tests {
@@ -173,4 +173,69 @@ func TestFingerprintHash(t *testing.T) {
 			t.Errorf("%s has the hash of V1", name)
 		}
 	}
+}
+
+// Whatever type-checks, Check, Kind and Fingerprint have an answer.
+func FuzzTypes(f *testing.F) {
+	f.Add("type T struct{ A []T; B map[string]*T `json:\",omitempty\"` }")
+	f.Add("type T[P any] struct{ A P; N *T[P] }; type U T[U]; type V struct{ U; *V }")
+	f.Add("type T struct{ t; *u }; type t struct{ T int }; type u struct{ T int `json:\"T\"` }")
+	f.Add("type T []T; type M map[K]M; type K [2]K2; type K2 string; func (T) MarshalJSON() ([]byte, error)")
+	f.Add("type T interface{ M(T) }; type A = struct{ A T }; type P *P; type F func(F) chan<- F")
+	f.Add("type E struct{ E2 }; type E2 struct{ error }; func (*E2) UnmarshalText(b []byte) error { return nil }")
+	f.Fuzz(func(t *testing.T, decls string) {
+		fset := token.NewFileSet()
+		file, err := parser.ParseFile(fset, "p.go", "package p\n"+decls, 0)
+		if err != nil {
+			return
+		}
+		conf := types.Config{Error: func(error) {}}
+		pkg, _ := conf.Check("example.com/p", fset, []*ast.File{file}, nil)
+		if pkg == nil {
+			return
+		}
+		for _, name := range pkg.Scope().Names() {
+			typ := pkg.Scope().Lookup(name).Type()
+			problems := wiretype.Check(typ)
+			method, convert := wiretype.Kind(typ)
+			print := wiretype.Fingerprint(typ)
+			if method == "" || print == "" || convert != "" && method == "JSON" {
+				t.Errorf("%s: %q %q %q", typ, method, convert, print)
+			}
+			if len(problems) == 0 && strings.ContainsAny(print, " \t\n") {
+				t.Errorf("%s: white space in the fingerprint %q", typ, print)
+			}
+			for _, p := range problems {
+				if p.Reason == "" || p.Fix == "" {
+					t.Errorf("%s: %+v", typ, p)
+				}
+			}
+		}
+	})
+}
+
+// Types that would be enormous if written out cost no more than others.
+func TestLargeTypes(t *testing.T) {
+	var chain, ring, diamond strings.Builder
+	const n = 60
+	for i := range n {
+		fmt.Fprintf(&chain, "type C%d struct{ A, B *C%d }\n", i, i+1)
+		fmt.Fprintf(&ring, "type R%d struct{ A, B *R%d }\n", i, (i+1)%n)
+		fmt.Fprintf(&diamond, "type D%d struct{ *L%d; *M%d }; type L%d struct{ *D%d }; type M%d struct{ *D%d }\n", i, i, i, i, i+1, i, i+1)
+	}
+	fmt.Fprintf(&chain, "type C%d struct{ V int }\n", n)
+	fmt.Fprintf(&diamond, "type D%d struct{ V int }\n", n)
+	v := load(t, chain.String()+ring.String()+diamond.String()+"var C C0; var R R0; var D D0")
+	for _, name := range []string{"C", "R"} {
+		if p := wiretype.Check(v[name]); len(p) > 0 {
+			t.Errorf("%s: %v", name, p)
+		}
+		if print := wiretype.Fingerprint(v[name]); len(print) != len("C0:12345678") {
+			t.Errorf("%s has the fingerprint %s", name, print)
+		}
+	}
+	if len(wiretype.Check(v["D"])) == 0 {
+		t.Error("fields that hide each other are accepted")
+	}
+	wiretype.Fingerprint(v["D"])
 }

@@ -100,6 +100,8 @@ var groups = []group{
 		of("string keys with text methods", map[OddKey]int{"a": 1}),
 		of("keys that only encode", map[WriteKey]int{{1}: 1}),
 		of("keys with text methods on the pointer", map[PtrKey]int{{1}: 1}),
+		of("keys with text methods of a field", map[Noted]int{{at.UTC(), "a"}: 1}),
+		of("keys with a pointer inside", map[PtrInside]int{{new("a")}: 1}),
 		of("pointer keys", map[*Side]int{new(Side(1)): 1}),
 		of("bool keys", map[bool]int{true: 1}),
 		of("float keys", map[float64]int{0.5: 1}),
@@ -107,6 +109,7 @@ var groups = []group{
 		of("array keys", map[[2]int]int{{1, 2}: 1}),
 		of("interface keys", map[any]int{"a": 1}),
 		of("time keys", map[time.Time]int{at: 1}),
+		of("uuid.NullUUID keys", map[uuid.NullUUID]int{{}: 1}),
 		of("map of any", map[string]any{"a": int64(math.MaxInt64)}),
 		of("map of structs", map[string]Order{"a": {ID: 1}}),
 	}},
@@ -145,6 +148,9 @@ var groups = []group{
 			A int `json:"key"`
 			B int `json:"KEY"`
 		}{1, 2}),
+		of("one field", Base{7}),
+		of("one field of another type", Other{8}),
+		of("with keys", money),
 		of("an embedded struct", Extended{Base{1}}),
 		of("an embedded pointer", ExtendedBy{&Base{1}, "a"}, ExtendedBy{nil, "a"}, ExtendedBy{&Base{}, ""}),
 		of("an embedded struct that is not exported", Private{base{1}, "a"}),

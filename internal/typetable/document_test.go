@@ -35,8 +35,7 @@ if the type were not refused.
 Equal means reflect.DeepEqual, but for times, which keep their instant and zone offset, and big numbers, which are
 compared as numbers. A pointer to a slice, a map, a pointer or raw JSON is refused, since JSON has one null.
 
-This file is written by ` + "`go test ./internal/typetable -update`" + `; without the flag the test fails when it is
-stale.
+This file is written by ` + "`make types`" + `, and a test fails when it is stale.
 `)
 	return d
 }
@@ -139,6 +138,6 @@ func (d *document) compare(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(old) != d.String() {
-		t.Error("docs/types.md is stale: run go test ./internal/typetable -update")
+		t.Error("docs/types.md is stale: run make types")
 	}
 }

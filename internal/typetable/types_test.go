@@ -193,3 +193,18 @@ func (k *PtrKey) UnmarshalText(b []byte) (err error) {
 	k.N, err = strconv.Atoi(string(b))
 	return err
 }
+
+// PtrInside is a key that is another one each time it is read.
+type PtrInside struct{ p *string }
+
+func (k PtrInside) MarshalText() ([]byte, error) {
+	if k.p == nil {
+		return nil, nil
+	}
+	return []byte(*k.p), nil
+}
+
+func (k *PtrInside) UnmarshalText(b []byte) error {
+	k.p = new(string(b))
+	return nil
+}
