@@ -16,6 +16,9 @@ var methodOf = map[types.BasicKind]string{
 //	f.Int64("cents", &a.cents)            // int64
 //	f.String("plan", (*string)(&a.plan))  // type Plan string
 //	f.JSON("order", &a.order)             // type Order struct { ... }
+//
+// A basic type that marshals or validates itself is left as it is, so that its
+// methods are found.
 func Kind(t types.Type) (method, convertTo string) {
 	t = types.Unalias(t)
 	if w, ok := wellKnown[qualified(t)]; ok {
@@ -31,7 +34,7 @@ func Kind(t types.Type) (method, convertTo string) {
 	if _, named := t.(*types.Named); !named {
 		return methodOf[b.Kind()], ""
 	}
-	if m := methodsOf(t); m.any() {
+	if m := methodsOf(t); m.any() || find(t, "Validate", isValidate).there() {
 		return "JSON", ""
 	}
 	return methodOf[b.Kind()], b.Name()

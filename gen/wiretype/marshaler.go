@@ -85,6 +85,11 @@ func isUnmarshal(s *types.Signature) bool {
 		isBytes(s.Params().At(0).Type()) && isError(s.Results().At(0).Type())
 }
 
+// isValidate reports whether s is func() error.
+func isValidate(s *types.Signature) bool {
+	return s.Params().Len() == 0 && s.Results().Len() == 1 && isError(s.Results().At(0).Type())
+}
+
 func isBytes(t types.Type) bool {
 	return types.Identical(t, types.NewSlice(types.Typ[types.Byte]))
 }

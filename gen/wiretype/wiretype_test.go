@@ -48,6 +48,12 @@ type Order struct {
 	Next  *Order
 	By    map[Plan]time.Time
 }
+type Cents int
+func (Cents) Validate() error { return nil }
+type Grade int
+func (*Grade) Validate() error { return nil }
+type Valid int
+func (Valid) Validate() bool { return true }
 type Base struct{ ID int }
 type Stamp struct{ time.Time }
 func (Stamp) MarshalJSON() ([]byte, error) { return nil, nil }
@@ -125,6 +131,9 @@ func TestKindAndFingerprint(t *testing.T) {
 		{"rune", "Int32", "", "int32"},
 		{"Plan", "String", "string", "string"},
 		{"level", "JSON", "", "p.level"},
+		{"Cents", "JSON", "", "int"},
+		{"Grade", "JSON", "", "int"},
+		{"Valid", "Int", "int", "int"},
 		{"time.Time", "Time", "", "time.Time"},
 		{"time.Duration", "Int64", "int64", "time.Duration"},
 		{"time.Month", "Int", "int", "int"},
