@@ -75,7 +75,7 @@ var layers = map[string][]string{
 	"runtime":         {uuid},
 	"runtime/...":     {"runtime", uuid},
 	"runtime/memory":  {"runtime", uuid},
-	"runtime/redis":   {"runtime", uuid, "github.com/hibiken/asynq/...", "github.com/redis/go-redis/v9/..."},
+	"runtime/redis":   {"runtime", uuid, "github.com/hibiken/asynq/...", "github.com/redis/go-redis/v9/...", protobuf},
 	"runtime/cron":    {"runtime", uuid, "github.com/robfig/cron/v3"},
 	"runtime/engine":  {"runtime/...", uuid, "github.com/...", "golang.org/x/..."},
 	"runtime/otel":    {"runtime", uuid, "go.opentelemetry.io/..."},
@@ -96,6 +96,7 @@ var layers = map[string][]string{
 
 const (
 	uuid     = "github.com/google/uuid"
+	protobuf = "google.golang.org/protobuf/..."
 	jennifer = "github.com/dave/jennifer/jen"
 )
 
