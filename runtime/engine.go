@@ -29,10 +29,15 @@ type Engine interface {
 	// Serve hands due tasks to w.Run, at most w.Slots at a time, until ctx
 	// ends. From then on it takes no more tasks and waits for those that run.
 	// When w.Abandon is closed it stops waiting: it gives the tasks that still
-	// run back, so that another worker runs them, refuses their outcomes from
-	// then on, and returns an [*UnfinishedError] that names them. It returns
-	// nil when every task it handed out was concluded. Any other error means
-	// that the engine cannot go on.
+	// run back, so that another worker runs them at once and with the same
+	// Attempt, refuses their outcomes from then on, and returns an
+	// [*UnfinishedError] that names them. It returns nil when every task it
+	// handed out was concluded. Any other error means that the engine cannot go
+	// on.
+	//
+	// Runs see the values of ctx, but do not end with it: it is the App that
+	// ends them at a shutdown, in its own time. Serve may be called several
+	// times at once, and again after it has returned.
 	Serve(ctx context.Context, w *Worker) error
 
 	// Get returns the entry of the task, or [ErrNotFound].
@@ -43,14 +48,16 @@ type Engine interface {
 	List(ctx context.Context, q Query) (entries []*Entry, next string, err error)
 
 	// Cancel ends a waiting task as cancelled with the reason, and stops a
-	// running one, in whichever process it runs, with the cause
-	// [ErrCancelled]. For a task that has ended it does nothing. An unknown id
-	// is [ErrNotFound].
+	// running one, in whichever process it runs, by Delivery.Stop with
+	// [CancelCause]. If that run then succeeds or fails, so does the task; any
+	// other outcome, and the loss of the run, end it as cancelled with the
+	// reason. For a task that has ended it does nothing. An unknown id is
+	// [ErrNotFound].
 	Cancel(ctx context.Context, id uuid.UUID, reason string) error
 
 	// Retry makes a task that failed or was cancelled due now, for one more
-	// run. A task in any other state is left as it is and the error wraps
-	// [ErrState]. An unknown id is [ErrNotFound].
+	// run with the Attempt of its last one. A task in any other state is left
+	// as it is and the error wraps [ErrState]. An unknown id is [ErrNotFound].
 	Retry(ctx context.Context, id uuid.UUID) error
 
 	// Delete forgets a task that is not running. A running one is
@@ -91,8 +98,8 @@ type Inserted struct {
 	// engine makes from its native identifier. With Existing it is the ID of
 	// the task that holds the key.
 	ID uuid.UUID
-	// Existing says that another task held the message's Key, and that the
-	// message was not stored.
+	// Existing says that another task held the message's Key, perhaps one of
+	// the same batch, and that the message was not stored.
 	Existing bool
 	// Err says that this message was not stored although others were. Only an
 	// engine without atomic batches uses it.
@@ -156,8 +163,9 @@ type Delivery struct {
 type Memo interface {
 	// LoadMemo returns what was last written, nil if nothing was.
 	LoadMemo(ctx context.Context) (json.RawMessage, error)
-	// SaveMemo replaces it. When the delivery no longer owns the task, nothing
-	// is written and the error is [ErrLeaseLost].
+	// SaveMemo replaces it. When the delivery no longer owns the task, since it
+	// was concluded or given to another, nothing is written and the error is
+	// [ErrLeaseLost].
 	SaveMemo(ctx context.Context, memo json.RawMessage) error
 }
 
