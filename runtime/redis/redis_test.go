@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,10 +52,22 @@ func server(tb testing.TB) string {
 func TestEngine(t *testing.T) {
 	url := server(t)
 	cfg := redis.Config{Lease: time.Second}
+	var mu sync.Mutex
+	proxies := make(map[runtime.Engine]*servertest.Proxy)
 	enginetest.Run(t, func(tb testing.TB) runtime.Engine {
-		return open(tb, url, cfg)
+		p := servertest.NewProxy(tb, url)
+		e := open(tb, p.URL, cfg)
+		mu.Lock()
+		defer mu.Unlock()
+		proxies[e] = p
+		return e
 	}, enginetest.Options{
-		Second:      func(tb testing.TB, _ runtime.Engine) runtime.Engine { return open(tb, url, cfg) },
+		Second: func(tb testing.TB, _ runtime.Engine) runtime.Engine { return open(tb, url, cfg) },
+		Pause: func(_ testing.TB, e runtime.Engine) func() {
+			mu.Lock()
+			defer mu.Unlock()
+			return proxies[e].Pause()
+		},
 		Unsupported: []enginetest.Feature{enginetest.Priorities, enginetest.Order},
 		Lease:       2 * time.Second,
 	})

@@ -1,0 +1,206 @@
+package redis_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
+
+	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/redis"
+)
+
+type sumArgs struct{ a, b int }
+
+func (x *sumArgs) fields(f *runtime.Fields) {
+	f.Int("a", &x.a)
+	f.Int("b", &x.b)
+}
+
+// sumTask describes a task in a queue of the test's own.
+func sumTask(queue string) *runtime.Task[sumArgs, int] {
+	return runtime.NewTask[sumArgs, int](runtime.Spec{
+		Name: "shop.Sum", Func: "Sum", Queue: queue, Retries: 2, Delay: time.Hour,
+		Params: []runtime.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
+	}, (*sumArgs).fields)
+}
+
+// newQueue returns the name of a queue that no other test uses.
+func newQueue() string { return "q-" + uuid.NewString() }
+
+// sumApp starts an app with the task. A negative sum fails, and one of 100
+// waits for release.
+func sumApp(t *testing.T, url, queue string, release <-chan struct{}) (*runtime.App, *runtime.Task[sumArgs, int]) {
+	t.Helper()
+	app := runtime.New(open(t, url, redis.Config{}), runtime.Config{Workers: 2, Logger: testLog(t)})
+	task := sumTask(queue)
+	runtime.Register(app, task, func(_ context.Context, x *sumArgs) (int, error) {
+		switch sum := x.a + x.b; {
+		case sum < 0:
+			return 0, fmt.Errorf("%d is negative", sum)
+		case sum == 100:
+			<-release
+			return sum, nil
+		default:
+			return sum, nil
+		}
+	})
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := app.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return app, task
+}
+
+func sumCall(task *runtime.Task[sumArgs, int], a, b int, opts ...runtime.Option) runtime.Call[int] {
+	args := sumArgs{a, b}
+	return task.Call(args.fields, opts)
+}
+
+func asynqOpt(t *testing.T, url string) asynq.RedisConnOpt {
+	t.Helper()
+	opt, err := asynq.ParseRedisURI(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opt
+}
+
+// TestInspectorSeesTasks: asynq's Inspector, on which its tools are built, shows
+// a task of ours in each state, as one of asynq's own.
+func TestInspectorSeesTasks(t *testing.T) {
+	url, _ := servertest.Redis(t)
+	queue := newQueue()
+	release := make(chan struct{})
+	app, task := sumApp(t, url, queue, release)
+	ins := asynq.NewInspector(asynqOpt(t, url))
+	t.Cleanup(func() { _ = ins.Close() })
+	ctx := t.Context()
+
+	until := func(id uuid.UUID, want asynq.TaskState) *asynq.TaskInfo {
+		t.Helper()
+		for {
+			info, err := ins.GetTaskInfo(queue, id.String())
+			if err != nil {
+				t.Fatalf("Inspector: %v", err)
+			}
+			if info.State == want {
+				return info
+			}
+			select {
+			case <-ctx.Done():
+				t.Fatalf("the Inspector shows %s, want %s", info.State, want)
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	enqueue := func(a, b int, opts ...runtime.Option) *runtime.Handle[int] {
+		t.Helper()
+		h, err := sumCall(task, a, b, opts...).Enqueue(ctx, app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+
+	done := enqueue(1, 2)
+	if sum, err := done.Wait(ctx); err != nil || sum != 3 {
+		t.Fatalf("Wait returned %d, %v", sum, err)
+	}
+	info := until(done.ID(), asynq.TaskStateCompleted)
+	if info.Type != "shop.Sum" || string(info.Payload) != `{"a":1,"b":2}` || string(info.Result) != "3" {
+		t.Errorf("the Inspector shows type %q, payload %s, result %s", info.Type, info.Payload, info.Result)
+	}
+	if info.Retention != time.Hour || info.MaxRetry != 2 || info.CompletedAt.IsZero() {
+		t.Errorf("the Inspector shows retention %s, %d retries, completed at %s",
+			info.Retention, info.MaxRetry, info.CompletedAt)
+	}
+
+	info = until(enqueue(-1, 0).ID(), asynq.TaskStateRetry)
+	if info.Retried != 1 || info.LastErr != "-1 is negative" || time.Until(info.NextProcessAt) < 50*time.Minute {
+		t.Errorf("the Inspector shows %d retries, error %q, next at %s", info.Retried, info.LastErr, info.NextProcessAt)
+	}
+	info = until(enqueue(-2, 0, runtime.WithRetries(0)).ID(), asynq.TaskStateArchived)
+	if info.LastErr != "-2 is negative" {
+		t.Errorf("the Inspector shows error %q", info.LastErr)
+	}
+	until(enqueue(1, 1, runtime.WithDelay(time.Hour)).ID(), asynq.TaskStateScheduled)
+	running := enqueue(50, 50)
+	until(running.ID(), asynq.TaskStateActive)
+	close(release)
+	until(running.ID(), asynq.TaskStateCompleted)
+
+	stats, err := ins.GetQueueInfo(queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stats.Completed != 2 || stats.Archived != 1 || stats.Retry != 1 || stats.Scheduled != 1 {
+		t.Errorf("the Inspector counts %+v", stats)
+	}
+}
+
+// TestAsynqClient: a task of a program that knows only asynq runs here.
+func TestAsynqClient(t *testing.T) {
+	url, _ := servertest.Redis(t)
+	queue := newQueue()
+	app, _ := sumApp(t, url, queue, nil)
+	client := asynq.NewClient(asynqOpt(t, url))
+	t.Cleanup(func() { _ = client.Close() })
+	payload, err := json.Marshal(map[string]int{"b": 2, "a": 40})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, opts := range [][]asynq.Option{{}, {asynq.ProcessIn(time.Second)}} {
+		info, err := client.EnqueueContext(t.Context(), asynq.NewTask("shop.Sum", payload), append(opts, asynq.Queue(queue))...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum, err := runtime.HandleOf[int](app, uuid.MustParse(info.ID)).Wait(t.Context())
+		if err != nil || sum != 42 {
+			t.Errorf("the task of asynq's client returned %d, %v", sum, err)
+		}
+	}
+}
+
+// TestPausedQueue: a queue that asynq's tools have paused is not served until
+// they let it go on.
+func TestPausedQueue(t *testing.T) {
+	url, _ := servertest.Redis(t)
+	queue := newQueue()
+	app, task := sumApp(t, url, queue, nil)
+	ins := asynq.NewInspector(asynqOpt(t, url))
+	t.Cleanup(func() { _ = ins.Close() })
+	if err := ins.PauseQueue(queue); err != nil {
+		t.Fatal(err)
+	}
+	h, err := sumCall(task, 1, 2).Enqueue(t.Context(), app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A task of another queue of the same worker, enqueued later, overtakes it.
+	other, err := sumCall(task, 3, 4, runtime.WithQueue(runtime.DefaultQueue)).Enqueue(t.Context(), app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := h.Record(t.Context()); err != nil || r.State != runtime.StatePending {
+		t.Fatalf("in a paused queue the task is %v, %v", r, err)
+	}
+	if err := ins.UnpauseQueue(queue); err != nil {
+		t.Fatal(err)
+	}
+	if sum, err := h.Wait(t.Context()); err != nil || sum != 3 {
+		t.Errorf("Wait returned %d, %v", sum, err)
+	}
+}
