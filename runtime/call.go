@@ -32,7 +32,7 @@ func (c AnyCall) String() string {
 	if c.spec == nil {
 		return "no call"
 	}
-	args := redactedArgs(&Message{Args: c.args, Meta: Meta{Redact: c.spec.redact}})
+	args := redactedArgs(&Message{Args: c.args}, c.spec.redact)
 	if c.err != nil {
 		return c.spec.Name + " " + c.err.Error()
 	}

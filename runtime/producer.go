@@ -93,12 +93,14 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 // encodeArgs applies the codec and the limit on size.
 func (a *App) encodeArgs(m *Message) error {
 	if c := a.cfg.Codec; c != nil {
+		plain := m.Args
 		err := safely(func() (err error) {
-			m.Args, err = c.Encode(m.Name, bytes.Clone(m.Args)) // the call keeps its own
+			m.Args, err = c.Encode(m.Name, bytes.Clone(plain)) // the call keeps its own
 			return err
 		})
 		if err != nil {
-			return fmt.Errorf("codec: %w", err)
+			d := newRedactor(plain, m.Meta.Redact)
+			return &valueError{text: "codec: " + d.clean(message(err)), err: err}
 		}
 		if !json.Valid(m.Args) {
 			return errors.New("codec: Encode did not return valid JSON")

@@ -38,12 +38,14 @@ type Record struct {
 	Progress *Progress      `json:"progress,omitempty"`
 }
 
-// newRecord makes the record of an entry.
-func newRecord(e *Entry) *Record {
+// newRecord makes the record of an entry. A parameter is left out when either
+// the task as it was enqueued or the task as it is registered says so: a task of
+// a foreign producer says nothing.
+func (a *App) newRecord(e *Entry) *Record {
 	m := e.Message
 	r := &Record{
 		ID: e.ID, Name: m.Name, Queue: m.Queue, State: e.State, Priority: m.Priority,
-		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, Args: redactedArgs(m),
+		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, Args: redactedArgs(m, a.redacts(m.Name)),
 		Tags: TagsOf(m.Meta.Tags), ParentID: m.Meta.Parent, RootID: m.Meta.Root,
 		EnqueuedAt: m.Meta.EnqueuedAt, Due: e.Due, StartedAt: e.StartedAt, EndedAt: e.EndedAt,
 		Worker: e.Worker, Result: e.Result, Reason: e.Reason,
@@ -58,13 +60,21 @@ func newRecord(e *Entry) *Record {
 	return r
 }
 
+// redacts returns the parameters that the registered task redacts.
+func (a *App) redacts(name string) []string {
+	for _, r := range a.named(name) {
+		return r.info().redact
+	}
+	return nil
+}
+
 // Lookup returns the record of any task, or [ErrNotFound].
 func (a *App) Lookup(ctx context.Context, id uuid.UUID) (*Record, error) {
 	e, err := a.engine.Get(ctx, id)
 	if err != nil {
 		return nil, fmt.Errorf("look up task %s: %w", id, err)
 	}
-	return newRecord(e), nil
+	return a.newRecord(e), nil
 }
 
 // List returns the records of the tasks that q selects, oldest first, and the
@@ -76,7 +86,7 @@ func (a *App) List(ctx context.Context, q Query) ([]*Record, string, error) {
 	}
 	records := make([]*Record, len(entries))
 	for i, e := range entries {
-		records[i] = newRecord(e)
+		records[i] = a.newRecord(e)
 	}
 	return records, next, nil
 }

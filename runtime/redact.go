@@ -3,9 +3,12 @@ package runtime
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/json"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // redacted stands in place of a value that must not be shown.
@@ -14,8 +17,9 @@ const redacted = "[redacted]"
 // redactor removes the values of redacted parameters from text. Nil removes
 // nothing.
 type redactor struct {
-	secrets []string
-	all     bool // the values are not known: nothing may be shown
+	secrets  []string
+	replacer *strings.Replacer // of the secrets, in one pass; nil if there are none
+	all      bool              // the values are not known: nothing may be shown
 }
 
 // redactor returns the run's, made when first needed.
@@ -66,6 +70,14 @@ func newRedactor(args json.RawMessage, names ...[]string) *redactor {
 	// Longer ones first: one value may be a part of another.
 	slices.SortFunc(d.secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	d.secrets = slices.Compact(d.secrets)
+	if len(d.secrets) == 0 {
+		return d
+	}
+	pairs := make([]string, 0, 2*len(d.secrets))
+	for _, secret := range d.secrets {
+		pairs = append(pairs, secret, redacted)
+	}
+	d.replacer = strings.NewReplacer(pairs...)
 	return d
 }
 
@@ -94,13 +106,23 @@ func (d *redactor) add(raw json.RawMessage) {
 	case '"':
 		var s string
 		if json.Unmarshal(raw, &s) == nil && s != "" {
-			d.secrets = append(d.secrets, s, strings.Trim(string(raw), `"`))
+			d.secrets = append(d.secrets, s, inQuotes(string(raw)), inQuotes(strconv.Quote(s)))
+			// A []byte is in base64, and may be printed as what it holds.
+			if b, err := base64.StdEncoding.DecodeString(s); err == nil && len(b) >= leastBytes && utf8.Valid(b) {
+				d.secrets = append(d.secrets, string(b))
+			}
 		}
 	case 't', 'f', 'n': // true, false, null say nothing
 	default:
 		d.secrets = append(d.secrets, string(raw))
 	}
 }
+
+// leastBytes is how long a secret []byte is that is looked for as text.
+const leastBytes = 4
+
+// inQuotes returns what is between the quotes of s.
+func inQuotes(s string) string { return s[1 : len(s)-1] }
 
 // clean replaces every secret in the text.
 func (d *redactor) clean(s string) string {
@@ -110,23 +132,24 @@ func (d *redactor) clean(s string) string {
 	if d.all {
 		return redacted
 	}
-	for _, secret := range d.secrets {
-		s = strings.ReplaceAll(s, secret, redacted)
+	if d.replacer == nil {
+		return s
 	}
-	return s
+	return d.replacer.Replace(s)
 }
 
 // redactedArgs returns the arguments with the values of redacted parameters
-// replaced.
-func redactedArgs(m *Message) json.RawMessage {
-	if len(m.Meta.Redact) == 0 {
+// replaced: those that the message names, and more.
+func redactedArgs(m *Message, more []string) json.RawMessage {
+	names := slices.Concat(m.Meta.Redact, more)
+	if len(names) == 0 {
 		return m.Args
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(m.Args, &fields) != nil {
 		return nil // it may be anything: show nothing
 	}
-	for _, name := range m.Meta.Redact {
+	for _, name := range names {
 		if _, ok := fields[name]; ok {
 			fields[name] = json.RawMessage(`"` + redacted + `"`)
 		}
