@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -108,6 +109,7 @@ func (m *memo) addError(r *run, reason string) {
 func (r *run) encodeMemo(x *extras) json.RawMessage {
 	m := *r.loadMemo(x)
 	r.mergeNotes(&m)
+	m.Logs = lastThatFit(m.Logs, MaxMemo)
 	for {
 		b, err := json.Marshal(m)
 		switch {
@@ -125,17 +127,39 @@ func (r *run) encodeMemo(x *extras) json.RawMessage {
 	}
 }
 
+// lastThatFit returns the last lines whose text is of at most n bytes. As JSON
+// they may still be too large.
+func lastThatFit(lines []LogLine, n int) []LogLine {
+	for i, l := range slices.Backward(lines) {
+		if n -= len(l.Message) + len(l.Attrs); n < 0 {
+			return lines[i+1:]
+		}
+	}
+	return lines
+}
+
 // clip makes s storable everywhere: valid UTF-8 without NUL bytes, at most n
 // bytes.
 func clip(s string, n int) string {
+	const more = "…"
+	cut := len(s) > n
+	if cut { // what follows need not be looked at
+		s = cutRune(s, n)
+	}
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
+	if !cut && len(s) <= n {
+		return s
+	}
+	return cutRune(s, n-len(more)) + more
+}
+
+// cutRune returns at most n bytes of s, and no part of a rune.
+func cutRune(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	const more = "…"
-	n -= len(more)
 	for n > 0 && !utf8.RuneStart(s[n]) {
 		n--
 	}
-	return s[:n] + more
+	return s[:n]
 }
