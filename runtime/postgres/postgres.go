@@ -44,8 +44,9 @@ type Config struct {
 	// told: notifications are not delivered through some connection poolers, and
 	// a delayed task of another process is found by looking. Defaults to 1 s.
 	PollInterval time.Duration
-	// FetchCooldown is the least time between two fetches of a worker. More
-	// gathers more tasks into each, and costs latency. Defaults to 1 ms.
+	// FetchCooldown is the least time from the end of one fetch of a worker to
+	// the next. More gathers more tasks and outcomes into each, and costs
+	// latency. Defaults to 1 ms.
 	FetchCooldown time.Duration
 	// KeepFor is how long the record of an ended task stays that does not say:
 	// one that a foreign producer enqueued. Defaults to 24 h.

@@ -232,7 +232,7 @@ func (s *serve) work(ctx context.Context) error {
 	var (
 		hungry   = true // there may be tasks to fetch
 		stopping bool
-		last     time.Time // of the last step
+		last     time.Time // when the last step ended
 		poll     = time.NewTimer(s.e.cfg.PollInterval)
 		stop     = ctx.Done()
 	)
@@ -274,10 +274,15 @@ func (s *serve) work(ctx context.Context) error {
 			time.Sleep(wait)
 		}
 		if ctx.Err() != nil {
-			stop, stopping, want = nil, true, 0
+			stop, stopping = nil, true
 		}
-		last = time.Now()
+		if _, free = s.todo(); !stopping && hungry {
+			want = free // more slots may be free by now
+		} else {
+			want = 0
+		}
 		more, err := s.stepUnlessAbandoned(steps, want)
+		last = time.Now()
 		switch {
 		case err == nil:
 			if want > 0 {
