@@ -79,7 +79,7 @@ func testCancelRunning(b *bench) {
 	id := b.insert("task.cancel")
 	h := b.serve([]string{"task.cancel"}).next()
 	b.cancel(b.e, id, "user left")
-	b.is("cause of the run's context after Cancel", h.stopped(), runtime.ErrCancelled)
+	b.is("cause of the run's context after Cancel", h.cause(), runtime.ErrCancelled)
 	h.conclude(runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "user left"})
 	b.cancelled(id, "user left")
 }
@@ -145,7 +145,7 @@ func testCancelSecond(b *bench) {
 	id := b.insert("task.cancel")
 	h := b.serve([]string{"task.cancel"}).next()
 	b.cancel(other, id, "from afar")
-	b.is("cause of the run's context after Cancel in another process", h.stopped(), runtime.ErrCancelled)
+	b.is("cause of the run's context after Cancel in another process", h.cause(), runtime.ErrCancelled)
 	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry})
 	b.cancelled(id, "from afar")
 }

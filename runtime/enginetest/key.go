@@ -114,8 +114,10 @@ func testKeyOthers(b *bench) {
 	if b.keyed(b.e, "k", time.Hour).Existing || b.keyed(b.e, "K", time.Hour).Existing || b.keyed(b.e, "k ", time.Hour).Existing {
 		b.Error("keys that differ are taken for the same")
 	}
-	if b.insertInto(b.e, b.message("task.none")).Existing || b.insertInto(b.e, b.message("task.none")).Existing {
-		b.Error("messages without a key are taken for the same")
+	for range 3 {
+		if b.insertInto(b.e, b.message("task.none")).Existing {
+			b.Error("messages without a key are taken for the same")
+		}
 	}
 	long := strings.Repeat("k", 300)
 	first := b.keyed(b.e, long, time.Hour)

@@ -53,7 +53,7 @@ func testLeaseLost(b *bench) {
 		return err == nil && en.State == runtime.StateSucceeded
 	})
 	resume()
-	b.is("cause of the context of the run that lost its lease", h.stopped(), runtime.ErrLeaseLost)
+	b.is("cause of the context of the run that lost its lease", h.cause(), runtime.ErrLeaseLost)
 	h.succeed()
 }
 

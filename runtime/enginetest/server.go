@@ -183,17 +183,22 @@ func (h *handed) succeed() { h.conclude(runtime.Outcome{Kind: runtime.OutcomeSuc
 
 func (h *handed) id() uuid.UUID { return h.d.Message.Meta.ID }
 
-// stopped waits until the run's context has ended, and returns the cause.
-func (h *handed) stopped() error {
+// stopped waits until the run's context has ended.
+func (h *handed) stopped() {
 	h.b.Helper()
 	select {
 	case <-h.ctx.Done():
-		return context.Cause(h.ctx)
 	case <-time.After(h.b.o.Patience):
 		h.b.Fatalf("the context of a run of %q did not end in %v: the engine must call Delivery.Stop",
 			h.d.Message.Name, h.b.o.Patience)
-		return nil
 	}
+}
+
+// cause waits until the run's context has ended, and returns why.
+func (h *handed) cause() error {
+	h.b.Helper()
+	h.stopped()
+	return context.Cause(h.ctx)
 }
 
 // stop ends the server and returns the error of Serve.

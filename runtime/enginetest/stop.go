@@ -150,7 +150,7 @@ func testAbandon(b *bench) {
 	s.abandon()
 	b.unfinished(s.wait(), stuck...)
 	for _, h := range stuck {
-		cause := h.stopped()
+		cause := h.cause()
 		if !errors.Is(cause, runtime.ErrShutdown) && !errors.Is(cause, runtime.ErrLeaseLost) {
 			b.Errorf("cause of an abandoned run's context: %v, want ErrShutdown or ErrLeaseLost", cause)
 		}

@@ -93,10 +93,12 @@ func (e *Engine) listPast(p *page, after uint64) {
 	now := stamp(p.now.UnixNano())
 	for pos := a.head; pos < a.tail; pos++ {
 		r, c := a.record(pos)
-		if r.dead || r.seq <= after || !p.wants(r.seq) || !a.kinds.all[r.kind].selected(p.query) || e.overKeptPast(r, now) {
+		if r.dead || r.seq <= after || !p.wants(r.seq) || e.overKeptPast(r, now) {
 			continue
 		}
-		p.add(r.seq, a.entry(r, c))
+		if a.kinds.all[r.kind].selected(p.query) {
+			p.add(r.seq, a.entry(r, c))
+		}
 	}
 }
 

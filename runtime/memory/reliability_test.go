@@ -269,7 +269,9 @@ func TestLateOutcomeRefused(t *testing.T) {
 		<-begun
 		cancel()
 		close(abandon)
-		<-served
+		if err := <-served; err == nil {
+			t.Error("Serve: nil, want an error that names the task")
+		}
 		stop := serve(t, e, worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
 			if rand.IntN(2) == 0 {
 				close(wake) // while the other runs, or after
@@ -431,17 +433,12 @@ func TestTenTimesPastTheLimit(t *testing.T) {
 	once := measure()
 	// Cancelled tasks make room, and must leave nothing behind.
 	for range 3 {
-		var ids []uuid.UUID
 		entries, _, err := e.List(t.Context(), runtime.Query{States: []runtime.State{runtime.StatePending}, Limit: capacity})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, en := range entries {
-			ids = append(ids, en.ID)
-		}
-		entries = nil
-		for _, id := range ids {
-			if err := e.Cancel(t.Context(), id, "no"); err != nil {
+			if err := e.Cancel(t.Context(), en.ID, "no"); err != nil {
 				t.Fatal(err)
 			}
 		}
