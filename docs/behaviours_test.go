@@ -21,14 +21,6 @@ import (
 
 var update = flag.Bool("update", false, "write the documents that are made of code")
 
-// elsewhere are behaviours of engines in other processes, which no test of this
-// repository has to show without a server.
-var elsewhere = map[int]string{
-	29: "the suite of package enginetest, which every engine passes",
-	71: "the suite of package enginetest, which every engine passes",
-	76: "the tests of package postgres, which need a server",
-}
-
 // behaviour is one line of behaviours.txt.
 type behaviour struct {
 	number int
@@ -52,7 +44,7 @@ func TestEveryBehaviourIsProven(t *testing.T) {
 			slices.SortFunc(b.proofs, func(x, y proof) int {
 				return cmp.Or(strings.Compare(x.file, y.file), strings.Compare(x.name, y.name))
 			})
-			if len(b.proofs) == 0 && elsewhere[b.number] == "" {
+			if len(b.proofs) == 0 {
 				t.Errorf("no test proves behaviour %d: %s", b.number, b.text)
 			}
 		}
@@ -216,9 +208,6 @@ func shownBy(b *behaviour) string {
 	var links []string
 	for _, p := range b.proofs {
 		links = append(links, fmt.Sprintf("[%s](%s)", p.name, p.file))
-	}
-	if note := elsewhere[b.number]; note != "" {
-		links = append(links, note)
 	}
 	return strings.Join(links, ", ")
 }

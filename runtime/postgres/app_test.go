@@ -69,6 +69,8 @@ func start(t *testing.T, app *runtime.App) {
 
 // TestTx: what is enqueued in a transaction is there when it commits, and never
 // otherwise; by pgx and by database/sql.
+//
+// Proves: FEATURES 76
 func TestTx(t *testing.T) {
 	app, pool, _ := newApp(t, runtime.Config{}, postgres.Config{})
 	start(t, app)

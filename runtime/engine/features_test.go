@@ -1,0 +1,312 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// engines are all of them, by the URL that a test can use.
+var engines = map[string]func(t testing.TB) string{
+	"memory":   func(testing.TB) string { return "memory:" },
+	"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "tasks.db") },
+	"postgres": func(t testing.TB) string { return servertest.Postgres(t) },
+	"redis": func(t testing.TB) string {
+		url, _ := servertest.Redis(t)
+		return url
+	},
+}
+
+// pair is a process that enqueues and one that works, with an engine each,
+// where that can be.
+type pair struct{ web, worker *runtime.App }
+
+func newPair(t *testing.T, url string, cfg func() runtime.Config) pair {
+	t.Helper()
+	open := func() runtime.Engine {
+		e, err := engine.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return e
+	}
+	e := open()
+	p := pair{web: runtime.New(e, cfg())}
+	if url != "memory:" {
+		e = open()
+	}
+	p.worker = runtime.New(e, cfg())
+	return p
+}
+
+func (p pair) start(t *testing.T) {
+	t.Helper()
+	if err := p.worker.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.worker.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What taskgen generates for
+// func Ask(ctx *runtime.Context, depth int, secret string) (answers, error).
+type askArgs struct {
+	depth  int
+	secret string
+}
+
+func (a *askArgs) fields(f *runtime.Fields) {
+	f.Int("depth", &a.depth)
+	f.String("secret", &a.secret)
+}
+
+var askTask = runtime.NewTask[askArgs, answers](runtime.Spec{
+	Name: "test.Ask", Func: "Ask", Queue: "asked", Retries: 1, Delay: runtime.NoDelay,
+	Tags:   map[string]string{"kind": "question"},
+	Params: []runtime.Param{{Name: "depth", Sig: "int"}, {Name: "secret", Sig: "string", Redact: true}},
+}, (*askArgs).fields)
+
+func askCall(depth int, secret string, opts ...runtime.Option) runtime.Call[answers] {
+	a := askArgs{depth, secret}
+	return askTask.Call(a.fields, opts)
+}
+
+// answers is what a task was told.
+type answers struct {
+	Name, Func, Queue, Tags string
+	Attempt, MaxRetries     int
+	Timed                   bool // it has a deadline
+	Fresh                   bool // it was enqueued a moment ago, in UTC
+	ParentID, RootID        string
+	Local, Header           string
+	Supplied, Kept          string
+	Record                  string
+	Child                   *answers
+}
+
+var (
+	requestID = runtime.NewLocal[string]("request_id", runtime.Travels(), runtime.InLogs())
+	keptKey   = runtime.NewKey[string]("kept", nil)
+)
+
+// ask asks everything that a task can.
+func ask(ctx *runtime.Context, a *askArgs) (answers, error) {
+	m := ctx.Metadata()
+	ctx.Logger("asker").Info("asking for "+a.secret, "depth", a.depth)
+	ctx.Progress(int64(m.Attempt), 2, "asked")
+	if m.Attempt == 0 {
+		return answers{}, fmt.Errorf("not yet, %s", a.secret)
+	}
+	kept, err := runtime.Keep(ctx, keptKey, func(context.Context) (string, error) { return "opened", nil })
+	if err != nil {
+		return answers{}, err
+	}
+	rec, err := ctx.Reload()
+	if err != nil {
+		return answers{}, err
+	}
+	supplied, _ := runtime.Supplied[string](ctx)
+	_, timed := ctx.Deadline()
+	r := answers{
+		Name: m.Name, Func: m.Func, Queue: m.Queue, Tags: fmt.Sprint(m.Tags.Map()), Attempt: m.Attempt, MaxRetries: m.MaxRetries,
+		Timed: timed, Fresh: time.Since(m.EnqueuedAt) < time.Minute && m.EnqueuedAt.Location() == time.UTC,
+		ParentID: m.ParentID.String(), RootID: m.RootID.String(),
+		Local: requestID.GetOr(ctx, "none"), Header: fmt.Sprint(ctx.Value(headerKey{})), Supplied: supplied, Kept: kept,
+		Record: fmt.Sprint(rec.State, " ", rec.Attempt, " ", string(rec.Args), " ", rec.Progress.Done, " ", logText(rec)),
+	}
+	if a.depth == 0 {
+		return r, nil
+	}
+	h, err := askCall(a.depth-1, a.secret).Enqueue(ctx, ctx.App())
+	if err != nil {
+		return r, err
+	}
+	child, err := h.Wait(runtime.AllowWait(ctx))
+	r.Child = &child
+	return r, err
+}
+
+// logText is what was kept of a log, without times.
+func logText(rec *runtime.Record) string {
+	var lines []string
+	for _, l := range rec.Logs {
+		lines = append(lines, fmt.Sprintf("%d %t %s:%s:%s", l.Attempt, l.Retry, l.Logger, l.Message, l.Attrs))
+	}
+	return strings.Join(lines, "; ")
+}
+
+type headerKey struct{}
+
+// header is a propagator of one value.
+type header struct{}
+
+func (header) Inject(ctx context.Context, headers map[string]string) {
+	headers["header"] = fmt.Sprint(ctx.Value(headerKey{}))
+}
+
+func (header) Extract(ctx context.Context, headers map[string]string) context.Context {
+	return context.WithValue(ctx, headerKey{}, headers["header"])
+}
+
+// The same task, enqueued by one process and run by another, is told the same on
+// every engine, and the same is on its record.
+//
+// Proves: FEATURES 29, 71
+func TestEveryAnswerIsTheSameOnEveryEngine(t *testing.T) {
+	for name, url := range engines {
+		t.Run(name, func(t *testing.T) {
+			var logged strings.Builder
+			logger := slog.New(slog.NewTextHandler(&logged, nil)) // whose handler takes one line at a time
+			p := newPair(t, url(t), func() runtime.Config {
+				return runtime.Config{
+					Workers: 4, Queues: []string{"asked"}, KeepLogs: 10, Propagators: []runtime.Propagator{header{}}, Logger: logger,
+				}
+			})
+			runtime.Register(p.worker, askTask, ask)
+			runtime.Supply(p.worker, "configuration")
+			p.start(t)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			ctx = runtime.WithLocals(context.WithValue(ctx, headerKey{}, "h-1"))
+			if err := requestID.Set(ctx, "r-1"); err != nil {
+				t.Fatal(err)
+			}
+			h, err := askCall(1, "canary", runtime.WithTag("plan", "pro"), runtime.WithTimeout(time.Hour)).Enqueue(ctx, p.web)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := h.Wait(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			none := "00000000-0000-0000-0000-000000000000"
+			const log = "0 false asker:asking for [redacted]:request_id=r-1 depth=%[1]d; " +
+				"1 true :retry 1 of 1:; 1 false asker:asking for [redacted]:request_id=r-1 depth=%[1]d"
+			const record = `running 1 {"depth":%[1]d,"secret":"[redacted]"} 1 ` + log
+			want := answers{
+				Name: "test.Ask", Func: "Ask", Queue: "asked", Tags: "map[kind:question plan:pro]", Attempt: 1, MaxRetries: 1,
+				Timed: true, Fresh: true, ParentID: none, RootID: h.ID().String(),
+				Local: "r-1", Header: "h-1", Supplied: "configuration", Kept: "opened", Record: fmt.Sprintf(record, 1),
+			}
+			child := want
+			child.Tags, child.Timed, child.ParentID = "map[kind:question]", false, h.ID().String()
+			child.Record = fmt.Sprintf(record, 0)
+			want.Child = &child
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("the task was told (- want, + got):\n%s", diff)
+			}
+			rec, err := p.web.Lookup(ctx, h.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rec.State != runtime.StateSucceeded || rec.Progress == nil || rec.Progress.Done != 1 || logText(rec) != fmt.Sprintf(log, 1) ||
+				len(rec.Errors) != 1 || rec.Errors[0].Error != "not yet, [redacted]" {
+				t.Errorf("the record is %s, %+v, %v, %s", rec.State, rec.Progress, rec.Errors, logText(rec))
+			}
+			if err := p.worker.Stop(ctx); err != nil {
+				t.Error(err)
+			}
+			if text := logged.String(); strings.Contains(text, "canary") || strings.Count(text, "[redacted]") < 4 {
+				t.Errorf("the log shows the secret, or nothing:\n%s", text)
+			}
+		})
+	}
+}
+
+// Proves: FEATURES 63
+func TestEveryTickIsOneTaskOnEveryEngine(t *testing.T) {
+	for name, url := range engines {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, url(t), func() runtime.Config {
+				return runtime.Config{Queues: []string{"asked"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+			})
+			ran := make(chan string, 100)
+			for _, app := range []*runtime.App{p.web, p.worker} { // both work
+				runtime.Register(app, askTask, func(ctx *runtime.Context, _ *askArgs) (answers, error) {
+					ran <- ctx.Metadata().Tags.Get(runtime.TagTick)
+					return answers{}, nil
+				})
+				runtime.Every(app, runtime.Interval(time.Second), askCall(0, ""))
+			}
+			p.start(t)
+			pair{worker: p.web}.start(t)
+			seen := make(map[string]bool)
+			for len(seen) < 3 {
+				select {
+				case tick := <-ran:
+					if seen[tick] {
+						t.Errorf("tick %s ran twice", tick)
+					}
+					seen[tick] = true
+				case <-time.After(time.Minute):
+					t.Fatalf("only %d ticks ran", len(seen))
+				}
+			}
+		})
+	}
+}
+
+// What a task ends itself with is the same on every engine.
+//
+// Proves: FEATURES 51, 71
+func TestEndsAreTheSameOnEveryEngine(t *testing.T) {
+	for name, url := range engines {
+		t.Run(name, func(t *testing.T) {
+			p := newPair(t, url(t), func() runtime.Config {
+				return runtime.Config{Queues: []string{"asked"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+			})
+			ends := []error{runtime.Cancel(""), runtime.Permanent(errors.New("no use")), errors.New("fails"), runtime.Trigger()}
+			runtime.Register(p.worker, askTask, func(_ *runtime.Context, a *askArgs) (answers, error) {
+				return answers{}, ends[a.depth]
+			})
+			p.start(t)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			for i, want := range []string{
+				"cancelled: test.Ask.cancel, attempt 0", "failed: no use, attempt 0", "failed: fails, attempt 1",
+				"failed: task triggered, attempt 1",
+			} {
+				h, err := askCall(i, "").Enqueue(ctx, p.web)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = h.Wait(ctx)
+				var failed *runtime.TaskError
+				if !errors.As(err, &failed) {
+					t.Errorf("%v ends as %v", ends[i], err)
+					continue
+				}
+				rec, err := h.Record(ctx)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := fmt.Sprintf("%s: %s, attempt %d", failed.State, failed.Reason, rec.Attempt); got != want {
+					t.Errorf("%v ends as %q, want %q", ends[i], got, want)
+				}
+			}
+		})
+	}
+}
