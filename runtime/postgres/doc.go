@@ -1,2 +1,83 @@
-// Package postgres is an engine on PostgreSQL.
+// Package postgres is an engine on PostgreSQL, for many machines. Its tasks are
+// the jobs of River, https://riverqueue.com: the tables, states, notifications
+// and migrations are River's, so that River UI, River's command, River clients
+// and producers in other languages show, cancel, retry, pause and enqueue them.
+//
+//	e, err := postgres.Open(ctx, "postgres://app@db/app", postgres.Config{})
+//	app := runtime.New(e, runtime.Config{Workers: 50})
+//
+// [Tx] and [SQLTx] enqueue in a transaction of the caller's: the tasks exist
+// if, and only if, it commits.
+//
+// # What a task is to River
+//
+// The task's name is the job's kind, its arguments are the job's JSON, and its
+// queue is the job's. Priorities 0 to 3 are River's 4 to 1. Tags are River's
+// tags, as "key:value", where they fit. What else a task has is in the metadata
+// under the one key "taskctx"; its result is under "output", where River's
+// RecordOutput puts results. The task's id is a UUID made of the job's number.
+// A job that a River client enqueued, of a kind that the worker knows, is run
+// with the defaults of the task's registration.
+//
+// # Workers
+//
+// Workers are not River's. A River client was tried as the base and given up,
+// for what a task is promised cannot be kept on it from outside: it has no
+// lease, and takes the result of a worker that lost its job; it rescues by the
+// time a job has run; it has a number of slots for each queue, not for a
+// worker; it writes completions up to 250 ms later, and runs again what had
+// ended when it was killed meanwhile; it cannot give a running job back. What
+// could mend some of that is an interface that River marks as not for use.
+//
+// Instead one loop in each worker writes what has ended and claims as many
+// tasks as slots are free, in one round trip and one commit. What a run writes
+// is fenced by its worker and attempt. A worker counts up in a row of its own
+// while it lives; when the count has stood still for [Config.Lease], by the
+// clock of whoever watches it, its tasks are given to others. So no clock that
+// is set, on any machine, takes a task from a worker that is alive. A task of a
+// worker that was killed runs again after the lease and about a fifth of it.
+//
+// Calls that enqueue at the same time are stored with one statement and one
+// commit.
+//
+// # Beside River
+//
+// By default everything is in a schema of its own, "taskctx", and touches
+// nothing of a River that the database may have elsewhere. Name that River's
+// schema in [Config.Schema] to share its tables, and mind:
+//
+//   - Give River's workers other queues than taskctx's, or set their
+//     FetchOnlyKnownKinds: they fail jobs of kinds that they do not know.
+//   - River's leader takes any job that has run for RescueStuckJobsAfter, 1 h
+//     by default, for stuck, and discards kinds that it does not know. Set it
+//     above the longest task.
+//   - River's leader forgets ended jobs after its own times, 24 h by default for
+//     those that succeeded, however long the task is to be kept.
+//   - Tasks of unknown kinds without our metadata are left for River's workers.
+//
+// # What the engine cannot do
+//
+//	option or promise             what happens
+//	----------------------------  ---------------------------------------------
+//	priorities other than 0 to 3  ErrUnsupported
+//	names that River refuses      ErrUnsupported: 2 to 127 letters, digits and
+//	                              _-[]<>/.·:+
+//	queues over 127 characters    ErrUnsupported
+//	over 30,000 retries           ErrUnsupported: River counts in 16 bits
+//	a NUL character in arguments  an error from Enqueue; in results and memos it
+//	                              is kept
+//	a number that numeric cannot  an error from Enqueue; as a result the task
+//	hold, such as 1e400000        fails
+//	ErrQueueFull                  never: the table is not bounded
+//	order of equal tasks          by due time and insertion, up to what workers
+//	                              claim at the same time
+//	a worker's own clock          tasks are due by the server's clock
+//	JSON as it was written        jsonb reorders keys and rewrites numbers (1e2
+//	                              is 100); values stay, a negative zero too
+//	River's retry of a task that  counts as an attempt: with no retries left it
+//	succeeded                     fails
+//
+// Notifications need a session of their own: through a pooler of transactions
+// (PgBouncer) tasks are found by polling, every [Config.PollInterval], and the
+// pool must not prepare statements, as pgx documents it.
 package postgres

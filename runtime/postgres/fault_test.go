@@ -23,6 +23,7 @@ var flagFaults = flag.Int("faults", 7, "lose every so many of an engine's reques
 // in turn, once before the server has it and once before its answer comes back.
 // Nothing may be lost, stay, or run more often than it must.
 func TestEachRequestFailsOnce(t *testing.T) {
+	slow(t)
 	url := servertest.Postgres(t)
 	schema := newSchema(t, url)
 	cfg := postgres.Config{Schema: schema, Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}

@@ -51,6 +51,14 @@ func newSchema(tb testing.TB, url string) string {
 	return name
 }
 
+// slow leaves a test out of a short run.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds: not in a short run")
+	}
+}
+
 // testLog shows what an engine logs on its test.
 func testLog(tb testing.TB) *slog.Logger {
 	if !testing.Verbose() {
@@ -77,6 +85,7 @@ func open(tb testing.TB, url string, cfg postgres.Config) *postgres.Engine {
 }
 
 func TestEngine(t *testing.T) {
+	slow(t)
 	url := servertest.Postgres(t)
 	schema := newSchema(t, url)
 	cfg := postgres.Config{Schema: schema, Lease: time.Second}

@@ -239,6 +239,7 @@ func (c *crew) audit(n int) (lost, extra, bad int) {
 
 // TestKilledWorkers kills worker processes again and again while tasks run.
 func TestKilledWorkers(t *testing.T) {
+	slow(t)
 	const crewSize, slots = 2, 8
 	c := newCrew(t, servertest.Postgres(t))
 	c.fill(0, *flagTasks, 5)
@@ -277,6 +278,7 @@ func TestKilledWorkers(t *testing.T) {
 // TestRecovery: after a kill, the tasks of the worker that was killed run again
 // within the lease and two heartbeats.
 func TestRecovery(t *testing.T) {
+	slow(t)
 	c := newCrew(t, servertest.Postgres(t))
 	first := c.hire(2)
 	c.fill(0, 2, 0)
@@ -322,6 +324,7 @@ func TestRecovery(t *testing.T) {
 
 // TestThreeProcesses: each task once, and each process has its share.
 func TestThreeProcesses(t *testing.T) {
+	slow(t)
 	c := newCrew(t, servertest.Postgres(t))
 	var workers []*exec.Cmd
 	for range 3 {
@@ -347,6 +350,7 @@ func TestThreeProcesses(t *testing.T) {
 // TestSuspendedWorker: a process that was stopped for longer than its lease,
 // while another ran its task, writes nothing when it goes on.
 func TestSuspendedWorker(t *testing.T) {
+	slow(t)
 	c := newCrew(t, servertest.Postgres(t))
 	first := c.hire(1)
 	h, err := stepCall(1, 4000).Enqueue(t.Context(), c.app)
@@ -388,6 +392,7 @@ func TestSuspendedWorker(t *testing.T) {
 // TestServerRestart stops, kills and starts the server while tasks are enqueued
 // and run. The worker lives on, so that nothing may run twice.
 func TestServerRestart(t *testing.T) {
+	slow(t)
 	server := servertest.NewPostgres(t)
 	c := newCrew(t, server.URL)
 	worker := c.hire(8)
