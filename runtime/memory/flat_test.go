@@ -1,0 +1,130 @@
+package memory_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	goruntime "runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// usage is what a process holds.
+type usage struct {
+	heap       uint64
+	goroutines int
+}
+
+func measure() usage {
+	goruntime.GC()
+	var m goruntime.MemStats
+	goruntime.ReadMemStats(&m)
+	return usage{m.HeapAlloc, goruntime.NumGoroutine()}
+}
+
+// TestFlat: after as many tasks as the engine keeps, the memory that it holds
+// grows no more, however many follow, and however often workers are replaced.
+func TestFlat(t *testing.T) {
+	tasks := size(60_000, 1_000_000)
+	const records = 5_000
+	e := memory.New(memory.WithRecords(records), memory.WithCapacity(1_000), memory.WithWait())
+	var done sync.WaitGroup
+	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		switch last := d.Message.Meta.ID[15]; {
+		case last%50 == 0 && d.Attempt == 0:
+			return runtime.Outcome{Kind: runtime.OutcomeRetry, Reason: "once more"}
+		case last%50 == 1:
+			done.Done()
+			return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}
+		}
+		done.Done()
+		return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: d.Message.Args}
+	}
+	batch := func(n int) {
+		stop := serve(t, e, worker(4, run, "task"))
+		done.Add(n)
+		for range n {
+			put(t, e, message("task"))
+		}
+		done.Wait()
+		if err := stop(); err != nil {
+			t.Fatalf("Serve: %v", err)
+		}
+	}
+	const parts = 20
+	batch(4 * records) // fill what is kept
+	before := measure()
+	for range parts {
+		batch(tasks / parts)
+	}
+	after := measure()
+	entries, _, err := e.List(t.Context(), runtime.Query{Limit: 10 * records})
+	if err != nil || len(entries) != records {
+		t.Errorf("the engine holds %d records, %v, want %d", len(entries), err, records)
+	}
+	t.Logf("%d tasks on %d workers one after the other: heap %d KiB before, %d KiB after; goroutines %d before, %d after",
+		tasks, parts, before.heap>>10, after.heap>>10, before.goroutines, after.goroutines)
+	if after.heap > before.heap+before.heap/2+(1<<20) {
+		t.Errorf("the heap grew from %d to %d bytes", before.heap, after.heap)
+	}
+	if after.goroutines > before.goroutines+2 {
+		t.Errorf("goroutines grew from %d to %d", before.goroutines, after.goroutines)
+	}
+}
+
+// TestTenTimesPastTheLimit: producers that go on and on get a typed error, and
+// the engine holds what it may, whatever becomes of the tasks.
+func TestTenTimesPastTheLimit(t *testing.T) {
+	capacity := size(2_000, 20_000)
+	e := memory.New(memory.WithCapacity(capacity), memory.WithRecords(100))
+	before := measure()
+	var stored, full atomic.Int64
+	var wg sync.WaitGroup
+	fill := func() {
+		for range 4 {
+			wg.Go(func() {
+				for range 10 * capacity / 4 {
+					m := message("task", func(m *runtime.Message) { m.Args = json.RawMessage(`{"customer":"c-42","cents":1999}`) })
+					switch _, err := e.InsertOne(context.Background(), m); {
+					case err == nil:
+						stored.Add(1)
+					case errors.Is(err, runtime.ErrQueueFull):
+						full.Add(1)
+					default:
+						t.Errorf("InsertOne: %v", err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	}
+	fill()
+	once := measure()
+	// Cancelled tasks make room, and must leave nothing behind.
+	for range 3 {
+		entries, _, err := e.List(t.Context(), runtime.Query{States: []runtime.State{runtime.StatePending}, Limit: capacity})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, en := range entries {
+			if err := e.Cancel(t.Context(), en.ID, "no"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fill()
+	}
+	after := measure()
+	t.Logf("capacity %d, 4 × %d inserts: %d stored, %d ErrQueueFull; heap %d KiB empty, %d KiB full, %d KiB after three refills",
+		capacity, 10*capacity, stored.Load(), full.Load(), before.heap>>10, once.heap>>10, after.heap>>10)
+	if got := stored.Load(); got != int64(4*capacity) {
+		t.Errorf("%d tasks were stored, want four times the capacity, %d", got, 4*capacity)
+	}
+	if after.heap > once.heap+once.heap/3+(1<<20) {
+		t.Errorf("the heap grew from %d to %d bytes while the engine stayed full", once.heap, after.heap)
+	}
+}

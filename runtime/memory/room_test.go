@@ -1,0 +1,155 @@
+package memory_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// TestKeysBounded: so are the keys held at a time.
+func TestKeysBounded(t *testing.T) {
+	e := memory.New(memory.WithKeys(3))
+	for i := range 5 {
+		m := message("task", func(m *runtime.Message) { m.Key, m.KeyFor = fmt.Sprint(i), time.Hour })
+		_, err := e.InsertOne(t.Context(), m)
+		if full := errors.Is(err, runtime.ErrQueueFull); full != (i >= 3) || err != nil && !full {
+			t.Errorf("key %d of at most 3: error %v", i, err)
+		}
+	}
+	// Nothing of a batch stays when its last key finds no room.
+	before, _, err := e.List(t.Context(), runtime.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = e.Insert(t.Context(), []*runtime.Message{
+		message("a"), message("b", func(m *runtime.Message) { m.Key, m.KeyFor = "more", time.Hour }),
+	})
+	if !errors.Is(err, runtime.ErrQueueFull) {
+		t.Errorf("Insert: %v, want ErrQueueFull", err)
+	}
+	after, _, err := e.List(t.Context(), runtime.Query{})
+	if err != nil || len(after) != len(before) {
+		t.Errorf("List has %d entries, %v, want %d as before the batch", len(after), err, len(before))
+	}
+}
+
+// TestWaitsForRoom: with WithWait inserts wait in the order of arrival.
+func TestWaitsForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := memory.New(memory.WithCapacity(2), memory.WithWait())
+		put(t, e, message("task"))
+		put(t, e, message("task"))
+		if _, err := e.Insert(t.Context(), []*runtime.Message{message("a"), message("b"), message("c")}); !errors.Is(err, runtime.ErrQueueFull) {
+			t.Errorf("Insert of a batch larger than the capacity: %v, want ErrQueueFull", err)
+		}
+		var mu sync.Mutex
+		var order []int
+		var wg sync.WaitGroup
+		for i := range 4 {
+			wg.Go(func() {
+				ms := []*runtime.Message{message("task")}
+				if i == 1 {
+					ms = append(ms, message("task")) // needs all the room at once
+				}
+				if _, err := e.Insert(context.Background(), ms); err != nil {
+					t.Errorf("Insert %d: %v", i, err)
+				}
+				mu.Lock()
+				order = append(order, i)
+				mu.Unlock()
+			})
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := e.InsertOne(ctx, message("task")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("InsertOne whose context ends while it waits: %v", err)
+		}
+		if len(order) > 0 {
+			t.Errorf("inserts %v went on although there was no room", order)
+		}
+		step := make(chan struct{})
+		stop := serve(t, e, worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+			<-step
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		}, "task"))
+		for done, want := range [][]int{{}, {0}, {0}, {0, 1}, {0, 1, 2}, {0, 1, 2, 3}} {
+			synctest.Wait()
+			if !slices.Equal(order, want) {
+				t.Errorf("after %d tasks have ended, the inserts %v went on, want %v", done, order, want)
+			}
+			step <- struct{}{}
+		}
+		close(step)
+		wg.Wait()
+		if err := stop(); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// TestNoWaitInsideTask: a task that waited for room could wait for itself.
+func TestNoWaitInsideTask(t *testing.T) {
+	e := memory.New(memory.WithCapacity(1), memory.WithWait())
+	app := runtime.New(e, runtime.Config{Workers: 1})
+	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "self", Func: "self"}, nil)
+	call := func() runtime.Call[runtime.Void] { return task.Call(func(*runtime.Fields) {}, nil) }
+	inner := make(chan error, 1)
+	runtime.Register(app, task, func(ctx context.Context, _ *struct{}) (runtime.Void, error) {
+		_, err := call().Enqueue(ctx, app)
+		inner <- err
+		return runtime.Void{}, nil
+	})
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h, err := call().Enqueue(t.Context(), app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-inner; !errors.Is(err, runtime.ErrQueueFull) {
+		t.Errorf("Enqueue inside a task into a full engine: %v, want ErrQueueFull", err)
+	}
+	if _, err := h.Wait(t.Context()); err != nil {
+		t.Errorf("Wait: %v", err)
+	}
+	if err := app.Stop(t.Context()); err != nil {
+		t.Errorf("Stop: %v", err)
+	}
+}
+
+// TestRoomOfHeldKeys: an insert that waited and then needed no room leaves it to
+// the next one.
+func TestRoomOfHeldKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := memory.New(memory.WithCapacity(1), memory.WithWait())
+		keyed := func(m *runtime.Message) { m.Key, m.KeyFor = "k", time.Hour }
+		first := put(t, e, message("task", keyed))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			in, err := e.InsertOne(context.Background(), message("task", keyed))
+			if err != nil || !in.Existing {
+				t.Errorf("InsertOne of a held key: %+v, %v", in, err)
+			}
+		})
+		synctest.Wait()
+		wg.Go(func() {
+			if _, err := e.InsertOne(context.Background(), message("task")); err != nil {
+				t.Errorf("InsertOne: %v", err)
+			}
+		})
+		synctest.Wait()
+		if err := e.Cancel(t.Context(), first, ""); err != nil {
+			t.Fatal(err)
+		}
+		wg.Wait()
+	})
+}
