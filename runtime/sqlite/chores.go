@@ -124,7 +124,7 @@ func (c *chore) settle(_ *txn, err error) {
 	if err == nil || fatal(err) {
 		return
 	}
-	c.e.log.Warn("cannot do the housekeeping of the tasks' file, and try again", "file", c.e.path, "error", err)
+	c.e.warn("cannot do the housekeeping of the tasks' file, and try again", "error", err)
 	// It may have found out when it is due next, and that is undone too.
 	later := moment(add(nanos(c.e.now()), choreRetry))
 	c.e.plan.due, c.e.plan.purge, c.e.plan.park = later, later, later
@@ -224,7 +224,7 @@ func (t *txn) sweep() error {
 		}
 		p := purge{at: st.Int(0), n: st.Int(1)}
 		if err := json.Unmarshal(st.View(2), &p.tasks); err != nil {
-			t.log.Warn("cannot read which tasks are kept no longer", "file", t.path, "error", err)
+			t.warn("cannot read which tasks are kept no longer", "error", err)
 		}
 		purges = append(purges, p)
 		n += len(p.tasks)

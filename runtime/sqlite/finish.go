@@ -22,7 +22,7 @@ type delivery struct {
 	outcome   runtime.Outcome
 	abandoned atomic.Bool // nobody records its outcome any more
 
-	// Owned by the writer goroutine.
+	// Owned by the writer.
 	stopped bool // a Cancel of this process asked it to stop
 	refused bool // the outcome came too late
 	final   int  // the state in which the task ended, 0 if it did not
@@ -187,7 +187,7 @@ func (s *server) refuse(d *delivery) {
 func (e *Engine) deferOutcome(d *delivery, err error) {
 	if len(e.deferred) == 0 {
 		e.plan.retry = time.Now().Add(100 * time.Millisecond)
-		e.log.Warn("cannot record what became of tasks, and try again", "file", e.path, "error", err)
+		e.warn("cannot record what became of tasks, and try again", "error", err)
 	}
 	e.deferred = append(e.deferred, d)
 }

@@ -92,7 +92,9 @@ func (e *Engine) insert(ctx context.Context, o *insertOp) error {
 		}
 		o.out[i].ID = newID(m)
 	}
-	e.do(o)
+	if len(o.ms) > 1 || !e.insertNow(o) {
+		e.do(o)
+	}
 	select {
 	case err := <-o.done:
 		return err

@@ -191,7 +191,7 @@ func (t *txn) reap(id int64, name string) error {
 	}
 	t.offerAll()
 	if len(tasks) > 0 {
-		t.log.Warn("a worker was lost, and its tasks run again", "file", t.path, "worker", name, "tasks", len(tasks))
+		t.warn("a worker was lost, and its tasks run again", "worker", name, "tasks", len(tasks))
 	}
 	t.db.endWorker.BindInt(1, t.now)
 	t.db.endWorker.BindInt(2, id)

@@ -31,7 +31,10 @@ type Engine struct {
 	closing chan struct{}
 	written chan struct{} // closed when the writer has ended
 
-	// Owned by the writer goroutine.
+	crowded atomic.Bool  // several things were to be written at once
+	runs    atomic.Int64 // tasks that run now, of all workers
+	turn    sync.Mutex   // guards the use of db, and what is below
+
 	servers  []*server
 	peers    map[int64]*peer // live workers of other processes
 	plan     plan            // what is to be done when
@@ -44,6 +47,7 @@ type Engine struct {
 	checkpointed chan struct{} // closed when it has ended
 	checkpoint   checkpointState
 	waiters      waiters
+	logs         sync.WaitGroup
 	clock        atomic.Pointer[func() time.Time]
 	closed       sync.Once
 }
@@ -187,6 +191,7 @@ func (e *Engine) Close() error {
 		<-e.checkpointed
 		e.waiters.close()
 		e.readers.close()
+		e.logs.Wait()
 		err = e.explain(e.db.c.Close())
 	})
 	return err
@@ -198,4 +203,13 @@ func (e *Engine) now() time.Time {
 		return (*f)()
 	}
 	return time.Now()
+}
+
+// warn reports what the engine survives. The logger is not ours: it may block
+// or panic.
+func (e *Engine) warn(msg string, args ...any) {
+	e.logs.Go(func() {
+		defer func() { _ = recover() }()
+		e.log.Warn(msg, append(args, "file", e.path)...)
+	})
 }

@@ -26,7 +26,7 @@ type server struct {
 	refusals sync.WaitGroup
 	memos    sync.Mutex // guards the memo of every delivery
 
-	// Owned by the writer goroutine.
+	// Owned by the writer.
 	id       int64               // of the row in workers; a new one after a lost lease
 	claims   int64               // made with this id
 	lastBeat time.Time           // when the row was last changed
@@ -142,7 +142,7 @@ func (s *server) retire() error {
 	s.e.do(notice(func() { s.leave(); close(left) }))
 	<-left
 	if err != nil && !fatal(err) {
-		s.e.log.Warn("cannot record that a worker has stopped", "file", s.e.path, "worker", s.w.ID, "error", err)
+		s.e.warn("cannot record that a worker has stopped", "worker", s.w.ID, "error", err)
 		return nil
 	}
 	return err
@@ -243,6 +243,7 @@ func (t *txn) offer(queue string) {
 // dispatch hands a claimed task to a runner.
 func (s *server) dispatch(d *delivery) {
 	s.running[d.lease] = d
+	s.e.runs.Add(1)
 	s.work <- d // has room for every slot
 	if busy := s.busy.Add(1); s.runners < int(busy) {
 		s.runners++
@@ -274,6 +275,7 @@ func (s *server) runner() {
 // conclude hands the outcome to the writer.
 func (s *server) conclude(d *delivery) {
 	s.busy.Add(-1)
+	s.e.runs.Add(-1)
 	if d.abandoned.Load() {
 		if s.w.Refused != nil {
 			s.w.Refused(&d.Delivery, d.outcome)

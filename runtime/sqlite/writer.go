@@ -98,6 +98,13 @@ func (q *opQueue) empty() bool {
 	return len(q.ops) == 0
 }
 
+// idle reports whether nothing waits, and the queue is open.
+func (q *opQueue) idle() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ops) == 0 && !q.closed
+}
+
 func (q *opQueue) close() {
 	q.mu.Lock()
 	q.closed = true
@@ -112,7 +119,8 @@ func (e *Engine) do(o op) {
 	}
 }
 
-// write is the writer goroutine: it alone uses e.db.
+// write is the writer goroutine. Whoever holds e.turn uses e.db: mostly this
+// goroutine, and sometimes a caller whose insert is all there is to do.
 func (e *Engine) write() {
 	defer close(e.written)
 	defer close(e.checkpoints)
@@ -121,42 +129,63 @@ func (e *Engine) write() {
 	var ops []op
 	for {
 		e.gather()
+		e.turn.Lock()
 		ops = e.queue.take(ops)
+		e.crowded.Store(len(ops) > 1)
 		for rest := e.chores(ops); len(rest) > 0 || e.hungry(); {
 			n := lot(rest)
-			e.commit(rest[:n:n])
+			e.commit(rest[:n:n], false)
 			if rest = rest[n:]; n == 0 {
 				break
 			}
 		}
 		e.finishCheckpoint()
 		if len(ops) > 0 || !e.queue.empty() {
+			e.turn.Unlock()
 			continue
 		}
 		e.held = 0
 		timer.Reset(e.untilNext())
+		e.turn.Unlock()
 		select {
 		case <-e.queue.wake:
 		case <-timer.C:
 		}
 		select {
 		case <-e.closing:
+			e.turn.Lock()
 			e.shut()
+			e.turn.Unlock()
 			return
 		default:
 		}
 	}
 }
 
-// gather lets tasks that are about to end do so, in order that their outcomes
-// share a transaction.
+// gather lets those who are about to hand something to the writer do so, in
+// order that it shares a transaction.
 func (e *Engine) gather() {
-	for _, s := range e.servers {
-		if s.busy.Load() > 1 {
-			goruntime.Gosched()
-			return
-		}
+	if e.crowded.Load() || e.runs.Load() > 1 {
+		goruntime.Gosched()
 	}
+}
+
+// insertNow inserts on the caller's goroutine, which saves the way to the
+// writer and back, if nothing else is to be written. It reports whether it did.
+func (e *Engine) insertNow(o *insertOp) bool {
+	if e.crowded.Load() || !e.turn.TryLock() {
+		return false
+	}
+	defer e.turn.Unlock()
+	if !e.queue.idle() || e.broken != nil || e.db.begin.Run() != nil {
+		return false // the writer waits for the lock, or says what is wrong
+	}
+	due := e.plan.due
+	e.commit([]op{o}, true)
+	if e.plan.due != due {
+		e.queue.ring() // it has to wake earlier
+	}
+	return true
 }
 
 // shut answers everything that still waits.
@@ -171,13 +200,13 @@ func (e *Engine) shut() {
 
 // commit applies the operations in one transaction, and hands out tasks to the
 // workers that have room for them. If that fails, each is tried alone, so that
-// one operation's failure is no other's.
-func (e *Engine) commit(ops []op) {
+// one operation's failure is no other's. The transaction may have begun.
+func (e *Engine) commit(ops []op, begun bool) {
 	if e.broken != nil {
 		settleAll(ops, nil, e.broken)
 		return
 	}
-	t, all, err := e.attempt(ops, true)
+	t, all, err := e.attempt(ops, true, begun)
 	// The claims first: a worker is not drained while it gets more tasks.
 	settleAll(all[len(ops):], t, err)
 	if err == nil {
@@ -192,7 +221,7 @@ func (e *Engine) commit(ops []op) {
 	for _, o := range ops {
 		one := []op{o}
 		if e.broken == nil {
-			t, _, err = e.attempt(one, false)
+			t, _, err = e.attempt(one, false, false)
 		}
 		if err != nil {
 			e.fault(err)
@@ -209,10 +238,12 @@ func settleAll(ops []op, t *txn, err error) {
 
 // attempt runs one transaction. It returns the operations with the claims that
 // it added.
-func (e *Engine) attempt(ops []op, claim bool) (*txn, []op, error) {
+func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 	t := &txn{Engine: e}
-	if err := e.begin(); err != nil {
-		return t, ops, err
+	if !begun {
+		if err := e.begin(); err != nil {
+			return t, ops, err
+		}
 	}
 	start := time.Now()
 	t.now = nanos(e.now())
