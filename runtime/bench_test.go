@@ -169,55 +169,74 @@ func BenchmarkTask(b *testing.B) {
 	}
 }
 
-// BenchmarkTaskRatios runs the runners of BenchmarkTask in turn, many short
-// rounds each, so that noise hits all alike, and reports the medians of their
-// ratios: to a closure over a channel, and to encoding/json over a channel. Run
-// it with -benchtime=1x.
+// BenchmarkTaskRatios lets the runners of BenchmarkTask work in turn, in many
+// short rounds that take each about as long, so that noise hits all alike. It
+// reports the medians: the wall time, the CPU time and the allocations of one
+// task, and the ratios to a closure and to encoding/json over a channel. On a
+// machine with other work to do the ratios of CPU time tell more. Run it with
+// -benchtime=1x.
 func BenchmarkTaskRatios(b *testing.B) {
-	const rounds, each = 21, 20_000
+	const rounds = 31
 	for _, workers := range []int{2, 10} {
 		b.Run(fmt.Sprintf("workers=%d", workers), func(b *testing.B) {
 			var done sync.WaitGroup
 			runners := benchRunners(b, workers, &done)
-			ns := make([][]float64, len(runners))
-			allocs := make([]float64, len(runners))
+			costs := make([]benchCosts, len(runners))
 			for range b.N {
-				for round := range rounds {
+				for range rounds {
 					for i, r := range runners {
-						t, n := benchRound(r, &done, each)
-						if round > 0 { // the first one warms up
-							ns[i] = append(ns[i], t)
-							allocs[i] = n
-						}
+						costs[i].round(r, &done)
 					}
 				}
 			}
 			for i, r := range runners {
 				r.close()
-				b.ReportMetric(median(ns[i]), r.name+"-ns/task")
-				b.ReportMetric(allocs[i], r.name+"-allocs/task")
+				b.ReportMetric(median(costs[i].wall), r.name+"-ns")
+				b.ReportMetric(median(costs[i].cpu), r.name+"-cpu-ns")
+				b.ReportMetric(median(costs[i].allocs), r.name+"-allocs")
 			}
-			b.ReportMetric(median(ratios(ns[2], ns[0])), "task/channel")
-			b.ReportMetric(median(ratios(ns[2], ns[1])), "task/json")
-			b.ReportMetric(median(ratios(ns[3], ns[0])), "full/channel")
+			channel, encoded, task, full := costs[0], costs[1], costs[2], costs[3]
+			b.ReportMetric(median(ratios(task.wall, channel.wall)), "task/channel")
+			b.ReportMetric(median(ratios(task.wall, encoded.wall)), "task/json")
+			b.ReportMetric(median(ratios(full.wall, channel.wall)), "full/channel")
+			b.ReportMetric(median(ratios(task.cpu, channel.cpu)), "task/channel-cpu")
+			b.ReportMetric(median(ratios(task.cpu, encoded.cpu)), "task/json-cpu")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
 }
 
-// benchRound runs n charges and returns the time and the allocations of one.
-func benchRound(r benchRunner, done *sync.WaitGroup, n int) (ns, allocs float64) {
+// benchCosts are the costs of one task of one runner, round by round.
+type benchCosts struct {
+	n                 int // tasks in a round, so that it takes benchTime
+	wall, cpu, allocs []float64
+}
+
+const benchTime = 10 * time.Millisecond
+
+func (c *benchCosts) round(r benchRunner, done *sync.WaitGroup) {
+	warm := c.n == 0
+	if warm {
+		c.n = 5000
+	}
 	var before, after goruntime.MemStats
 	goruntime.ReadMemStats(&before)
-	start := time.Now()
-	done.Add(n)
-	for i := range n {
+	start, cpu := time.Now(), cpuTime()
+	done.Add(c.n)
+	for i := range c.n {
 		r.enqueue("c-42", int64(i))
 	}
 	done.Wait()
-	ns = float64(time.Since(start).Nanoseconds()) / float64(n)
+	wall, cpu := time.Since(start), cpuTime()-cpu
 	goruntime.ReadMemStats(&after)
-	return ns, float64(after.Mallocs-before.Mallocs) / float64(n)
+	if warm {
+		c.n = max(1000, int(float64(c.n)*float64(benchTime)/float64(max(cpu, wall/10))))
+		return
+	}
+	n := float64(c.n)
+	c.wall = append(c.wall, float64(wall)/n)
+	c.cpu = append(c.cpu, float64(cpu)/n)
+	c.allocs = append(c.allocs, float64(after.Mallocs-before.Mallocs)/n)
 }
 
 func ratios(a, b []float64) []float64 {
