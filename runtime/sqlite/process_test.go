@@ -6,12 +6,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -33,80 +33,6 @@ var (
 	killTasks = flag.Int("tasks", 2000, "how many tasks TestKill runs")
 )
 
-// workerFile, in the environment, makes the test binary a worker on the file of
-// that name.
-const workerFile = "TASKCTX_SQLITE_WORKER"
-
-// processSlots is how many tasks a worker process runs at a time.
-const processSlots = 10
-
-// The tasks of a worker process. Each run is a line in the journal, the file
-// beside the tasks': who, when it starts and when it ends.
-const (
-	stepTask = "process.step" // takes about a millisecond
-	holdTask = "process.hold" // ends when the file named in its arguments is there
-)
-
-func processOptions() []sqlite.Option {
-	return []sqlite.Option{sqlite.WithLease(testLease), sqlite.WithPoll(5 * time.Millisecond)}
-}
-
-// workerMain is the worker process. It ends at SIGTERM or when it is killed.
-func workerMain(path string) {
-	fail := func(err error) {
-		fmt.Fprintln(os.Stderr, "worker:", err)
-		os.Exit(1)
-	}
-	journal, err := os.OpenFile(path+".journal", os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		fail(err)
-	}
-	note := func(what string, d *runtime.Delivery) {
-		line := fmt.Sprintf("%s %s %07d %d\n", what, d.Message.Meta.ID, os.Getpid(), d.Attempt)
-		if _, err := journal.WriteString(line); err != nil {
-			fail(err)
-		}
-	}
-	e, err := sqlite.Open(path, processOptions()...)
-	if err != nil {
-		fail(err)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
-		note("start", d)
-		switch d.Message.Name {
-		case stepTask:
-			time.Sleep(time.Duration(500+rand.IntN(1000)) * time.Microsecond)
-		case holdTask:
-			var file string
-			_ = json.Unmarshal(d.Message.Args, &file)
-			for !exists(file) {
-				time.Sleep(time.Millisecond)
-			}
-		}
-		note("end", d)
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(strconv.Itoa(os.Getpid()))}
-	}
-	err = e.Serve(ctx, &runtime.Worker{
-		ID: fmt.Sprintf("process-%d", os.Getpid()), Slots: processSlots, Queues: []string{"default"},
-		Names: []string{holdTask, stepTask}, ParkFor: time.Hour,
-		Run:     run,
-		Refused: func(d *runtime.Delivery, _ runtime.Outcome) { note("refused", d) },
-	})
-	if err == nil {
-		err = e.Close()
-	}
-	if err != nil {
-		fail(err)
-	}
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}
-
 // place is a file of tasks, its journal, and an engine of the test's own on it.
 type place struct {
 	t    *testing.T
@@ -124,9 +50,9 @@ func newPlace(t *testing.T) *place {
 }
 
 // worker starts a worker process.
-func (p *place) worker() *exec.Cmd {
+func (p *place) worker(env ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), workerFile+"="+p.path)
+	cmd.Env = append(append(os.Environ(), workerFile+"="+p.path), env...)
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
@@ -413,5 +339,50 @@ func TestCancelElsewhere(t *testing.T) {
 	p.end(w)
 	if n := len(p.journal()); n != 1 {
 		t.Errorf("the task has %d lines in the journal, want 1", n)
+	}
+}
+
+// TestTaskThatKills: a task that kills its worker each time ends as failed when
+// its retries are used up.
+func TestTaskThatKills(t *testing.T) {
+	p := newPlace(t)
+	app := runtime.New(p.e, runtime.Config{Logger: discard})
+	h, err := add(crashTask, 1, 2).Enqueue(context.Background(), app) // with two retries
+	if err != nil {
+		t.Fatal(err)
+	}
+	starts := 0
+	for end := false; !end; starts++ {
+		if starts == 10 {
+			t.Fatal("the task still kills workers")
+		}
+		w := p.worker(workerApp + "=1")
+		died := make(chan struct{})
+		go func() { _ = w.Wait(); close(died) }()
+		p.await("the worker's or the task's end", func() bool {
+			select {
+			case <-died:
+				return true
+			default:
+			}
+			entry, err := p.e.Get(context.Background(), h.ID())
+			if err != nil {
+				t.Fatal(err)
+			}
+			end = entry.State.Final()
+			return end
+		})
+		if end {
+			_ = w.Process.Signal(syscall.SIGTERM)
+		}
+		<-died
+	}
+	var terr *runtime.TaskError
+	if _, err := h.Wait(context.Background()); !errors.As(err, &terr) || terr.State != runtime.StateFailed {
+		t.Errorf("the task: %v, want a failed one", err)
+	}
+	t.Logf("%d workers; %v", starts, terr)
+	if starts != 4 {
+		t.Errorf("the task met %d workers, want 4: three it killed, and one that failed it", starts)
 	}
 }

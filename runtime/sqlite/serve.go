@@ -183,8 +183,12 @@ func (s *server) abandon() error {
 	return a.unfinished
 }
 
-// fail ends Serve with an error.
+// fail ends Serve with an error, and stops the runs, whose outcomes nobody can
+// record.
 func (s *server) fail(err error) {
+	for _, d := range s.running {
+		d.Stop(runtime.ErrLeaseLost)
+	}
 	select {
 	case s.failed <- err:
 	default:

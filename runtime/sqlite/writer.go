@@ -177,7 +177,7 @@ func (e *Engine) insertNow(o *insertOp) bool {
 		return false
 	}
 	defer e.turn.Unlock()
-	if !e.queue.idle() || e.broken != nil || e.db.begin.Run() != nil {
+	if !e.queue.idle() || e.broken != nil || e.greedy() || e.db.begin.Run() != nil {
 		return false // the writer waits for the lock, or says what is wrong
 	}
 	due := e.plan.due
@@ -295,9 +295,15 @@ const (
 	maxHold = 10 * time.Millisecond
 )
 
+// greedy reports that this process held the lock for long, while others may
+// want it.
+func (e *Engine) greedy() bool {
+	return e.held > maxHold && time.Since(e.foreign) < time.Second
+}
+
 // begin takes the write lock.
 func (e *Engine) begin() error {
-	if e.held > maxHold && time.Since(e.foreign) < time.Second {
+	if e.greedy() {
 		time.Sleep(time.Millisecond) // unlocked: another process that wants it has it now
 		e.held = 0
 	}

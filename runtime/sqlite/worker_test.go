@@ -1,0 +1,108 @@
+//go:build unix
+
+package sqlite_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/sqlite"
+)
+
+// workerFile, in the environment, makes the test binary a worker on the file of
+// that name.
+const workerFile = "TASKCTX_SQLITE_WORKER"
+
+// workerApp, in the environment, makes it an App's worker.
+const workerApp = "TASKCTX_SQLITE_APP"
+
+// crashTask kills its worker process.
+var crashTask = newAddTask("process.Crash")
+
+// processSlots is how many tasks a worker process runs at a time.
+const processSlots = 10
+
+// The tasks of a worker process. Each run is a line in the journal, the file
+// beside the tasks': who, when it starts and when it ends.
+const (
+	stepTask = "process.step" // takes about a millisecond
+	holdTask = "process.hold" // ends when the file named in its arguments is there
+)
+
+func processOptions() []sqlite.Option {
+	return []sqlite.Option{sqlite.WithLease(testLease), sqlite.WithPoll(5 * time.Millisecond)}
+}
+
+// workerMain is the worker process. It ends at SIGTERM or when it is killed.
+func workerMain(path string) {
+	fail := func(err error) {
+		fmt.Fprintln(os.Stderr, "worker:", err)
+		os.Exit(1)
+	}
+	journal, err := os.OpenFile(path+".journal", os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		fail(err)
+	}
+	note := func(what string, d *runtime.Delivery) {
+		line := fmt.Sprintf("%s %s %07d %d\n", what, d.Message.Meta.ID, os.Getpid(), d.Attempt)
+		if _, err := journal.WriteString(line); err != nil {
+			fail(err)
+		}
+	}
+	e, err := sqlite.Open(path, processOptions()...)
+	if err != nil {
+		fail(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if os.Getenv(workerApp) != "" {
+		app := runtime.New(e, runtime.Config{Workers: 2, Logger: discard})
+		runtime.Register(app, crashTask, func(*runtime.Context, *addArgs) (int, error) {
+			return 0, syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		})
+		if err := app.Run(ctx); err != nil {
+			fail(err)
+		}
+		return
+	}
+	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		note("start", d)
+		switch d.Message.Name {
+		case stepTask:
+			time.Sleep(time.Duration(500+rand.IntN(1000)) * time.Microsecond)
+		case holdTask:
+			var file string
+			_ = json.Unmarshal(d.Message.Args, &file)
+			for !exists(file) {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		note("end", d)
+		return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(strconv.Itoa(os.Getpid()))}
+	}
+	err = e.Serve(ctx, &runtime.Worker{
+		ID: fmt.Sprintf("process-%d", os.Getpid()), Slots: processSlots, Queues: []string{"default"},
+		Names: []string{holdTask, stepTask}, ParkFor: time.Hour,
+		Run:     run,
+		Refused: func(d *runtime.Delivery, _ runtime.Outcome) { note("refused", d) },
+	})
+	if err == nil {
+		err = e.Close()
+	}
+	if err != nil {
+		fail(err)
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
