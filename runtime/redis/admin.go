@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -168,10 +169,8 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	own := decodeDetails(p.details)
-	own.Reason, own.Cancelled, own.EndedAt = reason, true, now.UTC()
-	was, err := cancelScript.Run(ctx, e.db, nil, p.queue, p.id, reason, own.encode(), score(now)).Text()
+	now := time.Now().UTC()
+	was, err := cancelScript.Run(ctx, e.db, nil, p.queue, p.id, reason, now.Format(time.RFC3339Nano), score(now)).Text()
 	switch {
 	case err != nil:
 		return e.failed("cancel", err)
@@ -249,7 +248,7 @@ func (e *Engine) places(ctx context.Context, q runtime.Query) ([]place, error) {
 	lists, sets := collections(q.States)
 	var ps []place
 	for _, queue := range queues {
-		p := e.db.Pipeline()
+		p := e.db.TxPipeline() // or else a task that moves meanwhile is missed
 		for _, l := range lists {
 			p.LRange(ctx, queueKey(queue, l), 0, -1)
 		}
@@ -266,10 +265,12 @@ func (e *Engine) places(ctx context.Context, q runtime.Query) ([]place, error) {
 			}
 		}
 	}
-	slices.SortFunc(ps, func(a, b place) int {
-		return cmp.Or(strings.Compare(a.id, b.id), strings.Compare(a.queue, b.queue))
-	})
+	slices.SortFunc(ps, place.compare)
 	return slices.Compact(ps), nil
+}
+
+func (p place) compare(o place) int {
+	return cmp.Or(strings.Compare(p.id, o.id), strings.Compare(p.queue, o.queue))
 }
 
 // collections are asynq's, in which tasks of the states are.
@@ -300,8 +301,21 @@ func collections(states []runtime.State) (lists, sets []string) {
 	return slices.Compact(lists), slices.Compact(sets)
 }
 
-// cursorPrefix begins a cursor; the id of the last task of the page follows.
+// cursorPrefix begins a cursor. The queue, escaped, and the id of the last task
+// of the page follow: ids that asynq clients choose are unique in a queue only.
 const cursorPrefix = "after:"
+
+func (p place) cursor() string { return cursorPrefix + url.PathEscape(p.queue) + "/" + p.id }
+
+func parseCursor(cursor string) (place, error) {
+	rest, ok := strings.CutPrefix(cursor, cursorPrefix)
+	escaped, id, found := strings.Cut(rest, "/")
+	queue, err := url.PathUnescape(escaped)
+	if !ok || !found || err != nil {
+		return place{}, fmt.Errorf("list: %q is no cursor", cursor)
+	}
+	return place{queue, id}, nil
+}
 
 // readAtOnce is how many tasks List reads with one round trip.
 const readAtOnce = 200
@@ -321,13 +335,11 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 		return nil, "", e.failed("list", err)
 	}
 	if q.Cursor != "" {
-		last, ok := strings.CutPrefix(q.Cursor, cursorPrefix)
-		if !ok {
-			return nil, "", fmt.Errorf("list: %q is no cursor", q.Cursor)
+		last, err := parseCursor(q.Cursor)
+		if err != nil {
+			return nil, "", err
 		}
-		first, found := slices.BinarySearchFunc(ps, last, func(p place, id string) int {
-			return strings.Compare(p.id, id)
-		})
+		first, found := slices.BinarySearchFunc(ps, last, place.compare)
 		if found {
 			first++
 		}
@@ -350,7 +362,7 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 			}
 			entries = append(entries, en)
 			if len(entries) == limit && (i+1 < n || n < len(ps)) {
-				return entries, cursorPrefix + ps[i].id, nil
+				return entries, ps[i].cursor(), nil
 			}
 		}
 		ps = ps[n:]
@@ -360,6 +372,9 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 
 // Counts implements [runtime.Counter].
 func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
+	if err := e.closed(); err != nil {
+		return nil, err
+	}
 	queues, err := e.db.SMembers(ctx, allQueues).Result()
 	if err != nil {
 		return nil, e.failed("count", err)

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/taskctx/taskctx/runtime"
 )
 
@@ -24,8 +22,8 @@ const leaders = 1
 const inDoubt = time.Second
 
 // gatherer stores the tasks of calls that come at the same time with one
-// script: while a script is under way, calls wait, and the
-// next one takes all of them.
+// script: while a script is under way, calls wait, and the next one takes all
+// of them.
 type gatherer struct {
 	e *Engine
 
@@ -54,6 +52,10 @@ type ride struct {
 func (g *gatherer) insert(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
 	c := &call{l: l, done: make(chan struct{})}
 	g.mu.Lock()
+	if err := g.e.closed(); err != nil { // under the lock, for wait
+		g.mu.Unlock()
+		return nil, err
+	}
 	g.waiting = append(g.waiting, c)
 	if g.running < leaders {
 		g.running++
@@ -66,6 +68,14 @@ func (g *gatherer) insert(ctx context.Context, l *lot) ([]runtime.Inserted, erro
 	case <-ctx.Done():
 		return g.giveUp(ctx, c)
 	}
+}
+
+// close closes the engine, and returns when nothing is stored any more.
+func (g *gatherer) close() {
+	g.mu.Lock() // or else a call that has just looked starts another goroutine
+	g.e.close()
+	g.mu.Unlock()
+	g.stored.Wait()
 }
 
 // giveUp ends a call whose context has ended.
@@ -126,8 +136,8 @@ func (g *gatherer) take() []*call {
 	return calls
 }
 
-// store stores the calls together. When the server refuses a value, each is
-// stored alone, so that only its own caller hears of it.
+// store stores the calls together. When an id is taken, each is stored
+// alone, so that only its own caller hears of it.
 func (g *gatherer) store(ctx context.Context, calls []*call) {
 	l := calls[0].l
 	if len(calls) > 1 {
@@ -137,7 +147,7 @@ func (g *gatherer) store(ctx context.Context, calls []*call) {
 		}
 	}
 	ins, err := g.e.store(ctx, l)
-	if err != nil && len(calls) > 1 && refused(err) {
+	if err != nil && len(calls) > 1 && conflict(err) {
 		for _, c := range calls {
 			c.ins, c.err = g.e.store(ctx, c.l)
 		}
@@ -149,7 +159,3 @@ func (g *gatherer) store(ctx context.Context, calls []*call) {
 		}
 	}
 }
-
-// refused reports whether the server refused what a script was to store, and
-// stored nothing.
-func refused(err error) bool { return redis.HasErrorPrefix(err, "CONFLICT") }

@@ -1,20 +1,31 @@
 package redis
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/taskctx/taskctx/runtime"
 )
 
+// maxBatch is how many tasks one script stores at most: a Redis command has up
+// to about a million arguments, and holds up all others.
+const maxBatch = 100_000
+
 // lot is messages to store together.
 type lot struct {
 	ids  []uuid.UUID
-	args []any // of the insert script, seven for each message
+	args []any // of the insert script, perMessage for each
 }
+
+// perMessage is how many arguments of the insert script a message has: queue,
+// id, encoding, and what the script says.
+const perMessage = 7
 
 func (l *lot) len() int { return len(l.ids) }
 
@@ -49,13 +60,17 @@ func (l *lot) add(m *runtime.Message, now time.Time) error {
 	return nil
 }
 
-// Insert implements [runtime.Engine]: all messages are stored, or none.
+// Insert implements [runtime.Engine]: all messages are stored, or none. More than
+// 100,000 at a time are [runtime.ErrUnsupported].
 func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
 	if err := e.closed(); err != nil {
 		return nil, err
 	}
 	if len(ms) == 0 {
 		return nil, nil
+	}
+	if len(ms) > maxBatch {
+		return nil, fmt.Errorf("insert: a batch of %d tasks, over %d: %w", len(ms), maxBatch, runtime.ErrUnsupported)
 	}
 	l := new(lot)
 	now := time.Now()
@@ -88,6 +103,9 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 func (e *Engine) store(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
 	args := append([]any{time.Now().UnixNano()}, l.args...)
 	held, err := insertScript.Run(ctx, e.db, nil, args...).StringSlice()
+	if err != nil && conflict(err) {
+		held, err = e.sentAgain(ctx, l, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -103,6 +121,48 @@ func (e *Engine) store(ctx context.Context, l *lot) ([]runtime.Inserted, error) 
 	}
 	e.nudge()
 	return ins, nil
+}
+
+// conflict reports whether a task's id was taken, so that nothing was stored.
+func conflict(err error) bool { return redis.HasErrorPrefix(err, "CONFLICT") }
+
+// sentAgain answers for a script that found ids taken. The client sends a script
+// again when its answer was lost: then the lot is what took them, and each of
+// its tasks is there, or its key is held by another. Else it returns the error.
+func (e *Engine) sentAgain(ctx context.Context, l *lot, conflict error) (held []string, err error) {
+	p := e.db.Pipeline()
+	for i := range l.ids {
+		a := l.args[perMessage*i:]
+		p.HGet(ctx, taskKey(a[0].(string), a[1].(string)), "msg")
+		p.Get(ctx, keyPrefix+a[4].(string))
+	}
+	answers, err := p.Exec(ctx)
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, err
+	}
+	held = make([]string, l.len())
+	for i := range l.ids {
+		stored, holder := answers[2*i].(*redis.StringCmd).Val(), answers[2*i+1].(*redis.StringCmd).Val()
+		switch sent := l.args[perMessage*i+2].([]byte); {
+		case stored != "" && sameMessage([]byte(stored), sent):
+		case stored == "" && holder != "":
+			held[i] = holder
+		default:
+			return nil, conflict
+		}
+	}
+	return held, nil
+}
+
+// sameMessage reports whether two messages are of one enqueue: the header has
+// its time, and runs do not change it.
+func sameMessage(a, b []byte) bool {
+	x, err := decodeTaskMessage(a)
+	if err != nil {
+		return false
+	}
+	y, err := decodeTaskMessage(b)
+	return err == nil && x.id == y.id && bytes.Equal(x.payload, y.payload) && x.headers[header] == y.headers[header]
 }
 
 // nudge tells this process's own workers of new tasks, if nobody else can.

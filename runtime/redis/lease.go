@@ -11,10 +11,10 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// A worker process proves that it lives by counting up in a key of its own. Whether it
-// has gone silent is told by the clock of the process that watches it, by how
-// long the count has stood still there: no clock on the wall, the server's
-// neither, can take a task from a worker that is alive.
+// A worker process proves that it lives by counting up in a key of its own.
+// Whether it has gone silent is told by the clock of the process that watches
+// it, by how long the count has stood still there: no clock on the wall, the
+// server's neither, can take a task from a worker that is alive.
 
 // beatsPerLease is how often a worker beats and looks at the others in a lease.
 const beatsPerLease = 5

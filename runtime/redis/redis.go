@@ -86,6 +86,7 @@ func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
+	o.ContextTimeoutEnabled = true
 	db := redis.NewClient(o)
 	e, err := New(ctx, db, cfg)
 	if err != nil {
@@ -96,14 +97,17 @@ func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 }
 
 // New returns an engine on the client, which stays the caller's to close, after
-// the engine. The client's database must be on one server: a Redis Cluster is
-// not supported, since one step may touch several queues.
+// the engine. The client's database must be on one server: a Redis Cluster and
+// a Ring are [runtime.ErrUnsupported], since one step may touch several queues.
+// Where the client has no ContextTimeoutEnabled, what is under way when a
+// context ends goes on for the client's ReadTimeout.
 func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
-	if _, ok := db.(*redis.ClusterClient); ok {
-		return nil, fmt.Errorf("open redis: a cluster: %w", runtime.ErrUnsupported)
+	switch db.(type) {
+	case *redis.ClusterClient, *redis.Ring:
+		return nil, fmt.Errorf("open redis: several servers at a time: %w", runtime.ErrUnsupported)
 	}
 	if err := db.Ping(ctx).Err(); err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
@@ -117,9 +121,8 @@ func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, er
 // Close implements [runtime.Engine]. A Serve that still runs returns
 // [runtime.ErrClosed]; its tasks are taken over by others when its lease ends.
 func (e *Engine) Close() error {
-	e.close()
-	e.watch.wait()
-	e.in.stored.Wait()
+	e.watch.close()
+	e.in.close()
 	if e.owned {
 		if err := e.db.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 			return fmt.Errorf("close redis: %w", err)

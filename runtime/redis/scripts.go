@@ -34,11 +34,13 @@ func script(body string) *redis.Script { return redis.NewScript(prelude + body) 
 // message its queue, id, encoding, due score or "", key or "", the key's time
 // in ms, and its name. It answers with an id for each whose key was held, else "".
 var insertScript = script(`
-local res, told = {}, {}
+local res, told, ids = {}, {}, {}
 for i = 2, #ARGV, 7 do
-	if redis.call("EXISTS", t(ARGV[i], ARGV[i+1])) == 1 then
+	local key = t(ARGV[i], ARGV[i+1])
+	if ids[key] or redis.call("EXISTS", key) == 1 then
 		return redis.error_reply("CONFLICT a task with the id " .. ARGV[i+1] .. " exists")
 	end
+	ids[key] = true
 end
 for i = 2, #ARGV, 7 do
 	local q, id, msg, due, key, ms = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4], ARGV[i+5]
@@ -68,15 +70,15 @@ end
 return res`)
 
 // claim takes up to ARGV[1] tasks for the owner ARGV[2] until the lease score
-// ARGV[3], at the time ARGV[4], of the queues after it, in that order. ARGV[5]
-// is how many of the following are the names that the worker knows: a task of
-// another name is left for others for 5 s; then it is only looked at, and does
-// not count as running. It answers with the queue,
-// id, message, fence, details, memo and pending_since of each.
+// ARGV[3], at the time ARGV[4], with the fence ARGV[5], of the queues, in that
+// order. ARGV[6] is how many of the following are the names that the worker
+// knows, before the queues: a task of another name is left for others for 5 s;
+// then it is only looked at, and does not count as running. It answers with the
+// queue, id, message, details and memo of each.
 var claimScript = script(`
-local want, owner, lease, res = tonumber(ARGV[1]), ARGV[2], ARGV[3], {}
-local known, first = {}, 6 + tonumber(ARGV[5])
-for i = 6, first - 1 do known[ARGV[i]] = true end
+local want, owner, lease, fence, res = tonumber(ARGV[1]), ARGV[2], ARGV[3], ARGV[5], {}
+local known, first = {}, 7 + tonumber(ARGV[6])
+for i = 7, first - 1 do known[ARGV[i]] = true end
 for i = first, #ARGV do
 	local q = ARGV[i]
 	if redis.call("EXISTS", k(q, "paused")) == 0 then
@@ -97,12 +99,13 @@ for i = first, #ARGV do
 				end
 				if v[1] then -- else it was deleted by hand
 					redis.call("LPUSH", k(q, "active"), id)
-					local fence = redis.call("HINCRBY", t(q, id), "taskctx_fence", 1)
-					redis.call("HSET", t(q, id), "state", "active", "taskctx_owner", owner)
-					redis.call("HDEL", t(q, id), "pending_since", "taskctx_cancel", "taskctx_started")
-					if not v[5] or known[v[5]] then redis.call("HSET", t(q, id), "taskctx_started", ARGV[4]) end
+					local started = ""
+					if not v[5] or known[v[5]] then started = ARGV[4] end
+					redis.call("HSET", t(q, id), "state", "active", "taskctx_owner", owner,
+						"taskctx_fence", fence, "taskctx_started", started)
+					redis.call("HDEL", t(q, id), "pending_since", "taskctx_cancel")
 					redis.call("ZADD", k(q, "lease"), lease, id)
-					res[#res+1] = {q, id, v[1], fence, v[2] or "", v[3] or "", v[4] or ""}
+					res[#res+1] = {q, id, v[1], v[2] or "", v[3] or ""}
 					want = want - 1
 				end
 			end
@@ -115,14 +118,19 @@ return res`)
 // text, asynq's day and when its counters expire, then of each outcome the
 // queue, id, fence, what becomes of it, its score, message, details, and the
 // memo and the result, or "" to leave them. A task that was cancelled while it
-// ran does not run again. It answers with 1 for each that was the owner's to write.
+// ran does not run again. It answers with 1 for each that was the owner's to
+// write, or that it has written: the client sends a script again when its answer
+// was lost.
 var concludeScript = script(`
 local owner, now, day, expire, res = ARGV[1], ARGV[2], ARGV[5], ARGV[6], {}
 for i = 7, #ARGV, 9 do
 	local q, id, fence, to, score = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4]
 	local key = t(q, id)
-	local v = redis.call("HMGET", key, "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel")
-	if v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then
+	local v = redis.call("HMGET", key, "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel",
+		"taskctx_wrote")
+	if v[5] == fence then
+		res[#res+1] = 1
+	elseif v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then
 		res[#res+1] = 0
 	else
 		res[#res+1] = 1
@@ -135,8 +143,8 @@ for i = 7, #ARGV, 9 do
 		end
 		redis.call("LREM", k(q, "active"), 1, id)
 		redis.call("ZREM", k(q, "lease"), id)
-		redis.call("HDEL", key, "taskctx_owner", "taskctx_cancel")
-		redis.call("HSET", key, "state", to, "msg", ARGV[i+5], "taskctx", own)
+		redis.call("HDEL", key, "taskctx_owner", "taskctx_cancel", "taskctx_fence", "taskctx_started")
+		redis.call("HSET", key, "state", to, "msg", ARGV[i+5], "taskctx", own, "taskctx_wrote", fence)
 		if ARGV[i+7] ~= "" then redis.call("HSET", key, "taskctx_memo", ARGV[i+7]) end
 		if ARGV[i+8] ~= "" then redis.call("HSET", key, "result", ARGV[i+8]) end
 		if to == "pending" then
@@ -195,7 +203,7 @@ local v = redis.call("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence
 if v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then return 0 end
 redis.call("LREM", k(q, "active"), 1, id)
 redis.call("ZREM", k(q, "lease"), id)
-redis.call("HDEL", t(q, id), "taskctx_owner", "taskctx_cancel")
+redis.call("HDEL", t(q, id), "taskctx_owner", "taskctx_cancel", "taskctx_fence", "taskctx_started")
 if v[4] then -- it was cancelled, and nobody is left to end it
 	redis.call("HSET", t(q, id), "msg", ARGV[6])
 	archive(q, id, cancelled(ARGV[7], v[4], ARGV[10]), ARGV[9])
@@ -231,8 +239,8 @@ for i = 3, #ARGV do
 end
 return {n, next}`)
 
-// cancel cancels a task. ARGV: the queue, id, reason, details once it is
-// cancelled, and the score of its end. It answers with the state it was in.
+// cancel cancels a task. ARGV: the queue, id, reason, and the time as text and
+// as a score. It answers with the state it was in.
 var cancelScript = script(`
 local q, id = ARGV[1], ARGV[2]
 local state = redis.call("HGET", t(q, id), "state")
@@ -252,7 +260,7 @@ else
 	return state
 end
 redis.call("HDEL", t(q, id), "pending_since")
-archive(q, id, ARGV[4], ARGV[5])
+archive(q, id, cancelled(redis.call("HGET", t(q, id), "taskctx") or "", ARGV[3], ARGV[4]), ARGV[5])
 return state`)
 
 // retry makes an archived task pending. ARGV: the queue, id, details and the
@@ -324,7 +332,10 @@ end
 return res`)
 
 // count answers with how many tasks of the queues after the score ARGV[1] are
-// in each state, in the order of runtime.States.
+// in each state, in the order of runtime.States. It looks at the details of up
+// to 10,000 tasks that wait, the first in line, and as many that wait to run
+// again, to tell states that asynq does not: with more the server would stand
+// still for too long.
 var countScript = script(`
 local res, now = {}, ARGV[1]
 local function like(q, ids, what)
@@ -337,14 +348,14 @@ local function like(q, ids, what)
 end
 for i = 2, #ARGV do
 	local q = ARGV[i]
-	local again = like(q, redis.call("LRANGE", k(q, "pending"), 0, -1), '"again":true')
-	local ended = like(q, redis.call("ZRANGE", k(q, "archived"), 0, -1), '"cancelled":true')
+	local again = like(q, redis.call("LRANGE", k(q, "pending"), -10000, -1), '"again":true')
+	local ended = like(q, redis.call("ZRANGE", k(q, "archived"), -10000, -1), '"cancelled":true')
 	local looked = 0
 	for _, id in ipairs(redis.call("LRANGE", k(q, "active"), 0, -1)) do
 		local v = redis.call("HMGET", t(q, id), "taskctx_owner", "taskctx_started")
-		if v[1] and not v[2] then looked = looked + 1 end
+		if v[1] and (v[2] or "") == "" then looked = looked + 1 end
 	end
-	local parked = like(q, redis.call("ZRANGE", k(q, "retry"), 0, -1), '"parked":')
+	local parked = like(q, redis.call("ZRANGE", k(q, "retry"), 0, 9999), '"parked":')
 	local due = parked + redis.call("ZCOUNT", k(q, "scheduled"), "-inf", now)
 	res[#res+1] = {redis.call("ZCARD", k(q, "scheduled")) - due + parked,
 		redis.call("LLEN", k(q, "pending")) - again + due + looked,

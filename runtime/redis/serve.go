@@ -39,10 +39,11 @@ type serve struct {
 	unsettled bool    // a cancelled one is among them
 	turn      int     // which queue goes first
 	abandoned bool
+	warned    map[string]time.Time // when each failure was logged last
 }
 
 // Serve implements [runtime.Engine]. It may be called again, at the same time
-// or later. while the server cannot be reached it tries again, and running
+// or later. While the server cannot be reached it tries again, and running
 // tasks go on.
 func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	if err := e.closed(); err != nil {
@@ -51,7 +52,7 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	s := &serve{
 		e: e, w: w, runs: context.WithoutCancel(ctx), log: e.cfg.Logger,
 		ready: make(chan struct{}, 1), news: make(chan struct{}, 1), check: make(chan struct{}, 1),
-		active: make(map[*delivery]struct{}),
+		active: make(map[*delivery]struct{}), warned: make(map[string]time.Time),
 	}
 	s.sooner.init()
 	e.mu.Lock()
@@ -114,7 +115,22 @@ func longer(d time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
+// warnEvery is how often a failure that goes on is logged.
+const warnEvery = 10 * time.Second
+
+// warn logs that something failed: while the server is away much does, again
+// and again, and once in a while is enough.
 func (s *serve) warn(doing string, err error) {
+	now := time.Now()
+	s.mu.Lock()
+	quiet := now.Sub(s.warned[doing]) < warnEvery
+	if !quiet {
+		s.warned[doing] = now
+	}
+	s.mu.Unlock()
+	if quiet {
+		return
+	}
 	s.log.LogAttrs(context.Background(), slog.LevelWarn, "redis: "+doing,
 		slog.String("worker", s.w.ID), slog.String("error", err.Error()))
 }
@@ -259,8 +275,12 @@ func (s *serve) work(ctx context.Context) error {
 		}
 		s.warn("fetch tasks and write outcomes", err)
 		hungry = true
-		if err := s.recover(steps); err != nil {
+		stopped, err := s.recover(steps, stop)
+		if err != nil {
 			return err
+		}
+		if stopped {
+			stop, stopping = nil, true
 		}
 	}
 }
@@ -299,21 +319,24 @@ func (s *serve) stepUnlessAbandoned(ctx context.Context, want int) (int, error) 
 	return n, err
 }
 
-// recover waits, after a step failed, until the server answers again.
-func (s *serve) recover(ctx context.Context) error {
+// recover waits, after a step failed, until the server answers again, or the
+// worker is to stop, which it does at once if nothing runs or is to be written.
+func (s *serve) recover(ctx context.Context, stop <-chan struct{}) (stopped bool, err error) {
 	for pause := firstPause; ; pause = longer(pause) {
 		select {
 		case <-time.After(pause):
+		case <-stop:
+			return true, nil
 		case <-s.w.Abandon:
-			return s.abandon(ctx)
+			return false, s.abandon(ctx)
 		case <-s.e.closing.Done():
-			return s.closed()
+			return false, s.closed()
 		}
 		ping, cancel := context.WithTimeout(ctx, stepTimeout)
 		_, err := s.review(ping)
 		cancel()
 		if err == nil {
-			return nil
+			return false, nil
 		}
 	}
 }

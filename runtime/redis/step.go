@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -20,9 +22,8 @@ const parkDelay = 10 * time.Second
 // outcome is what became of a run, to be written.
 type outcome struct {
 	runtime.Outcome
-	d       *delivery
-	doubted bool // it was sent once, and the answer was lost
-	parked  bool // it never ran: no worker here knows its name
+	d      *delivery
+	parked bool // it never ran: no worker here knows its name
 }
 
 // step writes the outcomes there are, claims up to want tasks, and starts what
@@ -46,15 +47,20 @@ func (s *serve) step(ctx context.Context, want int) (int, error) {
 	if want <= 0 {
 		return 0, nil
 	}
-	now := time.Now().UTC()
-	args := append([]any{want, s.w.ID, s.leaseScore(), now.UnixMicro(), len(s.w.Names)}, anys(s.w.Names)...)
+	now, fence := time.Now().UTC(), newFence()
+	args := append([]any{want, s.w.ID, s.leaseScore(), now.UnixMicro(), fence, len(s.w.Names)}, anys(s.w.Names)...)
 	args = append(args, anys(queues)...)
 	rows, err := claimScript.Run(ctx, s.e.db, nil, args...).Slice()
 	if err != nil {
 		return 0, err
 	}
-	return len(rows), s.write(ctx, s.begun(rows, now))
+	return len(rows), s.write(ctx, s.begun(rows, fence, now))
 }
+
+// newFence returns the fence of the tasks of one claim. It is unlike any other,
+// and not counted on the server: one that has lost its last writes counts the
+// same number twice.
+func newFence() string { return strconv.FormatUint(rand.Uint64(), 36) }
 
 // turned are the queues, another one first each time. It is called with the
 // lock held.
@@ -66,20 +72,17 @@ func (s *serve) turned() []string {
 
 // begun starts the runs of claimed tasks. It returns the outcomes of those that
 // cannot run here.
-func (s *serve) begun(rows []any, now time.Time) []*outcome {
+func (s *serve) begun(rows []any, fence string, now time.Time) []*outcome {
 	var run []*delivery
 	var rest []*outcome
 	for _, row := range rows {
 		r, ok := row.([]any)
-		if !ok || len(r) < 7 {
+		if !ok || len(r) < 5 {
 			continue // the review finds it
 		}
-		d := &delivery{s: s, claim: claim{queue: text(r[0]), id: text(r[1])}}
-		if n, ok := r[3].(int64); ok {
-			d.fence = fmt.Sprint(n)
-		}
-		d.own = decodeDetails(text(r[4]))
-		if memo := text(r[5]); memo != "" {
+		d := &delivery{s: s, claim: claim{text(r[0]), text(r[1]), fence}}
+		d.own = decodeDetails(text(r[3]))
+		if memo := text(r[4]); memo != "" {
 			d.memo = []byte(memo)
 		}
 		if o := s.read(d, text(r[2]), now); o != nil {
@@ -153,9 +156,6 @@ func (s *serve) park(d *delivery, now time.Time) *outcome {
 func (s *serve) putBack(outcomes []*outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, o := range outcomes {
-		o.doubted = true
-	}
 	s.outcomes = append(outcomes, s.outcomes...)
 }
 
@@ -170,12 +170,15 @@ func (s *serve) write(ctx context.Context, outcomes []*outcome) error {
 		args = o.append(args)
 	}
 	written, err := concludeScript.Run(ctx, s.e.db, nil, args...).Int64Slice()
-	if err != nil || len(written) != len(outcomes) {
+	if err == nil && len(written) != len(outcomes) {
+		err = fmt.Errorf("the server answered for %d of %d", len(written), len(outcomes))
+	}
+	if err != nil {
 		s.putBack(outcomes)
-		return fmt.Errorf("conclude: %w", err)
+		return fmt.Errorf("write outcomes: %w", err)
 	}
 	for i, o := range outcomes {
-		if written[i] == 0 && !(o.doubted && s.wasWritten(ctx, o)) {
+		if written[i] == 0 {
 			o.d.Stop(runtime.ErrLeaseLost)
 			if !o.parked {
 				s.refuse(o)
@@ -240,17 +243,6 @@ func waiting(after time.Duration, now time.Time) (to string, at any) {
 		return asynqPending, "last"
 	}
 	return asynqRetry, score(now.Add(after))
-}
-
-// wasWritten reports whether an outcome that had been sent before has been
-// recorded: no other run has begun since.
-func (s *serve) wasWritten(ctx context.Context, o *outcome) bool {
-	v, err := s.e.db.HMGet(ctx, taskKey(o.d.queue, o.d.id), "taskctx_fence", "state", "taskctx").Result()
-	if err != nil {
-		return false
-	}
-	own := decodeDetails(text(v[2]))
-	return text(v[0]) == o.d.fence && text(v[1]) != asynqActive && own.Worker == s.w.ID
 }
 
 // giveBack makes tasks pending again, as if they had not been claimed.

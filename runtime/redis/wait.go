@@ -105,6 +105,19 @@ func (w *watcher) tell(id string) {
 	w.endIfIdle()
 }
 
+// tellAll makes all who wait look for themselves.
+func (w *watcher) tellAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, cs := range w.awaited {
+		for _, c := range cs {
+			close(c)
+		}
+	}
+	clear(w.awaited)
+	w.endIfIdle()
+}
+
 func (w *watcher) endIfIdle() {
 	if w.running && len(w.awaited) == 0 {
 		signal(w.idle)
@@ -120,7 +133,7 @@ func (w *watcher) listen() {
 	ctx, cancel := context.WithCancel(w.e.closing)
 	defer cancel()
 	sub := w.e.db.Subscribe(ctx, endChannel)
-	heard := sub.Channel(redis.WithChannelSize(1000))
+	heard := sub.ChannelWithSubscriptions(redis.WithChannelSize(1000))
 	defer sub.Close()
 	last := time.NewTimer(linger)
 	defer last.Stop()
@@ -131,7 +144,12 @@ func (w *watcher) listen() {
 				heard = nil
 				continue
 			}
-			w.tell(m.Payload)
+			switch m := m.(type) {
+			case *redis.Subscription:
+				w.tellAll() // ends may have been missed before
+			case *redis.Message:
+				w.tell(m.Payload)
+			}
 		case <-w.idle:
 			last.Reset(linger)
 		case <-last.C:
@@ -158,4 +176,10 @@ func (w *watcher) end() bool {
 	return true
 }
 
-func (w *watcher) wait() { w.stopped.Wait() }
+// close closes the engine, and returns when nothing is heard any more.
+func (w *watcher) close() {
+	w.mu.Lock() // or else a call that has just looked starts another goroutine
+	w.e.close()
+	w.mu.Unlock()
+	w.stopped.Wait()
+}
