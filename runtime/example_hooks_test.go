@@ -75,7 +75,7 @@ func ExampleTrigger() {
 	if err := app.Start(ctx); err != nil {
 		panic(err)
 	}
-	defer app.Stop(ctx)
+	defer stopApp(app)
 	for _, cents := range []int{100, 5000} {
 		h, err := charge.call(cents).Enqueue(ctx, app)
 		if err != nil {
@@ -170,7 +170,7 @@ func ExampleEvery() {
 	if err := app.Start(ctx); err != nil {
 		panic(err)
 	}
-	defer app.Stop(ctx)
+	defer stopApp(app)
 	fmt.Println(<-cleaned)
 	// Output: billing.Cleanup
 }

@@ -20,12 +20,19 @@ func runAsTaskOf(cfg runtime.Config, fn func(ctx *runtime.Context) error) {
 	if err := app.Start(ctx); err != nil {
 		panic(err)
 	}
-	defer app.Stop(ctx)
+	defer stopApp(app)
 	h, err := u.call(0).Enqueue(ctx, app)
 	if err != nil {
 		panic(err)
 	}
 	if _, err := h.Wait(ctx); err != nil {
+		panic(err)
+	}
+}
+
+// stopApp stops the app of an example.
+func stopApp(app *runtime.App) {
+	if err := app.Stop(context.Background()); err != nil {
 		panic(err)
 	}
 }

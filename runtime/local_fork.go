@@ -86,11 +86,11 @@ func Go(ctx context.Context, mode ForkMode, fn func(ctx context.Context) error) 
 		close(c.done)
 		return c
 	}
-	go c.run(r, forked, fn)
+	go c.run(forked, r, fn)
 	return c
 }
 
-func (c *Child) run(r *run, ctx context.Context, fn func(context.Context) error) {
+func (c *Child) run(ctx context.Context, r *run, fn func(context.Context) error) {
 	c.err = ErrGoexit // unless it returns
 	broken := true
 	defer func() {

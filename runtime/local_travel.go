@@ -42,8 +42,8 @@ func (a *App) carryLocals(ctx context.Context, m *Message) error {
 	if !anyTravels.Load() && m.Meta.Parent == uuid.Nil {
 		return nil
 	}
-	t, err := scopeOf(ctx, false)
-	if err != nil || t == nil {
+	t, _ := scopeOf(ctx, false)
+	if t == nil {
 		return nil // there are none to carry
 	}
 	header, err := t.header()

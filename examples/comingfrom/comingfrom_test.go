@@ -80,13 +80,13 @@ func TestFluxQueue(t *testing.T) {
 	if _, err := h.Wait(t.Context()); err == nil {
 		t.Error("a user is created twice")
 	}
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(418) }))
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }))
 	defer site.Close()
 	p, err := EnqueuePing(t.Context(), app, site.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if code, err := p.Wait(t.Context()); code != 418 || err != nil {
+	if code, err := p.Wait(t.Context()); code != http.StatusTeapot || err != nil {
 		t.Errorf("Ping: %d, %v", code, err)
 	}
 }
@@ -108,9 +108,9 @@ func TestTaskflow(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := `comingfrom.SendEmail succeeded
-INFO connecting plan=pro
+INFO connecting to=ada@example.com plan=pro
 --- retry 1 of 3 ---
-INFO connecting plan=pro
+INFO connecting to=ada@example.com plan=pro
 attempt 0 server is busy
 `
 		if out.String() != want {

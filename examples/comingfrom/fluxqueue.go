@@ -20,7 +20,7 @@ type DBContext struct {
 // openDB opens the database, once for each worker.
 //
 //task:provide worker
-func openDB(ctx context.Context, dsn DSN) (*sql.DB, func() error, error) {
+func openDB(dsn DSN) (*sql.DB, func() error, error) {
 	db, err := sql.Open("sqlite", string(dsn))
 	if err != nil {
 		return nil, nil, err

@@ -23,7 +23,7 @@ func SendEmail(ctx context.Context, address string) error {
 func connect(ctx context.Context, address string) error {
 	task, ok := runtime.FromContext(ctx)
 	log := task.Logger() // outside a task, where task is nil, slog.Default()
-	log.Info("connecting", "plan", task.Metadata().Tags.Get("plan"))
+	log.Info("connecting", "to", address, "plan", task.Metadata().Tags.Get("plan"))
 	if ok && task.Metadata().Attempt == 0 {
 		return errors.New("server is busy")
 	}

@@ -420,12 +420,12 @@ var openDBKey = runtime.NewScopedKey[*sql.DB]("comingfrom.openDB", runtime.PerWo
 
 // provideOpenDB gives what openDB makes: once per worker.
 func provideOpenDB(ctx *runtime.Context) (*sql.DB, error) {
-	return runtime.Provide(ctx, openDBKey, func(scope context.Context) (*sql.DB, func(error) error, error) {
+	return runtime.Provide(ctx, openDBKey, func(_ context.Context) (*sql.DB, func(error) error, error) {
 		dsn, err := runtime.Require[DSN](ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		v, cleanup, err := openDB(scope, dsn)
+		v, cleanup, err := openDB(dsn)
 		return v, runtime.CloseErrFunc(cleanup), err
 	})
 }

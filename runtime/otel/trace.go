@@ -45,7 +45,8 @@ func (t *tracing) enqueue(next runtime.EnqueueHandler) runtime.EnqueueHandler {
 		} else {
 			attrs = append(attrs, attrCount.Int(len(calls)))
 		}
-		ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attrs...))
+		ctx, span := t.tracer.Start(ctx, name,
+			trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attrs...))
 		defer span.End()
 		ins, err = next(ctx, calls)
 		if err != nil {
@@ -105,7 +106,8 @@ func conclude(ctx *runtime.Context, span trace.Span, err error) {
 	case errors.As(err, &cancel), errors.As(err, &snooze):
 		span.SetAttributes(attrReason.String(ctx.Redact(err.Error())))
 	case errors.As(err, &paniced):
-		fail(span, err, ctx.Redact(err.Error()), attribute.String("exception.stacktrace", ctx.Redact(string(paniced.Stack))))
+		stack := attribute.String("exception.stacktrace", ctx.Redact(string(paniced.Stack)))
+		fail(span, err, ctx.Redact(err.Error()), stack)
 	default:
 		fail(span, err, ctx.Redact(err.Error()))
 	}
