@@ -222,18 +222,19 @@ func (s *server) wait() error {
 }
 
 // stopReleasing is stop for a server whose engine may hand out tasks until it
-// sees that the context has ended: they are released.
-func (s *server) stopReleasing() {
+// sees that the context has ended: they are released. It returns how many.
+func (s *server) stopReleasing() (released int) {
 	s.b.Helper()
 	s.cancel()
 	for {
 		select {
 		case h := <-s.runs:
 			h.conclude(runtime.Outcome{Kind: runtime.OutcomeRelease})
+			released++
 		case err := <-s.result:
 			s.result <- err
 			s.mustStop()
-			return
+			return released
 		case <-time.After(s.b.o.Patience):
 			s.b.Fatalf("Serve did not return for %v after its context ended", s.b.o.Patience)
 		}

@@ -85,19 +85,30 @@ func testStopRunningGoesOn(b *bench) {
 	s.mustStop()
 }
 
+// testStopTakesNoMore: an engine may need a moment to see that the context has
+// ended, but not three times in a row.
 func testStopTakesNoMore(b *bench) {
-	s := b.serve([]string{"task.first", "task.next"}, slots(1))
-	b.insert("task.first")
-	h := s.nextNamed("task.first")
-	id := b.insert("task.next")
-	s.cancel()
-	time.Sleep(4 * b.o.Step)
-	h.succeed()
-	s.mustStop()
-	s.none("Serve takes no more tasks once its context has ended")
-	if en := b.get(id); en.State != runtime.StatePending || en.Attempt != 0 {
-		b.Errorf("the task that was not taken is %s with Attempt %d, want pending with 0", en.State, en.Attempt)
+	for try := range 3 {
+		s := b.serve([]string{"task.first", "task.next"}, slots(1))
+		b.insert("task.first")
+		h := s.nextNamed("task.first")
+		id := b.insert("task.next")
+		s.cancel()
+		time.Sleep(4 * b.o.Step)
+		h.succeed()
+		taken := s.stopReleasing()
+		if en := b.get(id); en.State != runtime.StatePending || en.Attempt != 0 {
+			b.Errorf("the task that was not taken is %s with Attempt %d, want pending with 0", en.State, en.Attempt)
+		}
+		if taken == 0 {
+			return
+		}
+		b.Logf("try %d: %d runs began after the context of Serve had ended", try, taken)
+		if err := b.e.Delete(b.ctx(), id); err != nil {
+			b.Fatalf("Delete: %v", err)
+		}
 	}
+	b.Error("Serve takes tasks after its context has ended")
 }
 
 func testStopRest(b *bench) {

@@ -19,6 +19,7 @@ type serve struct {
 	e   *Engine
 	w   *runtime.Worker
 	ctx context.Context // of all runs
+	end context.Context // when it ends, no more tasks are taken
 
 	// Guarded by Engine.mu.
 	groups    []*group      // the tasks that it can run
@@ -46,6 +47,7 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	s := &serve{
 		e: e, w: w,
 		ctx:    context.WithoutCancel(ctx),
+		end:    ctx,
 		left:   make(chan struct{}),
 		closed: make(chan struct{}),
 	}
@@ -312,8 +314,12 @@ func (h *hand) take(now time.Time, wakes *wakeList) *run {
 }
 
 // best returns the task to run next: of a queue by priority, and of several
-// queues the one that has been due longest.
+// queues the one that has been due longest. It returns nil if there is none, or
+// none is to be taken any more.
 func (s *serve) best() *task {
+	if s.end.Err() != nil {
+		return nil
+	}
 	if len(s.groups) == 1 {
 		return s.groups[0].head()
 	}

@@ -167,3 +167,27 @@ func TestIdleWorkersOfOthers(t *testing.T) {
 		}
 	})
 }
+
+// TestTakesNoMore: once the context of Serve has ended, no task begins.
+func TestTakesNoMore(t *testing.T) {
+	for range 200 {
+		e := memory.New()
+		ctx, cancel := context.WithCancel(t.Context())
+		var begun int
+		w := worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+			if begun++; begun == 5 {
+				cancel()
+			}
+			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		}, "task")
+		for range 10 {
+			put(t, e, message("task"))
+		}
+		if err := e.Serve(ctx, w); err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		if begun != 5 {
+			t.Fatalf("%d tasks began, want 5", begun)
+		}
+	}
+}
