@@ -46,3 +46,12 @@ func (e *Engine) LimitPages(n int) error {
 	})
 	return <-done
 }
+
+// Synchronous returns SQLite's level for the connection that writes.
+func (e *Engine) Synchronous() (level int64, err error) {
+	err = e.run(func(t *txn) (err error) {
+		level, err = t.db.c.Int("PRAGMA synchronous")
+		return err
+	}, nil)
+	return level, err
+}
