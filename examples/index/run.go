@@ -55,11 +55,7 @@ func (p *plan) enqueue(ctx context.Context, app *runtime.App, batches chan<- []t
 		if err := batch.Enqueue(ctx, app); err != nil {
 			return fmt.Errorf("enqueue: %w", err)
 		}
-		select {
-		case batches <- tasks:
-		case <-ctx.Done():
-			return errInterrupted
-		}
+		batches <- tasks // run takes them, also when ctx has ended
 		batch, tasks = runtime.Batch{}, nil
 		return nil
 	}
