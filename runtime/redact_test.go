@@ -16,7 +16,7 @@ import (
 // The marked values of parameters to redact, in every shape of a parameter.
 const (
 	canaryText   = "canary-text-7301"
-	canaryQuoted = "canary \"quoted\" <7302>\n\\tail"
+	canaryQuoted = "canary \"quoted\" <zebra-word>\n\\tail"
 	canaryBytes  = "canary-bytes-7303"
 	canaryField  = "canary-field-7304"
 	canaryItem   = "canary-item-7305"
@@ -72,7 +72,7 @@ func secretCall(t *runtime.Task[secretArgs, runtime.Void], opts ...runtime.Optio
 func leaks(text string) []string {
 	var found []string
 	for _, c := range []string{
-		canaryText, canaryBytes, canaryField, canaryItem, fmt.Sprint(canaryNumber), "7302", "canary",
+		canaryText, canaryBytes, canaryField, canaryItem, fmt.Sprint(canaryNumber), "zebra-word", "canary",
 	} {
 		if strings.Contains(text, c) {
 			found = append(found, c)
