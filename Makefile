@@ -61,6 +61,14 @@ bench: ## run the benchmarks (BENCH=regexp, COUNT=5) and print their medians
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) | tee bench.out
 	$(TOOL) benchstat bench.out
 
+.PHONY: bench-peers
+bench-peers: ## run the same work on taskctx, bare channels and other libraries
+	cd bench && $(GO) test -run '^$$' -bench Peers -benchtime 1x
+
+.PHONY: million
+million: ## run a million tasks, and print what memory, goroutines and files do
+	$(GO) test ./runtime -run TestAMillionTasks -v -args -tasks 1000000
+
 .PHONY: cover
 cover: ## run the tests and print what they do not cover, package by package
 	$(GO) test -coverpkg=./... -coverprofile=cover.out $(PKG)
