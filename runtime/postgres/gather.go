@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	goruntime "runtime"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +17,10 @@ const maxGathered = 256
 
 // leaders is how many statements of gathered calls run at a time.
 const leaders = 1
+
+// spins is how often the goroutine that stores lets others run before it looks
+// for calls again: those that it has just answered are often followed by more.
+const spins = 20
 
 // inDoubt is how long a caller whose context has ended waits to learn whether
 // its tasks were stored.
@@ -108,6 +113,11 @@ func (g *gatherer) work() {
 		cancel()
 		for _, c := range calls {
 			close(c.done)
+		}
+		if len(calls) > 1 {
+			for range spins {
+				goruntime.Gosched()
+			}
 		}
 	}
 }
