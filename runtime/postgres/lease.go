@@ -99,10 +99,13 @@ func (s *serve) beat(ctx context.Context, seen map[string]sight, last *time.Time
 	if err != nil {
 		return err
 	}
+	// Half a beat less than the lease, so that a look a moment early need not
+	// wait for the next: from its last beat to here a worker has a lease, and
+	// one beat more at most.
 	for owner, was := range seen {
 		if _, ok := present[owner]; !ok {
 			delete(seen, owner)
-		} else if now.Sub(was.since) >= s.e.cfg.Lease {
+		} else if now.Sub(was.since) >= s.e.cfg.Lease-s.e.cfg.Lease/beatsPerLease/2 {
 			if err := s.takeOver(ctx, owner, was.beats); err != nil {
 				return err
 			}
