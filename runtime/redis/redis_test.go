@@ -2,7 +2,10 @@ package redis_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -15,7 +18,24 @@ import (
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(envWorker) != "" {
+		if err := workerMain(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// slow leaves a test out of a short run.
+func slow(t *testing.T) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("takes seconds: not in a short run")
+	}
+}
 
 // testLog shows what an engine logs on its test.
 func testLog(tb testing.TB) *slog.Logger {
@@ -42,10 +62,24 @@ func open(tb testing.TB, url string, cfg redis.Config) *redis.Engine {
 	return e
 }
 
-// server returns the URL of a Redis that the tests may empty.
+// server returns the URL of an empty database. Tests on databases of their own
+// run at the same time; on a server that was named they share one.
 func server(tb testing.TB) string {
 	tb.Helper()
-	url, _ := servertest.Redis(tb)
+	url, named := servertest.Redis(tb)
+	if !named {
+		if t, ok := tb.(*testing.T); ok {
+			t.Parallel()
+		}
+		return url
+	}
+	db, err := client(url)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := errors.Join(db.FlushDB(context.Background()).Err(), db.Close()); err != nil {
+		tb.Fatal(err)
+	}
 	return url
 }
 
