@@ -204,3 +204,15 @@ func TestPausedQueue(t *testing.T) {
 		t.Errorf("Wait returned %d, %v", sum, err)
 	}
 }
+
+// enqueueForeign enqueues a task as a program does that knows only asynq, with
+// an id of its choice.
+func enqueueForeign(t *testing.T, url, queue, id string) {
+	t.Helper()
+	client := asynq.NewClient(asynqOpt(t, url))
+	defer client.Close()
+	task := asynq.NewTask("shop.Sum", []byte(`{"a":1,"b":2}`))
+	if _, err := client.EnqueueContext(t.Context(), task, asynq.Queue(queue), asynq.TaskID(id)); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -155,9 +155,10 @@ func (s *serve) takeOver(ctx context.Context, owner, beats string, tasks []claim
 		if err != nil {
 			return err
 		}
-		m, err := decodeTaskMessage([]byte(text(v[0])))
-		if err != nil {
-			continue // it was deleted meanwhile
+		raw := []byte(text(v[0]))
+		m, err := decodeTaskMessage(raw)
+		if err != nil { // whoever takes it next says so
+			m = &taskMessage{raw: raw}
 		}
 		now := time.Now()
 		m.retried++

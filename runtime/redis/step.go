@@ -107,7 +107,7 @@ func (s *serve) begun(rows []any, fence string, now time.Time) []*outcome {
 func (s *serve) read(d *delivery, raw string, now time.Time) *outcome {
 	m, err := decodeTaskMessage([]byte(raw))
 	if err != nil {
-		d.msg = &taskMessage{kind: "unreadable", id: d.id, queue: d.queue}
+		d.msg = &taskMessage{kind: "unreadable", id: d.id, queue: d.queue, raw: []byte(raw)}
 		d.Message = &runtime.Message{Name: "unreadable", Queue: d.queue}
 		s.warn("read the message of task "+d.id+": it fails", err)
 		return &outcome{d: d, Outcome: runtime.Outcome{Kind: runtime.OutcomeFail, Reason: err.Error()}}

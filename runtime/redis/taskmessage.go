@@ -25,6 +25,7 @@ type taskMessage struct {
 	timeout, deadline, lastFailedAt                int64
 	retention, completedAt                         int64
 	unknown                                        []byte
+	raw                                            []byte // of one that cannot be read: it stays as it is
 }
 
 // The numbers of TaskMessage's fields.
@@ -51,6 +52,9 @@ const (
 var farDeadline = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 
 func (m *taskMessage) encode() []byte {
+	if m.raw != nil {
+		return m.raw
+	}
 	b := make([]byte, 0, 128+len(m.payload))
 	text := func(n protowire.Number, s string) {
 		if s != "" {
