@@ -42,7 +42,7 @@ func (e *Engine) readAll(ctx context.Context, ps []place) ([]*reading, error) {
 	rs := make([]*reading, len(ps))
 	for i, row := range rows {
 		v, ok := row.([]any)
-		if !ok || len(v) < 8 || text(v[0]) == "" {
+		if !ok || len(v) < 8 || text(v[1]) == "" {
 			continue
 		}
 		rs[i] = &reading{

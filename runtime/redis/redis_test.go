@@ -83,8 +83,10 @@ func server(tb testing.TB) string {
 	return url
 }
 
-func TestEngine(t *testing.T) {
-	url := server(t)
+func TestEngine(t *testing.T) { suite(t, server(t)) }
+
+// suite runs the engine's conformance suite on a server.
+func suite(t *testing.T, url string) {
 	cfg := redis.Config{Lease: time.Second}
 	var mu sync.Mutex
 	proxies := make(map[runtime.Engine]*servertest.Proxy)

@@ -317,7 +317,7 @@ return n`)
 
 // read answers with the message, state, details, memo, result, worker, start
 // and score of each task that ARGV names by queue and id; of one that is not
-// there with an empty message.
+// there with an empty state.
 var readScript = script(`
 local res = {}
 for i = 1, #ARGV, 2 do
