@@ -22,6 +22,16 @@
 // attempt. No wall clock takes part, so none that is set can take a task from a
 // worker that is alive. Asynq's own leases are set far ahead.
 //
+// While the server is away running tasks go on; their outcomes are written when
+// it is back, however long that takes, and nobody is taken for lost meanwhile.
+//
+// # Lost answers
+//
+// The client sends a command again when its answer was lost, as often as its
+// MaxRetries says. Storing tasks and writing outcomes take notice of what they
+// have done before. A Retry or Delete whose answer was lost may say that the task
+// is not in the state for it.
+//
 // # Durability
 //
 // A task is as durable as the server makes it. Redis by default loses what came
@@ -34,11 +44,19 @@
 //     [runtime.ErrUnsupported]; use queues.
 //   - An order by due time among tasks that are due already: they run in the
 //     order in which they became due at the server.
-//   - A Redis Cluster: one step may touch several queues.
-//   - Lookup by id of a foreign task whose asynq id is not a UUID. It runs, and
+//   - A Redis Cluster or a Ring: one step may touch several queues.
+//   - More than 100,000 tasks in one call of Insert.
+//   - Exact counts of states that asynq does not tell apart (pending and
+//     retrying, failed and cancelled) past 10,000 tasks of a queue in one of
+//     asynq's states.
+//   - Looking up, by id, a foreign task whose asynq id is not a UUID. It runs, and
 //     is listed.
 //   - More than 10,000 failed and cancelled tasks in a queue, or any for longer
 //     than 90 days: as with asynq, the oldest go first.
+//
+// The server must let the user publish to the channels that begin with
+// "taskctx:". Channels are the same for all databases of a server: workers on
+// another one look for tasks more often, no more.
 //
 // List reads the ids of all tasks in the states asked for, to sort them; on a
 // queue with millions of tasks ask for states that have few.
