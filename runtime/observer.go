@@ -12,6 +12,8 @@ type EventKind uint8
 
 // The kinds of events.
 const (
+	// EventEnqueue: a call was enqueued. A worker may be so quick that its
+	// EventStart is seen first.
 	EventEnqueue EventKind = iota
 	EventStart
 	EventLog

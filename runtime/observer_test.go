@@ -87,6 +87,10 @@ func TestObserversSeeTheLifecycle(t *testing.T) {
 				t.Errorf("%s: no worker in %+v", name, e)
 			}
 		}
+		// A worker may be quicker than the enqueuer is to tell.
+		if i := slices.Index(line, "enqueue"); i > 0 {
+			line = slices.Insert(slices.Delete(line, i, i+1), 0, "enqueue")
+		}
 		if got := strings.Join(line, ", "); got != want[name] {
 			t.Errorf("%q:\n got %s\nwant %s", name, got, want[name])
 		}
@@ -95,11 +99,15 @@ func TestObserversSeeTheLifecycle(t *testing.T) {
 	for name := range want {
 		t.Errorf("nothing was seen of %q", name)
 	}
-	if e := seen["ok"]; len(e) == 3 && e[2].Duration != time.Minute {
-		t.Errorf("took %s, want a minute", e[2].Duration)
+	for _, e := range seen["ok"] {
+		if e.Kind == runtime.EventEnd && e.Duration != time.Minute {
+			t.Errorf("took %s, want a minute", e.Duration)
+		}
 	}
-	if e := seen["logs"]; len(e) == 5 && (e[2].Log.Message != "line" || e[3].Progress.Note != "half") {
-		t.Errorf("log %+v, progress %+v", e[2].Log, e[3].Progress)
+	for _, e := range seen["logs"] {
+		if e.Kind == runtime.EventLog && e.Log.Message != "line" || e.Kind == runtime.EventProgress && e.Progress.Note != "half" {
+			t.Errorf("log %+v, progress %+v", e.Log, e.Progress)
+		}
 	}
 }
 
