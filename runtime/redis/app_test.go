@@ -16,7 +16,10 @@ import (
 )
 
 // newApp returns an app with the task on an engine of its own.
-func newApp(t *testing.T, url string, cfg runtime.Config, task *runtime.Task[sumArgs, int], run func(*runtime.Context, *sumArgs) (int, error)) *runtime.App {
+func newApp(
+	t *testing.T, url string, cfg runtime.Config, task *runtime.Task[sumArgs, int],
+	run func(*runtime.Context, *sumArgs) (int, error),
+) *runtime.App {
 	t.Helper()
 	cfg.Logger = testLog(t)
 	app := runtime.New(open(t, url, redis.Config{}), cfg)
@@ -209,7 +212,8 @@ func TestForgetfulServer(t *testing.T) {
 	defer db.Close()
 	task := sumTask("")
 	lost := make(chan error, 1)
-	app := runtime.New(open(t, url, redis.Config{Lease: 300 * time.Millisecond}), runtime.Config{Workers: 2, Logger: testLog(t)})
+	e := open(t, url, redis.Config{Lease: 300 * time.Millisecond})
+	app := runtime.New(e, runtime.Config{Workers: 2, Logger: testLog(t)})
 	runtime.Register(app, task, func(ctx *runtime.Context, x *sumArgs) (int, error) {
 		if x.a == 1 {
 			<-ctx.Done()

@@ -253,7 +253,8 @@ func (c *crew) notes() []note {
 	}
 	ns := make([]note, len(fields))
 	for i, f := range fields {
-		if _, err := fmt.Sscanf(strings.ReplaceAll(f, "/", " "), "%d %d %d", &ns[i].n, &ns[i].attempt, &ns[i].pid); err != nil {
+		r := &ns[i]
+		if _, err := fmt.Sscanf(strings.ReplaceAll(f, "/", " "), "%d %d %d", &r.n, &r.attempt, &r.pid); err != nil {
 			c.tb.Fatalf("the ledger has %q: %v", f, err)
 		}
 	}

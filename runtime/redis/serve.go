@@ -235,6 +235,9 @@ func (s *serve) work(ctx context.Context) error {
 			hungry = true
 		default:
 		}
+		if ctx.Err() != nil {
+			stop, stopping = nil, true
+		}
 		todo, free := s.todo()
 		want := 0
 		if hungry && !stopping {
@@ -260,9 +263,6 @@ func (s *serve) work(ctx context.Context) error {
 			}
 			continue
 		}
-		if ctx.Err() != nil {
-			stop, stopping, want = nil, true, 0
-		}
 		n, err := s.stepUnlessAbandoned(steps, want)
 		switch {
 		case err == nil:
@@ -275,12 +275,8 @@ func (s *serve) work(ctx context.Context) error {
 		}
 		s.warn("fetch tasks and write outcomes", err)
 		hungry = true
-		stopped, err := s.recover(steps, stop)
-		if err != nil {
+		if err := s.recover(steps, stop); err != nil {
 			return err
-		}
-		if stopped {
-			stop, stopping = nil, true
 		}
 	}
 }
@@ -321,22 +317,22 @@ func (s *serve) stepUnlessAbandoned(ctx context.Context, want int) (int, error) 
 
 // recover waits, after a step failed, until the server answers again, or the
 // worker is to stop, which it does at once if nothing runs or is to be written.
-func (s *serve) recover(ctx context.Context, stop <-chan struct{}) (stopped bool, err error) {
+func (s *serve) recover(ctx context.Context, stop <-chan struct{}) error {
 	for pause := firstPause; ; pause = longer(pause) {
 		select {
 		case <-time.After(pause):
 		case <-stop:
-			return true, nil
+			return nil
 		case <-s.w.Abandon:
-			return false, s.abandon(ctx)
+			return s.abandon(ctx)
 		case <-s.e.closing.Done():
-			return false, s.closed()
+			return s.closed()
 		}
 		ping, cancel := context.WithTimeout(ctx, stepTimeout)
 		_, err := s.review(ping)
 		cancel()
 		if err == nil {
-			return false, nil
+			return nil
 		}
 	}
 }

@@ -202,7 +202,10 @@ const statsLife = 90 * 24 * time.Hour
 // concludeArgs are the arguments of the conclude script before the outcomes.
 func (s *serve) concludeArgs() []any {
 	now := time.Now().UTC()
-	return []any{s.w.ID, now.UnixNano(), score(now), now.Format(time.RFC3339Nano), now.Format("2006-01-02"), now.Add(statsLife).Unix()}
+	return []any{
+		s.w.ID, now.UnixNano(), score(now), now.Format(time.RFC3339Nano),
+		now.Format("2006-01-02"), now.Add(statsLife).Unix(),
+	}
 }
 
 // append adds the outcome to the arguments of the conclude script.
