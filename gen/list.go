@@ -64,7 +64,7 @@ func (p *Package) needsOf(t *Task) []string {
 // WriteList writes the tasks as a table.
 func WriteList(w io.Writer, res *Result) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	row := func(cells ...string) { io.WriteString(tw, strings.Join(cells, "\t")+"\n") } // Flush returns the error
+	row := func(cells ...string) { _, _ = io.WriteString(tw, strings.Join(cells, "\t")+"\n") } // Flush returns the error
 	row("NAME", "QUEUE", "RETRIES", "CONTEXT", "NEEDS", "SIGNATURE")
 	for _, l := range List(res, "") {
 		row(l.Name, l.Queue, itoa(l.Retries), l.Context, strings.Join(l.Needs, ", "), l.Func+l.Signature)

@@ -57,7 +57,7 @@ func (w *worker) finish(r *run, o *Outcome) {
 // release ends the run and gives its slot back.
 func (w *worker) release(r *run) {
 	r.end()
-	r.d.bind(nil)
+	_ = r.d.bind(nil) // nothing to stop any more
 	if err := w.slots.put(r.slot, r.flags.broken); err != nil {
 		w.app.log(slog.LevelError, "close worker storage", slog.String("error", r.redactor().clean(message(err))))
 	}

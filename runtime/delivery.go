@@ -39,7 +39,7 @@ func (d *Delivery) Context(parent context.Context) (context.Context, context.Can
 		r.cancel(cause)
 	}
 	return ctx, func() {
-		d.bind(nil)
+		_ = d.bind(nil) // nothing to stop any more
 		r.end()
 	}
 }

@@ -70,7 +70,7 @@ func (s *slots) take(ctx context.Context) *slot {
 		}
 	}
 	s.mu.Unlock()
-	s.put(<-wait, false) // it was handed over meanwhile
+	_ = s.put(<-wait, false) // it was handed over meanwhile
 	return nil
 }
 

@@ -131,9 +131,9 @@ func RegisterContext[C any](app *App, build func(*Context) (C, error), needs ...
 	app.registerContext(reflect.TypeFor[C](), build, needs)
 }
 
-// Context types that need no registration are context.Context and *Context.
-// BuildContext builds any other one that was registered, for use by
-// constructors of context types that embed C, and by tests.
+// BuildContext builds the registered context type C within a run: for
+// constructors of context types that embed C, and for tests. Of context.Context
+// and [*Context] there is nothing to build.
 func BuildContext[C any](ctx context.Context) (C, error) {
 	return buildContext[C](ctx)
 }

@@ -64,10 +64,11 @@ func newReader(path string) (*reader, error) {
 	}
 	c.BusyTimeout(5000)
 	r := &reader{c: c}
-	if err := c.Exec("PRAGMA query_only = 1; PRAGMA cache_size = -1000; PRAGMA wal_autocheckpoint = 0"); err == nil {
+	err = c.Exec("PRAGMA query_only = 1; PRAGMA cache_size = -1000; PRAGMA wal_autocheckpoint = 0")
+	if err == nil {
 		r.one, err = c.Prepare(selectEntry + " WHERE id = ?")
 	}
-	if err != nil || r.one == nil {
+	if err != nil {
 		c.Close()
 		return nil, err
 	}
