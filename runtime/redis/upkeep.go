@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -108,9 +109,12 @@ func (s *serve) forward(ctx context.Context) (time.Time, error) {
 		if moved > 0 {
 			continue // there may be more
 		}
+		if text(res[1]) == "" {
+			return time.Time{}, nil
+		}
 		next, err := strconv.ParseFloat(text(res[1]), 64)
 		if err != nil {
-			return time.Time{}, nil
+			return time.Time{}, fmt.Errorf("read when the next task is due: %w", err)
 		}
 		return fromScore(next), nil
 	}
