@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/build/constraint"
 	"go/format"
 	"go/parser"
 	"go/token"
@@ -108,7 +109,8 @@ func verify(f *ast.File, expect []string) error {
 			if strings.HasPrefix(c.Text, "//go:build ") && c.Pos() < f.Package {
 				continue
 			}
-			if _, ok := ast.ParseDirective(c.Pos(), c.Text); ok || strings.HasPrefix(c.Text, "/*") {
+			_, directive := ast.ParseDirective(c.Pos(), c.Text)
+			if directive || constraint.IsPlusBuild(c.Text) || strings.HasPrefix(c.Text, "/*") {
 				return errors.New("it holds a directive: this is a mistake of taskgen, please report it")
 			}
 		}

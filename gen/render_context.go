@@ -44,7 +44,7 @@ func (r *renderer) context(c *ContextType) {
 	r.file.Line()
 	r.comment("The fields of " + c.Name + " changed if this does not compile: run go generate.")
 	st := c.Type.Underlying().(*types.Struct)
-	r.file.Var().Id("_").Op("=").Add(r.structure(st)).Parens(jen.Id(c.Name).Values())
+	r.file.Var().Id("_").Op("=").Add(r.structure(st, false)).Parens(jen.Id(c.Name).Values())
 	r.file.Line()
 }
 

@@ -1,6 +1,8 @@
 package gen
 
 import (
+	"go/build/constraint"
+	"strconv"
 	"strings"
 	"time"
 
@@ -269,6 +271,9 @@ func (r *renderer) doc(text string) {
 	for line := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n") {
 		line = strings.TrimRight(line, " \t\r")
 		switch {
+		case constraint.IsPlusBuild("// " + line):
+			// The formatter would make a build constraint of the file of it.
+			r.comment(strconv.Quote(line))
 		case line == "":
 			r.file.Comment("//")
 		case line[0] == '\t':

@@ -2,6 +2,7 @@ package gen
 
 import (
 	"go/types"
+	"strconv"
 
 	"github.com/dave/jennifer/jen"
 )
@@ -38,7 +39,7 @@ func (r *renderer) typ(t types.Type) *jen.Statement {
 	case *types.Signature:
 		return jen.Func().Add(r.signature(t))
 	case *types.Struct:
-		return r.structure(t)
+		return r.structure(t, true)
 	case *types.Interface:
 		return r.iface(t)
 	}
@@ -96,12 +97,22 @@ func (r *renderer) signature(t *types.Signature) *jen.Statement {
 	return s
 }
 
-func (r *renderer) structure(t *types.Struct) *jen.Statement {
+// structure writes a struct type. Tags are part of the type, but no matter to a
+// conversion.
+func (r *renderer) structure(t *types.Struct, tags bool) *jen.Statement {
 	var fields []jen.Code
-	for f := range t.Fields() {
+	for i := range t.NumFields() {
+		f := t.Field(i)
 		typ := r.typ(f.Type())
 		if !f.Embedded() {
 			typ = jen.Id(f.Name()).Add(typ)
+		}
+		if tag := t.Tag(i); tags && tag != "" {
+			if strconv.CanBackquote(tag) {
+				typ.Op("`" + tag + "`")
+			} else {
+				typ.Lit(tag)
+			}
 		}
 		fields = append(fields, typ)
 	}
