@@ -10,14 +10,12 @@ import (
 	"go/token"
 	"go/types"
 	"io"
-	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-	"unicode"
 
 	"golang.org/x/tools/txtar"
 
@@ -136,35 +134,64 @@ func FuzzFile(f *testing.F) {
 	})
 }
 
+// hostile are names that generated code uses itself, or derives from others.
+var hostile = []string{
+	"Send", "send", "ctx", "q", "opts", "args", "a", "f", "app", "err", "scope", "v", "cleanup", "fields", "to", "name",
+	"sendArgs", "sendTask", "SendCall", "EnqueueSend", "ctxArgs", "ctxTask", "CtxCall", "Ctx", "newCtx", "newSend", "open",
+	"Open", "openKey", "provideOpen", "provideSend", "RegisterTasks", "runtime", "context", "time", "Context", "App", "Call",
+	"Enqueue", "string", "error", "nil", "any", "new", "len", "int", "bool", "true", "append", "struct", "Err", "Value", "_",
+	"ctxValue", "optsValue", "argsValue", "fieldsValue", "a2", "f2", "q2", "Été", "é", "été", "世", "HTTPGet", "httpGet",
+	"httpGetArgs", "taskgen", "rt2", "time2", "Time", "T", "t", "Handle", "Void", "Spec", "Params", "Name",
+}
+
 // Whatever functions, parameters, types and declarations beside them are
 // called, what is accepted compiles.
 func FuzzNames(f *testing.F) {
-	f.Add("Send", "to", "body", "T", "other", "Ctx", "Field", "open")
-	f.Add("ctx", "ctx", "q", "opts", "args", "runtime", "Context", "context")
-	f.Add("a", "f", "string", "sendArgs", "aTask", "time", "err", "v")
-	f.Add("new", "len", "any", "error", "nil", "newCtx", "Err", "provideOpen")
-	f.Add("Enqueue", "Call", "EnqueueCall", "CallCall", "EnqueueEnqueue", "RegisterTasks", "App", "app")
-	f.Add("HTTPGet", "httpGetTask", "httpGetArgs", "HTTPGetCall", "fields", "A", "B", "openKey")
-	f.Add("ünïcode", "ñ", "世", "Été", "é", "Ω", "Ж", "ж")
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 60 {
+		pick := make([]byte, 8)
+		for i := range pick {
+			pick[i] = byte(r.IntN(len(hostile)))
+		}
+		f.Add(pick, "x")
+	}
+	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7}, "ünïcode")
 	l := newLab(f)
-	f.Fuzz(func(t *testing.T, fn, p1, p2, typ, global, ctxType, field, open string) {
-		decls := map[string]bool{}
-		for _, name := range []string{fn, p1, p2, typ, global, ctxType, field, open} {
-			if !token.IsIdentifier(name) || len(name) > 40 || strings.ContainsFunc(name, func(r rune) bool { return r == unicode.ReplacementChar }) {
-				t.Skip("no identifier")
-			}
+	f.Fuzz(func(t *testing.T, pick []byte, free string) {
+		if len(pick) < 8 {
+			t.Skip("too few names")
 		}
-		for _, name := range []string{fn, typ, global, ctxType, open} {
-			if name == "_" || decls[name] || name == "init" || name == "main" {
-				t.Skip("declared twice")
-			}
-			decls[name] = true
+		n := make([]string, 8)
+		for i := range n {
+			n[i] = hostile[int(pick[i])%len(hostile)]
 		}
-		imports := map[string]bool{"rt": true, "context": true, "tm": true}
-		if p1 == p2 || slices.ContainsFunc(slices.Collect(maps.Keys(decls)), func(s string) bool { return imports[s] }) {
+		if token.IsIdentifier(free) && len(free) < 40 {
+			n[1] = free
+		}
+		src, ok := namesSource(n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7])
+		if !ok {
 			t.Skip("not Go")
 		}
-		src := fmt.Sprintf(`package p
+		if out := l.try(t, src); out != "" {
+			l.compiles(t, src, out)
+		}
+	})
+}
+
+// namesSource is a file that uses the names for all that has a name, or false
+// if Go would not have them.
+func namesSource(fn, p1, p2, typ, global, ctxType, field, open string) (string, bool) {
+	declared := map[string]bool{"rt": true, "tm": true, "init": true, "main": true, "_": true}
+	for _, name := range []string{fn, typ, global, ctxType, open} {
+		if declared[name] || !token.IsIdentifier(name) {
+			return "", false
+		}
+		declared[name] = true
+	}
+	if p1 == p2 || !token.IsIdentifier(p1) || !token.IsIdentifier(p2) || !token.IsIdentifier(field) || field == "Context" {
+		return "", false
+	}
+	return fmt.Sprintf(`package p
 
 import (
 	rt "github.com/taskctx/taskctx/runtime"
@@ -181,13 +208,9 @@ type %[6]s struct {
 }
 
 //task:provide worker
-func %[8]s(%[1]s %[4]s) (tm.Duration, error) { return 0, nil }
+func %[8]s(%[1]s %[4]s) (tm.Duration, error) { panic(0) }
 
 //task:context timeout=5s
 func %[1]s(c *%[6]s, %[2]s %[4]s, %[3]s ...tm.Time) (%[4]s, error) { panic(0) }
-`, fn, p1, p2, typ, global, ctxType, field, open)
-		if out := l.try(t, src); out != "" {
-			l.compiles(t, src, out)
-		}
-	})
+`, fn, p1, p2, typ, global, ctxType, field, open), true
 }
