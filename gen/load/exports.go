@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"go/build"
 	"go/importer"
 	"go/types"
 	"io"
@@ -14,6 +15,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/mod/module"
 )
 
 // exports finds and reads the export data of packages that are not read from
@@ -67,12 +70,31 @@ func (x *exports) ensure(ctx context.Context, paths map[string]bool) error {
 			x.files[p] = name
 			continue
 		}
+		if why := malformed(p); why != "" {
+			x.failed[p] = why
+			continue
+		}
 		missing = append(missing, p)
 	}
 	if len(missing) == 0 {
 		return nil
 	}
 	return x.list(ctx, missing)
+}
+
+// malformed says why a path is none that the go command could be asked for.
+func malformed(path string) string {
+	switch path {
+	case "all", "std", "cmd", "tool", "work":
+		return path + " stands for several packages"
+	}
+	if build.IsLocalImport(path) {
+		return "imports are not relative in a module"
+	}
+	if err := module.CheckImportPath(path); err != nil {
+		return err.Error()
+	}
+	return ""
 }
 
 const listFormat = `{{.ImportPath}}	{{.Export}}	{{.Standard}}	` +
