@@ -96,7 +96,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	for _, m := range models {
 		f := File{Name: filepath.Join(m.Dir, Output), Old: m.load.Output, root: m.load.Module.Dir}
 		if !m.empty() {
-			if f.New, err = render(m); err != nil {
+			if f.New, err = mem.output(m); err != nil {
 				return nil, err
 			}
 		} else if m.load.Elsewhere {

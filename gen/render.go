@@ -16,8 +16,14 @@ type renderer struct {
 	file *jen.File
 }
 
-// render returns the generated file of the package.
-func render(p *Package) ([]byte, error) {
+// rendered is a generated file before it is checked and formatted.
+type rendered struct {
+	raw    []byte
+	expect []string // what it declares
+}
+
+// render writes the generated file of the package.
+func render(p *Package) (*rendered, error) {
 	r := &renderer{Package: p, names: newNames(p), file: jen.NewFilePathName(p.Path, p.Name)}
 	r.file.NoFormat = true
 	r.file.HeaderComment(Header)
@@ -41,11 +47,7 @@ func render(p *Package) ([]byte, error) {
 	if err := r.file.Render(&raw); err != nil {
 		return nil, fmt.Errorf("render %s: %w", p.Path, err)
 	}
-	out, err := finish(raw.Bytes(), r.expect())
-	if err != nil {
-		return nil, fmt.Errorf("generated code of %s: %w", p.Path, err)
-	}
-	return out, nil
+	return &rendered{raw: raw.Bytes(), expect: r.expect()}, nil
 }
 
 // usedProviders returns the providers that a context type needs, in the order

@@ -21,7 +21,8 @@ import (
 type memory struct {
 	name    string // of its file, "" if nothing is remembered
 	loader  *load.Loader
-	entries map[string]*entry // by directory
+	entries map[string]*entry            // by directory
+	raw     map[string][sha256.Size]byte // of this run, by directory
 	changed bool
 }
 
@@ -29,11 +30,12 @@ type memory struct {
 type entry struct {
 	Sources []load.Source
 	Output  [sha256.Size]byte // of the generated file; zero for none
+	Raw     [sha256.Size]byte // of the same before it was formatted
 }
 
 // recall reads what is remembered for this module, environment and taskgen.
 func recall(l *load.Loader, cfg Config) *memory {
-	m := &memory{loader: l, entries: map[string]*entry{}}
+	m := &memory{loader: l, entries: map[string]*entry{}, raw: map[string][sha256.Size]byte{}}
 	key, self := l.Key(), buildID()
 	if cfg.CacheDir == "" || key == "" || self == "" {
 		return m
@@ -88,6 +90,25 @@ func sumOf(data []byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
+// output returns the generated file of a package. Most edits change nothing in
+// it: then it need not be formatted again, for that is what takes longest.
+func (m *memory) output(p *Package) ([]byte, error) {
+	r, err := render(p)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(r.raw)
+	m.raw[p.Dir] = sum
+	if e := m.entries[p.Dir]; e != nil && e.Raw == sum && p.load.Output != nil && sumOf(p.load.Output) == e.Output {
+		return p.load.Output, nil
+	}
+	out, err := finish(r.raw, r.expect)
+	if err != nil {
+		return nil, fmt.Errorf("generated code of %s: %w", p.Path, err)
+	}
+	return out, nil
+}
+
 // learn remembers a package whose generated file is now f.
 func (m *memory) learn(p *load.Package, f File) {
 	if m.name == "" {
@@ -97,7 +118,7 @@ func (m *memory) learn(p *load.Package, f File) {
 	if !fixed {
 		return
 	}
-	m.entries[p.Dir] = &entry{Sources: sources, Output: sumOf(f.New)}
+	m.entries[p.Dir] = &entry{Sources: sources, Output: sumOf(f.New), Raw: m.raw[p.Dir]}
 	m.changed = true
 }
 

@@ -15,19 +15,49 @@ const (
 )
 
 // wrap breaks lines that are too long: it puts what is between the outermost
-// brackets of the line on lines of their own.
+// brackets of the line on lines of their own. It looks only at the declarations
+// that have such lines.
 func wrap(src []byte) ([]byte, error) {
-	for range 8 {
-		if !anyLong(src) {
-			return src, nil
-		}
-		next, err := wrapOnce(src)
-		if err != nil || bytes.Equal(next, src) {
-			return src, err
-		}
-		src = next
+	if !anyLong(src) {
+		return src, nil
 	}
-	return src, nil
+	var out []byte
+	for _, part := range declarations(src) {
+		for range 8 {
+			if !anyLong(part) {
+				break
+			}
+			next, err := wrapOnce(part)
+			if err != nil {
+				return nil, err
+			}
+			if bytes.Equal(next, part) {
+				break
+			}
+			part = next
+		}
+		out = append(out, part...)
+	}
+	return out, nil
+}
+
+// declarations cuts a formatted file before each function, so that each part
+// can be parsed by itself.
+func declarations(src []byte) [][]byte {
+	var parts [][]byte
+	for {
+		i := bytes.Index(src, []byte("\nfunc "))
+		if i < 0 {
+			return append(parts, src)
+		}
+		// A function ends where a line begins with its closing brace.
+		end := bytes.Index(src[i:], []byte("\n}\n"))
+		if end < 0 {
+			return append(parts, src)
+		}
+		parts = append(parts, src[:i+1], src[i+1:i+end+3])
+		src = src[i+end+3:]
+	}
 }
 
 func columns(line []byte) int {
@@ -51,8 +81,23 @@ type brackets struct {
 	params      bool // of a declared function
 }
 
-// wrapOnce breaks each long line once.
-func wrapOnce(src []byte) ([]byte, error) {
+const fragment = "package p\n"
+
+// wrapOnce breaks each long line of a part of a file once.
+func wrapOnce(part []byte) ([]byte, error) {
+	if !bytes.Contains(part, []byte("\npackage ")) {
+		part = append([]byte(fragment), part...)
+		out, err := wrapFile(part)
+		out, _ = bytes.CutPrefix(out, []byte(fragment))
+		if !bytes.HasPrefix(part[len(fragment):], []byte("\n")) {
+			out = bytes.TrimPrefix(out, []byte("\n"))
+		}
+		return out, err
+	}
+	return wrapFile(part)
+}
+
+func wrapFile(src []byte) ([]byte, error) {
 	fset := token.NewFileSet()
 	f, err := parser.ParseFile(fset, "", src, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {

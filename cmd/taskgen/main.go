@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/taskctx/taskctx/annotations"
@@ -36,6 +37,7 @@ below it with ./...), and writes tasks_gen.go where there are tasks.
 `
 
 func main() {
+	debug.SetGCPercent(400) // a run is short, and its garbage small
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
