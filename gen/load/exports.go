@@ -28,6 +28,8 @@ type exports struct {
 	stored map[string]string // what the cache holds, of immutable packages only
 	failed map[string]string // import path to why
 	read   bool
+	// unreadable: there is export data that the importer does not understand.
+	unreadable bool
 }
 
 func newExports(l *Loader) *exports {
@@ -54,7 +56,11 @@ func (x *exports) Import(path string) (*types.Package, error) {
 			return nil, err
 		}
 	}
-	return x.imp.Import(path)
+	pkg, err := x.imp.Import(path)
+	if err != nil && x.files[path] != "" {
+		x.unreadable = true
+	}
+	return pkg, err
 }
 
 // ensure finds the export data of the packages, by the cache or by the go

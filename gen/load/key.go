@@ -34,7 +34,7 @@ func (l *Loader) Key() string {
 func (l *Loader) makeKey() string {
 	h := sha256.New()
 	tool := toolchain(l.env)
-	if tool == "" {
+	if tool == "" || l.env.odd != "" {
 		return "none"
 	}
 	fmt.Fprintf(h, "v1\n%s\ndir %s\ntags %q\n", tool, l.mods.root, l.env.tags)

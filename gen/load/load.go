@@ -102,9 +102,6 @@ func New(cfg Config) (*Loader, error) {
 		return nil, err
 	}
 	env := newGoEnv(cfg.Env, cfg.Tags)
-	if env.odd != "" {
-		return nil, fmt.Errorf("GOFLAGS holds %s, which taskgen does not know: leave it out for taskgen", env.odd)
-	}
 	mods, err := readModules(dir, env)
 	if err != nil {
 		return nil, err
@@ -160,7 +157,7 @@ func (l *Loader) Gone(path string) bool {
 func (l *Loader) Load(ctx context.Context, dirs []string) ([]*Package, error) {
 	snaps := make([]*snapshot, len(dirs))
 	parallel(len(dirs), func(i int) { snaps[i] = l.snapshot(dirs[i]) })
-	var pkgs []*Package
+	var used []*snapshot
 	for _, s := range snaps {
 		if s.err != nil {
 			return nil, s.err
@@ -168,11 +165,30 @@ func (l *Loader) Load(ctx context.Context, dirs []string) ([]*Package, error) {
 		if !s.mentions && s.output == nil {
 			continue
 		}
-		mod, path := l.mods.ofDir(s.dir)
-		if mod == nil {
+		if mod, _ := l.mods.ofDir(s.dir); mod == nil {
 			return nil, fmt.Errorf("%s is not in a main module", s.dir)
 		}
-		pkgs = append(pkgs, l.add(mod, path, s))
+		used = append(used, s)
+	}
+	if len(used) == 0 {
+		return nil, nil
+	}
+	if l.env.odd == "" {
+		pkgs, err := l.fast(ctx, used)
+		if err != nil || !l.exp.unreadable {
+			return pkgs, err
+		}
+	}
+	return l.slow(ctx, used)
+}
+
+// fast loads the directories without the go command, except for the export data
+// of packages that it never told of before.
+func (l *Loader) fast(ctx context.Context, snaps []*snapshot) ([]*Package, error) {
+	pkgs := make([]*Package, len(snaps))
+	for i, s := range snaps {
+		mod, path := l.mods.ofDir(s.dir)
+		pkgs[i] = l.add(mod, path, s)
 	}
 	parallel(len(pkgs), func(i int) { l.parse(pkgs[i]) })
 	need := map[string]bool{}
