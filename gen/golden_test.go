@@ -218,7 +218,7 @@ func (g *golden) run(t *testing.T, root string) {
 		return
 	}
 	program := filepath.Join(t.TempDir(), g.name)
-	link := exec.Command("go", "build", "-o", program, "-ldflags=-s -w", "./"+g.name)
+	link := exec.Command("go", "build", "-trimpath", "-o", program, "-ldflags=-s -w", "./"+g.name)
 	link.Dir = root
 	if out, err := link.CombinedOutput(); err != nil {
 		t.Errorf("%s: link: %v\n%s", g.name, err, out)
@@ -273,5 +273,46 @@ func write(t testing.TB, name, text string) {
 	}
 	if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Every kind of mistake that the code can report is shown by a golden or a
+// script.
+func TestEveryDiagnosticIsShown(t *testing.T) {
+	shown := map[string]bool{}
+	for _, pattern := range []string{filepath.Join(goldens, "*.txtar"), "../testdata/script/*.txtar"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			for _, m := range regexp.MustCompile(`\[([a-z-]+)\]|([a-z]+-[a-z-]+)`).FindAllStringSubmatch(read(t, name), -1) {
+				shown[m[1]+m[2]] = true
+			}
+		}
+	}
+	codes := map[string]string{}
+	call := regexp.MustCompile(`(?s)(?:report|errorf)\([^"` + "`" + `]*?,\s*"([a-z-]+)"|Code:\s*"([a-z-]+)"`)
+	for _, pattern := range []string{"*.go", "load/*.go", "../annotations/*.go"} {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			for _, m := range call.FindAllStringSubmatch(read(t, name), -1) {
+				codes[m[1]+m[2]] = name
+			}
+		}
+	}
+	if len(codes) < 40 {
+		t.Errorf("only %d codes were found: this test looks for the wrong thing", len(codes))
+	}
+	for code, name := range codes {
+		if !shown[code] {
+			t.Errorf("%s in %s is shown by no golden", code, name)
+		}
 	}
 }
