@@ -69,6 +69,10 @@ bench-peers: ## run the same work on taskctx, bare channels and other libraries
 million: ## run a million tasks, and print what memory, goroutines and files do
 	$(GO) test ./runtime -run TestAMillionTasks -v -args -tasks 1000000
 
+.PHONY: speed
+speed: ## measure taskgen beside other generators, and print docs/speed.md
+	$(GO) run ./internal/genbench | tee docs/speed.md
+
 .PHONY: cover
 cover: ## run the tests and print what they do not cover, package by package
 	$(GO) test -coverpkg=./... -coverprofile=cover.out $(PKG)

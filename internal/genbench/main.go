@@ -57,6 +57,6 @@ func run(n int, names []string) error {
 			}
 		}
 	}
-	fmt.Print(t)
+	fmt.Print(t.document(n))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // shape is a module with a number of packages, each with a number of items.
@@ -17,6 +18,7 @@ type shape struct {
 	dir             string
 	packages, items int
 	edits           int
+	cpu             time.Duration // of the commands that were run in it
 }
 
 // newShape writes the module of a shape.
@@ -150,11 +152,17 @@ func (s *shape) edit() error {
 }
 
 // command runs a program in the module.
-func (s *shape) command(name string, args ...string) error {
+func (s *shape) command(name string, args ...string) error { return s.commandIn("", name, args...) }
+
+// commandIn runs a program in a directory of the module.
+func (s *shape) commandIn(dir, name string, args ...string) error {
 	cmd := exec.Command(name, args...)
-	cmd.Dir = s.dir
+	cmd.Dir = filepath.Join(s.dir, dir)
 	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GOPROXY=off")
 	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState != nil {
+		s.cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	}
 	if err != nil {
 		return fmt.Errorf("%s: %w\n%.2000s", name, err, out)
 	}

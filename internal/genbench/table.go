@@ -11,11 +11,12 @@ import (
 type table struct {
 	shapes []*shape
 	rows   []string
-	cells  map[string]time.Duration // by tool and column
+	// The medians by tool and column: of the wall clock, and of the processors.
+	wall, cpu map[string]time.Duration
 }
 
 func newTable(shapes []*shape) *table {
-	return &table{shapes: shapes, cells: map[string]time.Duration{}}
+	return &table{shapes: shapes, wall: map[string]time.Duration{}, cpu: map[string]time.Duration{}}
 }
 
 // columns are what each tool is measured at.
@@ -40,39 +41,56 @@ func (t *table) measure(tl tool, s *shape, n int) error {
 		return err
 	}
 	for _, edit := range []bool{false, true} {
-		var times []time.Duration
+		var wall, cpu []time.Duration
 		for range n {
 			if edit {
 				if err := s.edit(); err != nil {
 					return err
 				}
 			}
+			s.cpu = 0
 			start := time.Now()
 			if err := tl.run(s); err != nil {
 				return err
 			}
-			times = append(times, time.Since(start))
+			wall = append(wall, time.Since(start))
+			cpu = append(cpu, s.cpu)
 		}
-		slices.Sort(times)
+		slices.Sort(wall)
+		slices.Sort(cpu)
 		column := s.name
 		if edit {
 			column += ", edit"
 		}
-		t.cells[tl.name+"\n"+column] = times[len(times)/2]
+		t.wall[tl.name+"\n"+column] = wall[n/2]
+		t.cpu[tl.name+"\n"+column] = cpu[n/2]
 	}
 	return nil
 }
 
-// String returns the table as Markdown: seconds, and in brackets how many times
-// taskgen's.
-func (t *table) String() string {
+const preface = `# How fast taskgen is
+
+Printed by "make speed". Seconds, medians of %d, warm caches; in brackets how many
+times what taskgen takes. "100" is one package of 100 tasks in which nothing
+changed, "50x20" is 50 packages of 20; "edit" is after a comment was added to one
+file. "No cache" is the first run on a machine.
+
+`
+
+// document returns both tables as a page of the documentation.
+func (t *table) document(n int) string {
+	return fmt.Sprintf(preface, n) + "Wall clock:\n\n" + t.markdown(t.wall) +
+		"\nProcessor time, which other work on the machine disturbs less:\n\n" + t.markdown(t.cpu)
+}
+
+func (t *table) markdown(cells map[string]time.Duration) string {
 	var b strings.Builder
 	cols := t.columns()
 	fmt.Fprintf(&b, "| | %s |\n|---|%s\n", strings.Join(cols, " | "), strings.Repeat("---|", len(cols)))
 	for _, row := range t.rows {
 		fmt.Fprintf(&b, "| %s |", row)
 		for _, c := range cols {
-			d, ours := t.cells[row+"\n"+c], t.cells["taskgen\n"+c]
+			d, ours := cells[row+"\n"+c], cells["taskgen\n"+c]
 			switch {
 			case d == 0:
 				b.WriteString(" |")

@@ -75,11 +75,8 @@ func (s *shape) ifaces() []string {
 func eachPackage(name string, args func(s *shape) []string) func(s *shape) error {
 	return func(s *shape) error {
 		for k := range s.packages {
-			cmd := exec.Command(name, args(s)...)
-			cmd.Dir = filepath.Join(s.dir, fmt.Sprintf("p%d", k))
-			cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod", "GOPROXY=off")
-			if out, err := cmd.CombinedOutput(); err != nil {
-				return fmt.Errorf("%w\n%.2000s", err, out)
+			if err := s.commandIn(fmt.Sprintf("p%d", k), name, args(s)...); err != nil {
+				return err
 			}
 		}
 		return nil
