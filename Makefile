@@ -69,6 +69,14 @@ bench-peers: ## run the same work on taskctx, bare channels and other libraries
 million: ## run a million tasks, and print what memory, goroutines and files do
 	$(GO) test ./runtime -run TestAMillionTasks -v -args -tasks 1000000
 
+KILLS ?= 200
+KILLTASKS ?= 100000
+.PHONY: kills
+kills: ## kill worker processes of each engine again and again, and print what was lost (none) or ran twice
+	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestKill$$' -timeout 30m -kills $(KILLS) -tasks $(KILLTASKS)
+	$(GO) test ./runtime/postgres ./runtime/redis -p 1 -count=1 -v -run 'TestKilledWorkers|TestEachRequest' \
+		-timeout 60m -kills $$(($(KILLS) / 4)) -tasks $$(($(KILLTASKS) / 2)) -faults 1
+
 .PHONY: speed
 speed: ## measure taskgen beside other generators, and print docs/speed.md
 	$(GO) run ./internal/genbench | tee docs/speed.md

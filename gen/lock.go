@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskctx/taskctx/gen/diag"
 	"github.com/taskctx/taskctx/gen/load"
+	"github.com/taskctx/taskctx/gen/wiretype"
 )
 
 // LockFile is the name of the file, in a module's root, that keeps what tasks
@@ -215,7 +216,7 @@ func (p *Package) compare(l *lock, old locked, t *Task) {
 		case !ok && !param.Optional:
 			d = p.report(param.pos, param.end, "lock-added", "write optional="+param.Name+" for it\n"+acceptLock,
 				"tasks of %s that are enqueued lack the parameter %s", old.name, param.Name)
-		case ok && o.sig != param.Sig:
+		case ok && !wiretype.SameOnWire(o.sig, param.Sig):
 			d = p.report(param.pos, param.end, "lock-retyped", fix,
 				"tasks of %s that are enqueued have the parameter %s as %s, not %s", old.name, param.Name, o.sig, param.Sig)
 		case ok && o.optional && !param.Optional:

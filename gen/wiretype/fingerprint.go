@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"go/types"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,4 +167,13 @@ func structName(t types.Type) string {
 		return named.Obj().Name()
 	}
 	return "struct"
+}
+
+// namesOfStructs match the name of a struct before the hash of its shape.
+var namesOfStructs = regexp.MustCompile(`[\pL\pN_]+:`)
+
+// SameOnWire reports whether types with these fingerprints read each other's
+// values: the names of structs do not count.
+func SameOnWire(a, b string) bool {
+	return namesOfStructs.ReplaceAllString(a, ":") == namesOfStructs.ReplaceAllString(b, ":")
 }
