@@ -55,13 +55,25 @@ func inspect(c *lite.Conn, newest int) (int, error) {
 // migrate brings the file's schema to the newest version, in one transaction.
 // Another process may do the same at the same time.
 func migrate(c *lite.Conn, steps fs.FS, newest int) error {
-	if version, err := inspect(c, newest); err != nil || version == newest {
+	version := 0
+	// In a transaction: what inspect reads must be of one moment, since another
+	// process may be making the schema.
+	err := transact(c, "BEGIN", func() (err error) {
+		version, err = inspect(c, newest)
+		return err
+	})
+	if err != nil || version == newest {
 		return err
 	}
-	if err := c.Exec("BEGIN IMMEDIATE"); err != nil {
+	return transact(c, "BEGIN IMMEDIATE", func() error { return migrateLocked(c, steps, newest) })
+}
+
+// transact does something in a transaction of its own.
+func transact(c *lite.Conn, begin string, do func() error) error {
+	if err := c.Exec(begin); err != nil {
 		return err
 	}
-	err := migrateLocked(c, steps, newest)
+	err := do()
 	if err == nil {
 		err = c.Exec("COMMIT")
 	}
