@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,10 +92,13 @@ func Open(path string, opts ...Option) (*Engine, error) {
 	e.queue.wake = make(chan struct{}, 1)
 	e.waiters.m = make(map[uuid.UUID][]*waiter)
 	e.plan.due, e.plan.purge, e.plan.park = never, never, never
-	if err := e.check(); err != nil {
-		return nil, e.explainOpen(err)
-	}
-	if e.db, err = openDB(path, &c); err != nil {
+	err = e.patiently(func() (err error) {
+		if err = e.check(); err == nil {
+			e.db, err = openDB(path, &c)
+		}
+		return err
+	})
+	if err != nil {
 		return nil, e.explainOpen(err)
 	}
 	if err := e.readers.open(path); err != nil {
@@ -104,6 +108,19 @@ func Open(path string, opts ...Option) (*Engine, error) {
 	go e.runCheckpoints()
 	go e.write()
 	return e, nil
+}
+
+// patiently tries again while the file is locked, for as long as [WithBusyTimeout]
+// says: SQLite does not wait for the locks that it needs to turn the log on.
+func (e *Engine) patiently(do func() error) error {
+	began := time.Now()
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		err := do()
+		if lite.Code(err) != lite.Busy || time.Since(began) > e.busy {
+			return err
+		}
+		time.Sleep(pause/2 + rand.N(pause))
+	}
 }
 
 func (e *Engine) explainOpen(err error) error {
@@ -156,15 +173,12 @@ func (e *Engine) check() error {
 	if _, err := inspect(c, schemaVersion); err != nil {
 		return err
 	}
-	return checkSize(c, e.path, info.Size())
+	return checkSize(c, e.path)
 }
 
 // checkSize finds a file that was cut off, which SQLite would find only when
 // it needs what is missing.
-func checkSize(c *lite.Conn, path string, size int64) error {
-	if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
-		return nil // the log may hold the rest
-	}
+func checkSize(c *lite.Conn, path string) error {
 	pages, err := c.Int("PRAGMA page_count")
 	if err != nil {
 		return err
@@ -173,6 +187,16 @@ func checkSize(c *lite.Conn, path string, size int64) error {
 	if err != nil {
 		return err
 	}
+	// In this order: other processes write to the log, and then move what it
+	// holds into the file.
+	if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
+		return nil // the log may hold the rest
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	size := info.Size()
 	if size < pages*page {
 		return fmt.Errorf("%w: it has %d bytes, and its header says %d", ErrDamaged, size, pages*page)
 	}

@@ -25,8 +25,18 @@ const schemaVersion = 1
 const pageSize = 2048
 
 // inspect returns the schema's version, 0 for an empty file, or why the file
-// is not for us, who know versions up to newest.
-func inspect(c *lite.Conn, newest int) (int, error) {
+// is not for us, who know versions up to newest. It reads in a transaction, so
+// that all is of one moment: another process may be making the schema.
+func inspect(c *lite.Conn, newest int) (version int, err error) {
+	err = transact(c, "BEGIN", func() error {
+		version, err = inspectWithin(c, newest)
+		return err
+	})
+	return version, err
+}
+
+// inspectWithin is inspect in a transaction of the caller's.
+func inspectWithin(c *lite.Conn, newest int) (int, error) {
 	version, err := c.Int("PRAGMA user_version")
 	if err != nil {
 		return 0, err
@@ -55,14 +65,7 @@ func inspect(c *lite.Conn, newest int) (int, error) {
 // migrate brings the file's schema to the newest version, in one transaction.
 // Another process may do the same at the same time.
 func migrate(c *lite.Conn, steps fs.FS, newest int) error {
-	version := 0
-	// In a transaction: what inspect reads must be of one moment, since another
-	// process may be making the schema.
-	err := transact(c, "BEGIN", func() (err error) {
-		version, err = inspect(c, newest)
-		return err
-	})
-	if err != nil || version == newest {
+	if version, err := inspect(c, newest); err != nil || version == newest {
 		return err
 	}
 	return transact(c, "BEGIN IMMEDIATE", func() error { return migrateLocked(c, steps, newest) })
@@ -84,7 +87,7 @@ func transact(c *lite.Conn, begin string, do func() error) error {
 }
 
 func migrateLocked(c *lite.Conn, steps fs.FS, newest int) error {
-	version, err := inspect(c, newest)
+	version, err := inspectWithin(c, newest)
 	if err != nil || version == newest {
 		return err
 	}
