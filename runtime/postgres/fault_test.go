@@ -32,11 +32,11 @@ func TestEachRequestFailsOnce(t *testing.T) {
 	for _, before := range []bool{true, false} {
 		for n, cut := int64(1), true; cut && !t.Failed(); n += int64(*flagFaults) {
 			t.Run(fmt.Sprintf("request=%d,before=%v", n, before), func(t *testing.T) {
-				p := newProxy(t, url)
-				f := &fault{t: t, direct: direct, e: open(t, p.url, cfg), queue: fmt.Sprintf("q%v%d", before, n)}
-				p.cut(n, before)
+				p := servertest.NewProxy(t, url)
+				f := &fault{t: t, direct: direct, e: open(t, p.URL, cfg), queue: fmt.Sprintf("q%v%d", before, n)}
+				p.Cut(n, before)
 				f.run()
-				cut = p.wasCut() // else the work takes fewer requests
+				cut = p.WasCut() // else the work takes fewer requests
 			})
 			runs++
 			if cut {

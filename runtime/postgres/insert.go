@@ -57,9 +57,8 @@ type lot struct {
 	queue    []string
 	tags     []string
 
-	keys   map[int]*runtime.Message // those with a key, by their place
-	keeps  map[time.Duration]struct{}
-	stored []int // the places of those to store, nil for all
+	keys  map[int]*runtime.Message // those with a key, by their place
+	keeps map[time.Duration]struct{}
 }
 
 // newLot checks and encodes messages.

@@ -90,10 +90,10 @@ func TestEngine(t *testing.T) {
 	schema := newSchema(t, url)
 	cfg := postgres.Config{Schema: schema, Lease: time.Second}
 	var mu sync.Mutex
-	proxies := make(map[runtime.Engine]*proxy)
+	proxies := make(map[runtime.Engine]*servertest.Proxy)
 	enginetest.Run(t, func(tb testing.TB) runtime.Engine {
-		p := newProxy(tb, url)
-		e := open(tb, p.url, cfg)
+		p := servertest.NewProxy(tb, url)
+		e := open(tb, p.URL, cfg)
 		mu.Lock()
 		defer mu.Unlock()
 		proxies[e] = p
@@ -103,7 +103,7 @@ func TestEngine(t *testing.T) {
 		Pause: func(_ testing.TB, e runtime.Engine) func() {
 			mu.Lock()
 			defer mu.Unlock()
-			return proxies[e].pause()
+			return proxies[e].Pause()
 		},
 		Lease: 2 * time.Second,
 	})
