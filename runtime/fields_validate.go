@@ -32,6 +32,9 @@ func (e *InvalidError) Error() string {
 	return fmt.Sprintf("parameter %q is not valid: %s", e.Param, message(e.Err))
 }
 
+// GoString is Error: an argument to redact is not shown in any way.
+func (e *InvalidError) GoString() string { return e.Error() }
+
 // Unwrap returns what Validate returned.
 func (e *InvalidError) Unwrap() error { return e.Err }
 

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"encoding/json"
 	"log/slog"
 	"slices"
 )
@@ -23,7 +22,7 @@ func (c *Context) Logger(name ...string) *slog.Logger {
 	}
 	logger := r.msg.Name
 	if len(name) > 0 {
-		logger = name[0]
+		logger = r.redactor().clean(name[0])
 	}
 	next := r.app.cfg.Logger.Handler().WithAttrs(append(r.logAttrs(), slog.String("logger", logger)))
 	return slog.New(&taskHandler{next: next, flat: next, run: r, logger: logger})
@@ -207,18 +206,19 @@ func (d *redactor) steps(steps []logStep) []logStep {
 
 func (d *redactor) attr(a slog.Attr) slog.Attr {
 	key, v := d.clean(a.Key), a.Value.Resolve()
+	var texts []string
 	switch v.Kind() {
 	case slog.KindGroup:
 		return slog.Attr{Key: key, Value: slog.GroupValue(d.attrs(v.Group())...)}
 	case slog.KindAny:
-		// A handler may print the value as text or as JSON, where other parts
-		// of it show.
-		if b, err := json.Marshal(v.Any()); err == nil && d.clean(string(b)) != string(b) {
-			return slog.String(key, d.clean(string(b)))
-		}
+		texts = forms(v.Any())
+	default:
+		texts = []string{v.String()}
 	}
-	if text := v.String(); d.clean(text) != text {
-		return slog.String(key, d.clean(text))
+	for _, text := range texts {
+		if clean := d.clean(text); clean != text {
+			return slog.String(key, clean)
+		}
 	}
 	return slog.Attr{Key: key, Value: v}
 }

@@ -99,7 +99,7 @@ func (a *App) encodeArgs(m *Message) error {
 			return err
 		})
 		if err != nil {
-			d := newRedactor(plain, m.Meta.Redact)
+			d := newRedactor(plain, m.Meta.Signature, m.Meta.Redact)
 			return &valueError{text: "codec: " + d.clean(message(err)), err: err}
 		}
 		if !json.Valid(m.Args) {

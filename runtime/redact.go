@@ -1,14 +1,10 @@
 package runtime
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/base64"
 	"encoding/json"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // redacted stands in place of a value that must not be shown.
@@ -37,14 +33,18 @@ func (r *run) redactor() *redactor {
 		if err != nil {
 			args = nil
 		}
-		x.redactWith = newRedactor(args, r.msg.Meta.Redact, r.spec.redact)
+		signature := r.msg.Meta.Signature
+		if signature == "" { // of a foreign producer
+			signature = r.spec.sig
+		}
+		x.redactWith = newRedactor(args, signature, r.msg.Meta.Redact, r.spec.redact)
 	})
 	return x.redactWith
 }
 
 // Redact returns text without the values of the task's redacted parameters: for
 // text of a task's error on its way to somewhere that taskctx does not know.
-// Outside a task it returns text as it is.
+// Outside a task it returns text as it is. [Param] says what it looks for.
 func (c *Context) Redact(text string) string {
 	r := c.runOrNil()
 	if r == nil {
@@ -53,7 +53,9 @@ func (c *Context) Redact(text string) string {
 	return r.redactor().clean(text)
 }
 
-func newRedactor(args json.RawMessage, names ...[]string) *redactor {
+// newRedactor returns the redactor of a message with the arguments args, for the
+// parameters of all lists of names.
+func newRedactor(args json.RawMessage, signature string, names ...[]string) *redactor {
 	d := new(redactor)
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(args, &fields) != nil {
@@ -64,11 +66,16 @@ func newRedactor(args json.RawMessage, names ...[]string) *redactor {
 		for _, name := range list {
 			if raw, ok := fields[name]; ok {
 				d.add(raw)
+				if isMap(signature, name) {
+					d.addKeys(raw)
+				}
 			}
 		}
 	}
 	// Longer ones first: one value may be a part of another.
-	slices.SortFunc(d.secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	slices.SortFunc(d.secrets, func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
+	})
 	d.secrets = slices.Compact(d.secrets)
 	if len(d.secrets) == 0 {
 		return d
@@ -81,48 +88,16 @@ func newRedactor(args json.RawMessage, names ...[]string) *redactor {
 	return d
 }
 
-// add notes a JSON value, and what it consists of, in the forms in which they
-// appear in text.
-func (d *redactor) add(raw json.RawMessage) {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 {
-		return
+// isMap reports whether a parameter is a map, whose keys are values of the
+// user's: those of other objects are names of fields.
+func isMap(signature, param string) bool {
+	for field := range strings.FieldsSeq(signature) {
+		if name, typ, _ := strings.Cut(field, ":"); name == param {
+			return strings.HasPrefix(typ, "map[")
+		}
 	}
-	switch raw[0] {
-	case '{':
-		var m map[string]json.RawMessage
-		if json.Unmarshal(raw, &m) == nil {
-			for _, v := range m {
-				d.add(v)
-			}
-		}
-	case '[':
-		var l []json.RawMessage
-		if json.Unmarshal(raw, &l) == nil {
-			for _, v := range l {
-				d.add(v)
-			}
-		}
-	case '"':
-		var s string
-		if json.Unmarshal(raw, &s) == nil && s != "" {
-			d.secrets = append(d.secrets, s, inQuotes(string(raw)), inQuotes(strconv.Quote(s)))
-			// A []byte is in base64, and may be printed as what it holds.
-			if b, err := base64.StdEncoding.DecodeString(s); err == nil && len(b) >= leastBytes && utf8.Valid(b) {
-				d.secrets = append(d.secrets, string(b))
-			}
-		}
-	case 't', 'f', 'n': // true, false, null say nothing
-	default:
-		d.secrets = append(d.secrets, string(raw))
-	}
+	return false
 }
-
-// leastBytes is how long a secret []byte is that is looked for as text.
-const leastBytes = 4
-
-// inQuotes returns what is between the quotes of s.
-func inQuotes(s string) string { return s[1 : len(s)-1] }
 
 // clean replaces every secret in the text.
 func (d *redactor) clean(s string) string {

@@ -53,7 +53,11 @@ type Param struct {
 	Sig string
 	// Optional: an older task may lack it, and it is then the zero value.
 	Optional bool
-	// Redact: its value is never shown in a log, an error or a text.
+	// Redact: its value is never shown in a log, an error or a record. It is
+	// looked for in their text as fmt, encoding/json and net/url write it, whole
+	// or by its fields and elements, and as bytes in hex and base64; not in
+	// other forms, such as a part of it. It is stored as it is: to encrypt what
+	// is stored is for a [Codec].
 	Redact bool
 }
 
