@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"log/slog"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -25,6 +26,7 @@ type App struct {
 	supplies map[reflect.Type]any
 	periodic []periodic
 	current  *service // the running worker, nil when there is none
+	last     *service // the one before, until somebody has asked for its error
 	frozen   atomic.Pointer[map[reflect.Type]any]
 }
 
@@ -59,10 +61,16 @@ func SetDefault(app *App) { defaultApp.Store(app) }
 // Engine returns the engine that the app was made with.
 func (a *App) Engine() Engine { return a.engine }
 
-func (a *App) enqueuer() *producer { return &a.producer }
+func (a *App) enqueuer() *producer {
+	if a == nil {
+		return nil
+	}
+	return &a.producer
+}
 
 // register adds a task.
 func (a *App) register(r registration) {
+	defer a.warnLate("Register", r.info().Name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, old := range a.tasks {
@@ -74,6 +82,18 @@ func (a *App) register(r registration) {
 	a.tasks = append(a.tasks, r)
 }
 
+// warnLate says that a registration has come after the start of the worker. It
+// takes a.mu.
+func (a *App) warnLate(what, name string) {
+	a.mu.Lock()
+	late := a.current != nil
+	a.mu.Unlock()
+	if late {
+		a.log(slog.LevelWarn, "registered after the app has started: it counts from the next start on",
+			slog.String("call", what), slog.String("name", name))
+	}
+}
+
 // contextReg is how to build one context type.
 type contextReg struct {
 	build any // func(*Context) (C, error)
@@ -81,6 +101,7 @@ type contextReg struct {
 }
 
 func (a *App) registerContext(t reflect.Type, build any, needs []Need) {
+	defer a.warnLate("RegisterContext", t.String())
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.contexts[t] = contextReg{build, needs}

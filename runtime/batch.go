@@ -48,7 +48,10 @@ func (b *Batch) Enqueue(ctx context.Context, q Enqueuer) error {
 	if len(b.calls) == 0 {
 		return nil
 	}
-	p := q.enqueuer()
+	p, err := producerOf(q)
+	if err != nil {
+		return fmt.Errorf("enqueue %d tasks: %w", len(b.calls), err)
+	}
 	ins, err := p.enqueue(ctx, slices.Clone(b.calls))
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 )
 
 // AnyCall is a call of a task whose result type does not matter: what a Call
@@ -14,8 +15,13 @@ type AnyCall struct {
 	opts []Option
 }
 
-// Name returns the task's name.
-func (c AnyCall) Name() string { return c.spec.Name }
+// Name returns the task's name, empty for the zero value.
+func (c AnyCall) Name() string {
+	if c.spec == nil {
+		return ""
+	}
+	return c.spec.Name
+}
 
 // Args returns the encoded arguments: one JSON object keyed by parameter name.
 // The caller must not change it.
@@ -58,7 +64,10 @@ func (c Call[R]) With(opts ...Option) Call[R] { return Call[R]{c.AnyCall.With(op
 // Enqueue enqueues the call and returns the handle of the task. With an error,
 // nothing was enqueued.
 func (c Call[R]) Enqueue(ctx context.Context, q Enqueuer) (*Handle[R], error) {
-	p := q.enqueuer()
+	p, err := producerOf(q)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue %s: %w", c.Name(), err)
+	}
 	if p.around != nil {
 		ins, err := p.enqueue(ctx, []AnyCall{c.AnyCall})
 		if err == nil {

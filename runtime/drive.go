@@ -23,7 +23,7 @@ func (a *App) Drive(ctx context.Context, d *Delivery) (Outcome, error) {
 	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
 	o := w.run(ctx, d)
 	a.end(s, nil)
-	return o, s.err
+	return o, a.errorOf(s)
 }
 
 // named returns the task of the name or alias: the last one, should several

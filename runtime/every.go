@@ -81,6 +81,7 @@ func Every(app *App, s Schedule, c Caller, opts ...EveryOption) {
 			o(&p)
 		}
 	}
+	defer app.warnLate("Every", p.name)
 	app.mu.Lock()
 	defer app.mu.Unlock()
 	app.periodic = append(app.periodic, p)
@@ -143,8 +144,8 @@ func (a *App) checkOne(p periodic) error {
 	if _, err := p.next(now); err != nil || a.engine == nil {
 		return err
 	}
-	m := new(Message)
-	if err := a.producer.prepare(context.Background(), m, p.tickCall(now, now)); err != nil {
+	m, err := a.Prepare(context.Background(), p.tickCall(now, now))
+	if err != nil {
 		return err
 	}
 	return a.engine.Check(m)

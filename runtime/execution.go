@@ -69,10 +69,19 @@ func (t *typedRun[C, A, R]) call(handle *Context) error {
 			return err
 		})
 	}
-	t.run.result, err = encodeResult(result)
+	raw, err := encodeResult(result)
 	if err != nil {
+		return Permanent(fmt.Errorf("encode %w", err)) // it says that it is the result's
+	}
+	return t.run.setResult(raw)
+}
+
+// setResult makes raw the result of the task, unless it is too large.
+func (r *run) setResult(raw json.RawMessage) error {
+	if err := r.app.checkSize(raw); err != nil {
 		return Permanent(fmt.Errorf("encode result: %w", err))
 	}
+	r.result = raw
 	return nil
 }
 

@@ -56,7 +56,7 @@ func (h *Handle[R]) Wait(ctx context.Context) (R, error) {
 	}
 	e, err := h.app.wait(ctx, h.id)
 	if err != nil {
-		return none, fmt.Errorf("wait for task %s: %w", h.id, err)
+		return none, aboutTask("await", h.id, err)
 	}
 	if e.State != StateSucceeded {
 		return none, &TaskError{ID: h.id, Name: e.Message.Name, State: e.State, Reason: e.Reason}
@@ -66,7 +66,7 @@ func (h *Handle[R]) Wait(ctx context.Context) (R, error) {
 	}
 	v, err := decodeResult[R](e.Result)
 	if err != nil {
-		return none, fmt.Errorf("decode result of %s %s: %w", e.Message.Name, h.id, err)
+		return none, fmt.Errorf("decode %s %s: %w", e.Message.Name, h.id, err)
 	}
 	return v, nil
 }

@@ -44,7 +44,9 @@ func (a *App) atOnce(step chan struct{}) {
 // worker. A process that only enqueues leaves it out. The error lists all that
 // is missing or wrong, and then nothing was started.
 //
-// When ctx ends, the worker stops as by [App.Stop]; tasks see its values.
+// When ctx ends, the worker stops as by [App.Stop]; tasks see its values. It
+// also stops when its engine fails: that is logged, and the error of Stop. A
+// process that is to end then calls [App.Run].
 func (a *App) Start(ctx context.Context) error {
 	_, err := a.start(ctx)
 	return err
@@ -61,9 +63,15 @@ func (a *App) start(ctx context.Context) (*service, error) {
 		stop(nil)
 		return nil, err
 	}
+	if len(w.tasks) == 0 && len(w.periodic) == 0 {
+		a.log(slog.LevelWarn, "the app was started without tasks: call RegisterTasks of their package first")
+	}
 	go a.serve(ctx, serveCtx, s)
 	return s, nil
 }
+
+// errNoEngine is the error of an app that was made without an engine.
+var errNoEngine = errors.New("the engine is nil")
 
 // begin makes the worker the app's current one.
 func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc) (*service, error) {
@@ -72,6 +80,7 @@ func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc
 	if a.current != nil {
 		return nil, ErrStarted
 	}
+	a.last = nil
 	a.current = &service{
 		worker: w, stop: stop, done: make(chan struct{}),
 		endRuns: make(chan struct{}), abandon: make(chan struct{}), leave: make(chan struct{}),
@@ -87,10 +96,22 @@ func (a *App) end(s *service, err error) {
 	a.observe(Event{Kind: EventWorkerStop, Worker: s.worker.id})
 	a.awaitWatchers(s.leave)
 	a.mu.Lock()
-	a.current = nil
+	a.current, a.last = nil, s
 	a.mu.Unlock()
 	s.err = err
 	close(s.done)
+}
+
+// errorOf returns what a start of the app ended with, once it has. From then on
+// Stop has nothing to say of it.
+func (a *App) errorOf(s *service) error {
+	<-s.done
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last == s {
+		a.last = nil
+	}
+	return s.err
 }
 
 // Run is Start, then Stop when ctx ends. It returns nil after a clean stop.
@@ -99,8 +120,7 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	<-s.done
-	return s.err
+	return a.errorOf(s)
 }
 
 // leastStep is what each step of a shutdown gets at least.
@@ -109,17 +129,21 @@ const leastStep = 100 * time.Millisecond
 // Stop stops the worker: it takes no more tasks, lets the running ones go on
 // for Config.ShutdownTimeout, then ends their contexts with [ErrShutdown], and
 // after Config.ShutdownGrace gives what still runs back to the engine, and
-// names it in an [*UnfinishedError]. Then it closes the storage, and returns
-// nil after a clean stop, or if there was no worker.
+// names it in an [*UnfinishedError]. Then it closes the storage. It returns nil
+// after a clean stop, or if there was no worker; if the worker has stopped by
+// itself, what it stopped with.
 //
 // If ctx has a deadline, all that happens as much sooner as it takes to return
 // by then. When ctx ends otherwise, the contexts of running tasks end at once.
 func (a *App) Stop(ctx context.Context) error {
 	a.mu.Lock()
-	s := a.current
+	s, last := a.current, a.last
 	a.mu.Unlock()
-	if s == nil {
+	switch {
+	case s == nil && last == nil:
 		return nil
+	case s == nil:
+		return a.errorOf(last)
 	}
 	s.stop(ErrShutdown)
 	step := a.cfg.ShutdownGrace
@@ -132,7 +156,7 @@ func (a *App) Stop(ctx context.Context) error {
 	}
 	select {
 	case <-s.done:
-		return s.err
+		return a.errorOf(s)
 	case <-ctx.Done():
 	case <-due:
 	}
@@ -142,13 +166,12 @@ func (a *App) Stop(ctx context.Context) error {
 		select {
 		case <-s.done:
 			t.Stop()
-			return s.err
+			return a.errorOf(s)
 		case <-t.C:
 			a.atOnce(next)
 		}
 	}
-	<-s.done
-	return s.err
+	return a.errorOf(s)
 }
 
 // newWorker checks everything and freezes what is registered, or of the tasks
@@ -156,7 +179,7 @@ func (a *App) Stop(ctx context.Context) error {
 func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 	errs := a.cfg.validate()
 	if a.engine == nil {
-		errs = append(errs, errors.New("the engine is nil"))
+		errs = append(errs, errNoEngine)
 	}
 	tasks, clashes := a.byName()
 	if only != "" {

@@ -2,13 +2,12 @@ package runtime
 
 import (
 	"errors"
-	"fmt"
 	"time"
 )
 
 // ErrDeadline is the cause when a task's [WithDeadline] has passed. It fails
-// the task: running again would be too late as well.
-var ErrDeadline = fmt.Errorf("task is past its deadline: %w", ErrTimeout)
+// the task: running again would be too late as well. It wraps [ErrTimeout].
+var ErrDeadline error = &valueError{text: "task is past its deadline", err: ErrTimeout}
 
 // CancelError ends a task as cancelled; see [Cancel].
 type CancelError struct{ Reason string }

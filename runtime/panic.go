@@ -6,7 +6,8 @@ import (
 	"runtime/debug"
 )
 
-// ErrGoexit is the error of a task whose handler called runtime.Goexit.
+// ErrGoexit is the error of a task whose handler called runtime.Goexit, or of
+// an Enqueue of which a hook did.
 var ErrGoexit = errors.New("handler called runtime.Goexit")
 
 // PanicError is the error of a task, or of a hook, that panicked.

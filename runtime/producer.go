@@ -17,8 +17,8 @@ type Enqueuer interface {
 	enqueuer() *producer
 }
 
-// ErrPayloadTooLarge: the arguments are over Config.MaxPayload. Nothing was
-// enqueued.
+// ErrPayloadTooLarge: the arguments are over Config.MaxPayload, and nothing was
+// enqueued; or the result is, and the task has failed.
 var ErrPayloadTooLarge = errors.New("payload is too large")
 
 // producer makes messages of calls and inserts them.
@@ -26,10 +26,24 @@ type producer struct {
 	app    *App
 	to     Inserter
 	single SingleInserter // to, if it is one
-	around EnqueueHandler // send with the app's middleware, nil if there is none
+	around EnqueueHandler // send with the app's middleware, nil if there are no hooks at all
 }
 
 func (p *producer) enqueuer() *producer { return p }
+
+// errNoEnqueuer is the error of enqueueing on nil: [AppFrom] returns it where
+// there is neither a task nor a default app.
+var errNoEnqueuer = errors.New("there is nothing to enqueue on: the app is nil")
+
+// producerOf returns the producer behind an Enqueuer.
+func producerOf(q Enqueuer) (*producer, error) {
+	if q != nil {
+		if p := q.enqueuer(); p != nil {
+			return p, nil
+		}
+	}
+	return nil, errNoEnqueuer
+}
 
 // Via returns an Enqueuer that prepares tasks as the app does, and inserts them
 // by ins: a database transaction, or a test's recorder.
@@ -44,7 +58,12 @@ func (a *App) Via(ins Inserter) Enqueuer {
 // without inserting it.
 func (a *App) Prepare(ctx context.Context, c Caller) (*Message, error) {
 	m := new(Message)
-	if err := a.producer.prepare(ctx, m, c.anyCall()); err != nil {
+	prepare := func() error { return a.producer.prepare(ctx, m, c.anyCall()) }
+	if a.producer.around != nil {
+		hooks := prepare
+		prepare = func() error { return isolated(hooks) }
+	}
+	if err := prepare(); err != nil {
 		return nil, err
 	}
 	return m, nil
@@ -106,7 +125,12 @@ func (a *App) encodeArgs(m *Message) error {
 			return errors.New("codec: Encode did not return valid JSON")
 		}
 	}
-	if n := len(m.Args); n > a.cfg.MaxPayload {
+	return a.checkSize(m.Args)
+}
+
+// checkSize applies Config.MaxPayload.
+func (a *App) checkSize(payload json.RawMessage) error {
+	if n := len(payload); n > a.cfg.MaxPayload {
 		return fmt.Errorf("%w: %d bytes, the limit is %d (Config.MaxPayload)", ErrPayloadTooLarge, n, a.cfg.MaxPayload)
 	}
 	return nil
@@ -145,6 +169,9 @@ func (p *producer) insertOne(ctx context.Context, m *Message) (in Inserted, err 
 
 // insert inserts messages as one batch.
 func (p *producer) insert(ctx context.Context, ms []*Message) ([]Inserted, error) {
+	if p.to == nil {
+		return nil, errNoEngine
+	}
 	ins, err := p.to.Insert(ctx, ms)
 	if err == nil && len(ins) != len(ms) {
 		err = fmt.Errorf("the engine answered for %d of %d tasks", len(ins), len(ms))

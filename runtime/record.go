@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,11 +69,20 @@ func (a *App) redacts(name string) []string {
 	return nil
 }
 
+// aboutTask says what was done to which task when the error came. The errors of
+// engines name the task for the most part.
+func aboutTask(what string, id uuid.UUID, err error) error {
+	if text := message(err); strings.Contains(text, id.String()) {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	return fmt.Errorf("%s task %s: %w", what, id, err)
+}
+
 // Lookup returns the record of any task, or [ErrNotFound].
 func (a *App) Lookup(ctx context.Context, id uuid.UUID) (*Record, error) {
 	e, err := a.engine.Get(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("look up task %s: %w", id, err)
+		return nil, aboutTask("look up", id, err)
 	}
 	return a.newRecord(e), nil
 }
@@ -98,12 +108,12 @@ func (a *App) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
 	if reason == "" {
 		e, err := a.engine.Get(ctx, id)
 		if err != nil {
-			return fmt.Errorf("cancel task %s: %w", id, err)
+			return aboutTask("cancel", id, err)
 		}
 		reason = e.Message.Name + ".cancel"
 	}
 	if err := a.engine.Cancel(ctx, id, clip(reason, MaxReason)); err != nil {
-		return fmt.Errorf("cancel task %s: %w", id, err)
+		return aboutTask("cancel", id, err)
 	}
 	return nil
 }
@@ -111,7 +121,7 @@ func (a *App) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
 // Retry makes a task that failed or was cancelled due now, for one more run.
 func (a *App) Retry(ctx context.Context, id uuid.UUID) error {
 	if err := a.engine.Retry(ctx, id); err != nil {
-		return fmt.Errorf("retry task %s: %w", id, err)
+		return aboutTask("retry", id, err)
 	}
 	return nil
 }
@@ -119,7 +129,7 @@ func (a *App) Retry(ctx context.Context, id uuid.UUID) error {
 // Delete forgets a task that is not running.
 func (a *App) Delete(ctx context.Context, id uuid.UUID) error {
 	if err := a.engine.Delete(ctx, id); err != nil {
-		return fmt.Errorf("delete task %s: %w", id, err)
+		return aboutTask("delete", id, err)
 	}
 	return nil
 }

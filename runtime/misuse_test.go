@@ -1,0 +1,128 @@
+package runtime_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// What is nil, or was never made, is an error that says so, and no panic.
+//
+// Proves: RELIABILITY 5
+func TestEnqueueOnNothing(t *testing.T) {
+	u := newUnit[int, int]("test.Nothing")
+	ctx := context.Background()
+	noEngine := runtime.New(nil, runtime.Config{})
+	for name, test := range map[string]struct {
+		on   runtime.Enqueuer
+		want string
+	}{
+		"nil":            {nil, "the app is nil"},
+		"no default app": {runtime.AppFrom(ctx), "the app is nil"},
+		"no engine":      {noEngine, "the engine is nil"},
+		"no inserter":    {runtime.New(newMemory(t), runtime.Config{}).Via(nil), "the engine is nil"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := u.call(1).Enqueue(ctx, test.on); err == nil || !strings.Contains(err.Error(), test.want) ||
+				!strings.Contains(err.Error(), "test.Nothing") {
+				t.Errorf("Enqueue: %v, want the task and %q", err, test.want)
+			}
+			var b runtime.Batch
+			h := runtime.AddTo(&b, u.call(1))
+			if err := b.Enqueue(ctx, test.on); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Batch: %v, want %q", err, test.want)
+			}
+			if _, err := h.Wait(ctx); err == nil {
+				t.Error("Wait of a task that was not enqueued succeeded")
+			}
+		})
+	}
+	if err := noEngine.Start(ctx); err == nil || !strings.Contains(err.Error(), "the engine is nil") {
+		t.Errorf("Start: %v", err)
+	}
+	var zero runtime.Call[int]
+	if _, err := zero.Enqueue(ctx, runtime.New(newMemory(t), runtime.Config{})); err == nil || zero.Name() != "" {
+		t.Errorf("the zero call: %v, its name is %q", err, zero.Name())
+	}
+}
+
+// A result is bounded as arguments are, also one of a trigger hook.
+func TestResultTooLarge(t *testing.T) {
+	hook := func(*runtime.Context, *runtime.TriggerError) (any, bool, error) {
+		return strings.Repeat("x", 99), true, nil
+	}
+	cfg := runtime.Config{MaxPayload: 100, Logger: silent, OnTrigger: []runtime.TriggerHook{hook}}
+	for name, test := range map[string]struct {
+		task func() (string, error)
+		want string
+	}{
+		"just fits":     {func() (string, error) { return strings.Repeat("x", 98), nil }, ""},
+		"too large":     {func() (string, error) { return strings.Repeat("x", 99), nil }, "101 bytes, the limit is 100"},
+		"of a trigger":  {func() (string, error) { return "", runtime.Trigger() }, "101 bytes, the limit is 100"},
+		"with an error": {func() (string, error) { return strings.Repeat("x", 999), errFlaky }, "flaky"},
+		"not JSON":      {func() (string, error) { return "\xff", nil }, "encode result: is not valid UTF-8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := runUnit(t, cfg, func(*runtime.Context) (string, error) { return test.task() })
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want %q", err, test.want)
+			}
+		})
+	}
+}
+
+// A worker whose engine has failed leaves its error to Stop.
+func TestStopTellsWhyTheWorkerStopped(t *testing.T) {
+	errDisk := errors.New("disk full")
+	stopped := make(chan struct{})
+	app := runtime.New(failingEngine{newMemory(t), func() error { return errDisk }}, runtime.Config{
+		Logger: silent, Observers: []runtime.Observer{runtime.ObserverFunc(func(e runtime.Event) {
+			if e.Kind == runtime.EventWorkerStop {
+				close(stopped)
+			}
+		})},
+	})
+	start(t, app)
+	<-stopped
+	if err := app.Stop(context.Background()); !errors.Is(err, errDisk) {
+		t.Errorf("Stop: %v, want what the worker stopped with", err)
+	}
+	if err := app.Stop(context.Background()); err != nil {
+		t.Errorf("Stop again: %v", err)
+	}
+}
+
+// What has no effect, or none yet, is in the log.
+func TestWhatIsForgottenIsLogged(t *testing.T) {
+	var log safeBuffer
+	app := newUnitApp(t, runtime.Config{Logger: textLogger(&log)})
+	start(t, app)
+	if !strings.Contains(log.String(), "without tasks") {
+		t.Errorf("an app without tasks says %q", log.String())
+	}
+	u := newUnit[int, int]("test.Late")
+	u.handle(app, func(*runtime.Context, int) (int, error) { return 0, nil })
+	runtime.Every(app, runtime.Interval(time.Hour), u.call(1), runtime.EveryName("late-schedule"))
+	runtime.RegisterContext(app, func(ctx *runtime.Context) (*hookContext, error) { return nil, nil })
+	for _, want := range []string{"name=test.Late", "name=late-schedule", "name=*runtime_test.hookContext"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("not logged: %s\n%s", want, log.String())
+		}
+	}
+	if err := app.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	before := len(log.String())
+	start(t, app)
+	if after := log.String()[before:]; strings.Contains(after, slog.LevelWarn.String()) {
+		t.Errorf("the next start says %q", after)
+	}
+	if _, err := await(t, app, u.call(1)); err != nil {
+		t.Error(err)
+	}
+}
