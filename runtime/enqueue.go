@@ -14,22 +14,24 @@ type EnqueueHandler func(ctx context.Context, calls []AnyCall) ([]Inserted, erro
 // of a tick of [Every]. It may act before and after, refuse by an error, change
 // the context that propagators get, and give calls further options with
 // [AnyCall.With]. It passes on as many calls as it gets, in their order. A panic
-// is an error of the enqueueing.
+// or Goexit is an error of the enqueueing.
 type EnqueueMiddleware func(next EnqueueHandler) EnqueueHandler
 
-// wrap puts the app's middleware around the producer.
+// wrap puts the app's middleware around the producer. An app without hooks for
+// the enqueueing, which an enqueue would have to survive, needs nothing around.
 func (p *producer) wrap() {
-	if len(p.app.cfg.EnqueueMiddleware) == 0 {
+	cfg := &p.app.cfg
+	if len(cfg.EnqueueMiddleware) == 0 && len(cfg.Propagators) == 0 && cfg.Codec == nil {
 		return
 	}
 	h := EnqueueHandler(p.send)
-	for i := len(p.app.cfg.EnqueueMiddleware) - 1; i >= 0; i-- {
-		m, next := p.app.cfg.EnqueueMiddleware[i], h
+	for i := len(cfg.EnqueueMiddleware) - 1; i >= 0; i-- {
+		m, next := cfg.EnqueueMiddleware[i], h
 		if m == nil {
 			continue // Start reports it
 		}
 		h = nil
-		if err := safely(func() error { h = m(next); return nil }); err != nil || h == nil {
+		if err := isolated(func() error { h = m(next); return nil }); err != nil || h == nil {
 			err = errors.Join(fmt.Errorf("Config.EnqueueMiddleware[%d] made no handler", i), err)
 			h = func(context.Context, []AnyCall) ([]Inserted, error) { return nil, err }
 		}
@@ -37,12 +39,14 @@ func (p *producer) wrap() {
 	p.around = h
 }
 
-// enqueue enqueues calls through the middleware, if there is any.
+// enqueue enqueues calls through the middleware, if there is any. Hooks run on a
+// goroutine of their own, so that one that calls Goexit does not end the
+// caller's.
 func (p *producer) enqueue(ctx context.Context, calls []AnyCall) (ins []Inserted, err error) {
 	if p.around == nil {
 		return p.send(ctx, calls)
 	}
-	err = safely(func() (err error) {
+	err = isolated(func() (err error) {
 		ins, err = p.around(ctx, calls)
 		return err
 	})

@@ -286,11 +286,21 @@ func testBadHook(t *testing.T, hook badHook, crash func()) {
 	}
 }
 
+var errEnded = errors.New("the caller's goroutine ended")
+
 // Proves: RELIABILITY 5
 func TestHooksOfTheEnqueuerThatCrash(t *testing.T) {
 	hooks := map[string]func(tr *trap, cfg *runtime.Config){
 		"codec":      func(tr *trap, cfg *runtime.Config) { cfg.Codec = trapEncoder{tr} },
 		"propagator": func(tr *trap, cfg *runtime.Config) { cfg.Propagators = []runtime.Propagator{trapInjector{tr}} },
+		"middleware": func(tr *trap, cfg *runtime.Config) {
+			cfg.EnqueueMiddleware = []runtime.EnqueueMiddleware{func(next runtime.EnqueueHandler) runtime.EnqueueHandler {
+				return func(ctx context.Context, calls []runtime.AnyCall) ([]runtime.Inserted, error) {
+					tr.spring()
+					return next(ctx, calls)
+				}
+			}}
+		},
 	}
 	for hookName, hook := range hooks {
 		for name, crash := range crashes {
@@ -303,14 +313,29 @@ func TestHooksOfTheEnqueuerThatCrash(t *testing.T) {
 				u := newUnit[int, runtime.Void]("test.Enqueue")
 				u.handle(app, func(*runtime.Context, int) (runtime.Void, error) { return runtime.Void{}, nil })
 				start(t, app)
-				failed := make(chan error, 1)
-				go func() {
-					err := errors.New("goroutine ended")
-					defer func() { failed <- err }()
-					_, err = u.call(1).Enqueue(context.Background(), app)
-				}()
-				if err := <-failed; err == nil {
-					t.Error("Enqueue succeeded")
+				var b runtime.Batch
+				runtime.AddTo(&b, u.call(1))
+				runtime.AddTo(&b, u.call(2))
+				for what, enqueue := range map[string]func() error{
+					"Enqueue": func() error { _, err := u.call(1).Enqueue(context.Background(), app); return err },
+					"Batch":   func() error { return b.Enqueue(context.Background(), app) },
+					"Prepare": func() error {
+						if hookName == "middleware" { // it is not called
+							return errFlaky
+						}
+						_, err := app.Prepare(context.Background(), u.call(1))
+						return err
+					},
+				} {
+					failed := make(chan error, 1)
+					go func() {
+						err := errEnded
+						defer func() { failed <- err }()
+						err = enqueue()
+					}()
+					if err := <-failed; err == nil || err == errEnded {
+						t.Errorf("%s: %v", what, err)
+					}
 				}
 				records, _, err := app.List(context.Background(), runtime.Query{})
 				if err != nil || len(records) != 0 {
