@@ -36,6 +36,11 @@
 // from a worker that lives, and neither does a machine that was suspended.
 // A worker that was taken for dead cannot write an outcome any more.
 //
+// A process that is suspended, rather than killed, in the midst of a commit keeps
+// SQLite's write lock until it goes on or ends. Until then nobody else can write:
+// Enqueue in other processes answers [ErrBusy] after [WithBusyTimeout], and
+// outcomes are kept and written later.
+//
 // A slot is free again once the outcome of its run is written. So the kill of
 // a worker repeats at most as many runs as it has slots.
 //

@@ -288,9 +288,7 @@ func TestPausedProcess(t *testing.T) {
 			return n
 		}
 		p.await("the task to start", func() bool { return count("start") == 1 })
-		if err := paused.Process.Signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
-		}
+		p.suspend(paused)
 		ctx, stop := context.WithCancel(context.Background())
 		served := make(chan error, 1)
 		go func() {

@@ -4,10 +4,12 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strconv"
 	"syscall"
@@ -105,4 +107,31 @@ func workerMain(path string) {
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
+}
+
+// suspend stops a worker process for a while, at a moment at which it does not
+// write: one that does keeps the file locked, and everybody waits for it.
+func (p *place) suspend(cmd *exec.Cmd) {
+	p.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+p.path+"?_txlock=immediate&_pragma=busy_timeout(100)")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer db.Close()
+	p.await("a moment at which the worker does not write", func() bool {
+		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+			p.t.Fatal(err)
+		}
+		if _, err := syscall.Wait4(cmd.Process.Pid, nil, syscall.WUNTRACED, nil); err != nil { // it has stopped
+			p.t.Fatal(err)
+		}
+		tx, err := db.Begin()
+		if err == nil {
+			err = tx.Rollback()
+		}
+		if err != nil {
+			_ = cmd.Process.Signal(syscall.SIGCONT)
+		}
+		return err == nil
+	})
 }
