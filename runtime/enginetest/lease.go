@@ -1,7 +1,10 @@
 package enginetest
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -9,6 +12,7 @@ import (
 
 var leaseTests = []test{
 	{name: "LongTaskIsNotTaken", run: testLeaseRenewed, needs: need{second: true, pause: true}},
+	{name: "ClocksThatStep", run: testLeaseClocks, needs: need{second: true, pause: true}},
 	{name: "LostTaskRunsAgain", run: testLeaseLost, needs: need{second: true, pause: true}},
 	{name: "LostWorkerIsRefused", run: testLeaseRefused, needs: need{second: true, pause: true}},
 	{name: "LostTaskCancelled", run: testLeaseCancelled, needs: need{second: true, pause: true}},
@@ -23,6 +27,33 @@ func testLeaseRenewed(b *bench) {
 	other.none("it still runs on a worker that lives")
 	if err := h.ctx.Err(); err != nil {
 		b.Errorf("the run was stopped: %v", err)
+	}
+	h.succeed()
+	if en := b.until(id, runtime.StateSucceeded); en.Attempt != 0 {
+		b.Errorf("Entry.Attempt is %d, want 0", en.Attempt)
+	}
+}
+
+// testLeaseClocks: no clock takes a task from a worker that lives, not when two
+// differ by hours, nor when they step while it runs.
+func testLeaseClocks(b *bench) {
+	var step atomic.Int64
+	ahead := func(w *runtime.Worker) {
+		w.Now = func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
+	}
+	behind := func(w *runtime.Worker) {
+		w.Now = func() time.Time { return time.Now().Add(-time.Duration(step.Load())) }
+	}
+	id := b.insert("task.long")
+	h := b.serve([]string{"task.long"}, ahead).next()
+	other := b.serveOn(b.second(), []string{"task.long"}, behind)
+	for _, d := range []time.Duration{time.Hour, -time.Hour, 0} {
+		step.Store(int64(d))
+		time.Sleep(3 * b.o.Lease / 2)
+		other.none(fmt.Sprintf("it still runs on a worker that lives, whose clock is now %v from the right time and the other's %v", d, -d))
+		if err := h.ctx.Err(); err != nil {
+			b.Errorf("the run was stopped after the worker's clock stepped to %v from the right time: %v", d, context.Cause(h.ctx))
+		}
 	}
 	h.succeed()
 	if en := b.until(id, runtime.StateSucceeded); en.Attempt != 0 {
