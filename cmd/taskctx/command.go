@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -36,11 +38,9 @@ type session struct {
 }
 
 // usageError is a call with wrong arguments.
-type usageError struct{ text string }
+type usageError struct{ error }
 
-func (e *usageError) Error() string { return e.text }
-
-func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+func usagef(format string, args ...any) error { return &usageError{fmt.Errorf(format, args...)} }
 
 func commands() []command {
 	return []command{
@@ -56,41 +56,58 @@ func commands() []command {
 // run is the program: it returns the exit code.
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	top := flag.NewFlagSet("taskctx", flag.ContinueOnError)
-	top.SetOutput(errOut)
-	top.Usage = func() { printUsage(errOut) }
 	url := top.String("engine", os.Getenv(engineVariable), "the engine's URL")
-	if err := top.Parse(args); err != nil {
+	switch err := parse(top, args); {
+	case errors.Is(err, flag.ErrHelp):
+		printUsage(out)
+		return 0
+	case err != nil:
+		fmt.Fprintf(errOut, "taskctx: %v\n", err)
 		return exitCode(err)
 	}
 	name, rest := top.Arg(0), top.Args()
+	if name == "help" {
+		if name, rest = top.Arg(1), []string{"", "-h"}; name == "" {
+			printUsage(out)
+			return 0
+		}
+	}
 	for _, c := range commands() {
 		if c.name == name {
 			return report(errOut, c, runCommand(ctx, c, *url, rest[1:], out, errOut))
 		}
 	}
-	if name != "" && name != "help" {
+	if name != "" {
 		fmt.Fprintf(errOut, "taskctx: there is no command %q\n\n", name)
 	}
 	printUsage(errOut)
-	if name == "help" {
-		return 0
+	return exitUsage
+}
+
+// parse parses flags, and prints nothing. Its error is a wrong call, or
+// flag.ErrHelp.
+func parse(f *flag.FlagSet, args []string) error {
+	f.SetOutput(io.Discard)
+	err := f.Parse(args)
+	if err == nil || errors.Is(err, flag.ErrHelp) {
+		return err
 	}
-	return 2
+	return usagef("%w; %s -h shows its flags", err, f.Name())
 }
 
 func runCommand(ctx context.Context, c command, url string, args []string, out, errOut io.Writer) (err error) {
 	f := flag.NewFlagSet("taskctx "+c.name, flag.ContinueOnError)
-	f.SetOutput(errOut)
-	f.StringVar(&url, "engine", url, "the engine's `URL`, by default $"+engineVariable)
-	f.Usage = func() {
-		fmt.Fprintf(errOut, "usage: taskctx %s [flags] %s\n\n%s\n\n", c.name, c.args, c.help)
-		f.PrintDefaults()
-	}
+	given := f.String("engine", "", "the engine's `URL`, by default $"+engineVariable)
 	do := c.flags(f)
-	if err := f.Parse(args); err != nil {
+	if err := parse(f, args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintf(out, "usage: %s\n\n%s\n\n", strings.TrimSpace("taskctx "+c.name+" [flags] "+c.args), c.help)
+			f.SetOutput(out)
+			f.PrintDefaults()
+		}
 		return err
 	}
-	if url == "" {
+	if url = cmp.Or(*given, url); url == "" {
 		return usagef("no engine: set -engine or %s, for example to sqlite:tasks.db", engineVariable)
 	}
 	if c.args == "" && f.NArg() > 0 {
@@ -99,7 +116,7 @@ func runCommand(ctx context.Context, c command, url string, args []string, out, 
 	if c.args != "" && f.NArg() == 0 {
 		return usagef("%s needs %s", c.name, c.args)
 	}
-	e, err := engine.OpenExisting(ctx, url)
+	e, err := open(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -107,12 +124,34 @@ func runCommand(ctx context.Context, c command, url string, args []string, out, 
 	return do(ctx, &session{app: runtime.New(e, runtime.Config{}), out: out, errOut: errOut}, f.Args())
 }
 
+// openWithin is how long an engine may take to answer at first: long enough for
+// a slow network, and short for somebody who has mistaken the port.
+const openWithin = 15 * time.Second
+
+func open(ctx context.Context, url string) (runtime.Engine, error) {
+	limited, cancel := context.WithTimeout(ctx, openWithin)
+	defer cancel()
+	e, err := engine.OpenExisting(limited, url)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("no answer within %v: %w", openWithin, err)
+	}
+	return e, err
+}
+
+// The exit codes, beside 0.
+const (
+	exitError       = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // as shells count it: 128 and the number of SIGINT
+)
+
 // report prints the error of a command and returns the exit code.
 func report(errOut io.Writer, c command, err error) int {
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
+	code := exitCode(err)
+	if code != 0 && code != exitInterrupted {
 		fmt.Fprintf(errOut, "taskctx %s: %v\n", c.name, err)
 	}
-	return exitCode(err)
+	return code
 }
 
 func exitCode(err error) int {
@@ -121,9 +160,11 @@ func exitCode(err error) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.As(err, &usage):
-		return 2
+		return exitUsage
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
 	}
-	return 1
+	return exitError
 }
 
 func printUsage(w io.Writer) {
@@ -135,7 +176,9 @@ func printUsage(w io.Writer) {
 	for _, s := range engine.Schemes() {
 		fmt.Fprintf(w, "  %-40s %s\n", s.Example, s.Help)
 	}
-	fmt.Fprintf(w, "It defaults to $%s. taskctx COMMAND -h shows a command's flags.\n", engineVariable)
+	fmt.Fprintf(w, "It defaults to $%s. taskctx COMMAND -h shows a command's flags.\n\n", engineVariable)
+	fmt.Fprintf(w, "To run all failed tasks of a queue again:\n"+
+		"  taskctx list -ids -limit 0 -state failed -queue mail | xargs taskctx retry\n")
 }
 
 // parseIDs reads task ids; every mistake is in the error.

@@ -18,7 +18,8 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// listFlags declares list: a table, or with -json one record per line.
+// listFlags declares list: a table, or with -json one record per line, or with
+// -ids one id.
 func listFlags(f *flag.FlagSet) action {
 	var q runtime.Query
 	states := f.String("state", "", "only tasks in these `states`, with commas between")
@@ -27,39 +28,56 @@ func listFlags(f *flag.FlagSet) action {
 	tag := f.String("tag", "", "only tasks with this tag: `KEY` or KEY:VALUE")
 	limit := f.Int("limit", 100, "at most so many tasks; 0 is all")
 	asJSON := f.Bool("json", false, "print each record as a line of JSON")
+	ids := f.Bool("ids", false, "print the ids only, a line each, as the other commands take them")
 	return func(ctx context.Context, s *session, _ []string) error {
 		q.Tag, q.TagValue, _ = strings.Cut(*tag, ":")
 		for _, name := range strings.FieldsFunc(*states, func(r rune) bool { return r == ',' }) {
 			state := runtime.State(name)
 			if !slices.Contains(runtime.States(), state) {
-				return usagef("no state %q: the states are %v", name, runtime.States())
+				return usagef("no state %q: the states are %s", name, stateNames())
 			}
 			q.States = append(q.States, state)
 		}
 		if *limit < 0 {
 			return usagef("-limit is %d", *limit)
 		}
+		if *asJSON && *ids {
+			return usagef("-json and -ids exclude each other")
+		}
 		show, flush := showRecord, func() error { return nil }
-		if !*asJSON {
+		switch {
+		case *ids:
+			show = showID
+		case !*asJSON:
 			show, flush = table(s.out)
 		}
-		more, err := eachRecord(ctx, s.app, q, *limit, func(r *runtime.Record) error { return show(s.out, r) })
-		if err := errors.Join(err, flush()); err != nil {
+		shown, more, err := eachRecord(ctx, s.app, q, *limit, func(r *runtime.Record) error { return show(s.out, r) }, flush)
+		switch {
+		case err != nil:
 			return err
-		}
-		if more {
-			fmt.Fprintf(s.errOut, "there are more: raise -limit\n")
+		case more:
+			fmt.Fprintf(s.errOut, "there are more than these %d: raise -limit, or -limit 0 for all\n", shown)
+		case shown == 0 && !*asJSON && !*ids:
+			fmt.Fprintln(s.errOut, "no such tasks")
 		}
 		return nil
 	}
 }
 
+func stateNames() string {
+	var names []string
+	for _, s := range runtime.States() {
+		names = append(names, string(s))
+	}
+	return strings.Join(names, ", ")
+}
+
 // eachRecord calls show for each record that q selects, at most limit unless
-// it is 0, and reports whether there are more.
+// it is 0, and flush after each page. It returns how many it showed, and
+// whether there are more.
 func eachRecord(
-	ctx context.Context, app *runtime.App, q runtime.Query, limit int, show func(*runtime.Record) error,
-) (more bool, err error) {
-	shown := 0
+	ctx context.Context, app *runtime.App, q runtime.Query, limit int, show func(*runtime.Record) error, flush func() error,
+) (shown int, more bool, err error) {
 	for {
 		q.Limit = 1000
 		if limit > 0 {
@@ -67,19 +85,28 @@ func eachRecord(
 		}
 		records, next, err := app.List(ctx, q)
 		if err != nil {
-			return false, err
+			return shown, false, err
 		}
 		for _, r := range records {
 			if err := show(r); err != nil {
-				return false, err
+				return shown, false, err
 			}
+		}
+		if err := flush(); err != nil {
+			return shown, false, err
 		}
 		shown += len(records)
 		if next == "" || limit > 0 && shown >= limit {
-			return next != "", nil
+			return shown, next != "", nil
 		}
 		q.Cursor = next
 	}
+}
+
+// showID prints a record's id.
+func showID(w io.Writer, r *runtime.Record) error {
+	_, err := fmt.Fprintln(w, r.ID)
+	return err
 }
 
 // showRecord prints a record as one line of JSON.
@@ -122,7 +149,18 @@ func cancelFlags(f *flag.FlagSet) action {
 			if err := s.app.Cancel(ctx, id, *reason); err != nil {
 				return err
 			}
-			fmt.Fprintf(s.out, "%s cancelled\n", id)
+			r, err := s.app.Lookup(ctx, id)
+			if err != nil {
+				return err
+			}
+			what := "cancelled"
+			switch {
+			case r.State == runtime.StateRunning:
+				what = "still running, and told to stop"
+			case r.State != runtime.StateCancelled:
+				what = "not cancelled: it is " + string(r.State)
+			}
+			fmt.Fprintf(s.out, "%s %s\n", id, what)
 			return nil
 		})
 	}
@@ -160,8 +198,8 @@ func eachID(args []string, do func(uuid.UUID) error) error {
 func printRecord(out io.Writer, r *runtime.Record) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, "%s\t%s\n", name, value)
+		if value != "" { // further lines are set below the first
+			fmt.Fprintf(w, "%s\t%s\n", name, strings.ReplaceAll(value, "\n", "\n\t"))
 		}
 	}
 	line("id", r.ID.String())

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
@@ -26,17 +30,24 @@ func watchFlags(f *flag.FlagSet) action {
 		if *every <= 0 || *times < 0 {
 			return usagef("-every must be over 0, and -times not under")
 		}
-		w := watch{s: s, asJSON: *asJSON, redraw: !*asJSON && isTerminal(s.out)}
+		w := watch{s: s, asJSON: *asJSON}
+		if out, ok := s.out.(*os.File); ok && !*asJSON && term.IsTerminal(int(out.Fd())) {
+			w.screen = &screen{out: out}
+		}
 		tick := time.NewTicker(*every)
 		defer tick.Stop()
 		for n := 1; ; n++ {
-			if err := w.look(ctx); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
+			err := w.look(ctx)
+			switch {
+			case ctx.Err() != nil:
+				return nil // this is how a watch ends
+			case err != nil && (n == 1 || n == *times || !errors.Is(err, errNoCounts)):
 				return err
-			}
-			if n == *times {
+			case err != nil: // the server may come back
+				if err := w.complain(err); err != nil {
+					return err
+				}
+			case n == *times:
 				return nil
 			}
 			select {
@@ -48,46 +59,87 @@ func watchFlags(f *flag.FlagSet) action {
 	}
 }
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
-}
-
 // watch is the queues being watched.
 type watch struct {
-	s              *session
-	asJSON, redraw bool
-	before         map[string]int64 // ended tasks by queue
-	at             time.Time
+	s      *session
+	asJSON bool
+	screen *screen          // nil if the output is no terminal
+	before map[string]int64 // ended tasks by queue
+	at     time.Time
+	last   []byte // the last table
 }
+
+// errNoCounts: the engine did not answer.
+var errNoCounts = errors.New("cannot look at the queues")
 
 // look prints the queues as they are now.
 func (w *watch) look(ctx context.Context) error {
 	counts, err := w.s.app.Counts(ctx)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNoCounts, err)
 	}
 	now := time.Now()
 	if w.asJSON {
+		if counts == nil {
+			counts = []runtime.Count{}
+		}
 		return json.NewEncoder(w.s.out).Encode(map[string]any{"time": now.UTC(), "counts": counts})
 	}
-	var b strings.Builder
-	if w.redraw {
-		b.WriteString("\x1b[H\x1b[2J") // to the top left, and clear
+	width := 0
+	if w.screen != nil {
+		width, _ = w.screen.size()
 	}
+	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s\n\n", now.Format("2006-01-02 15:04:05"))
-	w.table(&b, counts, now)
-	_, err = io.WriteString(w.s.out, b.String()+"\n")
+	w.table(&b, counts, now, width)
+	w.last = b.Bytes()
+	return w.print(w.last)
+}
+
+// print shows a text, on a terminal in the place of the one before.
+func (w *watch) print(text []byte) error {
+	if w.screen != nil {
+		return w.screen.draw(text)
+	}
+	_, err := w.s.out.Write(append(text, '\n'))
 	return err
 }
 
+// complain tells that a look failed, beside what was seen last.
+func (w *watch) complain(err error) error {
+	if w.screen == nil {
+		fmt.Fprintf(w.s.errOut, "taskctx watch: %v; it goes on trying\n", err)
+		return nil
+	}
+	return w.print(fmt.Appendf(slices.Clone(w.last), "\n%s %v; it goes on trying\n", time.Now().Format("15:04:05"), err))
+}
+
+// shortHeads are the heads of the table on a terminal that is too narrow.
+var shortHeads = map[runtime.State]string{
+	runtime.StateScheduled: "SCHED", runtime.StatePending: "PEND", runtime.StateRunning: "RUN", runtime.StateRetrying: "RETRY",
+	runtime.StateSucceeded: "OK", runtime.StateFailed: "FAIL", runtime.StateCancelled: "CANC",
+}
+
+// wideTable is how many columns the table takes with whole heads, beside the
+// names of queues.
+const wideTable = 85
+
 // table prints a row for each queue: how many tasks are in each state, and how
-// many have ended per second since the last look.
-func (w *watch) table(out io.Writer, counts []runtime.Count, now time.Time) {
+// many have ended per second since the last look. A width of 0 is any.
+func (w *watch) table(out io.Writer, counts []runtime.Count, now time.Time, width int) {
+	longest := 0
+	for _, c := range counts {
+		longest = max(longest, utf8.RuneCountInString(c.Queue))
+	}
+	short := width > 0 && width < longest+wideTable
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(tw, "QUEUE\t")
 	for _, s := range runtime.States() {
-		fmt.Fprintf(tw, "%s\t", strings.ToUpper(string(s)))
+		head := strings.ToUpper(string(s))
+		if short {
+			head = shortHeads[s]
+		}
+		fmt.Fprintf(tw, "%s\t", head)
 	}
 	fmt.Fprint(tw, "ENDED/S\t\n")
 	ended := make(map[string]int64)

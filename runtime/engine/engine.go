@@ -5,6 +5,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -50,6 +51,12 @@ var schemes = []Scheme{
 
 func openSQLite(_ context.Context, url string, existing bool) (runtime.Engine, error) {
 	path := strings.TrimPrefix(url, "sqlite:")
+	switch {
+	case path == "":
+		return nil, errors.New("the URL names no file: write sqlite:tasks.db")
+	case strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///"): // a host, for what it looks like
+		return nil, fmt.Errorf("a file has no host: write sqlite:%s", path[2:])
+	}
 	if existing {
 		if _, err := os.Stat(path); err != nil {
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,7 +20,16 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if url := os.Getenv(envClockURL); url != "" {
+		if err := clockWorker(url, os.Getenv(envClockFolder)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // engines are all of them, by the URL that a test can use.
 var engines = map[string]func(t testing.TB) string{

@@ -24,7 +24,7 @@ func (t *txn) find(id uuid.UUID) (*row, error) {
 		_ = scanRow(st, make(names), r) // the options do not matter here
 	}
 	if !ok || r.overKept(t.now) {
-		return nil, fmt.Errorf("task %s: %w", id, runtime.ErrNotFound)
+		return nil, runtime.ErrNotFound
 	}
 	return r, nil
 }
@@ -69,8 +69,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 		if r.state != failed && r.state != cancelled {
-			return fmt.Errorf("retry task %s, which is %s: %w",
-				id, publicState(r.state, r.attempt, r.due, t.now), runtime.ErrState)
+			return fmt.Errorf("%w: it is %s", runtime.ErrState, publicState(r.state, r.attempt, r.due, t.now))
 		}
 		if err := t.dropStop(r.seq); err != nil {
 			return err
@@ -94,7 +93,7 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 		if r.state == running {
-			return fmt.Errorf("delete task %s: %w", id, runtime.ErrRunning)
+			return runtime.ErrRunning
 		}
 		t.db.forget.BindInt(1, r.seq)
 		return t.db.forget.Run()

@@ -56,7 +56,7 @@ func (e *Engine) read(r *reader, id uuid.UUID) (*runtime.Entry, error) {
 			return entry, nil
 		}
 	}
-	return nil, fmt.Errorf("task %s: %w", id, runtime.ErrNotFound)
+	return nil, runtime.ErrNotFound
 }
 
 // List implements [runtime.Engine].
