@@ -18,7 +18,7 @@ import (
 // worker, due ones run, and later ones run when the clock says so.
 func TestClockSteps(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
-	opts := []sqlite.Option{sqlite.WithLease(testLease), sqlite.WithPoll(2 * time.Millisecond)}
+	opts := []sqlite.Option{sqlite.WithLease(suiteLease), sqlite.WithPoll(2 * time.Millisecond)}
 	var offset atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 	ctx, stop := context.WithCancel(context.Background())
@@ -50,7 +50,7 @@ func TestClockSteps(t *testing.T) {
 	<-held
 	for _, step := range []time.Duration{time.Hour, -time.Hour, 0} {
 		offset.Store(int64(step))
-		end := time.Now().Add(2 * testLease)
+		end := time.Now().Add(3 * suiteLease / 2)
 		for n := 0; time.Now().Before(end) || n == 0; n++ { // due ones run at once, whatever the clock was before
 			m := message("clock.step")
 			if _, err := e.InsertOne(ctx, m); err != nil {
@@ -59,7 +59,7 @@ func TestClockSteps(t *testing.T) {
 			if _, err := e.Wait(ctx, m.Meta.ID); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(testLease / 20)
+			time.Sleep(suiteLease / 50)
 		}
 		entry, err := e.Get(ctx, long.Meta.ID)
 		if err != nil || entry.State != runtime.StateRunning || entry.Attempt != 0 {

@@ -42,11 +42,15 @@ func open(t testing.TB, path string, opts ...sqlite.Option) *sqlite.Engine {
 	return e
 }
 
+// suiteLease is the lease of the suite's workers: short for the tests of lost
+// ones, and long enough that a busy machine loses none in the others.
+const suiteLease = time.Second
+
 // TestEngine holds the engine to the contract.
 func TestEngine(t *testing.T) {
 	var mu sync.Mutex
 	files := make(map[runtime.Engine]string)
-	opts := []sqlite.Option{sqlite.WithLease(testLease), sqlite.WithPoll(5 * time.Millisecond)}
+	opts := []sqlite.Option{sqlite.WithLease(suiteLease), sqlite.WithPoll(5 * time.Millisecond)}
 	enginetest.Run(t, func(t testing.TB) runtime.Engine {
 		path := filepath.Join(t.TempDir(), "tasks.db")
 		e := open(t, path, opts...)
@@ -55,7 +59,7 @@ func TestEngine(t *testing.T) {
 		files[e] = path
 		return e
 	}, enginetest.Options{
-		Lease: 7 * testLease / 5,
+		Lease: 7 * suiteLease / 5,
 		Second: func(t testing.TB, first runtime.Engine) runtime.Engine {
 			mu.Lock()
 			defer mu.Unlock()

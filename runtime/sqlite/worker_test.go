@@ -39,8 +39,15 @@ const (
 	holdTask = "process.hold" // ends when the file named in its arguments is there
 )
 
+// workerLease, in the environment, is the worker's lease, testLease by default.
+const workerLease = "TASKCTX_SQLITE_LEASE"
+
 func processOptions() []sqlite.Option {
-	return []sqlite.Option{sqlite.WithLease(testLease), sqlite.WithPoll(5 * time.Millisecond)}
+	lease := testLease
+	if d, err := time.ParseDuration(os.Getenv(workerLease)); err == nil {
+		lease = d
+	}
+	return []sqlite.Option{sqlite.WithLease(lease), sqlite.WithPoll(5 * time.Millisecond)}
 }
 
 // workerMain is the worker process. It ends at SIGTERM or when it is killed.
