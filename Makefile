@@ -65,6 +65,10 @@ bench: ## run the benchmarks (BENCH=regexp, COUNT=5) and print their medians
 bench-peers: ## run the same work on taskctx, bare channels and other libraries
 	cd bench && $(GO) test -run '^$$' -bench Peers -benchtime 1x
 
+.PHONY: bench-durable
+bench-durable: ## measure tasks in a file beside an ordinary queue in one, and write docs/durable.md
+	$(GO) test -run '^$$' -bench 'Durable$$' -benchtime 1x -timeout 30m ./runtime/sqlite -args -page $(CURDIR)/docs/durable.md
+
 .PHONY: million
 million: ## run a million tasks, and print what memory, goroutines and files do
 	$(GO) test ./runtime -run TestAMillionTasks -v -args -tasks 1000000
@@ -76,6 +80,10 @@ kills: ## kill worker processes of each engine again and again, and print what w
 	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestKill$$' -timeout 30m -kills $(KILLS) -tasks $(KILLTASKS)
 	$(GO) test ./runtime/postgres ./runtime/redis -p 1 -count=1 -v -run 'TestKilledWorkers|TestEachRequest' \
 		-timeout 60m -kills $$(($(KILLS) / 4)) -tasks $$(($(KILLTASKS) / 2)) -faults 1
+
+.PHONY: clocks
+clocks: ## step the clock of a worker process of each engine by an hour, both ways, while tasks run
+	$(GO) test ./runtime/engine -count=1 -v -run TestProcessClockSteps -timeout 20m -args -clocks
 
 .PHONY: speed
 speed: ## measure taskgen beside other generators, and print docs/speed.md
