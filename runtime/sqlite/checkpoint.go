@@ -67,7 +67,7 @@ func (e *Engine) runCheckpoints() {
 			err = c.Exec("PRAGMA wal_checkpoint(PASSIVE)")
 		}
 		if err != nil && lite.Code(err) != lite.Busy {
-			e.warn("cannot copy the write-ahead log into the file, and try again", "error", err)
+			e.complain("cannot copy the write-ahead log into the file, and try again", "error", err)
 		}
 		e.checkpoint.done.Store(true)
 		e.queue.ring()

@@ -124,7 +124,7 @@ func (c *chore) settle(_ *txn, err error) {
 	if err == nil || fatal(err) {
 		return
 	}
-	c.e.warn("cannot do the housekeeping of the tasks' file, and try again", "error", err)
+	c.e.complain("cannot do the housekeeping of the tasks' file, and try again", "error", err)
 	// It may have found out when it is due next, and that is undone too.
 	later := moment(add(nanos(c.e.now()), choreRetry))
 	c.e.plan.due, c.e.plan.purge, c.e.plan.park = later, later, later

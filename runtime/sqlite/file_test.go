@@ -7,8 +7,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -193,10 +195,12 @@ func TestDamagedInside(t *testing.T) {
 }
 
 // TestFull: when the disk is full, Insert is an error and stores nothing, and
-// tasks that ran are recorded once there is room again.
+// tasks that ran are recorded once there is room again. Meanwhile the log, which
+// may be on that disk, is told once.
 func TestFull(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
-	e := open(t, path)
+	var logged bytes.Buffer
+	e := open(t, path, sqlite.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
 	ctx := context.Background()
 	if err := e.LimitPages(120); err != nil {
 		t.Fatal(err)
@@ -236,7 +240,7 @@ func TestFull(t *testing.T) {
 		})
 	}()
 	<-runs
-	time.Sleep(50 * time.Millisecond) // full for a while; nothing depends on how long
+	time.Sleep(500 * time.Millisecond) // full for a while, so that it is tried a few times
 	if err := e.LimitPages(0); err != nil {
 		t.Fatal(err)
 	}
@@ -254,6 +258,12 @@ func TestFull(t *testing.T) {
 	}
 	if s := query[string](t, path, "PRAGMA integrity_check"); s != "ok" {
 		t.Errorf("integrity_check: %s", s)
+	}
+	if err := e.Close(); err != nil { // it waits for the log
+		t.Fatal(err)
+	}
+	if n := strings.Count(logged.String(), "cannot record what became of tasks"); n != 1 {
+		t.Errorf("the log was told %d times, want once:\n%s", n, &logged)
 	}
 }
 

@@ -187,7 +187,7 @@ func (s *server) refuse(d *delivery) {
 func (e *Engine) deferOutcome(d *delivery, err error) {
 	if len(e.deferred) == 0 {
 		e.plan.retry = time.Now().Add(100 * time.Millisecond)
-		e.warn("cannot record what became of tasks, and try again", "error", err)
+		e.complain("cannot record what became of tasks, and try again", "error", err)
 	}
 	e.deferred = append(e.deferred, d)
 }

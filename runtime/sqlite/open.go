@@ -49,6 +49,8 @@ type Engine struct {
 	checkpoint   checkpointState
 	waiters      waiters
 	logs         sync.WaitGroup
+	complaints   sync.Mutex
+	complained   map[string]time.Time // guarded by complaints: when a failure was last reported
 	clock        atomic.Pointer[func() time.Time]
 	closed       sync.Once
 }
@@ -83,6 +85,7 @@ func Open(path string, opts ...Option) (*Engine, error) {
 		config:       c,
 		path:         path,
 		peers:        make(map[int64]*peer),
+		complained:   make(map[string]time.Time),
 		closing:      make(chan struct{}),
 		written:      make(chan struct{}),
 		checkpoints:  make(chan struct{}, 1),
@@ -227,6 +230,24 @@ func (e *Engine) now() time.Time {
 		return (*f)()
 	}
 	return time.Now()
+}
+
+// complainEvery is how often a failure that goes on is reported.
+const complainEvery = 10 * time.Second
+
+// complain is warn for what is tried again until it succeeds: with a full disk
+// that is often, and the log may be on that disk.
+func (e *Engine) complain(msg string, args ...any) {
+	now := time.Now()
+	e.complaints.Lock()
+	quiet := now.Sub(e.complained[msg]) < complainEvery
+	if !quiet {
+		e.complained[msg] = now
+	}
+	e.complaints.Unlock()
+	if !quiet {
+		e.warn(msg, args...)
+	}
 }
 
 // warn reports what the engine survives. The logger is not ours: it may block
