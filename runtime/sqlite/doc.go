@@ -46,10 +46,10 @@
 //
 // # The file
 //
-// The sqlite3 command, of version 3.42 or later, can read the file at any time.
+// The sqlite3 command, of version 3.32 or later, can read the file at any time.
 // The view "task" shows tasks in words:
 //
-//	sqlite3 tasks.db "SELECT id, name, state, attempt, reason, tags ->> 'plan' FROM task WHERE state = 'failed'"
+//	sqlite3 tasks.db "SELECT id, name, state, attempt, reason, json_extract(tags, '$.plan') FROM task WHERE state = 'failed'"
 //
 // Its columns are seq, id, name, queue, state, attempt, retries, priority,
 // args, tags, result and memo (JSON), reason, worker, and enqueued_at, due,

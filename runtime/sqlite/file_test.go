@@ -9,6 +9,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -330,6 +331,43 @@ func TestView(t *testing.T) {
 		m.Meta.EnqueuedAt.Format("2006-01-02T15:04:05.000Z")
 	if got != want {
 		t.Errorf("the view shows\n%s, want\n%s", got, want)
+	}
+}
+
+// TestCommand reads and writes the file with the sqlite3 command, whose version
+// is whatever the machine has, as the package document shows it.
+func TestCommand(t *testing.T) {
+	command, err := exec.LookPath("sqlite3")
+	if err != nil {
+		t.Skip("there is no sqlite3 command here")
+	}
+	path := filepath.Join(t.TempDir(), "tasks.db")
+	e := open(t, path) // it is open meanwhile
+	m := message("billing.ChargeCard")
+	m.Meta.Tags = map[string]string{"plan": "pro"}
+	late := message("billing.Late")
+	late.Due = time.Now().Add(time.Hour)
+	if _, err := e.Insert(context.Background(), []*runtime.Message{m, late}); err != nil {
+		t.Fatal(err)
+	}
+	run := func(text string) string {
+		t.Helper()
+		out, err := exec.Command(command, path, text).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", text, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	run(`INSERT INTO tasks(name, args) VALUES ('billing.Remind', '{"customer":"c-42"}')`)
+	got := run(`SELECT name, state, attempt, coalesce(reason, '-'), coalesce(json_extract(tags, '$.plan'), '-'),
+		abs(julianday(due) - julianday('now')) < 0.1 FROM task`)
+	want := "billing.ChargeCard|pending|0|-|pro|1\nbilling.Late|scheduled|0|-|-|1\nbilling.Remind|pending|0|-|-|1"
+	if got != want {
+		t.Errorf("%s shows\n%s\nwant\n%s", run("SELECT sqlite_version()"), got, want)
+	}
+	entries, _, err := e.List(context.Background(), runtime.Query{Name: "billing.Remind"})
+	if err != nil || len(entries) != 1 || time.Since(entries[0].Due).Abs() > time.Minute {
+		t.Errorf("the task made by hand: %v, %v", entries, err)
 	}
 }
 

@@ -1,7 +1,7 @@
 -- taskctx tasks, schema version 1.
 --
 -- Times are nanoseconds since 1970 in UTC, and 4611686018427387904 is never.
--- For reading, use the view "task". Columns that a run changes have values of
+-- For reading, use the view "task", with any sqlite3 from 3.32 on. Columns that a run changes have values of
 -- the same width before and after, so that a row stays where it is.
 
 CREATE TABLE tasks (
@@ -16,7 +16,7 @@ CREATE TABLE tasks (
   -- outcome.
   lease       INTEGER NOT NULL DEFAULT 4611686018427387904,
   priority    INTEGER NOT NULL DEFAULT 0,
-  due         INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER) * 1000000),
+  due         INTEGER NOT NULL DEFAULT (CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000000),
   started_at  INTEGER NOT NULL DEFAULT 4611686018427387904,
   ended_at    INTEGER NOT NULL DEFAULT 4611686018427387904,
   keep        INTEGER NOT NULL DEFAULT 3600000000000, -- how long after the end
@@ -94,7 +94,7 @@ SELECT
     WHEN t.state = 2 THEN 'pending'
     WHEN t.state = 4 THEN 'running'
     WHEN t.state = 5 THEN iif(t.attempt = 0, 'pending', 'retrying')
-    WHEN t.state = 6 THEN iif(t.due <= unixepoch('subsec') * 1e9, 'pending', 'scheduled')
+    WHEN t.state = 6 THEN iif(t.due <= (julianday('now') - 2440587.5) * 86400e9, 'pending', 'scheduled')
     WHEN t.state = 8 THEN 'succeeded'
     WHEN t.state = 9 THEN 'failed'
     WHEN t.state = 10 THEN 'cancelled'
@@ -104,7 +104,7 @@ SELECT
   t.retries,
   t.priority,
   t.args,
-  t.extra -> '$.tags' AS tags,
+  json_extract(t.extra, '$.tags') AS tags,
   t.result,
   t.reason,
   strftime('%Y-%m-%dT%H:%M:%fZ', nullif(t.enqueued_at, 4611686018427387904) / 1e9, 'unixepoch') AS enqueued_at,
