@@ -183,8 +183,31 @@ func (b *bench) until(id uuid.UUID, want runtime.State) *runtime.Entry {
 func (b *bench) is(what string, err, want error) {
 	b.Helper()
 	if !errors.Is(err, want) {
-		b.Errorf("%s: got error %v, want one that wraps %q", what, err, want)
+		b.Errorf("%s: got error %v, want one that wraps %s", what, err, errorName(want))
 	}
+}
+
+// errorName is what an engine's author knows an error by.
+func errorName(err error) string {
+	for name, e := range map[string]error{
+		"runtime.ErrNotFound": runtime.ErrNotFound, "runtime.ErrState": runtime.ErrState, "runtime.ErrRunning": runtime.ErrRunning,
+		"runtime.ErrClosed": runtime.ErrClosed, "runtime.ErrQueueFull": runtime.ErrQueueFull,
+		"runtime.ErrUnsupported": runtime.ErrUnsupported, "runtime.ErrLeaseLost": runtime.ErrLeaseLost,
+		"runtime.ErrCancelled": runtime.ErrCancelled, "runtime.ErrShutdown": runtime.ErrShutdown,
+	} {
+		if err == e {
+			return name
+		}
+	}
+	return fmt.Sprintf("%q", err)
+}
+
+// shown is JSON in a failure.
+func shown(raw json.RawMessage) string {
+	if len(raw) == 0 {
+		return "missing"
+	}
+	return fmt.Sprintf("%.80s", raw)
 }
 
 // sameMessage fails the test unless got is the message that was sent, with the

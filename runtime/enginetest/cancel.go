@@ -92,7 +92,7 @@ func testCancelRunningSucceeds(b *bench) {
 	h.stopped()
 	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"done"`)})
 	if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"done"`)) {
-		b.Errorf("Entry.Result is %s, want the task's", en.Result)
+		b.Errorf("Entry.Result is %s, want the task's", shown(en.Result))
 	}
 }
 

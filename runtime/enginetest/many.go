@@ -215,7 +215,7 @@ func testSeenByAnother(b *bench) {
 		b.Logf("another handle ran a task that is due in %v after %v", delay, time.Since(began))
 		h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"from afar"`)})
 		if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"from afar"`)) {
-			b.Errorf("Entry.Result is %s", en.Result)
+			b.Errorf("Entry.Result is %s", shown(en.Result))
 		}
 		if w, ok := b.e.(runtime.Waiter); ok {
 			if en, err := w.Wait(b.ctx(), id); err != nil || en.State != runtime.StateSucceeded {
@@ -269,6 +269,6 @@ func testTakenOver(b *bench) {
 	s.nextRefused()
 	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"mine"`)})
 	if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"mine"`)) {
-		b.Errorf("Entry.Result is %s, want that of the process that took over", en.Result)
+		b.Errorf("Entry.Result is %s, want that of the process that took over", shown(en.Result))
 	}
 }

@@ -38,7 +38,7 @@ func (h *handed) save(memo string) {
 func (b *bench) memoIs(where string, got json.RawMessage, want string) {
 	b.Helper()
 	if !sameJSON(got, json.RawMessage(want)) {
-		b.Errorf("%s: the memo is %.80s, want %.80s", where, got, want)
+		b.Errorf("%s: the memo is %s, want %.80s", where, shown(got), want)
 	}
 }
 

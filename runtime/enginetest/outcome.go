@@ -34,7 +34,7 @@ func testSucceed(b *bench) {
 	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`{"receipt":"r-1"}`)})
 	en := b.until(id, runtime.StateSucceeded)
 	if !sameJSON(en.Result, json.RawMessage(`{"receipt":"r-1"}`)) {
-		b.Errorf("Entry.Result is %s, want what the outcome had", en.Result)
+		b.Errorf("Entry.Result is %s, want what the outcome had, {\"receipt\":\"r-1\"}", shown(en.Result))
 	}
 	if en.Reason != "" || en.Attempt != 0 {
 		b.Errorf("the entry has Reason %q and Attempt %d, want none and 0", en.Reason, en.Attempt)
@@ -66,7 +66,7 @@ func testSucceedWithoutResult(b *bench) {
 	id := b.insert("task.void")
 	b.serve([]string{"task.void"}).next().succeed()
 	if en := b.until(id, runtime.StateSucceeded); len(en.Result) != 0 {
-		b.Errorf("Entry.Result is %s, want none", en.Result)
+		b.Errorf("Entry.Result is %s, want none", shown(en.Result))
 	}
 }
 
@@ -220,7 +220,7 @@ func testRecordStays(b *bench) {
 	last := b.insert("task.more")
 	b.until(last, runtime.StateSucceeded)
 	if en := b.get(id); !sameJSON(en.Result, number(1)) {
-		b.Errorf("Entry.Result is %s later on, want 1", en.Result)
+		b.Errorf("Entry.Result is %s later on, want 1", shown(en.Result))
 	}
 }
 

@@ -151,7 +151,11 @@ func (s *server) next() *handed {
 	case err := <-s.result:
 		s.b.Fatalf("Serve returned %v while a task was to run", err)
 	case <-time.After(s.b.o.Patience):
-		s.b.Fatalf("no task was run for %v, although one was due", s.b.o.Patience)
+		s.mu.Lock()
+		taken := len(s.open)
+		s.mu.Unlock()
+		s.b.Fatalf("no task was run for %v, although one was due and %d of %d slots are free",
+			s.b.o.Patience, s.w.Slots-taken, s.w.Slots)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -28,6 +29,13 @@ var waitTests = []test{
 type waited struct {
 	en  *runtime.Entry
 	err error
+}
+
+func (w waited) String() string {
+	if w.err != nil {
+		return "the error " + w.err.Error()
+	}
+	return fmt.Sprintf("the entry of a task that is %s, with result %s and reason %q", w.en.State, shown(w.en.Result), w.en.Reason)
 }
 
 // waiter returns the engine's Waiter, or skips the test.
@@ -56,6 +64,9 @@ func (b *bench) got(c <-chan waited) waited {
 	b.Helper()
 	select {
 	case w := <-c:
+		if w.en == nil && w.err == nil {
+			b.Fatal("Wait returned neither an entry nor an error")
+		}
 		return w
 	case <-time.After(b.o.Patience):
 		b.Fatalf("Wait did not return for %v", b.o.Patience)
@@ -70,13 +81,13 @@ func testWaitLater(b *bench) {
 	h := b.serve([]string{"task.wait"}).next()
 	select {
 	case w := <-c:
-		b.Fatalf("Wait returned %+v, %v while the task runs", w.en, w.err)
+		b.Fatalf("Wait returned %v and %v while the task runs", w.en, w.err)
 	default:
 	}
 	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`42`)})
 	w := b.got(c)
 	if w.err != nil || w.en.State != runtime.StateSucceeded || !sameJSON(w.en.Result, json.RawMessage(`42`)) {
-		b.Errorf("Wait returned %+v, %v, want the entry of the task that succeeded with 42", w.en, w.err)
+		b.Errorf("Wait returned %v, want the entry of the task that succeeded with 42", w)
 	}
 }
 
@@ -86,7 +97,7 @@ func testWaitBefore(b *bench) {
 	b.serve([]string{"task.wait"}).next().succeed()
 	b.until(id, runtime.StateSucceeded)
 	if w := b.got(b.wait(b.ctx(), id)); w.err != nil || w.en.ID != id {
-		b.Errorf("Wait for a task that has ended returned %+v, %v", w.en, w.err)
+		b.Errorf("Wait for a task that has ended returned %v, want its entry", w)
 	}
 }
 
@@ -100,7 +111,7 @@ func testWaitEveryEnd(b *bench) {
 		c := b.wait(b.ctx(), id)
 		s.next().conclude(runtime.Outcome{Kind: kind, Reason: "why"})
 		if w := b.got(c); w.err != nil || w.en.State != want || w.en.Reason != "why" {
-			b.Errorf("Wait returned %+v, %v, want a task that is %s", w.en, w.err, want)
+			b.Errorf("Wait returned %v, want a task that is %s", w, want)
 		}
 	}
 }
@@ -115,12 +126,12 @@ func testWaitRetries(b *bench) {
 	h := s.next()
 	select {
 	case w := <-c:
-		b.Fatalf("Wait returned %+v, %v before the task ended", w.en, w.err)
+		b.Fatalf("Wait returned %v and %v before the task ended", w.en, w.err)
 	default:
 	}
 	h.succeed()
 	if w := b.got(c); w.err != nil || w.en.State != runtime.StateSucceeded {
-		b.Errorf("Wait returned %+v, %v", w.en, w.err)
+		b.Errorf("Wait returned %v, want the entry of the task that succeeded in its third run", w)
 	}
 }
 
@@ -130,7 +141,7 @@ func testWaitCancelled(b *bench) {
 	c := b.wait(b.ctx(), id)
 	b.cancel(b.e, id, "no")
 	if w := b.got(c); w.err != nil || w.en.State != runtime.StateCancelled || w.en.Reason != "no" {
-		b.Errorf("Wait for a waiting task that was cancelled returned %+v, %v", w.en, w.err)
+		b.Errorf("Wait for a waiting task that was cancelled returned %v, want its entry, cancelled with reason \"no\"", w)
 	}
 }
 
@@ -179,7 +190,7 @@ func testWaitMany(b *bench) {
 	})
 	for i, c := range cs {
 		if w := b.got(c); w.err != nil || w.en.ID != ids[i] {
-			b.Errorf("Wait for %s returned %+v, %v", ids[i], w.en, w.err)
+			b.Errorf("Wait for %s returned %v, want its entry", ids[i], w)
 		}
 	}
 	running.Wait()
