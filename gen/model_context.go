@@ -297,6 +297,9 @@ func (b *builder) unfilled(c *ContextType, v *types.Var) {
 		"or tag it `task:\"-\"` to leave it alone"
 	d := b.report(v.Pos(), v.Pos()+posLen(v.Name()), "unfilled-field", fix,
 		"nothing fills %s.%s: no provider in this package returns %s", c.Name, v.Name(), typ)
+	for _, f := range b.makers(v.Type()) {
+		b.related(d, f.Name.Pos(), "%s returns it: write //task:provide above it, with worker, process or task", f.Name.Name)
+	}
 	iface, ok := v.Type().Underlying().(*types.Interface)
 	if !ok || iface.Empty() {
 		return
@@ -306,4 +309,33 @@ func (b *builder) unfilled(c *ContextType, v *types.Var) {
 			b.related(d, p.obj.Pos(), "%s returns %s, which would do: let it return %s", p.Func, b.typeName(p.Type), typ)
 		}
 	}
+}
+
+// makers returns the functions of the package that return the type first and
+// have no directive: perhaps they were meant as providers.
+func (b *builder) makers(t types.Type) []*ast.FuncDecl {
+	if _, ok := t.(*types.Basic); ok {
+		return nil // it could mean anything
+	}
+	annotated := map[*ast.FuncDecl]bool{}
+	for _, d := range b.found {
+		annotated[d.Func] = true
+	}
+	var list []*ast.FuncDecl
+	for _, file := range b.load.Files {
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || f.Type.TypeParams != nil || annotated[f] {
+				continue
+			}
+			obj, ok := b.object(f.Name.Name).(*types.Func)
+			if !ok || obj.Pos() != f.Name.Pos() || obj.Signature().Results().Len() == 0 {
+				continue
+			}
+			if types.Identical(obj.Signature().Results().At(0).Type(), t) {
+				list = append(list, f)
+			}
+		}
+	}
+	return list
 }

@@ -179,12 +179,13 @@ func (b *builder) params(t *Task) {
 func (b *builder) results(t *Task) {
 	res := t.obj.Signature().Results()
 	f := t.directive.Func
-	bad := func(format string, args ...any) {
+	const forms = "a task returns error, (R, error) or iter.Seq2[T, error]"
+	bad := func(fix, format string, args ...any) {
 		pos, end := f.Name.Pos(), f.Name.End()
 		if f.Type.Results != nil {
 			pos, end = f.Type.Results.Pos(), f.Type.Results.End()
 		}
-		b.report(pos, end, "bad-results", "a task returns error, (R, error) or iter.Seq2[T, error]", format, args...)
+		b.report(pos, end, "bad-results", fix, format, args...)
 	}
 	switch {
 	case res.Len() == 1 && isError(res.At(0).Type()):
@@ -195,16 +196,28 @@ func (b *builder) results(t *Task) {
 			t.Result = res.At(0).Type()
 		}
 	case res.Len() == 0:
-		bad("%s returns no error", t.Func)
+		bad("let it return error: "+forms, "%s returns no error", t.Func)
 	case res.Len() > 2:
-		bad("%s returns %d values", t.Func, res.Len())
+		bad(forms, "%s returns %d values", t.Func, res.Len())
 	default:
 		last := res.At(res.Len() - 1).Type()
 		if b.invalid(last, resultExpr(f, res.Len()-1), "the type of "+t.Func+"'s result") {
 			return
 		}
-		bad("the last result of %s is %s, not error", t.Func, b.typeName(last))
+		bad(b.resultFix(res)+forms, "the last result of %s is %s, not error", t.Func, b.typeName(last))
 	}
+}
+
+// resultFix proposes results in the place of those that do not end with error.
+func (b *builder) resultFix(res *types.Tuple) string {
+	t := res.At(0).Type()
+	switch named, ok := types.Unalias(t).(*types.Named); {
+	case res.Len() > 1, ok && named.Obj().Pkg() != nil && named.Obj().Pkg().Path() == "iter":
+		return ""
+	case types.Implements(t, types.Universe.Lookup("error").Type().Underlying().(*types.Interface)):
+		return "let it return error: "
+	}
+	return "let it return (" + b.typeName(t) + ", error): "
 }
 
 func resultExpr(f *ast.FuncDecl, i int) ast.Expr {

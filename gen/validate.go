@@ -172,8 +172,14 @@ func reportCycle(p *Package, cycle []*Provider) {
 		names = append(names, pr.Func)
 	}
 	id := cycle[0].directive.Func.Name
-	d := p.report(id.Pos(), id.End(), "provider-cycle", "take one of the values as a supply, by a type that nothing provides",
-		"providers need each other: %s -> %s", strings.Join(names, " -> "), names[0])
+	const fix = "take one of the values as a supply, by a type that nothing provides"
+	if len(cycle) == 1 {
+		p.report(id.Pos(), id.End(), "provider-cycle", fix, "the provider %s needs a %s, which it makes itself",
+			names[0], p.typeName(cycle[0].Type))
+		return
+	}
+	d := p.report(id.Pos(), id.End(), "provider-cycle", fix, "providers need each other: %s -> %s",
+		strings.Join(names, " -> "), names[0])
 	for _, pr := range cycle[1:] {
 		p.related(d, pr.obj.Pos(), "%s", pr.Func)
 	}
