@@ -54,7 +54,11 @@ func beginTx(ctx *runtime.Context, db *sql.DB, turns turns) (*sql.Tx, func(error
 	return tx, func(taskErr error) error {
 		defer func() { <-turns }()
 		if taskErr == nil {
-			return tx.Commit()
+			err := tx.Commit()
+			if err != nil {
+				_, _ = db.Exec("ROLLBACK") // SQLite keeps open what it could not commit; err says why
+			}
+			return err
 		}
 		// A transaction whose context has ended was rolled back already.
 		if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
