@@ -3,9 +3,9 @@ package gen
 import (
 	"bytes"
 	"go/ast"
-	"go/build/constraint"
 	"go/token"
 	"go/types"
+	"path/filepath"
 	"strings"
 
 	"github.com/taskctx/taskctx/annotations"
@@ -85,7 +85,7 @@ func (b *builder) foreign() {
 	if b.load.Foreign == nil {
 		return
 	}
-	name := b.Dir + string(slash) + Output
+	name := filepath.Join(b.Dir, Output)
 	b.diags = append(b.diags, diag.Diagnostic{
 		Pos: token.Position{Filename: name, Line: 1, Column: 1}, Code: "foreign-file",
 		Message: "taskgen did not write this file: its first line is not " + Header,
@@ -147,64 +147,6 @@ func (b *builder) collectTypes() {
 
 // object returns the package-level object of that name, or nil.
 func (b *builder) object(name string) types.Object { return b.load.Types.Scope().Lookup(name) }
-
-// constraints finds the build constraint that all annotated files share, and
-// reports those that differ: one generated file cannot serve both.
-func (b *builder) constraints() {
-	first := map[string]*annotations.Directive{}
-	var order []string
-	for _, d := range b.found {
-		c := b.constraintOf(d.Slash)
-		if first[c] == nil {
-			first[c] = d
-			order = append(order, c)
-		}
-	}
-	if len(order) == 0 {
-		return
-	}
-	b.constraint = order[0]
-	for _, c := range order[1:] {
-		d := first[c]
-		e := b.report(d.Slash, d.End, "build-constraint",
-			"move what differs into a package of its own, or give all files of tasks one constraint",
-			"tasks of one package are in files with different build constraints: %s", orNone(c))
-		b.related(e, first[order[0]].Slash, "here: %s", orNone(order[0]))
-	}
-}
-
-func orNone(c string) string {
-	if c == "" {
-		return "none"
-	}
-	return c
-}
-
-// constraintOf returns the build constraint of the file at pos, as an
-// expression: that of its //go:build line and that of its name.
-func (b *builder) constraintOf(pos token.Pos) string {
-	var exprs []string
-	for _, f := range b.load.Files {
-		if pos < f.FileStart || pos > f.FileEnd {
-			continue
-		}
-		for _, g := range f.Comments {
-			if g.Pos() > f.Package {
-				break
-			}
-			for _, c := range g.List {
-				if expr, err := constraint.Parse(c.Text); err == nil && constraint.IsGoBuild(c.Text) {
-					exprs = append(exprs, expr.String())
-				}
-			}
-		}
-		exprs = append(exprs, nameConstraint(b.at(f.Package).Filename)...)
-	}
-	if len(exprs) == 2 && strings.Contains(exprs[0], "||") {
-		exprs[0] = "(" + exprs[0] + ")"
-	}
-	return strings.Join(exprs, " && ")
-}
 
 // upperFirst returns the name with its first letter in upper case.
 func upperFirst(name string) string {

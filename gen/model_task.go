@@ -261,6 +261,11 @@ func (b *builder) invalid(t types.Type, expr ast.Expr, what string) bool {
 	if !hasInvalid(t) {
 		return false
 	}
+	if c := cgoType(expr); c != nil {
+		b.report(c.Pos(), c.End(), "cgo-type", "take a Go type, such as int32, and convert it in the function",
+			"%s is C.%s, which only this package's own files can name", what, c.Sel.Name)
+		return true
+	}
 	for _, e := range b.load.Errors {
 		if expr.Pos() <= e.Pos && e.Pos < expr.End() {
 			b.report(e.Pos, token.NoPos, "unknown-type", "", "%s is not known: %s", what, e.Msg)
@@ -269,6 +274,19 @@ func (b *builder) invalid(t types.Type, expr ast.Expr, what string) bool {
 	}
 	b.whyUnknown(b.report(expr.Pos(), expr.End(), "unknown-type", "", "%s is not known", what))
 	return true
+}
+
+// cgoType returns the first type of cgo's in the expression, or nil.
+func cgoType(expr ast.Expr) (found *ast.SelectorExpr) {
+	ast.Inspect(expr, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok && found == nil {
+			if id, ok := sel.X.(*ast.Ident); ok && id.Name == "C" {
+				found = sel
+			}
+		}
+		return found == nil
+	})
+	return found
 }
 
 // whyUnknown adds the likely causes of an unknown type: imports that failed, or
