@@ -2,11 +2,16 @@
 // modules of several shapes, runs each tool on them, and prints medians and
 // ratios as a Markdown table.
 //
-//	go run ./internal/genbench [-n 5] [-shapes 100,1000,50x20]
+//	go run ./internal/genbench [-n 3] [-shapes 100,1000,50x20] [-tools moq,wire] [-keep file]
 //
 // The floor of most generators is measured too: "go list -deps -export", and
-// packages.Load. Generators that are on the PATH (moq, mockery, goverter, wire,
-// controller-gen) are run on the same shapes.
+// packages.Load. The other generators are pinned in tools/peers, and built from
+// there. Each works on packages with the same tasks, and something of its own
+// for each task: an interface, a marked type, a provider.
+//
+// All of it takes a while. With -keep the figures are kept in a file, and those
+// of several runs, for some tools and shapes each, come together there. Taskgen
+// itself is measured in each run, for the ratios: they are of one run, always.
 package main
 
 import (
@@ -18,16 +23,25 @@ import (
 )
 
 func main() {
-	n := flag.Int("n", 5, "runs of each; the table shows medians")
+	n := flag.Int("n", 3, "runs of each; the table shows medians")
 	names := flag.String("shapes", "100,1000,50x20", "the shapes: items in one package, or packages x items")
+	only := flag.String("tools", "", "the tools to measure, with commas between; all if empty")
+	keep := flag.String("keep", "", "a `file` that keeps the figures from run to run")
 	flag.Parse()
-	if err := run(*n, strings.Split(*names, ",")); err != nil {
+	if err := run(*n, strings.Split(*names, ","), split(*only), *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "genbench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(n int, names []string) error {
+func split(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}
+
+func run(n int, shapes, only []string, keep string) error {
 	dir, err := os.MkdirTemp("", "genbench-")
 	if err != nil {
 		return err
@@ -37,26 +51,48 @@ func run(n int, names []string) error {
 	if err != nil {
 		return err
 	}
-	tools, err := findTools(dir, repo)
+	tools, err := findTools(dir, repo, only)
 	if err != nil {
 		return err
 	}
-	var shapes []*shape
-	for _, name := range names {
-		s, err := newShape(filepath.Join(dir, name), name, repo)
-		if err != nil {
-			return err
-		}
-		shapes = append(shapes, s)
+	figures, err := readFigures(keep)
+	if err != nil {
+		return err
 	}
-	t := newTable(shapes)
-	for _, tool := range tools {
-		for _, s := range shapes {
-			if err := t.measure(tool, s, n); err != nil {
-				fmt.Fprintf(os.Stderr, "%s on %s: %v\n", tool.name, s.name, err)
+	for _, t := range tools {
+		figures.drop(t.name, "")
+	}
+	for _, shape := range shapes {
+		var base []figure // taskgen's, which is measured first
+		for _, t := range tools {
+			if t.missing != "" {
+				figures.put(figure{Tool: t.name, Missing: t.missing})
+				continue
+			}
+			s, err := newShape(filepath.Join(dir, t.input.name+"-"+shape), shape, repo, t.input)
+			if err != nil {
+				return err
+			}
+			measured, err := measure(t, s, n)
+			if err != nil {
+				fmt.Fprintf(os.Stderr, "%s on %s: %v\n", t.name, shape, err)
+				figures.put(figure{Tool: t.name, Version: t.version, Missing: "failed on " + shape})
+				continue
+			}
+			if t.name == ours {
+				base = measured
+			}
+			for i, f := range measured {
+				if base != nil {
+					f.BaseWall, f.BaseCPU = base[i].Wall, base[i].CPU
+				}
+				figures.put(f)
 			}
 		}
 	}
-	fmt.Print(t.document(n))
+	if err := figures.save(keep); err != nil {
+		return err
+	}
+	fmt.Print(figures.document(n))
 	return nil
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,7 +11,8 @@ import (
 	"time"
 )
 
-// shape is a module with a number of packages, each with a number of items.
+// shape is a module with a number of packages, each with a number of items, in
+// the form that one kind of tool works on.
 type shape struct {
 	name            string
 	dir             string
@@ -21,8 +21,8 @@ type shape struct {
 	cpu             time.Duration // of the commands that were run in it
 }
 
-// newShape writes the module of a shape.
-func newShape(dir, name, repo string) (*shape, error) {
+// newShape writes the module of a shape, with the input of a tool.
+func newShape(dir, name, repo string, in input) (*shape, error) {
 	s := &shape{name: name, dir: dir, packages: 1}
 	p, i, ok := strings.Cut(name, "x")
 	if !ok {
@@ -35,106 +35,59 @@ func newShape(dir, name, repo string) (*shape, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the shape %s: %w", name, err)
 	}
-	if err := s.module(repo); err != nil {
+	if err := s.module(repo, in); err != nil {
 		return nil, err
 	}
 	for k := range s.packages {
 		pkg := fmt.Sprintf("p%d", k)
-		if err := os.MkdirAll(filepath.Join(dir, pkg), 0o777); err != nil {
-			return nil, err
-		}
-		if err := os.WriteFile(filepath.Join(dir, pkg, "a.go"), s.source(pkg), 0o666); err != nil {
-			return nil, err
+		for file, text := range in.files(pkg, s.items) {
+			if err := s.write(filepath.Join(pkg, file), text); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return s, nil
 }
 
+// write writes a file of the module.
+func (s *shape) write(name, text string) error {
+	name = filepath.Join(s.dir, name)
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		return err
+	}
+	return os.WriteFile(name, []byte(text), 0o666)
+}
+
 var repoLines = regexp.MustCompile(`(?m)^(module .*|tool .*)$`)
 
-func (s *shape) module(repo string) error {
+// module writes go.mod and go.sum: those of this repository, and what the tool
+// wants its users to require.
+func (s *shape) module(repo string, in input) error {
 	mod, err := os.ReadFile(filepath.Join(repo, "go.mod"))
 	if err != nil {
 		return fmt.Errorf("run it in the root of its module: %w", err)
 	}
-	sum, err := os.ReadFile(filepath.Join(repo, "go.sum"))
-	if err != nil {
-		return err
+	var sums strings.Builder
+	for _, dir := range []string{repo, filepath.Join(repo, peersDir)} {
+		sum, err := os.ReadFile(filepath.Join(dir, "go.sum"))
+		if err != nil {
+			return err
+		}
+		sums.Write(sum)
 	}
 	text := "module shape.test\n" + repoLines.ReplaceAllString(string(mod), "") +
 		"\nrequire github.com/taskctx/taskctx v0.0.0\n\nreplace github.com/taskctx/taskctx => " + repo + "\n"
-	if err := os.MkdirAll(s.dir, 0o777); err != nil {
+	for _, require := range in.requires {
+		version, err := peerVersion(repo, require)
+		if err != nil {
+			return err
+		}
+		text += fmt.Sprintf("\nrequire %s %s\n", require, version)
+	}
+	if err := s.write("go.mod", text); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "go.mod"), []byte(text), 0o666); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(s.dir, "go.sum"), sum, 0o666)
-}
-
-// source is a package: for each item a task, and the same signature as an
-// interface, for the tools that work on those.
-func (s *shape) source(pkg string) []byte {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, `package %s
-
-import (
-	"context"
-	"database/sql"
-	"fmt"
-	"net/http"
-	"time"
-
-	"github.com/taskctx/taskctx/runtime"
-)
-
-type Ctx struct {
-	*runtime.Context
-	DB     *sql.DB
-	Client *http.Client `+"`task:\"supply\"`"+`
-}
-
-//task:provide worker
-func openDB(ctx context.Context) (*sql.DB, func() error, error) {
-	db, err := sql.Open("none", "")
-	if err != nil {
-		return nil, nil, err
-	}
-	return db, db.Close, nil
-}
-
-type Order struct {
-	ID    string
-	At    time.Time
-	Items map[string][]int
-}
-`, pkg)
-	for i := range s.items {
-		fmt.Fprintf(&b, `
-// Task%[1]d does something with an order.
-//
-//task:context queue=q%[2]d retries=%[2]d timeout=%[3]ds
-func Task%[1]d(ctx *Ctx, id string, cents int64, order Order) (string, error) {
-	if cents < 0 {
-		return "", fmt.Errorf("task %%s: %%d", id, cents)
-	}
-	rows, err := ctx.DB.QueryContext(ctx, "SELECT "+id)
-	if err != nil {
-		return "", err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		order.ID += id
-	}
-	return order.ID, rows.Err()
-}
-
-type Iface%[1]d interface {
-	Do(ctx context.Context, id string, cents int64, order Order) (string, error)
-}
-`, i, i%10, i%10+1)
-	}
-	return b.Bytes()
+	return s.write("go.sum", sums.String())
 }
 
 // edit adds a comment to one file.
@@ -164,7 +117,7 @@ func (s *shape) commandIn(dir, name string, args ...string) error {
 		s.cpu += cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w\n%.2000s", name, err, out)
+		return fmt.Errorf("%s: %w\n%.2000s", filepath.Base(name), err, out)
 	}
 	return nil
 }

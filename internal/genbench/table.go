@@ -7,100 +7,92 @@ import (
 	"time"
 )
 
-// table collects the medians.
-type table struct {
-	shapes []*shape
-	rows   []string
-	// The medians by tool and column: of the wall clock, and of the processors.
-	wall, cpu map[string]time.Duration
-}
+// edited is what the columns after an edit are called.
+const edited = ", edit"
 
-func newTable(shapes []*shape) *table {
-	return &table{shapes: shapes, wall: map[string]time.Duration{}, cpu: map[string]time.Duration{}}
-}
-
-// columns are what each tool is measured at.
-func (t *table) columns() []string {
-	var list []string
-	for _, s := range t.shapes {
-		list = append(list, s.name, s.name+", edit")
-	}
-	return list
-}
-
-// measure runs a tool n times with nothing changed, and n times after an edit
-// of one file, and keeps the medians.
-func (t *table) measure(tl tool, s *shape, n int) error {
-	if !slices.Contains(t.rows, tl.name) {
-		t.rows = append(t.rows, tl.name)
-	}
-	if tl.clean != nil {
-		defer func() { _ = tl.clean(s) }() // the next tool's own error tells if it did not work
-	}
-	if err := tl.run(s); err != nil { // warm
-		return err
-	}
-	for _, edit := range []bool{false, true} {
-		var wall, cpu []time.Duration
-		for range n {
-			if edit {
-				if err := s.edit(); err != nil {
-					return err
-				}
-			}
-			s.cpu = 0
-			start := time.Now()
-			if err := tl.run(s); err != nil {
-				return err
-			}
-			wall = append(wall, time.Since(start))
-			cpu = append(cpu, s.cpu)
-		}
-		slices.Sort(wall)
-		slices.Sort(cpu)
-		column := s.name
-		if edit {
-			column += ", edit"
-		}
-		t.wall[tl.name+"\n"+column] = wall[n/2]
-		t.cpu[tl.name+"\n"+column] = cpu[n/2]
-	}
-	return nil
+// goals are what taskgen shall take at most, in seconds.
+var goals = map[string]float64{
+	"100": 0.010, "100" + edited: 0.05, "1000": 0.010, "1000" + edited: 0.4, "50x20": 0.030, "50x20" + edited: 0.3,
 }
 
 const preface = `# How fast taskgen is
 
 Printed by "make speed". Seconds, medians of %d, warm caches; in brackets how many
-times what taskgen takes. "100" is one package of 100 tasks in which nothing
-changed, "50x20" is 50 packages of 20; "edit" is after a comment was added to one
-file. "No cache" is the first run on a machine.
+times what taskgen took in the same run. "100" is one package of 100 tasks in which
+nothing changed, "50x20" is 50 packages of 20; "edit" is after a comment was added
+to one file. "Files removed": the generated files are made anew, not just found to be
+right; "no cache": that, and it is the first run on a machine.
+
+The other generators find the same tasks in each package, and beside each task one
+thing to generate: an interface to mock (moq, mockery), an interface of a converter
+(goverter), a type to copy (controller-gen), a provider and an injector (wire).
 
 `
 
 // document returns both tables as a page of the documentation.
-func (t *table) document(n int) string {
-	return fmt.Sprintf(preface, n) + "Wall clock:\n\n" + t.markdown(t.wall) +
-		"\nProcessor time, which other work on the machine disturbs less:\n\n" + t.markdown(t.cpu)
+func (all *figures) document(n int) string {
+	return fmt.Sprintf(preface, n) + "Wall clock:\n\n" +
+		all.markdown(true, func(f figure) (took, base time.Duration) { return f.Wall, f.BaseWall }) +
+		"\nProcessor time, which other work on the machine disturbs less:\n\n" +
+		all.markdown(false, func(f figure) (took, base time.Duration) { return f.CPU, f.BaseCPU })
 }
 
-func (t *table) markdown(cells map[string]time.Duration) string {
-	var b strings.Builder
-	cols := t.columns()
-	fmt.Fprintf(&b, "| | %s |\n|---|%s\n", strings.Join(cols, " | "), strings.Repeat("---|", len(cols)))
-	for _, row := range t.rows {
-		fmt.Fprintf(&b, "| %s |", row)
-		for _, c := range cols {
-			d, ours := cells[row+"\n"+c], cells["taskgen\n"+c]
-			switch {
-			case d == 0:
-				b.WriteString(" |")
-			case ours == 0 || row == "taskgen":
-				fmt.Fprintf(&b, " %.3f |", d.Seconds())
-			default:
-				fmt.Fprintf(&b, " %.3f (%.1f) |", d.Seconds(), float64(d)/float64(ours))
-			}
+func (all *figures) markdown(withGoals bool, times func(figure) (took, base time.Duration)) string {
+	var tools, columns []string
+	for _, f := range all.list {
+		if !slices.Contains(tools, f.Tool) {
+			tools = append(tools, f.Tool)
 		}
-		b.WriteString("\n")
+		if f.Column != "" && !slices.Contains(columns, f.Column) {
+			columns = append(columns, f.Column)
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "| | %s |\n|---|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
+	for _, tool := range tools {
+		b.WriteString(all.row(tool, columns, times))
+		if tool == ours && withGoals {
+			b.WriteString(goalRow(columns))
+		}
 	}
 	return b.String()
+}
+
+// row returns a line of the table. A tool without figures says why.
+func (all *figures) row(tool string, columns []string, times func(figure) (took, base time.Duration)) string {
+	var cells, why []string
+	title := tool
+	if f, ok := all.get(tool, ""); ok {
+		why = append(why, f.Missing)
+	}
+	for _, c := range columns {
+		f, ok := all.get(tool, c)
+		if !ok {
+			cells = append(cells, "")
+			continue
+		}
+		if f.Version != "" {
+			title = tool + " " + f.Version
+		}
+		took, base := times(f)
+		cell := fmt.Sprintf("%.3f", took.Seconds())
+		if tool != ours && base > 0 {
+			cell += fmt.Sprintf(" (%.1f)", float64(took)/float64(base))
+		}
+		cells = append(cells, cell)
+	}
+	if len(why) > 0 {
+		title += ": " + strings.Join(why, ", ")
+	}
+	return fmt.Sprintf("| %s | %s |\n", title, strings.Join(cells, " | "))
+}
+
+func goalRow(columns []string) string {
+	cells := make([]string, len(columns))
+	for i, c := range columns {
+		if g, ok := goals[c]; ok {
+			cells[i] = fmt.Sprintf("%.3f", g)
+		}
+	}
+	return fmt.Sprintf("| its goal | %s |\n", strings.Join(cells, " | "))
 }

@@ -1,112 +1,89 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
+
+	"github.com/taskctx/taskctx/gen"
 )
 
 // tool is a program to measure.
 type tool struct {
-	name string
-	run  func(s *shape) error
-	// clean removes what it wrote, so that the next tool does not read it.
-	clean func(s *shape) error
+	name    string
+	pkg     string // of its command, if it is a peer
+	version string
+	missing string // why it could not be had
+	input   input
+	output  string // what it writes in each package, "" for nothing
+	bin     string // what run runs
+	run     func(bin string, s *shape) error
+	prepare func(s *shape) error // once, when the shape was written
 }
 
-// findTools builds taskgen and the loaders, and finds the generators that are
-// on the PATH.
-func findTools(dir, repo string) ([]tool, error) {
-	taskgen := filepath.Join(dir, "taskgen")
-	loader := filepath.Join(dir, "pkgload")
+// ours is the tool that all are compared with.
+const ours = "taskgen"
+
+// findTools builds taskgen, the loaders and the peers, those that are wanted.
+// No names want all.
+func findTools(dir, repo string, names []string) ([]tool, error) {
+	bin := filepath.Join(dir, "bin")
+	if err := os.MkdirAll(bin, 0o777); err != nil {
+		return nil, err
+	}
+	cache := filepath.Join(dir, "cache")
+	os.Setenv("TASKGENCACHE", cache)
+	taskgen, loader := filepath.Join(bin, ours), filepath.Join(bin, "pkgload")
 	for out, pkg := range map[string]string{taskgen: "./cmd/taskgen", loader: "./internal/genbench/pkgload"} {
-		cmd := exec.Command("go", "build", "-o", out, pkg)
-		cmd.Dir = repo
-		if text, err := cmd.CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("build %s: %w\n%s", pkg, err, text)
+		if err := build(repo, out, pkg); err != nil {
+			return nil, err
 		}
 	}
-	os.Setenv("TASKGENCACHE", filepath.Join(dir, "cache"))
-	cold := func(s *shape) error {
-		os.RemoveAll(filepath.Join(dir, "cache"))
-		return s.command(taskgen, "./...")
-	}
-	all := []tool{
-		{name: "go list -deps -export", run: func(s *shape) error {
-			return s.command("go", "list", "-deps", "-export", "./...")
+	every := func(bin string, s *shape) error { return s.command(bin, "./...") }
+	all := append([]tool{
+		{name: ours, bin: taskgen, input: tasks, output: gen.Output, run: every},
+		{name: "taskgen (files removed)", bin: taskgen, input: tasks, run: func(bin string, s *shape) error {
+			if err := s.removeGenerated(); err != nil {
+				return err
+			}
+			return every(bin, s)
 		}},
-		{name: "packages.Load", run: func(s *shape) error { return s.command(loader, "./...") }},
-		{name: "taskgen", run: func(s *shape) error { return s.command(taskgen, "./...") }},
-		{name: "taskgen, no cache", run: cold},
-	}
-	for _, t := range []tool{
-		{name: "moq", run: eachPackage("moq", func(s *shape) []string {
-			return append([]string{"-out", "moq_gen.go", "."}, s.ifaces()...)
-		})},
-		{name: "mockery", run: mockery},
-		{name: "wire", run: func(s *shape) error { return s.command("wire", "gen", "./...") }},
-		{name: "controller-gen", run: func(s *shape) error { return s.command("controller-gen", "object", "paths=./...") }},
-		{name: "goverter", run: func(s *shape) error { return s.command("goverter", "gen", "./...") }},
-	} {
-		if _, err := exec.LookPath(t.name); err == nil {
-			t.clean = removeGenerated
-			all = append(all, t)
-		}
-	}
-	for i := range all {
-		if strings.HasPrefix(all[i].name, "taskgen") {
-			all[i].clean = removeGenerated
-		}
-	}
-	return all, nil
-}
-
-func (s *shape) ifaces() []string {
-	var list []string
-	for i := range s.items {
-		list = append(list, fmt.Sprintf("Iface%d", i))
-	}
-	return list
-}
-
-// eachPackage runs a tool once in each package, as go generate would.
-func eachPackage(name string, args func(s *shape) []string) func(s *shape) error {
-	return func(s *shape) error {
-		for k := range s.packages {
-			if err := s.commandIn(fmt.Sprintf("p%d", k), name, args(s)...); err != nil {
+		{name: "taskgen (no cache)", bin: taskgen, input: tasks, run: func(bin string, s *shape) error {
+			if err := os.RemoveAll(cache); err != nil {
 				return err
 			}
+			if err := s.removeGenerated(); err != nil {
+				return err
+			}
+			return every(bin, s)
+		}},
+		{name: "go list -deps -export", bin: "go", input: tasks, run: func(bin string, s *shape) error {
+			return s.command(bin, "list", "-deps", "-export", "./...")
+		}},
+		{name: "packages.Load", bin: loader, input: tasks, run: every},
+	}, peers()...)
+	var wanted []tool
+	for _, t := range all {
+		if len(names) > 0 && t.name != ours && !slices.Contains(names, t.name) {
+			continue
 		}
-		return nil
+		if t.pkg != "" {
+			buildPeer(&t, bin, repo)
+		}
+		wanted = append(wanted, t)
 	}
+	return wanted, nil
 }
 
-// mockery is configured by a file.
-func mockery(s *shape) error {
-	conf := "all: true\ndir: '{{.InterfaceDir}}'\nfilename: mocks_gen.go\npkgname: '{{.SrcPackageName}}'\nformatter: gofmt\ntemplate: testify\npackages:\n"
+// removeGenerated removes what taskgen wrote.
+func (s *shape) removeGenerated() error {
 	for k := range s.packages {
-		conf += fmt.Sprintf("  shape.test/p%d:\n", k)
-	}
-	name := filepath.Join(s.dir, ".mockery.yml")
-	if err := os.WriteFile(name, []byte(conf), 0o666); err != nil {
-		return err
-	}
-	return s.command("mockery")
-}
-
-// removeGenerated removes what any generator wrote.
-func removeGenerated(s *shape) error {
-	for _, pattern := range []string{"p*/*_gen.go", "p*/zz_generated*.go", ".mockery.yml"} {
-		names, err := filepath.Glob(filepath.Join(s.dir, pattern))
-		if err != nil {
+		err := os.Remove(filepath.Join(s.dir, fmt.Sprintf("p%d", k), gen.Output))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
-		}
-		for _, name := range names {
-			if err := os.Remove(name); err != nil {
-				return err
-			}
 		}
 	}
 	return nil

@@ -1,0 +1,11 @@
+//go:build tools
+
+// Package peers pins the generators that taskgen is measured beside, and what
+// the code that they write imports, in a module of its own: no user of taskctx
+// downloads them.
+package peers
+
+import (
+	_ "github.com/google/wire"
+	_ "github.com/stretchr/testify/mock"
+)
