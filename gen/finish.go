@@ -9,27 +9,79 @@ import (
 	"go/format"
 	"go/parser"
 	"go/token"
+	"runtime"
 	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // finish groups the imports of a rendered file, checks that it declares exactly
-// what is expected, formats it and breaks its long lines.
-func finish(raw []byte, expect []string) ([]byte, error) {
-	raw = groupImports(raw)
-	fset := token.NewFileSet()
-	f, err := parser.ParseFile(fset, Output, raw, parser.ParseComments|parser.SkipObjectResolution)
-	if err != nil {
+// what is expected, formats it and breaks its long lines. Formatting is most of
+// a run's work: a long file is formatted in parts, side by side.
+func finish(raw []byte, expect []string) ([]byte, error) { return finishBy(partSize, raw, expect) }
+
+// partSize is how long at least the parts of a file are.
+const partSize = 16 << 10
+
+func finishBy(size int, raw []byte, expect []string) ([]byte, error) {
+	parts := split(groupImports(raw), size)
+	declared := make([][]string, len(parts))
+	var work errgroup.Group
+	work.SetLimit(runtime.GOMAXPROCS(0))
+	for i, part := range parts {
+		work.Go(func() (err error) {
+			parts[i], declared[i], err = finishPart(part, i == 0)
+			return err
+		})
+	}
+	if err := work.Wait(); err != nil {
 		return nil, err
 	}
-	if err := verify(f, expect); err != nil {
-		return nil, err
+	if got := slices.Concat(declared...); !slices.Equal(got, expect) {
+		return nil, fmt.Errorf("it declares %q, not %q: this is a mistake of taskgen, please report it", got, expect)
+	}
+	return bytes.Join(parts, []byte("\n")), nil
+}
+
+// split cuts a rendered file into parts of whole declarations: before comments
+// at the beginning of a line, which only declarations have.
+func split(src []byte, size int) (parts [][]byte) {
+	for len(src) > 2*size {
+		i := bytes.Index(src[size:], []byte("\n\n// "))
+		if i < 0 {
+			break
+		}
+		parts = append(parts, src[:size+i+1])
+		src = src[size+i+2:]
+	}
+	return append(parts, src)
+}
+
+// finishPart formats a part of a file, the first of which has its head. It
+// returns what the part declares.
+func finishPart(src []byte, first bool) (formatted []byte, declared []string, err error) {
+	if !first {
+		src = slices.Concat([]byte(fragment), []byte("\n"), src)
+	}
+	fset := token.NewFileSet()
+	f, err := parser.ParseFile(fset, Output, src, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := noDirectives(f); err != nil {
+		return nil, nil, err
 	}
 	var out bytes.Buffer
 	if err := format.Node(&out, fset, f); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return wrap(out.Bytes())
+	formatted = out.Bytes()
+	if !first {
+		formatted = bytes.TrimPrefix(formatted, []byte(fragment+"\n"))
+	}
+	formatted, err = wrap(formatted)
+	return formatted, declarationsOf(f), err
 }
 
 // groupImports puts an empty line between the standard library's packages and
@@ -54,7 +106,7 @@ func groupImports(src []byte) []byte {
 	return slices.Concat(head, []byte("\nimport (\n"), block, []byte("\n)\n"), body)
 }
 
-// expect returns what the file declares, in order, as verify writes it.
+// expect returns what the file declares, in order, as declarationsOf writes it.
 func (r *renderer) expect() []string {
 	list := []string{"const _"}
 	for _, t := range r.Tasks {
@@ -77,10 +129,8 @@ func (r *renderer) expect() []string {
 	return list
 }
 
-// verify checks that a file declares exactly what is expected, and holds no
-// directives.
-func verify(f *ast.File, expect []string) error {
-	var got []string
+// declarationsOf returns what a file declares, without its imports.
+func declarationsOf(f *ast.File) (got []string) {
 	for _, decl := range f.Decls {
 		switch d := decl.(type) {
 		case *ast.FuncDecl:
@@ -101,9 +151,11 @@ func verify(f *ast.File, expect []string) error {
 			}
 		}
 	}
-	if !slices.Equal(got, expect) {
-		return fmt.Errorf("it declares %q, not %q: this is a mistake of taskgen, please report it", got, expect)
-	}
+	return got
+}
+
+// noDirectives checks that a file holds no directives but its build constraint.
+func noDirectives(f *ast.File) error {
 	for _, g := range f.Comments {
 		for _, c := range g.List {
 			if strings.HasPrefix(c.Text, "//go:build ") && c.Pos() < f.Package {

@@ -93,15 +93,12 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		res.Files = nil
 		return res, nil
 	}
-	for _, m := range models {
-		f := File{Name: filepath.Join(m.Dir, Output), Old: m.load.Output, root: m.load.Module.Dir}
-		if !m.empty() {
-			if f.New, err = mem.output(m); err != nil {
-				return nil, err
-			}
-		} else if m.load.Elsewhere {
-			f.New = f.Old // its tasks are in files that this build leaves out
-		}
+	outs, err := mem.outputs(models)
+	if err != nil {
+		return nil, err
+	}
+	for i, m := range models {
+		f := File{Name: filepath.Join(m.Dir, Output), Old: m.load.Output, New: outs[i], root: m.load.Module.Dir}
 		if f.Old != nil || f.New != nil {
 			res.Files = append(res.Files, f)
 		}

@@ -10,7 +10,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/taskctx/taskctx/gen/load"
 )
@@ -90,23 +93,39 @@ func sumOf(data []byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// output returns the generated file of a package. Most edits change nothing in
-// it: then it need not be formatted again, for that is what takes longest.
-func (m *memory) output(p *Package) ([]byte, error) {
-	r, err := render(p)
-	if err != nil {
-		return nil, err
+// outputs returns the generated files of the packages, nil for those that have
+// none. Most edits change nothing in a file: then it need not be formatted
+// again, for that is what takes longest.
+func (m *memory) outputs(models []*Package) ([][]byte, error) {
+	outs := make([][]byte, len(models))
+	var work errgroup.Group
+	work.SetLimit(runtime.GOMAXPROCS(0))
+	defer work.Wait()
+	for i, p := range models {
+		if p.empty() {
+			if p.load.Elsewhere {
+				outs[i] = p.load.Output // its tasks are in files that this build leaves out
+			}
+			continue
+		}
+		r, err := render(p)
+		if err != nil {
+			return nil, err
+		}
+		sum := sha256.Sum256(r.raw)
+		m.raw[p.Dir] = sum
+		if e := m.entries[p.Dir]; e != nil && e.Raw == sum && p.load.Output != nil && sumOf(p.load.Output) == e.Output {
+			outs[i] = p.load.Output
+			continue
+		}
+		work.Go(func() (err error) {
+			if outs[i], err = finish(r.raw, r.expect); err != nil {
+				return fmt.Errorf("generated code of %s: %w", p.Path, err)
+			}
+			return nil
+		})
 	}
-	sum := sha256.Sum256(r.raw)
-	m.raw[p.Dir] = sum
-	if e := m.entries[p.Dir]; e != nil && e.Raw == sum && p.load.Output != nil && sumOf(p.load.Output) == e.Output {
-		return p.load.Output, nil
-	}
-	out, err := finish(r.raw, r.expect)
-	if err != nil {
-		return nil, fmt.Errorf("generated code of %s: %w", p.Path, err)
-	}
-	return out, nil
+	return outs, work.Wait()
 }
 
 // learn remembers a package whose generated file is now f.
