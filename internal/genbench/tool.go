@@ -7,8 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-
-	"github.com/taskctx/taskctx/gen"
 )
 
 // tool is a program to measure.
@@ -24,8 +22,11 @@ type tool struct {
 	prepare func(s *shape) error // once, when the shape was written
 }
 
-// ours is the tool that all are compared with.
-const ours = "taskgen"
+// ours is the tool that all are compared with, and output is what it writes.
+const (
+	ours   = "taskgen"
+	output = "tasks_gen.go"
+)
 
 // findTools builds taskgen, the loaders and the peers, those that are wanted.
 // No names want all.
@@ -44,7 +45,7 @@ func findTools(dir, repo string, names []string) ([]tool, error) {
 	}
 	every := func(bin string, s *shape) error { return s.command(bin, "./...") }
 	all := append([]tool{
-		{name: ours, bin: taskgen, input: tasks, output: gen.Output, run: every},
+		{name: ours, bin: taskgen, input: tasks, output: output, run: every},
 		{name: "taskgen (files removed)", bin: taskgen, input: tasks, run: func(bin string, s *shape) error {
 			if err := s.removeGenerated(); err != nil {
 				return err
@@ -81,7 +82,7 @@ func findTools(dir, repo string, names []string) ([]tool, error) {
 // removeGenerated removes what taskgen wrote.
 func (s *shape) removeGenerated() error {
 	for k := range s.packages {
-		err := os.Remove(filepath.Join(s.dir, fmt.Sprintf("p%d", k), gen.Output))
+		err := os.Remove(filepath.Join(s.dir, fmt.Sprintf("p%d", k), output))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
