@@ -1,0 +1,189 @@
+package engine_test
+
+import (
+	"bufio"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// limit is a row of the table in docs/engines.md that says what an engine
+// cannot do: what each engine takes at the limit, and what it refuses. An
+// engine that is not named takes all of it.
+type limit struct {
+	row   string
+	edits []func(m *runtime.Message) // what is asked for, one at a time
+	batch int                        // so many at once
+	// refused is by what error which engines refuse it; the others take it.
+	refused map[string]error
+}
+
+// by makes the map of engines that refuse something as unsupported.
+func by(engines ...string) map[string]error {
+	m := make(map[string]error)
+	for _, e := range engines {
+		m[e] = runtime.ErrUnsupported
+	}
+	return m
+}
+
+func set(edit func(m *runtime.Message)) []func(m *runtime.Message) {
+	return []func(m *runtime.Message){edit}
+}
+
+func names(names ...string) (edits []func(m *runtime.Message)) {
+	for _, n := range names {
+		edits = append(edits, func(m *runtime.Message) { m.Name = n })
+	}
+	return edits
+}
+
+func queues(names ...string) (edits []func(m *runtime.Message)) {
+	for _, n := range names {
+		edits = append(edits, func(m *runtime.Message) { m.Queue = n })
+	}
+	return edits
+}
+
+func priorities(ps ...int) (edits []func(m *runtime.Message)) {
+	for _, p := range ps {
+		edits = append(edits, func(m *runtime.Message) { m.Priority = p })
+	}
+	return edits
+}
+
+var limits = []limit{
+	{row: "priorities", edits: priorities(1, 2, 3), refused: by("redis")},
+	{row: "priorities", edits: priorities(-1, 4), refused: by("memory", "sqlite", "postgres", "redis")},
+	{row: "names of tasks", edits: names("ab", strings.Repeat("n", 127), "a.b_c-d[e]<f>/g·h:i+")},
+	{row: "names of tasks", edits: names("a", strings.Repeat("n", 128), "with space", "$"), refused: by("postgres")},
+	{row: "names of tasks", edits: names(""), refused: by("postgres", "redis")},
+	{row: "names of queues", edits: queues("q", strings.Repeat("q", 127), "with space")},
+	{row: "names of queues", edits: queues(strings.Repeat("q", 128)), refused: by("postgres")},
+	{row: "names of queues", edits: queues(" "), refused: by("redis")},
+	{row: "retries", edits: set(func(m *runtime.Message) { m.Meta.Retries = 30_000 })},
+	{row: "retries", edits: set(func(m *runtime.Message) { m.Meta.Retries = 30_001 }), refused: by("postgres")},
+	{row: "retries", edits: set(func(m *runtime.Message) { m.Meta.Retries = 1 << 30 }), refused: by("postgres")},
+	{row: "arguments", edits: set(func(m *runtime.Message) { m.Args = []byte(`{"s":"a\u0000b"}`) }),
+		refused: map[string]error{"postgres": errAny}},
+	{row: "tasks in one batch", edits: set(func(*runtime.Message) {}), batch: 100_001,
+		refused: map[string]error{"memory": runtime.ErrQueueFull, "redis": runtime.ErrUnsupported}},
+}
+
+// errAny stands for a refusal that no error of the runtime is.
+var errAny = errors.New("any")
+
+// notOptions are the rows of the table that no option of a task is about.
+var notOptions = []string{"order of tasks that are due already", "records of failed and cancelled tasks", "clusters"}
+
+// TestLimits holds docs/engines.md to its word: what an engine cannot do is
+// ErrUnsupported from Check and from Insert, which stores nothing; all else it
+// takes. Each row of the table is tested.
+func TestLimits(t *testing.T) {
+	for name, url := range engines {
+		t.Run(name, func(t *testing.T) {
+			e, err := engine.Open(t.Context(), url(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := e.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			for _, l := range limits {
+				for _, edit := range l.edits {
+					l.try(t, e, edit, l.refused[name])
+				}
+			}
+		})
+	}
+	var tested []string
+	for _, l := range limits {
+		tested = append(tested, l.row)
+	}
+	tested = append(tested, notOptions...)
+	slices.Sort(tested)
+	rows := tableRows(t, "../../docs/engines.md", "## What an engine cannot do")
+	slices.Sort(rows)
+	if diff := cmp.Diff(rows, slices.Compact(tested)); diff != "" {
+		t.Errorf("the rows of the table in docs/engines.md (-) and what is tested (+):\n%s", diff)
+	}
+}
+
+// try inserts what the engine is to refuse with an error, or, if want is nil, to
+// take.
+func (l *limit) try(t *testing.T, e runtime.Engine, edit func(*runtime.Message), want error) {
+	t.Helper()
+	n := max(l.batch, 1)
+	if want == nil {
+		n = max(n/10, 1) // any number cannot be tried
+	}
+	ms := make([]*runtime.Message, n)
+	for i := range ms {
+		ms[i] = &runtime.Message{
+			Name: "limits.Task", Queue: "limits", Args: []byte(`{}`), Keep: time.Hour,
+			Meta: runtime.Meta{Version: runtime.WireVersion, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now()},
+		}
+		edit(ms[i])
+	}
+	m := ms[0]
+	ins, err := e.Insert(t.Context(), ms)
+	if !errors.Is(err, want) && (want != errAny || err == nil) {
+		t.Errorf("%s: %d of name %.20q, queue %.20q, priority %d, retries %d: error %v, want %v",
+			l.row, len(ms), m.Name, m.Queue, m.Priority, m.Meta.Retries, err, want)
+	}
+	if want == nil {
+		if err == nil && ins[0].Err != nil {
+			t.Errorf("%s: %v", l.row, ins[0].Err)
+		}
+		return
+	}
+	if want == runtime.ErrUnsupported && l.batch == 0 {
+		if err := e.Check(m); !errors.Is(err, want) {
+			t.Errorf("%s: Check: %v, want %v", l.row, err, want)
+		}
+	}
+	entries, _, err := e.List(t.Context(), runtime.Query{Name: m.Name, Queue: m.Queue})
+	for _, entry := range entries {
+		if slices.ContainsFunc(ms, func(m *runtime.Message) bool { return m.Meta.ID == entry.ID }) {
+			t.Errorf("%s: what was refused is stored", l.row)
+		}
+	}
+	if err != nil {
+		t.Errorf("%s: List: %v", l.row, err)
+	}
+}
+
+// tableRows returns the first cells of the first table below a heading.
+func tableRows(t *testing.T, path, heading string) (rows []string) {
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	below := false
+	for in := bufio.NewScanner(f); in.Scan(); {
+		line := in.Text()
+		cells := strings.Split(line, "|")
+		switch {
+		case line == heading:
+			below = true
+		case !below || len(cells) < 3 && len(rows) == 0:
+		case len(cells) < 3:
+			return rows
+		case strings.TrimSpace(cells[1]) != "" && !strings.HasPrefix(cells[1], "---"):
+			rows = append(rows, strings.TrimSpace(cells[1]))
+		}
+	}
+	return rows
+}
