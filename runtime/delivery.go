@@ -3,14 +3,16 @@ package runtime
 import (
 	"context"
 	"fmt"
-	"sync"
+	"sync/atomic"
 )
 
 // stopper carries the end of a delivery from its engine to its run.
+//
+// Stop sets cause and then looks for a run, and bind sets the run and then looks
+// for a cause: whichever is later sees the other's.
 type stopper struct {
-	mu    sync.Mutex
-	cause error // guarded by mu: why the run must end, nil if it need not
-	run   *run  // guarded by mu: set while the task runs
+	cause atomic.Pointer[error] // why the run must end, nil if it need not
+	run   atomic.Pointer[run]   // set while the task runs
 }
 
 // Stop ends the context of the delivery's run with the cause: [ErrShutdown],
@@ -18,14 +20,9 @@ type stopper struct {
 // when the run starts, after it has none. Only the first call counts. It does
 // not wait, and may be called from any goroutine.
 func (d *Delivery) Stop(cause error) {
-	d.mu.Lock()
-	if d.cause == nil {
-		d.cause = cause
-	}
-	cause, r := d.cause, d.run
-	d.mu.Unlock()
-	if r != nil {
-		r.cancel(cause)
+	d.cause.CompareAndSwap(nil, &cause)
+	if r := d.run.Load(); r != nil {
+		r.cancel(*d.cause.Load())
 	}
 }
 
@@ -48,10 +45,11 @@ func (d *Delivery) Context(parent context.Context) (context.Context, context.Can
 // cause if it was called already. A delivery whose run has ended lets go of it,
 // since an engine may keep the delivery with the task's record.
 func (d *Delivery) bind(r *run) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.run = r
-	return d.cause
+	d.run.Store(r)
+	if cause := d.cause.Load(); cause != nil {
+		return *cause
+	}
+	return nil
 }
 
 // cancelCause is the cause of a cancellation from outside.

@@ -126,8 +126,8 @@ type Worker struct {
 	// Run runs a delivery to its end and returns what became of it. It never
 	// panics, and survives a handler that calls Goexit: it costs a goroutine.
 	Run func(ctx context.Context, d *Delivery) Outcome
-	// RunInline is Run on the caller's goroutine. It writes the outcome before
-	// it returns, or, when the handler calls Goexit, before the goroutine's
+	// RunInline is Run on the caller's goroutine. It writes all of the outcome
+	// before it returns, or, when the handler calls Goexit, before the goroutine's
 	// deferred calls run and it ends. It never panics.
 	RunInline func(ctx context.Context, d *Delivery, o *Outcome)
 	// Refused is to be called, when the outcome of a delivery was not

@@ -49,7 +49,7 @@ func (c *jsonChecker) large() bool { return cap(c.keys) > 1024 }
 func (c *jsonChecker) space(i int) int { return skipSpace(c.data, i) }
 
 func skipSpace(data []byte, i int) int {
-	for i < len(data) && (data[i] == ' ' || data[i] == '\n' || data[i] == '\t' || data[i] == '\r') {
+	for i < len(data) && data[i] <= ' ' && (data[i] == ' ' || data[i] == '\n' || data[i] == '\t' || data[i] == '\r') {
 		i++
 	}
 	return i

@@ -83,6 +83,10 @@ func (f *Fields) readInt(name string, bits int, kind string) (int64, bool) {
 		return 0, false
 	}
 	start := f.pos
+	if v, end := smallInt(f.data, start); end > 0 && v>>(bits-1) == 0 {
+		f.pos = end
+		return v, true
+	}
 	magnitude, ok := f.integer(name, kind)
 	if !ok {
 		return 0, false
@@ -114,6 +118,21 @@ func (f *Fields) readUint(name string, bits int, kind string) (uint64, bool) {
 		return 0, false
 	}
 	return magnitude, true
+}
+
+// smallInt reads an integer without a sign and of at most 18 digits that a
+// comma or the closing brace follows, as most do. It returns 0 as the end for
+// all else.
+func smallInt(data []byte, i int) (v int64, end int) {
+	first := i
+	for ; i < len(data) && '0' <= data[i] && data[i] <= '9'; i++ {
+		v = v*10 + int64(data[i]-'0')
+	}
+	n := i - first
+	if n == 0 || n > 18 || n > 1 && data[first] == '0' || i == len(data) || data[i] != ',' && data[i] != '}' {
+		return 0, 0
+	}
+	return v, i
 }
 
 // integer reads an integer, and returns it without its sign.

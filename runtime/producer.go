@@ -69,7 +69,7 @@ func (a *App) Prepare(ctx context.Context, c Caller) (*Message, error) {
 	return m, nil
 }
 
-// prepare fills the message of one call.
+// prepare fills the message of one call, which is empty.
 func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 	s := c.spec
 	if s == nil {
@@ -85,13 +85,10 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 		return fmt.Errorf("enqueue %s: %w", s.Name, context.Cause(ctx))
 	}
 	now := time.Now().Round(0).UTC()
-	*m = Message{
-		Name: s.Name, Queue: s.Queue, Args: c.args, Priority: s.Priority, Keep: p.app.cfg.KeepResults,
-		Meta: Meta{
-			Version: WireVersion, ID: newID(now), EnqueuedAt: now, Signature: s.sig,
-			Retries: s.Retries, Tags: s.Tags, Redact: s.redact,
-		},
-	}
+	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, s.Queue, c.args, s.Priority, p.app.cfg.KeepResults
+	meta := &m.Meta
+	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = WireVersion, newID(now), now, s.sig
+	meta.Retries, meta.Tags, meta.Redact = s.Retries, s.Tags, s.redact
 	if r := current(ctx); r != nil {
 		m.Meta.Parent, m.Meta.Root = r.id(), r.rootID()
 	}

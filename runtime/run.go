@@ -120,6 +120,7 @@ func (r *run) more() *extras {
 	x := r.extra.Load()
 	if x == nil {
 		x = new(extras)
+		x.concluded = r.ended.Load()
 		r.extra.Store(x)
 	}
 	return x
@@ -264,12 +265,8 @@ func (r *run) retries() int {
 
 // end closes the run: its context, and what a task may have kept of it.
 func (r *run) end() {
-	r.ended.Store(true)
-	if x := r.extra.Load(); x != nil {
-		x.stopSaving()
-	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.ended.Store(true) // with mu: extras made from now on know it
 	if r.cause == nil {
 		r.cause = ErrTaskDone
 	}
@@ -278,5 +275,10 @@ func (r *run) end() {
 		if s.stop != nil {
 			s.stop()
 		}
+	}
+	x := r.extra.Load()
+	r.mu.Unlock()
+	if x != nil {
+		x.stopSaving()
 	}
 }

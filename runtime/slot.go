@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -23,17 +24,18 @@ type slots struct {
 	stopped atomic.Pointer[error] // why runs must end, nil while they need not
 
 	mu      sync.Mutex // guards all below
+	all     []*slot    // free and used
 	free    []*slot
 	waiting []chan *slot // in order of arrival
-	used    map[*slot]struct{}
 	closed  bool
 }
 
 func newSlots(ctx context.Context, n int) *slots {
-	s := &slots{ctx: ctx, used: make(map[*slot]struct{}, n)}
+	s := &slots{ctx: ctx}
 	for range n {
-		s.free = append(s.free, s.make())
+		s.all = append(s.all, s.make())
 	}
+	s.free = slices.Clone(s.all)
 	return s
 }
 
@@ -49,7 +51,6 @@ func (s *slots) take(ctx context.Context) *slot {
 	if n := len(s.free); n > 0 {
 		p := s.free[n-1]
 		s.free = s.free[:n-1]
-		s.used[p] = struct{}{}
 		s.mu.Unlock()
 		return p
 	}
@@ -84,7 +85,6 @@ func (s *slots) put(p *slot, broken bool) error {
 	}
 	s.mu.Lock()
 	if s.closed { // the worker has stopped without waiting for this run
-		delete(s.used, p)
 		s.mu.Unlock()
 		return errors.Join(err, p.close())
 	}
@@ -95,7 +95,6 @@ func (s *slots) put(p *slot, broken bool) error {
 		wait <- p
 		return err
 	}
-	delete(s.used, p)
 	s.free = append(s.free, p)
 	return err
 }
@@ -105,8 +104,7 @@ func (s *slots) replace(p *slot) *slot {
 	n := s.make()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.used, p)
-	s.used[n] = struct{}{}
+	s.all[slices.Index(s.all, p)] = n
 	return n
 }
 
@@ -115,7 +113,7 @@ func (s *slots) running() []*run {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var rs []*run
-	for p := range s.used {
+	for _, p := range s.all {
 		if r := p.run.Load(); r != nil {
 			rs = append(rs, r)
 		}

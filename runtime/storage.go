@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 )
 
 // ErrNoTask is returned by what works only inside a task.
@@ -154,6 +155,8 @@ func CloseErrFunc(f func() error) func(error) error {
 type store struct {
 	ctx context.Context // what open gets
 
+	recent atomic.Pointer[cell] // one that is open, nil once the store is closed
+
 	mu     sync.Mutex    // guards all below
 	cells  map[any]*cell // by key
 	opened []cleanup     // in order
@@ -162,6 +165,7 @@ type store struct {
 
 // cell is one value, or the attempt to open it.
 type cell struct {
+	key   any
 	ready chan struct{} // closed when v or err is set
 	v     any
 	err   error
@@ -177,18 +181,25 @@ var errStoreClosed = errors.New("storage is closed")
 
 // peek returns a value that is there already.
 func (s *store) peek(key any) (any, bool) {
+	if c := s.recent.Load(); c != nil && c.key == key {
+		return c.v, true
+	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	c, ok := s.cells[key]
-	s.mu.Unlock()
 	if !ok {
 		return nil, false
 	}
 	select {
 	case <-c.ready:
-		return c.v, c.err == nil
 	default:
 		return nil, false
 	}
+	if c.err != nil {
+		return nil, false
+	}
+	s.recent.Store(c)
+	return c.v, true
 }
 
 // get returns the value of the key, opened by this call or by another that is
@@ -215,7 +226,7 @@ func (s *store) get(
 			s.mu.Unlock()
 			return nil, errStoreClosed
 		}
-		c = &cell{ready: make(chan struct{}), err: errOpenAborted}
+		c = &cell{key: key, ready: make(chan struct{}), err: errOpenAborted}
 		if s.cells == nil {
 			s.cells = make(map[any]*cell)
 		}
@@ -271,6 +282,7 @@ func (s *store) close(cause error) error {
 	s.mu.Lock()
 	opened := s.opened
 	s.closed, s.opened, s.cells = true, nil, nil
+	s.recent.Store(nil)
 	s.mu.Unlock()
 	if len(opened) == 0 {
 		return nil

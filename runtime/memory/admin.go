@@ -42,8 +42,8 @@ func (e *Engine) entry(f found, now time.Time) *runtime.Entry {
 
 // Get implements [runtime.Engine].
 func (e *Engine) Get(_ context.Context, id uuid.UUID) (*runtime.Entry, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.lock()
+	defer e.unlock()
 	now := e.now()
 	f, err := e.find(id, now)
 	if err != nil {
@@ -54,22 +54,22 @@ func (e *Engine) Get(_ context.Context, id uuid.UUID) (*runtime.Entry, error) {
 
 // Wait implements [runtime.Waiter].
 func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
-	e.mu.Lock()
+	e.lock()
 	f, err := e.find(id, e.now())
 	for err == nil && f.t != nil && !f.t.state.final() {
 		done := f.t.ended()
-		e.mu.Unlock()
+		e.unlock()
 		select {
 		case <-done:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		e.mu.Lock()
+		e.lock()
 		if !f.t.state.final() { // run again already, deleted, or closed
 			f, err = e.find(id, e.now())
 		}
 	}
-	defer e.mu.Unlock()
+	defer e.unlock()
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (t *task) ended() <-chan struct{} {
 
 // Cancel implements [runtime.Engine].
 func (e *Engine) Cancel(_ context.Context, id uuid.UUID, reason string) error {
-	e.mu.Lock()
+	e.lock()
 	now := e.now()
 	f, err := e.find(id, now)
 	var stop *run
@@ -105,7 +105,7 @@ func (e *Engine) Cancel(_ context.Context, id uuid.UUID, reason string) error {
 			e.end(t, cancelled, now, nil)
 		}
 	}
-	e.mu.Unlock()
+	e.unlock()
 	if stop != nil {
 		stop.Stop(runtime.CancelCause(reason))
 	}
@@ -115,12 +115,8 @@ func (e *Engine) Cancel(_ context.Context, id uuid.UUID, reason string) error {
 // Retry implements [runtime.Engine]. It is [runtime.ErrQueueFull] when there is
 // no room for one more task.
 func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
-	e.mu.Lock()
-	var wakes wakeList
-	defer func() {
-		e.mu.Unlock()
-		wakes.do()
-	}()
+	e.lock()
+	defer e.unlock()
 	now := e.now()
 	f, err := e.find(id, now)
 	if err != nil {
@@ -130,21 +126,20 @@ func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 	switch {
 	case t == nil || t.state != failed && t.state != cancelled:
 		return fmt.Errorf("retry task %s, which is %s: %w", id, e.entry(f, now).State, runtime.ErrState)
-	case e.live >= e.capacity:
+	case !e.reserve(1):
 		return fmt.Errorf("retry task %s: %w", id, runtime.ErrQueueFull)
 	}
 	e.ended.remove(t)
-	e.live++
 	t.state, t.due = waiting, now
 	t.more.ended, t.more.result, t.more.cancelled = noTime, nil, false
-	e.queue(t, true, now, &wakes)
+	e.queue(t, true, now)
 	return nil
 }
 
 // Delete implements [runtime.Engine].
 func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.lock()
+	defer e.unlock()
 	f, err := e.find(id, e.now())
 	if err != nil {
 		return err
@@ -159,10 +154,9 @@ func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
 		e.forgetEnded(t)
 	default:
 		e.dequeue(t)
-		e.live--
-		e.admitWaiting()
 		e.forget(t)
 		t.wake()
+		e.leave(1)
 	}
 	return nil
 }

@@ -44,19 +44,17 @@ func (e *Engine) setAlarm(at, now time.Time) {
 
 // tick is called by the alarm.
 func (e *Engine) tick() {
-	e.mu.Lock()
-	var wakes wakeList
+	e.lock()
 	if len(e.serves) > 0 {
 		e.alarm.at = time.Time{}
-		e.moveOn(&wakes)
+		e.moveOn()
 	}
-	e.mu.Unlock()
-	wakes.do()
+	e.unlock()
 }
 
 // moveOn does what is due: it hands over tasks whose time has come, and gives
 // up those that no worker could run for too long. Then it sets the alarm.
-func (e *Engine) moveOn(wakes *wakeList) {
+func (e *Engine) moveOn() {
 	now := e.now()
 	for t := e.later.top(); t != nil; t = e.later.top() {
 		if t.due.After(now) {
@@ -64,7 +62,7 @@ func (e *Engine) moveOn(wakes *wakeList) {
 			break
 		}
 		e.later.remove(t)
-		e.enter(t, false, now, wakes)
+		e.enter(t, false, now)
 	}
 	for _, g := range e.lanes.parked {
 		for t := g.longest(); t != nil; t = g.longest() {
@@ -81,18 +79,17 @@ func (e *Engine) moveOn(wakes *wakeList) {
 }
 
 // workersChanged sorts the due tasks by who can run them now, and has them run.
-func (e *Engine) workersChanged() wakeList {
-	var wakes wakeList
+func (e *Engine) workersChanged() {
+	e.inbox.shut()
 	e.regroup()
 	if len(e.serves) == 0 {
 		e.alarm.stop()
-		return wakes
+		return
 	}
 	for _, g := range e.lanes.groups {
 		if g.n > 0 {
-			wakes.add(g.summon())
+			e.wakes.add(g.summon())
 		}
 	}
-	e.moveOn(&wakes)
-	return wakes
+	e.moveOn()
 }

@@ -23,11 +23,14 @@ import (
 //
 // A hash table leads from an id to the newest record of its bucket, and each
 // record to the next older one. So a chain ends where it leads to a record
-// that is gone, and forgetting the oldest record costs nothing.
+// that is gone, and forgetting the oldest record costs nothing. Records enter
+// the table when one is looked for, or when many have come: each of its buckets
+// is a cache miss, of which several at once cost little more than one.
 type archive struct {
 	chunks  []*chunk
 	head    uint64 // the position of the oldest record
 	tail    uint64 // the position of the next one
+	indexed uint64 // the position of the first one that is not in the table
 	n       int    // records that are not deleted
 	buckets []uint32
 	seed    uint64
@@ -36,9 +39,12 @@ type archive struct {
 
 // chunk is a part of the ring. It is made when it is first needed, and reused.
 type chunk struct {
+	data    []byte // first: the garbage collector reads no further
 	records [chunkSize]packed
-	data    []byte
 }
+
+// maxUnindexed is how many records may come before they enter the table.
+const maxUnindexed = 1024
 
 // A chunk is full when it has so many records, or so many bytes of data.
 const (
@@ -122,11 +128,6 @@ func (a *archive) add(t *task, result []byte, ended stamp) bool {
 		return false
 	}
 	c := a.place(size)
-	if a.n >= len(a.buckets)/2 {
-		a.rehash()
-	}
-	b := a.bucket(t.id)
-	next := *b // likely not in the cache: ask for it before it is needed
 	r := &c.records[a.tail%chunkSize]
 	r.id, r.seq, r.kind, r.attempt, r.dead = t.id, t.seq, kind, t.attempt, false
 	r.enqueued, r.due, r.started, r.ended = enqueued, due, t.started, ended
@@ -135,10 +136,26 @@ func (a *archive) add(t *task, result []byte, ended stamp) bool {
 	c.data = append(c.data, result...)
 	c.data = appendRest(c.data, t)
 	r.rest = uint32(len(c.data)) - r.at - r.args - r.result
-	r.next, *b = next, uint32(a.tail)
 	a.tail++
 	a.n++
+	if a.tail-a.indexed >= maxUnindexed {
+		a.index()
+	}
 	return true
+}
+
+// index enters into the table the records that are not in it yet.
+func (a *archive) index() {
+	if a.n >= len(a.buckets)/2 {
+		a.rehash()
+		return
+	}
+	for ; a.indexed < a.tail; a.indexed++ {
+		if r, _ := a.record(a.indexed); !r.dead {
+			b := a.bucket(r.id)
+			r.next, *b = *b, uint32(a.indexed)
+		}
+	}
 }
 
 // place returns the chunk of the next record, with room for the data. It
@@ -165,7 +182,7 @@ func (a *archive) place(size int) *chunk {
 	return *p
 }
 
-// rehash makes a hash table of twice the size.
+// rehash makes a hash table of twice the size, and indexes all records.
 func (a *archive) rehash() {
 	if a.buckets == nil {
 		a.seed = rand.Uint64()
@@ -174,12 +191,8 @@ func (a *archive) rehash() {
 	for i := range a.buckets {
 		a.buckets[i] = uint32(a.head) - 1 // of a record that is gone
 	}
-	for pos := a.head; pos < a.tail; pos++ {
-		if r, _ := a.record(pos); !r.dead {
-			b := a.bucket(r.id)
-			r.next, *b = *b, uint32(pos)
-		}
-	}
+	a.indexed = a.head
+	a.index()
 }
 
 // get returns the record of the task, nil if there is none.
@@ -187,6 +200,7 @@ func (a *archive) get(id uuid.UUID) (*packed, *chunk) {
 	if a.n == 0 {
 		return nil, nil
 	}
+	a.index()
 	pos, ok := a.older(*a.bucket(id), a.tail)
 	for ok {
 		r, c := a.record(pos)
@@ -213,6 +227,7 @@ func (a *archive) trim() {
 			return
 		}
 		a.head++
+		a.indexed = max(a.indexed, a.head)
 		if a.head%chunkSize == 0 {
 			if cap(c.data) > 2*chunkData {
 				c.data = nil

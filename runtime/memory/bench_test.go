@@ -58,7 +58,7 @@ func BenchmarkEngine(b *testing.B) {
 			w := &runtime.Worker{
 				ID: "w", Slots: n, Queues: []string{"default"}, Names: []string{"bench"}, ParkFor: time.Hour, Now: time.Now,
 				RunInline: func(_ context.Context, _ *runtime.Delivery, o *runtime.Outcome) {
-					o.Kind = runtime.OutcomeSucceed
+					*o = runtime.Outcome{Kind: runtime.OutcomeSucceed}
 					count.Done()
 				},
 			}

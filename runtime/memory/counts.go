@@ -15,9 +15,9 @@ func (e *Engine) Counts(context.Context) ([]runtime.Count, error) {
 		state runtime.State
 	}
 	tally := make(map[place]int64)
-	e.mu.Lock()
+	e.lock()
 	if e.closed {
-		e.mu.Unlock()
+		e.unlock()
 		return nil, runtime.ErrClosed
 	}
 	now := e.now()
@@ -32,7 +32,7 @@ func (e *Engine) Counts(context.Context) ([]runtime.Count, error) {
 			tally[place{e.past.kinds.all[r.kind].Queue, runtime.StateSucceeded}]++
 		}
 	}
-	e.mu.Unlock()
+	e.unlock()
 	counts := make([]runtime.Count, 0, len(tally))
 	for p, n := range tally {
 		counts = append(counts, runtime.Count{Queue: p.queue, State: p.state, Tasks: n})

@@ -9,7 +9,7 @@ import (
 
 // conclude records the outcome of a run. It returns false, and records
 // nothing, when the task no longer belongs to the run.
-func (e *Engine) conclude(r *run, o *runtime.Outcome, now time.Time, wakes *wakeList) bool {
+func (e *Engine) conclude(r *run, o *runtime.Outcome, now time.Time) bool {
 	t := r.t
 	if t.owner != r {
 		return false
@@ -18,7 +18,7 @@ func (e *Engine) conclude(r *run, o *runtime.Outcome, now time.Time, wakes *wake
 		t.extra().memo = o.Memo
 	}
 	if o.Kind == runtime.OutcomeRelease {
-		e.release(t, now, wakes)
+		e.release(t, now)
 		return true
 	}
 	t.owner = nil
@@ -39,20 +39,20 @@ func (e *Engine) conclude(r *run, o *runtime.Outcome, now time.Time, wakes *wake
 			t.attempt++
 		}
 		t.state, t.due = retrying, now.Add(max(o.After, 0))
-		e.queue(t, o.After <= 0, now, wakes)
+		e.queue(t, o.After <= 0, now)
 	}
 	return true
 }
 
 // release gives a running task back as it was. One that was to be cancelled is.
-func (e *Engine) release(t *task, now time.Time, wakes *wakeList) {
+func (e *Engine) release(t *task, now time.Time) {
 	t.owner = nil
 	if t.stopAsked() {
 		e.end(t, cancelled, now, nil)
 		return
 	}
 	t.state = waiting
-	e.queue(t, false, now, wakes)
+	e.queue(t, false, now)
 }
 
 // stopAsked reports whether a Cancel asked the running task to stop, and makes
@@ -69,8 +69,7 @@ func (t *task) stopAsked() bool {
 func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	now := stamp(at.UnixNano())
 	t.state = s
-	e.live--
-	e.admitWaiting()
+	e.leave(1)
 	packed := s == succeeded && e.past.add(t, result, now)
 	if !packed || t.more != nil && t.more.done != nil { // those who wait look here
 		m := t.extra()
@@ -78,11 +77,13 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	}
 	if packed {
 		e.forget(t)
+		t.wake()
+		e.spare.put(t)
 	} else {
 		t.place = inEnded
 		e.ended.push(t)
+		t.wake()
 	}
-	t.wake()
 	for e.ended.n+e.past.n > e.records {
 		e.forgetOldest()
 	}

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,78 +13,98 @@ import (
 
 // Insert implements [runtime.Inserter]: all messages are stored, or none.
 func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
-	ts := make([]*task, len(ms))
+	ms = slices.Clone(ms)
 	for i, m := range ms {
-		t, err := e.newTask(m)
-		if err != nil {
+		var err error
+		if ms[i], err = e.identify(m); err != nil {
 			return nil, err
 		}
-		ts[i] = t
 	}
 	ins := make([]runtime.Inserted, len(ms))
-	e.mu.Lock()
-	if err := e.admit(ctx, len(ts)); err != nil {
-		e.mu.Unlock()
+	ts := make([]*task, len(ms))
+	e.lock()
+	if err := e.admit(ctx, len(ms)); err != nil {
+		e.unlock()
 		return nil, err
 	}
-	var wakes wakeList
-	for i, t := range ts {
-		in, err := e.store(t, &wakes)
+	for i, m := range ms {
+		ts[i] = e.newTask(m)
+		in, err := e.store(ts[i])
 		if err != nil {
 			e.unstore(ts[:i], ins[:i])
-			e.mu.Unlock()
+			e.leave(len(ms))
+			e.unlock()
 			return nil, err
 		}
 		ins[i] = in
+		if in.Existing {
+			e.leave(1)
+		}
 	}
-	e.admitWaiting() // there is room left if a key was held
-	e.mu.Unlock()
-	wakes.do()
+	e.unlock()
 	return ins, nil
 }
 
-// InsertOne implements [runtime.SingleInserter].
+// InsertOne implements [runtime.SingleInserter]. Most messages go through the
+// inbox, without the lock.
 func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Inserted, error) {
-	t, err := e.newTask(m)
+	m, err := e.identify(m)
 	if err != nil {
 		return runtime.Inserted{}, err
 	}
-	e.mu.Lock()
+	if e.inbox.takes(m) && !e.crowded.Load() && e.reserve(1) {
+		e.inbox.put(m)
+		if e.inbox.summon.Load() {
+			e.lock() // finds it there
+			e.unlock()
+		}
+		return runtime.Inserted{ID: m.Meta.ID}, nil
+	}
+	e.lock()
+	defer e.unlock()
 	if err := e.admit(ctx, 1); err != nil {
-		e.mu.Unlock()
 		return runtime.Inserted{}, err
 	}
-	var wakes wakeList
-	in, err := e.store(t, &wakes)
-	e.admitWaiting() // there is room left if a key was held
-	e.mu.Unlock()
-	wakes.do()
+	t := e.newTask(m)
+	in, err := e.store(t)
+	if err != nil || in.Existing {
+		e.leave(1)
+	} else if g := t.group; g != nil && len(g.serves) > 0 {
+		e.inbox.open(laneKey{m.Queue, m.Name})
+	}
 	return in, err
 }
 
-// newTask makes the task of a message, with an id if the message has none.
-func (e *Engine) newTask(m *runtime.Message) (*task, error) {
+// identify checks a message, and gives it an id if it has none.
+func (e *Engine) identify(m *runtime.Message) (*runtime.Message, error) {
 	if err := e.Check(m); err != nil {
 		return nil, err
 	}
-	if m.Meta.ID == uuid.Nil {
-		id, err := uuid.NewV7()
-		if err != nil {
-			return nil, fmt.Errorf("make an id for %s: %w", m.Name, err)
-		}
-		own := *m
-		own.Meta.ID = id
-		m = &own
+	if m.Meta.ID != uuid.Nil {
+		return m, nil
 	}
-	t := &task{e: e, msg: m, id: m.Meta.ID, due: m.Due, started: noTime}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("make an id for %s: %w", m.Name, err)
+	}
+	own := *m
+	own.Meta.ID = id
+	return &own, nil
+}
+
+// newTask makes the task of a message.
+func (e *Engine) newTask(m *runtime.Message) *task {
+	t := e.spare.get()
+	t.msg, t.id, t.due, t.started = m, m.Meta.ID, m.Due, noTime
 	if t.due.IsZero() {
 		t.due = m.Meta.EnqueuedAt
 	}
-	return t, nil
+	return t
 }
 
-// store adds the task, unless its key is held or its id is known.
-func (e *Engine) store(t *task, wakes *wakeList) (runtime.Inserted, error) {
+// store adds a task that is counted as live, unless its key is held or its id
+// is known.
+func (e *Engine) store(t *task) (runtime.Inserted, error) {
 	keyed := t.msg.Key != "" && t.msg.KeyFor > 0
 	immediate := t.msg.Due.IsZero()
 	var now time.Time
@@ -109,29 +130,26 @@ func (e *Engine) store(t *task, wakes *wakeList) (runtime.Inserted, error) {
 	}
 	e.seq++
 	t.seq = e.seq
-	e.live++
-	e.queue(t, immediate, now, wakes)
+	e.queue(t, immediate, now)
 	return runtime.Inserted{ID: t.id}, nil
 }
 
 // unstore takes back the tasks of a batch that cannot be stored whole.
 func (e *Engine) unstore(ts []*task, ins []runtime.Inserted) {
 	for i, t := range ts {
-		if !ins[i].Existing {
+		if !ins[i].Existing { // what exists has left already
 			e.dequeue(t)
-			e.live--
 			e.forget(t)
 			e.keys.release(t.msg.Key, t.id)
 		}
 	}
-	e.admitWaiting()
 }
 
 // queue makes a task wait for its time, or for a worker. With last, it is due,
 // and comes after all others of its kind.
-func (e *Engine) queue(t *task, last bool, now time.Time, wakes *wakeList) {
+func (e *Engine) queue(t *task, last bool, now time.Time) {
 	if last || !t.due.After(now) {
-		e.enter(t, last, now, wakes)
+		e.enter(t, last, now)
 		return
 	}
 	t.place = inLater
@@ -142,7 +160,7 @@ func (e *Engine) queue(t *task, last bool, now time.Time, wakes *wakeList) {
 }
 
 // enter makes a task that is due wait for a worker.
-func (e *Engine) enter(t *task, last bool, now time.Time, wakes *wakeList) {
+func (e *Engine) enter(t *task, last bool, now time.Time) {
 	g := e.lanes.group(t.msg.Queue, t.msg.Name, e.serves)
 	if last {
 		g.push(t)
@@ -156,7 +174,7 @@ func (e *Engine) enter(t *task, last bool, now time.Time, wakes *wakeList) {
 		}
 		e.setAlarm(t.due.Add(g.parkFor), now)
 	} else {
-		wakes.add(g.summon())
+		e.wakes.add(g.summon())
 	}
 }
 
@@ -169,76 +187,4 @@ func (e *Engine) dequeue(t *task) {
 	}
 	t.group.remove(t)
 	e.ready.Add(-1)
-}
-
-// admit waits until there is room for n more tasks, if it may. It is called
-// with the lock held and returns with it.
-func (e *Engine) admit(ctx context.Context, n int) error {
-	switch {
-	case e.closed:
-		return runtime.ErrClosed
-	case e.live+n <= e.capacity && len(e.room) == 0:
-		return nil
-	case !e.wait || n > e.capacity:
-		return fmt.Errorf("%d tasks wait or run, at most %d may: %w", e.live, e.capacity, runtime.ErrQueueFull)
-	}
-	if _, inside := runtime.FromContext(ctx); inside {
-		return fmt.Errorf("waiting for room inside a task: %w", runtime.ErrQueueFull)
-	}
-	c := &claim{n: n, ready: make(chan struct{})}
-	e.room = append(e.room, c)
-	e.mu.Unlock()
-	select {
-	case <-c.ready:
-	case <-ctx.Done():
-	}
-	e.mu.Lock()
-	switch {
-	case e.closed:
-		return runtime.ErrClosed
-	case c.granted:
-		e.live -= n // it was counted when it was granted
-		return nil
-	}
-	e.room.drop(c)
-	e.admitWaiting() // it may have stood in the way of a smaller one
-	return fmt.Errorf("wait for room: %w", context.Cause(ctx))
-}
-
-// claim is an insert that waits for room.
-type claim struct {
-	n       int
-	granted bool
-	ready   chan struct{}
-}
-
-// roomQueue are the claims in order of arrival.
-type roomQueue []*claim
-
-func (q *roomQueue) drop(c *claim) {
-	for i, o := range *q {
-		if o == c {
-			*q = append((*q)[:i], (*q)[i+1:]...)
-			return
-		}
-	}
-}
-
-func (q *roomQueue) wakeAll() {
-	for _, c := range *q {
-		close(c.ready)
-	}
-	*q = nil
-}
-
-// admitWaiting grants the room that there is to those who wait for it.
-func (e *Engine) admitWaiting() {
-	for len(e.room) > 0 && e.live+e.room[0].n <= e.capacity {
-		c := e.room[0]
-		e.room[0] = nil
-		e.room = e.room[1:]
-		e.live += c.n
-		c.granted = true
-		close(c.ready)
-	}
 }

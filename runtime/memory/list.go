@@ -23,8 +23,8 @@ func (e *Engine) List(_ context.Context, q runtime.Query) ([]*runtime.Entry, str
 			return nil, "", fmt.Errorf("cursor %q is not one that List returned: %w", q.Cursor, err)
 		}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.lock()
+	defer e.unlock()
 	if e.closed {
 		return nil, "", runtime.ErrClosed
 	}

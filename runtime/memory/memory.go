@@ -78,12 +78,17 @@ type Engine struct {
 	// ready is how many tasks are due and wait: what an idle worker looks at
 	// before it takes the lock. Changed under mu.
 	ready atomic.Int64
+	// live is how many tasks have not ended, at most capacity.
+	live atomic.Int64
+	// crowded is whether inserts wait for room. Changed under mu.
+	crowded atomic.Bool
+	inbox   inbox
 
-	mu     sync.Mutex // guards all below
+	mu     sync.Mutex // guards all below; see lock and unlock
 	closed bool
 	seq    uint64
-	live   int       // tasks that have not ended
-	tasks  table     // all tasks by id, but for those in past
+	tasks  table // all tasks by id, but for those in past
+	spare  spareTasks
 	lanes  laneIndex // due tasks, by queue and by who can run them
 	later  taskHeap  // tasks that are not due yet
 	ended  list      // ended tasks, in the order of their end, until they are forgotten,
@@ -91,6 +96,7 @@ type Engine struct {
 	keys   keySet    // unique keys that are held
 	room   roomQueue // inserts that wait for room
 	serves []*serve  // the workers
+	wakes  wakeList  // the hands to wake by unlock
 	alarm  alarm     // fires when the next task is due
 }
 
@@ -127,8 +133,8 @@ func (e *Engine) Check(m *runtime.Message) error {
 // Wait or a Serve, returns [runtime.ErrClosed], and so does every later call.
 // It does not wait for running tasks, whose outcomes are refused.
 func (e *Engine) Close() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.lock()
+	defer e.unlock()
 	if e.closed {
 		return nil
 	}
@@ -144,8 +150,10 @@ func (e *Engine) Close() error {
 	}
 	e.alarm.stop()
 	e.tasks, e.later, e.ended, e.past, e.keys = table{}, nil, list{}, archive{}, keySet{}
+	e.spare = spareTasks{}
 	e.lanes = laneIndex{}
-	e.live = 0
+	e.live.Store(0)
+	e.inbox.shut()
 	e.ready.Store(0)
 	return nil
 }

@@ -51,15 +51,14 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 		left:   make(chan struct{}),
 		closed: make(chan struct{}),
 	}
-	e.mu.Lock()
+	e.lock()
 	if e.closed {
-		e.mu.Unlock()
+		e.unlock()
 		return runtime.ErrClosed
 	}
 	e.serves = append(e.serves, s)
-	wakes := e.workersChanged()
-	e.mu.Unlock()
-	wakes.do()
+	e.workersChanged()
+	e.unlock()
 
 	var err error
 	select {
@@ -90,50 +89,46 @@ func (s *serve) now() time.Time {
 // stop makes the worker take no more tasks. Others may take them.
 func (s *serve) stop() {
 	e := s.e
-	e.mu.Lock()
+	e.lock()
 	s.stopping = true
 	idle := s.idle
 	s.idle = nil
 	s.searching += len(idle)
 	e.serves = slices.DeleteFunc(e.serves, func(o *serve) bool { return o == s })
-	var wakes wakeList
 	if !e.closed {
-		wakes = e.workersChanged()
+		e.workersChanged()
 	}
 	if s.busy == 0 {
 		close(s.left)
 	}
-	e.mu.Unlock()
+	e.unlock()
 	for _, h := range idle {
 		h.wake <- struct{}{}
 	}
-	wakes.do()
 }
 
 // abandon gives the tasks that still run back, and names them.
 func (s *serve) abandon() *runtime.UnfinishedError {
 	e := s.e
-	e.mu.Lock()
+	e.lock()
 	s.abandoned = true
 	var lost []*run
-	var wakes wakeList
 	for _, h := range s.hands {
 		if h.run != nil {
 			lost = append(lost, h.run)
 			if h.run.t.owner == h.run {
-				e.release(h.run.t, s.now(), &wakes)
+				e.release(h.run.t, s.now())
 			}
 		}
 	}
-	e.mu.Unlock()
-	wakes.do()
+	e.unlock()
 	if len(lost) == 0 {
 		return nil
 	}
 	err := new(runtime.UnfinishedError)
 	for _, r := range lost {
 		r.Stop(runtime.ErrShutdown)
-		err.Tasks = append(err.Tasks, runtime.Unfinished{ID: r.t.id, Name: r.t.msg.Name})
+		err.Tasks = append(err.Tasks, runtime.Unfinished{ID: r.Message.Meta.ID, Name: r.Message.Name})
 	}
 	return err
 }
@@ -228,7 +223,6 @@ func (h *hand) work() {
 			done = true
 			return
 		}
-		h.out = runtime.Outcome{}
 		if run := h.s.w.RunInline; run != nil {
 			run(h.s.ctx, &r.Delivery, &h.out)
 		} else {
@@ -242,32 +236,29 @@ func (h *hand) work() {
 func (h *hand) next() *run {
 	s, e := h.s, h.s.e
 	now := s.now()
-	e.mu.Lock()
-	var wakes wakeList
+	e.lock()
 	if r := h.run; r != nil {
 		h.run = nil
 		s.searching++
-		if !e.conclude(r, &h.out, now, &wakes) && s.w.Refused != nil {
-			e.mu.Unlock()
+		if !e.conclude(r, &h.out, now) && s.w.Refused != nil {
+			e.unlock()
 			s.w.Refused(&r.Delivery, h.out)
-			e.mu.Lock()
+			e.lock()
 		}
 	}
 	for {
-		r := h.take(now, &wakes)
+		r := h.take(now)
 		if r != nil || s.stopping {
 			if r == nil {
 				h.leave()
 			}
-			e.mu.Unlock()
-			wakes.do()
+			e.unlock()
 			return r
 		}
-		e.mu.Unlock()
-		wakes.do()
+		e.unlock()
 		for range spins {
 			goruntime.Gosched()
-			if e.ready.Load() > 0 {
+			if e.ready.Load() > 0 || e.inbox.n.Load() > 0 {
 				break
 			}
 		}
@@ -279,20 +270,20 @@ func (h *hand) next() *run {
 // wait sleeps until there may be a task. It returns with the lock held.
 func (h *hand) wait() {
 	s, e := h.s, h.s.e
-	e.mu.Lock()
+	e.lock()
 	if s.stopping || s.best() != nil {
 		return
 	}
 	s.searching--
 	s.idle = append(s.idle, h)
-	e.mu.Unlock()
+	e.unlock()
 	<-h.wake // whoever wakes it counts it as searching again
-	e.mu.Lock()
+	e.lock()
 }
 
 // take takes the next task, if there is one, and sees to it that somebody looks
 // for the one after it.
-func (h *hand) take(now time.Time, wakes *wakeList) *run {
+func (h *hand) take(now time.Time) *run {
 	s := h.s
 	if s.stopping {
 		return nil
@@ -303,11 +294,11 @@ func (h *hand) take(now time.Time, wakes *wakeList) *run {
 	}
 	t.group.remove(t)
 	s.e.ready.Add(-1)
-	h.run = t.start(stamp(now.UnixNano()), s.w.ID)
+	h.run = s.e.start(t, stamp(now.UnixNano()), s.w.ID)
 	s.searching--
 	for _, g := range s.groups {
 		if s.searching == 0 && g.n > 0 {
-			wakes.add(g.summon())
+			s.e.wakes.add(g.summon())
 		}
 	}
 	return h.run

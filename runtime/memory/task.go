@@ -22,11 +22,9 @@ const (
 	inEnded              // Engine.ended
 )
 
-// task is one task, from its insertion until it is forgotten. Its first run is
-// part of it, so that a task costs one allocation. Guarded by Engine.mu, but
-// for what never changes.
+// task is one task, from its insertion until it is forgotten; then its memory
+// may be that of another. Guarded by Engine.mu.
 type task struct {
-	e   *Engine
 	msg *runtime.Message
 	id  uuid.UUID
 	seq uint64 // the order of insertion
@@ -40,7 +38,6 @@ type task struct {
 	pos     int32 // in a heap
 	state   state
 	place   place
-	first   run
 
 	group      *group // while in inFifo or inHeap
 	next, prev *task  // in a list
@@ -134,20 +131,49 @@ func (t *task) publicState(now time.Time) runtime.State {
 	}
 }
 
-// run is one run of a task: what is handed to the worker, and the right to say
-// what became of the task.
+// spareTasks are the tasks that are forgotten, for new ones to be made of.
+type spareTasks struct {
+	first *task // linked by chain
+	n     int
+}
+
+// maxSpare bounds the spare tasks: 600 KiB.
+const maxSpare = 4096
+
+// get returns an empty task.
+func (s *spareTasks) get() *task {
+	t := s.first
+	if t == nil {
+		return new(task)
+	}
+	s.first, t.chain = t.chain, nil
+	s.n--
+	return t
+}
+
+// put takes a task that nothing refers to any more but runs that do not own it.
+// Those who wait for a task's end refer to it: it is not spare.
+func (s *spareTasks) put(t *task) {
+	if t.more != nil || s.n >= maxSpare {
+		return
+	}
+	*t = task{chain: s.first}
+	s.first = t
+	s.n++
+}
+
+// run is one run of a task: what is handed to the worker, and, as long as it
+// owns the task, the right to say what became of it. When it does not any more,
+// t may be another task.
 type run struct {
 	runtime.Delivery
+	e *Engine
 	t *task
 }
 
 // start makes a run of the task that owns it from now on.
-func (t *task) start(now stamp, worker string) *run {
-	r := &t.first
-	if r.t != nil {
-		r = new(run)
-	}
-	r.t = t
+func (e *Engine) start(t *task, now stamp, worker string) *run {
+	r := &run{e: e, t: t}
 	r.Message, r.Attempt, r.Memo = t.msg, int(t.attempt), r
 	t.owner, t.state, t.started, t.worker = r, running, now, worker
 	return r
@@ -155,8 +181,11 @@ func (t *task) start(now stamp, worker string) *run {
 
 // LoadMemo implements [runtime.Memo].
 func (r *run) LoadMemo(context.Context) (json.RawMessage, error) {
-	r.t.e.mu.Lock()
-	defer r.t.e.mu.Unlock()
+	r.e.lock()
+	defer r.e.unlock()
+	if r.t.owner != r {
+		return nil, runtime.ErrLeaseLost
+	}
 	if r.t.more == nil {
 		return nil, nil
 	}
@@ -165,8 +194,8 @@ func (r *run) LoadMemo(context.Context) (json.RawMessage, error) {
 
 // SaveMemo implements [runtime.Memo].
 func (r *run) SaveMemo(_ context.Context, memo json.RawMessage) error {
-	r.t.e.mu.Lock()
-	defer r.t.e.mu.Unlock()
+	r.e.lock()
+	defer r.e.unlock()
 	if r.t.owner != r {
 		return runtime.ErrLeaseLost
 	}

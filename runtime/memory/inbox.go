@@ -1,0 +1,133 @@
+package memory
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// inbox takes new tasks that may run at once without the engine's lock, so
+// that those who enqueue and the workers do not wait for each other. Whoever
+// takes that lock next finds them, in the order in which they came.
+type inbox struct {
+	lanes  atomic.Pointer[[]laneKey] // those whose tasks it takes; changed under Engine.mu
+	summon atomic.Bool               // a worker sleeps that should look; changed under Engine.mu
+	n      atomic.Int32              // messages in it; changed under mu
+
+	mu    sync.Mutex // guards fresh
+	fresh []*runtime.Message
+
+	empty []*runtime.Message // to take the place of fresh; guarded by Engine.mu
+}
+
+// maxInboxLanes bounds the lanes of the inbox, which are looked at one by one.
+const maxInboxLanes = 16
+
+// open makes the inbox take the tasks of a lane that some worker can run.
+func (b *inbox) open(l laneKey) {
+	var lanes []laneKey
+	if p := b.lanes.Load(); p != nil {
+		lanes = *p
+	}
+	if len(lanes) < maxInboxLanes && !slices.Contains(lanes, l) {
+		lanes = append(slices.Clip(lanes), l)
+		b.lanes.Store(&lanes)
+	}
+}
+
+// shut makes the inbox take nothing until it is opened again.
+func (b *inbox) shut() { b.lanes.Store(nil) }
+
+// takes reports whether the message may go through the inbox.
+func (b *inbox) takes(m *runtime.Message) bool {
+	p := b.lanes.Load()
+	if p == nil || m.Key != "" || !m.Due.IsZero() {
+		return false
+	}
+	for i := range *p {
+		if l := &(*p)[i]; l.name == m.Name && l.queue == m.Queue {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *inbox) put(m *runtime.Message) {
+	b.mu.Lock()
+	b.fresh = append(b.fresh, m)
+	b.n.Store(int32(len(b.fresh)))
+	b.mu.Unlock()
+}
+
+// maxInboxKept bounds what an empty inbox holds on to.
+const maxInboxKept = 4096
+
+// take empties the inbox. The slice is good until the next call.
+func (b *inbox) take() []*runtime.Message {
+	b.mu.Lock()
+	ms := b.fresh
+	b.fresh = b.empty[:0]
+	b.n.Store(0)
+	b.mu.Unlock()
+	b.empty = ms
+	if cap(ms) > maxInboxKept {
+		b.empty = nil
+	}
+	return ms
+}
+
+// lock takes the engine's lock, and takes in what is in the inbox.
+func (e *Engine) lock() {
+	e.mu.Lock()
+	if e.inbox.n.Load() > 0 {
+		e.takeIn()
+	}
+}
+
+// unlock lets go of the lock, and wakes the workers that are to be woken.
+func (e *Engine) unlock() {
+	// Whoever puts a message into the inbox looks at summon afterwards. So once
+	// summon is set, a message that came before it is found here.
+	for {
+		summon := e.sleepy()
+		if e.inbox.summon.Load() != summon {
+			e.inbox.summon.Store(summon)
+		}
+		if !summon || e.inbox.n.Load() == 0 {
+			break
+		}
+		e.takeIn()
+	}
+	wakes := e.wakes
+	if wakes.one != nil {
+		e.wakes = wakeList{}
+	}
+	e.mu.Unlock()
+	wakes.do()
+}
+
+// sleepy reports whether a worker could run one more task but is not looking
+// for one: it then has to be woken.
+func (e *Engine) sleepy() bool {
+	for _, s := range e.serves {
+		if !s.stopping && s.searching == 0 && (len(s.idle) > 0 || len(s.hands) < s.w.Slots) {
+			return true
+		}
+	}
+	return false
+}
+
+// takeIn stores what is in the inbox.
+func (e *Engine) takeIn() {
+	ms := e.inbox.take()
+	if !e.closed {
+		for _, m := range ms {
+			if in, err := e.store(e.newTask(m)); err != nil || in.Existing {
+				e.leave(1) // it was counted when it came
+			}
+		}
+	}
+	clear(ms)
+}

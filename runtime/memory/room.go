@@ -1,0 +1,103 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// reserve counts n more tasks as live, if there is room for them. It needs no
+// lock.
+func (e *Engine) reserve(n int) bool {
+	for {
+		live := e.live.Load()
+		if live+int64(n) > int64(e.capacity) {
+			return false
+		}
+		if e.live.CompareAndSwap(live, live+int64(n)) {
+			return true
+		}
+	}
+}
+
+// leave counts n tasks as live no more, and lets in who waits for their room.
+func (e *Engine) leave(n int) {
+	e.live.Add(-int64(n))
+	e.admitWaiting()
+}
+
+// admit reserves room for n more tasks, and waits for it, if it may. It is
+// called with the lock held and returns with it.
+func (e *Engine) admit(ctx context.Context, n int) error {
+	switch {
+	case e.closed:
+		return runtime.ErrClosed
+	case len(e.room) == 0 && e.reserve(n):
+		return nil
+	case !e.wait || n > e.capacity:
+		return fmt.Errorf("%d tasks wait or run, at most %d may: %w", e.live.Load(), e.capacity, runtime.ErrQueueFull)
+	}
+	if _, inside := runtime.FromContext(ctx); inside {
+		return fmt.Errorf("waiting for room inside a task: %w", runtime.ErrQueueFull)
+	}
+	c := &claim{n: n, ready: make(chan struct{})}
+	e.room = append(e.room, c)
+	e.crowded.Store(true)
+	e.unlock()
+	select {
+	case <-c.ready:
+	case <-ctx.Done():
+	}
+	e.lock()
+	switch {
+	case e.closed:
+		return runtime.ErrClosed
+	case c.granted:
+		return nil
+	}
+	e.room.drop(c)
+	e.admitWaiting() // it may have stood in the way of a smaller one
+	return fmt.Errorf("wait for room: %w", context.Cause(ctx))
+}
+
+// claim is an insert that waits for room.
+type claim struct {
+	n       int
+	granted bool
+	ready   chan struct{}
+}
+
+// roomQueue are the claims in order of arrival.
+type roomQueue []*claim
+
+func (q *roomQueue) drop(c *claim) {
+	for i, o := range *q {
+		if o == c {
+			*q = append((*q)[:i], (*q)[i+1:]...)
+			return
+		}
+	}
+}
+
+func (q *roomQueue) wakeAll() {
+	for _, c := range *q {
+		close(c.ready)
+	}
+	*q = nil
+}
+
+// admitWaiting grants the room that there is to those who wait for it.
+func (e *Engine) admitWaiting() {
+	if !e.crowded.Load() {
+		return
+	}
+	for len(e.room) > 0 && e.reserve(e.room[0].n) {
+		c := e.room[0]
+		e.room[0] = nil
+		e.room = e.room[1:]
+		c.granted = true
+		close(c.ready)
+	}
+	e.crowded.Store(len(e.room) > 0)
+}
