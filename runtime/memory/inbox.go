@@ -1,6 +1,7 @@
 package memory
 
 import (
+	goruntime "runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -84,6 +85,21 @@ func (e *Engine) lock() {
 	if e.inbox.n.Load() > 0 {
 		e.takeIn()
 	}
+}
+
+// lockSoon is lock for those who take it all the time: they let others run
+// rather than be put to sleep and woken, which costs more than a task.
+func (e *Engine) lockSoon() {
+	for range spins {
+		if e.mu.TryLock() {
+			if e.inbox.n.Load() > 0 {
+				e.takeIn()
+			}
+			return
+		}
+		goruntime.Gosched()
+	}
+	e.lock()
 }
 
 // unlock lets go of the lock, and wakes the workers that are to be woken.

@@ -55,12 +55,12 @@ func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Ins
 	if e.inbox.takes(m) && !e.crowded.Load() && e.reserve(1) {
 		e.inbox.put(m)
 		if e.inbox.summon.Load() {
-			e.lock() // finds it there
+			e.lockSoon() // finds it there
 			e.unlock()
 		}
 		return runtime.Inserted{ID: m.Meta.ID}, nil
 	}
-	e.lock()
+	e.lockSoon()
 	defer e.unlock()
 	if err := e.admit(ctx, 1); err != nil {
 		return runtime.Inserted{}, err

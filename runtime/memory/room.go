@@ -49,7 +49,7 @@ func (e *Engine) admit(ctx context.Context, n int) error {
 	case <-c.ready:
 	case <-ctx.Done():
 	}
-	e.lock()
+	e.lockSoon()
 	switch {
 	case e.closed:
 		return runtime.ErrClosed

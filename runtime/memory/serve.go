@@ -236,7 +236,7 @@ func (h *hand) work() {
 func (h *hand) next() *run {
 	s, e := h.s, h.s.e
 	now := s.now()
-	e.lock()
+	e.lockSoon()
 	if r := h.run; r != nil {
 		h.run = nil
 		s.searching++
