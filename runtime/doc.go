@@ -16,8 +16,10 @@
 // the task's metadata, logger and storage, or a struct that embeds one and has
 // fields for what the task needs.
 //
-// The engines are in packages of their own: memory, sqlite, postgres, redis.
-// This one imports nothing but the standard library and google/uuid.
+// In packages of their own are the engines, memory, sqlite, postgres and redis,
+// and what not every program needs: cron for schedules, otel for traces and
+// metrics, tasktest for tests, engine to open an engine by its URL. This one
+// imports nothing but the standard library and google/uuid.
 //
 // The path of one task through this package: a generated function makes a
 // [Call] (call.go), producer.go makes it a [Message] and inserts it, the engine
