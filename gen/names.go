@@ -108,10 +108,7 @@ type scope struct {
 func (n *names) local() *scope { return &scope{n: n, used: map[string]bool{}} }
 
 // use takes a name as it is.
-func (s *scope) use(name string) string {
-	s.used[name] = true
-	return name
-}
+func (s *scope) use(name string) { s.used[name] = true }
 
 // pick returns a name like the one given that hides nothing, and takes it.
 func (s *scope) pick(name string) string {

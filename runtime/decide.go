@@ -179,7 +179,7 @@ func (r *run) checkCrashed() error {
 // the log and the observers.
 func (w *worker) conclude(r *run, o *Outcome) {
 	if o.Reason != "" {
-		o.Reason = clip(r.redactor().clean(o.Reason), MaxReason)
+		o.Reason = clip(r.redactor().clean(o.Reason))
 	}
 	failed := o.Kind == OutcomeFail || o.Kind == OutcomeRetry
 	if failed || r.flags.memoChanged || r.hasNotes() {

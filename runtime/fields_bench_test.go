@@ -49,7 +49,7 @@ func BenchmarkFieldsEncode(b *testing.B) {
 	b.Run("encoding_json", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := json.Marshal(benchStruct(benchValue.exported())); err != nil {
+			if _, err := json.Marshal(benchValue.exported()); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -50,8 +50,6 @@ func (k *keyed) UnmarshalText(b []byte) error { k.a = string(b); return nil }
 func TestFieldsEncodeErrors(t *testing.T) {
 	const notUTF8 = "contains a string that is not valid UTF-8"
 	odd := time.Date(1900, 1, 1, 0, 0, 0, 0, time.FixedZone("canary", 1172))
-	loop := &tree{}
-	loop.Kids = []tree{{}}
 	var self any
 	self = &self
 	for _, test := range []struct {

@@ -44,7 +44,7 @@ func (r *run) keepLog(rec slog.Record, logger string, locals []slog.Attr, steps 
 	}
 	line := LogLine{
 		Time: rec.Time.Round(0).UTC(), Level: rec.Level, Attempt: r.d.Attempt, Logger: logger,
-		Message: clip(rec.Message, MaxReason), Attrs: clip(attrText(steps, rec), MaxReason),
+		Message: clip(rec.Message), Attrs: clip(attrText(steps, rec)),
 	}
 	r.keep(line)
 	r.app.observe(Event{Kind: EventLog, run: r, Log: line})

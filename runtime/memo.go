@@ -50,12 +50,8 @@ type Progress struct {
 	At    time.Time `json:"at"`
 }
 
-// keptErrors and keptStack bound what a memo holds: the last errors, and of a
-// stack its first part.
-const (
-	keptErrors = 10
-	keptStack  = 4 << 10
-)
+// keptErrors is how many errors a memo holds, the last ones.
+const keptErrors = 10
 
 // loadMemo reads the memo once in a run; the caller holds x.saving. What cannot
 // be read counts as empty.
@@ -93,9 +89,9 @@ func (r *run) concludeMemo(o *Outcome, failed, parked bool) json.RawMessage {
 }
 
 func (m *memo) addError(r *run, reason string) {
-	e := AttemptError{Attempt: r.d.Attempt, At: time.Now().UTC(), Error: clip(reason, MaxReason)}
+	e := AttemptError{Attempt: r.d.Attempt, At: time.Now().UTC(), Error: clip(reason)}
 	if p, ok := as[*PanicError](r.err); ok {
-		e.Stack = clip(r.redactor().clean(string(p.Stack)), keptStack)
+		e.Stack = clip(r.redactor().clean(string(p.Stack)))
 	}
 	m.Errors = append(m.Errors, e)
 	if n := len(m.Errors) - keptErrors; n > 0 {
@@ -138,19 +134,19 @@ func lastThatFit(lines []LogLine, n int) []LogLine {
 	return lines
 }
 
-// clip makes s storable everywhere: valid UTF-8 without NUL bytes, at most n
-// bytes.
-func clip(s string, n int) string {
+// clip makes s storable everywhere: valid UTF-8 without NUL bytes, at most
+// MaxReason bytes.
+func clip(s string) string {
 	const more = "…"
-	cut := len(s) > n
+	cut := len(s) > MaxReason
 	if cut { // what follows need not be looked at
-		s = cutRune(s, n)
+		s = cutRune(s, MaxReason)
 	}
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
-	if !cut && len(s) <= n {
+	if !cut && len(s) <= MaxReason {
 		return s
 	}
-	return cutRune(s, n-len(more)) + more
+	return cutRune(s, MaxReason-len(more)) + more
 }
 
 // cutRune returns at most n bytes of s, and no part of a rune.

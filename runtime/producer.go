@@ -17,8 +17,8 @@ type Enqueuer interface {
 	enqueuer() *producer
 }
 
-// ErrPayloadTooLarge: the arguments are over Config.MaxPayload, and nothing was
-// enqueued; or the result is, and the task has failed.
+// ErrPayloadTooLarge says that the arguments are over Config.MaxPayload, and
+// nothing was enqueued; or that the result is, and the task has failed.
 var ErrPayloadTooLarge = errors.New("payload is too large")
 
 // producer makes messages of calls and inserts them.

@@ -112,7 +112,7 @@ func (a *App) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
 		}
 		reason = e.Message.Name + ".cancel"
 	}
-	if err := a.engine.Cancel(ctx, id, clip(reason, MaxReason)); err != nil {
+	if err := a.engine.Cancel(ctx, id, clip(reason)); err != nil {
 		return aboutTask("cancel", id, err)
 	}
 	return nil

@@ -88,7 +88,7 @@ func (d *redactor) addBytes(b []byte) {
 		return
 	}
 	x := hex.EncodeToString(b)
-	d.secrets = append(d.secrets, x, strings.ToUpper(x), inQuotes(strconv.Quote(string(b))), inQuotes(fmt.Sprint(b)),
+	d.secrets = append(d.secrets, x, strings.ToUpper(x), inQuotes(strconv.Quote(string(b))), inQuotes(fmt.Sprintf("%d", b)),
 		base64.StdEncoding.EncodeToString(b), base64.RawURLEncoding.EncodeToString(b))
 }
 

@@ -18,29 +18,12 @@ import (
 type journal struct {
 	mu    sync.Mutex
 	notes []string
-	count map[string]int
 }
 
 func (j *journal) note(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.notes = append(j.notes, fmt.Sprintf(format, args...))
-}
-
-// add counts a word.
-func (j *journal) add(word string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.count == nil {
-		j.count = make(map[string]int)
-	}
-	j.count[word]++
-}
-
-func (j *journal) of(word string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.count[word]
 }
 
 func (j *journal) all() []string {

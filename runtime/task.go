@@ -10,7 +10,7 @@ import (
 // DefaultQueue is the queue of tasks that name none.
 const DefaultQueue = "default"
 
-// NoDelay, as Spec.Delay, retries at once.
+// NoDelay is a Spec.Delay with which a task is retried at once.
 const NoDelay time.Duration = -1
 
 // Spec is what the annotation above a task function says, as data. Generated

@@ -37,7 +37,10 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
-	err := serve(ctx, *addr, os.Stderr)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *addr)
+	if err == nil {
+		err = serve(ctx, listener, os.Stderr)
+	}
 	stop()
 	if err != nil {
 		slog.Error("service ended", "error", err)
@@ -46,7 +49,7 @@ func main() {
 }
 
 // serve runs the service until ctx ends.
-func serve(ctx context.Context, addr string, logs io.Writer) (err error) {
+func serve(ctx context.Context, listener net.Listener, logs io.Writer) (err error) {
 	// In JSON, and what is logged with a task's context says which task it was.
 	slog.SetDefault(slog.New(runtime.NewLogHandler(slog.NewJSONHandler(logs, nil))))
 	engine, err := sqlite.Open("tasks.db")
@@ -55,10 +58,6 @@ func serve(ctx context.Context, addr string, logs io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
 	app, err := newApp(engine, "prints.db", printedBank{})
-	if err != nil {
-		return err
-	}
-	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -97,8 +98,19 @@ func TestService(t *testing.T) {
 func TestServeStops(t *testing.T) {
 	t.Chdir(t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	listener, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- serve(ctx, listener, io.Discard) }()
+	const order = `{"id": "o-1", "photos": ["a.jpg"], "card": "4111-1111"}`
+	if status, text, _ := request(t, "POST", "http://"+listener.Addr().String()+"/orders", order); status != http.StatusAccepted {
+		t.Errorf("%d %s", status, text)
+	}
 	cancel()
-	if err := serve(ctx, "localhost:0", io.Discard); err != nil {
+	if err := <-served; err != nil {
 		t.Error(err)
 	}
 }

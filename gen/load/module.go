@@ -68,7 +68,7 @@ func readModules(dir string, env *goEnv) (*modules, error) {
 		}
 	}
 	if mod != "" && m.byDir(m.root) == nil {
-		if err := m.addMain(m.root, true); err != nil {
+		if err := m.addMain(m.root); err != nil {
 			return nil, err
 		}
 	}
@@ -101,7 +101,7 @@ func (m *modules) addWork(name string) error {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(filepath.Dir(name), dir)
 		}
-		if err := m.addMain(dir, false); err != nil {
+		if err := m.addMain(dir); err != nil {
 			return err
 		}
 		if m.root == "" {
@@ -114,7 +114,7 @@ func (m *modules) addWork(name string) error {
 
 // addMain adds a main module. Its replace directives count in any case: a
 // workspace applies those of all its modules.
-func (m *modules) addMain(dir string, ignore bool) error {
+func (m *modules) addMain(dir string) error {
 	name := filepath.Join(dir, "go.mod")
 	data, err := os.ReadFile(name)
 	if err != nil {

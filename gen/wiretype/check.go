@@ -89,7 +89,7 @@ func (c *checker) value(t types.Type, behind bool, path string) {
 		c.key(u.Key(), path+"[key]")
 		c.check(u.Elem(), path+"[]")
 	case *types.Struct:
-		c.structure(t, u, path)
+		c.structure(u, path)
 	case *types.Interface:
 		c.iface(t, u, path)
 	case *types.Chan:

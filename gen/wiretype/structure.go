@@ -193,8 +193,8 @@ func quotable(t types.Type) bool {
 	return ok && b.Info()&(types.IsBoolean|types.IsInteger|types.IsFloat|types.IsString) != 0
 }
 
-// structure reports what is wrong with the fields of the struct type t.
-func (c *checker) structure(t types.Type, s *types.Struct, path string) {
+// structure reports what is wrong with the fields of a struct.
+func (c *checker) structure(s *types.Struct, path string) {
 	set := fieldsOf(s)
 	for _, p := range set.lost {
 		p.Path = path + p.Path

@@ -148,7 +148,7 @@ func TestNeverMoreThanSlots(t *testing.T) {
 		}
 		ctx, cancel := d.Context(ctx)
 		defer cancel()
-		go e.Cancel(context.Background(), d.Message.Meta.ID, "timeout") //nolint:errcheck // it may have ended
+		go e.Cancel(context.Background(), d.Message.Meta.ID, "timeout")
 		<-ctx.Done()
 		told.Add(1)
 		time.Sleep(time.Duration(rand.IntN(1000)) * time.Microsecond)

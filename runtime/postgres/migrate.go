@@ -14,10 +14,10 @@ import (
 	"github.com/riverqueue/river/rivermigrate"
 )
 
-// ErrMigrations: the schema lacks tables or changes that this version needs.
+// ErrMigrations says that the schema lacks tables or changes that this version needs.
 var ErrMigrations = errors.New("the database schema is not up to date")
 
-// ErrNewerSchema: the schema was changed by a later version of this package,
+// ErrNewerSchema says that the schema was changed by a later version of this package,
 // which this one would not understand. Nothing was touched.
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 

@@ -114,9 +114,10 @@ func (d *delivery) finish(t *txn, w *ending) error {
 	if err := st.Run(); err != nil {
 		return err
 	}
-	if w.state == dueAgain {
+	switch w.state {
+	case dueAgain:
 		t.offer(d.msg.Queue)
-	} else if w.state == retrying {
+	case retrying:
 		t.plan.due.min(w.due)
 	}
 	return d.finished(t, w.state)

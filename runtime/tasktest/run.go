@@ -11,8 +11,8 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// ErrNotRun: the task function was not called: the task was parked, or ended
-// before it began.
+// ErrNotRun says that the task function was not called: the task was parked, or
+// ended before it began.
 var ErrNotRun = errors.New("the task did not run")
 
 // Run runs one attempt of the call here and now, as a worker does, and returns

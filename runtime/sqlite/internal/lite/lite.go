@@ -190,10 +190,10 @@ func (c *Conn) InTransaction() bool {
 }
 
 // Changes returns how many rows the last INSERT, UPDATE or DELETE changed.
-func (c *Conn) Changes() int64 { return int64(sqlite3.Xsqlite3_changes64(c.tls, c.db)) }
+func (c *Conn) Changes() int64 { return sqlite3.Xsqlite3_changes64(c.tls, c.db) }
 
 // LastID returns the row id of the last INSERT.
-func (c *Conn) LastID() int64 { return int64(sqlite3.Xsqlite3_last_insert_rowid(c.tls, c.db)) }
+func (c *Conn) LastID() int64 { return sqlite3.Xsqlite3_last_insert_rowid(c.tls, c.db) }
 
 // Prepare compiles one statement, which lives until it or the connection is
 // closed.

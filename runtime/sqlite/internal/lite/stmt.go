@@ -97,7 +97,7 @@ func (s *Stmt) bind(i int, data *byte, n int, text bool) {
 	}
 }
 
-// Fault, if not nil, is asked before each step of a statement, and its error
+// Fault is asked, if it is not nil, before each step of a statement, and its error
 // is the step's. It is for tests, which set it while nothing runs.
 var Fault func() error
 
@@ -146,7 +146,7 @@ func (s *Stmt) Run() error {
 
 // Int returns an integer column, 0 for NULL.
 func (s *Stmt) Int(i int) int64 {
-	return int64(sqlite3.Xsqlite3_column_int64(s.c.tls, s.p, int32(i)))
+	return sqlite3.Xsqlite3_column_int64(s.c.tls, s.p, int32(i))
 }
 
 // Null reports whether a column is NULL.
