@@ -86,7 +86,33 @@ type schedule struct {
 
 // Next returns the first tick after t. Without a zone of its own, the schedule
 // is read in that of t, which is made UTC.
-func (s schedule) Next(t time.Time) time.Time { return s.parsed.Next(t.UTC()) }
+//
+// The library does not read zones well whose clocks move by half an hour. So it
+// is asked for one offset at a time.
+func (s schedule) Next(t time.Time) time.Time {
+	spec, ok := s.parsed.(*robfig.SpecSchedule)
+	if !ok || spec.Location == time.Local {
+		return s.parsed.Next(t.UTC())
+	}
+	for last := t.AddDate(searched, 0, 0); t.Before(last); {
+		// The offset that the first instant which may be a tick has.
+		here := t.Truncate(time.Second).Add(time.Second).In(spec.Location)
+		_, offset := here.Zone()
+		_, end := here.ZoneBounds()
+		fixed := *spec
+		fixed.Location = time.FixedZone("", offset)
+		tick := fixed.Next(t)
+		switch {
+		case end.IsZero(), !tick.IsZero() && tick.Before(end):
+			return tick.UTC()
+		}
+		t = end.Add(-time.Nanosecond) // the end itself may be a tick
+	}
+	return time.Time{}
+}
+
+// searched is for how many years a tick is looked for.
+const searched = 5
 
 // String returns the expression.
 func (s schedule) String() string { return s.expr }
