@@ -11,15 +11,14 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
-	"github.com/alitto/pond/v2"
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
 // The work: charge a customer an amount, in a ledger that the worker has open.
-// Those that carry data carry it as JSON; pond and the bare channel carry a
-// closure.
+// taskctx, watermill and the channel "json" carry its arguments as JSON; what
+// the others carry is said where they are opened.
 
 type ledger struct{ cents atomic.Int64 }
 
@@ -95,20 +94,6 @@ func newJSON(b *testing.B, workers int, done *sync.WaitGroup) runner {
 		name:    "json",
 		enqueue: func(customerID string, cents int64) { work <- encode(b, customerID, cents) },
 		close:   func() { close(work); closed.Wait() },
-	}
-}
-
-func newPond(_ *testing.B, workers int, done *sync.WaitGroup) runner {
-	pool := pond.NewPool(workers)
-	l := new(ledger)
-	return runner{
-		name: "pond",
-		enqueue: func(_ string, cents int64) {
-			if err := pool.Go(func() { l.cents.Add(cents); done.Done() }); err != nil {
-				panic(err)
-			}
-		},
-		close: pool.StopAndWait,
 	}
 }
 

@@ -19,7 +19,7 @@ func BenchmarkPeers(b *testing.B) {
 			var done sync.WaitGroup
 			var runners []runner
 			for _, open := range []func(*testing.B, int, *sync.WaitGroup) runner{
-				newChannel, newJSON, newPond, newWatermill, newTask,
+				newChannel, newJSON, newPond, newTaskq, newNeoq, newWatermill, newTask,
 			} {
 				r := open(b, workers, &done)
 				defer r.close()
