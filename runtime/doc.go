@@ -25,5 +25,6 @@
 // [Call] (call.go), producer.go makes it a [Message] and inserts it, the engine
 // hands it to worker.go, which takes a slot (slot.go) and decodes the arguments
 // (fields.go); execution.go builds the context and calls the function;
-// decide.go says what becomes of the task.
+// decide.go says what becomes of the task, and handle.go gives its result to
+// whoever waits for it.
 package runtime

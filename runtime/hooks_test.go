@@ -210,7 +210,7 @@ type trapError struct{ tr *trap }
 
 func (e trapError) Error() string { e.tr.spring(); return "trap" }
 
-// Proves: RELIABILITY 5
+// Proves: FEATURES 34, RELIABILITY 5
 func TestHooksThatCrash(t *testing.T) {
 	ran := 0
 	for _, hook := range badHooks() {

@@ -3,6 +3,7 @@ package comingfrom
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"net/http"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -38,10 +39,13 @@ func beginTx(ctx *runtime.Context, db *sql.DB) (*sql.Tx, func(error) error, erro
 		return nil, nil, err
 	}
 	return tx, func(failed error) error {
-		if failed != nil {
-			return tx.Rollback()
+		if failed == nil {
+			return tx.Commit()
 		}
-		return tx.Commit()
+		if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) { // done when the context has ended
+			return err
+		}
+		return nil
 	}, nil
 }
 

@@ -32,6 +32,8 @@ type node struct {
 
 // Of any type that wiretype accepts all values come back equal, whatever the
 // type is made of.
+//
+// Proves: FEATURES 75, RELIABILITY 13
 func TestRandomTypes(t *testing.T) {
 	pool := leaves(typesByLine(t))
 	accepted, refused := 0, 0

@@ -15,6 +15,8 @@ import (
 )
 
 // Results go the way of parameters.
+//
+// Proves: FEATURES 75, RELIABILITY 13
 func TestResults(t *testing.T) {
 	var (
 		app   = runtime.New(memory.New(), runtime.Config{Logger: slog.New(slog.DiscardHandler)})

@@ -164,6 +164,8 @@ func (trip *trip) run(ctx context.Context, app *runtime.App) (wrong string) {
 type verdicts map[string][]wiretype.Problem
 
 // Every category is either exact or refused, and for good reason.
+//
+// Proves: FEATURES 75, RELIABILITY 13
 func TestTypes(t *testing.T) {
 	app := runtime.New(memory.New(), runtime.Config{
 		ParkFor: time.Nanosecond, // what cannot be decoded fails at once
