@@ -100,7 +100,7 @@ func (m *memory) outputs(models []*Package) ([][]byte, error) {
 	outs := make([][]byte, len(models))
 	var work errgroup.Group
 	work.SetLimit(runtime.GOMAXPROCS(0))
-	defer work.Wait()
+	defer func() { _ = work.Wait() }() // where an error is returned before it
 	for i, p := range models {
 		if p.empty() {
 			if p.load.Elsewhere {

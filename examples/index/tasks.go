@@ -56,7 +56,8 @@ func beginTx(ctx *runtime.Context, db *sql.DB, turns turns) (*sql.Tx, func(error
 		if taskErr == nil {
 			err := tx.Commit()
 			if err != nil {
-				_, _ = db.Exec("ROLLBACK") // SQLite keeps open what it could not commit; err says why
+				// SQLite keeps open what it could not commit; err says why.
+				_, _ = db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
 			}
 			return err
 		}

@@ -59,7 +59,11 @@ func beginTx(ctx context.Context, db *sql.DB) (*sql.Tx, func(error) error, error
 	}
 	return tx, func(taskErr error) error {
 		if taskErr == nil {
-			return tx.Commit()
+			err := tx.Commit()
+			if err != nil {
+				_, _ = db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // SQLite keeps open what it could not commit
+			}
+			return err
 		}
 		// A transaction whose context has ended was rolled back already.
 		if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"debug/buildinfo"
 	"fmt"
 	"os/exec"
@@ -51,7 +52,7 @@ func buildPeer(t *tool, dir, repo string) {
 
 // build builds a command in a directory of the repository.
 func build(dir, out, pkg string) error {
-	cmd := exec.Command("go", "build", "-o", out, pkg)
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", out, pkg)
 	cmd.Dir = dir
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
@@ -62,12 +63,12 @@ func build(dir, out, pkg string) error {
 // peerVersion returns the version of a module that the peers are pinned with,
 // and downloads it.
 func peerVersion(repo, module string) (string, error) {
-	cmd := exec.Command("go", "mod", "download", module)
+	cmd := exec.CommandContext(context.Background(), "go", "mod", "download", module)
 	cmd.Dir = filepath.Join(repo, peersDir)
 	if text, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("download %s: %w\n%s", module, err, text)
 	}
-	cmd = exec.Command("go", "list", "-m", "-f", "{{.Version}}", module)
+	cmd = exec.CommandContext(context.Background(), "go", "list", "-m", "-f", "{{.Version}}", module)
 	cmd.Dir = filepath.Join(repo, peersDir)
 	out, err := cmd.Output()
 	if err != nil {

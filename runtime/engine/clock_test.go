@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	goruntime "runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -92,7 +91,11 @@ func clockWorker(url, folder string) error {
 // monotonic clock alone, as a kernel does whose clock is set.
 func buildStepped(t *testing.T) string {
 	dir := t.TempDir()
-	name := filepath.Join(goruntime.GOROOT(), "src", "time", "time.go")
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(strings.TrimSpace(string(root)), "src", "time", "time.go")
 	source, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
