@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -128,29 +129,20 @@ func (c *Config) validate() []error {
 			errs = append(errs, fmt.Errorf("Config.%s is %s: it must be positive", d.name, d.value))
 		}
 	}
-	for i, m := range c.Middleware {
-		if m == nil {
-			errs = append(errs, fmt.Errorf("Config.Middleware[%d] is nil", i))
-		}
-	}
-	for i, m := range c.EnqueueMiddleware {
-		if m == nil {
-			errs = append(errs, fmt.Errorf("Config.EnqueueMiddleware[%d] is nil", i))
-		}
-	}
-	for i, o := range c.Observers {
-		if o == nil {
-			errs = append(errs, fmt.Errorf("Config.Observers[%d] is nil", i))
-		}
-	}
-	for i, p := range c.Propagators {
-		if p == nil {
-			errs = append(errs, fmt.Errorf("Config.Propagators[%d] is nil", i))
-		}
-	}
-	for i, q := range c.Queues {
-		if q == "" {
-			errs = append(errs, fmt.Errorf("Config.Queues[%d] is empty", i))
+	return slices.Concat(errs,
+		wrongIn("Middleware", "is nil", c.Middleware, func(m Middleware) bool { return m == nil }),
+		wrongIn("EnqueueMiddleware", "is nil", c.EnqueueMiddleware, func(m EnqueueMiddleware) bool { return m == nil }),
+		wrongIn("Observers", "is nil", c.Observers, func(o Observer) bool { return o == nil }),
+		wrongIn("Propagators", "is nil", c.Propagators, func(p Propagator) bool { return p == nil }),
+		wrongIn("Queues", "is empty", c.Queues, func(q string) bool { return q == "" }))
+}
+
+// wrongIn returns an error for each element of a field that is wrong.
+func wrongIn[T any](field, what string, list []T, wrong func(T) bool) []error {
+	var errs []error
+	for i, v := range list {
+		if wrong(v) {
+			errs = append(errs, fmt.Errorf("Config.%s[%d] %s", field, i, what))
 		}
 	}
 	return errs
