@@ -171,24 +171,18 @@ func (t *txn) promote() error {
 	}
 	var tasks []task
 	st := t.db.promotable
-	defer st.Reset()
 	t.plan.due = never
-	for {
-		ok, err := st.Step()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
+	if err := st.Each(func() bool {
 		if due := st.Int(2); due > t.now || len(tasks) == maxSteps {
 			t.plan.due = moment(due)
-			break
+			return false
 		}
 		tasks = append(tasks, task{st.Int(0), st.Int(2), int(st.Int(1))})
 		t.offer(st.Text(3))
+		return true
+	}); err != nil {
+		return err
 	}
-	st.Reset()
 	for _, p := range tasks {
 		state := pending
 		if p.state == retrying {
@@ -213,23 +207,18 @@ func (t *txn) sweep() error {
 	var purges []purge
 	st := t.db.duePurges
 	st.BindInt(1, t.now)
-	for n := 0; n < maxSteps; {
-		ok, err := st.Step()
-		if err != nil {
-			st.Reset()
-			return err
-		}
-		if !ok {
-			break
-		}
+	n := 0
+	if err := st.Each(func() bool {
 		p := purge{at: st.Int(0), n: st.Int(1)}
 		if err := json.Unmarshal(st.View(2), &p.tasks); err != nil {
 			t.warn("cannot read which tasks are kept no longer", "error", err)
 		}
 		purges = append(purges, p)
 		n += len(p.tasks)
+		return n < maxSteps
+	}); err != nil {
+		return err
 	}
-	st.Reset()
 	for _, p := range purges {
 		for _, seq := range p.tasks {
 			t.db.purge.BindInt(1, seq)

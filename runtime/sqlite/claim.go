@@ -280,26 +280,20 @@ func (t *txn) failParked(queue, name string, parkFor time.Duration) error {
 	st := t.db.parkedDue
 	st.BindText(1, queue)
 	st.BindText(2, name)
-	defer st.Reset()
 	var over []badTask
-	for len(over) < maxParks {
-		ok, err := st.Step()
-		if err != nil {
-			return err
-		}
-		if !ok {
-			break
-		}
+	if err := st.Each(func() bool {
 		if end := add(st.Int(1), parkFor); end > t.now {
 			t.plan.park.min(end)
 		} else {
 			over = append(over, badTask{seq: st.Int(0), keep: st.Int(2)})
 		}
+		return len(over) < maxParks
+	}); err != nil {
+		return err
 	}
 	if len(over) == maxParks {
 		t.plan.park.min(t.now)
 	}
-	st.Reset()
 	reason := fmt.Sprintf("no worker knew the task %q for %v", name, parkFor)
 	for _, b := range over {
 		if err := t.endWaiting(b.seq, failed, reason, b.keep); err != nil {

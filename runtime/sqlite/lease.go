@@ -101,15 +101,10 @@ func (s *server) beat(t *txn) (bool, error) {
 // observe reads the beats of other processes' workers into b.seen.
 func (b *beatOp) observe(t *txn) error {
 	st := t.db.otherWorkers
-	defer st.Reset()
-	for {
-		ok, err := st.Step()
-		if err != nil || !ok {
-			return err
-		}
+	return st.Each(func() bool {
 		id, beat := st.Int(0), st.Int(1)
 		if slices.ContainsFunc(t.servers, func(s *server) bool { return s.id == id }) {
-			continue
+			return true
 		}
 		p := &peer{beat: beat, lease: time.Duration(st.Int(2)), name: st.Text(3), seen: b.at}
 		if old := t.peers[id]; old != nil {
@@ -122,24 +117,20 @@ func (b *beatOp) observe(t *txn) error {
 			p.names = nil
 		}
 		b.seen[id] = p
-	}
+		return true
+	})
 }
 
 // knownElsewhere reports whether a live worker of another process knows tasks
 // of the name.
-func (t *txn) knownElsewhere(name string) (bool, error) {
+func (t *txn) knownElsewhere(name string) (known bool, err error) {
 	st := t.db.otherWorkers
-	defer st.Reset()
-	for {
-		ok, err := st.Step()
-		if err != nil || !ok {
-			return false, err
-		}
-		var known []string
-		if json.Unmarshal(st.View(4), &known) == nil && slices.Contains(known, name) {
-			return true, nil
-		}
-	}
+	err = st.Each(func() bool {
+		var names []string
+		known = json.Unmarshal(st.View(4), &names) == nil && slices.Contains(names, name)
+		return !known
+	})
+	return known, err
 }
 
 // reap makes a lost worker's tasks due again, for one attempt more.
@@ -152,18 +143,12 @@ func (t *txn) reap(id int64, name string) error {
 	st := t.db.running
 	st.BindInt(1, id<<leaseBits)
 	st.BindInt(2, (id+1)<<leaseBits)
-	for {
-		ok, err := st.Step()
-		if err != nil {
-			st.Reset()
-			return err
-		}
-		if !ok {
-			break
-		}
+	if err := st.Each(func() bool {
 		tasks = append(tasks, task{seq: st.Int(0), lease: st.Int(1), attempt: st.Int(2), keep: st.Int(3)})
+		return true
+	}); err != nil {
+		return err
 	}
-	st.Reset()
 	for _, k := range tasks {
 		stop, err := t.stopOf(k.seq)
 		if err != nil {
@@ -211,18 +196,12 @@ func (t *txn) offerAll() {
 func (t *txn) adoptOrphans() error {
 	var ids []int64
 	st := t.db.orphans
-	for {
-		ok, err := st.Step()
-		if err != nil {
-			st.Reset()
-			return err
-		}
-		if !ok {
-			break
-		}
+	if err := st.Each(func() bool {
 		ids = append(ids, st.Int(0))
+		return true
+	}); err != nil {
+		return err
 	}
-	st.Reset()
 	for _, id := range ids {
 		if err := t.reap(id, "unknown"); err != nil {
 			return err
@@ -241,18 +220,12 @@ func (t *txn) obeyStops() error {
 	}
 	var stops []stop
 	st := t.db.stops
-	for {
-		ok, err := st.Step()
-		if err != nil {
-			st.Reset()
-			return err
-		}
-		if !ok {
-			break
-		}
+	if err := st.Each(func() bool {
 		stops = append(stops, stop{seq: st.Int(0), reason: st.Text(1), state: int(st.Int(2)), lease: st.Int(3)})
+		return true
+	}); err != nil {
+		return err
 	}
-	st.Reset()
 	for _, p := range stops {
 		if p.state != running {
 			if err := t.dropStop(p.seq); err != nil {

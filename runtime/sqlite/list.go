@@ -124,16 +124,12 @@ func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
 	defer st.Close()
 	st.BindInt(1, nanos(e.now()))
 	tally := make(map[runtime.Count]int64) // by queue and state
-	for {
-		ok, err := st.Step()
-		if err != nil {
-			return nil, e.explain(err)
-		}
-		if !ok {
-			break
-		}
+	if err := st.Each(func() bool {
 		state := publicState(int(st.Int(1)), int(st.Int(2)), 1-st.Int(3), 0)
 		tally[runtime.Count{Queue: st.Text(0), State: state}] += st.Int(4)
+		return true
+	}); err != nil {
+		return nil, e.explain(err)
 	}
 	counts := make([]runtime.Count, 0, len(tally))
 	for c, n := range tally {

@@ -144,6 +144,16 @@ func (s *Stmt) Run() error {
 	return err
 }
 
+// Each calls row at each row, until it returns false, and resets.
+func (s *Stmt) Each(row func() (more bool)) error {
+	defer s.Reset()
+	for {
+		if ok, err := s.Step(); err != nil || !ok || !row() {
+			return err
+		}
+	}
+}
+
 // Int returns an integer column, 0 for NULL.
 func (s *Stmt) Int(i int) int64 {
 	return sqlite3.Xsqlite3_column_int64(s.c.tls, s.p, int32(i))
