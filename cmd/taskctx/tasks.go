@@ -27,6 +27,7 @@ func listFlags(f *flag.FlagSet) action {
 	f.StringVar(&q.Queue, "queue", "", "only tasks of this `queue`")
 	tag := f.String("tag", "", "only tasks with this tag: `KEY` or KEY:VALUE")
 	limit := f.Int("limit", 100, "at most so many tasks; 0 is all")
+	last := f.Int("last", 0, "only the newest so many tasks; it reads all of them")
 	asJSON := f.Bool("json", false, "print each record as a line of JSON")
 	ids := f.Bool("ids", false, "print the ids only, a line each, as the other commands take them")
 	return func(ctx context.Context, s *session, _ []string) error {
@@ -38,8 +39,8 @@ func listFlags(f *flag.FlagSet) action {
 			}
 			q.States = append(q.States, state)
 		}
-		if *limit < 0 {
-			return usagef("-limit is %d", *limit)
+		if *limit < 0 || *last < 0 {
+			return usagef("-limit and -last must not be negative")
 		}
 		if *asJSON && *ids {
 			return usagef("-json and -ids exclude each other")
@@ -51,7 +52,15 @@ func listFlags(f *flag.FlagSet) action {
 		case !*asJSON:
 			show, flush = table(s.out)
 		}
-		shown, more, err := eachRecord(ctx, s.app, q, *limit, func(r *runtime.Record) error { return show(s.out, r) }, flush)
+		print := func(r *runtime.Record) error { return show(s.out, r) }
+		var shown int
+		var more bool
+		var err error
+		if *last > 0 {
+			shown, err = lastRecords(ctx, s.app, q, *last, print, flush)
+		} else {
+			shown, more, err = eachRecord(ctx, s.app, q, *limit, print, flush)
+		}
 		switch {
 		case err != nil:
 			return err
@@ -101,6 +110,29 @@ func eachRecord(
 		}
 		q.Cursor = next
 	}
+}
+
+// lastRecords is eachRecord for the newest n.
+func lastRecords(
+	ctx context.Context, app *runtime.App, q runtime.Query, n int, show func(*runtime.Record) error, flush func() error,
+) (shown int, err error) {
+	var newest []*runtime.Record
+	keep := func(r *runtime.Record) error {
+		if newest = append(newest, r); len(newest) >= 2*n {
+			newest = slices.Clone(newest[len(newest)-n:])
+		}
+		return nil
+	}
+	if _, _, err := eachRecord(ctx, app, q, 0, keep, func() error { return nil }); err != nil {
+		return 0, err
+	}
+	newest = newest[max(0, len(newest)-n):]
+	for _, r := range newest {
+		if err := show(r); err != nil {
+			return 0, err
+		}
+	}
+	return len(newest), flush()
 }
 
 // showID prints a record's id.
