@@ -111,31 +111,60 @@ func mentions(data []byte) bool {
 	return false
 }
 
-// parse parses the files of the package that belong to the build.
+// parse parses the files of a package to generate for that belong to the build.
 func (l *Loader) parse(p *Package) {
+	if p.Files == nil {
+		l.parseFiles(p, parser.ParseComments, func(n int, do func(int)) {
+			for i := range n {
+				do(i) // in order: so are their positions
+			}
+		})
+	}
+}
+
+// parseImport parses the files of a package that others import: side by side,
+// for nobody asks which of its positions comes first, and only with comments if
+// it may have directives that matter.
+func (l *Loader) parseImport(p *Package) {
 	if p.Files != nil {
 		return
 	}
+	var mode parser.Mode
+	if p.Module.Main {
+		mode = parser.ParseComments
+	}
+	l.parseFiles(p, mode, parallel)
+}
+
+// parsed is what became of a file: nothing, if it is not part of the build.
+type parsed struct {
+	tree *ast.File
+	err  error
+}
+
+func (l *Loader) parseFiles(p *Package, mode parser.Mode, each func(n int, do func(int))) {
 	p.Output, p.Foreign = p.snap.output, p.snap.foreign
 	p.Elsewhere = p.Output != nil && !l.inBuild(p.Dir, file{name: l.cfg.Output, data: p.Output})
 	p.Files = []*ast.File{}
-	for _, f := range p.snap.files {
+	all := make([]parsed, len(p.snap.files))
+	each(len(all), func(i int) {
+		f := p.snap.files[i]
 		if p.Foreign != nil && f.name == l.cfg.Output || !l.inBuild(p.Dir, f) {
-			continue
+			return
 		}
-		full := filepath.Join(p.Dir, f.name)
-		tree, err := parser.ParseFile(l.fset, full, f.data, parser.ParseComments|parser.SkipObjectResolution)
+		tree, err := parser.ParseFile(l.fset, filepath.Join(p.Dir, f.name), f.data, mode|parser.SkipObjectResolution)
+		all[i] = parsed{tree, err}
+	})
+	for i, f := range p.snap.files {
+		tree, err := all[i].tree, all[i].err
 		if f.test {
 			if tree != nil {
 				p.Tests = append(p.Tests, tree)
 			}
 			continue
 		}
-		p.syntax(full, err)
-		if tree == nil || tree.Name == nil {
-			continue
-		}
-		if usesCgo(tree) && !l.ctxt.CgoEnabled {
+		p.syntax(filepath.Join(p.Dir, f.name), err)
+		if tree == nil || tree.Name == nil || usesCgo(tree) && !l.ctxt.CgoEnabled {
 			continue
 		}
 		p.addFile(tree)

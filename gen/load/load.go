@@ -232,7 +232,7 @@ func (l *Loader) source(path string) *Package {
 		return nil
 	}
 	p := l.add(mod, path, s)
-	l.parse(p)
+	l.parseImport(p)
 	return p
 }
 
