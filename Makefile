@@ -86,7 +86,7 @@ clocks: ## step the clock of a worker process of each engine by an hour, both wa
 	$(GO) test ./runtime/engine -count=1 -v -run TestProcessClockSteps -timeout 20m -args -clocks
 
 .PHONY: speed
-speed: ## measure taskgen beside other generators, and print docs/speed.md
+speed: ## measure taskgen beside other generators (ten minutes), and print docs/speed.md
 	$(GO) run ./internal/genbench | tee docs/speed.md
 
 .PHONY: cover

@@ -24,16 +24,9 @@ type shape struct {
 
 // newShape writes the module of a shape, with the input of a tool.
 func newShape(dir, name, repo string, in input) (*shape, error) {
-	s := &shape{name: name, dir: dir, packages: 1}
-	p, i, ok := strings.Cut(name, "x")
-	if !ok {
-		p, i = "1", p
-	}
+	s := &shape{name: name, dir: dir}
 	var err error
-	if s.packages, err = strconv.Atoi(p); err == nil {
-		s.items, err = strconv.Atoi(i)
-	}
-	if err != nil {
+	if s.packages, s.items, err = parseShape(name); err != nil {
 		return nil, fmt.Errorf("the shape %s: %w", name, err)
 	}
 	if err := s.module(repo, in); err != nil {
@@ -48,6 +41,18 @@ func newShape(dir, name, repo string, in input) (*shape, error) {
 		}
 	}
 	return s, nil
+}
+
+// parseShape reads the name of a shape: items, or packages x items.
+func parseShape(name string) (packages, items int, err error) {
+	p, i, ok := strings.Cut(name, "x")
+	if !ok {
+		p, i = "1", p
+	}
+	if packages, err = strconv.Atoi(p); err == nil {
+		items, err = strconv.Atoi(i)
+	}
+	return packages, items, err
 }
 
 // write writes a file of the module.

@@ -21,7 +21,7 @@ Printed by "make speed". Seconds, medians of %d, warm caches; in brackets how ma
 times what taskgen took in the same run. "100" is one package of 100 tasks in which
 nothing changed, "50x20" is 50 packages of 20; "edit" is after a comment was added
 to one file. "Files removed": the generated files are made anew, not just found to be
-right; "no cache": that, and it is the first run on a machine.
+right; "no cache": that, and taskgen remembers nothing (the go command does).
 
 The other generators find the same tasks in each package, and beside each task one
 thing to generate: an interface to mock (moq, mockery), an interface of a converter
@@ -47,6 +47,7 @@ func (all *figures) markdown(withGoals bool, times func(figure) (took, base time
 			columns = append(columns, f.Column)
 		}
 	}
+	slices.SortFunc(columns, func(a, b string) int { return slices.Compare(order(a), order(b)) })
 	var b strings.Builder
 	fmt.Fprintf(&b, "| | %s |\n|---|%s\n", strings.Join(columns, " | "), strings.Repeat("---|", len(columns)))
 	for _, tool := range tools {
@@ -56,6 +57,13 @@ func (all *figures) markdown(withGoals bool, times func(figure) (took, base time
 		}
 	}
 	return b.String()
+}
+
+// order is what the columns are sorted by: packages, items, and the edit last.
+func order(column string) []int {
+	name, _, _ := strings.Cut(column, edited)
+	packages, items, _ := parseShape(name) // it was parsed when it was measured
+	return []int{packages, items, len(column)}
 }
 
 // row returns a line of the table. A tool without figures says why.
