@@ -25,7 +25,7 @@ func Help(verb string) string {
 		}
 		fmt.Fprintf(&b, "    above %s\n\n", d.On)
 		for line := range strings.SplitSeq(d.Help, "\n") {
-			fmt.Fprintf(&b, "  %s\n", line)
+			b.WriteString(strings.TrimRight("  "+line, " ") + "\n")
 		}
 		if len(d.Keys) > 0 {
 			b.WriteString("\n")

@@ -94,7 +94,8 @@ var registry = []*Definition{
 	{
 		Verb: Context, On: OnFunc,
 		Help: "The function is a task. Its first parameter is the context: context.Context,\n" +
-			"*runtime.Context, or a pointer to a struct that embeds *runtime.Context.",
+			"*runtime.Context, or a pointer to a struct that embeds *runtime.Context. The\n" +
+			"others travel with the task. It returns error, (R, error), or iter.Seq2[T, error].",
 		Keys: append([]Key{
 			{
 				Name: "name", Kind: KindName, Default: "package.Func",
@@ -111,12 +112,21 @@ var registry = []*Definition{
 	},
 	{
 		Verb: Context, On: OnStruct,
-		Help: "The struct is a context type, even if no task of this package uses it.",
+		Help: "The struct is a context type, even if no task of this package uses it. Of any\n" +
+			"context type each exported field is filled before a task runs, by the provider\n" +
+			"of its type, or as its struct tag says:\n\n" +
+			"  `task:\"supply\"`       what the app was given: runtime.Supply[T](app, value)\n" +
+			"  `task:\"by=openDB\"`    what this one of several providers makes\n" +
+			"  `task:\"-\"`            nothing",
 	},
 	{
 		Verb: Provide, On: OnFunc, Words: []string{"process", "worker", "task"},
 		Help: "The function makes the values of its first result's type for context types and\n" +
-			"other providers: once per process, per worker, or per run of a task.",
+			"other providers: once per process, per worker, or per run of a task. It may take\n" +
+			"a context.Context first, in task scope a *runtime.Context; its other parameters\n" +
+			"are filled by providers, or supplied to the app. It returns T or (T, error), and\n" +
+			"after T perhaps a cleanup: func(), func() error, or in task scope func(error)\n" +
+			"error, which gets the task's error and may fail the task itself.",
 	},
 	{
 		Verb: Defaults, On: OnPackage, Keys: sharedKeys,

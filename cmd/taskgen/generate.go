@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 
@@ -10,17 +11,26 @@ import (
 	"github.com/taskctx/taskctx/gen/diag"
 )
 
+// generateFlags are the flags of the command without a name of its own.
+type generateFlags struct{ check, diff, lock, verbose *bool }
+
+func newGenerateFlags(fs *flag.FlagSet) generateFlags {
+	return generateFlags{
+		check:   fs.Bool("check", false, "write nothing; fail with a diff when a generated file is stale"),
+		diff:    fs.Bool("diff", false, "write nothing; print what would change"),
+		lock:    fs.Bool("lock", false, "write tasks.lock: accept all tasks as they are now"),
+		verbose: fs.Bool("v", false, "name each generated file, and what became of it"),
+	}
+}
+
 // generate is the command without a name of its own.
 func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs, opts := newFlags("taskgen", stderr)
-	check := fs.Bool("check", false, "write nothing; fail with a diff when a generated file is stale")
-	diff := fs.Bool("diff", false, "write nothing; print what would change")
-	lock := fs.Bool("lock", false, "write tasks.lock: accept all tasks as they are now")
-	verbose := fs.Bool("v", false, "name each generated file, and what became of it")
+	flags := newGenerateFlags(fs)
 	if code, ok := parse(fs, args); !ok {
 		return code
 	}
-	if *check && *diff {
+	if *flags.check && *flags.diff {
 		fmt.Fprintln(stderr, "taskgen: -check and -diff exclude each other")
 		return exitUsage
 	}
@@ -29,7 +39,7 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintln(stderr, "taskgen:", err)
 		return exitStale
 	}
-	cfg.DryRun, cfg.Lock = *check || *diff, *lock
+	cfg.DryRun, cfg.Lock = *flags.check || *flags.diff, *flags.lock
 	res, err := gen.Run(ctx, cfg)
 	if err != nil {
 		fmt.Fprintln(stderr, "taskgen:", err)
@@ -40,16 +50,16 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		if f.Stale() {
 			stale++
 		}
-		if *verbose && !*opts.json {
+		if *flags.verbose && !*opts.json {
 			fmt.Fprintf(stderr, "%s: %s\n", diag.Rel(f.Name, cfg.Dir), f.State(cfg.DryRun))
 		}
 	}
 	switch {
 	case *opts.json:
 		err = printJSON(stdout, res, cfg)
-	case *diff:
+	case *flags.diff:
 		_, err = stdout.Write(diffs(res, cfg.Dir))
-	case *check:
+	case *flags.check:
 		_, err = stderr.Write(diffs(res, cfg.Dir))
 	}
 	if err != nil {
@@ -63,7 +73,7 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		return exitStale
 	}
 	if cfg.DryRun && stale > 0 {
-		if *check && !*opts.json {
+		if *flags.check && !*opts.json {
 			fmt.Fprintf(stderr, "taskgen: %d generated file(s) stale: run go generate\n", stale)
 		}
 		return exitStale

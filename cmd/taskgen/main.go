@@ -127,7 +127,11 @@ func parse(fs *flag.FlagSet, args []string) (code int, ok bool) {
 
 func help(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
-		fmt.Fprint(stdout, usage+"The directives:\n\n"+annotations.Help(""))
+		fmt.Fprint(stdout, usage)
+		fs, _ := newFlags("taskgen", stdout)
+		newGenerateFlags(fs)
+		fs.PrintDefaults()
+		fmt.Fprint(stdout, "\nThe directives:\n\n"+annotations.Help(""))
 		return exitOK
 	}
 	verb := strings.TrimPrefix(strings.TrimPrefix(args[0], "//"), annotations.Tool+":")
