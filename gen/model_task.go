@@ -241,7 +241,7 @@ func (b *builder) wire(t types.Type, expr ast.Expr, what string) bool {
 	if b.invalid(t, expr, "the type of "+what) {
 		return false
 	}
-	problems := wiretype.Check(t)
+	problems := wiretype.Check(t, b.load.Types)
 	for _, p := range problems {
 		subject := what
 		if p.Path != "" {

@@ -24,14 +24,16 @@ type Problem struct {
 // Check returns every reason why values of t would not come back equal, in the
 // order of the source, none if they do. A type is reported where it is met
 // first. A type that encodes and decodes itself is trusted, unless it is known
-// to lose something.
-func Check(t types.Type) []Problem {
-	c := checker{seen: map[seen]bool{}}
+// to lose something. Types are called as they are in the package from, which may
+// be nil.
+func Check(t types.Type, from *types.Package) []Problem {
+	c := checker{from: from, seen: map[seen]bool{}}
 	c.check(t, "")
 	return c.problems
 }
 
 type checker struct {
+	from     *types.Package
 	problems []Problem
 	seen     map[seen]bool
 	depth    int
@@ -68,7 +70,7 @@ func (c *checker) value(t types.Type, behind bool, path string) {
 		}
 		if w, ok := wellKnown[qualified(named)]; ok {
 			if w.lossy != "" && !(w.pointer && behind) {
-				c.report(path, w.fix, "%s %s", name(t), w.lossy)
+				c.report(path, w.fix, "%s %s", c.name(t), w.lossy)
 			}
 			return
 		}
@@ -97,7 +99,7 @@ func (c *checker) value(t types.Type, behind bool, path string) {
 	case *types.Signature:
 		c.report(path, "pass data, and choose the function in the task", "JSON has no functions")
 	default:
-		c.report(path, "pass a plain value", "JSON has no %s", name(t))
+		c.report(path, "pass a plain value", "JSON has no %s", c.name(t))
 	}
 }
 
@@ -106,7 +108,7 @@ func (c *checker) basic(t types.Type, b *types.Basic, path string) {
 	case b.Kind() == types.Invalid:
 		c.report(path, "mend the type's own errors first", "the type is not known")
 	case b.Kind() == types.Uintptr, b.Kind() == types.UnsafePointer:
-		c.report(path, "pass the data itself", "%s is an address, which means nothing in another process", name(t))
+		c.report(path, "pass the data itself", "%s is an address, which means nothing in another process", c.name(t))
 	case b.Info()&types.IsComplex != 0:
 		c.report(path, "pass the two parts as floats", "JSON has no complex numbers")
 	}
@@ -117,8 +119,8 @@ func (c *checker) basic(t types.Type, b *types.Basic, path string) {
 func (c *checker) pointer(p *types.Pointer, path string) {
 	elem := types.Unalias(p.Elem())
 	if nullable(elem) {
-		c.report(path, "pass "+name(elem),
-			"JSON does not tell a nil *%s from a pointer to a null %s", name(elem), name(elem))
+		c.report(path, "pass "+c.name(elem),
+			"JSON does not tell a nil *%s from a pointer to a null %s", c.name(elem), c.name(elem))
 		return
 	}
 	c.value(elem, true, path)
@@ -138,7 +140,7 @@ func nullable(t types.Type) bool {
 
 func (c *checker) iface(t types.Type, i *types.Interface, path string) {
 	if types.IsInterface(t) && isTypeParam(t) {
-		c.report(path, "use a concrete type", "%s is a type parameter, so its values' type is not known", name(t))
+		c.report(path, "use a concrete type", "%s is a type parameter, so its values' type is not known", c.name(t))
 		return
 	}
 	fix := "use a concrete type"
@@ -148,7 +150,7 @@ func (c *checker) iface(t types.Type, i *types.Interface, path string) {
 	if t.String() == "error" {
 		fix = "pass the error's text as a string"
 	}
-	c.report(path, fix, "%s is an interface: JSON does not keep which type was in it", name(t))
+	c.report(path, fix, "%s is an interface: JSON does not keep which type was in it", c.name(t))
 }
 
 func isTypeParam(t types.Type) bool {
@@ -169,9 +171,20 @@ func qualified(t types.Type) string {
 	return obj.Pkg().Path() + "." + obj.Name()
 }
 
-// name is how a type is called in messages: packages by their names.
-func name(t types.Type) string {
-	s := types.TypeString(t, (*types.Package).Name)
+// name is how a type is called: packages by their names.
+func name(t types.Type) string { return nameFrom(t, nil) }
+
+// name is how a type is called in messages.
+func (c *checker) name(t types.Type) string { return nameFrom(t, c.from) }
+
+// nameFrom is how a type is called in a package.
+func nameFrom(t types.Type, from *types.Package) string {
+	s := types.TypeString(t, func(pkg *types.Package) string {
+		if pkg == from {
+			return ""
+		}
+		return pkg.Name()
+	})
 	if strings.Contains(s, "interface{}") {
 		s = strings.ReplaceAll(s, "interface{}", "any")
 	}

@@ -6,7 +6,7 @@ import "go/types"
 func (c *checker) key(t types.Type, path string) {
 	t = types.Unalias(t)
 	if w, ok := wellKnown[qualified(t)]; ok && w.key != "" {
-		c.report(path, w.fix, "%s %s", name(t), w.key)
+		c.report(path, w.fix, "%s %s", c.name(t), w.key)
 		return
 	}
 	m := methodsOf(t)
@@ -15,12 +15,12 @@ func (c *checker) key(t types.Type, path string) {
 	switch {
 	case basic != nil && basic.Info()&types.IsString != 0:
 		if m.text() {
-			c.report(path, fix, "encoding/json writes the key %s as it is, but reads it by UnmarshalText", name(t))
+			c.report(path, fix, "encoding/json writes the key %s as it is, but reads it by UnmarshalText", c.name(t))
 		}
 	case m.text():
 		c.textKey(t, &m, path)
 	case basic == nil || basic.Info()&types.IsInteger == 0 || basic.Kind() == types.Uintptr:
-		c.report(path, fix, "JSON has no keys of type %s", name(t))
+		c.report(path, fix, "JSON has no keys of type %s", c.name(t))
 	}
 }
 
@@ -45,7 +45,7 @@ func (c *checker) textKey(t types.Type, m *methods, path string) {
 		fault = "has UnmarshalText on its value, so what it reads is lost"
 	}
 	if fault != "" {
-		c.report(path, fix, "the key %s %s", name(t), fault)
+		c.report(path, fix, "the key %s %s", c.name(t), fault)
 	}
 }
 

@@ -110,19 +110,19 @@ func (c *checker) marshaler(t types.Type, behind bool, path string) bool {
 	encode, decode := m.codec()
 	switch {
 	case !encode.there():
-		c.report(path, ownBoth, "%s has %s but no %s", name(t), decode.name, encode.name)
+		c.report(path, ownBoth, "%s has %s but no %s", c.name(t), decode.name, encode.name)
 	case !decode.there():
-		c.report(path, ownBoth, "%s has %s but no %s", name(t), encode.name, decode.name)
+		c.report(path, ownBoth, "%s has %s but no %s", c.name(t), encode.name, decode.name)
 	case encode.from != decode.from:
 		c.report(path, ownBoth, "%s and %s of %s are not from the same type: the one does not read what the other writes",
-			encode.name, decode.name, name(t))
+			encode.name, decode.name, c.name(t))
 	case encode.from != nil:
 		c.promoted(t, encode, behind, path)
 	case decode.receiver == onValue:
-		c.report(path, ownBoth, "%s of %s has a value receiver, so what it reads is lost", decode.name, name(t))
+		c.report(path, ownBoth, "%s of %s has a value receiver, so what it reads is lost", decode.name, c.name(t))
 	case encode.receiver == onPointer && !behind:
-		c.report(path, "use *"+name(t)+", or give "+encode.name+" a value receiver",
-			"%s of %s has a pointer receiver, so encoding/json does not always use it", encode.name, name(t))
+		c.report(path, "use *"+c.name(t)+", or give "+encode.name+" a value receiver",
+			"%s of %s has a pointer receiver, so encoding/json does not always use it", encode.name, c.name(t))
 	}
 	return true
 }
@@ -136,7 +136,7 @@ func (c *checker) promoted(t types.Type, encode method, behind bool, path string
 	case s.NumFields() > 1:
 		c.report(path, "name the field, or give the struct methods of its own",
 			"%s encodes itself by %s of its embedded field %s, which leaves out the others",
-			name(t), encode.name, encode.from.Name())
+			c.name(t), encode.name, encode.from.Name())
 	case pointer:
 		c.report(path, "embed it without the pointer, or name the field",
 			"%s of the embedded pointer %s panics when it is nil", encode.name, encode.from.Name())

@@ -219,7 +219,7 @@ func (c *checker) field(f field, path string) {
 		switch t.Underlying().(type) {
 		case *types.Slice, *types.Map:
 			c.report(path, "use omitzero, which leaves out only nil",
-				"omitempty makes an empty %s come back as nil", name(t))
+				"omitempty makes an empty %s come back as nil", c.name(t))
 		}
 	}
 	c.check(t, path)

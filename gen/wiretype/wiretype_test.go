@@ -111,7 +111,7 @@ func TestCheck(t *testing.T) {
 		t.Run(test.typ, func(t *testing.T) {
 			v := load(t, common+"var V "+test.typ+"\nvar _ url.URL; var _ netip.Addr; var _ json.Number")["V"]
 			var got []string
-			for _, p := range wiretype.Check(v) {
+			for _, p := range wiretype.Check(v, nil) {
 				got = append(got, p.Path+": "+p.Reason)
 				if p.Fix == "" {
 					t.Errorf("%s has no fix", p.Path)
@@ -205,7 +205,7 @@ func FuzzTypes(f *testing.F) {
 		}
 		for _, name := range pkg.Scope().Names() {
 			typ := pkg.Scope().Lookup(name).Type()
-			problems := wiretype.Check(typ)
+			problems := wiretype.Check(typ, nil)
 			method, convert := wiretype.Kind(typ)
 			print := wiretype.Fingerprint(typ)
 			if method == "" || print == "" || convert != "" && method == "JSON" {
@@ -236,14 +236,14 @@ func TestLargeTypes(t *testing.T) {
 	fmt.Fprintf(&diamond, "type D%d struct{ V int }\n", n)
 	v := load(t, chain.String()+ring.String()+diamond.String()+"var C C0; var R R0; var D D0")
 	for _, name := range []string{"C", "R"} {
-		if p := wiretype.Check(v[name]); len(p) > 0 {
+		if p := wiretype.Check(v[name], nil); len(p) > 0 {
 			t.Errorf("%s: %v", name, p)
 		}
 		if print := wiretype.Fingerprint(v[name]); len(print) != len("C0:12345678") {
 			t.Errorf("%s has the fingerprint %s", name, print)
 		}
 	}
-	if len(wiretype.Check(v["D"])) == 0 {
+	if len(wiretype.Check(v["D"], nil)) == 0 {
 		t.Error("fields that hide each other are accepted")
 	}
 	wiretype.Fingerprint(v["D"])

@@ -40,11 +40,11 @@ func typesByLine(t *testing.T) map[int]types.Type {
 func wrappedVerdicts(t types.Type) verdicts {
 	field := types.NewField(token.NoPos, nil, "V", t, false)
 	return verdicts{
-		"":        wiretype.Check(t),
-		"struct":  wiretype.Check(types.NewStruct([]*types.Var{field}, nil)),
-		"slice":   wiretype.Check(types.NewSlice(t)),
-		"array":   wiretype.Check(types.NewArray(t, 2)),
-		"map":     wiretype.Check(types.NewMap(types.Typ[types.String], t)),
-		"pointer": wiretype.Check(types.NewPointer(t)),
+		"":        wiretype.Check(t, nil),
+		"struct":  wiretype.Check(types.NewStruct([]*types.Var{field}, nil), nil),
+		"slice":   wiretype.Check(types.NewSlice(t), nil),
+		"array":   wiretype.Check(types.NewArray(t, 2), nil),
+		"map":     wiretype.Check(types.NewMap(types.Typ[types.String], t), nil),
+		"pointer": wiretype.Check(types.NewPointer(t), nil),
 	}
 }

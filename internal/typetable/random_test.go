@@ -39,7 +39,7 @@ func TestRandomTypes(t *testing.T) {
 	accepted, refused := 0, 0
 	rapid.Check(t, func(t *rapid.T) {
 		n := drawType(t, pool, 3)
-		problems := wiretype.Check(n.gtype)
+		problems := wiretype.Check(n.gtype, nil)
 		if len(problems) > 0 {
 			refused++
 			return
