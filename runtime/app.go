@@ -33,8 +33,7 @@ type App struct {
 // New returns an app on the engine. The app does not own the engine: close it
 // after the app has stopped.
 func New(engine Engine, cfg Config) *App {
-	cfg.Middleware = append([]Middleware(nil), cfg.Middleware...)
-	cfg.EnqueueMiddleware = append([]EnqueueMiddleware(nil), cfg.EnqueueMiddleware...)
+	cfg.detach()
 	cfg.setDefaults()
 	a := &App{
 		engine: engine, cfg: cfg,

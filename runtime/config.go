@@ -84,6 +84,16 @@ type Codec interface {
 	Decode(task string, args json.RawMessage) (json.RawMessage, error)
 }
 
+// detach makes the lists the configuration's own: the caller may go on with its.
+func (c *Config) detach() {
+	c.Queues = slices.Clone(c.Queues)
+	c.Middleware = slices.Clone(c.Middleware)
+	c.EnqueueMiddleware = slices.Clone(c.EnqueueMiddleware)
+	c.Observers = slices.Clone(c.Observers)
+	c.Propagators = slices.Clone(c.Propagators)
+	c.OnTrigger = slices.Clone(c.OnTrigger)
+}
+
 func (c *Config) setDefaults() {
 	if c.Workers == 0 {
 		c.Workers = 10

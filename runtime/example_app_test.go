@@ -6,7 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"os"
 	"sync/atomic"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
@@ -200,5 +203,63 @@ func ExampleCodec() {
 	fmt.Println(bytes.Contains(rec.Args, []byte("4711")))
 	// Output:
 	// 4711 <nil>
+	// false
+}
+
+// What a redacted parameter holds, redact=v in the annotation, is in no log, no
+// error and no record.
+func ExampleParam() {
+	charge := newUnit[string, runtime.Void]("billing.ChargeCard", func(s *runtime.Spec) {
+		s.Params[0].Redact = true
+	})
+	logger := slog.New(slog.NewTextHandler(os.Stdout, withoutTime))
+	app := runtime.New(memory.New(), runtime.Config{Logger: logger})
+	charge.handle(app, func(ctx *runtime.Context, card string) (runtime.Void, error) {
+		ctx.Logger().Info("charge", "card", card)
+		return runtime.Void{}, runtime.Permanent(fmt.Errorf("card %q was refused", card))
+	})
+	ctx := context.Background()
+	if err := app.Start(ctx); err != nil {
+		panic(err)
+	}
+	defer stopApp(app)
+	h, err := charge.call("4111-1111").Enqueue(ctx, app)
+	if err != nil {
+		panic(err)
+	}
+	_, _ = h.Wait(ctx)
+	rec, err := h.Record(ctx)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(string(rec.Args), rec.Reason)
+	// Output:
+	// level=INFO msg=charge task_id=00000000 task=billing.ChargeCard attempt=0 logger=billing.ChargeCard card=[redacted]
+	// level=ERROR msg="task failed" task_id=00000000 task=billing.ChargeCard attempt=0 error="card \"[redacted]\" was refused"
+	// {"v":"[redacted]"} card "[redacted]" was refused
+}
+
+// A call that is unique for a time is the same task, however often it is
+// enqueued meanwhile.
+func ExampleWithUnique() {
+	remind := newUnit[string, runtime.Void]("billing.Remind") // generated, in a program
+	app := runtime.New(memory.New(), runtime.Config{})
+	ctx := context.Background()
+	first, err := remind.call("c-42", runtime.WithUnique(time.Hour)).Enqueue(ctx, app)
+	if err != nil {
+		panic(err)
+	}
+	second, err := remind.call("c-42", runtime.WithUnique(time.Hour)).Enqueue(ctx, app)
+	if err != nil {
+		panic(err)
+	}
+	other, err := remind.call("c-43", runtime.WithUnique(time.Hour)).Enqueue(ctx, app)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(second.Existing(), second.ID() == first.ID())
+	fmt.Println(other.Existing())
+	// Output:
+	// true true
 	// false
 }

@@ -126,3 +126,22 @@ func TestWhatIsForgottenIsLogged(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// An app does not see what becomes of the lists that it was configured with.
+func TestConfigIsCopied(t *testing.T) {
+	cfg := runtime.Config{
+		Queues:      []string{"default"},
+		Propagators: []runtime.Propagator{trapInjector{new(trap)}},
+		OnTrigger: []runtime.TriggerHook{func(*runtime.Context, *runtime.TriggerError) (any, bool, error) {
+			return 7, true, nil
+		}},
+	}
+	app := newUnitApp(t, cfg)
+	cfg.Queues[0], cfg.Propagators[0], cfg.OnTrigger[0] = "", nil, nil
+	u := newUnit[int, int]("test.Copied")
+	u.handle(app, func(*runtime.Context, int) (int, error) { return 0, runtime.Trigger() })
+	start(t, app)
+	if n, err := await(t, app, u.call(1)); n != 7 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+}
