@@ -22,15 +22,25 @@ type settings struct {
 	rec     *Recorder
 }
 
-func newSettings(opts []Option) *settings {
+func newSettings(t testing.TB, opts []Option) *settings {
+	t.Helper()
 	s := &settings{ctx: context.Background(), name: "tasktest.Task"}
-	for _, o := range opts {
-		o(s)
+	s.apply(opts)
+	if s.attempt < 0 {
+		t.Fatalf("tasktest: WithAttempt(%d): it must not be negative", s.attempt)
 	}
 	if s.rec == nil {
 		s.rec = newRecorder(s)
 	}
 	return s
+}
+
+func (s *settings) apply(opts []Option) {
+	for _, o := range opts {
+		if o != nil {
+			o(s)
+		}
+	}
 }
 
 // app returns an app that is set up but for its tasks. It logs to the test.

@@ -9,9 +9,9 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// Recorder is an Enqueuer that keeps what is enqueued and runs nothing. Pass it
-// to an Enqueue function, or supply it to a task. Its methods may be called
-// concurrently.
+// Recorder is an Enqueuer that keeps what is enqueued and runs nothing. Make it
+// with [NewRecorder]. Pass it to an Enqueue function, or supply it to a task.
+// Its methods may be called concurrently.
 type Recorder struct {
 	runtime.Enqueuer
 	engine *engine
@@ -22,9 +22,7 @@ type Recorder struct {
 // configuration of [WithConfig] does; other options have no meaning for it.
 func NewRecorder(opts ...Option) *Recorder {
 	s := &settings{}
-	for _, o := range opts {
-		o(s)
-	}
+	s.apply(opts)
 	return newRecorder(s)
 }
 

@@ -25,7 +25,7 @@ var ErrNotRun = errors.New("the task did not run")
 func Run[R any](t testing.TB, register func(*runtime.App), call runtime.Call[R], opts ...Option) (R, error) {
 	t.Helper()
 	var none R
-	s := newSettings(opts)
+	s := newSettings(t, opts)
 	var handler outermost
 	s.cfg.Middleware = append([]runtime.Middleware{handler.wrap}, s.cfg.Middleware...)
 	app := s.app(t, register)
@@ -90,7 +90,7 @@ func Context(t testing.TB, opts ...Option) *runtime.Context {
 // its providers.
 func ContextOf[C context.Context](t testing.TB, register func(*runtime.App), opts ...Option) C {
 	t.Helper()
-	s := newSettings(opts)
+	s := newSettings(t, opts)
 	app := s.app(t, register)
 	d := &direct{release: make(chan error, 1), done: make(chan struct{})}
 	s.ctx = context.WithValue(s.ctx, directKey{}, d)

@@ -89,6 +89,20 @@ func TestRunOfACallThatCannotBe(t *testing.T) {
 	}
 }
 
+// A nil option is none, as for Enqueue.
+func TestOptionsThatMakeNoSense(t *testing.T) {
+	_, err := tasktest.Run(t, RegisterTasks, ChargeCardCall("c", 1), nil, tasktest.Supply[sender](new(outbox)))
+	if err != nil || tasktest.NewRecorder(nil).Len() != 0 {
+		t.Error(err)
+	}
+	failed, text := catch(t, func(t testing.TB) {
+		_, _ = tasktest.Run(t, RegisterTasks, ChargeCardCall("c", 1), tasktest.WithAttempt(-1))
+	})
+	if !failed || !strings.Contains(text, "WithAttempt(-1)") {
+		t.Errorf("said %q", text)
+	}
+}
+
 // Proves: FEATURES 78
 func TestRunWithAFakeContext(t *testing.T) {
 	fake := &tx{ended: []error{nil}}
