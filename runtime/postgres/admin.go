@@ -185,7 +185,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	case !exists:
 		return notFound(id)
 	}
-	e.watch.look()
+	e.watch.Look()
 	return nil
 }
 
@@ -229,6 +229,6 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	case !done:
 		return fmt.Errorf("delete task %s: %w", id, runtime.ErrRunning)
 	}
-	e.watch.look()
+	e.watch.Look()
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
 // riverKind is what River takes as the kind of a job.
@@ -72,8 +73,6 @@ func (e *Engine) newLot(ms []*runtime.Message) (*lot, error) {
 	return l, nil
 }
 
-func (l *lot) len() int { return len(l.id) }
-
 func (e *Engine) add(l *lot, m *runtime.Message) error {
 	if err := e.Check(m); err != nil {
 		return fmt.Errorf("task %s: %w", m.Name, err)
@@ -98,7 +97,7 @@ func (e *Engine) add(l *lot, m *runtime.Message) error {
 		if l.keys == nil {
 			l.keys = make(map[int]*runtime.Message)
 		}
-		l.keys[l.len()] = m
+		l.keys[l.Len()] = m
 	}
 	if m.Keep > 0 {
 		if l.keeps == nil {
@@ -146,8 +145,24 @@ func riverTags(tags map[string]string) string {
 	return b.String()
 }
 
-// join appends another lot without keys.
-func (l *lot) join(o *lot) {
+// spins is how often the goroutine that stores lets others run.
+const spins = 20
+
+// Len implements [remote.Lot].
+func (l *lot) Len() int { return len(l.id) }
+
+// Join implements [remote.Lot], for lots without keys.
+func (l *lot) Join(others []*lot) *lot {
+	all := new(lot)
+	all.append(l)
+	for _, o := range others {
+		all.append(o)
+	}
+	return all
+}
+
+// append appends another lot without keys.
+func (l *lot) append(o *lot) {
 	l.id = append(l.id, o.id...)
 	l.args = append(l.args, o.args...)
 	l.at = append(l.at, o.at...)
@@ -164,7 +179,7 @@ func (l *lot) join(o *lot) {
 func (l *lot) only(places []int) *lot {
 	o := new(lot)
 	for _, i := range places {
-		o.join(&lot{
+		o.append(&lot{
 			id: l.id[i : i+1], args: l.args[i : i+1], at: l.at[i : i+1], due: l.due[i : i+1], kind: l.kind[i : i+1],
 			attempts: l.attempts[i : i+1], metadata: l.metadata[i : i+1], priority: l.priority[i : i+1],
 			queue: l.queue[i : i+1], tags: l.tags[i : i+1],
@@ -196,15 +211,15 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 			ins, err = e.store(ctx, d, l)
 			return err
 		})
-	case l.len() > maxGathered:
-		ins, err = e.store(ctx, pgxDB{e.pool}, l)
+	case l.Len() > remote.MaxGathered:
+		ins, err = e.storeOnPool(ctx, l)
 	default:
-		ins, err = e.in.insert(ctx, l)
+		ins, err = e.in.Insert(ctx, l)
 	}
 	if err != nil {
 		return nil, e.failed("insert tasks", err)
 	}
-	e.nudge()
+	e.workers.Nudge()
 	return ins, nil
 }
 
@@ -253,10 +268,14 @@ func (e *Engine) know(ctx context.Context, keeps map[time.Duration]struct{}) err
 	return nil
 }
 
+func (e *Engine) storeOnPool(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
+	return e.store(ctx, pgxDB{e.pool}, l)
+}
+
 // store inserts a lot on a connection or in a transaction. With keys it must be
 // a transaction.
 func (e *Engine) store(ctx context.Context, d db, l *lot) ([]runtime.Inserted, error) {
-	ins := make([]runtime.Inserted, l.len())
+	ins := make([]runtime.Inserted, l.Len())
 	places := []int(nil)
 	if l.keys != nil {
 		var err error
@@ -265,7 +284,7 @@ func (e *Engine) store(ctx context.Context, d db, l *lot) ([]runtime.Inserted, e
 		}
 		l = l.only(places)
 	}
-	if l.len() == 0 {
+	if l.Len() == 0 {
 		return ins, nil
 	}
 	ids, err := e.insertLot(ctx, d, l)
@@ -278,8 +297,8 @@ func (e *Engine) store(ctx context.Context, d db, l *lot) ([]runtime.Inserted, e
 		}
 		ins[i].ID = e.taskID(id)
 	}
-	if len(ids) != l.len() {
-		return nil, fmt.Errorf("%d of %d tasks were stored", len(ids), l.len())
+	if len(ids) != l.Len() {
+		return nil, fmt.Errorf("%d of %d tasks were stored", len(ids), l.Len())
 	}
 	return ins, nil
 }
@@ -287,7 +306,7 @@ func (e *Engine) store(ctx context.Context, d db, l *lot) ([]runtime.Inserted, e
 // insertLot inserts jobs and tells the workers. It returns their numbers, in
 // the order of the lot.
 func (e *Engine) insertLot(ctx context.Context, d db, l *lot) ([]int64, error) {
-	ids := make([]int64, 0, l.len())
+	ids := make([]int64, 0, l.Len())
 	err := d.query(ctx, e.sql.insert, []any{
 		l.id, l.args, l.at, l.kind, l.attempts, l.metadata, l.priority, l.queue, l.due, l.tags,
 		e.sql.insertChannel, e.sql.dueChannel, e.cfg.PollInterval.Microseconds(),

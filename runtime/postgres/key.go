@@ -19,7 +19,7 @@ import (
 func (e *Engine) takeKeys(ctx context.Context, d db, l *lot, ins []runtime.Inserted) ([]int, error) {
 	first := make(map[string]int) // the first message of each key
 	later := make(map[int]string) // further messages of a key in the same lot
-	for i := range l.len() {
+	for i := range l.Len() {
 		m := l.keys[i]
 		if m == nil {
 			continue
@@ -36,7 +36,7 @@ func (e *Engine) takeKeys(ctx context.Context, d db, l *lot, ins []runtime.Inser
 		return nil, err
 	}
 	var places []int
-	for i := range l.len() {
+	for i := range l.Len() {
 		m := l.keys[i]
 		switch {
 		case m == nil:

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
 // Migrations says what opening an engine does about the tables it needs.
@@ -100,15 +101,16 @@ type Engine struct {
 	owned bool // Close closes the pool
 	sql   statements
 	mark  [8]byte // in the ids of this schema's tasks
-	in    gatherer
-	watch watcher
+	in    remote.Gatherer[*lot]
+	watch remote.Waiters[int64]
+	// workers are the calls of Serve.
+	workers remote.Workers
 
 	closing context.Context // of work that belongs to no caller
 	close   context.CancelFunc
 
-	mu     sync.Mutex
-	serves map[*serve]struct{} // guarded by mu: the calls of Serve
-	keeps  map[time.Duration]struct{}
+	mu    sync.Mutex
+	keeps map[time.Duration]struct{} // guarded by mu: what the database knows of
 }
 
 var (
@@ -155,23 +157,22 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
 	e := &Engine{
-		cfg: cfg, pool: pool, sql: newStatements(cfg.Schema),
-		serves: make(map[*serve]struct{}), keeps: make(map[time.Duration]struct{}),
+		cfg: cfg, pool: pool, sql: newStatements(cfg.Schema), keeps: make(map[time.Duration]struct{}),
 	}
 	if err := pool.QueryRow(ctx, e.sql.readMark).Scan((*markBytes)(&e.mark)); err != nil {
 		return nil, fmt.Errorf("open postgres: read the schema's mark: %w", err)
 	}
 	e.closing, e.close = context.WithCancel(context.Background())
-	e.in.e, e.watch.e = e, e
+	e.in.Store, e.in.Own, e.in.Closing, e.in.Spins = e.storeOnPool, badData, e.closing, spins
+	e.watch.Hear, e.watch.Closing = e.askForEnded, e.closing
 	return e, nil
 }
 
 // Close implements [runtime.Engine]. A Serve that still runs returns
 // [runtime.ErrClosed]; its tasks are taken over by others when its lease ends.
 func (e *Engine) Close() error {
-	e.close()
-	e.watch.wait()
-	e.in.stored.Wait()
+	e.watch.Close(e.close)
+	e.in.Close(e.close)
 	if e.owned {
 		e.pool.Close()
 	}

@@ -59,10 +59,12 @@ func slow(t *testing.T) {
 	}
 }
 
+var quiet = slog.New(slog.DiscardHandler)
+
 // testLog shows what an engine logs on its test.
 func testLog(tb testing.TB) *slog.Logger {
 	if !testing.Verbose() {
-		return slog.New(slog.DiscardHandler)
+		return quiet
 	}
 	return slog.New(slog.NewTextHandler(tb.Output(), nil))
 }

@@ -16,13 +16,30 @@ import (
 	"github.com/riverqueue/river/rivertype"
 
 	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/internal/servertest/beside"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
-// beside is an engine and a River client on one schema, as River's UI, its
+// benchArgs are the arguments of a task that River and the engine both know.
+type benchArgs beside.Args
+
+func (benchArgs) Kind() string { return beside.Kind }
+
+func benchMessage() *runtime.Message {
+	args, _ := json.Marshal(beside.Charge)
+	return &runtime.Message{
+		Name: beside.Kind, Queue: runtime.DefaultQueue, Args: args, Keep: time.Hour,
+		Meta: runtime.Meta{
+			Version: runtime.WireVersion, ID: uuid.New(), EnqueuedAt: time.Now().UTC(),
+			Signature: "customer:string cents:int64", Retries: 3,
+		},
+	}
+}
+
+// neighbours are an engine and a River client on one schema, as River's UI, its
 // command and a user's own River code have it.
-type beside struct {
+type neighbours struct {
 	*testing.T
 	e      *postgres.Engine
 	client *river.Client[pgx.Tx]
@@ -30,10 +47,10 @@ type beside struct {
 	schema string
 }
 
-func newBeside(t *testing.T) *beside {
+func newNeighbours(t *testing.T) *neighbours {
 	t.Helper()
 	url := servertest.Postgres(t)
-	b := &beside{T: t, schema: newSchema(t, url)}
+	b := &neighbours{T: t, schema: newSchema(t, url)}
 	var err error
 	if b.pool, err = pgxpool.New(t.Context(), url); err != nil {
 		t.Fatal(err)
@@ -47,7 +64,7 @@ func newBeside(t *testing.T) *beside {
 }
 
 // serve runs a worker whose tasks are handled by run.
-func (b *beside) serve(names []string, run func(ctx context.Context, d *runtime.Delivery) runtime.Outcome) {
+func (b *neighbours) serve(names []string, run func(ctx context.Context, d *runtime.Delivery) runtime.Outcome) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -66,7 +83,7 @@ func (b *beside) serve(names []string, run func(ctx context.Context, d *runtime.
 }
 
 // job returns the River job with the number n: the first is 1.
-func (b *beside) job(n int64) *rivertype.JobRow {
+func (b *neighbours) job(n int64) *rivertype.JobRow {
 	b.Helper()
 	j, err := b.client.JobGet(b.Context(), n)
 	if err != nil {
@@ -76,7 +93,7 @@ func (b *beside) job(n int64) *rivertype.JobRow {
 }
 
 // state waits until the job has the state, as River has it.
-func (b *beside) state(n int64, want rivertype.JobState) *rivertype.JobRow {
+func (b *neighbours) state(n int64, want rivertype.JobState) *rivertype.JobRow {
 	b.Helper()
 	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
 		j := b.job(n)
@@ -91,7 +108,7 @@ func (b *beside) state(n int64, want rivertype.JobState) *rivertype.JobRow {
 
 // TestNativeJob: what River's tools show of a task is what it is.
 func TestNativeJob(t *testing.T) {
-	b := newBeside(t)
+	b := newNeighbours(t)
 	m := benchMessage()
 	m.Queue, m.Priority, m.Meta.Tags = "billing", 3, map[string]string{"plan": "pro"}
 	in, err := b.e.InsertOne(t.Context(), m)
@@ -120,7 +137,7 @@ func TestNativeJob(t *testing.T) {
 
 // TestNativeOutcomes: the state, the errors, the attempts and the output.
 func TestNativeOutcomes(t *testing.T) {
-	b := newBeside(t)
+	b := newNeighbours(t)
 	again := make(chan struct{})
 	b.serve([]string{"ok", "retry", "snooze", "fail", "cancel"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
 		switch d.Message.Name {
@@ -162,7 +179,7 @@ func TestNativeOutcomes(t *testing.T) {
 
 // TestRiverCommands: cancel, retry and delete by a River client, as its UI does.
 func TestRiverCommands(t *testing.T) {
-	b := newBeside(t)
+	b := newNeighbours(t)
 	running := make(chan struct{}, 10)
 	b.serve([]string{"long"}, func(ctx context.Context, d *runtime.Delivery) runtime.Outcome {
 		if d.Attempt == 0 && len(running) == 0 {
@@ -208,7 +225,7 @@ func TestRiverCommands(t *testing.T) {
 
 // TestRiverProducer: what a River client enqueues is run, with its options.
 func TestRiverProducer(t *testing.T) {
-	b := newBeside(t)
+	b := newNeighbours(t)
 	ran := make(chan *runtime.Delivery, 10)
 	b.serve([]string{"bench.charge"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
 		ran <- d
@@ -232,7 +249,7 @@ func TestRiverProducer(t *testing.T) {
 
 // TestPausedQueue: River's UI pauses and resumes a queue.
 func TestPausedQueue(t *testing.T) {
-	b := newBeside(t)
+	b := newNeighbours(t)
 	ran := make(chan string, 10)
 	b.serve([]string{"bench.charge"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
 		ran <- d.Message.Queue
@@ -265,7 +282,7 @@ func TestPausedQueue(t *testing.T) {
 // TestRiverWorkerBeside: a River worker works its own queue of the same schema,
 // with all of River's maintenance, and neither touches the other's jobs.
 func TestRiverWorkerBeside(t *testing.T) {
-	b := newBeside(t)
+	b := newNeighbours(t)
 	mine, theirs := make(chan string, 100), make(chan string, 100)
 	b.serve([]string{"ours.task"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
 		mine <- d.Message.Name

@@ -2,51 +2,44 @@ package postgres
 
 import (
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
-	"log/slog"
-	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
 // ownerPrefix begins what attempted_by has of our workers, and tells their jobs
 // from those of River's clients.
 const ownerPrefix = "taskctx:"
 
-// abandonGrace is how long a worker that gives up waits for a statement that is
-// under way.
-const abandonGrace = 2 * time.Second
-
-// serve is one call of Serve. Its loop, in work, is the only one that fetches
-// and that writes outcomes; beside it go the heartbeat, the upkeep and the
-// listener, each a goroutine that Serve waits for.
-type serve struct {
-	e     *Engine
-	w     *runtime.Worker
-	owner string
-	runs  context.Context // of all runs; it never ends
-	log   *slog.Logger
-
-	ready chan struct{} // an outcome waits, or a run has returned
-	news  chan struct{} // there may be tasks to fetch
-	check chan struct{} // a running task may have been cancelled
-	sooner
-	listening atomic.Bool
-
-	mu        sync.Mutex // guards all below
-	active    map[*delivery]struct{}
-	outcomes  []*outcome
-	orphans   []orphan        // perhaps
-	unsettled bool            // a cancelled one is among them
-	turn      int             // which queue goes first
-	paused    map[string]bool // queues
-	abandoned bool
-	warned    map[string]time.Time // when each failure was logged last
+// claim is what a run holds of its job: it is the worker's as long as River's
+// count of attempts is the same.
+type claim struct {
+	job     int64
+	attempt int16
 }
+
+type (
+	delivery = remote.Delivery[claim, struct{}]
+	outcome  = remote.Outcome[claim, struct{}]
+)
+
+// serve is one call of Serve: a worker, and its statements.
+type serve struct {
+	*remote.Worker[claim, struct{}]
+	e     *Engine
+	owner string
+
+	mu     sync.Mutex
+	paused map[string]bool // guarded by mu: queues
+
+	upkeep
+}
+
+var _ remote.Store[claim, struct{}] = (*serve)(nil)
 
 // Serve implements [runtime.Engine]. It may be called again, at the same time
 // or later. While the database cannot be reached it tries again, and running
@@ -55,281 +48,46 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	if err := e.closed(); err != nil {
 		return err
 	}
-	s := &serve{
-		e: e, w: w, owner: ownerPrefix + w.ID, runs: context.WithoutCancel(ctx), log: e.cfg.Logger,
-		ready: make(chan struct{}, 1), news: make(chan struct{}, 1), check: make(chan struct{}, 1),
-		active: make(map[*delivery]struct{}), warned: make(map[string]time.Time),
-	}
-	s.sooner.init()
-	e.mu.Lock()
-	e.serves[s] = struct{}{}
-	e.mu.Unlock()
-	defer func() {
-		e.mu.Lock()
-		delete(e.serves, s)
-		e.mu.Unlock()
-	}()
-
-	side, stop := context.WithCancel(e.closing)
-	defer stop()
-	if err := s.begin(ctx, side); err != nil {
-		return err
-	}
-	var aside sync.WaitGroup
-	aside.Go(func() { s.beatLoop(side) })
-	aside.Go(func() { s.upkeepLoop(side) })
-	aside.Go(func() { s.listenLoop(side) })
-	err := s.work(ctx)
-	stop()
-	aside.Wait()
-	s.leave()
-	return err
-}
-
-// begin makes the worker known, before it takes a task. It returns nil when ctx
-// has ended: then there is nothing to do.
-func (s *serve) begin(ctx, side context.Context) error {
-	for pause := firstPause; ; pause = longer(pause) {
-		err := s.join(side)
-		if err == nil {
-			return nil
-		}
-		if s.e.closing.Err() != nil {
-			return runtime.ErrClosed
-		}
+	s := &serve{e: e, owner: ownerPrefix + w.ID, upkeep: newUpkeep(w)}
+	s.Worker = remote.NewWorker(w, s, remote.Config{
+		Engine: "postgres", Lease: e.cfg.Lease, PollInterval: e.cfg.PollInterval, Cooldown: e.cfg.FetchCooldown,
+		UpkeepEvery: min(e.cfg.PollInterval, s.grace), Closing: e.closing, Logger: e.cfg.Logger, Workers: &e.workers,
+		Hopeless: undefined,
+	})
+	if err := s.Worker.Serve(ctx); err != nil {
 		if undefined(err) {
 			return fmt.Errorf("join the workers: %w", err)
 		}
-		s.warn("join the workers", err)
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return nil
-		case <-side.Done():
-			return runtime.ErrClosed
-		}
+		return err
 	}
+	return nil
 }
 
-// The pauses between attempts while the database cannot be reached.
-const (
-	firstPause = 20 * time.Millisecond
-	lastPause  = time.Second
-)
-
-// longer returns the pause after d, with jitter, so that workers do not come
-// back all at once.
-func longer(d time.Duration) time.Duration {
-	d = min(2*d, lastPause)
-	return d/2 + rand.N(d/2+1)
+// SaveMemo implements [remote.Store].
+func (s *serve) SaveMemo(ctx context.Context, c claim, memo json.RawMessage) (bool, error) {
+	own, err := json.Marshal(memoPatch(memo))
+	if err != nil {
+		return false, fmt.Errorf("save memo: %w", err)
+	}
+	tag, err := s.e.pool.Exec(ctx, s.e.sql.saveMemo, s.owner, c.job, c.attempt, string(own))
+	if err != nil {
+		return false, s.e.failed("save memo", err)
+	}
+	return tag.RowsAffected() > 0, nil
 }
 
-// warnEvery is how often a failure that goes on is logged.
-const warnEvery = 10 * time.Second
-
-// warn logs that something failed: while the database is away much does, again
-// and again, and once in a while is enough.
-func (s *serve) warn(doing string, err error) {
-	now := time.Now()
-	s.mu.Lock()
-	quiet := now.Sub(s.warned[doing]) < warnEvery
-	if !quiet {
-		s.warned[doing] = now
-	}
-	s.mu.Unlock()
-	if quiet {
-		return
-	}
-	s.log.LogAttrs(context.Background(), slog.LevelWarn, "postgres: "+doing,
-		slog.String("worker", s.w.ID), slog.String("error", err.Error()))
+// upkeep is when what was done last. The upkeep alone uses it.
+type upkeep struct {
+	grace                   time.Duration // before a task of an unknown name is put aside
+	welcomed                bool
+	parked, unique, cleaned time.Time
+	swept                   map[int64]time.Time // up to when each kind of record is known to be gone
 }
 
-// signal puts a value into a channel of capacity one, unless there is one.
-func signal(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
+func newUpkeep(w *runtime.Worker) upkeep {
+	return upkeep{
+		grace:   min(max(w.ParkFor/4, 20*time.Millisecond), parkGrace),
+		cleaned: time.Now().Add(-cleanEvery + cleanEvery/10), // not at once: many may start together
+		swept:   make(map[int64]time.Time),
 	}
-}
-
-// work fetches tasks and writes outcomes until the worker has stopped.
-func (s *serve) work(ctx context.Context) error {
-	var (
-		hungry   = true // there may be tasks to fetch
-		stopping bool
-		last     time.Time // when the last step ended
-		poll     = time.NewTimer(s.e.cfg.PollInterval)
-		stop     = ctx.Done()
-	)
-	defer poll.Stop()
-	steps, cancel := context.WithCancel(s.e.closing)
-	defer cancel()
-	for {
-		select {
-		case <-s.news:
-			hungry = true
-		default:
-		}
-		todo, free := s.todo()
-		want := 0
-		if hungry && !stopping {
-			want = free
-		}
-		if stopping && todo == 0 && free == s.w.Slots {
-			return nil
-		}
-		if todo == 0 && want <= 0 {
-			select {
-			case <-s.ready:
-			case <-s.news:
-				hungry = true
-			case <-poll.C:
-				hungry = true
-				poll.Reset(s.e.cfg.PollInterval)
-			case <-stop:
-				stop, stopping = nil, true
-			case <-s.w.Abandon:
-				return s.abandon(steps)
-			case <-s.e.closing.Done():
-				return s.closed()
-			}
-			continue
-		}
-		if wait := s.e.cfg.FetchCooldown - time.Since(last); wait > 0 {
-			time.Sleep(wait)
-		}
-		if ctx.Err() != nil {
-			stop, stopping = nil, true
-		}
-		if _, free = s.todo(); !stopping && hungry {
-			want = free // more slots may be free by now
-		} else {
-			want = 0
-		}
-		more, err := s.stepUnlessAbandoned(steps, want)
-		last = time.Now()
-		switch {
-		case err == nil:
-			if want > 0 {
-				hungry = more
-			}
-			continue
-		case s.e.closing.Err() != nil:
-			return s.closed()
-		}
-		s.warn("fetch tasks and write outcomes", err)
-		hungry = true
-		if err := s.recover(steps); err != nil {
-			return err
-		}
-	}
-}
-
-// todo returns how many outcomes and orphans wait, and how many slots are free.
-func (s *serve) todo() (waiting, free int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.outcomes) + len(s.orphans), s.w.Slots - len(s.active)
-}
-
-// stepUnlessAbandoned is step, which ends soon after the worker gives up.
-func (s *serve) stepUnlessAbandoned(ctx context.Context, want int) (more bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
-	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		more, err = s.step(ctx, want)
-	}()
-	select {
-	case <-done:
-		return more, err
-	case <-s.w.Abandon:
-	}
-	t := time.NewTimer(abandonGrace)
-	defer t.Stop()
-	select {
-	case <-done:
-	case <-t.C:
-		cancel()
-		<-done
-	}
-	return more, err
-}
-
-// recover waits, after a step failed, until the database answers again.
-func (s *serve) recover(ctx context.Context) error {
-	for pause := firstPause; ; pause = longer(pause) {
-		select {
-		case <-time.After(pause):
-		case <-s.w.Abandon:
-			return s.abandon(ctx)
-		case <-s.e.closing.Done():
-			return s.closed()
-		}
-		ping, cancel := context.WithTimeout(ctx, stepTimeout)
-		err := s.review(ping)
-		cancel()
-		if err == nil {
-			return nil
-		}
-	}
-}
-
-// closed ends the worker of an engine that was closed under it.
-func (s *serve) closed() error {
-	if unfinished := s.disown(); unfinished != nil {
-		return errors.Join(runtime.ErrClosed, unfinished)
-	}
-	return runtime.ErrClosed
-}
-
-// disown gives up the running tasks, and names them. Their outcomes are
-// refused from now on, as are those that could not be written.
-func (s *serve) disown() error {
-	s.mu.Lock()
-	s.abandoned = true
-	late := s.outcomes
-	s.outcomes = nil
-	unfinished := new(runtime.UnfinishedError)
-	var stop []*delivery
-	for d := range s.active {
-		stop = append(stop, d)
-		unfinished.Tasks = append(unfinished.Tasks, runtime.Unfinished{ID: d.Message.Meta.ID, Name: d.Message.Name})
-	}
-	s.mu.Unlock()
-	for _, o := range late {
-		unfinished.Tasks = append(unfinished.Tasks, runtime.Unfinished{ID: o.d.Message.Meta.ID, Name: o.d.Message.Name})
-		s.refuse(o)
-	}
-	for _, d := range stop {
-		d.Stop(runtime.ErrShutdown)
-	}
-	if len(unfinished.Tasks) == 0 {
-		return nil
-	}
-	return unfinished
-}
-
-// abandon writes the outcomes there are, and gives the tasks that still run
-// back. What cannot be written now is taken over by others when the lease ends.
-func (s *serve) abandon(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, abandonGrace)
-	defer cancel()
-	if _, err := s.step(ctx, 0); err != nil {
-		s.warn("write the last outcomes", err)
-	}
-	s.mu.Lock()
-	var back []orphan
-	for d := range s.active {
-		back = append(back, orphan{d.job, d.attempt})
-	}
-	s.mu.Unlock()
-	unfinished := s.disown()
-	if len(back) > 0 {
-		if err := s.giveBack(ctx, back); err != nil {
-			s.warn("give back running tasks", err)
-		}
-	}
-	return unfinished
 }

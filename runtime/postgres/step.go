@@ -11,52 +11,27 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// stepTimeout bounds a step, for a server that took it and does not answer.
-const stepTimeout = 30 * time.Second
-
-// outcome is what became of a run, to be written.
-type outcome struct {
-	runtime.Outcome
-	d       *delivery
-	doubted bool // it was sent once, and the answer was lost
-}
-
-// orphan is a job that was claimed for this worker, but whose run it does not
-// know: the answer to the claim was lost.
-type orphan struct {
-	job     int64
-	attempt int16
-}
-
-// step writes the outcomes there are and claims up to want tasks, with one
-// round trip and one commit, and starts what it claimed. It reports whether
-// there may be more to claim.
-func (s *serve) step(ctx context.Context, want int) (more bool, err error) {
-	s.mu.Lock()
-	outcomes, orphans := s.outcomes, s.orphans
-	s.outcomes, s.orphans = nil, nil
-	if len(orphans) > 0 {
-		known := s.known(outcomes)
-		orphans = slices.DeleteFunc(orphans, func(o orphan) bool { _, ok := known[o]; return ok })
-	}
-	queues := s.openQueues()
-	s.mu.Unlock()
-	if slices.ContainsFunc(outcomes, func(o *outcome) bool { return o.doubted }) {
+// Step implements [remote.Store]: one round trip and one commit.
+func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (more bool, err error) {
+	outcomes, want := st.Outcomes, st.Want
+	queues := s.open(st.Queues)
+	if slices.ContainsFunc(outcomes, func(o *outcome) bool { return o.Doubted }) {
 		want, more = 0, true
 	}
 	if len(queues) == 0 {
 		want = 0
 	}
-	written := make(map[orphan]struct{}, len(outcomes))
+	written := make(map[claim]struct{}, len(outcomes))
 	var claimed []*job
-	plain, rest := split(outcomes, orphans)
+	plain, rest := split(outcomes, st.Orphans)
 	b := new(pgx.Batch)
 	s.queueSucceed(b, plain, written)
 	s.queueConclude(b, rest, written)
 	if want > 0 {
-		b.Queue(s.e.sql.claim, s.owner, queues, s.w.Names, want).Query(func(rows pgx.Rows) error {
+		b.Queue(s.e.sql.claim, s.owner, queues, s.Names, want).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				j := new(job)
 				if err := rows.Scan(&j.id, &j.args, &j.attempt, &j.createdAt, &j.kind, &j.metadata, &j.priority,
@@ -75,7 +50,7 @@ func (s *serve) step(ctx context.Context, want int) (more bool, err error) {
 		if badData(err) && len(rest.id) > 0 {
 			return true, s.writeSingly(ctx, outcomes)
 		}
-		s.putBack(outcomes)
+		s.PutBack(outcomes)
 		return true, err
 	}
 	s.begun(claimed)
@@ -83,39 +58,28 @@ func (s *serve) step(ctx context.Context, want int) (more bool, err error) {
 	return more || want > 0 && len(claimed) == want, nil
 }
 
-// putBack keeps outcomes for another step.
-func (s *serve) putBack(outcomes []*outcome) {
-	for _, o := range outcomes {
-		o.doubted = true
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.outcomes = append(outcomes, s.outcomes...)
-}
-
 // settle tells of outcomes that came too late, those who wait of the others,
 // and the upkeep when a task is due again.
-func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[orphan]struct{}) {
+func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[claim]struct{}) {
 	var ended []int64
 	for _, o := range outcomes {
-		if _, ok := written[orphan{o.d.job, o.d.attempt}]; !ok && !(o.doubted && s.wasWritten(ctx, o)) {
-			o.d.Stop(runtime.ErrLeaseLost)
-			s.refuse(o)
+		if _, ok := written[o.Of.Claim]; !ok && !(o.Doubted && s.wasWritten(ctx, o)) {
+			s.Late(o)
 			continue
 		}
 		switch o.Kind {
 		case runtime.OutcomeRetry, runtime.OutcomeDelay:
 			if o.After > 0 {
-				s.sooner.at(o.After)
+				s.Due(o.After)
 				break
 			}
-			signal(s.news)
+			s.News()
 		case runtime.OutcomeRelease:
-			signal(s.news)
+			s.News()
 		}
-		ended = append(ended, o.d.job)
+		ended = append(ended, o.Of.Claim.job)
 	}
-	s.e.watch.tell(ended)
+	s.e.watch.Tell(ended...)
 }
 
 // wasWritten reports whether an outcome that was sent before had been recorded
@@ -123,7 +87,7 @@ func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[orp
 // with such outcomes claims nothing, the job cannot run here again by now.
 func (s *serve) wasWritten(ctx context.Context, o *outcome) bool {
 	var lost bool
-	err := s.e.pool.QueryRow(ctx, s.e.sql.wasLost, o.d.job, o.d.attempt, errWorkerLost).Scan(&lost)
+	err := s.e.pool.QueryRow(ctx, s.e.sql.wasLost, o.Of.Claim.job, o.Of.Claim.attempt, remote.ErrWorkerLost).Scan(&lost)
 	return err == nil && !lost
 }
 
@@ -137,13 +101,13 @@ func (s *serve) writeSingly(ctx context.Context, outcomes []*outcome) error {
 				Kind: runtime.OutcomeFail, Reason: clean(fmt.Sprintf("the outcome cannot be stored: %v", err)),
 			}
 			if err = s.write(ctx, o); err != nil && badData(err) {
-				s.warn("write an outcome", err)
-				s.refuse(o)
+				s.Warn("write an outcome", err)
+				s.Refuse(o)
 				continue
 			}
 		}
 		if err != nil {
-			s.putBack(outcomes[i:])
+			s.PutBack(outcomes[i:])
 			return err
 		}
 	}
@@ -151,7 +115,7 @@ func (s *serve) writeSingly(ctx context.Context, outcomes []*outcome) error {
 }
 
 func (s *serve) write(ctx context.Context, o *outcome) error {
-	written := make(map[orphan]struct{}, 1)
+	written := make(map[claim]struct{}, 1)
 	plain, rest := split([]*outcome{o}, nil)
 	b := new(pgx.Batch)
 	s.queueSucceed(b, plain, written)
@@ -163,30 +127,24 @@ func (s *serve) write(ctx context.Context, o *outcome) error {
 	return nil
 }
 
-// giveBack makes jobs available again, as if they had not been claimed.
-func (s *serve) giveBack(ctx context.Context, jobs []orphan) error {
+// Release implements [remote.Store].
+func (s *serve) Release(ctx context.Context, jobs []claim) error {
 	_, rest := split(nil, jobs)
 	b := new(pgx.Batch)
-	s.queueConclude(b, rest, make(map[orphan]struct{}))
+	s.queueConclude(b, rest, make(map[claim]struct{}))
 	b.Queue("SELECT pg_notify($1, json_build_object('queue', q)::text) FROM unnest($2::text[]) q",
-		s.e.sql.insertChannel, s.w.Queues)
+		s.e.sql.insertChannel, s.Queues)
 	return s.e.pool.SendBatch(ctx, b).Close()
 }
 
-// openQueues are the queues that are not paused, another one first each time.
-// It is called with the lock held.
-func (s *serve) openQueues() []string {
-	if len(s.w.Queues) == 1 && len(s.paused) == 0 {
-		return s.w.Queues
+// open are the queues that are not paused.
+func (s *serve) open(queues []string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.paused) == 0 {
+		return queues
 	}
-	qs := make([]string, 0, len(s.w.Queues))
-	s.turn++
-	for i := range s.w.Queues {
-		if q := s.w.Queues[(i+s.turn)%len(s.w.Queues)]; !s.paused[q] {
-			qs = append(qs, q)
-		}
-	}
-	return qs
+	return slices.DeleteFunc(slices.Clone(queues), func(q string) bool { return s.paused[q] })
 }
 
 // begun starts the runs of claimed jobs, in the order in which they wait.
@@ -202,20 +160,13 @@ func (s *serve) begun(claimed []*job) {
 		j.state = riverRunning
 		m, err := decode(j.metadata)
 		if err != nil {
-			s.warn("read a job's metadata; it runs as a foreign task", fmt.Errorf("job %d: %w", j.id, err))
+			s.Warn("read a job's metadata; it runs as a foreign task", fmt.Errorf("job %d: %w", j.id, err))
 		}
-		d := &delivery{s: s, job: j.id, attempt: int16(j.attempt), memo: m.Own.memo()}
-		d.Message, d.Attempt, d.Memo = s.e.message(j, m.Own), j.tried(m.Own), d
+		d := s.Deliver(claim{j.id, int16(j.attempt)}, struct{}{}, m.Own.memo())
+		d.Message, d.Attempt = s.e.message(j, m.Own), j.tried(m.Own)
 		ds[i] = d
 	}
-	s.mu.Lock()
-	for _, d := range ds {
-		s.active[d] = struct{}{}
-	}
-	s.mu.Unlock()
-	for _, d := range ds {
-		s.start(d)
-	}
+	s.Start(ds)
 }
 
 // conclusions are outcomes by columns, for one statement.
@@ -232,15 +183,15 @@ type conclusions struct {
 
 // split tells plain successes, which only change the state, from the rest.
 // Orphans are released.
-func split(outcomes []*outcome, orphans []orphan) (plain, rest *conclusions) {
+func split(outcomes []*outcome, orphans []claim) (plain, rest *conclusions) {
 	plain, rest = new(conclusions), new(conclusions)
 	for _, o := range outcomes {
 		if o.Kind == runtime.OutcomeSucceed && o.Result == nil && o.Memo == nil {
-			plain.id = append(plain.id, o.d.job)
-			plain.attempt = append(plain.attempt, o.d.attempt)
+			plain.id = append(plain.id, o.Of.Claim.job)
+			plain.attempt = append(plain.attempt, o.Of.Claim.attempt)
 			continue
 		}
-		rest.add(o.d.job, o.d.attempt, &o.Outcome)
+		rest.add(o.Of.Claim.job, o.Of.Claim.attempt, &o.Outcome)
 	}
 	for _, p := range orphans {
 		rest.add(p.job, p.attempt, &runtime.Outcome{Kind: runtime.OutcomeRelease})
@@ -333,23 +284,23 @@ func attemptError(attempt int16, reason string) string {
 	return string(b)
 }
 
-func (s *serve) queueSucceed(b *pgx.Batch, c *conclusions, written map[orphan]struct{}) {
+func (s *serve) queueSucceed(b *pgx.Batch, c *conclusions, written map[claim]struct{}) {
 	if len(c.id) > 0 {
 		b.Queue(s.e.sql.succeed, s.owner, c.id, c.attempt).Query(collect(written))
 	}
 }
 
-func (s *serve) queueConclude(b *pgx.Batch, c *conclusions, written map[orphan]struct{}) {
+func (s *serve) queueConclude(b *pgx.Batch, c *conclusions, written map[claim]struct{}) {
 	if len(c.id) > 0 {
 		b.Queue(s.e.sql.conclude, s.owner, c.id, c.attempt, c.state, c.back, c.ended, c.err, c.after, c.top, c.own).
 			Query(collect(written))
 	}
 }
 
-func collect(written map[orphan]struct{}) func(pgx.Rows) error {
+func collect(written map[claim]struct{}) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		for rows.Next() {
-			var w orphan
+			var w claim
 			if err := rows.Scan(&w.job, &w.attempt); err != nil {
 				return err
 			}

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
@@ -22,106 +21,42 @@ const (
 	uniqueEvery = 5 * time.Second
 )
 
-// sooner makes the upkeep look for due tasks before its time.
-type sooner struct {
-	mu   sync.Mutex
-	next time.Time // guarded by mu: when to look
-	wake chan struct{}
-}
-
-func (s *sooner) init() { s.wake = make(chan struct{}, 1) }
-
-// at makes the upkeep look after d.
-func (s *sooner) at(d time.Duration) {
-	at := time.Now().Add(d)
-	s.mu.Lock()
-	earlier := s.next.IsZero() || at.Before(s.next)
-	if earlier {
-		s.next = at
+// Upkeep implements [remote.Store]: it makes tasks available when they are due,
+// and does the rest now and then.
+func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
+	if !s.welcomed {
+		s.welcome(ctx)
+		s.welcomed = true
 	}
-	s.mu.Unlock()
-	if earlier {
-		signal(s.wake)
+	next, err = s.promote(ctx)
+	now := time.Now()
+	if err == nil && now.Sub(s.unique) >= uniqueEvery {
+		s.unique, err = now, s.promoteUnique(ctx)
 	}
-}
-
-// pause returns how long to wait, at most d.
-func (s *sooner) pause(d time.Duration) time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.next.IsZero() {
-		d = min(d, max(time.Until(s.next), 0))
+	if err == nil && now.Sub(s.parked) >= s.grace {
+		s.parked, err = now, s.park(ctx, s.grace)
 	}
-	return d
-}
-
-func (s *sooner) reset() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.next = time.Time{}
-}
-
-// upkeepLoop makes tasks available when they are due, and does the rest of the
-// upkeep now and then.
-func (s *serve) upkeepLoop(ctx context.Context) {
-	t := time.NewTimer(0)
-	defer t.Stop()
-	grace := min(max(s.w.ParkFor/4, 20*time.Millisecond), parkGrace)
-	idle := min(s.e.cfg.PollInterval, grace)
-	first := time.Now()
-	var parked, unique time.Time
-	cleaned := first.Add(-cleanEvery + cleanEvery/10) // not at once: many may start together
-	swept := make(map[int64]time.Time)
-	s.welcome(ctx)
-	for {
-		select {
-		case <-t.C:
-		case <-s.sooner.wake:
-			t.Reset(s.sooner.pause(idle))
-			continue
-		case <-ctx.Done():
-			return
-		}
-		s.sooner.reset()
-		next, err := s.promote(ctx)
-		now := time.Now()
-		if err == nil && now.Sub(unique) >= uniqueEvery {
-			unique, err = now, s.promoteUnique(ctx)
-		}
-		if err == nil && now.Sub(parked) >= grace {
-			parked, err = now, s.park(ctx, grace)
-		}
-		if err == nil && now.Sub(cleaned) >= cleanEvery {
-			cleaned, err = now, s.clean(ctx, swept)
-		}
-		pause := idle
-		switch {
-		case ctx.Err() != nil:
-			return
-		case err != nil:
-			s.warn("upkeep", err)
-		case next >= 0:
-			pause = min(pause, next)
-		}
-		t.Reset(s.sooner.pause(max(pause, time.Millisecond)))
+	if err == nil && now.Sub(s.cleaned) >= cleanEvery {
+		s.cleaned, err = now, s.clean(ctx)
 	}
+	return next, err
 }
 
 // welcome shows the worker's queues to River's tools, and takes back tasks that
 // were put aside for want of a worker that knows them.
 func (s *serve) welcome(ctx context.Context) {
-	if _, err := s.e.pool.Exec(ctx, s.e.sql.queues, s.w.Queues); err != nil && ctx.Err() == nil {
-		s.warn("list the queues", err)
+	if _, err := s.e.pool.Exec(ctx, s.e.sql.queues, s.Queues); err != nil && ctx.Err() == nil {
+		s.Warn("list the queues", err)
 	}
-	tag, err := s.e.pool.Exec(ctx, s.e.sql.unpark, s.w.Queues, s.w.Names)
+	tag, err := s.e.pool.Exec(ctx, s.e.sql.unpark, s.Queues, s.Names)
 	if err != nil && ctx.Err() == nil {
-		s.warn("take back parked tasks", err)
+		s.Warn("take back parked tasks", err)
 	}
 	if tag.RowsAffected() > 0 {
-		signal(s.news)
+		s.News()
 	}
 	if err := s.readPaused(ctx); err != nil && ctx.Err() == nil {
-		s.warn("read the paused queues", err)
+		s.Warn("read the paused queues", err)
 	}
 }
 
@@ -134,8 +69,8 @@ func (s *serve) promote(ctx context.Context) (time.Duration, error) {
 		if err := s.e.pool.QueryRow(ctx, s.e.sql.promote, s.e.sql.insertChannel).Scan(&moved, &told, &next); err != nil {
 			return 0, err
 		}
-		if moved > 0 && !s.listening.Load() {
-			signal(s.news)
+		if moved > 0 {
+			s.NewsUnlessTold()
 		}
 		if moved < 1000 {
 			if next < 0 {
@@ -159,29 +94,28 @@ func (s *serve) promoteUnique(ctx context.Context) error {
 // park puts aside what no worker knows, and ends what none has known for too
 // long.
 func (s *serve) park(ctx context.Context, grace time.Duration) error {
-	if _, err := s.e.pool.Exec(ctx, s.e.sql.park, s.w.Queues, s.w.Names, grace.Microseconds()); err != nil {
+	if _, err := s.e.pool.Exec(ctx, s.e.sql.park, s.Queues, s.Names, grace.Microseconds()); err != nil {
 		return err
 	}
 	var ended []int64
 	err := pgxDB{s.e.pool}.query(ctx, s.e.sql.expire,
-		[]any{s.w.Queues, s.w.Names, s.w.ParkFor.Microseconds(), s.w.ParkFor.String()},
+		[]any{s.Queues, s.Names, s.ParkFor.Microseconds(), s.ParkFor.String()},
 		func(scan func(...any) error) error {
 			var id int64
 			err := scan(&id)
 			ended = append(ended, id)
 			return err
 		})
-	s.e.watch.tell(ended)
+	s.e.watch.Tell(ended...)
 	return err
 }
 
-// clean forgets what has been kept for its time. swept is up to when each kind
-// of record is known to be gone.
-func (s *serve) clean(ctx context.Context, swept map[int64]time.Time) error {
+// clean forgets what has been kept for its time.
+func (s *serve) clean(ctx context.Context) error {
 	if _, err := s.e.pool.Exec(ctx, s.e.sql.cleanKeys); err != nil {
 		return err
 	}
-	if _, err := s.e.pool.Exec(ctx, s.e.sql.queues, s.w.Queues); err != nil {
+	if _, err := s.e.pool.Exec(ctx, s.e.sql.queues, s.Queues); err != nil {
 		return err
 	}
 	upTo := make(map[int64]time.Time)
@@ -202,7 +136,7 @@ func (s *serve) clean(ctx context.Context, swept map[int64]time.Time) error {
 			at = at.Add(-held)
 		}
 		for {
-			tag, err := s.e.pool.Exec(ctx, s.e.sql.clean, keep, held.Microseconds(), swept[keep])
+			tag, err := s.e.pool.Exec(ctx, s.e.sql.clean, keep, held.Microseconds(), s.swept[keep])
 			if err != nil {
 				return err
 			}
@@ -210,7 +144,7 @@ func (s *serve) clean(ctx context.Context, swept map[int64]time.Time) error {
 				break
 			}
 		}
-		swept[keep] = at
+		s.swept[keep] = at
 	}
 	return nil
 }

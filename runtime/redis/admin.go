@@ -177,20 +177,11 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	case was == "":
 		return runtime.ErrNotFound
 	case was == asynqActive:
-		e.recheck()
+		e.workers.Check()
 	default:
-		e.watch.tell(p.id)
+		e.watch.Tell(p.id)
 	}
 	return nil
-}
-
-// recheck makes this process's own workers look for cancelled tasks.
-func (e *Engine) recheck() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for s := range e.serves {
-		signal(s.check)
-	}
 }
 
 // Retry implements [runtime.Engine].
@@ -211,7 +202,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	case was != asynqArchived:
 		return fmt.Errorf("%w: it is %s", runtime.ErrState, own.state(was, now))
 	}
-	e.nudge()
+	e.workers.Nudge()
 	return nil
 }
 
@@ -230,7 +221,7 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	case was == asynqActive:
 		return runtime.ErrRunning
 	}
-	e.watch.tell(p.id)
+	e.watch.Tell(p.id)
 	return nil
 }
 

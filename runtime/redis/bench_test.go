@@ -1,97 +1,41 @@
+//go:build unix
+
 package redis_test
 
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
-	"log/slog"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/internal/servertest/beside"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
-// The benchmarks do the same work on our engine and on plain asynq, on one
-// server: asynq with its defaults, and with a check interval of 10 ms. Compare
-// within one run, and by CPU: cpu-us/op is what this process and the server
-// used for a task.
-
-var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
-
-// plain is one side of a comparison.
-type plain interface {
-	insert(ctx context.Context, n int) error
-	serve(ctx context.Context, workers int, done func()) (stop func() error, err error)
-}
-
-// sides returns ours and asynq's, each on a database of its own.
-func sides() map[string]func(b *testing.B) plain {
-	return map[string]func(b *testing.B) plain{
-		"taskctx":    func(b *testing.B) plain { return newOurs(b) },
-		"asynq":      func(b *testing.B) plain { return newAsynq(b, time.Second) },
-		"asynq-10ms": func(b *testing.B) plain { return newAsynq(b, 10*time.Millisecond) },
+// BenchmarkBeside prints tables of the same work done by this engine and by
+// plain asynq, on one server: asynq with its defaults, and with a check
+// interval of 10 ms.
+//
+//	go test ./runtime/redis -run '^$' -bench Beside -benchtime 1x
+func BenchmarkBeside(b *testing.B) {
+	ours := beside.Side{Name: "taskctx", Open: func(tb testing.TB) beside.Queue {
+		return beside.Engine{Engine: open(tb, server(tb), redis.Config{Logger: quiet})}
+	}}
+	side := func(name string, check time.Duration) beside.Side {
+		return beside.Side{Name: name, Open: func(tb testing.TB) beside.Queue { return newAsynq(tb, check) }}
 	}
-}
-
-var sideNames = []string{"taskctx", "asynq", "asynq-10ms"}
-
-type benchArgs struct {
-	Customer string `json:"customer"`
-	Cents    int64  `json:"cents"`
-}
-
-// ours enqueues and works off messages as an App makes them.
-type ours struct{ e *redis.Engine }
-
-func newOurs(b *testing.B) *ours { return &ours{open(b, server(b), redis.Config{Logger: quiet})} }
-
-func benchMessage() *runtime.Message {
-	args, _ := json.Marshal(benchArgs{"c-42", 1999})
-	return &runtime.Message{
-		Name: "bench.charge", Queue: "default", Args: args, Keep: time.Hour,
-		Meta: runtime.Meta{
-			Version: runtime.WireVersion, ID: uuid.New(), EnqueuedAt: time.Now().UTC(),
-			Signature: "customer:string cents:int64", Retries: 3,
-		},
-	}
-}
-
-func (o *ours) insert(ctx context.Context, n int) error {
-	ms := make([]*runtime.Message, n)
-	for i := range ms {
-		ms[i] = benchMessage()
-	}
-	_, err := o.e.Insert(ctx, ms)
-	return err
-}
-
-func (o *ours) serve(ctx context.Context, workers int, done func()) (func() error, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	result := make(chan error, 1)
-	w := &runtime.Worker{
-		ID: uuid.NewString(), Slots: workers, Queues: []string{"default"}, Names: []string{"bench.charge"},
-		ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now,
-		RunInline: func(_ context.Context, d *runtime.Delivery, o *runtime.Outcome) {
-			var a benchArgs
-			if err := json.Unmarshal(d.Message.Args, &a); err != nil {
-				panic(err)
-			}
-			o.Kind = runtime.OutcomeSucceed
-			done()
-		},
-	}
-	go func() { result <- o.e.Serve(ctx, w) }()
-	return func() error {
-		cancel()
-		return <-result
-	}, nil
+	plain, again := side("asynq", time.Second), side("asynq again", time.Second)
+	quick := side("asynq, TaskCheckInterval 10 ms", 10*time.Millisecond)
+	beside.Run(b, []beside.Row{
+		{Name: "enqueue, 1 caller", Callers: 1, Tasks: 10_000, Sides: []beside.Side{ours, plain, again}},
+		{Name: "enqueue, 16 callers", Callers: 16, Tasks: 20_000, Sides: []beside.Side{ours, plain, again}},
+		{Name: "enqueue in batches of 1,000", Batch: 1000, Tasks: 20_000, Sides: []beside.Side{ours, plain, again}},
+		{Name: "work off, 10 workers", Workers: 10, Tasks: 10_000, Sides: []beside.Side{ours, plain, again}},
+		{Name: "work off, 100 workers", Workers: 100, Tasks: 10_000, Sides: []beside.Side{ours, plain, again}},
+		{Name: "a task's wait for an idle worker", Idle: true, Sides: []beside.Side{ours, plain, quick}},
+	})
 }
 
 // plainAsynq is asynq as its documentation shows it, which keeps the records of
@@ -102,23 +46,24 @@ type plainAsynq struct {
 	client *asynq.Client
 }
 
-func newAsynq(b *testing.B, check time.Duration) *plainAsynq {
-	opt, err := asynq.ParseRedisURI(server(b))
+func newAsynq(tb testing.TB, check time.Duration) *plainAsynq {
+	opt, err := asynq.ParseRedisURI(server(tb))
 	if err != nil {
-		b.Fatal(err)
+		tb.Fatal(err)
 	}
 	a := &plainAsynq{opt, check, asynq.NewClient(opt)}
-	b.Cleanup(func() { _ = a.client.Close() })
+	tb.Cleanup(func() { _ = a.client.Close() })
 	return a
 }
 
-func (a *plainAsynq) insert(ctx context.Context, n int) error {
+// Insert implements [beside.Queue]. Asynq has no batches.
+func (a *plainAsynq) Insert(ctx context.Context, n int) error {
 	for range n {
-		args, err := json.Marshal(benchArgs{"c-42", 1999})
+		args, err := json.Marshal(beside.Charge)
 		if err != nil {
 			return err
 		}
-		task := asynq.NewTask("bench.charge", args)
+		task := asynq.NewTask(beside.Kind, args)
 		if _, err := a.client.EnqueueContext(ctx, task, asynq.MaxRetry(3), asynq.Retention(time.Hour)); err != nil {
 			return err
 		}
@@ -126,11 +71,12 @@ func (a *plainAsynq) insert(ctx context.Context, n int) error {
 	return nil
 }
 
-func (a *plainAsynq) serve(_ context.Context, workers int, done func()) (func() error, error) {
+// Serve implements [beside.Queue].
+func (a *plainAsynq) Serve(_ context.Context, workers int, done func()) (func() error, error) {
 	s := asynq.NewServer(a.opt, asynq.Config{Concurrency: workers, TaskCheckInterval: a.check, LogLevel: asynq.FatalLevel})
 	mux := asynq.NewServeMux()
-	mux.HandleFunc("bench.charge", func(_ context.Context, t *asynq.Task) error {
-		var args benchArgs
+	mux.HandleFunc(beside.Kind, func(_ context.Context, t *asynq.Task) error {
+		var args beside.Args
 		if err := json.Unmarshal(t.Payload(), &args); err != nil {
 			return err
 		}
@@ -144,107 +90,4 @@ func (a *plainAsynq) serve(_ context.Context, workers int, done func()) (func() 
 		s.Shutdown()
 		return nil
 	}, nil
-}
-
-// BenchmarkEnqueue is the time of one task, enqueued by some callers at a time,
-// or in batches of 1,000.
-func BenchmarkEnqueue(b *testing.B) {
-	for _, callers := range []int{1, 16} {
-		for _, name := range sideNames[:2] {
-			b.Run(fmt.Sprintf("callers=%d/%s", callers, name), func(b *testing.B) {
-				p := sides()[name](b)
-				cpu := startCPU(b)
-				b.ResetTimer()
-				var next atomic.Int64
-				var wg sync.WaitGroup
-				for range callers {
-					wg.Go(func() {
-						for next.Add(1) <= int64(b.N) {
-							if err := p.insert(context.Background(), 1); err != nil {
-								b.Error(err)
-								return
-							}
-						}
-					})
-				}
-				wg.Wait()
-				b.StopTimer()
-				cpu.report(b, b.N)
-			})
-		}
-	}
-	for _, name := range sideNames[:2] {
-		b.Run("batch/"+name, func(b *testing.B) {
-			p := sides()[name](b)
-			cpu := startCPU(b)
-			b.ResetTimer()
-			for n := b.N; n > 0; n -= 1000 {
-				if err := p.insert(context.Background(), min(n, 1000)); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.StopTimer()
-			cpu.report(b, b.N)
-		})
-	}
-}
-
-// BenchmarkWorkOff is the time of one task of a backlog.
-func BenchmarkWorkOff(b *testing.B) {
-	for _, workers := range []int{10, 100} {
-		for _, name := range sideNames {
-			b.Run(fmt.Sprintf("workers=%d/%s", workers, name), func(b *testing.B) {
-				p := sides()[name](b)
-				for n := b.N; n > 0; n -= 1000 {
-					if err := p.insert(context.Background(), min(n, 1000)); err != nil {
-						b.Fatal(err)
-					}
-				}
-				var left sync.WaitGroup
-				left.Add(b.N)
-				cpu := startCPU(b)
-				b.ResetTimer()
-				stop, err := p.serve(context.Background(), workers, left.Done)
-				if err != nil {
-					b.Fatal(err)
-				}
-				left.Wait()
-				b.StopTimer()
-				if err := stop(); err != nil { // what is not written yet is
-					b.Fatal(err)
-				}
-				cpu.report(b, b.N)
-			})
-		}
-	}
-}
-
-// BenchmarkIdle is the wait of a task that is enqueued while the worker idles,
-// from the enqueue to the run.
-func BenchmarkIdle(b *testing.B) {
-	for _, name := range sideNames {
-		b.Run(name, func(b *testing.B) {
-			p := sides()[name](b)
-			ran := make(chan struct{})
-			stop, err := p.serve(context.Background(), 10, func() { ran <- struct{}{} })
-			if err != nil {
-				b.Fatal(err)
-			}
-			one := func() {
-				if err := p.insert(context.Background(), 1); err != nil {
-					b.Fatal(err)
-				}
-				<-ran
-			}
-			one() // the worker is up
-			b.ResetTimer()
-			for range b.N {
-				one()
-			}
-			b.StopTimer()
-			if err := stop(); err != nil {
-				b.Fatal(err)
-			}
-		})
-	}
 }

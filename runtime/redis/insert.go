@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
 // maxBatch is how many tasks one script stores at most: a Redis command has up
@@ -27,11 +29,17 @@ type lot struct {
 // id, encoding, and what the script says.
 const perMessage = 7
 
-func (l *lot) len() int { return len(l.ids) }
+// Len implements [remote.Lot].
+func (l *lot) Len() int { return len(l.ids) }
 
-func (l *lot) join(o *lot) {
-	l.ids = append(l.ids, o.ids...)
-	l.args = append(l.args, o.args...)
+// Join implements [remote.Lot].
+func (l *lot) Join(others []*lot) *lot {
+	all := &lot{slices.Clone(l.ids), slices.Clone(l.args)}
+	for _, o := range others {
+		all.ids = append(all.ids, o.ids...)
+		all.args = append(all.args, o.args...)
+	}
+	return all
 }
 
 func (l *lot) add(m *runtime.Message, now time.Time) error {
@@ -85,14 +93,14 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	if l.len() > maxGathered {
+	if l.Len() > remote.MaxGathered {
 		ins, err := e.store(ctx, l)
 		if err != nil {
 			return nil, e.failed("insert", err)
 		}
 		return ins, nil
 	}
-	ins, err := e.in.insert(ctx, l)
+	ins, err := e.in.Insert(ctx, l)
 	if err != nil {
 		return nil, e.failed("insert", err)
 	}
@@ -109,17 +117,17 @@ func (e *Engine) store(ctx context.Context, l *lot) ([]runtime.Inserted, error) 
 	if err != nil {
 		return nil, err
 	}
-	if len(held) != l.len() {
-		return nil, fmt.Errorf("the server answered for %d of %d tasks", len(held), l.len())
+	if len(held) != l.Len() {
+		return nil, fmt.Errorf("the server answered for %d of %d tasks", len(held), l.Len())
 	}
-	ins := make([]runtime.Inserted, l.len())
+	ins := make([]runtime.Inserted, l.Len())
 	for i, id := range held {
 		ins[i] = runtime.Inserted{ID: l.ids[i]}
 		if id != "" {
 			ins[i] = runtime.Inserted{ID: taskID(id), Existing: true}
 		}
 	}
-	e.nudge()
+	e.workers.Nudge()
 	return ins, nil
 }
 
@@ -140,7 +148,7 @@ func (e *Engine) sentAgain(ctx context.Context, l *lot, conflict error) (held []
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, err
 	}
-	held = make([]string, l.len())
+	held = make([]string, l.Len())
 	for i := range l.ids {
 		stored, holder := answers[2*i].(*redis.StringCmd).Val(), answers[2*i+1].(*redis.StringCmd).Val()
 		switch sent := l.args[perMessage*i+2].([]byte); {
@@ -163,15 +171,4 @@ func sameMessage(a, b []byte) bool {
 	}
 	y, err := decodeTaskMessage(b)
 	return err == nil && x.id == y.id && bytes.Equal(x.payload, y.payload) && x.headers[header] == y.headers[header]
-}
-
-// nudge tells this process's own workers of new tasks, if nobody else can.
-func (e *Engine) nudge() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for s := range e.serves {
-		if !s.listening.Load() {
-			signal(s.news)
-		}
-	}
 }

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
 // Config sets up an engine. Its zero value works.
@@ -62,14 +62,13 @@ type Engine struct {
 	cfg   Config
 	db    redis.UniversalClient
 	owned bool // Close closes db
-	in    gatherer
-	watch watcher
+	in    remote.Gatherer[*lot]
+	watch remote.Waiters[string]
+	// workers are the calls of Serve.
+	workers remote.Workers
 
 	closing context.Context // of work that belongs to no caller
 	close   context.CancelFunc
-
-	mu     sync.Mutex
-	serves map[*serve]struct{} // guarded by mu: the calls of Serve
 }
 
 var (
@@ -112,17 +111,18 @@ func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, er
 	if err := db.Ping(ctx).Err(); err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
-	e := &Engine{cfg: cfg, db: db, serves: make(map[*serve]struct{})}
+	e := &Engine{cfg: cfg, db: db}
 	e.closing, e.close = context.WithCancel(context.Background())
-	e.in.e, e.watch.e = e, e
+	e.in.Store, e.in.Own, e.in.Closing = e.store, conflict, e.closing
+	e.watch.Hear, e.watch.LookEvery, e.watch.Closing = e.hearEnds, lookEvery, e.closing
 	return e, nil
 }
 
 // Close implements [runtime.Engine]. A Serve that still runs returns
 // [runtime.ErrClosed]; its tasks are taken over by others when its lease ends.
 func (e *Engine) Close() error {
-	e.watch.close()
-	e.in.close()
+	e.watch.Close(e.close)
+	e.in.Close(e.close)
 	if e.owned {
 		if err := e.db.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 			return fmt.Errorf("close redis: %w", err)

@@ -1,0 +1,76 @@
+//go:build unix
+
+package beside
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// Engine is the side of an engine: it enqueues and works off messages as an App
+// makes them.
+type Engine struct{ runtime.Engine }
+
+// Insert implements [Queue].
+func (e Engine) Insert(ctx context.Context, n int) error {
+	ms := make([]*runtime.Message, n)
+	for i := range ms {
+		m, err := message()
+		if err != nil {
+			return err
+		}
+		ms[i] = m
+	}
+	if one, ok := e.Engine.(runtime.SingleInserter); ok && n == 1 {
+		_, err := one.InsertOne(ctx, ms[0])
+		return err
+	}
+	_, err := e.Engine.Insert(ctx, ms)
+	return err
+}
+
+func message() (*runtime.Message, error) {
+	args, err := json.Marshal(Charge)
+	if err != nil {
+		return nil, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	return &runtime.Message{
+		Name: Kind, Queue: runtime.DefaultQueue, Args: args, Keep: time.Hour,
+		Meta: runtime.Meta{
+			Version: runtime.WireVersion, ID: id, EnqueuedAt: time.Now().UTC(), Signature: "0123456789abcdef", Retries: 3,
+		},
+	}, nil
+}
+
+// Serve implements [Queue].
+func (e Engine) Serve(ctx context.Context, workers int, done func()) (func() error, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	result := make(chan error, 1)
+	w := &runtime.Worker{
+		ID: uuid.NewString(), Slots: workers, Queues: []string{runtime.DefaultQueue}, Names: []string{Kind},
+		ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now,
+		RunInline: func(_ context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+			var a Args
+			if err := json.Unmarshal(d.Message.Args, &a); err != nil {
+				*o = runtime.Outcome{Kind: runtime.OutcomeFail, Reason: err.Error()}
+				return
+			}
+			*o = runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			done()
+		},
+	}
+	go func() { result <- e.Engine.Serve(ctx, w) }()
+	return func() error {
+		cancel()
+		return <-result
+	}, nil
+}

@@ -1,0 +1,214 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	goruntime "runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// MaxGathered is how many tasks are stored together at most. A call with more
+// is to go without a Gatherer.
+const MaxGathered = 256
+
+// inDoubt is how long a caller whose context has ended waits to learn whether
+// its tasks were stored.
+const inDoubt = time.Second
+
+// Lot is the tasks of one call, or of several.
+type Lot[L any] interface {
+	Len() int
+	// Join returns a new lot, of these tasks and then the others'.
+	Join(others []L) L
+}
+
+// Gatherer stores the tasks of calls that come at the same time together: while
+// the server stores some, calls wait, and then all of them go at once. A call
+// that comes alone is stored by its caller.
+type Gatherer[L Lot[L]] struct {
+	// Store stores a lot, all or none.
+	Store func(ctx context.Context, l L) ([]runtime.Inserted, error)
+	// Own reports that an error is about one task. Then the lots that were
+	// stored together are stored one by one, so that only its own caller hears
+	// of it.
+	Own func(error) bool
+	// Closing ends when the engine is closed.
+	Closing context.Context
+	// Spins is how often the goroutine that stores lets others run before it
+	// looks for calls again: those that it has just answered are often followed
+	// by more.
+	Spins int
+
+	mu      sync.Mutex // guards all below
+	waiting []*call[L]
+	storing bool // a caller or a goroutine is
+	stored  sync.WaitGroup
+}
+
+// call is one call of Insert.
+type call[L any] struct {
+	l    L
+	done chan struct{} // closed when ins or err is set
+	ins  []runtime.Inserted
+	err  error
+	ride *ride // guarded by Gatherer.mu: what it is stored with
+}
+
+// ride is several calls that are stored together. It is given up when all
+// callers have.
+type ride struct {
+	left   int // guarded by Gatherer.mu: callers that still want it
+	cancel context.CancelFunc
+}
+
+// Insert stores a lot of at most [MaxGathered] tasks. After Close it is
+// [runtime.ErrClosed].
+func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]runtime.Inserted, error) {
+	g.mu.Lock()
+	if g.Closing.Err() != nil { // under the lock, for Close
+		g.mu.Unlock()
+		return nil, runtime.ErrClosed
+	}
+	if !g.storing {
+		g.storing = true
+		g.stored.Add(1)
+		g.mu.Unlock()
+		return g.alone(ctx, l)
+	}
+	c := &call[L]{l: l, done: make(chan struct{})}
+	g.waiting = append(g.waiting, c)
+	g.mu.Unlock()
+	select {
+	case <-c.done:
+		return c.ins, c.err
+	case <-ctx.Done():
+		return g.giveUp(ctx, c)
+	}
+}
+
+// Close calls end, which ends Closing, and returns when nothing is stored any
+// more.
+func (g *Gatherer[L]) Close(end func()) {
+	g.mu.Lock() // or else a call that has just looked begins to store
+	end()
+	g.mu.Unlock()
+	g.stored.Wait()
+}
+
+// alone stores a lot on its caller's goroutine.
+func (g *Gatherer[L]) alone(ctx context.Context, l L) ([]runtime.Inserted, error) {
+	defer g.pass()
+	storing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(g.Closing, cancel)()
+	ins, err := g.Store(storing, l)
+	if err != nil && ctx.Err() != nil {
+		return nil, unknown(ctx)
+	}
+	return ins, err
+}
+
+// pass lets a goroutine store the calls that have come meanwhile.
+func (g *Gatherer[L]) pass() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.waiting) > 0 {
+		g.stored.Go(g.work)
+	} else {
+		g.storing = false
+	}
+	g.stored.Done()
+}
+
+func unknown(ctx context.Context) error {
+	return fmt.Errorf("it is not known whether the tasks were stored: %w", context.Cause(ctx))
+}
+
+// giveUp ends a call whose context has ended.
+func (g *Gatherer[L]) giveUp(ctx context.Context, c *call[L]) ([]runtime.Inserted, error) {
+	g.mu.Lock()
+	if c.ride == nil {
+		g.waiting = slices.DeleteFunc(g.waiting, func(w *call[L]) bool { return w == c })
+		g.mu.Unlock()
+		return nil, context.Cause(ctx)
+	}
+	if c.ride.left--; c.ride.left == 0 {
+		c.ride.cancel()
+	}
+	g.mu.Unlock()
+	t := time.NewTimer(inDoubt)
+	defer t.Stop()
+	select {
+	case <-c.done:
+		return c.ins, c.err
+	case <-t.C:
+		return nil, unknown(ctx)
+	}
+}
+
+// work stores what waits, until nothing does.
+func (g *Gatherer[L]) work() {
+	for {
+		g.mu.Lock()
+		calls := g.take()
+		if len(calls) == 0 {
+			g.storing = false
+			g.mu.Unlock()
+			return
+		}
+		ctx, cancel := context.WithCancel(g.Closing)
+		r := &ride{left: len(calls), cancel: cancel}
+		for _, c := range calls {
+			c.ride = r
+		}
+		g.mu.Unlock()
+		g.store(ctx, calls)
+		cancel()
+		for _, c := range calls {
+			close(c.done)
+		}
+		for range g.Spins {
+			goruntime.Gosched()
+		}
+	}
+}
+
+// take takes calls to store together, with the lock held.
+func (g *Gatherer[L]) take() []*call[L] {
+	n, size := 0, 0
+	for n < len(g.waiting) && (n == 0 || size+g.waiting[n].l.Len() <= MaxGathered) {
+		size += g.waiting[n].l.Len()
+		n++
+	}
+	calls := slices.Clone(g.waiting[:n])
+	g.waiting = slices.Delete(g.waiting, 0, n)
+	return calls
+}
+
+// store stores the calls together.
+func (g *Gatherer[L]) store(ctx context.Context, calls []*call[L]) {
+	l := calls[0].l
+	if len(calls) > 1 {
+		others := make([]L, 0, len(calls)-1)
+		for _, c := range calls[1:] {
+			others = append(others, c.l)
+		}
+		l = l.Join(others)
+	}
+	ins, err := g.Store(ctx, l)
+	if err != nil && len(calls) > 1 && g.Own(err) {
+		for _, c := range calls {
+			c.ins, c.err = g.Store(ctx, c.l)
+		}
+		return
+	}
+	for _, c := range calls {
+		if c.err = err; err == nil {
+			c.ins, ins = ins[:c.l.Len():c.l.Len()], ins[c.l.Len():]
+		}
+	}
+}

@@ -1,0 +1,207 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// numbers is a lot of tasks whose ids are numbers.
+type numbers []int
+
+func (n numbers) Len() int { return len(n) }
+
+func (n numbers) Join(others []numbers) numbers {
+	return slices.Concat(append([]numbers{n}, others...)...)
+}
+
+func (n numbers) inserted() []runtime.Inserted {
+	ins := make([]runtime.Inserted, len(n))
+	for i, id := range n {
+		ins[i].ID = uuid.UUID{15: byte(id)}
+	}
+	return ins
+}
+
+var errOwn = errors.New("one of them is bad")
+
+// server stores lots, each when it is let, and refuses those with a 13.
+type server struct {
+	mu     sync.Mutex
+	stored []numbers // guarded by mu
+	let    chan struct{}
+}
+
+func (s *server) store(ctx context.Context, l numbers) ([]runtime.Inserted, error) {
+	s.mu.Lock()
+	s.stored = append(s.stored, slices.Clone(l))
+	s.mu.Unlock()
+	select {
+	case <-s.let:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if slices.Contains(l, 13) {
+		return nil, errOwn
+	}
+	return l.inserted(), nil
+}
+
+func (s *server) lots() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprint(s.stored)
+}
+
+func newGatherer() (*server, *Gatherer[numbers], func()) {
+	s := &server{let: make(chan struct{})}
+	closing, end := context.WithCancel(context.Background())
+	g := &Gatherer[numbers]{Store: s.store, Own: func(err error) bool { return errors.Is(err, errOwn) }, Closing: closing}
+	return s, g, func() { g.Close(end) }
+}
+
+// callers call Insert at the same time, in order.
+type callers struct {
+	wg   sync.WaitGroup
+	mu   sync.Mutex
+	errs map[int]error // guarded by mu
+}
+
+func (c *callers) call(t *testing.T, ctx context.Context, g *Gatherer[numbers], l numbers) {
+	c.wg.Go(func() {
+		ins, err := g.Insert(ctx, l)
+		if err == nil && !slices.Equal(ins, l.inserted()) {
+			t.Errorf("Insert of %v answered %v", l, ins)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.errs == nil {
+			c.errs = make(map[int]error)
+		}
+		c.errs[l[0]] = err
+	})
+	synctest.Wait()
+}
+
+// TestGather: a call that is alone is stored alone, those that come meanwhile
+// together, and a bad one among them is heard of by its own caller only.
+func TestGather(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, g, end := newGatherer()
+		defer end()
+		var c callers
+		for _, l := range []numbers{{1}, {2, 3}, {13}, {4}} {
+			c.call(t, t.Context(), g, l)
+		}
+		if got, want := s.lots(), "[[1]]"; got != want {
+			t.Errorf("before the first is stored the server has %s, want %s", got, want)
+		}
+		close(s.let)
+		c.wg.Wait()
+		if got, want := s.lots(), "[[1] [2 3 13 4] [2 3] [13] [4]]"; got != want {
+			t.Errorf("the server got %s, want %s", got, want)
+		}
+		for n, err := range c.errs {
+			if errors.Is(err, errOwn) != (n == 13) || n != 13 && err != nil {
+				t.Errorf("the call of %d got the error %v", n, err)
+			}
+		}
+		c.call(t, t.Context(), g, numbers{5})
+		c.wg.Wait()
+		if err := c.errs[5]; err != nil {
+			t.Errorf("a call after the others: %v", err)
+		}
+	})
+}
+
+// TestGatherAtMost: no more are stored together than may be.
+func TestGatherAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, g, end := newGatherer()
+		defer end()
+		var c callers
+		c.call(t, t.Context(), g, numbers{0})
+		for n := 1; n <= 3; n++ {
+			c.call(t, t.Context(), g, slices.Repeat(numbers{n}, 100))
+		}
+		close(s.let)
+		c.wg.Wait()
+		var sizes []int
+		for _, l := range s.stored {
+			sizes = append(sizes, len(l))
+		}
+		if want := []int{1, 200, 100}; !slices.Equal(sizes, want) {
+			t.Errorf("lots of %v were stored, want %v", sizes, want)
+		}
+	})
+}
+
+// TestGatherGivesUp: a call ends with its context, whether it waits, is stored
+// alone, or with others, who hear the answer.
+func TestGatherGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, g, end := newGatherer()
+		defer end()
+		cause := errors.New("enough")
+		var c callers
+		alone, endAlone := context.WithCancelCause(t.Context())
+		c.call(t, alone, g, numbers{1})
+		waiting, endWaiting := context.WithCancelCause(t.Context())
+		c.call(t, waiting, g, numbers{2})
+		c.call(t, t.Context(), g, numbers{3})
+		together, endTogether := context.WithCancelCause(t.Context())
+		c.call(t, together, g, numbers{4})
+		endWaiting(cause)
+		synctest.Wait()
+		endAlone(cause)
+		synctest.Wait()
+		if got, want := s.lots(), "[[1] [3 4]]"; got != want {
+			t.Errorf("the server got %s, want %s", got, want)
+		}
+		endTogether(cause)
+		time.Sleep(inDoubt)
+		synctest.Wait()
+		close(s.let)
+		c.wg.Wait()
+		for n, err := range c.errs {
+			if errors.Is(err, cause) != (n != 3) {
+				t.Errorf("the call of %d got the error %v", n, err)
+			}
+		}
+	})
+}
+
+// TestGatherClose: what is under way ends, what waits is stored no more, and
+// nothing is afterwards.
+func TestGatherClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, g, end := newGatherer()
+		var c callers
+		for n := 1; n <= 3; n++ {
+			c.call(t, t.Context(), g, numbers{n})
+		}
+		end()
+		c.wg.Wait()
+		for n, err := range c.errs {
+			if err == nil {
+				t.Errorf("the call of %d succeeded, although the engine was closed", n)
+			}
+		}
+		before := s.lots()
+		if _, err := g.Insert(t.Context(), numbers{4}); !errors.Is(err, runtime.ErrClosed) {
+			t.Errorf("Insert after Close: %v", err)
+		}
+		if after := s.lots(); after != before {
+			t.Errorf("the server got %s after Close", after)
+		}
+	})
+}

@@ -1,0 +1,181 @@
+package remote
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// A worker process proves that it lives by counting up on the server. Whether
+// it has gone silent is told by the clock of the process that watches it, by
+// how long the count has stood still there: no clock on the wall, the server's
+// neither, can take a task from a worker that is alive.
+
+// beatsPerLease is how often a worker beats and looks at the others in a lease.
+const beatsPerLease = 5
+
+// beats is what a worker has seen of the others. Its heartbeat alone uses it.
+type beats struct {
+	seen map[string]sight
+	last time.Time // of the last look
+}
+
+// sight is what a worker has seen of another.
+type sight struct {
+	beats string
+	since time.Time // when the count was first seen
+}
+
+// beatLoop beats, reviews what runs, and takes over from workers that are gone.
+func (w *Worker[C, T]) beatLoop(ctx context.Context) {
+	interval := w.cfg.Lease / beatsPerLease
+	beat := time.NewTicker(interval)
+	defer beat.Stop()
+	again := time.NewTimer(0)
+	again.Stop()
+	w.beats.seen = make(map[string]sight)
+	for {
+		limited, cancel := context.WithTimeout(ctx, max(w.cfg.Lease, time.Second))
+		select {
+		case <-beat.C:
+			if err := w.beat(limited); err != nil && ctx.Err() == nil {
+				w.Warn("heartbeat", err)
+			}
+		case <-w.check:
+			if _, err := w.review(limited); err == nil && w.mayHaveMissed() {
+				again.Reset(interval / 10)
+			}
+		case <-again.C:
+			w.Check()
+		case <-ctx.Done():
+			cancel()
+			return
+		}
+		cancel()
+	}
+}
+
+// beat is one round of the heartbeat.
+func (w *Worker[C, T]) beat(ctx context.Context) error {
+	if err := w.store.Join(ctx); err != nil {
+		return err
+	}
+	others, err := w.review(ctx)
+	if err != nil {
+		return err
+	}
+	present, err := w.store.Beats(ctx, others)
+	if err != nil {
+		return err
+	}
+	// Half a beat less than the lease, so that a look a moment early need not
+	// wait for the next: from its last beat to here a worker has a lease, and
+	// one beat more at most.
+	for _, owner := range w.beats.silent(present, time.Now(), w.cfg.Lease-w.cfg.Lease/beatsPerLease/2, w.cfg.Lease/2) {
+		if err := w.takeOver(ctx, owner, present[owner], others[owner]); err != nil {
+			return err
+		}
+		delete(w.beats.seen, owner)
+	}
+	return nil
+}
+
+// silent notes the counts of others, and returns those that have stood still
+// for the lease. After a gap between two looks it starts anew: this process was
+// paused, or the server away.
+func (b *beats) silent(present map[string]string, now time.Time, lease, gap time.Duration) (owners []string) {
+	if now.Sub(b.last) > gap {
+		clear(b.seen)
+	}
+	b.last = now
+	for owner, count := range present {
+		if old, ok := b.seen[owner]; !ok || old.beats != count {
+			b.seen[owner] = sight{count, now}
+		}
+	}
+	for owner, was := range b.seen {
+		if _, ok := present[owner]; !ok {
+			delete(b.seen, owner)
+		} else if now.Sub(was.since) >= lease {
+			owners = append(owners, owner)
+		}
+	}
+	return owners
+}
+
+// takeOver makes the tasks of a worker that is gone available to others.
+func (w *Worker[C, T]) takeOver(ctx context.Context, owner, count string, claims []C) error {
+	tasks, gone, err := w.store.TakeOver(ctx, owner, count, claims)
+	if err != nil {
+		return err
+	}
+	if gone {
+		w.log(slog.LevelWarn, "a worker is gone; its tasks run again", slog.String("lost", owner), slog.Int("tasks", tasks))
+	}
+	w.News()
+	return nil
+}
+
+// mayHaveMissed reports whether a cancelled task had no run to be told of it: it
+// may just have been claimed.
+func (w *Worker[C, T]) mayHaveMissed() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.unsettled
+}
+
+// review compares what this worker runs with what the server says it runs. A
+// run that is no longer there has lost its lease; one that was cancelled is
+// told. A task that no run here is of is perhaps an orphan: the next step, which
+// knows of all that was claimed, decides. It returns what others run.
+func (w *Worker[C, T]) review(ctx context.Context) (others map[string][]C, err error) {
+	w.mu.Lock()
+	before := make(map[*Delivery[C, T]]struct{}, len(w.active))
+	for d := range w.active {
+		before[d] = struct{}{}
+	}
+	w.mu.Unlock()
+	running, err := w.store.Running(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for d := range w.active {
+		cancel, ok := running.Mine[d.Claim]
+		_, old := before[d]
+		switch {
+		case ok && cancel.Cancelled:
+			d.Stop(runtime.CancelCause(cancel.Reason))
+		case !ok && old:
+			d.Stop(runtime.ErrLeaseLost)
+		}
+	}
+	known := w.known(w.outcomes)
+	w.orphans, w.unsettled = nil, false
+	for c, cancel := range running.Mine {
+		if _, ok := known[c]; !ok {
+			w.orphans = append(w.orphans, c)
+			w.unsettled = w.unsettled || cancel.Cancelled
+		}
+	}
+	if len(w.orphans) > 0 {
+		signal(w.ready)
+	}
+	return running.Others, nil
+}
+
+// known are the tasks that run here, and those of the outcomes. It is called
+// with the lock held.
+func (w *Worker[C, T]) known(outcomes []*Outcome[C, T]) map[C]struct{} {
+	known := make(map[C]struct{}, len(w.active)+len(outcomes))
+	for d := range w.active {
+		known[d.Claim] = struct{}{}
+	}
+	for _, o := range outcomes {
+		known[o.Of.Claim] = struct{}{}
+	}
+	return known
+}

@@ -1,0 +1,208 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// work claims tasks and writes outcomes until the worker has stopped.
+func (w *Worker[C, T]) work(ctx context.Context) error {
+	steps, cancel := context.WithCancel(w.cfg.Closing)
+	defer cancel()
+	l := loop[C, T]{Worker: w, steps: steps, stop: ctx.Done(), hungry: true, poll: time.NewTimer(w.cfg.PollInterval)}
+	defer l.poll.Stop()
+	for {
+		select {
+		case <-w.news:
+			l.hungry = true
+		default:
+		}
+		todo, free := w.todo()
+		switch {
+		case l.stopping && todo == 0 && free == w.Slots:
+			return nil
+		case todo > 0 || l.want(free) > 0:
+			if done, err := l.step(ctx); done {
+				return err
+			}
+		default:
+			if done, err := l.wait(); done {
+				return err
+			}
+		}
+	}
+}
+
+// loop is what work keeps from turn to turn.
+type loop[C comparable, T any] struct {
+	*Worker[C, T]
+	steps    context.Context // of all steps
+	stop     <-chan struct{} // nil when stopping
+	stopping bool            // no more tasks are claimed
+	hungry   bool            // there may be tasks to claim
+	last     time.Time       // when the last step ended
+	poll     *time.Timer
+}
+
+// want is how many tasks to claim, of so many free slots.
+func (l *loop[C, T]) want(free int) int {
+	if !l.hungry || l.stopping {
+		return 0
+	}
+	return free
+}
+
+// wait returns when there is something to do. done says that the worker has
+// stopped.
+func (l *loop[C, T]) wait() (done bool, err error) {
+	select {
+	case <-l.ready:
+	case <-l.news:
+		l.hungry = true
+	case <-l.poll.C:
+		l.hungry = true
+		l.poll.Reset(l.cfg.PollInterval)
+	case <-l.stop:
+		l.stop, l.stopping = nil, true
+	case <-l.Abandon:
+		return true, l.abandon(l.steps)
+	case <-l.cfg.Closing.Done():
+		return true, l.closed()
+	}
+	return false, nil
+}
+
+// step takes a step, and, when it fails, waits until another may succeed.
+func (l *loop[C, T]) step(ctx context.Context) (done bool, err error) {
+	if pause := l.cfg.Cooldown - time.Since(l.last); pause > 0 {
+		time.Sleep(pause)
+	}
+	if ctx.Err() != nil {
+		l.stop, l.stopping = nil, true
+	}
+	_, free := l.todo() // more slots may be free by now
+	want := l.want(free)
+	more, err := l.stepUnlessAbandoned(l.steps, want)
+	l.last = time.Now()
+	switch {
+	case err == nil:
+		if want > 0 {
+			l.hungry = more
+		}
+		return false, nil
+	case l.cfg.Closing.Err() != nil:
+		return true, l.closed()
+	}
+	l.Warn("claim tasks and write outcomes", err)
+	l.hungry = true
+	return l.recover()
+}
+
+// recover waits until the server answers again, or the worker is to stop, which
+// it does at once if nothing runs or is to be written.
+func (l *loop[C, T]) recover() (done bool, err error) {
+	for pause := firstPause; ; pause = longer(pause) {
+		select {
+		case <-time.After(pause):
+		case <-l.stop:
+			l.stop, l.stopping = nil, true
+			return false, nil
+		case <-l.Abandon:
+			return true, l.abandon(l.steps)
+		case <-l.cfg.Closing.Done():
+			return true, l.closed()
+		}
+		ping, cancel := context.WithTimeout(l.steps, stepTimeout)
+		_, err := l.review(ping)
+		cancel()
+		if err == nil {
+			return false, nil
+		}
+	}
+}
+
+// todo returns how many outcomes and orphans wait, and how many slots are free.
+func (w *Worker[C, T]) todo() (waiting, free int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.outcomes) + len(w.orphans), w.Slots - len(w.active)
+}
+
+// stepUnlessAbandoned is step, which ends soon after the worker gives up.
+func (w *Worker[C, T]) stepUnlessAbandoned(ctx context.Context, want int) (more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		more, err = w.step(ctx, want)
+	}()
+	select {
+	case <-done:
+		return more, err
+	case <-w.Abandon:
+	}
+	t := time.NewTimer(abandonGrace)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+		cancel()
+		<-done
+	}
+	return more, err
+}
+
+// step lets the store do what there is to do.
+func (w *Worker[C, T]) step(ctx context.Context, want int) (more bool, err error) {
+	w.mu.Lock()
+	s := &Step[C, T]{Outcomes: w.outcomes, Orphans: w.orphans, Queues: w.turned(), Want: want}
+	w.outcomes, w.orphans = nil, nil
+	if len(s.Orphans) > 0 {
+		known := w.known(s.Outcomes)
+		s.Orphans = slices.DeleteFunc(s.Orphans, func(c C) bool { _, ok := known[c]; return ok })
+	}
+	w.mu.Unlock()
+	return w.store.Step(ctx, s)
+}
+
+// turned are the queues, another one first each time. It is called with the
+// lock held.
+func (w *Worker[C, T]) turned() []string {
+	n := len(w.Queues)
+	if n < 2 {
+		return w.Queues
+	}
+	w.turn = (w.turn + 1) % n
+	return slices.Concat(w.Queues[w.turn:], w.Queues[:w.turn])
+}
+
+// closed ends the worker of an engine that was closed under it.
+func (w *Worker[C, T]) closed() error {
+	if unfinished := w.disown(); unfinished != nil {
+		return errors.Join(runtime.ErrClosed, unfinished)
+	}
+	return runtime.ErrClosed
+}
+
+// abandon writes the outcomes there are, and gives the tasks that still run
+// back. What cannot be written now is taken over by others when the lease ends.
+func (w *Worker[C, T]) abandon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, abandonGrace)
+	defer cancel()
+	if _, err := w.step(ctx, 0); err != nil {
+		w.Warn("write the last outcomes", err)
+	}
+	back := w.Active()
+	unfinished := w.disown()
+	if len(back) > 0 {
+		if err := w.store.Release(ctx, back); err != nil {
+			w.Warn("give back running tasks", err)
+		}
+	}
+	return unfinished
+}

@@ -1,0 +1,165 @@
+package remote
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"sync"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// Delivery is one run of a task.
+type Delivery[C comparable, T any] struct {
+	runtime.Delivery
+	Claim C
+	Task  T
+
+	store Store[C, T]
+	mu    sync.Mutex
+	memo  json.RawMessage // guarded by mu: as last read or written
+}
+
+// Outcome is what became of a run, to be written.
+type Outcome[C comparable, T any] struct {
+	runtime.Outcome
+	Of      *Delivery[C, T]
+	Doubted bool // it was put back: it may have been written
+}
+
+// Deliver makes the run of a task that was claimed. Its Message and Attempt are
+// the engine's to set.
+func (w *Worker[C, T]) Deliver(claim C, task T, memo json.RawMessage) *Delivery[C, T] {
+	d := &Delivery[C, T]{Claim: claim, Task: task, store: w.store, memo: memo}
+	d.Memo = d
+	return d
+}
+
+// LoadMemo implements [runtime.Memo]. Nobody else writes the memo while the
+// task runs, so it need not be read again.
+func (d *Delivery[C, T]) LoadMemo(context.Context) (json.RawMessage, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return bytes.Clone(d.memo), nil
+}
+
+// SaveMemo implements [runtime.Memo].
+func (d *Delivery[C, T]) SaveMemo(ctx context.Context, memo json.RawMessage) error {
+	owned, err := d.store.SaveMemo(ctx, d.Claim, memo)
+	if err != nil {
+		return err
+	}
+	if !owned {
+		return runtime.ErrLeaseLost
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.memo = bytes.Clone(memo)
+	return nil
+}
+
+// Start runs deliveries.
+func (w *Worker[C, T]) Start(ds []*Delivery[C, T]) {
+	w.mu.Lock()
+	for _, d := range ds {
+		w.active[d] = struct{}{}
+	}
+	w.mu.Unlock()
+	for _, d := range ds {
+		w.start(d)
+	}
+}
+
+// start runs a delivery on a goroutine of its own, which a handler may end.
+func (w *Worker[C, T]) start(d *Delivery[C, T]) {
+	go func() {
+		o := &Outcome[C, T]{Of: d}
+		defer w.finish(o)
+		if run := w.RunInline; run != nil {
+			run(w.runs, &d.Delivery, &o.Outcome)
+		} else {
+			o.Outcome = w.Run(w.runs, &d.Delivery)
+		}
+	}()
+}
+
+// finish takes what became of a run.
+func (w *Worker[C, T]) finish(o *Outcome[C, T]) {
+	w.mu.Lock()
+	delete(w.active, o.Of)
+	late := w.abandoned
+	if !late {
+		w.outcomes = append(w.outcomes, o)
+	}
+	w.mu.Unlock()
+	if late {
+		w.Refuse(o)
+		return
+	}
+	signal(w.ready)
+}
+
+// Refuse tells that an outcome was not recorded.
+func (w *Worker[C, T]) Refuse(o *Outcome[C, T]) {
+	if w.Refused != nil {
+		w.Refused(&o.Of.Delivery, o.Outcome)
+	}
+}
+
+// Late ends a run whose outcome came too late, since the task is no longer its
+// own.
+func (w *Worker[C, T]) Late(o *Outcome[C, T]) {
+	o.Of.Stop(runtime.ErrLeaseLost)
+	w.Refuse(o)
+}
+
+// PutBack keeps outcomes for another step.
+func (w *Worker[C, T]) PutBack(outcomes []*Outcome[C, T]) {
+	for _, o := range outcomes {
+		o.Doubted = true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.outcomes = append(outcomes, w.outcomes...)
+}
+
+// Active are the claims of the tasks that run here.
+func (w *Worker[C, T]) Active() []C {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	cs := make([]C, 0, len(w.active))
+	for d := range w.active {
+		cs = append(cs, d.Claim)
+	}
+	return cs
+}
+
+// disown gives up the running tasks, and names them. Their outcomes are
+// refused from now on, as are those that could not be written.
+func (w *Worker[C, T]) disown() error {
+	w.mu.Lock()
+	w.abandoned = true
+	late := w.outcomes
+	w.outcomes = nil
+	unfinished := new(runtime.UnfinishedError)
+	add := func(m *runtime.Message) {
+		unfinished.Tasks = append(unfinished.Tasks, runtime.Unfinished{ID: m.Meta.ID, Name: m.Name})
+	}
+	var stop []*Delivery[C, T]
+	for d := range w.active {
+		stop = append(stop, d)
+		add(d.Message)
+	}
+	w.mu.Unlock()
+	for _, o := range late {
+		add(o.Of.Message)
+		w.Refuse(o)
+	}
+	for _, d := range stop {
+		d.Stop(runtime.ErrShutdown)
+	}
+	if len(unfinished.Tasks) == 0 {
+		return nil
+	}
+	return unfinished
+}

@@ -1,0 +1,100 @@
+package remote
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// alarm makes the upkeep look for due tasks before its time.
+type alarm struct {
+	mu   sync.Mutex
+	next time.Time // guarded by mu: when to look
+	wake chan struct{}
+}
+
+// Due makes the upkeep look after d: a task is due then.
+func (a *alarm) Due(d time.Duration) {
+	at := time.Now().Add(d)
+	a.mu.Lock()
+	earlier := a.next.IsZero() || at.Before(a.next)
+	if earlier {
+		a.next = at
+	}
+	a.mu.Unlock()
+	if earlier {
+		signal(a.wake)
+	}
+}
+
+// pause returns how long to wait, at most d.
+func (a *alarm) pause(d time.Duration) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.next.IsZero() {
+		d = min(d, max(time.Until(a.next), 0))
+	}
+	return d
+}
+
+func (a *alarm) reset() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.next = time.Time{}
+}
+
+// upkeepLoop does the upkeep, at the latest when a task is due.
+func (w *Worker[C, T]) upkeepLoop(ctx context.Context) {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	failing := firstPause
+	for {
+		select {
+		case <-t.C:
+		case <-w.alarm.wake:
+			t.Reset(w.alarm.pause(w.cfg.UpkeepEvery))
+			continue
+		case <-ctx.Done():
+			return
+		}
+		w.alarm.reset()
+		next, err := w.store.Upkeep(ctx)
+		pause := w.cfg.UpkeepEvery
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			w.Warn("upkeep", err)
+			failing = longer(failing)
+			pause = failing
+		default:
+			failing = firstPause
+			if next >= 0 {
+				pause = min(pause, next)
+			}
+		}
+		t.Reset(w.alarm.pause(max(pause, time.Millisecond)))
+	}
+}
+
+// listenLoop listens to what other processes tell, on a connection of its own.
+// Without it tasks are found by polling.
+func (w *Worker[C, T]) listenLoop(ctx context.Context) {
+	for pause := firstPause; ; pause = longer(pause) {
+		began := time.Now()
+		err := w.store.Listen(ctx)
+		w.listening.Store(false)
+		if ctx.Err() != nil {
+			return
+		}
+		w.Warn("listen for news; polling meanwhile", err)
+		if time.Since(began) > lastPause {
+			pause = firstPause
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}

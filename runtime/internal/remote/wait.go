@@ -1,0 +1,181 @@
+package remote
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// Waiters are those who wait for tasks to end. Tasks that end in this process
+// are told by Tell; of others the engine hears by a goroutine of its own.
+type Waiters[K comparable] struct {
+	// Hear is called on a goroutine of its own when somebody waits and it does
+	// not run. It tells of tasks that end elsewhere, until End returns true or
+	// Closing ends.
+	Hear func()
+	// LookEvery is how often a task that is awaited is looked at although
+	// nothing was heard of its end. Zero is never.
+	LookEvery time.Duration
+	// Closing ends when the engine is closed.
+	Closing context.Context
+
+	mu      sync.Mutex // guards all below
+	awaited map[K][]chan struct{}
+	hearing bool
+	changed chan struct{} // has room for one
+	stopped sync.WaitGroup
+}
+
+// Wait returns the task once get shows it ended, with get's error, the cause of
+// ctx, or [runtime.ErrClosed].
+func (w *Waiters[K]) Wait(
+	ctx context.Context, task K, get func(context.Context) (*runtime.Entry, error),
+) (*runtime.Entry, error) {
+	var look <-chan time.Time
+	if w.LookEvery > 0 {
+		t := time.NewTicker(w.LookEvery)
+		defer t.Stop()
+		look = t.C
+	}
+	for {
+		ended, ok := w.add(task)
+		if !ok {
+			return nil, runtime.ErrClosed
+		}
+		en, err := get(ctx) // it may have ended before
+		if err == nil && !en.State.Final() {
+			select {
+			case <-ended:
+				en, err = get(ctx)
+			case <-look:
+			case <-ctx.Done():
+				err = context.Cause(ctx)
+			case <-w.Closing.Done():
+				err = runtime.ErrClosed
+			}
+		}
+		w.drop(task, ended)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err != nil:
+			return nil, err
+		case en.State.Final():
+			return en, nil
+		}
+	}
+}
+
+// add returns a channel that is closed when the task may have ended, and false
+// when the engine is closed.
+func (w *Waiters[K]) add(task K) (chan struct{}, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.Closing.Err() != nil { // under the lock, for Close
+		return nil, false
+	}
+	if w.awaited == nil {
+		w.awaited, w.changed = make(map[K][]chan struct{}), make(chan struct{}, 1)
+	}
+	c := make(chan struct{})
+	w.awaited[task] = append(w.awaited[task], c)
+	if !w.hearing {
+		w.hearing = true
+		w.stopped.Go(w.Hear)
+	}
+	return c, true
+}
+
+func (w *Waiters[K]) drop(task K, c chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	cs := slices.DeleteFunc(w.awaited[task], func(o chan struct{}) bool { return o == c })
+	if w.awaited[task] = cs; len(cs) == 0 {
+		delete(w.awaited, task)
+	}
+	w.changedIfIdle()
+}
+
+// changedIfIdle tells Hear that nobody waits any more.
+func (w *Waiters[K]) changedIfIdle() {
+	if w.hearing && len(w.awaited) == 0 {
+		signal(w.changed)
+	}
+}
+
+// Tell wakes those who wait for the tasks, to look for themselves.
+func (w *Waiters[K]) Tell(tasks ...K) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.awaited) == 0 {
+		return
+	}
+	for _, t := range tasks {
+		for _, c := range w.awaited[t] {
+			close(c)
+		}
+		delete(w.awaited, t)
+	}
+	w.changedIfIdle()
+}
+
+// TellAll wakes all who wait.
+func (w *Waiters[K]) TellAll() { w.Tell(w.Awaited()...) }
+
+// Awaited are the tasks that are waited for.
+func (w *Waiters[K]) Awaited() []K {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	ks := make([]K, 0, len(w.awaited))
+	for k := range w.awaited {
+		ks = append(ks, k)
+	}
+	return ks
+}
+
+// Idle reports that nobody waits.
+func (w *Waiters[K]) Idle() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.awaited) == 0
+}
+
+// Changed has a value when nobody waits any more, and after Look.
+func (w *Waiters[K]) Changed() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.changed
+}
+
+// Look gives Changed a value, while Hear runs.
+func (w *Waiters[K]) Look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.hearing {
+		signal(w.changed)
+	}
+}
+
+// End reports that nobody waits. Then Hear must return: it is called again when
+// somebody does.
+func (w *Waiters[K]) End() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.awaited) > 0 {
+		return false
+	}
+	w.hearing = false
+	return true
+}
+
+// Close calls end, which ends Closing, and returns when nothing is heard any
+// more.
+func (w *Waiters[K]) Close(end func()) {
+	w.mu.Lock() // or else a call that has just looked starts another goroutine
+	end()
+	w.mu.Unlock()
+	w.stopped.Wait()
+}

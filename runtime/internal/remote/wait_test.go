@@ -1,0 +1,129 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// ends are tasks, of which some have ended, and those who wait for them.
+type ends struct {
+	Waiters[string]
+	heard int // how often Hear was called
+	close func()
+
+	mu     sync.Mutex
+	states map[string]runtime.State // guarded by mu
+}
+
+func (e *ends) set(task string, s runtime.State) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.states[task] = s
+}
+
+func newEnds(look time.Duration) *ends {
+	e := &ends{states: make(map[string]runtime.State)}
+	closing, end := context.WithCancel(context.Background())
+	e.Closing, e.LookEvery = closing, look
+	e.Hear = func() {
+		e.heard++
+		for {
+			select {
+			case <-e.Changed():
+				if e.End() {
+					return
+				}
+			case <-closing.Done():
+				return
+			}
+		}
+	}
+	e.close = func() { e.Close(end) }
+	return e
+}
+
+func (e *ends) wait(ctx context.Context, task string) chan error {
+	result := make(chan error, 1)
+	go func() {
+		_, err := e.Wait(ctx, task, func(context.Context) (*runtime.Entry, error) {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			return &runtime.Entry{State: e.states[task]}, nil
+		})
+		result <- err
+	}()
+	synctest.Wait()
+	return result
+}
+
+// TestWaitersAreTold: who waits is told of its own task, and the goroutine that
+// hears of others ends when nobody waits.
+func TestWaitersAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnds(0)
+		defer e.close()
+		a, again, b := e.wait(t.Context(), "a"), e.wait(t.Context(), "a"), e.wait(t.Context(), "b")
+		e.set("a", runtime.StateSucceeded)
+		e.Tell("a")
+		synctest.Wait()
+		if len(a) != 1 || len(again) != 1 || len(b) != 0 {
+			t.Errorf("of a, a and b %d, %d and %d were told, want all but b", len(a), len(again), len(b))
+		}
+		e.set("b", runtime.StateFailed)
+		e.TellAll()
+		if err := <-b; err != nil {
+			t.Errorf("Wait: %v", err)
+		}
+		synctest.Wait()
+		if e.Waiters.hearing {
+			t.Error("nobody waits, and Hear still runs")
+		}
+		e.set("c", runtime.StatePending)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		c := e.wait(ctx, "c")
+		cause := errors.New("enough")
+		cancel(cause)
+		if err := <-c; !errors.Is(err, cause) {
+			t.Errorf("Wait with a context that ended: %v", err)
+		}
+		if e.heard != 2 {
+			t.Errorf("Hear was called %d times, want once for each time that somebody waited", e.heard)
+		}
+	})
+}
+
+// TestWaitersLook: an end that nobody tells of is found by looking.
+func TestWaitersLook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnds(time.Second)
+		defer e.close()
+		a := e.wait(t.Context(), "a")
+		e.set("a", runtime.StateSucceeded)
+		began := time.Now()
+		if err := <-a; err != nil || time.Since(began) > time.Second {
+			t.Errorf("Wait: %v, after %v", err, time.Since(began))
+		}
+	})
+}
+
+// TestWaitersClose: who waits hears that the engine is closed, and so does who
+// comes later.
+func TestWaitersClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEnds(0)
+		a := e.wait(t.Context(), "a")
+		e.close()
+		if err := <-a; !errors.Is(err, runtime.ErrClosed) {
+			t.Errorf("Wait when the engine is closed: %v", err)
+		}
+		if err := <-e.wait(t.Context(), "a"); !errors.Is(err, runtime.ErrClosed) {
+			t.Errorf("Wait after the engine was closed: %v", err)
+		}
+	})
+}
