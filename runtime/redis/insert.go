@@ -25,9 +25,17 @@ type lot struct {
 	args []any // of the insert script, perMessage for each
 }
 
-// perMessage is how many arguments of the insert script a message has: queue,
-// id, encoding, and what the script says.
-const perMessage = 7
+// The arguments of the insert script that a message has.
+const (
+	argQueue = iota
+	argID
+	argMessage
+	argDue
+	argKey
+	argKeyFor
+	argName
+	perMessage
+)
 
 // Len implements [remote.Lot].
 func (l *lot) Len() int { return len(l.ids) }
@@ -66,6 +74,16 @@ func (l *lot) add(m *runtime.Message, now time.Time) error {
 	l.ids = append(l.ids, m.Meta.ID)
 	l.args = append(l.args, m.Queue, tm.id, tm.encode(), due, m.Key, ms, m.Name)
 	return nil
+}
+
+// send runs the insert script.
+func (l *lot) send(ctx context.Context, db redis.Scripter) *redis.Cmd {
+	now := time.Now().UnixNano()
+	if a := l.args; l.Len() == 1 && a[argDue] == "" && a[argKey] == "" {
+		return insertOneScript.Run(ctx, db, nil, now, a[argQueue], a[argID], a[argMessage], a[argName])
+	}
+	args := make([]any, 0, 1+len(l.args))
+	return insertScript.Run(ctx, db, nil, append(append(args, now), l.args...)...)
 }
 
 // Insert implements [runtime.Engine]: all messages are stored, or none. More than
@@ -109,8 +127,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 
 // store stores a lot with one script.
 func (e *Engine) store(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
-	args := append([]any{time.Now().UnixNano()}, l.args...)
-	held, err := insertScript.Run(ctx, e.db, nil, args...).StringSlice()
+	held, err := l.send(ctx, e.db).StringSlice()
 	if err != nil && conflict(err) {
 		held, err = e.sentAgain(ctx, l, err)
 	}
@@ -141,8 +158,8 @@ func (e *Engine) sentAgain(ctx context.Context, l *lot, conflict error) (held []
 	p := e.db.Pipeline()
 	for i := range l.ids {
 		a := l.args[perMessage*i:]
-		p.HGet(ctx, taskKey(a[0].(string), a[1].(string)), "msg")
-		p.Get(ctx, keyPrefix+a[4].(string))
+		p.HGet(ctx, taskKey(a[argQueue].(string), a[argID].(string)), "msg")
+		p.Get(ctx, keyPrefix+a[argKey].(string))
 	}
 	answers, err := p.Exec(ctx)
 	if err != nil && !errors.Is(err, redis.Nil) {
@@ -151,7 +168,7 @@ func (e *Engine) sentAgain(ctx context.Context, l *lot, conflict error) (held []
 	held = make([]string, l.Len())
 	for i := range l.ids {
 		stored, holder := answers[2*i].(*redis.StringCmd).Val(), answers[2*i+1].(*redis.StringCmd).Val()
-		switch sent := l.args[perMessage*i+2].([]byte); {
+		switch sent := l.args[perMessage*i+argMessage].([]byte); {
 		case stored != "" && sameMessage([]byte(stored), sent):
 		case stored == "" && holder != "":
 			held[i] = holder

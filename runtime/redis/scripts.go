@@ -69,6 +69,22 @@ for i = 2, #ARGV, 7 do
 end
 return res`)
 
+// insertOne is insert of one message that has no key and is due: what a web
+// process does most. It stands alone, without the prelude. ARGV: the time in ns,
+// the queue, the id, the encoding and the name. A queue that has tasks waiting is
+// known to asynq's tools already.
+var insertOneScript = redis.NewScript(`
+local q, id = ARGV[2], ARGV[3]
+local base = "asynq:{" .. q .. "}:"
+local key = base .. "t:" .. id
+if redis.call("EXISTS", key) == 1 then
+	return redis.error_reply("CONFLICT a task with the id " .. id .. " exists")
+end
+redis.call("HSET", key, "msg", ARGV[4], "state", "pending", "pending_since", ARGV[1], "taskctx_name", ARGV[5])
+if redis.call("LPUSH", base .. "pending", id) == 1 then redis.call("SADD", "asynq:queues", q) end
+redis.call("PUBLISH", "taskctx:new", q)
+return {""}`)
+
 // claim takes up to ARGV[1] tasks for the owner ARGV[2] until the lease score
 // ARGV[3], at the time ARGV[4], with the fence ARGV[5], of the queues, in that
 // order. ARGV[6] is how many of the following are the names that the worker

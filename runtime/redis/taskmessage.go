@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sort"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -199,9 +200,49 @@ type envelope struct {
 	Keep   time.Duration `json:"keep,omitempty"`
 }
 
+// encode is the header as encoding/json writes it, by hand where it has no more
+// than every task's.
+func (h *envelope) encode() ([]byte, error) {
+	if !h.plain() {
+		return json.Marshal(h)
+	}
+	b := make([]byte, 0, 128)
+	b = strconv.AppendInt(append(b, `{"v":`...), int64(h.Version), 10)
+	b = h.EnqueuedAt.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
+	b = append(append(b, `","sig":"`...), h.Signature...)
+	b = strconv.AppendInt(append(b, `","retries":`...), int64(h.Retries), 10)
+	if h.Keep != 0 {
+		b = strconv.AppendInt(append(b, `,"keep":`...), int64(h.Keep), 10)
+	}
+	return append(b, '}'), nil
+}
+
+// plain reports that of the header's fields version, enqueue time, signature,
+// retries and Keep alone may be set, and the first three are.
+func (h *envelope) plain() bool {
+	bare := h.ID == uuid.Nil && h.Timeout == 0 && h.Deadline.IsZero() && h.Parent == uuid.Nil && h.Root == uuid.Nil &&
+		len(h.Tags) == 0 && len(h.Headers) == 0 && len(h.Redact) == 0 && h.Due.IsZero() && h.Key == "" && h.KeyFor == 0
+	at := h.EnqueuedAt
+	return bare && h.Version > 0 && h.Signature != "" && isPlain(h.Signature) &&
+		at.Location() == time.UTC && !at.IsZero() && at.Year() >= 0 && at.Year() <= 9999
+}
+
+// isPlain reports that a text is in JSON what it is.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c > '~', c == '"', c == '\\', c == '<', c == '>', c == '&':
+			return false
+		}
+	}
+	return true
+}
+
 // encodeMessage makes an asynq message of ours.
 func encodeMessage(m *runtime.Message) (*taskMessage, error) {
-	head, err := json.Marshal(envelope{m.Meta, m.Due, m.Key, m.KeyFor, m.Keep})
+	own := envelope{m.Meta, m.Due, m.Key, m.KeyFor, m.Keep}
+	own.ID = uuid.Nil // asynq has it
+	head, err := own.encode()
 	if err != nil {
 		return nil, fmt.Errorf("encode metadata of %s: %w", m.Name, err)
 	}

@@ -45,7 +45,8 @@ type Gatherer[L Lot[L]] struct {
 
 	mu      sync.Mutex // guards all below
 	waiting []*call[L]
-	storing bool // a caller or a goroutine is
+	storing bool               // a caller or a goroutine is
+	cancel  context.CancelFunc // ends what a caller stores
 	stored  sync.WaitGroup
 }
 
@@ -74,10 +75,17 @@ func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]runtime.Inserted, erro
 		return nil, runtime.ErrClosed
 	}
 	if !g.storing {
-		g.storing = true
+		storing, cancel := context.WithCancel(ctx)
+		g.storing, g.cancel = true, cancel
 		g.stored.Add(1)
 		g.mu.Unlock()
-		return g.alone(ctx, l)
+		defer g.pass()
+		defer cancel()
+		ins, err := g.Store(storing, l)
+		if err != nil && ctx.Err() != nil {
+			return nil, unknown(ctx)
+		}
+		return ins, err
 	}
 	c := &call[L]{l: l, done: make(chan struct{})}
 	g.waiting = append(g.waiting, c)
@@ -95,27 +103,18 @@ func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]runtime.Inserted, erro
 func (g *Gatherer[L]) Close(end func()) {
 	g.mu.Lock() // or else a call that has just looked begins to store
 	end()
+	if g.cancel != nil {
+		g.cancel()
+	}
 	g.mu.Unlock()
 	g.stored.Wait()
-}
-
-// alone stores a lot on its caller's goroutine.
-func (g *Gatherer[L]) alone(ctx context.Context, l L) ([]runtime.Inserted, error) {
-	defer g.pass()
-	storing, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(g.Closing, cancel)()
-	ins, err := g.Store(storing, l)
-	if err != nil && ctx.Err() != nil {
-		return nil, unknown(ctx)
-	}
-	return ins, err
 }
 
 // pass lets a goroutine store the calls that have come meanwhile.
 func (g *Gatherer[L]) pass() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.cancel = nil
 	if len(g.waiting) > 0 {
 		g.stored.Go(g.work)
 	} else {
