@@ -279,6 +279,52 @@ func TestPausedQueue(t *testing.T) {
 	<-ran
 }
 
+// TestRiverInAnotherSchema: a River of the user's own in the same database, with
+// a queue and a kind of the same names, has nothing to do with ours.
+func TestRiverInAnotherSchema(t *testing.T) {
+	ours, theirs := newNeighbours(t), newNeighbours(t)
+	mine := make(chan *runtime.Delivery, 100)
+	ours.serve([]string{beside.Kind}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		mine <- d
+		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+	})
+	ran := make(chan *river.Job[benchArgs], 100)
+	ws := river.NewWorkers()
+	river.AddWorker(ws, river.WorkFunc(func(_ context.Context, j *river.Job[benchArgs]) error {
+		ran <- j
+		return nil
+	}))
+	c, err := river.NewClient(riverpgxv5.New(theirs.pool), &river.Config{
+		Schema: theirs.schema, Logger: quiet, Workers: ws, FetchCooldown: time.Millisecond,
+		Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		if _, err := ours.e.InsertOne(t.Context(), benchMessage()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Insert(t.Context(), benchArgs{"theirs", 1}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 20 {
+		if d := <-mine; d.Message.Meta.Version != runtime.WireVersion {
+			t.Errorf("our worker ran a job of River's: %s", d.Message.Args)
+		}
+		if j := <-ran; j.Args.Customer != "theirs" {
+			t.Errorf("River's worker ran a task of ours: %+v", j.Args)
+		}
+	}
+	if err := c.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestRiverWorkerBeside: a River worker works its own queue of the same schema,
 // with all of River's maintenance, and neither touches the other's jobs.
 func TestRiverWorkerBeside(t *testing.T) {

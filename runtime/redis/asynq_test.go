@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -145,6 +146,125 @@ func TestInspectorSeesTasks(t *testing.T) {
 	}
 	if stats.Completed != 2 || stats.Archived != 1 || stats.Retry != 1 || stats.Scheduled != 1 {
 		t.Errorf("the Inspector counts %+v", stats)
+	}
+}
+
+// TestInspectorCommands: what asynq's tools do to a task has its effect here.
+func TestInspectorCommands(t *testing.T) {
+	url, _ := servertest.Redis(t)
+	queue := newQueue()
+	app, task := sumApp(t, url, queue, nil)
+	ins := asynq.NewInspector(asynqOpt(t, url))
+	t.Cleanup(func() { _ = ins.Close() })
+	enqueue := func(a int, opts ...runtime.Option) *runtime.Handle[int] {
+		t.Helper()
+		h, err := sumCall(task, a, 0, opts...).Enqueue(t.Context(), app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	state := func(h *runtime.Handle[int], want runtime.State) *runtime.Record {
+		t.Helper()
+		for {
+			r, err := h.Record(t.Context())
+			if err != nil {
+				t.Fatalf("a task that is to be %s: %v", want, err)
+			}
+			if r.State == want {
+				return r
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+
+	later := enqueue(1, runtime.WithDelay(time.Hour))
+	if err := ins.RunTask(queue, later.ID().String()); err != nil {
+		t.Fatal(err)
+	}
+	if sum, err := later.Wait(t.Context()); err != nil || sum != 1 {
+		t.Errorf("a task that the Inspector let run early returned %d, %v", sum, err)
+	}
+
+	dropped := enqueue(2, runtime.WithDelay(time.Hour))
+	if err := ins.DeleteTask(queue, dropped.ID().String()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dropped.Record(t.Context()); !errors.Is(err, runtime.ErrNotFound) {
+		t.Errorf("the record of a task that the Inspector deleted: %v", err)
+	}
+
+	retrying := enqueue(-1)
+	state(retrying, runtime.StateRetrying)
+	if err := ins.ArchiveTask(queue, retrying.ID().String()); err != nil {
+		t.Fatal(err)
+	}
+	state(retrying, runtime.StateFailed)
+	if err := ins.RunTask(queue, retrying.ID().String()); err != nil {
+		t.Fatal(err)
+	}
+	if r := state(retrying, runtime.StateRetrying); r.Attempt != 1 && r.Attempt != 2 {
+		t.Errorf("after the Inspector's run the task is at attempt %d", r.Attempt)
+	}
+
+	cancelled := enqueue(3, runtime.WithDelay(time.Hour))
+	if err := app.Cancel(t.Context(), cancelled.ID(), "not wanted"); err != nil {
+		t.Fatal(err)
+	}
+	info, err := ins.GetTaskInfo(queue, cancelled.ID().String())
+	if err != nil || info.State != asynq.TaskStateArchived {
+		t.Errorf("the Inspector shows a cancelled task as %+v, %v; want archived", info, err)
+	}
+}
+
+// TestAsynqServerBeside: a server of asynq's works its own queue of the same
+// database, with all of its upkeep, and neither touches the other's tasks, one of
+// ours that runs meanwhile too.
+func TestAsynqServerBeside(t *testing.T) {
+	url, _ := servertest.Redis(t)
+	ours, theirs := newQueue(), newQueue()
+	release := make(chan struct{})
+	app, task := sumApp(t, url, ours, release)
+	long, err := sumCall(task, 50, 50).Enqueue(t.Context(), app)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := make(chan string, 100)
+	s := asynq.NewServer(asynqOpt(t, url), asynq.Config{
+		Concurrency: 2, Queues: map[string]int{theirs: 1}, LogLevel: asynq.FatalLevel,
+		TaskCheckInterval: 10 * time.Millisecond, DelayedTaskCheckInterval: 10 * time.Millisecond,
+	})
+	if err := s.Start(asynq.HandlerFunc(func(_ context.Context, t *asynq.Task) error {
+		ran <- t.Type()
+		return nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Shutdown()
+	client := asynq.NewClient(asynqOpt(t, url))
+	t.Cleanup(func() { _ = client.Close() })
+
+	for range 20 {
+		if _, err := client.EnqueueContext(t.Context(), asynq.NewTask("mail.Send", nil), asynq.Queue(theirs)); err != nil {
+			t.Fatal(err)
+		}
+		h, err := sumCall(task, 20, 22).Enqueue(t.Context(), app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sum, err := h.Wait(t.Context()); err != nil || sum != 42 {
+			t.Errorf("Wait returned %d, %v", sum, err)
+		}
+		if kind := <-ran; kind != "mail.Send" {
+			t.Errorf("asynq's server ran %q", kind)
+		}
+	}
+	close(release)
+	if sum, err := long.Wait(t.Context()); err != nil || sum != 100 {
+		t.Errorf("the long task returned %d, %v", sum, err)
+	}
+	if r, err := long.Record(t.Context()); err != nil || r.Attempt != 0 {
+		t.Errorf("the long task is at attempt %d, %v; it should have run once", r.Attempt, err)
 	}
 }
 
