@@ -69,6 +69,11 @@ bench-peers: ## run the same work on taskctx, bare channels and other libraries
 bench-durable: ## measure tasks in a file beside an ordinary queue in one, and write docs/durable.md
 	$(GO) test -run '^$$' -bench 'Durable$$' -benchtime 1x -timeout 30m ./runtime/sqlite -args -page $(CURDIR)/docs/durable.md
 
+.PHONY: bench-servers
+bench-servers: ## measure tasks on Postgres and Redis beside River and asynq, and print the tables of docs/engines.md
+	$(GO) test ./runtime/postgres ./runtime/redis -p 1 -run '^$$' -bench Beside -benchtime 1x -timeout 60m \
+		| grep -E '^(\||$$)' | cat -s
+
 .PHONY: million
 million: ## run a million tasks, and print what memory, goroutines and files do
 	$(GO) test ./runtime -run TestAMillionTasks -v -args -tasks 1000000

@@ -32,7 +32,7 @@ func BenchmarkBeside(b *testing.B) {
 	}
 	river, again := side("River", river.FetchCooldownDefault), side("River again", river.FetchCooldownDefault)
 	quick, quickAgain := side("River, FetchCooldown 1 ms", time.Millisecond), side("the same again", time.Millisecond)
-	beside.Run(b, []beside.Row{
+	beside.Run(b, "River", []beside.Row{
 		{Name: "enqueue, 1 caller", Callers: 1, Tasks: 1000, Sides: []beside.Side{ours, river, again}},
 		{Name: "enqueue, 16 callers", Callers: 16, Tasks: 3000, Sides: []beside.Side{ours, river, again}},
 		{Name: "enqueue in batches of 1,000", Batch: 1000, Tasks: 10_000, Sides: []beside.Side{ours, river, again}},

@@ -28,7 +28,7 @@ func BenchmarkBeside(b *testing.B) {
 	}
 	plain, again := side("asynq", time.Second), side("asynq again", time.Second)
 	quick := side("asynq, TaskCheckInterval 10 ms", 10*time.Millisecond)
-	beside.Run(b, []beside.Row{
+	beside.Run(b, "asynq", []beside.Row{
 		{Name: "enqueue, 1 caller", Callers: 1, Tasks: 10_000, Sides: []beside.Side{ours, plain, again}},
 		{Name: "enqueue, 16 callers", Callers: 16, Tasks: 20_000, Sides: []beside.Side{ours, plain, again}},
 		{Name: "enqueue in batches of 1,000", Batch: 1000, Tasks: 20_000, Sides: []beside.Side{ours, plain, again}},

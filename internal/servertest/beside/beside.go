@@ -49,10 +49,17 @@ type Row struct {
 	Idle                    bool
 }
 
-// Run does the work of each row and prints a table, whose lines begin with a
-// bar.
-func Run(b *testing.B, rows []Row) {
-	for _, r := range rows {
+// Run does the work of each row and prints a table in Markdown, and one more of
+// rows that are Idle, which come last. base is the name of the library. Beside
+// the tables stands what go test prints.
+func Run(b *testing.B, base string, rows []Row) {
+	for i, r := range rows {
+		switch {
+		case r.Idle:
+			fmt.Printf("\n| | median ms | to taskctx | 95 %% within ms | tasks |\n|---|--:|--:|--:|--:|\n")
+		case i == 0:
+			fmt.Printf("\n| | tasks/s | to %s | CPU µs a task | of it the server's | to %[1]s |\n|---|--:|--:|--:|--:|--:|\n", base)
+		}
 		b.Run(r.Name, func(b *testing.B) {
 			for range b.N {
 				r.run(b)
@@ -60,6 +67,7 @@ func Run(b *testing.B, rows []Row) {
 			b.ReportMetric(0, "ns/op")
 		})
 	}
+	fmt.Println()
 }
 
 // sample is one round of one side.
@@ -207,7 +215,7 @@ func (r *Row) idle(q Queue) (s sample, err error) {
 }
 
 func (r *Row) print(samples [][]sample) {
-	fmt.Printf("| %s | tasks/s | | CPU µs a task | of it the server's | |\n|---|--:|--:|--:|--:|--:|\n", r.Name)
+	fmt.Printf("| **%s** | | | | | |\n", r.Name)
 	rate, cpu := func(s sample) float64 { return s.rate }, func(s sample) float64 { return s.cpu }
 	for i, side := range r.Sides {
 		fmt.Printf("| %s | %.0f | %s | %.1f | %.1f | %s |\n", side.Name,
@@ -215,12 +223,11 @@ func (r *Row) print(samples [][]sample) {
 			median(each(samples[i], cpu)), median(each(samples[i], func(s sample) float64 { return s.server })),
 			ratio(samples, i, cpu))
 	}
-	fmt.Println()
 }
 
 func (r *Row) printIdle(samples [][]sample) {
-	fmt.Printf("| %s | median ms | | 95 %% within | tasks |\n|---|--:|--:|--:|--:|\n", r.Name)
-	var base float64
+	fmt.Printf("| **%s** | | | | |\n", r.Name)
+	var ours float64
 	for i, side := range r.Sides {
 		var ms []float64
 		for _, s := range samples[i] {
@@ -229,16 +236,11 @@ func (r *Row) printIdle(samples [][]sample) {
 			}
 		}
 		slices.Sort(ms)
-		mid, note := median(ms), ""
-		switch i {
-		case 0:
-			base = mid
-		default:
-			note = fmt.Sprintf("%.1f times %s", mid/base, r.Sides[0].Name)
+		if i == 0 {
+			ours = median(ms)
 		}
-		fmt.Printf("| %s | %.2f | %s | %.2f | %d |\n", side.Name, mid, note, ms[len(ms)*95/100], len(ms))
+		fmt.Printf("| %s | %.2f | %.1f | %.2f | %d |\n", side.Name, median(ms), median(ms)/ours, ms[len(ms)*95/100], len(ms))
 	}
-	fmt.Println()
 }
 
 // ratio is the median of a side's ratios to the second side, round by round.
