@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -40,6 +41,15 @@ func newBench(t *testing.T, open func(testing.TB) runtime.Engine, o Options) *be
 func (b *bench) second() runtime.Engine {
 	b.Helper()
 	return b.o.Second(b, b.e)
+}
+
+// pause lets the bench's engine stand still, until resume is called or the test
+// has failed: what is still open then could not be closed.
+func (b *bench) pause() (resume func()) {
+	b.Helper()
+	resume = sync.OnceFunc(b.o.Pause(b, b.e))
+	b.Cleanup(resume)
+	return resume
 }
 
 // message returns a message as an App makes it, changed by the edits.
