@@ -60,6 +60,10 @@ type lot struct {
 
 	keys  map[int]*runtime.Message // those with a key, by their place
 	keeps map[time.Duration]struct{}
+
+	// The last message that has nothing of its own in its metadata, and this.
+	bare         *runtime.Message
+	bareMetadata string
 }
 
 // newLot checks and encodes messages.
@@ -77,9 +81,7 @@ func (e *Engine) add(l *lot, m *runtime.Message) error {
 	if err := e.Check(m); err != nil {
 		return fmt.Errorf("task %s: %w", m.Name, err)
 	}
-	own := envelope{Meta: m.Meta, Keep: m.Keep, Key: m.Key, KeyFor: m.KeyFor}
-	own.ID, own.EnqueuedAt = uuid.Nil, time.Time{}
-	args := string(m.Args)
+	args, kept := string(m.Args), true
 	switch {
 	case len(m.Args) == 0:
 		args = "{}"
@@ -87,9 +89,9 @@ func (e *Engine) add(l *lot, m *runtime.Message) error {
 		if strings.Contains(args, `\u0000`) {
 			return fmt.Errorf("task %s: the arguments have a NUL character, which PostgreSQL cannot store", m.Name)
 		}
-		own.Args = args
+		kept = false
 	}
-	meta, err := json.Marshal(metadata{Own: &own})
+	meta, err := l.encode(m, kept)
 	if err != nil {
 		return fmt.Errorf("task %s: encode metadata: %w", m.Name, err)
 	}
@@ -111,11 +113,31 @@ func (e *Engine) add(l *lot, m *runtime.Message) error {
 	l.due = append(l.due, optional(m.Due))
 	l.kind = append(l.kind, m.Name)
 	l.attempts = append(l.attempts, int16(min(m.Meta.Retries+1, math.MaxInt16)))
-	l.metadata = append(l.metadata, string(meta))
+	l.metadata = append(l.metadata, meta)
 	l.priority = append(l.priority, riverPriority(m.Priority))
 	l.queue = append(l.queue, m.Queue)
 	l.tags = append(l.tags, riverTags(m.Meta.Tags))
 	return nil
+}
+
+// encode is the metadata of a message's job. Of many calls of one task it is
+// often the same. Arguments that jsonb does not keep are in it.
+func (l *lot) encode(m *runtime.Message, argsKept bool) (string, error) {
+	bare := argsKept && remote.IsBare(m)
+	if last := l.bare; bare && last != nil && last.Keep == m.Keep && last.Meta.Version == m.Meta.Version &&
+		last.Meta.Signature == m.Meta.Signature && last.Meta.Retries == m.Meta.Retries {
+		return l.bareMetadata, nil
+	}
+	own := envelope{Meta: m.Meta, Keep: m.Keep, Key: m.Key, KeyFor: m.KeyFor}
+	own.ID, own.EnqueuedAt = uuid.Nil, time.Time{}
+	if !argsKept {
+		own.Args = string(m.Args)
+	}
+	b, err := json.Marshal(metadata{Own: &own})
+	if err == nil && bare {
+		l.bare, l.bareMetadata = m, string(b)
+	}
+	return string(b), err
 }
 
 func optional(t time.Time) *time.Time {
@@ -144,9 +166,6 @@ func riverTags(tags map[string]string) string {
 	}
 	return b.String()
 }
-
-// spins is how often the goroutine that stores lets others run.
-const spins = 20
 
 // Len implements [remote.Lot].
 func (l *lot) Len() int { return len(l.id) }

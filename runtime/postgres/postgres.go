@@ -163,7 +163,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("open postgres: read the schema's mark: %w", err)
 	}
 	e.closing, e.close = context.WithCancel(context.Background())
-	e.in.Store, e.in.Own, e.in.Closing, e.in.Spins = e.storeOnPool, badData, e.closing, spins
+	e.in.Store, e.in.Own, e.in.Closing = e.storeOnPool, badData, e.closing
 	e.watch.Hear, e.watch.Closing = e.askForEnded, e.closing
 	return e, nil
 }

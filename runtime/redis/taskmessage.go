@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
 // taskMessage is asynq's TaskMessage (internal/proto/asynq.proto of v0.26), the
@@ -200,34 +201,32 @@ type envelope struct {
 	Keep   time.Duration `json:"keep,omitempty"`
 }
 
-// encode is the header as encoding/json writes it, by hand where it has no more
-// than every task's.
-func (h *envelope) encode() ([]byte, error) {
-	if !h.plain() {
-		return json.Marshal(h)
+// encodeHeader is the header as encoding/json writes it, by hand where the
+// message has no more than every task's. The id is not in it: asynq has it.
+func encodeHeader(m *runtime.Message) ([]byte, error) {
+	t := &m.Meta
+	if t.Version == 0 || !isPlain(t.Signature) || !isPlainTime(t.EnqueuedAt) || !remote.IsBare(m) {
+		own := envelope{m.Meta, m.Due, m.Key, m.KeyFor, m.Keep}
+		own.ID = uuid.Nil
+		return json.Marshal(own)
 	}
 	b := make([]byte, 0, 128)
-	b = strconv.AppendInt(append(b, `{"v":`...), int64(h.Version), 10)
-	b = h.EnqueuedAt.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
-	b = append(append(b, `","sig":"`...), h.Signature...)
-	b = strconv.AppendInt(append(b, `","retries":`...), int64(h.Retries), 10)
-	if h.Keep != 0 {
-		b = strconv.AppendInt(append(b, `,"keep":`...), int64(h.Keep), 10)
+	b = strconv.AppendInt(append(b, `{"v":`...), int64(t.Version), 10)
+	b = t.EnqueuedAt.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
+	b = append(append(b, `","sig":"`...), t.Signature...)
+	b = strconv.AppendInt(append(b, `","retries":`...), int64(t.Retries), 10)
+	if m.Keep != 0 {
+		b = strconv.AppendInt(append(b, `,"keep":`...), int64(m.Keep), 10)
 	}
 	return append(b, '}'), nil
 }
 
-// plain reports that of the header's fields version, enqueue time, signature,
-// retries and Keep alone may be set, and the first three are.
-func (h *envelope) plain() bool {
-	bare := h.ID == uuid.Nil && h.Timeout == 0 && h.Deadline.IsZero() && h.Parent == uuid.Nil && h.Root == uuid.Nil &&
-		len(h.Tags) == 0 && len(h.Headers) == 0 && len(h.Redact) == 0 && h.Due.IsZero() && h.Key == "" && h.KeyFor == 0
-	at := h.EnqueuedAt
-	return bare && h.Version > 0 && h.Signature != "" && isPlain(h.Signature) &&
-		at.Location() == time.UTC && !at.IsZero() && at.Year() >= 0 && at.Year() <= 9999
+// isPlainTime reports that a time is set, and in JSON what it is in RFC 3339.
+func isPlainTime(t time.Time) bool {
+	return t.Location() == time.UTC && !t.IsZero() && t.Year() >= 0 && t.Year() <= 9999
 }
 
-// isPlain reports that a text is in JSON what it is.
+// isPlain reports that a text is not empty, and in JSON what it is.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -235,14 +234,12 @@ func isPlain(s string) bool {
 			return false
 		}
 	}
-	return true
+	return s != ""
 }
 
 // encodeMessage makes an asynq message of ours.
 func encodeMessage(m *runtime.Message) (*taskMessage, error) {
-	own := envelope{m.Meta, m.Due, m.Key, m.KeyFor, m.Keep}
-	own.ID = uuid.Nil // asynq has it
-	head, err := own.encode()
+	head, err := encodeHeader(m)
 	if err != nil {
 		return nil, fmt.Errorf("encode metadata of %s: %w", m.Name, err)
 	}

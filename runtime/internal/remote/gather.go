@@ -38,10 +38,6 @@ type Gatherer[L Lot[L]] struct {
 	Own func(error) bool
 	// Closing ends when the engine is closed.
 	Closing context.Context
-	// Spins is how often the goroutine that stores lets others run before it
-	// looks for calls again: those that it has just answered are often followed
-	// by more.
-	Spins int
 
 	mu      sync.Mutex // guards all below
 	waiting []*call[L]
@@ -151,6 +147,7 @@ func (g *Gatherer[L]) giveUp(ctx context.Context, c *call[L]) ([]runtime.Inserte
 
 // work stores what waits, until nothing does.
 func (g *Gatherer[L]) work() {
+	hurry := 0
 	for {
 		g.mu.Lock()
 		calls := g.take()
@@ -165,15 +162,52 @@ func (g *Gatherer[L]) work() {
 			c.ride = r
 		}
 		g.mu.Unlock()
+		began := time.Now()
 		g.store(ctx, calls)
+		took := time.Since(began)
 		cancel()
 		for _, c := range calls {
 			close(c.done)
 		}
-		for range g.Spins {
-			goruntime.Gosched()
+		switch {
+		case len(calls) == 1:
+		case hurry > 0:
+			hurry--
+		case !g.linger(len(calls), min(took, maxLinger)):
+			hurry = inVain
 		}
 	}
+}
+
+// The goroutine that stores waits for calls so long at most, and lets others run
+// so often.
+const (
+	maxLinger = 500 * time.Microsecond
+	maxYields = 2000
+)
+
+// inVain is how many times it does not wait after it has waited in vain.
+const inVain = 30
+
+// linger waits until as many calls wait as were just answered: their callers
+// often call again at once, and to go with a few of them would make the others
+// wait. It lets other goroutines run meanwhile. It reports whether half of them
+// came.
+func (g *Gatherer[L]) linger(calls int, d time.Duration) bool {
+	began := time.Now()
+	for range maxYields {
+		goruntime.Gosched()
+		g.mu.Lock()
+		n := len(g.waiting)
+		g.mu.Unlock()
+		if n >= calls {
+			return true
+		}
+		if time.Since(began) >= d {
+			return 2*n >= calls
+		}
+	}
+	return false
 }
 
 // take takes calls to store together, with the lock held.

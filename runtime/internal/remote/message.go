@@ -1,0 +1,17 @@
+package remote
+
+import (
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// IsBare reports that a message has nothing but what every task has: a name, a
+// queue, arguments, a priority, how long its record stays, and of its metadata
+// the version, the id, the time of the enqueue, the signature and the retries.
+func IsBare(m *runtime.Message) bool {
+	t := &m.Meta
+	return m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 &&
+		t.Timeout == 0 && t.Deadline.IsZero() && t.Parent == uuid.Nil && t.Root == uuid.Nil &&
+		len(t.Tags) == 0 && len(t.Headers) == 0 && len(t.Redact) == 0
+}

@@ -1,0 +1,55 @@
+package redis
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// TestHeaderIsJSON: what is written by hand is what encoding/json writes, with
+// any field set or not.
+func TestHeaderIsJSON(t *testing.T) {
+	at := time.Date(2026, 3, 4, 5, 6, 7, 8900, time.UTC)
+	plain := runtime.Message{
+		Meta: runtime.Meta{Version: 1, EnqueuedAt: at, Signature: "s:int64", Retries: 3}, Keep: time.Hour,
+	}
+	check := func(what string, m runtime.Message) {
+		t.Helper()
+		got, err := encodeHeader(&m)
+		own := envelope{m.Meta, m.Due, m.Key, m.KeyFor, m.Keep}
+		own.ID = uuid.Nil
+		want, wantErr := json.Marshal(own)
+		if !bytes.Equal(got, want) || (err == nil) != (wantErr == nil) {
+			t.Errorf("%s: the header is\n%s, %v; encoding/json writes\n%s, %v", what, got, err, want, wantErr)
+		}
+	}
+	check("plain", plain)
+	values := []any{
+		7, -1, "a", `"`, `\`, "<", "é", "\x00", "\xff", time.Second, time.Duration(-1),
+		at, at.In(time.FixedZone("", 3600)), at.AddDate(9000, 0, 0), uuid.New(), map[string]string{"k": "v"}, []string{"p"},
+	}
+	each := func(name string, pick func(*runtime.Message) reflect.Value) {
+		m := plain
+		pick(&m).SetZero()
+		check(name+" is zero", m)
+		for _, v := range values {
+			m := plain
+			if f := pick(&m); reflect.TypeOf(v) == f.Type() {
+				f.Set(reflect.ValueOf(v))
+				check(name, m)
+			}
+		}
+	}
+	for i, meta := 0, reflect.TypeFor[runtime.Meta](); i < meta.NumField(); i++ {
+		each(meta.Field(i).Name, func(m *runtime.Message) reflect.Value { return reflect.ValueOf(&m.Meta).Elem().Field(i) })
+	}
+	for _, name := range []string{"Due", "Key", "KeyFor", "Keep"} {
+		each(name, func(m *runtime.Message) reflect.Value { return reflect.ValueOf(m).Elem().FieldByName(name) })
+	}
+}
