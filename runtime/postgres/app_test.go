@@ -14,6 +14,7 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/internal/servertest/process"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
@@ -288,7 +289,7 @@ func TestParkedAreOutOfTheWay(t *testing.T) {
 	hs := make([]*runtime.Handle[int], 50)
 	for i := range hs {
 		var err error
-		if hs[i], err = stepCall(i, 0).Enqueue(t.Context(), other); err != nil {
+		if hs[i], err = process.StepCall(i, 0).Enqueue(t.Context(), other); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package postgres_test
 
 import (
@@ -7,6 +9,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/internal/servertest/process"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
@@ -41,12 +44,12 @@ func TestServerClockSteps(t *testing.T) {
 	serve := func() *runtime.App {
 		e := open(t, u.String(), postgres.Config{Schema: c.schema, Lease: lease, Migrations: postgres.MigrationsCheck})
 		app := runtime.New(e, runtime.Config{Workers: 2, Logger: testLog(t)})
-		runtime.Register(app, stepTask, func(_ *runtime.Context, a *stepArgs) (int, error) {
-			if a.n == 0 {
-				held <- a.n
+		runtime.Register(app, process.Step, func(_ *runtime.Context, a *process.StepArgs) (int, error) {
+			if a.N == 0 {
+				held <- a.N
 				<-hold
 			}
-			return a.n, nil
+			return a.N, nil
 		})
 		if err := app.Start(ctx); err != nil {
 			t.Fatal(err)
@@ -66,7 +69,7 @@ func TestServerClockSteps(t *testing.T) {
 			close(hold)
 		}
 	})
-	long, err := stepCall(0, 0).Enqueue(ctx, app)
+	long, err := process.StepCall(0, 0).Enqueue(ctx, app)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +79,7 @@ func TestServerClockSteps(t *testing.T) {
 	for n, by := range []string{"1 hour", "-1 hour", "0"} {
 		step(by)
 		for end := time.Now().Add(3 * lease); time.Now().Before(end); { // due ones run, whatever the clock was before
-			h, err := stepCall(n+1, 0).Enqueue(ctx, app)
+			h, err := process.StepCall(n+1, 0).Enqueue(ctx, app)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +93,7 @@ func TestServerClockSteps(t *testing.T) {
 			t.Fatalf("after a step to %s: %+v, %v", by, record, err)
 		}
 	}
-	later, err := stepCall(9, 0, runtime.WithDelay(30*time.Minute)).Enqueue(ctx, app)
+	later, err := process.StepCall(9, 0, runtime.WithDelay(30*time.Minute)).Enqueue(ctx, app)
 	if err != nil {
 		t.Fatal(err)
 	}

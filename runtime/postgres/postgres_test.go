@@ -11,24 +11,12 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"go.uber.org/goleak"
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/enginetest"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
-
-func TestMain(m *testing.M) {
-	if os.Getenv(envWorker) != "" {
-		if err := workerMain(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	goleak.VerifyTestMain(m)
-}
 
 var schemas atomic.Int64
 

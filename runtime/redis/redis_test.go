@@ -3,31 +3,18 @@ package redis_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
+	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/enginetest"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
-
-func TestMain(m *testing.M) {
-	if os.Getenv(envWorker) != "" {
-		if err := workerMain(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	goleak.VerifyTestMain(m)
-}
 
 // slow leaves a test out of a short run.
 func slow(t *testing.T) {
@@ -62,6 +49,14 @@ func open(tb testing.TB, url string, cfg redis.Config) *redis.Engine {
 		}
 	})
 	return e
+}
+
+func client(url string) (*goredis.Client, error) {
+	o, err := goredis.ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	return goredis.NewClient(o), nil
 }
 
 // server returns the URL of an empty database. Tests on databases of their own

@@ -1,0 +1,146 @@
+// Package fault makes each request of an engine fail once, while the engine does
+// a small piece of work.
+package fault
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// every is which requests fail: every so many.
+var every = flag.Int("faults", 7, "lose every so many of an engine's requests, one a run; 1 for all")
+
+// Engine is an engine that can wait.
+type Engine interface {
+	runtime.Engine
+	runtime.Waiter
+}
+
+// Each cuts the connection at each of the engine's requests in turn, once before
+// the server has it and once before its answer comes back. Nothing may be lost,
+// stay, or run more often than it must. Open opens an engine on a server's URL,
+// with a lease of about half a second, and closes it at tb's end; name is unlike
+// that of any other call on the same storage.
+func Each(t *testing.T, url, name string, open func(tb testing.TB, url string) Engine) {
+	t.Helper()
+	direct, cuts := open(t, url), 0
+	for _, before := range []bool{true, false} {
+		for n, cut := int64(1), true; cut && !t.Failed(); n += int64(*every) {
+			t.Run(fmt.Sprintf("%s,request=%d,before=%v", name, n, before), func(t *testing.T) {
+				p := servertest.NewProxy(t, url)
+				w := &work{t: t, direct: direct, e: open(t, p.URL), queue: fmt.Sprintf("%s-%v-%d", name, before, n)}
+				p.Cut(n, before)
+				w.run()
+				cut = p.WasCut() // else the work takes fewer requests
+			})
+			if cut {
+				cuts++
+			}
+		}
+	}
+	t.Logf("%s: %d requests were lost, one at a time; nothing else was", name, cuts)
+	if cuts < 10 && *every < 10 {
+		t.Errorf("%s: only %d requests were lost", name, cuts)
+	}
+}
+
+// work is a small piece of work, during which one request fails.
+type work struct {
+	t      testing.TB
+	direct Engine // without faults
+	e      runtime.Engine
+	queue  string
+
+	mu   sync.Mutex
+	ran  map[string]int // guarded by mu
+	late int            // guarded by mu
+}
+
+func (w *work) run() {
+	w.ran = make(map[string]int)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	worker := &runtime.Worker{
+		ID: uuid.NewString(), Slots: 2, Queues: []string{w.queue}, Names: []string{"fault.again", "fault.later", "fault.once"},
+		ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now, RunInline: w.handle,
+		Refused: func(d *runtime.Delivery, o runtime.Outcome) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.late++
+			w.t.Logf("refused: %+v of %s attempt %d", o, d.Message.Name, d.Attempt)
+		},
+	}
+	go func() { served <- w.e.Serve(ctx, worker) }()
+	want := map[string]int{"fault.once": 1, "fault.again": 2, "fault.later": 1}
+	var ids []uuid.UUID
+	for _, name := range worker.Names {
+		ids = append(ids, w.insert(name))
+	}
+	for _, id := range ids {
+		wait, stop := context.WithTimeout(ctx, 20*time.Second)
+		en, err := w.direct.Wait(wait, id)
+		stop()
+		if err != nil || en.State != runtime.StateSucceeded {
+			w.t.Errorf("a task ended as %+v, %v", en, err)
+		}
+	}
+	cancel()
+	if err := <-served; err != nil {
+		w.t.Errorf("Serve: %v", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for name, n := range want {
+		if w.ran[name] != n {
+			w.t.Errorf("%s ran %d times, want %d", name, w.ran[name], n)
+		}
+	}
+	if w.late > 0 {
+		w.t.Errorf("%d outcomes were refused, although no other worker was there", w.late)
+	}
+}
+
+// handle runs a task: one of them is retried once, and notes that in its memo.
+func (w *work) handle(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+	w.mu.Lock()
+	w.ran[d.Message.Name]++
+	w.mu.Unlock()
+	if d.Message.Name == "fault.again" && d.Attempt == 0 {
+		for d.Memo.SaveMemo(ctx, json.RawMessage(`"noted"`)) != nil {
+			time.Sleep(time.Millisecond)
+		}
+		*o = runtime.Outcome{Kind: runtime.OutcomeRetry, After: 10 * time.Millisecond, Reason: "again"}
+		return
+	}
+	*o = runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: d.Message.Args}
+}
+
+// insert enqueues a task until it is told that it is stored: once, by its key.
+func (w *work) insert(name string) uuid.UUID {
+	m := &runtime.Message{
+		Name: name, Queue: w.queue, Args: json.RawMessage(`{"n":1}`), Keep: time.Hour, Key: w.queue + name, KeyFor: time.Hour,
+		Meta: runtime.Meta{Version: runtime.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
+	}
+	if name == "fault.later" {
+		m.Due = time.Now().Add(30 * time.Millisecond)
+	}
+	for end := time.Now().Add(20 * time.Second); ; {
+		in, err := w.e.Insert(context.Background(), []*runtime.Message{m})
+		if err == nil {
+			return in[0].ID
+		}
+		if time.Now().After(end) {
+			w.t.Fatalf("insert: %v", err)
+		}
+	}
+}

@@ -1,0 +1,220 @@
+//go:build unix
+
+package process
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// How hard to test: by default a few seconds' worth.
+var (
+	kills = flag.Int("kills", 4, "how often worker processes are killed")
+	tasks = flag.Int("tasks", 1500, "how many tasks run meanwhile")
+)
+
+// Lease is what worker processes are to have.
+const Lease = 1500 * time.Millisecond
+
+// envSlots is set for worker processes.
+const envSlots = "TASKCTX_TEST_SLOTS"
+
+// Main, which a TestMain is to call first, returns in the test process. In a
+// worker process it works, with the slots, until it is told to stop, and exits.
+func Main(work func(ctx context.Context, slots int) error) {
+	slots, err := strconv.Atoi(os.Getenv(envSlots))
+	if err != nil {
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := work(ctx, slots); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// Storage is what an engine's tests know of its storage. Its methods may be
+// called while the server is away.
+type Storage interface {
+	// Left returns how many tasks have not ended.
+	Left() (int, error)
+	// Succeeded returns how many have succeeded.
+	Succeeded() (int, error)
+	// Workers returns how many workers are known.
+	Workers() (int, error)
+	// Runs returns what the ledger has.
+	Runs() ([]Run, error)
+}
+
+// Crew is worker processes on one storage.
+type Crew struct {
+	tb  testing.TB
+	s   Storage
+	env []string
+	app *runtime.App
+
+	mu      sync.Mutex
+	workers []*exec.Cmd // guarded by mu
+}
+
+// NewCrew returns a crew without workers. Env is what tells a worker process
+// where its storage is, and app enqueues there. The workers end with the test.
+func NewCrew(tb testing.TB, s Storage, app *runtime.App, env ...string) *Crew {
+	c := &Crew{tb: tb, s: s, env: env, app: app}
+	tb.Cleanup(c.killAll)
+	return c
+}
+
+// hire starts a worker process.
+func (c *Crew) hire(slots int) *exec.Cmd {
+	c.tb.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(append(os.Environ(), c.env...), fmt.Sprintf("%s=%d", envSlots, slots))
+	if testing.Verbose() {
+		cmd.Stderr = os.Stderr
+	}
+	if err := cmd.Start(); err != nil {
+		c.tb.Fatal(err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.workers = append(c.workers, cmd)
+	return cmd
+}
+
+func (c *Crew) killAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.workers {
+		if w.ProcessState == nil {
+			_ = w.Process.Kill()
+			_ = w.Wait()
+		}
+	}
+}
+
+// kill ends a worker process as a crash does.
+func (c *Crew) kill(w *exec.Cmd) {
+	c.tb.Helper()
+	if err := w.Process.Kill(); err != nil {
+		c.tb.Fatal(err)
+	}
+	_ = w.Wait()
+}
+
+// dismiss stops a worker process in an orderly way.
+func (c *Crew) dismiss(w *exec.Cmd) {
+	c.tb.Helper()
+	if err := w.Process.Signal(syscall.SIGTERM); err != nil {
+		c.tb.Fatal(err)
+	}
+	if err := w.Wait(); err != nil {
+		c.tb.Errorf("a worker that was told to stop: %v", err)
+	}
+}
+
+// fill enqueues n tasks in batches, each of which sleeps up to so many
+// milliseconds.
+func (c *Crew) fill(n, sleep int) {
+	c.tb.Helper()
+	for i := 0; i < n; {
+		var b runtime.Batch
+		for ; i < n && b.Len() < 500; i++ {
+			runtime.AddTo(&b, StepCall(i, rand.N(sleep)))
+		}
+		if err := b.Enqueue(context.Background(), c.app); err != nil {
+			c.tb.Fatal(err)
+		}
+	}
+}
+
+// enqueue enqueues one task.
+func (c *Crew) enqueue(n, sleep int) *runtime.Handle[int] {
+	c.tb.Helper()
+	h, err := StepCall(n, sleep).Enqueue(context.Background(), c.app)
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	return h
+}
+
+// until waits for a condition; while the server is away it is not known.
+func (c *Crew) until(what string, f func() (bool, error)) {
+	c.tb.Helper()
+	end := time.Now().Add(2*time.Minute + time.Duration(*tasks)*10*time.Millisecond)
+	for ; ; time.Sleep(20 * time.Millisecond) {
+		ok, err := f()
+		if ok && err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			c.tb.Fatalf("waited in vain: %s (%v)", what, err)
+		}
+	}
+}
+
+func (c *Crew) untilAllEnd() {
+	c.tb.Helper()
+	c.until("all tasks end", func() (bool, error) {
+		n, err := c.s.Left()
+		return n == 0, err
+	})
+}
+
+func (c *Crew) untilWorkers(want int) {
+	c.tb.Helper()
+	c.until("the workers are there", func() (bool, error) {
+		n, err := c.s.Workers()
+		return n == want, err
+	})
+}
+
+func (c *Crew) untilRuns(want int) {
+	c.tb.Helper()
+	c.until("a task runs", func() (bool, error) {
+		rs, err := c.s.Runs()
+		return len(rs) >= want, err
+	})
+}
+
+func (c *Crew) runs() []Run {
+	c.tb.Helper()
+	rs, err := c.s.Runs()
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	return rs
+}
+
+// audit is what became of tasks.
+type audit struct{ lost, extra, bad int }
+
+// audit returns how many of n tasks were lost, how many runs were too many, and
+// how many ended otherwise than by success.
+func (c *Crew) audit(n int) audit {
+	c.tb.Helper()
+	runs := c.runs()
+	distinct := make(map[int]bool)
+	for _, r := range runs {
+		distinct[r.N] = true
+	}
+	good, err := c.s.Succeeded()
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	return audit{lost: n - len(distinct), extra: len(runs) - len(distinct), bad: n - good}
+}
