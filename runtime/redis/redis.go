@@ -98,8 +98,9 @@ func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 // New returns an engine on the client, which stays the caller's to close, after
 // the engine. The client's database must be on one server: a Redis Cluster and
 // a Ring are [runtime.ErrUnsupported], since one step may touch several queues.
-// Where the client has no ContextTimeoutEnabled, what is under way when a
-// context ends goes on for the client's ReadTimeout.
+// A command that is under way when its context is cancelled goes on until the
+// server answers or the client's ReadTimeout, 3 s by default, has passed; so it
+// does at the context's deadline where the client has no ContextTimeoutEnabled.
 func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
