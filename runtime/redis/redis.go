@@ -34,26 +34,14 @@ type Config struct {
 }
 
 func (c *Config) setDefaults() error {
-	for _, d := range []struct {
-		name       string
-		value      *time.Duration
-		least, dfl time.Duration
-	}{
-		{"Lease", &c.Lease, 100 * time.Millisecond, 15 * time.Second},
-		{"PollInterval", &c.PollInterval, time.Millisecond, 100 * time.Millisecond},
-		{"KeepFor", &c.KeepFor, 0, 24 * time.Hour},
-	} {
-		if *d.value == 0 {
-			*d.value = d.dfl
-		}
-		if *d.value < d.least {
-			return fmt.Errorf("Config.%s is %v: it must be at least %v", d.name, *d.value, d.least)
-		}
-	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return nil
+	return remote.Set(
+		remote.Duration{Name: "Lease", Value: &c.Lease, Least: 100 * time.Millisecond, Default: 15 * time.Second},
+		remote.Duration{Name: "PollInterval", Value: &c.PollInterval, Least: time.Millisecond, Default: 100 * time.Millisecond},
+		remote.Duration{Name: "KeepFor", Value: &c.KeepFor, Least: 0, Default: 24 * time.Hour},
+	)
 }
 
 // Engine stores tasks as asynq does in a Redis database, and works them off.
