@@ -95,6 +95,9 @@ func (p *parser) next(c *ast.Comment) string {
 			continue
 		}
 		if f, ok := decl.(*ast.FuncDecl); ok {
+			if f.Pos() == c.End()+1 {
+				return "; it is on the line of the code before it" // and so not above f
+			}
 			return fmt.Sprintf("; an empty line keeps it apart from func %s", f.Name.Name)
 		}
 		return ""

@@ -7,7 +7,6 @@ package gen
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -77,36 +76,21 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	models := modelAll(loader, pkgs)
-	for _, m := range models {
-		validate(m)
-		res.Diagnostics = append(res.Diagnostics, m.diags...)
-		if !m.empty() {
-			res.Packages = append(res.Packages, m)
-		}
-	}
+	res.validate(models)
 	lockFiles, diags, err := locks(loader, models, cfg.Lock)
 	if err != nil {
 		return nil, err
 	}
-	res.Diagnostics = append(res.Diagnostics, diags...)
-	if res.Diagnostics = diag.Sort(res.Diagnostics); len(res.Diagnostics) > 0 {
+	res.Diagnostics = diag.Sort(append(res.Diagnostics, diags...))
+	if len(res.Diagnostics) > 0 {
 		res.Files = nil
 		return res, nil
 	}
-	outs, err := mem.outputs(models)
+	made, err := mem.render(models, cfg.DryRun)
 	if err != nil {
 		return nil, err
 	}
-	for i, m := range models {
-		f := File{Name: filepath.Join(m.Dir, Output), Old: m.load.Output, New: outs[i], root: m.load.Module.Dir}
-		if f.Old != nil || f.New != nil {
-			res.Files = append(res.Files, f)
-		}
-		if !f.Stale() || !cfg.DryRun {
-			mem.learn(m.load, f)
-		}
-	}
-	res.Files = append(res.Files, lockFiles...)
+	res.Files = slices.Concat(res.Files, made, lockFiles)
 	slices.SortFunc(res.Files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	if !cfg.DryRun {
 		if err := writeAll(res.Files); err != nil {
@@ -115,4 +99,15 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	mem.save()
 	return res, nil
+}
+
+// validate checks each model, and collects what is wrong with any.
+func (res *Result) validate(models []*Package) {
+	for _, m := range models {
+		validate(m)
+		res.Diagnostics = append(res.Diagnostics, m.diags...)
+		if !m.empty() {
+			res.Packages = append(res.Packages, m)
+		}
+	}
 }

@@ -93,6 +93,26 @@ func sumOf(data []byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
+// render returns the files of the packages, and remembers those that are as they
+// should be when the run has ended.
+func (m *memory) render(models []*Package, dry bool) ([]File, error) {
+	outs, err := m.outputs(models)
+	if err != nil {
+		return nil, err
+	}
+	var files []File
+	for i, p := range models {
+		f := File{Name: filepath.Join(p.Dir, Output), Old: p.load.Output, New: outs[i], root: p.load.Module.Dir}
+		if f.Old != nil || f.New != nil {
+			files = append(files, f)
+		}
+		if !f.Stale() || !dry {
+			m.learn(p.load, f)
+		}
+	}
+	return files, nil
+}
+
 // outputs returns the generated files of the packages, nil for those that have
 // none. Most edits change nothing in a file: then it need not be formatted
 // again, for that is what takes longest.
