@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -143,5 +144,37 @@ func TestConfigIsCopied(t *testing.T) {
 	start(t, app)
 	if n, err := await(t, app, u.call(1)); n != 7 || err != nil {
 		t.Errorf("%d, %v", n, err)
+	}
+}
+
+// A time that RFC 3339 cannot write is refused, on every engine alike.
+func TestTimesThatCannotBeStored(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, int]("test.Far")
+	for name, test := range map[string]struct {
+		option runtime.Option
+		ok     bool
+	}{
+		"due in the year 36812":      {runtime.WithDue(time.Unix(1<<40, 0)), false},
+		"due in the year 9999":       {runtime.WithDue(time.Date(9999, 12, 31, 23, 0, 0, 0, time.UTC)), true},
+		"due in the year 10000, UTC": {runtime.WithDue(time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -7200))), false},
+		"due long ago":               {runtime.WithDue(time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)), true},
+		"out of time in 36812":       {runtime.WithDeadline(time.Unix(1<<40, 0)), false},
+		"out of time long ago":       {runtime.WithDeadline(time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC)), false},
+	} {
+		h, err := u.call(1, test.option).Enqueue(context.Background(), app)
+		if (err == nil) != test.ok {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if err == nil {
+			rec, err := h.Record(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := json.Marshal(rec); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
 	}
 }

@@ -71,9 +71,15 @@ func WithDelay(d time.Duration) Option {
 	}
 }
 
+// lastYear is the last year that RFC 3339 can write, and so every engine.
+const lastYear = 9999
+
 // WithDue makes the task due at t; a t in the past is now.
 func WithDue(t time.Time) Option {
 	return func(s *settings) {
+		if t.UTC().Year() > lastYear {
+			s.fail("WithDue(%s): the year must be at most %d", t, lastYear)
+		}
 		s.m.Due = time.Time{}
 		if t.After(s.now) {
 			s.m.Due = t.Round(0).UTC()
@@ -115,8 +121,11 @@ func WithTimeout(d time.Duration) Option {
 // task that has not begun fails.
 func WithDeadline(t time.Time) Option {
 	return func(s *settings) {
-		if t.IsZero() {
+		switch year := t.UTC().Year(); {
+		case t.IsZero():
 			s.fail("WithDeadline: the time is zero")
+		case year < 0 || year > lastYear:
+			s.fail("WithDeadline(%s): the year must be from 0 to %d", t, lastYear)
 		}
 		s.m.Meta.Deadline = t.Round(0).UTC()
 	}
