@@ -31,7 +31,7 @@ const Lease = 1500 * time.Millisecond
 // envSlots is set for worker processes.
 const envSlots = "TASKCTX_TEST_SLOTS"
 
-// Main, which a TestMain is to call first, returns in the test process. In a
+// Main is for a TestMain to call first. It returns in the test process; in a
 // worker process it works, with the slots, until it is told to stop, and exits.
 func Main(work func(ctx context.Context, slots int) error) {
 	slots, err := strconv.Atoi(os.Getenv(envSlots))

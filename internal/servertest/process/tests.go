@@ -47,8 +47,8 @@ func Killed(t *testing.T, c *Crew) {
 	}
 }
 
-// Recovery: after a kill, the task of the worker that was killed runs again
-// within the lease and two heartbeats.
+// Recovery tests that after a kill the task of the worker that was killed runs
+// again within the lease and two heartbeats.
 func Recovery(t *testing.T, c *Crew) {
 	first, other := c.hire(2), c.hire(2)
 	c.untilWorkers(2)
@@ -73,7 +73,7 @@ func Recovery(t *testing.T, c *Crew) {
 	c.untilAllEnd()
 }
 
-// Three: three processes run each task once, and each has its share.
+// Three tests that three processes run each task once, and each has its share.
 func Three(t *testing.T, c *Crew) {
 	var workers []*exec.Cmd
 	for range 3 {
@@ -100,7 +100,7 @@ func Three(t *testing.T, c *Crew) {
 	}
 }
 
-// Suspended: a process that was stopped for longer than its lease, while
+// Suspended tests that a process that was stopped for longer than its lease, while
 // another ran its task, writes nothing when it goes on.
 func Suspended(t *testing.T, c *Crew) {
 	first := c.hire(1)

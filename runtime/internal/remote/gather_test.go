@@ -76,7 +76,7 @@ type callers struct {
 	errs map[int]error // guarded by mu
 }
 
-func (c *callers) call(t *testing.T, ctx context.Context, g *Gatherer[numbers], l numbers) {
+func (c *callers) call(ctx context.Context, t *testing.T, g *Gatherer[numbers], l numbers) {
 	c.wg.Go(func() {
 		ins, err := g.Insert(ctx, l)
 		if err == nil && !slices.Equal(ins, l.inserted()) {
@@ -100,7 +100,7 @@ func TestGather(t *testing.T) {
 		defer end()
 		var c callers
 		for _, l := range []numbers{{1}, {2, 3}, {13}, {4}} {
-			c.call(t, t.Context(), g, l)
+			c.call(t.Context(), t, g, l)
 		}
 		if got, want := s.lots(), "[[1]]"; got != want {
 			t.Errorf("before the first is stored the server has %s, want %s", got, want)
@@ -115,7 +115,7 @@ func TestGather(t *testing.T) {
 				t.Errorf("the call of %d got the error %v", n, err)
 			}
 		}
-		c.call(t, t.Context(), g, numbers{5})
+		c.call(t.Context(), t, g, numbers{5})
 		c.wg.Wait()
 		if err := c.errs[5]; err != nil {
 			t.Errorf("a call after the others: %v", err)
@@ -129,9 +129,9 @@ func TestGatherAtMost(t *testing.T) {
 		s, g, end := newGatherer()
 		defer end()
 		var c callers
-		c.call(t, t.Context(), g, numbers{0})
+		c.call(t.Context(), t, g, numbers{0})
 		for n := 1; n <= 3; n++ {
-			c.call(t, t.Context(), g, slices.Repeat(numbers{n}, 100))
+			c.call(t.Context(), t, g, slices.Repeat(numbers{n}, 100))
 		}
 		close(s.let)
 		c.wg.Wait()
@@ -154,12 +154,12 @@ func TestGatherGivesUp(t *testing.T) {
 		cause := errors.New("enough")
 		var c callers
 		alone, endAlone := context.WithCancelCause(t.Context())
-		c.call(t, alone, g, numbers{1})
+		c.call(alone, t, g, numbers{1})
 		waiting, endWaiting := context.WithCancelCause(t.Context())
-		c.call(t, waiting, g, numbers{2})
-		c.call(t, t.Context(), g, numbers{3})
+		c.call(waiting, t, g, numbers{2})
+		c.call(t.Context(), t, g, numbers{3})
 		together, endTogether := context.WithCancelCause(t.Context())
-		c.call(t, together, g, numbers{4})
+		c.call(together, t, g, numbers{4})
 		endWaiting(cause)
 		synctest.Wait()
 		endAlone(cause)
@@ -187,7 +187,7 @@ func TestGatherClose(t *testing.T) {
 		s, g, end := newGatherer()
 		var c callers
 		for n := 1; n <= 3; n++ {
-			c.call(t, t.Context(), g, numbers{n})
+			c.call(t.Context(), t, g, numbers{n})
 		}
 		end()
 		c.wg.Wait()
