@@ -191,6 +191,9 @@ func fieldDecls(spec *ast.TypeSpec) []*ast.Field {
 // left alone, or reported.
 func (b *builder) field(c *ContextType, v *types.Var, decl *ast.Field) *Field {
 	f := &Field{Name: v.Name(), pos: v.Pos()}
+	if b.invalid(v.Type(), fieldType(decl), "the type of "+c.Name+"."+v.Name()) {
+		return nil // also of a field that is left alone: generated code lists them all
+	}
 	var tag annotations.Field
 	if decl != nil && decl.Tag != nil {
 		text, _ := strconv.Unquote(decl.Tag.Value)
@@ -219,9 +222,6 @@ func (b *builder) fieldValue(c *ContextType, v *types.Var, decl *ast.Field, tag 
 	case tag.By != "":
 		return b.byName(c, v, decl, tag.By)
 	case tag.Supply:
-		if b.invalid(t, fieldType(decl), "the type of "+where) {
-			return Value{}, false
-		}
 		return Value{Source: FromSupply, Type: t}, true
 	case isHandle(t):
 		return Value{Source: FromRun, Type: t}, true
@@ -241,9 +241,6 @@ func (b *builder) fieldValue(c *ContextType, v *types.Var, decl *ast.Field, tag 
 	}
 	if v.Embedded() && !v.Exported() {
 		return Value{}, false // an unexported struct that is no context is left alone
-	}
-	if b.invalid(t, fieldType(decl), "the type of "+where) {
-		return Value{}, false
 	}
 	b.unfilled(c, v)
 	return Value{}, false

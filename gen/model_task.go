@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"iter"
 	"path"
 	"slices"
 	"strings"
@@ -316,6 +317,21 @@ func hasInvalid(t types.Type) bool {
 		return hasInvalid(t.Elem())
 	case *types.Map:
 		return hasInvalid(t.Key()) || hasInvalid(t.Elem())
+	case *types.Struct:
+		return anyInvalid(t.Fields())
+	case *types.Signature:
+		return anyInvalid(t.Params().Variables()) || anyInvalid(t.Results().Variables())
+	case *types.Interface:
+		for m := range t.ExplicitMethods() {
+			if hasInvalid(m.Type()) {
+				return true
+			}
+		}
+		for e := range t.EmbeddedTypes() {
+			if hasInvalid(e) {
+				return true
+			}
+		}
 	case *types.Named:
 		for a := range t.TypeArgs().Types() {
 			if hasInvalid(a) {
@@ -323,6 +339,15 @@ func hasInvalid(t types.Type) bool {
 			}
 		}
 		return !t.Obj().IsAlias() && t.Underlying() == types.Typ[types.Invalid]
+	}
+	return false
+}
+
+func anyInvalid(vars iter.Seq[*types.Var]) bool {
+	for v := range vars {
+		if hasInvalid(v.Type()) {
+			return true
+		}
 	}
 	return false
 }
