@@ -57,6 +57,7 @@ func BenchmarkPeers(b *testing.B) {
 
 // round does n charges and returns the time and the allocations of one.
 func round(r runner, done *sync.WaitGroup, n int) (ns, allocs float64) {
+	goruntime.GC() // what others have left behind is not of this round
 	var before, after goruntime.MemStats
 	goruntime.ReadMemStats(&before)
 	start := time.Now()

@@ -137,8 +137,8 @@ type spareTasks struct {
 	n     int
 }
 
-// maxSpare bounds the spare tasks: 600 KiB.
-const maxSpare = 4096
+// maxSpare bounds the spare tasks, to about 1 MiB.
+const maxSpare = 8192
 
 // get returns an empty task.
 func (s *spareTasks) get() *task {
