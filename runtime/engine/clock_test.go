@@ -68,7 +68,7 @@ func clockWorker(url, folder string) error {
 	if err != nil {
 		return err
 	}
-	app := runtime.New(e, runtime.Config{Workers: 8})
+	app := runtime.New(e, runtime.Config{Workers: 16}) // so that slots are free beside the long tasks
 	runtime.Register(app, clockTask, func(ctx *runtime.Context, a *clockArgs) (int, error) {
 		if a.long {
 			fmt.Fprintf(ledger, "long %d %s\n", os.Getpid(), ctx.Metadata().TaskID)
@@ -203,18 +203,24 @@ func testProcessClock(t *testing.T, url, stepped string, lease time.Duration) {
 			t.Fatalf("the long tasks went to one process: %v", pids)
 		}
 	}
+	ran := make(map[int]int)
 	for _, s := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP} {
 		if err := wrong.Process.Signal(s); err != nil {
 			t.Fatal(err)
 		}
 		pids := make(map[int]int)
 		for end := time.Now().Add(3 * lease / 2); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-			pids[short()]++
+			pid := short()
+			pids[pid]++
+			ran[pid]++
 		}
 		if total(longRuns(t, folder)) != len(long) {
 			t.Fatalf("after %v a long task runs twice", s)
 		}
 		t.Logf("after %v: short tasks by process: %v", s, pids)
+	}
+	if !both(ran) {
+		t.Errorf("short tasks by process: %v, want each to have had some", ran)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "go"), nil, 0o600); err != nil {
 		t.Fatal(err)
