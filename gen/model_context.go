@@ -24,6 +24,7 @@ func (b *builder) marked(d *annotations.Directive) {
 	}
 	named, ok := obj.Type().(*types.Named)
 	if !ok || !embedsContext(named) {
+		b.bad[obj] = true
 		b.report(name.Pos(), name.End(), "no-embedded-context", "embed *runtime.Context in it",
 			"%s is marked as a context type, and embeds no *runtime.Context", name.Name)
 		return

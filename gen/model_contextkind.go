@@ -1,6 +1,8 @@
 package gen
 
 import (
+	"fmt"
+	"go/ast"
 	"go/types"
 	"time"
 )
@@ -77,3 +79,43 @@ func embeds(n *types.Named, seen map[*types.Named]bool) bool {
 	}
 	return false
 }
+
+// taker is a task whose first parameter is a struct of the package that
+// embeds no context.
+type taker struct {
+	task string
+	of   *types.Named
+	at   ast.Expr // the parameter's type
+}
+
+// contextless reports each such struct once, at the first task that takes it:
+// one mistake, however many tasks there are.
+func (b *builder) contextless() {
+	by := map[*types.TypeName][]taker{}
+	for _, p := range b.takers {
+		by[p.of.Obj()] = append(by[p.of.Obj()], p)
+	}
+	for _, first := range b.takers {
+		obj := first.of.Obj()
+		all := by[obj]
+		if len(all) == 0 || b.bad[obj] { // reported here already, or where it is declared
+			continue
+		}
+		delete(by, obj)
+		count, each := "", ""
+		if len(all) > 1 {
+			count, each = fmt.Sprintf(": %d tasks take it", len(all)), " in each"
+		}
+		d := b.report(first.at.Pos(), first.at.End(), "no-context",
+			"embed *runtime.Context in "+obj.Name()+", by pointer, or put ctx context.Context before it"+each,
+			"the first parameter of %s must be its context, and %s embeds no *runtime.Context%s",
+			first.task, b.typeName(first.of), count)
+		b.related(d, obj.Pos(), "%s is declared here", obj.Name())
+		for _, other := range all[1:min(len(all), 1+maxTakers)] {
+			b.related(d, other.at.Pos(), "%s takes it too", other.task)
+		}
+	}
+}
+
+// maxTakers is how many further tasks that take a struct are shown.
+const maxTakers = 3

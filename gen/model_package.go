@@ -39,6 +39,7 @@ type builder struct {
 	contexts map[*types.TypeName]*ContextType
 	bad      map[*types.TypeName]bool // reported as no context type
 	building map[*types.TypeName]bool // contexts whose fields are being filled
+	takers   []taker                  // structs that tasks take and that are none
 }
 
 func (m *modeler) model(p *load.Package) *Package {
@@ -73,6 +74,7 @@ func (m *modeler) model(p *load.Package) *Package {
 			b.marked(d)
 		}
 	}
+	b.contextless()
 	for _, c := range b.Contexts {
 		c.needs()
 	}

@@ -36,7 +36,7 @@ func (b *builder) task(d *annotations.Directive) {
 	b.params(t)
 	b.results(t)
 	b.keys(t)
-	if len(b.diags) == before {
+	if len(b.diags) == before && t.Context != nil {
 		b.Tasks = append(b.Tasks, t)
 	}
 }
@@ -126,14 +126,8 @@ func (b *builder) noContext(t *Task, first *types.Var, field *ast.Field) {
 	case isNamed && embedsContext(named) && typ == first.Type():
 		b.report(field.Type.Pos(), field.Type.End(), "context-by-value", "write *"+b.typeName(named),
 			"the context type %s is passed by pointer", b.typeName(named))
-	case isNamed && b.bad[named.Obj()]:
-		// reported where it is declared
 	case isNamed && isStruct(named) && named.Obj().Pkg() == b.load.Types:
-		e := b.report(field.Type.Pos(), field.Type.End(), "no-context",
-			"embed *runtime.Context in "+named.Obj().Name()+", by pointer, or put ctx context.Context before it",
-			"the first parameter of %s must be its context, and %s embeds no *runtime.Context",
-			t.Func, b.typeName(named))
-		b.related(e, named.Obj().Pos(), "%s is declared here", named.Obj().Name())
+		b.takers = append(b.takers, taker{task: t.Func, of: named, at: field.Type})
 	default:
 		b.report(field.Pos(), field.End(), "no-context", "put ctx context.Context before it",
 			"the first parameter of %s must be its context, and %s is none", t.Func, b.typeName(first.Type()))
