@@ -97,8 +97,9 @@ func (r *renderer) signature(t *types.Signature) *jen.Statement {
 	return s
 }
 
-// structure writes a struct type. Tags are part of the type, but no matter to a
-// conversion.
+// structure writes a struct type, on one line: gofmt gives each field a line of
+// its own unless it is a single short one. Tags are part of the type, but no
+// matter to a conversion.
 func (r *renderer) structure(t *types.Struct, tags bool) *jen.Statement {
 	var fields []jen.Code
 	for i := range t.NumFields() {
@@ -116,7 +117,7 @@ func (r *renderer) structure(t *types.Struct, tags bool) *jen.Statement {
 		}
 		fields = append(fields, typ)
 	}
-	return jen.Struct(fields...)
+	return jen.Custom(jen.Options{Open: "struct{", Close: "}", Separator: ";"}, fields...)
 }
 
 func (r *renderer) iface(t *types.Interface) *jen.Statement {

@@ -15,16 +15,17 @@ const (
 )
 
 // wrap breaks lines that are too long: it puts what is between the outermost
-// brackets of the line on lines of their own. It looks only at the declarations
-// that have such lines.
+// brackets of the line on lines of their own. It does so with the parameters of
+// a function, too, when one of them takes lines itself, as a struct type does.
+// It looks only at the declarations that have such lines.
 func wrap(src []byte) ([]byte, error) {
-	if !anyLong(src) {
+	if !anyUgly(src) {
 		return src, nil
 	}
 	var out []byte
 	for _, part := range declarations(src) {
 		for range 8 {
-			if !anyLong(part) {
+			if !anyUgly(part) {
 				break
 			}
 			next, err := wrapOnce(part)
@@ -65,9 +66,13 @@ func columns(line []byte) int {
 	return utf8.RuneCount(line) + tabs*(tabColumns-1)
 }
 
-func anyLong(src []byte) bool {
+// anyUgly reports whether a line is too long, or the first of a function and
+// ends within a struct type.
+func anyUgly(src []byte) bool {
 	for line := range bytes.Lines(src) {
-		if columns(bytes.TrimSuffix(line, []byte("\n"))) > maxColumns {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		if columns(line) > maxColumns ||
+			bytes.HasPrefix(line, []byte("func ")) && bytes.HasSuffix(line, []byte("struct {")) {
 			return true
 		}
 	}
@@ -83,7 +88,7 @@ type brackets struct {
 
 const fragment = "package p\n"
 
-// wrapOnce breaks each long line of a part of a file once.
+// wrapOnce breaks each such line of a part of a file once.
 func wrapOnce(part []byte) ([]byte, error) {
 	if !bytes.Contains(part, []byte("\npackage ")) {
 		part = append([]byte(fragment), part...)
@@ -115,11 +120,12 @@ func wrapFile(src []byte) ([]byte, error) {
 		for _, b := range bracketsOf(node) {
 			line := file.Line(b.open)
 			best, isLong := long[line]
-			if !isLong || len(b.items) == 0 || file.Line(b.items[0]) != line {
-				continue
+			spans := file.Line(b.close) != line
+			if len(b.items) == 0 || file.Line(b.items[0]) != line {
+				continue // it has been broken
 			}
-			if file.Line(b.close) != line && !b.params {
-				continue // it spans lines already
+			if spans && !b.params || !spans && !isLong {
+				continue
 			}
 			if best == nil || best.open > b.open {
 				long[line] = b
@@ -188,28 +194,26 @@ type edit struct {
 }
 
 // edits puts the brackets on lines of their own, with as many items on each
-// line between as fit.
+// line between as fit. An item that takes lines itself shares none of them.
 func (b *brackets) edits(file *token.File, src []byte) []edit {
 	edits := []edit{{file.Offset(b.open) + 1, "\n"}}
 	start := file.Offset(b.open) + 1
 	limit := maxColumns - indent(src, file, b.open) - tabColumns
+	spanned := false
 	for i, item := range b.items {
 		end := file.Offset(b.close)
 		if i+1 < len(b.items) {
 			end = file.Offset(b.items[i+1]) - 1
 		}
-		if i > 0 && firstWidth(src[start:end])+1 > limit {
+		spans := bytes.IndexByte(src[file.Offset(item):end], '\n') >= 0
+		apart := spans || spanned
+		spanned = spans
+		if i > 0 && (apart || columns(src[start:end])+1 > limit) {
 			edits = append(edits, edit{file.Offset(item), "\n"})
 			start = file.Offset(item)
 		}
 	}
 	return append(edits, edit{file.Offset(b.close), ",\n"})
-}
-
-// firstWidth is the width of the first line of a text.
-func firstWidth(text []byte) int {
-	line, _, _ := bytes.Cut(text, []byte("\n"))
-	return columns(line)
 }
 
 // indent is how far the line of pos is indented.
