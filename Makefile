@@ -62,8 +62,8 @@ bench: ## run the benchmarks (BENCH=regexp, COUNT=5) and print their medians
 	$(TOOL) benchstat bench.out
 
 .PHONY: bench-peers
-bench-peers: ## run the same work on taskctx, bare channels and other libraries
-	cd bench && $(GO) test -run '^$$' -bench Peers -benchtime 1x
+bench-peers: ## run the same work on taskctx, bare channels and other libraries, and write docs/in-process.md
+	cd bench && $(GO) test -run '^$$' -bench Peers -benchtime 1x -args -page $(CURDIR)/docs/in-process.md
 
 .PHONY: bench-durable
 bench-durable: ## measure tasks in a file beside an ordinary queue in one, and write docs/durable.md
