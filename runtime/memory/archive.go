@@ -178,6 +178,10 @@ func (a *archive) place(size int) *chunk {
 	p := &a.chunks[a.tail/chunkSize%uint64(len(a.chunks))]
 	if *p == nil {
 		*p = new(chunk)
+		if a.tail > 0 { // likely as much data as the one before has
+			_, last := a.record(a.tail - 1)
+			(*p).data = make([]byte, 0, len(last.data)+len(last.data)/8)
+		}
 	}
 	return *p
 }
