@@ -16,6 +16,7 @@ var goals = map[string]float64{"channel": 6, "json": 0.6, "watermill": 0.1, "neo
 // notes say what each runner carries.
 var notes = map[string]string{
 	"channel":   "a closure over a channel",
+	"floor":     "the floor: id, clock, JSON by hand, context, recover",
 	"json":      "encoding/json over a channel",
 	"pond":      "pond: a closure",
 	"taskq":     "taskq, in memory: arguments as they are, by reflection",
@@ -51,6 +52,8 @@ in short rounds of one run; the figures are medians. A task has a string and an
 integer as arguments and adds to a counter that its worker keeps open. "Times" is
 how often the time of the other fits into that of taskctx. They vary between
 machines, and with how far apart the processors are that a task passes between.
+"The floor" keeps no record of a task, which cannot be looked up, waited for,
+retried, cancelled or prioritized: it is what remains when a task is nothing more.
 
 | |`
 
