@@ -13,14 +13,15 @@ type db struct {
 	begin, commit, rollback, dataVersion, userVersion *lite.Stmt
 	pageCount, freePages                              *lite.Stmt
 
-	insert, keyHolder, holdKey, dropKeys                        *lite.Stmt
-	claim, park, parkedKinds, parkedDue                         *lite.Stmt
-	succeed, finish, release, saveMemo, stopOf, stops, dropStop *lite.Stmt
-	addStop, find, setState, endWaiting, forget                 *lite.Stmt
-	promotable, addPurge, duePurges, nextPurge                  *lite.Stmt
-	purge, dropPurge                                            *lite.Stmt
-	addWorker, endWorker, beat, otherWorkers                    *lite.Stmt
-	running, lost, orphans, dropWorkers                         *lite.Stmt
+	insert, keyHolder, holdKey, dropKeys             *lite.Stmt
+	claim, park, parkedKinds, parkedDue              *lite.Stmt
+	succeed, hasSucceeded, finish, release, saveMemo *lite.Stmt
+	stopOf, stops, dropStop                          *lite.Stmt
+	addStop, find, setState, endWaiting, forget      *lite.Stmt
+	promotable, addPurge, duePurges, nextPurge       *lite.Stmt
+	purge, dropPurge                                 *lite.Stmt
+	addWorker, endWorker, beat, otherWorkers         *lite.Stmt
+	running, lost, orphans, dropWorkers              *lite.Stmt
 
 	sources map[[2]string]*lite.Stmt // by queue, and name if parked
 }
@@ -47,13 +48,17 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.holdKey:   `INSERT OR REPLACE INTO keys(key, task, until) VALUES(?,?,?)`,
 		&d.dropKeys:  `DELETE FROM keys WHERE until <= ?`,
 
-		&d.claim: `UPDATE tasks SET state = 4, lease = ?, started_at = ? WHERE seq = ?`,
+		// OR FAIL spares the copies of pages with which a statement alone could be
+		// undone: an error undoes the transaction.
+		&d.claim: `UPDATE OR FAIL tasks NOT INDEXED SET state = 4, lease = seq + ?, started_at = ? WHERE seq BETWEEN ? AND ?`,
 		&d.park:  `UPDATE tasks SET state = 5, reason = ? WHERE seq = ?`,
 		&d.parkedKinds: `SELECT queue, name FROM tasks INDEXED BY parked
 			WHERE state = 5 AND (queue, name) > (?, ?) ORDER BY queue, name`,
 		&d.parkedDue: `SELECT seq, due, keep FROM tasks INDEXED BY parked WHERE state = 5 AND queue = ? AND name = ?`,
 
-		&d.succeed: `UPDATE tasks SET state = 8, ended_at = ?, reason = NULL WHERE seq = ? AND lease = ? AND state = 4`,
+		&d.succeed: `UPDATE OR FAIL tasks NOT INDEXED SET state = 8, ended_at = ?, reason = NULL
+			WHERE seq BETWEEN ? AND ? AND lease = seq + ? AND state = 4`,
+		&d.hasSucceeded: `SELECT 1 FROM tasks WHERE seq = ? AND lease = ? AND state = 8`,
 		&d.finish: `UPDATE tasks SET state = ?, attempt = attempt + ?, due = coalesce(?, due), ended_at = ?, result = ?,
 			reason = ?, memo = coalesce(?, memo) WHERE seq = ? AND lease = ? AND state = 4`,
 		&d.release: `UPDATE tasks SET state = ?, memo = coalesce(?, memo)

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"slices"
@@ -40,7 +41,8 @@ func (d *delivery) apply(t *txn) error {
 	d.reason = o.Reason
 	if o.Kind == runtime.OutcomeSucceed && o.Result == nil && o.Memo == nil {
 		d.reason = ""
-		return d.succeed(t)
+		t.successes = append(t.successes, d)
+		return nil
 	}
 	w := ending{result: o.Result, memo: o.Memo}
 	switch o.Kind {
@@ -79,16 +81,47 @@ type ending struct {
 	result, memo  json.RawMessage
 }
 
-// succeed is finish for the many tasks that end well and return nothing.
-func (d *delivery) succeed(t *txn) error {
+// succeed is finish for the many tasks that end well and return nothing, all of
+// t.successes at once.
+func (t *txn) succeed() error {
+	all := t.successes
+	defer func() {
+		clear(all)
+		t.successes = all[:0]
+	}()
+	slices.SortFunc(all, func(a, b *delivery) int { return cmp.Compare(a.seq, b.seq) })
 	st := t.db.succeed
-	st.BindInt(1, t.now)
-	st.BindInt(2, d.seq)
-	st.BindInt(3, d.lease)
-	if err := st.Run(); err != nil {
-		return err
+	for ds := range runsOf(all) {
+		st.BindInt(1, t.now)
+		st.BindInt(2, ds[0].seq)
+		st.BindInt(3, ds[len(ds)-1].seq)
+		st.BindInt(4, ds[0].lease-ds[0].seq)
+		if err := st.Run(); err != nil {
+			return err
+		}
+		every := t.db.c.Changes() == int64(len(ds))
+		for _, d := range ds {
+			owned := every
+			if !every {
+				var err error
+				if owned, err = t.hasSucceeded(d); err != nil {
+					return err
+				}
+			}
+			if err := d.finished(t, succeeded, owned); err != nil {
+				return err
+			}
+		}
 	}
-	return d.finished(t, succeeded)
+	return nil
+}
+
+// hasSucceeded reports whether the success of a run is in the file.
+func (t *txn) hasSucceeded(d *delivery) (bool, error) {
+	t.db.hasSucceeded.BindInt(1, d.seq)
+	t.db.hasSucceeded.BindInt(2, d.lease)
+	_, ok, err := one(t.db.hasSucceeded)
+	return ok, err
 }
 
 // finish writes the end of a run, if it still owns the task.
@@ -120,12 +153,12 @@ func (d *delivery) finish(t *txn, w *ending) error {
 	case retrying:
 		t.plan.due.min(w.due)
 	}
-	return d.finished(t, w.state)
+	return d.finished(t, w.state, t.db.c.Changes() > 0)
 }
 
-// finished follows the write of an outcome.
-func (d *delivery) finished(t *txn, state int) error {
-	if t.db.c.Changes() == 0 {
+// finished follows the write of an outcome, if the run still owned the task.
+func (d *delivery) finished(t *txn, state int, owned bool) error {
+	if !owned {
 		d.refused = true
 		return nil
 	}

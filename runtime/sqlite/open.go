@@ -44,6 +44,8 @@ type Engine struct {
 	held     time.Duration   // for how long the write lock was held without a break
 	foreign  time.Time       // when another process last changed the file
 
+	successes []*delivery // of the transaction under way, not written yet
+
 	checkpoints  chan struct{} // asks the checkpointer for a checkpoint
 	checkpointed chan struct{} // closed when it has ended
 	checkpoint   checkpointState

@@ -246,6 +246,8 @@ func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 		}
 	}
 	start := time.Now()
+	clear(e.successes)
+	e.successes = e.successes[:0] // of a transaction that was undone
 	t.now = nanos(e.now())
 	err := func() error {
 		defer func() {
@@ -253,10 +255,8 @@ func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 				s.ending = 0
 			}
 		}()
-		for _, o := range ops {
-			if err := o.apply(t); err != nil {
-				return err
-			}
+		if err := t.applyAll(ops); err != nil {
+			return err
 		}
 		for _, s := range e.servers {
 			if !claim || !s.hungry() {
@@ -283,6 +283,22 @@ func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 	e.held += time.Since(start)
 	e.askCheckpoint()
 	return t, ops, nil
+}
+
+// applyAll applies the operations in their order, but the successes between two
+// operations of other kinds together.
+func (t *txn) applyAll(ops []op) error {
+	for _, o := range ops {
+		if _, ok := o.(*delivery); !ok && len(t.successes) > 0 {
+			if err := t.succeed(); err != nil {
+				return err
+			}
+		}
+		if err := o.apply(t); err != nil {
+			return err
+		}
+	}
+	return t.succeed()
 }
 
 // The writer waits for another process's lock by itself, with a spread and
