@@ -40,7 +40,9 @@ type Engine interface {
 	// times at once, and again after it has returned.
 	Serve(ctx context.Context, w *Worker) error
 
-	// Get returns the entry of the task, or [ErrNotFound].
+	// Get returns the entry of the task, or [ErrNotFound]. The errors of
+	// this method and of those below do not say what was asked of which task:
+	// the App does.
 	Get(ctx context.Context, id uuid.UUID) (*Entry, error)
 
 	// List returns the entries that match q, oldest first, and the cursor of

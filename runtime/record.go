@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -69,12 +68,9 @@ func (a *App) redacts(name string) []string {
 	return nil
 }
 
-// aboutTask says what was done to which task when the error came. The errors of
-// engines name the task for the most part.
+// aboutTask says what was done to which task when the error came, since the
+// errors of engines leave that to the App.
 func aboutTask(what string, id uuid.UUID, err error) error {
-	if text := message(err); strings.Contains(text, id.String()) {
-		return fmt.Errorf("%s: %w", what, err)
-	}
 	return fmt.Errorf("%s task %s: %w", what, id, err)
 }
 

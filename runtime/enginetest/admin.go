@@ -84,6 +84,8 @@ func testRetryOtherStates(b *bench) {
 	s.next().succeed()
 	b.until(done, runtime.StateSucceeded)
 	b.is("Retry of a task that succeeded", b.e.Retry(b.ctx(), done), runtime.ErrState)
+	app := runtime.New(b.e, runtime.Config{})
+	b.namedOnce("Retry of a task that succeeded", app.Retry(b.ctx(), done), done)
 }
 
 // testRetryAfterCancelRunning: the cancellation of an earlier run does not stop
@@ -154,6 +156,7 @@ func testDeleteRunning(b *bench) {
 	if err := b.e.Delete(b.ctx(), id); !errors.Is(err, runtime.ErrRunning) {
 		b.Errorf("Delete of a running task: %v, want one that wraps %q", err, runtime.ErrRunning)
 	}
+	b.namedOnce("Delete of a running task", runtime.New(b.e, runtime.Config{}).Delete(b.ctx(), id), id)
 	h.succeed()
 	b.until(id, runtime.StateSucceeded)
 }

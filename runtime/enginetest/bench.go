@@ -197,6 +197,15 @@ func (b *bench) is(what string, err, want error) {
 	}
 }
 
+// namedOnce fails the test unless an App's error names the task once: engines
+// leave it to the App.
+func (b *bench) namedOnce(what string, err error, id uuid.UUID) {
+	b.Helper()
+	if err == nil || strings.Count(err.Error(), id.String()) != 1 {
+		b.Errorf("%s through an App: got error %v, want one that names the task once", what, err)
+	}
+}
+
 // errorName is what an engine's author knows an error by.
 func errorName(err error) string {
 	for name, e := range map[string]error{

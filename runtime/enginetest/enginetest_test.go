@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -182,6 +183,12 @@ var broken = []struct {
 	{"RunningDeleted", "Delete", engine{remove: func(e *engine, id uuid.UUID) error {
 		if err := e.Engine.Delete(context.Background(), id); !errors.Is(err, runtime.ErrRunning) {
 			return err
+		}
+		return nil
+	}}},
+	{"TaskNamedTwice", "Delete", engine{remove: func(e *engine, id uuid.UUID) error {
+		if err := e.Engine.Delete(context.Background(), id); err != nil {
+			return fmt.Errorf("delete task %s: %w", id, err)
 		}
 		return nil
 	}}},

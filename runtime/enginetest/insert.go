@@ -343,6 +343,13 @@ func testGetUnknown(b *bench) {
 		b.is("Retry of an unknown id", b.e.Retry(b.ctx(), id), runtime.ErrNotFound)
 		b.is("Delete of an unknown id", b.e.Delete(b.ctx(), id), runtime.ErrNotFound)
 	}
+	id, app := uuid.New(), runtime.New(b.e, runtime.Config{})
+	_, err := app.Lookup(b.ctx(), id)
+	b.namedOnce("Lookup of an unknown id", err, id)
+	b.namedOnce("Cancel of an unknown id", app.Cancel(b.ctx(), id, "x"), id)
+	b.namedOnce("Cancel without a reason of an unknown id", app.Cancel(b.ctx(), id, ""), id)
+	b.namedOnce("Retry of an unknown id", app.Retry(b.ctx(), id), id)
+	b.namedOnce("Delete of an unknown id", app.Delete(b.ctx(), id), id)
 }
 
 // testInsertEndedContext: either the insert is stored and says so, or not at all.

@@ -30,7 +30,7 @@ func (e *Engine) find(id uuid.UUID, now time.Time) (found, error) {
 	if r, c := e.past.get(id); r != nil && !e.overKeptPast(r, at) {
 		return found{r: r, c: c}, nil
 	}
-	return found{}, fmt.Errorf("task %s: %w", id, runtime.ErrNotFound)
+	return found{}, runtime.ErrNotFound
 }
 
 func (e *Engine) entry(f found, now time.Time) *runtime.Entry {
@@ -125,9 +125,9 @@ func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 	t := f.t
 	switch {
 	case t == nil || t.state != failed && t.state != cancelled:
-		return fmt.Errorf("retry task %s, which is %s: %w", id, e.entry(f, now).State, runtime.ErrState)
+		return fmt.Errorf("%w: it is %s", runtime.ErrState, e.entry(f, now).State)
 	case !e.reserve(1):
-		return fmt.Errorf("retry task %s: %w", id, runtime.ErrQueueFull)
+		return runtime.ErrQueueFull
 	}
 	e.ended.remove(t)
 	t.state, t.due = waiting, now
@@ -149,7 +149,7 @@ func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
 	case t == nil:
 		e.past.forget(f.r)
 	case t.state == running:
-		return fmt.Errorf("delete task %s: %w", id, runtime.ErrRunning)
+		return runtime.ErrRunning
 	case t.state.final():
 		e.forgetEnded(t)
 	default:

@@ -23,12 +23,10 @@ func (e *Engine) find(id uuid.UUID) (int64, error) {
 	}
 	job, ok := e.jobOf(id)
 	if !ok {
-		return 0, notFound(id)
+		return 0, runtime.ErrNotFound
 	}
 	return job, nil
 }
-
-func notFound(id uuid.UUID) error { return fmt.Errorf("task %s: %w", id, runtime.ErrNotFound) }
 
 // Get implements [runtime.Engine].
 func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
@@ -40,9 +38,9 @@ func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) 
 	err = e.pool.QueryRow(ctx, e.sql.get, number).Scan(j.pointers()...)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return nil, notFound(id)
+		return nil, runtime.ErrNotFound
 	case err != nil:
-		return nil, e.failed("read task "+id.String(), err)
+		return nil, e.failed("postgres", err)
 	}
 	return e.entry(&j), nil
 }
@@ -99,7 +97,7 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 		return nil
 	})
 	if err != nil {
-		return nil, "", e.failed("list tasks", err)
+		return nil, "", e.failed("postgres", err)
 	}
 	return found, next, nil
 }
@@ -181,9 +179,9 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	err = e.pool.QueryRow(ctx, e.sql.cancel, job, clean(reason), e.sql.controlChannel).Scan(&exists, &told)
 	switch {
 	case err != nil:
-		return e.failed("cancel task "+id.String(), err)
+		return e.failed("postgres", err)
 	case !exists:
-		return notFound(id)
+		return runtime.ErrNotFound
 	}
 	e.watch.Look()
 	return nil
@@ -204,11 +202,11 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	err = e.pool.QueryRow(ctx, e.sql.retry, job, e.sql.insertChannel).Scan(&exists, &done)
 	switch {
 	case err != nil:
-		return e.failed("retry task "+id.String(), err)
+		return e.failed("postgres", err)
 	case !exists:
-		return notFound(id)
+		return runtime.ErrNotFound
 	case !done:
-		return fmt.Errorf("retry task %s, which has neither failed nor been cancelled: %w", id, runtime.ErrState)
+		return fmt.Errorf("%w: it has neither failed nor been cancelled", runtime.ErrState)
 	}
 	return nil
 }
@@ -223,11 +221,11 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	err = e.pool.QueryRow(ctx, e.sql.remove, job).Scan(&existed, &done)
 	switch {
 	case err != nil:
-		return e.failed("delete task "+id.String(), err)
+		return e.failed("postgres", err)
 	case !existed:
-		return notFound(id)
+		return runtime.ErrNotFound
 	case !done:
-		return fmt.Errorf("delete task %s: %w", id, runtime.ErrRunning)
+		return runtime.ErrRunning
 	}
 	e.watch.Look()
 	return nil

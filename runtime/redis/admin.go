@@ -59,7 +59,7 @@ func (e *Engine) find(ctx context.Context, id uuid.UUID) (*reading, error) {
 	}
 	queues, err := e.db.SMembers(ctx, allQueues).Result()
 	if err != nil {
-		return nil, e.failed("find task", err)
+		return nil, e.failed("redis", err)
 	}
 	ps := make([]place, len(queues))
 	for i, q := range queues {
@@ -67,7 +67,7 @@ func (e *Engine) find(ctx context.Context, id uuid.UUID) (*reading, error) {
 	}
 	rs, err := e.readAll(ctx, ps)
 	if err != nil {
-		return nil, e.failed("find task", err)
+		return nil, e.failed("redis", err)
 	}
 	for _, r := range rs {
 		if r != nil {
@@ -173,7 +173,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	was, err := cancelScript.Run(ctx, e.db, nil, p.queue, p.id, reason, now.Format(time.RFC3339Nano), score(now)).Text()
 	switch {
 	case err != nil:
-		return e.failed("cancel", err)
+		return e.failed("redis", err)
 	case was == "":
 		return runtime.ErrNotFound
 	case was == asynqActive:
@@ -196,7 +196,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	was, err := retryScript.Run(ctx, e.db, nil, p.queue, p.id, own.encode(), now.UnixNano()).Text()
 	switch {
 	case err != nil:
-		return e.failed("retry", err)
+		return e.failed("redis", err)
 	case was == "":
 		return runtime.ErrNotFound
 	case was != asynqArchived:
@@ -215,7 +215,7 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	was, err := deleteScript.Run(ctx, e.db, nil, p.queue, p.id).Text()
 	switch {
 	case err != nil:
-		return e.failed("delete", err)
+		return e.failed("redis", err)
 	case was == "":
 		return runtime.ErrNotFound
 	case was == asynqActive:
@@ -323,7 +323,7 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 	}
 	ps, err := e.places(ctx, q)
 	if err != nil {
-		return nil, "", e.failed("list", err)
+		return nil, "", e.failed("redis", err)
 	}
 	if q.Cursor != "" {
 		last, err := parseCursor(q.Cursor)
@@ -341,7 +341,7 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 		n := min(readAtOnce, len(ps))
 		read, err := e.readAll(ctx, ps[:n])
 		if err != nil {
-			return nil, "", e.failed("list", err)
+			return nil, "", e.failed("redis", err)
 		}
 		for i, r := range read {
 			if r == nil {
