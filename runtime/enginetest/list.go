@@ -189,7 +189,9 @@ func testListDefault(b *bench) {
 
 func testListNothing(b *bench) {
 	b.lists("an empty queue", runtime.Query{})
-	if _, _, err := b.e.List(b.ctx(), runtime.Query{Queue: b.queue, Cursor: "no cursor of yours"}); err == nil {
-		b.Error("List with a cursor that it never returned: want an error")
+	for _, cursor := range []string{"no cursor of yours", "-1", "-zz", " ", "\x00"} {
+		if _, _, err := b.e.List(b.ctx(), runtime.Query{Queue: b.queue, Cursor: cursor}); err == nil {
+			b.Errorf("List with the cursor %q, which it never returned: want an error", cursor)
+		}
 	}
 }

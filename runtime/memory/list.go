@@ -20,7 +20,7 @@ func (e *Engine) List(_ context.Context, q runtime.Query) ([]*runtime.Entry, str
 	if q.Cursor != "" {
 		var err error
 		if after, err = strconv.ParseUint(q.Cursor, 36, 64); err != nil {
-			return nil, "", fmt.Errorf("cursor %q is not one that List returned: %w", q.Cursor, err)
+			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
 		}
 	}
 	e.lock()

@@ -71,8 +71,8 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 	var after int64
 	if q.Cursor != "" {
 		n, err := strconv.ParseInt(q.Cursor, 10, 64)
-		if err != nil {
-			return nil, "", fmt.Errorf("cursor %q is not one that List returned: %w", q.Cursor, err)
+		if err != nil || n < 1 {
+			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
 		}
 		after = n
 	}

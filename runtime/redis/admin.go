@@ -303,7 +303,7 @@ func parseCursor(cursor string) (place, error) {
 	escaped, id, found := strings.Cut(rest, "/")
 	queue, err := url.PathUnescape(escaped)
 	if !ok || !found || err != nil {
-		return place{}, fmt.Errorf("list: %q is no cursor", cursor)
+		return place{}, fmt.Errorf("cursor %q is not one that List returned", cursor)
 	}
 	return place{queue, id}, nil
 }

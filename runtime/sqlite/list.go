@@ -67,8 +67,8 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 	after := int64(0)
 	if q.Cursor != "" {
 		var err error
-		if after, err = strconv.ParseInt(q.Cursor, 36, 64); err != nil {
-			return nil, "", fmt.Errorf("cursor %q is not one that List returned: %w", q.Cursor, err)
+		if after, err = strconv.ParseInt(q.Cursor, 36, 64); err != nil || after < 1 {
+			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
 		}
 	}
 	limit := q.Limit

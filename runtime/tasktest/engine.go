@@ -142,8 +142,8 @@ func (e *engine) List(_ context.Context, q runtime.Query) ([]*runtime.Entry, str
 	from := 0
 	if q.Cursor != "" {
 		n, err := strconv.Atoi(q.Cursor)
-		if err != nil {
-			return nil, "", fmt.Errorf("cursor %q: %w", q.Cursor, err)
+		if err != nil || n < 1 {
+			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
 		}
 		from = min(n, len(e.entries))
 	}

@@ -270,3 +270,12 @@ func catch(t *testing.T, f func(t testing.TB)) (failed bool, text string) {
 	}()
 	return h.failed, strings.Join(h.text, "\n")
 }
+
+func TestListRefusesForeignCursors(t *testing.T) {
+	app := tasktest.Context(t).App()
+	for _, cursor := range []string{"no cursor", "-1"} {
+		if _, _, err := app.List(t.Context(), runtime.Query{Cursor: cursor}); err == nil {
+			t.Errorf("List with the cursor %q, which it never returned: want an error", cursor)
+		}
+	}
+}
