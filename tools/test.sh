@@ -4,10 +4,11 @@
 #   tools/test.sh [package ...]
 #
 # The race detector needs a C compiler; the tests of runtime/postgres and
-# runtime/redis need their servers' programs, which they start themselves. What
-# is missing is installed with apt, where that is there and allowed. Then a test
-# that is skipped for want of a server is a failure. Elsewhere those tests are
-# skipped by name, and without a C compiler the race detector is left out.
+# runtime/redis need their servers' programs, which they start themselves; one of
+# runtime/sqlite needs the sqlite3 command. What is missing is installed with
+# apt, where that is there and allowed. Then a test that is skipped for want of a
+# program is a failure. Elsewhere those tests are skipped by name, and without a
+# C compiler the race detector is left out.
 #
 # TASKCTX_INSTALL=0 installs nothing.
 set -euo pipefail
@@ -21,6 +22,7 @@ have_postgres() {
 	[ -n "${TASKCTX_POSTGRES_URL:-}" ] || command -v postgres >/dev/null ||
 		compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
 }
+have_sqlite() { command -v sqlite3 >/dev/null; }
 
 # as_root runs a command as root, and fails if that is not allowed.
 as_root() {
@@ -31,6 +33,7 @@ missing=()
 have_cc || missing+=(gcc libc6-dev)
 have_redis || missing+=(redis-server)
 have_postgres || missing+=(postgresql)
+have_sqlite || missing+=(sqlite3)
 if [ "${#missing[@]}" -gt 0 ] && [ "${TASKCTX_INSTALL:-1}" = 1 ] && command -v apt-get >/dev/null; then
 	echo "installing ${missing[*]}" >&2
 	{ as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update &&
@@ -38,10 +41,10 @@ if [ "${#missing[@]}" -gt 0 ] && [ "${TASKCTX_INSTALL:-1}" = 1 ] && command -v a
 		echo "could not install them: going on without" >&2
 fi
 
-if have_redis && have_postgres; then
+if have_redis && have_postgres && have_sqlite; then
 	export TASKCTX_REQUIRE_SERVERS="${TASKCTX_REQUIRE_SERVERS:-1}"
 else
-	echo "no Redis or no Postgres here: tests that need one are skipped" >&2
+	echo "no Redis, no Postgres or no sqlite3 here: tests that need one are skipped" >&2
 fi
 race=()
 if have_cc; then

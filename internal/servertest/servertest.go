@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -89,13 +90,29 @@ func private(tb testing.TB, what string, start func() (*Server, error)) *Server 
 	return s
 }
 
-// without skips or fails a test for which there is no server.
+// without skips or fails a test that has no server.
 func without(tb testing.TB, what, env string, err error) {
 	tb.Helper()
 	text := fmt.Sprintf("no %s server for this test: %v", what, err)
 	if env != "" {
 		text += "; " + env + " can name one"
 	}
+	lacking(tb, text)
+}
+
+// Command returns the path of a program that a test runs beside its engine.
+// Without it the test is skipped, or fails as one without its server does.
+func Command(tb testing.TB, name string) string {
+	tb.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		lacking(tb, fmt.Sprintf("no %s command for this test: %v", name, err))
+	}
+	return path
+}
+
+func lacking(tb testing.TB, text string) {
+	tb.Helper()
 	if os.Getenv(EnvRequire) == "1" {
 		tb.Fatalf("%s (%s=1 makes this a failure)", text, EnvRequire)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	_ "modernc.org/sqlite"
 
+	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
@@ -337,10 +338,7 @@ func TestView(t *testing.T) {
 // TestCommand reads and writes the file with the sqlite3 command, whose version
 // is whatever the machine has, as the package document shows it.
 func TestCommand(t *testing.T) {
-	command, err := exec.LookPath("sqlite3")
-	if err != nil {
-		t.Skip("there is no sqlite3 command here")
-	}
+	command := servertest.Command(t, "sqlite3")
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, path) // it is open meanwhile
 	m := message("billing.ChargeCard")
