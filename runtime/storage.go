@@ -64,6 +64,10 @@ func (k *Key[T]) String() string { return k.name }
 //
 // Keep works in a task and anywhere its context reaches. Outside it returns
 // [ErrNoTask], after the task [ErrTaskDone].
+//
+// open may Keep values of other keys, with the task's context. One that asks for
+// its own key with that context waits for itself until the context ends; with
+// the context that it was given it gets [ErrNoTask] at once.
 func Keep[T any](ctx context.Context, k *Key[T], open func(context.Context) (T, error)) (T, error) {
 	return provide(ctx, k, func(scope context.Context) (T, func(error) error, error) {
 		v, err := open(scope)

@@ -311,6 +311,41 @@ func TestStorageOutsideATask(t *testing.T) {
 	}
 }
 
+// An open that asks for its own key is told so by its own context, and with the
+// task's waits no longer than that.
+func TestKeepInItsOwnOpen(t *testing.T) {
+	stop := errors.New("stop")
+	open := func(context.Context) (int, error) { t.Error("opened by the inner Keep"); return 1, nil }
+	for name, key := range map[string]*runtime.Key[int]{
+		"worker": runtime.NewKey[int]("value", nil), "process": runtime.NewProcessKey[int]("value", nil),
+	} {
+		app := newUnitApp(t, runtime.Config{Workers: 1})
+		u := newUnit[int, int]("test.Own")
+		u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
+			ended, end := context.WithCancelCause(ctx)
+			return runtime.Keep(ctx, key, func(scope context.Context) (int, error) {
+				if _, err := runtime.Keep(scope, key, open); !errors.Is(err, runtime.ErrNoTask) {
+					t.Errorf("%s: Keep with the context of open: %v, want ErrNoTask", name, err)
+				}
+				end(stop)
+				if _, err := runtime.Keep(ended, key, open); !errors.Is(err, stop) {
+					t.Errorf("%s: Keep with the task's context, which has ended: %v, want its cause", name, err)
+				}
+				return 7, nil
+			})
+		})
+		if err := app.Start(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := await(t, app, u.call(0)); v != 7 || err != nil {
+			t.Errorf("%s: %d, %v, want what the outer open returned", name, v, err)
+		}
+		if err := app.Stop(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // The context that a provider of the worker gets outlives the task.
 func TestContextOfAWorkerProvider(t *testing.T) {
 	type ctxKey struct{}
