@@ -71,7 +71,7 @@ func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]runtime.Inserted, erro
 		return nil, runtime.ErrClosed
 	}
 	if !g.storing {
-		storing, cancel := context.WithCancel(ctx)
+		storing, cancel := g.until(ctx)
 		g.storing, g.cancel = true, cancel
 		g.stored.Add(1)
 		g.mu.Unlock()
@@ -93,6 +93,28 @@ func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]runtime.Inserted, erro
 		return g.giveUp(ctx, c)
 	}
 }
+
+// until is ctx, which ends with cancel too, that Close calls. One that never ends
+// by itself, as the background has it, ends with Closing instead, for the price of
+// nothing.
+func (g *Gatherer[L]) until(ctx context.Context) (until context.Context, cancel context.CancelFunc) {
+	if ctx.Done() == nil {
+		return endless{ctx, g.Closing}, func() {}
+	}
+	return context.WithCancel(ctx)
+}
+
+// endless is a context that has values, and ends with another.
+type endless struct {
+	context.Context
+	end context.Context
+}
+
+func (c endless) Done() <-chan struct{} { return c.end.Done() }
+func (c endless) Err() error            { return c.end.Err() }
+
+// AfterFunc is for those that derive contexts from it: they need no goroutine.
+func (c endless) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.end, f) }
 
 // Close calls end, which ends Closing, and returns when nothing is stored any
 // more.
