@@ -202,7 +202,7 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 		if name != reg.info().Name || a.engine == nil {
 			continue
 		}
-		m := &Message{Name: name, Queue: reg.info().Queue, Priority: reg.info().Priority}
+		m := &Message{Name: name, Queue: reg.info().Queue, Priority: reg.info().Priority, Keep: a.cfg.KeepResults}
 		if reg.info().Unique > 0 {
 			m.Key, m.KeyFor = name, reg.info().Unique
 		}

@@ -73,6 +73,9 @@ var limits = []limit{
 	{row: "retries", edits: set(func(m *runtime.Message) { m.Meta.Retries = 30_000 })},
 	{row: "retries", edits: set(func(m *runtime.Message) { m.Meta.Retries = 30_001 }), refused: by("postgres")},
 	{row: "retries", edits: set(func(m *runtime.Message) { m.Meta.Retries = 1 << 30 }), refused: by("postgres")},
+	{row: "how long records are kept", edits: set(func(m *runtime.Message) { m.Keep = 90 * 24 * time.Hour })},
+	{row: "how long records are kept", edits: set(func(m *runtime.Message) { m.Keep = 90*24*time.Hour + 1 }),
+		refused: by("redis")},
 	{row: "arguments", edits: set(func(m *runtime.Message) { m.Args = []byte(`{"s":"a\u0000b"}`) }),
 		refused: map[string]error{"postgres": errAny}},
 	{row: "tasks in one batch", edits: set(func(*runtime.Message) {}), batch: 100_001,
@@ -139,8 +142,8 @@ func (l *limit) try(t *testing.T, e runtime.Engine, edit func(*runtime.Message),
 	m := ms[0]
 	ins, err := e.Insert(t.Context(), ms)
 	if !errors.Is(err, want) && (want != errAny || err == nil) {
-		t.Errorf("%s: %d of name %.20q, queue %.20q, priority %d, retries %d: error %v, want %v",
-			l.row, len(ms), m.Name, m.Queue, m.Priority, m.Meta.Retries, err, want)
+		t.Errorf("%s: %d of name %.20q, queue %.20q, priority %d, retries %d, kept for %s: error %v, want %v",
+			l.row, len(ms), m.Name, m.Queue, m.Priority, m.Meta.Retries, m.Keep, err, want)
 	}
 	if want == nil {
 		if err == nil && ins[0].Err != nil {

@@ -51,8 +51,10 @@
 //     asynq's states.
 //   - Looking up, by id, a foreign task whose asynq id is not a UUID. It runs, and
 //     is listed.
-//   - More than 10,000 failed and cancelled tasks in a queue, or any for longer
-//     than 90 days: as with asynq, the oldest go first.
+//   - Records for longer than 90 days: asynq keeps no failed task longer. More
+//     (WithKeep, Config.KeepResults) is [runtime.ErrUnsupported].
+//   - More than 10,000 failed and cancelled tasks in a queue: as with asynq, the
+//     oldest go first.
 //
 // The server must let the user publish to the channels that begin with
 // "taskctx:". Channels are the same for all databases of a server: workers on

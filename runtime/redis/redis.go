@@ -137,8 +137,9 @@ func (e *Engine) failed(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// Check implements [runtime.Engine]. A list in Redis has no priorities, and
-// asynq's messages hold no text that is not UTF-8.
+// Check implements [runtime.Engine]. A list in Redis has no priorities, asynq's
+// messages hold no text that is not UTF-8, and its archive nothing for longer than
+// 90 days.
 func (e *Engine) Check(m *runtime.Message) error {
 	switch {
 	case m.Priority != 0:
@@ -147,6 +148,9 @@ func (e *Engine) Check(m *runtime.Message) error {
 		return fmt.Errorf("the name %q is no task type of asynq: %w", m.Name, runtime.ErrUnsupported)
 	case strings.TrimSpace(m.Queue) == "" || !utf8.ValidString(m.Queue):
 		return fmt.Errorf("the name %q is no queue of asynq: %w", m.Queue, runtime.ErrUnsupported)
+	case m.Keep > archivedFor:
+		return fmt.Errorf("a record kept for %s (WithKeep, or Config.KeepResults): asynq keeps those of failed tasks for at most %s: %w",
+			m.Keep, archivedFor, runtime.ErrUnsupported)
 	}
 	return nil
 }
