@@ -3,6 +3,7 @@ package redis
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"reflect"
 	"testing"
 	"time"
@@ -22,16 +23,17 @@ func TestHeaderIsJSON(t *testing.T) {
 	check := func(what string, m runtime.Message) {
 		t.Helper()
 		got, err := encodeHeader(&m)
-		own := envelope{m.Meta, m.Due, m.Key, m.KeyFor, m.Keep}
-		own.ID = uuid.Nil
-		want, wantErr := json.Marshal(own)
+		want, wantErr := json.Marshal(envelopeOf(&m))
 		if !bytes.Equal(got, want) || (err == nil) != (wantErr == nil) {
 			t.Errorf("%s: the header is\n%s, %v; encoding/json writes\n%s, %v", what, got, err, want, wantErr)
+		}
+		if err == nil {
+			sameBack(t, what, m)
 		}
 	}
 	check("plain", plain)
 	values := []any{
-		7, -1, "a", `"`, `\`, "<", "é", "\x00", "\xff", time.Second, time.Duration(-1),
+		7, -1, math.MaxInt, "a", `"`, `\`, "<", "é", "\x00", "\xff", time.Second, 1500 * time.Millisecond, time.Duration(-1),
 		at, at.In(time.FixedZone("", 3600)), at.AddDate(9000, 0, 0), uuid.New(), map[string]string{"k": "v"}, []string{"p"},
 	}
 	each := func(name string, pick func(*runtime.Message) reflect.Value) {
@@ -51,5 +53,26 @@ func TestHeaderIsJSON(t *testing.T) {
 	}
 	for _, name := range []string{"Due", "Key", "KeyFor", "Keep"} {
 		each(name, func(m *runtime.Message) reflect.Value { return reflect.ValueOf(m).Elem().FieldByName(name) })
+	}
+}
+
+// sameBack checks that what the header leaves out is read from asynq's message.
+func sameBack(t *testing.T, what string, m runtime.Message) {
+	t.Helper()
+	if m.Name = "task.a"; m.Meta.ID == uuid.Nil {
+		m.Meta.ID = uuid.New()
+	}
+	tm, err := encodeMessage(&m)
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	back, err := decodeTaskMessage(tm.encode())
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+	got, err := back.message(0)
+	if err != nil || got.Meta.ID != m.Meta.ID || got.Meta.Retries != m.Meta.Retries || got.Keep != m.Keep {
+		t.Errorf("%s: id %s, %d retries, kept for %s, %v came back of id %s, %d retries, kept for %s", what,
+			got.Meta.ID, got.Meta.Retries, got.Keep, err, m.Meta.ID, m.Meta.Retries, m.Keep)
 	}
 }

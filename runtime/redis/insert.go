@@ -76,14 +76,18 @@ func (l *lot) add(m *runtime.Message, now time.Time) error {
 	return nil
 }
 
-// send runs the insert script.
-func (l *lot) send(ctx context.Context, db redis.Scripter) *redis.Cmd {
+// send runs the insert script, and answers with an id for each message whose
+// key is held by another task, else "".
+func (l *lot) send(ctx context.Context, db redis.Scripter) (held []string, err error) {
 	now := time.Now().UnixNano()
 	if a := l.args; l.Len() == 1 && a[argDue] == "" && a[argKey] == "" {
-		return insertOneScript.Run(ctx, db, nil, now, a[argQueue], a[argID], a[argMessage], a[argName])
+		queue, id := a[argQueue].(string), a[argID].(string)
+		keys := []string{taskKey(queue, id), queueKey(queue, asynqPending)}
+		err := insertOneScript.Run(ctx, db, keys, a[argID], a[argMessage], now, a[argName], a[argQueue]).Err()
+		return make([]string, 1), err
 	}
 	args := make([]any, 0, 1+len(l.args))
-	return insertScript.Run(ctx, db, nil, append(append(args, now), l.args...)...)
+	return insertScript.Run(ctx, db, nil, append(append(args, now), l.args...)...).StringSlice()
 }
 
 // Insert implements [runtime.Engine]: all messages are stored, or none. More than
@@ -127,7 +131,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 
 // store stores a lot with one script.
 func (e *Engine) store(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
-	held, err := l.send(ctx, e.db).StringSlice()
+	held, err := l.send(ctx, e.db)
 	if err != nil && conflict(err) {
 		held, err = e.sentAgain(ctx, l, err)
 	}
@@ -187,5 +191,5 @@ func sameMessage(a, b []byte) bool {
 		return false
 	}
 	y, err := decodeTaskMessage(b)
-	return err == nil && x.id == y.id && bytes.Equal(x.payload, y.payload) && x.headers[header] == y.headers[header]
+	return err == nil && x.id == y.id && bytes.Equal(x.payload, y.payload) && bytes.Equal(x.header(), y.header())
 }

@@ -70,20 +70,19 @@ end
 return res`)
 
 // insertOne is insert of one message that has no key and is due: what a web
-// process does most. It stands alone, without the prelude. ARGV: the time in ns,
-// the queue, the id, the encoding and the name. A queue that has tasks waiting is
-// known to asynq's tools already.
+// process does most. It stands alone, without the prelude, and its keys come
+// ready. KEYS: the task and the list of those that are pending. ARGV: the id, the
+// encoding, the time in ns, the name and the queue. A queue that has tasks waiting
+// is known to asynq's tools already.
 var insertOneScript = redis.NewScript(`
-local q, id = ARGV[2], ARGV[3]
-local base = "asynq:{" .. q .. "}:"
-local key = base .. "t:" .. id
-if redis.call("EXISTS", key) == 1 then
-	return redis.error_reply("CONFLICT a task with the id " .. id .. " exists")
+local call = redis.call
+if call("EXISTS", KEYS[1]) == 1 then
+	return redis.error_reply("CONFLICT a task with the id " .. ARGV[1] .. " exists")
 end
-redis.call("HSET", key, "msg", ARGV[4], "state", "pending", "pending_since", ARGV[1], "taskctx_name", ARGV[5])
-if redis.call("LPUSH", base .. "pending", id) == 1 then redis.call("SADD", "asynq:queues", q) end
-redis.call("PUBLISH", "taskctx:new", q)
-return {""}`)
+call("HSET", KEYS[1], "msg", ARGV[2], "state", "pending", "pending_since", ARGV[3], "taskctx_name", ARGV[4])
+if call("LPUSH", KEYS[2], ARGV[1]) == 1 then call("SADD", "asynq:queues", ARGV[5]) end
+call("PUBLISH", "taskctx:new", ARGV[5])
+return 1`)
 
 // claim takes up to ARGV[1] tasks for the owner ARGV[2] until the lease score
 // ARGV[3], at the time ARGV[4], with the fence ARGV[5], of the queues, in that

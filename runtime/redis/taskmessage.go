@@ -1,11 +1,13 @@
 package redis
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"sort"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,13 +24,16 @@ import (
 type taskMessage struct {
 	kind, id, queue, errorMsg, uniqueKey, groupKey string
 	payload                                        []byte
-	headers                                        map[string]string
+	headers                                        []headerOf
 	retry, retried                                 int32
 	timeout, deadline, lastFailedAt                int64
 	retention, completedAt                         int64
 	unknown                                        []byte
 	raw                                            []byte // of one that cannot be read: it stays as it is
 }
+
+// headerOf is a header of a task message.
+type headerOf struct{ key, value []byte }
 
 // The numbers of TaskMessage's fields.
 const (
@@ -57,7 +62,11 @@ func (m *taskMessage) encode() []byte {
 	if m.raw != nil {
 		return m.raw
 	}
-	b := make([]byte, 0, 128+len(m.payload))
+	size := 192 + len(m.payload)
+	for _, h := range m.headers {
+		size += len(h.value)
+	}
+	b := make([]byte, 0, size)
 	text := func(n protowire.Number, s string) {
 		if s != "" {
 			b = protowire.AppendString(protowire.AppendTag(b, n, protowire.BytesType), s)
@@ -84,16 +93,11 @@ func (m *taskMessage) encode() []byte {
 	number(fieldRetention, m.retention)
 	number(fieldCompletedAt, m.completedAt)
 	text(fieldGroupKey, m.groupKey)
-	keys := make([]string, 0, len(m.headers))
-	for k := range m.headers {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
-		var entry []byte
-		entry = protowire.AppendString(protowire.AppendTag(entry, 1, protowire.BytesType), k)
-		entry = protowire.AppendString(protowire.AppendTag(entry, 2, protowire.BytesType), m.headers[k])
-		b = protowire.AppendBytes(protowire.AppendTag(b, fieldHeaders, protowire.BytesType), entry)
+	for _, h := range m.headers {
+		b = protowire.AppendTag(b, fieldHeaders, protowire.BytesType)
+		b = protowire.AppendVarint(b, uint64(2+protowire.SizeBytes(len(h.key))+protowire.SizeBytes(len(h.value))))
+		b = protowire.AppendBytes(protowire.AppendTag(b, 1, protowire.BytesType), h.key)
+		b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), h.value)
 	}
 	return append(b, m.unknown...)
 }
@@ -169,7 +173,7 @@ func (m *taskMessage) set(n protowire.Number, typ protowire.Type, value []byte) 
 }
 
 func (m *taskMessage) setHeader(entry []byte) bool {
-	var kv [2]string
+	var kv [2][]byte
 	for len(entry) > 0 {
 		n, typ, size := protowire.ConsumeTag(entry)
 		if size < 0 || typ != protowire.BytesType || n < 1 || n > 2 {
@@ -179,46 +183,67 @@ func (m *taskMessage) setHeader(entry []byte) bool {
 		if used < 0 {
 			return false
 		}
-		kv[n-1] = string(v)
+		kv[n-1] = bytes.Clone(v)
 		entry = entry[size+used:]
 	}
-	if m.headers == nil {
-		m.headers = make(map[string]string)
-	}
-	m.headers[kv[0]] = kv[1]
+	m.headers = append(m.headers, headerOf{kv[0], kv[1]})
 	return true
+}
+
+// header is the value of our header: the last one, as in a protocol buffer's map.
+func (m *taskMessage) header() []byte {
+	for _, h := range slices.Backward(m.headers) {
+		if string(h.key) == header {
+			return h.value
+		}
+	}
+	return nil
 }
 
 // header is the one header that holds our data.
 const header = "taskctx"
 
+var headerKey = []byte(header)
+
 // envelope is what the header holds: the Meta, and what asynq has no place for.
+// What asynq's message has is left out: the id, and the retries and the time to
+// keep where it has them to the same precision.
 type envelope struct {
 	runtime.Meta
-	Due    time.Time     `json:"due,omitzero"`
-	Key    string        `json:"key,omitempty"`
-	KeyFor time.Duration `json:"key_for,omitempty"`
-	Keep   time.Duration `json:"keep,omitempty"`
+	Retries int           `json:"retries,omitempty"` // in place of Meta's
+	Due     time.Time     `json:"due,omitzero"`
+	Key     string        `json:"key,omitempty"`
+	KeyFor  time.Duration `json:"key_for,omitempty"`
+	Keep    time.Duration `json:"keep,omitempty"`
+}
+
+// envelopeOf is what the header of a message holds.
+func envelopeOf(m *runtime.Message) envelope {
+	own := envelope{Meta: m.Meta, Due: m.Due, Key: m.Key, KeyFor: m.KeyFor}
+	own.ID = uuid.Nil
+	if m.Meta.Retries != int(retries(m)) {
+		own.Retries = m.Meta.Retries
+	}
+	if m.Keep != time.Duration(seconds(m.Keep))*time.Second {
+		own.Keep = m.Keep
+	}
+	return own
 }
 
 // encodeHeader is the header as encoding/json writes it, by hand where the
-// message has no more than every task's. The id is not in it: asynq has it.
+// message has no more than every task's.
 func encodeHeader(m *runtime.Message) ([]byte, error) {
 	t := &m.Meta
-	if t.Version == 0 || !isPlain(t.Signature) || !isPlainTime(t.EnqueuedAt) || !remote.IsBare(m) {
-		own := envelope{m.Meta, m.Due, m.Key, m.KeyFor, m.Keep}
-		own.ID = uuid.Nil
+	own := envelopeOf(m)
+	if t.Version == 0 || !isPlain(t.Signature) || !isPlainTime(t.EnqueuedAt) || !remote.IsBare(m) ||
+		own.Retries != 0 || own.Keep != 0 {
 		return json.Marshal(own)
 	}
-	b := make([]byte, 0, 128)
+	b := make([]byte, 0, 96)
 	b = strconv.AppendInt(append(b, `{"v":`...), int64(t.Version), 10)
 	b = t.EnqueuedAt.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
 	b = append(append(b, `","sig":"`...), t.Signature...)
-	b = strconv.AppendInt(append(b, `","retries":`...), int64(t.Retries), 10)
-	if m.Keep != 0 {
-		b = strconv.AppendInt(append(b, `,"keep":`...), int64(m.Keep), 10)
-	}
-	return append(b, '}'), nil
+	return append(b, `"}`...), nil
 }
 
 // isPlainTime reports that a time is set, and in JSON what it is in RFC 3339.
@@ -238,17 +263,20 @@ func isPlain(s string) bool {
 }
 
 // encodeMessage makes an asynq message of ours.
-func encodeMessage(m *runtime.Message) (*taskMessage, error) {
+func encodeMessage(m *runtime.Message) (taskMessage, error) {
 	head, err := encodeHeader(m)
 	if err != nil {
-		return nil, fmt.Errorf("encode metadata of %s: %w", m.Name, err)
+		return taskMessage{}, fmt.Errorf("encode metadata of %s: %w", m.Name, err)
 	}
-	return &taskMessage{
+	return taskMessage{
 		kind: m.Name, payload: m.Args, id: m.Meta.ID.String(), queue: m.Queue,
-		retry: int32(min(m.Meta.Retries, math.MaxInt32)), deadline: farDeadline,
-		retention: seconds(m.Keep), headers: map[string]string{header: string(head)},
+		retry: retries(m), deadline: farDeadline,
+		retention: seconds(m.Keep), headers: []headerOf{{headerKey, head}},
 	}, nil
 }
+
+// retries are a message's, as far as asynq's message can have them.
+func retries(m *runtime.Message) int32 { return int32(max(min(m.Meta.Retries, math.MaxInt32), 0)) }
 
 // seconds is d in whole seconds, rounded up.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
@@ -259,8 +287,8 @@ func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.
 func (m *taskMessage) message(keep time.Duration) (*runtime.Message, error) {
 	var head envelope
 	var err error
-	if raw, ok := m.headers[header]; ok {
-		if err = json.Unmarshal([]byte(raw), &head); err != nil {
+	if raw := m.header(); raw != nil {
+		if err = json.Unmarshal(raw, &head); err != nil {
 			head, err = envelope{}, fmt.Errorf("read header %s: %w", header, err)
 		}
 	}
@@ -271,9 +299,12 @@ func (m *taskMessage) message(keep time.Duration) (*runtime.Message, error) {
 	if len(out.Args) == 0 {
 		out.Args = json.RawMessage("{}")
 	}
+	out.Meta.Retries = cmp.Or(head.Retries, int(m.retry))
+	if out.Keep == 0 {
+		out.Keep = time.Duration(m.retention) * time.Second
+	}
 	if head.Meta.Version == 0 {
-		out.Meta.Retries = int(m.retry)
-		out.Keep = max(time.Duration(m.retention)*time.Second, keep)
+		out.Keep = max(out.Keep, keep)
 	}
 	out.Meta.ID = taskID(m.id)
 	return out, err
