@@ -89,7 +89,9 @@ type Waiter interface {
 }
 
 // SingleInserter is implemented by engines that store one message cheaper than
-// a batch of one. It is the same as Insert otherwise.
+// a batch of one. It is the same as Insert otherwise, but for a message that was
+// inserted before, as none is that the App has just made: it is stored once, but
+// the answer may be the one for a new task.
 type SingleInserter interface {
 	InsertOne(ctx context.Context, m *Message) (Inserted, error)
 }

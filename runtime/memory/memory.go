@@ -87,17 +87,17 @@ type Engine struct {
 	mu     sync.Mutex // guards all below; see lock and unlock
 	closed bool
 	seq    uint64
-	tasks  table // all tasks by id, but for those in past
-	spare  spareTasks
-	lanes  laneIndex // due tasks, by queue and by who can run them
-	later  taskHeap  // tasks that are not due yet
-	ended  list      // ended tasks, in the order of their end, until they are forgotten,
-	past   archive   // but for those that succeeded, which are here
-	keys   keySet    // unique keys that are held
-	room   roomQueue // inserts that wait for room
-	serves []*serve  // the workers
-	wakes  wakeList  // the hands to wake by unlock
-	alarm  alarm     // fires when the next task is due
+	tasks  table      // all tasks by id, but for those in past
+	spare  spareTasks // to make new tasks of
+	lanes  laneIndex  // due tasks, by queue and by who can run them
+	later  taskHeap   // tasks that are not due yet
+	ended  list       // ended tasks, in the order of their end, until they are forgotten,
+	past   archive    // but for those that succeeded, which are here
+	keys   keySet     // unique keys that are held
+	room   roomQueue  // inserts that wait for room
+	serves []*serve   // the workers
+	wakes  wakeList   // the hands to wake by unlock
+	alarm  alarm      // fires when the next task is due
 }
 
 var (
