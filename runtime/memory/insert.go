@@ -27,6 +27,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 		e.unlock()
 		return nil, err
 	}
+	existing := 0
 	for i, m := range ms {
 		ts[i] = e.newTask(m)
 		in, err := e.store(ts[i])
@@ -38,9 +39,10 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 		}
 		ins[i] = in
 		if in.Existing {
-			e.leave(1)
+			existing++
 		}
 	}
+	e.leave(existing)
 	e.unlock()
 	return ins, nil
 }
@@ -137,7 +139,7 @@ func (e *Engine) store(t *task) (runtime.Inserted, error) {
 // unstore takes back the tasks of a batch that cannot be stored whole.
 func (e *Engine) unstore(ts []*task, ins []runtime.Inserted) {
 	for i, t := range ts {
-		if !ins[i].Existing { // what exists has left already
+		if !ins[i].Existing {
 			e.dequeue(t)
 			e.forget(t)
 			e.keys.release(t.msg.Key, t.id)

@@ -153,3 +153,22 @@ func TestRoomOfHeldKeys(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+// TestRoomOfFailedBatch: a batch that fails gives back the room it had taken,
+// and no more, also when one of its tasks existed.
+func TestRoomOfFailedBatch(t *testing.T) {
+	keyed := func(key string) *runtime.Message {
+		return message("task", func(m *runtime.Message) { m.Key, m.KeyFor = key, time.Hour })
+	}
+	e := memory.New(memory.WithCapacity(3), memory.WithKeys(1))
+	put(t, e, keyed("held"))
+	batch := []*runtime.Message{keyed("held"), keyed("one too many")}
+	if _, err := e.Insert(t.Context(), batch); !errors.Is(err, runtime.ErrQueueFull) {
+		t.Fatalf("Insert with a key too many: %v, want ErrQueueFull", err)
+	}
+	put(t, e, message("task"))
+	put(t, e, message("task"))
+	if _, err := e.InsertOne(t.Context(), message("task")); !errors.Is(err, runtime.ErrQueueFull) {
+		t.Errorf("InsertOne of a fourth task: %v, want ErrQueueFull", err)
+	}
+}
