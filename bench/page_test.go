@@ -17,6 +17,7 @@ var goals = map[string]float64{"channel": 6, "json": 0.6, "watermill": 0.1, "neo
 var notes = map[string]string{
 	"channel":   "a closure over a channel",
 	"floor":     "the floor: id, clock, JSON by hand, context, recover",
+	"recorded":  "the floor with a record, made for just this task",
 	"json":      "encoding/json over a channel",
 	"pond":      "pond: a closure",
 	"taskq":     "taskq, in memory: arguments as they are, by reflection",
@@ -54,6 +55,8 @@ how often the time of the other fits into that of taskctx. They vary between
 machines, and with how far apart the processors are that a task passes between.
 "The floor" keeps no record of a task, which cannot be looked up, waited for,
 retried, cancelled or prioritized: it is what remains when a task is nothing more.
+The row below it adds a record that is found by the task's id, written by hand for
+just this task. So it says what a goal in times of a closure can ask for.
 
 | |`
 

@@ -43,7 +43,7 @@ func measurePeers(b *testing.B, workers int) []result {
 	var done sync.WaitGroup
 	var runners []runner
 	for _, open := range []func(*testing.B, int, *sync.WaitGroup) runner{
-		newChannel, newFloor, newJSON, newPond, newTaskq, newNeoq, newWatermill, newTask,
+		newChannel, newFloor, newRecorded, newJSON, newPond, newTaskq, newNeoq, newWatermill, newTask,
 	} {
 		r := open(b, workers, &done)
 		defer r.close()
