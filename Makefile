@@ -36,6 +36,12 @@ lint: ## vet and golangci-lint; the first run compiles it, which takes minutes
 	$(GO) vet ./...
 	$(TOOL) golangci-lint run ./...
 
+.PHONY: cross
+cross: ## vet all packages and tests for other systems and for 32 bits
+	@for system in darwin/arm64 windows/amd64 freebsd/amd64 linux/arm64 linux/386; do \
+		echo "== $$system"; GOOS=$${system%/*} GOARCH=$${system#*/} CGO_ENABLED=0 $(GO) vet ./... || exit 1; \
+	done
+
 .PHONY: vuln
 vuln: ## look for known vulnerabilities; it asks vuln.go.dev
 	$(TOOL) govulncheck ./...

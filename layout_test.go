@@ -85,7 +85,7 @@ var layers = map[string][]string{
 	"cmd/taskgen":                 {"annotations", "gen/...", "golang.org/x/..."},
 	"cmd/taskctx/...":             {"runtime/...", uuid, "golang.org/x/..."},
 	"internal/...":                {"internal/...", "golang.org/x/..."},
-	"internal/servertest/beside":  {"runtime", uuid},
+	"internal/servertest/beside":  {"internal/cputime", "runtime", uuid},
 	"internal/servertest/fault":   {"internal/servertest", "runtime", uuid},
 	"internal/servertest/process": {"runtime", uuid},
 	"examples/...": {

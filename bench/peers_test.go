@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/taskctx/taskctx/internal/cputime"
 )
 
 // BenchmarkPeers lets each library do the same charges in turn, in many short
@@ -85,13 +87,13 @@ func round(r runner, done *sync.WaitGroup, n int) column {
 	goruntime.GC() // what others have left behind is not of this round
 	var before, after goruntime.MemStats
 	goruntime.ReadMemStats(&before)
-	start, cpu := time.Now(), cpuTime()
+	start, cpu := time.Now(), cputime.Used()
 	done.Add(n)
 	for i := range n {
 		r.enqueue("c-42", int64(i))
 	}
 	done.Wait()
-	wall, cpu := time.Since(start), cpuTime()-cpu
+	wall, cpu := time.Since(start), cputime.Used()-cpu
 	goruntime.ReadMemStats(&after)
 	each := float64(n)
 	return column{

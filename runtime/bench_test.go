@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/taskctx/taskctx/internal/cputime"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
@@ -221,13 +222,13 @@ func (c *benchCosts) round(r benchRunner, done *sync.WaitGroup) {
 	}
 	var before, after goruntime.MemStats
 	goruntime.ReadMemStats(&before)
-	start, cpu := time.Now(), cpuTime()
+	start, cpu := time.Now(), cputime.Used()
 	done.Add(c.n)
 	for i := range c.n {
 		r.enqueue("c-42", int64(i))
 	}
 	done.Wait()
-	wall, cpu := time.Since(start), cpuTime()-cpu
+	wall, cpu := time.Since(start), cputime.Used()-cpu
 	goruntime.ReadMemStats(&after)
 	if warm {
 		c.n = max(1000, int(float64(c.n)*float64(benchTime)/float64(max(cpu, wall/10))))

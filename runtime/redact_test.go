@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -72,7 +73,7 @@ func secretCall(t *runtime.Task[secretArgs, runtime.Void], opts ...runtime.Optio
 func leaks(text string) []string {
 	var found []string
 	for _, c := range []string{
-		canaryText, canaryBytes, canaryField, canaryItem, fmt.Sprint(canaryNumber), "zebra-word", "canary",
+		canaryText, canaryBytes, canaryField, canaryItem, strconv.FormatInt(canaryNumber, 10), "zebra-word", "canary",
 	} {
 		if strings.Contains(text, c) {
 			found = append(found, c)

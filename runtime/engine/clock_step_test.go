@@ -1,4 +1,4 @@
-//go:build clockstep
+//go:build unix && clockstep
 
 package engine_test
 

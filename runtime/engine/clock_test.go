@@ -1,3 +1,5 @@
+//go:build unix
+
 package engine_test
 
 import (
@@ -27,6 +29,16 @@ const (
 	envClockURL    = "TASKCTX_CLOCK_URL"
 	envClockFolder = "TASKCTX_CLOCK_FOLDER"
 )
+
+func init() {
+	asWorker = func() (bool, error) {
+		url := os.Getenv(envClockURL)
+		if url == "" {
+			return false, nil
+		}
+		return true, clockWorker(url, os.Getenv(envClockFolder))
+	}
+}
 
 // setStep sets how far the clock of this process is from the right one. Only a
 // process whose standard library was changed for it has it.

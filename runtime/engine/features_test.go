@@ -20,13 +20,18 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
+// asWorker runs a worker, if this process was started as one. It is nil where
+// no test starts any.
+var asWorker func() (is bool, err error)
+
 func TestMain(m *testing.M) {
-	if url := os.Getenv(envClockURL); url != "" {
-		if err := clockWorker(url, os.Getenv(envClockFolder)); err != nil {
+	if asWorker != nil {
+		if is, err := asWorker(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
+		} else if is {
+			return
 		}
-		return
 	}
 	goleak.VerifyTestMain(m)
 }

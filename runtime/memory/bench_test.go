@@ -5,12 +5,12 @@ import (
 	"flag"
 	"fmt"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/taskctx/taskctx/internal/cputime"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
@@ -91,15 +91,8 @@ func BenchmarkEngine(b *testing.B) {
 // cpu reports the processor time of the process for each operation: it tells
 // more than the time on the clock when others use the machine too.
 func cpu(b *testing.B) (report func()) {
-	used := func() int64 {
-		var u syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-			b.Fatal(err)
-		}
-		return u.Utime.Nano() + u.Stime.Nano()
-	}
-	before := used()
-	return func() { b.ReportMetric(float64(used()-before)/float64(b.N), "cpu-ns/op") }
+	before := cputime.Used()
+	return func() { b.ReportMetric(float64(cputime.Used()-before)/float64(b.N), "cpu-ns/op") }
 }
 
 func id(i int) uuid.UUID {

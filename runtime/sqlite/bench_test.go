@@ -14,13 +14,13 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	_ "modernc.org/sqlite"
 
+	"github.com/taskctx/taskctx/internal/cputime"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
@@ -269,9 +269,9 @@ func (c comparison) run(b *testing.B) compared {
 				n = c.plainTasks
 			}
 			goruntime.GC()
-			before := cpuTime(b)
+			before := cputime.Used()
 			pair[i] = c.measure(q, n)
-			cpu[i] = (cpuTime(b) - before).Seconds() * 1e6 / float64(max(n, 1))
+			cpu[i] = (cputime.Used() - before).Seconds() * 1e6 / float64(max(n, 1))
 			q.close()
 		}
 		for i, v := range []float64{pair[0], pair[1], pair[0] / pair[1], cpu[0], cpu[1]} {
@@ -417,13 +417,4 @@ func resident(b *testing.B) int64 {
 		b.Fatal(err)
 	}
 	return pages * int64(os.Getpagesize())
-}
-
-// cpuTime is the processor time that the process has used.
-func cpuTime(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/taskctx/taskctx/internal/cputime"
 )
 
 // rounds is how often each side does its work: the figures are medians.
@@ -120,7 +122,7 @@ func (r *Row) round(q Queue) (sample, error) {
 
 // measure measures what f needs for n tasks.
 func measure(n int, f func() error) (sample, error) {
-	cpu, server, began := ownCPU(), serverCPU(), time.Now()
+	cpu, server, began := cputime.Used(), serverCPU(), time.Now()
 	if err := f(); err != nil {
 		return sample{}, err
 	}
@@ -130,7 +132,7 @@ func measure(n int, f func() error) (sample, error) {
 }
 
 func (s *sample) measured(n int, cpu, server time.Duration) {
-	cpu, server = ownCPU()-cpu, serverCPU()-server
+	cpu, server = cputime.Used()-cpu, serverCPU()-server
 	s.cpu = float64((cpu + server).Nanoseconds()) / 1000 / float64(n)
 	s.server = float64(server.Nanoseconds()) / 1000 / float64(n)
 }
@@ -170,7 +172,7 @@ func fill(q Queue, n, batch int) error {
 func (r *Row) workOff(q Queue) (sample, error) {
 	var left sync.WaitGroup
 	left.Add(r.Tasks)
-	cpu, server, began := ownCPU(), serverCPU(), time.Now()
+	cpu, server, began := cputime.Used(), serverCPU(), time.Now()
 	stop, err := q.Serve(context.Background(), r.Workers, left.Done)
 	if err != nil {
 		return sample{}, err

@@ -1,14 +1,13 @@
 //go:build unix
 
-package bench_test
+package cputime
 
 import (
 	"syscall"
 	"time"
 )
 
-// cpuTime is the CPU time that this process has used.
-func cpuTime() time.Duration {
+func used() time.Duration {
 	var u syscall.Rusage
 	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
 		return 0
