@@ -132,22 +132,41 @@ func (r *run) mergeNotes(m *memo) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.notes == nil {
+	if x.notes == nil && !x.byHand {
 		return
 	}
-	logs := x.notes.logs
-	if len(logs) > 0 && logs[0].Retry && slices.ContainsFunc(m.Logs, func(l LogLine) bool {
-		return l.Retry && l.Attempt == logs[0].Attempt
-	}) {
-		logs = logs[1:] // the retry has begun before, and was snoozed or given back
+	var logs []LogLine
+	if n := x.notes; n != nil {
+		logs = n.logs
+		if n.progress != nil {
+			m.Progress = n.progress
+		}
 	}
-	m.Logs = append(slices.Clip(m.Logs), logs...)
+	m.Logs = append(slices.Clip(m.Logs), r.marked(logs, m.Logs, x.byHand)...)
 	if over := len(m.Logs) - r.app.cfg.KeepLogs; over > 0 {
 		m.Logs = m.Logs[over:]
 	}
-	if x.notes.progress != nil {
-		m.Progress = x.notes.progress
+}
+
+// marked returns the lines of this run with the mark that it needs after those
+// of earlier ones: none if the retry has begun before, and was snoozed or given
+// back.
+func (r *run) marked(logs, earlier []LogLine, byHand bool) []LogLine {
+	hasMark := len(logs) > 0 && logs[0].Retry
+	if !byHand {
+		if hasMark && slices.ContainsFunc(earlier, func(l LogLine) bool { return l.Retry && l.Attempt == r.d.Attempt }) {
+			return logs[1:]
+		}
+		return logs
 	}
+	mark := LogLine{Time: time.Now().UTC(), Attempt: r.d.Attempt, Retry: true, Message: "retry by hand"}
+	if len(logs) > 0 {
+		mark.Time = logs[0].Time
+	}
+	if hasMark {
+		logs = logs[1:]
+	}
+	return append([]LogLine{mark}, logs...)
 }
 
 // addNotes completes the record of the run itself with what is not saved yet.

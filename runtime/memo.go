@@ -12,12 +12,14 @@ import (
 
 // memo is what the App keeps with a task from run to run.
 type memo struct {
-	// Concluded is one more than the attempt that last ended in an error.
-	Concluded int            `json:"concluded,omitempty"`
-	ParkedAt  time.Time      `json:"parked_at,omitzero"`
-	Errors    []AttemptError `json:"errors,omitempty"`
-	Logs      []LogLine      `json:"logs,omitempty"`
-	Progress  *Progress      `json:"progress,omitempty"`
+	// Concluded is one more than the attempt that last failed or was cancelled.
+	Concluded int `json:"concluded,omitempty"`
+	// ByHand: since then a retry by hand has begun. It has the same attempt.
+	ByHand   bool           `json:"by_hand,omitempty"`
+	ParkedAt time.Time      `json:"parked_at,omitzero"`
+	Errors   []AttemptError `json:"errors,omitempty"`
+	Logs     []LogLine      `json:"logs,omitempty"`
+	Progress *Progress      `json:"progress,omitempty"`
 }
 
 // AttemptError is the error of one attempt, as a record shows it.
@@ -68,6 +70,9 @@ func (r *run) loadMemo(x *extras) *memo {
 		r.app.log(slog.LevelError, "read what is kept with the task",
 			append(r.logAttrs(), slog.String("error", message(err)))...)
 	}
+	if m := x.memo; m.Concluded == r.d.Attempt+1 && !m.ByHand {
+		m.ByHand, x.byHand = true, r.app.cfg.KeepLogs > 0
+	}
 	return x.memo
 }
 
@@ -78,8 +83,10 @@ func (r *run) concludeMemo(o *Outcome, failed, parked bool) json.RawMessage {
 	defer x.saving.Unlock()
 	x.concluded = true
 	m := r.loadMemo(x)
+	if failed || o.Kind == OutcomeCancel {
+		m.Concluded, m.ByHand = r.d.Attempt+1, false
+	}
 	if failed {
-		m.Concluded = r.d.Attempt + 1
 		m.addError(r, o.Reason)
 	}
 	if !parked {

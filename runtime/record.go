@@ -114,7 +114,8 @@ func (a *App) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
 	return nil
 }
 
-// Retry makes a task that failed or was cancelled due now, for one more run.
+// Retry makes a task that failed or was cancelled due now, for one more run,
+// which has the Attempt of its last one.
 func (a *App) Retry(ctx context.Context, id uuid.UUID) error {
 	if err := a.engine.Retry(ctx, id); err != nil {
 		return aboutTask("retry", id, err)

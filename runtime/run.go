@@ -95,8 +95,9 @@ type extras struct {
 	bound    *Context      // what middleware passed to the task; nil: the run's own
 	late     chan struct{} // closed when a task that is taskLate has ended
 
-	saving    sync.Mutex // guards memo and concluded; held while the memo is written
+	saving    sync.Mutex // guards memo to concluded; held while the memo is written
 	memo      *memo      // what is kept with the task, once read
+	byHand    bool       // the memo says that a retry by hand begins, to be marked in the log
 	concluded bool       // the outcome has the memo: it is not saved any more
 
 	redactOnce sync.Once
