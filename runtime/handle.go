@@ -79,6 +79,9 @@ type allowWaitKey struct{}
 // AllowWait returns a context with which a task may wait for another. The
 // caller sees to it that workers remain for that one.
 func AllowWait(ctx context.Context) context.Context {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	return context.WithValue(ctx, allowWaitKey{}, true)
 }
 

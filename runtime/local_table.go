@@ -35,6 +35,9 @@ type localEntry struct {
 // task: in a web handler, in main, in a test. In a task the scope hides the
 // task's own, and ends with it.
 func WithLocals(ctx context.Context) context.Context {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	return context.WithValue(ctx, localsKey{}, &locals{run: current(ctx)})
 }
 

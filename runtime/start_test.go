@@ -158,6 +158,47 @@ func TestKindsOfContext(t *testing.T) {
 	}
 }
 
+// Two context types of one name, as packages of one name would have them, are
+// told apart by their Go types, also where one embeds the other.
+//
+// Proves: FEATURES 6, 8
+func TestContextTypesOfOneName(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{Workers: 1})
+	first, second := newUnit[int, string]("test.First"), newUnit[int, string]("test.Second")
+	inner := func() {
+		type same struct {
+			*runtime.Context
+			by string
+		}
+		runtime.RegisterContext(app, func(ctx *runtime.Context) (*same, error) { return &same{ctx, "first"}, nil })
+		runtime.Register(app, first.task, func(ctx *same, _ *unit[int]) (string, error) { return ctx.by, nil })
+	}
+	outer := func() {
+		type middle struct{ *innerContext }
+		type same struct {
+			middle
+			by string
+		}
+		runtime.RegisterContext(app, func(ctx *runtime.Context) (*same, error) {
+			return &same{middle{&innerContext{ctx}}, "second"}, nil
+		})
+		runtime.Register(app, second.task, func(ctx *same, _ *unit[int]) (string, error) {
+			return ctx.by + " as " + ctx.Metadata().Name, nil
+		})
+	}
+	inner()
+	outer()
+	start(t, app)
+	for range 2 {
+		if got, err := await(t, app, first.call(0)); err != nil || got != "first" {
+			t.Errorf("the first task has the context %q, %v", got, err)
+		}
+		if got, err := await(t, app, second.call(0)); err != nil || got != "second as test.Second" {
+			t.Errorf("the second task has the context %q, %v", got, err)
+		}
+	}
+}
+
 // The last registration before the start wins, and a later one leaves the
 // running worker alone.
 func TestReplacedContextType(t *testing.T) {
@@ -184,9 +225,58 @@ func TestReplacedContextType(t *testing.T) {
 	}
 }
 
+// outside are contexts that belong to no task. The last is of a context type
+// that nothing has filled.
+var outside = []context.Context{
+	nil, context.Background(), (*runtime.Context)(nil), new(runtime.Context), new(innerContext),
+}
+
+// Proves: FEATURES 16
+func TestFunctionsOutsideATask(t *testing.T) {
+	key := runtime.NewScopedKey[int]("key", runtime.PerTask)
+	shared := runtime.NewShared[int]("shared", nil)
+	for _, ctx := range outside {
+		if app := runtime.AppFrom(ctx); app != nil {
+			t.Errorf("%T has the app %p", ctx, app)
+		}
+		if _, ok := runtime.Supplied[supplier](ctx); ok {
+			t.Errorf("%T has supplies", ctx)
+		}
+		_, require := runtime.Require[supplier](ctx)
+		if require == nil {
+			t.Errorf("Require with %T has no error", ctx)
+		}
+		_, build := runtime.BuildContext[*innerContext](ctx)
+		_, provide := runtime.Provide(ctx, key, func(context.Context) (int, func(error) error, error) {
+			t.Error("opened")
+			return 0, nil, nil
+		})
+		_, get := shared.Get(ctx)
+		for what, err := range map[string]error{"BuildContext": build, "Provide": provide, "Shared": get} {
+			if !errors.Is(err, runtime.ErrNoTask) {
+				t.Errorf("%s with %T: %v, want ErrNoTask", what, ctx, err)
+			}
+		}
+		if runtime.Fork(ctx, runtime.Overlay) != ctx {
+			t.Errorf("Fork of %T is another context", ctx)
+		}
+		ran := errors.New("it ran")
+		if err := runtime.Go(ctx, runtime.Copy, func(context.Context) error { return ran }).Wait(); err != ran {
+			t.Errorf("Go with %T: %v", ctx, err)
+		}
+		for what, derived := range map[string]context.Context{
+			"WithLocals": runtime.WithLocals(ctx), "AllowWait": runtime.AllowWait(ctx),
+		} {
+			if _, ok := runtime.FromContext(derived); ok || derived.Err() != nil {
+				t.Errorf("%s of %T is in a task, or has ended", what, ctx)
+			}
+		}
+	}
+}
+
 // Proves: FEATURES 16, 22
 func TestNilContextIsSafe(t *testing.T) {
-	for _, ctx := range []context.Context{nil, context.Background(), (*runtime.Context)(nil), new(runtime.Context)} {
+	for _, ctx := range outside {
 		c, ok := runtime.FromContext(ctx)
 		if ok {
 			t.Errorf("%T is in a task", ctx)
@@ -194,7 +284,7 @@ func TestNilContextIsSafe(t *testing.T) {
 		if m := c.Metadata(); m.TaskID != (runtime.Metadata{}).TaskID || m.Attempt != 0 || m.Tags.Len() != 0 || m.Tags.Get("x") != "" {
 			t.Errorf("metadata %+v", m)
 		}
-		if c.Err() != nil || c.Value("x") != nil {
+		if c.Err() != nil || c.Done() != nil || c.Value("x") != nil || c.App() != nil {
 			t.Error("not the background context")
 		}
 		if _, ok := c.Deadline(); ok {
