@@ -108,7 +108,9 @@ func TestTaskLoggerPassesSlogtest(t *testing.T) {
 // Proves: FEATURES 30, 46
 func TestTaskLogger(t *testing.T) {
 	logger, out := newLog()
+	var id string
 	_, err := runUnit(t, runtime.Config{Logger: logger.With("svc", "pay")}, func(ctx *runtime.Context) (int, error) {
+		id = ctx.Metadata().TaskID.String()
 		ctx.Logger().Info("plain", "n", 1)
 		ctx.Logger("first").Debug("too low")
 		ctx.Logger("second").WithGroup("g").With("a", 1).Warn("named", "b", 2)
@@ -122,7 +124,7 @@ func TestTaskLogger(t *testing.T) {
 		t.Fatalf("logged:\n%s", out.text())
 	}
 	for _, line := range []map[string]any{plain[0], named[0]} {
-		if line["task"] != "test.Unit" || line["attempt"] != 0.0 || len(line["task_id"].(string)) != 36 || line["svc"] != "pay" {
+		if line["task"] != "test.Unit" || line["attempt"] != 0.0 || line["task_id"] != id || line["svc"] != "pay" {
 			t.Errorf("the task's attributes are %v", line)
 		}
 	}
@@ -142,28 +144,38 @@ func TestTaskLogger(t *testing.T) {
 func TestLogHandlerAddsTheTaskOnlyInATask(t *testing.T) {
 	b := new(logBuffer)
 	logger := slog.New(runtime.NewLogHandler(slog.NewJSONHandler(b, nil)))
-	log := func(ctx context.Context) { logger.With("a", 1).WithGroup("g").InfoContext(ctx, "line", "b", 2) }
-	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {
+	log := func(ctx context.Context) { logger.With("a", 1).WithGroup("g").WarnContext(ctx, "line", "b", 2) }
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, string]("test.Unit", retries(1))
+	u.handle(app, func(ctx *runtime.Context, _ int) (string, error) {
 		deep, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		log(deep)
-		return 0, nil
+		if ctx.Metadata().Attempt == 0 {
+			return "", errFlaky
+		}
+		return ctx.Metadata().TaskID.String(), nil
 	})
+	start(t, app)
+	id, err := await(t, app, u.call(0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	log(context.Background())
 	lines := b.lines(t, "line")
-	if len(lines) != 2 {
+	if len(lines) != 3 {
 		t.Fatalf("logged:\n%s", b.text())
 	}
 	for i, line := range lines {
 		g, _ := line["g"].(map[string]any)
-		if line["a"] != 1.0 || g["b"] != 2.0 {
+		if line["a"] != 1.0 || g["b"] != 2.0 || line["level"] != "WARN" {
 			t.Errorf("line %d has lost attributes: %v", i, line)
 		}
-		if _, ok := line["task_id"]; ok != (i == 0) {
-			t.Errorf("line %d has a task_id: %t", i, ok)
+		want := map[string]any{"task_id": id, "task": "test.Unit", "attempt": float64(i)}
+		for key, v := range want {
+			if got, ok := line[key]; i < 2 && got != v || i == 2 && ok {
+				t.Errorf("line %d: %s is %v", i, key, got)
+			}
 		}
 	}
 }
@@ -351,7 +363,8 @@ func TestKeptLogsAreTheLast(t *testing.T) {
 			t.Fatal(err)
 		}
 		rec, err := h.Record(t.Context())
-		if err != nil || len(rec.Logs) != want || want > 0 && rec.Logs[want-1].Message != "99" {
+		if err != nil || len(rec.Logs) != want ||
+			want > 0 && (rec.Logs[0].Message != fmt.Sprint(100-want) || rec.Logs[want-1].Message != "99") {
 			t.Errorf("KeepLogs %d: kept %d lines, %v; want the last %d", keep, len(rec.Logs), err, want)
 		}
 	}

@@ -111,6 +111,46 @@ func TestObserversSeeTheLifecycle(t *testing.T) {
 	}
 }
 
+// Observers that panic, end their goroutine or block do no harm to the one after
+// them, nor to the task: it sees everything.
+//
+// Proves: FEATURES 34
+func TestObserversDoNotHarmEachOther(t *testing.T) {
+	release := make(chan struct{})
+	defer close(release)
+	seen := make(chan string, 100)
+	app := newUnitApp(t, runtime.Config{Logger: silent, ShutdownGrace: time.Millisecond, Observers: []runtime.Observer{
+		runtime.ObserverFunc(func(runtime.Event) { panic("observer") }),
+		runtime.ObserverFunc(func(runtime.Event) { goexit() }),
+		runtime.ObserverFunc(func(runtime.Event) { <-release }),
+		runtime.ObserverFunc(func(e runtime.Event) {
+			if e.Kind != runtime.EventEnqueue { // it may be late
+				seen <- strings.TrimSpace(e.Kind.String() + " " + e.Log.Message + string(e.State))
+			}
+		}),
+	}})
+	u := newUnit[int, runtime.Void]("test.Observed", retries(1))
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+		ctx.Logger().Info("line")
+		ctx.Progress(1, 2, "")
+		if ctx.Metadata().Attempt == 0 {
+			return runtime.Void{}, errFlaky
+		}
+		return runtime.Void{}, nil
+	})
+	start(t, app)
+	if _, err := await(t, app, u.call(0)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"worker start", "start", "log line", "progress", "end retrying", "start", "log line", "progress", "end succeeded",
+	} {
+		if got := <-seen; got != want {
+			t.Errorf("saw %q, want %q", got, want)
+		}
+	}
+}
+
 // Proves: FEATURES 34
 func TestObserverThatIsTooSlowLosesEvents(t *testing.T) {
 	var log safeBuffer

@@ -85,6 +85,20 @@ func TestRetriesWithGrowingDelay(t *testing.T) {
 	}
 }
 
+// A task that says nothing of its delays waits a second, doubled each time, and
+// never more than an hour.
+//
+// Proves: FEATURES 36
+func TestDefaultBackoff(t *testing.T) {
+	began, _, _ := attempts(t, runtime.Config{}, func(*runtime.Context, int) error { return errFlaky }, retries(14), backoff(0, 0, 0))
+	for i := range 14 {
+		want := min(time.Second<<i, time.Hour)
+		if wait := began[i+1] - began[i]; wait < want*9/10 || wait > want {
+			t.Errorf("retry %d came after %s, want from %s to %s", i+1, wait, want*9/10, want)
+		}
+	}
+}
+
 // Proves: FEATURES 36
 func TestSuccessEndsRetries(t *testing.T) {
 	began, rec, err := attempts(t, runtime.Config{}, func(_ *runtime.Context, run int) error {

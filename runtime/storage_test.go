@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+
+	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
 )
@@ -62,7 +66,11 @@ func TestTenThousandTasksOnEightWorkers(t *testing.T) {
 		return nil
 	})
 	app := newUnitApp(t, runtime.Config{Workers: workers})
-	u := newUnit[int, int]("test.Many")
+	type ran struct {
+		N  int
+		ID uuid.UUID
+	}
+	u := newUnit[int, ran]("test.Many")
 	type many struct {
 		*runtime.Context
 		res *resource
@@ -73,34 +81,35 @@ func TestTenThousandTasksOnEightWorkers(t *testing.T) {
 		})
 		return &many{ctx, res}, err
 	})
-	runtime.Register(app, u.task, func(ctx *many, a *unit[int]) (int, error) {
+	runtime.Register(app, u.task, func(ctx *many, a *unit[int]) (ran, error) {
 		if err := ctx.res.use(); err != nil {
-			return 0, runtime.Permanent(err)
+			return ran{}, runtime.Permanent(err)
 		}
 		m := ctx.Metadata()
-		if got := m.Tags.Get("n"); got != fmt.Sprint(a.v) || m.Attempt != 0 || m.Name != "test.Many" {
-			return 0, runtime.Permanent(fmt.Errorf("task %d has the metadata %+v", a.v, m))
+		if m.Tags.Get("n") != fmt.Sprint(a.v) || m.MaxRetries != a.v%7 || m.Attempt != 0 || m.Name != "test.Many" {
+			return ran{}, runtime.Permanent(fmt.Errorf("task %d has the metadata %+v", a.v, m))
 		}
+		goruntime.Gosched() // others run meanwhile
 		again, _ := runtime.FromContext(context.WithValue(ctx, new(int), 0))
-		if again.Metadata().TaskID != m.TaskID {
-			return 0, runtime.Permanent(errors.New("FromContext finds another task"))
+		if again.Metadata().TaskID != m.TaskID || !reflect.DeepEqual(ctx.Metadata(), m) {
+			return ran{}, runtime.Permanent(errors.New("the task finds another"))
 		}
-		return a.v, nil
+		return ran{a.v, m.TaskID}, nil
 	})
 	start(t, app)
 	ctx := context.Background()
-	handles := make([]*runtime.Handle[int], tasks)
+	handles := make([]*runtime.Handle[ran], tasks)
 	ids := make(map[string]bool, tasks)
 	for i := range handles {
-		h, err := u.call(i, runtime.WithTag("n", fmt.Sprint(i))).Enqueue(ctx, app)
+		h, err := u.call(i, runtime.WithTag("n", fmt.Sprint(i)), runtime.WithRetries(i%7)).Enqueue(ctx, app)
 		if err != nil {
 			t.Fatal(err)
 		}
 		handles[i], ids[h.ID().String()] = h, true
 	}
 	for i, h := range handles {
-		if got, err := h.Wait(ctx); err != nil || got != i {
-			t.Fatalf("task %d returned %d, %v", i, got, err)
+		if got, err := h.Wait(ctx); err != nil || got.N != i || got.ID != h.ID() {
+			t.Fatalf("task %d, %s, returned %v, %v", i, h.ID(), got, err)
 		}
 	}
 	if err := app.Stop(ctx); err != nil {
