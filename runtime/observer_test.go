@@ -119,7 +119,7 @@ func TestObserversDoNotHarmEachOther(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	seen := make(chan string, 100)
-	app := newUnitApp(t, runtime.Config{Logger: silent, ShutdownGrace: time.Millisecond, Observers: []runtime.Observer{
+	app := newUnitApp(t, runtime.Config{Logger: silent, Observers: []runtime.Observer{
 		runtime.ObserverFunc(func(runtime.Event) { panic("observer") }),
 		runtime.ObserverFunc(func(runtime.Event) { goexit() }),
 		runtime.ObserverFunc(func(runtime.Event) { <-release }),
