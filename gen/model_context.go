@@ -13,6 +13,9 @@ import (
 func (b *builder) marked(d *annotations.Directive) {
 	name := d.Type.Name
 	obj, ok := b.object(name.Name).(*types.TypeName)
+	if ok && b.declaredTwice(obj) {
+		return
+	}
 	if !ok || obj.Pos() != name.Pos() {
 		b.report(name.Pos(), name.End(), "redeclared", "", "%s is declared twice in this package", name.Name)
 		return
@@ -30,6 +33,18 @@ func (b *builder) marked(d *annotations.Directive) {
 		return
 	}
 	b.context(named)
+}
+
+// declaredTwice reports, once, a context type that the package declares twice.
+func (b *builder) declaredTwice(obj *types.TypeName) bool {
+	again := b.again[obj.Name()]
+	if again != nil && !b.bad[obj] {
+		b.bad[obj] = true
+		name := again.Name
+		d := b.report(name.Pos(), name.End(), "redeclared", "", "the context type %s is declared twice in this package", name.Name)
+		b.related(d, b.types[name.Name].Name.Pos(), "the other one")
+	}
+	return again != nil
 }
 
 // useContext adds the context type of a task's first parameter.
@@ -82,6 +97,9 @@ func (b *builder) context(named *types.Named) *ContextType {
 	spec := b.types[obj.Name()]
 	if spec == nil || obj.Parent() != b.load.Types.Scope() {
 		b.bad[obj] = true
+		return nil
+	}
+	if b.declaredTwice(obj) {
 		return nil
 	}
 	c := &ContextType{Name: obj.Name(), Type: named, pos: obj.Pos()}

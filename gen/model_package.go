@@ -35,7 +35,8 @@ type builder struct {
 	modeler  *modeler
 	found    []*annotations.Directive
 	defaults *annotations.Directive
-	types    map[string]*ast.TypeSpec // the struct types of the package
+	types    map[string]*ast.TypeSpec // the types of the package
+	again    map[string]*ast.TypeSpec // their later declarations
 	contexts map[*types.TypeName]*ContextType
 	bad      map[*types.TypeName]bool // reported as no context type
 	building map[*types.TypeName]bool // contexts whose fields are being filled
@@ -48,7 +49,7 @@ func (m *modeler) model(p *load.Package) *Package {
 	}
 	b := &builder{
 		Package: &Package{Path: p.Path, Name: p.Name, Dir: p.Dir, load: p},
-		modeler: m, types: map[string]*ast.TypeSpec{},
+		modeler: m, types: map[string]*ast.TypeSpec{}, again: map[string]*ast.TypeSpec{},
 		contexts: map[*types.TypeName]*ContextType{}, bad: map[*types.TypeName]bool{},
 		building: map[*types.TypeName]bool{},
 	}
@@ -139,8 +140,12 @@ func (b *builder) collectTypes() {
 				continue
 			}
 			for _, s := range g.Specs {
-				if ts := s.(*ast.TypeSpec); ts.Name.Name != "_" {
+				switch ts := s.(*ast.TypeSpec); {
+				case ts.Name.Name == "_":
+				case b.types[ts.Name.Name] == nil:
 					b.types[ts.Name.Name] = ts
+				default:
+					b.again[ts.Name.Name] = ts
 				}
 			}
 		}
