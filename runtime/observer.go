@@ -37,7 +37,8 @@ type Event struct {
 	// Existing, on EventEnqueue: a task with the key was there already.
 	Existing bool
 	// State is what the task became by the run, on EventEnd: succeeded, failed,
-	// cancelled, retrying, scheduled (snoozed or parked), or pending (given back).
+	// cancelled, retrying, scheduled (snoozed or parked, which the record has as
+	// retrying too), or pending (given back).
 	State State
 	// Reason is why, with State; After is when the next run follows.
 	Reason string
