@@ -3,6 +3,7 @@ package runtime
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"runtime/debug"
 )
 
@@ -12,12 +13,19 @@ var ErrGoexit = errors.New("handler called runtime.Goexit")
 
 // PanicError is the error of a task, or of a hook, that panicked.
 type PanicError struct {
-	// Value is what was passed to panic, and Stack where.
+	// Value is what was passed to panic, and Stack where. It does not show what
+	// functions were called with, which may be what is to be redacted.
 	Value any
 	Stack []byte
 }
 
-func newPanicError(v any) *PanicError { return &PanicError{v, debug.Stack()} }
+func newPanicError(v any) *PanicError { return &PanicError{v, withoutArgs(debug.Stack())} }
+
+// stackArgs matches the line of a call in a stack, up to its arguments: the
+// words they are made of, in hex. Lines of files are indented.
+var stackArgs = regexp.MustCompile(`(?m)^(\S.*\()[^()\n]+\)$`)
+
+func withoutArgs(stack []byte) []byte { return stackArgs.ReplaceAll(stack, []byte("${1}...)")) }
 
 // Error shows the value, not the stack.
 func (e *PanicError) Error() string { return "panic: " + printValue(e.Value) }

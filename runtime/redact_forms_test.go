@@ -121,6 +121,17 @@ func logs[T any](make func(v T) any) func(ctx *runtime.Context, v T) error {
 	}
 }
 
+// declined panics while its arguments are still needed: a stack would show them.
+//
+//go:noinline
+func declined(card int64, pin [4]byte) error {
+	defer func(n int64, p [4]byte) { _, _ = n, p }(card, pin)
+	if time.Now().IsZero() {
+		return fmt.Errorf("%d %d", card, pin)
+	}
+	panic("flaky: declined")
+}
+
 // What a redacted parameter holds is not shown in the forms that errors and
 // handlers of logs give it.
 //
@@ -184,6 +195,11 @@ func TestRedactedInEveryForm(t *testing.T) {
 				ctx.Logger().Info("m", "k", b)
 				return fmt.Errorf("%v %s", b, b.Format(time.DateOnly))
 			}, "1971-02-03")
+		},
+		"an argument in the stack of a panic": func(t *testing.T) {
+			neverShown(t, "int64", canaryNumber, func(_ *runtime.Context, n int64) error {
+				return declined(n, [4]byte{0xca, 0xfe, 0xba, 0xbe})
+			}, fmt.Sprintf("%x", canaryNumber), "0xca, 0xfe")
 		},
 		"the keys of a map": func(t *testing.T) {
 			neverShown(t, "map[string]bool", map[string]bool{secret: true}, func(_ *runtime.Context, m map[string]bool) error {
