@@ -207,11 +207,22 @@ func (w *worker) logOutcome(r *run, o *Outcome) {
 	default:
 		return
 	}
-	attrs := append(r.logAttrs(), slog.String("error", o.Reason))
+	attrs := append(append(r.logAttrs(), r.shownLocals()...), slog.String("error", o.Reason))
 	if o.Kind != OutcomeFail {
 		attrs = append(attrs, slog.Duration("after", o.After))
 	}
 	w.app.log(level, text, attrs...)
+}
+
+// shownLocals are the run's local values that are marked [InLogs], without
+// secrets. Their own methods say what they are, and can panic and call Goexit.
+func (r *run) shownLocals() (attrs []slog.Attr) {
+	locals, d := localAttrs(&r.root, r), r.redactor()
+	if len(locals) == 0 || d == nil {
+		return locals
+	}
+	_ = isolated(func() error { attrs = d.attrs(locals); return nil })
+	return attrs
 }
 
 // log writes to the app's logger, which may panic or end its goroutine.

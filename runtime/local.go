@@ -40,8 +40,9 @@ type localOptions struct{ travel, inLogs bool }
 func Travels() LocalOption { return func(o *localOptions) { o.travel = true } }
 
 // InLogs makes a local an attribute, under its name, of every line that is
-// logged where it is set: by the task's loggers, and by loggers with a handler
-// of [NewLogHandler] when they get a context.
+// logged where it is set: by the task's loggers, by loggers with a handler of
+// [NewLogHandler] when they get a context, and by the app when it says that the
+// task failed or will run again.
 func InLogs() LocalOption { return func(o *localOptions) { o.inLogs = true } }
 
 // NewLocal returns a local. The name is for errors, logs and traveling.
