@@ -146,16 +146,23 @@ type box[T any] struct{ v T }
 
 func (b box[T]) value() any { return b.v }
 
-// clone returns a copy for a child. A value that can clone itself does.
+// cloner is what can clone itself as a T.
+type cloner[T any] interface{ Clone() T }
+
+// clone returns a copy for a child. A value that can clone itself does, also by
+// a method of its pointer.
 func (b box[T]) clone() boxed {
-	c, ok := any(b.v).(interface{ Clone() T })
-	if !ok {
-		return b
+	if c, ok := any(b.v).(cloner[T]); ok {
+		if v := reflect.ValueOf(b.v); v.Kind() == reflect.Pointer && v.IsNil() {
+			return b
+		}
+		return box[T]{c.Clone()}
 	}
-	if v := reflect.ValueOf(b.v); v.Kind() == reflect.Pointer && v.IsNil() {
-		return b
+	if _, ok := any((*T)(nil)).(cloner[T]); ok {
+		v := b.v
+		return box[T]{any(&v).(cloner[T]).Clone()}
 	}
-	return box[T]{c.Clone()}
+	return b
 }
 
 // encode returns the value as it travels, as an arrival.

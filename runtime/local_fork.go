@@ -14,7 +14,8 @@ type ForkMode uint8
 const (
 	// Copy gives the child a copy of the table. Neither sees what the other
 	// sets from then on. Values are copied as by assignment, but those with a
-	// method Clone, that returns the local's type, by calling it.
+	// method Clone, of their own or of a pointer to them, that returns the local's
+	// type, by calling it.
 	Copy ForkMode = iota
 	// Share gives the child its parent's table.
 	Share

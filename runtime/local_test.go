@@ -163,10 +163,12 @@ func TestLocalAfterTheTask(t *testing.T) {
 // Proves: FEATURES 67, 68
 func TestForkModes(t *testing.T) {
 	local, other := runtime.NewLocal[string]("n"), runtime.NewLocal[string]("other")
+	var byDefault runtime.ForkMode
 	tests := []struct {
 		mode                                                 runtime.ForkMode
 		childSees, afterParentSet, parentSees, afterClearing string
 	}{
+		{byDefault, "parent", "parent", "parent2", "-"},
 		{runtime.Copy, "parent", "parent", "parent2", "-"},
 		{runtime.Share, "parent", "parent2", "child", "-"},
 		{runtime.Overlay, "parent", "parent2", "parent2", "-"},
@@ -209,6 +211,11 @@ type cart struct{ items []string }
 
 func (c *cart) Clone() *cart { return &cart{slices.Clone(c.items)} }
 
+// wallet is a value that clones itself by a method of its pointer.
+type wallet struct{ notes []string }
+
+func (w *wallet) Clone() wallet { return wallet{slices.Clone(w.notes)} }
+
 // Proves: FEATURES 68
 func TestCopyIsDeepForValuesThatClone(t *testing.T) {
 	deep, shallow := runtime.NewLocal[*cart]("deep"), runtime.NewLocal[map[string]int]("shallow")
@@ -224,6 +231,14 @@ func TestCopyIsDeepForValuesThatClone(t *testing.T) {
 	}
 	if got := shallow.GetOr(ctx, nil)["a"]; got != 2 {
 		t.Errorf("a map was copied: the parent sees %d", got)
+	}
+	value := runtime.NewLocal[wallet]("value")
+	if err := value.Set(ctx, wallet{[]string{"a"}}); err != nil {
+		t.Fatal(err)
+	}
+	value.GetOr(runtime.Fork(ctx, runtime.Copy), wallet{}).notes[0] = "changed"
+	if got := value.GetOr(ctx, wallet{}).notes[0]; got != "a" {
+		t.Errorf("the child has changed its parent's value, which is no pointer, to %q", got)
 	}
 	if err := deep.Set(ctx, nil); err != nil {
 		t.Fatal(err)
