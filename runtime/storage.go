@@ -108,6 +108,9 @@ func provide[T any](
 		return v, cleanup, err
 	})
 	if err != nil {
+		if k.scope == PerTask && is(err, errStoreClosed) { // its cleanups have run
+			err = fmt.Errorf("%w (%w)", ErrTaskDone, err)
+		}
 		return none, fmt.Errorf("open %s: %w", k.name, err)
 	}
 	if k.scope == PerTask && r.ended.Load() { // it ended meanwhile: nobody else may close it
