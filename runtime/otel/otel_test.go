@@ -246,6 +246,35 @@ func TestSpansOfFailures(t *testing.T) {
 	}
 }
 
+// Proves: FEATURES 52
+func TestSpanOfATaskCancelledFromOutside(t *testing.T) {
+	begun := make(chan struct{})
+	engine := memory.New()
+	p := newProcess(t, engine, otel.Config{}, func(ctx *runtime.Context) error {
+		close(begun)
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	h, err := chargeCall("1").Enqueue(context.Background(), p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	if err := p.Cancel(context.Background(), h.ID(), "no longer"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Wait(context.Background()); !errors.Is(err, runtime.ErrCancelled) {
+		t.Errorf("the task ends with %v", err)
+	}
+	p.stop(t)
+	if err := engine.Close(); err != nil {
+		t.Error(err)
+	}
+	if s := p.span(t, "process billing.Charge"); s.Status.Code != codes.Unset || len(s.Events) > 0 {
+		t.Errorf("the span says that the task failed: %+v, %v", s.Status, s.Events)
+	}
+}
+
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := memory.New()

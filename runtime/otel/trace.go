@@ -93,8 +93,8 @@ func (t *tracing) run(next runtime.Handler) runtime.Handler {
 
 var errNoReturn = errors.New("the task called runtime.Goexit, or middleware panicked")
 
-// conclude puts on the span how the run ended. A task that cancels itself, or
-// snoozes, did not fail.
+// conclude puts on the span how the run ended. A task that cancels itself, was
+// cancelled from outside, or snoozes, did not fail.
 func conclude(ctx *runtime.Context, span trace.Span, err error) {
 	var (
 		cancel  *runtime.CancelError
@@ -103,7 +103,7 @@ func conclude(ctx *runtime.Context, span trace.Span, err error) {
 	)
 	switch {
 	case err == nil:
-	case errors.As(err, &cancel), errors.As(err, &snooze):
+	case errors.As(err, &cancel), errors.As(err, &snooze), errors.Is(context.Cause(ctx), runtime.ErrCancelled):
 		span.SetAttributes(attrReason.String(ctx.Redact(err.Error())))
 	case errors.As(err, &paniced):
 		stack := attribute.String("exception.stacktrace", ctx.Redact(string(paniced.Stack)))
