@@ -52,8 +52,9 @@ func TestTaskCancelsItself(t *testing.T) {
 	}
 }
 
-// Proves: FEATURES 38
+// Proves: FEATURES 38, 52
 func TestCancelOfARunningTask(t *testing.T) {
+	tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
 	for name, test := range map[string]struct {
 		ret   func(ctx *runtime.Context) error
 		state runtime.State
@@ -66,10 +67,18 @@ func TestCancelOfARunningTask(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				app := newUnitApp(t, runtime.Config{})
+				var log safeBuffer
+				app := newUnitApp(t, runtime.Config{Logger: textLogger(&log)})
 				u := newUnit[int, runtime.Void]("test.Cancel", retries(3))
 				var cause error
+				runs, cleaned := 0, 0
 				u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+					runs++
+					if _, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
+						return 1, func(error) error { cleaned++; return nil }, nil
+					}); err != nil {
+						return runtime.Void{}, err
+					}
 					<-ctx.Done()
 					cause = context.Cause(ctx)
 					return runtime.Void{}, test.ret(ctx)
@@ -102,6 +111,13 @@ func TestCancelOfARunningTask(t *testing.T) {
 				}
 				if err := app.Cancel(ctx, h.ID(), "too late"); err != nil {
 					t.Errorf("Cancel of an ended task: %v", err)
+				}
+				time.Sleep(24 * time.Hour) // nothing comes after it
+				if runs != 1 || cleaned != 1 || len(rec.Errors) != 0 {
+					t.Errorf("%d runs, %d cleanups, %d errors kept; want one, one, none", runs, cleaned, len(rec.Errors))
+				}
+				if text := log.String(); strings.Contains(text, "ERROR") || strings.Contains(text, "WARN") {
+					t.Errorf("logged as an error:\n%s", text)
 				}
 			})
 		})
@@ -265,6 +281,7 @@ func TestTimeoutThatTheHandlerIgnores(t *testing.T) {
 	}
 }
 
+// Proves: FEATURES 50
 func TestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})

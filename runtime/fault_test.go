@@ -95,6 +95,13 @@ func (e *faultyEngine) Delete(ctx context.Context, id uuid.UUID) error {
 	return e.Engine.Delete(ctx, id)
 }
 
+func (e *faultyEngine) Counts(ctx context.Context) ([]runtime.Count, error) {
+	if err := e.call("Counts"); err != nil {
+		return nil, err
+	}
+	return e.Engine.Counts(ctx)
+}
+
 func (e *faultyEngine) Serve(ctx context.Context, w *runtime.Worker) error {
 	if err := e.call("Serve"); err != nil {
 		return err
@@ -133,7 +140,7 @@ func (m faultyMemo) SaveMemo(ctx context.Context, memo json.RawMessage) error {
 func TestEveryEngineCallFailsOnce(t *testing.T) {
 	faults := 0
 	for _, method := range []string{
-		"Serve", "Insert", "InsertOne", "Get", "Wait", "List", "Cancel", "Retry", "Delete", "LoadMemo", "SaveMemo",
+		"Serve", "Insert", "InsertOne", "Get", "Wait", "List", "Cancel", "Retry", "Delete", "Counts", "LoadMemo", "SaveMemo",
 	} {
 		sites := 0
 		for nth := 1; ; nth++ {
@@ -244,6 +251,13 @@ func faultyWork(t *testing.T, e *faultyEngine) {
 		records, _, err := app.List(ctx, runtime.Query{States: []runtime.State{runtime.StateSucceeded}})
 		if err == nil && len(records) != tasks {
 			err = fmt.Errorf("%d tasks succeeded, want %d", len(records), tasks)
+		}
+		return err
+	})
+	again(t, func() error {
+		counts, err := app.Counts(ctx)
+		if err == nil && (len(counts) != 1 || counts[0].Tasks != tasks) {
+			err = fmt.Errorf("counts are %v, want %d tasks that succeeded", counts, tasks)
 		}
 		return err
 	})

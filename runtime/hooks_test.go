@@ -396,9 +396,10 @@ func explode() (runtime.Void, error) { panic("the boiler") }
 // Proves: RELIABILITY 5
 func TestNilHooks(t *testing.T) {
 	for name, cfg := range map[string]runtime.Config{
-		"Config.Middleware[0]":  {Middleware: []runtime.Middleware{nil}},
-		"Config.Observers[0]":   {Observers: []runtime.Observer{nil}},
-		"Config.Propagators[0]": {Propagators: []runtime.Propagator{nil}},
+		"Config.Middleware[0]":        {Middleware: []runtime.Middleware{nil}},
+		"Config.EnqueueMiddleware[0]": {EnqueueMiddleware: []runtime.EnqueueMiddleware{nil}},
+		"Config.Observers[0]":         {Observers: []runtime.Observer{nil}},
+		"Config.Propagators[0]":       {Propagators: []runtime.Propagator{nil}},
 		"returned nil": {Middleware: []runtime.Middleware{
 			func(runtime.Handler) runtime.Handler { return nil },
 		}},

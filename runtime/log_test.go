@@ -114,6 +114,7 @@ func TestTaskLogger(t *testing.T) {
 		ctx.Logger().Info("plain", "n", 1)
 		ctx.Logger("first").Debug("too low")
 		ctx.Logger("second").WithGroup("g").With("a", 1).Warn("named", "b", 2)
+		ctx.Logger().Info("plain again")
 		return 0, nil
 	})
 	if err != nil {
@@ -130,6 +131,14 @@ func TestTaskLogger(t *testing.T) {
 	}
 	if plain[0]["logger"] != "test.Unit" || plain[0]["n"] != 1.0 || plain[0]["level"] != "INFO" {
 		t.Errorf("the plain line is %v", plain[0])
+	}
+	if again := out.lines(t, "plain again"); len(again) != 1 || again[0]["logger"] != "test.Unit" {
+		t.Errorf("a name stays with the task: %v", again)
+	}
+	for line := range strings.Lines(out.text()) { // a key that is there twice is lost in a map
+		if n := strings.Count(line, `"logger":`); n != 1 {
+			t.Errorf("%d names in %s", n, line)
+		}
 	}
 	g, _ := named[0]["g"].(map[string]any)
 	if named[0]["logger"] != "second" || named[0]["level"] != "WARN" || g["a"] != 1.0 || g["b"] != 2.0 {

@@ -30,6 +30,15 @@ func TestMiddlewareGoesAroundEveryTask(t *testing.T) {
 	}
 	cfg := runtime.Config{Middleware: []runtime.Middleware{around("a"), around("b")}}
 	app := newUnitApp(t, cfg)
+	plain := newUnit[int, int]("test.Plain", retries(1))
+	runtime.Register(app, plain.task, func(ctx context.Context, _ *unit[int]) (int, error) {
+		c, _ := runtime.FromContext(ctx)
+		steps = append(steps, fmt.Sprint("plain ", c.Metadata().Attempt))
+		if c.Metadata().Attempt == 0 {
+			return 0, errFlaky
+		}
+		return 1, nil
+	})
 	u := newUnit[bool, int]("test.Unit")
 	u.handle(app, func(_ *runtime.Context, fail bool) (int, error) {
 		steps = append(steps, "task")
@@ -47,9 +56,14 @@ func TestMiddlewareGoesAroundEveryTask(t *testing.T) {
 	if !errors.As(err, &failed) || failed.Reason != "changed" {
 		t.Errorf("the task ends with %v, want what the middleware returned", err)
 	}
+	if _, err := await(t, app, plain.call(0)); err != nil {
+		t.Error(err)
+	}
 	want := []string{
 		"a before test.Unit", "b before test.Unit", "task", "b after <nil>", "a after <nil>",
 		"a before test.Unit", "b before test.Unit", "task", "b after task failed", "a after changed",
+		"a before test.Plain", "b before test.Plain", "plain 0", "b after flaky", "a after flaky",
+		"a before test.Plain", "b before test.Plain", "plain 1", "b after <nil>", "a after <nil>",
 	}
 	if !slices.Equal(steps, want) {
 		t.Errorf("got %q, want %q", steps, want)

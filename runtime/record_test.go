@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -208,6 +209,9 @@ func TestListsOfTasks(t *testing.T) {
 						n = "-"
 					}
 					got = append(got, n)
+					if byID, err := app.Lookup(ctx, r.ID); err != nil || !reflect.DeepEqual(byID, r) {
+						t.Errorf("by its id the record is %+v, %v, in the list %+v", byID, err, r)
+					}
 				}
 				if next == "" {
 					break

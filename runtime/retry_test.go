@@ -256,6 +256,7 @@ func TestRetryPolicyOfTheApp(t *testing.T) {
 	}
 }
 
+// Proves: RELIABILITY 5
 func TestHookOfRetriesThatFails(t *testing.T) {
 	for name, crash := range map[string]func(){
 		"panic": func() { panic("policy") }, "goexit": goexit,
@@ -313,13 +314,14 @@ func TestBackoffIsWithinItsBounds(t *testing.T) {
 			Backoff:  rapid.OneOf(rapid.Float64Range(1, 10), rapid.Float64Range(1, math.MaxFloat64)).Draw(rt, "factor"),
 			MaxDelay: time.Duration(durations.Draw(rt, "limit")),
 		}
-		attempt := rapid.OneOf(rapid.IntRange(0, 100), rapid.IntRange(1, math.MaxInt-1)).Draw(rt, "attempt")
+		attempt := rapid.OneOf(rapid.IntRange(0, 100), rapid.IntRange(1, math.MaxInt-1), rapid.Just(1<<31)).Draw(rt, "attempt")
 		o := outcomeOf(rt, spec, attempt)
 		if o.Kind != runtime.OutcomeRetry || o.After < 0 || o.After > spec.MaxDelay {
 			rt.Fatalf("%+v: want a retry between 0 and %s", o, spec.MaxDelay)
 		}
-		if least := min(spec.Delay, spec.MaxDelay); float64(o.After) < 0.89*float64(least)-1 {
-			rt.Fatalf("waits %s, less than the first delay %s", o.After, least)
+		full := min(float64(spec.Delay)*math.Pow(spec.Backoff, float64(attempt)), float64(spec.MaxDelay))
+		if wait := float64(o.After); wait < 0.899*full-1 || wait > 1.001*full+1 {
+			rt.Fatalf("attempt %d of %+v waits %s, want %s or up to a tenth less", attempt, spec, o.After, time.Duration(full))
 		}
 		shortest, longest = min(shortest, o.After), max(longest, o.After)
 	})

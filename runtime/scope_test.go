@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -139,11 +140,12 @@ func TestUseAfterTheRun(t *testing.T) {
 	key := runtime.NewKey[int]("value", nil)
 	for name, opts := range map[string][]runtime.Option{"plain": nil, "timeout": {runtime.WithTimeout(1 << 40)}} {
 		t.Run(name, func(t *testing.T) {
-			app := newUnitApp(t, runtime.Config{Workers: 1})
+			app := newUnitApp(t, runtime.Config{Workers: 1, KeepLogs: 10})
 			var late *runtime.Context
 			u := newUnit[int, runtime.Void]("test.Late")
 			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 				late = ctx
+				ctx.Logger().Info("in time")
 				_, err := runtime.Keep(ctx, key, func(context.Context) (int, error) { return 1, nil })
 				return runtime.Void{}, err
 			})
@@ -177,6 +179,110 @@ func TestUseAfterTheRun(t *testing.T) {
 			if _, err := u.call(3).Enqueue(first, app); !errors.Is(err, runtime.ErrTaskDone) {
 				t.Errorf("Enqueue: %v", err)
 			}
+			var b runtime.Batch
+			runtime.AddTo(&b, u.call(4))
+			runtime.AddTo(&b, u.call(5))
+			if err := b.Enqueue(first, app); !errors.Is(err, runtime.ErrTaskDone) {
+				t.Errorf("Batch: %v", err)
+			}
+			opened := func(context.Context) (int, func(error) error, error) { t.Error("opened"); return 2, nil, nil }
+			for _, scope := range []runtime.Scope{runtime.PerTask, runtime.PerWorker, runtime.PerProcess} {
+				k := runtime.NewScopedKey[int]("late", scope)
+				if _, err := runtime.Provide(context.WithoutCancel(first), k, opened); !errors.Is(err, runtime.ErrTaskDone) {
+					t.Errorf("Provide in the scope of a %s: %v", scope, err)
+				}
+			}
+			first.Progress(1, 2, "late")
+			first.Logger().Info("late")
+			if rec, err := first.Reload(); err != nil || rec.Progress != nil || len(rec.Logs) != 1 {
+				t.Errorf("the record is %+v, %v; want nothing on it that came late", rec, err)
+			}
 		})
+	}
+}
+
+// Each value is made of the one before. While all workers are busy, again and
+// again, those of the process are made once, those of a worker once for each,
+// those of a task once for each run, and none is closed after what it is made of.
+//
+// Proves: FEATURES 59
+func TestScopesAreMadeOnceEach(t *testing.T) {
+	const workers, rounds = 4, 3
+	scopes := []runtime.Scope{
+		runtime.PerProcess, runtime.PerProcess, runtime.PerWorker, runtime.PerWorker, runtime.PerTask, runtime.PerTask,
+	}
+	var made, closed [6]atomic.Int32
+	var gone sync.Map // the names of closed values
+	keys := make([]*runtime.Key[string], len(scopes))
+	for i, s := range scopes {
+		keys[i] = runtime.NewScopedKey[string](fmt.Sprint("key ", i), s)
+	}
+	var get func(ctx context.Context, i int) (string, error)
+	get = func(ctx context.Context, i int) (string, error) {
+		if i < 0 {
+			return "nothing", nil
+		}
+		return runtime.Provide(ctx, keys[i], func(context.Context) (string, func(error) error, error) {
+			of, err := get(ctx, i-1)
+			name := fmt.Sprintf("%s value %d.%d", scopes[i], i, made[i].Add(1))
+			return name, func(error) error {
+				closed[i].Add(1)
+				if _, late := gone.Load(of); late {
+					t.Errorf("%s is closed after %s, of which it is made", name, of)
+				}
+				if _, twice := gone.LoadOrStore(name, true); twice {
+					t.Errorf("%s is closed twice", name)
+				}
+				return nil
+			}, err
+		})
+	}
+	counts := func(of *[6]atomic.Int32) (n [6]int32) {
+		for i := range of {
+			n[i] = of[i].Load()
+		}
+		return n
+	}
+	var busy [rounds]sync.WaitGroup
+	app := newUnitApp(t, runtime.Config{Workers: workers})
+	u := newUnit[int, string]("test.Scopes")
+	u.handle(app, func(ctx *runtime.Context, round int) (string, error) {
+		busy[round].Done()
+		busy[round].Wait() // until all workers are
+		first, err := get(ctx, len(keys)-1)
+		if again, aerr := get(ctx, len(keys)-1); again != first {
+			return "", fmt.Errorf("%q, then %q, %w", first, again, aerr)
+		}
+		return first, err
+	})
+	start(t, app)
+	for round := range int32(rounds) {
+		busy[round].Add(workers)
+		var b runtime.Batch
+		var hs []*runtime.Handle[string]
+		for range workers {
+			hs = append(hs, runtime.AddTo(&b, u.call(int(round))))
+		}
+		if err := b.Enqueue(t.Context(), app); err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range hs {
+			if _, err := h.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		runs := workers * (round + 1)
+		if got, want := counts(&made), [6]int32{1, 1, workers, workers, runs, runs}; got != want {
+			t.Errorf("after round %d %v values were made, want %v", round, got, want)
+		}
+		if got, want := counts(&closed), [6]int32{4: runs, 5: runs}; got != want {
+			t.Errorf("after round %d %v values were closed, want %v", round, got, want)
+		}
+	}
+	if err := app.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if m, c := counts(&made), counts(&closed); m != c {
+		t.Errorf("%v values were made, %v closed", m, c)
 	}
 }

@@ -59,6 +59,7 @@ func TestSharedByAllTasksOfTheApp(t *testing.T) {
 	}
 }
 
+// Proves: FEATURES 60, 74
 func TestShared(t *testing.T) {
 	n, list := runtime.NewShared[int]("n", nil), runtime.NewShared("list", func() *cart { return &cart{[]string{"a"}} })
 	var kept context.Context

@@ -70,6 +70,12 @@ func TestStartListsEverythingMissing(t *testing.T) {
 	}
 }
 
+// Two types of one underlying type.
+type (
+	region string
+	tier   string
+)
+
 // Proves: FEATURES 47, 54
 func TestSupplies(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
@@ -85,6 +91,13 @@ func TestSupplies(t *testing.T) {
 		if _, err := runtime.Require[io.Reader](ctx); err == nil || !strings.Contains(err.Error(), "runtime.Supply[io.Reader]") {
 			return "", fmt.Errorf("Require of what there is not: %w", err)
 		}
+		where, found := runtime.Supplied[region](ctx)
+		if _, other := runtime.Supplied[string](ctx); where != "eu" || !found || other {
+			return "", fmt.Errorf("region %q, found %t, as a string %t", where, found, other)
+		}
+		if what, found := runtime.Supplied[tier](ctx); what != "gold" || !found {
+			return "", fmt.Errorf("tier %q, found %t", what, found)
+		}
 		nothing, ok := runtime.Supplied[fmt.Stringer](ctx)
 		if nothing != nil || !ok {
 			return "", errors.New("a nil interface value is supplied, and is not found")
@@ -94,6 +107,8 @@ func TestSupplies(t *testing.T) {
 	runtime.Supply[supplier](app, nil)
 	runtime.Supply[supplier](app, &concrete{}) // the last one wins
 	runtime.Supply[fmt.Stringer](app, nil)
+	runtime.Supply(app, region("eu"))
+	runtime.Supply(app, tier("gold"))
 	start(t, app)
 	if got, err := await(t, app, u.call(0)); err != nil || got != "concrete" {
 		t.Errorf("%q, %v", got, err)
@@ -274,7 +289,7 @@ func TestFunctionsOutsideATask(t *testing.T) {
 	}
 }
 
-// Proves: FEATURES 16, 22
+// Proves: FEATURES 16, 22, 48
 func TestNilContextIsSafe(t *testing.T) {
 	for _, ctx := range outside {
 		c, ok := runtime.FromContext(ctx)

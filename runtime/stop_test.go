@@ -120,7 +120,7 @@ func TestStopLetsRunningTasksEnd(t *testing.T) {
 
 // A task that ends when it is told to is given back, and has used no attempt.
 //
-// Proves: FEATURES 37, 39
+// Proves: FEATURES 37, 39, 50
 func TestStoppedTaskIsPendingAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{ShutdownTimeout: time.Minute, KeepLogs: 10})

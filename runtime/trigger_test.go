@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,16 +44,26 @@ func TestTriggers(t *testing.T) {
 		{name: "a result that cannot be encoded", hooks: ask(math.NaN()), err: "result of a trigger hook"},
 		{name: "panic", hooks: []runtime.TriggerHook{nil, panics}, err: "panic: boom"},
 	}
+	tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
 	for _, tt := range tests {
+		var ended error
 		app := newUnitApp(t, runtime.Config{OnTrigger: tt.hooks})
 		u := newUnit[int, int]("test.Unit")
-		u.handle(app, func(*runtime.Context, int) (int, error) {
+		u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
+			if _, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
+				return 1, func(err error) error { ended = err; return nil }, nil
+			}); err != nil {
+				return 0, err
+			}
 			return 0, fmt.Errorf("wrapped: %w", runtime.Trigger(slog.Int("n", 7)))
 		})
 		start(t, app)
 		got, err := await(t, app, u.call(0))
 		if got != tt.want || (tt.err == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.err) {
 			t.Errorf("%s: %d, %v; want %d, %q", tt.name, got, err, tt.want, tt.err)
+		}
+		if (ended == nil) != (err == nil) {
+			t.Errorf("%s: the task ends with %v, its transaction with %v", tt.name, err, ended)
 		}
 	}
 }

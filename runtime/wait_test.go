@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -101,43 +102,59 @@ func TestWaitByPolling(t *testing.T) {
 	})
 }
 
+// A tree of tasks, of which each enqueues one alone and two in a batch.
+//
 // Proves: FEATURES 77
 func TestParentsAndRoots(t *testing.T) {
-	app := newUnitApp(t, runtime.Config{})
+	app := newUnitApp(t, runtime.Config{Workers: 13})
 	u := newUnit[int, []string]("test.Tree")
 	u.handle(app, func(ctx *runtime.Context, depth int) ([]string, error) {
 		m := ctx.Metadata()
-		line := []string{fmt.Sprintf("%s %s %s", m.TaskID, m.ParentID, m.RootID)}
+		lines := []string{fmt.Sprintf("%s %s %s", m.TaskID, m.ParentID, m.RootID)}
 		if depth == 0 {
-			return line, nil
+			return lines, nil
 		}
 		derived, cancel := context.WithTimeout(ctx, time.Hour)
 		defer cancel()
-		h, err := u.call(depth-1).Enqueue(derived, app)
-		if err != nil {
+		alone, err := u.call(depth-1).Enqueue(derived, app)
+		var b runtime.Batch
+		first, second := runtime.AddTo(&b, u.call(depth-1)), runtime.AddTo(&b, u.call(depth-1))
+		if err := errors.Join(err, b.Enqueue(derived, app)); err != nil {
 			return nil, err
 		}
-		below, err := h.Wait(runtime.AllowWait(ctx))
-		return append(line, below...), err
+		for _, h := range []*runtime.Handle[[]string]{alone, first, second} {
+			below, err := h.Wait(runtime.AllowWait(ctx))
+			if err != nil {
+				return nil, err
+			}
+			lines = append(lines, below...)
+		}
+		return lines, nil
 	})
 	start(t, app)
 	lines, err := await(t, app, u.call(2))
-	if err != nil || len(lines) != 3 {
+	if err != nil || len(lines) != 13 {
 		t.Fatal(lines, err)
 	}
-	var root, parent string
-	for i, line := range lines {
+	root, children := strings.Fields(lines[0])[0], make(map[string]int)
+	for _, line := range lines {
 		f := strings.Fields(line)
-		if i == 0 {
-			root, parent = f[0], "00000000-0000-0000-0000-000000000000"
+		children[f[1]]++
+		if f[2] != root {
+			t.Errorf("%s: want the root %s", line, root)
 		}
-		if f[1] != parent || f[2] != root {
-			t.Errorf("task %d: %s, want parent %s and root %s", i, line, parent, root)
-		}
-		parent = f[0]
+	}
+	none := "00000000-0000-0000-0000-000000000000"
+	if children[none] != 1 || children[root] != 3 || len(children) != 5 {
+		t.Errorf("children by parent: %v, want one of none, three of the root %s, and three of each of them", children, root)
 	}
 	records, _, err := app.List(context.Background(), runtime.Query{})
-	if err != nil || len(records) != 3 || records[2].RootID.String() != root || records[2].ParentID != records[1].ID {
-		t.Errorf("records %+v, %v", records, err)
+	if err != nil || len(records) != len(lines) {
+		t.Fatal(records, err)
+	}
+	for _, r := range records {
+		if line := fmt.Sprintf("%s %s %s", r.ID, r.ParentID, r.RootID); !slices.Contains(lines, line) {
+			t.Errorf("a record says %s, no task did", line)
+		}
 	}
 }

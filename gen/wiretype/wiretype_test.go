@@ -159,6 +159,7 @@ func TestKindAndFingerprint(t *testing.T) {
 	}
 }
 
+// Proves: FEATURES 73
 func TestFingerprintHash(t *testing.T) {
 	v := load(t, `
 		type A struct { X int; Y []B }

@@ -139,6 +139,8 @@ func buildStepped(t *testing.T) string {
 // TestProcessClockSteps steps the clock of a worker process by an hour, both
 // ways, while it and a process with the right clock run long tasks: neither
 // loses one to the other, and both go on with short ones.
+//
+// Proves: RELIABILITY 11
 func TestProcessClockSteps(t *testing.T) {
 	if !*clocks {
 		t.Skip("run by make clocks: it compiles the standard library anew, and takes a few leases of each engine")

@@ -87,7 +87,7 @@ func (p pair) start(t *testing.T) {
 }
 
 // What taskgen generates for
-// func Ask(ctx *runtime.Context, depth int, secret string) (answers, error).
+// func Ask(ctx *askContext, depth int, secret string) (answers, error).
 type askArgs struct {
 	depth  int
 	secret string
@@ -129,17 +129,32 @@ var (
 	keptKey   = runtime.NewKey[string]("kept", nil)
 )
 
+// askContext is a context type, with what taskgen generates for it.
+type askContext struct {
+	*runtime.Context
+	Config string `task:"supply"`
+	Kept   string // once for each worker
+}
+
+func newAskContext(ctx *runtime.Context) (*askContext, error) {
+	config, err := runtime.Require[string](ctx)
+	if err != nil {
+		return nil, err
+	}
+	kept, err := runtime.Keep(ctx, keptKey, func(context.Context) (string, error) { return "opened", nil })
+	if err != nil {
+		return nil, err
+	}
+	return &askContext{Context: ctx, Config: config, Kept: kept}, nil
+}
+
 // ask asks everything that a task can.
-func ask(ctx *runtime.Context, a *askArgs) (answers, error) {
+func ask(ctx *askContext, a *askArgs) (answers, error) {
 	m := ctx.Metadata()
 	ctx.Logger("asker").Info("asking for "+a.secret, "depth", a.depth)
 	ctx.Progress(int64(m.Attempt), 2, "asked")
 	if m.Attempt == 0 {
 		return answers{}, fmt.Errorf("not yet, %s", a.secret)
-	}
-	kept, err := runtime.Keep(ctx, keptKey, func(context.Context) (string, error) { return "opened", nil })
-	if err != nil {
-		return answers{}, err
 	}
 	rec, err := ctx.Reload()
 	if err != nil {
@@ -149,7 +164,6 @@ func ask(ctx *runtime.Context, a *askArgs) (answers, error) {
 	if err != nil {
 		return answers{}, err
 	}
-	supplied, _ := runtime.Supplied[string](ctx)
 	deadline, timed := ctx.Deadline()
 	r := answers{
 		Name: m.Name, Func: m.Func, Queue: m.Queue, Tags: fmt.Sprint(m.Tags.Map()), Attempt: m.Attempt, MaxRetries: m.MaxRetries,
@@ -157,7 +171,7 @@ func ask(ctx *runtime.Context, a *askArgs) (answers, error) {
 		Fresh:  time.Since(m.EnqueuedAt) < time.Minute && m.EnqueuedAt.Location() == time.UTC && rec.EnqueuedAt.Equal(m.EnqueuedAt),
 		Cached: cached == rec && rec.ID == m.TaskID, EnqueuedAt: m.EnqueuedAt,
 		ID: m.TaskID.String(), ParentID: m.ParentID.String(), RootID: m.RootID.String(),
-		Local: requestID.GetOr(ctx, "none"), Header: fmt.Sprint(ctx.Value(headerKey{})), Supplied: supplied, Kept: kept,
+		Local: requestID.GetOr(ctx, "none"), Header: fmt.Sprint(ctx.Value(headerKey{})), Supplied: ctx.Config, Kept: ctx.Kept,
 		Record: fmt.Sprint(rec.State, " ", rec.Attempt, " ", string(rec.Args), " ", rec.Progress.Done, " ", logText(rec)),
 	}
 	if a.depth == 0 {
@@ -208,6 +222,7 @@ func TestEveryAnswerIsTheSameOnEveryEngine(t *testing.T) {
 					Workers: 4, Queues: []string{"asked"}, KeepLogs: 10, Propagators: []runtime.Propagator{header{}}, Logger: logger,
 				}
 			})
+			runtime.RegisterContext(p.worker, newAskContext, runtime.NeedSupply[string]())
 			runtime.Register(p.worker, askTask, ask)
 			runtime.Supply(p.worker, "configuration")
 			p.start(t)

@@ -60,6 +60,8 @@ func (l *ledger) refuse(d *runtime.Delivery, _ runtime.Outcome) {
 // their contexts. Nothing is lost; Serve returns at once when it is told to
 // wait no longer, and names exactly what did not return; late outcomes are
 // refused every time.
+//
+// Proves: RELIABILITY 6
 func TestStopUnderLoad(t *testing.T) {
 	tasks, stops := size(2_000, 30_000), size(40, 1_000)
 	e := memory.New()
@@ -136,6 +138,8 @@ func TestStopUnderLoad(t *testing.T) {
 
 // TestNeverMoreThanSlots: handlers ignore that they are told to stop, all the
 // time; still no more of them run than there are slots.
+//
+// Proves: RELIABILITY 7
 func TestNeverMoreThanSlots(t *testing.T) {
 	tasks := size(500, 50_000)
 	const slots = 4
@@ -183,6 +187,8 @@ func TestNeverMoreThanSlots(t *testing.T) {
 
 // TestServeFromManyGoroutines: workers come and go from many goroutines at
 // once, some told twice to wait no longer. goleak sees what is left.
+//
+// Proves: RELIABILITY 8
 func TestServeFromManyGoroutines(t *testing.T) {
 	rounds, tasks := size(30, 1_000), size(3_000, 200_000)
 	e := memory.New(memory.WithCapacity(tasks), memory.WithRecords(tasks))

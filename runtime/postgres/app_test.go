@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib"
 
@@ -72,6 +73,7 @@ func start(t *testing.T, app *runtime.App) {
 // Proves: FEATURES 76
 func TestTx(t *testing.T) {
 	app, pool, _ := newApp(t, runtime.Config{}, postgres.Config{})
+	runtime.Register(app, process.Step, func(_ *runtime.Context, a *process.StepArgs) (int, error) { return a.N, nil })
 	start(t, app)
 	db, err := sql.Open("pgx", pool.Config().ConnString())
 	if err != nil {
@@ -123,14 +125,27 @@ func TestTx(t *testing.T) {
 			if h, err = echoCall(`"committed"`, runtime.WithKey(name, time.Hour)).Enqueue(t.Context(), x.q); err != nil {
 				t.Fatal(err)
 			}
+			var both runtime.Batch
+			one, two := runtime.AddTo(&both, echoCall(`4`)), runtime.AddTo(&both, process.StepCall(5, 0))
+			if err := both.Enqueue(t.Context(), x.q); err != nil {
+				t.Fatal(err)
+			}
 			if err := x.commit(); err != nil {
 				t.Fatal(err)
+			}
+			if v, err := one.Wait(t.Context()); err != nil || string(v) != `4` {
+				t.Errorf("the first of a batch returned %s, %v", v, err)
+			}
+			if n, err := two.Wait(t.Context()); err != nil || n != 5 {
+				t.Errorf("the second of a batch, of another type, returned %d, %v", n, err)
 			}
 			if v, err := h.Wait(t.Context()); err != nil || string(v) != `"committed"` {
 				t.Errorf("Wait returned %s, %v", v, err)
 			}
-			if err := app.Delete(t.Context(), h.ID()); err != nil {
-				t.Fatal(err)
+			for _, id := range []uuid.UUID{h.ID(), one.ID(), two.ID()} {
+				if err := app.Delete(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
 			}
 		})
 	}
@@ -226,6 +241,8 @@ func TestUnstorableResult(t *testing.T) {
 
 // TestOneBadTask: one bad task of each kind among 1,000 is parked or refused,
 // with its reason, and holds up no other.
+//
+// Proves: RELIABILITY 9
 func TestOneBadTask(t *testing.T) {
 	app, pool, schema := newApp(t, runtime.Config{Workers: 20, ParkFor: time.Hour}, postgres.Config{PollInterval: 100 * time.Millisecond})
 	var b runtime.Batch
@@ -319,6 +336,8 @@ func TestParkedAreOutOfTheWay(t *testing.T) {
 
 // TestStopUnderLoad: tasks that ignore their context. Stop returns in time and
 // names them, and nothing is lost.
+//
+// Proves: RELIABILITY 6
 func TestStopUnderLoad(t *testing.T) {
 	const n, workers = 200, 8
 	cfg := runtime.Config{Workers: workers, ShutdownTimeout: 50 * time.Millisecond, ShutdownGrace: 50 * time.Millisecond}

@@ -21,6 +21,8 @@ import (
 //
 // The clock is a function now of the test's own, which stands before the
 // server's in the search path of the workers' sessions.
+//
+// Proves: RELIABILITY 11
 func TestServerClockSteps(t *testing.T) {
 	slow(t)
 	server := servertest.Postgres(t)

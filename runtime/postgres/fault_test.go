@@ -11,6 +11,8 @@ import (
 
 // TestEachRequestFailsOnce: nothing is lost, stays, or runs more often than it
 // must, whichever of the engine's requests is lost, or its answer.
+//
+// Proves: RELIABILITY 4
 func TestEachRequestFailsOnce(t *testing.T) {
 	slow(t)
 	url := servertest.Postgres(t)

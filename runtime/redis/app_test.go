@@ -61,6 +61,8 @@ func spoil(t *testing.T, app *runtime.App, db *goredis.Client, call runtime.Call
 
 // TestOneBadTask: one bad task of each kind among 1,000 is parked or fails, with
 // its reason, and holds up no other.
+//
+// Proves: RELIABILITY 9
 func TestOneBadTask(t *testing.T) {
 	slow(t)
 	url := server(t)
@@ -135,6 +137,8 @@ func TestOneBadTask(t *testing.T) {
 
 // TestStopUnderLoad: tasks that ignore their context. Stop returns in time and
 // names them, and nothing is lost.
+//
+// Proves: RELIABILITY 6
 func TestStopUnderLoad(t *testing.T) {
 	url := server(t)
 	const n, workers = 200, 8

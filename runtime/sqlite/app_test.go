@@ -95,6 +95,8 @@ func TestApp(t *testing.T) {
 // TestBadTasks: among a thousand tasks one of an unknown name, one that cannot
 // be decoded and one of a future format do not keep the others, and are parked
 // with the reason.
+//
+// Proves: RELIABILITY 9
 func TestBadTasks(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "tasks.db")
@@ -154,6 +156,8 @@ func TestBadTasks(t *testing.T) {
 
 // TestStopUnderLoad stops an app whose tasks ignore their context: it returns,
 // names them, and loses none.
+//
+// Proves: RELIABILITY 6
 func TestStopUnderLoad(t *testing.T) {
 	ctx := context.Background()
 	e := open(t, filepath.Join(t.TempDir(), "tasks.db"))

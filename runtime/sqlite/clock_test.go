@@ -16,6 +16,8 @@ import (
 // TestClockSteps steps the clock by an hour, both ways, while a worker runs a
 // task and another handle of the file serves too: the task stays with its
 // worker, due ones run, and later ones run when the clock says so.
+//
+// Proves: RELIABILITY 11
 func TestClockSteps(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	opts := []sqlite.Option{sqlite.WithLease(suiteLease), sqlite.WithPoll(2 * time.Millisecond)}

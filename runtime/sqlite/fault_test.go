@@ -25,6 +25,8 @@ var discard = slog.New(slog.NewTextHandler(io.Discard, nil))
 // TestEveryCallFailsOnce fails each step of each statement once, one in each
 // round: nothing acknowledged is lost, nothing is stuck, and no task that
 // succeeded runs again.
+//
+// Proves: RELIABILITY 4
 func TestEveryCallFailsOnce(t *testing.T) {
 	var steps, failAt atomic.Int64
 	lite.Fault = func() error {
