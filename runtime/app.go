@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -25,8 +26,9 @@ type App struct {
 	contexts map[reflect.Type]contextReg
 	supplies map[reflect.Type]any
 	periodic []periodic
-	current  *service // the running worker, nil when there is none
-	last     *service // the one before, until somebody has asked for its error
+	current  *service                // the running worker, nil when there is none
+	last     *service                // the one before, until somebody has asked for its error
+	running  atomic.Pointer[service] // current, for who holds no lock
 	frozen   atomic.Pointer[map[reflect.Type]any]
 }
 
@@ -91,6 +93,25 @@ func (a *App) warnLate(what, name string) {
 		a.log(slog.LevelWarn, "registered after the app has started: it counts from the next start on",
 			slog.String("call", what), slog.String("name", name))
 	}
+}
+
+// lookFor tells, once for each start, of a task that is enqueued on an app whose
+// worker does not know it. If its package was forgotten, nobody else says so:
+// the task waits for a worker that knows it.
+func (a *App) lookFor(r *service, s *spec, queue string) {
+	s.known.Store(r.number)
+	if _, ok := r.worker.tasks[s.Name]; ok {
+		return
+	}
+	if _, told := r.told.LoadOrStore(s.Name, true); told {
+		return
+	}
+	level := slog.LevelInfo // it may well be for another process
+	if slices.Contains(a.queues(r.worker), queue) {
+		level = slog.LevelWarn // this worker serves the queue, and must leave it
+	}
+	a.log(level, "this app does not run a task that it enqueues: call RegisterTasks of its package, unless another process does",
+		slog.String("task", s.Name), slog.String("queue", queue))
 }
 
 // contextReg is how to build one context type.

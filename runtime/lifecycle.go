@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,8 @@ type service struct {
 	worker *worker
 	stop   context.CancelCauseFunc // Serve takes no more tasks
 	done   chan struct{}           // closed when all is over
+	number uint64                  // of the start, among all in the process
+	told   sync.Map                // names of tasks that lookFor has told of
 	err    error                   // of Serve and of closing; read after done
 
 	// What a Stop with less time than the configuration gives asks for: each
@@ -42,7 +45,9 @@ func (a *App) atOnce(step chan struct{}) {
 
 // Start checks that the app has everything its tasks need, and starts its
 // worker. A process that only enqueues leaves it out. The error lists all that
-// is missing or wrong, and then nothing was started.
+// is missing or wrong, and then nothing was started. A task that the app then
+// enqueues without running it, as if its RegisterTasks was forgotten, is told of
+// in the log, once.
 //
 // When ctx ends, the worker stops as by [App.Stop]; tasks see its values. It
 // also stops when its engine fails: that is logged, and the error of Stop. A
@@ -66,9 +71,15 @@ func (a *App) start(ctx context.Context) (*service, error) {
 	if len(w.tasks) == 0 && len(w.periodic) == 0 {
 		a.log(slog.LevelWarn, "the app was started without tasks: call RegisterTasks of their package first")
 	}
+	for _, p := range w.periodic {
+		a.lookFor(s, p.call.spec, p.call.spec.Queue)
+	}
 	go a.serve(ctx, serveCtx, s)
 	return s, nil
 }
+
+// starts counts the starts of all apps.
+var starts atomic.Uint64
 
 // errNoEngine is the error of an app that was made without an engine.
 var errNoEngine = errors.New("the engine is nil")
@@ -82,10 +93,11 @@ func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc
 	}
 	a.last = nil
 	a.current = &service{
-		worker: w, stop: stop, done: make(chan struct{}),
+		worker: w, stop: stop, done: make(chan struct{}), number: starts.Add(1),
 		endRuns: make(chan struct{}), abandon: make(chan struct{}), leave: make(chan struct{}),
 	}
 	a.storage.reopen(context.WithoutCancel(ctx))
+	a.running.Store(a.current)
 	return a.current, nil
 }
 
@@ -97,6 +109,7 @@ func (a *App) end(s *service, err error) {
 	a.awaitWatchers(s.leave)
 	a.mu.Lock()
 	a.current, a.last = nil, s
+	a.running.Store(nil)
 	a.mu.Unlock()
 	s.err = err
 	close(s.done)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -177,4 +180,48 @@ func TestTimesThatCannotBeStored(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What is enqueued where its package was not registered waits, and the log says
+// why: once for each task, and as a warning where the worker serves its queue.
+func TestTaskThatWasNotRegistered(t *testing.T) {
+	const text = "this app does not run a task that it enqueues: call RegisterTasks of its package, unless another process does"
+	synctest.Test(t, func(t *testing.T) {
+		logger, logs := newLog()
+		app := newUnitApp(t, runtime.Config{Logger: logger})
+		known, forgotten := newUnit[int, int]("test.Known"), newUnit[int, int]("test.Forgotten")
+		elsewhere := newUnit[int, int]("other.Elsewhere", func(s *runtime.Spec) { s.Queue = "elsewhere" })
+		night := newUnit[int, int]("test.Night")
+		known.handle(app, func(_ *runtime.Context, i int) (int, error) { return i, nil })
+		runtime.Every(app, runtime.Interval(24*time.Hour), night.call(1))
+
+		enqueue := func(c runtime.Call[int]) {
+			if _, err := c.Enqueue(t.Context(), app); err != nil {
+				t.Error(err)
+			}
+		}
+		enqueue(forgotten.call(1)) // a process that only enqueues runs nothing
+		if lines := logs.lines(t, text); len(lines) != 0 {
+			t.Errorf("before the start: %v", lines)
+		}
+		start(t, app)
+		var b runtime.Batch
+		runtime.AddTo(&b, known.call(1))
+		runtime.AddTo(&b, elsewhere.call(1))
+		if err := b.Enqueue(t.Context(), app); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			enqueue(known.call(1))
+			enqueue(forgotten.call(1))
+		}
+		var got []string
+		for _, line := range logs.lines(t, text) {
+			got = append(got, fmt.Sprint(line["level"], " ", line["task"], " ", line["queue"]))
+		}
+		want := []string{"WARN test.Night default", "INFO other.Elsewhere elsewhere", "WARN test.Forgotten default"}
+		if !slices.Equal(got, want) {
+			t.Errorf("told of %q, want %q", got, want)
+		}
+	})
 }

@@ -103,6 +103,9 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 	if err := p.app.encodeArgs(m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}
+	if r := p.app.running.Load(); r != nil && r.number != s.known.Load() {
+		p.app.lookFor(r, s, m.Queue)
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -90,6 +91,7 @@ type spec struct {
 	Spec
 	sig    string
 	redact []string
+	known  atomic.Uint64 // the start of an app that was last asked for the task
 }
 
 // NewTask describes a task. fields lists A's fields to [Fields], for encoding
