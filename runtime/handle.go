@@ -71,13 +71,21 @@ func (h *Handle[R]) Wait(ctx context.Context) (R, error) {
 	return v, nil
 }
 
-// ErrWaitInTask is returned by Handle.Wait in a task.
-var ErrWaitInTask = errors.New("waiting for a task in a task can fill every worker: use AllowWait if it cannot")
+// ErrWaitInTask is returned by Handle.Wait in a task. It is a [Permanent] error:
+// the next attempt would enqueue its tasks once more, and fail as this one.
+var ErrWaitInTask = Permanent(errors.New(
+	"a task that waits for a task can fill every worker: where it cannot, wait with runtime.AllowWait(ctx)"))
 
 type allowWaitKey struct{}
 
 // AllowWait returns a context with which a task may wait for another. The
-// caller sees to it that workers remain for that one.
+// caller sees to it that workers remain for that one: a task that waits holds
+// its slot, and when all of them do, none of the others ever runs. What is sure
+// is a queue of their own for the tasks that are waited for, and an App that
+// serves only that queue, in another process or on the same engine in this one.
+//
+// A task that is retried enqueues again what it waits for, unless it does so
+// with a [WithKey] made of its own id.
 func AllowWait(ctx context.Context) context.Context {
 	if ctx == nil {
 		ctx = context.Background()

@@ -61,7 +61,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 
 func TestWaitInATask(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
-	child, parent := newUnit[int, int]("test.Child"), newUnit[bool, int]("test.Parent")
+	child, parent := newUnit[int, int]("test.Child"), newUnit[bool, int]("test.Parent", retries(3))
 	child.handle(app, func(_ *runtime.Context, i int) (int, error) { return i + 1, nil })
 	parent.handle(app, func(ctx *runtime.Context, allow bool) (int, error) {
 		h, err := child.call(1).Enqueue(ctx, ctx.App())
@@ -77,6 +77,10 @@ func TestWaitInATask(t *testing.T) {
 	start(t, app)
 	if _, err := await(t, app, parent.call(false)); err == nil || !strings.Contains(err.Error(), runtime.ErrWaitInTask.Error()) {
 		t.Errorf("%v, want ErrWaitInTask", err)
+	}
+	children, _, err := app.List(context.Background(), runtime.Query{Name: "test.Child"})
+	if err != nil || len(children) != 1 {
+		t.Errorf("it enqueued %d tasks to wait for, want 1, with no retry: %v", len(children), err)
 	}
 	if v, err := await(t, app, parent.call(true)); err != nil || v != 2 {
 		t.Errorf("with AllowWait: %d, %v", v, err)
