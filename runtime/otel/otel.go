@@ -8,7 +8,9 @@
 // Enqueueing a call, or a batch, is a span of the kind producer, named "send"
 // and the task. Each run is one of the kind consumer, named "process" and the
 // task, which goes on with the trace and links to the span of the enqueueing.
-// The task has it in its context.
+// The task has it in its context. A run that failed has the status Error; one
+// that was cancelled, snoozed, or stopped and given back says why in
+// taskctx.reason.
 //
 // The metrics are, with the attributes taskctx.task, taskctx.queue, and
 // taskctx.state for what became of a run:

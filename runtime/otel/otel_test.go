@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
@@ -273,6 +274,62 @@ func TestSpanOfATaskCancelledFromOutside(t *testing.T) {
 	if s := p.span(t, "process billing.Charge"); s.Status.Code != codes.Unset || len(s.Events) > 0 {
 		t.Errorf("the span says that the task failed: %+v, %v", s.Status, s.Events)
 	}
+}
+
+// A run that was told to end did not fail: every deployment would be an alarm.
+func TestSpansOfStoppedRuns(t *testing.T) {
+	broken := errors.New("card was refused")
+	tests := []struct {
+		name   string
+		stop   func(p process, id uuid.UUID) error
+		result error // nil is for the cause of the end
+		status codes.Code
+		reason string
+	}{
+		{"cancel", process.cancel, nil, codes.Unset, "no longer wanted"},
+		{"cancel, an error of its own", process.cancel, broken, codes.Unset, "no longer wanted"},
+		{"shutdown", process.shutdown, nil, codes.Unset, "shutting down"},
+		{"shutdown, and failed for good", process.shutdown, runtime.Permanent(broken), codes.Error, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			engine := memory.New()
+			defer engine.Close()
+			running := make(chan struct{})
+			p := newProcess(t, engine, otel.Config{}, func(ctx *runtime.Context) error {
+				close(running)
+				<-ctx.Done()
+				if tt.result != nil {
+					return tt.result
+				}
+				return context.Cause(ctx)
+			})
+			h, err := chargeCall("4711").Enqueue(context.Background(), p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			<-running
+			if err := tt.stop(p, h.ID()); err != nil {
+				t.Fatal(err)
+			}
+			p.stop(t)
+			s := p.span(t, "process billing.Charge")
+			if s.Status.Code != tt.status || !strings.Contains(attr(s, "taskctx.reason").AsString(), tt.reason) {
+				t.Errorf("the status is %+v, the attributes are %v", s.Status, s.Attributes)
+			}
+		})
+	}
+}
+
+func (p process) cancel(id uuid.UUID) error {
+	return p.Cancel(context.Background(), id, "no longer wanted")
+}
+
+// shutdown stops the app without waiting for running tasks.
+func (p process) shutdown(uuid.UUID) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return p.Stop(ctx)
 }
 
 func TestMetrics(t *testing.T) {

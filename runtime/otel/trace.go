@@ -93,8 +93,8 @@ func (t *tracing) run(next runtime.Handler) runtime.Handler {
 
 var errNoReturn = errors.New("the task called runtime.Goexit, or middleware panicked")
 
-// conclude puts on the span how the run ended. A task that cancels itself, was
-// cancelled from outside, or snoozes, did not fail.
+// conclude puts on the span how the run ended. A task that cancels itself, or
+// snoozes, did not fail, and neither did one that was stopped.
 func conclude(ctx *runtime.Context, span trace.Span, err error) {
 	var (
 		cancel  *runtime.CancelError
@@ -103,14 +103,27 @@ func conclude(ctx *runtime.Context, span trace.Span, err error) {
 	)
 	switch {
 	case err == nil:
-	case errors.As(err, &cancel), errors.As(err, &snooze), errors.Is(context.Cause(ctx), runtime.ErrCancelled):
+	case errors.As(err, &cancel), errors.As(err, &snooze):
 		span.SetAttributes(attrReason.String(ctx.Redact(err.Error())))
 	case errors.As(err, &paniced):
 		stack := attribute.String("exception.stacktrace", ctx.Redact(string(paniced.Stack)))
 		fail(span, err, ctx.Redact(err.Error()), stack)
+	case err != errNoReturn && stopped(ctx, err):
+		span.SetAttributes(attrReason.String(ctx.Redact(context.Cause(ctx).Error())))
 	default:
 		fail(span, err, ctx.Redact(err.Error()))
 	}
+}
+
+// stopped reports whether the run ended with err because it was told to: the
+// task was cancelled, or is given back to run again.
+func stopped(ctx *runtime.Context, err error) bool {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, runtime.ErrCancelled) {
+		return true
+	}
+	permanent := new(runtime.PermanentError)
+	return !errors.As(err, &permanent) && (errors.Is(cause, runtime.ErrShutdown) || errors.Is(cause, runtime.ErrLeaseLost))
 }
 
 // fail records an error by a text that shows nothing it must not.
