@@ -2,7 +2,9 @@ package gen
 
 import (
 	"encoding/json"
+	"go/types"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -40,25 +42,56 @@ func List(res *Result, dir string) []Listed {
 			if l.Queue == "" {
 				l.Queue = "default"
 			}
-			l.Needs = p.needsOf(t)
+			l.Needs = p.needsOf(res, t)
 			list = append(list, l)
 		}
 	}
 	return list
 }
 
-// needsOf returns what the task's context asks of the app.
-func (p *Package) needsOf(t *Task) []string {
+// needsOf returns what the task's context asks of the app, each once: supplies,
+// also by contexts of other packages that were read, and the contexts of those
+// that were not.
+func (p *Package) needsOf(res *Result, t *Task) []string {
 	var needs []string
-	named := contextNamed(t.Context)
-	for _, c := range p.Contexts {
-		if named != nil && c.Type.Obj() == named.Obj() {
-			for _, n := range c.Needs {
-				needs = append(needs, p.typeName(n.Type))
+	add := func(typ types.Type) {
+		if name := p.typeName(typ); !slices.Contains(needs, name) {
+			needs = append(needs, name)
+		}
+	}
+	var visit func(typ types.Type)
+	visit = func(typ types.Type) {
+		named := contextNamed(typ)
+		if named == nil {
+			return
+		}
+		c := res.contextOf(named)
+		if c == nil {
+			add(typ)
+			return
+		}
+		for _, n := range c.Needs {
+			if n.Context {
+				visit(n.Type)
+			} else {
+				add(n.Type)
 			}
 		}
 	}
+	visit(t.Context)
 	return needs
+}
+
+// contextOf returns the context type in the packages that were read, or nil.
+func (res *Result) contextOf(named *types.Named) *ContextType {
+	for _, p := range res.Packages {
+		for _, c := range p.Contexts {
+			if p.Path == named.Obj().Pkg().Path() && c.Name == named.Obj().Name() {
+				return c
+			}
+		}
+	}
+	return nil
 }
 
 // WriteList writes the tasks as a table.
