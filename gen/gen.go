@@ -36,7 +36,9 @@ type Config struct {
 	CacheDir string
 	// DryRun writes nothing.
 	DryRun bool
-	// Lock writes tasks.lock, which accepts the tasks as they are now.
+	// Lock writes tasks.lock, which accepts the tasks as they are now. Without
+	// it a run reports what would strand tasks that are enqueued, and a dry run
+	// also a tasks.lock that lacks something.
 	Lock bool
 	// Models are wanted: also of packages in which nothing changed.
 	Models bool
@@ -77,7 +79,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	models := modelAll(loader, pkgs)
 	res.validate(models)
-	lockFiles, diags, err := locks(loader, models, cfg.Lock)
+	lockFiles, lacking, diags, err := locks(loader, models, cfg.Lock)
 	if err != nil {
 		return nil, err
 	}
@@ -89,6 +91,10 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	made, err := mem.render(models, cfg.DryRun)
 	if err != nil {
 		return nil, err
+	}
+	mem.forget(lacking)
+	if !cfg.Lock && !cfg.DryRun {
+		lockFiles = nil // what is being written and tried is not enqueued anywhere yet
 	}
 	res.Files = slices.Concat(res.Files, made, lockFiles)
 	slices.SortFunc(res.Files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })

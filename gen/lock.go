@@ -237,15 +237,33 @@ func (p *Package) compare(l *lock, old locked, t *Task) {
 	}
 }
 
+// lacks reports whether tasks of the package may be enqueued of which the lock
+// file does not tell: new ones, and those with a new parameter.
+func (l *lock) lacks(p *Package) bool {
+	return slices.ContainsFunc(p.Tasks, func(t *Task) bool {
+		i := slices.IndexFunc(l.tasks, func(old locked) bool { return old.name == t.Name })
+		return i < 0 || slices.ContainsFunc(t.Params, func(param *Param) bool {
+			return !slices.ContainsFunc(l.tasks[i].params, func(o lockedParam) bool { return o.name == param.Name })
+		})
+	})
+}
+
 // update returns the lock file with the tasks of these packages as they are
-// now. Lines of other packages of the module stay.
+// now, also by the old names that they serve still. Lines of other packages of
+// the module stay.
 func (l *lock) update(models []*Package) File {
 	var lines []string
 	mine := map[string]bool{}
 	for _, p := range models {
 		mine[p.Path] = true
 		for _, t := range p.Tasks {
-			lines = append(lines, lockTask(p, t).String())
+			line := lockTask(p, t)
+			lines = append(lines, line.String())
+			for _, old := range l.tasks {
+				if line.name = old.name; slices.Contains(t.Aliases, old.name) {
+					lines = append(lines, line.String())
+				}
+			}
 		}
 	}
 	for _, old := range l.tasks {
@@ -262,9 +280,10 @@ func (l *lock) update(models []*Package) File {
 	return File{Name: l.name, Old: l.data, New: []byte(body), root: l.root, mark: "#"}
 }
 
-// locks does what the lock files of the packages' modules ask for: with accept,
-// it returns them as they should be, otherwise what is wrong.
-func locks(l *load.Loader, models []*Package, accept bool) (files []File, diags []diag.Diagnostic, err error) {
+// locks does what the lock files of the packages' modules ask for. With accept
+// it returns them as the tasks are. Otherwise it returns what is wrong, the lock
+// files that lack something, and the packages that they lack it of.
+func locks(l *load.Loader, models []*Package, accept bool) (files []File, lacking []*Package, diags []diag.Diagnostic, err error) {
 	byRoot := map[string][]*Package{}
 	for _, p := range models {
 		byRoot[p.load.Module.Dir] = append(byRoot[p.load.Module.Dir], p)
@@ -272,14 +291,23 @@ func locks(l *load.Loader, models []*Package, accept bool) (files []File, diags 
 	for _, root := range slices.Sorted(slices.Values(l.MainDirs())) {
 		lk, err := readLock(l, root)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 		switch {
 		case accept && len(byRoot[root]) > 0:
 			files = append(files, lk.update(byRoot[root]))
 		case !accept && lk.data != nil:
 			diags = append(diags, lk.check(byRoot[root])...)
+			before := len(lacking)
+			for _, p := range byRoot[root] {
+				if lk.lacks(p) {
+					lacking = append(lacking, p)
+				}
+			}
+			if len(lacking) > before {
+				files = append(files, lk.update(byRoot[root]))
+			}
 		}
 	}
-	return files, diags, nil
+	return files, lacking, diags, nil
 }

@@ -161,6 +161,14 @@ func (m *memory) learn(p *load.Package, f File) {
 	m.changed = true
 }
 
+// forget has the next run look at these packages again.
+func (m *memory) forget(packages []*Package) {
+	for _, p := range packages {
+		delete(m.entries, p.Dir)
+		m.changed = true
+	}
+}
+
 // save writes what is remembered. It is of use only later: a failure is no
 // error.
 func (m *memory) save() {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/taskctx/taskctx/gen"
 	"github.com/taskctx/taskctx/gen/diag"
@@ -16,7 +17,7 @@ type generateFlags struct{ check, diff, lock, verbose *bool }
 
 func newGenerateFlags(fs *flag.FlagSet) generateFlags {
 	return generateFlags{
-		check:   fs.Bool("check", false, "write nothing; fail with a diff when a generated file is stale"),
+		check:   fs.Bool("check", false, "write nothing; fail with a diff when a generated file or tasks.lock is stale"),
 		diff:    fs.Bool("diff", false, "write nothing; print what would change"),
 		lock:    fs.Bool("lock", false, "write tasks.lock: accept all tasks as they are now"),
 		verbose: fs.Bool("v", false, "name each generated file, and what became of it"),
@@ -45,9 +46,13 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintln(stderr, "taskgen:", err)
 		return exitStale
 	}
-	stale := 0
+	stale, lacks := 0, false
 	for _, f := range res.Files {
-		if f.Stale() {
+		switch {
+		case !f.Stale():
+		case filepath.Base(f.Name) == gen.LockFile:
+			lacks = true
+		default:
 			stale++
 		}
 		if *flags.verbose && !*opts.json {
@@ -72,13 +77,22 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		}
 		return exitStale
 	}
-	if cfg.DryRun && stale > 0 {
-		if *flags.check && !*opts.json {
-			fmt.Fprintf(stderr, "taskgen: %d generated file(s) stale: run go generate\n", stale)
-		}
-		return exitStale
+	if !cfg.DryRun || stale == 0 && !lacks {
+		return exitOK
 	}
-	return exitOK
+	if *flags.check && !*opts.json {
+		sayStale(stderr, stale, lacks)
+	}
+	return exitStale
+}
+
+func sayStale(w io.Writer, stale int, lacks bool) {
+	if stale > 0 {
+		fmt.Fprintf(w, "taskgen: %d generated file(s) stale: run go generate\n", stale)
+	}
+	if lacks {
+		fmt.Fprintln(w, "taskgen: tasks.lock lacks what may be enqueued from now on: run taskgen -lock ./...")
+	}
 }
 
 func diffs(res *gen.Result, dir string) []byte {

@@ -105,6 +105,11 @@ func (u *user) strandsTasks(t *testing.T) {
 	}
 	u.edit(t, "tasks.go", "unique=1m", "unique=1m optional=note")
 	u.must(t, "go", "generate", "./...")
+	out = u.fails(t, "go", "tool", "taskgen", "-check")
+	if !strings.Contains(out, "+shop.SendReceipt") || !strings.Contains(out, "taskgen -lock ./...") {
+		t.Errorf("it does not say that tasks.lock lacks the parameter, and what to run:\n%s", out)
+	}
+	u.must(t, "go", "tool", "taskgen", "-lock", "./...")
 	u.must(t, "go", "tool", "taskgen", "-check")
 	u.write(t, "tasks.go", good)
 	u.must(t, "go", "tool", "taskgen", "-lock")
