@@ -46,9 +46,10 @@ func (k *ticks) check(t *testing.T, want ...string) {
 	k.ran = nil
 }
 
-// newTickApp returns an app with a schedule. All of one test share an engine.
+// newTickApp returns an app with a schedule. All of one test share an engine. It
+// runs one task at a time, so that they note in their order that they ran.
 func newTickApp(e runtime.Engine, k *ticks, s runtime.Schedule, opts ...runtime.EveryOption) *runtime.App {
-	app := runtime.New(e, runtime.Config{Logger: discard})
+	app := runtime.New(e, runtime.Config{Workers: 1, Logger: discard})
 	runtime.Every(app, s, k.task(app), opts...)
 	return app
 }

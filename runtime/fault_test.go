@@ -244,7 +244,12 @@ func faultyWork(t *testing.T, e *faultyEngine) {
 		})
 		again(t, func() error { return app.Retry(ctx, h.ID()) })
 		again(t, func() error { return app.Cancel(ctx, h.ID(), "enough") })
-		_, _ = h.Wait(ctx)
+		again(t, func() error {
+			if _, err := h.Wait(ctx); errors.Is(err, errFault) {
+				return err
+			}
+			return nil // however it ended
+		})
 		again(t, func() error { return app.Delete(ctx, h.ID()) })
 	}
 	again(t, func() error {
