@@ -112,9 +112,11 @@ var registry = []*Definition{
 	},
 	{
 		Verb: Context, On: OnStruct,
-		Help: "The struct is a context type, even if no task of this package uses it. Of any\n" +
-			"context type each exported field is filled before a task runs, by the provider\n" +
-			"of its type, or as its struct tag says:\n\n" +
+		Help: "The struct is a context type, even if no task of this package uses it. Tasks and\n" +
+			"context types of other packages may take or embed it, by pointer: RegisterTasks\n" +
+			"of this package is then needed too. Of any context type each exported field is\n" +
+			"filled before a task runs, by the provider of its type in the same package, or\n" +
+			"as its struct tag says:\n\n" +
 			"  `task:\"supply\"`       what the app was given: runtime.Supply[T](app, value)\n" +
 			"  `task:\"by=openDB\"`    what this one of several providers makes\n" +
 			"  `task:\"-\"`            nothing",

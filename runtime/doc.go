@@ -13,8 +13,8 @@
 //	receipt, err := h.Wait(ctx)
 //
 // A task's first parameter is its context: a context.Context, a [*Context] with
-// the task's metadata, logger and storage, or a struct that embeds one and has
-// fields for what the task needs.
+// the task's metadata, logger and storage, or a pointer to a struct that embeds
+// a *Context and has fields for what the task needs.
 //
 // In packages of their own are the engines, memory, sqlite, postgres and redis,
 // and what not every program needs: cron for schedules, otel for traces and
