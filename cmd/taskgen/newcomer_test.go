@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +22,7 @@ func TestNewcomer(t *testing.T) {
 		t.Skip("it runs the go command some fifty times")
 	}
 	u := newUser(t)
-	for _, command := range u.readme(t, "## Use it") {
+	for _, command := range u.readme(t, "## Use it", 0) {
 		u.must(t, command...)
 	}
 	shop, err := txtar.ParseFile("../../testdata/newcomer/shop.txtar")
@@ -49,6 +51,34 @@ func TestNewcomer(t *testing.T) {
 		}
 	})
 	t.Run("a change that strands tasks", func(t *testing.T) { u.strandsTasks(t) })
+}
+
+// Somebody has a clone, and a proxy that refuses to tell of a module that it does
+// not know, where others say that there is none.
+func TestNewcomerWithAClone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it runs the go command")
+	}
+	u := newUser(t)
+	u.must(t, "go", "mod", "edit", "-dropreplace", "github.com/taskctx/taskctx")
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "ask your administrator", http.StatusForbidden)
+	}))
+	defer proxy.Close()
+	u.env = append(u.env, "GOPROXY="+proxy.URL)
+	for _, command := range u.readme(t, "## Use it", 1) {
+		for i, word := range command {
+			command[i] = strings.Replace(word, "/path/to/clone", u.repo, 1)
+		}
+		if command[len(command)-1] == "tidy" {
+			command = append(command, "-e") // what the tests of dependencies need is not here
+		}
+		u.must(t, command...)
+	}
+	u.write(t, "shop.go", "package shop\n\nimport \"context\"\n\n//task:context\nfunc Ping(ctx context.Context) error { return nil }\n")
+	u.must(t, "go", "tool", "taskgen")
+	u.must(t, "go", "mod", "tidy", "-e")
+	u.must(t, "go", "vet", "./...")
 }
 
 // mistake is made in tasks.go, by putting one text in the place of another.
@@ -115,8 +145,8 @@ var mistakes = []mistake{
 
 // user is somebody with a module of her own.
 type user struct {
-	dir string
-	env []string
+	dir, repo string
+	env       []string
 }
 
 // newUser makes an empty module, with this one in the place of a release.
@@ -130,7 +160,7 @@ func newUser(t *testing.T) *user {
 	if out, err := exec.Command("go", "list", "-deps", "modernc.org/sqlite", "./...").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	u := &user{dir: t.TempDir()}
+	u := &user{dir: t.TempDir(), repo: repo}
 	u.env = append(os.Environ(), "GOPROXY=off", "GOSUMDB=off", "GOWORK=off", "GOFLAGS=",
 		"TASKGENCACHE="+filepath.Join(t.TempDir(), "cache"))
 	u.must(t, "go", "mod", "init", "shop.test")
@@ -138,15 +168,17 @@ func newUser(t *testing.T) *user {
 	return u
 }
 
-// readme returns the commands of the first block of shell code after a heading.
-func (u *user) readme(t *testing.T, heading string) (commands [][]string) {
+// readme returns the commands of the nth block of shell code after a heading.
+func (u *user) readme(t *testing.T, heading string, nth int) (commands [][]string) {
 	t.Helper()
 	text, err := os.ReadFile("../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, after, _ := strings.Cut(string(text), "\n"+heading+"\n")
-	_, after, _ = strings.Cut(after, "\n```sh\n")
+	for range nth + 1 {
+		_, after, _ = strings.Cut(after, "\n```sh\n")
+	}
 	block, _, ok := strings.Cut(after, "```")
 	for line := range strings.Lines(block) {
 		commands = append(commands, strings.Fields(line))
