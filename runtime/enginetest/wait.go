@@ -19,6 +19,7 @@ var waitTests = []test{
 	{name: "EveryEnd", run: testWaitEveryEnd},
 	{name: "ThroughRetries", run: testWaitRetries},
 	{name: "CancelledWaiting", run: testWaitCancelled},
+	{name: "NobodyKnowsIt", run: testWaitNobody},
 	{name: "ContextEnds", run: testWaitContext},
 	{name: "Unknown", run: testWaitUnknown},
 	{name: "Deleted", run: testWaitDeleted},
@@ -142,6 +143,17 @@ func testWaitCancelled(b *bench) {
 	b.cancel(b.e, id, "no")
 	if w := b.got(c); w.err != nil || w.en.State != runtime.StateCancelled || w.en.Reason != "no" {
 		b.Errorf("Wait for a waiting task that was cancelled returned %v, want its entry, cancelled with reason \"no\"", w)
+	}
+}
+
+// testWaitNobody: the engine ends the task, and nobody has run it.
+func testWaitNobody(b *bench) {
+	b.waiter()
+	id := b.insert("task.unknown")
+	c := b.wait(b.ctx(), id)
+	b.serve([]string{"task.known"}, parkFor(2*b.o.Step))
+	if w := b.got(c); w.err != nil || w.en.State != runtime.StateFailed {
+		b.Errorf("Wait for a task that no worker knew returned %v, want one that failed", w)
 	}
 }
 

@@ -204,6 +204,7 @@ func (c *claimOp) take(cur *cursor) {
 // and it is in nobody's way. A task whose row cannot be read has failed.
 func (c *claimOp) setAside(t *txn, b badTask) error {
 	if b.err != nil {
+		t.aside = true
 		return t.endWaiting(b.seq, failed, b.err.Error(), b.keep)
 	}
 	t.db.park.BindText(1, fmt.Sprintf("no worker here knows the task %q", b.name))
@@ -316,6 +317,7 @@ func (t *txn) failParked(queue, name string, parkFor time.Duration) error {
 	if len(over) == maxParks {
 		t.plan.park.min(t.now)
 	}
+	t.aside = t.aside || len(over) > 0
 	reason := fmt.Sprintf("no worker knew the task %q for %v", name, parkFor)
 	for _, b := range over {
 		if err := t.endWaiting(b.seq, failed, reason, b.keep); err != nil {

@@ -165,6 +165,7 @@ func (t *txn) reap(id int64, name string) error {
 			st.BindInt(3, t.now)
 			st.BindText(4, *stop)
 			t.end(k.seq, k.keep)
+			t.aside = true
 			if err := t.dropStop(k.seq); err != nil {
 				return err
 			}

@@ -29,6 +29,7 @@ type txn struct {
 	*Engine
 	now   int64             // when it began, by the clock of due times
 	ended map[int64][]int64 // tasks that ended, by until when they are kept
+	aside bool              // some of them did so without a run here: who waits for one is to look
 }
 
 // maxLot bounds what one transaction does, and so for how long it holds the
@@ -282,6 +283,9 @@ func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 	}
 	e.held += time.Since(start)
 	e.askCheckpoint()
+	if t.aside {
+		e.waiters.look(e)
+	}
 	return t, ops, nil
 }
 
