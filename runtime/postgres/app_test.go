@@ -5,7 +5,10 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"math"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -301,7 +304,9 @@ func TestOneBadTask(t *testing.T) {
 // TestParkedAreOutOfTheWay: many tasks that nobody knows do not slow down the
 // others, and a worker that knows them takes them at once.
 func TestParkedAreOutOfTheWay(t *testing.T) {
-	app, pool, schema := newApp(t, runtime.Config{ParkFor: 400 * time.Millisecond}, postgres.Config{PollInterval: 50 * time.Millisecond})
+	logs := new(logBuffer)
+	app, pool, schema := newApp(t, runtime.Config{ParkFor: 400 * time.Millisecond},
+		postgres.Config{PollInterval: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(logs, nil))})
 	other := runtime.New(app.Engine(), runtime.Config{Logger: testLog(t)})
 	hs := make([]*runtime.Handle[int], 50)
 	for i := range hs {
@@ -332,6 +337,32 @@ func TestParkedAreOutOfTheWay(t *testing.T) {
 			t.Error("a task that nobody knows succeeded")
 		}
 	}
+	if err := app.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	waits, failed := logs.count("a task waits that no worker knows"), logs.count("tasks have failed that no worker knew")
+	if waits != 1 || failed == 0 {
+		t.Errorf("the log tells %d times that tasks wait, want once for their name, and %d times that they failed", waits, failed)
+	}
+}
+
+// logBuffer collects what is logged, from several goroutines.
+type logBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// count returns how many lines have the text.
+func (l *logBuffer) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
 }
 
 // TestStopUnderLoad: tasks that ignore their context. Stop returns in time and

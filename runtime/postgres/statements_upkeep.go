@@ -64,7 +64,8 @@ WHERE j.id = ANY(ARRAY(
 	WHERE c.kind <> ALL($2::text[]) AND c.scheduled_at <= now() - $3::bigint * interval '1 microsecond'
 		AND c.metadata ? 'taskctx'
 		AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE c.kind = ANY(w.names) AND c.queue = ANY(w.queues))
-)) AND j.state = 'available'`
+)) AND j.state = 'available'
+RETURNING j.queue, j.kind`
 
 // A worker that starts takes the tasks that were put aside for want of it.
 const unparkSQL = `
@@ -87,7 +88,7 @@ WHERE j.state IN ('scheduled', 'retryable') AND j.scheduled_at <= now() + interv
 	AND j.queue = ANY($1::text[]) AND j.kind <> ALL($2::text[]) AND j.metadata -> 'taskctx' ? 'parked'
 	AND {parked} <= now() - $3::bigint * interval '1 microsecond'
 	AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE j.kind = ANY(w.names) AND j.queue = ANY(w.queues))
-RETURNING j.id`
+RETURNING j.id, j.queue, j.kind`
 
 // Records that are kept for $1 nanoseconds, 0 for those that do not say, and
 // ended between the time $3, up to which all such are gone, and now less $2

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -94,18 +95,31 @@ func (s *serve) promoteUnique(ctx context.Context) error {
 // park puts aside what no worker knows, and ends what none has known for too
 // long.
 func (s *serve) park(ctx context.Context, grace time.Duration) error {
-	if _, err := s.e.pool.Exec(ctx, s.e.sql.park, s.Queues, s.Names, grace.Microseconds()); err != nil {
+	db := pgxDB{s.e.pool}
+	var queue, kind string
+	err := db.query(ctx, s.e.sql.park, []any{s.Queues, s.Names, grace.Microseconds()},
+		func(scan func(...any) error) error {
+			err := scan(&queue, &kind)
+			if err == nil {
+				s.Unknown(kind, fmt.Sprintf("no worker of queue %q knows it", queue))
+			}
+			return err
+		})
+	if err != nil {
 		return err
 	}
 	var ended []int64
-	err := pgxDB{s.e.pool}.query(ctx, s.e.sql.expire,
+	err = db.query(ctx, s.e.sql.expire,
 		[]any{s.Queues, s.Names, s.ParkFor.Microseconds(), s.ParkFor.String()},
 		func(scan func(...any) error) error {
 			var id int64
-			err := scan(&id)
+			err := scan(&id, &queue, &kind)
 			ended = append(ended, id)
 			return err
 		})
+	if len(ended) > 0 {
+		s.Warn("tasks have failed that no worker knew", fmt.Errorf("%d tasks, the last %s of queue %q", len(ended), kind, queue))
+	}
 	s.e.watch.Tell(ended...)
 	return err
 }

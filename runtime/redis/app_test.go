@@ -3,7 +3,9 @@ package redis_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,6 +59,57 @@ func spoil(t *testing.T, app *runtime.App, db *goredis.Client, call runtime.Call
 	if err := db.HSet(t.Context(), key, "msg", change(msg)).Err(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestTheLogTellsOfUnknownTasks: once for each name while they wait, and when they
+// fail.
+func TestTheLogTellsOfUnknownTasks(t *testing.T) {
+	slow(t) // tasks are left to other workers for five seconds
+	logs := new(logBuffer)
+	engine := open(t, server(t), redis.Config{Logger: slog.New(slog.NewTextHandler(logs, nil))})
+	app := runtime.New(engine, runtime.Config{ParkFor: 6 * time.Second, Logger: testLog(t)})
+	var hs []*runtime.Handle[int]
+	for range 3 {
+		h, err := sumCall(sumTask(""), 1, 1).Enqueue(t.Context(), app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hs = append(hs, h)
+	}
+	if err := app.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range hs {
+		if _, err := h.Wait(t.Context()); err == nil {
+			t.Error("a task that nobody knows succeeded")
+		}
+	}
+	if err := app.Stop(context.Background()); err != nil {
+		t.Error(err)
+	}
+	waits, failed := logs.count("a task waits that no worker knows"), logs.count("tasks have failed that no worker knew")
+	if waits != 1 || failed == 0 {
+		t.Errorf("the log tells %d times that tasks wait, want once for their name, and %d times that they failed", waits, failed)
+	}
+}
+
+// logBuffer collects what is logged, from several goroutines.
+type logBuffer struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+// count returns how many lines have the text.
+func (l *logBuffer) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
 }
 
 // TestOneBadTask: one bad task of each kind among 1,000 is parked or fails, with

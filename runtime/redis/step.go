@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -112,8 +113,10 @@ func (s *serve) park(d *delivery, now time.Time) *outcome {
 	if left := s.ParkFor - now.Sub(since); left <= 0 {
 		o.Kind = runtime.OutcomeFail
 		o.Reason += fmt.Sprintf(", for %s", s.ParkFor)
+		s.Warn("tasks have failed that no worker knew", errors.New(o.Reason))
 	} else {
 		o.Kind, o.After = runtime.OutcomeDelay, min(left, parkDelay)
+		s.Unknown(d.Task.msg.kind, o.Reason)
 	}
 	return o
 }

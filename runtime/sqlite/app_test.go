@@ -3,14 +3,17 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
 // addArgs and addTask are what taskgen makes of func Add(ctx, a, b int) (int, error).
@@ -205,5 +208,54 @@ func TestStopUnderLoad(t *testing.T) {
 	close(release)
 	if err := app.Stop(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTheLogTellsOfUnknownTasks: once for each name while they wait, and when
+// they fail. One that another worker knows is nothing to tell of.
+func TestTheLogTellsOfUnknownTasks(t *testing.T) {
+	ctx := context.Background()
+	var logs bytes.Buffer
+	e, err := sqlite.Open(filepath.Join(t.TempDir(), "tasks.db"), sqlite.WithLogger(slog.New(slog.NewTextHandler(&logs, nil))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known, unknown := newAddTask("math.Known"), newAddTask("math.Unknown")
+	cfg := runtime.Config{ParkFor: 200 * time.Millisecond, Logger: discard}
+	other, app := runtime.New(e, cfg), runtime.New(e, cfg)
+	runtime.Register(other, known, func(_ *runtime.Context, x *addArgs) (int, error) { return x.a + x.b, nil })
+	runtime.Register(app, newAddTask("math.Add"), func(*runtime.Context, *addArgs) (int, error) { return 0, nil })
+	var hs []*runtime.Handle[int]
+	for range 3 {
+		for _, task := range []*runtime.Task[addArgs, int]{known, unknown} {
+			h, err := add(task, 1, 1).Enqueue(ctx, app)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hs = append(hs, h)
+		}
+	}
+	for _, a := range []*runtime.App{other, app} {
+		if err := a.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, h := range hs {
+		if _, err := h.Wait(ctx); (err == nil) != (i%2 == 0) {
+			t.Errorf("task %d: %v", i, err)
+		}
+	}
+	for _, a := range []*runtime.App{other, app} {
+		if err := a.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	text := logs.String()
+	waits, failed := strings.Count(text, "a task waits that no worker knows"), strings.Count(text, "tasks have failed that no worker knew")
+	if waits != 1 || failed == 0 || strings.Contains(text, "math.Known") {
+		t.Errorf("want one line for the name of those that wait, and some for those that failed:\n%s", text)
 	}
 }

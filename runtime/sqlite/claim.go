@@ -210,12 +210,36 @@ func (c *claimOp) setAside(t *txn, b badTask) error {
 	t.db.park.BindText(1, fmt.Sprintf("no worker here knows the task %q", b.name))
 	t.db.park.BindInt(2, b.seq)
 	t.plan.park.min(add(b.due, c.s.w.ParkFor))
+	known := false
 	for _, s := range t.servers {
 		if s.serves(b.queue) && s.w.Knows(b.name) {
 			s.offerParked(b.queue, b.name)
+			known = true
+		}
+	}
+	if !known {
+		if err := t.tellOfParked(c.s, b); err != nil {
+			return err
 		}
 	}
 	return t.db.park.Run()
+}
+
+// tellOfParked logs, once for each name, of a task that no worker knows.
+func (t *txn) tellOfParked(s *server, b badTask) error {
+	if s.told[b.name] {
+		return nil
+	}
+	known, err := t.knownElsewhere(b.name)
+	if err != nil || known {
+		return err
+	}
+	if s.told == nil {
+		s.told = make(map[string]bool)
+	}
+	s.told[b.name] = true
+	t.warn("a task waits that no worker knows", "task", b.name, "queue", b.queue)
+	return nil
 }
 
 // offerParked tells the worker that there is a parked task that it can run.
@@ -317,7 +341,10 @@ func (t *txn) failParked(queue, name string, parkFor time.Duration) error {
 	if len(over) == maxParks {
 		t.plan.park.min(t.now)
 	}
-	t.aside = t.aside || len(over) > 0
+	if len(over) > 0 {
+		t.aside = true
+		t.warn("tasks have failed that no worker knew", "task", name, "queue", queue, "tasks", len(over), "waited", parkFor)
+	}
 	reason := fmt.Sprintf("no worker knew the task %q for %v", name, parkFor)
 	for _, b := range over {
 		if err := t.endWaiting(b.seq, failed, reason, b.keep); err != nil {

@@ -35,7 +35,8 @@ type server struct {
 	runners  int
 	sources  []*source
 	names    names
-	finished bool // drained is closed
+	told     map[string]bool // names of tasks that nobody knows, of which the log tells
+	finished bool            // drained is closed
 }
 
 // source is where a worker finds due tasks: a queue, or the parked tasks of a

@@ -117,6 +117,7 @@ type Worker[C comparable, T any] struct {
 	turn      int  // which queue goes first
 	abandoned bool
 	warned    map[string]time.Time // when each failure was logged last
+	unknown   sync.Map             // names of tasks of which Unknown has told
 }
 
 // NewWorker returns a worker on the store.
@@ -187,6 +188,14 @@ func (w *Worker[C, T]) leave() {
 
 // warnEvery is how often a failure that goes on is logged.
 const warnEvery = 10 * time.Second
+
+// Unknown logs of a task that is put aside because no worker knows it, once for
+// each name.
+func (w *Worker[C, T]) Unknown(name, reason string) {
+	if _, told := w.unknown.LoadOrStore(name, true); !told {
+		w.log(slog.LevelWarn, "a task waits that no worker knows", slog.String("task", name), slog.String("error", reason))
+	}
+}
 
 // Warn logs that something failed: while the server is away much does, again
 // and again, and once in a while is enough.
