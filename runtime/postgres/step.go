@@ -14,7 +14,11 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// Step implements [remote.Store]: one round trip and one commit.
+// wide is from how many outcomes, and tasks to claim, a step writes and claims on
+// two connections at once: with fewer a second commit costs more than it saves.
+const wide = 32
+
+// Step implements [remote.Store]: one round trip and one commit, or two at once.
 func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (more bool, err error) {
 	outcomes, want := st.Outcomes, st.Want
 	queues := s.open(st.Queues)
@@ -27,35 +31,58 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	written := make(map[claim]struct{}, len(outcomes))
 	var claimed []*job
 	plain, rest := split(outcomes, st.Orphans)
-	b := new(pgx.Batch)
-	s.queueSucceed(b, plain, written)
-	s.queueConclude(b, rest, written)
-	if want > 0 {
-		b.Queue(s.e.sql.claim, s.owner, queues, s.Names, want).Query(func(rows pgx.Rows) error {
-			for rows.Next() {
-				j := new(job)
-				if err := rows.Scan(&j.id, &j.args, &j.attempt, &j.createdAt, &j.kind, &j.metadata, &j.priority,
-					&j.queue, &j.scheduledAt); err != nil {
-					return err
-				}
-				claimed = append(claimed, j)
-			}
-			return rows.Err()
-		})
+	writes := new(pgx.Batch)
+	s.queueSucceed(writes, plain, written)
+	s.queueConclude(writes, rest, written)
+	claims := writes
+	if want >= wide && len(outcomes) >= wide {
+		claims = new(pgx.Batch)
 	}
-	if b.Len() == 0 {
-		return more, nil
+	s.queueClaim(claims, queues, want, &claimed)
+	unwritten, unclaimed := s.send(ctx, writes, claims)
+	if unclaimed == nil {
+		s.begun(claimed)
+		more = more || want > 0 && len(claimed) == want
 	}
-	if err := s.e.pool.SendBatch(ctx, b).Close(); err != nil {
-		if badData(err) && len(rest.id) > 0 {
-			return true, s.writeSingly(ctx, outcomes)
+	switch {
+	case unwritten == nil:
+		s.settle(ctx, outcomes, written)
+	case badData(unwritten) && len(rest.id) > 0:
+		if err := s.writeSingly(ctx, outcomes); err != nil {
+			return true, err
 		}
+	default:
 		s.PutBack(outcomes)
-		return true, err
+		return true, unwritten
 	}
-	s.begun(claimed)
-	s.settle(ctx, outcomes, written)
-	return more || want > 0 && len(claimed) == want, nil
+	if claims == writes { // it failed with them, which is dealt with
+		return more || unclaimed != nil, nil
+	}
+	return more || unclaimed != nil, unclaimed
+}
+
+// send sends two batches at once, or one that is both, and returns the errors of
+// each.
+func (s *serve) send(ctx context.Context, writes, claims *pgx.Batch) (unwritten, unclaimed error) {
+	if claims == writes {
+		err := s.sendOne(ctx, writes)
+		return err, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		unclaimed = s.sendOne(ctx, claims)
+	}()
+	unwritten = s.sendOne(ctx, writes)
+	<-done
+	return unwritten, unclaimed
+}
+
+func (s *serve) sendOne(ctx context.Context, b *pgx.Batch) error {
+	if b.Len() == 0 {
+		return nil
+	}
+	return s.e.pool.SendBatch(ctx, b).Close()
 }
 
 // settle tells of outcomes that came too late, those who wait of the others,
@@ -295,6 +322,23 @@ func (s *serve) queueConclude(b *pgx.Batch, c *conclusions, written map[claim]st
 		b.Queue(s.e.sql.conclude, s.owner, c.id, c.attempt, c.state, c.back, c.ended, c.err, c.after, c.top, c.own).
 			Query(collect(written))
 	}
+}
+
+func (s *serve) queueClaim(b *pgx.Batch, queues []string, want int, claimed *[]*job) {
+	if want == 0 {
+		return
+	}
+	b.Queue(s.e.sql.claim, s.owner, queues, s.Names, want).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			j := new(job)
+			if err := rows.Scan(&j.id, &j.args, &j.attempt, &j.createdAt, &j.kind, &j.metadata, &j.priority,
+				&j.queue, &j.scheduledAt); err != nil {
+				return err
+			}
+			*claimed = append(*claimed, j)
+		}
+		return rows.Err()
+	})
 }
 
 func collect(written map[claim]struct{}) func(pgx.Rows) error {
