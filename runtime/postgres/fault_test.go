@@ -19,3 +19,12 @@ func TestEachRequestFailsOnce(t *testing.T) {
 	cfg := postgres.Config{Schema: newSchema(t, url), Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}
 	fault.Each(t, url, "fault", func(tb testing.TB, url string) fault.Engine { return open(tb, url, cfg) })
 }
+
+// TestEachRequestOfCrowdFailsOnce is the same for steps with many outcomes and
+// many claims, which go over two connections.
+func TestEachRequestOfCrowdFailsOnce(t *testing.T) {
+	slow(t)
+	url := servertest.Postgres(t)
+	cfg := postgres.Config{Schema: newSchema(t, url), Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}
+	fault.EachOfCrowd(t, url, "crowd", func(tb testing.TB, url string) fault.Engine { return open(tb, url, cfg) })
+}

@@ -21,3 +21,12 @@ func TestEachRequestFailsOnce(t *testing.T) {
 		fault.Each(t, url, name, func(tb testing.TB, url string) fault.Engine { return open(tb, url+options, cfg) })
 	}
 }
+
+// TestEachRequestOfCrowdFailsOnce is the same for steps with many outcomes and
+// many claims.
+func TestEachRequestOfCrowdFailsOnce(t *testing.T) {
+	slow(t)
+	url := server(t)
+	cfg := redis.Config{Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}
+	fault.EachOfCrowd(t, url, "crowd", func(tb testing.TB, url string) fault.Engine { return open(tb, url, cfg) })
+}

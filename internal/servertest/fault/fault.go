@@ -33,16 +33,27 @@ type Engine interface {
 // that of any other call on the same storage.
 func Each(t *testing.T, url, name string, open func(tb testing.TB, url string) Engine) {
 	t.Helper()
-	direct, cuts, ran := open(t, url), 0, false
+	direct := open(t, url)
+	each(t, url, name, func(t *testing.T, url, queue string, cut func()) {
+		w := &work{t: t, direct: direct, e: open(t, url), queue: queue}
+		cut()
+		w.run()
+	})
+}
+
+// each calls do with the URL of a proxy to the server, the name of a queue, and
+// cut, after which one of the requests is cut: another one each time, until there
+// are no more.
+func each(t *testing.T, url, name string, do func(t *testing.T, url, queue string, cut func())) {
+	t.Helper()
+	cuts, ran := 0, false
 	for _, before := range []bool{true, false} {
 		for n, cut := int64(1), true; cut && !t.Failed(); n += int64(*every) {
 			cut = false // if -run leaves the subtest out
 			t.Run(fmt.Sprintf("%s,request=%d,before=%v", name, n, before), func(t *testing.T) {
 				ran = true
 				p := servertest.NewProxy(t, url)
-				w := &work{t: t, direct: direct, e: open(t, p.URL), queue: fmt.Sprintf("%s-%v-%d", name, before, n)}
-				p.Cut(n, before)
-				w.run()
+				do(t, p.URL, fmt.Sprintf("%s-%v-%d", name, before, n), func() { p.Cut(n, before) })
 				cut = p.WasCut() // else the work takes fewer requests
 			})
 			if cut {
