@@ -47,7 +47,8 @@ type Config struct {
 	PollInterval time.Duration
 	// FetchCooldown is the least time from the end of one fetch of a worker to
 	// the next. More gathers more tasks and outcomes into each, and costs
-	// latency. Defaults to 1 ms.
+	// latency. Defaults to 1 ms, but where a fetch found as many tasks as it
+	// could take, it ends at once when all of those have ended.
 	FetchCooldown time.Duration
 	// KeepFor is how long the record of an ended task stays that does not say:
 	// one that a foreign producer enqueued. Defaults to 24 h.
@@ -87,6 +88,7 @@ type Engine struct {
 	cfg   Config
 	pool  *pgxpool.Pool
 	owned bool // Close closes the pool
+	eager bool // FetchCooldown was left to us
 	sql   statements
 	mark  [8]byte // in the ids of this schema's tasks
 	in    remote.Gatherer[*lot]
@@ -138,6 +140,7 @@ const minConns = 8
 // New returns an engine on the pool, which stays the caller's to close, after
 // the engine.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Engine, error) {
+	eager := cfg.FetchCooldown == 0
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
@@ -145,7 +148,7 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
 	e := &Engine{
-		cfg: cfg, pool: pool, sql: newStatements(cfg.Schema), keeps: make(map[time.Duration]struct{}),
+		cfg: cfg, pool: pool, eager: eager, sql: newStatements(cfg.Schema), keeps: make(map[time.Duration]struct{}),
 	}
 	if err := pool.QueryRow(ctx, e.sql.readMark).Scan((*markBytes)(&e.mark)); err != nil {
 		return nil, fmt.Errorf("open postgres: read the schema's mark: %w", err)

@@ -50,7 +50,7 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	}
 	s := &serve{e: e, owner: ownerPrefix + w.ID, upkeep: newUpkeep(w)}
 	s.Worker = remote.NewWorker(w, s, remote.Config{
-		Engine: "postgres", Lease: e.cfg.Lease, PollInterval: e.cfg.PollInterval, Cooldown: e.cfg.FetchCooldown,
+		Engine: "postgres", Lease: e.cfg.Lease, PollInterval: e.cfg.PollInterval, Cooldown: e.cfg.FetchCooldown, Eager: e.eager,
 		UpkeepEvery: min(e.cfg.PollInterval, s.grace), Closing: e.closing, Logger: e.cfg.Logger, Workers: &e.workers,
 		Hopeless: undefined,
 	})

@@ -79,7 +79,7 @@ func (l *loop[C, T]) wait() (done bool, err error) {
 // step takes a step, and, when it fails, waits until another may succeed.
 func (l *loop[C, T]) step(ctx context.Context) (done bool, err error) {
 	if pause := l.cfg.Cooldown - time.Since(l.last); pause > 0 {
-		time.Sleep(pause)
+		l.cool(pause)
 	}
 	if ctx.Err() != nil {
 		l.stop, l.stopping = nil, true
@@ -100,6 +100,22 @@ func (l *loop[C, T]) step(ctx context.Context) (done bool, err error) {
 	l.Warn("claim tasks and write outcomes", err)
 	l.hungry = true
 	return l.recover()
+}
+
+// cool lets outcomes and free slots gather. Where a step claimed as many tasks as
+// it could, there are more of them, and nothing is left to gather once all of
+// those have ended.
+func (l *loop[C, T]) cool(pause time.Duration) {
+	if !l.cfg.Eager {
+		time.Sleep(pause)
+		return
+	}
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.ended:
+	}
 }
 
 // recover waits until the server answers again, or the worker is to stop, which
@@ -162,6 +178,11 @@ func (w *Worker[C, T]) step(ctx context.Context, want int) (more bool, err error
 	w.mu.Lock()
 	s := &Step[C, T]{Outcomes: w.outcomes, Orphans: w.orphans, Queues: w.turned(), Want: want}
 	w.outcomes, w.orphans = nil, nil
+	w.want, w.claimed = want, 0
+	select {
+	case <-w.ended: // of the outcomes that are written now
+	default:
+	}
 	if len(s.Orphans) > 0 {
 		known := w.known(s.Outcomes)
 		s.Orphans = slices.DeleteFunc(s.Orphans, func(c C) bool { _, ok := known[c]; return ok })

@@ -61,6 +61,9 @@ func (d *Delivery[C, T]) SaveMemo(ctx context.Context, memo json.RawMessage) err
 // Start runs deliveries.
 func (w *Worker[C, T]) Start(ds []*Delivery[C, T]) {
 	w.mu.Lock()
+	if w.claimed = len(ds); w.claimed < w.want {
+		w.claimed = 0
+	}
 	for _, d := range ds {
 		w.active[d] = struct{}{}
 	}
@@ -91,12 +94,16 @@ func (w *Worker[C, T]) finish(o *Outcome[C, T]) {
 	if !late {
 		w.outcomes = append(w.outcomes, o)
 	}
+	ended := w.claimed > 0 && len(w.outcomes) >= w.claimed
 	w.mu.Unlock()
 	if late {
 		w.Refuse(o)
 		return
 	}
 	signal(w.ready)
+	if ended {
+		signal(w.ended)
+	}
 }
 
 // Refuse tells that an outcome was not recorded.

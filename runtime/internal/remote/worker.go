@@ -86,6 +86,7 @@ type Config struct {
 	Lease        time.Duration   // how long a worker may be silent
 	PollInterval time.Duration   // from one look for tasks to the next
 	Cooldown     time.Duration   // from the end of a step to the next one
+	Eager        bool            // there is no cooldown when all of a full claim have ended
 	UpkeepEvery  time.Duration   // at most
 	Closing      context.Context // ends when the engine is closed
 	Logger       *slog.Logger
@@ -105,6 +106,7 @@ type Worker[C comparable, T any] struct {
 	ready chan struct{} // an outcome waits, or a run has returned
 	news  chan struct{} // there may be tasks to claim
 	check chan struct{} // a running task may have been cancelled
+	ended chan struct{} // as many outcomes wait as tasks were claimed
 	alarm
 	listening atomic.Bool
 	beats     beats
@@ -115,6 +117,8 @@ type Worker[C comparable, T any] struct {
 	orphans   []C  // perhaps
 	unsettled bool // a cancelled one is among them
 	turn      int  // which queue goes first
+	want      int  // how many tasks the step under way claims
+	claimed   int  // how many the last one did, if as many as it could, else 0
 	abandoned bool
 	warned    map[string]time.Time // when each failure was logged last
 	unknown   sync.Map             // names of tasks of which Unknown has told
@@ -125,6 +129,7 @@ func NewWorker[C comparable, T any](w *runtime.Worker, store Store[C, T], cfg Co
 	return &Worker[C, T]{
 		Worker: w, cfg: cfg, store: store,
 		ready: make(chan struct{}, 1), news: make(chan struct{}, 1), check: make(chan struct{}, 1),
+		ended:  make(chan struct{}, 1),
 		alarm:  alarm{wake: make(chan struct{}, 1)},
 		active: make(map[*Delivery[C, T]]struct{}), warned: make(map[string]time.Time),
 	}
