@@ -2,13 +2,11 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/taskctx/taskctx/runtime"
 )
@@ -34,15 +32,18 @@ func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) 
 	if err != nil {
 		return nil, err
 	}
-	var j job
-	err = e.pool.QueryRow(ctx, e.sql.get, number).Scan(j.pointers()...)
+	var j *job
+	err = steeredDB{e.pool}.query(ctx, e.sql.get, []any{number}, func(scan func(...any) error) error {
+		j = new(job)
+		return scan(j.pointers()...)
+	})
 	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return nil, runtime.ErrNotFound
 	case err != nil:
 		return nil, e.failed("postgres", err)
+	case j == nil:
+		return nil, runtime.ErrNotFound
 	}
-	return e.entry(&j), nil
+	return e.entry(j), nil
 }
 
 // Conditions on the job j for the states that River does not have.

@@ -37,6 +37,41 @@ func (d pgxDB) query(ctx context.Context, text string, args []any, each func(fun
 	return rows.Err()
 }
 
+// steerSQL makes the planner take the indexes, for the rest of the transaction.
+//
+// Postgres keeps the plan of a prepared statement until the table is analyzed,
+// however large the table becomes meanwhile. One that it made while the table
+// was small reads all of it, or all of an index, each time. What runs for each
+// task, or each few of them, is to find its rows in a large table and in a small
+// one in the same way. Plans with a step that is off, where there is no other,
+// look so expensive that they would be compiled.
+const steerSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+	set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true),
+	set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`
+
+// steered returns a batch for statements that are planned with steerSQL.
+func steered() *pgx.Batch {
+	b := new(pgx.Batch)
+	b.Queue(steerSQL)
+	return b
+}
+
+// steeredDB is a db on a pool, for statements that are planned with steerSQL.
+type steeredDB struct{ pool *pgxpool.Pool }
+
+func (d steeredDB) query(ctx context.Context, text string, args []any, each func(func(...any) error) error) error {
+	b := steered()
+	b.Queue(text, args...).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := each(rows.Scan); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	return d.pool.SendBatch(ctx, b).Close()
+}
+
 // sqlDB is a db on a transaction of database/sql, by pgx's driver for it.
 type sqlDB struct{ tx *sql.Tx }
 

@@ -69,11 +69,13 @@ func (s *serve) SaveMemo(ctx context.Context, c claim, memo json.RawMessage) (bo
 	if err != nil {
 		return false, fmt.Errorf("save memo: %w", err)
 	}
-	tag, err := s.e.pool.Exec(ctx, s.e.sql.saveMemo, s.owner, c.job, c.attempt, string(own))
+	saved := false
+	err = steeredDB{s.e.pool}.query(ctx, s.e.sql.saveMemo, []any{s.owner, c.job, c.attempt, string(own)},
+		func(func(...any) error) error { saved = true; return nil })
 	if err != nil {
 		return false, s.e.failed("save memo", err)
 	}
-	return tag.RowsAffected() > 0, nil
+	return saved, nil
 }
 
 // upkeep is when what was done last. The upkeep alone uses it.

@@ -54,7 +54,10 @@ func newStatements(schema string) statements {
 // its number and attempt, and $1 is its worker. A worker's id is never used
 // again, and each run of one worker has another attempt, unless the run before
 // it was given back by that worker itself.
-const ownsJob = `j.id = o.id AND j.state = 'running' AND j.attempt = o.attempt AND ` + runningOfUs
+//
+// The state is compared as text so that no index has it: those of all tasks that
+// have run since the table was vacuumed are in the index as running ones.
+const ownsJob = `j.id = o.id AND j.state::text = 'running' AND j.attempt = o.attempt AND ` + runningOfUs
 
 const runningOfUs = `j.attempted_by[array_upper(j.attempted_by, 1)] = $1`
 
@@ -112,18 +115,20 @@ const findKeysSQL = `SELECT key, job_id FROM {s}.taskctx_key WHERE key = ANY($1:
 // The order within a queue is River's. Of several queues the first in $2 goes
 // first: the worker turns them. What other workers claim is passed over.
 //
-// The ids go through an array, here and below, since the planner expects few
-// elements in one: from a join of unknown size it may read the whole table.
+// The rows, which are locked, go through an array, as the ids of those below do:
+// the planner expects few elements in one, where it may read the whole table for
+// a join of unknown size. A row that was changed since the statement began is
+// left for the next fetch.
 const claimSQL = `
 UPDATE {s}.river_job j SET
 	state = 'running', attempt = least(j.attempt + 1, 32767), attempted_at = now(),
 	attempted_by = array_append(
 		CASE WHEN array_length(j.attempted_by, 1) >= 20
 		THEN j.attempted_by[array_length(j.attempted_by, 1) - 18:] ELSE j.attempted_by END, $1::text)
-WHERE j.id = ANY(ARRAY(
-	SELECT a.id FROM unnest($2::text[]) AS q(name)
+WHERE j.ctid = ANY(ARRAY(
+	SELECT a.ctid FROM unnest($2::text[]) AS q(name)
 	CROSS JOIN LATERAL (
-		SELECT id FROM {s}.river_job
+		SELECT ctid FROM {s}.river_job
 		WHERE state = 'available' AND queue = q.name AND scheduled_at <= now() AND kind = ANY($3::text[])
 		ORDER BY priority, scheduled_at, id
 		LIMIT $4::bigint
@@ -136,7 +141,7 @@ RETURNING j.id, j.args, j.attempt, j.created_at, j.kind, j.metadata, j.priority,
 const succeedSQL = `
 UPDATE {s}.river_job j SET state = 'completed', finalized_at = now()
 FROM unnest($2::bigint[], $3::smallint[]) AS o(id, attempt)
-WHERE {own} RETURNING j.id, j.attempt`
+WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, j.attempt`
 
 // A task that was asked to stop, and did not end, is cancelled. $9 is what the
 // run adds to the metadata, $10 to our part of it.
@@ -155,7 +160,7 @@ UPDATE {s}.river_job j SET
 			'again', false, 'reason', coalesce(j.metadata -> 'taskctx' ->> 'cancel', '')) END)
 FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::smallint[], $6::boolean[], $7::text[], $8::bigint[],
 	$9::text[], $10::text[]) AS o(id, attempt, state, back, ended, error, after, top, own)
-WHERE {own} RETURNING j.id, o.attempt`
+WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, o.attempt`
 
 // stopAsked holds when the outcome o leaves the job j waiting, but somebody
 // asked the job to stop.
@@ -165,7 +170,7 @@ const saveMemoSQL = `
 UPDATE {s}.river_job j SET metadata = {metadata} || jsonb_build_object('taskctx',
 	{envelope} || o.own::jsonb)
 FROM (SELECT $2::bigint AS id, $3::smallint AS attempt, $4::text AS own) o
-WHERE {own}`
+WHERE {own} RETURNING j.id`
 
 // A worker that was taken for dead, and is not, joins again.
 const beatSQL = `

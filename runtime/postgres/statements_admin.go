@@ -52,5 +52,6 @@ SELECT EXISTS (SELECT FROM {s}.river_job WHERE id = $1), EXISTS (SELECT FROM gon
 
 // Of the jobs asked for, those that have ended or are gone.
 const endedSQL = `
-SELECT a.id FROM unnest($1::bigint[]) AS a(id) LEFT JOIN {s}.river_job j ON j.id = a.id
-WHERE j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded')`
+SELECT a.id FROM unnest($1::bigint[]) AS a(id)
+WHERE coalesce((SELECT j.state::text FROM {s}.river_job j WHERE j.id = a.id), 'completed')
+	IN ('completed', 'cancelled', 'discarded')`

@@ -31,12 +31,12 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	written := make(map[claim]struct{}, len(outcomes))
 	var claimed []*job
 	plain, rest := split(outcomes, st.Orphans)
-	writes := new(pgx.Batch)
+	writes := steered()
 	s.queueSucceed(writes, plain, written)
 	s.queueConclude(writes, rest, written)
 	claims := writes
 	if want >= wide && len(outcomes) >= wide {
-		claims = new(pgx.Batch)
+		claims = steered()
 	}
 	s.queueClaim(claims, queues, want, &claimed)
 	unwritten, unclaimed := s.send(ctx, writes, claims)
@@ -79,7 +79,7 @@ func (s *serve) send(ctx context.Context, writes, claims *pgx.Batch) (unwritten,
 }
 
 func (s *serve) sendOne(ctx context.Context, b *pgx.Batch) error {
-	if b.Len() == 0 {
+	if b.Len() == 1 { // nothing but what steers
 		return nil
 	}
 	return s.e.pool.SendBatch(ctx, b).Close()
@@ -144,7 +144,7 @@ func (s *serve) writeSingly(ctx context.Context, outcomes []*outcome) error {
 func (s *serve) write(ctx context.Context, o *outcome) error {
 	written := make(map[claim]struct{}, 1)
 	plain, rest := split([]*outcome{o}, nil)
-	b := new(pgx.Batch)
+	b := steered()
 	s.queueSucceed(b, plain, written)
 	s.queueConclude(b, rest, written)
 	if err := s.e.pool.SendBatch(ctx, b).Close(); err != nil {
@@ -157,7 +157,7 @@ func (s *serve) write(ctx context.Context, o *outcome) error {
 // Release implements [remote.Store].
 func (s *serve) Release(ctx context.Context, jobs []claim) error {
 	_, rest := split(nil, jobs)
-	b := new(pgx.Batch)
+	b := steered()
 	s.queueConclude(b, rest, make(map[claim]struct{}))
 	b.Queue("SELECT pg_notify($1, json_build_object('queue', q)::text) FROM unnest($2::text[]) q",
 		s.e.sql.insertChannel, s.Queues)

@@ -52,7 +52,7 @@ func (e *Engine) askForEnded() {
 			return
 		}
 		var ended []int64
-		err := pgxDB{e.pool}.query(e.closing, e.sql.ended, []any{e.watch.Awaited()}, func(scan func(...any) error) error {
+		err := steeredDB{e.pool}.query(e.closing, e.sql.ended, []any{e.watch.Awaited()}, func(scan func(...any) error) error {
 			var j int64
 			err := scan(&j)
 			ended = append(ended, j)

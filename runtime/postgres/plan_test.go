@@ -1,0 +1,119 @@
+package postgres_test
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/postgres"
+)
+
+// TestPlansOfASmallTableServeALargeOne: Postgres keeps the plans that it made for
+// the first tasks, when the table was empty, until the table is analyzed. The
+// many that follow cost no more rows each for that.
+func TestPlansOfASmallTableServeALargeOne(t *testing.T) {
+	slow(t)
+	for name, prepare := range map[string]string{"new": "", "analyzed": "VACUUM ANALYZE river_job"} {
+		t.Run(name, func(t *testing.T) {
+			few, most := planReads(t, prepare, 40), 60*manyTasks
+			many := planReads(t, prepare, manyTasks) - few
+			t.Logf("%d rows read for each of %d tasks", many/manyTasks, manyTasks)
+			if many > most {
+				t.Errorf("%d rows and index entries were read for %d tasks, want at most %d", many, manyTasks, most)
+			}
+		})
+	}
+}
+
+const manyTasks = 5000
+
+// planReads runs some tasks one by one, then n at once, on tables that nobody
+// analyzes, and returns how many rows and index entries were read.
+func planReads(t *testing.T, prepare string, n int) int {
+	ctx := t.Context()
+	url := servertest.Postgres(t)
+	cfg := postgres.Config{Schema: newSchema(t, url), PollInterval: time.Minute}
+	direct := open(t, url, cfg)
+	c, err := pgx.Connect(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(context.Background())
+	exec := func(sql string) {
+		if _, err := c.Exec(ctx, sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	exec("SET search_path = " + cfg.Schema)
+	exec("ALTER TABLE river_job SET (autovacuum_enabled = false)")
+	if prepare != "" {
+		exec(prepare)
+	}
+	e, err := postgres.Open(ctx, url, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving, stop := context.WithCancel(ctx)
+	var served sync.WaitGroup
+	served.Go(func() {
+		err := e.Serve(serving, &runtime.Worker{
+			ID: uuid.NewString(), Slots: 10, Queues: []string{"plan"}, Names: []string{"plan.task"},
+			ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now, RunInline: planRun,
+		})
+		if err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	put := func(n int) {
+		ms := make([]*runtime.Message, n)
+		for i := range ms {
+			ms[i] = &runtime.Message{
+				Name: "plan.task", Queue: "plan", Args: json.RawMessage(`{}`), Keep: time.Hour,
+				Meta: runtime.Meta{Version: runtime.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
+			}
+		}
+		ins, err := direct.Insert(ctx, ms)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.Wait(ctx, ins[n-1].ID); err != nil { // the last one, more or less
+			t.Fatal(err)
+		}
+	}
+	for range 40 {
+		put(1)
+	}
+	put(n)
+	stop()
+	served.Wait()
+	if err := e.Close(); err != nil { // its connections tell what they have read
+		t.Fatal(err)
+	}
+	var read int
+	if err := c.QueryRow(ctx, `
+		SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = 'river_job'::regclass)
+			+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relid = 'river_job'::regclass)`).Scan(&read); err != nil {
+		t.Fatal(err)
+	}
+	return read
+}
+
+// planRun succeeds with and without a result, and after a memo was saved.
+func planRun(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+	*o = runtime.Outcome{Kind: runtime.OutcomeSucceed}
+	switch d.Message.Meta.ID[15] % 4 {
+	case 0:
+		o.Result = json.RawMessage(`1`)
+	case 1:
+		if err := d.Memo.SaveMemo(ctx, json.RawMessage(`{"v":1}`)); err != nil {
+			*o = runtime.Outcome{Kind: runtime.OutcomeFail, Reason: err.Error()}
+		}
+	}
+}
