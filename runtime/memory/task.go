@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -107,6 +108,9 @@ func (t *task) entry(now time.Time) *runtime.Entry {
 	}
 	if m := t.more; m != nil {
 		en.EndedAt, en.Result, en.Reason, en.Memo = m.ended.time(), bytes.Clone(m.result), m.reason, bytes.Clone(m.memo)
+	}
+	if g := t.group; g != nil && g.parkFor > 0 {
+		en.Reason = fmt.Sprintf("no worker of queue %q knows a task named %q", t.msg.Queue, t.msg.Name)
 	}
 	return en
 }
