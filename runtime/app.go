@@ -28,7 +28,7 @@ type App struct {
 	periodic []periodic
 	current  *service                // the running worker, nil when there is none
 	last     *service                // the one before, until somebody has asked for its error
-	running  atomic.Pointer[service] // current, for who holds no lock
+	running  atomic.Pointer[service] // current, unless it is of Drive, for who holds no lock
 	frozen   atomic.Pointer[map[reflect.Type]any]
 }
 

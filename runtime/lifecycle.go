@@ -68,6 +68,7 @@ func (a *App) start(ctx context.Context) (*service, error) {
 		stop(nil)
 		return nil, err
 	}
+	a.running.Store(s)
 	if len(w.tasks) == 0 && len(w.periodic) == 0 {
 		a.log(slog.LevelWarn, "the app was started without tasks: call RegisterTasks of their package first")
 	}
@@ -97,7 +98,6 @@ func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc
 		endRuns: make(chan struct{}), abandon: make(chan struct{}), leave: make(chan struct{}),
 	}
 	a.storage.reopen(context.WithoutCancel(ctx))
-	a.running.Store(a.current)
 	return a.current, nil
 }
 

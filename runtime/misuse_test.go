@@ -182,10 +182,11 @@ func TestTimesThatCannotBeStored(t *testing.T) {
 	}
 }
 
+const notRun = "this app does not run a task that it enqueues: call RegisterTasks of its package, unless another process does"
+
 // What is enqueued where its package was not registered waits, and the log says
 // why: once for each task, and as a warning where the worker serves its queue.
 func TestTaskThatWasNotRegistered(t *testing.T) {
-	const text = "this app does not run a task that it enqueues: call RegisterTasks of its package, unless another process does"
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := newLog()
 		app := newUnitApp(t, runtime.Config{Logger: logger})
@@ -201,7 +202,7 @@ func TestTaskThatWasNotRegistered(t *testing.T) {
 			}
 		}
 		enqueue(forgotten.call(1)) // a process that only enqueues runs nothing
-		if lines := logs.lines(t, text); len(lines) != 0 {
+		if lines := logs.lines(t, notRun); len(lines) != 0 {
 			t.Errorf("before the start: %v", lines)
 		}
 		start(t, app)
@@ -216,7 +217,7 @@ func TestTaskThatWasNotRegistered(t *testing.T) {
 			enqueue(forgotten.call(1))
 		}
 		var got []string
-		for _, line := range logs.lines(t, text) {
+		for _, line := range logs.lines(t, notRun) {
 			got = append(got, fmt.Sprint(line["level"], " ", line["task"], " ", line["queue"]))
 		}
 		want := []string{"WARN test.Night default", "INFO other.Elsewhere elsewhere", "WARN test.Forgotten default"}
@@ -224,4 +225,26 @@ func TestTaskThatWasNotRegistered(t *testing.T) {
 			t.Errorf("told of %q, want %q", got, want)
 		}
 	})
+}
+
+// A task under test may enqueue others: Drive knows no worker, and tells nothing.
+func TestDriveOfATaskThatEnqueues(t *testing.T) {
+	logger, logs := newLog()
+	app := newUnitApp(t, runtime.Config{Logger: logger})
+	parent, child := newUnit[int, int]("test.Parent"), newUnit[int, int]("test.Child")
+	child.handle(app, func(_ *runtime.Context, i int) (int, error) { return i, nil })
+	parent.handle(app, func(ctx *runtime.Context, i int) (int, error) {
+		_, err := child.call(i).Enqueue(ctx, app)
+		return i, err
+	})
+	m, err := app.Prepare(t.Context(), parent.call(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o, err := app.Drive(t.Context(), &runtime.Delivery{Message: m}); err != nil || o.Kind != runtime.OutcomeSucceed {
+		t.Errorf("Drive: %+v, %v", o, err)
+	}
+	if lines := logs.lines(t, notRun); len(lines) != 0 {
+		t.Errorf("the log tells of %v", lines)
+	}
 }
