@@ -225,21 +225,27 @@ func TestTheLogTellsOfUnknownTasks(t *testing.T) {
 	other, app := runtime.New(e, cfg), runtime.New(e, cfg)
 	runtime.Register(other, known, func(_ *runtime.Context, x *addArgs) (int, error) { return x.a + x.b, nil })
 	runtime.Register(app, newAddTask("math.Add"), func(*runtime.Context, *addArgs) (int, error) { return 0, nil })
-	var hs []*runtime.Handle[int]
-	for range 3 {
-		for _, task := range []*runtime.Task[addArgs, int]{known, unknown} {
-			h, err := add(task, 1, 1).Enqueue(ctx, app)
-			if err != nil {
-				t.Fatal(err)
-			}
-			hs = append(hs, h)
-		}
-	}
-	for _, a := range []*runtime.App{other, app} {
+	start := func(a *runtime.App) {
 		if err := a.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
+	enqueue := func(task *runtime.Task[addArgs, int]) *runtime.Handle[int] {
+		h, err := add(task, 1, 1).Enqueue(ctx, app)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	start(other)
+	if _, err := enqueue(known).Wait(ctx); err != nil { // then it has joined
+		t.Fatal(err)
+	}
+	var hs []*runtime.Handle[int]
+	for range 3 {
+		hs = append(hs, enqueue(known), enqueue(unknown))
+	}
+	start(app)
 	for i, h := range hs {
 		if _, err := h.Wait(ctx); (err == nil) != (i%2 == 0) {
 			t.Errorf("task %d: %v", i, err)

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -211,7 +212,7 @@ func (c *claimOp) setAside(t *txn, b badTask) error {
 	t.db.park.BindInt(2, b.seq)
 	t.plan.park.min(add(b.due, c.s.w.ParkFor))
 	known := false
-	for _, s := range t.servers {
+	for _, s := range slices.Concat(t.servers, t.join) {
 		if s.serves(b.queue) && s.w.Knows(b.name) {
 			s.offerParked(b.queue, b.name)
 			known = true

@@ -99,7 +99,8 @@ func (s *server) register(t *txn) error {
 	if err := t.adoptOrphans(); err != nil {
 		return err
 	}
-	return t.survey(append(slices.Clone(t.servers), s))
+	t.join = append(t.join, s)
+	return t.survey(slices.Concat(t.servers, t.join))
 }
 
 // addRow makes the worker's row in workers.

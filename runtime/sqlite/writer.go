@@ -30,6 +30,7 @@ type txn struct {
 	now   int64             // when it began, by the clock of due times
 	ended map[int64][]int64 // tasks that ended, by until when they are kept
 	aside bool              // some of them did so without a run here: who waits for one is to look
+	join  []*server         // workers that it adds: from its end on they are in servers
 }
 
 // maxLot bounds what one transaction does, and so for how long it holds the
