@@ -143,13 +143,13 @@ func TestHooksThatReturnNil(t *testing.T) {
 		"observer": {runtime.Config{Observers: []runtime.Observer{runtime.ObserverFunc(nil)}}, ""},
 		"context for the task": {around(func(_ *runtime.Context, next runtime.Handler) error { return next(nil) }),
 			runtime.ErrNoTask.Error()},
-		"derived context": {around(func(ctx *runtime.Context, next runtime.Handler) error { return next(ctx.With(nil)) }), ""},
+		"derived context": {around(func(ctx *runtime.Context, next runtime.Handler) error { return next(ctx.With(nil)) }), ""}, //nolint:staticcheck // nil is the test
 		"handler":         {enqueue(func(runtime.EnqueueHandler) runtime.EnqueueHandler { return nil }), "made no handler"},
 		"answers": {enqueue(func(runtime.EnqueueHandler) runtime.EnqueueHandler {
 			return func(context.Context, []runtime.AnyCall) ([]runtime.Inserted, error) { return nil, nil }
 		}), "answered for 0 of 1 calls"},
 		"context to enqueue with": {enqueue(func(next runtime.EnqueueHandler) runtime.EnqueueHandler {
-			return func(_ context.Context, calls []runtime.AnyCall) ([]runtime.Inserted, error) { return next(nil, calls) } //nolint:staticcheck // nil is the test
+			return func(_ context.Context, calls []runtime.AnyCall) ([]runtime.Inserted, error) { return next(nil, calls) }
 		}), "the context is nil"},
 	} {
 		t.Run(name, func(t *testing.T) {

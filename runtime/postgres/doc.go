@@ -30,12 +30,15 @@
 // could mend some of that is an interface that River marks as not for use.
 //
 // Instead one loop in each worker writes what has ended and claims as many
-// tasks as slots are free, in one round trip and one commit. What a run writes
-// is fenced by its worker and attempt. A worker counts up in a row of its own
-// while it lives; when the count has stood still for [Config.Lease], by the
-// clock of whoever watches it, its tasks are given to others. So no clock that
-// is set, on any machine, takes a task from a worker that is alive. A task of a
-// worker that was killed runs again after the lease and about a fifth of it.
+// tasks as slots are free, in one round trip and one commit, or, where there
+// are many of both, on two connections at once. Such statements set what the
+// planner may do, for their transaction: a plan that Postgres made for a small
+// table has to serve a large one. What a run writes is fenced by its worker and
+// attempt. A worker counts up in a row of its own while it lives; when the
+// count has stood still for [Config.Lease], by the clock of whoever watches it,
+// its tasks are given to others. So no clock that is set, on any machine, takes
+// a task from a worker that is alive. A task of a worker that was killed runs
+// again after the lease and about a fifth of it.
 //
 // Calls that enqueue at the same time are stored with one statement and one
 // commit.
