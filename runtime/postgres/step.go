@@ -35,7 +35,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	s.queueSucceed(writes, plain, written)
 	s.queueConclude(writes, rest, written)
 	claims := writes
-	if want >= wide && len(outcomes) >= wide {
+	if want >= wide && len(outcomes) >= wide && len(st.Orphans) == 0 && !slices.ContainsFunc(outcomes, runsAgain) {
 		claims = steered()
 	}
 	s.queueClaim(claims, queues, want, &claimed)
@@ -59,6 +59,17 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 		return more || unclaimed != nil, nil
 	}
 	return more || unclaimed != nil, unclaimed
+}
+
+// runsAgain reports whether the outcome makes its job wait. Such a job must not be
+// claimed beside the writing: were the answer to that lost, it would be written
+// again, perhaps over a new run of the job with the same attempt.
+func runsAgain(o *outcome) bool {
+	switch o.Kind {
+	case runtime.OutcomeSucceed, runtime.OutcomeFail, runtime.OutcomeCancel:
+		return false
+	}
+	return true
 }
 
 // send sends two batches at once, or one that is both, and returns the errors of
