@@ -58,9 +58,12 @@ type Config struct {
 	// KeepLogs is how many of a task's log lines are kept on its record, the
 	// last ones that Logger's level lets through. Defaults to none.
 	KeepLogs int
-	// KeepResults is how long records stay after their tasks have ended.
+	// KeepResults is how long records stay after their tasks have succeeded.
 	// Defaults to 1 h; tasks may differ by [WithKeep].
 	KeepResults time.Duration
+	// KeepFailed is how long records stay after their tasks have failed or were
+	// cancelled. Defaults to 7 days; tasks may differ by [WithKeepFailed].
+	KeepFailed time.Duration
 	// ParkFor is how long a task that no worker here can run, since its name,
 	// arguments or format are of another version, is tried again before it
 	// fails. Defaults to 24 h.
@@ -104,6 +107,7 @@ func (c *Config) setDefaults() {
 	setDefault(&c.ShutdownTimeout, 30*time.Second)
 	setDefault(&c.ShutdownGrace, 5*time.Second)
 	setDefault(&c.KeepResults, time.Hour)
+	setDefault(&c.KeepFailed, 7*24*time.Hour)
 	setDefault(&c.ParkFor, 24*time.Hour)
 	if c.MaxPayload == 0 {
 		c.MaxPayload = 1 << 20
@@ -133,7 +137,7 @@ func (c *Config) validate() []error {
 		value time.Duration
 	}{
 		{"ShutdownTimeout", c.ShutdownTimeout}, {"ShutdownGrace", c.ShutdownGrace},
-		{"KeepResults", c.KeepResults}, {"ParkFor", c.ParkFor},
+		{"KeepResults", c.KeepResults}, {"KeepFailed", c.KeepFailed}, {"ParkFor", c.ParkFor},
 	} {
 		if d.value < 0 {
 			errs = append(errs, fmt.Errorf("Config.%s is %s: it must be positive", d.name, d.value))

@@ -12,7 +12,13 @@ type Count struct {
 	Queue string `json:"queue"`
 	State State  `json:"state"`
 	Tasks int64  `json:"tasks"`
+	// Estimated says that Tasks was not counted one by one. Engines count
+	// exactly to [ExactCounts] for each queue and state.
+	Estimated bool `json:"estimated,omitempty"`
 }
+
+// ExactCounts is the number up to which engines count tasks exactly.
+const ExactCounts = 10_000
 
 // Counter is implemented by engines that count their tasks without reading
 // them. Of other engines an App reads all pages of List.
@@ -63,7 +69,7 @@ func (a *App) countTasks(ctx context.Context) ([]Count, error) {
 	}
 	counts := make([]Count, 0, len(tally))
 	for p, n := range tally {
-		counts = append(counts, Count{p.queue, p.state, n})
+		counts = append(counts, Count{Queue: p.queue, State: p.state, Tasks: n})
 	}
 	return counts, nil
 }

@@ -45,8 +45,10 @@ type Engine interface {
 	// the App does.
 	Get(ctx context.Context, id uuid.UUID) (*Entry, error)
 
-	// List returns the entries that match q, oldest first, and the cursor of
-	// the next page, empty after the last.
+	// List returns entries that match q, oldest first, and the cursor of the
+	// next page, empty after the last. It reads a bounded number of rows and
+	// bytes, however many there are, so that a page may hold fewer entries than
+	// q.Limit, or none, although more follow.
 	List(ctx context.Context, q Query) (entries []*Entry, next string, err error)
 
 	// Cancel ends a waiting task as cancelled with the reason, and stops a
@@ -58,8 +60,10 @@ type Engine interface {
 	Cancel(ctx context.Context, id uuid.UUID, reason string) error
 
 	// Retry makes a task that failed or was cancelled due now, for one more
-	// run with the Attempt of its last one. A task in any other state is left
-	// as it is and the error wraps [ErrState]. An unknown id is [ErrNotFound].
+	// run with the Attempt of its last one. The task takes its key again, if it
+	// would still hold it. A task in any other state is left as it is and the
+	// error wraps [ErrState]; so is one whose key another task holds by now, and
+	// the error names that task. An unknown id is [ErrNotFound].
 	Retry(ctx context.Context, id uuid.UUID) error
 
 	// Delete forgets a task that is not running. A running one is
@@ -75,8 +79,9 @@ type Engine interface {
 // and a test's recorder, which [App.Via] turns into an [Enqueuer].
 type Inserter interface {
 	// Insert stores the messages, durably by the time it returns, and answers
-	// with one Inserted for each, in order. With an error nothing is stored. It
-	// neither changes a message nor keeps the slice, but may keep the messages.
+	// with one Inserted for each, in order. With an error nothing is stored,
+	// unless it wraps an [*UncertainError]. It neither changes a message nor
+	// keeps the slice, but may keep the messages.
 	Insert(ctx context.Context, ms []*Message) ([]Inserted, error)
 }
 
@@ -246,6 +251,23 @@ var (
 	// context.DeadlineExceeded.
 	ErrTimeout = fmt.Errorf("task took longer than its timeout: %w", context.DeadlineExceeded)
 )
+
+// UncertainError says that the answer of the store was lost, so that it is not
+// known whether the tasks were enqueued. Each has one of the IDs if it was:
+// [App.Lookup] tells, once the store can be reached again.
+type UncertainError struct {
+	IDs []uuid.UUID
+	// Err is what became of the request.
+	Err error
+}
+
+// Error says what is not known, and why.
+func (e *UncertainError) Error() string {
+	return fmt.Sprintf("it is not known whether %d task(s) were enqueued: %v", len(e.IDs), e.Err)
+}
+
+// Unwrap returns what became of the request.
+func (e *UncertainError) Unwrap() error { return e.Err }
 
 // UnfinishedError is returned by Engine.Serve, App.Run and App.Stop when tasks
 // were still running after every grace. They were given back to the engine:

@@ -285,5 +285,5 @@ func (p *periodic) tickCall(tick, next time.Time) AnyCall {
 	stamp := tick.UTC().Format(time.RFC3339Nano)
 	held := tickSlack + max(time.Until(next), 0)
 	return p.call.With(
-		WithDue(tick), WithKey("every:"+p.name+":"+stamp, held), WithTag(TagEvery, p.name), WithTag(TagTick, stamp))
+		WithDue(tick), withTickKey("every:"+p.name+":"+stamp, held), WithTag(TagEvery, p.name), WithTag(TagTick, stamp))
 }

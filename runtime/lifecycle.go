@@ -215,7 +215,8 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 		if name != reg.info().Name || a.engine == nil {
 			continue
 		}
-		m := &Message{Name: name, Queue: reg.info().Queue, Priority: reg.info().Priority, Keep: a.cfg.KeepResults}
+		m := &Message{Name: name, Queue: reg.info().Queue, Priority: reg.info().Priority}
+		m.Keep, m.KeepFailed = a.cfg.KeepResults, a.cfg.KeepFailed
 		if reg.info().Unique > 0 {
 			m.Key, m.KeyFor = name, reg.info().Unique
 		}

@@ -26,13 +26,20 @@ type Message struct {
 	// Priority is from 0 to 3. Within a queue due tasks of higher priority go
 	// first, and equals in the order of Due, then of enqueueing.
 	Priority int
-	// Key, if not empty, is held by one task at a time for KeyFor from its
-	// enqueue, whatever becomes of the task. Another message with a key that is
-	// held is not stored.
-	Key    string
+	// Key, if not empty, is held by one task at a time, for as long as KeyHold
+	// says. A message whose key is held is not stored. A key whose task cannot
+	// be looked up any more is free, unless KeyHold is [HoldTick].
+	Key     string
+	KeyHold KeyHold
+	// KeyFor is how long the key is held from the enqueue; see KeyHold. The
+	// record of a task stays as long as the task holds its key.
 	KeyFor time.Duration
-	// Keep is how long the record stays after the task ended, at least.
+	// Keep is how long the record stays after the task succeeded, at least;
+	// zero takes the engine's default.
 	Keep time.Duration
+	// KeepFailed is how long the record stays after the task failed or was
+	// cancelled, at least; zero takes the engine's default.
+	KeepFailed time.Duration
 	// Meta is what the App sends along beside the arguments.
 	Meta Meta
 }
@@ -66,6 +73,41 @@ type Meta struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	// Redact names the parameters whose values are not to be shown.
 	Redact []string `json:"redact,omitempty"`
+}
+
+// KeyHold says when a task lets go of its key.
+type KeyHold uint8
+
+// The ways to hold a key.
+const (
+	// HoldTime holds the key for KeyFor from the enqueue. The key is free at
+	// once when the task fails, is cancelled or is deleted.
+	HoldTime KeyHold = iota
+	// HoldActive holds the key until the task has ended or is deleted.
+	HoldActive
+	// HoldWaiting holds the key until the task first begins, ends without a
+	// run, or is deleted.
+	HoldWaiting
+	// HoldTick holds the key for KeyFor from the enqueue, whatever becomes of
+	// the task and its record: the tick of a schedule must not run twice.
+	HoldTick
+)
+
+// Free reports whether a task in the given state has let go of its key: begun
+// says that it has had a run, until is when KeyFor ends. It is for engines, which
+// ask it of the holder of a key when another task wants the key, and when a
+// retry by hand takes the key again.
+func (h KeyHold) Free(s State, begun bool, until, now time.Time) bool {
+	switch h {
+	case HoldActive:
+		return s.Final()
+	case HoldWaiting:
+		return begun || s.Final()
+	case HoldTick:
+		return !now.Before(until)
+	default:
+		return s == StateFailed || s == StateCancelled || !now.Before(until)
+	}
 }
 
 // State is where a task is in its life.
@@ -114,8 +156,10 @@ type Query struct {
 	// Tag and TagValue select tasks with the tag, and with the value if it is
 	// not empty.
 	Tag, TagValue string
-	// Limit is the size of a page, 100 if zero.
+	// Limit is the size of a page at most, 100 if zero.
 	Limit int
+	// Brief leaves out what may be large: Message.Args, Result and Memo.
+	Brief bool
 	// Cursor is what List returned as next.
 	Cursor string
 }

@@ -131,15 +131,40 @@ func WithDeadline(t time.Time) Option {
 	}
 }
 
-// WithKey makes the task the only one of the key for d from now, whatever
-// becomes of it: until then another call with the key returns this task.
+// WithKey makes the task the only one of the key for d from now: until then
+// another call with the key returns this task. When the task fails, is cancelled
+// or is deleted, the key is free at once.
 func WithKey(key string, d time.Duration) Option {
 	return func(s *settings) {
-		if key == "" || !storable(key) || d <= 0 {
-			s.fail("WithKey(%q, %s): it takes a key, and a time over zero", key, d)
+		if d <= 0 {
+			s.fail("WithKey(%q, %s): the time must be over zero", key, d)
 		}
-		s.m.Key, s.m.KeyFor, s.unique = key, d, 0
+		s.hold("WithKey", key, HoldTime, d)
 	}
+}
+
+// WithActiveKey makes the task the only one of the key until it has ended:
+// another call with the key returns this task.
+func WithActiveKey(key string) Option {
+	return func(s *settings) { s.hold("WithActiveKey", key, HoldActive, 0) }
+}
+
+// WithWaitingKey makes the task the only one of the key until it first begins:
+// another call with the key returns this task.
+func WithWaitingKey(key string) Option {
+	return func(s *settings) { s.hold("WithWaitingKey", key, HoldWaiting, 0) }
+}
+
+// withTickKey is WithKey for the tick of a schedule.
+func withTickKey(key string, d time.Duration) Option {
+	return func(s *settings) { s.hold("Every", key, HoldTick, d) }
+}
+
+func (s *settings) hold(option, key string, hold KeyHold, d time.Duration) {
+	if key == "" || !storable(key) {
+		s.fail("%s(%q): not a key", option, key)
+	}
+	s.m.Key, s.m.KeyHold, s.m.KeyFor, s.unique = key, hold, d, 0
 }
 
 // WithUnique makes the task the only one of its name and arguments for d from
@@ -149,17 +174,28 @@ func WithUnique(d time.Duration) Option {
 		if d <= 0 {
 			s.fail("WithUnique(%s): it must be positive", d)
 		}
-		s.m.Key, s.m.KeyFor, s.unique = "", 0, d
+		s.m.Key, s.m.KeyHold, s.m.KeyFor, s.unique = "", HoldTime, 0, d
 	}
 }
 
-// WithKeep sets how long the task's record stays after its end, at least.
+// WithKeep sets how long the task's record stays after it succeeded, at least.
 func WithKeep(d time.Duration) Option {
 	return func(s *settings) {
 		if d < 0 {
 			s.fail("WithKeep(%s): it must not be negative", d)
 		}
 		s.m.Keep = d
+	}
+}
+
+// WithKeepFailed sets how long the task's record stays after it failed or was
+// cancelled, at least.
+func WithKeepFailed(d time.Duration) Option {
+	return func(s *settings) {
+		if d < 0 {
+			s.fail("WithKeepFailed(%s): it must not be negative", d)
+		}
+		s.m.KeepFailed = d
 	}
 }
 

@@ -86,6 +86,7 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 	}
 	now := time.Now().Round(0).UTC()
 	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, s.Queue, c.args, s.Priority, p.app.cfg.KeepResults
+	m.KeepFailed = p.app.cfg.KeepFailed
 	meta := &m.Meta
 	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = WireVersion, newID(now), now, s.sig
 	meta.Retries, meta.Tags, meta.Redact = s.Retries, s.Tags, s.redact
