@@ -129,6 +129,10 @@ func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 	case !e.reserve(1):
 		return runtime.ErrQueueFull
 	}
+	if h := e.takeAgain(t, now); h != nil {
+		e.leave(1)
+		return fmt.Errorf("%w: its key is held by task %s", runtime.ErrState, h.id)
+	}
 	e.ended.remove(t)
 	t.state, t.due = waiting, now
 	t.more.ended, t.more.result, t.more.cancelled = noTime, nil, false
@@ -154,6 +158,9 @@ func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
 		e.forgetEnded(t)
 	default:
 		e.dequeue(t)
+		if t.holds {
+			e.letGo(t, t.state, true)
+		}
 		e.forget(t)
 		t.wake()
 		e.leave(1)

@@ -70,7 +70,11 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	now := stamp(at.UnixNano())
 	t.state = s
 	e.leave(1)
-	packed := s == succeeded && e.past.add(t, result, now)
+	if t.holds {
+		e.letGo(t, s, false)
+	}
+	held := t.holds && t.msg.KeyHold != runtime.HoldTick && e.keys.holds(t, at)
+	packed := s == succeeded && !held && e.past.add(t, result, now)
 	if !packed || t.more != nil && t.more.done != nil { // those who wait look here
 		m := t.extra()
 		m.ended, m.result = now, result
@@ -80,8 +84,13 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 		t.wake()
 		e.spare.put(t)
 	} else {
-		t.place = inEnded
-		e.ended.push(t)
+		if held {
+			t.place = inHeld
+			e.held.push(t)
+		} else {
+			t.place = inEnded
+			e.ended.push(t)
+		}
 		t.wake()
 	}
 	for e.ended.n+e.past.n > e.records {
@@ -109,7 +118,14 @@ func (e *Engine) forgetOldest() {
 }
 
 func (e *Engine) forgetEnded(t *task) {
-	e.ended.remove(t)
+	if t.place == inHeld {
+		e.held.remove(t)
+	} else {
+		e.ended.remove(t)
+	}
+	if t.holds {
+		e.letGo(t, t.state, true)
+	}
 	t.place = nowhere
 	e.forget(t)
 }
@@ -117,9 +133,21 @@ func (e *Engine) forgetEnded(t *task) {
 // forget makes a task one that is not found.
 func (e *Engine) forget(t *task) { e.tasks.remove(t) }
 
-// overKept reports whether the task has ended and was kept for its time.
+// overKept reports whether the task has ended, was kept for its time, and holds
+// no key any more.
 func (e *Engine) overKept(t *task, now stamp) bool {
-	return t.state.final() && time.Duration(now-t.more.ended) >= positive(t.msg.Keep, e.keepFor)
+	if !t.state.final() || time.Duration(now-t.more.ended) < e.keepOf(t) {
+		return false
+	}
+	return t.place != inHeld || !e.keys.holds(t, now.time())
+}
+
+// keepOf is how long the record of the task, which has ended, stays.
+func (e *Engine) keepOf(t *task) time.Duration {
+	if t.state == succeeded {
+		return positive(t.msg.Keep, e.keepFor)
+	}
+	return positive(t.msg.KeepFailed, e.keepFailed)
 }
 
 // overKeptPast is overKept for a record in the archive.

@@ -107,7 +107,7 @@ func (e *Engine) newTask(m *runtime.Message) *task {
 // store adds a task that is counted as live, unless its key is held or its id
 // is known.
 func (e *Engine) store(t *task) (runtime.Inserted, error) {
-	keyed := t.msg.Key != "" && t.msg.KeyFor > 0
+	keyed := keyed(t.msg)
 	immediate := t.msg.Due.IsZero()
 	var now time.Time
 	if keyed || !immediate || t.due.IsZero() {
@@ -117,8 +117,8 @@ func (e *Engine) store(t *task) (runtime.Inserted, error) {
 		t.due = now
 	}
 	if keyed {
-		if id, held := e.keys.holder(t.msg.Key, now); held {
-			return runtime.Inserted{ID: id, Existing: true}, nil
+		if h, free := e.keyFree(t.msg.Key, now); !free {
+			return runtime.Inserted{ID: h.id, Existing: true}, nil
 		}
 		if e.keys.full() {
 			return runtime.Inserted{}, fmt.Errorf("%d unique keys are held: %w", e.keys.limit, runtime.ErrQueueFull)
@@ -128,7 +128,7 @@ func (e *Engine) store(t *task) (runtime.Inserted, error) {
 		return runtime.Inserted{ID: t.id, Existing: true}, nil
 	}
 	if keyed {
-		e.keys.hold(t.msg.Key, t.id, now.Add(t.msg.KeyFor))
+		e.take(t, now.Add(t.msg.KeyFor))
 	}
 	e.seq++
 	t.seq = e.seq

@@ -5,42 +5,61 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
 )
 
-// keySet are the unique keys that are held, until their time ends.
+// keySet are the unique keys that are held. A task lets go of its key as it
+// begins, ends or is forgotten, by its KeyHold; see Engine.letGo. What ends with
+// time is let go of later, in lots.
 type keySet struct {
 	limit int
 	held  map[string]*keyHold
-	byEnd keyHeap
+	byEnd keyHeap // those that are held for a time
 }
 
 type keyHold struct {
 	key   string
 	id    uuid.UUID
-	until time.Time
-	pos   int
+	until time.Time // zero for one that is not held for a time
+	pos   int       // in byEnd
 }
 
-// holder returns the id of the task that holds the key.
-func (s *keySet) holder(key string, now time.Time) (uuid.UUID, bool) {
-	for len(s.byEnd) > 0 && !s.byEnd[0].until.After(now) {
-		s.drop(s.byEnd[0])
-	}
-	if h := s.held[key]; h != nil {
-		return h.id, true
-	}
-	return uuid.Nil, false
+// keyed reports whether the task of the message is to hold its key.
+func keyed(m *runtime.Message) bool {
+	return m.Key != "" && (m.KeyFor > 0 || m.KeyHold == runtime.HoldActive || m.KeyHold == runtime.HoldWaiting)
 }
 
-func (s *keySet) full() bool { return len(s.byEnd) >= s.limit }
+// timed reports whether a key is held for a time.
+func timed(h runtime.KeyHold) bool { return h != runtime.HoldActive && h != runtime.HoldWaiting }
 
+// holder returns the hold of the key, nil if it is free.
+func (s *keySet) holder(key string, now time.Time) *keyHold {
+	h := s.held[key]
+	if h == nil || !h.until.IsZero() && !h.until.After(now) {
+		return nil
+	}
+	return h
+}
+
+// holds reports whether the task holds its key.
+func (s *keySet) holds(t *task, now time.Time) bool {
+	h := s.holder(t.msg.Key, now)
+	return h != nil && h.id == t.id
+}
+
+func (s *keySet) full() bool { return len(s.held) >= s.limit }
+
+// hold gives a free key to the task with the id.
 func (s *keySet) hold(key string, id uuid.UUID, until time.Time) {
 	if s.held == nil {
 		s.held = make(map[string]*keyHold)
 	}
 	h := &keyHold{key: key, id: id, until: until}
 	s.held[key] = h
-	heap.Push(&s.byEnd, h)
+	if !until.IsZero() {
+		heap.Push(&s.byEnd, h)
+	}
 }
 
 // release lets go of the key if the task with the id holds it.
@@ -51,8 +70,104 @@ func (s *keySet) release(key string, id uuid.UUID) {
 }
 
 func (s *keySet) drop(h *keyHold) {
-	heap.Remove(&s.byEnd, h.pos)
+	if !h.until.IsZero() {
+		heap.Remove(&s.byEnd, h.pos)
+	}
 	delete(s.held, h.key)
+}
+
+// over returns a hold whose time has ended, nil if there is none.
+func (s *keySet) over(now time.Time) *keyHold {
+	if len(s.byEnd) == 0 || s.byEnd[0].until.After(now) {
+		return nil
+	}
+	return s.byEnd[0]
+}
+
+// maxKeysOver is how many keys whose time has ended are let go of at once.
+const maxKeysOver = 64
+
+// keyFree reports whether no task holds the key, and lets go of some of those
+// whose time has ended. It returns the hold otherwise.
+func (e *Engine) keyFree(key string, now time.Time) (*keyHold, bool) {
+	for range maxKeysOver {
+		h := e.keys.over(now)
+		if h == nil {
+			break
+		}
+		e.keyOver(h)
+	}
+	if h := e.keys.holder(key, now); h != nil {
+		return h, false
+	}
+	if h := e.keys.held[key]; h != nil {
+		e.keyOver(h)
+	}
+	return nil, true
+}
+
+// keyOver lets go of a key whose time has ended. The record of its task now
+// stays as long as any other.
+func (e *Engine) keyOver(h *keyHold) {
+	e.keys.drop(h)
+	if t := e.tasks.get(h.id); t != nil && t.place == inHeld {
+		e.held.remove(t)
+		t.place = inEnded
+		e.ended.push(t)
+	}
+}
+
+// take gives the task its key, which is free; until is when the time of the key
+// ends, if it is held for a time.
+func (e *Engine) take(t *task, until time.Time) {
+	if !timed(t.msg.KeyHold) {
+		until = time.Time{}
+	}
+	e.keys.hold(t.msg.Key, t.id, until)
+	t.holds = true
+}
+
+// letGo lets go of the key of a task that changes to the state, or that is to
+// be forgotten.
+func (e *Engine) letGo(t *task, s state, forgotten bool) {
+	var free bool
+	switch t.msg.KeyHold {
+	case runtime.HoldActive:
+		free = s.final() || forgotten
+	case runtime.HoldWaiting:
+		free = s == running || s.final() || forgotten
+	case runtime.HoldTick:
+	default:
+		free = s == failed || s == cancelled || forgotten
+	}
+	if free {
+		e.dropKey(t)
+	}
+}
+
+// dropKey takes the task's key from it.
+func (e *Engine) dropKey(t *task) {
+	t.holds = false
+	if h := e.keys.held[t.msg.Key]; h != nil && h.id == t.id {
+		if timed(t.msg.KeyHold) {
+			t.extra().keyUntil = h.until // for a retry by hand
+		}
+		e.keys.drop(h)
+	}
+}
+
+// takeAgain gives a task that is to be retried its key again, if it would still
+// hold it. It returns the hold of another task that has the key by now.
+func (e *Engine) takeAgain(t *task, now time.Time) *keyHold {
+	m := t.msg
+	if m.KeyHold == runtime.HoldTick || !keyed(m) || m.KeyHold.Free(runtime.StatePending, t.begun, t.more.keyUntil, now) {
+		return nil
+	}
+	h, free := e.keyFree(m.Key, now)
+	if free {
+		e.take(t, t.more.keyUntil)
+	}
+	return h
 }
 
 // keyHeap implements heap.Interface by the end of the holds.

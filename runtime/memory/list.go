@@ -14,6 +14,9 @@ import (
 // pageSize is the size of a page when a query does not say.
 const pageSize = 100
 
+// pageBytes bounds the arguments, results and memos on a page.
+const pageBytes = 4 << 20
+
 // List implements [runtime.Engine]. The lock is held for the time of a page.
 func (e *Engine) List(_ context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
 	after := uint64(0)
@@ -32,13 +35,30 @@ func (e *Engine) List(_ context.Context, q runtime.Query) ([]*runtime.Entry, str
 	e.listPast(&p, after)
 	e.listTasks(&p, after)
 	entries := make([]*runtime.Entry, 0, len(p.rows))
-	for _, row := range p.rows {
-		entries = append(entries, row.entry)
+	bytes := 0
+	for i, row := range p.rows {
+		en := row.entry
+		if q.Brief {
+			brief(en)
+		}
+		bytes += len(en.Message.Args) + len(en.Result) + len(en.Memo)
+		if bytes > pageBytes && i > 0 {
+			p.rows, p.more = p.rows[:i], true
+			break
+		}
+		entries = append(entries, en)
 	}
 	if !p.more {
 		return entries, "", nil
 	}
 	return entries, strconv.FormatUint(p.rows[len(p.rows)-1].seq, 36), nil
+}
+
+// brief leaves out what may be large.
+func brief(en *runtime.Entry) {
+	m := *en.Message
+	m.Args = nil
+	en.Message, en.Result, en.Memo = &m, nil, nil
 }
 
 // page collects the first entries of those that a query selects.

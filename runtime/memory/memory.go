@@ -19,10 +19,11 @@ import (
 
 // The defaults of an engine's options.
 const (
-	DefaultCapacity = 100_000
-	DefaultRecords  = 100_000
-	DefaultKeys     = 1_000_000
-	DefaultKeepFor  = time.Hour
+	DefaultCapacity      = 100_000
+	DefaultRecords       = 100_000
+	DefaultKeys          = 1_000_000
+	DefaultKeepFor       = time.Hour
+	DefaultKeepFailedFor = 7 * 24 * time.Hour
 )
 
 // Option configures New.
@@ -43,16 +44,24 @@ func WithRecords(n int) Option {
 }
 
 // WithKeys bounds the unique keys held at a time. Beyond it a message with a
-// key is answered with [runtime.ErrQueueFull]. It is 1,000,000 by default, and
-// if n is not positive.
+// key is answered with [runtime.ErrQueueFull]. A succeeded task that still holds
+// its key stays beside the records that [WithRecords] bounds. It is 1,000,000 by
+// default, and if n is not positive.
 func WithKeys(n int) Option {
 	return func(e *Engine) { e.keys.limit = positive(n, DefaultKeys) }
 }
 
-// WithKeepFor sets how long an ended task can be looked up when its message
+// WithKeepFor sets how long a succeeded task can be looked up when its message
 // does not say. It is 1 hour by default, and if d is not positive.
 func WithKeepFor(d time.Duration) Option {
 	return func(e *Engine) { e.keepFor = positive(d, DefaultKeepFor) }
+}
+
+// WithKeepFailedFor sets how long a failed or cancelled task can be looked up
+// when its message does not say, and there are no more than [WithRecords]. It is
+// 7 days by default, and if d is not positive.
+func WithKeepFailedFor(d time.Duration) Option {
+	return func(e *Engine) { e.keepFailed = positive(d, DefaultKeepFailedFor) }
 }
 
 // WithWait makes Insert wait for room when the engine is full, in the order of
@@ -72,7 +81,8 @@ func positive[T int | time.Duration](v, otherwise T) T {
 // [runtime.Waiter] and [runtime.SingleInserter] too.
 type Engine struct {
 	capacity, records int
-	keepFor           time.Duration
+	keepFor           time.Duration // succeeded tasks
+	keepFailed        time.Duration // failed and cancelled tasks
 	wait              bool
 
 	// ready is how many tasks are due and wait: what an idle worker looks at
@@ -92,7 +102,8 @@ type Engine struct {
 	lanes  laneIndex  // due tasks, by queue and by who can run them
 	later  taskHeap   // tasks that are not due yet
 	ended  list       // ended tasks, in the order of their end, until they are forgotten,
-	past   archive    // but for those that succeeded, which are here
+	held   list       // but for succeeded ones that still hold a key,
+	past   archive    // and the other succeeded ones, packed
 	keys   keySet     // unique keys that are held
 	room   roomQueue  // inserts that wait for room
 	serves []*serve   // the workers
@@ -111,7 +122,7 @@ func New(opts ...Option) *Engine {
 	e := &Engine{
 		capacity: DefaultCapacity,
 		records:  DefaultRecords,
-		keepFor:  DefaultKeepFor,
+		keepFor:  DefaultKeepFor, keepFailed: DefaultKeepFailedFor,
 	}
 	e.keys.limit = DefaultKeys
 	for _, o := range opts {
@@ -149,7 +160,7 @@ func (e *Engine) Close() error {
 		close(s.closed)
 	}
 	e.alarm.stop()
-	e.tasks, e.later, e.ended, e.past, e.keys = table{}, nil, list{}, archive{}, keySet{}
+	e.tasks, e.later, e.ended, e.held, e.past, e.keys = table{}, nil, list{}, list{}, archive{}, keySet{}
 	e.spare = spareTasks{}
 	e.lanes = laneIndex{}
 	e.live.Store(0)

@@ -158,7 +158,7 @@ func TestWallClockSet(t *testing.T) {
 // TestForgotten: records go after their Keep, or the engine's time.
 func TestForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := memory.New(memory.WithKeepFor(10 * time.Minute))
+		e := memory.New(memory.WithKeepFor(10*time.Minute), memory.WithKeepFailedFor(20*time.Minute))
 		fail := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
 			if d.Message.Name == "fails" {
 				return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}
@@ -167,17 +167,17 @@ func TestForgotten(t *testing.T) {
 		}
 		stop := serve(t, e, worker(2, fail, "fails", "works"))
 		keep := func(d time.Duration) func(*runtime.Message) {
-			return func(m *runtime.Message) { m.Keep = d }
+			return func(m *runtime.Message) { m.Keep, m.KeepFailed = d, 2*d }
 		}
 		ids := map[uuid.UUID]time.Duration{}
-		for _, name := range []string{"fails", "works"} {
-			ids[put(t, e, message(name))] = 10 * time.Minute
-			ids[put(t, e, message(name, keep(time.Minute)))] = time.Minute
-			ids[put(t, e, message(name, keep(time.Hour)))] = time.Hour
+		for name, times := range map[string]time.Duration{"works": 1, "fails": 2} {
+			ids[put(t, e, message(name))] = times * 10 * time.Minute
+			ids[put(t, e, message(name, keep(time.Minute)))] = times * time.Minute
+			ids[put(t, e, message(name, keep(time.Hour)))] = times * time.Hour
 		}
 		synctest.Wait()
 		began := time.Now()
-		for _, at := range []time.Duration{59 * time.Second, time.Minute, 9 * time.Minute, 10 * time.Minute, 59 * time.Minute, time.Hour} {
+		for _, at := range []time.Duration{59 * time.Second, time.Minute, 2 * time.Minute, 10 * time.Minute, 20 * time.Minute, 59 * time.Minute, time.Hour, 2 * time.Hour} {
 			time.Sleep(time.Until(began.Add(at)))
 			left := 0
 			for id, keep := range ids {

@@ -13,7 +13,9 @@ import (
 type kind struct {
 	Name, Queue, Signature string
 	Priority               int
-	KeyFor, Keep, Timeout  time.Duration
+	KeyHold                runtime.KeyHold
+	KeyFor, Timeout        time.Duration
+	Keep, KeepFailed       time.Duration
 	Version, Retries       int
 	worker                 string
 }
@@ -32,7 +34,8 @@ type kindSet struct {
 func (k *kind) is(t *task) bool {
 	m := t.msg
 	return k.Name == m.Name && k.Queue == m.Queue && k.worker == t.worker && k.Signature == m.Meta.Signature &&
-		k.Priority == m.Priority && k.KeyFor == m.KeyFor && k.Keep == m.Keep &&
+		k.Priority == m.Priority && k.KeyHold == m.KeyHold && k.KeyFor == m.KeyFor &&
+		k.Keep == m.Keep && k.KeepFailed == m.KeepFailed &&
 		k.Timeout == m.Meta.Timeout && k.Version == m.Meta.Version && k.Retries == m.Meta.Retries
 }
 
@@ -57,7 +60,7 @@ func (s *kindSet) find(t *task) (uint32, bool) {
 	m := t.msg
 	k := kind{
 		Name: m.Name, Queue: m.Queue, Signature: m.Meta.Signature, Priority: m.Priority,
-		KeyFor: m.KeyFor, Keep: m.Keep, Timeout: m.Meta.Timeout,
+		KeyHold: m.KeyHold, KeyFor: m.KeyFor, Keep: m.Keep, KeepFailed: m.KeepFailed, Timeout: m.Meta.Timeout,
 		Version: m.Meta.Version, Retries: m.Meta.Retries, worker: t.worker,
 	}
 	if i, ok := s.number[k]; ok {
@@ -78,7 +81,8 @@ func (s *kindSet) find(t *task) (uint32, bool) {
 // message returns a message with what its kind says.
 func (k *kind) message() *runtime.Message {
 	return &runtime.Message{
-		Name: k.Name, Queue: k.Queue, Priority: k.Priority, KeyFor: k.KeyFor, Keep: k.Keep,
+		Name: k.Name, Queue: k.Queue, Priority: k.Priority,
+		KeyHold: k.KeyHold, KeyFor: k.KeyFor, Keep: k.Keep, KeepFailed: k.KeepFailed,
 		Meta: runtime.Meta{Version: k.Version, Signature: k.Signature, Retries: k.Retries, Timeout: k.Timeout},
 	}
 }

@@ -131,7 +131,7 @@ func TestNoWaitInsideTask(t *testing.T) {
 func TestRoomOfHeldKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.WithCapacity(1), memory.WithWait())
-		keyed := func(m *runtime.Message) { m.Key, m.KeyFor = "k", time.Hour }
+		keyed := func(m *runtime.Message) { m.Key, m.KeyHold, m.KeyFor = "k", runtime.HoldTick, time.Hour }
 		first := put(t, e, message("task", keyed))
 		var wg sync.WaitGroup
 		wg.Go(func() {

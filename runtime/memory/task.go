@@ -21,6 +21,7 @@ const (
 	inFifo               // a group's list
 	inHeap               // a group's heap
 	inEnded              // Engine.ended
+	inHeld               // Engine.held
 )
 
 // task is one task, from its insertion until it is forgotten; then its memory
@@ -39,6 +40,8 @@ type task struct {
 	pos     int32 // in a heap
 	state   state
 	place   place
+	holds   bool // its key, as far as it has not let go of it
+	begun   bool // it has had a run
 
 	group      *group // while in inFifo or inHeap
 	next, prev *task  // in a list
@@ -69,6 +72,7 @@ type more struct {
 	cancelled bool   // while running: a Cancel asked it to stop
 	why       string // with which reason
 	done      chan struct{}
+	keyUntil  time.Time // when the time of the key ends that it let go of
 }
 
 func (t *task) extra() *more {
@@ -179,7 +183,10 @@ type run struct {
 func (e *Engine) start(t *task, now stamp, worker string) *run {
 	r := &run{e: e, t: t}
 	r.Message, r.Attempt, r.Memo = t.msg, int(t.attempt), r
-	t.owner, t.state, t.started, t.worker = r, running, now, worker
+	t.owner, t.state, t.started, t.worker, t.begun = r, running, now, worker, true
+	if t.holds {
+		e.letGo(t, running, false)
+	}
 	return r
 }
 
