@@ -82,6 +82,15 @@ func key(k string, d time.Duration) func(*runtime.Message) {
 	return func(m *runtime.Message) { m.Key, m.KeyFor = k, d }
 }
 
+// held is key with a KeyHold of its own, and no KeyFor.
+func held(k string, h runtime.KeyHold) func(*runtime.Message) {
+	return func(m *runtime.Message) { m.Key, m.KeyHold = k, h }
+}
+
+func keep(succeeded, failed time.Duration) func(*runtime.Message) {
+	return func(m *runtime.Message) { m.Keep, m.KeepFailed = succeeded, failed }
+}
+
 // insertInto stores one message by InsertOne, if the engine has it.
 func (b *bench) insertInto(e runtime.Inserter, m *runtime.Message) runtime.Inserted {
 	b.Helper()

@@ -9,6 +9,7 @@ import (
 
 var countTests = []test{
 	{name: "ByQueueAndState", run: testCounts},
+	{name: "ExactOrEstimated", run: testCountsMany},
 }
 
 // counts returns what the engine counts in the bench's queue.
@@ -63,4 +64,47 @@ func testCounts(b *bench) {
 		b.Errorf("Counts returned %v for the queue, want %v", got, want)
 	}
 	h.succeed()
+}
+
+// testCountsMany: over ExactCounts a count may be an estimate, which says so.
+func testCountsMany(b *bench) {
+	c, ok := b.e.(runtime.Counter)
+	if !ok {
+		b.Skip("the engine is no Counter")
+	}
+	const n, lot = runtime.ExactCounts + 2_000, 1_000
+	check := func(want int64, exact bool) {
+		b.Helper()
+		counts, err := c.Counts(b.ctx())
+		if err != nil {
+			b.Fatalf("Counts: %v", err)
+		}
+		for _, got := range counts {
+			if got.Queue != b.queue {
+				continue
+			}
+			switch {
+			case got.State != runtime.StateScheduled:
+				b.Errorf("Counts returned %+v, want only tasks that are scheduled", got)
+			case exact && (got.Estimated || got.Tasks != want):
+				b.Errorf("Counts returned %+v of %d tasks, want the exact number up to %d", got, want, runtime.ExactCounts)
+			case got.Estimated && got.Tasks < runtime.ExactCounts:
+				b.Errorf("Counts estimates %+v, which it should have counted", got)
+			case !got.Estimated && got.Tasks != want:
+				b.Errorf("Counts returned %+v of %d tasks, and does not say that it is an estimate", got, want)
+			}
+			return
+		}
+		b.Errorf("Counts returned nothing of the queue, which has %d tasks", want)
+	}
+	for stored := 0; stored < n; stored += lot {
+		ms := make([]*runtime.Message, lot)
+		for i := range ms {
+			ms[i] = b.message("task.count", dueIn(time.Hour))
+		}
+		b.batch(ms...)
+		if stored == 0 || stored+lot >= runtime.ExactCounts {
+			check(int64(stored+lot), stored+lot < runtime.ExactCounts)
+		}
+	}
 }

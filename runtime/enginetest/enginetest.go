@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/taskctx/taskctx/runtime"
 )
 
@@ -47,6 +49,11 @@ type Options struct {
 	// not ended, and then answers ErrQueueFull. Without it those tests are left
 	// out.
 	Bounded func(t testing.TB, capacity int) runtime.Engine
+
+	// Remove deletes what the engine stores of a task that does not run, as a
+	// tool of the storage's own would, past the engine. Without it the tests of
+	// foreign deletions are left out.
+	Remove func(t testing.TB, e runtime.Engine, id uuid.UUID)
 
 	// Unsupported is what the engine cannot do. The suite then tests that it
 	// says so with ErrUnsupported.
@@ -112,6 +119,8 @@ func Run(t *testing.T, open func(t testing.TB) runtime.Engine, o Options) {
 	}{
 		{"Insert", insertTests},
 		{"Key", keyTests},
+		{"KeyHold", holdTests},
+		{"Keep", keepTests},
 		{"Full", fullTests},
 		{"Outcome", outcomeTests},
 		{"Memo", memoTests},
@@ -152,8 +161,8 @@ type test struct {
 
 // need is what a test needs of the options.
 type need struct {
-	second, pause, bounded bool
-	feature                Feature
+	second, pause, bounded, remove bool
+	feature                        Feature
 }
 
 func (n need) missing(o Options) string {
@@ -164,6 +173,8 @@ func (n need) missing(o Options) string {
 		return "the engine has no leases: Options.Pause or Options.Lease is not set"
 	case n.bounded && o.Bounded == nil:
 		return "the engine is not bounded: Options.Bounded is not set"
+	case n.remove && o.Remove == nil:
+		return "nothing else writes to the engine's storage: Options.Remove is not set"
 	case n.feature != "" && o.lacks(n.feature):
 		return "the engine does not support " + string(n.feature)
 	}

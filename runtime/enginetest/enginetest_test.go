@@ -35,6 +35,7 @@ type engine struct {
 	after  func(d *runtime.Delivery, o *runtime.Outcome)          // changes what became of it
 	cancel func(e *engine, id uuid.UUID, reason string) error     // replaces Cancel
 	remove func(e *engine, id uuid.UUID) error                    // replaces Delete
+	query  func(q *runtime.Query)                                 // changes what List is asked for
 	list   func(es []*runtime.Entry) []*runtime.Entry             // changes a page
 	entry  func(en *runtime.Entry, err error) error               // changes what Get returns
 	served func(err error) error                                  // changes what Serve returns
@@ -95,6 +96,9 @@ func (e *engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) 
 }
 
 func (e *engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+	if e.query != nil {
+		e.query(&q)
+	}
 	es, next, err := e.Engine.List(ctx, q)
 	if e.list != nil {
 		es = e.list(es)
@@ -137,6 +141,25 @@ var broken = []struct {
 }{
 	{"KeysIgnored", "Key", engine{insert: func(m *runtime.Message) { m.Key = "" }}},
 	{"KeysHeldTooLong", "Key", engine{insert: func(m *runtime.Message) { m.KeyFor *= 1000 }}},
+	{"KeysOfTheDeadHeld", "KeyHold", engine{insert: func(m *runtime.Message) {
+		if m.KeyHold == runtime.HoldTime {
+			m.KeyHold = runtime.HoldTick
+		}
+	}}},
+	{"ActiveKeysForATime", "KeyHold", engine{insert: func(m *runtime.Message) {
+		if m.KeyHold == runtime.HoldActive {
+			m.KeyHold, m.KeyFor = runtime.HoldTime, time.Hour
+		}
+	}}},
+	{"WaitingKeysActive", "KeyHold", engine{insert: func(m *runtime.Message) {
+		if m.KeyHold == runtime.HoldWaiting {
+			m.KeyHold = runtime.HoldActive
+		}
+	}}},
+	{"TicksFreed", "KeyHold", engine{insert: func(m *runtime.Message) { m.KeyHold = runtime.HoldTime }}},
+	{"FailedKeptAsTheOthers", "Keep", engine{insert: func(m *runtime.Message) { m.KeepFailed = m.Keep }}},
+	{"KeepOfTheKeyIgnored", "Keep", engine{insert: func(m *runtime.Message) { m.KeyHold = runtime.HoldTick }}},
+	{"NeverBrief", "List", engine{query: func(q *runtime.Query) { q.Brief = false }}},
 	{"TagsLost", "Insert", engine{insert: func(m *runtime.Message) { m.Meta.Tags = nil }}},
 	{"TimeLost", "Insert", engine{insert: func(m *runtime.Message) { m.Meta.EnqueuedAt = m.Meta.EnqueuedAt.Truncate(time.Second) }}},
 	{"NumbersAsFloats", "Insert", engine{insert: func(m *runtime.Message) {

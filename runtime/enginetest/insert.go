@@ -46,6 +46,7 @@ func full(b *bench) *runtime.Message {
 		m.Priority = 2
 	}
 	m.Key, m.KeyFor, m.Keep = "full "+b.queue, time.Hour, 2*time.Hour
+	m.KeepFailed = 3 * time.Hour
 	parent, root := uuid.New(), uuid.New()
 	m.Meta.Signature, m.Meta.Retries, m.Meta.Timeout = "text:string,n:int64", 7, 90*time.Second
 	m.Meta.EnqueuedAt, m.Meta.Deadline = now, now.Add(24*time.Hour)

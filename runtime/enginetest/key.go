@@ -13,7 +13,6 @@ import (
 
 var keyTests = []test{
 	{name: "SecondIsTheFirst", run: testKeyHeld},
-	{name: "HeldAfterTheEnd", run: testKeyHeldAfterEnd},
 	{name: "FreeAfterItsTime", run: testKeyExpires},
 	{name: "WithinABatch", run: testKeyInBatch},
 	{name: "OtherKeys", run: testKeyOthers},
@@ -48,19 +47,6 @@ func testKeyHeld(b *bench) {
 	b.insert("task.end")
 	s.nextNamed("task.end").succeed()
 	s.none("a message whose key is held must not be stored")
-}
-
-func testKeyHeldAfterEnd(b *bench) {
-	first := b.keyed(b.e, "k", time.Hour)
-	s := b.serve([]string{"task.keyed"})
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"})
-	b.until(first.ID, runtime.StateFailed)
-	b.sameTask("the key's task has failed, its time has not ended", b.keyed(b.e, "k", time.Hour), first.ID)
-	second := b.keyed(b.e, "other", time.Hour)
-	if err := b.e.Cancel(b.ctx(), second.ID, ""); err != nil {
-		b.Fatal(err)
-	}
-	b.sameTask("the key's task was cancelled", b.keyed(b.e, "other", time.Hour), second.ID)
 }
 
 func testKeyExpires(b *bench) {

@@ -1,7 +1,9 @@
 package enginetest
 
 import (
+	"encoding/json"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +20,9 @@ var listTests = []test{
 	{name: "ByTag", run: testListByTag},
 	{name: "DefaultLimit", run: testListDefault},
 	{name: "Nothing", run: testListNothing},
+	{name: "PagesOfBytes", run: testListBytes},
+	{name: "Brief", run: testListBrief},
+	{name: "FewAmongMany", run: testListFew},
 }
 
 // list returns all pages of the query, by the limit in it.
@@ -194,4 +199,95 @@ func testListNothing(b *bench) {
 			b.Errorf("List with the cursor %q, which it never returned: want an error", cursor)
 		}
 	}
+}
+
+// maxPage bounds the arguments, results and memos on a page, in bytes.
+const maxPage = 8 << 20
+
+// testListBytes: a page is bounded in bytes, and all pages return all.
+func testListBytes(b *bench) {
+	const n, size = 12, 1 << 20
+	text := `{"s":"` + strings.Repeat("0123456789abcdef", size/16) + `"}`
+	var ids []uuid.UUID
+	for range n {
+		ids = append(ids, b.insert("task.large", func(m *runtime.Message) { m.Args = json.RawMessage(text) }))
+	}
+	b.lists("large tasks", runtime.Query{Limit: 100}, ids...)
+	q := runtime.Query{Queue: b.queue, Limit: 100}
+	for {
+		es, next, err := b.e.List(b.ctx(), q)
+		if err != nil {
+			b.Fatalf("List: %v", err)
+		}
+		bytes := 0
+		for _, en := range es {
+			bytes += len(en.Message.Args) + len(en.Result) + len(en.Memo)
+		}
+		if bytes > maxPage {
+			b.Errorf("a page of List has %d tasks with %d bytes, want at most %d bytes", len(es), bytes, maxPage)
+		}
+		if q.Cursor = next; next == "" {
+			return
+		}
+	}
+}
+
+// testListBrief: a brief listing leaves out what may be large, and nothing else.
+func testListBrief(b *bench) {
+	s := b.serve([]string{"task.brief"}, slots(1))
+	tags := func(m *runtime.Message) { m.Meta.Tags = map[string]string{"plan": "pro"} }
+	succeeded := b.insert("task.brief", tags)
+	h := s.next()
+	h.save(`"kept"`)
+	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`{"large":1}`)})
+	b.until(succeeded, runtime.StateSucceeded)
+	failed := b.insert("task.brief", tags)
+	s.end(failed, runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "card declined"}, runtime.StateFailed)
+	waits := b.insert("task.brief", tags, dueIn(time.Hour))
+	b.lists("all, in brief", runtime.Query{Brief: true}, succeeded, failed, waits)
+	b.lists("a tag, in brief", runtime.Query{Brief: true, Tag: "plan", TagValue: "pro", Limit: 2}, succeeded, failed, waits)
+	es, _, err := b.e.List(b.ctx(), runtime.Query{Queue: b.queue, Brief: true})
+	if err != nil {
+		b.Fatalf("List: %v", err)
+	}
+	for _, en := range es {
+		whole := b.get(en.ID)
+		if en.Message.Args != nil || en.Result != nil || en.Memo != nil {
+			b.Errorf("a brief entry has Args %s, Result %s and Memo %s, want none", en.Message.Args, en.Result, en.Memo)
+		}
+		whole.Message = copied(whole.Message)
+		whole.Message.Args, whole.Result, whole.Memo = nil, nil, nil
+		b.sameMessage("brief entry", en.Message, whole.Message, en.ID)
+		if en.State != whole.State || en.Reason != whole.Reason || en.Worker != whole.Worker || en.Attempt != whole.Attempt ||
+			!en.Due.Equal(whole.Due) || !en.StartedAt.Equal(whole.StartedAt) || !en.EndedAt.Equal(whole.EndedAt) {
+			b.Errorf("the brief entry %+v differs from that of Get, %+v", en, whole)
+		}
+		if en.ID == failed && en.Reason != "card declined" {
+			b.Errorf("the reason of a brief entry is %q, want it whole", en.Reason)
+		}
+	}
+}
+
+func copied(m *runtime.Message) *runtime.Message { own := *m; return &own }
+
+// testListFew: what a filter selects is found wherever it is among the others,
+// if not on the first page.
+func testListFew(b *bench) {
+	ms := make([]*runtime.Message, b.o.Tasks)
+	for i := range ms {
+		ms[i] = b.message("task.many", dueIn(time.Hour))
+	}
+	tagged := func(m *runtime.Message) { m.Meta.Tags = map[string]string{"rare": "yes"} }
+	first := b.insert("task.few", tagged, dueIn(time.Hour))
+	b.batch(ms...)
+	last := b.insert("task.few", tagged, dueIn(time.Hour))
+	b.lists("few by name", runtime.Query{Name: "task.few"}, first, last)
+	b.lists("few by name, one on a page", runtime.Query{Name: "task.few", Limit: 1}, first, last)
+	b.lists("few by tag", runtime.Query{Tag: "rare", TagValue: "yes"}, first, last)
+	b.cancel(b.e, last, "no")
+	b.lists("few by state", runtime.Query{States: []runtime.State{runtime.StateCancelled}}, last)
+	b.lists("few by name and state", runtime.Query{
+		Name: "task.few", States: []runtime.State{runtime.StateScheduled}, Tag: "rare",
+	}, first)
+	b.lists("none", runtime.Query{Name: "task.many", States: []runtime.State{runtime.StateFailed}})
 }
