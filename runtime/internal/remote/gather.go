@@ -2,11 +2,12 @@ package remote
 
 import (
 	"context"
-	"fmt"
 	goruntime "runtime"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
 )
@@ -17,7 +18,7 @@ const MaxGathered = 256
 
 // inDoubt is how long a caller whose context has ended waits to learn whether
 // its tasks were stored.
-const inDoubt = time.Second
+const inDoubt = 100 * time.Millisecond
 
 // Lot is the tasks of one call, or of several.
 type Lot[L any] interface {
@@ -36,6 +37,11 @@ type Gatherer[L Lot[L]] struct {
 	// stored together are stored one by one, so that only its own caller hears
 	// of it.
 	Own func(error) bool
+	// Lost reports that an error of Store leaves it open whether the lot was
+	// stored. Nil takes each error of a context that has ended for one.
+	Lost func(error) bool
+	// IDs are the ids that the tasks of a lot have if they are stored.
+	IDs func(l L) []uuid.UUID
 	// Closing ends when the engine is closed.
 	Closing context.Context
 
@@ -63,7 +69,8 @@ type ride struct {
 }
 
 // Insert stores a lot of at most [MaxGathered] tasks. After Close it is
-// [runtime.ErrClosed].
+// [runtime.ErrClosed]. When it is not known whether they were stored, the error is
+// a [*runtime.UncertainError].
 func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]runtime.Inserted, error) {
 	g.mu.Lock()
 	if g.Closing.Err() != nil { // under the lock, for Close
@@ -78,17 +85,14 @@ func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]runtime.Inserted, erro
 		defer g.pass()
 		defer cancel()
 		ins, err := g.Store(storing, l)
-		if err != nil && ctx.Err() != nil {
-			return nil, unknown(ctx)
-		}
-		return ins, err
+		return ins, g.doubt(ctx, l, err)
 	}
 	c := &call[L]{l: l, done: make(chan struct{})}
 	g.waiting = append(g.waiting, c)
 	g.mu.Unlock()
 	select {
 	case <-c.done:
-		return c.ins, c.err
+		return c.ins, g.doubt(ctx, c.l, c.err)
 	case <-ctx.Done():
 		return g.giveUp(ctx, c)
 	}
@@ -141,8 +145,27 @@ func (g *Gatherer[L]) pass() {
 	g.stored.Done()
 }
 
-func unknown(ctx context.Context) error {
-	return fmt.Errorf("it is not known whether the tasks were stored: %w", context.Cause(ctx))
+// doubt returns an error of Store as the caller of Insert gets it.
+func (g *Gatherer[L]) doubt(ctx context.Context, l L, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil && (g.Lost == nil || g.Lost(err)):
+		return g.unknown(l, context.Cause(ctx))
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case g.Lost != nil && g.Lost(err):
+		return g.unknown(l, err)
+	}
+	return err
+}
+
+func (g *Gatherer[L]) unknown(l L, err error) error {
+	u := &runtime.UncertainError{Err: err}
+	if g.IDs != nil {
+		u.IDs = g.IDs(l)
+	}
+	return u
 }
 
 // giveUp ends a call whose context has ended.
@@ -161,9 +184,9 @@ func (g *Gatherer[L]) giveUp(ctx context.Context, c *call[L]) ([]runtime.Inserte
 	defer t.Stop()
 	select {
 	case <-c.done:
-		return c.ins, c.err
+		return c.ins, g.doubt(ctx, c.l, c.err)
 	case <-t.C:
-		return nil, unknown(ctx)
+		return nil, g.unknown(c.l, context.Cause(ctx))
 	}
 }
 

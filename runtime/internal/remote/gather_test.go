@@ -205,3 +205,43 @@ func TestGatherClose(t *testing.T) {
 		}
 	})
 }
+
+// TestGatherer_LostAnswerIsUncertain: each of those that were stored together
+// hears of its own tasks that it is not known whether they were stored.
+func TestGatherer_LostAnswerIsUncertain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost := errors.New("the answer was lost")
+		s, g, end := newGatherer()
+		defer end()
+		g.Lost = func(err error) bool { return errors.Is(err, lost) }
+		g.IDs = func(l numbers) (ids []uuid.UUID) {
+			for _, in := range l.inserted() {
+				ids = append(ids, in.ID)
+			}
+			return ids
+		}
+		g.Store = func(ctx context.Context, l numbers) ([]runtime.Inserted, error) {
+			if _, err := s.store(ctx, l); err != nil {
+				return nil, err
+			}
+			return nil, lost
+		}
+		c := &callers{errs: make(map[int]error)}
+		for n := range 3 {
+			c.call(t.Context(), t, g, numbers{n + 1})
+			synctest.Wait()
+		}
+		s.let <- struct{}{}
+		s.let <- struct{}{}
+		c.wg.Wait()
+		for n, err := range c.errs {
+			u, ok := errors.AsType[*runtime.UncertainError](err)
+			if !ok || !errors.Is(err, lost) || len(u.IDs) != 1 || u.IDs[0] != (uuid.UUID{15: byte(n)}) {
+				t.Errorf("task %d: %v", n, err)
+			}
+		}
+		if len(c.errs) != 3 {
+			t.Errorf("%d of 3 calls have failed", len(c.errs))
+		}
+	})
+}

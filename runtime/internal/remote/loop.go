@@ -10,10 +10,9 @@ import (
 )
 
 // work claims tasks and writes outcomes until the worker has stopped.
-func (w *Worker[C, T]) work(ctx context.Context) error {
-	steps, cancel := context.WithCancel(w.cfg.Closing)
-	defer cancel()
-	l := loop[C, T]{Worker: w, steps: steps, stop: ctx.Done(), hungry: true, poll: time.NewTimer(w.cfg.PollInterval)}
+// requests ends when it may ask nothing more of the server.
+func (w *Worker[C, T]) work(ctx, requests context.Context) error {
+	l := loop[C, T]{Worker: w, steps: requests, stop: ctx.Done(), hungry: true, poll: time.NewTimer(w.cfg.PollInterval)}
 	defer l.poll.Stop()
 	for {
 		select {
@@ -86,7 +85,7 @@ func (l *loop[C, T]) step(ctx context.Context) (done bool, err error) {
 	}
 	_, free := l.todo() // more slots may be free by now
 	want := l.want(free)
-	more, err := l.stepUnlessAbandoned(l.steps, want)
+	more, err := l.boundedStep(l.steps, want)
 	l.last = time.Now()
 	switch {
 	case err == nil:
@@ -96,6 +95,8 @@ func (l *loop[C, T]) step(ctx context.Context) (done bool, err error) {
 		return false, nil
 	case l.cfg.Closing.Err() != nil:
 		return true, l.closed()
+	case l.steps.Err() != nil:
+		return true, l.abandon(l.steps)
 	}
 	l.Warn("claim tasks and write outcomes", err)
 	l.hungry = true
@@ -138,6 +139,9 @@ func (l *loop[C, T]) recover() (done bool, err error) {
 		if err == nil {
 			return false, nil
 		}
+		if l.steps.Err() != nil && l.cfg.Closing.Err() == nil {
+			return true, l.abandon(l.steps)
+		}
 	}
 }
 
@@ -148,29 +152,11 @@ func (w *Worker[C, T]) todo() (waiting, free int) {
 	return len(w.outcomes) + len(w.orphans), w.Slots - len(w.active)
 }
 
-// stepUnlessAbandoned is step, which ends soon after the worker gives up.
-func (w *Worker[C, T]) stepUnlessAbandoned(ctx context.Context, want int) (more bool, err error) {
+// boundedStep is step, with a bound in time.
+func (w *Worker[C, T]) boundedStep(ctx context.Context, want int) (more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		more, err = w.step(ctx, want)
-	}()
-	select {
-	case <-done:
-		return more, err
-	case <-w.Abandon:
-	}
-	t := time.NewTimer(abandonGrace)
-	defer t.Stop()
-	select {
-	case <-done:
-	case <-t.C:
-		cancel()
-		<-done
-	}
-	return more, err
+	return w.step(ctx, want)
 }
 
 // step lets the store do what there is to do.
@@ -213,14 +199,14 @@ func (w *Worker[C, T]) closed() error {
 // abandon writes the outcomes there are, and gives the tasks that still run
 // back. What cannot be written now is taken over by others when the lease ends.
 func (w *Worker[C, T]) abandon(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, abandonGrace)
-	defer cancel()
-	if _, err := w.step(ctx, 0); err != nil {
-		w.Warn("write the last outcomes", err)
+	if todo, _ := w.todo(); todo > 0 && ctx.Err() == nil {
+		if _, err := w.step(ctx, 0); err != nil {
+			w.Warn("write the last outcomes", err)
+		}
 	}
 	back := w.Active()
 	unfinished := w.disown()
-	if len(back) > 0 {
+	if len(back) > 0 && ctx.Err() == nil {
 		if err := w.store.Release(ctx, back); err != nil {
 			w.Warn("give back running tasks", err)
 		}

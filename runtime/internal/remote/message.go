@@ -7,11 +7,11 @@ import (
 )
 
 // IsBare reports that a message has nothing but what every task has: a name, a
-// queue, arguments, a priority, how long its record stays, and of its metadata
-// the version, the id, the time of the enqueue, the signature and the retries.
+// queue, arguments, a priority, how long its record stays (two times), and of its
+// metadata the version, the id, the time of the enqueue, the signature and the retries.
 func IsBare(m *runtime.Message) bool {
 	t := &m.Meta
-	return m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 &&
+	return m.Due.IsZero() && m.Key == "" && m.KeyHold == 0 && m.KeyFor == 0 &&
 		t.Timeout == 0 && t.Deadline.IsZero() && t.Parent == uuid.Nil && t.Root == uuid.Nil &&
 		len(t.Tags) == 0 && len(t.Headers) == 0 && len(t.Redact) == 0
 }

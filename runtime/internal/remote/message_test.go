@@ -15,11 +15,12 @@ import (
 // is new is not forgotten.
 func TestIsBare(t *testing.T) {
 	bare := map[string]bool{
-		"Name": true, "Queue": true, "Args": true, "Priority": true, "Keep": true,
+		"Name": true, "Queue": true, "Args": true, "Priority": true, "Keep": true, "KeepFailed": true,
 		"Version": true, "ID": true, "EnqueuedAt": true, "Signature": true, "Retries": true,
 	}
 	values := []any{
 		1, "a", time.Second, time.Now(), uuid.New(), json.RawMessage("{}"), map[string]string{"k": "v"}, []string{"p"},
+		runtime.HoldActive,
 	}
 	tried := 0
 	try := func(f reflect.StructField, m *runtime.Message, v reflect.Value) {

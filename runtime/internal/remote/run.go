@@ -45,6 +45,8 @@ func (d *Delivery[C, T]) LoadMemo(context.Context) (json.RawMessage, error) {
 
 // SaveMemo implements [runtime.Memo].
 func (d *Delivery[C, T]) SaveMemo(ctx context.Context, memo json.RawMessage) error {
+	ctx, cancel := context.WithTimeout(ctx, memoTimeout)
+	defer cancel()
 	owned, err := d.store.SaveMemo(ctx, d.Claim, memo)
 	if err != nil {
 		return err

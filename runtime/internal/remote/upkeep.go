@@ -27,14 +27,25 @@ func (a *alarm) Due(d time.Duration) {
 	}
 }
 
-// pause returns how long to wait, at most d.
-func (a *alarm) pause(d time.Duration) time.Duration {
+// by makes the upkeep look after d at the latest, and returns how long it is to
+// wait.
+func (a *alarm) by(d time.Duration) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.next.IsZero() {
-		d = min(d, max(time.Until(a.next), 0))
+	if at := time.Now().Add(d); a.next.IsZero() || at.Before(a.next) {
+		a.next = at
 	}
-	return d
+	return max(time.Until(a.next), 0)
+}
+
+// left is how long the upkeep is to wait, at most d.
+func (a *alarm) left(d time.Duration) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.next.IsZero() {
+		return d
+	}
+	return max(time.Until(a.next), 0)
 }
 
 func (a *alarm) reset() {
@@ -42,6 +53,10 @@ func (a *alarm) reset() {
 	defer a.mu.Unlock()
 	a.next = time.Time{}
 }
+
+// upkeepTimeout bounds one round of the upkeep, for a server that took a request
+// and does not answer.
+const upkeepTimeout = 30 * time.Second
 
 // upkeepLoop does the upkeep, at the latest when a task is due.
 func (w *Worker[C, T]) upkeepLoop(ctx context.Context) {
@@ -52,13 +67,15 @@ func (w *Worker[C, T]) upkeepLoop(ctx context.Context) {
 		select {
 		case <-t.C:
 		case <-w.alarm.wake:
-			t.Reset(w.alarm.pause(w.cfg.UpkeepEvery))
+			t.Reset(w.alarm.left(w.cfg.UpkeepEvery))
 			continue
 		case <-ctx.Done():
 			return
 		}
 		w.alarm.reset()
-		next, err := w.store.Upkeep(ctx)
+		bounded, cancel := context.WithTimeout(ctx, upkeepTimeout)
+		next, err := w.store.Upkeep(bounded)
+		cancel()
 		pause := w.cfg.UpkeepEvery
 		switch {
 		case ctx.Err() != nil:
@@ -73,7 +90,7 @@ func (w *Worker[C, T]) upkeepLoop(ctx context.Context) {
 				pause = min(pause, next)
 			}
 		}
-		t.Reset(w.alarm.pause(max(pause, time.Millisecond)))
+		t.Reset(w.alarm.by(max(pause, time.Millisecond)))
 	}
 }
 

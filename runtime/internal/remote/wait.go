@@ -19,6 +19,9 @@ type Waiters[K comparable] struct {
 	// LookEvery is how often a task that is awaited is looked at although
 	// nothing was heard of its end. Zero is never.
 	LookEvery time.Duration
+	// Passing reports whether an error of get is of a server that cannot be
+	// reached for now: then Wait goes on. Nil is never.
+	Passing func(error) bool
 	// Closing ends when the engine is closed.
 	Closing context.Context
 
@@ -29,8 +32,8 @@ type Waiters[K comparable] struct {
 	stopped sync.WaitGroup
 }
 
-// Wait returns the task once get shows it ended, with get's error, the cause of
-// ctx, or [runtime.ErrClosed].
+// Wait returns the task once get shows it ended, with get's error unless it is
+// passing, the cause of ctx, or [runtime.ErrClosed].
 func (w *Waiters[K]) Wait(
 	ctx context.Context, task K, get func(context.Context) (*runtime.Entry, error),
 ) (*runtime.Entry, error) {
@@ -40,7 +43,7 @@ func (w *Waiters[K]) Wait(
 		defer t.Stop()
 		look = t.C
 	}
-	for {
+	for pause := firstPause; ; {
 		ended, ok := w.add(task)
 		if !ok {
 			return nil, runtime.ErrClosed
@@ -61,11 +64,25 @@ func (w *Waiters[K]) Wait(
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil, context.Cause(ctx)
+		case err != nil && w.Passing != nil && w.Closing.Err() == nil && w.Passing(err):
+			w.sleep(ctx, pause)
+			pause = longer(pause)
 		case err != nil:
 			return nil, err
 		case en.State.Final():
 			return en, nil
 		}
+	}
+}
+
+// sleep returns after d, or when ctx or Closing ends.
+func (w *Waiters[K]) sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	case <-w.Closing.Done():
 	}
 }
 

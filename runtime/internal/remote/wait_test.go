@@ -127,3 +127,32 @@ func TestWaitersClose(t *testing.T) {
 		}
 	})
 }
+
+// TestWaiters_GoOnOverALostConnection: an error that passes does not end a Wait,
+// any other does.
+func TestWaiters_GoOnOverALostConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		lost, wrong := errors.New("connection lost"), errors.New("wrong")
+		e := newEnds(0)
+		defer e.close()
+		e.Passing = func(err error) bool { return errors.Is(err, lost) }
+		for _, last := range []error{nil, wrong} {
+			asked := 0
+			_, err := e.Wait(t.Context(), "a", func(context.Context) (*runtime.Entry, error) {
+				if asked++; asked < 5 {
+					return nil, lost
+				}
+				return &runtime.Entry{State: runtime.StateSucceeded}, last
+			})
+			if !errors.Is(err, last) || asked != 5 {
+				t.Errorf("Wait: %v after %d looks, want %v after 5", err, asked, last)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_, err := e.Wait(ctx, "a", func(context.Context) (*runtime.Entry, error) { return nil, lost })
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Wait until its context ends: %v", err)
+		}
+	})
+}

@@ -11,12 +11,15 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// abandonGrace is how long a worker that gives up waits for a step that is
-// under way.
-const abandonGrace = 2 * time.Second
-
-// stepTimeout bounds a step, for a server that took it and does not answer.
-const stepTimeout = 30 * time.Second
+// The bounds in time of requests, for a server that took one and does not answer.
+const (
+	stepTimeout = 10 * time.Second
+	memoTimeout = 5 * time.Second
+	// abandonGrace is how long a worker goes on writing after it was told to give
+	// up: the shutdown has little time left then.
+	abandonGrace = 700 * time.Millisecond
+	leaveTimeout = time.Second
+)
 
 // ErrWorkerLost is the reason of a task whose worker was lost, until it has run
 // again.
@@ -121,7 +124,10 @@ type Worker[C comparable, T any] struct {
 	claimed   int  // how many the last one did, if as many as it could, else 0
 	abandoned bool
 	warned    map[string]time.Time // when each failure was logged last
-	unknown   sync.Map             // names of tasks of which Unknown has told
+	unknown   map[string]struct{}  // names of tasks of which Unknown has told
+	further   int                  // tasks of other unknown names, since toldOfFurther
+
+	toldOfFurther time.Time
 }
 
 // NewWorker returns a worker on the store.
@@ -132,6 +138,7 @@ func NewWorker[C comparable, T any](w *runtime.Worker, store Store[C, T], cfg Co
 		ended:  make(chan struct{}, 1),
 		alarm:  alarm{wake: make(chan struct{}, 1)},
 		active: make(map[*Delivery[C, T]]struct{}), warned: make(map[string]time.Time),
+		unknown: make(map[string]struct{}),
 	}
 }
 
@@ -143,30 +150,58 @@ func (w *Worker[C, T]) Serve(ctx context.Context) error {
 	defer w.cfg.Workers.remove(w)
 	side, stop := context.WithCancel(w.cfg.Closing)
 	defer stop()
+	requests, end := context.WithCancel(w.cfg.Closing)
+	defer end()
 	if joined, err := w.join(ctx, side); !joined {
 		return err
 	}
 	var aside sync.WaitGroup
+	aside.Go(func() { w.endAfterAbandon(side, end) })
 	aside.Go(func() { w.beatLoop(side) })
 	aside.Go(func() { w.upkeepLoop(side) })
 	aside.Go(func() { w.listenLoop(side) })
-	err := w.work(ctx)
+	err := w.work(ctx, requests)
 	stop()
 	aside.Wait()
-	w.leave()
+	w.leave(requests)
 	return err
+}
+
+// endAfterAbandon ends what the worker asks of the server soon after it was told
+// to give up, until ctx ends.
+func (w *Worker[C, T]) endAfterAbandon(ctx context.Context, end func()) {
+	select {
+	case <-w.Abandon:
+	case <-ctx.Done():
+		return
+	}
+	t := time.NewTimer(abandonGrace)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+		return
+	}
+	end()
 }
 
 // join makes the worker known, before it takes a task. It returns false when
 // ctx has ended first: then there is nothing to do.
 func (w *Worker[C, T]) join(ctx, side context.Context) (bool, error) {
 	for pause := firstPause; ; pause = longer(pause) {
-		err := w.store.Join(side)
+		bounded, cancel := context.WithTimeout(side, stepTimeout)
+		stop := context.AfterFunc(ctx, cancel)
+		err := w.store.Join(bounded)
+		stop()
+		cancel()
 		if err == nil {
 			return true, nil
 		}
 		if w.cfg.Closing.Err() != nil {
 			return false, runtime.ErrClosed
+		}
+		if ctx.Err() != nil {
+			return false, nil
 		}
 		if w.cfg.Hopeless != nil && w.cfg.Hopeless(err) {
 			return false, err
@@ -183,8 +218,11 @@ func (w *Worker[C, T]) join(ctx, side context.Context) (bool, error) {
 }
 
 // leave makes the worker unknown, after it has given back its tasks.
-func (w *Worker[C, T]) leave() {
-	ctx, cancel := context.WithTimeout(w.cfg.Closing, abandonGrace)
+func (w *Worker[C, T]) leave(ctx context.Context) {
+	if ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
 	if err := w.store.Leave(ctx); err != nil && w.cfg.Closing.Err() == nil {
 		w.Warn("leave the workers", err)
@@ -194,13 +232,38 @@ func (w *Worker[C, T]) leave() {
 // warnEvery is how often a failure that goes on is logged.
 const warnEvery = 10 * time.Second
 
-// Unknown logs of a task that is put aside because no worker knows it, once for
-// each name.
+// unknownNames is how many names the log tells of one by one.
+const unknownNames = 20
+
+// Unknown logs of a task that is put aside because no worker knows it: once for
+// each of the first names, and once in a while with a count for all others.
 func (w *Worker[C, T]) Unknown(name, reason string) {
-	if _, told := w.unknown.LoadOrStore(name, true); !told {
+	w.mu.Lock()
+	_, told := w.unknown[name]
+	few := len(w.unknown) < unknownNames
+	if !told && few {
+		w.unknown[name] = struct{}{}
+	}
+	if !told && !few {
+		w.further++
+	}
+	further := w.further
+	tell := !told && !few && time.Since(w.toldOfFurther) >= unknownEvery
+	if tell {
+		w.further, w.toldOfFurther = 0, time.Now()
+	}
+	w.mu.Unlock()
+	switch {
+	case !told && few:
 		w.log(slog.LevelWarn, "a task waits that no worker knows", slog.String("task", name), slog.String("error", reason))
+	case tell:
+		w.log(slog.LevelWarn, "tasks of many names wait that no worker knows", slog.Int("tasks", further),
+			slog.String("task", name), slog.String("error", reason))
 	}
 }
+
+// unknownEvery is how often the log tells of further unknown names.
+const unknownEvery = time.Minute
 
 // Warn logs that something failed: while the server is away much does, again
 // and again, and once in a while is enough.
