@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -30,7 +31,11 @@ func (t *txn) find(id uuid.UUID) (*row, error) {
 }
 
 func (r *row) overKept(now int64) bool {
-	return r.state >= succeeded && r.ended+r.keep <= now
+	keep := r.keep
+	if r.state != succeeded && r.keepFailed > 0 {
+		keep = r.keepFailed
+	}
+	return r.state >= succeeded && add(r.ended, time.Duration(keep)) <= now
 }
 
 // Cancel implements [runtime.Engine].
@@ -44,7 +49,10 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 			return err
 		}
 		if r.state != running {
-			return t.endWaiting(r.seq, cancelled, reason, r.keep)
+			if err := t.endWaiting(r.seq, cancelled, reason, r.keepFailed); err != nil {
+				return err
+			}
+			return t.letGo(r.msg)
 		}
 		t.db.addStop.BindInt(1, r.seq)
 		t.db.addStop.BindText(2, clean(reason))
@@ -71,6 +79,9 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 		if r.state != failed && r.state != cancelled {
 			return fmt.Errorf("%w: it is %s", runtime.ErrState, publicState(r.state, r.attempt, r.due, t.now))
 		}
+		if err := t.takeKeyAgain(r); err != nil {
+			return err
+		}
 		if err := t.dropStop(r.seq); err != nil {
 			return err
 		}
@@ -96,6 +107,9 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 			return runtime.ErrRunning
 		}
 		t.db.forget.BindInt(1, r.seq)
-		return t.db.forget.Run()
+		if err := t.db.forget.Run(); err != nil {
+			return err
+		}
+		return t.letGo(r.msg)
 	}, func(*txn) { e.waiters.tell(id, nil) })
 }

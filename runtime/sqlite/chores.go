@@ -10,14 +10,14 @@ import (
 // plan is what the writer has to do at what time.
 type plan struct {
 	// By the monotonic clock.
-	poll, beat, retry time.Time
+	poll, beat, retry, rest time.Time
 	// By the clock of due times.
 	due   moment // the first task that waits for its time
 	purge moment // the first record that is kept no longer
 	park  moment // the first parked task that has waited for too long
 
-	version int64 // the file's data version at the last poll
-	sweeps  int   // since expired keys were dropped
+	version int64  // the file's data version at the last poll
+	lastKey string // up to which the keys were looked at
 }
 
 // moment is a time in nanoseconds.
@@ -54,6 +54,10 @@ func (e *Engine) ownChores(own []op, now time.Time, changed bool) []op {
 	if !now.Before(e.plan.beat) {
 		e.plan.beat = now.Add(e.lease / beatsPerLease)
 		own = append(own, &beatOp{e: e, at: now})
+	}
+	if !now.Before(e.plan.rest) {
+		e.plan.rest = now.Add(restEvery)
+		own = append(own, &chore{e: e, do: (*txn).sweepRest})
 	}
 	wall := moment(nanos(e.now()))
 	if changed || e.plan.park <= wall {
@@ -99,7 +103,7 @@ func (e *Engine) untilNext() time.Duration {
 	}
 	if len(e.servers) > 0 {
 		wall := nanos(e.now())
-		d = min(d, e.plan.beat.Sub(now))
+		d = min(d, e.plan.beat.Sub(now), e.plan.rest.Sub(now))
 		for _, m := range [...]moment{e.plan.due, e.plan.purge, e.plan.park} {
 			if m < never {
 				d = min(d, time.Duration(max(int64(m)-wall, math.MinInt32)))
@@ -221,8 +225,8 @@ func (t *txn) sweep() error {
 	}
 	for _, p := range purges {
 		for _, seq := range p.tasks {
-			t.db.purge.BindInt(1, seq)
-			t.db.purge.BindInt(2, t.now)
+			t.db.purge.BindInt(1, t.now)
+			t.db.purge.BindInt(2, seq)
 			if err := t.db.purge.Run(); err != nil {
 				return err
 			}
@@ -232,9 +236,6 @@ func (t *txn) sweep() error {
 		if err := t.db.dropPurge.Run(); err != nil {
 			return err
 		}
-	}
-	if err := t.sweepRest(); err != nil {
-		return err
 	}
 	next, ok, err := one(t.db.nextPurge)
 	t.plan.purge = never
@@ -249,13 +250,12 @@ func (t *txn) sweep() error {
 	return err
 }
 
-// sweepRest drops keys and workers that mean nothing any more, once in a while.
+// restEvery is how often sweepRest is called.
+const restEvery = 10 * time.Second
+
+// sweepRest drops keys and workers that mean nothing any more.
 func (t *txn) sweepRest() error {
-	if t.plan.sweeps++; t.plan.sweeps%100 != 1 {
-		return nil
-	}
-	t.db.dropKeys.BindInt(1, t.now)
-	if err := t.db.dropKeys.Run(); err != nil {
+	if err := t.sweepKeys(); err != nil {
 		return err
 	}
 	t.db.dropWorkers.BindInt(1, t.now-int64(workerRecords))

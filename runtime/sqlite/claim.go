@@ -21,9 +21,9 @@ type claimOp struct {
 
 // badTask is a due task that the worker cannot run.
 type badTask struct {
-	seq, due, keep int64
-	queue, name    string
-	err            error // nil if its name is not known
+	seq, due, keepFailed int64
+	queue, name          string
+	err                  error // nil if its name is not known
 }
 
 // maxParks bounds the tasks of unknown names that one transaction sets aside.
@@ -194,7 +194,7 @@ func (c *claimOp) take(cur *cursor) {
 	d := &delivery{s: s}
 	d.row.msg = &d.msg
 	if err := scanRow(st, s.names, &d.row); err != nil {
-		c.bad = append(c.bad, badTask{seq: st.Int(0), keep: st.Int(8), err: err})
+		c.bad = append(c.bad, badTask{seq: st.Int(0), keepFailed: st.Int(21), err: err})
 		return
 	}
 	d.Delivery.Message, d.Delivery.Attempt, d.Delivery.Memo = &d.msg, d.attempt, d
@@ -206,7 +206,7 @@ func (c *claimOp) take(cur *cursor) {
 func (c *claimOp) setAside(t *txn, b badTask) error {
 	if b.err != nil {
 		t.aside = true
-		return t.endWaiting(b.seq, failed, b.err.Error(), b.keep)
+		return t.endWaiting(b.seq, failed, b.err.Error(), b.keepFailed)
 	}
 	t.db.park.BindText(1, fmt.Sprintf("no worker here knows the task %q", b.name))
 	t.db.park.BindInt(2, b.seq)
@@ -254,14 +254,16 @@ func (s *server) offerParked(queue, name string) {
 	s.sources = append(s.sources, &source{queue: queue, name: name, more: true})
 }
 
-// endWaiting ends a task that does not run.
-func (t *txn) endWaiting(seq int64, state int, reason string, keep int64) error {
+// endWaiting ends a task that does not run as failed or cancelled.
+func (t *txn) endWaiting(seq int64, state int, reason string, keepFailed int64) error {
+	keepFailed = t.keepBadFor(keepFailed)
 	st := t.db.endWaiting
 	st.BindInt(1, int64(state))
 	st.BindInt(2, t.now)
 	st.BindText(3, clean(reason))
-	st.BindInt(4, seq)
-	t.end(seq, keep)
+	st.BindInt(4, keepFailed)
+	st.BindInt(5, seq)
+	t.end(seq, keepFailed)
 	return st.Run()
 }
 
@@ -333,7 +335,7 @@ func (t *txn) failParked(queue, name string, parkFor time.Duration) error {
 		if end := add(st.Int(1), parkFor); end > t.now {
 			t.plan.park.min(end)
 		} else {
-			over = append(over, badTask{seq: st.Int(0), keep: st.Int(2)})
+			over = append(over, badTask{seq: st.Int(0), keepFailed: st.Int(2)})
 		}
 		return len(over) < maxParks
 	}); err != nil {
@@ -348,7 +350,7 @@ func (t *txn) failParked(queue, name string, parkFor time.Duration) error {
 	}
 	reason := fmt.Sprintf("no worker knew the task %q for %v", name, parkFor)
 	for _, b := range over {
-		if err := t.endWaiting(b.seq, failed, reason, b.keep); err != nil {
+		if err := t.endWaiting(b.seq, failed, reason, b.keepFailed); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,8 @@ type db struct {
 	begin, commit, rollback, dataVersion, userVersion *lite.Stmt
 	pageCount, freePages                              *lite.Stmt
 
-	insert, keyHolder, holdKey, dropKeys             *lite.Stmt
+	insert, keyHolder, holdKey, dropKey, keysFrom    *lite.Stmt
+	dropKeys, keepLonger                             *lite.Stmt
 	claim, park, parkedKinds, parkedDue              *lite.Stmt
 	succeed, hasSucceeded, finish, release, saveMemo *lite.Stmt
 	stopOf, stops, dropStop                          *lite.Stmt
@@ -29,10 +30,11 @@ type db struct {
 // rowColumns are the columns that make a delivery or an entry, in the order in
 // which scanRow reads them.
 const rowColumns = `seq, state, attempt, lease, priority, due, started_at, ended_at, keep, id, name, queue, args, v, sig,
-	retries, enqueued_at, parent, root, extra, memo`
+	retries, enqueued_at, parent, root, extra, memo, keep_failed`
 
-// final is the condition for tasks that have ended.
-const final = `state >= 8`
+// overKept is the condition for tasks that have ended, and whose record is kept
+// no longer at the time of the first parameter.
+const overKept = `state >= 8 AND ended_at + iif(state = 8 OR keep_failed <= 0, keep, keep_failed) <= ?1`
 
 // statements lists each statement's text. INDEXED BY makes a query that would
 // not use the index it is meant to use an error.
@@ -43,10 +45,13 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.pageCount: "PRAGMA page_count", &d.freePages: "PRAGMA freelist_count",
 
 		&d.insert: `INSERT INTO tasks(state, priority, due, keep, id, name, queue, args, v, sig, retries, enqueued_at,
-			parent, root, extra) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
-		&d.keyHolder: `SELECT task FROM keys WHERE key = ? AND until > ?`,
-		&d.holdKey:   `INSERT OR REPLACE INTO keys(key, task, until) VALUES(?,?,?)`,
-		&d.dropKeys:  `DELETE FROM keys WHERE until <= ?`,
+			parent, root, extra, keep_failed) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
+		&d.keyHolder: `SELECT ` + holderColumns + ` WHERE k.key = ?`,
+		&d.keysFrom:  `SELECT ` + holderColumns + ` WHERE k.key > ? ORDER BY k.key`,
+		&d.holdKey:   `INSERT OR REPLACE INTO keys(key, task, until, hold) VALUES(?,?,?,?)`,
+		&d.dropKey:   `DELETE FROM keys WHERE key = ? AND task = ?`,
+		&d.dropKeys: `DELETE FROM keys WHERE key IN (SELECT key FROM keys INDEXED BY keys_until
+			WHERE until <= ? ORDER BY until LIMIT 1000)`,
 
 		// OR FAIL spares the copies of pages with which a statement alone could be
 		// undone: an error undoes the transaction.
@@ -54,13 +59,14 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.park:  `UPDATE tasks SET state = 5, reason = ? WHERE seq = ?`,
 		&d.parkedKinds: `SELECT queue, name FROM tasks INDEXED BY parked
 			WHERE state = 5 AND (queue, name) > (?, ?) ORDER BY queue, name`,
-		&d.parkedDue: `SELECT seq, due, keep FROM tasks INDEXED BY parked WHERE state = 5 AND queue = ? AND name = ?`,
+		&d.parkedDue: `SELECT seq, due, keep_failed FROM tasks INDEXED BY parked WHERE state = 5 AND queue = ? AND name = ?`,
 
 		&d.succeed: `UPDATE OR FAIL tasks NOT INDEXED SET state = 8, ended_at = ?, reason = NULL
 			WHERE seq BETWEEN ? AND ? AND lease = seq + ? AND state = 4`,
 		&d.hasSucceeded: `SELECT 1 FROM tasks WHERE seq = ? AND lease = ? AND state = 8`,
 		&d.finish: `UPDATE tasks SET state = ?, attempt = attempt + ?, due = coalesce(?, due), ended_at = ?, result = ?,
-			reason = ?, memo = coalesce(?, memo) WHERE seq = ? AND lease = ? AND state = 4`,
+			reason = ?, memo = coalesce(?, memo), keep_failed = ? WHERE seq = ? AND lease = ? AND state = 4`,
+		&d.keepLonger: `UPDATE tasks SET keep = ? WHERE seq = ?`,
 		&d.release: `UPDATE tasks SET state = ?, memo = coalesce(?, memo)
 			WHERE seq = ? AND lease = ? AND state = 4`,
 		&d.saveMemo: `UPDATE tasks SET memo = ? WHERE seq = ? AND lease = ? AND state = 4`,
@@ -73,14 +79,14 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.find: `SELECT ` + rowColumns + `, result, reason FROM tasks WHERE id = ?`,
 		&d.setState: `UPDATE tasks SET state = ?, due = ?, ended_at = 4611686018427387904
 			WHERE seq = ?`,
-		&d.endWaiting: `UPDATE tasks SET state = ?, ended_at = ?, reason = ? WHERE seq = ?`,
+		&d.endWaiting: `UPDATE tasks SET state = ?, ended_at = ?, reason = ?, keep_failed = ? WHERE seq = ?`,
 		&d.forget:     `DELETE FROM tasks WHERE seq = ?`,
 
 		&d.promotable: `SELECT seq, state, due, queue FROM tasks INDEXED BY later WHERE state IN (6, 7) ORDER BY due`,
 		&d.addPurge:   `INSERT OR REPLACE INTO purges(at, n, tasks) VALUES(?,?,?)`,
 		&d.duePurges:  `SELECT at, n, tasks FROM purges WHERE at <= ? ORDER BY at, n`,
 		&d.nextPurge:  `SELECT at FROM purges ORDER BY at`,
-		&d.purge:      `DELETE FROM tasks WHERE seq = ? AND ` + final + ` AND ended_at + keep <= ?`,
+		&d.purge:      `DELETE FROM tasks WHERE seq = ?2 AND ` + overKept,
 		&d.dropPurge:  `DELETE FROM purges WHERE at = ? AND n = ?`,
 
 		&d.addWorker: `INSERT INTO workers(name, host, pid, names, lease, beat, started_at) VALUES(?,?,?,?,?,0,?)`,
@@ -88,9 +94,9 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.beat:      `UPDATE workers SET beat = beat + 1 WHERE id = ? AND ended_at = 4611686018427387904`,
 		&d.otherWorkers: `SELECT id, beat, lease, name, names FROM workers INDEXED BY workers_live
 			WHERE ended_at = 4611686018427387904`,
-		&d.running: `SELECT seq, lease, attempt, keep, id FROM tasks INDEXED BY running
+		&d.running: `SELECT seq, lease, attempt, keep_failed, id FROM tasks INDEXED BY running
 			WHERE state = 4 AND lease >= ? AND lease < ?`,
-		&d.lost: `UPDATE tasks SET state = ?, attempt = attempt + ?, ended_at = ?, reason = ? WHERE seq = ?`,
+		&d.lost: `UPDATE tasks SET state = ?, attempt = attempt + ?, ended_at = ?, reason = ?, keep_failed = ? WHERE seq = ?`,
 		&d.orphans: `SELECT DISTINCT lease >> 36 FROM tasks INDEXED BY running WHERE state = 4 AND lease >> 36 NOT IN
 			(SELECT id FROM workers WHERE ended_at = 4611686018427387904)`,
 		&d.dropWorkers: `DELETE FROM workers WHERE ended_at < ?`,

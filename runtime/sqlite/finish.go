@@ -142,8 +142,12 @@ func (d *delivery) finish(t *txn, w *ending) error {
 		st.BindText(6, clean(d.reason))
 	}
 	st.BindTextBytes(7, w.memo)
-	st.BindInt(8, d.seq)
-	st.BindInt(9, d.lease)
+	if w.state == failed || w.state == cancelled {
+		d.keepFailed = t.keepBadFor(d.keepFailed)
+	}
+	st.BindInt(8, d.keepFailed)
+	st.BindInt(9, d.seq)
+	st.BindInt(10, d.lease)
 	if err := st.Run(); err != nil {
 		return err
 	}
@@ -164,7 +168,11 @@ func (d *delivery) finished(t *txn, state int, owned bool) error {
 	}
 	if state >= succeeded {
 		d.final = state
-		t.end(d.seq, d.keep)
+		keep, err := t.keepWithKey(d, state)
+		if err != nil {
+			return err
+		}
+		t.end(d.seq, keep)
 	}
 	if d.stopped || state == cancelled {
 		return t.dropStop(d.seq)
@@ -271,6 +279,14 @@ func (t *txn) stopOf(seq int64) (*string, error) {
 func (t *txn) dropStop(seq int64) error {
 	t.db.dropStop.BindInt(1, seq)
 	return t.db.dropStop.Run()
+}
+
+// keepBadFor returns how long a task that fails or is cancelled now is kept.
+func (t *txn) keepBadFor(keepFailed int64) int64 {
+	if keepFailed <= 0 {
+		return int64(t.keepBad)
+	}
+	return keepFailed
 }
 
 // end notes that a task ended in this transaction, and is kept for so long.

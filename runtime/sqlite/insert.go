@@ -153,27 +153,6 @@ func (o *insertOp) settle(_ *txn, err error) {
 	o.done <- err
 }
 
-// holdKey gives the message's key to it, or reports the task that holds it.
-func (t *txn) holdKey(m *runtime.Message, in *runtime.Inserted) (held bool, err error) {
-	s := t.db.keyHolder
-	s.BindText(1, m.Key)
-	s.BindInt(2, t.now)
-	held, err = s.Step()
-	if held {
-		in.Existing = true
-		copy(in.ID[:], s.View(0))
-	}
-	s.Reset()
-	if held || err != nil {
-		return held, err
-	}
-	s = t.db.holdKey
-	s.BindText(1, m.Key)
-	s.BindBlob(2, in.ID[:])
-	s.BindInt(3, add(t.now, m.KeyFor))
-	return false, s.Run()
-}
-
 // insertTask adds a task's row.
 func (t *txn) insertTask(m *runtime.Message, id uuid.UUID, extra []byte) error {
 	state, due := pending, t.now
@@ -202,6 +181,7 @@ func (t *txn) insertTask(m *runtime.Message, id uuid.UUID, extra []byte) error {
 	bindID(s, 13, m.Meta.Parent)
 	bindID(s, 14, m.Meta.Root)
 	s.BindTextBytes(15, extra)
+	s.BindInt(16, int64(max(m.KeepFailed, 0)))
 	if err := s.Run(); err != nil {
 		if lite.Code(err) == lite.Constraint {
 			return fmt.Errorf("insert task %s: the id is taken: %w", id, err)

@@ -136,15 +136,15 @@ func (t *txn) knownElsewhere(name string) (known bool, err error) {
 // reap makes a lost worker's tasks due again, for one attempt more.
 func (t *txn) reap(id int64, name string) error {
 	type task struct {
-		seq, attempt, keep int64
-		lease              int64
+		seq, attempt, keepFailed int64
+		lease                    int64
 	}
 	var tasks []task
 	st := t.db.running
 	st.BindInt(1, id<<leaseBits)
 	st.BindInt(2, (id+1)<<leaseBits)
 	if err := st.Each(func() bool {
-		tasks = append(tasks, task{seq: st.Int(0), lease: st.Int(1), attempt: st.Int(2), keep: st.Int(3)})
+		tasks = append(tasks, task{seq: st.Int(0), lease: st.Int(1), attempt: st.Int(2), keepFailed: st.Int(3)})
 		return true
 	}); err != nil {
 		return err
@@ -159,18 +159,21 @@ func (t *txn) reap(id int64, name string) error {
 		st.BindInt(2, 1)
 		st.BindInt(3, never)
 		st.BindText(4, fmt.Sprintf("worker %s was lost while it ran the task", name))
+		st.BindInt(5, k.keepFailed)
 		if stop != nil {
+			k.keepFailed = t.keepBadFor(k.keepFailed)
 			st.BindInt(1, cancelled)
 			st.BindInt(2, 0)
 			st.BindInt(3, t.now)
 			st.BindText(4, *stop)
-			t.end(k.seq, k.keep)
+			st.BindInt(5, k.keepFailed)
+			t.end(k.seq, k.keepFailed)
 			t.aside = true
 			if err := t.dropStop(k.seq); err != nil {
 				return err
 			}
 		}
-		st.BindInt(5, k.seq)
+		st.BindInt(6, k.seq)
 		if err := st.Run(); err != nil {
 			return err
 		}

@@ -25,8 +25,8 @@ func scanEntry(s *lite.Stmt, now int64) (*runtime.Entry, *row) {
 	_ = scanRow(s, make(names), &r) // a task whose options cannot be read is shown without them
 	return &runtime.Entry{
 		ID: r.msg.Meta.ID, Message: r.msg, State: publicState(r.state, r.attempt, r.due, now), Attempt: r.attempt,
-		Due: timeOf(r.due), StartedAt: timeOf(r.started), EndedAt: timeOf(r.ended), Worker: s.Text(23),
-		Result: s.Bytes(21), Reason: s.Text(22), Memo: r.memo,
+		Due: timeOf(r.due), StartedAt: timeOf(r.started), EndedAt: timeOf(r.ended), Worker: s.Text(24),
+		Result: s.Bytes(22), Reason: s.Text(23), Memo: r.memo,
 	}, &r
 }
 
@@ -117,7 +117,7 @@ func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
 	}
 	defer e.readers.put(r)
 	st, err := r.c.Prepare(`SELECT queue, state, state = 5 AND attempt > 0 AS again, state = 6 AND due <= ?1 AS ready, count(*)
-		FROM tasks WHERE NOT (state >= 8 AND ended_at + keep <= ?1) GROUP BY queue, state, again, ready`)
+		FROM tasks WHERE NOT (` + overKept + `) GROUP BY queue, state, again, ready`)
 	if err != nil {
 		return nil, e.explain(err)
 	}
@@ -148,7 +148,7 @@ var filed = map[runtime.State]string{
 
 // listStmt makes the query for a page. It may find more than q asks for.
 func listStmt(c *lite.Conn, q runtime.Query, after, now int64) (*lite.Stmt, error) {
-	where := []string{"seq > ?1", "NOT (state >= 8 AND ended_at + keep <= ?2)"}
+	where := []string{"seq > ?2", "NOT (" + overKept + ")"}
 	if len(q.States) > 0 {
 		in := "-1"
 		for _, s := range q.States {
@@ -172,8 +172,8 @@ func listStmt(c *lite.Conn, q runtime.Query, after, now int64) (*lite.Stmt, erro
 	if err != nil {
 		return nil, err
 	}
-	st.BindInt(1, after)
-	st.BindInt(2, now)
+	st.BindInt(1, now)
+	st.BindInt(2, after)
 	for i, v := range []string{q.Name, q.Queue, q.Tag, q.TagValue} {
 		st.BindText(i+3, v) // out of range if the query has no such parameter
 	}

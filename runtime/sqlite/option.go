@@ -13,6 +13,8 @@ const (
 	DefaultPoll        = 20 * time.Millisecond
 	DefaultBusyTimeout = 10 * time.Second
 	DefaultKeepFor     = time.Hour
+
+	DefaultKeepFailedFor = 7 * 24 * time.Hour
 )
 
 // Sync says what a commit waits for.
@@ -42,6 +44,7 @@ type config struct {
 	poll    time.Duration
 	busy    time.Duration
 	keepFor time.Duration
+	keepBad time.Duration // failed and cancelled ones
 	maxSize int64
 	log     *slog.Logger
 }
@@ -64,9 +67,13 @@ func WithPoll(d time.Duration) Option { return func(c *config) { c.poll = d } }
 // holds, before the answer is [ErrBusy]. It is 10 s by default.
 func WithBusyTimeout(d time.Duration) Option { return func(c *config) { c.busy = d } }
 
-// WithKeepFor sets how long an ended task can be looked up when its message
-// does not say. It is 1 hour by default.
+// WithKeepFor sets how long a task that succeeded can be looked up when its
+// message does not say. It is 1 hour by default.
 func WithKeepFor(d time.Duration) Option { return func(c *config) { c.keepFor = d } }
+
+// WithKeepFailedFor sets how long a task that failed or was cancelled can be
+// looked up when its message does not say. It is 7 days by default.
+func WithKeepFailedFor(d time.Duration) Option { return func(c *config) { c.keepBad = d } }
 
 // WithMaxSize bounds the file: while it holds that many bytes, Insert answers
 // [ErrFull]. Running tasks still end, for which it may grow a little further.
@@ -80,6 +87,7 @@ func WithLogger(l *slog.Logger) Option { return func(c *config) { c.log = l } }
 func newConfig(opts []Option) (config, error) {
 	c := config{
 		lease: DefaultLease, poll: DefaultPoll, busy: DefaultBusyTimeout, keepFor: DefaultKeepFor,
+		keepBad: DefaultKeepFailedFor,
 	}
 	for _, o := range opts {
 		o(&c)
@@ -97,6 +105,7 @@ func newConfig(opts []Option) (config, error) {
 	}{
 		{"WithLease", c.lease, 50 * time.Millisecond}, {"WithPoll", c.poll, time.Millisecond},
 		{"WithBusyTimeout", c.busy, 0}, {"WithKeepFor", c.keepFor, 0},
+		{"WithKeepFailedFor", c.keepBad, 0},
 	} {
 		if d.v < d.from {
 			errs = append(errs, fmt.Errorf("%s(%v): it must be at least %v", d.name, d.v, d.from))

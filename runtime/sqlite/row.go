@@ -63,6 +63,7 @@ type extra struct {
 	Due      time.Time         `json:"due,omitzero"`
 	Key      string            `json:"key,omitempty"`
 	KeyFor   time.Duration     `json:"key_for,omitempty"`
+	KeyHold  runtime.KeyHold   `json:"key_hold,omitempty"`
 	Timeout  time.Duration     `json:"timeout,omitempty"`
 	Deadline time.Time         `json:"deadline,omitzero"`
 	Tags     map[string]string `json:"tags,omitempty"`
@@ -72,12 +73,12 @@ type extra struct {
 
 // encodeExtra returns the JSON of what is unusual in m, nil if nothing is.
 func encodeExtra(m *runtime.Message) ([]byte, error) {
-	if m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 && m.Meta.Timeout == 0 && m.Meta.Deadline.IsZero() &&
+	if m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 && m.KeyHold == 0 && m.Meta.Timeout == 0 && m.Meta.Deadline.IsZero() &&
 		len(m.Meta.Tags) == 0 && len(m.Meta.Headers) == 0 && len(m.Meta.Redact) == 0 {
 		return nil, nil
 	}
 	b, err := json.Marshal(extra{
-		Due: m.Due, Key: m.Key, KeyFor: m.KeyFor, Timeout: m.Meta.Timeout, Deadline: m.Meta.Deadline,
+		Due: m.Due, Key: m.Key, KeyFor: m.KeyFor, KeyHold: m.KeyHold, Timeout: m.Meta.Timeout, Deadline: m.Meta.Deadline,
 		Tags: m.Meta.Tags, Headers: m.Meta.Headers, Redact: m.Meta.Redact,
 	})
 	if err != nil {
@@ -91,7 +92,7 @@ func decodeExtra(b []byte, m *runtime.Message) error {
 	if err := json.Unmarshal(b, &x); err != nil {
 		return err
 	}
-	m.Due, m.Key, m.KeyFor = x.Due, x.Key, x.KeyFor
+	m.Due, m.Key, m.KeyFor, m.KeyHold = x.Due, x.Key, x.KeyFor, x.KeyHold
 	m.Meta.Timeout, m.Meta.Deadline = x.Timeout, x.Deadline
 	m.Meta.Tags, m.Meta.Headers, m.Meta.Redact = x.Tags, x.Headers, x.Redact
 	return nil
@@ -128,10 +129,11 @@ func add(a int64, b time.Duration) int64 {
 
 // row is a task as the file has it.
 type row struct {
-	seq, lease, due, started, ended, keep int64
-	state, attempt                        int
-	msg                                   *runtime.Message
-	memo                                  json.RawMessage
+	seq, lease, due, started, ended int64
+	keep, keepFailed                int64 // after the end
+	state, attempt                  int
+	msg                             *runtime.Message
+	memo                            json.RawMessage
 }
 
 // names makes strings of names that occur again and again without a copy for
@@ -160,7 +162,8 @@ func scanRow(s *lite.Stmt, n names, r *row) error {
 	copy(m.Meta.ID[:], s.View(9))
 	m.Name, m.Queue = n.get(s.View(10)), n.get(s.View(11))
 	m.Args = s.Bytes(12)
-	m.Keep = time.Duration(r.keep)
+	r.keepFailed = s.Int(21)
+	m.Keep, m.KeepFailed = time.Duration(r.keep), time.Duration(max(r.keepFailed, 0))
 	m.Meta.Version = int(s.Int(13))
 	m.Meta.Signature = n.get(s.View(14))
 	m.Meta.Retries = int(s.Int(15))

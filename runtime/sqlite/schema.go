@@ -17,15 +17,19 @@ const applicationID = 0x74637478
 //go:embed schema/*.sql
 var migrations embed.FS
 
-// schemaVersion is the version that this package reads and writes.
-const schemaVersion = 1
+// schemaVersion is the version that this package writes. A file says in the
+// table taskctx_schema which versions it was brought through, and for each from
+// which version on a program can still work with it: the largest of those is
+// also SQLite's user_version. So a program goes on with a file that a newer one
+// has only added to.
+const schemaVersion = 2
 
 // pageSize is small, since a commit writes whole pages: with 2048 bytes instead
 // of 4096, single inserts are a third faster and batches a quarter.
 const pageSize = 2048
 
 // inspect returns the schema's version, 0 for an empty file, or why the file
-// is not for us, who know versions up to newest. It reads in a transaction, so
+// is not for a program that knows versions up to newest. It reads in a transaction, so
 // that all is of one moment: another process may be making the schema.
 func inspect(c *lite.Conn, newest int) (version int, err error) {
 	err = transact(c, "BEGIN", func() error {
@@ -55,17 +59,21 @@ func inspectWithin(c *lite.Conn, newest int) (int, error) {
 	case app != applicationID:
 		return 0, ErrForeign
 	case version > int64(newest):
-		return 0, fmt.Errorf("%w: version %d, this one knows %d", ErrNewer, version, newest)
+		return 0, fmt.Errorf("%w: it can be read from version %d on, this one knows %d", ErrNewer, version, newest)
 	case version < 1 || tables == 0:
 		return 0, fmt.Errorf("%w: schema version %d with %d tables", ErrDamaged, version, tables)
 	}
-	return int(version), nil
+	if told, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE name = 'taskctx_schema'"); err != nil || told == 0 {
+		return int(version), err
+	}
+	last, err := c.Int("SELECT max(version) FROM taskctx_schema")
+	return max(int(version), int(last)), err
 }
 
 // migrate brings the file's schema to the newest version, in one transaction.
 // Another process may do the same at the same time.
 func migrate(c *lite.Conn, steps fs.FS, newest int) error {
-	if version, err := inspect(c, newest); err != nil || version == newest {
+	if version, err := inspect(c, newest); err != nil || version >= newest {
 		return err
 	}
 	return transact(c, "BEGIN IMMEDIATE", func() error { return migrateLocked(c, steps, newest) })
@@ -88,7 +96,10 @@ func transact(c *lite.Conn, begin string, do func() error) error {
 
 func migrateLocked(c *lite.Conn, steps fs.FS, newest int) error {
 	version, err := inspectWithin(c, newest)
-	if err != nil || version == newest {
+	if err != nil || version >= newest {
+		return err
+	}
+	if err := c.Exec("CREATE TABLE IF NOT EXISTS taskctx_schema(version INTEGER PRIMARY KEY, readable_from INTEGER NOT NULL)"); err != nil {
 		return err
 	}
 	for v := version + 1; v <= newest; v++ {
@@ -99,6 +110,14 @@ func migrateLocked(c *lite.Conn, steps fs.FS, newest int) error {
 		if err := c.Exec(string(text)); err != nil {
 			return fmt.Errorf("migrate the schema to version %d: %w", v, err)
 		}
+		// A step that does not say is for those who know it.
+		if err := c.Exec(fmt.Sprintf("INSERT OR IGNORE INTO taskctx_schema(version, readable_from) VALUES (%d, %d)", v, v)); err != nil {
+			return err
+		}
 	}
-	return c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, newest))
+	from, err := c.Int("SELECT max(readable_from) FROM taskctx_schema")
+	if err != nil {
+		return err
+	}
+	return c.Exec(fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, from))
 }

@@ -4,6 +4,7 @@ package sqlite_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/sqlite"
@@ -112,7 +115,7 @@ func testFixture(t *testing.T, path string) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	e := open(t, path)
-	if v := query[int](t, path, "PRAGMA user_version"); v != sqlite.SchemaVersion {
+	if v := query[int](t, path, "SELECT max(version) FROM taskctx_schema"); v != sqlite.SchemaVersion {
 		t.Errorf("the version is %d after opening", v)
 	}
 	ids := make(map[string]uuid.UUID)
@@ -164,35 +167,72 @@ func testFixture(t *testing.T, path string) {
 // TestMigrationSteps: a migration takes place as a whole or not at all, and
 // twice is as good as once.
 func TestMigrationSteps(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tasks.db")
-	if err := os.WriteFile(path, read(t, filepath.Join("testdata", "v1.sqlite")), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path := madeFile(t, 3)
 	steps := fstest.MapFS{
-		"schema/002.sql": {Data: []byte("ALTER TABLE tasks ADD COLUMN colour TEXT DEFAULT 'blue'; CREATE TABLE shades(x);")},
-		"schema/003.sql": {Data: []byte("CREATE TABLE other(x); INSERT INTO no_such_table VALUES (1);")},
+		"schema/003.sql": {Data: []byte("ALTER TABLE tasks ADD COLUMN colour TEXT DEFAULT 'blue'; CREATE TABLE shades(x);")},
+		"schema/004.sql": {Data: []byte("CREATE TABLE other(x); INSERT INTO no_such_table VALUES (1);")},
 	}
-	if err := sqlite.Migrate(path, steps, 3); err == nil {
-		t.Fatal("a broken step is no error")
-	} else {
-		t.Log(err)
-	}
-	if v := query[int](t, path, "PRAGMA user_version"); v != 1 {
-		t.Errorf("the version is %d after a broken migration, want 1", v)
-	}
-	if n := query[int](t, path, "SELECT count(*) FROM sqlite_schema WHERE name IN ('shades', 'other')"); n != 0 {
-		t.Errorf("%d tables of a broken migration are left", n)
-	}
+	err := sqlite.Migrate(path, steps, 4)
+	require.Error(t, err, "a broken step")
+	t.Log(err)
+	const version = "SELECT max(version) FROM taskctx_schema"
+	assert.Equal(t, sqlite.SchemaVersion, query[int](t, path, version), "the version after a broken migration")
+	assert.Zero(t, query[int](t, path, "SELECT count(*) FROM sqlite_schema WHERE name IN ('shades', 'other')"))
 	for range 2 {
-		if err := sqlite.Migrate(path, steps, 2); err != nil {
-			t.Fatal(err)
+		require.NoError(t, sqlite.Migrate(path, steps, 3))
+	}
+	assert.Equal(t, 3, query[int](t, path, version))
+	assert.Equal(t, "blue", query[string](t, path, "SELECT colour FROM tasks LIMIT 1"))
+	_, err = sqlite.Open(path)
+	assert.ErrorIs(t, err, sqlite.ErrNewer, "a step that does not say from which version on its file can be read")
+}
+
+// TestOpen_NewerSchemaThatOnlyAdds: a program goes on with a file that a newer
+// one has only added to, and leaves it at its version.
+func TestOpen_NewerSchemaThatOnlyAdds(t *testing.T) {
+	path := madeFile(t, 3)
+	steps := fstest.MapFS{"schema/003.sql": {Data: []byte(`ALTER TABLE tasks ADD COLUMN colour TEXT DEFAULT 'blue';
+		CREATE TABLE journal(x); INSERT INTO taskctx_schema(version, readable_from) VALUES (3, 1);`)}}
+	serving := open(t, path) // of before the migration, and goes on
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() {
+		served <- serving.Serve(ctx, &runtime.Worker{
+			ID: "w", Slots: 2, Queues: []string{"default"}, Names: []string{"file.task"}, ParkFor: time.Hour,
+			Run: func(context.Context, *runtime.Delivery) runtime.Outcome {
+				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			},
+		})
+	}()
+	require.NoError(t, sqlite.Migrate(path, steps, 3))
+	e := open(t, path)
+	m := message("file.task")
+	_, err := e.InsertOne(ctx, m)
+	require.NoError(t, err)
+	entry, err := e.Wait(ctx, m.Meta.ID)
+	require.NoError(t, err)
+	assert.Equal(t, runtime.StateSucceeded, entry.State)
+	assert.Equal(t, 3, query[int](t, path, "SELECT max(version) FROM taskctx_schema"))
+	stop()
+	assert.NoError(t, <-served)
+}
+
+// TestMigrations_KeepTheStatementsOfVersion1: a program of version 1 still starts
+// on a file of the newest version, and its statements mean the same.
+func TestMigrations_KeepTheStatementsOfVersion1(t *testing.T) {
+	path := madeFile(t, 1)
+	require.Equal(t, 1, query[int](t, path, "PRAGMA user_version"), "what version 1 looks at when it opens a file")
+	db, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	defer db.Close()
+	for _, text := range strings.Split(string(read(t, filepath.Join("testdata", "v1_statements.sql"))), ";\n") {
+		if strings.TrimSpace(text) == "" {
+			continue
 		}
-	}
-	if s := query[string](t, path, "SELECT colour FROM tasks LIMIT 1"); s != "blue" {
-		t.Errorf("the new column is %q", s)
-	}
-	if _, err := sqlite.Open(path); !errors.Is(err, sqlite.ErrNewer) {
-		t.Errorf("Open of a newer file: %v, want ErrNewer", err)
+		st, err := db.Prepare(text)
+		if assert.NoError(t, err, text) {
+			assert.NoError(t, st.Close())
+		}
 	}
 }
 
