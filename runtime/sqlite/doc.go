@@ -58,15 +58,19 @@
 //
 //	sqlite3 tasks.db "INSERT INTO tasks(name, args) VALUES ('billing.Remind', '{\"customer\":\"c-42\"}')"
 //
-// An ended task is deleted once it was kept for Message.Keep, while a worker
-// serves; the room in the file is used again, and the file does not shrink.
+// A task that succeeded is deleted once it was kept for Message.Keep, one that
+// failed or was cancelled after Message.KeepFailed, while a worker serves; the
+// room in the file is used again, and the file does not shrink. The record of a
+// task that holds a key stays as long as the key.
 // Beside the file stand its write-ahead log, "-wal", and "-shm". They are part
 // of it while it is open: copy it with sqlite3's .backup, not with cp. The log
 // is usually below 20 MiB.
 //
 // A newer version of this package brings an older file forward when it opens
-// it. A program of an older version then ends with [ErrNewer] and leaves the
-// file alone, so update all programs on a file together.
+// it. The file says from which version on it can still be read, in the table
+// taskctx_schema and in SQLite's user_version: a program of such a version goes
+// on, so that an update can be rolled back. A program that is too old ends with
+// [ErrNewer] and leaves the file alone.
 //
 // # When something fails
 //

@@ -13,8 +13,8 @@ var (
 	// ErrDamaged: the file is no SQLite database, or a broken one. The engine
 	// writes nothing to it.
 	ErrDamaged = errors.New("file is damaged or not a SQLite database")
-	// ErrNewer: the file was written by a newer version of this package. The
-	// engine writes nothing to it.
+	// ErrNewer: a newer version of this package changed the file so that this one
+	// cannot work with it. The engine writes nothing to it.
 	ErrNewer = errors.New("file has a newer schema than this version knows")
 	// ErrForeign: the file is a SQLite database of another program. The engine
 	// writes nothing to it.

@@ -17,6 +17,7 @@ func Migrate(path string, steps fs.FS, newest int) error {
 		return err
 	}
 	defer c.Close()
+	c.BusyTimeout(5000)
 	return migrate(c, steps, newest)
 }
 

@@ -3,12 +3,14 @@
 package sqlite_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -64,6 +66,11 @@ func TestEngine(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			return open(t, files[first], opts...)
+		},
+		Remove: func(t testing.TB, e runtime.Engine, id uuid.UUID) {
+			mu.Lock()
+			defer mu.Unlock()
+			change(t, files[e], fmt.Sprintf("DELETE FROM tasks WHERE id = x'%x'", id[:]))
 		},
 		Pause: func(_ testing.TB, e runtime.Engine) func() { return e.(*sqlite.Engine).Pause() },
 	})
