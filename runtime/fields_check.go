@@ -16,6 +16,7 @@ const (
 	badDuplicate = "contains an object with a duplicate key"
 	badDepth     = "is nested too deep"
 	badNull      = "is or contains null where that means nothing"
+	badLoop      = "contains a value that JSON cannot hold, or itself"
 	badLength    = "contains an array of another length"
 )
 
@@ -32,13 +33,14 @@ type jsonChecker struct {
 	data     []byte
 	depth    int
 	keys     []span // of the objects around the current position
-	replaced bool   // a string held U+FFFD as an escape
+	replaced bool   // a string held U+FFFD
+	nulls    bool   // there was a null
 	lenient  bool   // keys of no field are allowed
 }
 
 func (c *jsonChecker) reset(data []byte) {
 	c.data, c.keys = data, c.keys[:0]
-	c.depth, c.replaced, c.lenient = 0, false, false
+	c.depth, c.replaced, c.nulls, c.lenient = 0, false, false, false
 }
 
 // large reports whether c holds more memory than is worth keeping.
@@ -89,6 +91,7 @@ func (c *jsonChecker) value(i int, s *shape) (end int, bad string) {
 	case 'f':
 		return c.literal(i, "false")
 	case 'n':
+		c.nulls = true
 		return c.literal(i, "null")
 	}
 	end, _, ok := scanNumber(c.data, i)
@@ -268,8 +271,11 @@ func (c *jsonChecker) string(i int) (s span, bad string) {
 			i++
 		default:
 			r, size := utf8.DecodeRune(data[i:])
-			if r == utf8.RuneError && size == 1 {
-				return s, badUTF8
+			if r == utf8.RuneError {
+				if size == 1 {
+					return s, badUTF8
+				}
+				c.replaced = true
 			}
 			i += size
 		}

@@ -200,24 +200,28 @@ func (f *Fields) appendValue(name string, p any) {
 		}
 	}()
 	start := len(f.buf)
+	v := reflect.ValueOf(p).Elem()
+	if endless(v) {
+		f.fail(name, badLoop)
+		return
+	}
 	if err := f.enc.Encode(p); err != nil {
 		f.failWith(name, encodeReason(err), err)
 		return
 	}
 	f.buf = f.buf[:len(f.buf)-1] // the encoder ends with a new line
-	if reason := checkTimes(reflect.ValueOf(p)); reason != "" {
-		f.fail(name, reason)
-		return
-	}
 	f.check.reset(f.buf)
 	if _, reason := f.check.value(start, nil); reason != "" {
 		f.fail(name, reason)
 		return
 	}
-	// encoding/json writes this escape for bytes that are not UTF-8, and never
-	// for U+FFFD itself; but it may be in a json.RawMessage.
+	if reason := partOf(v.Type()).inexact(v, f.check.nulls); reason != "" {
+		f.fail(name, reason)
+		return
+	}
+	// encoding/json writes U+FFFD for bytes that are not UTF-8.
 	if f.check.replaced {
-		if reason := inexact(reflect.ValueOf(p), 0); reason != "" {
+		if reason := notUTF8(v, 0); reason != "" {
 			f.fail(name, reason)
 		}
 	}
@@ -234,7 +238,7 @@ func encodeReason(err error) string {
 		case reflect.Float32, reflect.Float64:
 			return "JSON has no NaN and no infinity"
 		}
-		return "contains a value that JSON cannot hold, or itself"
+		return badLoop
 	case *json.MarshalerError:
 		return "the marshaler of " + valueType(err.Type) + " failed"
 	}
@@ -245,6 +249,9 @@ func encodeReason(err error) string {
 func valueType(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
+	}
+	if t == reflect.TypeFor[json.RawMessage]() { // an alias since Go 1.27
+		return "json.RawMessage"
 	}
 	return t.String()
 }

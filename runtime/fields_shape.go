@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"reflect"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -55,7 +56,7 @@ func (b shaper) shape(t reflect.Type) *shape {
 		return s
 	}
 	pointer := reflect.PointerTo(t)
-	if t != timeType && (t.Kind() == reflect.Interface || pointer.Implements(unmarshalerType)) {
+	if t != timeType && (t.Kind() == reflect.Interface || pointer.Implements(unmarshalerType) || reads(pointer)) {
 		return nil // it checks itself
 	}
 	s := &shape{length: -1}
@@ -93,8 +94,8 @@ func (b shaper) fields(into map[string]*shape, t reflect.Type, around map[reflec
 			target = target.Elem()
 		}
 		embedded := f.Anonymous && target.Kind() == reflect.Struct
-		if !validKey(key) {
-			key = ""
+		if key != "" && !validKey(key) {
+			key = keyOf(tag)
 		}
 		switch {
 		case tag == "-", !f.IsExported() && !embedded:
@@ -116,8 +117,37 @@ func (b shaper) fields(into map[string]*shape, t reflect.Type, around map[reflec
 	}
 }
 
-// validKey is the rule of encoding/json for a key in a tag; any other is
-// ignored.
+// reads reports whether the type has the method of encoding/json/v2 that reads a
+// value, which Go 1.26 does not know.
+func reads(t reflect.Type) bool {
+	_, ok := t.MethodByName("UnmarshalJSONFrom")
+	return ok
+}
+
+// keyOf returns the key that encoding/json makes of a tag whose key validKey
+// does not know, "" if it ignores it: that depends on the version of Go.
+func keyOf(tag string) string {
+	const name = "A"
+	typ := reflect.StructOf([]reflect.StructField{{
+		Name: name, Type: reflect.TypeFor[int](), Tag: reflect.StructTag("json:" + strconv.Quote(tag)),
+	}})
+	v := reflect.New(typ)
+	v.Elem().Field(0).SetInt(1) // so that no option leaves it out
+	b, err := json.Marshal(v.Interface())
+	var members map[string]json.RawMessage
+	if err != nil || json.Unmarshal(b, &members) != nil {
+		return ""
+	}
+	for key := range members {
+		if key != name {
+			return key
+		}
+	}
+	return ""
+}
+
+// validKey is the rule of encoding/json of Go 1.26 for a key in a tag; it
+// ignores any other.
 func validKey(key string) bool {
 	for _, c := range key {
 		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", c) && !unicode.IsLetter(c) && !unicode.IsDigit(c) {

@@ -7,35 +7,34 @@ import (
 	"unicode/utf8"
 )
 
-// inexact says where v holds a string that encoding/json does not keep. It is
-// asked only about values whose JSON has U+FFFD as an escape.
-func inexact(v reflect.Value, depth int) string {
-	const notUTF8 = "contains a string that is not valid UTF-8"
+// notUTF8 says where v holds a string that encoding/json does not keep. It is
+// asked only about values whose JSON has U+FFFD.
+func notUTF8(v reflect.Value, depth int) string {
 	if depth > maxDepth || !v.IsValid() {
 		return ""
 	}
-	if reason, done := inexactMarshaler(v); done {
+	if reason, done := notUTF8Marshaler(v); done {
 		return reason
 	}
 	switch v.Kind() {
 	case reflect.String:
 		if !utf8.ValidString(v.String()) {
-			return notUTF8
+			return badUTF8
 		}
 	case reflect.Pointer, reflect.Interface:
-		return inexact(v.Elem(), depth+1)
+		return notUTF8(v.Elem(), depth+1)
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {
-			if reason := inexact(v.Index(i), depth+1); reason != "" {
+			if reason := notUTF8(v.Index(i), depth+1); reason != "" {
 				return reason
 			}
 		}
 	case reflect.Map:
 		for it := v.MapRange(); it.Next(); {
-			if reason := inexact(it.Key(), depth+1); reason != "" {
+			if reason := notUTF8(it.Key(), depth+1); reason != "" {
 				return reason
 			}
-			if reason := inexact(it.Value(), depth+1); reason != "" {
+			if reason := notUTF8(it.Value(), depth+1); reason != "" {
 				return reason
 			}
 		}
@@ -45,7 +44,7 @@ func inexact(v reflect.Value, depth int) string {
 			if !field.IsExported() && !field.Anonymous || field.Tag.Get("json") == "-" {
 				continue
 			}
-			if reason := inexact(v.Field(i), depth+1); reason != "" {
+			if reason := notUTF8(v.Field(i), depth+1); reason != "" {
 				return reason
 			}
 		}
@@ -53,9 +52,9 @@ func inexact(v reflect.Value, depth int) string {
 	return ""
 }
 
-// inexactMarshaler is inexact for values that encode themselves; done says
+// notUTF8Marshaler is notUTF8 for values that encode themselves; done says
 // that v is one.
-func inexactMarshaler(v reflect.Value) (reason string, done bool) {
+func notUTF8Marshaler(v reflect.Value) (reason string, done bool) {
 	if !v.CanInterface() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return "", !v.CanInterface()
 	}
@@ -63,21 +62,47 @@ func inexactMarshaler(v reflect.Value) (reason string, done bool) {
 		v = v.Addr()
 	}
 	switch m := v.Interface().(type) {
-	case *json.RawMessage, json.RawMessage:
-		return "", true
+	case *json.RawMessage:
+		return badRaw(*m), true
+	case json.RawMessage:
+		return badRaw(m), true
 	case json.Marshaler:
-		b, err := m.MarshalJSON()
-		var check jsonChecker
-		check.reset(b)
-		if _, bad := check.value(0, nil); err != nil || bad != "" || check.replaced {
-			return "the JSON of " + valueType(v.Type()) + " holds a string that was not valid UTF-8", true
-		}
-		return "", true
+		return changed(v), true
 	case encoding.TextMarshaler:
+		if streams(v.Type()) {
+			return changed(v), true
+		}
 		if b, err := m.MarshalText(); err != nil || !utf8.Valid(b) {
 			return "the text of " + valueType(v.Type()) + " is not valid UTF-8", true
 		}
 		return "", true
 	}
+	if streams(v.Type()) {
+		return changed(v), true
+	}
 	return "", false
+}
+
+// badRaw says what encoding/json does not keep of raw JSON, which it writes by
+// its method.
+func badRaw(raw json.RawMessage) string {
+	var c jsonChecker
+	c.reset(raw)
+	_, bad := c.value(c.space(0), nil)
+	return bad
+}
+
+// changed says that a value which encodes itself does not come back equal: what
+// its method wrote for a string that is not UTF-8 may be what it writes for
+// another string.
+func changed(v reflect.Value) string {
+	if v.Kind() != reflect.Pointer {
+		v = addressable(v)
+	}
+	back := reflect.New(v.Type().Elem())
+	if b, err := json.Marshal(v.Interface()); err == nil && json.Unmarshal(b, back.Interface()) == nil &&
+		reflect.DeepEqual(v.Interface(), back.Interface()) {
+		return ""
+	}
+	return "the JSON of " + valueType(v.Type()) + " holds a string that was not valid UTF-8"
 }

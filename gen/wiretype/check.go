@@ -7,6 +7,7 @@ package wiretype
 import (
 	"fmt"
 	"go/types"
+	"slices"
 	"strings"
 )
 
@@ -32,9 +33,28 @@ func Check(t types.Type, from *types.Package) []Problem {
 	return c.problems
 }
 
+// Limits says what holds for every value of a type that [Check] accepts.
+type Limits struct {
+	// Refused are the values that Enqueue refuses since they would not come back
+	// equal, beside those that no JSON holds.
+	Refused []string
+	// Trusted are the types that encode themselves: their values are as exact as
+	// their methods are.
+	Trusted []string
+}
+
+// LimitsOf returns the limits of t, whose parts are called as they are in the
+// package from, which may be nil.
+func LimitsOf(t types.Type, from *types.Package) Limits {
+	c := checker{from: from, seen: map[seen]bool{}}
+	c.check(t, "")
+	return c.limits
+}
+
 type checker struct {
 	from     *types.Package
 	problems []Problem
+	limits   Limits
 	seen     map[seen]bool
 	depth    int
 }
@@ -61,19 +81,24 @@ func (c *checker) value(t types.Type, behind bool, path string) {
 		return
 	}
 	defer func() { c.depth-- }()
+	written, q := t, qualified(t)
 	t = types.Unalias(t)
-	if named, ok := t.(*types.Named); ok {
+	if q != "" {
 		if at := (seen{t, behind}); c.seen[at] {
 			return
 		} else {
 			c.seen[at] = true
 		}
-		if w, ok := wellKnown[qualified(named)]; ok {
-			if w.lossy != "" && !(w.pointer && behind) {
-				c.report(path, w.fix, "%s %s", c.name(t), w.lossy)
-			}
-			return
+	}
+	if w, ok := wellKnown[q]; ok {
+		if w.lossy != "" && !(w.pointer && behind) {
+			c.report(path, w.fix, "%s %s", c.name(written), w.lossy)
 		}
+		add(&c.limits.Refused, w.values)
+		if w.note != "" {
+			add(&c.limits.Trusted, c.name(written)+", which "+w.note)
+		}
+		return
 	}
 	if c.marshaler(t, behind, path) {
 		return
@@ -82,7 +107,7 @@ func (c *checker) value(t types.Type, behind bool, path string) {
 	case *types.Basic:
 		c.basic(t, u, path)
 	case *types.Pointer:
-		c.pointer(u, path)
+		c.pointer(t, u, path)
 	case *types.Slice:
 		c.check(u.Elem(), path+"[]")
 	case *types.Array:
@@ -115,15 +140,32 @@ func (c *checker) basic(t types.Type, b *types.Basic, path string) {
 }
 
 // pointer reports pointers whose target may be null in JSON itself: a pointer
-// to null comes back as nil.
-func (c *checker) pointer(p *types.Pointer, path string) {
-	elem := types.Unalias(p.Elem())
-	if nullable(elem) {
+// to null comes back as nil. It reports named pointers, t, to what decodes
+// itself: encoding/json of Go 1.26 looks for the methods of a pointer's own type.
+func (c *checker) pointer(t types.Type, p *types.Pointer, path string) {
+	elem := p.Elem()
+	m := methodsOf(elem)
+	_, isNamed := t.(*types.Named)
+	switch {
+	case nullable(elem):
 		c.report(path, "pass "+c.name(elem),
 			"JSON does not tell a nil *%s from a pointer to a null %s", c.name(elem), c.name(elem))
-		return
+	case isNamed && m.any():
+		c.report(path, "use *"+c.name(elem),
+			"%s is a pointer type of its own, for which encoding/json does not find the methods of %s", c.name(t), c.name(elem))
+	default:
+		if w, ok := wellKnown[qualified(elem)]; m.json() && (!ok || w.note != "") {
+			add(&c.limits.Refused, "a pointer to a "+c.name(elem)+" that encodes itself as null")
+		}
+		c.value(elem, true, path)
 	}
-	c.value(elem, true, path)
+}
+
+// add adds a text that is not there yet.
+func add(list *[]string, text string) {
+	if text != "" && !slices.Contains(*list, text) {
+		*list = append(*list, text)
+	}
 }
 
 // nullable reports whether a value of type t may be null in JSON.
@@ -156,19 +198,6 @@ func (c *checker) iface(t types.Type, i *types.Interface, path string) {
 func isTypeParam(t types.Type) bool {
 	_, ok := t.(*types.TypeParam)
 	return ok
-}
-
-// qualified returns the import path and name of a named type, "" for others.
-func qualified(t types.Type) string {
-	named, ok := types.Unalias(t).(*types.Named)
-	if !ok {
-		return ""
-	}
-	obj := named.Obj()
-	if obj.Pkg() == nil {
-		return obj.Name()
-	}
-	return obj.Pkg().Path() + "." + obj.Name()
 }
 
 // name is how a type is called: packages by their names.

@@ -41,16 +41,16 @@ type shaper struct {
 // shape writes the shape of t. At the top structs are named, within other
 // structs only their hash counts.
 func (s *shaper) shape(t types.Type, top bool) string {
+	if q := qualified(t); named(q) {
+		return short(q)
+	}
 	t = types.Unalias(t)
-	named, ok := t.(*types.Named)
+	n, ok := t.(*types.Named)
 	if !ok {
 		return s.underlying(t, top)
 	}
-	if _, ok := wellKnown[qualified(t)]; ok || qualified(t) == "time.Duration" {
-		return name(t)
-	}
 	if m := methodsOf(t); m.any() {
-		return s.opaque(named, top)
+		return s.opaque(n, top)
 	}
 	if i := slices.IndexFunc(s.around, func(outer types.Type) bool { return types.Identical(outer, t) }); i >= 0 {
 		s.outermost = min(s.outermost, i)

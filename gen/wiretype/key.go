@@ -4,11 +4,11 @@ import "go/types"
 
 // key reports what is wrong with keys of type t.
 func (c *checker) key(t types.Type, path string) {
-	t = types.Unalias(t)
-	if w, ok := wellKnown[qualified(t)]; ok && w.key != "" {
+	if w := wellKnown[qualified(t)]; w.key != "" {
 		c.report(path, w.fix, "%s %s", c.name(t), w.key)
 		return
 	}
+	t = types.Unalias(t)
 	m := methodsOf(t)
 	basic, _ := t.Underlying().(*types.Basic)
 	const fix = "use a string or an integer as the key"

@@ -20,13 +20,13 @@ var methodOf = map[types.BasicKind]string{
 // A basic type that marshals or validates itself is left as it is, so that its
 // methods are found.
 func Kind(t types.Type) (method, convertTo string) {
-	t = types.Unalias(t)
 	if w, ok := wellKnown[qualified(t)]; ok {
 		if w.method != "" {
 			return w.method, ""
 		}
 		return "JSON", ""
 	}
+	t = types.Unalias(t)
 	b, ok := t.Underlying().(*types.Basic)
 	if !ok || methodOf[b.Kind()] == "" {
 		return "JSON", ""

@@ -20,14 +20,18 @@ type method struct {
 
 func (m method) there() bool { return m.receiver != none }
 
-// methods are all of them.
+// methods are all of them. Go 1.26 has none that write to an encoder and read
+// from a decoder.
 type methods struct {
+	marshalTo, unmarshalFrom   method
 	marshalJSON, unmarshalJSON method
 	marshalText, unmarshalText method
 }
 
 func methodsOf(t types.Type) methods {
 	return methods{
+		marshalTo:     find(t, "MarshalJSONTo", isStreaming("Encoder")),
+		unmarshalFrom: find(t, "UnmarshalJSONFrom", isStreaming("Decoder")),
 		marshalJSON:   find(t, "MarshalJSON", isMarshal),
 		unmarshalJSON: find(t, "UnmarshalJSON", isUnmarshal),
 		marshalText:   find(t, "MarshalText", isMarshal),
@@ -36,8 +40,11 @@ func methodsOf(t types.Type) methods {
 }
 
 // any reports whether the type has any of the methods.
-func (m *methods) any() bool {
-	return m.marshalJSON.there() || m.unmarshalJSON.there() || m.marshalText.there() || m.unmarshalText.there()
+func (m *methods) any() bool { return m.json() || m.text() }
+
+// json reports whether the type has a method for JSON.
+func (m *methods) json() bool {
+	return m.marshalTo.there() || m.unmarshalFrom.there() || m.marshalJSON.there() || m.unmarshalJSON.there()
 }
 
 // text reports whether the type has a method for text.
@@ -46,10 +53,17 @@ func (m *methods) text() bool { return m.marshalText.there() || m.unmarshalText.
 // codec returns the two that encoding/json uses for a value: those for text
 // count only when there are none for JSON.
 func (m *methods) codec() (encode, decode method) {
-	if m.marshalJSON.there() || m.unmarshalJSON.there() {
-		return m.marshalJSON, m.unmarshalJSON
+	if !m.json() {
+		return m.marshalText, m.unmarshalText
 	}
-	return m.marshalText, m.unmarshalText
+	encode, decode = m.marshalJSON, m.unmarshalJSON
+	if m.marshalTo.there() {
+		encode = m.marshalTo
+	}
+	if m.unmarshalFrom.there() {
+		decode = m.unmarshalFrom
+	}
+	return encode, decode
 }
 
 func find(t types.Type, name string, signature func(*types.Signature) bool) method {
@@ -85,9 +99,27 @@ func isUnmarshal(s *types.Signature) bool {
 		isBytes(s.Params().At(0).Type()) && isError(s.Results().At(0).Type())
 }
 
+// isStreaming returns what reports whether a signature is func(*jsontext.T)
+// error.
+func isStreaming(name string) func(*types.Signature) bool {
+	return func(s *types.Signature) bool {
+		if s.Params().Len() != 1 || s.Results().Len() != 1 || !isError(s.Results().At(0).Type()) {
+			return false
+		}
+		p, ok := types.Unalias(s.Params().At(0).Type()).(*types.Pointer)
+		return ok && qualified(p.Elem()) == "encoding/json/jsontext."+name
+	}
+}
+
 // isValidate reports whether s is func() error.
 func isValidate(s *types.Signature) bool {
 	return s.Params().Len() == 0 && s.Results().Len() == 1 && isError(s.Results().At(0).Type())
+}
+
+// isZero reports whether s is func() bool.
+func isZero(s *types.Signature) bool {
+	return s.Params().Len() == 0 && s.Results().Len() == 1 &&
+		types.Identical(s.Results().At(0).Type(), types.Typ[types.Bool])
 }
 
 func isBytes(t types.Type) bool {
@@ -123,6 +155,8 @@ func (c *checker) marshaler(t types.Type, behind bool, path string) bool {
 	case encode.receiver == onPointer && !behind:
 		c.report(path, "use *"+c.name(t)+", or give "+encode.name+" a value receiver",
 			"%s of %s has a pointer receiver, so encoding/json does not always use it", encode.name, c.name(t))
+	default:
+		add(&c.limits.Trusted, c.name(t))
 	}
 	return true
 }
@@ -131,6 +165,7 @@ func (c *checker) marshaler(t types.Type, behind bool, path string) bool {
 // field: the other fields are lost.
 func (c *checker) promoted(t types.Type, encode method, behind bool, path string) {
 	s := t.Underlying().(*types.Struct)
+	_, isNamed := t.(*types.Named)
 	_, pointer := types.Unalias(encode.from.Type()).(*types.Pointer)
 	switch {
 	case s.NumFields() > 1:
@@ -140,6 +175,10 @@ func (c *checker) promoted(t types.Type, encode method, behind bool, path string
 	case pointer:
 		c.report(path, "embed it without the pointer, or name the field",
 			"%s of the embedded pointer %s panics when it is nil", encode.name, encode.from.Name())
+	case !isNamed && !behind:
+		c.report(path, "give the struct type a name, or name the field",
+			"%s has no name, so encoding/json does not find the methods of its embedded field %s when it decodes",
+			c.name(t), encode.from.Name())
 	default:
 		c.value(encode.from.Type(), behind, path)
 	}

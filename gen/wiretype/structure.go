@@ -3,6 +3,7 @@ package wiretype
 import (
 	"go/types"
 	"reflect"
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -16,6 +17,7 @@ type field struct {
 	depth  int  // how many embedded structs it is in
 	quoted bool // the option ",string"
 	empty  bool // the option "omitempty"
+	zero   bool // the option "omitzero"
 }
 
 // fieldSet is what encoding/json makes of a struct.
@@ -95,6 +97,10 @@ func (set *fieldSet) collect(s *types.Struct, path string, depth int, around map
 			continue
 		}
 		f.parseTag(tag)
+		if reason, fix := oddTag(tag); reason != "" {
+			set.lose(f.path, fix, reason)
+			continue
+		}
 		target, pointer := embedded(v)
 		switch {
 		case target != nil && !f.tagged:
@@ -167,13 +173,40 @@ func (f *field) parseTag(tag string) {
 		switch opt {
 		case "omitempty":
 			f.empty = true
+		case "omitzero":
+			f.zero = true
 		case "string":
 			f.quoted = quotable(f.v.Type())
 		}
 	}
 }
 
-// validKey is the rule of encoding/json: a tag with another key is ignored.
+// oddTag says what versions of Go read differently in the tag of a field.
+func oddTag(tag string) (reason, fix string) {
+	key, opts, _ := strings.Cut(tag, ",")
+	if key != "" && !validKey(key) {
+		return "the key " + strconv.Quote(key) + " in its tag is one to Go 1.27 and none to Go 1.26",
+			"use a key of letters, digits, spaces, and signs other than quotes, commas and backslashes"
+	}
+	for opt := range strings.SplitSeq(opts, ",") {
+		word := opt[:len(opt)-len(strings.TrimLeftFunc(opt, isWord))]
+		switch word {
+		case "case", "embed", "format":
+			return "Go 1.26 does not know the option " + strconv.Quote(word) + " in its tag", "leave the option out"
+		case "omitempty", "omitzero", "string":
+			if word != opt {
+				return "the option " + strconv.Quote(opt) + " in its tag is one to Go 1.27 and none to Go 1.26",
+					"write " + word
+			}
+		}
+	}
+	return "", ""
+}
+
+func isWord(c rune) bool { return c == '_' || unicode.IsLetter(c) || unicode.IsDigit(c) }
+
+// validKey is the rule of encoding/json of Go 1.26: a tag with another key is
+// ignored.
 func validKey(key string) bool {
 	for _, c := range key {
 		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", c) && !unicode.IsLetter(c) && !unicode.IsDigit(c) {
@@ -206,6 +239,7 @@ func (c *checker) structure(s *types.Struct, path string) {
 }
 
 func (c *checker) field(f field, path string) {
+	raw := qualified(f.v.Type()) == "encoding/json.RawMessage"
 	t := types.Unalias(f.v.Type())
 	m := methodsOf(t)
 	if p, ok := t.Underlying().(*types.Pointer); ok {
@@ -215,14 +249,17 @@ func (c *checker) field(f field, path string) {
 		c.report(path, "leave the option out", "the option \",string\" breaks the type's own methods")
 		return
 	}
-	if f.empty && qualified(t) != "encoding/json.RawMessage" {
+	if f.empty && !raw {
 		switch t.Underlying().(type) {
 		case *types.Slice, *types.Map:
 			c.report(path, "use omitzero, which leaves out only nil",
 				"omitempty makes an empty %s come back as nil", c.name(t))
 		}
 	}
-	c.check(t, path)
+	if f.zero && find(t, "IsZero", isZero).there() {
+		add(&c.limits.Refused, "a field "+f.v.Name()+" that IsZero calls zero and that is not")
+	}
+	c.check(f.v.Type(), path)
 }
 
 func quote(s string) string { return `"` + s + `"` }

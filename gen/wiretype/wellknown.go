@@ -1,5 +1,10 @@
 package wiretype
 
+import (
+	"go/types"
+	"path"
+)
+
 // known is what there is to know about a type that its declaration does not
 // tell.
 type known struct {
@@ -10,10 +15,14 @@ type known struct {
 	pointer bool   // nothing is lost behind a pointer
 	null    bool   // its JSON may be null
 	method  string // its method of runtime.Fields, if it has one
+	values  string // the values that Enqueue refuses, if there are any
+	note    string // how its methods change a value without an error
 }
 
-// wellKnown are the types of the standard library, and of packages used
-// everywhere, whose methods alone do not tell the truth.
+// wellKnown are types by the import path and name that programs know them by:
+// all of the standard library that encode themselves, so that their names on the
+// wire stay when one moves (a test looks for those that are missing), and types
+// of packages used everywhere whose methods alone do not tell the truth.
 var wellKnown = map[string]known{
 	"time.Time": {
 		method: "Time",
@@ -44,8 +53,19 @@ var wellKnown = map[string]known{
 		fix:   "pass its text as a string",
 	},
 	"net/netip.Addr":     {goodKey: true},
-	"net/netip.AddrPort": {goodKey: true},
-	"net/netip.Prefix":   {goodKey: true},
+	"net/netip.AddrPort": {goodKey: true, values: "a port of no address"},
+	"net/netip.Prefix":   {goodKey: true, values: "an address with a length that it cannot have"},
+	"crypto/x509.OID": {
+		lossy: "that is empty cannot be read back",
+		fix:   "pass its text as a string",
+	},
+	"log/slog.Level": {},
+	"log/slog.LevelVar": {
+		lossy:   "by value encodes itself only where it can be addressed",
+		fix:     "use slog.Level",
+		pointer: true,
+	},
+	"uuid.UUID": {},
 	"net.IP": {
 		lossy: "of 4 bytes comes back with 16",
 		fix:   "use netip.Addr",
@@ -54,9 +74,69 @@ var wellKnown = map[string]known{
 		lossy: "loses whether it prefers the longest match",
 		fix:   "pass its text as a string",
 	},
+	"github.com/google/uuid.UUID": {},
 	"github.com/google/uuid.NullUUID": {
-		null: true,
-		key:  "is no good as a key: a null one has no text that can be read back",
-		fix:  "use uuid.UUID as the key",
+		null:   true,
+		key:    "is no good as a key: a null one has no text that can be read back",
+		fix:    "use uuid.UUID as the key",
+		values: "a UUID that is not valid",
+	},
+	"k8s.io/apimachinery/pkg/apis/meta/v1.Time": {
+		key:  "is no good as a key: it has no text",
+		fix:  "use the time's text as the key",
+		note: "keeps whole seconds and no zone",
+	},
+	"k8s.io/apimachinery/pkg/apis/meta/v1.MicroTime": {
+		key:  "is no good as a key: it has no text",
+		fix:  "use the time's text as the key",
+		note: "keeps microseconds and no zone",
 	},
 }
+
+// moved are well-known types by their path and name since Go 1.27, where the
+// name that programs know is an alias.
+var moved = map[string]string{
+	"encoding/json/jsontext.Value": "encoding/json.RawMessage",
+}
+
+// qualified returns the import path and name of a type that has one, "" for
+// others. A well-known type that was moved is called as before, whether t is the
+// alias that it left behind or the type itself.
+func qualified(t types.Type) string {
+	for {
+		alias, ok := t.(*types.Alias)
+		if !ok {
+			break
+		}
+		if q := pathAndName(alias.Obj()); named(q) {
+			return q
+		}
+		t = alias.Rhs()
+	}
+	n, ok := t.(*types.Named)
+	if !ok {
+		return ""
+	}
+	q := pathAndName(n.Obj())
+	if old := moved[q]; old != "" {
+		return old
+	}
+	return q
+}
+
+// named reports whether fingerprints call the type by its name although its
+// shape may not be in its code.
+func named(qualified string) bool {
+	_, ok := wellKnown[qualified]
+	return ok || qualified == "time.Duration"
+}
+
+func pathAndName(obj *types.TypeName) string {
+	if obj.Pkg() == nil {
+		return obj.Name()
+	}
+	return obj.Pkg().Path() + "." + obj.Name()
+}
+
+// short is a qualified name with the package's name for its path.
+func short(qualified string) string { return path.Base(qualified) }

@@ -64,6 +64,8 @@ func (*onPtr) MarshalJSON() ([]byte, error) { return nil, nil }
 func (*onPtr) UnmarshalJSON([]byte) error { return nil }
 type tree struct { V int; L, R *tree }
 type Opt[T any] struct{ V T; OK bool }
+type when *time.Time
+type whence *Base
 type level int
 func (level) MarshalText() ([]byte, error) { return nil, nil }
 func (*level) UnmarshalText([]byte) error { return nil }
@@ -102,6 +104,20 @@ func TestCheck(t *testing.T) {
 		{"struct{ A []int `json:\",omitzero\"`; B int `json:\"b,omitempty,string\"` }", ""},
 		{"struct{ A int `json:\"x\"`; B int `json:\"x\"` }", `.A: another field has the key "x" too, so encoding/json leaves this one out` +
 			"\n" + `.B: another field has the key "x" too, so encoding/json leaves this one out`},
+		{"struct{ A json.RawMessage `json:\",omitempty\"` }", ""},
+		{"struct{ A int `json:\"a (b)\"` }", ""},
+		{"struct{ A int `json:\"customer's id\"` }", `.A: the key "customer's id" in its tag is one to Go 1.27 and none to Go 1.26`},
+		{"struct{ A int `json:\"🔥,omitempty\"` }", `.A: the key "🔥" in its tag is one to Go 1.27 and none to Go 1.26`},
+		{"struct{ A []int `json:\",omitempty \"` }", `.A: the option "omitempty " in its tag is one to Go 1.27 and none to Go 1.26`},
+		{"struct{ A int `json:\"a,string:x\"` }", `.A: the option "string:x" in its tag is one to Go 1.27 and none to Go 1.26`},
+		{"struct{ A time.Time `json:\",format:RFC1123\"` }", `.A: Go 1.26 does not know the option "format" in its tag`},
+		{"struct{ A map[string]int `json:\",embed\"` }", `.A: Go 1.26 does not know the option "embed" in its tag`},
+		{"struct{ A map[string]int `json:\",inline,omitZero,'omitempty'\"` }", ""},
+		{"when", ": p.when is a pointer type of its own, for which encoding/json does not find the methods of time.Time"},
+		{"[]when", "[]: p.when is a pointer type of its own, for which encoding/json does not find the methods of time.Time"},
+		{"whence", ""},
+		{"struct{ time.Time }", ": struct{time.Time} has no name, so encoding/json does not find the methods of its embedded field Time when it decodes"},
+		{"*struct{ time.Time }", ""},
 		{"chan int", ": JSON has no channels"},
 		{"[]func()", "[]: JSON has no functions"},
 		{"complex64", ": JSON has no complex numbers"},

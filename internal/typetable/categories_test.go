@@ -3,6 +3,7 @@ package typetable
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -37,8 +38,10 @@ var (
 	berlin = time.FixedZone("CET", 3600)
 	at     = time.Date(2024, 2, 29, 23, 59, 58, 123456789, berlin)
 	number = 42
-	money  = Money{"EUR", 1999}
-	text   = "<a href=\"x\">&amp;\u2028 \x00 \x7f é 漢 😀 \ufffd"
+
+	eachOther = "Go 1.27 and Go 1.26 do not read each other's"
+	money     = Money{"EUR", 1999}
+	text      = "<a href=\"x\">&amp;\u2028 \x00 \x7f é 漢 😀 \ufffd"
 )
 
 var groups = []group{
@@ -75,6 +78,7 @@ var groups = []group{
 		of("generic slice", List[Opt[string]]{{"a", true}}),
 		of("generic struct of any", Opt[any]{int64(1) << 53, true}),
 		of[PtrTo]("named pointer", &number),
+		of[When]("named pointer to what decodes itself", &at),
 	}},
 	{"Slices and arrays", []*category{
 		of("slice", []string{"a", ""}, []string{}).noted("nil and empty stay apart"),
@@ -143,7 +147,7 @@ var groups = []group{
 		}{1}),
 		of("an invalid key in a tag", struct {
 			A int `json:"a\"b"`
-		}{1}),
+		}{1}).byVersion(eachOther),
 		of("keys that differ only in case", struct {
 			A int `json:"key"`
 			B int `json:"KEY"`
@@ -164,6 +168,17 @@ var groups = []group{
 		of("an embedded pointer to nothing", struct{ *Empty }{&Empty{}}),
 		of("a shadowed field", Shadowing{Base{1}, "a"}),
 		of("two embedded fields of one name", Ambiguous{Base{1}, Other{2}}),
+		ofEqual("without a name, an embedded time", func(a, b struct{ time.Time }) bool { return sameTime(a.Time, b.Time) },
+			struct{ time.Time }{at}).byVersion("in a struct, on Go 1.26, it cannot be decoded"),
+		of("a key with a quote", struct {
+			A int `json:"customer's"`
+		}{1}).byVersion(eachOther),
+		of("a key with a sign", struct {
+			A int `json:"🔥"`
+		}{1}).byVersion(eachOther),
+		of("a key with spaces and letters", struct {
+			A int `json:"größe (cm)"`
+		}{1}),
 		of("a mutex in it", struct{ Mu *sync.Mutex }{locked()}),
 	}},
 	{"Options in tags", []*category{
@@ -195,6 +210,17 @@ var groups = []group{
 			C Money          `json:",omitzero"`
 			D time.Time      `json:",omitzero"`
 		}{[]int{}, map[string]int{}, money, at.UTC()}),
+		refusing(of("omitzero on a type with IsZero", Invoice{}, Invoice{Price: Price{1, "EUR"}, At: at.UTC()}),
+			Invoice{Price: Price{0, "EUR"}}, Invoice{At: time.Time{}.In(berlin)}, Invoice{Due: new(time.Time)}),
+		of("an option with a sign behind it", struct {
+			A []int `json:",omitempty;"`
+		}{[]int{}}).byVersion(eachOther),
+		of("an option of Go 1.27", struct {
+			A time.Time `json:",format:RFC1123"`
+		}{at.UTC()}).byVersion(eachOther),
+		of("an option of others", struct {
+			A map[string]int `json:",inline"`
+		}{map[string]int{"a": 1}}),
 		of("string on numbers, bool and string", struct {
 			A int64   `json:",string"`
 			B float64 `json:",string"`
@@ -207,7 +233,7 @@ var groups = []group{
 		}{[]int{1}}),
 		of("string on a type with methods", struct {
 			A Side `json:",string"`
-		}{1}),
+		}{1}).byVersion("on Go 1.26 it cannot be decoded"),
 	}},
 	{"Types that encode themselves", []*category{
 		of("MarshalJSON by value", Color{1, 2, 255}),
@@ -215,6 +241,9 @@ var groups = []group{
 		of("MarshalText by value", Side(1)),
 		of("MarshalJSON by pointer", Secret{"a"}),
 		of("a pointer to such a type ", &Secret{"a"}),
+		of("MarshalJSON that may give null", Maybe{1, true}, Maybe{}),
+		refusing(of("a pointer to such a type  ", &Maybe{1, true}), &Maybe{}),
+		refusing(of("pointers to such a type", []*Maybe{{1, true}, nil}), []*Maybe{{}}),
 		of("in fields", struct {
 			A Color
 			B *Secret
@@ -264,8 +293,12 @@ var groups = []group{
 		ofEqual("*big.Rat", func(a, b *big.Rat) bool { return (a == nil) == (b == nil) && (a == nil || a.Cmp(b) == 0) }, big.NewRat(-1, 3)),
 		of("*big.Float", new(big.Float).SetPrec(200).Quo(big.NewFloat(1), big.NewFloat(3))),
 		of("netip.Addr", netip.MustParseAddr("::ffff:1.2.3.4"), netip.MustParseAddr("fe80::1%eth0")),
-		of("netip.AddrPort", netip.MustParseAddrPort("[::1]:80")),
-		of("netip.Prefix", netip.MustParsePrefix("10.0.0.0/8")),
+		refusing(of("netip.AddrPort", netip.MustParseAddrPort("[::1]:80"), netip.MustParseAddrPort("[::ffff:1.2.3.4%a]:80")),
+			netip.AddrPortFrom(netip.Addr{}, 80)),
+		refusing(of("netip.Prefix", netip.MustParsePrefix("10.0.0.0/8"), netip.PrefixFrom(netip.MustParseAddr("::ffff:1.2.3.4"), 99)),
+			netip.PrefixFrom(netip.MustParseAddr("10.0.0.0"), 33)),
+		of("x509.OID", mustOID("1.2.3")),
+		of("*x509.OID", new(mustOID("1.2.3"))),
 		of("net.IP", net.IP{1, 2, 3, 4}),
 		of("net.HardwareAddr", net.HardwareAddr{1, 2, 3, 4, 5, 6}),
 		of("sql.NullString", sql.NullString{String: "a", Valid: true}),
@@ -275,6 +308,7 @@ var groups = []group{
 		of("*http.Cookie", &http.Cookie{Name: "a", Expires: at.UTC()}),
 		of("*http.Request", &http.Request{Method: "GET"}),
 		of("slog.Level", slog.LevelWarn+2),
+		of("*slog.LevelVar", newLevel(slog.LevelWarn)),
 		of("fs.FileMode", fs.ModeDir|0o755),
 		of("template.HTML", template.HTML("<b>")),
 		of("image.Point, color.RGBA", image.Pt(1, -1)),
@@ -285,7 +319,7 @@ var groups = []group{
 	}},
 	{"Other packages", []*category{
 		of("uuid.UUID", uuid.Max),
-		of("uuid.NullUUID", uuid.NullUUID{UUID: uuid.Max, Valid: true}),
+		refusing(of("uuid.NullUUID", uuid.NullUUID{UUID: uuid.Max, Valid: true}), uuid.NullUUID{UUID: uuid.Max}),
 		of("*uuid.NullUUID", new(uuid.NullUUID)),
 	}},
 }
@@ -318,6 +352,20 @@ func longest(expr string) *regexp.Regexp {
 	re := regexp.MustCompile(expr)
 	re.Longest()
 	return re
+}
+
+func mustOID(text string) x509.OID {
+	oid, err := x509.ParseOID(text)
+	if err != nil {
+		panic(err)
+	}
+	return oid
+}
+
+func newLevel(level slog.Level) *slog.LevelVar {
+	v := new(slog.LevelVar)
+	v.Set(level)
+	return v
 }
 
 func newAtomic(v int64) *atomic.Int64 {

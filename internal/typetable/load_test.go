@@ -39,12 +39,16 @@ func typesByLine(t *testing.T) map[int]types.Type {
 // wrappedVerdicts asks wiretype about the type, by itself and inside of others.
 func wrappedVerdicts(t types.Type) verdicts {
 	field := types.NewField(token.NoPos, nil, "V", t, false)
-	return verdicts{
-		"":        wiretype.Check(t, nil),
-		"struct":  wiretype.Check(types.NewStruct([]*types.Var{field}, nil), nil),
-		"slice":   wiretype.Check(types.NewSlice(t), nil),
-		"array":   wiretype.Check(types.NewArray(t, 2), nil),
-		"map":     wiretype.Check(types.NewMap(types.Typ[types.String], t), nil),
-		"pointer": wiretype.Check(types.NewPointer(t), nil),
+	says := verdicts{}
+	for inside, t := range map[string]types.Type{
+		"":        t,
+		"struct":  types.NewStruct([]*types.Var{field}, nil),
+		"slice":   types.NewSlice(t),
+		"array":   types.NewArray(t, 2),
+		"map":     types.NewMap(types.Typ[types.String], t),
+		"pointer": types.NewPointer(t),
+	} {
+		says[inside] = verdict{wiretype.Check(t, nil), wiretype.LimitsOf(t, nil)}
 	}
+	return says
 }

@@ -58,8 +58,9 @@ func TestRandomTypes(t *testing.T) {
 			v := n.draw(t)
 			trips = append(trips, &trip{sent: v, same: func(got reflect.Value) bool { return n.equal(v, got) }})
 		}
+		limits := wiretype.LimitsOf(n.gtype, nil)
 		for i, wrong := range runTrips(t, trips, method) {
-			if wrong != "" {
+			if wrong != "" && (len(limits.Refused) == 0 || !strings.HasPrefix(wrong, notEnqueued)) {
 				t.Fatalf("accepted %s, but %s: %s", n.gtype, show(trips[i].sent), wrong)
 			}
 		}

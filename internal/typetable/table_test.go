@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"reflect"
 	goruntime "runtime"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,10 +24,12 @@ import (
 // category is one row of the table: a type, and values of it to send.
 type category struct {
 	what    string
-	line    int  // of its declaration, by which its type is found
-	meaning bool // it comes back, but means nothing there
+	line    int    // of its declaration, by which its type is found
+	meaning bool   // it comes back, but means nothing there
+	version string // what goes wrong, if it depends on the version of Go
 	note    string
 	values  []reflect.Value // of the type itself, also if it is an interface
+	refused []reflect.Value // those that Enqueue refuses, though the type survives
 	equal   func(a, b reflect.Value) bool
 }
 
@@ -63,6 +67,21 @@ func (c *category) noted(note string) *category {
 	return c
 }
 
+// refusing adds values that Enqueue refuses.
+func refusing[T any](c *category, values ...T) *category {
+	for _, v := range values {
+		c.refused = append(c.refused, reflect.ValueOf(&v).Elem())
+	}
+	return c
+}
+
+// byVersion says what goes wrong, which the version of Go that runs the test may
+// not show.
+func (c *category) byVersion(wrong string) *category {
+	c.version = wrong
+	return c
+}
+
 // meaningless says that values come back, but mean nothing in another process.
 func (c *category) meaningless() *category {
 	c.meaning = true
@@ -73,6 +92,7 @@ func (c *category) meaningless() *category {
 // type.
 type trip struct {
 	inside string
+	refuse bool // by Enqueue
 	sent   reflect.Value
 	same   func(got reflect.Value) bool
 	task   *runtime.Task[parcel, runtime.Void]
@@ -85,7 +105,8 @@ type parcel struct{ value reflect.Value }
 
 // trips are all ways that the category's values go.
 func (c *category) trips() (trips []*trip) {
-	for _, v := range c.values {
+	for i, v := range slices.Concat(c.values, c.refused) {
+		refuse := i >= len(c.values)
 		t := v.Type()
 		same := func(got reflect.Value) bool { return c.equal(v, got) }
 		first := func(got reflect.Value) bool { return got.Len() == 1 && c.equal(v, got.Index(0)) }
@@ -112,6 +133,9 @@ func (c *category) trips() (trips []*trip) {
 				return !got.IsNil() && same(got.Elem())
 			}},
 		)
+		for _, trip := range trips[len(trips)-6:] {
+			trip.refuse = refuse
+		}
 	}
 	return trips
 }
@@ -146,13 +170,15 @@ func (trip *trip) register(app *runtime.App, name, method string) {
 	})
 }
 
+const notEnqueued = "Enqueue: "
+
 // run sends the value and returns what went wrong, empty if it came back equal.
 func (trip *trip) run(ctx context.Context, app *runtime.App) (wrong string) {
 	args := &parcel{reflect.New(trip.sent.Type()).Elem()}
 	args.value.Set(trip.sent)
 	h, err := trip.task.Call(func(f *runtime.Fields) { trip.list(args, f) }, nil).Enqueue(ctx, app)
 	if err != nil {
-		return "Enqueue: " + rootCause(err)
+		return notEnqueued + rootCause(err)
 	}
 	if _, err := h.Wait(ctx); err != nil {
 		return rootCause(err)
@@ -160,8 +186,14 @@ func (trip *trip) run(ctx context.Context, app *runtime.App) (wrong string) {
 	return ""
 }
 
-// verdicts are what wiretype says of a category's type, by what it is in.
-type verdicts map[string][]wiretype.Problem
+// verdict is what wiretype says of a type.
+type verdict struct {
+	problems []wiretype.Problem
+	limits   wiretype.Limits
+}
+
+// verdicts are those of a category's type, by what it is in.
+type verdicts map[string]verdict
 
 // Every category is either exact or refused, and for good reason.
 //
@@ -216,11 +248,17 @@ func TestTypes(t *testing.T) {
 // check runs the trips. For a type that survives all must be exact; for one
 // that is refused it returns what would go wrong.
 func (c *category) check(t *testing.T, app *runtime.App, trips []*trip, says verdicts) (wrong string) {
-	refused := len(says[""]) > 0
+	refused := len(says[""].problems) > 0
 	for _, trip := range trips {
-		problems := says[trip.inside]
+		problems := says[trip.inside].problems
 		bad := trip.run(t.Context(), app)
+		notSent := strings.HasPrefix(bad, notEnqueued)
 		switch {
+		case trip.refuse && !refused && len(problems) == 0:
+			if !notSent || len(says[trip.inside].limits.Refused) == 0 {
+				t.Errorf("%s: Enqueue should refuse %s: %q", in(trip.inside), show(trip.sent), bad)
+			}
+		case len(problems) == 0 && notSent && trip.inside == "pointer" && len(says[trip.inside].limits.Refused) > 0:
 		case len(problems) == 0 && bad != "":
 			t.Errorf("accepted %s, but %s: %s", in(trip.inside), show(trip.sent), bad)
 		case refused && len(problems) == 0 && trip.inside != "pointer":
@@ -234,6 +272,9 @@ func (c *category) check(t *testing.T, app *runtime.App, trips []*trip, says ver
 				wrong = in(trip.inside) + ", " + wrong
 			}
 		}
+	}
+	if c.version != "" {
+		return c.version
 	}
 	if refused && wrong == "" && !c.meaning {
 		t.Errorf("refused, but nothing goes wrong")

@@ -77,7 +77,43 @@ type (
 		Husband *Husband
 	}
 	PtrTo *int
+	When  *time.Time
+
+	Invoice struct {
+		Price Price      `json:",omitzero"`
+		At    time.Time  `json:",omitzero"`
+		Due   *time.Time `json:",omitzero"`
+	}
 )
+
+// Price is zero, says its method, whatever the currency.
+type Price struct {
+	Cents    int
+	Currency string
+}
+
+func (p Price) IsZero() bool { return p.Cents == 0 }
+
+// Maybe is a number or null.
+type Maybe struct {
+	N  int
+	OK bool
+}
+
+func (m Maybe) MarshalJSON() ([]byte, error) {
+	if !m.OK {
+		return []byte("null"), nil
+	}
+	return []byte(strconv.Itoa(m.N)), nil
+}
+
+func (m *Maybe) UnmarshalJSON(b []byte) (err error) {
+	*m = Maybe{}
+	if m.OK = string(b) != "null"; m.OK {
+		m.N, err = strconv.Atoi(string(b))
+	}
+	return err
+}
 
 // Color encodes itself as JSON, by value.
 type Color struct{ r, g, b byte }
