@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -57,12 +56,11 @@ func openSQLite(_ context.Context, url string, existing bool) (runtime.Engine, e
 	case strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///"): // a host, for what it looks like
 		return nil, fmt.Errorf("a file has no host: write sqlite:%s", path[2:])
 	}
+	var opts []sqlite.Option
 	if existing {
-		if _, err := os.Stat(path); err != nil {
-			return nil, err
-		}
+		opts = append(opts, sqlite.WithExisting())
 	}
-	return opened(sqlite.Open(path))
+	return opened(sqlite.Open(path, opts...))
 }
 
 func openPostgres(ctx context.Context, url string, existing bool) (runtime.Engine, error) {

@@ -40,11 +40,8 @@ func (r *row) overKept(now int64) bool {
 
 // Cancel implements [runtime.Engine].
 func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	var r *row
-	return e.run(func(t *txn) (err error) {
+	return e.run(ctx, func(t *txn) (err error) {
 		if r, err = t.find(id); err != nil || r.state >= succeeded {
 			return err
 		}
@@ -68,10 +65,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 
 // Retry implements [runtime.Engine].
 func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return e.run(func(t *txn) error {
+	return e.run(ctx, func(t *txn) error {
 		r, err := t.find(id)
 		if err != nil {
 			return err
@@ -95,10 +89,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 
 // Delete implements [runtime.Engine].
 func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return e.run(func(t *txn) error {
+	return e.run(ctx, func(t *txn) error {
 		r, err := t.find(id)
 		if err != nil {
 			return err

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
@@ -12,47 +13,85 @@ import (
 const (
 	checkpointAt = 8000  // frames of the log, of a page each
 	checkpointBy = 64000 // the writer does not go on without one
+	// checkpointAfter is how long a commit is in the log alone at most, however
+	// short that is.
+	checkpointAfter = 10 * time.Second
+	// maxLog is the size in bytes that the log keeps on the disk when it begins
+	// anew, however long it was.
+	maxLog = 4 * checkpointAt * pageSize
 )
 
+// checkpointState is owned by the writer, but for done.
 type checkpointState struct {
-	asked bool        // owned by the writer
-	at    int         // owned by the writer: the length at which to ask next
+	asked bool
+	at    int         // the length at which to ask next
+	by    int         // the length at which the writer copies by itself next
+	due   time.Time   // when to ask, however short the log is; zero when all is copied
 	done  atomic.Bool // set by the checkpointer
 }
 
-// askCheckpoint asks for a checkpoint when the log has grown.
-func (e *Engine) askCheckpoint() {
+// askCheckpoint asks for a checkpoint when the log has grown. now is of the last
+// commit.
+func (e *Engine) askCheckpoint(now time.Time) {
+	cp := &e.checkpoint
+	if cp.due.IsZero() {
+		cp.due = now.Add(checkpointAfter)
+	}
 	frames := e.db.c.WALFrames()
 	if frames < checkpointAt { // it began anew
-		e.checkpoint.at = checkpointAt
+		cp.at, cp.by = checkpointAt, checkpointBy
 		return
 	}
-	if frames > checkpointBy {
+	if frames > cp.by {
 		e.checkpointNow()
+		cp.by = frames + checkpointAt/4
 	}
-	if e.checkpoint.asked || frames < e.checkpoint.at {
+	if frames >= cp.at {
+		cp.at = frames + checkpointAt/4
+		e.startCheckpoint()
+	}
+}
+
+func (e *Engine) startCheckpoint() {
+	if e.checkpoint.asked {
 		return
 	}
-	e.checkpoint.asked, e.checkpoint.at = true, frames+checkpointAt/4
+	e.checkpoint.asked = true
 	select {
 	case e.checkpoints <- struct{}{}:
 	default:
 	}
 }
 
-// finishCheckpoint copies the rest of the log after the checkpointer's turn.
-func (e *Engine) finishCheckpoint() {
-	if e.checkpoint.asked && e.checkpoint.done.Swap(false) {
-		e.checkpointNow()
-		e.checkpoint.asked = false
+// finishCheckpoint copies the rest of the log after the checkpointer's turn, and
+// asks for the next one when it is time.
+func (e *Engine) finishCheckpoint(now time.Time) {
+	cp := &e.checkpoint
+	if cp.asked && cp.done.Swap(false) {
+		cp.asked, cp.due = false, time.Time{}
+		if left := e.checkpointNow(); left > 0 {
+			cp.due = now.Add(checkpointAfter)
+		}
+	}
+	if !cp.due.IsZero() && !now.Before(cp.due) && e.broken == nil {
+		cp.due = now.Add(checkpointAfter)
+		e.startCheckpoint()
 	}
 }
 
-// checkpointNow copies what it can without waiting for others.
-func (e *Engine) checkpointNow() {
-	if err := e.db.c.Exec("PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
+// checkpointNow copies what it can without waiting for others. It returns how
+// many frames are left, since somebody reads what was before them.
+func (e *Engine) checkpointNow() (left int) {
+	frames, copied, err := e.db.c.Checkpoint()
+	if err != nil {
 		e.fault(e.explain(err))
+		return 0
 	}
+	if left = frames - copied; left > checkpointBy {
+		e.complain("the write-ahead log grows, for another program has been reading the file for long",
+			"MiB", left*pageSize>>20)
+	}
+	return left
 }
 
 // runCheckpoints is the checkpointer goroutine. It ends when the writer does.
@@ -64,7 +103,7 @@ func (e *Engine) runCheckpoints() {
 			c, err = lite.Open(e.path, false)
 		}
 		if err == nil {
-			err = c.Exec("PRAGMA wal_checkpoint(PASSIVE)")
+			_, _, err = c.Checkpoint()
 		}
 		if err != nil && lite.Code(err) != lite.Busy {
 			e.complain("cannot copy the write-ahead log into the file, and try again", "error", err)

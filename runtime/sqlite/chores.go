@@ -39,6 +39,10 @@ func (e *Engine) chores(ops []op) []op {
 	changed := false
 	if !now.Before(e.plan.poll) {
 		e.plan.poll = now.Add(e.poll)
+		if err := e.gone(); err != nil {
+			e.fault(err)
+			return append(own, ops...)
+		}
 		changed = e.changedElsewhere(now)
 	}
 	if len(e.servers) > 0 {
@@ -100,6 +104,9 @@ func (e *Engine) untilNext() time.Duration {
 	}
 	if len(e.servers) > 0 || !e.waiters.none() {
 		d = min(d, e.plan.poll.Sub(now))
+	}
+	if !e.checkpoint.due.IsZero() {
+		d = min(d, e.checkpoint.due.Sub(now))
 	}
 	if len(e.servers) > 0 {
 		wall := nanos(e.now())

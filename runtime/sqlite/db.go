@@ -121,8 +121,8 @@ func openDB(path string, cfg *config) (_ *db, err error) {
 	}
 	// The page size counts only for a file that is made now.
 	if err := d.c.Exec(fmt.Sprintf("PRAGMA page_size = %d; PRAGMA journal_mode = WAL; PRAGMA synchronous = %s; "+
-		"PRAGMA cache_size = -4000; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY",
-		pageSize, level)); err != nil {
+		"PRAGMA cache_size = -4000; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = %d",
+		pageSize, level, maxLog)); err != nil {
 		return nil, err
 	}
 	if mode, err := d.c.Text("PRAGMA journal_mode"); err != nil || mode != "wal" {

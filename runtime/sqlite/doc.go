@@ -64,7 +64,9 @@
 // task that holds a key stays as long as the key.
 // Beside the file stand its write-ahead log, "-wal", and "-shm". They are part
 // of it while it is open: copy it with sqlite3's .backup, not with cp. The log
-// is usually below 20 MiB.
+// is usually below 20 MiB, and copied into the file every 10 s at least; while
+// another program reads for long it grows, and a warning says so. A path that is a
+// symbolic link is that of the file it leads to.
 //
 // A newer version of this package brings an older file forward when it opens
 // it. The file says from which version on it can still be read, in the table
@@ -75,7 +77,11 @@
 // # When something fails
 //
 // Full disks, files that are read-only, damaged or locked have errors of their
-// own, below. Insert stores all or nothing. An outcome that cannot be written
+// own, below. Every call ends with its context, also while another program holds
+// the write lock: what the writer had not begun is not written. A full disk that
+// has room again is used again. When the file, or its log, is deleted or replaced
+// while it is open, Insert answers [ErrGone], and Serve returns it.
+// Insert stores all or nothing. An outcome that cannot be written
 // is kept and tried again until it is, since its task has run. Once the file
 // turns out to be damaged, nothing more is written, and Serve returns.
 package sqlite

@@ -21,6 +21,12 @@ var (
 	ErrForeign = errors.New("file is a database of another program")
 	// ErrReadOnly: the file or its folder cannot be written.
 	ErrReadOnly = errors.New("file is read-only")
+	// ErrEmpty: the file has no tasks, and [WithExisting] says to make none.
+	ErrEmpty = errors.New("file has no tasks")
+	// ErrGone: the file, or the log beside it, was deleted or replaced while it
+	// was open. The engine cannot go on; what it was told to store meanwhile
+	// ended with this error.
+	ErrGone = errors.New("file was deleted or replaced while it was open")
 	// ErrBusy: another process held the write lock for longer than
 	// [WithBusyTimeout]. Nothing was stored.
 	ErrBusy = errors.New("file is locked by another process")
@@ -59,5 +65,5 @@ func kindOf(err error) error {
 
 // fatal reports that the engine cannot go on after err.
 func fatal(err error) bool {
-	return errors.Is(err, ErrDamaged) || errors.Is(err, ErrNewer) || errors.Is(err, runtime.ErrClosed)
+	return errors.Is(err, ErrDamaged) || errors.Is(err, ErrNewer) || errors.Is(err, ErrGone) || errors.Is(err, runtime.ErrClosed)
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 
@@ -50,7 +51,7 @@ func (e *Engine) LimitPages(n int) error {
 
 // Synchronous returns SQLite's level for the connection that writes.
 func (e *Engine) Synchronous() (level int64, err error) {
-	err = e.run(func(t *txn) (err error) {
+	err = e.run(context.Background(), func(t *txn) (err error) {
 		level, err = t.db.c.Int("PRAGMA synchronous")
 		return err
 	}, nil)

@@ -329,14 +329,17 @@ func (d *delivery) LoadMemo(context.Context) (json.RawMessage, error) {
 	return d.memo, nil
 }
 
-// SaveMemo implements [runtime.Memo].
+// saveWithin bounds how long a run waits for its memo to be written.
+const saveWithin = time.Second
+
+// SaveMemo implements [runtime.Memo]. When the file is locked for more than a
+// second, it gives up.
 func (d *delivery) SaveMemo(ctx context.Context, memo json.RawMessage) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
+	ctx, cancel := context.WithTimeout(ctx, saveWithin)
+	defer cancel()
 	memo = slices.Clone(memo)
 	lost := false
-	err := d.s.e.run(func(t *txn) error {
+	err := d.s.e.run(ctx, func(t *txn) error {
 		if lost = d.s.running[d.lease] != d; lost {
 			return nil
 		}

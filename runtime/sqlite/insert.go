@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -29,20 +28,14 @@ type insertOp struct {
 	ms     []*runtime.Message
 	extras [][]byte
 	out    []runtime.Inserted
-	state  atomic.Int32 // one of the constants below
 	done   chan error
+	claimable
 
 	// Room for the one message that most inserts have.
 	oneMessage  [1]*runtime.Message
 	oneExtra    [1][]byte
 	oneInserted [1]runtime.Inserted
 }
-
-const (
-	waiting   = iota
-	taken     // by the writer
-	withdrawn // by the caller
-)
 
 var insertOps = sync.Pool{New: func() any { return &insertOp{done: make(chan error, 1)} }}
 
@@ -67,7 +60,7 @@ func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Ins
 	o.ms, o.extras, o.out = o.oneMessage[:], o.oneExtra[:], o.oneInserted[:]
 	err := e.insert(ctx, o)
 	in := o.out[0]
-	if o.state.Load() != withdrawn { // the writer has no more use for it
+	if !o.withdrawn() { // the writer has no more use for it
 		o.oneMessage[0], o.oneExtra[0], o.oneInserted[0] = nil, nil, runtime.Inserted{}
 		o.state.Store(waiting)
 		insertOps.Put(o)
@@ -95,15 +88,7 @@ func (e *Engine) insert(ctx context.Context, o *insertOp) error {
 	if len(o.ms) > 1 || !e.insertNow(o) {
 		e.do(o)
 	}
-	select {
-	case err := <-o.done:
-		return err
-	case <-ctx.Done():
-		if o.state.CompareAndSwap(waiting, withdrawn) {
-			return context.Cause(ctx)
-		}
-		return <-o.done
-	}
+	return o.wait(ctx, o.done)
 }
 
 // newID is the id of the message's task.
@@ -119,9 +104,10 @@ func newID(m *runtime.Message) uuid.UUID {
 }
 
 func (o *insertOp) apply(t *txn) error {
-	if !o.state.CompareAndSwap(waiting, taken) && o.state.Load() == withdrawn {
+	if !o.take() {
 		return nil
 	}
+	t.added = true
 	if err := t.checkSize(); err != nil {
 		return err
 	}
@@ -147,7 +133,7 @@ func (o *insertOp) apply(t *txn) error {
 }
 
 func (o *insertOp) settle(_ *txn, err error) {
-	if o.state.Load() == withdrawn {
+	if o.withdrawn() {
 		return
 	}
 	o.done <- err

@@ -32,12 +32,9 @@ func scanEntry(s *lite.Stmt, now int64) (*runtime.Entry, *row) {
 
 // Get implements [runtime.Engine].
 func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	r, err := e.readers.get()
+	r, err := e.reader(ctx)
 	if err != nil {
-		return nil, e.explain(err)
+		return nil, err
 	}
 	defer e.readers.put(r)
 	return e.read(r, id)
@@ -75,7 +72,7 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 	if limit <= 0 {
 		limit = pageLen
 	}
-	r, err := e.readers.get()
+	r, err := e.reader(ctx)
 	if err != nil {
 		return nil, "", e.explain(err)
 	}
@@ -111,7 +108,7 @@ func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	r, err := e.readers.get()
+	r, err := e.reader(ctx)
 	if err != nil {
 		return nil, e.explain(err)
 	}

@@ -3,7 +3,6 @@ package sqlite
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -24,7 +23,10 @@ import (
 // be called concurrently.
 type Engine struct {
 	config
-	path    string
+	path    string   // without symbolic links, as SQLite names what stands beside it
+	given   string   // what Open was called with, absolute
+	file    identity // of path when it was opened
+	wal     identity // of its log
 	host    string
 	db      *db        // the writer goroutine's connection
 	readers readerPool // for everything that only reads
@@ -34,6 +36,7 @@ type Engine struct {
 
 	crowded atomic.Bool  // several things were to be written at once
 	runs    atomic.Int64 // tasks that run now, of all workers
+	hurried atomic.Int64 // workers that are to stop at once
 	turn    sync.Mutex   // guards the use of db, and what is below
 
 	servers  []*server
@@ -80,12 +83,17 @@ func Open(path string, opts ...Option) (*Engine, error) {
 	if path == "" || strings.HasPrefix(path, ":") {
 		return nil, fmt.Errorf("sqlite: %q is no path of a file", path)
 	}
-	if path, err = filepath.Abs(path); err != nil {
+	given, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	if path, err = resolve(given); err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
 	e := &Engine{
 		config:       c,
 		path:         path,
+		given:        given,
 		peers:        make(map[int64]*peer),
 		complained:   make(map[string]time.Time),
 		closing:      make(chan struct{}),
@@ -104,6 +112,10 @@ func Open(path string, opts ...Option) (*Engine, error) {
 		return err
 	})
 	if err != nil {
+		return nil, e.explainOpen(err)
+	}
+	if err := e.identify(); err != nil {
+		e.db.c.Close()
 		return nil, e.explainOpen(err)
 	}
 	if err := e.readers.open(path); err != nil {
@@ -141,45 +153,46 @@ func (e *Engine) explainOpen(err error) error {
 	return fmt.Errorf("sqlite %s: %w", e.path, err)
 }
 
-// check looks at an existing file without writing to it.
+// check looks at an existing file without writing to it. It leaves all opening
+// and closing to SQLite: to close a file by hand ends the locks that other
+// connections of this process have on it.
 func (e *Engine) check() error {
-	f, err := os.Open(e.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	header := make([]byte, 16)
-	n, err := io.ReadFull(f, header)
-	info, serr := f.Stat()
-	f.Close()
+	info, err := os.Stat(e.path)
 	switch {
-	case serr != nil:
-		return serr
+	case errors.Is(err, fs.ErrNotExist) && !e.existing:
+		return nil
+	case err != nil:
+		return err
 	case info.IsDir():
 		return fmt.Errorf("it is a folder")
-	case n == 0:
+	case info.Size() == 0 && e.existing:
+		return ErrEmpty
+	case info.Size() == 0:
 		return nil // SQLite takes an empty file for an empty database
-	case err != nil || string(header) != "SQLite format 3\x00":
+	case info.Size() < minFile:
 		return ErrDamaged
-	}
-	if w, err := os.OpenFile(e.path, os.O_RDWR, 0); err != nil {
-		return fmt.Errorf("%w: %w", ErrReadOnly, err)
-	} else {
-		w.Close()
 	}
 	c, err := lite.Open(e.path, true)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
+	if writable, err := lite.Writable(e.path); err != nil || !writable {
+		return errors.Join(ErrReadOnly, err)
+	}
 	c.BusyTimeout(int(e.busy.Milliseconds()))
-	if _, err := inspect(c, schemaVersion); err != nil {
+	version, err := inspect(c, schemaVersion)
+	if err != nil {
 		return err
+	}
+	if version == 0 && e.existing {
+		return ErrEmpty
 	}
 	return checkSize(c, e.path)
 }
+
+// minFile is the size of the smallest SQLite database that is not empty.
+const minFile = 512
 
 // checkSize finds a file that was cut off, which SQLite would find only when
 // it needs what is missing.

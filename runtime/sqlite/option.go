@@ -39,14 +39,15 @@ const (
 type Option func(*config)
 
 type config struct {
-	sync    Sync
-	lease   time.Duration
-	poll    time.Duration
-	busy    time.Duration
-	keepFor time.Duration
-	keepBad time.Duration // failed and cancelled ones
-	maxSize int64
-	log     *slog.Logger
+	sync     Sync
+	lease    time.Duration
+	poll     time.Duration
+	busy     time.Duration
+	keepFor  time.Duration
+	keepBad  time.Duration // failed and cancelled ones
+	maxSize  int64
+	existing bool
+	log      *slog.Logger
 }
 
 // WithSync sets what a commit waits for, [SyncNormal] by default.
@@ -79,6 +80,11 @@ func WithKeepFailedFor(d time.Duration) Option { return func(c *config) { c.keep
 // [ErrFull]. Running tasks still end, for which it may grow a little further.
 // There is no bound by default.
 func WithMaxSize(bytes int64) Option { return func(c *config) { c.maxSize = bytes } }
+
+// WithExisting makes Open fail, with [ErrEmpty] or [os.ErrNotExist], where there
+// are no tasks yet, instead of making the file or its tables: for programs that
+// look at what others made.
+func WithExisting() Option { return func(c *config) { c.existing = true } }
 
 // WithLogger sets where the engine reports what it survives, such as a full
 // disk while it records an outcome. It is slog.Default() by default.

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"sync"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -28,15 +29,19 @@ type readerPool struct {
 
 func (p *readerPool) open(path string) error {
 	p.path, p.slots = path, make(chan struct{}, maxReaders)
-	r, err := p.get() // the first one tells whether reading works
+	r, err := p.get(context.Background()) // the first one tells whether reading works
 	if err == nil {
 		p.put(r)
 	}
 	return err
 }
 
-func (p *readerPool) get() (*reader, error) {
-	p.slots <- struct{}{}
+func (p *readerPool) get(ctx context.Context) (*reader, error) {
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	p.mu.Lock()
 	if p.shut {
 		p.mu.Unlock()
@@ -57,12 +62,21 @@ func (p *readerPool) get() (*reader, error) {
 	return r, err
 }
 
+// reader lends a connection that reads, within ctx. The caller puts it back.
+func (e *Engine) reader(ctx context.Context) (*reader, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	r, err := e.readers.get(ctx)
+	return r, e.explain(err)
+}
+
 func newReader(path string) (*reader, error) {
 	c, err := lite.Open(path, false)
 	if err != nil {
 		return nil, err
 	}
-	c.BusyTimeout(5000)
+	c.BusyTimeout(1000) // readers wait for nobody but in moments of recovery
 	r := &reader{c: c}
 	err = c.Exec("PRAGMA query_only = 1; PRAGMA cache_size = -1000; PRAGMA wal_autocheckpoint = 0")
 	if err == nil {

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"slices"
 	"sync"
@@ -66,7 +67,10 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	if w.Now != nil {
 		e.clock.Store(&w.Now)
 	}
-	if err := e.run(s.register, s.start); err != nil {
+	switch err := e.run(ctx, s.register, s.start); {
+	case err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
+		return nil // it was to stop before it began
+	case err != nil:
 		return err
 	}
 	defer s.refusals.Wait()
@@ -135,7 +139,9 @@ func (s *server) start(t *txn) {
 // retire ends the worker's row. If that fails the others will take the worker
 // for lost, which does no harm, since it runs nothing.
 func (s *server) retire() error {
-	err := s.e.run(func(t *txn) error {
+	s.e.hurried.Add(1)
+	defer s.e.hurried.Add(-1)
+	err := s.e.run(context.Background(), func(t *txn) error {
 		t.db.endWorker.BindInt(1, t.now)
 		t.db.endWorker.BindInt(2, s.id)
 		return t.db.endWorker.Run()
@@ -160,10 +166,12 @@ func (s *server) leave() {
 
 // abandonTries is how often to try to give tasks back, before that is left to
 // the end of the lease.
-const abandonTries = 3
+const abandonTries = 2
 
 // abandon gives back what still runs, and names it.
 func (s *server) abandon() error {
+	s.e.hurried.Add(1)
+	defer s.e.hurried.Add(-1)
 	a := &abandonOp{s: s, done: make(chan error, 1)}
 	var err error
 	for range abandonTries {

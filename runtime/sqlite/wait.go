@@ -132,7 +132,7 @@ func (w *waiters) lookOnce(e *Engine) bool {
 		ids = append(ids, id)
 	}
 	w.mu.Unlock()
-	if r, err := e.readers.get(); err == nil {
+	if r, err := e.reader(context.Background()); err == nil {
 		for _, id := range ids {
 			entry, err := e.read(r, id)
 			switch {

@@ -1,11 +1,13 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	goruntime "runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -27,10 +29,12 @@ type op interface {
 // txn is a transaction of the writer.
 type txn struct {
 	*Engine
-	now   int64             // when it began, by the clock of due times
-	ended map[int64][]int64 // tasks that ended, by until when they are kept
-	aside bool              // some of them did so without a run here: who waits for one is to look
-	join  []*server         // workers that it adds: from its end on they are in servers
+	now    int64             // when it began, by the clock of due times
+	ended  map[int64][]int64 // tasks that ended, by until when they are kept
+	aside  bool              // some of them did so without a run here: who waits for one is to look
+	added  bool              // tasks were added, which their callers are told once they are safe
+	undone bool              // nothing of it is in the file
+	join   []*server         // workers that it adds: from its end on they are in servers
 }
 
 // maxLot bounds what one transaction does, and so for how long it holds the
@@ -141,7 +145,7 @@ func (e *Engine) write() {
 				break
 			}
 		}
-		e.finishCheckpoint()
+		e.finishCheckpoint(time.Now())
 		if len(ops) > 0 || !e.queue.empty() {
 			e.turn.Unlock()
 			continue
@@ -209,6 +213,12 @@ func (e *Engine) commit(ops []op, begun bool) {
 		return
 	}
 	t, all, err := e.attempt(ops, true, begun)
+	if lite.Code(err) == lite.Full && t.undone {
+		// The log may have room again once it was copied into the file.
+		settleAll(all[len(ops):], t, err)
+		e.checkpointNow()
+		t, all, err = e.attempt(ops, true, false)
+	}
 	// The claims first: a worker is not drained while it gets more tasks.
 	settleAll(all[len(ops):], t, err)
 	if err == nil {
@@ -221,6 +231,9 @@ func (e *Engine) commit(ops []op, begun bool) {
 		return
 	}
 	for _, o := range ops {
+		if c, ok := o.(interface{ untake() }); ok {
+			c.untake()
+		}
 		one := []op{o}
 		if e.broken == nil {
 			t, _, err = e.attempt(one, false, false)
@@ -280,10 +293,17 @@ func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 		if e.db.c.InTransaction() {
 			_ = e.db.rollback.Run()
 		}
+		t.undone = true
 		return t, ops, err
 	}
-	e.held += time.Since(start)
-	e.askCheckpoint()
+	ended := time.Now()
+	e.held += ended.Sub(start)
+	if t.added {
+		if err := e.gone(); err != nil {
+			return t, ops, err
+		}
+	}
+	e.askCheckpoint(ended)
 	if t.aside {
 		e.waiters.look(e)
 	}
@@ -322,6 +342,10 @@ func (e *Engine) greedy() bool {
 	return e.held > maxHold && time.Since(e.foreign) < time.Second
 }
 
+// hurriedBusy is how long to wait for the write lock while a worker is to stop at
+// once.
+const hurriedBusy = 300 * time.Millisecond
+
 // begin takes the write lock.
 func (e *Engine) begin() error {
 	if e.greedy() {
@@ -340,7 +364,7 @@ func (e *Engine) begin() error {
 		e.held, e.foreign = 0, time.Now()
 		if start.IsZero() {
 			start = e.foreign
-		} else if waited := time.Since(start); waited > e.busy {
+		} else if waited := time.Since(start); waited > e.busy || waited > hurriedBusy && e.hurried.Load() > 0 {
 			return fmt.Errorf("sqlite %s: %w for %v", e.path, ErrBusy, waited.Round(time.Millisecond))
 		}
 		select {
@@ -363,28 +387,79 @@ func (e *Engine) fault(err error) {
 	}
 }
 
+// claimable is who an operation belongs to: its caller, who may give it up, or the
+// writer.
+type claimable struct{ state atomic.Int32 }
+
+const (
+	waiting   = iota
+	taken     // by the writer
+	withdrawn // by the caller
+)
+
+// take gives the operation to the writer. It reports false if the caller has
+// given it up.
+func (c *claimable) take() bool {
+	return c.state.CompareAndSwap(waiting, taken) || c.state.Load() != withdrawn
+}
+
+// withdraw gives the operation up, unless the writer has it: nothing is written.
+func (c *claimable) withdraw() bool { return c.state.CompareAndSwap(waiting, withdrawn) }
+
+// untake gives the operation back to its caller: what it wrote was undone.
+func (c *claimable) untake() { c.state.CompareAndSwap(taken, waiting) }
+
+func (c *claimable) withdrawn() bool { return c.state.Load() == withdrawn }
+
 // call is an operation that a caller waits for.
 type call struct {
+	claimable
 	do    func(t *txn) error
 	after func(t *txn) // once committed; may be nil
 	done  chan error
 }
 
-func (c *call) apply(t *txn) error { return c.do(t) }
+func (c *call) apply(t *txn) error {
+	if !c.take() {
+		return nil
+	}
+	return c.do(t)
+}
 
 func (c *call) settle(t *txn, err error) {
+	if c.withdrawn() {
+		return
+	}
 	if err == nil && c.after != nil {
 		c.after(t)
 	}
 	c.done <- err
 }
 
-// run hands do to the writer and waits until it is committed. do returns an
-// error of the caller's only before it wrote anything.
-func (e *Engine) run(do func(t *txn) error, after func(t *txn)) error {
+// run hands do to the writer and waits until it is committed, or until ctx ends
+// before the writer has begun. do returns an error of the caller's only before it
+// wrote anything.
+func (e *Engine) run(ctx context.Context, do func(t *txn) error, after func(t *txn)) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	c := &call{do: do, after: after, done: make(chan error, 1)}
 	e.do(c)
-	return <-c.done
+	return c.wait(ctx, c.done)
+}
+
+// wait returns what became of an operation. When ctx ends before the writer has
+// taken it, nothing is written.
+func (c *claimable) wait(ctx context.Context, done <-chan error) error {
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		if c.withdraw() {
+			return context.Cause(ctx)
+		}
+		return <-done
+	}
 }
 
 // notice is an operation that writes nothing: the writer goroutine runs it,

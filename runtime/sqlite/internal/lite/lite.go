@@ -82,6 +82,21 @@ func Open(path string, readOnly bool) (*Conn, error) {
 	return c, nil
 }
 
+// Writable reports whether this process may write the file, which it leaves alone.
+func Writable(path string) (bool, error) {
+	c, err := Open(path, false)
+	if err != nil {
+		return false, err
+	}
+	defer c.Close()
+	main, err := libc.CString("main")
+	if err != nil {
+		return false, err
+	}
+	defer libc.Xfree(c.tls, main)
+	return sqlite3.Xsqlite3_db_readonly(c.tls, c.db, main) == 0, nil
+}
+
 // fail makes the error of a result code from the connection's message.
 func (c *Conn) fail(rc int32) error {
 	msg := libc.GoString(sqlite3.Xsqlite3_errstr(c.tls, rc))
@@ -137,6 +152,20 @@ func walHook(_ *libc.TLS, p, _, _ uintptr, frames int32) int32 {
 
 // WALFrames returns the length of the write-ahead log after the last commit.
 func (c *Conn) WALFrames() int { return int(libc.AtomicLoadNInt32(c.wal, 0)) }
+
+// Checkpoint copies what it can of the write-ahead log into the file without
+// waiting for others. It returns the log's length in frames, and how many of them
+// are in the file.
+func (c *Conn) Checkpoint() (frames, copied int, err error) {
+	p := c.tls.Alloc(8)
+	defer c.tls.Free(8)
+	n := (*[2]int32)(at(p))
+	*n = [2]int32{}
+	if rc := sqlite3.Xsqlite3_wal_checkpoint_v2(c.tls, c.db, 0, sqlite3.SQLITE_CHECKPOINT_PASSIVE, p, p+4); rc != sqlite3.SQLITE_OK {
+		return 0, 0, c.fail(rc)
+	}
+	return int(n[0]), int(n[1]), nil
+}
 
 // BusyTimeout sets for how many milliseconds SQLite itself waits for a lock.
 func (c *Conn) BusyTimeout(ms int) {
