@@ -70,7 +70,7 @@ func (c *Context) base() context.Context {
 	case c.ctx != nil:
 		return c.ctx
 	}
-	return c.run.materialize()
+	return c.run.life.Context()
 }
 
 // Deadline implements context.Context.
@@ -78,7 +78,7 @@ func (c *Context) Deadline() (time.Time, bool) {
 	if c == nil || c.ctx != nil || c.run == nil {
 		return c.base().Deadline()
 	}
-	return c.run.deadline()
+	return c.run.life.Deadline()
 }
 
 // Done implements context.Context.
@@ -89,7 +89,7 @@ func (c *Context) Err() error {
 	if c == nil || c.ctx != nil || c.run == nil {
 		return c.base().Err()
 	}
-	return c.run.ctxErr()
+	return c.run.life.Err()
 }
 
 // Value implements context.Context.
@@ -108,7 +108,7 @@ func (c *Context) Value(key any) any {
 	if c.ctx != nil || c.run == nil {
 		return c.base().Value(key)
 	}
-	return c.run.value(key)
+	return c.run.life.Value(key)
 }
 
 // localsValue answers for the scope of local values: one opened on the way from

@@ -57,7 +57,7 @@ func (w *worker) finish(r *run, o *Outcome) {
 // release ends the run and gives its slot back.
 func (w *worker) release(r *run) {
 	r.end()
-	_ = r.d.bind(nil) // nothing to stop any more
+	_ = r.d.Bind(nil) // nothing to stop any more
 	if err := w.slots.put(r.slot, r.flags.broken); err != nil {
 		w.app.log(slog.LevelError, "close worker storage", slog.String("error", r.redactor().clean(message(err))))
 	}
@@ -85,9 +85,9 @@ func (w *worker) outcome(r *run) Outcome {
 		}
 		return Outcome{Kind: OutcomeCancel, Reason: reason}
 	}
-	cause := r.stopCause()
-	if c, ok := as[*cancelCause](cause); ok {
-		return Outcome{Kind: OutcomeCancel, Reason: c.reason}
+	cause := r.life.StopCause()
+	if reason, ok := CancelReason(cause); ok {
+		return Outcome{Kind: OutcomeCancel, Reason: reason}
 	}
 	if is(cause, ErrCancelled) {
 		return Outcome{Kind: OutcomeCancel}

@@ -2,8 +2,11 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
+
+	"github.com/taskctx/taskctx/runtime/internal/life"
 )
 
 // stopper carries the end of a delivery from its engine to its run.
@@ -11,8 +14,8 @@ import (
 // Stop sets cause and then looks for a run, and bind sets the run and then looks
 // for a cause: whichever is later sees the other's.
 type stopper struct {
-	cause atomic.Pointer[error] // why the run must end, nil if it need not
-	run   atomic.Pointer[run]   // set while the task runs
+	cause atomic.Pointer[error]     // why the run must end, nil if it need not
+	run   atomic.Pointer[life.Life] // set while the task runs
 }
 
 // Stop ends the context of the delivery's run with the cause: [ErrShutdown],
@@ -22,7 +25,7 @@ type stopper struct {
 func (d *Delivery) Stop(cause error) {
 	d.cause.CompareAndSwap(nil, &cause)
 	if r := d.run.Load(); r != nil {
-		r.cancel(*d.cause.Load())
+		r.Cancel(*d.cause.Load())
 	}
 }
 
@@ -30,22 +33,22 @@ func (d *Delivery) Stop(cause error) {
 // cause. It is for a Worker that is not an App's, such as one that tests an
 // engine. Call the function it returns when the run has ended.
 func (d *Delivery) Context(parent context.Context) (context.Context, context.CancelFunc) {
-	r := &run{parent: parent}
-	ctx := r.materialize()
-	if cause := d.bind(r); cause != nil {
-		r.cancel(cause)
+	l := &life.Life{Parent: parent}
+	ctx := l.Context()
+	if cause := d.Bind(l); cause != nil {
+		l.Cancel(cause)
 	}
 	return ctx, func() {
-		_ = d.bind(nil) // nothing to stop any more
-		r.end()
+		_ = d.Bind(nil) // nothing to stop any more
+		l.End(context.Canceled)
 	}
 }
 
-// bind makes r the run that Stop ends, nil for none any more, and returns the
+// Bind makes l what Stop ends, nil for none any more, and returns the
 // cause if it was called already. A delivery whose run has ended lets go of it,
 // since an engine may keep the delivery with the task's record.
-func (d *Delivery) bind(r *run) error {
-	d.run.Store(r)
+func (d *Delivery) Bind(l *life.Life) error {
+	d.run.Store(l)
 	if cause := d.cause.Load(); cause != nil {
 		return *cause
 	}
@@ -62,3 +65,12 @@ func CancelCause(reason string) error { return &cancelCause{reason} }
 
 func (c *cancelCause) Error() string { return fmt.Sprintf("%v: %s", ErrCancelled, c.reason) }
 func (c *cancelCause) Unwrap() error { return ErrCancelled }
+
+// CancelReason returns the reason of a [CancelCause], and whether err is one.
+func CancelReason(err error) (string, bool) {
+	var c *cancelCause
+	if !errors.As(err, &c) {
+		return "", false
+	}
+	return c.reason, true
+}

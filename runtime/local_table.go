@@ -49,12 +49,12 @@ func scopeOf(ctx context.Context, create bool) (*locals, error) {
 	}
 	switch s := ctx.Value(localsKey{}).(type) {
 	case *locals:
-		if s.run != nil && s.run.ended.Load() {
+		if s.run != nil && s.run.life.Ended.Load() {
 			return nil, ErrTaskDone
 		}
 		return s, nil
 	case *run:
-		if s.ended.Load() {
+		if s.life.Ended.Load() {
 			return nil, ErrTaskDone
 		}
 		return s.localTable(create), nil

@@ -151,7 +151,7 @@ func (h *taskHandler) chain(r *run, locals []slog.Attr, steps []logStep) slog.Ha
 func localAttrs(ctx context.Context, r *run) []slog.Attr {
 	t, err := scopeOf(ctx, false)
 	if r != nil && (err != nil || t == nil || t.run != r) {
-		if r.ended.Load() {
+		if r.life.Ended.Load() {
 			return nil
 		}
 		t = r.localTable(false)

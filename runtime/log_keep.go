@@ -36,7 +36,7 @@ func (x *extras) note() *notes {
 
 // keepLog keeps a log line for the record and shows it to the observers.
 func (r *run) keepLog(rec slog.Record, logger string, locals []slog.Attr, steps []logStep) {
-	if r.app.cfg.KeepLogs == 0 && len(r.app.watchers) == 0 || r.ended.Load() {
+	if r.app.cfg.KeepLogs == 0 && len(r.app.watchers) == 0 || r.life.Ended.Load() {
 		return
 	}
 	if len(locals) > 0 {
@@ -107,7 +107,7 @@ func (r *run) saveNow(x *extras) {
 		return
 	}
 	_ = safely(func() error {
-		return r.d.Memo.SaveMemo(context.WithoutCancel(r.parent), r.encodeMemo(x))
+		return r.d.Memo.SaveMemo(context.WithoutCancel(r.life.Parent), r.encodeMemo(x))
 	})
 }
 

@@ -62,7 +62,7 @@ func (r *run) loadMemo(x *extras) *memo {
 		return x.memo
 	}
 	x.memo = new(memo)
-	raw, err := r.d.Memo.LoadMemo(context.WithoutCancel(r.parent))
+	raw, err := r.d.Memo.LoadMemo(context.WithoutCancel(r.life.Parent))
 	if err == nil && len(raw) > 0 {
 		err = json.Unmarshal(raw, x.memo)
 	}

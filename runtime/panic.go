@@ -19,6 +19,12 @@ type PanicError struct {
 	Stack []byte
 }
 
+// panicked makes the error of a recovered panic: package runtime sets it to its
+// PanicError, which its packages below cannot name.
+var panicked = func(v any) error { return fmt.Errorf("panic: %s", printValue(v)) }
+
+func init() { panicked = func(v any) error { return newPanicError(v) } }
+
 func newPanicError(v any) *PanicError { return &PanicError{v, withoutArgs(debug.Stack())} }
 
 // stackArgs matches the line of a call in a stack, up to its arguments: the
@@ -50,7 +56,7 @@ func (e *PanicError) Unwrap() error {
 func safely(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = newPanicError(p)
+			err = panicked(p)
 		}
 	}()
 	return f()

@@ -11,7 +11,7 @@ const saveEvery = time.Second
 // Outside a task it does nothing.
 func (c *Context) Progress(done, total int64, note string) {
 	r := c.runOrNil()
-	if r == nil || r.ended.Load() {
+	if r == nil || r.life.Ended.Load() {
 		return
 	}
 	p := Progress{Done: done, Total: total, Note: clip(r.redactor().clean(note)), At: time.Now().UTC()}

@@ -50,10 +50,10 @@ func (r *run) extract() {
 	}
 	headers := r.msg.Meta.Headers
 	for _, p := range r.app.cfg.Propagators {
-		if ctx := p.Extract(r.parent, maps.Clone(headers)); ctx != nil {
-			r.mu.Lock() // Stop may be reading it
-			r.parent = ctx
-			r.mu.Unlock()
+		if ctx := p.Extract(r.life.Parent, maps.Clone(headers)); ctx != nil {
+			r.life.Mu.Lock() // Stop may be reading it
+			r.life.Parent = ctx
+			r.life.Mu.Unlock()
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime/internal/life"
 )
 
 // ErrTaskDone is what a task's storage and locals return after its run has
@@ -19,15 +21,14 @@ var ErrTaskDone = fmt.Errorf("the task's run has ended: %w", context.Canceled)
 // so that what a task leaves behind cannot meet another task. There is one for
 // every task, so it holds what every task needs; the rest is in extras.
 type run struct {
-	root   Context // the handle that the task gets; root.run is this run
+	root   Context   // the handle that the task gets; root.run is this run
+	life   life.Life // its context; the parent is the engine's, with what propagators extracted
 	app    *App
 	spec   *spec
 	msg    *Message
 	d      *Delivery
 	slot   *slot
 	worker *worker
-	parent context.Context // the engine's, with what propagators extracted
-	limit  *timeLimit      // nil: none
 
 	// Of the goroutine that runs the task.
 	x       execution
@@ -36,14 +37,9 @@ type run struct {
 	err     error // what became of the handler, which has the last word
 	flags   runFlags
 
-	task     atomic.Int32 // taskIdle and what follows
-	returned atomic.Bool  // the task function has returned
-	ended    atomic.Bool
-	std      atomic.Pointer[stdContext] // made when something first needs it
-	extra    atomic.Pointer[extras]     // made when something first needs it
-
-	mu    sync.Mutex // guards cause, and the making of std and extra
-	cause error      // why the context ended, nil while it has not
+	task     atomic.Int32           // taskIdle and what follows
+	returned atomic.Bool            // the task function has returned
+	extra    atomic.Pointer[extras] // made when something first needs it
 }
 
 // runFlags are what the goroutine that runs the task notes.
@@ -82,12 +78,6 @@ func (r *run) join() {
 	}
 }
 
-// timeLimit is when an attempt is out of time, and the cause then.
-type timeLimit struct {
-	at    time.Time
-	cause error
-}
-
 // extras is what few runs need.
 type extras struct {
 	scoped   store         // values of task scope
@@ -116,116 +106,30 @@ func (r *run) more() *extras {
 	if x := r.extra.Load(); x != nil {
 		return x
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.life.Mu.Lock() // with it: extras made from now on know that the run has ended
+	defer r.life.Mu.Unlock()
 	x := r.extra.Load()
 	if x == nil {
 		x = new(extras)
-		x.concluded = r.ended.Load()
+		x.concluded = r.life.Ended.Load()
 		r.extra.Store(x)
 	}
 	return x
 }
 
-// stdContext is the run's context as the context package makes it.
-type stdContext struct {
-	context.Context
-	cancel context.CancelCauseFunc
-	stop   context.CancelFunc
-}
-
-// materialize makes the run's standard context. Most tasks never ask for
-// their Done channel, and then none is made.
-func (r *run) materialize() context.Context {
-	if s := r.std.Load(); s != nil {
-		return s.Context
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.materializeLocked().Context
-}
-
-func (r *run) materializeLocked() *stdContext {
-	if s := r.std.Load(); s != nil {
-		return s
-	}
-	s := new(stdContext)
-	s.Context, s.cancel = context.WithCancelCause(r.parent)
-	if l := r.limit; l != nil {
-		s.Context, s.stop = context.WithDeadlineCause(s.Context, l.at, l.cause)
-	}
-	if r.cause != nil {
-		s.cancel(r.cause)
-	}
-	r.std.Store(s)
-	return s
-}
-
-// cancel ends the run's context. Only the first cause counts.
-func (r *run) cancel(cause error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.cause != nil {
-		return
-	}
-	if r.std.Load() == nil && r.parent.Err() == nil {
-		r.cause = cause
-		r.materializeLocked()
-		return
-	}
-	s := r.materializeLocked()
-	if r.cause = context.Cause(s.Context); r.cause == nil {
-		r.cause = cause
-	}
-	s.cancel(cause)
-}
-
-// lazy reports that no standard context is needed yet to answer for the run's.
-func (r *run) lazy() bool { return r.std.Load() == nil && r.limit == nil && !r.ended.Load() }
-
-func (r *run) ctxErr() error {
-	if r.lazy() {
-		return r.parent.Err()
-	}
-	return r.materialize().Err()
-}
-
-func (r *run) deadline() (time.Time, bool) {
-	d, ok := r.parent.Deadline()
-	if l := r.limit; l != nil && (!ok || l.at.Before(d)) {
-		return l.at, true
-	}
-	return d, ok
-}
-
-func (r *run) value(key any) any {
-	if r.lazy() {
-		return r.parent.Value(key)
-	}
-	return r.materialize().Value(key)
-}
-
-// stopCause returns why the run was told to stop, nil if it was not.
-func (r *run) stopCause() error {
-	if r.ctxErr() == nil {
-		return nil
-	}
-	return context.Cause(r.materialize())
-}
-
 // setLimit sets when the attempt is out of time, before the task runs.
 func (r *run) setLimit(now time.Time) {
-	r.mu.Lock() // Stop may be making the context
-	defer r.mu.Unlock()
+	r.life.Mu.Lock() // Stop may be making the context
+	defer r.life.Mu.Unlock()
 	timeout := r.msg.Meta.Timeout
 	if timeout == 0 {
 		timeout = r.spec.Timeout
 	}
 	if timeout > 0 {
-		r.limit = &timeLimit{now.Add(timeout), ErrTimeout}
+		r.life.Limit = &life.Limit{now.Add(timeout), ErrTimeout}
 	}
-	if d := r.msg.Meta.Deadline; !d.IsZero() && (r.limit == nil || d.Before(r.limit.at)) {
-		r.limit = &timeLimit{d, ErrDeadline}
+	if d := r.msg.Meta.Deadline; !d.IsZero() && (r.life.Limit == nil || d.Before(r.life.Limit.At)) {
+		r.life.Limit = &life.Limit{d, ErrDeadline}
 	}
 }
 
@@ -247,7 +151,7 @@ func (r *run) rootID() uuid.UUID {
 }
 
 func (r *run) metadata() Metadata {
-	deadline, _ := r.deadline()
+	deadline, _ := r.life.Deadline()
 	return Metadata{
 		TaskID: r.id(), Name: r.msg.Name, Func: r.spec.Func, Queue: r.msg.Queue,
 		Attempt: r.d.Attempt, MaxRetries: r.retries(), EnqueuedAt: r.msg.Meta.EnqueuedAt,
@@ -266,20 +170,8 @@ func (r *run) retries() int {
 
 // end closes the run: its context, and what a task may have kept of it.
 func (r *run) end() {
-	r.mu.Lock()
-	r.ended.Store(true) // with mu: extras made from now on know it
-	if r.cause == nil {
-		r.cause = ErrTaskDone
-	}
-	if s := r.std.Load(); s != nil {
-		s.cancel(ErrTaskDone)
-		if s.stop != nil {
-			s.stop()
-		}
-	}
-	x := r.extra.Load()
-	r.mu.Unlock()
-	if x != nil {
+	r.life.End(ErrTaskDone)
+	if x := r.extra.Load(); x != nil {
 		x.stopSaving()
 	}
 }

@@ -73,7 +73,7 @@ func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) error {
 
 func (s *Shared[T]) cell(ctx context.Context) (*sharedCell[T], error) {
 	app := AppFrom(ctx)
-	if r := current(ctx); r != nil && r.ended.Load() {
+	if r := current(ctx); r != nil && r.life.Ended.Load() {
 		return nil, ErrTaskDone
 	}
 	if app == nil {

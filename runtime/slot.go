@@ -149,7 +149,7 @@ func (p *slot) close() error {
 func (s *slots) stopRuns(cause error) {
 	s.stopped.Store(&cause)
 	for _, r := range s.running() {
-		r.cancel(cause)
+		r.life.Cancel(cause)
 	}
 }
 

@@ -95,7 +95,7 @@ func provide[T any](
 	if r == nil {
 		return none, fmt.Errorf("%s: %w", k.name, ErrNoTask)
 	}
-	if r.ended.Load() {
+	if r.life.Ended.Load() {
 		return none, fmt.Errorf("%s: %w", k.name, ErrTaskDone)
 	}
 	s := r.storeOf(k.scope)
@@ -113,7 +113,7 @@ func provide[T any](
 		}
 		return none, fmt.Errorf("open %s: %w", k.name, err)
 	}
-	if k.scope == PerTask && r.ended.Load() { // it ended meanwhile: nobody else may close it
+	if k.scope == PerTask && r.life.Ended.Load() { // it ended meanwhile: nobody else may close it
 		return none, errors.Join(fmt.Errorf("%s: %w", k.name, ErrTaskDone), s.close(ErrTaskDone))
 	}
 	t, _ := v.(T)
@@ -249,7 +249,7 @@ var errOpenAborted = errors.New("opening was aborted")
 func (s *store) fill(c *cell, key fmt.Stringer, open func() (any, func(error) error, error)) (v any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			c.err = newPanicError(p)
+			c.err = panicked(p)
 			err = c.err
 		}
 		s.mu.Lock()

@@ -47,12 +47,12 @@ func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
 	}
 	x := reg.newExecution()
 	r := x.base()
-	r.root.run, r.app, r.spec, r.msg, r.d, r.slot, r.parent = r, w.app, reg.info(), d.Message, d, slot, ctx
+	r.root.run, r.app, r.spec, r.msg, r.d, r.slot, r.life.Parent = r, w.app, reg.info(), d.Message, d, slot, ctx
 	r.x, r.worker = x, w
 	defer w.finish(r, o)
 	slot.run.Store(r)
-	if cause := cmp.Or(d.bind(r), w.slots.stopCause()); cause != nil {
-		r.cancel(cause) // stopped before it began: it does not begin
+	if cause := cmp.Or(d.Bind(&r.life), w.slots.stopCause()); cause != nil {
+		r.life.Cancel(cause) // stopped before it began: it does not begin
 		r.err = cause
 	} else if err := r.admit(x); err != nil {
 		r.err = err
