@@ -108,12 +108,12 @@ func (e *Event) complete() {
 		defer x.mu.Unlock()
 		if e.Kind == EventStart {
 			x.started = e.Time
-			if from := r.msg.dueSince(); !from.IsZero() && r.d.Attempt == 0 {
+			if from := dueSince(r.msg); !from.IsZero() && r.d.Attempt == 0 {
 				e.Waited = max(e.Time.Sub(from), 0)
 			}
 		}
 		if e.Kind == EventEnd {
-			e.State, e.Reason, e.After = e.outcome.state(), e.outcome.Reason, e.outcome.After
+			e.State, e.Reason, e.After = stateAfter(&e.outcome), e.outcome.Reason, e.outcome.After
 			if !x.started.IsZero() {
 				e.Duration = e.Time.Sub(x.started)
 			}
@@ -134,15 +134,15 @@ func (e *Event) complete() {
 }
 
 // dueSince is when the task could first run.
-func (m *Message) dueSince() time.Time {
+func dueSince(m *Message) time.Time {
 	if m.Due.After(m.Meta.EnqueuedAt) {
 		return m.Due
 	}
 	return m.Meta.EnqueuedAt
 }
 
-// state is the state that an outcome leads to.
-func (o *Outcome) state() State {
+// stateAfter is the state that an outcome leads to.
+func stateAfter(o *Outcome) State {
 	switch o.Kind {
 	case OutcomeSucceed:
 		return StateSucceeded

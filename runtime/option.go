@@ -200,7 +200,7 @@ func WithKeepFailed(d time.Duration) Option {
 }
 
 // apply applies the options to a message, and then what depends on several.
-func (m *Message) apply(opts []Option, now time.Time, unique time.Duration) error {
+func apply(m *Message, opts []Option, now time.Time, unique time.Duration) error {
 	s := &settings{m: m, now: now, unique: unique}
 	for _, o := range opts {
 		if o != nil {

@@ -97,7 +97,7 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}
 	if len(c.opts) > 0 || s.Unique > 0 {
-		if err := m.apply(c.opts, now, s.Unique); err != nil {
+		if err := apply(m, c.opts, now, s.Unique); err != nil {
 			return fmt.Errorf("enqueue %s: %w", s.Name, err)
 		}
 	}
