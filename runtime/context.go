@@ -101,6 +101,8 @@ func (c *Context) Value(key any) any {
 		switch key.(type) {
 		case runKey:
 			return c
+		case taskKey:
+			return c.run
 		case localsKey:
 			return c.localsValue()
 		}

@@ -3,7 +3,6 @@ package runtime
 import (
 	"fmt"
 	"reflect"
-	"slices"
 	"sync"
 )
 
@@ -38,14 +37,9 @@ func (e *InvalidError) GoString() string { return e.Error() }
 // Unwrap returns what Validate returned.
 func (e *InvalidError) Unwrap() error { return e.Err }
 
-// hideSecrets keeps what Validate says of a redacted parameter out of the text
-// of its error.
-func (s *spec) hideSecrets(err error) error {
-	if e, ok := err.(*InvalidError); ok && slices.Contains(s.redact, e.Param) {
-		e.hide = true
-	}
-	return err
-}
+// hideText leaves what Validate said out of the error's text, since it may show
+// a value that is to be redacted.
+func (e *InvalidError) hideText() { e.hide = true }
 
 // validates says where the values of a type have a Validate method.
 type validates uint8

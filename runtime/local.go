@@ -146,24 +146,8 @@ type box[T any] struct{ v T }
 
 func (b box[T]) value() any { return b.v }
 
-// cloner is what can clone itself as a T.
-type cloner[T any] interface{ Clone() T }
-
-// clone returns a copy for a child. A value that can clone itself does, also by
-// a method of its pointer.
-func (b box[T]) clone() boxed {
-	if c, ok := any(b.v).(cloner[T]); ok {
-		if v := reflect.ValueOf(b.v); v.Kind() == reflect.Pointer && v.IsNil() {
-			return b
-		}
-		return box[T]{c.Clone()}
-	}
-	if _, ok := any((*T)(nil)).(cloner[T]); ok {
-		v := b.v
-		return box[T]{any(&v).(cloner[T]).Clone()}
-	}
-	return b
-}
+// clone returns a copy for a child.
+func (b box[T]) clone() boxed { return box[T]{cloneOf(b.v)} }
 
 // encode returns the value as it travels, as an arrival.
 func (b box[T]) encode(inLogs bool) (json.RawMessage, error) {
@@ -173,4 +157,22 @@ func (b box[T]) encode(inLogs bool) (json.RawMessage, error) {
 			f.Bool("log", &inLogs)
 		}
 	})
+}
+
+// cloner is what can clone itself as a T.
+type cloner[T any] interface{ Clone() T }
+
+// cloneOf returns a copy of a value: one that can clone itself does, also by a
+// method of its pointer.
+func cloneOf[T any](v T) T {
+	if c, ok := any(v).(cloner[T]); ok {
+		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {
+			return v
+		}
+		return c.Clone()
+	}
+	if _, ok := any((*T)(nil)).(cloner[T]); ok {
+		return any(&v).(cloner[T]).Clone()
+	}
+	return v
 }

@@ -2,8 +2,6 @@ package runtime
 
 import (
 	"context"
-	"fmt"
-	"sync"
 	"sync/atomic"
 )
 
@@ -34,7 +32,7 @@ func Fork(ctx context.Context, mode ForkMode) context.Context {
 	if err != nil {
 		return ctx
 	}
-	child := &locals{run: current(ctx)}
+	child := &locals{task: taskOf(ctx)}
 	if mode == Overlay {
 		child.parent = t
 		return context.WithValue(ctx, localsKey{}, child)
@@ -81,105 +79,32 @@ func (c *Child) Done() <-chan struct{} { return c.done }
 func Go(ctx context.Context, mode ForkMode, fn func(ctx context.Context) error) *Child {
 	c := &Child{done: make(chan struct{})}
 	forked := Fork(ctx, mode)
-	r := current(ctx)
-	if r != nil && !r.adopt() {
+	t := taskOf(ctx)
+	if t != nil && !t.Adopt() {
 		c.err = ErrTaskDone
 		close(c.done)
 		return c
 	}
-	go c.run(forked, r, fn)
+	go c.run(forked, t, fn)
 	return c
 }
 
-func (c *Child) run(ctx context.Context, r *run, fn func(context.Context) error) {
+// Failed returns the child's error once it has ended, and whether somebody waits
+// for it.
+func (c *Child) Failed() (err error, waited bool) { return c.err, c.waited.Load() }
+
+func (c *Child) run(ctx context.Context, t localsTask, fn func(context.Context) error) {
 	c.err = ErrGoexit // unless it returns
 	broken := true
 	defer func() {
 		if p := recover(); p != nil {
-			c.err = newPanicError(p)
+			c.err = panicked(p)
 		}
 		close(c.done)
-		if r != nil {
-			r.more().children.leave(c, broken)
+		if t != nil {
+			t.Leave(c, broken)
 		}
 	}()
 	c.err = fn(ctx)
 	broken = false
-}
-
-// children are the goroutines that a task started with Go.
-type children struct {
-	mu     sync.Mutex // guards all below
-	n      int
-	closed bool          // no more may start
-	idle   chan struct{} // closed when n is zero; nil while nobody waits
-	failed []*Child      // in the order of their ends
-	broken bool          // one panicked or called Goexit
-}
-
-// adopt counts a new child, unless the task is over.
-func (r *run) adopt() bool {
-	c := &r.more().children
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed || c.n == 0 && r.returned.Load() {
-		return false
-	}
-	c.n++
-	return true
-}
-
-func (c *children) leave(child *Child, broken bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.n--
-	c.broken = c.broken || broken
-	if child.err != nil {
-		c.failed = append(c.failed, child)
-	}
-	if c.n == 0 && c.idle != nil {
-		close(c.idle)
-		c.idle = nil
-	}
-}
-
-// wait waits for all children, and lets no more start.
-func (c *children) wait() {
-	c.mu.Lock()
-	for c.n > 0 {
-		if c.idle == nil {
-			c.idle = make(chan struct{})
-		}
-		idle := c.idle
-		c.mu.Unlock()
-		<-idle
-		c.mu.Lock()
-	}
-	c.closed = true
-	c.mu.Unlock()
-}
-
-// waitChildren waits for the goroutines that the task started, and returns the
-// task's error with theirs. No more can start from then on.
-func (r *run) waitChildren(err error) error {
-	r.returned.Store(true)
-	x := r.extra.Load()
-	if x == nil { // adopt, if it is called now, sees that the task has returned
-		return err
-	}
-	c := &x.children
-	c.wait()
-	r.flags.broken = r.flags.broken || c.broken
-	failed := c.failed
-	c.failed = nil // said once
-	for _, child := range failed {
-		if child.waited.Load() {
-			continue
-		}
-		if err == nil {
-			return child.err
-		}
-		return fmt.Errorf("%w; then a child: %s", err, message(child.err))
-	}
-	return err
 }

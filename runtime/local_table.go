@@ -7,16 +7,50 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/taskctx/taskctx/runtime/internal/life"
 )
 
 // localsKey is the key under which a context's Value finds its scope of locals:
-// a *locals, or the *run whose table may not be made yet.
+// a *locals, or the localsTask whose table may not be made yet.
 type localsKey struct{}
+
+// taskKey is the key under which a context's Value finds its task.
+type taskKey struct{}
+
+// localsTask is a run of a task, as its locals and children know it.
+type localsTask interface {
+	// Ended reports whether the run is over.
+	Ended() bool
+	// Locals returns the run's own table. It is nil when nothing has made it yet,
+	// unless create is set.
+	Locals(create bool) *locals
+	// Adopt counts a new child, unless the task is over.
+	Adopt() bool
+	// Leave says that a child has ended. broken says that it panicked or called
+	// Goexit.
+	Leave(c localsChild, broken bool)
+}
+
+// localsChild is a goroutine that a task started, once it has ended.
+type localsChild interface {
+	// Failed returns the child's error, and whether somebody waits for it.
+	Failed() (err error, waited bool)
+}
+
+// taskOf returns the task of ctx, nil if there is none.
+func taskOf(ctx context.Context) localsTask {
+	if ctx == nil {
+		return nil
+	}
+	t, _ := ctx.Value(taskKey{}).(localsTask)
+	return t
+}
 
 // locals is the table of one scope.
 type locals struct {
-	run    *run    // with whose end the scope ends; nil outside of tasks
-	parent *locals // of an overlay: where reads go on
+	task   localsTask // with whose end the scope ends; nil outside of tasks
+	parent *locals    // of an overlay: where reads go on
 
 	// arrived is what traveled here with the task, by name; it never changes.
 	arrived map[string]arrival
@@ -38,7 +72,7 @@ func WithLocals(ctx context.Context) context.Context {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	return context.WithValue(ctx, localsKey{}, &locals{run: current(ctx)})
+	return context.WithValue(ctx, localsKey{}, &locals{task: taskOf(ctx)})
 }
 
 // scopeOf returns the table that ctx belongs to. It is nil, which reads as
@@ -49,33 +83,18 @@ func scopeOf(ctx context.Context, create bool) (*locals, error) {
 	}
 	switch s := ctx.Value(localsKey{}).(type) {
 	case *locals:
-		if s.run != nil && s.run.life.Ended.Load() {
-			return nil, ErrTaskDone
+		if s.task != nil && s.task.Ended() {
+			return nil, life.ErrDone
 		}
 		return s, nil
-	case *run:
-		if s.life.Ended.Load() {
-			return nil, ErrTaskDone
+	case localsTask:
+		if s.Ended() {
+			return nil, life.ErrDone
 		}
-		return s.localTable(create), nil
+		return s.Locals(create), nil
 	default:
 		return nil, ErrNoLocals
 	}
-}
-
-// localTable returns the run's own table, made when something first needs it.
-func (r *run) localTable(create bool) *locals {
-	header := r.msg.Meta.Headers[localsHeader]
-	if !create && header == "" && r.extra.Load() == nil {
-		return nil
-	}
-	x := r.more()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.locals == nil && (create || header != "") {
-		x.locals = &locals{run: r, arrived: r.arrivals(header)}
-	}
-	return x.locals
 }
 
 // get returns the value of a key, here or where an overlay reads on.

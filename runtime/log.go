@@ -150,11 +150,11 @@ func (h *taskHandler) chain(r *run, locals []slog.Attr, steps []logStep) slog.Ha
 // of the run that the logger was made for.
 func localAttrs(ctx context.Context, r *run) []slog.Attr {
 	t, err := scopeOf(ctx, false)
-	if r != nil && (err != nil || t == nil || t.run != r) {
+	if r != nil && (err != nil || t == nil || t.task != localsTask(r)) {
 		if r.life.Ended.Load() {
 			return nil
 		}
-		t = r.localTable(false)
+		t = r.Locals(false)
 	}
 	if t == nil {
 		return nil

@@ -1,9 +1,7 @@
 package runtime
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,7 +13,7 @@ import (
 
 // ErrTaskDone is what a task's storage and locals return after its run has
 // ended, and the cause with which its context then ends.
-var ErrTaskDone = fmt.Errorf("the task's run has ended: %w", context.Canceled)
+var ErrTaskDone = life.ErrDone
 
 // run is one run of a task. It is made for one delivery and never used again,
 // so that what a task leaves behind cannot meet another task. There is one for
@@ -126,10 +124,10 @@ func (r *run) setLimit(now time.Time) {
 		timeout = r.spec.Timeout
 	}
 	if timeout > 0 {
-		r.life.Limit = &life.Limit{now.Add(timeout), ErrTimeout}
+		r.life.Limit = &life.Limit{At: now.Add(timeout), Cause: ErrTimeout}
 	}
 	if d := r.msg.Meta.Deadline; !d.IsZero() && (r.life.Limit == nil || d.Before(r.life.Limit.At)) {
-		r.life.Limit = &life.Limit{d, ErrDeadline}
+		r.life.Limit = &life.Limit{At: d, Cause: ErrDeadline}
 	}
 }
 

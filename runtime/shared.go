@@ -41,7 +41,7 @@ type sharedCell[T any] struct {
 // then calls.
 func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
 	err = s.Update(ctx, func(p *T) error {
-		v = box[T]{*p}.clone().(box[T]).v
+		v = cloneOf(*p)
 		return nil
 	})
 	return v, err

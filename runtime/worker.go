@@ -102,6 +102,15 @@ func (r *run) admit(x execution) error {
 	return nil
 }
 
+// hideSecrets keeps what Validate says of a redacted parameter out of the text
+// of its error.
+func (s *spec) hideSecrets(err error) error {
+	if e, ok := err.(*InvalidError); ok && slices.Contains(s.redact, e.Param) {
+		e.hideText()
+	}
+	return err
+}
+
 // names returns what the worker can run, sorted.
 func (w *worker) names() []string { return slices.Sorted(maps.Keys(w.tasks)) }
 

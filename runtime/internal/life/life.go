@@ -5,10 +5,14 @@ package life
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 )
+
+// ErrDone is the cause with which the context of a run ends that is over.
+var ErrDone = fmt.Errorf("the task's run has ended: %w", context.Canceled)
 
 // Life is when and why a run ends. Its zero value, with a Parent, is ready.
 type Life struct {

@@ -1,0 +1,68 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	"github.com/google/uuid"
+)
+
+// Ended reports whether the run is over.
+func (r *run) Ended() bool { return r.life.Ended.Load() }
+
+// Locals returns the run's own table, made when something first needs it.
+func (r *run) Locals(create bool) *locals {
+	header := r.msg.Meta.Headers[localsHeader]
+	if !create && header == "" && r.extra.Load() == nil {
+		return nil
+	}
+	x := r.more()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.locals == nil && (create || header != "") {
+		x.locals = &locals{task: r, arrived: r.arrivals(header)}
+	}
+	return x.locals
+}
+
+// arrivals reads what traveled here with the task.
+func (r *run) arrivals(header string) map[string]arrival {
+	if header == "" {
+		return nil
+	}
+	var m map[string]arrival
+	if err := json.Unmarshal([]byte(header), &m); err != nil {
+		r.app.log(slog.LevelError, "read the local values that came with the task",
+			append(r.logAttrs(), slog.String("error", message(err)))...)
+		return nil
+	}
+	return m
+}
+
+// carryLocals sends the locals of ctx along with a message.
+func (a *App) carryLocals(ctx context.Context, m *Message) error {
+	if !anyTravels.Load() && m.Meta.Parent == uuid.Nil {
+		return nil
+	}
+	t, _ := scopeOf(ctx, false)
+	if t == nil {
+		return nil // there are none to carry
+	}
+	header, err := t.header()
+	switch {
+	case err != nil:
+		return err
+	case len(header) > a.cfg.MaxPayload:
+		return fmt.Errorf("%w: the local values that travel are %d bytes, the limit is %d (Config.MaxPayload)",
+			ErrPayloadTooLarge, len(header), a.cfg.MaxPayload)
+	case header == "":
+		return nil
+	}
+	if m.Meta.Headers == nil {
+		m.Meta.Headers = make(map[string]string, 1)
+	}
+	m.Meta.Headers[localsHeader] = header
+	return nil
+}
