@@ -23,7 +23,14 @@ type Proxy struct {
 	requests  atomic.Int64
 	cutAt     atomic.Int64
 	cutBefore atomic.Bool
+
+	// deafened counts Deafen: connections that were made before swallow all.
+	deafened atomic.Int64
 }
+
+// Deafen makes the connections there are swallow all that is sent on them, in both
+// directions, as when the network between forgot them. New ones work.
+func (p *Proxy) Deafen() { p.deafened.Add(1) }
 
 // Cut cuts the connection of the n-th request from now: before the server has
 // the request, or after, so that its answer is lost.
@@ -73,12 +80,14 @@ func (p *Proxy) serve(client net.Conn, target string) {
 		return
 	}
 	defer server.Close()
+	made := p.deafened.Load()
+	deaf := func() bool { return p.deafened.Load() != made }
 	var back sync.WaitGroup
 	back.Go(func() {
-		p.pump(client, server, func() (before, after bool) { return false, false })
+		p.pump(client, server, deaf, func() (before, after bool) { return false, false })
 		_ = client.Close()
 	})
-	p.pump(server, client, func() (before, after bool) {
+	p.pump(server, client, deaf, func() (before, after bool) {
 		if p.requests.Add(1) != p.cutAt.Load() {
 			return false, false
 		}
@@ -90,12 +99,19 @@ func (p *Proxy) serve(client net.Conn, target string) {
 }
 
 // pump carries bytes until one side ends, or cut says to end before what was
-// read is passed on, or after.
-func (p *Proxy) pump(to, from net.Conn, cut func() (before, after bool)) {
+// read is passed on, or after. While the connection is deaf nothing is passed on.
+func (p *Proxy) pump(to, from net.Conn, deaf func() bool, cut func() (before, after bool)) {
 	b := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(b)
 		p.mu.RLock()
+		if deaf() {
+			p.mu.RUnlock()
+			if err != nil {
+				return
+			}
+			continue
+		}
 		before, after := cut()
 		if after {
 			_ = from.Close() // no answer

@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -32,14 +34,23 @@ func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) 
 	if err != nil {
 		return nil, err
 	}
+	en, err := e.read(ctx, number)
+	if err != nil && !errors.Is(err, runtime.ErrNotFound) {
+		return nil, e.failed("postgres", err)
+	}
+	return en, err
+}
+
+// read returns the entry of the job, or ErrNotFound.
+func (e *Engine) read(ctx context.Context, number int64) (*runtime.Entry, error) {
 	var j *job
-	err = steeredDB{e.pool}.query(ctx, e.sql.get, []any{number}, func(scan func(...any) error) error {
+	err := e.steered(ctx, e.sql.get, []any{number}, func(scan func(...any) error) error {
 		j = new(job)
 		return scan(j.pointers()...)
 	})
 	switch {
 	case err != nil:
-		return nil, e.failed("postgres", err)
+		return nil, err
 	case j == nil:
 		return nil, runtime.ErrNotFound
 	}
@@ -49,7 +60,7 @@ func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) 
 // Conditions on the job j for the states that River does not have.
 const (
 	isAgain  = `coalesce(j.metadata -> 'taskctx' ->> 'again', '') = 'true'`
-	isParked = `coalesce(j.metadata -> 'taskctx' ? 'parked', false)`
+	isParked = hasParked
 	isLater  = `j.state = 'scheduled' AND j.scheduled_at > now() AND NOT ` + isParked
 )
 
@@ -84,7 +95,7 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 	text, args := e.listQuery(q, after)
 	var found []*runtime.Entry
 	next := ""
-	err := pgxDB{e.pool}.query(ctx, text+fmt.Sprintf(" ORDER BY j.id LIMIT %d", limit+1), args, func(scan func(...any) error) error {
+	err := e.query(ctx, text+fmt.Sprintf(" ORDER BY j.id LIMIT %d", limit+1), args, func(scan func(...any) error) error {
 		if len(found) == limit {
 			last, _ := e.jobOf(found[limit-1].ID)
 			next = strconv.FormatInt(last, 10)
@@ -147,7 +158,7 @@ func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
 		state runtime.State
 	}
 	tally := make(map[place]int64)
-	err := pgxDB{e.pool}.query(ctx, e.sql.counts, nil, func(scan func(...any) error) error {
+	err := e.query(ctx, e.sql.counts, nil, func(scan func(...any) error) error {
 		var j job
 		var again, later bool
 		var n int64
@@ -177,7 +188,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	}
 	var exists bool
 	var told int
-	err = e.pool.QueryRow(ctx, e.sql.cancel, job, clean(reason), e.sql.controlChannel).Scan(&exists, &told)
+	err = e.row(ctx, e.sql.cancel, []any{job, clean(reason), e.sql.controlChannel}, &exists, &told)
 	switch {
 	case err != nil:
 		return e.failed("postgres", err)
@@ -195,21 +206,47 @@ func clean(reason string) string {
 
 // Retry implements [runtime.Engine].
 func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
-	job, err := e.find(id)
+	number, err := e.find(id)
 	if err != nil {
 		return err
 	}
-	var exists, done bool
-	err = e.pool.QueryRow(ctx, e.sql.retry, job, e.sql.insertChannel).Scan(&exists, &done)
+	err = e.inTx(ctx, func(ctx context.Context, d db) error { return e.retry(ctx, d, number) })
+	if err != nil && !errors.Is(err, runtime.ErrNotFound) && !errors.Is(err, runtime.ErrState) {
+		return e.failed("postgres", err)
+	}
+	return err
+}
+
+// retry makes the job due, after it took its key if it would hold it.
+func (e *Engine) retry(ctx context.Context, d db, number int64) error {
+	var j *job
+	var now time.Time
+	err := d.query(ctx, e.sql.lockJob, []any{number}, func(scan func(...any) error) error {
+		j = new(job)
+		return scan(append(j.pointers(), &now)...)
+	})
 	switch {
 	case err != nil:
-		return e.failed("postgres", err)
-	case !exists:
+		return err
+	case j == nil:
 		return runtime.ErrNotFound
-	case !done:
+	case j.state != riverDiscarded && j.state != riverCancelled:
 		return fmt.Errorf("%w: it has neither failed nor been cancelled", runtime.ErrState)
 	}
-	return nil
+	meta, _ := decode(j.metadata) // what cannot be read holds no key
+	m := e.message(j, meta.Own)
+	if holds(m) && !m.KeyHold.Free(runtime.StatePending, j.attemptedAt != nil, j.createdAt.Add(m.KeyFor), now) {
+		m.KeyFor = j.createdAt.Add(m.KeyFor).Sub(now) // what is left of it
+		key := hashKey(m.Key)
+		holders, err := e.holdKeys(ctx, d, map[string]wish{key: {number, m}})
+		if err != nil {
+			return err
+		}
+		if holders[key] != number {
+			return fmt.Errorf("%w: task %s has its key by now", runtime.ErrState, e.taskID(holders[key]))
+		}
+	}
+	return d.query(ctx, e.sql.retry, []any{number, e.sql.insertChannel}, func(func(...any) error) error { return nil })
 }
 
 // Delete implements [runtime.Engine].
@@ -219,7 +256,7 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	var existed, done bool
-	err = e.pool.QueryRow(ctx, e.sql.remove, job).Scan(&existed, &done)
+	err = e.row(ctx, e.sql.remove, []any{job}, &existed, &done)
 	switch {
 	case err != nil:
 		return e.failed("postgres", err)

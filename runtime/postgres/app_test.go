@@ -23,6 +23,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
+type jsonText = json.RawMessage
+
 // echo is a task that returns its argument.
 type echoArgs struct{ v json.RawMessage }
 

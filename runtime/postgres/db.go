@@ -4,18 +4,24 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/taskctx/taskctx/runtime"
 )
 
-// db is what statements run on: a pool, a transaction of pgx, or one of
-// database/sql.
+// db is what statements run on: the engine's pool, a connection, a transaction of
+// pgx, or one of database/sql.
 type db interface {
 	query(ctx context.Context, sql string, args []any, each func(scan func(...any) error) error) error
 }
 
-// pgxDB is a db on a pool or transaction of pgx.
+// pgxDB is a db on a connection or transaction of pgx.
 type pgxDB struct {
 	q interface {
 		Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
@@ -56,22 +62,6 @@ func steered() *pgx.Batch {
 	return b
 }
 
-// steeredDB is a db on a pool, for statements that are planned with steerSQL.
-type steeredDB struct{ pool *pgxpool.Pool }
-
-func (d steeredDB) query(ctx context.Context, text string, args []any, each func(func(...any) error) error) error {
-	b := steered()
-	b.Queue(text, args...).Query(func(rows pgx.Rows) error {
-		for rows.Next() {
-			if err := each(rows.Scan); err != nil {
-				return err
-			}
-		}
-		return rows.Err()
-	})
-	return d.pool.SendBatch(ctx, b).Close()
-}
-
 // sqlDB is a db on a transaction of database/sql, by pgx's driver for it.
 type sqlDB struct{ tx *sql.Tx }
 
@@ -89,7 +79,188 @@ func (d sqlDB) query(ctx context.Context, text string, args []any, each func(fun
 	return rows.Err()
 }
 
-// inTx runs f in a transaction.
-func inTx(ctx context.Context, pool *pgxpool.Pool, f func(db) error) error {
-	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return f(pgxDB{tx}) })
+// The engine's own requests go over a pool of its own, so that neither handlers
+// nor transactions that hold every connection of the caller's pool can stop it.
+// Each has a bound in time, whatever its context has.
+
+const (
+	// callTimeout bounds a request whose caller waits for the answer.
+	callTimeout = 5 * time.Second
+	// renewEvery is how often all connections are given up at most, after one of
+	// them did not answer or could not write.
+	renewEvery = time.Second
+	// slowCall is how long a request takes before the end of its context says
+	// something of its connection.
+	slowCall = time.Second
+	// closeTimeout bounds the end of the connections, which may be dead.
+	closeTimeout = time.Second
+)
+
+// errSilent is the error of a request that the server did not answer in time.
+var errSilent = errors.New("the database does not answer")
+
+// newPool returns a pool like the given one, for the engine alone. It connects
+// when it must.
+func newPool(ctx context.Context, pc *pgxpool.Config) (*pgxpool.Pool, error) {
+	pc.MaxConns = max(pc.MaxConns, minConns)
+	pc.MinConns, pc.MinIdleConns = 0, 0
+	if pc.PingTimeout == 0 {
+		pc.PingTimeout = callTimeout / 2
+	}
+	// Through a pooler a connection may get what another has subscribed to: it
+	// would be kept for ever.
+	pc.ConnConfig.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) {}
+	if pc.ConnConfig.ConnectTimeout == 0 {
+		pc.ConnConfig.ConnectTimeout = callTimeout
+	}
+	return pgxpool.NewWithConfig(ctx, pc)
+}
+
+// bounded calls f with a context that ends after d at the latest, and gives the
+// connections up when they are of no more use.
+func (e *Engine) bounded(ctx context.Context, d time.Duration, f func(ctx context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	began := time.Now()
+	err := f(limited)
+	if err == nil {
+		return nil
+	}
+	silent := limited.Err() != nil && ctx.Err() == nil
+	if silent {
+		err = fmt.Errorf("%w: %w", errSilent, err)
+	}
+	if silent || readOnly(err) || limited.Err() != nil && time.Since(began) >= slowCall {
+		e.renew()
+	}
+	return err
+}
+
+// renew gives all connections up: those that are idle now, the others after
+// their use.
+func (e *Engine) renew() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now := time.Now(); now.Sub(e.renewed) >= renewEvery && e.closing.Err() == nil {
+		e.renewed = now
+		e.pool.Reset()
+	}
+}
+
+// query implements [db], on the pool.
+func (e *Engine) query(ctx context.Context, text string, args []any, each func(func(...any) error) error) error {
+	return e.bounded(ctx, callTimeout, func(ctx context.Context) error {
+		return pgxDB{e.pool}.query(ctx, text, args, each)
+	})
+}
+
+// steered is query, for statements that are planned with steerSQL.
+func (e *Engine) steered(ctx context.Context, text string, args []any, each func(func(...any) error) error) error {
+	b := steered()
+	b.Queue(text, args...).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := each(rows.Scan); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	return e.send(ctx, callTimeout, b)
+}
+
+// row is query, for a statement with one row.
+func (e *Engine) row(ctx context.Context, text string, args []any, into ...any) error {
+	return e.bounded(ctx, callTimeout, func(ctx context.Context) error {
+		return e.pool.QueryRow(ctx, text, args...).Scan(into...)
+	})
+}
+
+// exec is query, for a statement without rows. It returns how many it changed.
+func (e *Engine) exec(ctx context.Context, text string, args ...any) (changed int, err error) {
+	err = e.bounded(ctx, callTimeout, func(ctx context.Context) error {
+		tag, err := e.pool.Exec(ctx, text, args...)
+		changed = int(tag.RowsAffected())
+		return err
+	})
+	return changed, err
+}
+
+// send sends a batch.
+func (e *Engine) send(ctx context.Context, d time.Duration, b *pgx.Batch) error {
+	return e.bounded(ctx, d, func(ctx context.Context) error { return e.pool.SendBatch(ctx, b).Close() })
+}
+
+// inTx runs f in a transaction, again if it clashed with another.
+func (e *Engine) inTx(ctx context.Context, f func(ctx context.Context, d db) error) error {
+	return e.bounded(ctx, callTimeout, func(ctx context.Context) error {
+		for range maxClashes {
+			err := pgx.BeginTxFunc(ctx, e.pool, readCommitted, func(tx pgx.Tx) error { return f(ctx, pgxDB{tx}) })
+			if !clashed(err) {
+				return err
+			}
+		}
+		return errors.New("the transaction clashed with others again and again")
+	})
+}
+
+// readCommitted are the options of our transactions, whatever the default is.
+var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+
+// maxClashes is how often a transaction is tried that others clash with.
+const maxClashes = 10
+
+// sqlState returns the code of an error that the server has answered with, empty
+// for any other.
+func sqlState(err error) string {
+	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pg.Code
+	}
+	return ""
+}
+
+// clashed reports that a statement failed because of another transaction, and
+// may succeed when it is tried again.
+func clashed(err error) bool {
+	code := sqlState(err)
+	return code == "40001" || code == "40P01"
+}
+
+// readOnly reports that the server cannot write: it is a standby, or became one.
+func readOnly(err error) bool { return sqlState(err) == "25006" }
+
+// lost reports that the error leaves it open whether the statement was executed.
+func lost(err error) bool {
+	if err == nil || pgconn.SafeToRetry(err) {
+		return false
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return false
+	}
+	pg, ok := errors.AsType[*pgconn.PgError](err)
+	return !ok || pg.SeverityUnlocalized == "FATAL" || pg.SeverityUnlocalized == "PANIC"
+}
+
+// stale reports that the connection had ended before the server answered.
+func stale(err error) bool {
+	return (pgconn.SafeToRetry(err) || lost(err)) && !errors.Is(err, errSilent)
+}
+
+// maxStale is how often a request is sent again over another connection.
+const maxStale = 3
+
+// passing reports an error of a server that cannot be reached, or cannot serve,
+// for now.
+func passing(err error) bool {
+	code := sqlState(err)
+	switch {
+	case errors.Is(err, runtime.ErrNotFound) || errors.Is(err, runtime.ErrClosed):
+		return false
+	case code == "":
+		return true
+	case clashed(err), readOnly(err):
+		return true
+	}
+	// Connections, resources, operators (the server stops or starts), the system.
+	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "57") ||
+		strings.HasPrefix(code, "58")
 }

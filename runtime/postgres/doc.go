@@ -41,7 +41,31 @@
 // again after the lease and about a fifth of it.
 //
 // Calls that enqueue at the same time are stored with one statement and one
-// commit.
+// commit. Numbers of jobs are reserved before, some at a time, so that an enqueue
+// whose answer is lost is sent again and stored once. When it cannot be found out
+// in time whether it was stored, or the caller's context ends meanwhile, the error
+// is a [runtime.UncertainError] with the ids that the tasks would have. Tasks that
+// several processes enqueue within seconds may be listed in another order.
+//
+// # Connections
+//
+// The engine connects by itself, with the configuration of the URL or of the pool
+// that [New] was given: up to 8 connections, or as many as the pool may have, and
+// one more for each worker that listens. It takes none of the caller's, so that
+// a pool of any size can be used by handlers and for transactions.
+//
+// Each request has a bound in time, 5 s for most, although its context has none.
+// After one that was not answered, and when a server has become read-only, all
+// connections are made anew, so that a failover needs no restart.
+//
+// # Keys and records
+//
+// Whether a key is held is asked of its holder's job when another task wants it:
+// what River's tools end or delete frees its key. An enqueue with a key waits for
+// a transaction that holds the same key, as long as any request.
+//
+// A record is forgotten by the engine after its own times; see [runtime.WithKeep]
+// and [runtime.WithKeepFailed].
 //
 // # Beside River
 //
@@ -55,7 +79,8 @@
 //     by default, for stuck, and discards kinds that it does not know. Set it
 //     above the longest task.
 //   - River's leader forgets ended jobs after its own times, 24 h by default for
-//     those that succeeded, however long the task is to be kept.
+//     those that succeeded and were cancelled, 7 days for those that failed,
+//     however long the task is to be kept.
 //   - Tasks of unknown kinds without our metadata are left for River's workers.
 //
 // # What the engine cannot do
@@ -81,6 +106,13 @@
 //	succeeded                     fails
 //
 // Notifications need a session of their own: through a pooler of transactions
-// (PgBouncer) tasks are found by polling, every [Config.PollInterval], and the
-// pool must not prepare statements, as pgx documents it.
+// (PgBouncer), which the engine finds out, tasks are found by polling, every
+// [Config.PollInterval], and the pool must not prepare statements, as pgx documents
+// it.
+//
+// # Versions
+//
+// A schema that a later version has changed says from which version on it can be
+// read: where that version has only added tables or columns, this one works on.
+// So a rollback needs nothing done. Else opening is [ErrNewerSchema].
 package postgres

@@ -34,10 +34,15 @@ func (e *Engine) Check(m *runtime.Message) error {
 		return unsupported("priority %d, it must be from 0 to 3", m.Priority)
 	case utf8.RuneCountInString(m.Name) > maxName || !riverKind.MatchString(m.Name):
 		return unsupported("the name %q: River takes from 2 to %d letters, digits and _-[]<>/.·:+", m.Name, maxName)
-	case m.Queue == "" || utf8.RuneCountInString(m.Queue) > maxName || strings.ContainsRune(m.Queue, 0) || !utf8.ValidString(m.Queue):
-		return unsupported("the queue %q: River takes from 1 to %d characters", m.Queue, maxName)
 	case m.Meta.Retries < 0 || m.Meta.Retries > maxRetries:
 		return unsupported("%d retries, at most %d can be counted", m.Meta.Retries, maxRetries)
+	}
+	return checkQueue(m.Queue)
+}
+
+func checkQueue(q string) error {
+	if q == "" || utf8.RuneCountInString(q) > maxName || strings.ContainsRune(q, 0) || !utf8.ValidString(q) {
+		return unsupported("the queue %q: River takes from 1 to %d characters", q, maxName)
 	}
 	return nil
 }
@@ -48,7 +53,7 @@ func unsupported(format string, args ...any) error {
 
 // lot is jobs to insert with one statement, by columns.
 type lot struct {
-	id       []int64 // 0 takes the next number
+	id       []int64 // 0 takes the next number of the sequence
 	args     []string
 	at, due  []*time.Time
 	kind     []string
@@ -58,8 +63,7 @@ type lot struct {
 	queue    []string
 	tags     []string
 
-	keys  map[int]*runtime.Message // those with a key, by their place
-	keeps map[time.Duration]struct{}
+	keys map[int]*runtime.Message // those with a key, by their place
 
 	// The last message that has nothing of its own in its metadata, and this.
 	bare         *runtime.Message
@@ -95,17 +99,11 @@ func (e *Engine) add(l *lot, m *runtime.Message) error {
 	if err != nil {
 		return fmt.Errorf("task %s: encode metadata: %w", m.Name, err)
 	}
-	if m.Key != "" && m.KeyFor > 0 {
+	if holds(m) {
 		if l.keys == nil {
 			l.keys = make(map[int]*runtime.Message)
 		}
 		l.keys[l.Len()] = m
-	}
-	if m.Keep > 0 {
-		if l.keeps == nil {
-			l.keeps = make(map[time.Duration]struct{})
-		}
-		l.keeps[m.Keep] = struct{}{}
 	}
 	l.id = append(l.id, 0)
 	l.args = append(l.args, args)
@@ -124,11 +122,13 @@ func (e *Engine) add(l *lot, m *runtime.Message) error {
 // often the same. Arguments that jsonb does not keep are in it.
 func (l *lot) encode(m *runtime.Message, argsKept bool) (string, error) {
 	bare := argsKept && remote.IsBare(m)
-	if last := l.bare; bare && last != nil && last.Keep == m.Keep && last.Meta.Version == m.Meta.Version &&
-		last.Meta.Signature == m.Meta.Signature && last.Meta.Retries == m.Meta.Retries {
+	if last := l.bare; bare && last != nil && last.Keep == m.Keep &&
+		last.KeepFailed == m.KeepFailed && last.Meta.Version == m.Meta.Version && last.Meta.Signature == m.Meta.Signature && last.Meta.Retries == m.Meta.Retries {
 		return l.bareMetadata, nil
 	}
-	own := envelope{Meta: m.Meta, Keep: m.Keep, Key: m.Key, KeyFor: m.KeyFor}
+	own := envelope{
+		Meta: m.Meta, Keep: m.Keep, KeepFailed: m.KeepFailed, Key: m.Key, KeyHold: m.KeyHold, KeyFor: m.KeyFor,
+	}
 	own.ID, own.EnqueuedAt = uuid.Nil, time.Time{}
 	if !argsKept {
 		own.Args = string(m.Args)
@@ -220,19 +220,15 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 	if err != nil {
 		return nil, err
 	}
-	if err := e.know(ctx, l.keeps); err != nil {
-		return nil, err
+	numbers, err := e.reserve(ctx, l.Len())
+	if err != nil {
+		return nil, e.failed("insert tasks", err)
 	}
+	copy(l.id, numbers)
 	var ins []runtime.Inserted
-	switch {
-	case l.keys != nil:
-		err = inTx(ctx, e.pool, func(d db) (err error) {
-			ins, err = e.store(ctx, d, l)
-			return err
-		})
-	case l.Len() > remote.MaxGathered:
-		ins, err = e.storeOnPool(ctx, l)
-	default:
+	if l.keys != nil || l.Len() > remote.MaxGathered {
+		ins, err = e.storeAlone(ctx, l)
+	} else {
 		ins, err = e.in.Insert(ctx, l)
 	}
 	if err != nil {
@@ -261,38 +257,24 @@ func (e *Engine) mayInsert(ctx context.Context) error {
 	return nil
 }
 
-// know notes the times for which records are to be kept, for retention to look
-// for them. It is outside of any transaction of the caller's: a time too many
-// does no harm.
-func (e *Engine) know(ctx context.Context, keeps map[time.Duration]struct{}) error {
-	var news []int64
-	e.mu.Lock()
-	for k := range keeps {
-		if _, ok := e.keeps[k]; !ok {
-			news = append(news, int64(k))
+// storeAlone stores a lot that is not stored with others.
+func (e *Engine) storeAlone(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
+	ins, err := e.storeOnPool(ctx, l)
+	switch {
+	case err != nil && wasLost(err):
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
 		}
+		return nil, &runtime.UncertainError{IDs: e.idsOf(l), Err: err}
+	case err != nil && ctx.Err() != nil:
+		return nil, context.Cause(ctx)
 	}
-	e.mu.Unlock()
-	if len(news) == 0 {
-		return nil
-	}
-	if _, err := e.pool.Exec(ctx, e.sql.knowKeeps, news); err != nil {
-		return e.failed("note how long records are kept", err)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, k := range news {
-		e.keeps[time.Duration(k)] = struct{}{}
-	}
-	return nil
-}
-
-func (e *Engine) storeOnPool(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
-	return e.store(ctx, pgxDB{e.pool}, l)
+	return ins, err
 }
 
 // store inserts a lot on a connection or in a transaction. With keys it must be
-// a transaction.
+// a transaction. With an error of the insert itself the answer is the one for jobs
+// that are stored already.
 func (e *Engine) store(ctx context.Context, d db, l *lot) ([]runtime.Inserted, error) {
 	ins := make([]runtime.Inserted, l.Len())
 	places := []int(nil)
@@ -306,16 +288,20 @@ func (e *Engine) store(ctx context.Context, d db, l *lot) ([]runtime.Inserted, e
 	if l.Len() == 0 {
 		return ins, nil
 	}
+	answer := func(ids []int64) {
+		for i, id := range ids {
+			if places != nil {
+				i = places[i]
+			}
+			ins[i].ID = e.taskID(id)
+		}
+	}
 	ids, err := e.insertLot(ctx, d, l)
 	if err != nil {
-		return nil, err
+		answer(l.id)
+		return ins, err
 	}
-	for i, id := range ids {
-		if places != nil {
-			i = places[i]
-		}
-		ins[i].ID = e.taskID(id)
-	}
+	answer(ids)
 	if len(ids) != l.Len() {
 		return nil, fmt.Errorf("%d of %d tasks were stored", len(ids), l.Len())
 	}
@@ -338,6 +324,11 @@ func (e *Engine) insertLot(ctx context.Context, d db, l *lot) ([]int64, error) {
 		return nil
 	})
 	return ids, err
+}
+
+// holds reports whether the message is to hold its key.
+func holds(m *runtime.Message) bool {
+	return m.Key != "" && (m.KeyFor > 0 || m.KeyHold == runtime.HoldActive || m.KeyHold == runtime.HoldWaiting)
 }
 
 // badData reports that the server refused a value, so that trying again cannot

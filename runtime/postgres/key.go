@@ -4,18 +4,20 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// River's unique jobs know no time: a key is free when its job has ended, or
-// never. Keys are held in a table of their own instead.
+// River's unique jobs know no time, and hold their keys in another way. Keys are
+// held in a table of their own instead. Whether a key is held is judged when
+// another task wants it, by its holder's job: so whoever ends or deletes a job
+// frees its key.
 
-// takeKeys takes the keys of a lot for its jobs, whose numbers it thereby
-// fixes. It answers for the messages whose key is held, and returns the places
-// of the others.
+// takeKeys takes the keys of a lot, whose jobs have their numbers. It answers for
+// the messages whose key is held, and returns the places of the others.
 func (e *Engine) takeKeys(ctx context.Context, d db, l *lot, ins []runtime.Inserted) ([]int, error) {
 	first := make(map[string]int) // the first message of each key
 	later := make(map[int]string) // further messages of a key in the same lot
@@ -31,72 +33,78 @@ func (e *Engine) takeKeys(ctx context.Context, d db, l *lot, ins []runtime.Inser
 			first[h] = i
 		}
 	}
-	holders, err := e.holdKeys(ctx, d, l, first)
+	wanted := make(map[string]wish, len(first))
+	for h, i := range first {
+		wanted[h] = wish{l.id[i], l.keys[i]}
+	}
+	holders, err := e.holdKeys(ctx, d, wanted)
 	if err != nil {
 		return nil, err
 	}
 	var places []int
 	for i := range l.Len() {
 		m := l.keys[i]
-		switch {
-		case m == nil:
+		if m == nil {
 			places = append(places, i)
-		case holders[hashKey(m.Key)].taken && later[i] == "":
-			l.id[i] = holders[hashKey(m.Key)].job
+			continue
+		}
+		h := hashKey(m.Key)
+		if holder := holders[h]; holder == wanted[h].job && later[i] == "" {
 			places = append(places, i)
-		default:
-			ins[i] = runtime.Inserted{ID: e.taskID(holders[hashKey(m.Key)].job), Existing: true}
+		} else {
+			ins[i] = runtime.Inserted{ID: e.taskID(holder), Existing: true}
 		}
 	}
 	return places, nil
 }
 
-// holder is who holds a key.
-type holder struct {
-	job   int64
-	taken bool // just now, by us
+// wish is a job that wants a key, as its message says.
+type wish struct {
+	job int64
+	m   *runtime.Message
 }
 
-// holdKeys takes those keys that are free, and finds the holders of the others.
-// Keys are taken in one order everywhere, so that two calls cannot wait for
+// holdKeys takes those keys that are free, and returns the job that holds each
+// now. Keys are taken in one order everywhere, so that two calls cannot wait for
 // each other.
-func (e *Engine) holdKeys(ctx context.Context, d db, l *lot, first map[string]int) (map[string]holder, error) {
-	holders := make(map[string]holder, len(first))
+func (e *Engine) holdKeys(ctx context.Context, d db, wanted map[string]wish) (map[string]int64, error) {
+	holders := make(map[string]int64, len(wanted))
+	note := func(scan func(...any) error) error {
+		var key []byte
+		var job int64
+		err := scan(&key, &job)
+		holders[string(key)] = job
+		return err
+	}
 	for range 10 {
 		var keys [][]byte
-		var fors []int64
-		for _, h := range slices.Sorted(maps.Keys(first)) {
+		var jobs, fors []int64
+		var holds []int16
+		for _, h := range slices.Sorted(maps.Keys(wanted)) {
 			if _, ok := holders[h]; !ok {
-				keys = append(keys, []byte(h))
-				fors = append(fors, l.keys[first[h]].KeyFor.Microseconds())
+				w := wanted[h]
+				keys, jobs = append(keys, []byte(h)), append(jobs, w.job)
+				fors, holds = append(fors, w.m.KeyFor.Microseconds()), append(holds, int16(w.m.KeyHold))
 			}
 		}
 		if len(keys) == 0 {
 			return holders, nil
 		}
-		add := func(taken bool) func(func(...any) error) error {
-			return func(scan func(...any) error) error {
-				var key []byte
-				var job int64
-				if err := scan(&key, &job); err != nil {
-					return err
-				}
-				if _, ok := holders[string(key)]; !ok {
-					holders[string(key)] = holder{job, taken}
-				}
-				return nil
-			}
+		if err := d.query(ctx, e.sql.addKeys, []any{keys, jobs, fors, holds}, note); err != nil {
+			return nil, fmt.Errorf("take keys: %w", err)
 		}
-		if err := d.query(ctx, e.sql.takeKeys, []any{keys, fors}, add(true)); err != nil {
-			return nil, err
-		}
-		if len(holders) == len(first) {
+		if len(holders) == len(wanted) {
 			return holders, nil
 		}
-		if err := d.query(ctx, e.sql.findKeys, []any{keys}, add(false)); err != nil {
-			return nil, err
+		// Others have the rest. Each of these statements sees what those have
+		// committed for which the one before has waited.
+		if err := d.query(ctx, e.sql.lockKeys, []any{keys}, note); err != nil {
+			return nil, fmt.Errorf("find keys: %w", err)
 		}
-		// A key may have been let go of between the two: then once more.
+		if err := d.query(ctx, e.sql.takeKeys, []any{keys, jobs, fors, holds}, note); err != nil {
+			return nil, fmt.Errorf("take free keys: %w", err)
+		}
+		// A key may have been forgotten between the two: then once more.
 	}
 	return nil, errors.New("a unique key could neither be taken nor found held")
 }

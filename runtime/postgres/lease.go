@@ -10,13 +10,13 @@ import (
 
 // Join implements [remote.Store]: it makes the worker's row, or counts up in it.
 func (s *serve) Join(ctx context.Context) error {
-	_, err := s.e.pool.Exec(ctx, s.e.sql.beat, s.owner, s.Slots, s.Queues, s.Names)
+	_, err := s.e.exec(ctx, s.e.sql.beat, s.owner, s.Slots, s.Queues, s.Names)
 	return err
 }
 
 // Leave implements [remote.Store].
 func (s *serve) Leave(ctx context.Context) error {
-	_, err := s.e.pool.Exec(ctx, s.e.sql.leave, s.owner)
+	_, err := s.e.exec(ctx, s.e.sql.leave, s.owner)
 	return err
 }
 
@@ -26,7 +26,7 @@ func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 		return nil, err
 	}
 	r := &remote.Running[claim]{Mine: make(map[claim]remote.Cancel)}
-	err := pgxDB{s.e.pool}.query(ctx, s.e.sql.mine, []any{s.owner}, func(scan func(...any) error) error {
+	err := s.e.query(ctx, s.e.sql.mine, []any{s.owner}, func(scan func(...any) error) error {
 		var c claim
 		var cancel remote.Cancel
 		if err := scan(&c.job, &c.attempt, &cancel.Cancelled, &cancel.Reason); err != nil {
@@ -41,7 +41,7 @@ func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 // Beats implements [remote.Store].
 func (s *serve) Beats(ctx context.Context, _ map[string][]claim) (map[string]string, error) {
 	present := make(map[string]string)
-	err := pgxDB{s.e.pool}.query(ctx, s.e.sql.others, []any{s.owner}, func(scan func(...any) error) error {
+	err := s.e.query(ctx, s.e.sql.others, []any{s.owner}, func(scan func(...any) error) error {
 		var owner string
 		var beats int64
 		if err := scan(&owner, &beats); err != nil {
@@ -60,15 +60,15 @@ func (s *serve) TakeOver(ctx context.Context, owner, beats string, _ []claim) (t
 		return 0, false, fmt.Errorf("take over from %s: %w", owner, err)
 	}
 	var told, rows int
-	err = s.e.pool.QueryRow(ctx, s.e.sql.takeOver, owner, count, remote.ErrWorkerLost, s.e.sql.insertChannel).
-		Scan(&tasks, &told, &rows)
+	err = s.e.row(ctx, s.e.sql.takeOver, []any{owner, count, remote.ErrWorkerLost, s.e.sql.insertChannel},
+		&tasks, &told, &rows)
 	return tasks, tasks > 0 || rows > 0, err
 }
 
 // readPaused learns which queues are paused, by River's tools.
 func (s *serve) readPaused(ctx context.Context) error {
 	paused := make(map[string]bool)
-	err := pgxDB{s.e.pool}.query(ctx, s.e.sql.paused, []any{s.Queues}, func(scan func(...any) error) error {
+	err := s.e.query(ctx, s.e.sql.paused, []any{s.Queues}, func(scan func(...any) error) error {
 		var name string
 		err := scan(&name)
 		paused[name] = true

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"time"
@@ -11,10 +12,18 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
+// The bounds of the listener's connection.
+const (
+	// proveEvery is how often it is asked whether it still hears anything.
+	proveEvery = 10 * time.Second
+	// quietTimeout bounds its requests.
+	quietTimeout = 5 * time.Second
+)
+
 // Listen implements [remote.Store]: it listens, on a connection of its own, to
 // what River's clients and ours tell of new and cancelled tasks.
 func (s *serve) Listen(ctx context.Context) error {
-	conn, err := pgx.ConnectConfig(ctx, s.e.pool.Config().ConnConfig)
+	conn, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -23,19 +32,107 @@ func (s *serve) Listen(ctx context.Context) error {
 		defer cancel()
 		_ = conn.Close(closing)
 	}()
+	pooled, err := s.behindPooler(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if pooled {
+		s.Warn("listen for news; polling instead",
+			errors.New("a connection pooler shares each session among its clients, so that no notification arrives"))
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	for _, channel := range []string{s.e.sql.insertChannel, s.e.sql.controlChannel, s.e.sql.dueChannel} {
-		if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+		if err := execWithin(ctx, conn, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
 			return err
 		}
 	}
 	s.Listening()
 	for {
-		n, err := conn.WaitForNotification(ctx)
-		if err != nil {
+		waiting, cancel := context.WithTimeout(ctx, proveEvery)
+		n, err := conn.WaitForNotification(waiting)
+		over := waiting.Err() != nil && ctx.Err() == nil
+		cancel()
+		switch {
+		case err == nil:
+			s.heard(n)
+		case !over || conn.IsClosed():
 			return err
+		default:
+			if err := proveWriter(ctx, conn); err != nil {
+				return err
+			}
 		}
-		s.heard(n)
 	}
+}
+
+// connect makes the listener's connection.
+func (s *serve) connect(ctx context.Context) (*pgx.Conn, error) {
+	cc := s.e.pool.Config().ConnConfig
+	cc.OnNotification = nil // those are waited for
+	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
+	defer cancel()
+	return pgx.ConnectConfig(ctx, cc)
+}
+
+func execWithin(ctx context.Context, conn *pgx.Conn, text string) error {
+	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
+	defer cancel()
+	_, err := conn.Exec(ctx, text)
+	return err
+}
+
+// proveWriter fails unless the server answers and can write: nobody writes, and so
+// tells of anything, on a server that was failed over.
+func proveWriter(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
+	defer cancel()
+	var standby bool
+	if err := conn.QueryRow(ctx, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool").Scan(&standby); err != nil {
+		return err
+	}
+	if standby {
+		return errors.New("the server cannot write")
+	}
+	return nil
+}
+
+// behindPooler reports whether the connection's session is shared with others, as
+// a pooler of transactions or statements does.
+func (s *serve) behindPooler(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
+	defer cancel()
+	session := func(q interface {
+		QueryRow(context.Context, string, ...any) pgx.Row
+	}) (pid uint32, err error) {
+		err = q.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid)
+		return pid, err
+	}
+	first, err := session(conn)
+	if err != nil || first == conn.PgConn().PID() {
+		return false, err
+	}
+	// There is a pooler. One that shares sessions gives this one to a transaction
+	// of another connection, or another one to us meanwhile.
+	for range 3 {
+		other, err := s.e.pool.Begin(ctx)
+		if err != nil {
+			return false, err
+		}
+		theirs, err := session(other)
+		var ours uint32
+		if err == nil {
+			ours, err = session(conn)
+		}
+		_ = other.Rollback(ctx)
+		if err != nil {
+			return false, err
+		}
+		if theirs == first || ours != first {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // heard acts on a notification.

@@ -17,15 +17,19 @@ import (
 // ErrMigrations says that the schema lacks tables or changes that this version needs.
 var ErrMigrations = errors.New("the database schema is not up to date")
 
-// ErrNewerSchema says that the schema was changed by a later version of this package,
-// which this one would not understand. Nothing was touched.
+// ErrNewerSchema says that the schema was changed by a later version of this package
+// in a way that this one would not understand. Nothing was touched. Where a later
+// version has only added to it, this one works.
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 1
+const ownVersion = 2
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
+//
+// A migration that versions before it cannot live with sets readable_from to its
+// own number. New tables, columns with defaults and indexes are none.
 var ownMigrations = [ownVersion]string{`
 CREATE TABLE {s}.taskctx_schema (
 	version integer NOT NULL,
@@ -58,6 +62,17 @@ CREATE TABLE {s}.taskctx_keep (keep bigint PRIMARY KEY);
 
 -- Finds the tasks that have become due without reading those that wait.
 CREATE INDEX taskctx_due ON {s}.river_job (scheduled_at) WHERE state IN ('scheduled', 'retryable');
+`, `
+ALTER TABLE {s}.taskctx_schema ADD COLUMN readable_from integer NOT NULL DEFAULT 1;
+
+-- runtime.KeyHold. With 1 and 2 the job says whether the key is held, and until
+-- is when to look whether this row is of use.
+ALTER TABLE {s}.taskctx_key ADD COLUMN hold smallint NOT NULL DEFAULT 0;
+CREATE INDEX taskctx_key_job ON {s}.taskctx_key (job_id);
+
+-- Finds the records that have been kept for their time.
+CREATE INDEX taskctx_expiry ON {s}.river_job ({expiry}) WHERE finalized_at IS NOT NULL;
+DROP TABLE {s}.taskctx_keep;
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own
@@ -89,8 +104,8 @@ func prepare(ctx context.Context, pool *pgxpool.Pool, cfg *Config) error {
 		if err != nil || missing == "" { // another process was first
 			return err
 		}
-		if _, err := pool.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+quoted(cfg.Schema)); err != nil {
-			return fmt.Errorf("create schema %q: %w", cfg.Schema, err)
+		if err := createSchema(ctx, pool, cfg.Schema); err != nil {
+			return err
 		}
 		if _, err := river.Migrate(ctx, rivermigrate.DirectionUp, nil); err != nil {
 			return fmt.Errorf("migrate River's tables: %w", err)
@@ -117,12 +132,13 @@ func outdated(ctx context.Context, pool *pgxpool.Pool, river *rivermigrate.Migra
 	case have < want:
 		return fmt.Sprintf("River's tables are of version %d, want %d", have, want), nil
 	}
-	own, err := readOwnVersion(ctx, pool, schema)
+	own, readable, err := readOwnVersion(ctx, pool, schema)
 	switch {
 	case err != nil:
 		return "", err
-	case own > ownVersion:
-		return "", fmt.Errorf("schema %q: version %d, this package knows up to %d: %w", schema, own, ownVersion, ErrNewerSchema)
+	case readable > ownVersion:
+		return "", fmt.Errorf("schema %q: version %d, for this package from version %d on, this is %d: %w",
+			schema, own, readable, ownVersion, ErrNewerSchema)
 	case own < ownVersion:
 		return fmt.Sprintf("taskctx's own tables are of version %d, want %d", own, ownVersion), nil
 	}
@@ -134,26 +150,29 @@ type row interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-// readOwnVersion returns 0 when there are no tables yet.
-func readOwnVersion(ctx context.Context, db row, schema string) (version int, err error) {
-	err = db.QueryRow(ctx, "SELECT version FROM "+quoted(schema)+".taskctx_schema").Scan(&version)
+// readOwnVersion returns the version, and the first one that can live with it. It
+// is 0 when there are no tables yet.
+func readOwnVersion(ctx context.Context, db row, schema string) (version, readable int, err error) {
+	// Schemas of version 1 lack the column.
+	err = db.QueryRow(ctx, "SELECT version, coalesce((to_jsonb(s) ->> 'readable_from')::int, 1) FROM "+
+		quoted(schema)+".taskctx_schema s").Scan(&version, &readable)
 	if undefined(err) {
-		return 0, nil
+		return 0, 0, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read the version of taskctx's tables: %w", err)
+		return 0, 0, fmt.Errorf("read the version of taskctx's tables: %w", err)
 	}
-	return version, nil
+	return version, readable, nil
 }
 
 func migrateOwn(ctx context.Context, pool *pgxpool.Pool, schema string) error {
-	version, err := readOwnVersion(ctx, pool, schema)
-	if err != nil {
+	version, _, err := readOwnVersion(ctx, pool, schema)
+	if err != nil || version >= ownVersion {
 		return err
 	}
 	return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
 		for ; version < ownVersion; version++ {
-			if _, err := tx.Exec(ctx, strings.ReplaceAll(ownMigrations[version], "{s}", quoted(schema))); err != nil {
+			if _, err := tx.Exec(ctx, inSchema(ownMigrations[version], schema)); err != nil {
 				return fmt.Errorf("migrate taskctx's tables to version %d: %w", version+1, err)
 			}
 		}
@@ -162,7 +181,22 @@ func migrateOwn(ctx context.Context, pool *pgxpool.Pool, schema string) error {
 	})
 }
 
-// withLock runs f while no other process migrates the schema.
+// createSchema creates the schema unless it exists: CREATE SCHEMA IF NOT EXISTS
+// asks for the right to create one in any case.
+func createSchema(ctx context.Context, pool *pgxpool.Pool, schema string) error {
+	var exists bool
+	err := pool.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1)", schema).Scan(&exists)
+	if err == nil && !exists {
+		_, err = pool.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+quoted(schema))
+	}
+	if err != nil {
+		return fmt.Errorf("create schema %q: %w", schema, err)
+	}
+	return nil
+}
+
+// withLock runs f while no other process migrates the schema. The lock is a
+// transaction's: one of a session would stay with a pooler's connection.
 func withLock(ctx context.Context, pool *pgxpool.Pool, schema string, f func() error) error {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte("taskctx " + schema)) // never fails
@@ -171,10 +205,12 @@ func withLock(ctx context.Context, pool *pgxpool.Pool, schema string, f func() e
 		return fmt.Errorf("connect to migrate: %w", err)
 	}
 	defer conn.Close(context.WithoutCancel(ctx)) // and with it ends the lock
-	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(h.Sum64())); err != nil {
-		return fmt.Errorf("wait for other migrations: %w", err)
-	}
-	return f()
+	return pgx.BeginTxFunc(ctx, conn, readCommitted, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1)", int64(h.Sum64())); err != nil {
+			return fmt.Errorf("wait for other migrations: %w", err)
+		}
+		return f()
+	})
 }
 
 // undefined reports that a schema or table does not exist.
@@ -187,6 +223,11 @@ func undefined(err error) bool {
 func undefinedColumn(err error) bool {
 	pg, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pg.Code == "42703"
+}
+
+// inSchema completes a migration.
+func inSchema(text, schema string) string {
+	return strings.NewReplacer("{s}", quoted(schema), "{expiry}", "("+expiry+")").Replace(text)
 }
 
 // quoted is the schema as an identifier in SQL.

@@ -50,9 +50,12 @@ type Config struct {
 	// latency. Defaults to 1 ms, but where a fetch found as many tasks as it
 	// could take, it ends at once when all of those have ended.
 	FetchCooldown time.Duration
-	// KeepFor is how long the record of an ended task stays that does not say:
-	// one that a foreign producer enqueued. Defaults to 24 h.
+	// KeepFor is how long the record of a task stays that succeeded and does not
+	// say: one that a foreign producer enqueued. Defaults to 24 h.
 	KeepFor time.Duration
+	// KeepFailedFor is the same for a task that failed or was cancelled. Defaults
+	// to 7 days.
+	KeepFailedFor time.Duration
 	// Logger gets what the engine has to say: failing connections, tasks taken
 	// over from lost workers. Defaults to slog.Default() at the time of opening.
 	Logger *slog.Logger
@@ -79,6 +82,7 @@ func (c *Config) setDefaults() error {
 		remote.Duration{Name: "PollInterval", Value: &c.PollInterval, Least: time.Millisecond, Default: time.Second},
 		remote.Duration{Name: "FetchCooldown", Value: &c.FetchCooldown, Least: 0, Default: time.Millisecond},
 		remote.Duration{Name: "KeepFor", Value: &c.KeepFor, Least: 0, Default: 24 * time.Hour},
+		remote.Duration{Name: "KeepFailedFor", Value: &c.KeepFailedFor, Least: 0, Default: 7 * 24 * time.Hour},
 	)
 }
 
@@ -86,9 +90,8 @@ func (c *Config) setDefaults() error {
 // off. All methods may be called concurrently.
 type Engine struct {
 	cfg   Config
-	pool  *pgxpool.Pool
-	owned bool // Close closes the pool
-	eager bool // FetchCooldown was left to us
+	pool  *pgxpool.Pool // the engine's own
+	eager bool          // FetchCooldown was left to us
 	sql   statements
 	mark  [8]byte // in the ids of this schema's tasks
 	in    remote.Gatherer[*lot]
@@ -99,8 +102,10 @@ type Engine struct {
 	closing context.Context // of work that belongs to no caller
 	close   context.CancelFunc
 
-	mu    sync.Mutex
-	keeps map[time.Duration]struct{} // guarded by mu: what the database knows of
+	numbers numbers
+
+	mu      sync.Mutex
+	renewed time.Time // guarded by mu: when all connections were given up last
 }
 
 var (
@@ -117,46 +122,49 @@ func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
-	if pc.MaxConns < minConns {
-		pc.MaxConns = minConns
-	}
-	pool, err := pgxpool.NewWithConfig(ctx, pc)
-	if err != nil {
-		return nil, fmt.Errorf("open postgres: %w", err)
-	}
-	e, err := New(ctx, pool, cfg)
-	if err != nil {
-		pool.Close()
-		return nil, err
-	}
-	e.owned = true
-	return e, nil
+	return open(ctx, pc, cfg)
 }
 
 // minConns lets inserts, a worker's loop, its heartbeat and its upkeep work at
 // the same time.
 const minConns = 8
 
-// New returns an engine on the pool, which stays the caller's to close, after
-// the engine.
+// New returns an engine on the database of the pool, which stays the caller's.
+// The engine takes its configuration, and connects by itself: the pool's
+// connections are all the caller's.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Engine, error) {
+	return open(ctx, pool.Config(), cfg)
+}
+
+func open(ctx context.Context, pc *pgxpool.Config, cfg Config) (*Engine, error) {
 	eager := cfg.FetchCooldown == 0
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
-	if err := prepare(ctx, pool, &cfg); err != nil {
+	pool, err := newPool(ctx, pc)
+	if err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
-	e := &Engine{
-		cfg: cfg, pool: pool, eager: eager, sql: newStatements(cfg.Schema), keeps: make(map[time.Duration]struct{}),
-	}
-	if err := pool.QueryRow(ctx, e.sql.readMark).Scan((*markBytes)(&e.mark)); err != nil {
-		return nil, fmt.Errorf("open postgres: read the schema's mark: %w", err)
+	e := &Engine{cfg: cfg, pool: pool, eager: eager, sql: newStatements(cfg.Schema)}
+	e.numbers.refill = make(chan struct{}, 1)
+	if err := e.prepare(ctx); err != nil {
+		endPool(pool)
+		return nil, fmt.Errorf("open postgres: %w", err)
 	}
 	e.closing, e.close = context.WithCancel(context.Background())
-	e.in.Store, e.in.Own, e.in.Closing = e.storeOnPool, badData, e.closing
-	e.watch.Hear, e.watch.Closing = e.askForEnded, e.closing
+	e.in.Store, e.in.Own, e.in.Lost, e.in.IDs, e.in.Closing = e.storeOnPool, badData, wasLost, e.idsOf, e.closing
+	e.watch.Hear, e.watch.Passing, e.watch.Closing = e.askForEnded, passing, e.closing
 	return e, nil
+}
+
+func (e *Engine) prepare(ctx context.Context) error {
+	if err := prepare(ctx, e.pool, &e.cfg); err != nil {
+		return err
+	}
+	if err := e.pool.QueryRow(ctx, e.sql.readMark).Scan((*markBytes)(&e.mark)); err != nil {
+		return fmt.Errorf("read the schema's mark: %w", err)
+	}
+	return nil
 }
 
 // Close implements [runtime.Engine]. A Serve that still runs returns
@@ -164,10 +172,24 @@ func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Engine, error) {
 func (e *Engine) Close() error {
 	e.watch.Close(e.close)
 	e.in.Close(e.close)
-	if e.owned {
-		e.pool.Close()
-	}
+	endPool(e.pool)
 	return nil
+}
+
+// endPool closes the pool. For connections that do not end in time it leaves that
+// to a goroutine, which pgx bounds.
+func endPool(pool *pgxpool.Pool) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		pool.Close()
+	}()
+	t := time.NewTimer(closeTimeout)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+	}
 }
 
 // closed returns ErrClosed after Close.

@@ -16,17 +16,17 @@ type metadata struct {
 	Own *envelope `json:"taskctx,omitempty"`
 	// Output is the task's result, where River's RecordOutput puts it.
 	Output json.RawMessage `json:"output,omitempty"`
-	// CancelAttemptedAt is set when the job was cancelled while it ran.
-	CancelAttemptedAt *time.Time `json:"cancel_attempted_at,omitempty"`
 }
 
 // envelope is what is kept beside a job's arguments. Meta's id and time of
 // enqueueing are not in it, but made of the job's number and created_at.
 type envelope struct {
 	runtime.Meta
-	Keep   time.Duration `json:"keep,omitempty"`
-	Key    string        `json:"key,omitempty"`
-	KeyFor time.Duration `json:"key_for,omitempty"`
+	Keep       time.Duration   `json:"keep,omitempty"`
+	KeepFailed time.Duration   `json:"keep_failed,omitempty"`
+	Key        string          `json:"key,omitempty"`
+	KeyHold    runtime.KeyHold `json:"key_hold,omitempty"`
+	KeyFor     time.Duration   `json:"key_for,omitempty"`
 	// Args, Result and Memo are texts of JSON that jsonb would change or
 	// refuse, each instead of its ordinary place.
 	Args    string `json:"args,omitempty"`
@@ -68,9 +68,14 @@ type job struct {
 }
 
 // jobColumns are the columns of a job, in the order of scan's pointers.
-const jobColumns = `j.id, j.args, j.attempt, j.attempted_at, j.attempted_by[array_upper(j.attempted_by, 1)], j.created_at,
-	j.finalized_at, j.kind, j.metadata, j.priority, j.queue, j.scheduled_at, j.state::text, j.scheduled_at <= now(),
-	j.errors[array_upper(j.errors, 1)]`
+var jobColumns = jobColumnsOf("j.args", "j.metadata")
+
+// jobColumnsOf are the columns with what stands for the arguments and the metadata.
+func jobColumnsOf(args, metadata string) string {
+	return `j.id, ` + args + `, j.attempt, ` + within("j.attempted_at") + `, ` + lastWorker + `, ` + within("j.created_at") + `,
+	` + within("j.finalized_at") + `, j.kind, ` + metadata + `, j.priority, j.queue, ` + within("j.scheduled_at") + `,
+	j.state::text, j.scheduled_at <= now(), j.errors[array_upper(j.errors, 1)]`
+}
 
 func (j *job) pointers() []any {
 	return []any{
@@ -97,7 +102,7 @@ func decode(raw []byte) (metadata, error) {
 func (e *Engine) message(j *job, own *envelope) *runtime.Message {
 	m := &runtime.Message{
 		Name: j.kind, Queue: j.queue, Args: j.args, Priority: clientPriority(j.priority),
-		Key: own.Key, KeyFor: own.KeyFor, Keep: own.Keep, Meta: own.Meta,
+		Key: own.Key, KeyHold: own.KeyHold, KeyFor: own.KeyFor, Keep: own.Keep, KeepFailed: own.KeepFailed, Meta: own.Meta,
 	}
 	if own.Args != "" {
 		m.Args = json.RawMessage(own.Args)
@@ -134,7 +139,7 @@ func (e *Engine) entry(j *job) *runtime.Entry {
 		Due: j.scheduledAt.UTC(), Result: m.result(), Memo: own.memo(), Reason: own.Reason,
 	}
 	if own.Parked != 0 && j.state == riverScheduled {
-		en.Due = time.UnixMicro(own.Parked).UTC()
+		en.Due = time.UnixMicro(min(max(own.Parked, 0), maxMicro)).UTC()
 	}
 	if j.attemptedAt != nil {
 		en.StartedAt = j.attemptedAt.UTC()
@@ -183,12 +188,20 @@ func (j *job) publicState(own *envelope) runtime.State {
 	return runtime.StatePending
 }
 
+// maxMicro is the last microsecond of the year 9999.
+const maxMicro = 253402300799999999
+
 // tried is the task's attempt, as Delivery and Entry count it. River counts
 // each run as it starts, and takes a snooze's back.
 func (j *job) tried(own *envelope) int {
 	n := j.attempt - own.Ended
-	if j.state == riverRunning || j.state == riverCompleted {
+	switch j.state {
+	case riverRunning, riverCompleted:
 		n--
+	case riverDiscarded, riverCancelled:
+		if j.worker != nil && !strings.HasPrefix(*j.worker, ownerPrefix) { // it knows nothing of Ended
+			n--
+		}
 	}
 	return max(n, 0)
 }

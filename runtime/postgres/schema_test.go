@@ -95,9 +95,17 @@ func TestMigrations(t *testing.T) {
 	if _, err := c.Exec(ctx, "UPDATE "+cfg.Schema+".taskctx_schema SET version = 99"); err != nil {
 		t.Fatal(err)
 	}
+	if e, err = postgres.Open(ctx, url, cfg); err != nil {
+		t.Errorf("Open of a newer schema that this version can read: %v", err)
+	} else if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Exec(ctx, "UPDATE "+cfg.Schema+".taskctx_schema SET readable_from = 99"); err != nil {
+		t.Fatal(err)
+	}
 	cfg.Migrations = postgres.MigrationsRun
 	if _, err := postgres.Open(ctx, url, cfg); !errors.Is(err, postgres.ErrNewerSchema) {
-		t.Errorf("Open of a newer schema: %v, want ErrNewerSchema", err)
+		t.Errorf("Open of a newer schema that it cannot read: %v, want ErrNewerSchema", err)
 	}
 	for _, name := range []string{"a b", "a;b", `a"b`, "ä", "0a", "a234567890123456789012345678901234567890123456789"} {
 		if _, err := postgres.Open(ctx, url, postgres.Config{Schema: name, Logger: quiet}); err == nil {

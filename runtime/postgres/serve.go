@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
@@ -48,7 +47,11 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	if err := e.closed(); err != nil {
 		return err
 	}
-	s := &serve{e: e, owner: ownerPrefix + w.ID, upkeep: newUpkeep(w)}
+	if err := served(w.Queues); err != nil {
+		return err
+	}
+	s := &serve{e: e, owner: ownerPrefix + w.ID}
+	s.upkeep = newUpkeep(s, w)
 	s.Worker = remote.NewWorker(w, s, remote.Config{
 		Engine: "postgres", Lease: e.cfg.Lease, PollInterval: e.cfg.PollInterval, Cooldown: e.cfg.FetchCooldown, Eager: e.eager,
 		UpkeepEvery: min(e.cfg.PollInterval, s.grace), Closing: e.closing, Logger: e.cfg.Logger, Workers: &e.workers,
@@ -70,7 +73,7 @@ func (s *serve) SaveMemo(ctx context.Context, c claim, memo json.RawMessage) (bo
 		return false, fmt.Errorf("save memo: %w", err)
 	}
 	saved := false
-	err = steeredDB{s.e.pool}.query(ctx, s.e.sql.saveMemo, []any{s.owner, c.job, c.attempt, string(own)},
+	err = s.e.steered(ctx, s.e.sql.saveMemo, []any{s.owner, c.job, c.attempt, string(own)},
 		func(func(...any) error) error { saved = true; return nil })
 	if err != nil {
 		return false, s.e.failed("save memo", err)
@@ -78,18 +81,12 @@ func (s *serve) SaveMemo(ctx context.Context, c claim, memo json.RawMessage) (bo
 	return saved, nil
 }
 
-// upkeep is when what was done last. The upkeep alone uses it.
-type upkeep struct {
-	grace                   time.Duration // before a task of an unknown name is put aside
-	welcomed                bool
-	parked, unique, cleaned time.Time
-	swept                   map[int64]time.Time // up to when each kind of record is known to be gone
-}
-
-func newUpkeep(w *runtime.Worker) upkeep {
-	return upkeep{
-		grace:   min(max(w.ParkFor/4, 20*time.Millisecond), parkGrace),
-		cleaned: time.Now().Add(-cleanEvery + cleanEvery/10), // not at once: many may start together
-		swept:   make(map[int64]time.Time),
+// served checks the queues that a worker is to serve.
+func served(queues []string) error {
+	for _, q := range queues {
+		if err := checkQueue(q); err != nil {
+			return err
+		}
 	}
+	return nil
 }

@@ -8,13 +8,14 @@ import "strings"
 type statements struct {
 	insertChannel, controlChannel, dueChannel string
 
-	readMark, knowKeeps, insert, takeKeys, findKeys string
-	claim, succeed, conclude, saveMemo              string
-	leave, beat, others, mine, takeOver, wasLost    string
-	promote, promoteUnique, park, unpark, expire    string
-	clean, cleanKeys, keeps, queues, paused         string
-	get, cancel, retry, remove, ended               string
-	list, counts                                    string
+	readMark, nextNumbers, insert, stored        string
+	addKeys, lockKeys, takeKeys                  string
+	claim, succeed, conclude, saveMemo           string
+	leave, beat, others, mine, takeOver, wasLost string
+	promote, promoteUnique, park, unpark, expire string
+	clean, cleanKeys, queues, paused             string
+	get, lockJob, cancel, retry, remove, ended   string
+	list, counts                                 string
 }
 
 // newStatements puts the schema into the statements. {s} is the schema as an
@@ -22,27 +23,34 @@ type statements struct {
 func newStatements(schema string) statements {
 	r := strings.NewReplacer("{s}", quoted(schema), "{seq}", quoted(schema)+".river_job_id_seq",
 		"{columns}", jobColumns, "{own}", ownsJob, "{running}", runningOfUs, "{stopped}", stopAsked,
-		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked)
+		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked,
+		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,
+		"{ours}", oursOrNone,
+		"{created}", within("j.created_at"), "{scheduled}", within("j.scheduled_at"),
+		"{free}", strings.ReplaceAll(freeKey, "{s}", quoted(schema)), "{expiry}", "("+expiry+")",
+		"{now}", epoch("now()"), "{made}", "CASE WHEN isfinite(created_at) THEN "+epoch("created_at")+" ELSE 0 END", "{heldfor}", heldFor)
 	s := statements{
 		// River's channels are prefixed with the schema.
 		insertChannel: schema + ".river_insert", controlChannel: schema + ".river_control",
 		dueChannel: schema + ".taskctx_due",
 
-		readMark: readMarkSQL, knowKeeps: knowKeepsSQL, insert: insertSQL, takeKeys: takeKeysSQL, findKeys: findKeysSQL,
+		readMark: readMarkSQL, nextNumbers: nextNumbersSQL, insert: insertSQL, stored: storedSQL,
+		addKeys: addKeysSQL, lockKeys: lockKeysSQL, takeKeys: takeKeysSQL,
 		claim: claimSQL, succeed: succeedSQL, conclude: concludeSQL, saveMemo: saveMemoSQL,
 		leave: leaveSQL, beat: beatSQL, others: othersSQL, mine: mineSQL, takeOver: takeOverSQL, wasLost: wasLostSQL,
 		promote: promoteSQL, promoteUnique: promoteUniqueSQL, park: parkSQL, unpark: unparkSQL, expire: expireSQL,
-		clean: cleanSQL, cleanKeys: cleanKeysSQL, keeps: keepsSQL, queues: queuesSQL, paused: pausedSQL,
-		get: getSQL, cancel: cancelSQL, retry: retrySQL, remove: removeSQL, ended: endedSQL,
+		clean: cleanSQL, cleanKeys: cleanKeysSQL, queues: queuesSQL, paused: pausedSQL,
+		get: getSQL, lockJob: lockJobSQL, cancel: cancelSQL, retry: retrySQL, remove: removeSQL, ended: endedSQL,
 		list: listSQL, counts: countsSQL,
 	}
 	for _, text := range []*string{
-		&s.readMark, &s.knowKeeps, &s.insert, &s.takeKeys, &s.findKeys,
+		&s.readMark, &s.nextNumbers, &s.insert, &s.stored,
+		&s.addKeys, &s.lockKeys, &s.takeKeys,
 		&s.claim, &s.succeed, &s.conclude, &s.saveMemo,
 		&s.leave, &s.beat, &s.others, &s.mine, &s.takeOver, &s.wasLost,
 		&s.promote, &s.promoteUnique, &s.park, &s.unpark, &s.expire,
-		&s.clean, &s.cleanKeys, &s.keeps, &s.queues, &s.paused,
-		&s.get, &s.cancel, &s.retry, &s.remove, &s.ended,
+		&s.clean, &s.cleanKeys, &s.queues, &s.paused,
+		&s.get, &s.lockJob, &s.cancel, &s.retry, &s.remove, &s.ended,
 		&s.list, &s.counts,
 	} {
 		*text = r.Replace(*text)
@@ -59,23 +67,17 @@ func newStatements(schema string) statements {
 // have run since the table was vacuumed are in the index as running ones.
 const ownsJob = `j.id = o.id AND j.state::text = 'running' AND j.attempt = o.attempt AND ` + runningOfUs
 
-const runningOfUs = `j.attempted_by[array_upper(j.attempted_by, 1)] = $1`
-
-// What other programs may have written where we read is taken for nothing
-// unless it has the right type: a statement that failed on one job would hold
-// up the others.
-const (
-	anyMetadata = `CASE WHEN jsonb_typeof(j.metadata) = 'object' THEN j.metadata ELSE '{}' END`
-	anyEnvelope = `CASE WHEN jsonb_typeof(j.metadata -> 'taskctx') = 'object' THEN j.metadata -> 'taskctx' ELSE '{}' END`
-	anyEnded    = `CASE WHEN jsonb_typeof(j.metadata -> 'taskctx' -> 'ended') = 'number'
-		THEN least((j.metadata -> 'taskctx' ->> 'ended')::numeric, 30000)::int ELSE 0 END`
-	anyParked = `CASE WHEN jsonb_typeof(j.metadata -> 'taskctx' -> 'parked') = 'number'
-		THEN to_timestamp(least((j.metadata -> 'taskctx' ->> 'parked')::numeric, 1e17)::float8 / 1000000) END`
-)
+const runningOfUs = lastWorker + ` = $1`
 
 const readMarkSQL = `SELECT mark FROM {s}.taskctx_schema`
 
-const knowKeepsSQL = `INSERT INTO {s}.taskctx_keep SELECT unnest($1::bigint[]) ON CONFLICT DO NOTHING`
+const nextNumbersSQL = `SELECT nextval('{seq}'::regclass) FROM generate_series(1, $1::bigint)`
+
+// Whether jobs with such numbers are those that were to be inserted.
+const storedSQL = `
+SELECT count(*) FROM {s}.river_job j
+JOIN unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS r(id, kind, at) ON j.id = r.id AND j.kind = r.kind
+WHERE r.at IS NULL OR j.created_at = r.at`
 
 // A task due later is scheduled, by the server's clock. The workers of each
 // queue with new tasks are told as River tells them, and those of ours when
@@ -103,14 +105,32 @@ WITH ins AS (
 )
 SELECT id, (SELECT count(*) FROM told) FROM ins`
 
-const takeKeysSQL = `
-INSERT INTO {s}.taskctx_key AS k (key, job_id, until)
-SELECT r.key, nextval('{seq}'::regclass), now() + r.held * interval '1 microsecond'
-FROM unnest($1::bytea[], $2::bigint[]) WITH ORDINALITY AS r(key, held, n) ORDER BY r.n
-ON CONFLICT (key) DO UPDATE SET job_id = excluded.job_id, until = excluded.until WHERE k.until <= now()
-RETURNING key, job_id`
+// A key whose job's end says when it is free has a time too: when to look whether
+// it is.
+const keyUntil = `now() + CASE WHEN r.hold IN (1, 2) THEN interval '1 day' ELSE r.held * interval '1 microsecond' END`
 
-const findKeysSQL = `SELECT key, job_id FROM {s}.taskctx_key WHERE key = ANY($1::bytea[]) AND until > now()`
+const addKeysSQL = `
+INSERT INTO {s}.taskctx_key AS k (key, job_id, until, hold)
+SELECT r.key, r.job, ` + keyUntil + `, r.hold
+FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::smallint[]) WITH ORDINALITY AS r(key, job, held, hold, n)
+ORDER BY r.n
+ON CONFLICT (key) DO NOTHING RETURNING key, job_id`
+
+const lockKeysSQL = `SELECT key, job_id FROM {s}.taskctx_key WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE`
+
+const takeKeysSQL = `
+UPDATE {s}.taskctx_key k SET job_id = r.job, until = ` + keyUntil + `, hold = r.hold
+FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::smallint[]) AS r(key, job, held, hold)
+WHERE k.key = r.key AND k.job_id <> r.job AND {free}
+RETURNING k.key, k.job_id`
+
+// freeKey holds when nobody holds the key k any more, as runtime.KeyHold.Free.
+const freeKey = `CASE WHEN k.hold = 3 THEN k.until <= now() ELSE coalesce((
+	SELECT CASE k.hold
+		WHEN 1 THEN j.state IN ('completed', 'cancelled', 'discarded')
+		WHEN 2 THEN j.state IN ('completed', 'cancelled', 'discarded') OR j.attempted_at IS NOT NULL
+		ELSE j.state IN ('cancelled', 'discarded') OR k.until <= now() END
+	FROM {s}.river_job j WHERE j.id = k.job_id), true) END`
 
 // The order within a queue is River's. Of several queues the first in $2 goes
 // first: the worker turns them. What other workers claim is passed over.
@@ -121,10 +141,8 @@ const findKeysSQL = `SELECT key, job_id FROM {s}.taskctx_key WHERE key = ANY($1:
 // left for the next fetch.
 const claimSQL = `
 UPDATE {s}.river_job j SET
-	state = 'running', attempt = least(j.attempt + 1, 32767), attempted_at = now(),
-	attempted_by = array_append(
-		CASE WHEN array_length(j.attempted_by, 1) >= 20
-		THEN j.attempted_by[array_length(j.attempted_by, 1) - 18:] ELSE j.attempted_by END, $1::text)
+	state = 'running', attempt = least(greatest(j.attempt, 0) + 1, 32767), attempted_at = now(),
+	attempted_by = array_append({workers}, $1::text)
 WHERE j.ctid = ANY(ARRAY(
 	SELECT a.ctid FROM unnest($2::text[]) AS q(name)
 	CROSS JOIN LATERAL (
@@ -136,7 +154,7 @@ WHERE j.ctid = ANY(ARRAY(
 	) a
 	LIMIT $4::bigint
 ))
-RETURNING j.id, j.args, j.attempt, j.created_at, j.kind, j.metadata, j.priority, j.queue, j.scheduled_at`
+RETURNING j.id, j.args, j.attempt, {created}, j.kind, j.metadata, j.priority, j.queue, {scheduled}`
 
 const succeedSQL = `
 UPDATE {s}.river_job j SET state = 'completed', finalized_at = now()
@@ -148,8 +166,8 @@ WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, j.attempt`
 const concludeSQL = `
 UPDATE {s}.river_job j SET
 	state = CASE WHEN {stopped} THEN 'cancelled' ELSE o.state END::{s}.river_job_state,
-	attempt = j.attempt - o.back,
-	errors = CASE WHEN o.error = '' THEN j.errors ELSE array_append(j.errors, o.error::jsonb) END,
+	attempt = greatest(j.attempt::int - o.back, 0),
+	errors = CASE WHEN o.error = '' THEN j.errors ELSE array_append({errors}, o.error::jsonb) END,
 	finalized_at = CASE WHEN {stopped} OR o.state IN ('completed', 'cancelled', 'discarded') THEN now() END,
 	scheduled_at = CASE WHEN o.after < 0 THEN j.scheduled_at ELSE now() + o.after * interval '1 microsecond' END,
 	metadata = {metadata} || o.top::jsonb || jsonb_build_object('taskctx',
@@ -183,10 +201,10 @@ const leaveSQL = `DELETE FROM {s}.taskctx_worker WHERE id = $1`
 const othersSQL = `
 SELECT id, beats FROM {s}.taskctx_worker WHERE id <> $1
 UNION ALL
-SELECT DISTINCT j.attempted_by[array_upper(j.attempted_by, 1)], 0 FROM {s}.river_job j
-WHERE j.state = 'running' AND j.attempted_by[array_upper(j.attempted_by, 1)] LIKE '` + ownerPrefix + `%'
-	AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE w.id = j.attempted_by[array_upper(j.attempted_by, 1)])
-	AND j.attempted_by[array_upper(j.attempted_by, 1)] <> $1`
+SELECT DISTINCT {lastworker}, 0 FROM {s}.river_job j
+WHERE j.state = 'running' AND {lastworker} LIKE '` + ownerPrefix + `%'
+	AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE w.id = {lastworker})
+	AND {lastworker} <> $1`
 
 const mineSQL = `
 SELECT j.id, j.attempt, j.metadata ? 'cancel_attempted_at', coalesce(j.metadata -> 'taskctx' ->> 'cancel', '')
@@ -204,7 +222,7 @@ WITH gone AS (
 	UPDATE {s}.river_job j SET
 		state = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN 'cancelled' ELSE 'available' END::{s}.river_job_state,
 		finalized_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN now() END,
-		errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt, 'error', $3::text, 'trace', '')),
+		errors = array_append({errors}, jsonb_build_object('at', now(), 'attempt', j.attempt, 'error', $3::text, 'trace', '')),
 		metadata = {metadata} || jsonb_build_object('taskctx', {envelope}
 			|| CASE WHEN j.metadata ? 'cancel_attempted_at' THEN jsonb_build_object('again', false,
 				'ended', {ended} + 1,

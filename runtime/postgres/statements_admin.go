@@ -2,6 +2,8 @@ package postgres
 
 const getSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id = $1`
 
+const lockJobSQL = `SELECT {columns}, now() FROM {s}.river_job j WHERE j.id = $1 FOR UPDATE`
+
 const listSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id > $1`
 
 // Most jobs are counted by an index alone. What waits is told apart by its
@@ -38,16 +40,23 @@ WITH changed AS (
 	UPDATE {s}.river_job j SET
 		state = 'available', finalized_at = NULL, scheduled_at = now(),
 		max_attempts = CASE WHEN j.attempt >= j.max_attempts THEN least(j.max_attempts::int + 1, 32767)::smallint ELSE j.max_attempts END,
-		metadata = (j.metadata - 'cancel_attempted_at') #- '{taskctx,cancel}' #- '{taskctx,again}'
+		metadata = CASE WHEN j.metadata ? 'taskctx' OR NOT {ours}
+			THEN ({metadata} - 'cancel_attempted_at') || jsonb_build_object('taskctx', {envelope} - 'cancel' - 'again'
+				|| CASE WHEN {ours} THEN '{}' ELSE jsonb_build_object('ended', {ended} + 1) END)
+			ELSE {metadata} - 'cancel_attempted_at' END
 	WHERE j.id = $1 AND j.state IN ('discarded', 'cancelled')
 	RETURNING j.queue
 ), told AS (
 	SELECT pg_notify($2::text, json_build_object('queue', queue)::text) FROM changed
 )
-SELECT EXISTS (SELECT FROM {s}.river_job WHERE id = $1), (SELECT count(*) FROM told) > 0`
+SELECT count(*) FROM told`
 
 const removeSQL = `
-WITH gone AS (DELETE FROM {s}.river_job WHERE id = $1 AND state <> 'running' RETURNING id)
+WITH gone AS (
+	DELETE FROM {s}.river_job WHERE id = $1 AND state <> 'running' RETURNING id
+), keys AS (
+	DELETE FROM {s}.taskctx_key k USING gone WHERE k.job_id = gone.id AND k.hold <> 3
+)
 SELECT EXISTS (SELECT FROM {s}.river_job WHERE id = $1), EXISTS (SELECT FROM gone)`
 
 // Of the jobs asked for, those that have ended or are gone.

@@ -11,11 +11,11 @@ WITH moved AS (
 	UPDATE {s}.river_job j SET
 		state = 'available',
 		scheduled_at = coalesce({parked}, j.scheduled_at),
-		metadata = CASE WHEN j.metadata -> 'taskctx' ? 'parked' THEN j.metadata #- '{taskctx,parked}' ELSE j.metadata END
+		metadata = CASE WHEN {isparked} THEN {metadata} || jsonb_build_object('taskctx', {envelope} - 'parked') ELSE j.metadata END
 	WHERE j.id = ANY(ARRAY(
 		SELECT id FROM {s}.river_job
 		WHERE state IN ('scheduled', 'retryable') AND scheduled_at <= now() AND unique_key IS NULL
-		ORDER BY scheduled_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+		ORDER BY scheduled_at LIMIT 500 FOR UPDATE SKIP LOCKED
 	))
 	RETURNING j.queue
 ), told AS (
@@ -23,7 +23,7 @@ WITH moved AS (
 )
 SELECT (SELECT count(*) FROM moved), (SELECT count(*) FROM told),
 	coalesce((SELECT extract(epoch FROM min(scheduled_at) - now())::float8 FROM {s}.river_job
-		WHERE state IN ('scheduled', 'retryable') AND scheduled_at > now()), -1)`
+		WHERE state IN ('scheduled', 'retryable') AND scheduled_at > now() AND scheduled_at < 'infinity'), -1)`
 
 // As River's scheduler does: of jobs with one key only one may wait.
 const promoteUniqueSQL = `
@@ -51,8 +51,8 @@ SELECT (SELECT count(*) FROM moved), (SELECT count(pg_notify($1::text, json_buil
 const parkSQL = `
 UPDATE {s}.river_job j SET
 	state = 'scheduled', scheduled_at = now() + interval '1 minute',
-	metadata = j.metadata || jsonb_build_object('taskctx', {envelope} || jsonb_build_object(
-		'parked', (extract(epoch FROM j.scheduled_at) * 1000000)::bigint,
+	metadata = {metadata} || jsonb_build_object('taskctx', {envelope} || jsonb_build_object(
+		'parked', (extract(epoch FROM ({scheduled})) * 1000000)::bigint,
 		'reason', format('no worker of queue %s knows a task named %s', to_json(j.queue), to_json(j.kind))))
 WHERE j.id = ANY(ARRAY(
 	SELECT c.id FROM unnest($1::text[]) AS q(name)
@@ -64,49 +64,70 @@ WHERE j.id = ANY(ARRAY(
 	WHERE c.kind <> ALL($2::text[]) AND c.scheduled_at <= now() - $3::bigint * interval '1 microsecond'
 		AND c.metadata ? 'taskctx'
 		AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE c.kind = ANY(w.names) AND c.queue = ANY(w.queues))
+	LIMIT 1000
 )) AND j.state = 'available'
 RETURNING j.queue, j.kind`
 
-// A worker that starts takes the tasks that were put aside for want of it.
+// A worker that starts takes the tasks that were put aside for want of it, some
+// at a time.
 const unparkSQL = `
 UPDATE {s}.river_job j SET
 	state = 'available', scheduled_at = coalesce({parked}, j.scheduled_at),
-	metadata = j.metadata #- '{taskctx,parked}' #- '{taskctx,reason}'
-WHERE j.state IN ('scheduled', 'retryable') AND j.scheduled_at <= now() + interval '2 minutes'
-	AND j.queue = ANY($1::text[]) AND j.kind = ANY($2::text[]) AND j.metadata -> 'taskctx' ? 'parked'`
+	metadata = {metadata} || jsonb_build_object('taskctx', {envelope} - 'parked' - 'reason')
+WHERE j.id = ANY(ARRAY(
+	SELECT j.id FROM {s}.river_job j
+	WHERE j.state IN ('scheduled', 'retryable') AND j.scheduled_at <= now() + interval '2 minutes'
+		AND j.queue = ANY($1::text[]) AND j.kind = ANY($2::text[]) AND {isparked}
+	LIMIT 1000 FOR UPDATE SKIP LOCKED
+))`
 
 const expireSQL = `
 UPDATE {s}.river_job j SET
 	state = 'discarded', finalized_at = now(),
 	scheduled_at = coalesce({parked}, j.scheduled_at),
-	errors = array_append(j.errors, jsonb_build_object('at', now(), 'attempt', j.attempt, 'trace', '',
+	errors = array_append({errors}, jsonb_build_object('at', now(), 'attempt', j.attempt, 'trace', '',
 		'error', format('no worker of queue %s has known a task named %s for %s', to_json(j.queue), to_json(j.kind), $4::text))),
-	metadata = j.metadata || jsonb_build_object('taskctx', {envelope} - 'parked' || jsonb_build_object(
+	metadata = {metadata} || jsonb_build_object('taskctx', {envelope} - 'parked' || jsonb_build_object(
 		'again', false,
 		'reason', format('no worker of queue %s has known a task named %s for %s', to_json(j.queue), to_json(j.kind), $4::text)))
-WHERE j.state IN ('scheduled', 'retryable') AND j.scheduled_at <= now() + interval '2 minutes'
-	AND j.queue = ANY($1::text[]) AND j.kind <> ALL($2::text[]) AND j.metadata -> 'taskctx' ? 'parked'
-	AND {parked} <= now() - $3::bigint * interval '1 microsecond'
-	AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE j.kind = ANY(w.names) AND j.queue = ANY(w.queues))
+WHERE j.id = ANY(ARRAY(
+	SELECT j.id FROM {s}.river_job j
+	WHERE j.state IN ('scheduled', 'retryable') AND j.scheduled_at <= now() + interval '2 minutes'
+		AND j.queue = ANY($1::text[]) AND j.kind <> ALL($2::text[]) AND {isparked}
+		AND {parked} <= now() - $3::bigint * interval '1 microsecond'
+		AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE j.kind = ANY(w.names) AND j.queue = ANY(w.queues))
+	LIMIT 1000 FOR UPDATE SKIP LOCKED
+))
 RETURNING j.id, j.queue, j.kind`
 
-// Records that are kept for $1 nanoseconds, 0 for those that do not say, and
-// ended between the time $3, up to which all such are gone, and now less $2
-// microseconds. What is not ours is left to River's own cleaner.
+// Records whose time is over, some at a time: $1 and $2 are the range of the
+// expiry, before now. A job that succeeded and still holds its key stays.
 const cleanSQL = `
-DELETE FROM {s}.river_job WHERE id = ANY(ARRAY(
-	SELECT j.id FROM {s}.river_job j
-	WHERE j.state IN ('completed', 'cancelled', 'discarded')
-		AND j.finalized_at > $3::timestamptz AND j.finalized_at <= now() - $2::bigint * interval '1 microsecond'
-		AND coalesce(j.metadata -> 'taskctx' -> 'keep', '0') = to_jsonb($1::bigint)
-		AND (j.metadata ? 'taskctx' OR j.attempted_by[array_upper(j.attempted_by, 1)] LIKE '` + ownerPrefix + `%')
-	LIMIT 1000 FOR UPDATE SKIP LOCKED
-))`
+WITH gone AS (
+	DELETE FROM {s}.river_job WHERE id = ANY(ARRAY(
+		SELECT id FROM {s}.river_job
+		WHERE finalized_at IS NOT NULL AND {expiry} > $1::float8
+			AND {expiry} <= $2::float8 + {now}
+			AND ($2::float8 = 0 OR state <> 'completed' OR {made} + {heldfor} <= {now})
+		ORDER BY {expiry} LIMIT 500 FOR UPDATE SKIP LOCKED
+	)) RETURNING id
+), keys AS (
+	DELETE FROM {s}.taskctx_key k USING gone WHERE k.job_id = gone.id AND k.hold <> 3
+)
+SELECT count(*) FROM gone`
 
-const cleanKeysSQL = `DELETE FROM {s}.taskctx_key WHERE until <= now()`
-
-const keepsSQL = `SELECT keep, now() - keep / 1000 * interval '1 microsecond' - interval '1 minute'
-FROM (SELECT keep FROM {s}.taskctx_keep UNION ALL SELECT 0) k`
+// Keys that nobody holds, some at a time. Of those that a job holds until it says
+// otherwise, the others are looked at again in a day.
+const cleanKeysSQL = `
+WITH seen AS (
+	SELECT k.key, k.hold NOT IN (1, 2) OR {free} AS dead FROM {s}.taskctx_key k
+	WHERE k.until <= now() ORDER BY k.until LIMIT 1000 FOR UPDATE SKIP LOCKED
+), gone AS (
+	DELETE FROM {s}.taskctx_key k USING seen WHERE k.key = seen.key AND seen.dead
+), held AS (
+	UPDATE {s}.taskctx_key k SET until = now() + interval '1 day' FROM seen WHERE k.key = seen.key AND NOT seen.dead
+)
+SELECT count(*) FROM seen`
 
 // River's tools list the queues that somebody serves, and can pause them.
 const queuesSQL = `

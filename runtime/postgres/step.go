@@ -93,8 +93,11 @@ func (s *serve) sendOne(ctx context.Context, b *pgx.Batch) error {
 	if b.Len() == 1 { // nothing but what steers
 		return nil
 	}
-	return s.e.pool.SendBatch(ctx, b).Close()
+	return s.e.send(ctx, stepTimeout, b)
 }
+
+// stepTimeout bounds the requests of a step, which the worker's loop bounds too.
+const stepTimeout = 10 * time.Second
 
 // settle tells of outcomes that came too late, those who wait of the others,
 // and the upkeep when a task is due again.
@@ -125,7 +128,7 @@ func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[cla
 // with such outcomes claims nothing, the job cannot run here again by now.
 func (s *serve) wasWritten(ctx context.Context, o *outcome) bool {
 	var lost bool
-	err := s.e.pool.QueryRow(ctx, s.e.sql.wasLost, o.Of.Claim.job, o.Of.Claim.attempt, remote.ErrWorkerLost).Scan(&lost)
+	err := s.e.row(ctx, s.e.sql.wasLost, []any{o.Of.Claim.job, o.Of.Claim.attempt, remote.ErrWorkerLost}, &lost)
 	return err == nil && !lost
 }
 
@@ -158,7 +161,7 @@ func (s *serve) write(ctx context.Context, o *outcome) error {
 	b := steered()
 	s.queueSucceed(b, plain, written)
 	s.queueConclude(b, rest, written)
-	if err := s.e.pool.SendBatch(ctx, b).Close(); err != nil {
+	if err := s.e.send(ctx, stepTimeout, b); err != nil {
 		return err
 	}
 	s.settle(ctx, []*outcome{o}, written)
@@ -172,7 +175,7 @@ func (s *serve) Release(ctx context.Context, jobs []claim) error {
 	s.queueConclude(b, rest, make(map[claim]struct{}))
 	b.Queue("SELECT pg_notify($1, json_build_object('queue', q)::text) FROM unnest($2::text[]) q",
 		s.e.sql.insertChannel, s.Queues)
-	return s.e.pool.SendBatch(ctx, b).Close()
+	return s.e.send(ctx, stepTimeout, b)
 }
 
 // open are the queues that are not paused.

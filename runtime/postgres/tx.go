@@ -54,8 +54,10 @@ func (t txInserter) Insert(ctx context.Context, ms []*runtime.Message) ([]runtim
 	if err != nil {
 		return nil, err
 	}
-	if err := t.e.know(ctx, l.keeps); err != nil {
-		return nil, err
+	if l.keys != nil { // a key is held by a number
+		if l.id, err = t.e.nextNumbers(ctx, t.d, l.Len()); err != nil {
+			return nil, t.e.failed("insert tasks in the transaction", err)
+		}
 	}
 	ins, err := t.e.store(ctx, t.d, l)
 	if err != nil {

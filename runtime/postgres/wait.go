@@ -24,7 +24,7 @@ func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error)
 	}
 	return e.watch.Wait(ctx, job, func(ctx context.Context) (*runtime.Entry, error) {
 		e.watch.Look()
-		return e.Get(ctx, id)
+		return e.read(ctx, job)
 	})
 }
 
@@ -52,7 +52,7 @@ func (e *Engine) askForEnded() {
 			return
 		}
 		var ended []int64
-		err := steeredDB{e.pool}.query(e.closing, e.sql.ended, []any{e.watch.Awaited()}, func(scan func(...any) error) error {
+		err := e.steered(e.closing, e.sql.ended, []any{e.watch.Awaited()}, func(scan func(...any) error) error {
 			var j int64
 			err := scan(&j)
 			ended = append(ended, j)

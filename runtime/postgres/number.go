@@ -1,0 +1,128 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// An enqueue whose answer is lost is sent again, and must not store its tasks
+// twice. So a job's number is known before it is inserted: numbers of River's
+// sequence are reserved, some at a time, and each is used once.
+
+const (
+	firstNumbers = 4
+	mostNumbers  = 512
+	// numbersAge is how long reserved numbers are used: tasks are listed in the
+	// order of their numbers, and those of several processes are not to differ by
+	// much from the order in which they were enqueued.
+	numbersAge = 5 * time.Second
+)
+
+// numbers are reserved for jobs that this process will insert.
+type numbers struct {
+	refill chan struct{} // has room for one: whoever reserves more
+
+	mu       sync.Mutex
+	free     []int64   // guarded by mu, as all below
+	reserved time.Time // when free was
+	size     int       // how many were reserved then
+}
+
+// take returns n of the free numbers, nil if there are fewer that are not too old.
+func (s *numbers) take(n int) []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.free) < n || time.Since(s.reserved) > numbersAge {
+		return nil
+	}
+	taken := s.free[:n:n]
+	s.free = s.free[n:]
+	return taken
+}
+
+// next is how many numbers to reserve when n are needed: more and more while they
+// are used up before they are too old.
+func (s *numbers) next(n int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.reserved) > numbersAge {
+		s.size = firstNumbers
+	} else {
+		s.size = min(2*s.size, mostNumbers)
+	}
+	if n > mostNumbers {
+		return n
+	}
+	return max(n, s.size)
+}
+
+// put adds numbers that were just reserved.
+func (s *numbers) put(free []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free, s.reserved = free, time.Now()
+}
+
+// drop forgets the free numbers.
+func (s *numbers) drop() { s.put(nil) }
+
+// reserve returns numbers for n jobs.
+func (e *Engine) reserve(ctx context.Context, n int) ([]int64, error) {
+	if taken := e.numbers.take(n); taken != nil {
+		return taken, nil
+	}
+	select {
+	case e.numbers.refill <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	defer func() { <-e.numbers.refill }()
+	if taken := e.numbers.take(n); taken != nil {
+		return taken, nil
+	}
+	size := e.numbers.next(n)
+	got, err := e.nextNumbers(ctx, e, size)
+	for range maxStale { // numbers that nobody gets are no loss
+		if err == nil || ctx.Err() != nil || !stale(err) {
+			break
+		}
+		got, err = e.nextNumbers(ctx, e, size)
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("reserve numbers of jobs: %w", err)
+	}
+	if len(got) > n {
+		e.numbers.put(got[n:])
+	}
+	return got[:n:n], nil
+}
+
+// nextNumbers takes n numbers of the sequence.
+func (e *Engine) nextNumbers(ctx context.Context, d db, n int) (got []int64, err error) {
+	err = d.query(ctx, e.sql.nextNumbers, []any{n}, func(scan func(...any) error) error {
+		var number int64
+		err := scan(&number)
+		got = append(got, number)
+		return err
+	})
+	if err == nil && len(got) != n {
+		err = fmt.Errorf("the sequence gave %d numbers of %d", len(got), n)
+	}
+	return got, err
+}
+
+// idsOf are the ids that the tasks of a lot have if they are stored.
+func (e *Engine) idsOf(l *lot) []uuid.UUID {
+	ids := make([]uuid.UUID, len(l.id))
+	for i, number := range l.id {
+		ids[i] = e.taskID(number)
+	}
+	return ids
+}
