@@ -17,24 +17,29 @@ func nearMiss(text string) string {
 			return ""
 		}
 	}
-	tool, rest, ok := strings.Cut(body, ":")
+	if line {
+		if meant := withoutColon(body); meant != "" {
+			return meant
+		}
+	}
+	tool, rest, ok := strings.Cut(withoutSigns(body), ":")
 	if !ok {
 		return ""
 	}
 	trimmed := strings.TrimSpace(tool)
-	if strings.ContainsAny(trimmed, " \t\"`/.") || Nearest(trimmed, []string{Tool}) == "" {
+	own := slices.ContainsFunc(ownNames, func(n string) bool { return strings.EqualFold(n, trimmed) })
+	if !own && (strings.ContainsAny(trimmed, " \t\"`/.") || Nearest(trimmed, []string{Tool}) == "") {
 		return ""
 	}
 	verb, args, _ := strings.Cut(strings.TrimSpace(rest), " ")
 	if verb == "" {
-		if line && tool == Tool {
+		if line && tool == Tool && strings.HasPrefix(body, Tool+":") {
 			return "//task:context, or leave the comment out"
 		}
 		return ""
 	}
 	near := Nearest(verb, verbs())
-	exactTool := strings.EqualFold(trimmed, Tool)
-	if near == "" || !exactTool && near != verb {
+	if near == "" || !strings.EqualFold(trimmed, Tool) && near != verb {
 		return ""
 	}
 	spaced := !line || tool != trimmed || rest != strings.TrimLeft(rest, " \t")
@@ -46,6 +51,46 @@ func nearMiss(text string) string {
 		meant += " " + args
 	}
 	return meant
+}
+
+// ownNames are the names that the tool of a directive of ours may be thought to
+// have.
+var ownNames = []string{Tool, "taskctx", "taskgen"}
+
+// withoutSigns returns the text of a comment without what other tools'
+// directives begin with.
+func withoutSigns(body string) string {
+	if rest, ok := strings.CutPrefix(body, "go:"); ok { // as in //go:generate
+		return strings.Replace(rest, " ", ":", 1)
+	}
+	return strings.TrimLeft(body, "+@#!$%")
+}
+
+// withoutColon returns the directive that a comment such as //task-context was
+// meant to be, or "". It knows only the exact words, since code that was made a
+// comment looks much the same.
+func withoutColon(body string) string {
+	body = withoutSigns(body)
+	i := strings.IndexAny(body, "-._/ ")
+	if i <= 0 || !slices.Contains(ownNames, body[:i]) {
+		return ""
+	}
+	verb, args, _ := strings.Cut(body[i+1:], " ")
+	args = strings.TrimSpace(args)
+	if !slices.Contains(verbs(), verb) || args == "" && body[i] == ' ' {
+		return ""
+	}
+	if args == "" {
+		return "//task:" + verb
+	}
+	word, _, _ := strings.Cut(args, " ")
+	key, _, isKey := strings.Cut(word, "=")
+	for _, d := range lookup(verb) {
+		if isKey && d.key(key) != nil || word == args && slices.Contains(d.Words, word) {
+			return "//task:" + verb + " " + args
+		}
+	}
+	return ""
 }
 
 // looksLikeArgs reports whether what follows a verb is nothing, or begins with

@@ -1,6 +1,9 @@
 package annotations
 
-import "go/ast"
+import (
+	"go/ast"
+	"go/types"
+)
 
 // site is what a comment group stands on.
 type site struct {
@@ -55,8 +58,20 @@ func (p *parser) add(g *ast.CommentGroup, s site) {
 
 // typeSite is the site of a type's declaration, with the comments inside it.
 func typeSite(s *ast.TypeSpec) site {
-	if _, ok := s.Type.(*ast.StructType); ok && !s.Assign.IsValid() {
+	if mayBeStruct(s.Type) && !s.Assign.IsValid() {
 		return site{target: OnStruct, what: "type " + s.Name.Name, typ: s}
 	}
 	return site{what: "type " + s.Name.Name + ", which is no struct type"}
+}
+
+// mayBeStruct reports whether the type is a struct type, or the name of one as
+// far as can be told here.
+func mayBeStruct(t ast.Expr) bool {
+	switch t := ast.Unparen(t).(type) {
+	case *ast.StructType, *ast.SelectorExpr, *ast.IndexExpr, *ast.IndexListExpr:
+		return true
+	case *ast.Ident:
+		return types.Universe.Lookup(t.Name) == nil
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package gen
 
 import (
 	"bytes"
+	"regexp"
 
 	"github.com/rogpeppe/go-internal/diff"
 
@@ -23,6 +24,23 @@ type File struct {
 // Stale reports whether the file is not what it should be.
 func (f File) Stale() bool {
 	return (f.Old == nil) != (f.New == nil) || !bytes.Equal(f.Old, f.New)
+}
+
+var carriageReturns = regexp.MustCompile("\r+\n")
+
+// keepLines gives the new file the line ends of the old one: a checkout may have
+// CRLF.
+func (f *File) keepLines() {
+	if f.Old == nil || f.New == nil || !bytes.Contains(f.Old, []byte("\r\n")) {
+		return
+	}
+	first, _, _ := bytes.Cut(f.Old, []byte("\n"))
+	switch {
+	case bytes.Equal(carriageReturns.ReplaceAll(f.Old, []byte("\n")), f.New):
+		f.New = f.Old
+	case bytes.HasSuffix(first, []byte("\r")):
+		f.New = bytes.ReplaceAll(f.New, []byte("\n"), []byte("\r\n"))
+	}
 }
 
 // State says in a word what became of the file, or in a dry run what would.

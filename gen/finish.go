@@ -9,6 +9,7 @@ import (
 	"go/format"
 	"go/parser"
 	"go/token"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -80,8 +81,38 @@ func finishPart(src []byte, first bool) (formatted []byte, declared []string, er
 	if !first {
 		formatted = bytes.TrimPrefix(formatted, []byte(fragment+"\n"))
 	}
-	formatted, err = wrap(formatted)
+	if formatted, err = wrap(formatted); err == nil {
+		formatted, err = settle(formatted, first)
+	}
 	return formatted, declarationsOf(f), err
+}
+
+var nestedStruct = regexp.MustCompile(`(?m)^\t.*\bstruct \{$`)
+
+// settle formats a part with struct types within others until it stays as it
+// is: of those the formatter does not get everything right at once.
+func settle(src []byte, first bool) ([]byte, error) {
+	if !nestedStruct.Match(src) {
+		return src, nil
+	}
+	for range 5 {
+		whole := src
+		if !first {
+			whole = slices.Concat([]byte(fragment), []byte("\n"), src)
+		}
+		next, err := format.Source(whole)
+		if err != nil {
+			return nil, err
+		}
+		if !first {
+			next = bytes.TrimPrefix(next, []byte(fragment+"\n"))
+		}
+		if next, err = wrap(next); err != nil || bytes.Equal(next, src) {
+			return next, err
+		}
+		src = next
+	}
+	return src, nil
 }
 
 // groupImports puts an empty line between the standard library's packages and
@@ -120,7 +151,10 @@ func (r *renderer) expect() []string {
 	list = append(list, "func "+registerName)
 	for _, c := range r.Contexts {
 		if c.By == nil {
-			list = append(list, "func "+r.contexts[c], "var _")
+			list = append(list, "func "+r.contexts[c])
+			if c.guarded() {
+				list = append(list, "var _")
+			}
 		}
 	}
 	for _, p := range r.usedProviders() {

@@ -277,7 +277,9 @@ func (l *lock) update(models []*Package) File {
 	if len(lines) > 0 {
 		body += "\n"
 	}
-	return File{Name: l.name, Old: l.data, New: []byte(body), root: l.root, mark: "#"}
+	f := File{Name: l.name, Old: l.data, New: []byte(body), root: l.root, mark: "#"}
+	f.keepLines()
+	return f
 }
 
 // locks does what the lock files of the packages' modules ask for. With accept

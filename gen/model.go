@@ -2,6 +2,7 @@ package gen
 
 import (
 	"fmt"
+	"go/build/constraint"
 	"go/token"
 	"go/types"
 	"time"
@@ -22,7 +23,9 @@ type Package struct {
 	Providers []*Provider
 
 	load       *load.Package
-	constraint string // the build constraint of the generated file
+	constraint string                          // the build constraint of the generated file
+	builds     constraint.Expr                 // the same, nil for none
+	importOf   func(path string) *load.Package // an import that is read from its source, or nil
 	diags      []diag.Diagnostic
 }
 
@@ -182,7 +185,15 @@ func (p *Package) related(d *diag.Diagnostic, pos token.Pos, format string, args
 	d.Related = append(d.Related, diag.Related{Pos: p.at(pos), Message: fmt.Sprintf(format, args...)})
 }
 
-func (p *Package) at(pos token.Pos) token.Position { return p.load.Fset.Position(pos) }
+// at returns the position as a line directive of its file has it, unless that
+// names no file.
+func (p *Package) at(pos token.Pos) token.Position {
+	at := p.load.Fset.Position(pos)
+	if at.Filename == "" {
+		return p.load.Fset.PositionFor(pos, false)
+	}
+	return at
+}
 
 // typeName writes a type as it is written in this package.
 func (p *Package) typeName(t types.Type) string {

@@ -4,123 +4,104 @@ import (
 	"go/ast"
 	"go/build/constraint"
 	"go/token"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/taskctx/taskctx/annotations"
+	"github.com/taskctx/taskctx/gen/buildtag"
 )
 
-// constraints finds the build constraint that all annotated files share, and
-// reports those that differ: one generated file cannot serve both.
+// constraints finds the build constraint that all annotated files share, in
+// whatever words, and reports those that differ: one generated file cannot
+// serve both. What is declared once for each system has the constraints of all
+// its declarations together.
 func (b *builder) constraints() {
-	order, first := b.constraintsOf(b.found, true)
-	if len(order) > 1 {
+	sites := b.sites(true)
+	if !sameBuilds(sites) {
 		// A package of which only some files use cgo needs it as a whole.
-		order, first = b.constraintsOf(b.found, false)
+		sites = b.sites(false)
 	}
-	if len(order) == 0 {
+	if len(sites) == 0 {
 		return
 	}
-	b.constraint = order[0]
-	for _, c := range order[1:] {
-		d := first[c]
-		e := b.report(d.Slash, d.End, "build-constraint",
+	for _, s := range sites {
+		text := buildtag.String(s.builds)
+		if b.constraint == "" || len(text) < len(b.constraint) || len(text) == len(b.constraint) && text < b.constraint {
+			b.constraint = text
+		}
+	}
+	b.builds = sites[0].builds
+	var seen []constraint.Expr
+	for _, s := range sites {
+		if slices.ContainsFunc(seen, func(e constraint.Expr) bool { return buildtag.Same(e, s.builds) }) {
+			continue
+		}
+		if seen = append(seen, s.builds); len(seen) == 1 {
+			continue
+		}
+		e := b.report(s.d.Slash, s.d.End, "build-constraint",
 			"move what differs into a package of its own, or give all files of tasks one constraint",
-			"tasks of one package are in files with different build constraints: %s", orNone(c))
-		b.related(e, first[order[0]].Slash, "here: %s", orNone(order[0]))
+			"tasks of one package are in files with different build constraints: %s", orNone(s.builds))
+		b.related(e, sites[0].d.Slash, "here: %s", orNone(sites[0].builds))
 	}
 }
 
-func orNone(c string) string {
-	if c == "" {
-		return "none"
+func orNone(e constraint.Expr) string {
+	if text := buildtag.String(e); text != "" {
+		return text
 	}
-	return c
+	return "none"
 }
 
-// constraintsOf returns the build constraints of the files of directives, in
-// order, and the first directive with each.
-func (b *builder) constraintsOf(found []*annotations.Directive, cgo bool) ([]string, map[string]*annotations.Directive) {
-	first := map[string]*annotations.Directive{}
-	var order []string
-	for _, d := range found {
-		c := b.constraintOf(d.Slash, cgo)
-		if first[c] == nil {
-			first[c] = d
-			order = append(order, c)
-		}
-	}
-	return order, first
+// site is an annotated declaration, and the builds that have it.
+type site struct {
+	d      *annotations.Directive
+	builds constraint.Expr
 }
 
-// constraintOf returns the build constraint of the file at pos, as an
-// expression: that of its //go:build line, that of its name, and if it is asked
-// for that of cgo, which a file has that imports "C".
-func (b *builder) constraintOf(pos token.Pos, cgo bool) string {
-	i := slices.IndexFunc(b.load.Files, func(f *ast.File) bool { return f.FileStart <= pos && pos <= f.FileEnd })
-	f := b.load.Files[i]
-	var all constraint.Expr
-	add := func(e constraint.Expr) {
-		if all == nil {
-			all = e
-		} else {
-			all = &constraint.AndExpr{X: all, Y: e}
+// sites returns the annotated declarations of this build. A file that uses cgo
+// is only for builds with it, if cgo is asked for.
+func (b *builder) sites(cgo bool) []site {
+	var all []site
+	for _, d := range b.found {
+		type variant struct {
+			file   string
+			builds constraint.Expr
 		}
-	}
-	for _, g := range f.Comments {
-		if g.Pos() > f.Package {
-			break
-		}
-		for _, c := range g.List {
-			if expr, err := constraint.Parse(c.Text); err == nil && constraint.IsGoBuild(c.Text) {
-				add(expr)
+		f := b.fileOf(d.Slash)
+		variants := []variant{{b.load.FileName(f), b.load.Constraint(f, cgo)}}
+		for _, v := range b.elsewhere {
+			if v.sameAs(d) {
+				variants = append(variants, variant{b.load.FileName(v.file.Tree), v.file.Constraint})
 			}
 		}
+		slices.SortFunc(variants, func(a, b variant) int { return strings.Compare(a.file, b.file) })
+		builds := variants[0].builds
+		for _, v := range variants[1:] {
+			builds = buildtag.Or(builds, v.builds)
+		}
+		all = append(all, site{d, builds})
 	}
-	for _, tag := range nameConstraint(b.at(f.Package).Filename) {
-		add(&constraint.TagExpr{Tag: tag})
-	}
-	if cgo && slices.ContainsFunc(f.Imports, func(s *ast.ImportSpec) bool { return s.Path.Value == `"C"` }) {
-		add(&constraint.TagExpr{Tag: "cgo"})
-	}
-	if all == nil {
-		return ""
-	}
-	return all.String()
+	return all
 }
 
-// nameConstraint returns the tags that a file's name stands for: "mail_linux.go"
-// is built for linux only.
-func nameConstraint(name string) []string {
-	name = strings.TrimSuffix(filepath.Base(name), ".go")
-	_, name, ok := strings.Cut(name, "_")
-	if !ok {
-		return nil
-	}
-	parts := strings.Split(name, "_")
-	last := parts[len(parts)-1]
-	if len(parts) >= 2 && knownArch[last] && knownOS[parts[len(parts)-2]] {
-		return []string{parts[len(parts)-2], last}
-	}
-	if knownArch[last] || knownOS[last] {
-		return []string{last}
-	}
-	return nil
+func sameBuilds(sites []site) bool {
+	return !slices.ContainsFunc(sites, func(s site) bool { return !buildtag.Same(s.builds, sites[0].builds) })
 }
 
-func set(words string) map[string]bool {
-	m := map[string]bool{}
-	for w := range slices.Values(strings.Fields(words)) {
-		m[w] = true
-	}
-	return m
+// fileOf returns the file of this build that holds pos.
+func (b *builder) fileOf(pos token.Pos) *ast.File {
+	i := slices.IndexFunc(b.load.Files, func(f *ast.File) bool { return f.FileStart <= pos && pos <= f.FileEnd })
+	return b.load.Files[i]
 }
 
-// The names that the go command knows, as in internal/syslist.
-var (
-	knownOS = set("aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 " +
-		"solaris wasip1 windows zos")
-	knownArch = set("386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le mips64p32 " +
-		"mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm")
-)
+// declName returns the name of the declaration that a directive stands on.
+func declName(d *annotations.Directive) string {
+	switch {
+	case d.Func != nil:
+		return d.Func.Name.Name
+	case d.Type != nil:
+		return d.Type.Name.Name
+	}
+	return ""
+}

@@ -2,8 +2,8 @@ package gen
 
 import (
 	"go/ast"
+	"go/token"
 	"go/types"
-	"strconv"
 	"strings"
 
 	"github.com/taskctx/taskctx/annotations"
@@ -26,6 +26,12 @@ func (b *builder) marked(d *annotations.Directive) {
 		return
 	}
 	named, ok := obj.Type().(*types.Named)
+	if ok && !isStruct(named) && !hasInvalid(named) {
+		b.bad[obj] = true
+		b.report(d.Slash, d.End, "wrong-target", "it belongs on a function or a struct type",
+			"//task:%s stands on type %s, which is no struct type", d.Verb, name.Name)
+		return
+	}
 	if !ok || !embedsContext(named) {
 		b.bad[obj] = true
 		b.report(name.Pos(), name.End(), "no-embedded-context", "embed *runtime.Context in it",
@@ -184,16 +190,17 @@ func (b *builder) fields(c *ContextType, named *types.Named, spec *ast.TypeSpec)
 		if i < len(decls) {
 			decl = decls[i]
 		}
-		f := b.field(c, v, decl)
+		f := b.field(c, v, decl, st.Tag(i))
 		if f != nil {
 			c.Fields = append(c.Fields, f)
 		}
 	}
 }
 
-// fieldDecls returns the declaration of each field of a struct, in order.
+// fieldDecls returns the declaration of each field of a struct, in order, nil
+// for a type that is defined by the name of another.
 func fieldDecls(spec *ast.TypeSpec) []*ast.Field {
-	st, ok := spec.Type.(*ast.StructType)
+	st, ok := ast.Unparen(spec.Type).(*ast.StructType)
 	if !ok {
 		return nil
 	}
@@ -208,17 +215,17 @@ func fieldDecls(spec *ast.TypeSpec) []*ast.Field {
 
 // field finds out how one field is filled. It returns nil for a field that is
 // left alone, or reported.
-func (b *builder) field(c *ContextType, v *types.Var, decl *ast.Field) *Field {
+func (b *builder) field(c *ContextType, v *types.Var, decl *ast.Field, text string) *Field {
 	f := &Field{Name: v.Name(), pos: v.Pos()}
-	if b.invalid(v.Type(), fieldType(decl), "the type of "+c.Name+"."+v.Name()) {
+	if b.invalid(v.Type(), b.fieldType(c, v, decl), "the type of "+c.Name+"."+v.Name()) {
 		return nil // also of a field that is left alone: generated code lists them all
 	}
 	var tag annotations.Field
-	if decl != nil && decl.Tag != nil {
-		text, _ := strconv.Unquote(decl.Tag.Value)
+	if text != "" {
 		var msg, hint string
 		if tag, msg, hint = annotations.ParseField(text); msg != "" {
-			b.report(decl.Tag.Pos(), decl.Tag.End(), "bad-tag", hint, "%s.%s: %s", c.Name, v.Name(), msg)
+			pos, end := tagOf(v, decl)
+			b.report(pos, end, "bad-tag", hint, "%s.%s: %s", c.Name, v.Name(), msg)
 			return nil
 		}
 	}
@@ -227,7 +234,7 @@ func (b *builder) field(c *ContextType, v *types.Var, decl *ast.Field) *Field {
 		return nil
 	}
 	value, ok := b.fieldValue(c, v, decl, tag)
-	if !ok {
+	if !ok || b.fieldCopies(c, v, decl, value) {
 		return nil
 	}
 	f.Value = value
@@ -265,9 +272,23 @@ func (b *builder) fieldValue(c *ContextType, v *types.Var, decl *ast.Field, tag 
 	return Value{}, false
 }
 
-func fieldType(decl *ast.Field) ast.Expr {
-	if decl == nil {
-		return &ast.BadExpr{}
+// tagOf returns where a field's tag is, or the field's name if it is declared
+// with another type.
+func tagOf(v *types.Var, decl *ast.Field) (pos, end token.Pos) {
+	if decl == nil || decl.Tag == nil {
+		return v.Pos(), v.Pos() + posLen(v.Name())
+	}
+	return decl.Tag.Pos(), decl.Tag.End()
+}
+
+// fieldType returns the source of a field's type, or where the field or at least
+// its context type is declared.
+func (b *builder) fieldType(c *ContextType, v *types.Var, decl *ast.Field) ast.Expr {
+	switch {
+	case decl == nil && v.Pkg() == b.load.Types:
+		return &ast.BadExpr{From: v.Pos(), To: v.Pos() + posLen(v.Name())}
+	case decl == nil:
+		return &ast.BadExpr{From: c.pos, To: c.pos + posLen(c.Name)}
 	}
 	return decl.Type
 }

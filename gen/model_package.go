@@ -32,15 +32,17 @@ func modelAll(l *load.Loader, pkgs []*load.Package) []*Package {
 // builder makes the model of one package.
 type builder struct {
 	*Package
-	modeler  *modeler
-	found    []*annotations.Directive
-	defaults *annotations.Directive
-	types    map[string]*ast.TypeSpec // the types of the package
-	again    map[string]*ast.TypeSpec // their later declarations
-	contexts map[*types.TypeName]*ContextType
-	bad      map[*types.TypeName]bool // reported as no context type
-	building map[*types.TypeName]bool // contexts whose fields are being filled
-	takers   []taker                  // structs that tasks take and that are none
+	modeler   *modeler
+	found     []*annotations.Directive
+	elsewhere []elsewhere                         // those of other builds
+	docs      map[*ast.FuncDecl]*ast.CommentGroup // where they are not the declaration's own
+	defaults  *annotations.Directive
+	types     map[string]*ast.TypeSpec // the types of the package
+	again     map[string]*ast.TypeSpec // their later declarations
+	contexts  map[*types.TypeName]*ContextType
+	bad       map[*types.TypeName]bool // reported as no context type
+	building  map[*types.TypeName]bool // contexts whose fields are being filled
+	takers    []taker                  // structs that tasks take and that are none
 }
 
 func (m *modeler) model(p *load.Package) *Package {
@@ -48,10 +50,10 @@ func (m *modeler) model(p *load.Package) *Package {
 		return done
 	}
 	b := &builder{
-		Package: &Package{Path: p.Path, Name: p.Name, Dir: p.Dir, load: p},
+		Package: &Package{Path: p.Path, Name: p.Name, Dir: p.Dir, load: p, importOf: m.loader.Import},
 		modeler: m, types: map[string]*ast.TypeSpec{}, again: map[string]*ast.TypeSpec{},
 		contexts: map[*types.TypeName]*ContextType{}, bad: map[*types.TypeName]bool{},
-		building: map[*types.TypeName]bool{},
+		building: map[*types.TypeName]bool{}, docs: map[*ast.FuncDecl]*ast.CommentGroup{},
 	}
 	m.models[p.Path] = b.Package
 	b.diags = append(b.diags, p.Problems...)
@@ -60,6 +62,8 @@ func (m *modeler) model(p *load.Package) *Package {
 	if len(p.Problems) > 0 || len(b.found) == 0 || p.Types == nil {
 		return b.Package
 	}
+	b.parseOthers()
+	b.inOrder()
 	b.collectTypes()
 	for _, d := range b.found {
 		if d.Verb == annotations.Provide {
@@ -80,6 +84,7 @@ func (m *modeler) model(p *load.Package) *Package {
 		c.needs()
 	}
 	b.constraints()
+	b.variants()
 	return b.Package
 }
 
@@ -134,22 +139,30 @@ func (b *builder) annotationErrors(errs []*annotations.Error) {
 // collectTypes finds the package's type declarations.
 func (b *builder) collectTypes() {
 	for _, f := range b.load.Files {
-		for _, decl := range f.Decls {
-			g, ok := decl.(*ast.GenDecl)
-			if !ok || g.Tok != token.TYPE {
-				continue
-			}
-			for _, s := range g.Specs {
-				switch ts := s.(*ast.TypeSpec); {
-				case ts.Name.Name == "_":
-				case b.types[ts.Name.Name] == nil:
-					b.types[ts.Name.Name] = ts
-				default:
-					b.again[ts.Name.Name] = ts
-				}
+		for _, ts := range typeSpecs(f) {
+			switch {
+			case ts.Name.Name == "_":
+			case b.types[ts.Name.Name] == nil:
+				b.types[ts.Name.Name] = ts
+			default:
+				b.again[ts.Name.Name] = ts
 			}
 		}
 	}
+}
+
+// typeSpecs returns the type declarations of a file.
+func typeSpecs(f *ast.File) (list []*ast.TypeSpec) {
+	for _, decl := range f.Decls {
+		g, ok := decl.(*ast.GenDecl)
+		if !ok || g.Tok != token.TYPE {
+			continue
+		}
+		for _, s := range g.Specs {
+			list = append(list, s.(*ast.TypeSpec))
+		}
+	}
+	return list
 }
 
 // object returns the package-level object of that name, or nil.

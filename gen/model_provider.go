@@ -44,6 +44,8 @@ func (b *builder) provided(p *Provider) {
 		b.report(expr.Pos(), expr.End(), "bad-provider", "return a value of another type first",
 			"%s cannot be provided", b.typeName(p.Type))
 		return
+	case b.copies(p.Type, expr.Pos(), expr.End(), "what "+p.Func+" provides", "return *"+b.typeName(p.Type)):
+		return
 	}
 	rest := 1
 	if rest < res.Len() {
@@ -119,6 +121,7 @@ func (b *builder) providerCtx(p *Provider) {
 		field := b.fieldOf(f, i)
 		switch {
 		case b.invalid(t, field.Type, "the type of "+p.Func+"'s parameter"):
+		case b.copies(t, field.Type.Pos(), field.Type.End(), "a parameter of "+p.Func, "take *"+b.typeName(t)):
 		case i > 0 && (isPlainContext(t) || isHandle(t)):
 			b.report(field.Pos(), field.End(), "context-not-first", "make it the first parameter",
 				"the context of the provider %s is its parameter %d", p.Func, i+1)
@@ -203,6 +206,7 @@ func (b *builder) ambiguous(t types.Type, at ast.Node, where, fix string) bool {
 // byName is how a field is filled that names its provider.
 func (b *builder) byName(c *ContextType, v *types.Var, decl *ast.Field, name string) (Value, bool) {
 	var names []string
+	at, end := tagOf(v, decl)
 	for _, p := range b.Providers {
 		if p.Func != name {
 			names = append(names, p.Func)
@@ -211,7 +215,7 @@ func (b *builder) byName(c *ContextType, v *types.Var, decl *ast.Field, name str
 		if types.Identical(p.Type, v.Type()) {
 			return Value{Source: FromProvider, Type: v.Type(), Provider: p}, true
 		}
-		d := b.report(decl.Tag.Pos(), decl.Tag.End(), "wrong-provider", "name a provider of "+b.typeName(v.Type()),
+		d := b.report(at, end, "wrong-provider", "name a provider of "+b.typeName(v.Type()),
 			"%s.%s has type %s, and %s returns %s", c.Name, v.Name(), b.typeName(v.Type()), name, b.typeName(p.Type))
 		b.related(d, p.obj.Pos(), "%s", name)
 		return Value{}, false
@@ -220,7 +224,7 @@ func (b *builder) byName(c *ContextType, v *types.Var, decl *ast.Field, name str
 	if near := annotations.Nearest(name, names); near != "" {
 		fix = "did you mean " + near + "?"
 	}
-	b.report(decl.Tag.Pos(), decl.Tag.End(), "unknown-provider", fix, "%s.%s: there is no provider %s",
+	b.report(at, end, "unknown-provider", fix, "%s.%s: there is no provider %s",
 		c.Name, v.Name(), name)
 	return Value{}, false
 }

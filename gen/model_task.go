@@ -5,14 +5,11 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
-	"iter"
 	"path"
-	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/taskctx/taskctx/annotations"
-	"github.com/taskctx/taskctx/gen/diag"
 	"github.com/taskctx/taskctx/gen/wiretype"
 )
 
@@ -25,7 +22,11 @@ func (b *builder) task(d *annotations.Directive) {
 	if obj == nil {
 		return
 	}
-	t := &Task{Func: f.Name.Name, Doc: f.Doc.Text(), Retries: defaultRetries, directive: d, obj: obj}
+	doc, ok := b.docs[f]
+	if !ok {
+		doc = f.Doc
+	}
+	t := &Task{Func: f.Name.Name, Doc: doc.Text(), Retries: defaultRetries, directive: d, obj: obj}
 	if !isExported("Enqueue"+upperFirst(t.Func)) || !isExported(upperFirst(t.Func)) {
 		b.report(f.Name.Pos(), f.Name.End(), "no-exported-name", "rename the function",
 			"%s has no form that begins with an upper-case letter, as %sCall would need", t.Func, t.Func)
@@ -244,106 +245,10 @@ func (b *builder) wire(t types.Type, expr ast.Expr, what string) bool {
 		}
 		d := b.report(expr.Pos(), expr.End(), "unsupported-type", p.Fix, "%s: %s", subject, p.Reason)
 		if strings.HasSuffix(p.Reason, "is not known") {
-			b.whyUnknown(d)
+			b.whyUnknown(d, expr, t)
 		}
 	}
 	return len(problems) == 0
-}
-
-// invalid reports a type that is not known, with the error of the type checker,
-// and reports whether it is so.
-func (b *builder) invalid(t types.Type, expr ast.Expr, what string) bool {
-	if !hasInvalid(t) {
-		return false
-	}
-	if c := cgoType(expr); c != nil {
-		b.report(c.Pos(), c.End(), "cgo-type", "take a Go type, such as int32, and convert it in the function",
-			"%s is C.%s, which only this package's own files can name", what, c.Sel.Name)
-		return true
-	}
-	for _, e := range b.load.Errors {
-		if expr.Pos() <= e.Pos && e.Pos < expr.End() {
-			b.report(e.Pos, token.NoPos, "unknown-type", "", "%s is not known: %s", what, e.Msg)
-			return true
-		}
-	}
-	b.whyUnknown(b.report(expr.Pos(), expr.End(), "unknown-type", "", "%s is not known", what))
-	return true
-}
-
-// cgoType returns the first type of cgo's in the expression, or nil.
-func cgoType(expr ast.Expr) (found *ast.SelectorExpr) {
-	ast.Inspect(expr, func(n ast.Node) bool {
-		if sel, ok := n.(*ast.SelectorExpr); ok && found == nil {
-			if id, ok := sel.X.(*ast.Ident); ok && id.Name == "C" {
-				found = sel
-			}
-		}
-		return found == nil
-	})
-	return found
-}
-
-// whyUnknown adds the likely causes of an unknown type: imports that failed, or
-// else the first errors of the type checker.
-func (b *builder) whyUnknown(d *diag.Diagnostic) {
-	isImport := func(e types.Error) bool { return strings.HasPrefix(e.Msg, "could not import") }
-	only := slices.ContainsFunc(b.load.Errors, isImport)
-	for _, e := range b.load.Errors {
-		if len(d.Related) < 3 && (!only || isImport(e)) {
-			b.related(d, e.Pos, "%s", e.Msg)
-		}
-	}
-}
-
-// hasInvalid reports whether the type is written with a name that is not known.
-func hasInvalid(t types.Type) bool {
-	switch t := types.Unalias(t).(type) {
-	case *types.Basic:
-		return t.Kind() == types.Invalid
-	case *types.Pointer:
-		return hasInvalid(t.Elem())
-	case *types.Slice:
-		return hasInvalid(t.Elem())
-	case *types.Array:
-		return hasInvalid(t.Elem())
-	case *types.Chan:
-		return hasInvalid(t.Elem())
-	case *types.Map:
-		return hasInvalid(t.Key()) || hasInvalid(t.Elem())
-	case *types.Struct:
-		return anyInvalid(t.Fields())
-	case *types.Signature:
-		return anyInvalid(t.Params().Variables()) || anyInvalid(t.Results().Variables())
-	case *types.Interface:
-		for m := range t.ExplicitMethods() {
-			if hasInvalid(m.Type()) {
-				return true
-			}
-		}
-		for e := range t.EmbeddedTypes() {
-			if hasInvalid(e) {
-				return true
-			}
-		}
-	case *types.Named:
-		for a := range t.TypeArgs().Types() {
-			if hasInvalid(a) {
-				return true
-			}
-		}
-		return !t.Obj().IsAlias() && t.Underlying() == types.Typ[types.Invalid]
-	}
-	return false
-}
-
-func anyInvalid(vars iter.Seq[*types.Var]) bool {
-	for v := range vars {
-		if hasInvalid(v.Type()) {
-			return true
-		}
-	}
-	return false
 }
 
 // taskName is a task's default name: the package and the function. Programs are

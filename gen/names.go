@@ -37,11 +37,17 @@ func newNames(p *Package) *names {
 		tasks: map[*Task]taskNames{}, contexts: map[*ContextType]string{}, providers: map[*Provider]providerNames{},
 		prefer: map[string]string{},
 	}
-	for _, f := range p.load.Files {
-		for name := range declaredNames(f) {
+	for _, f := range p.declaredFiles() {
+		if f.external {
+			continue
+		}
+		for name := range declaredNames(f.tree) {
 			n.taken[name] = true
 		}
-		n.preferred(f)
+		if f.built {
+			n.preferred(f.tree)
+		}
+		n.imported(f.tree)
 	}
 	for _, name := range []string{"context", "time", "runtime"} {
 		n.pkgs[name] = true
@@ -87,6 +93,18 @@ func (n *names) preferred(f *ast.File) {
 		if imp, err := strconv.Unquote(s.Path.Value); err == nil && n.prefer[imp] == "" {
 			n.prefer[imp] = s.Name.Name
 			n.pkgs[s.Name.Name] = true
+		}
+	}
+}
+
+// imported leaves the names of a file's imports to them: no package-level name of
+// any file may be one of them.
+func (n *names) imported(f *ast.File) {
+	for _, s := range f.Imports {
+		if path, err := strconv.Unquote(s.Path.Value); err == nil {
+			for _, name := range importNames(s, path) {
+				n.pkgs[name] = true
+			}
 		}
 	}
 }

@@ -14,6 +14,7 @@ type renderer struct {
 	*Package
 	*names
 	file *jen.File
+	used map[string]bool // predeclared names
 }
 
 // rendered is a generated file before it is checked and formatted.
@@ -24,7 +25,45 @@ type rendered struct {
 
 // render writes the generated file of the package.
 func render(p *Package) (*rendered, error) {
-	r := &renderer{Package: p, names: newNames(p), file: jen.NewFilePathName(p.Path, p.Name)}
+	r := newRenderer(p)
+	r.all()
+	var raw bytes.Buffer
+	if err := r.file.Render(&raw); err != nil {
+		return nil, fmt.Errorf("render %s: %w", p.Path, err)
+	}
+	return &rendered{raw: raw.Bytes(), expect: r.expect()}, nil
+}
+
+// predeclaredOf returns the predeclared names that the generated code of the
+// package uses, if it uses them anywhere.
+func predeclaredOf(p *Package) map[string]bool {
+	r := newRenderer(p)
+	r.all()
+	for _, name := range ownPredeclared {
+		r.used[name] = true
+	}
+	return r.used
+}
+
+// ownPredeclared are the predeclared names that generated code uses whatever the
+// types are. The golden name-predeclared declares all others anew.
+var ownPredeclared = []string{"error", "false", "nil", "string", "true"}
+
+func newRenderer(p *Package) *renderer {
+	return &renderer{
+		Package: p, names: newNames(p), file: jen.NewFilePathName(p.Path, p.Name), used: map[string]bool{},
+	}
+}
+
+// predeclared refers to a predeclared name.
+func (r *renderer) predeclared(name string) *jen.Statement {
+	r.used[name] = true
+	return jen.Id(name)
+}
+
+// all writes the file.
+func (r *renderer) all() {
+	p := r.Package
 	r.file.NoFormat = true
 	r.file.HeaderComment(Header)
 	if p.constraint != "" {
@@ -43,11 +82,6 @@ func render(p *Package) (*rendered, error) {
 	for _, pr := range p.usedProviders() {
 		r.provider(pr)
 	}
-	var raw bytes.Buffer
-	if err := r.file.Render(&raw); err != nil {
-		return nil, fmt.Errorf("render %s: %w", p.Path, err)
-	}
-	return &rendered{raw: raw.Bytes(), expect: r.expect()}, nil
 }
 
 // usedProviders returns the providers that a context type needs, in the order

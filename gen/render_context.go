@@ -22,11 +22,36 @@ func (r *renderer) context(c *ContextType) {
 	}
 	s := r.local()
 	ctx, err := s.pick("ctx"), s.pick("err")
-	var body []jen.Code
+	body, value := r.literal(c, s, ctx, err)
+	body = append(body, jen.Return(jen.Op("&").Add(value), jen.Nil()))
+	name := r.contexts[c]
+	r.comment(name + " makes the " + c.Name + " of one run of a task.")
+	r.file.Func().Id(name).Params(jen.Id(ctx).Op("*").Add(r.rt("Context"))).
+		Params(jen.Op("*").Id(c.Name), jen.Error()).Block(body...)
+	r.file.Line()
+	if !c.guarded() {
+		return
+	}
+	r.comment("The fields of " + c.Name + " changed if this does not compile: run go generate.")
+	st := c.Type.Underlying().(*types.Struct)
+	r.file.Var().Id("_").Op("=").Add(r.structure(st, false)).Parens(jen.Id(c.Name).Values())
+	r.file.Line()
+}
+
+// literal writes the statements that get the values of a context type's fields,
+// and the context. One that another embeds by value is made in its place: it may
+// hold a lock, which must not be copied.
+func (r *renderer) literal(c *ContextType, s *scope, ctx, err string) (body []jen.Code, value *jen.Statement) {
 	set := []jen.Code{}
 	for _, f := range c.Fields {
 		value := jen.Id(ctx)
-		if f.Source != FromRun {
+		switch {
+		case f.Source == FromRun:
+		case f.Source == FromContext && f.Deref && f.Context.By == nil:
+			var inner []jen.Code
+			inner, value = r.literal(f.Context, s, ctx, err)
+			body = append(body, inner...)
+		default:
 			name := s.pick(lowerFirst(f.Name))
 			body = append(body, r.fetch(f.Value, ctx, name, err, jen.Nil())...)
 			value = jen.Id(name)
@@ -36,16 +61,18 @@ func (r *renderer) context(c *ContextType) {
 		}
 		set = append(set, jen.Id(f.Name).Op(":").Add(value))
 	}
-	body = append(body, jen.Return(jen.Op("&").Id(c.Name).Values(set...), jen.Nil()))
-	name := r.contexts[c]
-	r.comment(name + " makes the " + c.Name + " of one run of a task.")
-	r.file.Func().Id(name).Params(jen.Id(ctx).Op("*").Add(r.rt("Context"))).
-		Params(jen.Op("*").Id(c.Name), jen.Error()).Block(body...)
-	r.file.Line()
-	r.comment("The fields of " + c.Name + " changed if this does not compile: run go generate.")
-	st := c.Type.Underlying().(*types.Struct)
-	r.file.Var().Id("_").Op("=").Add(r.structure(st, false)).Parens(jen.Id(c.Name).Values())
-	r.file.Line()
+	return body, jen.Id(c.Name).Values(set...)
+}
+
+// guarded reports whether the context type's fields can be written here: another
+// package's unexported ones cannot, nor change here.
+func (c *ContextType) guarded() bool {
+	for f := range c.Type.Underlying().(*types.Struct).Fields() {
+		if !f.Exported() && f.Pkg() != c.Type.Obj().Pkg() {
+			return false
+		}
+	}
+	return true
 }
 
 // fetch writes the statements that get a value, and return the error if there

@@ -130,6 +130,7 @@ func (r *renderer) args(t *Task) {
 		method, convert := wiretype.Kind(p.Type)
 		value := jen.Op("&").Id(recv).Dot(p.Name)
 		if convert != "" {
+			r.used[convert] = true
 			value = jen.Parens(jen.Op("*").Id(convert)).Parens(value)
 		}
 		list = append(list, jen.Id(f).Dot(method).Call(jen.Lit(p.Name), value))

@@ -13,7 +13,7 @@ func (r *renderer) typ(t types.Type) *jen.Statement {
 	case *types.Alias:
 		obj := t.Obj()
 		if obj.Pkg() == nil {
-			return jen.Id(obj.Name())
+			return r.predeclared(obj.Name())
 		}
 		if obj.Parent() == obj.Pkg().Scope() && (obj.Exported() || obj.Pkg() == r.load.Types) {
 			return r.instance(r.qual(obj.Pkg(), obj.Name()), t.TypeArgs())
@@ -21,11 +21,11 @@ func (r *renderer) typ(t types.Type) *jen.Statement {
 		return r.typ(t.Rhs())
 	case *types.Named:
 		if t.Obj().Pkg() == nil {
-			return jen.Id(t.Obj().Name())
+			return r.predeclared(t.Obj().Name())
 		}
 		return r.instance(r.qual(t.Obj().Pkg(), t.Obj().Name()), t.TypeArgs())
 	case *types.Basic:
-		return jen.Id(t.Name())
+		return r.predeclared(t.Name())
 	case *types.Pointer:
 		return jen.Op("*").Add(r.typ(t.Elem()))
 	case *types.Slice:
@@ -129,7 +129,7 @@ func (r *renderer) iface(t *types.Interface) *jen.Statement {
 		list = append(list, r.typ(e))
 	}
 	if len(list) == 0 {
-		return jen.Id("any")
+		return r.predeclared("any")
 	}
 	return jen.Interface(list...)
 }

@@ -103,6 +103,7 @@ func (m *memory) render(models []*Package, dry bool) ([]File, error) {
 	var files []File
 	for i, p := range models {
 		f := File{Name: filepath.Join(p.Dir, Output), Old: p.load.Output, New: outs[i], root: p.load.Module.Dir}
+		f.keepLines()
 		if f.Old != nil || f.New != nil {
 			files = append(files, f)
 		}

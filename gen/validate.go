@@ -1,11 +1,14 @@
 package gen
 
 import (
-	"go/ast"
+	"fmt"
 	"go/token"
 	"go/types"
+	"go/version"
 	"slices"
 	"strings"
+
+	"github.com/taskctx/taskctx/gen/diag"
 )
 
 // validate reports what is wrong with the model as a whole: names that clash,
@@ -14,10 +17,32 @@ func validate(p *Package) {
 	if p.load.Types == nil || p.empty() && len(p.Providers) == 0 {
 		return
 	}
+	validateGo(p)
 	validateNames(p)
 	validateDeclared(p)
 	validatePredeclared(p)
 	validateProviders(p)
+}
+
+// minGo is the version whose language generated code needs.
+const minGo = "go1.18"
+
+// validateGo reports a module that is written in an older language, as a member
+// of a workspace may be.
+func validateGo(p *Package) {
+	m := p.load.Module
+	v := m.Go
+	if v == "" {
+		v = "1.16" // that of a go.mod which has none
+	}
+	if version.Compare("go"+v, minGo) >= 0 {
+		return
+	}
+	p.diags = append(p.diags, diag.Diagnostic{
+		Pos: m.GoLine, Code: "old-go",
+		Message: fmt.Sprintf("the module %s is written in go %s, and generated code has type parameters", m.Path, v),
+		Fix:     "raise its go line: go mod edit -go=1.26.0",
+	})
 }
 
 // validateNames reports tasks of one name.
@@ -52,77 +77,28 @@ func (t *Task) exportedNames() []string {
 	return []string{"Enqueue" + upperFirst(t.Func), upperFirst(t.Func) + "Call"}
 }
 
-// validateDeclared reports exported names that the package declares already, or
-// that two tasks would share.
-func validateDeclared(p *Package) {
-	declared := map[string]token.Pos{}
-	for _, f := range p.load.Files {
-		for name, pos := range declaredNames(f) {
-			declared[name] = pos
-		}
-	}
-	clash := func(name string, pos, end token.Pos, what string) {
-		if other, ok := declared[name]; ok {
-			d := p.report(pos, end, "name-clash", "rename one of them", "%s would be generated for %s, and is declared already",
-				name, what)
-			p.related(d, other, "%s", name)
-		}
-	}
-	first := map[string]*Task{}
-	for _, t := range p.Tasks {
-		id := t.directive.Func.Name
-		for _, name := range t.exportedNames() {
-			clash(name, id.Pos(), id.End(), t.Func)
-			if other := first[name]; other != nil {
-				d := p.report(id.Pos(), id.End(), "name-clash", "rename one of the functions",
-					"%s would be generated for both %s and %s", name, other.Func, t.Func)
-				p.related(d, other.directive.Func.Name.Pos(), "%s", other.Func)
-			}
-			first[name] = t
-		}
-	}
-	if pos, ok := declared[registerName]; ok {
-		p.report(pos, pos+posLen(registerName), "name-clash", "rename it",
-			"%s is generated for the package, and is declared already", registerName)
-	}
-}
-
-// declaredNames returns the package-level names of a file, with where they are
-// declared, and the names that it gives to imports.
-func declaredNames(f *ast.File) map[string]token.Pos {
-	names := map[string]token.Pos{}
-	for _, decl := range f.Decls {
-		switch d := decl.(type) {
-		case *ast.FuncDecl:
-			if d.Recv == nil && d.Name.Name != "init" {
-				names[d.Name.Name] = d.Name.Pos()
-			}
-		case *ast.GenDecl:
-			for _, spec := range d.Specs {
-				switch s := spec.(type) {
-				case *ast.TypeSpec:
-					names[s.Name.Name] = s.Name.Pos()
-				case *ast.ValueSpec:
-					for _, id := range s.Names {
-						names[id.Name] = id.Pos()
-					}
-				}
-			}
-		}
-	}
-	delete(names, "_")
-	return names
-}
-
 // validatePredeclared reports predeclared names that the package declares anew
-// and that generated code needs.
+// and that its generated code needs.
 func validatePredeclared(p *Package) {
-	for _, f := range p.load.Files {
-		for name, pos := range declaredNames(f) {
-			if types.Universe.Lookup(name) != nil {
-				p.report(pos, pos+posLen(name), "predeclared", "rename it",
-					"%s hides the %s of Go, which generated code uses", name, name)
+	hidden := map[string]token.Pos{}
+	for _, f := range p.declaredFiles() {
+		if f.external || !p.beside(f) {
+			continue
+		}
+		for name, pos := range declaredNames(f.tree) {
+			if types.Universe.Lookup(name) != nil && !hidden[name].IsValid() {
+				hidden[name] = pos
 			}
+		}
+	}
+	if len(hidden) == 0 || len(p.diags) > 0 || p.empty() {
+		return
+	}
+	used := predeclaredOf(p)
+	for name, pos := range hidden {
+		if used[name] {
+			p.report(pos, pos+posLen(name), "predeclared", "rename it",
+				"%s hides the %s of Go, which generated code uses", name, name)
 		}
 	}
 }

@@ -56,7 +56,11 @@ func write(f File) error {
 		if err != nil {
 			return err
 		}
-		if f.mark == "" && !load.Ours(now, Header) || !bytes.HasPrefix(now, []byte(f.mark)) {
+		ours := load.Ours(now, Header)
+		if f.mark != "" {
+			ours = bytes.HasPrefix(now, []byte(f.mark)) || len(bytes.TrimSpace(now)) == 0
+		}
+		if !ours {
 			return errors.New("taskgen did not write it")
 		}
 	}

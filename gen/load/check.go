@@ -52,7 +52,7 @@ func (l *Loader) checkOnce(ctx context.Context, p *Package) {
 	conf := types.Config{
 		IgnoreFuncBodies: true,
 		FakeImportC:      true,
-		Importer:         importerFunc(func(path string) (*types.Package, error) { return l.importFor(ctx, path) }),
+		Importer:         importerFunc(func(path string) (*types.Package, error) { return l.importOr(ctx, path, used) }),
 		Sizes:            types.SizesFor("gc", l.ctxt.GOARCH),
 		Error: func(err error) {
 			if e, ok := err.(types.Error); ok && !e.Soft {
@@ -66,6 +66,64 @@ func (l *Loader) checkOnce(ctx context.Context, p *Package) {
 type importerFunc func(path string) (*types.Package, error)
 
 func (f importerFunc) Import(path string) (*types.Package, error) { return f(path) }
+
+// importOr returns an imported package. One that cannot be imported it returns
+// with the error, empty and named as the importing package uses it, so that
+// what is said of its names is that it could not be imported.
+func (l *Loader) importOr(ctx context.Context, path string, used map[string]bool) (*types.Package, error) {
+	pkg, err := l.importFor(ctx, path)
+	if pkg == nil && err != nil {
+		pkg = types.NewPackage(path, likelyName(path, used))
+	}
+	return pkg, err
+}
+
+// FailedImport returns the name of the import that could not be imported, for
+// such an error, or "".
+func (p *Package) FailedImport(e types.Error) string {
+	for _, f := range p.Files {
+		if e.Pos < f.FileStart || f.FileEnd < e.Pos {
+			continue
+		}
+		for _, s := range f.Imports {
+			if e.Pos < s.Pos() || s.End() < e.Pos {
+				continue
+			}
+			if s.Name != nil {
+				return s.Name.Name
+			}
+			if path, err := strconv.Unquote(s.Path.Value); err == nil {
+				return likelyName(path, p.usedNames())
+			}
+		}
+	}
+	return ""
+}
+
+// likelyName returns the name that a package of this path most likely has: one
+// that is used, if there is one.
+func likelyName(imp string, used map[string]bool) string {
+	name := guessName(imp)
+	base, version, ok := strings.Cut(name, ".") // gopkg.in/yaml.v3
+	candidates := []string{name}
+	if ok && strings.HasPrefix(version, "v") {
+		candidates = []string{base, name}
+	}
+	name = candidates[0]
+	candidates = append(candidates, strings.FieldsFunc(name, func(r rune) bool { return r == '-' || r == '.' })...)
+	candidates = append(candidates, strings.Map(func(r rune) rune {
+		if r == '-' || r == '.' {
+			return -1
+		}
+		return r
+	}, name))
+	for _, c := range candidates {
+		if used[c] {
+			return c
+		}
+	}
+	return name
+}
 
 // importFor returns an imported package: from source or from export data.
 func (l *Loader) importFor(ctx context.Context, path string) (*types.Package, error) {

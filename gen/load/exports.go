@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/module"
@@ -131,8 +132,8 @@ func (x *exports) list(ctx context.Context, paths []string) error {
 		path, export, standard, modDir, why := f[0], f[1], f[2] == "true", f[3], f[4]
 		if export == "" {
 			x.failed[path] = "no export data"
-			if why != "" {
-				x.failed[path] = why
+			if text, err := strconv.Unquote(why); err == nil {
+				x.failed[path] = strings.Join(strings.Fields(text), " ")
 			}
 			continue
 		}

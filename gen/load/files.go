@@ -3,16 +3,21 @@ package load
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"go/ast"
+	"go/build/constraint"
 	"go/parser"
 	"go/scanner"
 	"go/token"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/taskctx/taskctx/gen/buildtag"
 	"github.com/taskctx/taskctx/gen/diag"
 )
 
@@ -20,17 +25,24 @@ import (
 type snapshot struct {
 	dir      string
 	files    []file
-	output   []byte // the generated file, if it is there
-	foreign  []byte // a file in its place that is not ours
-	mentions bool   // a file may hold a directive
-	sum      [sha256.Size]byte
+	output   []byte            // the generated file, if it is there
+	foreign  []byte            // a file in its place that is not ours
+	mentions bool              // a file may hold a directive
+	sum      [sha256.Size]byte // of the files that others import
+	own      [sha256.Size]byte // of all files
 	err      error
 }
 
 type file struct {
-	name string
-	data []byte
-	test bool
+	name     string
+	data     []byte
+	test     bool
+	mentions bool
+}
+
+// empty reports whether the directory has nothing that others could import.
+func (s *snapshot) empty() bool {
+	return !slices.ContainsFunc(s.files, func(f file) bool { return !f.test })
 }
 
 // snapshot reads the Go files of a directory.
@@ -54,18 +66,18 @@ func (s *snapshot) read(output, header string) error {
 	if err != nil {
 		return err
 	}
-	h := sha256.New()
+	sum, own := sha256.New(), sha256.New()
 	for _, e := range entries {
 		name := e.Name()
 		if !strings.HasSuffix(name, ".go") || e.IsDir() {
 			continue
 		}
-		data, err := os.ReadFile(filepath.Join(s.dir, name))
-		if os.IsNotExist(err) {
-			continue // a broken link, as editors leave them
-		}
+		data, err := readRegular(filepath.Join(s.dir, name), e.Type())
 		if err != nil {
 			return err
+		}
+		if data == nil {
+			continue
 		}
 		if name == output {
 			if Ours(data, header) {
@@ -74,24 +86,65 @@ func (s *snapshot) read(output, header string) error {
 			}
 			s.foreign = data
 		}
-		f := file{name: name, data: data, test: strings.HasSuffix(name, "_test.go")}
-		if mentions(data) {
-			s.mentions = true
-		} else if f.test {
-			continue
-		}
+		f := file{name: name, data: data, test: strings.HasSuffix(name, "_test.go"), mentions: mentions(data)}
+		s.mentions = s.mentions || f.mentions
 		s.files = append(s.files, f)
-		fmt.Fprintf(h, "%s %d\n", name, len(data))
-		h.Write(data)
+		to := io.Writer(own)
+		if !f.test || f.mentions {
+			to = io.MultiWriter(sum, own)
+		}
+		fmt.Fprintf(to, "%s %d\n", name, len(data))
+		_, _ = to.Write(data) // a hash takes all
 	}
-	h.Sum(s.sum[:0])
+	sum.Sum(s.sum[:0])
+	own.Sum(s.own[:0])
 	return nil
+}
+
+// readRegular reads a file of this type, or what a link of this type leads to.
+// It returns nil for a directory, which is no source file whatever its name is,
+// and for a broken link, as editors leave them. What is neither would perhaps
+// never end.
+func readRegular(name string, typ fs.FileMode) ([]byte, error) {
+	if typ&fs.ModeSymlink != 0 {
+		st, err := os.Stat(name)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && st.IsDir() {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		typ = st.Mode().Type()
+	}
+	if !typ.IsRegular() {
+		return nil, fmt.Errorf("%s is %s, not a source file: rename it, or take it out of the package", name, kindOf(typ))
+	}
+	data, err := os.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // gone since the directory was read
+	}
+	if err == nil && data == nil {
+		data = []byte{}
+	}
+	return data, err
+}
+
+func kindOf(typ fs.FileMode) string {
+	switch {
+	case typ&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case typ&fs.ModeSocket != 0:
+		return "a socket"
+	case typ&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "no regular file"
 }
 
 // Ours reports whether a file's first line is the header.
 func Ours(data []byte, header string) bool {
 	line, _, _ := bytes.Cut(data, []byte("\n"))
-	return string(bytes.TrimSuffix(line, []byte("\r"))) == header
+	return string(bytes.TrimRight(line, "\r")) == header
 }
 
 // mentions reports whether a file may hold a directive or what looks like one.
@@ -102,8 +155,9 @@ func mentions(data []byte) bool {
 			if i < 0 {
 				break
 			}
+			before := data[:len(data)-len(rest)+i]
 			rest = rest[i+len(word):]
-			if next := bytes.TrimLeft(rest[:min(len(rest), 8)], "s \t"); len(next) > 0 && next[0] == ':' {
+			if next := afterTool(rest); len(next) > 0 && (next[0] == ':' || hasVerb(next) && beginsComment(before)) {
 				return true
 			}
 		}
@@ -111,7 +165,37 @@ func mentions(data []byte) bool {
 	return false
 }
 
-// parse parses the files of a package to generate for that belong to the build.
+// afterTool returns what follows the name of a directive's tool, of which rest
+// is the end, with the space between.
+func afterTool(rest []byte) []byte {
+	next := rest[:min(len(rest), 16)]
+	for _, end := range []string{"ctx", "gen"} {
+		next = bytes.TrimPrefix(next, []byte(end))
+	}
+	return bytes.TrimLeft(next, "s \t")
+}
+
+// hasVerb reports whether a directive's verb follows, after a sign that stands
+// for a colon.
+func hasVerb(next []byte) bool {
+	next = bytes.TrimLeft(next, "-._/")
+	for _, verb := range []string{"context", "provide", "defaults"} {
+		if bytes.HasPrefix(next, []byte(verb)) {
+			return true
+		}
+	}
+	return false
+}
+
+// beginsComment reports whether a comment begins at the end of data, but for the
+// signs that directives of other tools begin with.
+func beginsComment(data []byte) bool {
+	data = bytes.TrimSuffix(bytes.TrimRight(data, "+@#!$%"), []byte("go:"))
+	return bytes.HasSuffix(data, []byte("//"))
+}
+
+// parse parses the files of a package to generate for: those that belong to the
+// build, and for their names the others.
 func (l *Loader) parse(p *Package) {
 	if p.Files == nil {
 		l.parseFiles(p, parser.ParseComments, func(n int, do func(int)) {
@@ -119,6 +203,7 @@ func (l *Loader) parse(p *Package) {
 				do(i) // in order: so are their positions
 			}
 		})
+		l.parseOthers(p)
 	}
 }
 
@@ -134,6 +219,9 @@ func (l *Loader) parseImport(p *Package) {
 		mode = parser.ParseComments
 	}
 	l.parseFiles(p, mode, parallel)
+	if p.Module.Main {
+		l.parseOthers(p)
+	}
 }
 
 // parsed is what became of a file: nothing, if it is not part of the build.
@@ -149,7 +237,7 @@ func (l *Loader) parseFiles(p *Package, mode parser.Mode, each func(n int, do fu
 	all := make([]parsed, len(p.snap.files))
 	each(len(all), func(i int) {
 		f := p.snap.files[i]
-		if p.Foreign != nil && f.name == l.cfg.Output || !l.inBuild(p.Dir, f) {
+		if p.Foreign != nil && f.name == l.cfg.Output || f.test && !f.mentions || !l.inBuild(p.Dir, f) {
 			return
 		}
 		tree, err := parser.ParseFile(l.fset, filepath.Join(p.Dir, f.name), f.data, mode|parser.SkipObjectResolution)
@@ -157,6 +245,9 @@ func (l *Loader) parseFiles(p *Package, mode parser.Mode, each func(n int, do fu
 	})
 	for i, f := range p.snap.files {
 		tree, err := all[i].tree, all[i].err
+		if ignored(tree) {
+			continue
+		}
 		if f.test {
 			if tree != nil {
 				p.Tests = append(p.Tests, tree)
@@ -169,6 +260,84 @@ func (l *Loader) parseFiles(p *Package, mode parser.Mode, each func(n int, do fu
 		}
 		p.addFile(tree)
 	}
+}
+
+// ignored reports whether a file is for documentation tools, by the name of its
+// package: the go command leaves it out.
+func ignored(tree *ast.File) bool {
+	return tree != nil && tree.Name != nil && tree.Name.Name == "documentation"
+}
+
+// Other is a file in a package's directory that is not in its build: one of
+// another system or another tag, or a test.
+type Other struct {
+	Tree *ast.File
+	Test bool
+	// Constraint is the file's build constraint.
+	Constraint constraint.Expr
+}
+
+// parseOthers parses the files that are not in the build. Mistakes in them are
+// for those to report who build them.
+func (l *Loader) parseOthers(p *Package) {
+	have := map[string]bool{}
+	for _, f := range p.Files {
+		have[p.FileName(f)] = true
+	}
+	all := make([]*Other, len(p.snap.files))
+	parallel(len(all), func(i int) {
+		f := p.snap.files[i]
+		name := filepath.Join(p.Dir, f.name)
+		if have[name] || f.name == l.cfg.Output {
+			return
+		}
+		mode := parser.SkipObjectResolution
+		if f.mentions {
+			mode |= parser.ParseComments
+		}
+		tree, _ := parser.ParseFile(l.fset, name, f.data, mode)
+		if tree == nil || tree.Name == nil {
+			return
+		}
+		if of := tree.Name.Name; of == p.Name || f.test && of == p.Name+"_test" {
+			all[i] = &Other{Tree: tree, Test: f.test, Constraint: fileConstraint(name, f.data, tree)}
+		}
+	})
+	for _, o := range all {
+		if o != nil {
+			p.Others = append(p.Others, o)
+		}
+	}
+}
+
+// FileName returns the name of the file that was parsed, whatever its line
+// directives say.
+func (p *Package) FileName(f *ast.File) string {
+	return p.Fset.PositionFor(f.FileStart, false).Filename
+}
+
+// Constraint returns the build constraint of one of the package's files. A file
+// that uses cgo has that of cgo, if it is asked for.
+func (p *Package) Constraint(f *ast.File, cgo bool) constraint.Expr {
+	name := p.FileName(f)
+	for _, s := range p.snap.files {
+		if filepath.Join(p.Dir, s.name) != name {
+			continue
+		}
+		if cgo {
+			return fileConstraint(name, s.data, f)
+		}
+		return buildtag.Of(name, s.data)
+	}
+	return nil
+}
+
+func fileConstraint(name string, data []byte, tree *ast.File) constraint.Expr {
+	c := buildtag.Of(name, data)
+	if usesCgo(tree) {
+		c = buildtag.And(c, buildtag.Tag("cgo"))
+	}
+	return c
 }
 
 // addFile adds a file, if its package clause agrees with the others.

@@ -3,7 +3,9 @@ package load
 import (
 	"go/build"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -88,11 +90,57 @@ func (e *goEnv) buildContext() build.Context {
 	if v := e.get("GOARCH"); v != "" {
 		ctxt.GOARCH = v
 	}
-	if v := e.get("CGO_ENABLED"); v != "" {
-		ctxt.CgoEnabled = v == "1"
+	switch e.get("CGO_ENABLED") {
+	case "1":
+		ctxt.CgoEnabled = true
+	case "0":
+		ctxt.CgoEnabled = false
+	default:
+		ctxt.CgoEnabled = e.cgoByDefault(ctxt.GOOS, ctxt.GOARCH)
 	}
 	ctxt.BuildTags = e.tags
 	return ctxt
+}
+
+// cgoByDefault reports whether the go command enables cgo without being told
+// to: for this machine's own system only, and with a C compiler at hand.
+func (e *goEnv) cgoByDefault(goos, goarch string) bool {
+	if goos != runtime.GOOS || goarch != runtime.GOARCH || !cgoSystem(goos, goarch) {
+		return false
+	}
+	if e.fromProcess("CC") != "" {
+		return true
+	}
+	cc := "gcc"
+	switch goos {
+	case "darwin", "ios", "freebsd", "openbsd":
+		cc = "clang"
+	}
+	return e.findsInPath(cc)
+}
+
+// cgoSystem reports whether cgo works on a system that a taskgen may run on.
+func cgoSystem(goos, goarch string) bool {
+	switch goos {
+	case "js", "wasip1", "plan9":
+		return false
+	case "linux":
+		return goarch != "ppc64"
+	}
+	return true
+}
+
+// findsInPath reports whether a program is in the PATH of the environment.
+func (e *goEnv) findsInPath(program string) bool {
+	for _, dir := range filepath.SplitList(e.fromProcess("PATH")) {
+		if dir == "" {
+			continue
+		}
+		if _, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // modCache returns the directory of the module cache.

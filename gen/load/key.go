@@ -37,7 +37,7 @@ func (l *Loader) makeKey() string {
 	if tool == "" || l.env.odd != "" {
 		return "none"
 	}
-	fmt.Fprintf(h, "v1\n%s\ndir %s\ntags %q\n", tool, l.mods.root, l.env.tags)
+	fmt.Fprintf(h, "v2\n%s\ndir %s\ntags %q cgo %t\n", tool, l.mods.root, l.env.tags, l.ctxt.CgoEnabled)
 	for _, v := range keyVars {
 		fmt.Fprintf(h, "%s=%q\n", v, l.env.get(v))
 	}

@@ -50,6 +50,8 @@ type Package struct {
 	// Files are the files of the build, without generated ones, by name. Tests
 	// are test files that mention a directive.
 	Files, Tests []*ast.File
+	// Others are the files in its directory that are not in the build.
+	Others []*Other
 	// Output is the generated file as it is, nil if there is none, and Foreign
 	// is a file in its place that is not ours.
 	Output, Foreign []byte
@@ -149,7 +151,7 @@ func (l *Loader) Gone(path string) bool {
 		return true
 	}
 	s := l.snapshot(dir)
-	return s.err != nil || len(s.files) == 0
+	return s.err != nil || s.empty()
 }
 
 // Load returns the packages of the directories that hold something for taskgen:
@@ -208,6 +210,10 @@ func (l *Loader) fast(ctx context.Context, snaps []*snapshot) ([]*Package, error
 // import of one that was, or nil.
 func (l *Loader) Source(path string) *Package { return l.pkgs[path] }
 
+// Import returns the package of an import path if it is read from its source,
+// perhaps without its types, or nil.
+func (l *Loader) Import(path string) *Package { return l.source(path) }
+
 // add returns the package of a snapshot, which is the same each time.
 func (l *Loader) add(mod *Module, path string, s *snapshot) *Package {
 	p := l.pkgs[path]
@@ -228,7 +234,7 @@ func (l *Loader) source(path string) *Package {
 		return nil
 	}
 	s := l.snapshot(dir)
-	if s.err != nil || len(s.files) == 0 {
+	if s.err != nil || s.empty() {
 		return nil
 	}
 	p := l.add(mod, path, s)
@@ -262,6 +268,7 @@ type Source struct {
 	Path string // the import path
 	Dir  string
 	Sum  [sha256.Size]byte // of the names and the contents of its Go files
+	Own  bool              // the package's own directory: its tests count too
 }
 
 // Sources returns every directory that the package was made from, its own
@@ -287,7 +294,11 @@ func (l *Loader) Sources(p *Package) ([]Source, bool) {
 	visit(p)
 	var list []Source
 	for _, dir := range slices.Sorted(keys(seen)) {
-		list = append(list, Source{Path: seen[dir].Path, Dir: dir, Sum: seen[dir].snap.sum})
+		src := Source{Path: seen[dir].Path, Dir: dir, Sum: seen[dir].snap.sum}
+		if dir == p.Dir {
+			src.Own, src.Sum = true, seen[dir].snap.own
+		}
+		list = append(list, src)
 	}
 	return list, fixed
 }
@@ -296,7 +307,11 @@ func (l *Loader) Sources(p *Package) ([]Source, bool) {
 // package.
 func (l *Loader) Same(src Source) bool {
 	s := l.snapshot(src.Dir)
-	if s.err != nil || s.sum != src.Sum || s.foreign != nil {
+	sum := s.sum
+	if src.Own {
+		sum = s.own
+	}
+	if s.err != nil || sum != src.Sum || s.foreign != nil {
 		return false
 	}
 	if m := l.mods.byDir(findModule(src.Dir)); m != nil {

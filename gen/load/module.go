@@ -3,6 +3,7 @@ package load
 import (
 	"errors"
 	"fmt"
+	"go/token"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,13 +18,18 @@ type Module struct {
 	Path, Dir string
 	// Main: its packages may be generated for.
 	Main bool
+	// Go is the version in its go line, "" without one, and GoLine where that
+	// is.
+	Go     string
+	GoLine token.Position
+
+	ignore []string // the directories that its go.mod says to ignore
 }
 
 // modules is what go.mod and go.work say.
 type modules struct {
 	root   string // of the main module that holds the working directory
 	source []*Module
-	ignore []string // directories that go.mod says to ignore
 	vendor bool
 	files  []string // the files read, for the key of the cache
 }
@@ -97,10 +103,7 @@ func (m *modules) addWork(name string) error {
 		return err
 	}
 	for _, use := range f.Use {
-		dir := filepath.FromSlash(use.Path)
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(filepath.Dir(name), dir)
-		}
+		dir := absolute(filepath.Dir(name), use.Path)
 		if err := m.addMain(dir); err != nil {
 			return err
 		}
@@ -128,10 +131,16 @@ func (m *modules) addMain(dir string) error {
 	if f.Module == nil {
 		return fmt.Errorf("%s: no module line", name)
 	}
-	m.source = append(m.source, &Module{Path: f.Module.Mod.Path, Dir: dir, Main: true})
-	for _, ig := range f.Ignore {
-		m.ignore = append(m.ignore, strings.TrimPrefix(ig.Path, "./"))
+	mod := &Module{Path: f.Module.Mod.Path, Dir: dir, Main: true}
+	at := f.Module.Syntax.Start
+	if f.Go != nil {
+		mod.Go, at = f.Go.Version, f.Go.Syntax.Start
 	}
+	mod.GoLine = token.Position{Filename: name, Line: at.Line, Column: at.LineRune}
+	for _, ig := range f.Ignore {
+		mod.ignore = append(mod.ignore, ig.Path)
+	}
+	m.source = append(m.source, mod)
 	full, err := modfile.Parse(name, data, nil)
 	if err != nil {
 		return err
@@ -146,14 +155,56 @@ func (m *modules) addReplaces(rs []*modfile.Replace, base string) {
 		if r.Old.Version != "" || r.New.Version != "" {
 			continue
 		}
-		dir := filepath.FromSlash(r.New.Path)
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(base, dir)
-		}
+		dir := absolute(base, r.New.Path)
 		if m.byPath(r.Old.Path) == nil {
 			m.source = append(m.source, &Module{Path: r.Old.Path, Dir: dir})
 		}
 	}
+}
+
+// absolute returns the directory that a module file in base names, without a
+// slash at its end, which the file may have.
+func absolute(base, name string) string {
+	dir := filepath.FromSlash(name)
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(base, dir)
+	}
+	return filepath.Clean(dir)
+}
+
+// ignored reports whether the go.mod of a directory's main module says to ignore
+// it.
+func (m *modules) ignored(dir string) bool {
+	var best *Module
+	for _, s := range m.source {
+		below := dir == s.Dir || strings.HasPrefix(dir, s.Dir+string(filepath.Separator))
+		if s.Main && below && (best == nil || len(s.Dir) > len(best.Dir)) {
+			best = s
+		}
+	}
+	return best != nil && best.ignores(dir)
+}
+
+// ignores reports whether the module's go.mod says to ignore the directory: one
+// that begins with ./ is below the module's root, others are of that name
+// anywhere, and all below them is ignored too.
+func (m *Module) ignores(dir string) bool {
+	if len(m.ignore) == 0 {
+		return false
+	}
+	rel, err := filepath.Rel(m.Dir, dir)
+	if err != nil || rel == "." {
+		return false
+	}
+	slashed := func(s string) string { return "/" + strings.Trim(filepath.ToSlash(s), "/") + "/" }
+	rel = slashed(rel)
+	for _, ig := range m.ignore {
+		below, atRoot := strings.CutPrefix(ig, "./")
+		if atRoot && strings.HasPrefix(rel, slashed(below)) || !atRoot && strings.Contains(rel, slashed(ig)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *modules) findVendor(work string, env *goEnv) {

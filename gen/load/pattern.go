@@ -63,6 +63,9 @@ func (l *Loader) patternDir(pattern, base string) (string, error) {
 // and other modules.
 func (l *Loader) walk(dir string) ([]string, error) {
 	var dirs []string
+	if l.mods.ignored(dir) {
+		return nil, nil
+	}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -75,7 +78,7 @@ func (l *Loader) walk(dir string) ([]string, error) {
 			}
 			return nil
 		}
-		if path != dir && l.skipped(path, d.Name()) {
+		if path != dir && (l.skipped(path, d.Name()) || l.mods.ignored(path)) {
 			return filepath.SkipDir
 		}
 		return nil
@@ -96,16 +99,5 @@ func (l *Loader) skipped(path, name string) bool {
 			return !m.Main
 		}
 	}
-	if isFile(filepath.Join(path, "go.mod")) {
-		return true
-	}
-	for _, ig := range l.mods.ignore {
-		if rel, err := filepath.Rel(l.mods.root, path); err == nil {
-			rel = filepath.ToSlash(rel)
-			if rel == ig || strings.HasSuffix(rel, "/"+ig) {
-				return true
-			}
-		}
-	}
-	return false
+	return isFile(filepath.Join(path, "go.mod"))
 }

@@ -90,7 +90,7 @@ func (l *Loader) overlay(files map[string][]byte) error {
 		}
 		for _, dir := range dirs {
 			s := l.snapshot(dir)
-			if s.output == nil || len(s.files) == 0 {
+			if s.output == nil || s.empty() {
 				continue
 			}
 			p := &Package{Path: m.pathOf(dir), Dir: dir, Fset: l.fset, snap: s}
@@ -111,9 +111,12 @@ func (l *Loader) convert(m *Module, dir string, p *packages.Package) *Package {
 	q.Elsewhere = q.Output != nil && !l.inBuild(dir, file{name: l.cfg.Output, data: q.Output})
 	q.Files = []*ast.File{}
 	for _, f := range p.Syntax {
-		if filepath.Base(l.fset.Position(f.FileStart).Filename) != l.cfg.Output {
+		if filepath.Base(q.FileName(f)) != l.cfg.Output {
 			q.Files = append(q.Files, f)
 		}
+	}
+	if m.Main {
+		l.parseOthers(q)
 	}
 	for _, e := range p.Errors {
 		if e.Kind == packages.ParseError {

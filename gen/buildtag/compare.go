@@ -1,0 +1,156 @@
+package buildtag
+
+import (
+	"go/build/constraint"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Possible reports whether there is a build that the constraint chooses.
+func Possible(e constraint.Expr) bool {
+	if e == nil {
+		return true
+	}
+	possible, known := anyBuild(e)
+	return possible || !known
+}
+
+// Same reports whether two constraints choose the same builds.
+func Same(a, b constraint.Expr) bool { return implies(a, b) && implies(b, a) }
+
+// implies reports whether each build that a chooses b chooses too.
+func implies(a, b constraint.Expr) bool {
+	if b == nil {
+		return true
+	}
+	if a != nil && a.String() == b.String() {
+		return true
+	}
+	possible, known := anyBuild(And(a, &constraint.NotExpr{X: b}))
+	return known && !possible
+}
+
+// maxFree is how many tags at most are tried both ways.
+const maxFree = 10
+
+// anyBuild reports whether any build makes the constraint true, and whether that
+// is known: with too many tags it is not.
+func anyBuild(e constraint.Expr) (possible, known bool) {
+	var free, arches []string
+	for _, tag := range tagsOf(e) {
+		switch {
+		case slices.Contains(archNames, tag):
+			arches = append(arches, tag)
+		case knownOS[tag] || knownArch[tag] || tag == "unix" || tag == "gccgo" || always(tag):
+		default:
+			free = append(free, tag)
+		}
+	}
+	if len(free) > maxFree {
+		return false, false
+	}
+	for _, goos := range osNames {
+		for _, goarch := range append(arches, "other") {
+			if web := goos == "js" || goos == "wasip1"; web != (goarch == "wasm") && (web && slices.Contains(arches, "wasm") || goarch == "wasm") {
+				continue
+			}
+			for bits := range 1 << len(free) {
+				has := func(tag string) bool {
+					if i := slices.Index(free, tag); i >= 0 {
+						return bits>>i&1 == 1
+					}
+					return tag == goarch || always(tag) || ofOS(goos, tag) ||
+						tag == "gccgo" && !hasFree(free, bits, "gc")
+				}
+				if e.Eval(has) {
+					return true, true
+				}
+			}
+		}
+	}
+	return false, true
+}
+
+// hasFree reports whether a tag that is tried both ways is set; one that is not
+// tried is.
+func hasFree(free []string, bits int, tag string) bool {
+	i := slices.Index(free, tag)
+	return i < 0 || bits>>i&1 == 1
+}
+
+// tagsOf returns the tags of a constraint, each once. With gccgo comes gc, which
+// is its opposite.
+func tagsOf(e constraint.Expr) (tags []string) {
+	add := func(tag string) {
+		if !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
+		}
+	}
+	var visit func(e constraint.Expr)
+	visit = func(e constraint.Expr) {
+		switch e := e.(type) {
+		case *constraint.TagExpr:
+			add(e.Tag)
+			if e.Tag == "gccgo" {
+				add("gc")
+			}
+		case *constraint.NotExpr:
+			visit(e.X)
+		case *constraint.AndExpr:
+			visit(e.X)
+			visit(e.Y)
+		case *constraint.OrExpr:
+			visit(e.X)
+			visit(e.Y)
+		}
+	}
+	visit(e)
+	return tags
+}
+
+// always reports whether a tag stands for a version of Go that every user of
+// generated code has.
+func always(tag string) bool {
+	minor, ok := strings.CutPrefix(tag, "go1.")
+	n, err := strconv.Atoi(minor)
+	return ok && err == nil && n <= 26
+}
+
+// ofOS reports whether a tag is set on a system.
+func ofOS(goos, tag string) bool {
+	switch {
+	case tag == goos:
+		return true
+	case tag == "unix":
+		return unixOS[goos]
+	case tag == "linux":
+		return goos == "android"
+	case tag == "solaris":
+		return goos == "illumos"
+	case tag == "darwin":
+		return goos == "ios"
+	}
+	return false
+}
+
+func set(words string) map[string]bool {
+	m := map[string]bool{}
+	for w := range strings.FieldsSeq(words) {
+		m[w] = true
+	}
+	return m
+}
+
+// The names that the go command knows, as in internal/syslist, and those of
+// them that it builds for.
+var (
+	knownOS = set("aix android darwin dragonfly freebsd hurd illumos ios js linux nacl netbsd openbsd plan9 " +
+		"solaris wasip1 windows zos")
+	knownArch = set("386 amd64 amd64p32 arm armbe arm64 arm64be loong64 mips mipsle mips64 mips64le mips64p32 " +
+		"mips64p32le ppc ppc64 ppc64le riscv riscv64 s390 s390x sparc sparc64 wasm")
+	unixOS  = set("aix android darwin dragonfly freebsd hurd illumos ios linux netbsd openbsd solaris")
+	osNames = strings.Fields("aix android darwin dragonfly freebsd illumos ios js linux netbsd openbsd plan9 solaris " +
+		"wasip1 windows")
+	archNames = strings.Fields("386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x wasm")
+)
