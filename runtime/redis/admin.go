@@ -4,15 +4,14 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/taskctx/taskctx/runtime"
 )
@@ -23,58 +22,68 @@ type place struct{ queue, id string }
 // reading is what the read script answers for one task.
 type reading struct {
 	place
+	at                                                       int // its place among those that were asked for
 	msg, state, details, memo, result, owner, started, score string
 }
 
-// readAll reads tasks with one round trip; nil stands for one that is not there.
-func (e *Engine) readAll(ctx context.Context, ps []place) ([]*reading, error) {
+// selection is which tasks the read script answers with, and with how much.
+type selection struct {
+	brief  bool // without what may be large
+	bytes  int  // how many to read, at most
+	name   string
+	tagged bool   // only tasks with tags
+	states string // between commas; empty for all
+}
+
+// maxBytes is how many bytes of messages, memos and results one call reads, but for
+// the last task.
+const maxBytes = 4 << 20
+
+// read reads tasks with one round trip, and returns how many it has looked at: fewer
+// than all when they are large. It takes what it has read off sel.bytes.
+func (e *Engine) read(ctx context.Context, ps []place, sel *selection) (looked int, rs []*reading, err error) {
 	if len(ps) == 0 {
-		return nil, nil
+		return 0, nil, nil
 	}
-	args := make([]any, 0, 2*len(ps))
+	args := make([]any, 0, 5+2*len(ps))
+	args = append(args, flag(sel.brief), sel.bytes, sel.name, flag(sel.tagged), sel.states)
 	for _, p := range ps {
 		args = append(args, p.queue, p.id)
 	}
-	rows, err := readScript.Run(ctx, e.db, nil, args...).Slice()
+	answer, err := readScript.Run(ctx, e.db, nil, args...).Slice()
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	rs := make([]*reading, len(ps))
-	for i, row := range rows {
-		v, ok := row.([]any)
-		if !ok || len(v) < 8 || text(v[1]) == "" {
-			continue
-		}
-		rs[i] = &reading{
-			ps[i], text(v[0]), text(v[1]), text(v[2]), text(v[3]), text(v[4]), text(v[5]), text(v[6]), text(v[7]),
-		}
+	if len(answer) < 3 {
+		return 0, nil, errAnswer
 	}
-	return rs, nil
+	n, _ := answer[0].(int64)
+	left, _ := answer[2].(int64)
+	sel.bytes = int(left)
+	rows, _ := answer[1].([]any)
+	for _, row := range rows {
+		v, _ := row.([]any)
+		if len(v) < 9 {
+			return 0, nil, errAnswer
+		}
+		at, _ := v[0].(int64)
+		if at < 1 || int(at) > len(ps) {
+			return 0, nil, errAnswer
+		}
+		rs = append(rs, &reading{
+			ps[at-1], int(at) - 1, text(v[1]), text(v[2]), text(v[3]), text(v[4]), text(v[5]), text(v[6]), text(v[7]), text(v[8]),
+		})
+	}
+	return int(n), rs, nil
 }
 
-// find looks for a task in all queues.
-func (e *Engine) find(ctx context.Context, id uuid.UUID) (*reading, error) {
-	if err := e.closed(); err != nil {
-		return nil, err
+var errAnswer = errors.New("the server's answer is not of this engine's script")
+
+func flag(b bool) string {
+	if b {
+		return "1"
 	}
-	queues, err := e.db.SMembers(ctx, allQueues).Result()
-	if err != nil {
-		return nil, e.failed("redis", err)
-	}
-	ps := make([]place, len(queues))
-	for i, q := range queues {
-		ps[i] = place{q, id.String()}
-	}
-	rs, err := e.readAll(ctx, ps)
-	if err != nil {
-		return nil, e.failed("redis", err)
-	}
-	for _, r := range rs {
-		if r != nil {
-			return r, nil
-		}
-	}
-	return nil, runtime.ErrNotFound
+	return ""
 }
 
 // Get implements [runtime.Engine].
@@ -94,11 +103,14 @@ func (e *Engine) entry(r *reading) *runtime.Entry {
 		tm = &taskMessage{kind: "unreadable", id: r.id}
 	}
 	m, _ := tm.message(e.cfg.KeepFor)
-	m.Queue, m.Meta.ID = r.queue, taskID(r.id)
+	m.Queue, m.Meta.ID, m.Args = r.queue, taskID(r.id), raw(string(m.Args))
 	en := &runtime.Entry{
-		ID: m.Meta.ID, Message: m, Attempt: int(tm.retried), Due: m.Due,
+		ID: m.Meta.ID, Message: m, Attempt: max(int(tm.retried), 0), Due: m.Due,
 		StartedAt: own.StartedAt, EndedAt: own.EndedAt, Worker: own.Worker, Reason: own.Reason,
 		Memo: raw(r.memo), Result: raw(r.result),
+	}
+	if err != nil {
+		en.Reason = cmp.Or(en.Reason, err.Error())
 	}
 	en.Due = later(later(m.Meta.EnqueuedAt, m.Due), own.Due)
 	if at, err := strconv.ParseFloat(r.score, 64); err == nil {
@@ -109,20 +121,26 @@ func (e *Engine) entry(r *reading) *runtime.Entry {
 		en.State = runtime.StatePending
 	}
 	if us, err := strconv.ParseInt(r.started, 10, 64); err == nil && r.state == asynqActive {
-		en.StartedAt, en.Worker = time.UnixMicro(us).UTC(), r.owner
+		en.StartedAt, en.Worker = fromScore(float64(us)/1e6), r.owner
 	}
 	if r.details == "" { // a plain asynq server has run it
 		en.Reason = tm.errorMsg
 		if tm.completedAt > 0 {
-			en.EndedAt = time.Unix(tm.completedAt, 0).UTC()
+			en.EndedAt = fromScore(float64(tm.completedAt))
 		}
 	}
 	return en
 }
 
+// raw is JSON that was stored. What others have written there, and is none, is shown
+// as a text.
 func raw(s string) json.RawMessage {
 	if s == "" {
 		return nil
+	}
+	if !json.Valid([]byte(s)) {
+		b, _ := json.Marshal(strings.ToValidUTF8(s, "\ufffd"))
+		return b
 	}
 	return json.RawMessage(s)
 }
@@ -169,8 +187,9 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	if err != nil {
 		return err
 	}
-	now := time.Now().UTC()
-	was, err := cancelScript.Run(ctx, e.db, nil, p.queue, p.id, reason, now.Format(time.RFC3339Nano), score(now)).Text()
+	now, m := time.Now().UTC(), e.entry(p).Message
+	was, err := cancelScript.Run(ctx, e.db, nil, p.queue, p.id, reason, now.Format(time.RFC3339Nano),
+		score(now), e.archivedUntil(m, now), freeable(m)).Text()
 	switch {
 	case err != nil:
 		return e.failed("redis", err)
@@ -192,15 +211,20 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	}
 	now := time.Now()
 	own := decodeDetails(p.details)
+	key, hold, ms := heldAgain(e.entry(p).Message, p, !own.StartedAt.IsZero(), now)
 	own.Cancelled, own.Again, own.EndedAt, own.ParkedAt, own.Due = false, true, time.Time{}, time.Time{}, now.UTC()
-	was, err := retryScript.Run(ctx, e.db, nil, p.queue, p.id, own.encode(), now.UnixNano()).Text()
+	answer, err := retryScript.Run(ctx, e.db, nil, p.queue, p.id, own.encode(), now.UnixNano(), key, hold, ms).StringSlice()
 	switch {
 	case err != nil:
 		return e.failed("redis", err)
-	case was == "":
+	case len(answer) < 2:
+		return e.failed("redis", errAnswer)
+	case answer[0] == "":
 		return runtime.ErrNotFound
-	case was != asynqArchived:
-		return fmt.Errorf("%w: it is %s", runtime.ErrState, own.state(was, now))
+	case answer[0] != asynqArchived:
+		return fmt.Errorf("%w: it is %s", runtime.ErrState, own.state(answer[0], now))
+	case answer[1] != "":
+		return fmt.Errorf("%w: task %s holds its key", runtime.ErrState, answer[1])
 	}
 	e.workers.Nudge()
 	return nil
@@ -212,7 +236,7 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	was, err := deleteScript.Run(ctx, e.db, nil, p.queue, p.id).Text()
+	was, err := deleteScript.Run(ctx, e.db, nil, p.queue, p.id, score(time.Now()), freeable(e.entry(p).Message)).Text()
 	switch {
 	case err != nil:
 		return e.failed("redis", err)
@@ -225,161 +249,30 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// places returns where tasks of the states may be, the oldest first: version 7
-// ids sort by time.
-func (e *Engine) places(ctx context.Context, q runtime.Query) ([]place, error) {
-	queues := []string{q.Queue}
-	if q.Queue == "" {
-		all, err := e.db.SMembers(ctx, allQueues).Result()
-		if err != nil {
-			return nil, err
-		}
-		queues = all
-	}
-	lists, sets := collections(q.States)
-	var ps []place
-	for _, queue := range queues {
-		p := e.db.TxPipeline() // or else a task that moves meanwhile is missed
-		for _, l := range lists {
-			p.LRange(ctx, queueKey(queue, l), 0, -1)
-		}
-		for _, s := range sets {
-			p.ZRange(ctx, queueKey(queue, s), 0, -1)
-		}
-		answers, err := p.Exec(ctx)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range answers {
-			for _, id := range a.(*redis.StringSliceCmd).Val() {
-				ps = append(ps, place{queue, id})
-			}
-		}
-	}
-	slices.SortFunc(ps, place.compare)
-	return slices.Compact(ps), nil
-}
-
-func (p place) compare(o place) int {
-	return cmp.Or(strings.Compare(p.id, o.id), strings.Compare(p.queue, o.queue))
-}
-
-// collections are asynq's, in which tasks of the states are.
-func collections(states []runtime.State) (lists, sets []string) {
-	if len(states) == 0 {
-		states = runtime.States()
-	}
-	for _, s := range states {
-		switch s {
-		case runtime.StateScheduled:
-			sets = append(sets, asynqScheduled)
-		case runtime.StatePending:
-			lists = append(lists, asynqPending, asynqActive)
-			sets = append(sets, asynqScheduled, asynqRetry) // due and not moved yet, parked, or looked at
-		case runtime.StateRunning:
-			lists = append(lists, asynqActive)
-		case runtime.StateRetrying:
-			lists = append(lists, asynqPending)
-			sets = append(sets, asynqRetry)
-		case runtime.StateSucceeded:
-			sets = append(sets, asynqCompleted)
-		case runtime.StateFailed, runtime.StateCancelled:
-			sets = append(sets, asynqArchived)
-		}
-	}
-	slices.Sort(lists)
-	slices.Sort(sets)
-	return slices.Compact(lists), slices.Compact(sets)
-}
-
-// cursorPrefix begins a cursor. The queue, escaped, and the id of the last task
-// of the page follow: ids that asynq clients choose are unique in a queue only.
-const cursorPrefix = "after:"
-
-func (p place) cursor() string { return cursorPrefix + url.PathEscape(p.queue) + "/" + p.id }
-
-func parseCursor(cursor string) (place, error) {
-	rest, ok := strings.CutPrefix(cursor, cursorPrefix)
-	escaped, id, found := strings.Cut(rest, "/")
-	queue, err := url.PathUnescape(escaped)
-	if !ok || !found || err != nil {
-		return place{}, fmt.Errorf("cursor %q is not one that List returned", cursor)
-	}
-	return place{queue, id}, nil
-}
-
-// readAtOnce is how many tasks List reads with one round trip.
-const readAtOnce = 200
-
-// List implements [runtime.Engine]. It reads the ids of all tasks of the states
-// asked for, and sorts them, for each page.
-func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
-	if err := e.closed(); err != nil {
-		return nil, "", err
-	}
-	limit := q.Limit
-	if limit <= 0 {
-		limit = 100
-	}
-	ps, err := e.places(ctx, q)
-	if err != nil {
-		return nil, "", e.failed("redis", err)
-	}
-	if q.Cursor != "" {
-		last, err := parseCursor(q.Cursor)
-		if err != nil {
-			return nil, "", err
-		}
-		first, found := slices.BinarySearchFunc(ps, last, place.compare)
-		if found {
-			first++
-		}
-		ps = ps[first:]
-	}
-	entries := make([]*runtime.Entry, 0, min(limit, len(ps)))
-	for len(ps) > 0 {
-		n := min(readAtOnce, len(ps))
-		read, err := e.readAll(ctx, ps[:n])
-		if err != nil {
-			return nil, "", e.failed("redis", err)
-		}
-		for i, r := range read {
-			if r == nil {
-				continue
-			}
-			en := e.entry(r)
-			if !q.Matches(en) {
-				continue
-			}
-			entries = append(entries, en)
-			if len(entries) == limit && (i+1 < n || n < len(ps)) {
-				return entries, ps[i].cursor(), nil
-			}
-		}
-		ps = ps[n:]
-	}
-	return entries, "", nil
-}
+// countAtOnce is of how many queues one script counts the tasks.
+const countAtOnce = 500
 
 // Counts implements [runtime.Counter].
 func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
 	if err := e.closed(); err != nil {
 		return nil, err
 	}
-	queues, err := e.db.SMembers(ctx, allQueues).Result()
-	if err != nil {
-		return nil, e.failed("count", err)
-	}
-	rows, err := countScript.Run(ctx, e.db, nil, append([]any{score(time.Now())}, anys(queues)...)...).Slice()
+	queues, err := e.allQueues(ctx)
 	if err != nil {
 		return nil, e.failed("count", err)
 	}
 	var counts []runtime.Count
-	for i, row := range rows {
-		for j, v := range row.([]any) {
-			n, err := strconv.ParseInt(fmt.Sprint(v), 10, 64)
-			if err == nil && n > 0 {
-				counts = append(counts, runtime.Count{Queue: queues[i], State: runtime.States()[j], Tasks: n})
+	for chunk := range slices.Chunk(queues, countAtOnce) {
+		rows, err := countScript.Run(ctx, e.db, nil, append([]any{score(time.Now())}, anys(chunk)...)...).Slice()
+		if err != nil {
+			return nil, e.failed("count", err)
+		}
+		for i, row := range rows {
+			numbers, _ := row.([]any)
+			for j, v := range numbers {
+				if n, _ := v.(int64); n > 0 {
+					counts = append(counts, runtime.Count{Queue: chunk[i], State: runtime.States()[j], Tasks: n})
+				}
 			}
 		}
 	}

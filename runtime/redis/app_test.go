@@ -384,22 +384,22 @@ func TestKeptTooLong(t *testing.T) {
 	run := func(_ *runtime.Context, x *sumArgs) (int, error) { return x.a + x.b, nil }
 	refused := func(what string, err error) {
 		t.Helper()
-		if !errors.Is(err, runtime.ErrUnsupported) || !strings.Contains(err.Error(), "WithKeep") ||
-			!strings.Contains(err.Error(), "KeepResults") || !strings.Contains(err.Error(), most.String()) {
+		if !errors.Is(err, runtime.ErrUnsupported) || !strings.Contains(err.Error(), "WithKeepFailed") ||
+			!strings.Contains(err.Error(), "Config.KeepFailed") || !strings.Contains(err.Error(), most.String()) {
 			t.Errorf("%s: %v, want one that wraps %q, and names the options and the limit", what, err, runtime.ErrUnsupported)
 		}
 	}
-	app := newApp(t, url, runtime.Config{KeepResults: most + time.Hour}, task, run)
+	app := newApp(t, url, runtime.Config{KeepFailed: most + time.Hour}, task, run)
 	refused("Start", app.Start(t.Context()))
 	_, err := sumCall(task, 1, 2).Enqueue(t.Context(), app)
 	refused("Enqueue", err)
-	if _, err := sumCall(task, 1, 2).With(runtime.WithKeep(most)).Enqueue(t.Context(), app); err != nil {
+	if _, err := sumCall(task, 1, 2).With(runtime.WithKeepFailed(most), runtime.WithKeep(2*most)).Enqueue(t.Context(), app); err != nil {
 		t.Errorf("Enqueue at the limit: %v", err)
 	}
-	app = newApp(t, url, runtime.Config{KeepResults: most}, task, run)
+	app = newApp(t, url, runtime.Config{KeepFailed: most, KeepResults: 2 * most}, task, run)
 	if err := app.Start(t.Context()); err != nil {
 		t.Errorf("Start at the limit: %v", err)
 	}
-	_, err = sumCall(task, 1, 2).With(runtime.WithKeep(most+time.Hour)).Enqueue(t.Context(), app)
+	_, err = sumCall(task, 1, 2).With(runtime.WithKeepFailed(most+time.Hour)).Enqueue(t.Context(), app)
 	refused("Enqueue with an option", err)
 }

@@ -25,12 +25,35 @@
 // While the server is away running tasks go on; their outcomes are written when
 // it is back, however long that takes, and nobody is taken for lost meanwhile.
 //
+// A server that falls silent, or becomes read-only after a failover, is left: the
+// connections of an engine from Open are closed and made anew, and waiting goes on.
+// An engine from New has the timeouts of its client.
+//
+// # Keys
+//
+// A key is judged when another task wants it, by the record of the task that holds
+// it: what asynq's tools delete or archive frees its key, too. The record of a
+// succeeded task stays as long as the key that it holds for a time. A key held for a
+// time expires on the server; one held until a task begins or ends is deleted then,
+// and those that are left over are searched for now and then.
+//
+// # Tasks that no worker knows
+//
+// A task of a name that a worker does not know holds up no other: it is put among
+// asynq's retries at once, with its reason, and a worker that knows the name takes it
+// from there at once. Until then it is looked at again at growing intervals, of 10 s
+// to 5 min, and fails after Config.ParkFor. Many of them cost the others nothing.
+//
 // # Lost answers
 //
 // The client sends a command again when its answer was lost, as often as its
 // MaxRetries says. Storing tasks and writing outcomes take notice of what they
-// have done before. A Retry or Delete whose answer was lost may say that the task
-// is not in the state for it.
+// have done before: a task is stored once, as long as its record stays, which is 10 s
+// at least. When it remains unknown whether tasks were stored, Insert returns a
+// [runtime.UncertainError] with their ids. An engine from New cannot tell a lost answer
+// from a request that was never sent: then each error that is not the server's is one.
+// A Retry or Delete whose answer was lost may say that the task is not in the state
+// for it.
 //
 // # Durability
 //
@@ -46,22 +69,35 @@
 //     order in which they became due at the server.
 //   - A Redis Cluster or a Ring: one step may touch several queues.
 //   - More than 100,000 tasks in one call of Insert.
-//   - Exact counts of states that asynq does not tell apart (pending and
-//     retrying, failed and cancelled) past 10,000 tasks of a queue in one of
-//     asynq's states.
+//   - An exact count, for a minute or more, of the states that asynq does not tell
+//     apart (pending and retrying, failed and cancelled), after asynq's tools have
+//     moved or deleted tasks.
 //   - Looking up, by id, a foreign task whose asynq id is not a UUID. It runs, and
 //     is listed.
-//   - Records for longer than 90 days: asynq keeps no failed task longer. More
-//     (WithKeep, Config.KeepResults) is [runtime.ErrUnsupported].
+//   - Records of failed and cancelled tasks for longer than 90 days: asynq keeps none
+//     longer. More (WithKeepFailed, Config.KeepFailed) is [runtime.ErrUnsupported].
 //   - More than 10,000 failed and cancelled tasks in a queue: as with asynq, the
 //     oldest go first.
 //
-// The server must let the user publish to the channels that begin with
-// "taskctx:". Channels are the same for all databases of a server: workers on
-// another one look for tasks more often, no more.
+// The server must let the user publish to the channels that begin with "taskctx:",
+// or the engine does not open (ACL SETUSER app &taskctx:*). Channels are the same for
+// all databases of a server: workers on another one look for tasks more often, no
+// more. A server that is full (noeviction) answers an enqueue with
+// [runtime.ErrQueueFull]; tasks that run go on, and their outcomes are written.
 //
-// List reads the ids of all tasks in the states asked for, to sort them; on a
-// queue with millions of tasks ask for states that have few.
+// List sorts up to 10,000 tasks by age. Where more are asked for, it goes queue by
+// queue through asynq's collections (succeeded, failed and cancelled, running,
+// pending, waiting for a retry, scheduled), each in its own order: those that are
+// forgotten next, have waited longest, or are due next come first. A call looks at
+// 5,000 tasks and reads 4 MiB at most, and returns a cursor where there are more. What
+// moves from one collection to another between two pages may be missed.
+//
+// The last two bytes of a task's id are a hash of its queue, so that Get need not ask
+// all queues; it does for the tasks of asynq's clients.
+//
+// A task that is cancelled or deleted while more than 10,000 wait in its queue leaves
+// its entry in asynq's list, where asynq's tools show it until workers have come to
+// it; not while servers of asynq are there.
 //
 // # Beside asynq
 //

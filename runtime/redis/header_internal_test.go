@@ -34,7 +34,7 @@ func TestHeaderIsJSON(t *testing.T) {
 	check("plain", plain)
 	values := []any{
 		7, -1, math.MaxInt, "a", `"`, `\`, "<", "é", "\x00", "\xff", time.Second, 1500 * time.Millisecond, time.Duration(-1),
-		at, at.In(time.FixedZone("", 3600)), at.AddDate(9000, 0, 0), uuid.New(), map[string]string{"k": "v"}, []string{"p"},
+		runtime.HoldWaiting, at, at.In(time.FixedZone("", 3600)), at.AddDate(9000, 0, 0), uuid.New(), map[string]string{"k": "v"}, []string{"p"},
 	}
 	each := func(name string, pick func(*runtime.Message) reflect.Value) {
 		m := plain
@@ -51,7 +51,7 @@ func TestHeaderIsJSON(t *testing.T) {
 	for i, meta := 0, reflect.TypeFor[runtime.Meta](); i < meta.NumField(); i++ {
 		each(meta.Field(i).Name, func(m *runtime.Message) reflect.Value { return reflect.ValueOf(&m.Meta).Elem().Field(i) })
 	}
-	for _, name := range []string{"Due", "Key", "KeyFor", "Keep"} {
+	for _, name := range []string{"Due", "Key", "KeyFor", "KeyHold", "Keep", "KeepFailed"} {
 		each(name, func(m *runtime.Message) reflect.Value { return reflect.ValueOf(m).Elem().FieldByName(name) })
 	}
 }

@@ -32,6 +32,7 @@ const (
 	argMessage
 	argDue
 	argKey
+	argHolding
 	argKeyFor
 	argName
 	perMessage
@@ -51,15 +52,16 @@ func (l *lot) Join(others []*lot) *lot {
 }
 
 func (l *lot) add(m *runtime.Message, now time.Time) error {
-	if m.Meta.ID == uuid.Nil { // it is not ours to change
+	own := *m // it is not ours to change
+	if own.Meta.ID == uuid.Nil {
 		id, err := uuid.NewV7()
 		if err != nil {
 			return err
 		}
-		c := *m
-		c.Meta.ID, m = id, &c
+		own.Meta.ID = id
 	}
-	tm, err := encodeMessage(m)
+	own.Meta.ID = idIn(own.Queue, own.Meta.ID)
+	tm, err := encodeMessage(&own)
 	if err != nil {
 		return err
 	}
@@ -67,12 +69,13 @@ func (l *lot) add(m *runtime.Message, now time.Time) error {
 	if m.Due.After(now) {
 		due = score(m.Due)
 	}
-	ms := int64(0)
+	var value string
+	var ms any = ""
 	if m.Key != "" {
-		ms = max(m.KeyFor.Milliseconds(), 1)
+		value, ms = holding(m, tm.id, m.KeyFor)
 	}
-	l.ids = append(l.ids, m.Meta.ID)
-	l.args = append(l.args, m.Queue, tm.id, tm.encode(), due, m.Key, ms, m.Name)
+	l.ids = append(l.ids, own.Meta.ID)
+	l.args = append(l.args, m.Queue, tm.id, tm.encode(), due, m.Key, value, ms, m.Name)
 	return nil
 }
 
@@ -117,6 +120,9 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 	}
 	if l.Len() > remote.MaxGathered {
 		ins, err := e.store(ctx, l)
+		if errors.As(err, new(lostAnswer)) {
+			err = &runtime.UncertainError{IDs: l.ids, Err: err}
+		}
 		if err != nil {
 			return nil, e.failed("insert", err)
 		}
@@ -131,11 +137,20 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 
 // store stores a lot with one script.
 func (e *Engine) store(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
+	before := e.answersLost()
 	held, err := l.send(ctx, e.db)
 	if err != nil && conflict(err) {
 		held, err = e.sentAgain(ctx, l, err)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case conflict(err):
+		return nil, err
+	case e.lost(err, before):
+		return nil, lostAnswer{err}
+	case redis.HasErrorPrefix(err, "OOM"):
+		return nil, fmt.Errorf("%w: %w", runtime.ErrQueueFull, err)
+	default:
 		return nil, err
 	}
 	if len(held) != l.Len() {
@@ -171,7 +186,7 @@ func (e *Engine) sentAgain(ctx context.Context, l *lot, conflict error) (held []
 	}
 	held = make([]string, l.Len())
 	for i := range l.ids {
-		stored, holder := answers[2*i].(*redis.StringCmd).Val(), answers[2*i+1].(*redis.StringCmd).Val()
+		stored, holder := answers[2*i].(*redis.StringCmd).Val(), heldBy(answers[2*i+1].(*redis.StringCmd).Val())
 		switch sent := l.args[perMessage*i+argMessage].([]byte); {
 		case stored != "" && sameMessage([]byte(stored), sent):
 		case stored == "" && holder != "":

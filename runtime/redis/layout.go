@@ -14,12 +14,23 @@ func taskKey(queue, id string) string { return queueKey(queue, "t:"+id) }
 
 // Keys and channels of our own.
 const (
-	keyPrefix      = "taskctx:key:"    // + a Message.Key: the id that holds it
-	beatPrefix     = "taskctx:beat:"   // + a worker: how often it has beaten
+	keyPrefix      = "taskctx:key:"  // + a Message.Key: which task holds it, and how; see holder
+	beatPrefix     = "taskctx:beat:" // + a worker: how often it has beaten
+	channelPrefix  = "taskctx:"
 	newChannel     = "taskctx:new"     // queues that got a task
 	controlChannel = "taskctx:control" // running tasks that were cancelled
 	endChannel     = "taskctx:end"     // tasks that ended
 )
+
+// Sets of our own beside asynq's keys of a queue, which tell apart what is one
+// state for asynq. Tasks are in them only while they differ from most, and tidy
+// takes out what asynq's tools leave behind.
+//
+//   - taskctx:parked, by name: those of its retries that no worker has known.
+//   - taskctx:again: those pending, or parked, that have run before.
+//   - taskctx:cancelled: those archived that were cancelled.
+//   - taskctx:gone: entries of a long list of pending tasks that lead to no
+//     pending task any more.
 
 // The states of asynq, as its task hashes have them.
 const (
@@ -35,4 +46,11 @@ const (
 // fractions as well.
 func score(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
-func fromScore(s float64) time.Time { return time.UnixMicro(int64(s * 1e6)).UTC() }
+// fromScore is the time of a score, which anybody may have written, within the years
+// that JSON can have.
+func fromScore(s float64) time.Time {
+	return time.UnixMicro(int64(max(min(s, lastSecond), 0) * 1e6)).UTC()
+}
+
+// lastSecond is the end of the year 9999.
+const lastSecond = 253402300799

@@ -3,10 +3,12 @@ package redis
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -16,15 +18,19 @@ const beatLife = 24 * time.Hour
 // Join implements [remote.Store]: it counts up in the worker's key.
 func (s *serve) Join(ctx context.Context) error {
 	p := s.e.db.Pipeline()
-	p.Incr(ctx, beatPrefix+s.ID)
+	count := p.Incr(ctx, beatPrefix+s.ID)
 	p.Expire(ctx, beatPrefix+s.ID, max(beatLife, 2*s.e.cfg.Lease))
-	for _, q := range s.Queues {
-		p.SAdd(ctx, allQueues, q) // for asynq's tools
-	}
+	known := p.SAdd(ctx, allQueues, anys(s.Queues)...) // for asynq's tools
 	for _, c := range s.Active() {
 		p.ZAddXX(ctx, queueKey(c.queue, "lease"), redis.Z{Score: float64(s.leaseScore()), Member: c.id})
 	}
 	_, err := p.Exec(ctx)
+	if redis.HasErrorPrefix(known.Err(), "WRONGTYPE") { // nobody can use it
+		err = s.e.db.Del(ctx, allQueues).Err()
+	}
+	if count.Err() == nil {
+		err = spoilt(err)
+	}
 	return err
 }
 
@@ -67,7 +73,7 @@ func (s *serve) Beats(ctx context.Context, others map[string][]claim) (map[strin
 	present := make(map[string]string, len(others))
 	for owner := range others {
 		count, err := s.e.db.Get(ctx, beatPrefix+owner).Result()
-		if err != nil && !errors.Is(err, redis.Nil) {
+		if err = spoilt(err); err != nil && !errors.Is(err, redis.Nil) {
 			return nil, err
 		}
 		present[owner] = count
@@ -75,31 +81,45 @@ func (s *serve) Beats(ctx context.Context, others map[string][]claim) (map[strin
 	return present, nil
 }
 
-// TakeOver implements [remote.Store].
+// TakeOver implements [remote.Store]. A task that cannot be taken over does not keep
+// others from it.
 func (s *serve) TakeOver(ctx context.Context, owner, beats string, claims []claim) (taken int, gone bool, err error) {
 	for _, c := range claims {
-		v, err := s.e.db.HMGet(ctx, taskKey(c.queue, c.id), "msg", "taskctx").Result()
-		if err != nil {
-			return taken, false, err
+		n, failed := s.takeOver(ctx, owner, beats, c)
+		if taken += n; failed != nil {
+			err = failed
 		}
-		raw := []byte(text(v[0]))
-		m, err := decodeTaskMessage(raw)
-		if err != nil { // whoever takes it next says so
-			m = &taskMessage{raw: raw}
+		if ctx.Err() != nil {
+			break
 		}
-		now := time.Now()
-		m.retried++
-		m.errorMsg, m.lastFailedAt = remote.ErrWorkerLost, now.Unix()
-		own := decodeDetails(text(v[1]))
-		own.Reason, own.Again = remote.ErrWorkerLost, false
-		n, err := takeOverScript.Run(ctx, s.e.db, nil, owner, beats, c.queue, c.id, c.fence, m.encode(),
-			own.encode(), now.UnixNano(), score(now), now.UTC().Format(time.RFC3339Nano)).Int()
-		if err != nil {
-			return taken, false, err
-		}
-		taken += n
 	}
-	return taken, taken > 0, nil
+	if taken > 0 {
+		err = nil
+	}
+	return taken, taken > 0, err
+}
+
+func (s *serve) takeOver(ctx context.Context, owner, beats string, c claim) (taken int, err error) {
+	v, err := s.e.db.HMGet(ctx, taskKey(c.queue, c.id), "msg", "taskctx", "taskctx_started").Result()
+	if err != nil {
+		return 0, spoilt(err)
+	}
+	now, raw, of := time.Now(), []byte(text(v[0])), new(runtime.Message)
+	m, err := decodeTaskMessage(raw)
+	if err != nil { // whoever takes it next says so
+		m = &taskMessage{raw: raw}
+	} else {
+		of, _ = m.message(s.e.cfg.KeepFor)
+	}
+	m.retried = max(m.retried, m.retried+1)
+	m.errorMsg, m.lastFailedAt = remote.ErrWorkerLost, now.Unix()
+	own := decodeDetails(text(v[1]))
+	own.Reason, own.Again = remote.ErrWorkerLost, false
+	if us, err := strconv.ParseFloat(text(v[2]), 64); err == nil {
+		own.StartedAt, own.Worker = fromScore(us/1e6), owner
+	}
+	return takeOverScript.Run(ctx, s.e.db, nil, owner, beats, c.queue, c.id, c.fence, m.encode(),
+		own.encode(), now.UnixNano(), now.UTC().Format(time.RFC3339Nano), s.e.archivedUntil(of, now)).Int()
 }
 
 // text is a string of an answer, empty for nil.

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -28,6 +29,10 @@ type Config struct {
 	// say: one that a foreign producer enqueued without asynq.Retention.
 	// Defaults to 24 h.
 	KeepFor time.Duration
+	// KeepFailedFor is how long the record of a failed or cancelled task stays that
+	// does not say: one of a foreign producer, or of an older version. Defaults to 7
+	// days; asynq keeps none for more than 90.
+	KeepFailedFor time.Duration
 	// Logger gets what the engine has to say: failing connections, tasks taken
 	// over from lost workers. Defaults to slog.Default() at the time of opening.
 	Logger *slog.Logger
@@ -41,6 +46,7 @@ func (c *Config) setDefaults() error {
 		remote.Duration{Name: "Lease", Value: &c.Lease, Least: 100 * time.Millisecond, Default: 15 * time.Second},
 		remote.Duration{Name: "PollInterval", Value: &c.PollInterval, Least: time.Millisecond, Default: 100 * time.Millisecond},
 		remote.Duration{Name: "KeepFor", Value: &c.KeepFor, Least: 0, Default: 24 * time.Hour},
+		remote.Duration{Name: "KeepFailedFor", Value: &c.KeepFailedFor, Least: 0, Default: 7 * 24 * time.Hour},
 	)
 }
 
@@ -49,11 +55,13 @@ func (c *Config) setDefaults() error {
 type Engine struct {
 	cfg   Config
 	db    redis.UniversalClient
-	owned bool // Close closes db
+	owned bool   // Close closes db
+	conns *conns // nil for a client of the caller's
 	in    remote.Gatherer[*lot]
 	watch remote.Waiters[string]
 	// workers are the calls of Serve.
 	workers remote.Workers
+	queues  directory
 
 	closing context.Context // of work that belongs to no caller
 	close   context.CancelFunc
@@ -64,24 +72,6 @@ var (
 	_ runtime.Waiter  = (*Engine)(nil)
 	_ runtime.Counter = (*Engine)(nil)
 )
-
-// Open connects to the database that url names, as redis.ParseURL takes it
-// ("redis://user:password@host:6379/0", "rediss://" for TLS), and returns an
-// engine on it. Close ends the connections.
-func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
-	o, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, fmt.Errorf("open redis: %w", err)
-	}
-	o.ContextTimeoutEnabled = true
-	db := redis.NewClient(o)
-	e, err := New(ctx, db, cfg)
-	if err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	e.owned = true
-	return e, nil
-}
 
 // New returns an engine on the client, which stays the caller's to close, after
 // the engine. The client's database must be on one server: a Redis Cluster and
@@ -97,13 +87,16 @@ func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, er
 	case *redis.ClusterClient, *redis.Ring:
 		return nil, fmt.Errorf("open redis: several servers at a time: %w", runtime.ErrUnsupported)
 	}
-	if err := db.Ping(ctx).Err(); err != nil {
+	if err := probe(ctx, db); err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
 	e := &Engine{cfg: cfg, db: db}
 	e.closing, e.close = context.WithCancel(context.Background())
 	e.in.Store, e.in.Own, e.in.Closing = e.store, conflict, e.closing
+	e.in.Lost = func(err error) bool { return errors.As(err, new(lostAnswer)) }
+	e.in.IDs = func(l *lot) []uuid.UUID { return l.ids }
 	e.watch.Hear, e.watch.LookEvery, e.watch.Closing = e.hearEnds, lookEvery, e.closing
+	e.watch.Passing = isUnreachable
 	return e, nil
 }
 
@@ -148,9 +141,9 @@ func (e *Engine) Check(m *runtime.Message) error {
 		return fmt.Errorf("the name %q is no task type of asynq: %w", m.Name, runtime.ErrUnsupported)
 	case strings.TrimSpace(m.Queue) == "" || !utf8.ValidString(m.Queue):
 		return fmt.Errorf("the name %q is no queue of asynq: %w", m.Queue, runtime.ErrUnsupported)
-	case m.Keep > archivedFor:
-		return fmt.Errorf("a record kept for %s (WithKeep, or Config.KeepResults): asynq keeps those of failed tasks for at most %s: %w",
-			m.Keep, archivedFor, runtime.ErrUnsupported)
+	case m.KeepFailed > archivedFor:
+		return fmt.Errorf("the record of a failed task kept for %s (WithKeepFailed, or Config.KeepFailed): asynq keeps it for at most %s: %w",
+			m.KeepFailed, archivedFor, runtime.ErrUnsupported)
 	}
 	return nil
 }

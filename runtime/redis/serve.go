@@ -28,8 +28,15 @@ type (
 // serve is one call of Serve: a worker, and its scripts.
 type serve struct {
 	*remote.Worker[claim, task]
-	e       *Engine
-	cleaned time.Time // the upkeep alone uses it
+	e     *Engine
+	names []any // the worker's, as arguments
+
+	looked time.Time // for parked tasks; Step alone uses it
+
+	// What follows the upkeep alone uses.
+	cleaned  time.Time // when all there was to forget was forgotten
+	tidied   time.Time // when the sets of our own were looked through
+	sweeping uint64    // where the search for keys that nobody holds has got to
 }
 
 var _ remote.Store[claim, task] = (*serve)(nil)
@@ -41,7 +48,8 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	if err := e.closed(); err != nil {
 		return err
 	}
-	s := &serve{e: e, cleaned: time.Now().Add(-cleanEvery + cleanEvery/10)} // not at once: many may start together
+	now := time.Now()
+	s := &serve{e: e, names: anys(w.Names), cleaned: now.Add(-cleanEvery / 2), tidied: now.Add(-tidyEvery / 2)} // not at once: many may start together
 	s.Worker = remote.NewWorker(w, s, remote.Config{
 		Engine: "redis", Lease: e.cfg.Lease, PollInterval: e.cfg.PollInterval, UpkeepEvery: e.cfg.PollInterval,
 		Closing: e.closing, Logger: e.cfg.Logger, Workers: &e.workers,

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
@@ -29,13 +31,39 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 		return false, nil
 	}
 	now, fence := time.Now().UTC(), newFence()
-	args := append([]any{st.Want, s.ID, s.leaseScore(), now.UnixMicro(), fence, len(s.Names)}, anys(s.Names)...)
-	args = append(args, anys(st.Queues)...)
-	rows, err := claimScript.Run(ctx, s.e.db, nil, args...).Slice()
+	look := now.Sub(s.looked) >= lookForParked || now.Before(s.looked)
+	if look {
+		s.looked = now
+	}
+	args := append(make([]any, 0, 9+len(s.Names)+len(st.Queues)), st.Want, s.ID, s.leaseScore(), now.UnixMicro(), fence,
+		now.Format(time.RFC3339Nano), s.ParkFor.Microseconds(), flag(look), len(s.Names))
+	args = append(append(args, s.names...), anys(st.Queues)...)
+	answer, err := claimScript.Run(ctx, s.e.db, nil, args...).Slice()
 	if err != nil {
 		return false, err
 	}
+	if len(answer) < 4 {
+		return false, errAnswer
+	}
+	rows, _ := answer[0].([]any)
+	parked, _ := answer[1].(int64)
+	s.tellParked(answer[2], parked)
+	if lost, _ := answer[3].([]any); len(lost) > 0 {
+		s.Warn("entries that lead to no task were dropped", fmt.Errorf("%q and perhaps more", lost))
+	}
 	return len(rows) == st.Want, s.write(ctx, s.begun(rows, fence, now))
+}
+
+// lookForParked is how often a worker looks for tasks of its names that others have
+// parked: at each look it asks for each of its names.
+const lookForParked = 50 * time.Millisecond
+
+// tellParked logs of tasks that were put aside because this worker does not know them.
+func (s *serve) tellParked(names any, n int64) {
+	some, _ := names.([]any)
+	for _, name := range some {
+		s.Unknown(text(name), fmt.Sprintf("no worker knows the task %q, and perhaps others", text(name)))
+	}
 }
 
 // newFence returns the fence of the tasks of one claim. It is unlike any other,
@@ -84,7 +112,7 @@ func (s *serve) read(d *delivery, raw string, now time.Time) *outcome {
 	}
 	d.Message.Queue = d.Claim.queue
 	d.Message.Meta.ID = taskID(d.Claim.id)
-	d.Attempt = int(m.retried)
+	d.Attempt = max(int(m.retried), 0)
 	if s.Knows(m.kind) {
 		d.Task.own.ParkedAt = time.Time{}
 		d.Task.own.StartedAt, d.Task.own.Worker = now.Truncate(time.Microsecond), s.ID
@@ -129,7 +157,7 @@ func (s *serve) write(ctx context.Context, outcomes []*outcome) error {
 	}
 	args := s.concludeArgs()
 	for _, o := range outcomes {
-		args = appendOutcome(args, o)
+		args = s.appendOutcome(args, o)
 	}
 	written, err := concludeScript.Run(ctx, s.e.db, nil, args...).Int64Slice()
 	if err == nil && len(written) != len(outcomes) {
@@ -170,15 +198,16 @@ func (s *serve) concludeArgs() []any {
 }
 
 // appendOutcome adds an outcome to the arguments of the conclude script.
-func appendOutcome(args []any, o *outcome) []any {
+func (s *serve) appendOutcome(args []any, o *outcome) []any {
 	now := time.Now()
 	d, m := o.Of, *o.Of.Task.msg
 	own := d.Task.own
 	own.Reason, own.Cancelled, own.Snoozed, own.Again = o.Reason, false, false, false
-	to, at := asynqArchived, any(score(now))
+	archived, key := s.e.archivedUntil(d.Message, now), heldUntilEnd(d.Message)
+	to, at := asynqArchived, any(archived)
 	switch o.Kind {
 	case runtime.OutcomeSucceed:
-		to, at = asynqCompleted, score(now.Add(max(d.Message.Keep, time.Second)))
+		to, at = asynqCompleted, completedUntil(d.Message, now)
 		own.EndedAt, m.completedAt = now.UTC(), now.Unix()
 	case runtime.OutcomeFail:
 		own.EndedAt = now.UTC()
@@ -187,7 +216,7 @@ func appendOutcome(args []any, o *outcome) []any {
 		own.EndedAt, own.Cancelled = now.UTC(), true
 		m.errorMsg, m.lastFailedAt = o.Reason, now.Unix()
 	case runtime.OutcomeRetry:
-		m.retried++
+		m.retried = max(m.retried, m.retried+1)
 		m.errorMsg, m.lastFailedAt = o.Reason, now.Unix()
 		own.Again, own.Due = true, now.Add(o.After).UTC()
 		to, at = waiting(o.After, now)
@@ -198,7 +227,15 @@ func appendOutcome(args []any, o *outcome) []any {
 		own = d.Task.own
 		to, at = asynqPending, "first"
 	}
-	return append(args, d.Claim.queue, d.Claim.id, d.Claim.fence, to, at, m.encode(), own.encode(), []byte(o.Memo), []byte(o.Result))
+	if d.Task.parked && to != asynqArchived {
+		key = "" // it has not begun
+	}
+	var msg []byte
+	if o.Kind != runtime.OutcomeDelay && o.Kind != runtime.OutcomeRelease { // it may be large, and is as it was
+		msg = m.encode()
+	}
+	return append(args, d.Claim.queue, d.Claim.id, d.Claim.fence, to, at, msg, own.encode(),
+		[]byte(o.Memo), []byte(o.Result), key, archived)
 }
 
 // waiting is where a task waits for its next run.
@@ -216,11 +253,12 @@ func (s *serve) Release(ctx context.Context, claims []claim) error {
 	}
 	args := s.concludeArgs()
 	for _, c := range claims {
-		v, err := s.e.db.HMGet(ctx, taskKey(c.queue, c.id), "msg", "taskctx").Result()
-		if err != nil {
+		own, err := s.e.db.HGet(ctx, taskKey(c.queue, c.id), "taskctx").Result()
+		if err = spoilt(err); err != nil && !errors.Is(err, redis.Nil) {
 			return err
 		}
-		args = append(args, c.queue, c.id, c.fence, asynqPending, "first", text(v[0]), text(v[1]), "", "")
+		archived := s.e.archivedUntil(new(runtime.Message), time.Now())
+		args = append(args, c.queue, c.id, c.fence, asynqPending, "first", "", own, "", "", "", archived)
 	}
 	return concludeScript.Run(ctx, s.e.db, nil, args...).Err()
 }

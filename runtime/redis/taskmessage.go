@@ -210,16 +210,20 @@ var headerKey = []byte(header)
 // keep where it has them to the same precision.
 type envelope struct {
 	runtime.Meta
-	Retries int           `json:"retries,omitempty"` // in place of Meta's
-	Due     time.Time     `json:"due,omitzero"`
-	Key     string        `json:"key,omitempty"`
-	KeyFor  time.Duration `json:"key_for,omitempty"`
-	Keep    time.Duration `json:"keep,omitempty"`
+	Retries    int             `json:"retries,omitempty"` // in place of Meta's
+	Due        time.Time       `json:"due,omitzero"`
+	Key        string          `json:"key,omitempty"`
+	KeyFor     time.Duration   `json:"key_for,omitempty"`
+	KeyHold    runtime.KeyHold `json:"key_hold,omitempty"`
+	Keep       time.Duration   `json:"keep,omitempty"`
+	KeepFailed time.Duration   `json:"keep_failed,omitempty"`
 }
 
 // envelopeOf is what the header of a message holds.
 func envelopeOf(m *runtime.Message) envelope {
-	own := envelope{Meta: m.Meta, Due: m.Due, Key: m.Key, KeyFor: m.KeyFor}
+	own := envelope{
+		Meta: m.Meta, Due: m.Due, Key: m.Key, KeyFor: m.KeyFor, KeyHold: m.KeyHold, KeepFailed: m.KeepFailed,
+	}
 	own.ID = uuid.Nil
 	if m.Meta.Retries != int(retries(m)) {
 		own.Retries = m.Meta.Retries
@@ -236,14 +240,18 @@ func encodeHeader(m *runtime.Message) ([]byte, error) {
 	t := &m.Meta
 	own := envelopeOf(m)
 	if t.Version == 0 || !isPlain(t.Signature) || !isPlainTime(t.EnqueuedAt) || !remote.IsBare(m) ||
-		own.Retries != 0 || own.Keep != 0 {
+		own.Retries != 0 || own.Keep != 0 || own.KeyHold != 0 {
 		return json.Marshal(own)
 	}
-	b := make([]byte, 0, 96)
+	b := make([]byte, 0, 128)
 	b = strconv.AppendInt(append(b, `{"v":`...), int64(t.Version), 10)
 	b = t.EnqueuedAt.AppendFormat(append(b, `,"at":"`...), time.RFC3339Nano)
 	b = append(append(b, `","sig":"`...), t.Signature...)
-	return append(b, `"}`...), nil
+	b = append(b, '"')
+	if own.KeepFailed != 0 {
+		b = strconv.AppendInt(append(b, `,"keep_failed":`...), int64(own.KeepFailed), 10)
+	}
+	return append(b, '}'), nil
 }
 
 // isPlainTime reports that a time is set, and in JSON what it is in RFC 3339.
@@ -281,6 +289,12 @@ func retries(m *runtime.Message) int32 { return int32(max(min(m.Meta.Retries, ma
 // seconds is d in whole seconds, rounded up.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
+// ofSeconds is a time that asynq's message has in seconds, as far as a Duration can
+// have it.
+func ofSeconds(s int64) time.Duration {
+	return time.Duration(max(min(s, math.MaxInt64/int64(time.Second)), 0)) * time.Second
+}
+
 // message makes ours of an asynq message. One without our header is of a
 // foreign producer. An error says that the header cannot be read; the message
 // is then foreign too.
@@ -294,14 +308,15 @@ func (m *taskMessage) message(keep time.Duration) (*runtime.Message, error) {
 	}
 	out := &runtime.Message{
 		Name: m.kind, Queue: m.queue, Args: m.payload, Due: head.Due,
-		Key: head.Key, KeyFor: head.KeyFor, Keep: head.Keep, Meta: head.Meta,
+		Key: head.Key, KeyFor: head.KeyFor, KeyHold: head.KeyHold,
+		Keep: head.Keep, KeepFailed: head.KeepFailed, Meta: head.Meta,
 	}
 	if len(out.Args) == 0 {
 		out.Args = json.RawMessage("{}")
 	}
 	out.Meta.Retries = cmp.Or(head.Retries, int(m.retry))
 	if out.Keep == 0 {
-		out.Keep = time.Duration(m.retention) * time.Second
+		out.Keep = ofSeconds(m.retention)
 	}
 	if head.Meta.Version == 0 {
 		out.Keep = max(out.Keep, keep)

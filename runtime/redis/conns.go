@@ -1,0 +1,184 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// silence is how long a connection may owe an answer before all of its age are taken
+// for dead.
+const silence = 1500 * time.Millisecond
+
+// conns are the connections of a client that Open made. The client itself takes one
+// out of use at a time, after its own timeout. When one of them has fallen silent, or
+// leads to a server that may not write, all of them are closed: new ones are made
+// where the name leads by now.
+type conns struct {
+	// lost is how many answers did not come.
+	lost atomic.Int64
+
+	mu  sync.Mutex
+	all map[*conn]struct{} // guarded by mu
+}
+
+var _ redis.Hook = (*conns)(nil)
+
+// conn is a connection of a client.
+type conn struct {
+	net.Conn
+	of     *conns
+	opened time.Time
+	owes   atomic.Int64 // since when an answer is due, by the time since opened; 0 if none is
+}
+
+// socket is a conn that the client can look at for data.
+type socket struct {
+	*conn
+	syscall.Conn
+}
+
+// DialHook implements [redis.Hook].
+func (cs *conns) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		nc, err := next(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{Conn: nc, of: cs, opened: time.Now()}
+		cs.mu.Lock()
+		cs.all[c] = struct{}{}
+		cs.mu.Unlock()
+		if s, ok := nc.(syscall.Conn); ok {
+			return &socket{c, s}, nil
+		}
+		return c, nil
+	}
+}
+
+// ProcessHook implements [redis.Hook].
+func (cs *conns) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err != nil && isReadOnly(err) {
+			cs.closeOpenedBefore(time.Now())
+		}
+		return err
+	}
+}
+
+// ProcessPipelineHook implements [redis.Hook].
+func (cs *conns) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if err != nil && isReadOnly(err) {
+			cs.closeOpenedBefore(time.Now())
+		}
+		return err
+	}
+}
+
+func isReadOnly(err error) bool { return strings.Contains(err.Error(), "READONLY") }
+
+// closeOpenedBefore closes the connections that were opened before at. The client
+// finds out when it wants to use one.
+func (cs *conns) closeOpenedBefore(at time.Time) {
+	var old []*conn
+	cs.mu.Lock()
+	for c := range cs.all {
+		if c.opened.Before(at) {
+			old = append(old, c)
+		}
+	}
+	cs.mu.Unlock()
+	for _, c := range old {
+		_ = c.Close()
+	}
+}
+
+// Write implements [net.Conn].
+func (c *conn) Write(b []byte) (int, error) {
+	c.owes.CompareAndSwap(0, int64(time.Since(c.opened))+1)
+	n, err := c.Conn.Write(b)
+	if err != nil {
+		c.of.lost.Add(1)
+	}
+	return n, err
+}
+
+// Read implements [net.Conn].
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	switch owes := c.owes.Load(); {
+	case err == nil:
+		c.owes.Store(0)
+	case owes != 0:
+		c.of.lost.Add(1)
+		since := c.opened.Add(time.Duration(owes))
+		if errors.Is(err, os.ErrDeadlineExceeded) && time.Since(since) > silence {
+			c.of.closeOpenedBefore(since)
+		}
+	}
+	return n, err
+}
+
+// Close implements [net.Conn].
+func (c *conn) Close() error {
+	c.of.mu.Lock()
+	delete(c.of.all, c)
+	c.of.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// lostAnswer is an error of an enqueue that leaves it open whether the tasks were
+// stored.
+type lostAnswer struct{ error }
+
+func (e lostAnswer) Unwrap() error { return e.error }
+
+// answersLost is how many answers of the server did not come; see lost.
+func (e *Engine) answersLost() int64 {
+	if e.conns == nil {
+		return 0
+	}
+	return e.conns.lost.Load()
+}
+
+// lost reports whether an error leaves it open what the server did, since a time when
+// so many answers were lost. The client may have sent the request several times, and
+// only its last error is known: with a client of the caller's own each error that is
+// not the server's answer leaves it open, unless no connection was made.
+func (e *Engine) lost(err error, before int64) bool {
+	if e.conns != nil {
+		return e.conns.lost.Load() != before
+	}
+	var answer redis.Error
+	return !errors.As(err, &answer) && !errors.Is(err, redis.ErrClosed) && !errors.Is(err, redis.ErrPoolTimeout)
+}
+
+// isUnreachable reports that the server could not be reached, or cannot answer for
+// now, so that it is worth to ask again.
+func isUnreachable(err error) bool {
+	var answer redis.Error
+	var network net.Error
+	switch {
+	case errors.As(err, &answer):
+		return slices.ContainsFunc(passing, func(text string) bool { return strings.Contains(answer.Error(), text) })
+	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return true
+	}
+	return errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
+}
+
+// passing are answers of a server that will do.
+var passing = []string{"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "max number of clients", "BUSY"}

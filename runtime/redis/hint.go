@@ -1,0 +1,127 @@
+package redis
+
+import (
+	"context"
+	"encoding/binary"
+	"hash/fnv"
+	"slices"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// A task is looked up by its id, while asynq keeps it under its queue's name. So
+// that not all queues need be asked, the last two bytes of an id that this engine
+// gives are a hash of the queue.
+
+// hintOf is what an id has of its queue.
+func hintOf(queue string) uint16 {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(queue))
+	sum := h.Sum32()
+	return uint16(sum ^ sum>>16)
+}
+
+// idIn is the id of a task in a queue that has the given one in its message: the
+// same each time.
+func idIn(queue string, id uuid.UUID) uuid.UUID {
+	binary.BigEndian.PutUint16(id[14:], hintOf(queue))
+	return id
+}
+
+// directory is the queues that the server has, as they were last read.
+type directory struct {
+	mu     sync.Mutex          // guards all below
+	queues map[string]struct{} // all
+	byHint map[uint16][]string
+}
+
+// like are the queues that a task with the id may be in.
+func (d *directory) like(id uuid.UUID) []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byHint[binary.BigEndian.Uint16(id[14:])]
+}
+
+// set takes note of all queues.
+func (d *directory) set(queues []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(queues) == len(d.queues) && !slices.ContainsFunc(queues, func(q string) bool { _, ok := d.queues[q]; return !ok }) {
+		return
+	}
+	d.queues, d.byHint = make(map[string]struct{}, len(queues)), make(map[uint16][]string, len(queues))
+	for _, q := range queues {
+		d.queues[q] = struct{}{}
+		d.byHint[hintOf(q)] = append(d.byHint[hintOf(q)], q)
+	}
+}
+
+// allQueues reads which queues there are. Where others have spoilt the key, there
+// are none until a worker or an enqueue has made it anew.
+func (e *Engine) allQueues(ctx context.Context) ([]string, error) {
+	queues, err := e.db.SMembers(ctx, allQueues).Result()
+	if err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+		return nil, err
+	}
+	e.queues.set(queues)
+	slices.Sort(queues)
+	return queues, nil
+}
+
+// searchAtOnce is how many queues are asked for a task with one round trip.
+const searchAtOnce = 500
+
+// find looks for a task: in the queue that its id hints at, then in all others, for
+// those that asynq clients or older versions have enqueued.
+func (e *Engine) find(ctx context.Context, id uuid.UUID) (*reading, error) {
+	if err := e.closed(); err != nil {
+		return nil, err
+	}
+	asked := e.queues.like(id)
+	r, err := e.findIn(ctx, asked, id)
+	if r != nil || err != nil {
+		return r, err
+	}
+	all, err := e.allQueues(ctx)
+	if err != nil {
+		return nil, e.failed("redis", err)
+	}
+	likely := e.queues.like(id)
+	rank := func(q string) int {
+		if slices.Contains(likely, q) {
+			return 0
+		}
+		return 1
+	}
+	all = slices.DeleteFunc(all, func(q string) bool { return slices.Contains(asked, q) })
+	slices.SortStableFunc(all, func(a, b string) int { return rank(a) - rank(b) })
+	for chunk := range slices.Chunk(all, searchAtOnce) {
+		if r, err := e.findIn(ctx, chunk, id); r != nil || err != nil {
+			return r, err
+		}
+	}
+	return nil, runtime.ErrNotFound
+}
+
+// findIn looks for a task in some queues; it is nil where it is in none.
+func (e *Engine) findIn(ctx context.Context, queues []string, id uuid.UUID) (*reading, error) {
+	if len(queues) == 0 {
+		return nil, nil
+	}
+	ps := make([]place, len(queues))
+	for i, q := range queues {
+		ps[i] = place{q, id.String()}
+	}
+	_, rs, err := e.read(ctx, ps, &selection{bytes: maxBytes})
+	if err != nil {
+		return nil, e.failed("redis", err)
+	}
+	if len(rs) == 0 {
+		return nil, nil
+	}
+	return rs[0], nil
+}

@@ -1,0 +1,294 @@
+package redis
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// List sorts what there is, as long as that is little. Beyond it goes through
+// asynq's own collections, in their order; see walk.
+
+const (
+	// maxSorted is how many tasks are sorted, in how many queues. A listing that
+	// began sorted goes on so up to sortedOn.
+	maxSorted, maxSortedQueues, sortedOn = 10_000, 1000, 50_000
+	// queuesAtOnce is of how many queues the ids are read with one round trip.
+	queuesAtOnce = 100
+	// readAtOnce is how many tasks List reads with one round trip.
+	readAtOnce = 500
+	// A call looks at maxLooked tasks at most, and after enoughLooked of them for
+	// no longer than lookTime.
+	maxLooked, enoughLooked = 5000, 2000
+	lookTime                = 8 * time.Millisecond
+)
+
+// collections are asynq's, from those that hold the oldest tasks as a rule.
+var collections = []string{asynqCompleted, asynqArchived, asynqActive, asynqPending, asynqRetry, asynqScheduled}
+
+// isList tells asynq's lists, in which the newest come first, from its sorted sets.
+func isList(collection string) bool { return collection == asynqActive || collection == asynqPending }
+
+// collectionsOf are those in which tasks of the states are.
+func collectionsOf(states []runtime.State) []string {
+	if len(states) == 0 {
+		return collections
+	}
+	in := make(map[string]bool)
+	for _, s := range states {
+		switch s {
+		case runtime.StateScheduled:
+			in[asynqScheduled] = true
+		case runtime.StatePending:
+			in[asynqPending] = true
+			in[asynqActive], in[asynqScheduled], in[asynqRetry] = true, true, true // looked at, due and not moved yet, parked
+		case runtime.StateRunning:
+			in[asynqActive] = true
+		case runtime.StateRetrying:
+			in[asynqPending], in[asynqRetry] = true, true
+		case runtime.StateSucceeded:
+			in[asynqCompleted] = true
+		case runtime.StateFailed, runtime.StateCancelled:
+			in[asynqArchived] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(collections), func(c string) bool { return !in[c] })
+}
+
+// page is a page of a listing that is being made.
+type page struct {
+	e       *Engine
+	q       runtime.Query
+	limit   int
+	sel     selection
+	began   time.Time
+	looked  int
+	entries []*runtime.Entry
+}
+
+// List implements [runtime.Engine].
+func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+	if err := e.closed(); err != nil {
+		return nil, "", err
+	}
+	p := &page{e: e, q: q, limit: q.Limit, began: time.Now(), sel: selectionOf(q)}
+	if p.limit <= 0 {
+		p.limit = 100
+	}
+	var walked *walk
+	var after place
+	var err error
+	if strings.HasPrefix(q.Cursor, walkPrefix) {
+		if walked, err = parseWalk(q.Cursor); err != nil {
+			return nil, "", err
+		}
+	} else if q.Cursor != "" {
+		if after, err = parseCursor(q.Cursor); err != nil {
+			return nil, "", err
+		}
+	}
+	next, err := p.fill(ctx, walked, after)
+	if err != nil {
+		return nil, "", e.failed("redis", err)
+	}
+	return p.entries, next, nil
+}
+
+// selectionOf is what of a query the server can select by.
+func selectionOf(q runtime.Query) selection {
+	sel := selection{brief: q.Brief, bytes: maxBytes, name: q.Name, tagged: q.Tag != ""}
+	if len(q.States) > 0 {
+		sel.states = ","
+		for _, s := range q.States {
+			sel.states += string(s) + ","
+		}
+	}
+	return sel
+}
+
+// fill makes the page, and returns the cursor of the next one.
+func (p *page) fill(ctx context.Context, walked *walk, after place) (string, error) {
+	queues := []string{p.q.Queue}
+	if p.q.Queue == "" {
+		all, err := p.e.allQueues(ctx)
+		if err != nil {
+			return "", err
+		}
+		queues = all
+	}
+	names := collectionsOf(p.q.States)
+	if walked == nil {
+		most := maxSorted
+		if after != (place{}) {
+			most = sortedOn
+		}
+		few, err := p.few(ctx, queues, names, most)
+		if err != nil {
+			return "", err
+		}
+		if few {
+			return p.sorted(ctx, queues, names, after)
+		}
+		walked = &walk{Skip: after.id}
+	}
+	return p.walk(ctx, queues, names, walked)
+}
+
+// few reports whether the collections hold at most so many tasks.
+func (p *page) few(ctx context.Context, queues, names []string, most int) (bool, error) {
+	if len(queues) > maxSortedQueues {
+		return false, nil
+	}
+	sizes, err := p.sizes(ctx, queues)
+	if err != nil {
+		return false, err
+	}
+	total := int64(0)
+	for _, of := range sizes {
+		for _, c := range names {
+			total += of[c]
+		}
+	}
+	return total <= int64(most), nil
+}
+
+// sizesAtOnce is of how many queues the sizes are read with one round trip.
+const sizesAtOnce = 500
+
+// sizes are how many tasks the collections of the queues have.
+func (p *page) sizes(ctx context.Context, queues []string) ([]map[string]int64, error) {
+	all := make([]map[string]int64, 0, len(queues))
+	for chunk := range slices.Chunk(queues, sizesAtOnce) {
+		rows, err := sizeScript.Run(ctx, p.e.db, nil, anys(chunk)...).Slice()
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) != len(chunk) {
+			return nil, errAnswer
+		}
+		for _, row := range rows {
+			of := make(map[string]int64, len(collections))
+			numbers, _ := row.([]any)
+			for i, v := range numbers {
+				of[collections[i]], _ = v.(int64)
+			}
+			all = append(all, of)
+		}
+	}
+	return all, nil
+}
+
+// sorted fills the page from few tasks, the oldest first: version 7 ids sort by
+// time.
+func (p *page) sorted(ctx context.Context, queues, names []string, after place) (string, error) {
+	var places []place
+	for chunk := range slices.Chunk(queues, queuesAtOnce) {
+		tx := p.e.db.TxPipeline() // or else a task that moves meanwhile is missed
+		for _, queue := range chunk {
+			for _, c := range names {
+				if isList(c) {
+					tx.LRange(ctx, queueKey(queue, c), 0, -1)
+				} else {
+					tx.ZRange(ctx, queueKey(queue, c), 0, -1)
+				}
+			}
+		}
+		answers, err := tx.Exec(ctx)
+		if err = spoilt(err); err != nil {
+			return "", err
+		}
+		for i, a := range answers {
+			for _, id := range a.(*redis.StringSliceCmd).Val() {
+				places = append(places, place{chunk[i/len(names)], id})
+			}
+		}
+	}
+	slices.SortFunc(places, place.compare)
+	places = slices.Compact(places)
+	if after != (place{}) {
+		first, found := slices.BinarySearchFunc(places, after, place.compare)
+		if found {
+			first++
+		}
+		places = places[first:]
+	}
+	for len(places) > 0 {
+		n, full, err := p.add(ctx, places[:min(readAtOnce, len(places))], "", "")
+		if err != nil {
+			return "", err
+		}
+		last := places[n-1]
+		if places = places[n:]; full && len(places) > 0 {
+			return last.cursor(), nil
+		}
+	}
+	return "", nil
+}
+
+// add reads tasks, of one collection if it is named, and adds those that are
+// selected. It returns how many it has looked at, and whether the page is full.
+func (p *page) add(ctx context.Context, places []place, collection, skip string) (n int, full bool, err error) {
+	n, rs, err := p.e.read(ctx, places, &p.sel)
+	if err != nil {
+		return 0, false, err
+	}
+	if n == 0 {
+		return 0, false, errAnswer
+	}
+	for _, r := range rs {
+		if collection != "" && r.state != collection || skip != "" && r.id <= skip {
+			continue // it has moved on, or was listed
+		}
+		en := p.e.entry(r)
+		if !p.q.Matches(en) {
+			continue
+		}
+		if p.q.Brief {
+			en.Message.Args, en.Memo, en.Result = nil, nil, nil
+		}
+		p.entries = append(p.entries, en)
+		if len(p.entries) == p.limit {
+			return r.at + 1, true, nil
+		}
+	}
+	p.looked += n
+	return n, p.enough(), nil
+}
+
+// enough reports that the page has cost as much as it may.
+func (p *page) enough() bool {
+	return p.sel.bytes <= 0 || p.looked >= maxLooked || p.looked >= enoughLooked && time.Since(p.began) > lookTime
+}
+
+func (p place) compare(o place) int {
+	return cmp.Or(strings.Compare(p.id, o.id), strings.Compare(p.queue, o.queue))
+}
+
+// cursorPrefix begins the cursor of a sorted listing. The queue, escaped, and the id
+// of the last task of the page follow: ids that asynq clients choose are unique in a
+// queue only.
+const cursorPrefix = "after:"
+
+func (p place) cursor() string { return cursorPrefix + url.PathEscape(p.queue) + "/" + p.id }
+
+func parseCursor(cursor string) (place, error) {
+	rest, ok := strings.CutPrefix(cursor, cursorPrefix)
+	escaped, id, found := strings.Cut(rest, "/")
+	queue, err := url.PathUnescape(escaped)
+	if !ok || !found || err != nil {
+		return place{}, notACursor(cursor)
+	}
+	return place{queue, id}, nil
+}
+
+func notACursor(cursor string) error {
+	return fmt.Errorf("cursor %q is not one that List returned", cursor)
+}

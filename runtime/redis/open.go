@@ -1,0 +1,75 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Open connects to the database that url names, as redis.ParseURL takes it
+// ("redis://user:password@host:6379/0", "rediss://" for TLS), and returns an
+// engine on it. With "?master_name=" it is as redis.ParseFailoverURL takes it: the
+// hosts are Sentinels, which are asked for the server of that name. An error shows
+// nothing of what the URL holds. Close ends the connections.
+//
+// A server that falls silent, or becomes read-only after a failover, is left: the
+// connections to it are closed, and made anew.
+func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
+	db, err := connect(url)
+	if err != nil {
+		return nil, fmt.Errorf("open redis: %w", err)
+	}
+	cs := &conns{all: make(map[*conn]struct{})}
+	db.AddHook(cs)
+	e, err := New(ctx, db, cfg)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	e.owned, e.conns = true, cs
+	return e, nil
+}
+
+// connect returns a client of the server that a URL names. The errors of the
+// parsers show pieces of a URL, and those of a password that is not escaped: none is
+// passed on.
+func connect(raw string) (*redis.Client, error) {
+	u, err := url.Parse(raw)
+	if err != nil || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") || u.Fragment != "" {
+		return nil, errURL
+	}
+	if u.Query().Has("master_name") {
+		o, err := redis.ParseFailoverURL(raw)
+		if err != nil {
+			return nil, errURL
+		}
+		o.ContextTimeoutEnabled = true
+		return redis.NewFailoverClient(o), nil
+	}
+	o, err := redis.ParseURL(raw)
+	if err != nil {
+		return nil, errURL
+	}
+	o.ContextTimeoutEnabled = true
+	return redis.NewClient(o), nil
+}
+
+var errURL = errors.New("the URL is none of Redis: write redis://user:password@host:6379/0, rediss:// for TLS, " +
+	"and options that the client knows; in a user name or password escape %, /, ?, #, @, : and spaces " +
+	"(as url.UserPassword does)")
+
+// probe finds out what the user may not do that the engine needs.
+func probe(ctx context.Context, db redis.UniversalClient) error {
+	if err := db.Ping(ctx).Err(); err != nil {
+		return err
+	}
+	err := db.Publish(ctx, newChannel, "").Err()
+	if redis.HasErrorPrefix(err, "NOPERM") {
+		return fmt.Errorf("the user may not use the channels that begin with %q, by which workers hear of tasks: "+
+			"grant it with ACL SETUSER <user> resetchannels &%s*: %w", channelPrefix, channelPrefix, err)
+	}
+	return err
+}

@@ -1,0 +1,177 @@
+package redis
+
+// waiting takes a task out of where it waits. An entry in the middle of a list of
+// more than 10,000 is not looked for: it stays, and whoever comes to it sees that
+// it leads to no pending task. Servers of asynq would not, so that it is looked for
+// where there are any.
+const waitingPrelude = `
+local function leave(q, id, state, now)
+	if state == "pending" then
+		local list = k(q, "pending")
+		soft("SREM", k(q, "taskctx:again"), id)
+		if (soft("LLEN", list) or 0) <= 10000 or (soft("ZCOUNT", "asynq:servers", now, "+inf") or 0) > 0 then
+			soft("LREM", list, 1, id)
+		else
+			soft("SADD", k(q, "taskctx:gone"), id)
+		end
+		return
+	end
+	if state == "retry" then
+		unpark(q, id, redis.call("HGET", t(q, id), "taskctx_name"))
+		soft("SREM", k(q, "taskctx:again"), id)
+	elseif state == "archived" then
+		soft("SREM", k(q, "taskctx:cancelled"), id)
+	end
+	soft("ZREM", k(q, state), id)
+end
+`
+
+// cancel cancels a task. ARGV: the queue, id, reason, the time as text and as a
+// score, the score if it is archived, and its key. It answers with the state it
+// was in.
+var cancelScript = script(waitingPrelude + `
+local q, id = ARGV[1], ARGV[2]
+local state = soft("HGET", t(q, id), "state")
+if not state then return "" end
+if state == "active" then
+	if redis.call("HEXISTS", t(q, id), "taskctx_cancel") == 0 then
+		redis.call("HSET", t(q, id), "taskctx_cancel", ARGV[3])
+	end
+	tell("taskctx:control", id)
+	return state
+end
+if state ~= "pending" and state ~= "scheduled" and state ~= "retry" then return state end
+local own = cancelled(redis.call("HGET", t(q, id), "taskctx") or "", ARGV[3], ARGV[4])
+redis.call("HDEL", t(q, id), "pending_since")
+leave(q, id, state, ARGV[5])
+redis.call("HDEL", t(q, id), "taskctx_parked")
+archive(q, id, own, ARGV[6])
+forget(ARGV[7], id)
+return state`)
+
+// retry makes an archived task pending. ARGV: the queue, id, details, the time in
+// ns, and the key it takes again, or "", what the key is to hold, and its time in
+// ms or "". It answers with the state it was in, and the id of another task that
+// holds the key, or "".
+var retryScript = script(holder + `
+local q, id, key = ARGV[1], ARGV[2], ARGV[5]
+local state = soft("HGET", t(q, id), "state")
+if state ~= "archived" then return {state or "", ""} end
+if key ~= "" then
+	local held = holder(key, q)
+	if held and held ~= id then return {state, held} end
+	hold(key, ARGV[6], ARGV[7])
+end
+soft("ZREM", k(q, "archived"), id)
+soft("SREM", k(q, "taskctx:cancelled"), id)
+redis.call("HDEL", t(q, id), "result", "taskctx_parked")
+redis.call("HSET", t(q, id), "state", "pending", "taskctx", ARGV[3], "pending_since", ARGV[4])
+if ran(ARGV[3]) then soft("SADD", k(q, "taskctx:again"), id) end
+firm("LPUSH", k(q, "pending"), id)
+tell("taskctx:new", q)
+return {state, ""}`)
+
+// delete forgets a task that does not run. ARGV: the queue and id, the time as a
+// score, and its key. It answers with the state it was in.
+var deleteScript = script(waitingPrelude + `
+local q, id = ARGV[1], ARGV[2]
+local state = soft("HGET", t(q, id), "state")
+if not state or state == "active" then return state or "" end
+leave(q, id, state, ARGV[3])
+redis.call("DEL", t(q, id))
+forget(ARGV[4], id)
+tell("taskctx:end", id)
+return state`)
+
+// read answers with tasks. ARGV: "1" to leave out what may be large, how many
+// bytes to read at most, a name or "", "1" to leave out tasks without tags, and
+// states between commas or ""; then the queue and id of each. The answer is how
+// many of the tasks were looked at; of each that is there and may be selected its
+// place among them, message, state, details, memo, result, worker, start and score;
+// and how many bytes are left.
+var readScript = script(`
+local brief, left, name, tagged, states = ARGV[1] == "1", tonumber(ARGV[2]), ARGV[3], ARGV[4] == "1", ARGV[5]
+-- lean is a message without its payload, the second field.
+local function lean(msg)
+	local function varint(at)
+		local n, shift = 0, 1
+		for i = at, at + 4 do
+			local b = string.byte(msg, i)
+			if not b then return nil end
+			n = n + (b % 128) * shift
+			if b < 128 then return n, i + 1 end
+			shift = shift * 128
+		end
+	end
+	if string.byte(msg, 1) ~= 10 then return msg end
+	local n, at = varint(2)
+	if not n or string.byte(msg, at + n) ~= 18 then return msg end
+	local size, from = varint(at + n + 1)
+	if not size then return msg end
+	return string.sub(msg, 1, at + n - 1) .. string.sub(msg, from + size)
+end
+local function unlike(state, own)
+	if states == "" then return false end
+	if state == "pending" then
+		return not has(states, ran(own) and ",retrying," or ",pending,")
+	elseif state == "archived" then
+		return not has(states, has(own, '"cancelled":true') and ",cancelled," or ",failed,")
+	end
+	return false
+end
+local rows, looked = {}, 0
+for i = 6, #ARGV, 2 do
+	if left <= 0 then break end
+	local key = t(ARGV[i], ARGV[i+1])
+	looked = looked + 1
+	local v = soft("HMGET", key, "state", "taskctx", "taskctx_owner", "taskctx_started", "taskctx_name")
+	if v and v[1] and not unlike(v[1], v[2]) and (name == "" or not v[5] or v[5] == name) then
+		local msg = redis.call("HGET", key, "msg") or ""
+		left = left - #msg
+		if not tagged or has(msg, '"tags"') then
+			local memo, result, score = "", "", ""
+			if brief then
+				msg = lean(msg)
+			else
+				local w = redis.call("HMGET", key, "taskctx_memo", "result")
+				memo, result = w[1] or "", w[2] or ""
+				left = left - #memo - #result
+			end
+			if v[1] == "scheduled" or v[1] == "retry" then score = soft("ZSCORE", k(ARGV[i], v[1]), ARGV[i+1]) or "" end
+			rows[#rows+1] = {looked, msg, v[1], v[2] or "", memo, result, v[3] or "", v[4] or "", score}
+		end
+	end
+end
+return {looked, rows, left}`)
+
+// size answers with how many tasks are in each place of the queues ARGV, in the
+// order of collections.
+var sizeScript = script(`
+local res = {}
+for i, q in ipairs(ARGV) do
+	res[i] = {soft("ZCARD", k(q, "completed")) or 0, soft("ZCARD", k(q, "archived")) or 0,
+		soft("LLEN", k(q, "active")) or 0, soft("LLEN", k(q, "pending")) or 0,
+		soft("ZCARD", k(q, "retry")) or 0, soft("ZCARD", k(q, "scheduled")) or 0}
+end
+return res`)
+
+// count answers with how many tasks of the queues from ARGV[2] are in each state at
+// the score ARGV[1], in the order of runtime.States. Sets of our own tell apart
+// what is one state for asynq.
+var countScript = script(`
+local res = {}
+for i = 2, #ARGV do
+	local q = ARGV[i]
+	local function zcard(name) return soft("ZCARD", k(q, name)) or 0 end
+	local function scard(name) return soft("SCARD", k(q, name)) or 0 end
+	local scheduled = zcard("scheduled")
+	local due = scheduled > 0 and soft("ZCOUNT", k(q, "scheduled"), "-inf", ARGV[1]) or 0
+	local pending, retry, archived = soft("LLEN", k(q, "pending")) or 0, zcard("retry"), zcard("archived")
+	if pending > 0 then pending = math.max(pending - scard("taskctx:gone"), 0) end
+	local parked = retry > 0 and math.min(zcard("taskctx:parked"), retry) or 0
+	local again = pending + parked > 0 and math.min(scard("taskctx:again"), pending + parked) or 0
+	local cancelled = archived > 0 and math.min(scard("taskctx:cancelled"), archived) or 0
+	res[#res+1] = {scheduled - due, pending + due + parked - again, soft("LLEN", k(q, "active")) or 0,
+		retry - parked + again, zcard("completed"), archived - cancelled, cancelled}
+end
+return res`)

@@ -1,0 +1,87 @@
+package redis
+
+import "github.com/redis/go-redis/v9"
+
+// holder judges a key when another task wants it: it answers with the id of the
+// task that holds it, or nil. The value of a key is the id, how it is held (the
+// number of a runtime.KeyHold), and the queue; older versions wrote the id alone
+// and are asked for in the queue of the task that wants it. A key that is held for
+// a time has that time to live.
+const holder = `
+local function holder(key, mine)
+	local v = soft("GET", "taskctx:key:" .. key)
+	if not v then return nil end
+	local id, hold, q = string.sub(v, 1, 36), string.sub(v, 37, 37), string.sub(v, 38)
+	if hold == "3" then return id end
+	if hold == "" then
+		if redis.call("EXISTS", t(mine, id)) == 0 then return id end
+		hold, q = "0", mine
+	end
+	local s = soft("HMGET", t(q, id), "state", "taskctx", "taskctx_started")
+	if not s or not s[1] or s[1] == "archived" then return nil end
+	if hold ~= "0" and s[1] == "completed" then return nil end
+	if hold == "2" and (has(s[2], '"started":') or s[1] == "active" and (s[3] or "") ~= "") then return nil end
+	return id
+end
+local function hold(key, value, ms)
+	if ms == "" then
+		redis.call("SET", "taskctx:key:" .. key, value)
+	else
+		redis.call("SET", "taskctx:key:" .. key, value, "PX", ms)
+	end
+end
+`
+
+// insert stores messages, all or none. ARGV: the time in ns, then of each
+// message its queue, id, encoding, due score or "", key or "", what the key is to
+// hold, its time in ms or "", and the message's name. It answers with an id for
+// each whose key was held, else "".
+var insertScript = script(holder + `
+local res, told, ids = {}, {}, {}
+for i = 2, #ARGV, 8 do
+	local key = t(ARGV[i], ARGV[i+1])
+	if ids[key] or redis.call("EXISTS", key) == 1 then
+		return redis.error_reply("CONFLICT a task with the id " .. ARGV[i+1] .. " exists")
+	end
+	ids[key] = true
+end
+for i = 2, #ARGV, 8 do
+	local q, id, msg, due, key = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4]
+	local held = key ~= "" and holder(key, q)
+	if held then
+		res[#res+1] = held
+	else
+		res[#res+1] = ""
+		if not told[q] then firm("SADD", "asynq:queues", q) end
+		if key ~= "" then hold(key, ARGV[i+5], ARGV[i+6]) end
+		if due ~= "" then
+			redis.call("HSET", t(q, id), "msg", msg, "state", "scheduled", "taskctx_name", ARGV[i+7])
+			firm("ZADD", k(q, "scheduled"), due, id)
+		else
+			redis.call("HSET", t(q, id), "msg", msg, "state", "pending", "pending_since", ARGV[1],
+				"taskctx_name", ARGV[i+7])
+			firm("LPUSH", k(q, "pending"), id)
+		end
+		if not told[q] then
+			told[q] = true
+			tell("taskctx:new", q)
+		end
+	end
+end
+return res`)
+
+// insertOne is insert of one message that has no key and is due: what a web
+// process does most. It stands alone, without the prelude, and its keys come
+// ready. KEYS: the task and the list of those that are pending. ARGV: the id, the
+// encoding, the time in ns, the name and the queue. A queue that has tasks waiting
+// is known to asynq's tools already.
+var insertOneScript = redis.NewScript(`
+local call = redis.call
+if call("EXISTS", KEYS[1]) == 1 then
+	return redis.error_reply("CONFLICT a task with the id " .. ARGV[1] .. " exists")
+end
+local n = call("LPUSH", KEYS[2], ARGV[1])
+call("HSET", KEYS[1], "msg", ARGV[2], "state", "pending", "pending_since", ARGV[3], "taskctx_name", ARGV[4])
+if n == 1 then redis.pcall("SADD", "asynq:queues", ARGV[5]) end
+redis.pcall("PUBLISH", "taskctx:new", ARGV[5])
+return 1`)

@@ -1,0 +1,234 @@
+package redis
+
+// claim takes up to ARGV[1] tasks for the owner ARGV[2] until the lease score
+// ARGV[3], at the time ARGV[4] in µs, with the fence ARGV[5]. ARGV[6] is the time
+// as text, ARGV[7] how long in µs a task waits whose name nobody knows, ARGV[8]
+// whether to look for such tasks of the worker's names, ARGV[9] how many of the
+// following are those names, before the queues, in their order.
+//
+// A task of another name is parked at once: it waits among asynq's retries, where
+// it is looked at again at growing intervals, and in the queue's set of parked
+// tasks, by name, where a worker that knows it finds it at once. So it holds up no
+// other. One that has waited too long is taken, to be ended.
+//
+// It answers with the queue, id, message, details and memo of each task taken;
+// how many were parked for the first time, and names of some; and ids that led to
+// no task.
+var claimScript = script(`
+local want, owner, lease, now, fence = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local stamp, patience, look = ARGV[6], tonumber(ARGV[7]), ARGV[8] == "1"
+local known, first = {}, 10 + tonumber(ARGV[9])
+for i = 10, first - 1 do known[ARGV[i]] = true end
+local rows, parked, names, lost = {}, 0, {}, {}
+
+-- kind is the type in an asynq message, its first field as a rule.
+local function kind(msg)
+	if not msg or string.byte(msg, 1) ~= 10 then return nil end
+	local n, b = string.byte(msg, 2), 3
+	if not n then return nil end
+	if n > 127 then
+		local m = string.byte(msg, 3)
+		if not m or m > 127 then return nil end
+		n, b = n - 128 + 128 * m, 4
+	end
+	if n == 0 or #msg < b + n - 1 then return nil end
+	return string.sub(msg, b, b + n - 1)
+end
+local function read(q, id)
+	return soft("HMGET", t(q, id), "state", "msg", "taskctx", "taskctx_memo", "pending_since", "taskctx_parked")
+end
+local function take(q, id, v, started)
+	local key = t(q, id)
+	redis.call("HSET", key, "state", "active", "taskctx_owner", owner, "taskctx_fence", fence, "taskctx_started", started)
+	redis.call("HDEL", key, "pending_since", "taskctx_cancel", "taskctx_parked")
+	firm("LPUSH", k(q, "active"), id)
+	soft("ZADD", k(q, "lease"), lease, id)
+	if ran(v[3]) then soft("SREM", k(q, "taskctx:again"), id) end
+	rows[#rows+1] = {q, id, v[2] or "", v[3] or "", v[4] or ""}
+	want = want - 1
+end
+-- since is when a task of an unknown name began to wait, by no clock that is ahead.
+local function since(v)
+	local at = tonumber(v[6]) or (tonumber(v[5]) or 0) / 1000
+	if at > 0 and at <= now then return at end
+	return now
+end
+local function park(q, id, v, name, from)
+	local waited = now - from
+	local delay = math.min(math.max(waited, 1e7), 3e8, patience - waited)
+	local ok, own = pcall(cjson.decode, v[3] or "{}")
+	if not ok or type(own) ~= "table" then own = {} end
+	own.reason = 'no worker of queue "' .. q .. '" knows the task "' .. name .. '"'
+	own.parked = own.parked or stamp
+	redis.call("HSET", t(q, id), "state", "retry", "taskctx", cjson.encode(own),
+		"taskctx_parked", string.format("%.0f", from), "taskctx_name", name)
+	redis.call("HDEL", t(q, id), "pending_since")
+	firm("ZADD", k(q, "retry"), string.format("%.6f", (now + delay) / 1e6), id)
+	firm("ZADD", k(q, "taskctx:parked"), 0, name .. "\0" .. id)
+	if not v[6] then
+		parked = parked + 1
+		if #names < 10 then names[#names+1] = name end
+	end
+end
+local function lookFor(q)
+	local set = k(q, "taskctx:parked")
+	if (soft("ZCARD", set) or 0) == 0 then return end
+	for i = 10, first - 1 do
+		local name = ARGV[i]
+		if want > 0 then
+			for _, m in ipairs(soft("ZRANGEBYLEX", set, "[" .. name .. "\0", "(" .. name .. "\1", "LIMIT", 0, want) or {}) do
+				local id = string.sub(m, #name + 2)
+				redis.call("ZREM", set, m)
+				local v = read(q, id)
+				if v and v[1] == "retry" and soft("ZREM", k(q, "retry"), id) == 1 then take(q, id, v, ARGV[4]) end
+			end
+		end
+	end
+end
+for i = first, #ARGV do
+	local q = ARGV[i]
+	if want > 0 and redis.call("EXISTS", k(q, "paused")) == 0 then
+		if look then lookFor(q) end
+		local aside = 0
+		while want > 0 and aside < 1000 do
+			local id = firm("RPOP", k(q, "pending"))
+			if not id then break end
+			local v = read(q, id)
+			local name = v and kind(v[2])
+			if not v or not (v[1] or v[2]) or elsewhere(q, id, v[1]) then
+				aside = aside + 1
+				if soft("SREM", k(q, "taskctx:gone"), id) ~= 1 and #lost < 10 and (not v or not v[1]) then lost[#lost+1] = id end
+			elseif not name or known[name] then
+				take(q, id, v, ARGV[4])
+			else
+				aside = aside + 1
+				local from = since(v)
+				if now - from >= patience then
+					take(q, id, v, "")
+				else
+					park(q, id, v, name, from)
+				end
+			end
+		end
+		if aside > 0 then tell("taskctx:new", q) end -- there may be workers that know them, and more here
+	end
+end
+return {rows, parked, names, lost}`)
+
+// conclude writes outcomes. ARGV: the owner, the time in ns, as a score and as
+// text, asynq's day and when its counters expire, then of each outcome the
+// queue, id, fence, what becomes of it, its score, message or "", details, the memo
+// and the result, or "" to leave them, a key to let go of, and the score if it is
+// archived. A key begins with how it is held: one held until the task has begun is
+// let go of in any case. A task that was cancelled while it ran does not run again.
+// It answers with 1 for each that was the owner's to write, or that it has written:
+// the client sends a script again when its answer was lost.
+var concludeScript = script(`
+local owner, now, day, expire, res = ARGV[1], ARGV[2], ARGV[5], ARGV[6], {}
+local processed, failed, news = {}, {}, {}
+local function add(counts, q) counts[q] = (counts[q] or 0) + 1 end
+local function write(q, id, fence, to, score, msg, own, memo, result, key, archived, cancel)
+	if cancel and (to == "pending" or to == "retry") then
+		to, score, own = "archived", archived, cancelled(own, cancel, ARGV[4])
+	elseif cancel and to == "archived" and has(own, '"cancelled":true') and not has(own, '"reason":') then
+		own = cancelled(own, cancel, ARGV[4])
+	end
+	soft("LREM", k(q, "active"), 1, id)
+	soft("ZREM", k(q, "lease"), id)
+	local hash = t(q, id)
+	redis.call("HDEL", hash, "taskctx_owner", "taskctx_cancel", "taskctx_fence", "taskctx_started")
+	local set = {"HSET", hash, "state", to, "taskctx", own, "taskctx_wrote", fence}
+	local function with(field, v) set[#set+1], set[#set+2] = field, v end
+	if msg ~= "" then with("msg", msg) end
+	if memo ~= "" then with("taskctx_memo", memo) end
+	if result ~= "" then with("result", result) end
+	if to == "pending" then with("pending_since", now) end
+	redis.call(unpack(set))
+	local final = to == "completed" or to == "archived"
+	if to == "pending" then
+		if ran(own) then soft("SADD", k(q, "taskctx:again"), id) end
+		firm(score == "first" and "RPUSH" or "LPUSH", k(q, "pending"), id)
+		news[q] = true
+	else
+		firm("ZADD", k(q, to), score, id)
+	end
+	if final then
+		add(processed, q)
+		tell("taskctx:end", id)
+	end
+	if to == "archived" then
+		add(failed, q)
+		if has(own, '"cancelled":true') then soft("SADD", k(q, "taskctx:cancelled"), id) end
+	end
+	if key ~= "" and (final or string.sub(key, 1, 1) == "2") then forget(string.sub(key, 2), id) end
+end
+for i = 7, #ARGV, 11 do
+	local q, id, fence = ARGV[i], ARGV[i+1], ARGV[i+2]
+	local v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel", "taskctx_wrote")
+	if v and v[5] == fence then
+		res[#res+1] = 1
+	elseif not v or v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then
+		res[#res+1] = 0
+	else
+		res[#res+1] = 1
+		write(q, id, fence, ARGV[i+3], ARGV[i+4], ARGV[i+5], ARGV[i+6], ARGV[i+7], ARGV[i+8], ARGV[i+9], ARGV[i+10], v[4])
+	end
+end
+local function count(name, counts)
+	for q, n in pairs(counts) do
+		local key = k(q, name .. ":" .. day)
+		if soft("INCRBY", key, n) == n then redis.call("EXPIREAT", key, expire) end
+		soft("INCRBY", k(q, name), n)
+	end
+end
+count("processed", processed)
+count("failed", failed)
+for q in pairs(news) do tell("taskctx:new", q) end
+return res`)
+
+// saveMemo writes the memo of a task that runs. ARGV: the owner, queue, id,
+// fence and memo.
+var saveMemoScript = script(`
+local v = soft("HMGET", t(ARGV[2], ARGV[3]), "state", "taskctx_owner", "taskctx_fence")
+if not v or v[1] ~= "active" or v[2] ~= ARGV[1] or v[3] ~= ARGV[4] then return 0 end
+redis.call("HSET", t(ARGV[2], ARGV[3]), "taskctx_memo", ARGV[5])
+return 1`)
+
+// running answers with the queue, id, owner, fence, cancel reason and whether
+// it was cancelled of all that run in the queues ARGV and belong to workers of
+// ours. An id that leads to no task is taken out.
+var runningScript = script(`
+local res = {}
+for _, q in ipairs(ARGV) do
+	for _, id in ipairs(soft("LRANGE", k(q, "active"), 0, -1) or {}) do
+		local v = soft("HMGET", t(q, id), "taskctx_owner", "taskctx_fence", "taskctx_cancel", "state")
+		if not v or not v[4] then
+			redis.call("LREM", k(q, "active"), 1, id)
+			soft("ZREM", k(q, "lease"), id)
+		elseif v[1] and v[4] == "active" then
+			res[#res+1] = {q, id, v[1], v[2], v[3] or "", v[3] and 1 or 0}
+		end
+	end
+end
+return res`)
+
+// takeOver gives a task of a worker that is gone to others. ARGV: the worker,
+// its beats as they were seen, the queue, id, fence, message and details, the
+// time in ns and as text, and the score if it is archived.
+var takeOverScript = script(`
+local owner, beats, q, id, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+if (soft("GET", "taskctx:beat:" .. owner) or "") ~= beats then return 0 end
+local v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel")
+if not v or v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then return 0 end
+soft("LREM", k(q, "active"), 1, id)
+soft("ZREM", k(q, "lease"), id)
+redis.call("HDEL", t(q, id), "taskctx_owner", "taskctx_cancel", "taskctx_fence", "taskctx_started")
+if v[4] then -- it was cancelled, and nobody is left to end it
+	redis.call("HSET", t(q, id), "msg", ARGV[6])
+	archive(q, id, cancelled(ARGV[7], v[4], ARGV[9]), ARGV[10])
+	return 1
+end
+redis.call("HSET", t(q, id), "state", "pending", "msg", ARGV[6], "taskctx", ARGV[7], "pending_since", ARGV[8])
+firm("RPUSH", k(q, "pending"), id)
+tell("taskctx:new", q)
+return 1`)
