@@ -18,6 +18,8 @@ type plan struct {
 
 	version int64  // the file's data version at the last poll
 	lastKey string // up to which the keys were looked at
+	walk    parkWalk
+	told    time.Time // when the log last told of tasks that no worker knows
 }
 
 // moment is a time in nanoseconds.
@@ -64,8 +66,12 @@ func (e *Engine) ownChores(own []op, now time.Time, changed bool) []op {
 		own = append(own, &chore{e: e, do: (*txn).sweepRest})
 	}
 	wall := moment(nanos(e.now()))
-	if changed || e.plan.park <= wall {
+	e.tellOfStrangers(now)
+	if changed {
 		own = append(own, &chore{e: e, do: (*txn).surveyAll})
+	}
+	if e.plan.park <= wall {
+		own = append(own, &chore{e: e, do: (*txn).walkParked})
 	}
 	if e.plan.due <= wall {
 		own = append(own, &chore{e: e, do: (*txn).promote})
@@ -142,7 +148,21 @@ func (c *chore) settle(_ *txn, err error) {
 }
 
 // surveyAll looks what there is to do, after another process changed the file.
-func (t *txn) surveyAll() error { return t.survey(t.servers) }
+func (t *txn) surveyAll() error {
+	began := time.Now()
+	err := t.survey(t.servers)
+	// With very many queues it takes long; it is not to take all of the time.
+	if next := time.Now().Add(4 * time.Since(began)); next.After(t.plan.poll) {
+		t.plan.poll = next
+	}
+	// Another process may have parked tasks, and died.
+	t.plan.park.min(add(t.now, foreignParks))
+	return err
+}
+
+// foreignParks is how long the end of a task that another process has parked may
+// be overlooked.
+const foreignParks = 10 * time.Second
 
 func (t *txn) survey(servers []*server) error {
 	version, _, err := one(t.db.userVersion)
@@ -158,10 +178,8 @@ func (t *txn) survey(servers []*server) error {
 	if err := t.surveyParked(servers); err != nil {
 		return err
 	}
-	for _, s := range servers {
-		for _, src := range s.sources {
-			src.more = true
-		}
+	if err := t.surveyReady(servers); err != nil {
+		return err
 	}
 	t.plan.due.min(t.now)
 	next, ok, err := one(t.db.nextPurge)
@@ -188,6 +206,9 @@ func (t *txn) promote() error {
 			t.plan.due = moment(due)
 			return false
 		}
+		if t.distrusts(st.Int(0)) {
+			return true
+		}
 		tasks = append(tasks, task{st.Int(0), st.Int(2), int(st.Int(1))})
 		t.offer(st.Text(3))
 		return true
@@ -202,9 +223,12 @@ func (t *txn) promote() error {
 		t.db.setState.BindInt(1, int64(state))
 		t.db.setState.BindInt(2, p.due)
 		t.db.setState.BindInt(3, p.seq)
-		if err := t.db.setState.Run(); err != nil {
+		if err := t.runFor(p.seq, t.db.setState); err != nil {
 			return err
 		}
+	}
+	if len(t.distrusted) > 0 {
+		t.plan.due.min(add(t.now, distrustFor))
 	}
 	return nil
 }
@@ -234,7 +258,7 @@ func (t *txn) sweep() error {
 		for _, seq := range p.tasks {
 			t.db.purge.BindInt(1, t.now)
 			t.db.purge.BindInt(2, seq)
-			if err := t.db.purge.Run(); err != nil {
+			if err := t.runFor(seq, t.db.purge); err != nil {
 				return err
 			}
 		}

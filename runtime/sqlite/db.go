@@ -14,7 +14,8 @@ type db struct {
 	pageCount, freePages                              *lite.Stmt
 
 	insert, keyHolder, holdKey, dropKey, keysFrom    *lite.Stmt
-	dropKeys, keepLonger                             *lite.Stmt
+	dropKeys, keepLonger, firstReady, nextReady      *lite.Stmt
+	nextWorker                                       *lite.Stmt
 	claim, park, parkedKinds, parkedDue              *lite.Stmt
 	succeed, hasSucceeded, finish, release, saveMemo *lite.Stmt
 	stopOf, stops, dropStop                          *lite.Stmt
@@ -58,8 +59,12 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.claim: `UPDATE OR FAIL tasks NOT INDEXED SET state = 4, lease = seq + ?, started_at = ? WHERE seq BETWEEN ? AND ?`,
 		&d.park:  `UPDATE tasks SET state = 5, reason = ? WHERE seq = ?`,
 		&d.parkedKinds: `SELECT queue, name FROM tasks INDEXED BY parked
-			WHERE state = 5 AND (queue, name) > (?, ?) ORDER BY queue, name`,
-		&d.parkedDue: `SELECT seq, due, keep_failed FROM tasks INDEXED BY parked WHERE state = 5 AND queue = ? AND name = ?`,
+			WHERE state = 5 AND (queue, name) >= (?, ?) ORDER BY queue, name LIMIT 1`,
+		&d.parkedDue: `SELECT seq, due, keep_failed, priority FROM tasks INDEXED BY parked
+			WHERE state = 5 AND queue = ? AND name = ? AND priority <= ? ORDER BY priority DESC, due`,
+		&d.firstReady: `SELECT priority, due FROM tasks INDEXED BY ready WHERE state <= 3 AND queue = ?
+			ORDER BY priority DESC, due LIMIT 1`,
+		&d.nextReady: `SELECT queue FROM tasks INDEXED BY ready WHERE state <= 3 AND queue > ? ORDER BY queue LIMIT 1`,
 
 		&d.succeed: `UPDATE OR FAIL tasks NOT INDEXED SET state = 8, ended_at = ?, reason = NULL
 			WHERE seq BETWEEN ? AND ? AND lease = seq + ? AND state = 4`,
@@ -89,9 +94,10 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.purge:      `DELETE FROM tasks WHERE seq = ?2 AND ` + overKept,
 		&d.dropPurge:  `DELETE FROM purges WHERE at = ? AND n = ?`,
 
-		&d.addWorker: `INSERT INTO workers(name, host, pid, names, lease, beat, started_at) VALUES(?,?,?,?,?,0,?)`,
-		&d.endWorker: `UPDATE workers SET ended_at = ? WHERE id = ? AND ended_at = 4611686018427387904`,
-		&d.beat:      `UPDATE workers SET beat = beat + 1 WHERE id = ? AND ended_at = 4611686018427387904`,
+		&d.addWorker:  `INSERT INTO workers(name, host, pid, names, lease, beat, started_at, id) VALUES(?,?,?,?,?,0,?,?)`,
+		&d.nextWorker: `SELECT seq FROM sqlite_sequence WHERE name = 'workers'`,
+		&d.endWorker:  `UPDATE workers SET ended_at = ? WHERE id = ? AND ended_at = 4611686018427387904`,
+		&d.beat:       `UPDATE workers SET beat = beat + 1 WHERE id = ? AND ended_at = 4611686018427387904`,
 		&d.otherWorkers: `SELECT id, beat, lease, name, names FROM workers INDEXED BY workers_live
 			WHERE ended_at = 4611686018427387904`,
 		&d.running: `SELECT seq, lease, attempt, keep_failed, id FROM tasks INDEXED BY running
@@ -165,6 +171,17 @@ func (d *db) source(queue, name string) (*lite.Stmt, error) {
 	}
 	d.sources[[2]string{queue, name}] = s
 	return s, nil
+}
+
+// trimSources closes the statements of sources when they are very many.
+func (d *db) trimSources() {
+	if len(d.sources) <= maxPrepared {
+		return
+	}
+	for kind, s := range d.sources {
+		s.Close()
+		delete(d.sources, kind)
+	}
 }
 
 // one runs a query for its first row's first value, and whether there is one.

@@ -81,6 +81,8 @@
 // the write lock: what the writer had not begun is not written. A full disk that
 // has room again is used again. When the file, or its log, is deleted or replaced
 // while it is open, Insert answers [ErrGone], and Serve returns it.
+// A row that cannot be changed, by a trigger of another program for instance, is
+// set aside for a minute, and parked with the reason if that can be written.
 // Insert stores all or nothing. An outcome that cannot be written
 // is kept and tried again until it is, since its task has run. Once the file
 // turns out to be damaged, nothing more is written, and Serve returns.

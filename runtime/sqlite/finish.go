@@ -28,6 +28,8 @@ type delivery struct {
 	refused bool // the outcome came too late
 	final   int  // the state in which the task ended, 0 if it did not
 	reason  string
+	// setbacks counts how often the row did not take the outcome.
+	setbacks int
 }
 
 // apply implements op.
@@ -187,7 +189,10 @@ func (d *delivery) settle(t *txn, err error) {
 		s.refuse(d)
 		return
 	}
-	if err != nil && !fatal(err) {
+	if rowFault(err) && d.setback(err) {
+		s.e.complain("cannot record what became of a task, and give it up", "id", d.msg.Meta.ID, "error", err)
+		d.refused = true
+	} else if err != nil && !fatal(err) {
 		s.e.deferOutcome(d, err)
 		return
 	}
@@ -197,10 +202,23 @@ func (d *delivery) settle(t *txn, err error) {
 	if s.running[d.lease] == d {
 		delete(s.running, d.lease)
 	}
-	if err == nil && d.final != 0 {
+	if err == nil && !d.refused && d.final != 0 {
 		s.e.waiters.tell(d.msg.Meta.ID, func() *runtime.Entry { return d.entry(t.now) })
 	}
 	s.checkDrained()
+}
+
+// maxSetbacks is how often an outcome is tried that its row does not take.
+const maxSetbacks = 3
+
+// setback follows an outcome that the row of its task does not take: from now on
+// the task fails with the reason. It reports when that was tried often enough.
+func (d *delivery) setback(err error) (enough bool) {
+	d.setbacks++
+	d.outcome = runtime.Outcome{
+		Kind: runtime.OutcomeFail, Reason: "cannot record the outcome: " + err.Error(),
+	}
+	return d.setbacks > maxSetbacks
 }
 
 // entry is the task as this run ended it.

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
@@ -19,7 +18,6 @@ const beatsPerLease = 5
 // takes a task from a worker that lives.
 type peer struct {
 	name   string
-	names  []string
 	lease  time.Duration
 	beat   int64
 	silent time.Duration // how long the beat was seen unchanged
@@ -78,9 +76,7 @@ func (b *beatOp) settle(_ *txn, err error) {
 			d.Stop(runtime.ErrLeaseLost)
 			delete(s.running, lease)
 		}
-		for _, src := range s.sources {
-			src.more = true
-		}
+		s.offerAll()
 		s.checkDrained()
 	}
 }
@@ -108,29 +104,14 @@ func (b *beatOp) observe(t *txn) error {
 		}
 		p := &peer{beat: beat, lease: time.Duration(st.Int(2)), name: st.Text(3), seen: b.at}
 		if old := t.peers[id]; old != nil {
-			p.names = old.names
 			if old.beat == beat {
 				// A pause of this process is not one of the other's.
 				p.silent = old.silent + min(b.at.Sub(old.seen), 2*t.lease/beatsPerLease)
 			}
-		} else if err := json.Unmarshal(st.View(4), &p.names); err != nil {
-			p.names = nil
 		}
 		b.seen[id] = p
 		return true
 	})
-}
-
-// knownElsewhere reports whether a live worker of another process knows tasks
-// of the name.
-func (t *txn) knownElsewhere(name string) (known bool, err error) {
-	st := t.db.otherWorkers
-	err = st.Each(func() bool {
-		var names []string
-		known = json.Unmarshal(st.View(4), &names) == nil && slices.Contains(names, name)
-		return !known
-	})
-	return known, err
 }
 
 // reap makes a lost worker's tasks due again, for one attempt more.
@@ -174,7 +155,7 @@ func (t *txn) reap(id int64, name string) error {
 			}
 		}
 		st.BindInt(6, k.seq)
-		if err := st.Run(); err != nil {
+		if err := t.runFor(k.seq, st); err != nil {
 			return err
 		}
 	}
@@ -189,9 +170,7 @@ func (t *txn) reap(id int64, name string) error {
 
 func (t *txn) offerAll() {
 	for _, s := range t.servers {
-		for _, src := range s.sources {
-			src.more = true
-		}
+		s.offerAll()
 	}
 }
 

@@ -47,6 +47,9 @@ type Engine struct {
 	held     time.Duration   // for how long the write lock was held without a break
 	foreign  time.Time       // when another process last changed the file
 
+	strangers  strangers           // of which the log is to tell
+	distrusted map[int64]time.Time // rows that are set aside, until when
+
 	successes []*delivery // of the transaction under way, not written yet
 
 	checkpoints  chan struct{} // asks the checkpointer for a checkpoint

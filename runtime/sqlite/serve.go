@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"sync"
@@ -34,20 +35,11 @@ type server struct {
 	running  map[int64]*delivery // by lease
 	ending   int                 // of those running, how many the transaction under way ends
 	runners  int
-	sources  []*source
+	sources
 	names    names
-	told     map[string]bool // names of tasks that nobody knows, of which the log tells
-	finished bool            // drained is closed
+	single   bool // claims are written one by one, to find a row that cannot be changed
+	finished bool // drained is closed
 }
-
-// source is where a worker finds due tasks: a queue, or the parked tasks of a
-// name in a queue.
-type source struct {
-	queue, name string
-	more        bool // there may be one
-}
-
-func (s *server) serves(queue string) bool { return slices.Contains(s.w.Queues, queue) }
 
 // Serve implements [runtime.Engine]. It may be called again, at the same time
 // or later, on the same engine.
@@ -60,9 +52,7 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 		drained: make(chan struct{}),
 		running: make(map[int64]*delivery),
 		names:   make(names),
-	}
-	for _, q := range slices.Compact(slices.Sorted(slices.Values(w.Queues))) {
-		s.sources = append(s.sources, &source{queue: q})
+		sources: newSources(w.Queues),
 	}
 	if w.Now != nil {
 		e.clock.Store(&w.Now)
@@ -104,12 +94,20 @@ func (s *server) register(t *txn) error {
 		return err
 	}
 	t.join = append(t.join, s)
+	t.plan.park.min(t.now)
 	return t.survey(slices.Concat(t.servers, t.join))
 }
+
+// maxWorkers bounds the numbers of workers, so that they fit into leases.
+const maxWorkers = 1 << (62 - leaseBits)
 
 // addRow makes the worker's row in workers.
 func (s *server) addRow(t *txn) error {
 	known, err := json.Marshal(s.w.Names)
+	if err != nil {
+		return err
+	}
+	id, ok, err := one(t.db.nextWorker)
 	if err != nil {
 		return err
 	}
@@ -120,6 +118,10 @@ func (s *server) addRow(t *txn) error {
 	st.BindText(4, string(known))
 	st.BindInt(5, int64(t.lease))
 	st.BindInt(6, t.now)
+	if st.BindNull(7); ok && (id < 0 || id >= maxWorkers/2) {
+		// Somebody has made the numbers too large. One by chance is as good.
+		st.BindInt(7, maxWorkers/2+rand.Int64N(maxWorkers/2))
+	}
 	if err := st.Run(); err != nil {
 		return err
 	}
@@ -220,15 +222,7 @@ func (s *server) taken() int { return max(int(s.busy.Load()), len(s.running)-s.e
 
 // hungry reports whether the worker has room for a task, and there may be one.
 func (s *server) hungry() bool {
-	if s.stopping.Load() || s.taken() >= s.w.Slots {
-		return false
-	}
-	for _, src := range s.sources {
-		if src.more {
-			return true
-		}
-	}
-	return false
+	return len(s.active) > 0 && !s.stopping.Load() && s.taken() < s.w.Slots
 }
 
 func (e *Engine) hungry() bool {
@@ -246,11 +240,7 @@ func (e *Engine) hungry() bool {
 // offer tells the workers that a queue has a due task.
 func (t *txn) offer(queue string) {
 	for _, s := range t.servers {
-		for _, src := range s.sources {
-			if src.queue == queue && src.name == "" {
-				src.more = true
-			}
-		}
+		s.offer(queue)
 	}
 }
 

@@ -34,7 +34,11 @@ type txn struct {
 	aside  bool              // some of them did so without a run here: who waits for one is to look
 	added  bool              // tasks were added, which their callers are told once they are safe
 	undone bool              // nothing of it is in the file
-	join   []*server         // workers that it adds: from its end on they are in servers
+	claims bool              // it took tasks for workers, or tried to
+
+	strangers strangers       // tasks that it parked and no worker knows
+	others    map[string]bool // names that workers know; nil if it did not look
+	join      []*server       // workers that it adds: from its end on they are in servers
 }
 
 // maxLot bounds what one transaction does, and so for how long it holds the
@@ -225,16 +229,22 @@ func (e *Engine) commit(ops []op, begun bool) {
 		settleAll(ops, t, nil)
 		return
 	}
+	if t.claims && len(ops) > 0 && !fatal(err) && !errors.Is(err, ErrBusy) {
+		// What the claims met is not for those who wait for the operations.
+		untakeAll(ops)
+		if t, _, err = e.attempt(ops, false, false); err == nil {
+			settleAll(ops, t, nil)
+			return
+		}
+	}
 	if len(ops) <= 1 || fatal(err) || errors.Is(err, ErrBusy) {
 		e.fault(err)
 		settleAll(ops, t, err)
 		return
 	}
 	for _, o := range ops {
-		if c, ok := o.(interface{ untake() }); ok {
-			c.untake()
-		}
 		one := []op{o}
+		untakeAll(one)
 		if e.broken == nil {
 			t, _, err = e.attempt(one, false, false)
 		}
@@ -242,6 +252,16 @@ func (e *Engine) commit(ops []op, begun bool) {
 			e.fault(err)
 		}
 		settleAll(one, t, err)
+	}
+}
+
+// untakeAll gives operations of a transaction that was undone back to their
+// callers, who may have given them up meanwhile.
+func untakeAll(ops []op) {
+	for _, o := range ops {
+		if c, ok := o.(interface{ untake() }); ok {
+			c.untake()
+		}
 	}
 }
 
@@ -277,6 +297,7 @@ func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 			if !claim || !s.hungry() {
 				continue
 			}
+			t.claims = true
 			c := &claimOp{s: s}
 			ops = append(ops, c)
 			if err := c.apply(t); err != nil {
@@ -304,6 +325,10 @@ func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 		}
 	}
 	e.askCheckpoint(ended)
+	if n := t.strangers.tasks; n > 0 {
+		e.strangers.add(n, t.strangers.name, t.strangers.queue)
+		e.tellOfStrangers(ended)
+	}
 	if t.aside {
 		e.waiters.look(e)
 	}

@@ -27,6 +27,8 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", e.Msg, e.Code) }
 
 // The primary result codes that callers tell apart.
 const (
+	Generic    = sqlite3.SQLITE_ERROR
+	Mismatch   = sqlite3.SQLITE_MISMATCH
 	Busy       = sqlite3.SQLITE_BUSY
 	Locked     = sqlite3.SQLITE_LOCKED
 	ReadOnly   = sqlite3.SQLITE_READONLY
