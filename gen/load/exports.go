@@ -28,7 +28,7 @@ type exports struct {
 	files  map[string]string // import path to file of export data
 	stored map[string]string // what the cache holds, of immutable packages only
 	failed map[string]string // import path to why
-	read   bool
+	loaded bool
 	// unreadable: there is export data that the importer does not understand.
 	unreadable bool
 }
@@ -57,11 +57,22 @@ func (x *exports) Import(path string) (*types.Package, error) {
 			return nil, err
 		}
 	}
-	pkg, err := x.imp.Import(path)
+	pkg, err := x.read(path)
 	if err != nil && x.files[path] != "" {
 		x.unreadable = true
 	}
 	return pkg, err
+}
+
+// read reads a package's export data. The importer may panic at that of a newer
+// compiler.
+func (x *exports) read(path string) (pkg *types.Package, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			pkg, err = nil, fmt.Errorf("export data of %s: %v", path, v)
+		}
+	}()
+	return x.imp.Import(path)
 }
 
 // ensure finds the export data of the packages, by the cache or by the go
@@ -161,10 +172,10 @@ func (x *exports) cacheFile() string {
 
 // load reads the cache, once.
 func (x *exports) load() {
-	if x.read {
+	if x.loaded {
 		return
 	}
-	x.read = true
+	x.loaded = true
 	name := x.cacheFile()
 	if name == "" {
 		return
