@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 	"strings"
 
 	"github.com/taskctx/taskctx/annotations"
@@ -326,6 +327,12 @@ func (b *builder) nestedContext(v *types.Var, n *types.Named, deref bool) (Value
 
 // unfilled reports a field that nothing fills, with the ways out.
 func (b *builder) unfilled(c *ContextType, v *types.Var) {
+	if b.meant(func(f *ast.FuncDecl, obj *types.Func) bool {
+		res := obj.Signature().Results()
+		return res.Len() > 0 && types.Identical(res.At(0).Type(), v.Type())
+	}) {
+		return
+	}
 	typ := b.typeName(v.Type())
 	fix := "write a provider of " + typ + ":\n" +
 		"\t//task:provide worker\n" +
@@ -346,6 +353,28 @@ func (b *builder) unfilled(c *ContextType, v *types.Var) {
 			b.related(d, p.obj.Pos(), "%s returns %s, which would do: let it return %s", p.Func, b.typeName(p.Type), typ)
 		}
 	}
+}
+
+// meant reports whether a function that fits has a directive for providers, and
+// is no provider since it was reported: then a field that it would fill is not
+// reported too.
+func (b *builder) meant(fits func(*ast.FuncDecl, *types.Func) bool) bool {
+	for _, file := range b.load.Files {
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Recv != nil || f.Doc == nil || !slices.ContainsFunc(f.Doc.List, func(c *ast.Comment) bool {
+				return strings.HasPrefix(c.Text, "//task:prov")
+			}) {
+				continue
+			}
+			obj, ok := b.object(f.Name.Name).(*types.Func)
+			good := slices.ContainsFunc(b.Providers, func(p *Provider) bool { return p.Func == f.Name.Name })
+			if ok && !good && fits(f, obj) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // makers returns the functions of the package that return the type first and

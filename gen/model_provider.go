@@ -220,6 +220,9 @@ func (b *builder) byName(c *ContextType, v *types.Var, decl *ast.Field, name str
 		b.related(d, p.obj.Pos(), "%s", name)
 		return Value{}, false
 	}
+	if b.meant(func(f *ast.FuncDecl, _ *types.Func) bool { return f.Name.Name == name }) {
+		return Value{}, false
+	}
 	fix := "write //task:provide above func " + name
 	if near := annotations.Nearest(name, names); near != "" {
 		fix = "did you mean " + near + "?"

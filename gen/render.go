@@ -13,8 +13,9 @@ import (
 type renderer struct {
 	*Package
 	*names
-	file *jen.File
-	used map[string]bool // predeclared names
+	file    *jen.File
+	used    map[string]bool // predeclared names
+	lengths map[*types.Array]length
 }
 
 // rendered is a generated file before it is checked and formatted.
@@ -52,6 +53,7 @@ var ownPredeclared = []string{"error", "false", "nil", "string", "true"}
 func newRenderer(p *Package) *renderer {
 	return &renderer{
 		Package: p, names: newNames(p), file: jen.NewFilePathName(p.Path, p.Name), used: map[string]bool{},
+		lengths: lengthsOf(p),
 	}
 }
 

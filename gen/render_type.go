@@ -25,13 +25,16 @@ func (r *renderer) typ(t types.Type) *jen.Statement {
 		}
 		return r.instance(r.qual(t.Obj().Pkg(), t.Obj().Name()), t.TypeArgs())
 	case *types.Basic:
+		if t.Kind() == types.UnsafePointer {
+			return r.qual(types.Unsafe, t.Name())
+		}
 		return r.predeclared(t.Name())
 	case *types.Pointer:
 		return jen.Op("*").Add(r.typ(t.Elem()))
 	case *types.Slice:
 		return jen.Index().Add(r.typ(t.Elem()))
 	case *types.Array:
-		return jen.Index(jen.Lit(int(t.Len()))).Add(r.typ(t.Elem()))
+		return jen.Index(r.length(t)).Add(r.typ(t.Elem()))
 	case *types.Map:
 		return jen.Map(r.typ(t.Key())).Add(r.typ(t.Elem()))
 	case *types.Chan:
