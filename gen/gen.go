@@ -7,6 +7,7 @@ package gen
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -68,7 +69,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := &Result{}
+	res, asked := &Result{}, dirs
 	mem := recall(loader, cfg)
 	if !cfg.Models && !cfg.Lock {
 		dirs, res.Files = mem.split(dirs)
@@ -79,7 +80,16 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	models := modelAll(loader, pkgs)
 	res.validate(models)
-	lockFiles, lacking, diags, err := locks(loader, models, cfg.Lock)
+	var names map[string]*index
+	if len(pkgs) > 0 || hasLock(loader) {
+		if names, err = indexes(loader, mem, asked); err != nil {
+			return nil, err
+		}
+	}
+	for _, root := range slices.Sorted(maps.Keys(names)) {
+		res.Diagnostics = append(res.Diagnostics, names[root].clashes(asked)...)
+	}
+	lockFiles, lacking, diags, err := locks(loader, models, lockRun{names, asked, cfg.Lock})
 	if err != nil {
 		return nil, err
 	}

@@ -125,35 +125,70 @@ func lockTask(p *Package, t *Task) locked {
 	return l
 }
 
-// checkLock reports the changes that would strand tasks that are enqueued
-// already.
-func (l *lock) check(models []*Package) []diag.Diagnostic {
-	diags := l.bad
+// check reports the changes that would strand tasks that are enqueued already,
+// as far as they are for a run for these directories to report.
+func (l *lock) check(models []*Package, idx *index, asked []string) []diag.Diagnostic {
+	var diags []diag.Diagnostic
+	owner := idx.owner(asked)
+	if owner {
+		diags = l.bad
+	}
 	byPath := map[string]*Package{}
 	for _, p := range models {
 		byPath[p.Path] = p
 	}
 	for _, old := range l.tasks {
-		p := byPath[old.pkg()]
-		if p == nil {
-			if l.loader.Gone(old.pkg()) {
-				diags = append(diags, l.missing(old))
-			}
+		if all := idx.byName[old.name]; len(all) > 0 {
+			diags = append(diags, l.served(old, all[0], byPath[all[0].pkg], idx, asked)...)
 			continue
 		}
-		if len(p.diags) > 0 {
-			continue // perhaps it is there, with a mistake
-		}
-		if t := p.serving(old.name); t != nil {
-			p.compare(l, old, t)
-			diags = append(diags, p.diags...)
-			p.diags = nil
-		} else if t := p.byFunc(old); t != nil {
-			diags = append(diags, p.renamed(l, old, t))
-		} else {
+		p := byPath[old.pkg()]
+		switch {
+		case p == nil:
+			if owner && l.loader.Gone(old.pkg()) {
+				diags = append(diags, l.missing(old))
+			}
+		case len(p.diags) > 0: // perhaps it is there, with a mistake
+		case p.byFunc(old) != nil:
+			diags = append(diags, p.renamed(l, old, p.byFunc(old)))
+		default:
 			diags = append(diags, l.missing(old))
 		}
 	}
+	return diags
+}
+
+// served reports what is wrong with the function that serves a locked name now:
+// it is another one, or its parameters are. The function may have moved, from
+// package to package too, where it says so, or where its whole package has.
+func (l *lock) served(old locked, now served, p *Package, idx *index, asked []string) []diag.Diagnostic {
+	moved := now.Explicit || now.fn() == old.fn
+	if !moved && !idx.has(old.fn) {
+		isNew := !slices.ContainsFunc(l.tasks, func(t locked) bool { return t.pkg() == now.pkg })
+		moved = old.pkg() == now.pkg || isNew && l.loader.Gone(old.pkg())
+	}
+	if !moved {
+		if !slices.Contains(asked, now.dir) {
+			return nil
+		}
+		return []diag.Diagnostic{{
+			Pos: now.Pos, End: now.End, Code: "lock-taken",
+			Message: fmt.Sprintf("tasks of %s that are enqueued are called %s, and %s would run them", old.fn, old.name, now.fn()),
+			Fix: "if it is another task, write name=" + longName(now) + "; if it takes their place, say so: name=" + old.name +
+				"\n" + acceptLock,
+			Related: []diag.Related{{Pos: l.at(old.line), Message: "as it was"}},
+		}}
+	}
+	if p == nil || len(p.diags) > 0 {
+		return nil // not of this run, or perhaps other with its mistakes mended
+	}
+	t := p.serving(old.name)
+	if t == nil {
+		return nil
+	}
+	p.compare(l, old, t)
+	diags := p.diags
+	p.diags = nil
 	return diags
 }
 
@@ -253,21 +288,23 @@ func (l *lock) lacks(p *Package) bool {
 // the module stay.
 func (l *lock) update(models []*Package) File {
 	var lines []string
-	mine := map[string]bool{}
+	mine, taken := map[string]bool{}, map[string]bool{}
 	for _, p := range models {
 		mine[p.Path] = true
 		for _, t := range p.Tasks {
+			taken[t.Name] = true
 			line := lockTask(p, t)
 			lines = append(lines, line.String())
 			for _, old := range l.tasks {
 				if line.name = old.name; slices.Contains(t.Aliases, old.name) {
+					taken[old.name] = true
 					lines = append(lines, line.String())
 				}
 			}
 		}
 	}
 	for _, old := range l.tasks {
-		if !mine[old.pkg()] && !l.loader.Gone(old.pkg()) {
+		if !mine[old.pkg()] && !taken[old.name] && !l.loader.Gone(old.pkg()) {
 			lines = append(lines, old.String())
 		}
 	}
@@ -282,10 +319,25 @@ func (l *lock) update(models []*Package) File {
 	return f
 }
 
+// hasLock reports whether a main module has a lock file.
+func hasLock(l *load.Loader) bool {
+	return slices.ContainsFunc(l.MainDirs(), func(root string) bool {
+		_, err := os.Stat(filepath.Join(root, LockFile))
+		return err == nil
+	})
+}
+
+// lockRun is what a run has to do with lock files.
+type lockRun struct {
+	names  map[string]*index
+	asked  []string // the directories that it is for
+	accept bool
+}
+
 // locks does what the lock files of the packages' modules ask for. With accept
 // it returns them as the tasks are. Otherwise it returns what is wrong, the lock
 // files that lack something, and the packages that they lack it of.
-func locks(l *load.Loader, models []*Package, accept bool) (files []File, lacking []*Package, diags []diag.Diagnostic, err error) {
+func locks(l *load.Loader, models []*Package, run lockRun) (files []File, lacking []*Package, diags []diag.Diagnostic, err error) {
 	byRoot := map[string][]*Package{}
 	for _, p := range models {
 		byRoot[p.load.Module.Dir] = append(byRoot[p.load.Module.Dir], p)
@@ -296,10 +348,10 @@ func locks(l *load.Loader, models []*Package, accept bool) (files []File, lackin
 			return nil, nil, nil, err
 		}
 		switch {
-		case accept && len(byRoot[root]) > 0:
+		case run.accept && len(byRoot[root]) > 0:
 			files = append(files, lk.update(byRoot[root]))
-		case !accept && lk.data != nil:
-			diags = append(diags, lk.check(byRoot[root])...)
+		case !run.accept && lk.data != nil && run.names[root] != nil:
+			diags = append(diags, lk.check(byRoot[root], run.names[root], run.asked)...)
 			before := len(lacking)
 			for _, p := range byRoot[root] {
 				if lk.lacks(p) {

@@ -10,7 +10,7 @@ import (
 // keys fills in what the directive says, and where it says nothing what the
 // package's defaults say.
 func (b *builder) keys(t *Task) {
-	t.Name = b.taskName(t.Func)
+	t.Name = taskName(b.Name, b.Path, t.Func)
 	if b.defaults != nil {
 		for _, a := range b.defaults.Args {
 			t.set(&a)

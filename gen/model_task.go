@@ -254,12 +254,11 @@ func (b *builder) wire(t types.Type, expr ast.Expr, what string) bool {
 // taskName is a task's default name: the package and the function. Programs are
 // all of package main, and are told apart by their directories; that of a
 // module's own program is the module's path, since a checkout may lie anywhere.
-func (b *builder) taskName(fn string) string {
-	pkg := b.Name
+func taskName(pkg, importPath, fn string) string {
 	if pkg == "main" {
-		pkg = path.Base(b.Path)
-		if strings.HasPrefix(pkg, "v") && strings.Trim(pkg[1:], "0123456789") == "" && path.Dir(b.Path) != "." {
-			pkg = path.Base(path.Dir(b.Path))
+		pkg = path.Base(importPath)
+		if strings.HasPrefix(pkg, "v") && strings.Trim(pkg[1:], "0123456789") == "" && path.Dir(importPath) != "." {
+			pkg = path.Base(path.Dir(importPath))
 		}
 	}
 	clean := func(r rune) rune {

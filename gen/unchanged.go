@@ -32,6 +32,7 @@ type memory struct {
 // entry is what was known when a package was generated.
 type entry struct {
 	Sources []load.Source
+	Names   []wireName        // that its tasks have
 	Output  [sha256.Size]byte // of the generated file; zero for none
 	Raw     [sha256.Size]byte // of the same before it was formatted
 }
@@ -67,7 +68,7 @@ func (m *memory) split(dirs []string) (rest []string, same []File) {
 			rest = append(rest, dir)
 			continue
 		}
-		if out := m.loader.Generated(dir); out != nil {
+		if out := m.loader.Output(dir); out != nil {
 			same = append(same, File{Name: filepath.Join(dir, Output), Old: out, New: out, root: m.loader.Root(dir)})
 		}
 	}
@@ -75,7 +76,7 @@ func (m *memory) split(dirs []string) (rest []string, same []File) {
 }
 
 func (m *memory) same(dir string, e *entry) bool {
-	if sumOf(m.loader.Generated(dir)) != e.Output {
+	if sumOf(m.loader.Output(dir)) != e.Output {
 		return false
 	}
 	for _, s := range e.Sources {
@@ -158,7 +159,7 @@ func (m *memory) learn(p *load.Package, f File) {
 	if !fixed {
 		return
 	}
-	m.entries[p.Dir] = &entry{Sources: sources, Output: sumOf(f.New), Raw: m.raw[p.Dir]}
+	m.entries[p.Dir] = &entry{Sources: sources, Names: wireNames(p), Output: sumOf(f.New), Raw: m.raw[p.Dir]}
 	m.changed = true
 }
 

@@ -320,8 +320,23 @@ func (l *Loader) Same(src Source) bool {
 	return false
 }
 
-// Generated returns the generated file of a directory, nil if there is none.
-func (l *Loader) Generated(dir string) []byte { return l.snapshot(dir).output }
+// Output returns the generated file of a directory, nil if there is none.
+func (l *Loader) Output(dir string) []byte { return l.snapshot(dir).output }
+
+// InDir returns the package of a main module's directory, perhaps without its
+// types, or nil.
+func (l *Loader) InDir(dir string) *Package {
+	mod, path := l.mods.ofDir(dir)
+	if s := l.snapshot(dir); mod == nil || s.err != nil || s.empty() || !s.mentions {
+		return nil
+	}
+	if p := l.pkgs[path]; p != nil {
+		return p
+	}
+	p := l.add(mod, path, l.snapshot(dir))
+	l.parseImport(p)
+	return p
+}
 
 // Read reads the Go files of the directories, side by side.
 func (l *Loader) Read(dirs []string) {

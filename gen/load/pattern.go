@@ -62,6 +62,17 @@ func (l *Loader) patternDir(pattern, base string) (string, error) {
 // means: not testdata, vendor, those that begin with a dot or an underscore,
 // and other modules.
 func (l *Loader) walk(dir string) ([]string, error) {
+	return l.walkFor(dir, func(name string) bool { return strings.HasSuffix(name, ".go") })
+}
+
+// Generated returns the directories of a module that have a generated file, in
+// order.
+func (l *Loader) Generated(root string) ([]string, error) {
+	return l.walkFor(root, func(name string) bool { return name == l.cfg.Output })
+}
+
+// walkFor returns the directories that have a file with such a name.
+func (l *Loader) walkFor(dir string, match func(name string) bool) ([]string, error) {
 	var dirs []string
 	if l.mods.ignored(dir) {
 		return nil, nil
@@ -71,7 +82,7 @@ func (l *Loader) walk(dir string) ([]string, error) {
 			return err
 		}
 		if !d.IsDir() {
-			if strings.HasSuffix(path, ".go") {
+			if match(d.Name()) {
 				if p := filepath.Dir(path); len(dirs) == 0 || dirs[len(dirs)-1] != p {
 					dirs = append(dirs, p)
 				}

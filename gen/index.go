@@ -1,0 +1,169 @@
+package gen
+
+import (
+	"fmt"
+	"go/token"
+	"slices"
+	"strings"
+
+	"github.com/taskctx/taskctx/annotations"
+	"github.com/taskctx/taskctx/gen/diag"
+	"github.com/taskctx/taskctx/gen/load"
+)
+
+// wireName is a name under which a function of a module's packages is a task.
+type wireName struct {
+	Name, Func string
+	Explicit   bool // written as name= or alias=
+	Pos, End   token.Position
+}
+
+// served is a name that a package serves.
+type served struct {
+	wireName
+	dir, pkg string
+}
+
+func (s served) fn() string { return s.pkg + "." + s.Func }
+
+// index is the names of all tasks of a module, whatever packages a run is for:
+// they share a queue.
+type index struct {
+	dirs   []string // of packages with tasks, in order
+	names  []served
+	byName map[string][]served
+}
+
+// newIndex reads the names of the packages of a module that are asked for, and
+// of those that have a generated file. They are read from the directives, and
+// not at all where they are remembered.
+func newIndex(l *load.Loader, mem *memory, root string, asked []string) (*index, error) {
+	dirs, err := l.Generated(root)
+	if err != nil {
+		return nil, err
+	}
+	dirs = slices.DeleteFunc(append(dirs, asked...), func(dir string) bool { return l.Root(dir) != root })
+	slices.Sort(dirs)
+	dirs = slices.Compact(dirs)
+	l.Read(dirs)
+	idx := &index{byName: map[string][]served{}}
+	for _, dir := range dirs {
+		names, pkg := mem.namesOf(dir)
+		if len(names) == 0 {
+			continue
+		}
+		idx.dirs = append(idx.dirs, dir)
+		for _, n := range names {
+			s := served{n, dir, pkg}
+			idx.names = append(idx.names, s)
+			idx.byName[n.Name] = append(idx.byName[n.Name], s)
+		}
+	}
+	return idx, nil
+}
+
+// namesOf returns the names that the package of a directory serves, and its
+// import path.
+func (m *memory) namesOf(dir string) (names []wireName, pkg string) {
+	if e := m.entries[dir]; e != nil {
+		if i := slices.IndexFunc(e.Sources, func(s load.Source) bool { return s.Own }); i >= 0 && m.loader.Same(e.Sources[i]) {
+			return e.Names, e.Sources[i].Path
+		}
+	}
+	p := m.loader.InDir(dir)
+	if p == nil {
+		return nil, ""
+	}
+	return wireNames(p), p.Path
+}
+
+// wireNames returns the names that the directives of a package give.
+func wireNames(p *load.Package) (names []wireName) {
+	for _, f := range p.Files {
+		found, _ := annotations.Parse(f)
+		for _, d := range found {
+			if d.Func == nil || d.Verb != annotations.Context {
+				continue
+			}
+			id := d.Func.Name
+			n := wireName{Name: taskName(p.Name, p.Path, id.Name), Func: id.Name}
+			n.Pos, n.End = p.Fset.Position(id.Pos()), p.Fset.Position(id.End())
+			add := func(a *annotations.Arg) {
+				n.Name, n.Explicit, n.Pos, n.End = a.Value, true, p.Fset.Position(a.Pos), p.Fset.Position(a.End)
+			}
+			if a := d.Arg("name"); a != nil {
+				add(a)
+			}
+			names = append(names, n)
+			for _, a := range d.All("alias") {
+				add(&a)
+				names = append(names, n)
+			}
+		}
+	}
+	return names
+}
+
+// clashes reports the names of packages asked for that another package of the
+// module serves too: a worker of one would run the tasks of the other.
+func (idx *index) clashes(asked []string) (diags []diag.Diagnostic) {
+	for _, s := range idx.names {
+		if !slices.Contains(asked, s.dir) {
+			continue
+		}
+		var others []diag.Related
+		for _, o := range idx.byName[s.Name] {
+			if o.pkg != s.pkg {
+				others = append(others, diag.Related{Pos: o.Pos, Message: o.fn()})
+			}
+		}
+		if len(others) == 0 {
+			continue
+		}
+		diags = append(diags, diag.Diagnostic{
+			Pos: s.Pos, End: s.End, Code: "duplicate-name",
+			Message: fmt.Sprintf("tasks of two packages are called %q, and a worker of one would run those of the other: %s and %s",
+				s.Name, s.fn(), others[0].Message),
+			Fix:     "write name= on one of them: name=" + longName(s),
+			Related: others,
+		})
+	}
+	return diags
+}
+
+// longName proposes a name that tells a task from one of another package of the
+// same name.
+func longName(s served) string {
+	parts := strings.Split(s.pkg, "/")
+	parts = parts[max(0, len(parts)-2):]
+	return strings.Join(append(parts, s.Func), ".")
+}
+
+// owner reports whether a run for these directories is the one to report what
+// belongs to no package: of several runs, one for each package, one is.
+func (idx *index) owner(asked []string) bool {
+	return len(idx.dirs) == 0 || slices.Contains(asked, idx.dirs[0])
+}
+
+// has reports whether a function is a task.
+func (idx *index) has(fn string) bool {
+	return slices.ContainsFunc(idx.names, func(s served) bool { return s.fn() == fn })
+}
+
+// indexes returns the index of each main module that the directories belong to,
+// by its root.
+func indexes(l *load.Loader, mem *memory, asked []string) (map[string]*index, error) {
+	all := map[string]*index{}
+	for _, dir := range asked {
+		root := l.Root(dir)
+		if root == "" || all[root] != nil {
+			continue
+		}
+		idx, err := newIndex(l, mem, root, asked)
+		if err != nil {
+			return nil, err
+		}
+		all[root] = idx
+	}
+	return all, nil
+}
