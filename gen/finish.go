@@ -141,12 +141,12 @@ func groupImports(src []byte) []byte {
 func (r *renderer) expect() []string {
 	list := []string{"const _"}
 	for _, t := range r.Tasks {
+		list = append(list, "const "+r.tasks[t].name)
+	}
+	for _, t := range r.Tasks {
 		n := r.tasks[t]
-		list = append(list, "func "+n.enqueue, "func "+n.call)
-		if len(t.Params) > 0 {
-			list = append(list, "type "+n.args, "func (*"+n.args+")."+t.fieldsName())
-		}
-		list = append(list, "var "+n.task)
+		list = append(list, "func "+n.enqueue, "func "+n.call, "type "+n.args,
+			"func (*"+n.args+")."+fieldsName, "func (*"+n.args+")."+runName, "var "+n.task)
 	}
 	list = append(list, "func "+registerName)
 	for _, c := range r.Contexts {

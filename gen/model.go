@@ -63,6 +63,7 @@ type Task struct {
 
 	directive *annotations.Directive
 	obj       *types.Func
+	file      string // that has the function, without its directory
 }
 
 // Tag is a default tag.

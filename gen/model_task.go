@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"go/types"
 	"path"
+	"path/filepath"
 	"strings"
 	"unicode"
 
@@ -32,6 +33,7 @@ func (b *builder) task(d *annotations.Directive) {
 			"%s has no form that begins with an upper-case letter, as %sCall would need", t.Func, t.Func)
 		return
 	}
+	t.file = filepath.Base(b.load.Fset.PositionFor(f.Name.Pos(), false).Filename)
 	before := len(b.diags)
 	b.contextParam(t)
 	b.params(t)

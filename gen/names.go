@@ -27,7 +27,7 @@ type names struct {
 	providers map[*Provider]providerNames
 }
 
-type taskNames struct{ enqueue, call, args, task string }
+type taskNames struct{ enqueue, call, name, args, task string }
 
 type providerNames struct{ provide, key string }
 
@@ -69,7 +69,7 @@ func newNames(p *Package) *names {
 		exported := t.exportedNames()
 		base := lowerFirst(t.Func)
 		n.tasks[t] = taskNames{
-			enqueue: exported[0], call: exported[1],
+			enqueue: exported[0], call: exported[1], name: exported[2],
 			args: n.global(base+"Args", params), task: n.global(base+"Task", params),
 		}
 	}

@@ -72,8 +72,9 @@ func (r *renderer) all() {
 		r.file.HeaderComment("//go:build " + p.constraint)
 	}
 	r.comment("This file and the runtime differ in version if this does not compile: run go generate.")
-	r.file.Const().Id("_").Op("=").Add(r.rt("RunGoGenerateIfUndefinedV1"))
+	r.file.Const().Id("_").Op("=").Add(r.rt("RunGoGenerateIfUndefinedV2"))
 	r.file.Line()
+	r.taskNames()
 	for _, t := range p.Tasks {
 		r.task(t)
 	}

@@ -2,6 +2,7 @@ package gen
 
 import (
 	"go/build/constraint"
+	"go/token"
 	"strconv"
 	"strings"
 	"time"
@@ -11,14 +12,28 @@ import (
 	"github.com/taskctx/taskctx/gen/wiretype"
 )
 
-// task writes all that is generated for a task but its registration.
+// task writes all that is generated for a task but its name and its
+// registration.
 func (r *renderer) task(t *Task) {
 	r.enqueue(t)
 	r.call(t)
-	if len(t.Params) > 0 {
-		r.args(t)
+	r.args(t)
+	r.definition(t)
+}
+
+// taskNames writes a constant for the name of each task, with the file that has
+// its function.
+func (r *renderer) taskNames() {
+	if len(r.Tasks) == 0 {
+		return
 	}
-	r.spec(t)
+	r.comment("The names of this package's tasks on the wire, with the files that have their functions.")
+	r.file.Const().DefsFunc(func(g *jen.Group) {
+		for _, t := range r.Tasks {
+			g.Id(r.tasks[t].name).Op("=").Lit(t.Name).Comment(t.file)
+		}
+	})
+	r.file.Line()
 }
 
 // enqueue writes the Enqueue function.
@@ -35,7 +50,7 @@ func (r *renderer) enqueue(t *Task) {
 	pass := ids(params)
 	in = append(in, jen.Id(opts).Op("...").Add(r.rt("Option")))
 	pass = append(pass, jen.Id(opts).Op("..."))
-	r.comment(n.enqueue + " enqueues a call of " + t.Func + ".")
+	r.comment(n.enqueue + " enqueues a call of " + t.link() + ".")
 	r.doc(t.Doc)
 	r.file.Func().Id(n.enqueue).Params(in...).
 		Params(jen.Op("*").Add(r.rt("Handle")).Types(r.result(t)), jen.Error()).
@@ -47,19 +62,27 @@ func (r *renderer) enqueue(t *Task) {
 func (r *renderer) call(t *Task) {
 	n := r.tasks[t]
 	s := r.local()
-	params := s.params(t, n.args, n.task)
-	opts, args := s.beside("opts"), s.beside("args")
+	rt, _ := r.importName(runtimePackage)
+	params := s.params(t, n.args, n.task, rt)
+	opts, f := s.beside("opts"), s.beside("f")
 	in := append(r.declare(t, params), jen.Id(opts).Op("...").Add(r.rt("Option")))
-	var body []jen.Code
-	fields := jen.Nil()
+	body := []jen.Code{jen.Id(f).Op(":=").Add(r.rt("Encode")).Call()}
 	if len(t.Params) > 0 {
-		body = append(body, jen.Id(args).Op(":=").Id(n.args).Values(ids(params)...))
-		fields = jen.Id(args).Dot(t.fieldsName())
+		args := jen.Op("&").Id(n.args).Values(ids(params)...)
+		body = append(body, jen.Parens(args).Dot(fieldsName).Call(jen.Id(f)))
 	}
-	body = append(body, jen.Return(jen.Id(n.task).Dot("Call").Call(fields, jen.Id(opts))))
-	r.comment(n.call + " is a call of " + t.Func + " as a value: for batches, schedules and tests.")
+	body = append(body, jen.Return(r.rt("NewCall").Call(jen.Op("&").Id(n.task), jen.Id(f), jen.Id(opts))))
+	r.comment(n.call + " is a call of " + t.link() + " as a value: for batches, schedules and tests.")
 	r.file.Func().Id(n.call).Params(in...).Add(r.rt("Call")).Types(r.result(t)).Block(body...)
 	r.file.Line()
+}
+
+// link is how a comment refers to the task's function.
+func (t *Task) link() string {
+	if token.IsExported(t.Func) {
+		return "[" + t.Func + "]"
+	}
+	return t.Func
 }
 
 // declare writes the declarations of the task's parameters, under these names.
@@ -106,49 +129,57 @@ func (s *scope) params(t *Task, needed ...string) []string {
 	return names
 }
 
-// fieldsName is the name of the method that lists the arguments: a parameter of
-// that name is a field of the same struct.
-func (t *Task) fieldsName() string {
-	return unique("fields", func(s string) bool {
-		for _, p := range t.Params {
-			if p.Name == s {
-				return true
-			}
+// The methods of the struct of a task's arguments.
+const (
+	fieldsName = "Fields"
+	runName    = "Run"
+)
+
+// fields returns the names of the fields that hold the arguments: those of the
+// parameters, unless a method has it.
+func (t *Task) fields() []string {
+	used := map[string]bool{fieldsName: true, runName: true}
+	var names []string
+	for _, p := range t.Params {
+		name := p.Name
+		for used[name] {
+			name += "Value"
 		}
-		return false
-	})
+		used[name] = true
+		names = append(names, name)
+	}
+	return names
 }
 
-// args writes the struct of the arguments, and the method that lists them.
+// args writes the struct of the arguments, the method that lists them, and the
+// one that calls the function with them.
 func (r *renderer) args(t *Task) {
 	n := r.tasks[t]
 	s := r.local()
-	recv, f := s.pick("a"), s.pick("f")
+	recv, f, ctx := s.pick("a"), s.pick("f"), s.pick("ctx")
+	names := t.fields()
 	var fields, list []jen.Code
-	for _, p := range t.Params {
-		fields = append(fields, jen.Id(p.Name).Add(r.typ(p.Type)))
+	for i, p := range t.Params {
+		fields = append(fields, jen.Id(names[i]).Add(r.typ(p.Type)))
 		method, convert := wiretype.Kind(p.Type)
-		value := jen.Op("&").Id(recv).Dot(p.Name)
+		value := jen.Op("&").Id(recv).Dot(names[i])
 		if convert != "" {
 			r.used[convert] = true
 			value = jen.Parens(jen.Op("*").Id(convert)).Parens(value)
 		}
 		list = append(list, jen.Id(f).Dot(method).Call(jen.Lit(p.Name), value))
 	}
-	r.comment(n.args + " are the arguments of " + t.Func + ".")
+	self, visitor := jen.Id(recv).Op("*").Id(n.args), jen.Id(f).Op("*").Add(r.rt("Fields"))
+	if len(t.Params) == 0 {
+		self, visitor = jen.Op("*").Id(n.args), jen.Op("*").Add(r.rt("Fields"))
+	}
 	r.file.Type().Id(n.args).Struct(fields...)
 	r.file.Line()
-	r.file.Func().Params(jen.Id(recv).Op("*").Id(n.args)).Id(t.fieldsName()).
-		Params(jen.Id(f).Op("*").Add(r.rt("Fields"))).Block(list...)
+	r.file.Func().Params(self).Id(fieldsName).Params(visitor).Block(list...)
 	r.file.Line()
-}
-
-// argsType is the type of the task's arguments.
-func (r *renderer) argsType(t *Task) *jen.Statement {
-	if len(t.Params) == 0 {
-		return jen.Struct()
-	}
-	return jen.Id(r.tasks[t].args)
+	r.file.Func().Params(self).Id(runName).Params(jen.Id(ctx).Add(r.typ(t.Context))).
+		Params(r.result(t), jen.Error()).Block(r.run(t, ctx, recv, names))
+	r.file.Line()
 }
 
 // result is the type of the task's result.
@@ -159,12 +190,12 @@ func (r *renderer) result(t *Task) *jen.Statement {
 	return r.typ(t.Result)
 }
 
-// spec writes the variable that describes the task.
-func (r *renderer) spec(t *Task) {
+// definition writes the variable that describes the task.
+func (r *renderer) definition(t *Task) {
 	n := r.tasks[t]
 	var s []jen.Code
 	add := func(key string, value jen.Code) { s = append(s, jen.Id(key).Op(":").Add(value)) }
-	add("Name", jen.Lit(t.Name))
+	add("Name", jen.Id(n.name))
 	if len(t.Aliases) > 0 {
 		add("Aliases", jen.Index().String().ValuesFunc(func(g *jen.Group) {
 			for _, a := range t.Aliases {
@@ -191,15 +222,12 @@ func (r *renderer) spec(t *Task) {
 		}
 		add("Tags", jen.Map(jen.String()).String().Add(lines(tags)))
 	}
+	spec := []jen.Code{jen.Custom(jen.Options{Separator: ", "}, s...)}
 	if len(t.Params) > 0 {
-		add("Params", jen.Index().Add(r.rt("Param")).Add(lines(r.wireParams(t))))
+		spec = append(spec, jen.Id("Params").Op(":").Index().Add(r.rt("Param")).Values(r.wireParams(t)...))
 	}
-	fields := jen.Nil()
-	if len(t.Params) > 0 {
-		fields = jen.Parens(jen.Op("*").Id(n.args)).Dot(t.fieldsName())
-	}
-	r.file.Var().Id(n.task).Op("=").Add(r.rt("NewTask")).Types(r.argsType(t), r.result(t)).
-		Call(r.rt("Spec").Add(lines(s)), fields)
+	r.file.Var().Id(n.task).Op("=").Add(r.rt("Definition")).Types(r.result(t)).
+		Values(jen.Id("Spec").Op(":").Add(r.rt("Spec")).Add(lines(spec)))
 	r.file.Line()
 }
 
@@ -288,7 +316,7 @@ func (r *renderer) doc(text string) {
 // register writes RegisterTasks.
 func (r *renderer) register() {
 	s := r.local()
-	app, ctx, a := s.pick("app"), s.pick("ctx"), s.pick("a")
+	app := s.pick("app")
 	var body []jen.Code
 	for _, c := range r.Contexts {
 		args := []jen.Code{jen.Id(app), jen.Id(r.constructor(c))}
@@ -302,28 +330,21 @@ func (r *renderer) register() {
 		body = append(body, r.rt("RegisterContext").Call(args...))
 	}
 	for _, t := range r.Tasks {
-		run := jen.Func().Params(jen.Id(ctx).Add(r.typ(t.Context)), r.argsParam(t, a)).
-			Params(r.result(t), jen.Error()).Block(r.run(t, ctx, a))
-		body = append(body, r.rt("Register").Call(jen.Id(app), jen.Id(r.tasks[t].task), run))
+		n := r.tasks[t]
+		body = append(body, r.rt("RegisterTask").Call(
+			jen.Id(app), jen.Op("&").Id(n.task), jen.Parens(jen.Op("*").Id(n.args)).Parens(jen.Nil())))
 	}
 	r.comment(registerName + " adds this package's tasks and context types to " + app + ".")
 	r.file.Func().Id(registerName).Params(jen.Id(app).Op("*").Add(r.rt("App"))).Block(body...)
 	r.file.Line()
 }
 
-func (r *renderer) argsParam(t *Task, a string) *jen.Statement {
-	if len(t.Params) == 0 {
-		a = "_"
-	}
-	return jen.Id(a).Op("*").Add(r.argsType(t))
-}
-
-// run writes the call of the user's function.
-func (r *renderer) run(t *Task, ctx, a string) *jen.Statement {
+// run writes the call of the user's function with the fields of the receiver.
+func (r *renderer) run(t *Task, ctx, recv string, fields []string) *jen.Statement {
 	pass := []jen.Code{jen.Id(ctx)}
-	for i, p := range t.Params {
-		arg := jen.Id(a).Dot(p.Name)
-		if t.Variadic && i == len(t.Params)-1 {
+	for i, name := range fields {
+		arg := jen.Id(recv).Dot(name)
+		if t.Variadic && i == len(fields)-1 {
 			arg.Op("...")
 		}
 		pass = append(pass, arg)

@@ -74,7 +74,7 @@ func validateNames(p *Package) {
 
 // exportedNames returns the exported names that are generated for a task.
 func (t *Task) exportedNames() []string {
-	return []string{"Enqueue" + upperFirst(t.Func), upperFirst(t.Func) + "Call"}
+	return []string{"Enqueue" + upperFirst(t.Func), upperFirst(t.Func) + "Call", upperFirst(t.Func) + "Task"}
 }
 
 // validatePredeclared reports predeclared names that the package declares anew

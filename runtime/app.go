@@ -22,7 +22,7 @@ type App struct {
 	watchers []*watcher
 
 	mu       sync.Mutex // guards all below
-	tasks    []registration
+	tasks    []*registration
 	contexts map[reflect.Type]contextReg
 	supplies map[reflect.Type]any
 	periodic []periodic
@@ -70,12 +70,12 @@ func (a *App) enqueuer() *producer {
 }
 
 // register adds a task.
-func (a *App) register(r registration) {
-	defer a.warnLate("Register", r.info().Name)
+func (a *App) register(r *registration) {
+	defer a.warnLate("Register", r.def.Name)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i, old := range a.tasks {
-		if old.info() == r.info() { // RegisterTasks called again
+		if old.def == r.def { // RegisterTasks called again
 			a.tasks[i] = r
 			return
 		}
@@ -98,7 +98,7 @@ func (a *App) warnLate(what, name string) {
 // lookFor tells, once for each start, of a task that is enqueued on an app whose
 // worker does not know it. If its package was forgotten, nobody else says so:
 // the task waits for a worker that knows it.
-func (a *App) lookFor(r *service, s *spec, queue string) {
+func (a *App) lookFor(r *service, s *definition, queue string) {
 	s.known.Store(r.number)
 	if _, ok := r.worker.tasks[s.Name]; ok {
 		return
@@ -129,16 +129,16 @@ func (a *App) registerContext(t reflect.Type, build any, needs []Need) {
 
 // byName returns the registered tasks by their names and aliases, and an error
 // for each name that two of them claim.
-func (a *App) byName() (map[string]registration, []error) {
+func (a *App) byName() (map[string]*registration, []error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var errs []error
-	tasks := make(map[string]registration, len(a.tasks))
+	tasks := make(map[string]*registration, len(a.tasks))
 	for _, r := range a.tasks {
-		for _, name := range append([]string{r.info().Name}, r.info().Aliases...) {
+		for _, name := range append([]string{r.def.Name}, r.def.Aliases...) {
 			if other, ok := tasks[name]; ok {
 				errs = append(errs, fmt.Errorf("two tasks are named %q: the functions %s and %s; set name= on one",
-					name, other.info().Func, r.info().Func))
+					name, other.def.Func, r.def.Func))
 				continue
 			}
 			tasks[name] = r

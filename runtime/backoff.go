@@ -17,7 +17,7 @@ const (
 // from zero: delay × factor^attempt, at most the cap, with up to a tenth taken
 // off at random so that tasks that failed together do not all return together.
 // It is never negative and never over the cap, for any attempt.
-func (s *Spec) backoff(attempt int) time.Duration {
+func (s *definition) backoff(attempt int) time.Duration {
 	delay, factor, limit := s.Delay, s.Backoff, s.MaxDelay
 	if delay < 0 {
 		return 0

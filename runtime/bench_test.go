@@ -25,27 +25,38 @@ type chargeArgs struct {
 	Cents      int64  `json:"cents"`
 }
 
-func (a *chargeArgs) fields(f *runtime.Fields) {
+func (a *chargeArgs) Fields(f *runtime.Fields) {
 	f.String("customerID", &a.CustomerID)
 	f.Int64("cents", &a.Cents)
+}
+
+func (a *chargeArgs) Run(ctx *chargeContext) (runtime.Void, error) {
+	ctx.Ledger.cents.Add(a.Cents)
+	if ctx.done != nil {
+		ctx.done.Done()
+	}
+	return runtime.Void{}, nil
 }
 
 // chargeContext is a context type as a user would write it.
 type chargeContext struct {
 	*runtime.Context
 	Ledger *ledger
+	done   *sync.WaitGroup // nil: nobody waits
 }
 
 var ledgerKey = runtime.NewKey[*ledger]("ledger", nil)
 
-var chargeTask = runtime.NewTask[chargeArgs, runtime.Void](runtime.Spec{
+// chargeTask, its arguments and its call are as taskgen generates them.
+var chargeTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
 	Name: "bench.Charge", Func: "Charge", Retries: 3,
 	Params: []runtime.Param{{Name: "customerID", Sig: "string"}, {Name: "cents", Sig: "int64"}},
-}, (*chargeArgs).fields)
+}}
 
-func chargeCall(customerID string, cents int64) runtime.Call[runtime.Void] {
-	a := chargeArgs{customerID, cents}
-	return chargeTask.Call(a.fields, nil)
+func chargeCall(customerID string, cents int64, opts ...runtime.Option) runtime.Call[runtime.Void] {
+	f := runtime.Encode()
+	(&chargeArgs{customerID, cents}).Fields(f)
+	return runtime.NewCall(&chargeTask, f, opts)
 }
 
 func newChargeContext(ctx *runtime.Context) (*chargeContext, error) {
@@ -53,7 +64,7 @@ func newChargeContext(ctx *runtime.Context) (*chargeContext, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &chargeContext{ctx, l}, nil
+	return &chargeContext{Context: ctx, Ledger: l}, nil
 }
 
 // benchRunner runs charges; close waits for those under way.
@@ -117,12 +128,14 @@ func startWorkers(n int, work func(*ledger)) *sync.WaitGroup {
 
 func newTaskRunner(b *testing.B, name string, engine *memory.Engine, workers int, done *sync.WaitGroup) benchRunner {
 	app := runtime.New(engine, runtime.Config{Workers: workers})
-	runtime.RegisterContext(app, newChargeContext)
-	runtime.Register(app, chargeTask, func(ctx *chargeContext, a *chargeArgs) (runtime.Void, error) {
-		ctx.Ledger.cents.Add(a.Cents)
-		done.Done()
-		return runtime.Void{}, nil
+	runtime.RegisterContext(app, func(ctx *runtime.Context) (*chargeContext, error) {
+		c, err := newChargeContext(ctx)
+		if err == nil {
+			c.done = done
+		}
+		return c, err
 	})
+	runtime.RegisterTask(app, &chargeTask, (*chargeArgs)(nil))
 	ctx := context.Background()
 	if err := app.Start(ctx); err != nil {
 		b.Fatal(err)

@@ -7,20 +7,23 @@ import (
 )
 
 // AnyCall is a call of a task whose result type does not matter: what a Call
-// of every type holds.
+// of every type holds. Its methods are not inlined, since each type of result
+// has all of them, compiled with the generated code.
 type AnyCall struct {
-	spec *spec
+	def  *definition
 	args json.RawMessage
 	err  error
 	opts []Option
 }
 
 // Name returns the task's name, empty for the zero value.
+//
+//go:noinline
 func (c AnyCall) Name() string {
-	if c.spec == nil {
+	if c.def == nil {
 		return ""
 	}
-	return c.spec.Name
+	return c.def.Name
 }
 
 // Args returns the encoded arguments: one JSON object keyed by parameter name.
@@ -28,27 +31,35 @@ func (c AnyCall) Name() string {
 func (c AnyCall) Args() json.RawMessage { return c.args }
 
 // With returns the call with further options.
+//
+//go:noinline
 func (c AnyCall) With(opts ...Option) AnyCall {
 	c.opts = append(c.opts[:len(c.opts):len(c.opts)], opts...)
 	return c
 }
 
 // String returns the task's name and its arguments, those to redact left out.
+//
+//go:noinline
 func (c AnyCall) String() string {
-	if c.spec == nil {
+	if c.def == nil {
 		return "no call"
 	}
-	args := redactedArgs(&Message{Args: c.args}, c.spec.redact)
+	args := redactedArgs(&Message{Args: c.args}, c.def.derive().redact)
 	if c.err != nil {
-		return c.spec.Name + " " + c.err.Error()
+		return c.def.Name + " " + c.err.Error()
 	}
-	return c.spec.Name + " " + string(args)
+	return c.def.Name + " " + string(args)
 }
 
 // GoString is String: a call is safe to print in every way.
+//
+//go:noinline
 func (c AnyCall) GoString() string { return c.String() }
 
 // Plain returns the call without its options.
+//
+//go:noinline
 func (c AnyCall) Plain() AnyCall {
 	c.opts = nil
 	return c
@@ -64,31 +75,37 @@ func (c Call[R]) With(opts ...Option) Call[R] { return Call[R]{c.AnyCall.With(op
 // Enqueue enqueues the call and returns the handle of the task. With an error,
 // nothing was enqueued.
 func (c Call[R]) Enqueue(ctx context.Context, q Enqueuer) (*Handle[R], error) {
+	h, err := enqueue(ctx, q, &c.AnyCall)
+	return (*Handle[R])(h), err
+}
+
+// enqueue enqueues one call.
+func enqueue(ctx context.Context, q Enqueuer, c *AnyCall) (*handle, error) {
 	p, err := producerOf(q)
 	if err != nil {
 		return nil, fmt.Errorf("enqueue %s: %w", c.Name(), err)
 	}
 	if p.around != nil {
-		ins, err := p.enqueue(ctx, []AnyCall{c.AnyCall})
+		ins, err := p.enqueue(ctx, []AnyCall{*c})
 		if err == nil {
 			err = ins[0].Err
 		}
 		if err != nil {
 			return nil, err
 		}
-		return &Handle[R]{id: ins[0].ID, existing: ins[0].Existing, app: p.app}, nil
+		return &handle{id: ins[0].ID, existing: ins[0].Existing, app: p.app}, nil
 	}
 	e := new(struct { // one allocation for both
-		h Handle[R]
+		h handle
 		m Message
 	})
-	if err := p.prepare(ctx, &e.m, c.AnyCall); err != nil {
+	if err := p.prepare(ctx, &e.m, *c); err != nil {
 		return nil, err
 	}
 	in, err := p.insertOne(ctx, &e.m)
 	if err != nil {
 		return nil, err
 	}
-	e.h = Handle[R]{id: in.ID, existing: in.Existing, app: p.app}
+	e.h = handle{id: in.ID, existing: in.Existing, app: p.app}
 	return &e.h, nil
 }

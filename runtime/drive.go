@@ -28,12 +28,12 @@ func (a *App) Drive(ctx context.Context, d *Delivery) (Outcome, error) {
 
 // named returns the task of the name or alias: the last one, should several
 // have it.
-func (a *App) named(name string) map[string]registration {
+func (a *App) named(name string) map[string]*registration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, r := range slices.Backward(a.tasks) {
-		if r.info().Name == name || slices.Contains(r.info().Aliases, name) {
-			return map[string]registration{name: r}
+		if r.def.Name == name || slices.Contains(r.def.Aliases, name) {
+			return map[string]*registration{name: r}
 		}
 	}
 	return nil

@@ -73,8 +73,8 @@ func Every(app *App, s Schedule, c Caller, opts ...EveryOption) {
 	if c != nil {
 		p.call = c.anyCall()
 	}
-	if p.call.spec != nil {
-		p.name = p.call.spec.Name
+	if p.call.def != nil {
+		p.name = p.call.def.Name
 	}
 	for _, o := range opts {
 		if o != nil {
@@ -126,7 +126,7 @@ func (a *App) checkPeriodic() ([]periodic, []error) {
 
 func (a *App) checkOne(p periodic) error {
 	switch {
-	case p.call.spec == nil:
+	case p.call.def == nil:
 		return errors.New("it has no call")
 	case p.call.err != nil:
 		return p.call.err

@@ -46,7 +46,7 @@ func TestFieldsAllocations(t *testing.T) {
 	} {
 		raw := json.RawMessage(payload)
 		check("decode", 0, func() {
-			if err := decodeFields(raw, &a, (*plainArgs).fields, plainParams); err != nil {
+			if err := decodeFields(raw, a.fields, plainParams); err != nil {
 				t.Fatal(err)
 			}
 		})

@@ -62,7 +62,7 @@ func BenchmarkFieldsDecode(b *testing.B) {
 			b.ReportAllocs()
 			var args benchArgs
 			for b.Loop() {
-				if err := decodeFields(payload, &args, (*benchArgs).fields, benchParams); err != nil {
+				if err := decodeFields(payload, args.fields, benchParams); err != nil {
 					b.Fatal(err)
 				}
 			}

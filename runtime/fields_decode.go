@@ -6,15 +6,15 @@ import (
 	"fmt"
 )
 
-// decodeFields reads the payload into a, which must be zero, by the list in
-// fields. params are the parameters that fields lists. An empty payload is the
+// decodeFields reads the payload into what args lists, which must be zero.
+// params are the parameters that it lists. An empty payload is the
 // same as an empty object.
-func decodeFields[A any](payload json.RawMessage, a *A, fields func(*A, *Fields), params []Param) error {
+func decodeFields(payload json.RawMessage, args func(*Fields), params []Param) error {
 	f := fieldsPool.Get().(*Fields)
 	defer f.release()
 	f.startDecode(payload, params)
-	if fields != nil && f.err == nil {
-		fields(a, f)
+	if args != nil && f.err == nil {
+		args(f)
 	}
 	f.endDecode()
 	return f.result()

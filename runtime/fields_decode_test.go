@@ -86,7 +86,7 @@ var badPayloads = []struct{ payload, want string }{
 func TestFieldsDecodeErrors(t *testing.T) {
 	for _, test := range badPayloads {
 		var a pairArgs
-		err := decodeFields(json.RawMessage(test.payload), &a, (*pairArgs).fields, pairParams)
+		err := decodeFields(json.RawMessage(test.payload), a.fields, pairParams)
 		name := test.payload[:min(len(test.payload), 80)]
 		if err == nil {
 			t.Errorf("%s: accepted as %+v", name, a)
@@ -111,7 +111,7 @@ func TestFieldsDecodeAccepts(t *testing.T) {
 		`{"id":"a","n":1,"tree":{"kids":[{"tags":{"kids":"x"}}],"Raw":null}}`: {ID: "a", N: 1, Tree: &tree{Kids: []tree{{Tags: map[string]string{"kids": "x"}}}}},
 	} {
 		var got pairArgs
-		if err := decodeFields(json.RawMessage(payload), &got, (*pairArgs).fields, pairParams); err != nil {
+		if err := decodeFields(json.RawMessage(payload), got.fields, pairParams); err != nil {
 			t.Errorf("%s: %v", payload, err)
 			continue
 		}
@@ -123,10 +123,10 @@ func TestFieldsDecodeAccepts(t *testing.T) {
 			t.Errorf("%s:\n got %+v\nwant %+v", payload, got, want)
 		}
 	}
-	if err := decodeFields[struct{}](nil, nil, nil, nil); err != nil {
+	if err := decodeFields(nil, nil, nil); err != nil {
 		t.Errorf("an empty payload: %v", err)
 	}
-	if err := decodeFields[struct{}](json.RawMessage(`{"a":1}`), nil, nil, nil); err == nil {
+	if err := decodeFields(json.RawMessage(`{"a":1}`), nil, nil); err == nil {
 		t.Error("a task without parameters takes any")
 	}
 }
@@ -137,7 +137,7 @@ func TestFieldsDecodeHooks(t *testing.T) {
 		`{"v":"x"}`:     `parameter "v": cannot be decoded from JSON`,
 	} {
 		var v broken
-		err := decodeFields(json.RawMessage(payload), &v, func(v *broken, f *Fields) { f.JSON("v", v) }, []Param{{Name: "v"}})
+		err := decodeFields(json.RawMessage(payload), func(f *Fields) { f.JSON("v", &v) }, []Param{{Name: "v"}})
 		if err == nil || err.Error() != want {
 			t.Errorf("got %v, want %s", err, want)
 		}
@@ -149,7 +149,7 @@ func TestFieldsDecodeHooks(t *testing.T) {
 
 // A task that was enqueued by another version is recognised by its signature.
 func TestSignatures(t *testing.T) {
-	task := &spec{Spec: Spec{Params: []Param{
+	task := &definition{Spec: Spec{Params: []Param{
 		{Name: "id", Sig: "string"}, {Name: "orders", Sig: "map[string]*Order:9f86d081"}, {Name: "note", Sig: "string", Optional: true},
 	}}}
 	for sig, want := range map[string]string{

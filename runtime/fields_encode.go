@@ -16,9 +16,13 @@ func encodeFields(args func(*Fields)) (json.RawMessage, error) {
 	if args == nil {
 		return json.RawMessage("{}"), nil
 	}
-	f := fieldsPool.Get().(*Fields)
-	f.buf = append(f.buf, '{')
+	f := Encode()
 	args(f)
+	return f.endEncode()
+}
+
+// endEncode returns the arguments that were listed, and gives f back.
+func (f *Fields) endEncode() (json.RawMessage, error) {
 	f.buf = append(f.buf, '}')
 	return f.finishEncode()
 }
@@ -29,6 +33,9 @@ func (f *Fields) finishEncode() (json.RawMessage, error) {
 	defer f.release()
 	if err := f.result(); err != nil {
 		return nil, err
+	}
+	if len(f.buf) == 0 {
+		return nil, nil // a Void
 	}
 	payload := make(json.RawMessage, len(f.buf))
 	copy(payload, f.buf)

@@ -11,9 +11,6 @@ const resultName = ""
 
 // encodeResult returns the result as JSON, nil for [Void].
 func encodeResult[R any](r R) (json.RawMessage, error) {
-	if isVoid[R]() {
-		return nil, nil
-	}
 	f := fieldsPool.Get().(*Fields)
 	if !f.basic(&r) {
 		visitJSON(f, r)
@@ -23,33 +20,41 @@ func encodeResult[R any](r R) (json.RawMessage, error) {
 
 // decodeResult reads a result. For [Void] whatever there is is ignored.
 func decodeResult[R any](raw json.RawMessage) (R, error) {
-	var r R
-	if isVoid[R]() {
-		return r, nil
+	var r, zero R
+	f := startResult(raw)
+	if !f.basic(&r) {
+		r = visitJSON(f, r)
 	}
+	if err := f.endResult(); err != nil {
+		return zero, err
+	}
+	return r, nil
+}
+
+// readable reports whether raw can be read as a result.
+func readable[R any](raw json.RawMessage) error {
+	_, err := decodeResult[R](raw)
+	return err
+}
+
+// startResult returns a Fields that reads a result.
+func startResult(raw json.RawMessage) *Fields {
 	f := fieldsPool.Get().(*Fields)
-	defer f.release()
 	f.decoding = true
 	f.check.reset(raw)
 	f.check.lenient = true // a later version may have added fields
 	f.data = raw
 	f.pos = skipSpace(raw, 0)
-	if !f.basic(&r) {
-		r = visitJSON(f, r)
-	}
-	if f.err == nil && skipSpace(raw, f.pos) != len(raw) {
-		f.fail(resultName, badSyntax)
-	}
-	if f.err != nil {
-		var zero R
-		return zero, f.err
-	}
-	return r, nil
+	return f
 }
 
-func isVoid[R any]() bool {
-	_, void := any((*R)(nil)).(*Void)
-	return void
+// endResult checks that all of a result was read, and gives f back.
+func (f *Fields) endResult() error {
+	defer f.release()
+	if f.err == nil && skipSpace(f.data, f.pos) != len(f.data) {
+		f.fail(resultName, badSyntax)
+	}
+	return f.err
 }
 
 // visitJSON visits a result of a type that is not basic. It is a function of its
@@ -63,6 +68,8 @@ func visitJSON[R any](f *Fields, r R) R {
 // own.
 func (f *Fields) basic(p any) bool {
 	switch p := p.(type) {
+	case *Void:
+		f.pos = len(f.data)
 	case *bool:
 		f.Bool(resultName, p)
 	case *string:

@@ -71,7 +71,7 @@ var everyParams = func() (params []Param) {
 }()
 
 func decodeEvery(payload []byte) (a everyArgs, err error) {
-	err = decodeFields(payload, &a, (*everyArgs).fields, everyParams)
+	err = decodeFields(payload, a.fields, everyParams)
 	return a, err
 }
 

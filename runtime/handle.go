@@ -11,7 +11,11 @@ import (
 
 // Handle is an enqueued task whose result is an R. Its methods may be called
 // concurrently.
-type Handle[R any] struct {
+type Handle[R any] handle
+
+// handle is a Handle whatever the type of the result: they differ only in how
+// the result is read.
+type handle struct {
 	id       uuid.UUID
 	existing bool
 	app      *App
@@ -32,6 +36,10 @@ func (h *Handle[R]) Existing() bool { return h.existing }
 
 // Record returns the task's record as it is now.
 func (h *Handle[R]) Record(ctx context.Context) (*Record, error) {
+	return (*handle)(h).record(ctx)
+}
+
+func (h *handle) record(ctx context.Context) (*Record, error) {
 	if h.app == nil {
 		return nil, errNotEnqueued
 	}
@@ -46,29 +54,37 @@ var errNotEnqueued = errors.New("the task was not enqueued: its batch was not, o
 //
 // In a task it returns [ErrWaitInTask], since tasks that wait for tasks can
 // fill every slot, unless ctx is from [AllowWait].
-func (h *Handle[R]) Wait(ctx context.Context) (R, error) {
-	var none R
+func (h *Handle[R]) Wait(ctx context.Context) (result R, err error) {
+	e, err := (*handle)(h).wait(ctx)
+	if err != nil || len(e.Result) == 0 { // middleware may let it succeed without the task
+		return result, err
+	}
+	if result, err = decodeResult[R](e.Result); err != nil {
+		err = (*handle)(h).undecoded(e, err)
+	}
+	return result, err
+}
+
+// wait returns the entry of the task once it has succeeded.
+func (h *handle) wait(ctx context.Context) (*Entry, error) {
 	if r := current(ctx); r != nil && ctx.Value(allowWaitKey{}) == nil {
-		return none, ErrWaitInTask
+		return nil, ErrWaitInTask
 	}
 	if h.app == nil {
-		return none, errNotEnqueued
+		return nil, errNotEnqueued
 	}
 	e, err := h.app.wait(ctx, h.id)
 	if err != nil {
-		return none, aboutTask("await", h.id, err)
+		return nil, aboutTask("await", h.id, err)
 	}
 	if e.State != StateSucceeded {
-		return none, &TaskError{ID: h.id, Name: e.Message.Name, State: e.State, Reason: e.Reason}
+		return nil, &TaskError{ID: h.id, Name: e.Message.Name, State: e.State, Reason: e.Reason}
 	}
-	if len(e.Result) == 0 { // middleware has let it succeed without the task
-		return none, nil
-	}
-	v, err := decodeResult[R](e.Result)
-	if err != nil {
-		return none, fmt.Errorf("decode %s %s: %w", e.Message.Name, h.id, err)
-	}
-	return v, nil
+	return e, nil
+}
+
+func (h *handle) undecoded(e *Entry, err error) error {
+	return fmt.Errorf("decode %s %s: %w", e.Message.Name, h.id, err)
 }
 
 // ErrWaitInTask is returned by Handle.Wait in a task. It is a [Permanent] error:

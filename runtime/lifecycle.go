@@ -73,7 +73,7 @@ func (a *App) start(ctx context.Context) (*service, error) {
 		a.log(slog.LevelWarn, "the app was started without tasks: call RegisterTasks of their package first")
 	}
 	for _, p := range w.periodic {
-		a.lookFor(s, p.call.spec, p.call.spec.Queue)
+		a.lookFor(s, p.call.def, p.call.def.derive().queue)
 	}
 	go a.serve(ctx, serveCtx, s)
 	return s, nil
@@ -205,20 +205,20 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 	errs = append(errs, a.missing(tasks)...)
 	schedules, wrong := a.checkPeriodic()
 	errs = append(errs, wrong...)
-	frozen := make(map[string]registration, len(tasks))
+	frozen := make(map[string]*registration, len(tasks))
 	for name, reg := range tasks {
-		reg = reg.detached()
-		if err := reg.resolve(a); err != nil {
+		started, err := reg.start(a)
+		if err != nil {
 			continue // said by missing already
 		}
-		frozen[name] = reg
-		if name != reg.info().Name || a.engine == nil {
+		frozen[name] = started
+		if name != reg.def.Name || a.engine == nil {
 			continue
 		}
-		m := &Message{Name: name, Queue: reg.info().Queue, Priority: reg.info().Priority}
+		m := &Message{Name: name, Queue: reg.def.derive().queue, Priority: reg.def.Priority}
 		m.Keep, m.KeepFailed = a.cfg.KeepResults, a.cfg.KeepFailed
-		if reg.info().Unique > 0 {
-			m.Key, m.KeyFor = name, reg.info().Unique
+		if reg.def.Unique > 0 {
+			m.Key, m.KeyFor = name, reg.def.Unique
 		}
 		if err := a.engine.Check(m); err != nil {
 			errs = append(errs, fmt.Errorf("task %s: %w", name, err))
@@ -249,7 +249,7 @@ func (a *App) queues(w *worker) []string {
 	}
 	qs := []string{DefaultQueue}
 	for _, r := range w.tasks {
-		qs = append(qs, r.info().Queue)
+		qs = append(qs, r.def.derive().queue)
 	}
 	slices.Sort(qs)
 	return slices.Compact(qs)

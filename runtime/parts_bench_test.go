@@ -55,10 +55,7 @@ func BenchmarkDispatch(b *testing.B) {
 	e := handsOver{memory.New(), make(chan *runtime.Worker, 1)}
 	app := runtime.New(e, runtime.Config{Workers: 1})
 	runtime.RegisterContext(app, newChargeContext)
-	runtime.Register(app, chargeTask, func(ctx *chargeContext, a *chargeArgs) (runtime.Void, error) {
-		ctx.Ledger.cents.Add(a.Cents)
-		return runtime.Void{}, nil
-	})
+	runtime.RegisterTask(app, &chargeTask, (*chargeArgs)(nil))
 	if err := app.Start(context.Background()); err != nil {
 		b.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func (a *App) Prepare(ctx context.Context, c Caller) (*Message, error) {
 
 // prepare fills the message of one call, which is empty.
 func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
-	s := c.spec
+	s := c.def
 	if s == nil {
 		return errors.New("enqueue: the call is the zero value")
 	}
@@ -85,11 +85,12 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 		return fmt.Errorf("enqueue %s: %w", s.Name, context.Cause(ctx))
 	}
 	now := time.Now().Round(0).UTC()
-	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, s.Queue, c.args, s.Priority, p.app.cfg.KeepResults
+	wire := s.derive()
+	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, wire.queue, c.args, s.Priority, p.app.cfg.KeepResults
 	m.KeepFailed = p.app.cfg.KeepFailed
 	meta := &m.Meta
-	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = WireVersion, newID(now), now, s.sig
-	meta.Retries, meta.Tags, meta.Redact = s.Retries, s.Tags, s.redact
+	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = WireVersion, newID(now), now, wire.signature
+	meta.Retries, meta.Tags, meta.Redact = s.Retries, s.Tags, wire.redact
 	if r := current(ctx); r != nil {
 		m.Meta.Parent, m.Meta.Root = r.id(), r.rootID()
 	}
@@ -189,8 +190,8 @@ func unnamed(sig string) string { return structName.ReplaceAllString(sig, ":") }
 
 // accepts reports, before anything is decoded, whether arguments enqueued with
 // another signature can be read as the parameters of this one.
-func (s *spec) accepts(sig string) error {
-	if sig == s.sig || sig == "" { // empty: a foreign producer
+func (s *definition) accepts(sig string) error {
+	if sig == s.derive().signature || sig == "" { // empty: a foreign producer
 		return nil
 	}
 	theirs := make(map[string]string)

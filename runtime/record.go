@@ -63,7 +63,7 @@ func (a *App) newRecord(e *Entry) *Record {
 // redacts returns the parameters that the registered task redacts.
 func (a *App) redacts(name string) []string {
 	for _, r := range a.named(name) {
-		return r.info().redact
+		return r.def.derive().redact
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type redactor struct {
 
 // redactor returns the run's, made when first needed.
 func (r *run) redactor() *redactor {
-	if len(r.msg.Meta.Redact) == 0 && len(r.spec.redact) == 0 {
+	if len(r.msg.Meta.Redact) == 0 && len(r.reg.def.derive().redact) == 0 {
 		return nil
 	}
 	x := r.more()
@@ -35,9 +35,9 @@ func (r *run) redactor() *redactor {
 		}
 		signature := r.msg.Meta.Signature
 		if signature == "" { // of a foreign producer
-			signature = r.spec.sig
+			signature = r.reg.def.derive().signature
 		}
-		x.redactWith = newRedactor(args, signature, r.msg.Meta.Redact, r.spec.redact)
+		x.redactWith = newRedactor(args, signature, r.msg.Meta.Redact, r.reg.def.derive().redact)
 	})
 	return x.redactWith
 }

@@ -22,14 +22,14 @@ type run struct {
 	root   Context   // the handle that the task gets; root.run is this run
 	life   life.Life // its context; the parent is the engine's, with what propagators extracted
 	app    *App
-	spec   *spec
+	reg    *registration
 	msg    *Message
 	d      *Delivery
 	slot   *slot
 	worker *worker
 
 	// Of the goroutine that runs the task.
-	x       execution
+	args    Arguments
 	result  json.RawMessage
 	taskErr error // what became of the task
 	err     error // what became of the handler, which has the last word
@@ -121,7 +121,7 @@ func (r *run) setLimit(now time.Time) {
 	defer r.life.Mu.Unlock()
 	timeout := r.msg.Meta.Timeout
 	if timeout == 0 {
-		timeout = r.spec.Timeout
+		timeout = r.reg.def.Timeout
 	}
 	if timeout > 0 {
 		r.life.Limit = &life.Limit{At: now.Add(timeout), Cause: ErrTimeout}
@@ -151,7 +151,7 @@ func (r *run) rootID() uuid.UUID {
 func (r *run) metadata() Metadata {
 	deadline, _ := r.life.Deadline()
 	return Metadata{
-		TaskID: r.id(), Name: r.msg.Name, Func: r.spec.Func, Queue: r.msg.Queue,
+		TaskID: r.id(), Name: r.msg.Name, Func: r.reg.def.Func, Queue: r.msg.Queue,
 		Attempt: r.d.Attempt, MaxRetries: r.retries(), EnqueuedAt: r.msg.Meta.EnqueuedAt,
 		Tags: Tags{r.msg.Meta.Tags}, ParentID: r.msg.Meta.Parent, RootID: r.rootID(), Deadline: deadline,
 	}
@@ -161,7 +161,7 @@ func (r *run) metadata() Metadata {
 // gets what its registration says.
 func (r *run) retries() int {
 	if r.msg.Meta.Version == 0 {
-		return max(r.spec.Retries, 0)
+		return max(r.reg.def.Retries, 0)
 	}
 	return max(r.msg.Meta.Retries, 0)
 }

@@ -91,21 +91,21 @@ func buildContext[C any](ctx context.Context) (C, error) {
 	if !ok {
 		return none, fmt.Errorf("build %s: %w", reflect.TypeFor[C](), ErrNoTask)
 	}
-	build, err := constructor[C](c.run.app)
+	build, err := c.run.app.constructor(reflect.TypeFor[C]())
 	if err != nil {
 		return none, err
 	}
-	return build(c)
+	return build.(func(*Context) (C, error))(c)
 }
 
 // missing returns an error for each need, of the registered tasks and of the
 // context types they use, that the app cannot fill.
-func (a *App) missing(tasks map[string]registration) []error {
+func (a *App) missing(tasks map[string]*registration) []error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c := needCheck{app: a, seen: make(map[Need]bool)}
 	for _, name := range slices.Sorted(maps.Keys(tasks)) {
-		c.context(tasks[name].contextType(), "task "+name)
+		c.context(tasks[name].context, "task "+name)
 	}
 	return c.errs
 }

@@ -3,8 +3,6 @@ package runtime
 import (
 	"context"
 	"reflect"
-	"strings"
-	"sync/atomic"
 	"time"
 )
 
@@ -62,73 +60,73 @@ type Param struct {
 	Redact bool
 }
 
-// signature is what tells two versions of a task apart: the parameters' names
-// and fingerprints, in order.
-func (s *Spec) signature() string {
-	var b strings.Builder
-	for i, p := range s.Params {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(p.Name)
-		b.WriteByte(':')
-		b.WriteString(p.Sig)
-	}
-	return b.String()
-}
+// Void is the result of a task that has none.
+type Void struct{}
 
-// Task is a task function as its generated code describes it: how to enqueue a
-// call with arguments of the struct A, and how to read them back. It holds no
-// reference to the function itself, so that a task may enqueue itself. R is
-// the type of the result, [Void] if there is none.
+// Task is a task that is described by hand: how to enqueue a call with
+// arguments of the struct A, and how to read them back. It holds no reference
+// to the function itself, so that a task may enqueue itself. R is the type of
+// the result, [Void] if there is none. Generated code has a [Definition]
+// instead.
 type Task[A, R any] struct {
-	spec   *spec
+	def    Definition[R]
 	fields func(*A, *Fields)
-}
-
-// spec is a Spec with what is derived from it once.
-type spec struct {
-	Spec
-	sig    string
-	redact []string
-	known  atomic.Uint64 // the start of an app that was last asked for the task
 }
 
 // NewTask describes a task. fields lists A's fields to [Fields], for encoding
 // and decoding alike; it is nil for a task without parameters.
 func NewTask[A, R any](s Spec, fields func(*A, *Fields)) *Task[A, R] {
-	if s.Queue == "" {
-		s.Queue = DefaultQueue
-	}
-	p := &spec{Spec: s, sig: s.signature()}
-	for _, param := range s.Params {
-		if param.Redact {
-			p.redact = append(p.redact, param.Name)
-		}
-	}
-	return &Task[A, R]{spec: p, fields: fields}
+	return &Task[A, R]{def: Definition[R]{Spec: s}, fields: fields}
 }
 
 // Call encodes the arguments, which args lists, and returns the call as a
 // value. An argument that cannot be encoded is an error when it is enqueued.
 func (t *Task[A, R]) Call(args func(*Fields), opts []Option) Call[R] {
-	payload, err := encodeFields(args)
-	if err != nil {
-		err = t.spec.hideSecrets(err)
+	f := Encode()
+	if args != nil {
+		args(f)
 	}
-	return Call[R]{AnyCall{spec: t.spec, args: payload, err: err, opts: opts}}
+	return NewCall(&t.def, f, opts)
 }
 
-// Void is the result of a task that has none.
-type Void struct{}
-
-// Register adds a task to the app: how to call its function with a context of
-// type C and decoded arguments. C is context.Context, [*Context], or a type
-// given to [RegisterContext]. Generated code calls it; so may others, before
-// the app starts.
-func Register[C, A, R any](app *App, t *Task[A, R], run func(C, *A) (R, error)) {
-	app.register(&handler[C, A, R]{task: t, fn: run})
+// Register adds a task that is described by hand to the app: how to call its
+// function with a context of type C and decoded arguments. C is
+// context.Context, [*Context], or a type given to [RegisterContext]. Call it
+// before the app starts.
+func Register[C, A, R any](app *App, t *Task[A, R], fn func(C, *A) (R, error)) {
+	h := &handTask[C, A, R]{t, fn}
+	app.register(&registration{
+		def: (*definition)(&t.def), context: reflect.TypeFor[C](), call: callTask[C, R],
+		alloc: func() (*run, Arguments) {
+			x := new(struct {
+				run  run
+				args handArgs[C, A, R]
+			})
+			x.args.of = h
+			return &x.run, &x.args
+		},
+	})
 }
+
+// handTask is a registered task that is described by hand.
+type handTask[C, A, R any] struct {
+	task *Task[A, R]
+	fn   func(C, *A) (R, error)
+}
+
+// handArgs are its arguments.
+type handArgs[C, A, R any] struct {
+	of   *handTask[C, A, R]
+	args A
+}
+
+func (h *handArgs[C, A, R]) Fields(f *Fields) {
+	if h.of.task.fields != nil {
+		h.of.task.fields(&h.args, f)
+	}
+}
+
+func (h *handArgs[C, A, R]) Run(ctx C) (R, error) { return h.of.fn(ctx, &h.args) }
 
 // RegisterContext tells the app how to build the context type C for a run. The
 // last registration of a type before the start wins, so that a test can

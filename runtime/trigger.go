@@ -54,7 +54,7 @@ func (r *run) trigger(err error, decodes func(json.RawMessage) error) error {
 		if jerr != nil {
 			return Permanent(fmt.Errorf("result of a trigger hook: %w", jerr))
 		}
-		return r.setResult(raw)
+		return r.setResult(raw, nil)
 	}
 	return err
 }

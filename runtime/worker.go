@@ -15,8 +15,8 @@ type worker struct {
 	app     *App
 	id      string
 	slots   *slots
-	tasks   map[string]registration // by name and alias
-	handler Handler                 // the middleware around the task
+	tasks   map[string]*registration // by name and alias
+	handler Handler                  // the middleware around the task
 
 	periodic []periodic // what Every was called with
 }
@@ -45,16 +45,14 @@ func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
 		*o = Outcome{Kind: OutcomeRelease}
 		return
 	}
-	x := reg.newExecution()
-	r := x.base()
-	r.root.run, r.app, r.spec, r.msg, r.d, r.slot, r.life.Parent = r, w.app, reg.info(), d.Message, d, slot, ctx
-	r.x, r.worker = x, w
+	r := reg.newRun()
+	r.root.run, r.app, r.msg, r.d, r.slot, r.life.Parent, r.worker = r, w.app, d.Message, d, slot, ctx, w
 	defer w.finish(r, o)
 	slot.run.Store(r)
 	if cause := cmp.Or(d.Bind(&r.life), w.slots.stopCause()); cause != nil {
 		r.life.Cancel(cause) // stopped before it began: it does not begin
 		r.err = cause
-	} else if err := r.admit(x); err != nil {
+	} else if err := r.admit(); err != nil {
 		r.err = err
 	} else {
 		if w.app.watched() {
@@ -67,15 +65,15 @@ func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
 
 // admit checks, before anything of the user's runs, that this worker can run
 // the task, and decodes its arguments.
-func (r *run) admit(x execution) error {
+func (r *run) admit() error {
 	m := &r.msg.Meta
 	if m.Version > WireVersion {
 		return park("message has format %d, this worker reads up to %d", m.Version, WireVersion)
 	}
-	if err := r.spec.accepts(m.Signature); err != nil {
+	if err := r.reg.def.accepts(m.Signature); err != nil {
 		return err
 	}
-	if r.spec.Timeout > 0 || m.Timeout > 0 || !m.Deadline.IsZero() {
+	if r.reg.def.Timeout > 0 || m.Timeout > 0 || !m.Deadline.IsZero() {
 		now := time.Now()
 		if !m.Deadline.IsZero() && !now.Before(m.Deadline) {
 			return Permanent(ErrDeadline)
@@ -91,9 +89,9 @@ func (r *run) admit(x execution) error {
 	if err != nil {
 		return park("decode arguments: %s", message(err))
 	}
-	if err := x.decode(args); err != nil {
+	if err := decodeFields(args, r.args.Fields, r.reg.def.Params); err != nil {
 		if _, refused := err.(*InvalidError); refused {
-			return Permanent(r.spec.hideSecrets(err))
+			return Permanent(r.reg.def.hideSecrets(err))
 		}
 		return park("decode arguments: %s", message(err))
 	}
@@ -104,8 +102,8 @@ func (r *run) admit(x execution) error {
 
 // hideSecrets keeps what Validate says of a redacted parameter out of the text
 // of its error.
-func (s *spec) hideSecrets(err error) error {
-	if e, ok := err.(*InvalidError); ok && slices.Contains(s.redact, e.Param) {
+func (d *definition) hideSecrets(err error) error {
+	if e, ok := err.(*InvalidError); ok && slices.Contains(d.derive().redact, e.Param) {
 		e.hideText()
 	}
 	return err
@@ -145,7 +143,7 @@ func (r *run) execute(ctx *Context) (err error) {
 	if ctx.ctx != nil {
 		r.more().bound = ctx
 	}
-	return r.x.call(ctx)
+	return r.reg.call(r, ctx)
 }
 
 // settle ends what the task has started and opened, and returns its error with

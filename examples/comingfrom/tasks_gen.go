@@ -11,9 +11,25 @@ import (
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV1
+const _ = runtime.RunGoGenerateIfUndefinedV2
 
-// EnqueueDeliver enqueues a call of Deliver.
+// The names of this package's tasks on the wire, with the files that have their functions.
+const (
+	DeliverTask     = "email:deliver"          // asynq.go
+	CleanupTask     = "comingfrom.Cleanup"     // asynq.go
+	CreateUserTask  = "comingfrom.CreateUser"  // fluxqueue.go
+	PingTask        = "comingfrom.Ping"        // fluxqueue.go
+	AuditTask       = "comingfrom.Audit"       // locals.go
+	CrawlTask       = "comingfrom.Crawl"       // locals.go
+	ImportTask      = "comingfrom.Import"      // qtasks.go
+	CountUpTask     = "comingfrom.CountUp"     // qtasks.go
+	CountImportTask = "comingfrom.CountImport" // qtasks.go
+	SortTask        = "sort"                   // river.go
+	ExportTask      = "export"                 // river.go
+	SendEmailTask   = "comingfrom.SendEmail"   // taskflow.go
+)
+
+// EnqueueDeliver enqueues a call of [Deliver].
 //
 // Deliver delivers a mail, and returns its number.
 func EnqueueDeliver(
@@ -22,33 +38,31 @@ func EnqueueDeliver(
 	return DeliverCall(d, opts...).Enqueue(ctx, q)
 }
 
-// DeliverCall is a call of Deliver as a value: for batches, schedules and tests.
+// DeliverCall is a call of [Deliver] as a value: for batches, schedules and tests.
 func DeliverCall(d Delivery, opts ...runtime.Option) runtime.Call[int] {
-	args := deliverArgs{d}
-	return deliverTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&deliverArgs{d}).Fields(f)
+	return runtime.NewCall(&deliverTask, f, opts)
 }
 
-// deliverArgs are the arguments of Deliver.
 type deliverArgs struct {
 	d Delivery
 }
 
-func (a *deliverArgs) fields(f *runtime.Fields) {
+func (a *deliverArgs) Fields(f *runtime.Fields) {
 	f.JSON("d", &a.d)
 }
 
-var deliverTask = runtime.NewTask[deliverArgs, int](runtime.Spec{
-	Name:    "email:deliver",
-	Func:    "Deliver",
-	Queue:   "critical",
-	Retries: 10,
-	Timeout: 20 * time.Second,
-	Params: []runtime.Param{
-		{Name: "d", Sig: "Delivery:595a548f"},
-	},
-}, (*deliverArgs).fields)
+func (a *deliverArgs) Run(ctx context.Context) (int, error) {
+	return Deliver(ctx, a.d)
+}
 
-// EnqueueCleanup enqueues a call of Cleanup.
+var deliverTask = runtime.Definition[int]{Spec: runtime.Spec{
+	Name: DeliverTask, Func: "Deliver", Queue: "critical", Retries: 10, Timeout: 20 * time.Second,
+	Params: []runtime.Param{{Name: "d", Sig: "Delivery:595a548f"}},
+}}
+
+// EnqueueCleanup enqueues a call of [Cleanup].
 //
 // Cleanup is run by a schedule.
 func EnqueueCleanup(
@@ -57,18 +71,25 @@ func EnqueueCleanup(
 	return CleanupCall(opts...).Enqueue(ctx, q)
 }
 
-// CleanupCall is a call of Cleanup as a value: for batches, schedules and tests.
+// CleanupCall is a call of [Cleanup] as a value: for batches, schedules and tests.
 func CleanupCall(opts ...runtime.Option) runtime.Call[runtime.Void] {
-	return cleanupTask.Call(nil, opts)
+	f := runtime.Encode()
+	return runtime.NewCall(&cleanupTask, f, opts)
 }
 
-var cleanupTask = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{
-	Name:    "comingfrom.Cleanup",
-	Func:    "Cleanup",
-	Retries: 3,
-}, nil)
+type cleanupArgs struct{}
 
-// EnqueueCreateUser enqueues a call of CreateUser.
+func (*cleanupArgs) Fields(*runtime.Fields) {}
+
+func (*cleanupArgs) Run(ctx *runtime.Context) (runtime.Void, error) {
+	return runtime.Void{}, Cleanup(ctx)
+}
+
+var cleanupTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+	Name: CleanupTask, Func: "Cleanup", Retries: 3,
+}}
+
+// EnqueueCreateUser enqueues a call of [CreateUser].
 //
 // CreateUser adds a user.
 func EnqueueCreateUser(
@@ -77,35 +98,33 @@ func EnqueueCreateUser(
 	return CreateUserCall(email, name, opts...).Enqueue(ctx, q)
 }
 
-// CreateUserCall is a call of CreateUser as a value: for batches, schedules and tests.
+// CreateUserCall is a call of [CreateUser] as a value: for batches, schedules and tests.
 func CreateUserCall(email, name string, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	args := createUserArgs{email, name}
-	return createUserTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&createUserArgs{email, name}).Fields(f)
+	return runtime.NewCall(&createUserTask, f, opts)
 }
 
-// createUserArgs are the arguments of CreateUser.
 type createUserArgs struct {
 	email string
 	name  string
 }
 
-func (a *createUserArgs) fields(f *runtime.Fields) {
+func (a *createUserArgs) Fields(f *runtime.Fields) {
 	f.String("email", &a.email)
 	f.String("name", &a.name)
 }
 
-var createUserTask = runtime.NewTask[createUserArgs, runtime.Void](runtime.Spec{
-	Name:    "comingfrom.CreateUser",
-	Func:    "CreateUser",
-	Queue:   "users",
-	Retries: 5,
-	Params: []runtime.Param{
-		{Name: "email", Sig: "string"},
-		{Name: "name", Sig: "string"},
-	},
-}, (*createUserArgs).fields)
+func (a *createUserArgs) Run(ctx *DBContext) (runtime.Void, error) {
+	return runtime.Void{}, CreateUser(ctx, a.email, a.name)
+}
 
-// EnqueuePing enqueues a call of Ping.
+var createUserTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+	Name: CreateUserTask, Func: "CreateUser", Queue: "users", Retries: 5,
+	Params: []runtime.Param{{Name: "email", Sig: "string"}, {Name: "name", Sig: "string"}},
+}}
+
+// EnqueuePing enqueues a call of [Ping].
 //
 // Ping asks a site for its status.
 func EnqueuePing(
@@ -114,67 +133,81 @@ func EnqueuePing(
 	return PingCall(url, opts...).Enqueue(ctx, q)
 }
 
-// PingCall is a call of Ping as a value: for batches, schedules and tests.
+// PingCall is a call of [Ping] as a value: for batches, schedules and tests.
 func PingCall(url string, opts ...runtime.Option) runtime.Call[int] {
-	args := pingArgs{url}
-	return pingTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&pingArgs{url}).Fields(f)
+	return runtime.NewCall(&pingTask, f, opts)
 }
 
-// pingArgs are the arguments of Ping.
 type pingArgs struct {
 	url string
 }
 
-func (a *pingArgs) fields(f *runtime.Fields) {
+func (a *pingArgs) Fields(f *runtime.Fields) {
 	f.String("url", &a.url)
 }
 
-var pingTask = runtime.NewTask[pingArgs, int](runtime.Spec{
-	Name:    "comingfrom.Ping",
-	Func:    "Ping",
-	Retries: 3,
-	Params: []runtime.Param{
-		{Name: "url", Sig: "string"},
-	},
-}, (*pingArgs).fields)
+func (a *pingArgs) Run(ctx *runtime.Context) (int, error) {
+	return Ping(ctx, a.url)
+}
 
-// EnqueueAudit enqueues a call of Audit.
+var pingTask = runtime.Definition[int]{Spec: runtime.Spec{
+	Name: PingTask, Func: "Ping", Retries: 3,
+	Params: []runtime.Param{{Name: "url", Sig: "string"}},
+}}
+
+// EnqueueAudit enqueues a call of [Audit].
 //
 // Audit reads the request's id, in whichever process it runs.
 func EnqueueAudit(ctx context.Context, q runtime.Enqueuer, opts ...runtime.Option) (*runtime.Handle[string], error) {
 	return AuditCall(opts...).Enqueue(ctx, q)
 }
 
-// AuditCall is a call of Audit as a value: for batches, schedules and tests.
+// AuditCall is a call of [Audit] as a value: for batches, schedules and tests.
 func AuditCall(opts ...runtime.Option) runtime.Call[string] {
-	return auditTask.Call(nil, opts)
+	f := runtime.Encode()
+	return runtime.NewCall(&auditTask, f, opts)
 }
 
-var auditTask = runtime.NewTask[struct{}, string](runtime.Spec{
-	Name:    "comingfrom.Audit",
-	Func:    "Audit",
-	Retries: 3,
-}, nil)
+type auditArgs struct{}
 
-// EnqueueCrawl enqueues a call of Crawl.
+func (*auditArgs) Fields(*runtime.Fields) {}
+
+func (*auditArgs) Run(ctx *runtime.Context) (string, error) {
+	return Audit(ctx)
+}
+
+var auditTask = runtime.Definition[string]{Spec: runtime.Spec{
+	Name: AuditTask, Func: "Audit", Retries: 3,
+}}
+
+// EnqueueCrawl enqueues a call of [Crawl].
 //
 // Crawl shows what a child sees and what its parent sees of it.
 func EnqueueCrawl(ctx context.Context, q runtime.Enqueuer, opts ...runtime.Option) (*runtime.Handle[[]string], error) {
 	return CrawlCall(opts...).Enqueue(ctx, q)
 }
 
-// CrawlCall is a call of Crawl as a value: for batches, schedules and tests.
+// CrawlCall is a call of [Crawl] as a value: for batches, schedules and tests.
 func CrawlCall(opts ...runtime.Option) runtime.Call[[]string] {
-	return crawlTask.Call(nil, opts)
+	f := runtime.Encode()
+	return runtime.NewCall(&crawlTask, f, opts)
 }
 
-var crawlTask = runtime.NewTask[struct{}, []string](runtime.Spec{
-	Name:    "comingfrom.Crawl",
-	Func:    "Crawl",
-	Retries: 3,
-}, nil)
+type crawlArgs struct{}
 
-// EnqueueImport enqueues a call of Import.
+func (*crawlArgs) Fields(*runtime.Fields) {}
+
+func (*crawlArgs) Run(ctx *runtime.Context) ([]string, error) {
+	return Crawl(ctx)
+}
+
+var crawlTask = runtime.Definition[[]string]{Spec: runtime.Spec{
+	Name: CrawlTask, Func: "Crawl", Retries: 3,
+}}
+
+// EnqueueImport enqueues a call of [Import].
 //
 // Import imports a file, and says how many rows it had.
 func EnqueueImport(
@@ -183,32 +216,31 @@ func EnqueueImport(
 	return ImportCall(file, opts...).Enqueue(ctx, q)
 }
 
-// ImportCall is a call of Import as a value: for batches, schedules and tests.
+// ImportCall is a call of [Import] as a value: for batches, schedules and tests.
 func ImportCall(file string, opts ...runtime.Option) runtime.Call[int] {
-	args := importArgs{file}
-	return importTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&importArgs{file}).Fields(f)
+	return runtime.NewCall(&importTask, f, opts)
 }
 
-// importArgs are the arguments of Import.
 type importArgs struct {
 	file string
 }
 
-func (a *importArgs) fields(f *runtime.Fields) {
+func (a *importArgs) Fields(f *runtime.Fields) {
 	f.String("file", &a.file)
 }
 
-var importTask = runtime.NewTask[importArgs, int](runtime.Spec{
-	Name:    "comingfrom.Import",
-	Func:    "Import",
-	Retries: 3,
-	Timeout: 30 * time.Second,
-	Params: []runtime.Param{
-		{Name: "file", Sig: "string"},
-	},
-}, (*importArgs).fields)
+func (a *importArgs) Run(ctx *runtime.Context) (int, error) {
+	return Import(ctx, a.file)
+}
 
-// EnqueueCountUp enqueues a call of CountUp.
+var importTask = runtime.Definition[int]{Spec: runtime.Spec{
+	Name: ImportTask, Func: "Import", Retries: 3, Timeout: 30 * time.Second,
+	Params: []runtime.Param{{Name: "file", Sig: "string"}},
+}}
+
+// EnqueueCountUp enqueues a call of [CountUp].
 //
 // CountUp yields the n numbers after n; each goes to addTwo, in order, and what
 // that returns is the task's result.
@@ -218,49 +250,56 @@ func EnqueueCountUp(
 	return CountUpCall(n, opts...).Enqueue(ctx, q)
 }
 
-// CountUpCall is a call of CountUp as a value: for batches, schedules and tests.
+// CountUpCall is a call of [CountUp] as a value: for batches, schedules and tests.
 func CountUpCall(n int, opts ...runtime.Option) runtime.Call[[]int] {
-	args := countUpArgs{n}
-	return countUpTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&countUpArgs{n}).Fields(f)
+	return runtime.NewCall(&countUpTask, f, opts)
 }
 
-// countUpArgs are the arguments of CountUp.
 type countUpArgs struct {
 	n int
 }
 
-func (a *countUpArgs) fields(f *runtime.Fields) {
+func (a *countUpArgs) Fields(f *runtime.Fields) {
 	f.Int("n", &a.n)
 }
 
-var countUpTask = runtime.NewTask[countUpArgs, []int](runtime.Spec{
-	Name:    "comingfrom.CountUp",
-	Func:    "CountUp",
-	Retries: 3,
-	Params: []runtime.Param{
-		{Name: "n", Sig: "int"},
-	},
-}, (*countUpArgs).fields)
+func (a *countUpArgs) Run(ctx *runtime.Context) ([]int, error) {
+	return runtime.Each(ctx, CountUp(ctx, a.n), addTwo)
+}
 
-// EnqueueCountImport enqueues a call of CountImport.
+var countUpTask = runtime.Definition[[]int]{Spec: runtime.Spec{
+	Name: CountUpTask, Func: "CountUp", Retries: 3,
+	Params: []runtime.Param{{Name: "n", Sig: "int"}},
+}}
+
+// EnqueueCountImport enqueues a call of [CountImport].
 //
 // CountImport counts one more.
 func EnqueueCountImport(ctx context.Context, q runtime.Enqueuer, opts ...runtime.Option) (*runtime.Handle[int], error) {
 	return CountImportCall(opts...).Enqueue(ctx, q)
 }
 
-// CountImportCall is a call of CountImport as a value: for batches, schedules and tests.
+// CountImportCall is a call of [CountImport] as a value: for batches, schedules and tests.
 func CountImportCall(opts ...runtime.Option) runtime.Call[int] {
-	return countImportTask.Call(nil, opts)
+	f := runtime.Encode()
+	return runtime.NewCall(&countImportTask, f, opts)
 }
 
-var countImportTask = runtime.NewTask[struct{}, int](runtime.Spec{
-	Name:    "comingfrom.CountImport",
-	Func:    "CountImport",
-	Retries: 3,
-}, nil)
+type countImportArgs struct{}
 
-// EnqueueSort enqueues a call of Sort.
+func (*countImportArgs) Fields(*runtime.Fields) {}
+
+func (*countImportArgs) Run(ctx *runtime.Context) (int, error) {
+	return CountImport(ctx)
+}
+
+var countImportTask = runtime.Definition[int]{Spec: runtime.Spec{
+	Name: CountImportTask, Func: "CountImport", Retries: 3,
+}}
+
+// EnqueueSort enqueues a call of [Sort].
 //
 // Sort sorts strings.
 func EnqueueSort(
@@ -269,31 +308,31 @@ func EnqueueSort(
 	return SortCall(values, opts...).Enqueue(ctx, q)
 }
 
-// SortCall is a call of Sort as a value: for batches, schedules and tests.
+// SortCall is a call of [Sort] as a value: for batches, schedules and tests.
 func SortCall(values []string, opts ...runtime.Option) runtime.Call[[]string] {
-	args := sortArgs{values}
-	return sortTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&sortArgs{values}).Fields(f)
+	return runtime.NewCall(&sortTask, f, opts)
 }
 
-// sortArgs are the arguments of Sort.
 type sortArgs struct {
 	values []string
 }
 
-func (a *sortArgs) fields(f *runtime.Fields) {
+func (a *sortArgs) Fields(f *runtime.Fields) {
 	f.JSON("values", &a.values)
 }
 
-var sortTask = runtime.NewTask[sortArgs, []string](runtime.Spec{
-	Name:    "sort",
-	Func:    "Sort",
-	Retries: 24,
-	Params: []runtime.Param{
-		{Name: "values", Sig: "[]string"},
-	},
-}, (*sortArgs).fields)
+func (a *sortArgs) Run(ctx context.Context) ([]string, error) {
+	return Sort(ctx, a.values)
+}
 
-// EnqueueExport enqueues a call of Export.
+var sortTask = runtime.Definition[[]string]{Spec: runtime.Spec{
+	Name: SortTask, Func: "Sort", Retries: 24,
+	Params: []runtime.Param{{Name: "values", Sig: "[]string"}},
+}}
+
+// EnqueueExport enqueues a call of [Export].
 //
 // Export waits until its file is there, without using a retry, and gives up
 // when nobody wants it any more.
@@ -303,31 +342,31 @@ func EnqueueExport(
 	return ExportCall(file, opts...).Enqueue(ctx, q)
 }
 
-// ExportCall is a call of Export as a value: for batches, schedules and tests.
+// ExportCall is a call of [Export] as a value: for batches, schedules and tests.
 func ExportCall(file string, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	args := exportArgs{file}
-	return exportTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&exportArgs{file}).Fields(f)
+	return runtime.NewCall(&exportTask, f, opts)
 }
 
-// exportArgs are the arguments of Export.
 type exportArgs struct {
 	file string
 }
 
-func (a *exportArgs) fields(f *runtime.Fields) {
+func (a *exportArgs) Fields(f *runtime.Fields) {
 	f.String("file", &a.file)
 }
 
-var exportTask = runtime.NewTask[exportArgs, runtime.Void](runtime.Spec{
-	Name:    "export",
-	Func:    "Export",
-	Retries: 3,
-	Params: []runtime.Param{
-		{Name: "file", Sig: "string"},
-	},
-}, (*exportArgs).fields)
+func (a *exportArgs) Run(ctx *runtime.Context) (runtime.Void, error) {
+	return runtime.Void{}, Export(ctx, a.file)
+}
 
-// EnqueueSendEmail enqueues a call of SendEmail.
+var exportTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+	Name: ExportTask, Func: "Export", Retries: 3,
+	Params: []runtime.Param{{Name: "file", Sig: "string"}},
+}}
+
+// EnqueueSendEmail enqueues a call of [SendEmail].
 //
 // SendEmail sends an email, with retries after 1 s, 2 s and 4 s.
 func EnqueueSendEmail(
@@ -336,69 +375,45 @@ func EnqueueSendEmail(
 	return SendEmailCall(address, opts...).Enqueue(ctx, q)
 }
 
-// SendEmailCall is a call of SendEmail as a value: for batches, schedules and tests.
+// SendEmailCall is a call of [SendEmail] as a value: for batches, schedules and tests.
 func SendEmailCall(address string, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	args := sendEmailArgs{address}
-	return sendEmailTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&sendEmailArgs{address}).Fields(f)
+	return runtime.NewCall(&sendEmailTask, f, opts)
 }
 
-// sendEmailArgs are the arguments of SendEmail.
 type sendEmailArgs struct {
 	address string
 }
 
-func (a *sendEmailArgs) fields(f *runtime.Fields) {
+func (a *sendEmailArgs) Fields(f *runtime.Fields) {
 	f.String("address", &a.address)
 }
 
-var sendEmailTask = runtime.NewTask[sendEmailArgs, runtime.Void](runtime.Spec{
-	Name:    "comingfrom.SendEmail",
-	Func:    "SendEmail",
-	Retries: 3,
-	Params: []runtime.Param{
-		{Name: "address", Sig: "string"},
-	},
-}, (*sendEmailArgs).fields)
+func (a *sendEmailArgs) Run(ctx context.Context) (runtime.Void, error) {
+	return runtime.Void{}, SendEmail(ctx, a.address)
+}
+
+var sendEmailTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+	Name: SendEmailTask, Func: "SendEmail", Retries: 3,
+	Params: []runtime.Param{{Name: "address", Sig: "string"}},
+}}
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newDBContext, runtime.NeedSupply[DSN]())
-	runtime.Register(app, deliverTask, func(ctx context.Context, a *deliverArgs) (int, error) {
-		return Deliver(ctx, a.d)
-	})
-	runtime.Register(app, cleanupTask, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
-		return runtime.Void{}, Cleanup(ctx)
-	})
-	runtime.Register(app, createUserTask, func(ctx *DBContext, a *createUserArgs) (runtime.Void, error) {
-		return runtime.Void{}, CreateUser(ctx, a.email, a.name)
-	})
-	runtime.Register(app, pingTask, func(ctx *runtime.Context, a *pingArgs) (int, error) {
-		return Ping(ctx, a.url)
-	})
-	runtime.Register(app, auditTask, func(ctx *runtime.Context, _ *struct{}) (string, error) {
-		return Audit(ctx)
-	})
-	runtime.Register(app, crawlTask, func(ctx *runtime.Context, _ *struct{}) ([]string, error) {
-		return Crawl(ctx)
-	})
-	runtime.Register(app, importTask, func(ctx *runtime.Context, a *importArgs) (int, error) {
-		return Import(ctx, a.file)
-	})
-	runtime.Register(app, countUpTask, func(ctx *runtime.Context, a *countUpArgs) ([]int, error) {
-		return runtime.Each(ctx, CountUp(ctx, a.n), addTwo)
-	})
-	runtime.Register(app, countImportTask, func(ctx *runtime.Context, _ *struct{}) (int, error) {
-		return CountImport(ctx)
-	})
-	runtime.Register(app, sortTask, func(ctx context.Context, a *sortArgs) ([]string, error) {
-		return Sort(ctx, a.values)
-	})
-	runtime.Register(app, exportTask, func(ctx *runtime.Context, a *exportArgs) (runtime.Void, error) {
-		return runtime.Void{}, Export(ctx, a.file)
-	})
-	runtime.Register(app, sendEmailTask, func(ctx context.Context, a *sendEmailArgs) (runtime.Void, error) {
-		return runtime.Void{}, SendEmail(ctx, a.address)
-	})
+	runtime.RegisterTask(app, &deliverTask, (*deliverArgs)(nil))
+	runtime.RegisterTask(app, &cleanupTask, (*cleanupArgs)(nil))
+	runtime.RegisterTask(app, &createUserTask, (*createUserArgs)(nil))
+	runtime.RegisterTask(app, &pingTask, (*pingArgs)(nil))
+	runtime.RegisterTask(app, &auditTask, (*auditArgs)(nil))
+	runtime.RegisterTask(app, &crawlTask, (*crawlArgs)(nil))
+	runtime.RegisterTask(app, &importTask, (*importArgs)(nil))
+	runtime.RegisterTask(app, &countUpTask, (*countUpArgs)(nil))
+	runtime.RegisterTask(app, &countImportTask, (*countImportArgs)(nil))
+	runtime.RegisterTask(app, &sortTask, (*sortArgs)(nil))
+	runtime.RegisterTask(app, &exportTask, (*exportArgs)(nil))
+	runtime.RegisterTask(app, &sendEmailTask, (*sendEmailArgs)(nil))
 }
 
 // newDBContext makes the DBContext of one run of a task.

@@ -10,9 +10,15 @@ import (
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV1
+const _ = runtime.RunGoGenerateIfUndefinedV2
 
-// EnqueueOrder enqueues a call of Order.
+// The names of this package's tasks on the wire, with the files that have their functions.
+const (
+	OrderTask = "hello.Order" // main.go
+	GreetTask = "hello.greet" // main.go
+)
+
+// EnqueueOrder enqueues a call of [Order].
 //
 // Order returns what count of the item cost, in cents.
 func EnqueueOrder(
@@ -21,33 +27,31 @@ func EnqueueOrder(
 	return OrderCall(item, count, opts...).Enqueue(ctx, q)
 }
 
-// OrderCall is a call of Order as a value: for batches, schedules and tests.
+// OrderCall is a call of [Order] as a value: for batches, schedules and tests.
 func OrderCall(item string, count int, opts ...runtime.Option) runtime.Call[int] {
-	args := orderArgs{item, count}
-	return orderTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&orderArgs{item, count}).Fields(f)
+	return runtime.NewCall(&orderTask, f, opts)
 }
 
-// orderArgs are the arguments of Order.
 type orderArgs struct {
 	item  string
 	count int
 }
 
-func (a *orderArgs) fields(f *runtime.Fields) {
+func (a *orderArgs) Fields(f *runtime.Fields) {
 	f.String("item", &a.item)
 	f.Int("count", &a.count)
 }
 
-var orderTask = runtime.NewTask[orderArgs, int](runtime.Spec{
-	Name:    "hello.Order",
-	Func:    "Order",
-	Retries: 2,
-	Delay:   100 * time.Millisecond,
-	Params: []runtime.Param{
-		{Name: "item", Sig: "string"},
-		{Name: "count", Sig: "int"},
-	},
-}, (*orderArgs).fields)
+func (a *orderArgs) Run(ctx *Cafe) (int, error) {
+	return Order(ctx, a.item, a.count)
+}
+
+var orderTask = runtime.Definition[int]{Spec: runtime.Spec{
+	Name: OrderTask, Func: "Order", Retries: 2, Delay: 100 * time.Millisecond,
+	Params: []runtime.Param{{Name: "item", Sig: "string"}, {Name: "count", Sig: "int"}},
+}}
 
 // EnqueueGreet enqueues a call of greet.
 func EnqueueGreet(
@@ -58,37 +62,33 @@ func EnqueueGreet(
 
 // GreetCall is a call of greet as a value: for batches, schedules and tests.
 func GreetCall(name string, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	args := greetArgs{name}
-	return greetTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&greetArgs{name}).Fields(f)
+	return runtime.NewCall(&greetTask, f, opts)
 }
 
-// greetArgs are the arguments of greet.
 type greetArgs struct {
 	name string
 }
 
-func (a *greetArgs) fields(f *runtime.Fields) {
+func (a *greetArgs) Fields(f *runtime.Fields) {
 	f.String("name", &a.name)
 }
 
-var greetTask = runtime.NewTask[greetArgs, runtime.Void](runtime.Spec{
-	Name:    "hello.greet",
-	Func:    "greet",
-	Retries: 3,
-	Params: []runtime.Param{
-		{Name: "name", Sig: "string"},
-	},
-}, (*greetArgs).fields)
+func (a *greetArgs) Run(ctx context.Context) (runtime.Void, error) {
+	return runtime.Void{}, greet(ctx, a.name)
+}
+
+var greetTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+	Name: GreetTask, Func: "greet", Retries: 3,
+	Params: []runtime.Param{{Name: "name", Sig: "string"}},
+}}
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newCafe, runtime.NeedSupply[map[string]int]())
-	runtime.Register(app, orderTask, func(ctx *Cafe, a *orderArgs) (int, error) {
-		return Order(ctx, a.item, a.count)
-	})
-	runtime.Register(app, greetTask, func(ctx context.Context, a *greetArgs) (runtime.Void, error) {
-		return runtime.Void{}, greet(ctx, a.name)
-	})
+	runtime.RegisterTask(app, &orderTask, (*orderArgs)(nil))
+	runtime.RegisterTask(app, &greetTask, (*greetArgs)(nil))
 }
 
 // newCafe makes the Cafe of one run of a task.

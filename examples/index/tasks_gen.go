@@ -11,9 +11,15 @@ import (
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV1
+const _ = runtime.RunGoGenerateIfUndefinedV2
 
-// EnqueueAddFile enqueues a call of AddFile.
+// The names of this package's tasks on the wire, with the files that have their functions.
+const (
+	AddFileTask    = "index.AddFile"    // tasks.go
+	ForgetFileTask = "index.forgetFile" // tasks.go
+)
+
+// EnqueueAddFile enqueues a call of [AddFile].
 //
 // AddFile puts the words of one file into the index, in the place of what the
 // index had of it. A file that cannot be read, or is not text, fails at once,
@@ -24,32 +30,29 @@ func EnqueueAddFile(
 	return AddFileCall(path, opts...).Enqueue(ctx, q)
 }
 
-// AddFileCall is a call of AddFile as a value: for batches, schedules and tests.
+// AddFileCall is a call of [AddFile] as a value: for batches, schedules and tests.
 func AddFileCall(path string, opts ...runtime.Option) runtime.Call[Change] {
-	args := addFileArgs{path}
-	return addFileTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&addFileArgs{path}).Fields(f)
+	return runtime.NewCall(&addFileTask, f, opts)
 }
 
-// addFileArgs are the arguments of AddFile.
 type addFileArgs struct {
 	path string
 }
 
-func (a *addFileArgs) fields(f *runtime.Fields) {
+func (a *addFileArgs) Fields(f *runtime.Fields) {
 	f.String("path", &a.path)
 }
 
-var addFileTask = runtime.NewTask[addFileArgs, Change](runtime.Spec{
-	Name:    "index.AddFile",
-	Func:    "AddFile",
-	Queue:   "index",
-	Retries: 5,
-	Delay:   100 * time.Millisecond,
-	Timeout: 5 * time.Minute,
-	Params: []runtime.Param{
-		{Name: "path", Sig: "string"},
-	},
-}, (*addFileArgs).fields)
+func (a *addFileArgs) Run(ctx *IndexContext) (Change, error) {
+	return AddFile(ctx, a.path)
+}
+
+var addFileTask = runtime.Definition[Change]{Spec: runtime.Spec{
+	Name: AddFileTask, Func: "AddFile", Queue: "index", Retries: 5, Delay: 100 * time.Millisecond, Timeout: 5 * time.Minute,
+	Params: []runtime.Param{{Name: "path", Sig: "string"}},
+}}
 
 // EnqueueForgetFile enqueues a call of forgetFile.
 //
@@ -62,39 +65,33 @@ func EnqueueForgetFile(
 
 // ForgetFileCall is a call of forgetFile as a value: for batches, schedules and tests.
 func ForgetFileCall(path string, opts ...runtime.Option) runtime.Call[Change] {
-	args := forgetFileArgs{path}
-	return forgetFileTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&forgetFileArgs{path}).Fields(f)
+	return runtime.NewCall(&forgetFileTask, f, opts)
 }
 
-// forgetFileArgs are the arguments of forgetFile.
 type forgetFileArgs struct {
 	path string
 }
 
-func (a *forgetFileArgs) fields(f *runtime.Fields) {
+func (a *forgetFileArgs) Fields(f *runtime.Fields) {
 	f.String("path", &a.path)
 }
 
-var forgetFileTask = runtime.NewTask[forgetFileArgs, Change](runtime.Spec{
-	Name:    "index.forgetFile",
-	Func:    "forgetFile",
-	Queue:   "index",
-	Retries: 5,
-	Delay:   100 * time.Millisecond,
-	Params: []runtime.Param{
-		{Name: "path", Sig: "string"},
-	},
-}, (*forgetFileArgs).fields)
+func (a *forgetFileArgs) Run(ctx *IndexContext) (Change, error) {
+	return forgetFile(ctx, a.path)
+}
+
+var forgetFileTask = runtime.Definition[Change]{Spec: runtime.Spec{
+	Name: ForgetFileTask, Func: "forgetFile", Queue: "index", Retries: 5, Delay: 100 * time.Millisecond,
+	Params: []runtime.Param{{Name: "path", Sig: "string"}},
+}}
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newIndexContext, runtime.NeedSupply[IndexFile]())
-	runtime.Register(app, addFileTask, func(ctx *IndexContext, a *addFileArgs) (Change, error) {
-		return AddFile(ctx, a.path)
-	})
-	runtime.Register(app, forgetFileTask, func(ctx *IndexContext, a *forgetFileArgs) (Change, error) {
-		return forgetFile(ctx, a.path)
-	})
+	runtime.RegisterTask(app, &addFileTask, (*addFileArgs)(nil))
+	runtime.RegisterTask(app, &forgetFileTask, (*forgetFileArgs)(nil))
 }
 
 // newIndexContext makes the IndexContext of one run of a task.

@@ -11,9 +11,16 @@ import (
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV1
+const _ = runtime.RunGoGenerateIfUndefinedV2
 
-// EnqueuePlace enqueues a call of Place.
+// The names of this package's tasks on the wire, with the files that have their functions.
+const (
+	PlaceTask = "service.Place" // tasks.go
+	PrintTask = "service.Print" // tasks.go
+	SweepTask = "service.Sweep" // tasks.go
+)
+
+// EnqueuePlace enqueues a call of [Place].
 //
 // Place notes what is to be printed, charges the card, and has the photos
 // printed. A second order with this id and these photos is the same task.
@@ -23,37 +30,33 @@ func EnqueuePlace(
 	return PlaceCall(order, card, opts...).Enqueue(ctx, q)
 }
 
-// PlaceCall is a call of Place as a value: for batches, schedules and tests.
+// PlaceCall is a call of [Place] as a value: for batches, schedules and tests.
 func PlaceCall(order Order, card string, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	args := placeArgs{order, card}
-	return placeTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&placeArgs{order, card}).Fields(f)
+	return runtime.NewCall(&placeTask, f, opts)
 }
 
-// placeArgs are the arguments of Place.
 type placeArgs struct {
 	order Order
 	card  string
 }
 
-func (a *placeArgs) fields(f *runtime.Fields) {
+func (a *placeArgs) Fields(f *runtime.Fields) {
 	f.JSON("order", &a.order)
 	f.String("card", &a.card)
 }
 
-var placeTask = runtime.NewTask[placeArgs, runtime.Void](runtime.Spec{
-	Name:    "service.Place",
-	Func:    "Place",
-	Retries: 5,
-	Delay:   200 * time.Millisecond,
-	Timeout: 10 * time.Second,
-	Unique:  24 * time.Hour,
-	Params: []runtime.Param{
-		{Name: "order", Sig: "Order:5ac97923"},
-		{Name: "card", Sig: "string", Redact: true},
-	},
-}, (*placeArgs).fields)
+func (a *placeArgs) Run(ctx *Lab) (runtime.Void, error) {
+	return runtime.Void{}, Place(ctx, a.order, a.card)
+}
 
-// EnqueuePrint enqueues a call of Print.
+var placeTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+	Name: PlaceTask, Func: "Place", Retries: 5, Delay: 200 * time.Millisecond, Timeout: 10 * time.Second, Unique: 24 * time.Hour,
+	Params: []runtime.Param{{Name: "order", Sig: "Order:5ac97923"}, {Name: "card", Sig: "string", Redact: true}},
+}}
+
+// EnqueuePrint enqueues a call of [Print].
 //
 // Print makes the prints of an order: printPhoto gets each photo in turn, and
 // its results are the task's.
@@ -63,60 +66,61 @@ func EnqueuePrint(
 	return PrintCall(order, opts...).Enqueue(ctx, q)
 }
 
-// PrintCall is a call of Print as a value: for batches, schedules and tests.
+// PrintCall is a call of [Print] as a value: for batches, schedules and tests.
 func PrintCall(order string, opts ...runtime.Option) runtime.Call[[]string] {
-	args := printArgs{order}
-	return printTask.Call(args.fields, opts)
+	f := runtime.Encode()
+	(&printArgs{order}).Fields(f)
+	return runtime.NewCall(&printTask, f, opts)
 }
 
-// printArgs are the arguments of Print.
 type printArgs struct {
 	order string
 }
 
-func (a *printArgs) fields(f *runtime.Fields) {
+func (a *printArgs) Fields(f *runtime.Fields) {
 	f.String("order", &a.order)
 }
 
-var printTask = runtime.NewTask[printArgs, []string](runtime.Spec{
-	Name:    "service.Print",
-	Func:    "Print",
-	Retries: 3,
-	Params: []runtime.Param{
-		{Name: "order", Sig: "string"},
-	},
-}, (*printArgs).fields)
+func (a *printArgs) Run(ctx *Lab) ([]string, error) {
+	return runtime.Each(ctx, Print(ctx, a.order), printPhoto)
+}
 
-// EnqueueSweep enqueues a call of Sweep.
+var printTask = runtime.Definition[[]string]{Spec: runtime.Spec{
+	Name: PrintTask, Func: "Print", Retries: 3,
+	Params: []runtime.Param{{Name: "order", Sig: "string"}},
+}}
+
+// EnqueueSweep enqueues a call of [Sweep].
 //
 // Sweep forgets what was printed. main has it done every night.
 func EnqueueSweep(ctx context.Context, q runtime.Enqueuer, opts ...runtime.Option) (*runtime.Handle[int64], error) {
 	return SweepCall(opts...).Enqueue(ctx, q)
 }
 
-// SweepCall is a call of Sweep as a value: for batches, schedules and tests.
+// SweepCall is a call of [Sweep] as a value: for batches, schedules and tests.
 func SweepCall(opts ...runtime.Option) runtime.Call[int64] {
-	return sweepTask.Call(nil, opts)
+	f := runtime.Encode()
+	return runtime.NewCall(&sweepTask, f, opts)
 }
 
-var sweepTask = runtime.NewTask[struct{}, int64](runtime.Spec{
-	Name:    "service.Sweep",
-	Func:    "Sweep",
-	Retries: 0,
-}, nil)
+type sweepArgs struct{}
+
+func (*sweepArgs) Fields(*runtime.Fields) {}
+
+func (*sweepArgs) Run(ctx *Lab) (int64, error) {
+	return Sweep(ctx)
+}
+
+var sweepTask = runtime.Definition[int64]{Spec: runtime.Spec{
+	Name: SweepTask, Func: "Sweep", Retries: 0,
+}}
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newLab, runtime.NeedSupply[File](), runtime.NeedSupply[Bank]())
-	runtime.Register(app, placeTask, func(ctx *Lab, a *placeArgs) (runtime.Void, error) {
-		return runtime.Void{}, Place(ctx, a.order, a.card)
-	})
-	runtime.Register(app, printTask, func(ctx *Lab, a *printArgs) ([]string, error) {
-		return runtime.Each(ctx, Print(ctx, a.order), printPhoto)
-	})
-	runtime.Register(app, sweepTask, func(ctx *Lab, _ *struct{}) (int64, error) {
-		return Sweep(ctx)
-	})
+	runtime.RegisterTask(app, &placeTask, (*placeArgs)(nil))
+	runtime.RegisterTask(app, &printTask, (*printArgs)(nil))
+	runtime.RegisterTask(app, &sweepTask, (*sweepArgs)(nil))
 }
 
 // newLab makes the Lab of one run of a task.

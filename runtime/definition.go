@@ -1,0 +1,122 @@
+package runtime
+
+import (
+	"reflect"
+	"strings"
+	"sync/atomic"
+)
+
+// Definition is a task as generated code declares it, with a result of type R,
+// [Void] if it has none. It is data alone, so that a package of tasks runs no
+// code when its program starts, and refers to no function, so that a task may
+// enqueue itself. It must not be copied.
+type Definition[R any] definition
+
+// definition is a Definition whatever the type of its result.
+type definition struct {
+	Spec
+	wire  atomic.Pointer[wireSpec] // made when something first needs it
+	known atomic.Uint64            // the start of an app that was last asked for the task
+}
+
+// wireSpec is what messages say of a task, derived from its Spec once.
+type wireSpec struct {
+	queue     string
+	signature string
+	redact    []string
+}
+
+// derive returns what messages say of the task.
+func (d *definition) derive() *wireSpec {
+	if w := d.wire.Load(); w != nil {
+		return w
+	}
+	w := &wireSpec{queue: d.Queue, signature: d.signature()}
+	if w.queue == "" {
+		w.queue = DefaultQueue
+	}
+	for _, p := range d.Params {
+		if p.Redact {
+			w.redact = append(w.redact, p.Name)
+		}
+	}
+	d.wire.Store(w)
+	return w
+}
+
+// signature is what tells two versions of a task apart: the parameters' names
+// and fingerprints, in order.
+func (d *definition) signature() string {
+	var b strings.Builder
+	for i, p := range d.Params {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(p.Name)
+		b.WriteByte(':')
+		b.WriteString(p.Sig)
+	}
+	return b.String()
+}
+
+// Encode returns the Fields to list the arguments of a call to; NewCall takes
+// them.
+//
+//go:noinline
+func Encode() *Fields {
+	f := fieldsPool.Get().(*Fields)
+	f.buf = append(f.buf, '{')
+	return f
+}
+
+// NewCall returns the call of the task with the arguments that were listed to
+// args. An argument that cannot be encoded is an error when it is enqueued.
+func NewCall[R any](d *Definition[R], args *Fields, opts []Option) Call[R] {
+	return Call[R]{newCall((*definition)(d), args, opts)}
+}
+
+//go:noinline
+func newCall(d *definition, args *Fields, opts []Option) AnyCall {
+	payload, err := args.endEncode()
+	if err != nil {
+		err = d.hideSecrets(err)
+	}
+	return AnyCall{def: d, args: payload, err: err, opts: opts}
+}
+
+// Arguments are the arguments of one task. Fields lists them, for encoding and
+// decoding alike.
+type Arguments interface{ Fields(*Fields) }
+
+// Runnable are arguments that call their task's function with a context of type
+// C: context.Context, [*Context], or a type given to [RegisterContext].
+type Runnable[C, R any] interface {
+	Arguments
+	Run(C) (R, error)
+}
+
+// RegisterTask adds a task to the app, by its arguments, which may be nil: what
+// counts is their type, a pointer to a struct. Generated code calls it, before
+// the app starts.
+//
+// It is compiled once for each context type with each type of result, and not
+// for each task.
+//
+//go:noinline
+func RegisterTask[C, R any](app *App, d *Definition[R], args Runnable[C, R]) {
+	app.register(&registration{
+		def: (*definition)(d), args: reflect.TypeOf(args).Elem(), context: reflect.TypeFor[C](), call: callTask[C, R],
+	})
+}
+
+// allocFor returns how to make a run together with arguments of a type.
+func allocFor(args reflect.Type) func() (*run, Arguments) {
+	layout := reflect.StructOf([]reflect.StructField{
+		{Name: "Run", Type: reflect.TypeFor[run]()},
+		{Name: "Args", Type: args},
+	})
+	return func() (*run, Arguments) {
+		v := reflect.New(layout).Elem()
+		return v.Field(0).Addr().Interface().(*run), v.Field(1).Addr().Interface().(Arguments)
+	}
+}
