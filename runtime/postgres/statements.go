@@ -8,21 +8,23 @@ import "strings"
 type statements struct {
 	insertChannel, controlChannel, dueChannel string
 
-	readMark, nextNumbers, insert, stored        string
-	addKeys, lockKeys, takeKeys                  string
-	claim, succeed, conclude, saveMemo           string
-	leave, beat, others, mine, takeOver, wasLost string
-	promote, promoteUnique, park, unpark, expire string
-	clean, cleanKeys, queues, paused             string
-	get, lockJob, cancel, retry, remove, ended   string
-	list, counts                                 string
+	readMark, nextNumbers, insert, stored          string
+	addKeys, lockKeys, takeKeys                    string
+	claim, succeed, conclude, saveMemo             string
+	leave, beat, others, mine, takeOver, wasLost   string
+	promote, promoteUnique, park, unpark, expire   string
+	clean, cleanKeys, queues, paused               string
+	get, lockJob, cancel, retry, remove, ended     string
+	list, listBrief, window, places, pages, sample string
+	countWaiting, countOthers                      string
 }
 
 // newStatements puts the schema into the statements. {s} is the schema as an
 // identifier, {seq} the sequence of River's jobs.
 func newStatements(schema string) statements {
 	r := strings.NewReplacer("{s}", quoted(schema), "{seq}", quoted(schema)+".river_job_id_seq",
-		"{columns}", jobColumns, "{own}", ownsJob, "{running}", runningOfUs, "{stopped}", stopAsked,
+		"{columns}", jobColumns, "{briefcolumns}", jobColumnsOf("NULL::jsonb", briefMetadata),
+		"{again}", isAgain, "{later}", isLater, "{own}", ownsJob, "{running}", runningOfUs, "{stopped}", stopAsked,
 		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked,
 		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,
 		"{ours}", oursOrNone,
@@ -41,7 +43,8 @@ func newStatements(schema string) statements {
 		promote: promoteSQL, promoteUnique: promoteUniqueSQL, park: parkSQL, unpark: unparkSQL, expire: expireSQL,
 		clean: cleanSQL, cleanKeys: cleanKeysSQL, queues: queuesSQL, paused: pausedSQL,
 		get: getSQL, lockJob: lockJobSQL, cancel: cancelSQL, retry: retrySQL, remove: removeSQL, ended: endedSQL,
-		list: listSQL, counts: countsSQL,
+		list: listSQL, listBrief: listBriefSQL, window: windowSQL, places: placesSQL, pages: pagesSQL, sample: sampleSQL,
+		countWaiting: countWaitingSQL, countOthers: countOthersSQL,
 	}
 	for _, text := range []*string{
 		&s.readMark, &s.nextNumbers, &s.insert, &s.stored,
@@ -51,7 +54,7 @@ func newStatements(schema string) statements {
 		&s.promote, &s.promoteUnique, &s.park, &s.unpark, &s.expire,
 		&s.clean, &s.cleanKeys, &s.queues, &s.paused,
 		&s.get, &s.lockJob, &s.cancel, &s.retry, &s.remove, &s.ended,
-		&s.list, &s.counts,
+		&s.list, &s.listBrief, &s.window, &s.places, &s.pages, &s.sample, &s.countWaiting, &s.countOthers,
 	} {
 		*text = r.Replace(*text)
 	}

@@ -4,16 +4,50 @@ const getSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id = $1`
 
 const lockJobSQL = `SELECT {columns}, now() FROM {s}.river_job j WHERE j.id = $1 FOR UPDATE`
 
-const listSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id > $1`
+// The rows of a page, and the same without what may be large.
+const listSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id > $1 AND j.id <= $2`
 
-// Most jobs are counted by an index alone. What waits is told apart by its
-// metadata, as publicState does.
-const countsSQL = `
-SELECT j.queue, j.state::text, false, false, count(*) FROM {s}.river_job j
-WHERE j.state IN ('completed', 'cancelled', 'discarded', 'running', 'retryable') GROUP BY j.queue, j.state
-UNION ALL
-SELECT j.queue, j.state::text, ` + isAgain + `, ` + isLater + `, count(*) FROM {s}.river_job j
-WHERE j.state IN ('available', 'pending', 'scheduled') GROUP BY 1, 2, 3, 4`
+const listBriefSQL = `SELECT {briefcolumns} FROM {s}.river_job j WHERE j.id > $1 AND j.id <= $2`
+
+// The last of so many jobs after $1, none if there are fewer.
+const windowSQL = `SELECT id FROM {s}.river_job WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2`
+
+// Each state and queue that has jobs, by an index alone, at most $1.
+const placesSQL = `
+WITH RECURSIVE p AS (
+	(SELECT state, queue FROM {s}.river_job ORDER BY state, queue LIMIT 1)
+	UNION ALL
+	SELECT n.state, n.queue FROM p CROSS JOIN LATERAL (
+		SELECT state, queue FROM {s}.river_job WHERE (state, queue) > (p.state, p.queue) ORDER BY state, queue LIMIT 1
+	) n
+)
+SELECT state::text, queue FROM p LIMIT $1`
+
+const pagesSQL = `SELECT pg_relation_size('{s}.river_job'::regclass) / current_setting('block_size')::int`
+
+// Some pages of the table, $1 of 100.
+const sampleSQL = `
+SELECT j.state::text, j.queue, {again}, {later}, count(*), count(DISTINCT (j.ctid::text::point)[0])
+FROM {s}.river_job j TABLESAMPLE SYSTEM ($1::real) GROUP BY 1, 2, 3, 4`
+
+// Jobs of states and queues, up to $3 of each. What waits is told apart by its
+// metadata, as publicState does; all others are counted by an index alone.
+const countWaitingSQL = `
+SELECT p.state, p.queue, c.again, c.later, c.n FROM unnest($1::text[], $2::text[]) AS p(state, queue)
+CROSS JOIN LATERAL (
+	SELECT x.again, x.later, count(*) AS n FROM (
+		SELECT {again} AS again, {later} AS later FROM {s}.river_job j
+		WHERE j.state = p.state::{s}.river_job_state AND j.queue = p.queue LIMIT $3
+	) x GROUP BY 1, 2
+) c`
+
+const countOthersSQL = `
+SELECT p.state, p.queue, false, false, c.n FROM unnest($1::text[], $2::text[]) AS p(state, queue)
+CROSS JOIN LATERAL (
+	SELECT count(*) AS n FROM (
+		SELECT FROM {s}.river_job j WHERE j.state = p.state::{s}.river_job_state AND j.queue = p.queue LIMIT $3
+	) x
+) c`
 
 // A job that waits is cancelled. One that runs is asked to stop, as River asks:
 // by its metadata, and by a notification to whoever runs it. The first reason

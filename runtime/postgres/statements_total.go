@@ -24,6 +24,12 @@ const (
 	lastWorker = `j.attempted_by[array_upper(j.attempted_by, 1)]`
 )
 
+// briefMetadata is the metadata without results, memos and texts of those.
+const briefMetadata = `CASE WHEN jsonb_typeof(j.metadata) <> 'object' THEN j.metadata
+	WHEN jsonb_typeof(j.metadata -> 'taskctx') <> 'object' THEN j.metadata - 'output'
+	ELSE (j.metadata - 'output') || jsonb_build_object('taskctx',
+		(j.metadata -> 'taskctx') - ARRAY['args', 'result', 'memo', 'memo_text']) END`
+
 // within is a time that Go and JSON can hold: from the year 1 to 9999.
 func within(column string) string {
 	return `CASE WHEN ` + column + ` IS NOT NULL THEN

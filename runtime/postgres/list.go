@@ -1,0 +1,254 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+const (
+	// pageSize is the size of a page when a query does not say.
+	pageSize = 100
+	// pageBytes is from how many bytes of bodies on a page is full.
+	pageBytes = 4 << 20
+	// windowRows is how many rows are looked at for a page whose filter has many
+	// jobs in its indexes, or none.
+	windowRows = 5000
+	// fewRows is up to how many jobs an index may find for a filter that are all
+	// looked at.
+	fewRows = 2000
+)
+
+// Conditions on the job j for the states that River does not have.
+const (
+	isAgain = `coalesce(j.metadata -> 'taskctx' ->> 'again', '') = 'true'`
+	isLater = `j.state = 'scheduled' AND j.scheduled_at > now() AND NOT ` + hasParked
+)
+
+// stateConditions say which jobs are in each state, as publicState does.
+var stateConditions = map[runtime.State]string{
+	runtime.StateScheduled: isLater + ` AND NOT ` + isAgain,
+	runtime.StatePending:   `j.state IN ('available', 'pending', 'scheduled') AND NOT (` + isLater + `) AND NOT ` + isAgain,
+	runtime.StateRetrying:  `(j.state = 'retryable' OR j.state IN ('available', 'pending', 'scheduled') AND ` + isAgain + `)`,
+	runtime.StateRunning:   `j.state = 'running'`,
+	runtime.StateSucceeded: `j.state = 'completed'`,
+	runtime.StateFailed:    `j.state = 'discarded'`,
+	runtime.StateCancelled: `j.state = 'cancelled'`,
+}
+
+// riverStates are the states of River's that a state may be.
+var riverStates = map[runtime.State][]string{
+	runtime.StateScheduled: {riverScheduled},
+	runtime.StatePending:   {riverAvailable, riverPending, riverScheduled},
+	runtime.StateRetrying:  {riverRetryable, riverAvailable, riverPending, riverScheduled},
+	runtime.StateRunning:   {riverRunning},
+	runtime.StateSucceeded: {riverCompleted},
+	runtime.StateFailed:    {riverDiscarded},
+	runtime.StateCancelled: {riverCancelled},
+}
+
+// List implements [runtime.Engine].
+func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+	if err := e.closed(); err != nil {
+		return nil, "", err
+	}
+	l := listing{e: e, q: q, limit: q.Limit, last: math.MaxInt64}
+	if q.Cursor != "" {
+		n, err := strconv.ParseInt(q.Cursor, 10, 64)
+		if err != nil || n < 1 {
+			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
+		}
+		l.after = n
+	}
+	if l.limit <= 0 {
+		l.limit = pageSize
+	}
+	if err := l.read(ctx); err != nil {
+		return nil, "", e.failed("postgres", err)
+	}
+	return l.found, l.next, nil
+}
+
+// listing is one call of List.
+type listing struct {
+	e     *Engine
+	q     runtime.Query
+	limit int
+	after int64   // jobs from here on
+	last  int64   // and up to here are looked at
+	few   []int64 // all that the filter can have, if an index found few
+
+	found []*runtime.Entry
+	bytes int
+	next  string
+}
+
+// read reads the page, and sets the cursor of the next.
+func (l *listing) read(ctx context.Context) error {
+	if err := l.bound(ctx); err != nil {
+		return err
+	}
+	if l.few != nil && len(l.few) == 0 {
+		return nil
+	}
+	after := l.after
+	for {
+		want := l.limit - len(l.found)
+		rows := min(want+1, l.chunk())
+		read, full := 0, false
+		text, args := l.query(after, rows)
+		err := l.e.steered(ctx, text, args, func(scan func(...any) error) error {
+			if full {
+				return nil
+			}
+			if len(l.found) == l.limit || l.bytes >= pageBytes {
+				full = true
+				return nil
+			}
+			var j job
+			if err := scan(j.pointers()...); err != nil {
+				return err
+			}
+			read, after = read+1, j.id
+			l.bytes += len(j.args) + len(j.metadata)
+			l.found = append(l.found, l.e.entry(&j))
+			return nil
+		})
+		switch {
+		case err != nil:
+			return err
+		case full:
+			l.next = strconv.FormatInt(after, 10)
+			return nil
+		case read < rows: // the end of what is looked at
+			if l.last != math.MaxInt64 {
+				l.next = strconv.FormatInt(l.last, 10)
+			}
+			return nil
+		}
+	}
+}
+
+// chunk is how many rows to ask for at once, so that few are read in vain when
+// they turn out to be large.
+func (l *listing) chunk() int {
+	if len(l.found) == 0 {
+		return pageSize + 1
+	}
+	each := max(l.bytes/len(l.found), 1)
+	return min(max((pageBytes-l.bytes)/each, 1)+1, windowRows)
+}
+
+// bound bounds what is looked at: all jobs that an index finds, if they are few,
+// or else so many from the cursor on.
+func (l *listing) bound(ctx context.Context) error {
+	if text, args := l.candidates(); text != "" {
+		var ids []int64
+		err := l.e.steered(ctx, text, args, func(scan func(...any) error) error {
+			var id int64
+			err := scan(&id)
+			ids = append(ids, id)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if len(ids) <= fewRows {
+			l.few = slices.DeleteFunc(ids, func(id int64) bool { return id <= l.after })
+			if l.few == nil {
+				l.few = []int64{}
+			}
+			return nil
+		}
+	}
+	return l.e.steered(ctx, l.e.sql.window, []any{l.after, windowRows - 1}, func(scan func(...any) error) error {
+		return scan(&l.last)
+	})
+}
+
+// candidates is a query of an index for jobs that the filter may have, empty if
+// there is no such index.
+func (l *listing) candidates() (string, []any) {
+	from := "SELECT id FROM " + quoted(l.e.cfg.Schema) + ".river_job j WHERE "
+	limit := fmt.Sprintf(" LIMIT %d", fewRows+1)
+	if l.q.Name != "" {
+		return from + "j.kind = $1" + limit, []any{l.q.Name}
+	}
+	if len(l.q.States) == 0 && l.q.Queue == "" {
+		return "", nil
+	}
+	states := []string{}
+	for _, s := range l.q.States {
+		states = append(states, riverStates[s]...)
+	}
+	if len(l.q.States) == 0 {
+		for _, s := range runtime.States() {
+			states = append(states, riverStates[s]...)
+		}
+	}
+	slices.Sort(states)
+	states = slices.Compact(states)
+	if len(states) == 0 {
+		return from + "false", nil
+	}
+	// One after the other: of several at once the planner takes no index.
+	parts := make([]string, len(states))
+	for i, s := range states {
+		parts[i] = "(" + from + "j.state = '" + s + "'"
+		if l.q.Queue != "" {
+			parts[i] += " AND j.queue = $1"
+		}
+		parts[i] += limit + ")"
+	}
+	text := "SELECT id FROM (" + strings.Join(parts, " UNION ALL ") + ") u" + limit
+	if l.q.Queue != "" {
+		return text, []any{l.q.Queue}
+	}
+	return text, nil
+}
+
+// query is the query for so many rows of the filter.
+func (l *listing) query(after int64, rows int) (string, []any) {
+	var b strings.Builder
+	if l.q.Brief {
+		b.WriteString(l.e.sql.listBrief)
+	} else {
+		b.WriteString(l.e.sql.list)
+	}
+	args := []any{after, l.last}
+	arg := func(v any, typ string) string {
+		args = append(args, v)
+		return "$" + strconv.Itoa(len(args)) + "::" + typ
+	}
+	if l.few != nil {
+		b.WriteString(" AND j.id = ANY(" + arg(l.few, "bigint[]") + ")")
+	}
+	if len(l.q.States) > 0 {
+		conditions := make([]string, len(l.q.States))
+		for i, s := range l.q.States {
+			if conditions[i] = stateConditions[s]; conditions[i] == "" {
+				conditions[i] = "false"
+			}
+		}
+		b.WriteString(" AND ((" + strings.Join(conditions, ") OR (") + "))")
+	}
+	if l.q.Name != "" {
+		b.WriteString(" AND j.kind = " + arg(l.q.Name, "text"))
+	}
+	if l.q.Queue != "" {
+		b.WriteString(" AND j.queue = " + arg(l.q.Queue, "text"))
+	}
+	switch {
+	case l.q.Tag != "" && l.q.TagValue != "":
+		b.WriteString(" AND j.metadata -> 'taskctx' -> 'tags' ->> " + arg(l.q.Tag, "text") + " = " + arg(l.q.TagValue, "text"))
+	case l.q.Tag != "":
+		b.WriteString(" AND j.metadata -> 'taskctx' -> 'tags' ? " + arg(l.q.Tag, "text"))
+	}
+	b.WriteString(" ORDER BY j.id LIMIT " + arg(rows, "bigint"))
+	return b.String(), args
+}
