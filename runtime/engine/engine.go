@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -64,6 +66,9 @@ func openSQLite(_ context.Context, url string, existing bool) (runtime.Engine, e
 }
 
 func openPostgres(ctx context.Context, url string, existing bool) (runtime.Engine, error) {
+	if err := checkURL(url); err != nil {
+		return nil, err
+	}
 	var cfg postgres.Config
 	if existing {
 		cfg.Migrations = postgres.MigrationsCheck
@@ -118,17 +123,34 @@ func open(ctx context.Context, url string, existing bool) (runtime.Engine, error
 	for _, s := range Schemes() {
 		known = append(known, s.Example)
 	}
-	return nil, fmt.Errorf("unknown engine %q: it must be one of %s", withoutPassword(url), strings.Join(known, ", "))
+	return nil, fmt.Errorf("unknown engine %q: it must be one of %s", shown(url), strings.Join(known, ", "))
 }
 
-// withoutPassword is what of a URL may stand in an error.
-func withoutPassword(url string) string {
-	scheme, rest, ok := strings.Cut(url, "://")
-	if !ok {
-		return url
+// scheme matches what may be the scheme of a URL.
+var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`)
+
+// shown is what of a URL that cannot be read may stand in an error: its scheme. The
+// rest may hold a password anywhere.
+func shown(url string) string {
+	name, rest, ok := strings.Cut(url, ":")
+	switch {
+	case !ok && !strings.ContainsAny(url, "@=/ "):
+		return url // a word
+	case !ok || !scheme.MatchString(name):
+		return "..."
+	case rest == "":
+		return name + ":"
 	}
-	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
-		rest = "..." + rest[at:]
+	return name + ":..."
+}
+
+// checkURL refuses a URL that parsers may cut elsewhere than its writer meant, as at a
+// password that is not escaped: they quote the pieces in their errors.
+func checkURL(raw string) error {
+	u, err := url.Parse(raw)
+	if err != nil || u.Fragment != "" || strings.Contains(u.Path+u.RawQuery, "@") {
+		return errors.New("the URL cannot be read; in a user name or password escape %, /, ?, #, @, : and spaces " +
+			"(as url.UserPassword does)")
 	}
-	return scheme + "://" + rest
+	return nil
 }

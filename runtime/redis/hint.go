@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/binary"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"sync"
 
 	"github.com/google/uuid"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/taskctx/taskctx/runtime"
 )
@@ -32,11 +32,37 @@ func idIn(queue string, id uuid.UUID) uuid.UUID {
 	return id
 }
 
-// directory is the queues that the server has, as they were last read.
+// directory is the queues that the server has, as they were last read, and those that
+// this engine has used, whatever others make of asynq's own list.
 type directory struct {
+	used sync.Map // queues that this engine has enqueued into or serves
+
 	mu     sync.Mutex          // guards all below
 	queues map[string]struct{} // all
 	byHint map[uint16][]string
+}
+
+// use takes note of a queue.
+func (d *directory) use(queue string) {
+	if _, known := d.used.Load(queue); known {
+		return
+	}
+	d.used.Store(queue, struct{}{})
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.add(queue)
+}
+
+// add adds a queue, with the lock held.
+func (d *directory) add(queue string) {
+	if _, known := d.queues[queue]; known {
+		return
+	}
+	if d.queues == nil {
+		d.queues, d.byHint = make(map[string]struct{}), make(map[uint16][]string)
+	}
+	d.queues[queue] = struct{}{}
+	d.byHint[hintOf(queue)] = append(d.byHint[hintOf(queue)], queue)
 }
 
 // like are the queues that a task with the id may be in.
@@ -46,30 +72,31 @@ func (d *directory) like(id uuid.UUID) []string {
 	return d.byHint[binary.BigEndian.Uint16(id[14:])]
 }
 
-// set takes note of all queues.
-func (d *directory) set(queues []string) {
+// set takes note of the queues that the server has, and returns all, sorted.
+func (d *directory) set(queues []string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(queues) == len(d.queues) && !slices.ContainsFunc(queues, func(q string) bool { _, ok := d.queues[q]; return !ok }) {
-		return
+	if len(queues) < len(d.queues) { // some may be gone
+		d.queues, d.byHint = nil, nil
+		d.used.Range(func(q, _ any) bool {
+			d.add(q.(string))
+			return true
+		})
 	}
-	d.queues, d.byHint = make(map[string]struct{}, len(queues)), make(map[uint16][]string, len(queues))
 	for _, q := range queues {
-		d.queues[q] = struct{}{}
-		d.byHint[hintOf(q)] = append(d.byHint[hintOf(q)], q)
+		d.add(q)
 	}
+	return slices.Sorted(maps.Keys(d.queues))
 }
 
-// allQueues reads which queues there are. Where others have spoilt the key, there
-// are none until a worker or an enqueue has made it anew.
+// allQueues reads which queues there are. Where others have spoilt the key, they are
+// those that this engine has used, until a worker has made it anew.
 func (e *Engine) allQueues(ctx context.Context) ([]string, error) {
 	queues, err := e.db.SMembers(ctx, allQueues).Result()
-	if err != nil && !redis.HasErrorPrefix(err, "WRONGTYPE") {
+	if err = spoilt(err); err != nil {
 		return nil, err
 	}
-	e.queues.set(queues)
-	slices.Sort(queues)
-	return queues, nil
+	return e.queues.set(queues), nil
 }
 
 // searchAtOnce is how many queues are asked for a task with one round trip.

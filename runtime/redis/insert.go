@@ -158,6 +158,7 @@ func (e *Engine) store(ctx context.Context, l *lot) ([]runtime.Inserted, error) 
 	}
 	ins := make([]runtime.Inserted, l.Len())
 	for i, id := range held {
+		e.queues.use(l.args[perMessage*i+argQueue].(string))
 		ins[i] = runtime.Inserted{ID: l.ids[i]}
 		if id != "" {
 			ins[i] = runtime.Inserted{ID: taskID(id), Existing: true}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/taskctx/taskctx/runtime"
 )
 
@@ -191,23 +189,14 @@ func (p *page) sizes(ctx context.Context, queues []string) ([]map[string]int64, 
 func (p *page) sorted(ctx context.Context, queues, names []string, after place) (string, error) {
 	var places []place
 	for chunk := range slices.Chunk(queues, queuesAtOnce) {
-		tx := p.e.db.TxPipeline() // or else a task that moves meanwhile is missed
-		for _, queue := range chunk {
-			for _, c := range names {
-				if isList(c) {
-					tx.LRange(ctx, queueKey(queue, c), 0, -1)
-				} else {
-					tx.ZRange(ctx, queueKey(queue, c), 0, -1)
-				}
-			}
-		}
-		answers, err := tx.Exec(ctx)
-		if err = spoilt(err); err != nil {
+		rows, err := idsScript.Run(ctx, p.e.db, nil, append(append([]any{len(names)}, anys(names)...), anys(chunk)...)...).Slice()
+		if err != nil {
 			return "", err
 		}
-		for i, a := range answers {
-			for _, id := range a.(*redis.StringSliceCmd).Val() {
-				places = append(places, place{chunk[i/len(names)], id})
+		for i, row := range rows {
+			ids, _ := row.([]any)
+			for _, id := range ids {
+				places = append(places, place{chunk[min(i/len(names), len(chunk)-1)], text(id)})
 			}
 		}
 	}

@@ -2,7 +2,10 @@ package redis
 
 import (
 	"context"
+	"errors"
+	"os"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -14,9 +17,18 @@ func (s *serve) Listen(ctx context.Context) error {
 	defer sub.Close()
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // Receive does not see ctx end
 	defer stop()
-	for {
-		m, err := sub.Receive(ctx)
-		if err != nil {
+	for asked := false; ; {
+		m, err := sub.ReceiveTimeout(ctx, listenTimeout)
+		switch {
+		case err == nil:
+			asked = false
+		case !asked && errors.Is(err, os.ErrDeadlineExceeded): // perhaps nobody is there any more
+			if err := sub.Ping(ctx); err != nil {
+				return err
+			}
+			asked = true
+			continue
+		default:
 			return err
 		}
 		switch m := m.(type) {
@@ -27,6 +39,10 @@ func (s *serve) Listen(ctx context.Context) error {
 		}
 	}
 }
+
+// listenTimeout is how long nothing is heard until the server is asked whether it is
+// there, and how long its answer may take.
+const listenTimeout = 5 * time.Second
 
 // heard acts on a message.
 func (s *serve) heard(m *redis.Message) {

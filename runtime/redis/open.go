@@ -69,7 +69,7 @@ func probe(ctx context.Context, db redis.UniversalClient) error {
 	err := db.Publish(ctx, newChannel, "").Err()
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		return fmt.Errorf("the user may not use the channels that begin with %q, by which workers hear of tasks: "+
-			"grant it with ACL SETUSER <user> resetchannels &%s*: %w", channelPrefix, channelPrefix, err)
+			"grant it with ACL SETUSER <user> &%s*: %w", channelPrefix, channelPrefix, err)
 	}
 	return err
 }

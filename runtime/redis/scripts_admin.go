@@ -144,6 +144,20 @@ for i = 6, #ARGV, 2 do
 end
 return {looked, rows, left}`)
 
+// ids answers with all ids in the collections of queues, all at one time, or else a
+// task that moves meanwhile would be missed. ARGV: how many of the following are
+// collections; the queues follow them.
+var idsScript = script(`
+local res, first = {}, 2 + tonumber(ARGV[1])
+for i = first, #ARGV do
+	for j = 2, first - 1 do
+		local key = k(ARGV[i], ARGV[j])
+		local list = ARGV[j] == "pending" or ARGV[j] == "active"
+		res[#res+1] = soft(list and "LRANGE" or "ZRANGE", key, 0, -1) or {}
+	end
+end
+return res`)
+
 // size answers with how many tasks are in each place of the queues ARGV, in the
 // order of collections.
 var sizeScript = script(`

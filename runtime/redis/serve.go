@@ -48,6 +48,9 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	if err := e.closed(); err != nil {
 		return err
 	}
+	for _, q := range w.Queues {
+		e.queues.use(q)
+	}
 	now := time.Now()
 	s := &serve{e: e, names: anys(w.Names), cleaned: now.Add(-cleanEvery / 2), tidied: now.Add(-tidyEvery / 2)} // not at once: many may start together
 	s.Worker = remote.NewWorker(w, s, remote.Config{
