@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,17 +58,24 @@ func (e *Engine) read(r *reader, id uuid.UUID) (*runtime.Entry, error) {
 	return nil, runtime.ErrNotFound
 }
 
-// List implements [runtime.Engine].
+// A page of List looks at maxLook tasks, and returns entries of maxBodies bytes
+// and one more task, at most.
+const (
+	maxLook   = 5000
+	maxBodies = 4 << 20
+)
+
+// List implements [runtime.Engine]. It looks at 5,000 tasks a page at most, and a
+// page ends with the task that makes its arguments, results and memos more than
+// 4 MiB.
 func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
-	if ctx.Err() != nil {
-		return nil, "", context.Cause(ctx)
-	}
-	after := int64(0)
+	after := int64(math.MinInt64)
 	if q.Cursor != "" {
-		var err error
-		if after, err = strconv.ParseInt(q.Cursor, 36, 64); err != nil || after < 1 {
+		n, err := strconv.ParseUint(q.Cursor, 36, 64)
+		if err != nil {
 			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
 		}
+		after = int64(n - 1<<63)
 	}
 	limit := q.Limit
 	if limit <= 0 {
@@ -74,33 +83,56 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 	}
 	r, err := e.reader(ctx)
 	if err != nil {
-		return nil, "", e.explain(err)
+		return nil, "", err
 	}
 	defer e.readers.put(r)
+	last, more, err := r.window(after)
+	if err != nil {
+		return nil, "", e.explain(err)
+	}
 	now := nanos(e.now())
-	st, err := listStmt(r.c, q, after, now)
+	st, err := listStmt(r.c, q, after, last, now)
 	if err != nil {
 		return nil, "", e.explain(err)
 	}
 	defer st.Close()
 	var found []*runtime.Entry
-	for {
+	for bodies := 0; ; {
 		ok, err := st.Step()
 		if err != nil {
 			return nil, "", e.explain(err)
 		}
-		if !ok {
+		if !ok && more {
+			after = last
+		}
+		if !ok && !more {
 			return found, "", nil
 		}
-		if len(found) == limit {
-			return found, strconv.FormatInt(after, 36), nil
+		if !ok || len(found) == limit || bodies > maxBodies {
+			return found, strconv.FormatUint(uint64(after)+1<<63, 36), nil
 		}
 		entry, row := scanEntry(st, now)
 		if !q.Matches(entry) { // two words of the same meaning, decided in one place
 			continue
 		}
 		found, after = append(found, entry), row.seq
+		bodies += len(entry.Message.Args) + len(entry.Result) + len(entry.Memo)
 	}
+}
+
+// window returns the last of the maxLook tasks after one, and whether there may be
+// more after it.
+func (r *reader) window(after int64) (last int64, more bool, err error) {
+	st, err := r.c.Prepare(fmt.Sprintf("SELECT seq FROM tasks WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET %d", maxLook-1))
+	if err != nil {
+		return 0, false, err
+	}
+	defer st.Close()
+	st.BindInt(1, after)
+	if more, err = st.Step(); err != nil || !more {
+		return math.MaxInt64, false, err
+	}
+	return st.Int(0), true, nil
 }
 
 // Counts implements [runtime.Counter].
@@ -143,9 +175,17 @@ var filed = map[runtime.State]string{
 	runtime.StateCancelled: "10",
 }
 
-// listStmt makes the query for a page. It may find more than q asks for.
-func listStmt(c *lite.Conn, q runtime.Query, after, now int64) (*lite.Stmt, error) {
-	where := []string{"seq > ?2", "NOT (" + overKept + ")"}
+// briefEntry is selectEntry without what may be large.
+var briefEntry = func() string {
+	text := strings.Replace(selectEntry, " args,", " NULL,", 1)
+	text = strings.Replace(text, " memo,", " NULL,", 1)
+	return strings.Replace(text, " result,", " NULL,", 1)
+}()
+
+// listStmt makes the query for a page of the tasks after one, up to last. It may
+// find more than q asks for.
+func listStmt(c *lite.Conn, q runtime.Query, after, last, now int64) (*lite.Stmt, error) {
+	where := []string{"seq > ?2", "seq <= ?3", "NOT (" + overKept + ")"}
 	if len(q.States) > 0 {
 		in := "-1"
 		for _, s := range q.States {
@@ -153,26 +193,33 @@ func listStmt(c *lite.Conn, q runtime.Query, after, now int64) (*lite.Stmt, erro
 				in += "," + codes
 			}
 		}
-		where = append(where, "state IN ("+in+")")
+		if slices.Contains(q.States, runtime.StateRetrying) { // also what is no state of ours
+			in += ") OR state NOT IN (2,4,5,6,8,9,10"
+		}
+		where = append(where, "(state IN ("+in+"))")
 	}
 	if q.Name != "" {
-		where = append(where, "name = ?3")
+		where = append(where, "name = ?4")
 	}
 	if q.Queue != "" {
-		where = append(where, "queue = ?4")
+		where = append(where, "queue = ?5")
 	}
-	if q.Tag != "" {
-		where = append(where,
-			"EXISTS (SELECT 1 FROM json_each(extra, '$.tags') j WHERE j.key = ?5 AND (?6 = '' OR j.value = ?6))")
+	if q.Tag != "" { // q.Matches looks at it closely, in rows of any shape
+		where = append(where, "extra IS NOT NULL")
 	}
-	st, err := c.Prepare(selectEntry + " WHERE " + strings.Join(where, " AND ") + " ORDER BY seq")
+	columns := selectEntry
+	if q.Brief {
+		columns = briefEntry
+	}
+	st, err := c.Prepare(columns + " WHERE " + strings.Join(where, " AND ") + " ORDER BY seq")
 	if err != nil {
 		return nil, err
 	}
 	st.BindInt(1, now)
 	st.BindInt(2, after)
-	for i, v := range []string{q.Name, q.Queue, q.Tag, q.TagValue} {
-		st.BindText(i+3, v) // out of range if the query has no such parameter
+	st.BindInt(3, last)
+	for i, v := range []string{q.Name, q.Queue} {
+		st.BindText(i+4, v) // out of range if the query has no such parameter
 	}
 	return st, nil
 }
