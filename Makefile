@@ -7,8 +7,8 @@ SHELL := /bin/bash
 
 GO ?= go
 PKG ?= ./...
-# The tools are pinned in a module of their own, so that no user of this one
-# downloads their dependencies.
+# The heavy tools are pinned in a module of their own, so that no user of this
+# one downloads their dependencies; the light ones in tools.go.
 TOOL := $(GO) tool -modfile=tools/go.mod
 
 .PHONY: help
@@ -65,7 +65,7 @@ COUNT ?= 5
 .PHONY: bench
 bench: ## run the benchmarks (BENCH=regexp, COUNT=5) and print their medians
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) $(PKG) | tee bench.out
-	$(TOOL) benchstat bench.out
+	$(GO) run golang.org/x/perf/cmd/benchstat bench.out
 
 .PHONY: bench-peers
 bench-peers: ## run the same work on taskctx, bare channels and other libraries, and write docs/in-process.md

@@ -1,4 +1,5 @@
-// Pinned tools. The Makefile runs them as: go tool -modfile=tools/go.mod NAME
+// Pinned tools that are too heavy for ../go.mod; ../tools.go has the light ones.
+// The Makefile runs them as: go tool -modfile=tools/go.mod NAME
 
 module github.com/taskctx/taskctx/tools
 
@@ -6,7 +7,6 @@ go 1.26.0
 
 tool (
 	github.com/golangci/golangci-lint/v2/cmd/golangci-lint
-	golang.org/x/perf/cmd/benchstat
 	golang.org/x/vuln/cmd/govulncheck
 )
 
