@@ -54,7 +54,9 @@ type EveryOption func(*periodic)
 func EveryName(name string) EveryOption { return func(p *periodic) { p.name = name } }
 
 // CatchUp makes up, when the app starts, for the last tick before, if no process
-// did. On an engine that forgets, such as memory, that is at every start.
+// did. On an engine that forgets, such as memory, that is at every start. The
+// tick before a schedule's first deployment counts as missed, too: the task runs
+// once at that start.
 func CatchUp() EveryOption { return func(p *periodic) { p.catchUp = true } }
 
 // Every enqueues the call at every tick of the schedule while the app's worker

@@ -23,7 +23,7 @@ import (
 // watchFlags declares watch: on a terminal a table that is drawn anew, else one
 // after the other.
 func watchFlags(f *flag.FlagSet) action {
-	every := f.Duration("every", time.Second, "how `long` to wait between looks")
+	every := f.Duration("every", time.Second, "how long to wait between looks, a `duration`")
 	times := f.Int("times", 0, "look so often, then end; 0 is until interrupted")
 	asJSON := f.Bool("json", false, "print each look as a line of JSON")
 	return func(ctx context.Context, s *session, _ []string) error {

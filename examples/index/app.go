@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	goruntime "runtime"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -58,6 +59,7 @@ func (o *appOptions) newApp(ctx context.Context, observers ...runtime.Observer) 
 // work runs tasks that other processes enqueue, until ctx ends.
 func work(ctx context.Context, o appOptions, out, notes io.Writer) error {
 	done, failed := 0, 0
+	said := time.Now()
 	count := runtime.ObserverFunc(func(e runtime.Event) { // one event at a time
 		switch {
 		case e.Kind != runtime.EventEnd:
@@ -65,6 +67,10 @@ func work(ctx context.Context, o appOptions, out, notes io.Writer) error {
 			done++
 		case e.State == runtime.StateFailed:
 			failed++
+		}
+		if now := time.Now(); e.Kind == runtime.EventEnd && now.Sub(said) >= lineEvery {
+			said = now
+			fmt.Fprintf(notes, "indexed %d files, %d failed\n", done, failed)
 		}
 	})
 	app, closeEngine, err := o.newApp(ctx, count)

@@ -45,6 +45,7 @@ have WORD, or adds a process that indexes what another one enqueues.
 `
 
 func main() {
+	signal.Ignore(syscall.SIGPIPE) // "search WORD | head" ends like a success: see exitCode
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
 	err := command(ctx, os.Args[1:], os.Stdout, os.Stderr)
@@ -55,7 +56,7 @@ func main() {
 // exitCode tells the user what went wrong, and the shell.
 func exitCode(err error) int {
 	switch {
-	case err == nil || errors.Is(err, flag.ErrHelp):
+	case err == nil || errors.Is(err, flag.ErrHelp) || errors.Is(err, syscall.EPIPE):
 		return 0
 	case errors.Is(err, errUsage):
 		return exitUsage

@@ -30,7 +30,8 @@ func newProgress(w io.Writer, total int, plain bool) progress {
 			progressbar.OptionSetItsString("files"),
 			progressbar.OptionSetPredictTime(true),
 			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionFullWidth(),
+			progressbar.OptionSetWidth(20), // room for what the terminal shows of Ctrl-C
+			progressbar.OptionUseANSICodes(true),
 		)}
 	}
 	fmt.Fprintf(w, "indexing %d files\n", total)

@@ -28,7 +28,9 @@ func search(ctx context.Context, dbFile, word string, out io.Writer) error {
 			return fmt.Errorf("search %s: %w", dbFile, err)
 		}
 		found = true
-		m.write(w)
+		if err := m.write(w); err != nil {
+			return err // nobody reads on, if it is a pipe
+		}
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -42,15 +44,18 @@ func search(ctx context.Context, dbFile, word string, out io.Writer) error {
 var errNotFound = errors.New("found nowhere")
 
 // write writes the lines of the file in which a match begins.
-func (m *match) write(w io.Writer) {
+func (m *match) write(w io.Writer) error {
 	path, line := shownPath(m.path), 0
 	for text := range strings.Lines(m.marked) {
 		line++
 		if strings.Contains(text, markOn) {
 			text = strings.NewReplacer(markOn, "", markOff, "").Replace(text)
-			fmt.Fprintf(w, "%s:%d: %s\n", path, line, strings.TrimSpace(text))
+			if _, err := fmt.Fprintf(w, "%s:%d: %s\n", path, line, strings.TrimSpace(text)); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
 }
 
 // quote makes any text a phrase of SQLite's full-text query language.

@@ -9,6 +9,10 @@
 // [Tx] and [SQLTx] enqueue in a transaction of the caller's: the tasks exist
 // if, and only if, it commits.
 //
+// In a schema of its own, [Config.Schema], River's programs need its name: River
+// UI reads it from the environment, as in RIVER_SCHEMA=taskctx, and River's
+// command takes --schema taskctx.
+//
 // # What a task is to River
 //
 // The task's name is the job's kind, its arguments are the job's JSON, and its
