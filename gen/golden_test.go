@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"go/format"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/txtar"
 
 	"github.com/taskctx/taskctx/gen"
@@ -119,9 +122,16 @@ func readGolden(t *testing.T, file, root string) *golden {
 	return g
 }
 
-// generate runs the generator, twice: the second time nothing may change.
+// generate runs the generator, twice: the second time nothing may change. While
+// it runs, the golden is a module of its own: in one, two packages may not have
+// tasks of one name.
 func (g *golden) generate(t *testing.T) {
 	t.Helper()
+	writeModule(t, g.dir, goldenModule+"/"+g.name)
+	defer func() {
+		require.NoError(t, os.Remove(filepath.Join(g.dir, "go.mod")))
+		require.NoError(t, os.Remove(filepath.Join(g.dir, "go.sum")))
+	}()
 	cfg := gen.Config{Dir: g.dir, Patterns: []string{"./..."}}
 	res, err := gen.Run(context.Background(), cfg)
 	if err != nil {
@@ -142,6 +152,9 @@ func (g *golden) generate(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f.New != nil {
+			formatted, err := format.Source(f.New)
+			require.NoError(t, err)
+			assert.Equal(t, string(formatted), string(f.New), "%s: gofmt changes %s", g.name, rel)
 			g.got[filepath.ToSlash(rel)] = string(f.New)
 		}
 	}

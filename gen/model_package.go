@@ -36,6 +36,7 @@ type builder struct {
 	found     []*annotations.Directive
 	elsewhere []elsewhere                         // those of other builds
 	docs      map[*ast.FuncDecl]*ast.CommentGroup // where they are not the declaration's own
+	files     map[*annotations.Directive]string   // the first of the files that declare it, where that is of another build
 	defaults  *annotations.Directive
 	types     map[string]*ast.TypeSpec // the types of the package
 	again     map[string]*ast.TypeSpec // their later declarations
@@ -53,7 +54,7 @@ func (m *modeler) model(p *load.Package) *Package {
 		Package: &Package{Path: p.Path, Name: p.Name, Dir: p.Dir, load: p, importOf: m.loader.Import},
 		modeler: m, types: map[string]*ast.TypeSpec{}, again: map[string]*ast.TypeSpec{},
 		contexts: map[*types.TypeName]*ContextType{}, bad: map[*types.TypeName]bool{},
-		building: map[*types.TypeName]bool{}, docs: map[*ast.FuncDecl]*ast.CommentGroup{},
+		building: map[*types.TypeName]bool{}, docs: map[*ast.FuncDecl]*ast.CommentGroup{}, files: map[*annotations.Directive]string{},
 	}
 	m.models[p.Path] = b.Package
 	b.diags = append(b.diags, p.Problems...)

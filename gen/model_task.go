@@ -33,7 +33,9 @@ func (b *builder) task(d *annotations.Directive) {
 			"%s has no form that begins with an upper-case letter, as %sCall would need", t.Func, t.Func)
 		return
 	}
-	t.file = filepath.Base(b.load.Fset.PositionFor(f.Name.Pos(), false).Filename)
+	if t.file = b.files[d]; t.file == "" {
+		t.file = filepath.Base(b.load.FileName(b.fileOf(f.Pos())))
+	}
 	before := len(b.diags)
 	b.contextParam(t)
 	b.params(t)

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +58,7 @@ func (b *builder) inOrder() {
 			}
 			if name := b.load.FileName(v.file.Tree); name < at.file {
 				at = place{name, v.Slash - v.file.Tree.FileStart}
+				b.files[d] = filepath.Base(name)
 				if d.Func != nil && v.Func != nil {
 					b.docs[d.Func] = v.Func.Doc
 				}

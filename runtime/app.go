@@ -138,13 +138,22 @@ func (a *App) byName() (map[string]*registration, []error) {
 		for _, name := range append([]string{r.def.Name}, r.def.Aliases...) {
 			if other, ok := tasks[name]; ok {
 				errs = append(errs, fmt.Errorf("two tasks are named %q: the functions %s and %s; set name= on one",
-					name, other.def.Func, r.def.Func))
+					name, other.funcBeside(r), r.funcBeside(other)))
 				continue
 			}
 			tasks[name] = r
 		}
 	}
 	return tasks, errs
+}
+
+// funcBeside returns the name of the task's function, with its package if the
+// other's is of another: generated arguments are a type of the package.
+func (reg *registration) funcBeside(other *registration) string {
+	if reg.args == nil || other.args == nil || reg.args.PkgPath() == other.args.PkgPath() {
+		return reg.def.Func
+	}
+	return reg.args.PkgPath() + "." + reg.def.Func
 }
 
 // newWorkerID returns an id unique to this start.
