@@ -82,6 +82,14 @@ func (a *Arg) Duration() time.Duration {
 	return d
 }
 
+// Hold returns a value of [KindHold]: the period, or else one of the words.
+func (a *Arg) Hold() (period time.Duration, word string) {
+	if a.Value == HoldActive || a.Value == HoldWaiting {
+		return 0, a.Value
+	}
+	return a.Duration(), ""
+}
+
 // Count returns a value of [KindCount] or [KindPriority].
 func (a *Arg) Count() int {
 	n, _ := strconv.Atoi(a.Value)

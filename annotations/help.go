@@ -31,7 +31,8 @@ func Help(verb string) string {
 			b.WriteString("\n")
 		}
 		for _, k := range d.Keys {
-			fmt.Fprintf(&b, "  %-20s %s", k.Name+"="+string(k.Kind), k.Help)
+			fmt.Fprintf(&b, "  %-20s %s", k.Name+"="+string(k.Kind),
+				strings.ReplaceAll(k.Help, "\n", "\n"+strings.Repeat(" ", 23)))
 			if k.Default != "" {
 				fmt.Fprintf(&b, " (default %s)", k.Default)
 			}

@@ -39,10 +39,17 @@ const (
 	KindIdents   Kind = "PARAMS"   // Go identifiers, with commas between
 	KindDuration Kind = "DURATION" // as time.ParseDuration reads it, not negative
 	KindPeriod   Kind = "PERIOD"   // a duration over zero
+	KindHold     Kind = "HOLD"     // a period, or one of the words active and waiting
 	KindCount    Kind = "N"        // a whole number from 0
 	KindPriority Kind = "0..3"
 	KindFactor   Kind = "FACTOR" // a number from 1
 	KindTag      Kind = "KEY:VALUE"
+)
+
+// The words of [KindHold].
+const (
+	HoldActive  = "active"
+	HoldWaiting = "waiting"
 )
 
 // Key is the definition of one key of a directive.
@@ -84,8 +91,17 @@ var sharedKeys = []Key{
 	{Name: "timeout", Kind: KindDuration, Help: "the longest that one attempt may take; 0 is no limit"},
 	{Name: "priority", Kind: KindPriority, Default: "0", Help: "higher first within a queue"},
 	{
-		Name: "unique", Kind: KindPeriod,
-		Help: "a second enqueue of the same arguments within this time returns the first task",
+		Name: "unique", Kind: KindHold,
+		Help: "a second enqueue of the same arguments returns the first task: for a period,\n" +
+			"until it has ended (active), or until it begins (waiting)",
+	},
+	{
+		Name: "keep", Kind: KindPeriod,
+		Help: "how long the record of a succeeded task stays, at least",
+	},
+	{
+		Name: "keepfailed", Kind: KindPeriod,
+		Help: "how long the record of a failed or cancelled task stays, at least",
 	},
 	{Name: "tag", Kind: KindTag, Repeat: true, Help: "a default tag"},
 }

@@ -33,6 +33,8 @@ func checkValue(k *Key, v string) (msg, hint string) {
 		return checkIdents(v)
 	case KindDuration, KindPeriod:
 		return checkDuration(k, v)
+	case KindHold:
+		return checkHold(k, v)
 	case KindCount, KindPriority:
 		return checkNumber(k, v)
 	case KindFactor:
@@ -98,10 +100,23 @@ func checkDuration(k *Key, v string) (msg, hint string) {
 	if d < 0 {
 		return fmt.Sprintf("%q is negative", v), ""
 	}
-	if d == 0 && k.Kind == KindPeriod {
+	if d == 0 && k.Kind != KindDuration {
 		return "the time must be over zero", ""
 	}
 	return "", ""
+}
+
+func checkHold(k *Key, v string) (msg, hint string) {
+	if v == HoldActive || v == HoldWaiting {
+		return "", ""
+	}
+	if near := Nearest(v, []string{HoldActive, HoldWaiting}); near != "" {
+		return fmt.Sprintf("%q is no way to hold a key", v), "did you mean " + near + "?"
+	}
+	if msg, hint = checkDuration(k, v); msg != "" && !strings.ContainsFunc(v, unicode.IsDigit) {
+		return fmt.Sprintf("%q is no way to hold a key", v), "write a period such as 24h, active, or waiting"
+	}
+	return msg, hint
 }
 
 func checkNumber(k *Key, v string) (msg, hint string) {

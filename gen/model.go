@@ -44,8 +44,11 @@ type Task struct {
 	MaxDelay time.Duration
 	Timeout  time.Duration
 	Priority int
-	Unique   time.Duration
-	Tags     []Tag
+	// Unique is for how long, UniqueHold the word that was given instead of a time.
+	Unique           time.Duration
+	UniqueHold       string
+	Keep, KeepFailed time.Duration
+	Tags             []Tag
 	// Context is the type of the first parameter.
 	Context types.Type
 	// Params are the other parameters.

@@ -58,7 +58,11 @@ func (t *Task) set(a *annotations.Arg) {
 	case "priority":
 		t.Priority = a.Count()
 	case "unique":
-		t.Unique = a.Duration()
+		t.Unique, t.UniqueHold = a.Hold()
+	case "keep":
+		t.Keep = a.Duration()
+	case "keepfailed":
+		t.KeepFailed = a.Duration()
 	case "tag":
 		k, v := a.Tag()
 		if i := slices.IndexFunc(t.Tags, func(tag Tag) bool { return tag.Key == k }); i >= 0 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dave/jennifer/jen"
 
+	"github.com/taskctx/taskctx/annotations"
 	"github.com/taskctx/taskctx/gen/wiretype"
 )
 
@@ -212,9 +213,7 @@ func (r *renderer) definition(t *Task) {
 	if t.Priority != 0 {
 		add("Priority", jen.Lit(t.Priority))
 	}
-	if t.Unique != 0 {
-		add("Unique", r.duration(t.Unique))
-	}
+	r.records(t, add)
 	if len(t.Tags) > 0 {
 		var tags []jen.Code
 		for _, tag := range t.Tags {
@@ -248,6 +247,25 @@ func (r *renderer) waits(t *Task, add func(string, jen.Code)) {
 	}
 	if t.Timeout != 0 {
 		add("Timeout", r.duration(t.Timeout))
+	}
+}
+
+// records adds the keys about the task's key and its record.
+func (r *renderer) records(t *Task, add func(string, jen.Code)) {
+	if t.Unique != 0 {
+		add("Unique", r.duration(t.Unique))
+	}
+	switch t.UniqueHold {
+	case annotations.HoldActive:
+		add("UniqueHold", r.rt("HoldActive"))
+	case annotations.HoldWaiting:
+		add("UniqueHold", r.rt("HoldWaiting"))
+	}
+	if t.Keep != 0 {
+		add("Keep", r.duration(t.Keep))
+	}
+	if t.KeepFailed != 0 {
+		add("KeepFailed", r.duration(t.KeepFailed))
 	}
 }
 

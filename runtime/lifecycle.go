@@ -217,8 +217,14 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 		}
 		m := &Message{Name: name, Queue: reg.def.derive().queue, Priority: reg.def.Priority}
 		m.Keep, m.KeepFailed = a.cfg.KeepResults, a.cfg.KeepFailed
-		if reg.def.Unique > 0 {
-			m.Key, m.KeyFor = name, reg.def.Unique
+		if reg.def.Unique > 0 || reg.def.UniqueHold != HoldTime {
+			m.Key, m.KeyFor, m.KeyHold = name, reg.def.Unique, reg.def.UniqueHold
+		}
+		if reg.def.Keep > 0 {
+			m.Keep = reg.def.Keep
+		}
+		if reg.def.KeepFailed > 0 {
+			m.KeepFailed = reg.def.KeepFailed
 		}
 		if err := a.engine.Check(m); err != nil {
 			errs = append(errs, fmt.Errorf("task %s: %w", name, err))

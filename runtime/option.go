@@ -18,7 +18,7 @@ type Option func(*settings)
 type settings struct {
 	m      *Message
 	now    time.Time
-	unique time.Duration
+	unique bool // the key is made of the arguments
 	tagged bool // m's tags are its own
 	errs   []error
 }
@@ -164,7 +164,7 @@ func (s *settings) hold(option, key string, hold KeyHold, d time.Duration) {
 	if key == "" || !storable(key) {
 		s.fail("%s(%q): not a key", option, key)
 	}
-	s.m.Key, s.m.KeyHold, s.m.KeyFor, s.unique = key, hold, d, 0
+	s.m.Key, s.m.KeyHold, s.m.KeyFor, s.unique = key, hold, d, false
 }
 
 // WithUnique makes the task the only one of its name and arguments for d from
@@ -174,7 +174,7 @@ func WithUnique(d time.Duration) Option {
 		if d <= 0 {
 			s.fail("WithUnique(%s): it must be positive", d)
 		}
-		s.m.Key, s.m.KeyHold, s.m.KeyFor, s.unique = "", HoldTime, 0, d
+		s.m.KeyHold, s.m.KeyFor, s.unique = HoldTime, d, true
 	}
 }
 
@@ -200,16 +200,17 @@ func WithKeepFailed(d time.Duration) Option {
 }
 
 // apply applies the options to a message, and then what depends on several.
-func apply(m *Message, opts []Option, now time.Time, unique time.Duration) error {
-	s := &settings{m: m, now: now, unique: unique}
+func apply(m *Message, opts []Option, now time.Time, unique time.Duration, hold KeyHold) error {
+	s := &settings{m: m, now: now, unique: unique > 0 || hold != HoldTime}
+	m.KeyFor, m.KeyHold = unique, hold
 	for _, o := range opts {
 		if o != nil {
 			o(s)
 		}
 	}
-	if s.unique > 0 {
+	if s.unique {
 		sum := sha256.Sum256(m.Args)
-		m.Key, m.KeyFor = m.Name+":"+hex.EncodeToString(sum[:16]), s.unique
+		m.Key = m.Name + ":" + hex.EncodeToString(sum[:16])
 	}
 	return errors.Join(s.errs...)
 }

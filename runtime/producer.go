@@ -88,6 +88,12 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 	wire := s.derive()
 	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, wire.queue, c.args, s.Priority, p.app.cfg.KeepResults
 	m.KeepFailed = p.app.cfg.KeepFailed
+	if s.Keep > 0 {
+		m.Keep = s.Keep
+	}
+	if s.KeepFailed > 0 {
+		m.KeepFailed = s.KeepFailed
+	}
 	meta := &m.Meta
 	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = WireVersion, newID(now), now, wire.signature
 	meta.Retries, meta.Tags, meta.Redact = s.Retries, s.Tags, wire.redact
@@ -97,8 +103,8 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 	if err := p.app.inject(ctx, m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}
-	if len(c.opts) > 0 || s.Unique > 0 {
-		if err := apply(m, c.opts, now, s.Unique); err != nil {
+	if len(c.opts) > 0 || s.Unique > 0 || s.UniqueHold != HoldTime {
+		if err := apply(m, c.opts, now, s.Unique, s.UniqueHold); err != nil {
 			return fmt.Errorf("enqueue %s: %w", s.Name, err)
 		}
 	}

@@ -36,8 +36,15 @@ type Spec struct {
 	// Priority is from 0 to 3, higher first.
 	Priority int
 	// Unique, if not zero, is how long a second enqueue of the same arguments
-	// returns the first task.
-	Unique time.Duration
+	// returns the first task, unless that one fails, is cancelled or is deleted.
+	// UniqueHold does the same for as long as it says, with [HoldActive] or
+	// [HoldWaiting], and Unique is then zero.
+	Unique     time.Duration
+	UniqueHold KeyHold
+	// Keep is how long the record stays after the task succeeded, and KeepFailed
+	// after it failed or was cancelled; zero takes Config.KeepResults and
+	// Config.KeepFailed.
+	Keep, KeepFailed time.Duration
 	// Tags are the default tags.
 	Tags map[string]string
 	// Params are the parameters on the wire, in order.
