@@ -34,7 +34,7 @@ type action func(ctx context.Context, s *session, args []string) error
 // session is one call of the program.
 type session struct {
 	app         *runtime.App
-	out, errOut io.Writer
+	out, errOut escaper
 }
 
 // usageError is a call with wrong arguments.
@@ -54,7 +54,8 @@ func commands() []command {
 }
 
 // run is the program: it returns the exit code.
-func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	out, errOut := escaper{stdout}, escaper{stderr}
 	top := flag.NewFlagSet("taskctx", flag.ContinueOnError)
 	url := top.String("engine", os.Getenv(engineVariable), "the engine's URL")
 	switch err := parse(top, args); {
@@ -95,7 +96,7 @@ func parse(f *flag.FlagSet, args []string) error {
 	return usagef("%w; %s -h shows its flags", err, f.Name())
 }
 
-func runCommand(ctx context.Context, c command, url string, args []string, out, errOut io.Writer) (err error) {
+func runCommand(ctx context.Context, c command, url string, args []string, out, errOut escaper) (err error) {
 	f := flag.NewFlagSet("taskctx "+c.name, flag.ContinueOnError)
 	given := f.String("engine", "", "the engine's `URL`, by default $"+engineVariable)
 	do := c.flags(f)

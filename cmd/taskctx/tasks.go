@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -52,6 +51,7 @@ func listFlags(f *flag.FlagSet) action {
 		case !*asJSON:
 			show, flush = table(s.out)
 		}
+		q.Brief = !*asJSON // the table shows nothing that is large
 		print := func(r *runtime.Record) error { return show(s.out, r) }
 		var shown int
 		var more bool
@@ -65,7 +65,7 @@ func listFlags(f *flag.FlagSet) action {
 		case err != nil:
 			return err
 		case more:
-			fmt.Fprintf(s.errOut, "there are more than these %d: raise -limit, or -limit 0 for all\n", shown)
+			fmt.Fprintf(s.errOut, "there may be more than these %d: raise -limit, or -limit 0 for all\n", shown)
 		case shown == 0 && !*asJSON && !*ids:
 			fmt.Fprintln(s.errOut, "no such tasks")
 		}
@@ -142,15 +142,15 @@ func showID(w io.Writer, r *runtime.Record) error {
 }
 
 // showRecord prints a record as one line of JSON.
-func showRecord(w io.Writer, r *runtime.Record) error { return json.NewEncoder(w).Encode(r) }
+func showRecord(w io.Writer, r *runtime.Record) error { return encode(w, r) }
 
 // table returns how to print records as a table, and how to finish it.
 func table(out io.Writer) (show func(io.Writer, *runtime.Record) error, flush func() error) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "ID\tNAME\tQUEUE\tSTATE\tATTEMPT\tENQUEUED\tREASON")
 	return func(_ io.Writer, r *runtime.Record) error {
-		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", r.ID, r.Name, r.Queue, r.State,
-			r.Attempt+1, r.MaxRetries+1, showTime(r.EnqueuedAt), firstLine(r.Reason))
+		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d/%d\t%s\t%s\n", r.ID, oneLine(r.Name), oneLine(r.Queue), r.State,
+			r.Attempt+1, r.MaxRetries+1, showTime(r.EnqueuedAt), oneLine(firstLine(r.Reason)))
 		return err
 	}, w.Flush
 }
@@ -231,7 +231,7 @@ func printRecord(out io.Writer, r *runtime.Record) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, value string) {
 		if value != "" { // further lines are set below the first
-			fmt.Fprintf(w, "%s\t%s\n", name, strings.ReplaceAll(value, "\n", "\n\t"))
+			fmt.Fprintf(w, "%s\t%s\n", oneLine(name), strings.ReplaceAll(manyLines(value), "\n", "\n\t"))
 		}
 	}
 	line("id", r.ID.String())

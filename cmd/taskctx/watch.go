@@ -31,7 +31,7 @@ func watchFlags(f *flag.FlagSet) action {
 			return usagef("-every must be over 0, and -times not under")
 		}
 		w := watch{s: s, asJSON: *asJSON}
-		if out, ok := s.out.(*os.File); ok && !*asJSON && term.IsTerminal(int(out.Fd())) {
+		if out, ok := s.out.w.(*os.File); ok && !*asJSON && term.IsTerminal(int(out.Fd())) {
 			w.screen = &screen{out: out}
 		}
 		tick := time.NewTicker(*every)
@@ -111,7 +111,8 @@ func (w *watch) complain(err error) error {
 		fmt.Fprintf(w.s.errOut, "taskctx watch: %v; it goes on trying\n", err)
 		return nil
 	}
-	return w.print(fmt.Appendf(slices.Clone(w.last), "\n%s %v; it goes on trying\n", time.Now().Format("15:04:05"), err))
+	return w.print(fmt.Appendf(slices.Clone(w.last), "\n%s %s; it goes on trying\n",
+		time.Now().Format("15:04:05"), escape(err.Error(), "\n")))
 }
 
 // shortHeads are the heads of the table on a terminal that is too narrow.
@@ -129,7 +130,7 @@ const wideTable = 85
 func (w *watch) table(out io.Writer, counts []runtime.Count, now time.Time, width int) {
 	longest := 0
 	for _, c := range counts {
-		longest = max(longest, utf8.RuneCountInString(c.Queue))
+		longest = max(longest, utf8.RuneCountInString(oneLine(c.Queue)))
 	}
 	short := width > 0 && width < longest+wideTable
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -153,7 +154,7 @@ func (w *watch) table(out io.Writer, counts []runtime.Count, now time.Time, widt
 			}
 			counts = counts[1:]
 		}
-		fmt.Fprintf(tw, "%s\t", queue)
+		fmt.Fprintf(tw, "%s\t", oneLine(queue))
 		for _, s := range runtime.States() {
 			fmt.Fprintf(tw, "%d\t", by[s])
 		}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// escaper is the writer that all output goes through, JSON too. What a terminal
+// would act on, or not show, it writes as JSON does, such as \u001b: control
+// characters but the newline, marks of direction, invisible characters. Names,
+// tags, reasons and logs come from whoever enqueued the task.
+type escaper struct{ w io.Writer }
+
+// Write implements [io.Writer].
+func (e escaper) Write(p []byte) (int, error) {
+	if _, err := io.WriteString(e.w, escape(string(p), "\n")); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// escape escapes all but printable characters and those in keep.
+func escape(s, keep string) string {
+	safe := func(r rune, size int) bool {
+		return (r != utf8.RuneError || size > 1) && (strconv.IsPrint(r) || strings.ContainsRune(keep, r))
+	}
+	from, b := 0, []byte(nil)
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if !safe(r, size) {
+			b = append(b, s[from:i]...)
+			for _, unit := range utf16.AppendRune(nil, r) {
+				b = fmt.Appendf(b, `\u%04x`, unit)
+			}
+			from = i + size
+		}
+		i += size
+	}
+	if b == nil {
+		return s
+	}
+	return string(append(b, s[from:]...))
+}
+
+// oneLine is a text that stays within its line and its column.
+func oneLine(s string) string { return escape(s, "") }
+
+// manyLines is a text that may have several lines, each within its column.
+func manyLines(s string) string { return escape(strings.ReplaceAll(s, "\t", "    "), "\n") }
+
+// encode writes a record as one line of JSON. What is no JSON in the store is
+// shown as a string, and a time that JSON cannot write is left out.
+func encode(w io.Writer, r *runtime.Record) error {
+	line, err := json.Marshal(r)
+	if err != nil {
+		own := *r
+		own.Args, own.Result = valid(own.Args), valid(own.Result)
+		for _, at := range []*time.Time{&own.EnqueuedAt, &own.Due, &own.StartedAt, &own.EndedAt} {
+			if y := at.Year(); y < 0 || y > 9999 {
+				*at = time.Time{}
+			}
+		}
+		if line, err = json.Marshal(&own); err != nil {
+			return fmt.Errorf("encode task %s: %w", r.ID, err)
+		}
+	}
+	_, err = w.Write(append(line, '\n'))
+	return err
+}
+
+// valid returns raw, or if it is no JSON a string of it.
+func valid(raw json.RawMessage) json.RawMessage {
+	if len(raw) == 0 || json.Valid(raw) {
+		return raw
+	}
+	text, err := json.Marshal(string(raw))
+	if err != nil {
+		return nil
+	}
+	return text
+}
