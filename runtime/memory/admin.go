@@ -24,7 +24,7 @@ func (e *Engine) find(id uuid.UUID, now time.Time) (found, error) {
 		return found{}, runtime.ErrClosed
 	}
 	at := stamp(now.UnixNano())
-	if t := e.tasks.get(id); t != nil && !e.overKept(t, at) {
+	if t := e.tasks.get(id); t != nil && !t.overKept(at) {
 		return found{t: t}, nil
 	}
 	if r, c := e.past.get(id); r != nil && !e.overKeptPast(r, at) {
@@ -37,7 +37,7 @@ func (e *Engine) entry(f found, now time.Time) *runtime.Entry {
 	if f.t != nil {
 		return f.t.entry(now)
 	}
-	return e.past.entry(f.r, f.c)
+	return e.past.entry(f.r, f.c, false)
 }
 
 // Get implements [runtime.Engine].
@@ -133,7 +133,7 @@ func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 		e.leave(1)
 		return fmt.Errorf("%w: its key is held by task %s", runtime.ErrState, h.id)
 	}
-	e.ended.remove(t)
+	e.unlist(t)
 	t.state, t.due = waiting, now
 	t.more.ended, t.more.result, t.more.cancelled = noTime, nil, false
 	e.queue(t, true, now)
@@ -161,6 +161,7 @@ func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
 		if t.holds {
 			e.letGo(t, t.state, true)
 		}
+		e.gone(t)
 		e.forget(t)
 		t.wake()
 		e.leave(1)

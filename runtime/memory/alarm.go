@@ -44,37 +44,80 @@ func (e *Engine) setAlarm(at, now time.Time) {
 
 // tick is called by the alarm.
 func (e *Engine) tick() {
-	e.lock()
-	if len(e.serves) > 0 {
-		e.alarm.at = time.Time{}
-		e.moveOn()
+	for more := true; more; {
+		e.lock()
+		more = false
+		if len(e.serves) > 0 {
+			e.alarm.at = time.Time{}
+			more = e.moveOn()
+		}
+		e.unlock()
 	}
-	e.unlock()
 }
 
-// moveOn does what is due: it hands over tasks whose time has come, and gives
-// up those that no worker could run for too long. Then it sets the alarm.
-func (e *Engine) moveOn() {
+// moveOn does some of what is due, and reports whether there is more: it hands
+// over tasks whose time has come, and gives up those that no worker could run
+// for too long. Then it sets the alarm.
+func (e *Engine) moveOn() (more bool) {
 	now := e.now()
-	for t := e.later.top(); t != nil; t = e.later.top() {
+	e.scatter(now)
+	more = e.moveDue(now) || len(e.lanes.scattered) > 0
+	for _, g := range e.lanes.parked {
+		more = e.giveUp(g, now) || more
+	}
+	return more
+}
+
+// moveDue hands over some of the tasks whose time has come, and reports whether
+// there are more.
+func (e *Engine) moveDue(now time.Time) (more bool) {
+	for range lotTasks {
+		t := e.later.top()
+		if t == nil {
+			return false
+		}
 		if t.due.After(now) {
 			e.setAlarm(t.due, now)
-			break
+			return false
 		}
 		e.later.remove(t)
 		e.enter(t, false, now)
 	}
-	for _, g := range e.lanes.parked {
-		for t := g.longest(); t != nil; t = g.longest() {
-			if end := t.due.Add(g.parkFor); end.After(now) {
-				e.setAlarm(end, now)
-				break
-			}
-			e.dequeue(t)
-			t.setReason(fmt.Sprintf("no worker of queue %q has known a task named %q for %v",
-				t.msg.Queue, t.msg.Name, g.parkFor))
-			e.end(t, failed, now, nil)
+	return true
+}
+
+// giveUp ends some of the tasks that no worker could run for too long.
+func (e *Engine) giveUp(g *group, now time.Time) (more bool) {
+	for range lotTasks {
+		t := g.longest()
+		if t == nil {
+			return false
 		}
+		if end := t.due.Add(g.parkFor); end.After(now) {
+			e.setAlarm(end, now)
+			return false
+		}
+		e.dequeue(t)
+		t.setReason(fmt.Sprintf("no worker of queue %q has known a task named %q for %v",
+			t.msg.Queue, t.msg.Name, g.parkFor))
+		e.end(t, failed, now, nil)
+	}
+	return true
+}
+
+// scatter brings some of the tasks whose group was taken apart to their new
+// ones, in the order in which they are to run.
+func (e *Engine) scatter(now time.Time) {
+	for n := 0; n < lotTasks && len(e.lanes.scattered) > 0; n++ {
+		g := e.lanes.scattered[0]
+		t := g.head()
+		if t == nil {
+			e.lanes.scattered = e.lanes.scattered[1:]
+			continue
+		}
+		g.remove(t)
+		e.ready.Add(-1) // enter counts it again
+		e.enter(t, false, now)
 	}
 }
 
@@ -91,5 +134,8 @@ func (e *Engine) workersChanged() {
 			e.wakes.add(g.summon())
 		}
 	}
-	e.moveOn()
+	if e.moveOn() { // the rest, once others have had the lock
+		now := e.now()
+		e.setAlarm(now, now)
+	}
 }

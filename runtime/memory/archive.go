@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"time"
 
@@ -35,12 +36,14 @@ type archive struct {
 	buckets []uint32
 	seed    uint64
 	kinds   kindSet
+	gone    func(*packed) // is told of each record that is forgotten
 }
 
 // chunk is a part of the ring. It is made when it is first needed, and reused.
 type chunk struct {
 	data    []byte // first: the garbage collector reads no further
 	records [chunkSize]packed
+	expires stamp // when the first of them has been kept for its time, at the earliest
 }
 
 // maxUnindexed is how many records may come before they enter the table.
@@ -115,7 +118,7 @@ func (a *archive) bucket(id uuid.UUID) *uint32 {
 
 // add packs a task that has succeeded. It returns false, and does nothing, if
 // it cannot: the caller then keeps the task as it is.
-func (a *archive) add(t *task, result []byte, ended stamp) bool {
+func (a *archive) add(t *task, result []byte, ended, expires stamp) bool {
 	m := t.msg
 	enqueued, ok := stampOf(m.Meta.EnqueuedAt)
 	due, ok2 := stampOf(t.due)
@@ -136,6 +139,7 @@ func (a *archive) add(t *task, result []byte, ended stamp) bool {
 	c.data = append(c.data, result...)
 	c.data = appendRest(c.data, t)
 	r.rest = uint32(len(c.data)) - r.at - r.args - r.result
+	c.expires = min(c.expires, expires)
 	a.tail++
 	a.n++
 	if a.tail-a.indexed >= maxUnindexed {
@@ -183,15 +187,21 @@ func (a *archive) place(size int) *chunk {
 			(*p).data = make([]byte, 0, len(last.data)+len(last.data)/8)
 		}
 	}
+	(*p).expires = never
 	return *p
 }
 
-// rehash makes a hash table of twice the size, and indexes all records.
+// rehash makes a small hash table, or then one that is large enough for all
+// records, and indexes those that there are.
 func (a *archive) rehash() {
 	if a.buckets == nil {
 		a.seed = rand.Uint64()
 	}
-	a.buckets = make([]uint32, max(1024, 2*len(a.buckets)))
+	size := 1024
+	if len(a.buckets) > 0 {
+		size = max(2*len(a.buckets), 1<<bits.Len64(2*a.size()))
+	}
+	a.buckets = make([]uint32, size)
 	for i := range a.buckets {
 		a.buckets[i] = uint32(a.head) - 1 // of a record that is gone
 	}
@@ -220,6 +230,7 @@ func (a *archive) get(id uuid.UUID) (*packed, *chunk) {
 func (a *archive) forget(r *packed) {
 	r.dead = true
 	a.n--
+	a.gone(r)
 	a.trim()
 }
 
@@ -253,8 +264,8 @@ func (a *archive) oldest() *packed {
 // keep is the Keep of the record's message.
 func (a *archive) keep(r *packed) time.Duration { return a.kinds.all[r.kind].Keep }
 
-// entry unpacks a record.
-func (a *archive) entry(r *packed, c *chunk) *runtime.Entry {
+// entry unpacks a record, in brief without what may be large.
+func (a *archive) entry(r *packed, c *chunk, brief bool) *runtime.Entry {
 	k := &a.kinds.all[r.kind]
 	m := k.message()
 	m.Meta.ID, m.Meta.EnqueuedAt = r.id, r.enqueued.time()
@@ -263,9 +274,13 @@ func (a *archive) entry(r *packed, c *chunk) *runtime.Entry {
 		Due: r.due.time(), StartedAt: r.started.time(), EndedAt: r.ended.time(),
 	}
 	data := c.data[r.at:]
+	readRest(data[r.args+r.result:][:r.rest], en)
+	if brief {
+		en.Memo = nil
+		return en
+	}
 	m.Args = clone(data[:r.args])
 	en.Result = clone(data[r.args:][:r.result])
-	readRest(data[r.args+r.result:][:r.rest], en)
 	return en
 }
 

@@ -8,34 +8,47 @@ import (
 
 var _ runtime.Counter = (*Engine)(nil)
 
-// Counts implements [runtime.Counter].
+const (
+	// lotQueues is how many queues are counted with the lock held.
+	lotQueues = 2048
+	// maxCountLots bounds the work that Counts does for others, such as to find
+	// that tasks have become due while no worker served.
+	maxCountLots = 20
+)
+
+// Counts implements [runtime.Counter]. It is exact, unless more tasks have
+// become due or are kept no longer than can be looked at in some milliseconds:
+// it then says that it is an estimate.
 func (e *Engine) Counts(context.Context) ([]runtime.Count, error) {
-	type place struct {
-		queue string
-		state runtime.State
-	}
-	tally := make(map[place]int64)
-	e.lock()
-	if e.closed {
+	tally := make(map[string][7]int64)
+	exact, from := false, 0
+	for lots := 0; ; lots++ {
+		e.lock()
+		if e.closed {
+			e.unlock()
+			return nil, runtime.ErrClosed
+		}
+		done := false
+		if !exact && lots < maxCountLots {
+			now := e.now()
+			more := e.moveDue(now)
+			exact = !e.sweep(now) && !more
+		} else {
+			from = e.tallies.counts(from, lotQueues, tally)
+			done = from >= len(e.tallies.all)
+		}
 		e.unlock()
-		return nil, runtime.ErrClosed
-	}
-	now := e.now()
-	at := stamp(now.UnixNano())
-	for t := range e.tasks.all() {
-		if !e.overKept(t, at) {
-			tally[place{t.msg.Queue, t.publicState(now)}]++
+		if done {
+			break
 		}
 	}
-	for pos := e.past.head; pos < e.past.tail; pos++ {
-		if r, _ := e.past.record(pos); !r.dead && !e.overKeptPast(r, at) {
-			tally[place{e.past.kinds.all[r.kind].Queue, runtime.StateSucceeded}]++
-		}
-	}
-	e.unlock()
 	counts := make([]runtime.Count, 0, len(tally))
-	for p, n := range tally {
-		counts = append(counts, runtime.Count{Queue: p.queue, State: p.state, Tasks: n})
+	for queue, by := range tally {
+		for s, n := range by {
+			if n > 0 {
+				counts = append(counts, runtime.Count{Queue: queue, State: states[s], Tasks: n, Estimated: !exact})
+			}
+		}
 	}
 	return counts, nil
 }

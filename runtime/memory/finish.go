@@ -2,6 +2,7 @@ package memory
 
 import (
 	"encoding/json"
+	"math"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -74,23 +75,19 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 		e.letGo(t, s, false)
 	}
 	held := t.holds && t.msg.KeyHold != runtime.HoldTick && e.keys.holds(t, at)
-	packed := s == succeeded && !held && e.past.add(t, result, now)
+	packed := s == succeeded && !held && e.past.add(t, result, now, after(now, positive(t.msg.Keep, e.keepFor)))
 	if !packed || t.more != nil && t.more.done != nil { // those who wait look here
 		m := t.extra()
 		m.ended, m.result = now, result
 	}
+	e.show(t, showSucceeded+shown(s-succeeded))
 	if packed {
+		t.tally = nil // the record is counted in its place
 		e.forget(t)
 		t.wake()
 		e.spare.put(t)
 	} else {
-		if held {
-			t.place = inHeld
-			e.held.push(t)
-		} else {
-			t.place = inEnded
-			e.ended.push(t)
-		}
+		e.list(t, held)
 		t.wake()
 	}
 	for e.ended.n+e.past.n > e.records {
@@ -98,13 +95,44 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	}
 	// One in, two out: so what is kept no longer needs no timer.
 	for range 2 {
-		if t := e.ended.head; t != nil && e.overKept(t, now) {
+		if t := e.expiry.top(); t != nil && t.more.expires <= now {
 			e.forgetEnded(t)
 		}
 		if r := e.past.oldest(); r != nil && e.overKeptPast(r, now) {
 			e.past.forget(r)
 		}
 	}
+}
+
+// list adds a task that has ended to those that can be looked up. With held it
+// still holds its key.
+func (e *Engine) list(t *task, held bool) {
+	m := t.more
+	m.expires = after(m.ended, e.keepOf(t))
+	if held {
+		until, ok := stampOf(e.keys.held[t.msg.Key].until)
+		if !ok {
+			until = never
+		}
+		m.expires = max(m.expires, until)
+		t.place = inHeld
+		e.held.push(t)
+	} else {
+		t.place = inEnded
+		e.ended.push(t)
+	}
+	e.expiry.push(t)
+}
+
+// unlist is the reverse of list.
+func (e *Engine) unlist(t *task) {
+	if t.place == inHeld {
+		e.held.remove(t)
+	} else {
+		e.ended.remove(t)
+	}
+	e.expiry.remove(t)
+	t.place = nowhere
 }
 
 // forgetOldest forgets the task that has ended first.
@@ -118,29 +146,31 @@ func (e *Engine) forgetOldest() {
 }
 
 func (e *Engine) forgetEnded(t *task) {
-	if t.place == inHeld {
-		e.held.remove(t)
-	} else {
-		e.ended.remove(t)
-	}
+	e.unlist(t)
 	if t.holds {
 		e.letGo(t, t.state, true)
 	}
-	t.place = nowhere
+	e.gone(t)
 	e.forget(t)
 }
 
 // forget makes a task one that is not found.
 func (e *Engine) forget(t *task) { e.tasks.remove(t) }
 
+// never is a time that does not come.
+const never stamp = math.MaxInt64
+
+// after returns the time d after s.
+func after(s stamp, d time.Duration) stamp {
+	if d > time.Duration(never-s) {
+		return never
+	}
+	return s + stamp(d)
+}
+
 // overKept reports whether the task has ended, was kept for its time, and holds
 // no key any more.
-func (e *Engine) overKept(t *task, now stamp) bool {
-	if !t.state.final() || time.Duration(now-t.more.ended) < e.keepOf(t) {
-		return false
-	}
-	return t.place != inHeld || !e.keys.holds(t, now.time())
-}
+func (t *task) overKept(now stamp) bool { return t.state.final() && t.more.expires <= now }
 
 // keepOf is how long the record of the task, which has ended, stays.
 func (e *Engine) keepOf(t *task) time.Duration {
@@ -151,6 +181,59 @@ func (e *Engine) keepOf(t *task) time.Duration {
 }
 
 // overKeptPast is overKept for a record in the archive.
-func (e *Engine) overKeptPast(r *packed, now stamp) bool {
-	return time.Duration(now-r.ended) >= positive(e.past.keep(r), e.keepFor)
+func (e *Engine) overKeptPast(r *packed, now stamp) bool { return e.expiresPast(r) <= now }
+
+func (e *Engine) expiresPast(r *packed) stamp {
+	return after(r.ended, positive(e.past.keep(r), e.keepFor))
+}
+
+const (
+	// lotTasks is how many tasks that are due, or kept no longer, are looked
+	// after with the lock held.
+	lotTasks = 512
+	// lotChunks is the same for chunks of the archive.
+	lotChunks = 16
+)
+
+// sweep forgets some of the tasks that are kept no longer, and reports whether
+// there may be more.
+func (e *Engine) sweep(now time.Time) (more bool) {
+	at := stamp(now.UnixNano())
+	for range lotTasks {
+		t := e.expiry.top()
+		if t == nil || t.more.expires > at {
+			return e.sweepPast(at)
+		}
+		e.forgetEnded(t)
+	}
+	return true
+}
+
+func (e *Engine) sweepPast(at stamp) (more bool) {
+	a := &e.past
+	chunks := 0
+	for pos := a.head; pos < a.tail; {
+		_, c := a.record(pos)
+		end := min(pos-pos%chunkSize+chunkSize, a.tail)
+		if c.expires > at {
+			pos = end
+			continue
+		}
+		if chunks++; chunks > lotChunks {
+			return true
+		}
+		c.expires = never
+		for ; pos < end; pos++ {
+			r := &c.records[pos%chunkSize]
+			if r.dead {
+				continue
+			}
+			if x := e.expiresPast(r); x > at {
+				c.expires = min(c.expires, x)
+			} else {
+				a.forget(r)
+			}
+		}
+	}
+	return false
 }

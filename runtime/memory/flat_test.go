@@ -62,9 +62,8 @@ func TestFlat(t *testing.T) {
 		batch(tasks / parts)
 	}
 	after := measure()
-	entries, _, err := e.List(t.Context(), runtime.Query{Limit: 10 * records})
-	if err != nil || len(entries) != records {
-		t.Errorf("the engine holds %d records, %v, want %d", len(entries), err, records)
+	if entries := listAll(t, e, runtime.Query{}); len(entries) != records {
+		t.Errorf("the engine holds %d records, want %d", len(entries), records)
 	}
 	t.Logf("%d tasks on %d workers one after the other: heap %d KiB before, %d KiB after; goroutines %d before, %d after",
 		tasks, parts, before.heap>>10, after.heap>>10, before.goroutines, after.goroutines)
@@ -107,11 +106,7 @@ func TestTenTimesPastTheLimit(t *testing.T) {
 	once := measure()
 	// Cancelled tasks make room, and must leave nothing behind.
 	for range 3 {
-		entries, _, err := e.List(t.Context(), runtime.Query{States: []runtime.State{runtime.StatePending}, Limit: capacity})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, en := range entries {
+		for _, en := range listAll(t, e, runtime.Query{States: []runtime.State{runtime.StatePending}}) {
 			if err := e.Cancel(t.Context(), en.ID, "no"); err != nil {
 				t.Fatal(err)
 			}

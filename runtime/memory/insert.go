@@ -132,6 +132,7 @@ func (e *Engine) store(t *task) (runtime.Inserted, error) {
 	}
 	e.seq++
 	t.seq = e.seq
+	e.order.push(t.seq, t.id)
 	e.queue(t, immediate, now)
 	return runtime.Inserted{ID: t.id}, nil
 }
@@ -141,6 +142,7 @@ func (e *Engine) unstore(ts []*task, ins []runtime.Inserted) {
 	for i, t := range ts {
 		if !ins[i].Existing {
 			e.dequeue(t)
+			e.gone(t)
 			e.forget(t)
 			e.keys.release(t.msg.Key, t.id)
 		}
@@ -156,6 +158,11 @@ func (e *Engine) queue(t *task, last bool, now time.Time) {
 	}
 	t.place = inLater
 	e.later.push(t)
+	if t.state == retrying {
+		e.show(t, showRetrying)
+	} else {
+		e.show(t, showScheduled)
+	}
 	if t.pos == 0 {
 		e.setAlarm(t.due, now)
 	}
@@ -170,6 +177,11 @@ func (e *Engine) enter(t *task, last bool, now time.Time) {
 		g.insert(t)
 	}
 	e.ready.Add(1)
+	if t.state == retrying {
+		e.show(t, showRetrying)
+	} else {
+		e.show(t, showPending)
+	}
 	if g.parkFor > 0 {
 		if now.IsZero() {
 			now = e.now()

@@ -20,11 +20,12 @@ type laneKey struct{ queue, name string }
 // worker has few groups to choose from, however many names there are, and never
 // looks at a task that it cannot run.
 type laneIndex struct {
-	groups  map[groupKey]*group
-	parked  []*group // those that no worker can run, of queues that some serve
-	lanes   map[laneKey]*group
-	lastKey laneKey // what was looked up last, and what was found
-	last    *group
+	groups    map[groupKey]*group
+	scattered []*group // those taken apart, whose tasks go to others by and by
+	parked    []*group // those that no worker can run, of queues that some serve
+	lanes     map[laneKey]*group
+	lastKey   laneKey // what was looked up last, and what was found
+	last      *group
 }
 
 type groupKey struct {
@@ -145,7 +146,7 @@ func without(gs []*group, g *group) []*group {
 // Mostly a group stays together, and then no task is touched.
 func (e *Engine) regroup() {
 	old := e.lanes.groups
-	e.lanes = laneIndex{lanes: make(map[laneKey]*group), groups: make(map[groupKey]*group)}
+	e.lanes = laneIndex{lanes: make(map[laneKey]*group), groups: make(map[groupKey]*group), scattered: e.lanes.scattered}
 	for _, s := range e.serves {
 		s.groups = nil
 	}
@@ -156,6 +157,11 @@ func (e *Engine) regroup() {
 		}
 		if key, one := g.key(e.serves); one && e.lanes.groups[key] == nil {
 			e.lanes.add(g, key, e.serves)
+			continue
+		}
+		if g.n > lotTasks {
+			g.serves, g.parkFor = nil, 0
+			e.lanes.scattered = append(e.lanes.scattered, g)
 			continue
 		}
 		for g.n > 0 {

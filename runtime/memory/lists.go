@@ -40,24 +40,43 @@ func (l *list) remove(t *task) {
 	l.n--
 }
 
-// taskHeap is a binary heap of tasks by due time, then insertion. Each task knows its position,
-// so that any of them can be taken out.
-type taskHeap []*task
+// taskHeap is a heap by due time, then insertion.
+type taskHeap = heapOf[byDue]
 
-func (h taskHeap) top() *task {
+// expiryHeap is a heap by the time until which ended tasks are kept.
+type expiryHeap = heapOf[byExpiry]
+
+type (
+	byDue    struct{}
+	byExpiry struct{}
+)
+
+func (byDue) before(t, o *task) bool    { return t.before(o) }
+func (byExpiry) before(t, o *task) bool { return t.more.expires < o.more.expires }
+
+// heapOf is a binary heap of tasks in an order. Each task knows its position, so
+// that any of them can be taken out.
+type heapOf[O interface{ before(t, o *task) bool }] []*task
+
+func (h heapOf[O]) before(i, j int) bool {
+	var o O
+	return o.before(h[i], h[j])
+}
+
+func (h heapOf[O]) top() *task {
 	if len(h) == 0 {
 		return nil
 	}
 	return h[0]
 }
 
-func (h *taskHeap) push(t *task) {
+func (h *heapOf[O]) push(t *task) {
 	t.pos = int32(len(*h))
 	*h = append(*h, t)
 	h.up(int(t.pos))
 }
 
-func (h *taskHeap) remove(t *task) {
+func (h *heapOf[O]) remove(t *task) {
 	s := *h
 	i, last := int(t.pos), len(s)-1
 	if i != last {
@@ -71,10 +90,10 @@ func (h *taskHeap) remove(t *task) {
 	}
 }
 
-func (h taskHeap) up(i int) {
+func (h heapOf[O]) up(i int) {
 	for i > 0 {
 		parent := (i - 1) / 2
-		if !h[i].before(h[parent]) {
+		if !h.before(i, parent) {
 			return
 		}
 		h.swap(i, parent)
@@ -82,16 +101,16 @@ func (h taskHeap) up(i int) {
 	}
 }
 
-func (h taskHeap) down(i int) (moved bool) {
+func (h heapOf[O]) down(i int) (moved bool) {
 	for {
 		child := 2*i + 1
 		if child >= len(h) {
 			return moved
 		}
-		if r := child + 1; r < len(h) && h[r].before(h[child]) {
+		if r := child + 1; r < len(h) && h.before(r, child) {
 			child = r
 		}
-		if !h[child].before(h[i]) {
+		if !h.before(child, i) {
 			return moved
 		}
 		h.swap(i, child)
@@ -99,24 +118,40 @@ func (h taskHeap) down(i int) (moved bool) {
 	}
 }
 
-func (h taskHeap) swap(i, j int) {
+func (h heapOf[O]) swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].pos, h[j].pos = int32(i), int32(j)
 }
 
 // table finds tasks by id. It is a hash table with the chains in the tasks: a
-// third of the time of a map, and no allocation for a task.
+// third of the time of a map, and no allocation for a task. It grows by one
+// bucket at a time (linear hashing): to hash a million tasks anew would stop all
+// others for a tenth of a second.
 type table struct {
-	buckets []*task
-	n       int
-	seed    uint64
+	parts [][]*task // the buckets, tablePart in each
+	size  int       // how many buckets are in use
+	mask  uint64    // the smallest power of two that is not below size, minus 1
+	n     int
+	seed  uint64
+}
+
+const tablePart = 1 << 10
+
+func (tb *table) hash(id uuid.UUID) uint64 {
+	h := binary.LittleEndian.Uint64(id[8:]) ^ binary.LittleEndian.Uint64(id[:8])
+	h = (h ^ tb.seed) * 0x9e3779b97f4a7c15
+	return h ^ h>>32
 }
 
 func (tb *table) bucket(id uuid.UUID) **task {
-	h := binary.LittleEndian.Uint64(id[8:]) ^ binary.LittleEndian.Uint64(id[:8])
-	h = (h ^ tb.seed) * 0x9e3779b97f4a7c15
-	return &tb.buckets[(h^h>>32)&uint64(len(tb.buckets)-1)]
+	i := tb.hash(id) & tb.mask
+	if i >= uint64(tb.size) { // not split yet
+		i &= tb.mask >> 1
+	}
+	return tb.at(i)
 }
+
+func (tb *table) at(i uint64) **task { return &tb.parts[i/tablePart][i%tablePart] }
 
 func (tb *table) get(id uuid.UUID) *task {
 	if tb.n == 0 {
@@ -131,7 +166,7 @@ func (tb *table) get(id uuid.UUID) *task {
 
 // put adds the task and returns nil, or else the task that has its id.
 func (tb *table) put(t *task) *task {
-	if tb.n >= len(tb.buckets) {
+	if tb.n >= tb.size {
 		tb.grow()
 	}
 	b := tb.bucket(t.id)
@@ -157,28 +192,42 @@ func (tb *table) remove(t *task) {
 // all ranges over the tasks in no order.
 func (tb *table) all() iter.Seq[*task] {
 	return func(yield func(*task) bool) {
-		for _, t := range tb.buckets {
-			for ; t != nil; t = t.chain {
-				if !yield(t) {
-					return
+		for _, part := range tb.parts {
+			for _, t := range part {
+				for ; t != nil; t = t.chain {
+					if !yield(t) {
+						return
+					}
 				}
 			}
 		}
 	}
 }
 
+// grow adds a bucket, and moves there what belongs into it.
 func (tb *table) grow() {
-	old := tb.buckets
-	if old == nil {
+	if tb.size == 0 {
 		tb.seed = rand.Uint64()
+		tb.parts = [][]*task{make([]*task, tablePart)}
+		tb.size, tb.mask = 64, 63
+		return
 	}
-	tb.buckets = make([]*task, max(64, 2*len(old)))
-	for _, t := range old {
-		for t != nil {
-			next := t.chain
-			b := tb.bucket(t.id)
-			t.chain, *b = *b, t
-			t = next
+	i := uint64(tb.size)
+	if i > tb.mask {
+		tb.mask = tb.mask<<1 | 1
+	}
+	if i/tablePart == uint64(len(tb.parts)) {
+		tb.parts = append(tb.parts, make([]*task, tablePart))
+	}
+	tb.size++
+	from, to := tb.at(i&(tb.mask>>1)), tb.at(i)
+	for p := from; *p != nil; {
+		t := *p
+		if tb.hash(t.id)&tb.mask != i {
+			p = &t.chain
+			continue
 		}
+		*p = t.chain
+		t.chain, *to = *to, t
 	}
 }

@@ -94,21 +94,24 @@ type Engine struct {
 	crowded atomic.Bool
 	inbox   inbox
 
-	mu     sync.Mutex // guards all below; see lock and unlock
-	closed bool
-	seq    uint64
-	tasks  table      // all tasks by id, but for those in past
-	spare  spareTasks // to make new tasks of
-	lanes  laneIndex  // due tasks, by queue and by who can run them
-	later  taskHeap   // tasks that are not due yet
-	ended  list       // ended tasks, in the order of their end, until they are forgotten,
-	held   list       // but for succeeded ones that still hold a key,
-	past   archive    // and the other succeeded ones, packed
-	keys   keySet     // unique keys that are held
-	room   roomQueue  // inserts that wait for room
-	serves []*serve   // the workers
-	wakes  wakeList   // the hands to wake by unlock
-	alarm  alarm      // fires when the next task is due
+	mu      sync.Mutex // guards all below; see lock and unlock
+	closed  bool
+	seq     uint64
+	tasks   table      // all tasks by id, but for those in past
+	spare   spareTasks // to make new tasks of
+	lanes   laneIndex  // due tasks, by queue and by who can run them
+	later   taskHeap   // tasks that are not due yet
+	order   order      // all tasks, in the order of their insertion
+	tallies tallySet   // how many tasks each queue has in each state
+	expiry  expiryHeap // ended tasks but for those in past, by when they are to be forgotten
+	ended   list       // ended tasks, in the order of their end, until they are forgotten,
+	held    list       // but for succeeded ones that still hold a key,
+	past    archive    // and the other succeeded ones, packed
+	keys    keySet     // unique keys that are held
+	room    roomQueue  // inserts that wait for room
+	serves  []*serve   // the workers
+	wakes   wakeList   // the hands to wake by unlock
+	alarm   alarm      // fires when the next task is due
 }
 
 var (
@@ -129,6 +132,7 @@ func New(opts ...Option) *Engine {
 		o(e)
 	}
 	e.past.resize(e.records)
+	e.past.gone = e.gonePast
 	return e
 }
 
@@ -161,7 +165,7 @@ func (e *Engine) Close() error {
 	}
 	e.alarm.stop()
 	e.tasks, e.later, e.ended, e.held, e.past, e.keys = table{}, nil, list{}, list{}, archive{}, keySet{}
-	e.spare = spareTasks{}
+	e.spare, e.order, e.tallies, e.expiry = spareTasks{}, order{}, tallySet{}, nil
 	e.lanes = laneIndex{}
 	e.live.Store(0)
 	e.inbox.shut()

@@ -40,9 +40,11 @@ type task struct {
 	pos     int32 // in a heap
 	state   state
 	place   place
+	shown   shown
 	holds   bool // its key, as far as it has not let go of it
 	begun   bool // it has had a run
 
+	tally      *tally // that counts it
 	group      *group // while in inFifo or inHeap
 	next, prev *task  // in a list
 	chain      *task  // in a bucket of Engine.tasks
@@ -66,6 +68,7 @@ func (s state) final() bool { return s >= succeeded }
 // more is what most tasks never have, or only when they leave.
 type more struct {
 	ended     stamp
+	expires   stamp // until when it is kept, once it has ended
 	result    json.RawMessage
 	reason    string
 	memo      json.RawMessage
@@ -184,6 +187,7 @@ func (e *Engine) start(t *task, now stamp, worker string) *run {
 	r := &run{e: e, t: t}
 	r.Message, r.Attempt, r.Memo = t.msg, int(t.attempt), r
 	t.owner, t.state, t.started, t.worker, t.begun = r, running, now, worker, true
+	e.show(t, showRunning)
 	if t.holds {
 		e.letGo(t, running, false)
 	}

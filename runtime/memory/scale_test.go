@@ -1,0 +1,155 @@
+package memory_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// TestList_LooksAtABoundedNumberOfTasks: a filter that selects little returns a
+// short page and a cursor, and goes on from there.
+func TestList_LooksAtABoundedNumberOfTasks(t *testing.T) {
+	const n = 60_000
+	e := memory.New()
+	var ms []*runtime.Message
+	for i := range n {
+		m := message("task", dueIn(time.Hour))
+		if i == n-1 {
+			m.Meta.Tags = map[string]string{"rare": "yes"}
+		}
+		ms = append(ms, m)
+	}
+	_, err := e.Insert(t.Context(), ms)
+	require.NoError(t, err)
+	entries, next, err := e.List(t.Context(), runtime.Query{Tag: "rare"})
+	require.NoError(t, err)
+	assert.Empty(t, entries, "the task is behind more than are looked at")
+	assert.NotEmpty(t, next)
+	found := listAll(t, e, runtime.Query{Tag: "rare"})
+	require.Len(t, found, 1)
+	assert.Equal(t, ms[n-1].Meta.ID, found[0].ID)
+}
+
+// TestCounts_OfWhatIsDueOrForgottenWhileNobodyServes: exact, although nothing
+// but Counts looks at the clock.
+func TestCounts_OfWhatIsDueOrForgottenWhileNobodyServes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := memory.New(memory.WithKeepFor(10 * time.Minute))
+		run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+			kind := runtime.OutcomeSucceed
+			if d.Message.Meta.ID[15]%2 == 0 {
+				kind = runtime.OutcomeFail
+			}
+			return runtime.Outcome{Kind: kind}
+		}
+		stop := serve(t, e, worker(2, run, "task"))
+		even := 0
+		for range 3000 {
+			m := message("task", func(m *runtime.Message) { m.KeepFailed = time.Minute })
+			if put(t, e, m)[15]%2 == 0 {
+				even++
+			}
+		}
+		synctest.Wait()
+		require.NoError(t, stop())
+		for range 2000 {
+			put(t, e, message("task", dueIn(2*time.Minute)))
+		}
+		count := func() map[runtime.State]int64 {
+			counts, err := e.Counts(t.Context())
+			require.NoError(t, err)
+			by := make(map[runtime.State]int64)
+			for _, c := range counts {
+				require.False(t, c.Estimated)
+				by[c.State] = c.Tasks
+			}
+			return by
+		}
+		assert.Equal(t, map[runtime.State]int64{
+			runtime.StateSucceeded: int64(3000 - even), runtime.StateFailed: int64(even), runtime.StateScheduled: 2000,
+		}, count())
+		time.Sleep(time.Minute)
+		assert.Equal(t, map[runtime.State]int64{
+			runtime.StateSucceeded: int64(3000 - even), runtime.StateScheduled: 2000,
+		}, count())
+		time.Sleep(time.Minute)
+		assert.Equal(t, map[runtime.State]int64{
+			runtime.StateSucceeded: int64(3000 - even), runtime.StatePending: 2000,
+		}, count())
+		time.Sleep(10 * time.Minute)
+		assert.Equal(t, map[runtime.State]int64{runtime.StatePending: 2000}, count())
+	})
+}
+
+// TestListAndCounts_AgreeWithWhatWasDone, whatever was enqueued, cancelled,
+// retried and deleted.
+func TestListAndCounts_AgreeWithWhatWasDone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := memory.New()
+		var live []uuid.UUID // in the order of insertion
+		state := make(map[uuid.UUID]runtime.State)
+		for i := range rapid.IntRange(0, 3000).Draw(t, "tasks") {
+			m := message(fmt.Sprint("task", i%3))
+			m.Queue = fmt.Sprint("q", i%5)
+			state[m.Meta.ID] = runtime.StatePending
+			if i%2 == 0 {
+				m.Due, state[m.Meta.ID] = time.Now().Add(time.Hour), runtime.StateScheduled
+			}
+			if _, err := e.InsertOne(context.Background(), m); err != nil {
+				t.Fatal(err)
+			}
+			live = append(live, m.Meta.ID)
+		}
+		keep := rapid.IntRange(1, 20).Draw(t, "keep")
+		ctx, left := context.Background(), live[:0:0]
+		for i, id := range live {
+			switch {
+			case i%20 >= keep:
+				require.NoError(t, e.Delete(ctx, id))
+				delete(state, id)
+				continue
+			case i%7 == 0:
+				require.NoError(t, e.Cancel(ctx, id, ""))
+				if state[id] = runtime.StateCancelled; i%2 == 0 {
+					require.NoError(t, e.Retry(ctx, id))
+					state[id] = runtime.StatePending
+				}
+			}
+			left = append(left, id)
+		}
+		var got []uuid.UUID
+		for q := (runtime.Query{Limit: 97}); ; {
+			entries, next, err := e.List(ctx, q)
+			require.NoError(t, err)
+			for _, en := range entries {
+				require.Equal(t, state[en.ID], en.State)
+				got = append(got, en.ID)
+			}
+			if q.Cursor = next; next == "" {
+				break
+			}
+		}
+		require.Equal(t, left, append(left[:0:0], got...))
+		want := make(map[runtime.State]int64)
+		for _, s := range state {
+			want[s]++
+		}
+		counts, err := e.Counts(ctx)
+		require.NoError(t, err)
+		sum := make(map[runtime.State]int64)
+		for _, c := range counts {
+			sum[c.State] += c.Tasks
+		}
+		require.Equal(t, want, sum)
+	})
+}
