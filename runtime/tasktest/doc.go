@@ -10,6 +10,7 @@
 //
 // [Context] and [ContextOf] make a context with which a test calls a task
 // function itself. [NewRecorder] is an Enqueuer that only keeps what was
-// enqueued. With [Start] and [Idle] a test runs a whole app, and within
+// enqueued. It runs nothing, so a task that waits for another gets an error at
+// once, unless [Recorder.Answer] says what became of that one. With [Start] and [Idle] a test runs a whole app, and within
 // testing/synctest in no time, whatever the tasks' delays.
 package tasktest

@@ -22,6 +22,7 @@ type engine struct {
 	entries []*runtime.Entry // in the order of insertion
 	keys    map[string]held
 	driven  map[uuid.UUID]*driven
+	answers []answer // the latest last
 }
 
 type held struct {
@@ -34,6 +35,7 @@ type driven struct {
 	entry *runtime.Entry
 	d     *runtime.Delivery
 	memo  *memo
+	ended chan struct{}
 }
 
 // drive runs the message.
@@ -46,8 +48,9 @@ func (e *engine) drive(ctx context.Context, app *runtime.App, m *runtime.Message
 			ID: m.Meta.ID, Message: m, State: runtime.StateRunning, Attempt: attempt,
 			Due: m.Meta.EnqueuedAt, StartedAt: time.Now(), Worker: "tasktest",
 		},
-		d:    &runtime.Delivery{Message: m, Attempt: attempt, Memo: kept},
-		memo: kept,
+		d:     &runtime.Delivery{Message: m, Attempt: attempt, Memo: kept},
+		memo:  kept,
+		ended: make(chan struct{}),
 	}
 	e.mu.Lock()
 	if e.driven == nil {
@@ -63,6 +66,7 @@ func (e *engine) drive(ctx context.Context, app *runtime.App, m *runtime.Message
 	defer e.mu.Unlock()
 	run.entry.State, run.entry.EndedAt = stateAfter(o), time.Now()
 	run.entry.Result, run.entry.Reason = o.Result, o.Reason
+	close(run.ended)
 	return o, err
 }
 
@@ -91,8 +95,8 @@ func (e *engine) Insert(_ context.Context, ms []*runtime.Message) ([]runtime.Ins
 	now := time.Now()
 	ins := make([]runtime.Inserted, len(ms))
 	for i, m := range ms {
-		if h, ok := e.keys[m.Key]; ok && m.Key != "" && now.Before(h.until) {
-			ins[i] = runtime.Inserted{ID: h.id, Existing: true}
+		if id, held := e.holder(m.Key, now); held {
+			ins[i] = runtime.Inserted{ID: id, Existing: true}
 			continue
 		}
 		if m.Key != "" {
@@ -105,10 +109,26 @@ func (e *engine) Insert(_ context.Context, ms []*runtime.Message) ([]runtime.Ins
 		if m.Due.After(now) {
 			state, due = runtime.StateScheduled, m.Due
 		}
-		e.entries = append(e.entries, &runtime.Entry{ID: m.Meta.ID, Message: m, State: state, Due: due})
+		entry := &runtime.Entry{ID: m.Meta.ID, Message: m, State: state, Due: due}
+		e.entries = append(e.entries, entry)
+		e.answer(entry)
 		ins[i] = runtime.Inserted{ID: m.Meta.ID}
 	}
 	return ins, nil
+}
+
+// holder returns the task that holds the key.
+func (e *engine) holder(key string, now time.Time) (id uuid.UUID, held bool) {
+	h, ok := e.keys[key]
+	if key == "" || !ok {
+		return uuid.Nil, false
+	}
+	i := e.index(h.id)
+	if i < 0 {
+		return uuid.Nil, false
+	}
+	en := e.entries[i]
+	return h.id, !en.Message.KeyHold.Free(en.State, en.State.Final(), h.until, now)
 }
 
 func (e *engine) Serve(context.Context, *runtime.Worker) error {

@@ -63,11 +63,11 @@ func (r *Recorder) Named(name string) []Enqueued {
 // Len returns how many calls were enqueued.
 func (r *Recorder) Len() int { return len(r.All()) }
 
-// Reset forgets what was enqueued.
+// Reset forgets what was enqueued, and the answers.
 func (r *Recorder) Reset() {
 	r.engine.mu.Lock()
 	defer r.engine.mu.Unlock()
-	r.engine.entries, r.engine.keys = nil, nil
+	r.engine.entries, r.engine.keys, r.engine.answers = nil, nil, nil
 }
 
 // Fail makes every Enqueue from now on fail with err, and none if it is nil.
@@ -154,14 +154,22 @@ type want struct {
 
 func (r *Recorder) want(t testing.TB, call runtime.Caller) want {
 	t.Helper()
+	w, err := r.wanted(call)
+	if err != nil {
+		t.Fatalf("tasktest: %v", err)
+	}
+	return w
+}
+
+func (r *Recorder) wanted(call runtime.Caller) (want, error) {
 	ctx := context.Background()
 	plain, err := r.app.Prepare(ctx, call.Plain())
 	if err != nil {
-		t.Fatalf("tasktest: %v", err)
+		return want{}, err
 	}
 	full, err := r.app.Prepare(ctx, call)
 	if err != nil {
-		t.Fatalf("tasktest: %v", err)
+		return want{}, err
 	}
-	return want{plain, full}
+	return want{plain, full}, nil
 }

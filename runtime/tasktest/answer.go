@@ -1,0 +1,84 @@
+package tasktest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+var _ runtime.Waiter = (*engine)(nil)
+
+// answer is what became of the tasks that a call enqueues.
+type answer struct {
+	want   want
+	state  runtime.State
+	result json.RawMessage
+	reason string
+}
+
+// Answer says what becomes of each task that the call enqueues, as in
+// [Recorder.AssertEnqueued], before or after: it has succeeded with the result,
+// or failed with err, or was cancelled if err wraps [runtime.ErrCancelled]. The
+// result is one of the task's type, nil for a task without one. The latest of
+// several answers to a call holds. Answer panics when the call cannot be enqueued
+// or the result cannot be encoded.
+//
+//	rec := tasktest.NewRecorder()
+//	rec.Answer(ChildCall(1), 41, nil)
+//	got, err := tasktest.Run(t, RegisterTasks, ParentCall(), tasktest.WithRecorder(rec))
+func (r *Recorder) Answer(call runtime.Caller, result any, err error) {
+	a := answer{state: runtime.StateSucceeded}
+	var wrong error
+	if a.want, wrong = r.wanted(call); wrong != nil {
+		panic(fmt.Sprintf("tasktest: answer: %v", wrong))
+	}
+	switch {
+	case errors.Is(err, runtime.ErrCancelled):
+		a.state, a.reason = runtime.StateCancelled, err.Error()
+	case err != nil:
+		a.state, a.reason = runtime.StateFailed, err.Error()
+	case result != nil:
+		if a.result, wrong = json.Marshal(result); wrong != nil {
+			panic(fmt.Sprintf("tasktest: answer to %s: %v", a.want.full.Name, wrong))
+		}
+	}
+	r.engine.mu.Lock()
+	defer r.engine.mu.Unlock()
+	r.engine.answers = append(r.engine.answers, a)
+	for _, en := range r.engine.entries {
+		r.engine.answer(en)
+	}
+}
+
+// answer makes the entry one that has ended, if there is an answer to it.
+func (e *engine) answer(en *runtime.Entry) {
+	for _, a := range e.answers {
+		if len(a.want.differences(Enqueued{Message: en.Message})) == 0 {
+			en.State, en.Result, en.Reason = a.state, a.result, a.reason
+		}
+	}
+}
+
+// Wait implements [runtime.Waiter]: what nobody runs never ends.
+func (e *engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+	e.mu.Lock()
+	run := e.driven[id]
+	e.mu.Unlock()
+	if run != nil {
+		select {
+		case <-run.ended:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	en, err := e.Get(ctx, id)
+	if err == nil && !en.State.Final() && run == nil {
+		return nil, fmt.Errorf("%w: tasktest runs no %s; tell what becomes of it with Recorder.Answer", ErrNotRun, en.Message.Name)
+	}
+	return en, err
+}
