@@ -84,6 +84,13 @@ bench-servers: ## measure tasks on Postgres and Redis beside River and asynq, an
 million: ## run a million tasks, and print what memory, goroutines and files do
 	$(GO) test ./runtime -run TestAMillionTasks -v -args -tasks 1000000
 
+SCALE ?= 0,100000,500000,1000000
+SCALEENGINES ?= memory,sqlite,postgres,redis
+.PHONY: scale
+scale: ## measure what calls cost beside a backlog (SCALE=0,100000,..., SCALEENGINES=memory,...), and write docs/scale.md
+	$(GO) test ./runtime/engine -count=1 -v -run 'TestScale$$' -timeout 120m -args \
+		-scale $(SCALE) -scaleengines $(SCALEENGINES) -scalepage $(CURDIR)/docs/scale.md
+
 KILLS ?= 200
 KILLTASKS ?= 100000
 .PHONY: kills

@@ -16,13 +16,13 @@ const (
 	// pageBytes bounds the arguments, results and memos on a page.
 	pageBytes = 4 << 20
 	// pageRows bounds the tasks that are looked at for a page.
-	pageRows = 10_000
+	pageRows = 4_096
 	// lotRows is how many are looked at with the lock held: others take it in
 	// between.
 	lotRows = 256
 )
 
-// List implements [runtime.Engine]. It looks at no more than 10,000 tasks and
+// List implements [runtime.Engine]. It looks at no more than 4,096 tasks and
 // returns no more than 4 MiB of bodies, if it is not a single task that is
 // larger. It lets go of the engine's lock again and again.
 func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
