@@ -38,7 +38,9 @@ type groupKey struct {
 type group struct {
 	queue  string
 	names  map[string]struct{} // of its lanes; nil once they are too many
-	serves []*serve            // who can run the tasks
+	serves []*serve            // who can run the tasks,
+	at     []int               // where it is in the ready of each of them, -1 if nowhere
+	first  *task               // the task to run next, nil if there is none
 	turn   int                 // which of the serves to wake next
 	n      int
 	levels uint // bit p is set if there are tasks of priority p
@@ -102,12 +104,16 @@ func keyOf(lane laneKey, serves []*serve) groupKey {
 // add makes g the group of the key.
 func (x *laneIndex) add(g *group, key groupKey, serves []*serve) {
 	x.groups[key] = g
-	g.serves, g.turn, g.parkFor = nil, 0, 0
+	g.serves, g.at, g.turn, g.parkFor = nil, nil, 0, 0
 	served, forever := false, false
 	for i, s := range serves {
 		if key.able[i] == 1 {
-			g.serves = append(g.serves, s)
-			s.groups = append(s.groups, g)
+			g.serves, g.at = append(g.serves, s), append(g.at, -1)
+			s.groups[g.queue]++
+			if s.groups[g.queue] == 2 {
+				s.shared++
+			}
+			s.ready.fix(g, len(g.serves)-1)
 		}
 		if s.serves(g.queue) {
 			served = true
@@ -131,15 +137,16 @@ func (x *laneIndex) prune() {
 			continue
 		}
 		delete(x.groups, key)
-		x.parked = without(x.parked, g)
 		for _, s := range g.serves {
-			s.groups = without(s.groups, g)
+			if s.groups[g.queue]--; s.groups[g.queue] == 1 {
+				s.shared--
+			}
+			if s.groups[g.queue] == 0 {
+				delete(s.groups, g.queue)
+			}
 		}
 	}
-}
-
-func without(gs []*group, g *group) []*group {
-	return slices.DeleteFunc(gs, func(o *group) bool { return o == g })
+	x.parked = slices.DeleteFunc(x.parked, func(g *group) bool { return g.n == 0 })
 }
 
 // regroup finds new groups for all due tasks, since the workers have changed.
@@ -148,7 +155,7 @@ func (e *Engine) regroup() {
 	old := e.lanes.groups
 	e.lanes = laneIndex{lanes: make(map[laneKey]*group), groups: make(map[groupKey]*group), scattered: e.lanes.scattered}
 	for _, s := range e.serves {
-		s.groups = nil
+		s.groups, s.shared, s.ready.gs = make(map[string]int), 0, nil
 	}
 	var split []*task
 	for _, g := range old {
@@ -160,10 +167,11 @@ func (e *Engine) regroup() {
 			continue
 		}
 		if g.n > lotTasks {
-			g.serves, g.parkFor = nil, 0
+			g.serves, g.at, g.parkFor = nil, nil, 0
 			e.lanes.scattered = append(e.lanes.scattered, g)
 			continue
 		}
+		g.serves, g.at = nil, nil
 		for g.n > 0 {
 			t := g.head()
 			g.remove(t)
@@ -195,6 +203,7 @@ func (g *group) push(t *task) {
 	g.fifo[t.msg.Priority].push(t)
 	g.n++
 	g.levels |= 1 << t.msg.Priority
+	g.changed()
 }
 
 // insert adds a task that is due, wherever it belongs.
@@ -203,6 +212,7 @@ func (g *group) insert(t *task) {
 	g.heap[t.msg.Priority].push(t)
 	g.n++
 	g.levels |= 1 << t.msg.Priority
+	g.changed()
 }
 
 // head returns the task to run next, nil if there is none.
@@ -230,6 +240,7 @@ func (g *group) remove(t *task) {
 	if g.fifo[p].n == 0 && len(g.heap[p]) == 0 {
 		g.levels &^= 1 << p
 	}
+	g.changed()
 }
 
 // longest returns the task that has been due longest.

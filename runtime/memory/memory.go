@@ -160,7 +160,7 @@ func (e *Engine) Close() error {
 		t.owner = nil
 	}
 	for _, s := range e.serves {
-		s.groups = nil
+		s.groups, s.ready.gs = nil, nil
 		close(s.closed)
 	}
 	e.alarm.stop()

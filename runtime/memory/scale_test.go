@@ -153,3 +153,40 @@ func TestListAndCounts_AgreeWithWhatWasDone(t *testing.T) {
 		require.Equal(t, want, sum)
 	})
 }
+
+// TestServe_ManyQueuesCostWhatOneDoes: a worker of thousands of queues finds the
+// next task as soon as one of a single queue.
+func TestServe_ManyQueuesCostWhatOneDoes(t *testing.T) {
+	const tasks = 20_000
+	took := func(queues int) (least time.Duration) {
+		for range 3 {
+			e := memory.New()
+			w := worker(1, nil, "task")
+			w.Queues = nil
+			for i := range queues {
+				w.Queues = append(w.Queues, fmt.Sprint("q", i))
+			}
+			for i := range tasks {
+				put(t, e, message("task", func(m *runtime.Message) { m.Queue = w.Queues[i%queues] }))
+			}
+			ran, done := 0, make(chan struct{})
+			w.RunInline = func(_ context.Context, _ *runtime.Delivery, o *runtime.Outcome) {
+				if ran++; ran == tasks {
+					close(done)
+				}
+				o.Kind = runtime.OutcomeSucceed
+			}
+			from := time.Now()
+			stop := serve(t, e, w)
+			<-done
+			if d := time.Since(from); least == 0 || d < least {
+				least = d
+			}
+			require.NoError(t, stop())
+		}
+		return least
+	}
+	one, many := took(1), took(5000)
+	t.Logf("%d tasks of one queue took %v, of 5,000 queues %v", tasks, one, many)
+	assert.Less(t, many, 20*one)
+}

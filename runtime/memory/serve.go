@@ -21,16 +21,20 @@ type serve struct {
 	ctx context.Context // of all runs
 	end context.Context // when it ends, no more tasks are taken
 
+	queues map[string]struct{}
+
 	// Guarded by Engine.mu.
-	groups    []*group      // the tasks that it can run
-	hands     []*hand       // the goroutines started
-	idle      []*hand       // those asleep
-	searching int           // those awake that have no task: see group.summon
-	busy      int           // hands that have not left
-	stopping  bool          // no more tasks are taken
-	abandoned bool          // nobody waits for the hands any more
-	left      chan struct{} // closed when the last hand has left
-	closed    chan struct{} // closed by Close
+	ready     readyHeap      // the tasks that it can run
+	groups    map[string]int // how many groups it can run of each queue,
+	shared    int            // and of how many queues more than one
+	hands     []*hand        // the goroutines started
+	idle      []*hand        // those asleep
+	searching int            // those awake that have no task: see group.summon
+	busy      int            // hands that have not left
+	stopping  bool           // no more tasks are taken
+	abandoned bool           // nobody waits for the hands any more
+	left      chan struct{}  // closed when the last hand has left
+	closed    chan struct{}  // closed by Close
 }
 
 // hand is a goroutine that runs tasks, one at a time.
@@ -50,6 +54,11 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 		end:    ctx,
 		left:   make(chan struct{}),
 		closed: make(chan struct{}),
+		queues: make(map[string]struct{}, len(w.Queues)),
+	}
+	s.ready.s = s
+	for _, queue := range w.Queues {
+		s.queues[queue] = struct{}{}
 	}
 	e.lock()
 	if e.closed {
@@ -77,7 +86,7 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	return err
 }
 
-func (s *serve) serves(queue string) bool { return slices.Contains(s.w.Queues, queue) }
+func (s *serve) serves(queue string) bool { _, ok := s.queues[queue]; return ok }
 
 func (s *serve) now() time.Time {
 	if s.w.Now != nil {
@@ -281,6 +290,10 @@ func (h *hand) wait() {
 	e.lock()
 }
 
+// maxSummons is of how many groups a worker that takes a task looks whether
+// somebody looks for the next one.
+const maxSummons = 8
+
 // take takes the next task, if there is one, and sees to it that somebody looks
 // for the one after it.
 func (h *hand) take(now time.Time) *run {
@@ -296,8 +309,8 @@ func (h *hand) take(now time.Time) *run {
 	s.e.ready.Add(-1)
 	h.run = s.e.start(t, stamp(now.UnixNano()), s.w.ID)
 	s.searching--
-	for _, g := range s.groups {
-		if s.searching == 0 && g.n > 0 {
+	for _, g := range s.ready.gs[:min(len(s.ready.gs), maxSummons)] {
+		if s.searching == 0 {
 			s.e.wakes.add(g.summon())
 		}
 	}
@@ -311,22 +324,17 @@ func (s *serve) best() *task {
 	if s.end.Err() != nil {
 		return nil
 	}
-	if len(s.groups) == 1 {
-		return s.groups[0].head()
-	}
-	var first *task
-	for _, g := range s.groups {
-		if t := g.head(); t != nil && (first == nil || t.before(first)) {
-			first = t
-		}
-	}
-	if first == nil {
+	if len(s.ready.gs) == 0 {
 		return nil
 	}
+	first := s.ready.gs[0].first
+	if s.shared == 0 {
+		return first
+	}
 	queue := first.group.queue
-	for _, g := range s.groups {
-		if t := g.head(); t != nil && g.queue == queue && t.msg.Priority > first.msg.Priority {
-			first = t
+	for _, g := range s.ready.gs {
+		if g.queue == queue && g.first.msg.Priority > first.msg.Priority {
+			first = g.first
 		}
 	}
 	return first
