@@ -230,6 +230,7 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 			errs = append(errs, fmt.Errorf("task %s: %w", name, err))
 		}
 	}
+	errs = append(errs, a.checkQueues()...)
 	if len(errs) > 0 {
 		slices.SortFunc(errs, func(x, y error) int { return strings.Compare(x.Error(), y.Error()) })
 		return nil, fmt.Errorf("%w: %w", errConfig, errors.Join(errs...))
@@ -246,6 +247,19 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 		}
 	}
 	return w, nil
+}
+
+// checkQueues asks the engine about the queues that only the configuration names.
+func (a *App) checkQueues() (errs []error) {
+	if a.engine == nil {
+		return nil
+	}
+	for _, q := range a.cfg.Queues {
+		if err := a.engine.Check(&Message{Name: "taskctx.queue", Queue: q}); err != nil {
+			errs = append(errs, fmt.Errorf("Config.Queues: %w", err))
+		}
+	}
+	return errs
 }
 
 // queues returns what the worker serves.

@@ -3,7 +3,7 @@
 // and migrations are River's, so that River UI, River's command, River clients
 // and producers in other languages show, cancel, retry, pause and enqueue them.
 //
-//	e, err := postgres.Open(ctx, "postgres://app@db/app", postgres.Config{})
+//	e, err := postgres.Open(ctx, "postgres://app@db/app?schema=taskctx", postgres.Config{})
 //	app := runtime.New(e, runtime.Config{Workers: 50})
 //
 // [Tx] and [SQLTx] enqueue in a transaction of the caller's: the tasks exist

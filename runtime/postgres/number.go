@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -87,7 +88,7 @@ func (e *Engine) reserve(ctx context.Context, n int) ([]int64, error) {
 	size := e.numbers.next(n)
 	got, err := e.nextNumbers(ctx, e, size)
 	for range maxStale { // numbers that nobody gets are no loss
-		if err == nil || ctx.Err() != nil || !stale(err) {
+		if err == nil || ctx.Err() != nil || !stale(err) && !errors.Is(err, errSilent) {
 			break
 		}
 		got, err = e.nextNumbers(ctx, e, size)

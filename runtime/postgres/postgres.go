@@ -116,11 +116,19 @@ var (
 )
 
 // Open connects to the database that url names, as pgxpool.ParseConfig takes
-// it, and returns an engine on it. Close ends the connections.
+// it, and returns an engine on it. Close ends the connections. The parameter
+// "schema" of the url is [Config.Schema].
 func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 	pc, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
+	}
+	if schema, ok := pc.ConnConfig.RuntimeParams["schema"]; ok {
+		delete(pc.ConnConfig.RuntimeParams, "schema") // the server knows none
+		if cfg.Schema != "" && cfg.Schema != schema {
+			return nil, fmt.Errorf("open postgres: the URL names the schema %q, Config.Schema is %q", schema, cfg.Schema)
+		}
+		cfg.Schema = schema
 	}
 	return open(ctx, pc, cfg)
 }

@@ -12,7 +12,8 @@ import (
 
 // Tx returns an Enqueuer that stores tasks in the caller's transaction: they
 // exist when it commits, and never if it does not. The app's engine must be of
-// this package, and the transaction on its database. A transaction is not for
+// this package, or have a method Unwrap() runtime.Engine that leads to one, and the
+// transaction on its database. A transaction is not for
 // concurrent use, and neither is the Enqueuer. Waiting for a task before the
 // commit would wait for ever.
 //
@@ -29,8 +30,22 @@ func SQLTx(app *runtime.App, tx *sql.Tx) runtime.Enqueuer {
 }
 
 func via(app *runtime.App, d db) runtime.Enqueuer {
-	e, _ := app.Engine().(*Engine)
-	return app.Via(txInserter{e, d})
+	return app.Via(txInserter{unwrap(app.Engine()), d})
+}
+
+// unwrap returns the engine of this package that e is, or is around, nil if there
+// is none.
+func unwrap(e runtime.Engine) *Engine {
+	for {
+		if own, ok := e.(*Engine); ok {
+			return own
+		}
+		u, ok := e.(interface{ Unwrap() runtime.Engine })
+		if !ok {
+			return nil
+		}
+		e = u.Unwrap()
+	}
 }
 
 // txInserter inserts into a transaction of the caller's.
