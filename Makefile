@@ -31,6 +31,26 @@ test: ## run all tests, with the race detector and real servers (PKG=./gen/... f
 short: ## run the tests that are quick
 	$(GO) test -short $(PKG)
 
+# The newest Go that is tested beside the one of go.mod; the go command fetches
+# it. Its version is in one place, for CI and the tests.
+NEWEST_GO ?= $(shell cat .ci/newest-go)
+.PHONY: newest
+newest: ## run the tests of what is generated and on the wire with the newest Go, too
+	GOTOOLCHAIN=$(NEWEST_GO) $(GO) test ./gen/wiretype ./gen/load ./internal/typetable -short
+	GOTOOLCHAIN=$(NEWEST_GO) $(GO) test ./gen -run TestGoldens -args -texts
+	GOTOOLCHAIN=$(NEWEST_GO) $(GO) test ./runtime -run 'Fields|Enqueue_|Validate|Result'
+
+SEED ?= $(shell date +%s)
+TYPES ?= 600
+.PHONY: types-fuzz
+types-fuzz: ## send values of TYPES (600) random types from SEED between workers of two versions of Go
+	$(GO) test ./internal/twogo -run RandomTypes -count=1 -v -timeout 60m -args -seed $(SEED) -types $(TYPES)
+	$(GO) test ./internal/typetable -run TestRandomTypes -count=1 -v -timeout 60m -args -rapid.seed=$(SEED) -rapid.checks=5000
+
+.PHONY: types-modules
+types-modules: ## the same for the exported types of large modules and of the standard library
+	$(GO) test ./internal/twogo -run ModuleTypes -count=1 -v -timeout 60m
+
 .PHONY: lint
 lint: ## vet and golangci-lint; the first run compiles it, which takes minutes
 	$(GO) vet ./...
