@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
@@ -56,4 +57,11 @@ func (e *Engine) Synchronous() (level int64, err error) {
 		return err
 	}, nil)
 	return level, err
+}
+
+// CheckpointSoon makes the log due to be copied into the file now.
+func (e *Engine) CheckpointSoon() {
+	done := make(chan struct{})
+	e.do(notice(func() { e.checkpoint.due = time.Now(); close(done) }))
+	<-done
 }
