@@ -127,6 +127,10 @@ clocks: ## step the clock of a worker process of each engine by an hour, both wa
 speed: ## measure taskgen beside other generators (ten minutes), and print docs/speed.md
 	$(GO) run ./internal/genbench | tee docs/speed.md
 
+.PHONY: speed-compile
+speed-compile: ## measure what the compiler takes for generated code, and write docs/speed-compile.md
+	$(GO) run ./internal/genbench -compile 100,300,1000,3000 | tee docs/speed-compile.md
+
 .PHONY: cover
 cover: ## run the tests and print what they do not cover, package by package
 	$(GO) test -coverpkg=./... -coverprofile=cover.out $(PKG)

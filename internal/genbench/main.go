@@ -3,6 +3,7 @@
 // ratios as a Markdown table.
 //
 //	go run ./internal/genbench [-n 3] [-shapes 100,1000,50x20] [-tools moq,wire] [-keep file]
+//	go run ./internal/genbench [-n 3] -compile 100,300,1000,3000
 //
 // The floor of most generators is measured too: "go list -deps -export", and
 // packages.Load. The other generators are pinned in tools/peers, and built from
@@ -27,11 +28,35 @@ func main() {
 	names := flag.String("shapes", "100,1000,50x20", "the shapes: items in one package, or packages x items")
 	only := flag.String("tools", "", "the tools to measure, with commas between; all if empty")
 	keep := flag.String("keep", "", "a `file` that keeps the figures from run to run")
+	compile := flag.String("compile", "", "measure the compiler instead, on packages of so many tasks, with commas between")
 	flag.Parse()
+	if *compile != "" {
+		if err := runCompile(*n, split(*compile)); err != nil {
+			fmt.Fprintln(os.Stderr, "genbench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := run(*n, strings.Split(*names, ","), split(*only), *keep); err != nil {
 		fmt.Fprintln(os.Stderr, "genbench:", err)
 		os.Exit(1)
 	}
+}
+
+// runCompile prints what the compiler takes for generated code.
+func runCompile(n int, counts []string) error {
+	dir, err := os.MkdirTemp("", "genbench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	repo, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	text, err := compileTable(dir, repo, counts, n)
+	fmt.Print(text)
+	return err
 }
 
 func split(s string) []string {
