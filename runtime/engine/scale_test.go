@@ -91,7 +91,7 @@ func TestScale(t *testing.T) {
 	text, err := os.ReadFile(*scalePage)
 	require.NoError(t, err)
 	head, _, _ := strings.Cut(string(text), scaleMark)
-	require.NoError(t, os.WriteFile(*scalePage, []byte(head+scaleMark+page.String()), 0o600))
+	require.NoError(t, os.WriteFile(*scalePage, []byte(head+scaleMark+page.String()), 0o644)) // a page of the documentation
 }
 
 func openScale(t *testing.T, name string) *scaleWorld {
