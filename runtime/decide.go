@@ -12,12 +12,27 @@ import (
 const parkDelay = time.Minute
 
 // parkError says that this worker cannot run the task; another version may.
-type parkError struct{ reason string }
+type parkError struct {
+	reason string
+	own    bool // reason is in words of ours alone, and shows no value
+}
 
 func (e *parkError) Error() string { return e.reason }
 
 func park(format string, args ...any) error {
-	return &parkError{fmt.Sprintf(format, args...)}
+	return &parkError{reason: fmt.Sprintf(format, args...)}
+}
+
+// inOwnWords reports whether an error shows nothing of the task's values, so
+// that no redactor need read them: they may be what makes that fail.
+func inOwnWords(err error) bool {
+	switch e := err.(type) {
+	case *parkError:
+		return e.own
+	case *PermanentError:
+		return e.Err == errCrashed || e.Err == ErrDeadline
+	}
+	return false
 }
 
 func unknownTask(name string) string { return fmt.Sprintf("no task %q is registered here", name) }
@@ -179,7 +194,10 @@ func (r *run) checkCrashed() error {
 // the log and the observers.
 func (w *worker) conclude(r *run, o *Outcome) {
 	if o.Reason != "" {
-		o.Reason = clip(r.redactor().clean(o.Reason))
+		if !inOwnWords(r.err) {
+			o.Reason = r.redactor().clean(o.Reason)
+		}
+		o.Reason = clip(o.Reason)
 	}
 	failed := o.Kind == OutcomeFail || o.Kind == OutcomeRetry
 	if failed || r.flags.memoChanged || r.hasNotes() {

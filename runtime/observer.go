@@ -91,18 +91,21 @@ func (a *App) observe(e Event) {
 	if !a.watched() {
 		return
 	}
-	e.complete()
+	e.complete(a)
 	for _, w := range a.watchers {
 		w.push(a, e)
 	}
 }
 
-func (e *Event) complete() {
+func (e *Event) complete(a *App) {
 	e.Time = time.Now()
 	switch {
 	case e.run != nil:
 		r := e.run
 		e.Task, e.Worker = r.metadata(), r.worker.id
+		if len(e.Task.Tags.m) > 0 {
+			e.Task.Tags.m = r.redactor().cleanTags(e.Task.Tags.m)
+		}
 		x := r.more()
 		x.mu.Lock()
 		defer x.mu.Unlock()
@@ -127,10 +130,19 @@ func (e *Event) complete() {
 		e.Existing = e.existing
 		e.Task = Metadata{
 			TaskID: e.id, Name: m.Name, Queue: m.Queue, MaxRetries: m.Meta.Retries, EnqueuedAt: m.Meta.EnqueuedAt,
-			Tags: Tags{m.Meta.Tags}, ParentID: m.Meta.Parent, RootID: root, Deadline: m.Meta.Deadline,
+			Tags: Tags{e.tags(a)}, ParentID: m.Meta.Parent, RootID: root, Deadline: m.Meta.Deadline,
 		}
 	}
 	e.run, e.message, e.outcome = nil, nil, Outcome{} // observers may keep events
+}
+
+// tags are those of the message, without secrets.
+func (e *Event) tags(a *App) map[string]string {
+	m := e.message
+	if len(m.Meta.Tags) == 0 {
+		return nil
+	}
+	return a.redactorOf(m, nil).cleanTags(m.Meta.Tags)
 }
 
 // dueSince is when the task could first run.

@@ -107,6 +107,9 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 		if err := apply(m, c.opts, now, s.Unique, s.UniqueHold); err != nil {
 			return fmt.Errorf("enqueue %s: %w", s.Name, err)
 		}
+		if r := current(ctx); r != nil && len(meta.Tags) > 0 { // nobody knows later what they must not show
+			meta.Tags = r.redactor().cleanTags(meta.Tags)
+		}
 	}
 	if err := p.app.encodeArgs(m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
@@ -126,7 +129,10 @@ func (a *App) encodeArgs(m *Message) error {
 			return err
 		})
 		if err != nil {
-			d := newRedactor(plain, m.Meta.Signature, m.Meta.Redact)
+			d := &redactor{} // what it is to keep back, it has just seen
+			if len(m.Meta.Redact) > 0 {
+				d = newRedactor(plain, m.Meta.Signature, m.Meta.Redact)
+			}
 			return &valueError{text: "codec: " + d.clean(message(err)), err: err}
 		}
 		if !json.Valid(m.Args) {

@@ -45,13 +45,22 @@ func (a *App) newRecord(e *Entry) *Record {
 	m := e.Message
 	r := &Record{
 		ID: e.ID, Name: m.Name, Queue: m.Queue, State: e.State, Priority: m.Priority,
-		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, Args: redactedArgs(m, a.redacts(m.Name)),
-		Tags: TagsOf(m.Meta.Tags), ParentID: m.Meta.Parent, RootID: m.Meta.Root,
+		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, Tags: TagsOf(m.Meta.Tags), ParentID: m.Meta.Parent, RootID: m.Meta.Root,
 		EnqueuedAt: m.Meta.EnqueuedAt, Due: e.Due, StartedAt: e.StartedAt, EndedAt: e.EndedAt,
 		Worker: e.Worker, Result: e.Result, Reason: e.Reason,
 	}
 	if r.RootID == uuid.Nil {
 		r.RootID = e.ID
+	}
+	s := a.registered(m.Name)
+	var more []string
+	if s != nil {
+		more = s.redact
+	}
+	r.Args = redactedArgs(m, more)
+	if len(e.Result) > 0 || len(m.Meta.Tags) > 0 || r.Reason != "" {
+		d := a.redactorOf(m, s)
+		r.Result, r.Tags, r.Reason = d.cleanJSON(e.Result), Tags{d.cleanTags(r.Tags.m)}, d.cleanShown(r.Reason)
 	}
 	var kept memo
 	if len(e.Memo) > 0 && json.Unmarshal(e.Memo, &kept) == nil {
@@ -60,10 +69,10 @@ func (a *App) newRecord(e *Entry) *Record {
 	return r
 }
 
-// redacts returns the parameters that the registered task redacts.
-func (a *App) redacts(name string) []string {
+// registered returns the task of the name, nil if there is none here.
+func (a *App) registered(name string) *wireSpec {
 	for _, r := range a.named(name) {
-		return r.def.derive().redact
+		return r.def.derive()
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -10,12 +9,15 @@ import (
 // redacted stands in place of a value that must not be shown.
 const redacted = "[redacted]"
 
+// maxRedactedText bounds, in bytes, a text that is searched for secrets. Of a
+// longer one the rest is not shown.
+const maxRedactedText = 32 << 10
+
 // redactor removes the values of redacted parameters from text. Nil removes
 // nothing.
 type redactor struct {
-	secrets  []string
-	replacer *strings.Replacer // of the secrets, in one pass; nil if there are none
-	all      bool              // the values are not known: nothing may be shown
+	secrets secrets
+	all     bool // the values are not known, or too many: nothing may be shown
 }
 
 // redactor returns the run's, made when first needed.
@@ -24,22 +26,37 @@ func (r *run) redactor() *redactor {
 		return nil
 	}
 	x := r.more()
-	x.redactOnce.Do(func() {
-		var args json.RawMessage
-		err := isolated(func() (err error) { // the codec is the user's
-			args, err = r.app.decodeArgs(r.msg)
+	x.redactOnce.Do(func() { x.redactWith = r.app.redactorOf(r.msg, r.reg.def.derive()) })
+	return x.redactWith
+}
+
+// redactorOf returns the redactor of a message, nil if it has nothing to redact.
+// s is the task as it is registered here, nil if it is not.
+func (a *App) redactorOf(m *Message, s *wireSpec) *redactor {
+	names, signature := m.Meta.Redact, m.Meta.Signature
+	if s != nil {
+		names = slices.Concat(names, s.redact)
+		if signature == "" { // of a foreign producer
+			signature = s.signature
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	if len(m.Args) > a.cfg.MaxPayload {
+		return &redactor{all: true}
+	}
+	args := m.Args
+	if a.cfg.Codec != nil { // the user's
+		err := isolated(func() (err error) {
+			args, err = a.decodeArgs(m)
 			return err
 		})
 		if err != nil {
-			args = nil
+			return &redactor{all: true}
 		}
-		signature := r.msg.Meta.Signature
-		if signature == "" { // of a foreign producer
-			signature = r.reg.def.derive().signature
-		}
-		x.redactWith = newRedactor(args, signature, r.msg.Meta.Redact, r.reg.def.derive().redact)
-	})
-	return x.redactWith
+	}
+	return newRedactor(args, signature, names)
 }
 
 // Redact returns text without the values of the task's redacted parameters: for
@@ -53,38 +70,23 @@ func (c *Context) Redact(text string) string {
 	return r.redactor().clean(text)
 }
 
-// newRedactor returns the redactor of a message with the arguments args, for the
-// parameters of all lists of names.
-func newRedactor(args json.RawMessage, signature string, names ...[]string) *redactor {
+// Redact returns text without the values of the call's redacted parameters, as
+// [Context.Redact] does.
+func (c AnyCall) Redact(text string) string {
+	if c.def == nil || len(c.def.derive().redact) == 0 {
+		return text
+	}
+	return newRedactor(c.args, c.def.derive().signature, c.def.derive().redact).clean(text)
+}
+
+// newRedactor returns the redactor of arguments, for the parameters with the
+// names.
+func newRedactor(args json.RawMessage, signature string, names []string) *redactor {
 	d := new(redactor)
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(args, &fields) != nil {
-		d.all = true
-		return d
-	}
-	for _, list := range names {
-		for _, name := range list {
-			if raw, ok := fields[name]; ok {
-				d.add(raw)
-				if isMap(signature, name) {
-					d.addKeys(raw)
-				}
-			}
-		}
-	}
-	// Longer ones first: one value may be a part of another.
-	slices.SortFunc(d.secrets, func(a, b string) int {
-		return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b))
+	d.all = !d.secrets.collect(args, func(param string) (secret, keys bool) {
+		secret = slices.Contains(names, param)
+		return secret, secret && isMap(signature, param)
 	})
-	d.secrets = slices.Compact(d.secrets)
-	if len(d.secrets) == 0 {
-		return d
-	}
-	pairs := make([]string, 0, 2*len(d.secrets))
-	for _, secret := range d.secrets {
-		pairs = append(pairs, secret, redacted)
-	}
-	d.replacer = strings.NewReplacer(pairs...)
 	return d
 }
 
@@ -107,10 +109,88 @@ func (d *redactor) clean(s string) string {
 	if d.all {
 		return redacted
 	}
-	if d.replacer == nil {
+	if len(d.secrets.keys) == 0 {
 		return s
 	}
-	return d.replacer.Replace(s)
+	return d.secrets.replace(s)
+}
+
+// cleanShown is clean for a text that was cleaned when it was made, but perhaps
+// by a version that looked for less, or that an operator wrote.
+func (d *redactor) cleanShown(s string) string {
+	if d == nil || d.all {
+		return s
+	}
+	return d.clean(s)
+}
+
+// cleanTags returns the tags without secrets: the same map if they hold none.
+// When nothing may be shown the keys are.
+func (d *redactor) cleanTags(tags map[string]string) map[string]string {
+	if d == nil || len(tags) == 0 {
+		return tags
+	}
+	clean, found := make(map[string]string, len(tags)), false
+	for k, v := range tags {
+		ck, cv := d.cleanShown(k), d.clean(v)
+		found = found || ck != k || cv != v
+		clean[ck] = cv
+	}
+	if !found {
+		return tags
+	}
+	return clean
+}
+
+// cleanJSON replaces secrets in the strings and numbers of a JSON value, and
+// the whole value if they are in it in another way.
+func (d *redactor) cleanJSON(raw json.RawMessage) json.RawMessage {
+	if d == nil || len(raw) == 0 {
+		return raw
+	}
+	quoted := json.RawMessage(`"` + redacted + `"`)
+	if d.all || len(raw) > maxRedactedText && !d.secrets.none() {
+		return quoted
+	}
+	text := string(raw)
+	if d.clean(text) == text {
+		return raw
+	}
+	c := jsonChecker{data: raw}
+	var out []byte
+	for i := 0; i < len(raw); {
+		start := i
+		switch b := raw[i]; {
+		case b == '"':
+			s, bad := c.string(i)
+			if bad != "" {
+				return quoted
+			}
+			i = s.end
+			value := c.text(s)
+			if clean := d.clean(value); clean != value {
+				out, _ = appendQuoted(out, clean)
+				continue
+			}
+		case b == '-' || '0' <= b && b <= '9':
+			end, _, ok := scanNumber(raw, i)
+			if !ok {
+				return quoted
+			}
+			i = end
+			if number := string(raw[start:i]); d.clean(number) != number {
+				out = append(out, quoted...)
+				continue
+			}
+		default:
+			i++
+		}
+		out = append(out, raw[start:i]...)
+	}
+	if text = string(out); strings.ReplaceAll(d.clean(text), redacted, "") != strings.ReplaceAll(text, redacted, "") {
+		return quoted
+	}
+	return out
 }
 
 // redactedArgs returns the arguments with the values of redacted parameters

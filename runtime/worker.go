@@ -85,6 +85,10 @@ func (r *run) admit() error {
 			return err
 		}
 	}
+	if n := len(r.msg.Args); n > r.app.cfg.MaxPayload { // another worker may allow more
+		return &parkError{fmt.Sprintf("arguments are %d bytes, the limit here is %d (Config.MaxPayload)",
+			n, r.app.cfg.MaxPayload), true}
+	}
 	args, err := r.app.decodeArgs(r.msg)
 	if err != nil {
 		return park("decode arguments: %s", message(err))

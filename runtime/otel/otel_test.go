@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
@@ -386,4 +388,56 @@ func (p process) collect(t testing.TB) map[string]string {
 		}
 	}
 	return all
+}
+
+// Neither the panic of a hook nor the error of enqueueing another task puts on
+// a span what the task must not show.
+//
+// Proves: FEATURES 80, RELIABILITY 29
+func TestSpans_HideSecretsOfPanicsAndOfEnqueueing(t *testing.T) {
+	const secret = "canary-4111"
+	paniced := false
+	recorder := tracetest.NewInMemoryExporter()
+	var cfg runtime.Config
+	cfg.Logger = slog.New(slog.DiscardHandler)
+	cfg.Middleware = []runtime.Middleware{func(next runtime.Handler) runtime.Handler {
+		return func(ctx *runtime.Context) error {
+			if err := next(ctx); err == nil {
+				panic("charged " + secret)
+			}
+			return next(ctx)
+		}
+	}}
+	cfg.EnqueueMiddleware = []runtime.EnqueueMiddleware{func(next runtime.EnqueueHandler) runtime.EnqueueHandler {
+		return func(ctx context.Context, calls []runtime.AnyCall) ([]runtime.Inserted, error) {
+			if _, ok := runtime.FromContext(ctx); ok && !paniced {
+				paniced = true
+				panic("enqueue for " + secret)
+			}
+			return next(ctx, calls)
+		}
+	}}
+	require.NoError(t, otel.Instrument(&cfg, otel.Config{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSyncer(recorder))}))
+	engine := memory.New()
+	app := runtime.New(engine, cfg)
+	runtime.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (runtime.Void, error) {
+		for _, opt := range []runtime.Option{runtime.WithTag("a", "b"), runtime.WithQueue(a.card + "\x00")} {
+			_, err := chargeCall("another").With(opt).Enqueue(ctx, app)
+			assert.ErrorContains(t, err, secret)
+		}
+		return runtime.Void{}, nil
+	})
+	ctx := context.Background()
+	require.NoError(t, app.Start(ctx))
+	h, err := chargeCall(secret).With(runtime.WithRetries(0)).Enqueue(ctx, app)
+	require.NoError(t, err)
+	_, err = h.Wait(ctx)
+	require.Error(t, err)
+	require.NoError(t, app.Stop(ctx))
+	require.NoError(t, engine.Close())
+	spans := recorder.GetSpans()
+	require.Len(t, spans, 4)
+	for _, s := range spans {
+		assert.NotContains(t, fmt.Sprintf("%+v %+v %+v", s.Status, s.Attributes, s.Events), secret, s.Name)
+	}
 }

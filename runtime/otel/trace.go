@@ -47,10 +47,10 @@ func (t *tracing) enqueue(next runtime.EnqueueHandler) runtime.EnqueueHandler {
 		}
 		ctx, span := t.tracer.Start(ctx, name,
 			trace.WithSpanKind(trace.SpanKindProducer), trace.WithAttributes(attrs...))
-		defer span.End()
+		defer end(span)
 		ins, err = next(ctx, calls)
 		if err != nil {
-			fail(span, err, err.Error())
+			fail(span, err, withoutSecrets(ctx, calls, err))
 			return ins, err
 		}
 		if len(ins) == 1 {
@@ -58,12 +58,29 @@ func (t *tracing) enqueue(next runtime.EnqueueHandler) runtime.EnqueueHandler {
 		}
 		for _, in := range ins {
 			if in.Err != nil {
-				fail(span, in.Err, in.Err.Error())
+				fail(span, in.Err, withoutSecrets(ctx, calls, in.Err))
 			}
 		}
 		return ins, nil
 	}
 }
+
+// withoutSecrets is the text of an error of enqueueing: without what the calls
+// are to hide, and the task that makes them.
+func withoutSecrets(ctx context.Context, calls []runtime.AnyCall, err error) string {
+	text := err.Error()
+	for _, c := range calls {
+		text = c.Redact(text)
+	}
+	if task, ok := runtime.FromContext(ctx); ok {
+		text = task.Redact(text)
+	}
+	return text
+}
+
+// end ends the span. Deferred itself, End would record with what a hook has
+// panicked, secrets included.
+func end(span trace.Span) { span.End() }
 
 // run is the middleware around tasks.
 func (t *tracing) run(next runtime.Handler) runtime.Handler {
@@ -83,7 +100,7 @@ func (t *tracing) run(next runtime.Handler) runtime.Handler {
 			opts = append(opts, trace.WithNewRoot())
 		}
 		spanCtx, span := t.tracer.Start(ctx, "process "+m.Name, opts...)
-		defer span.End()
+		defer end(span)
 		err = errNoReturn // unless it returns
 		defer func() { conclude(ctx, span, err) }()
 		err = next(ctx.With(spanCtx))
