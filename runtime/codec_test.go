@@ -16,9 +16,9 @@ import (
 // do.
 type xorCodec struct{ t *testing.T }
 
-func (c xorCodec) Encode(task string, args json.RawMessage) (json.RawMessage, error) {
-	if task != "test.Codec" {
-		return nil, errors.New("another task: " + task)
+func (c xorCodec) Encode(b runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+	if b.Task != "test.Codec" {
+		return nil, errors.New("another task: " + b.Task)
 	}
 	for i := range args {
 		args[i] ^= 0x55
@@ -26,7 +26,7 @@ func (c xorCodec) Encode(task string, args json.RawMessage) (json.RawMessage, er
 	return json.Marshal([]byte(args))
 }
 
-func (c xorCodec) Decode(_ string, args json.RawMessage) (json.RawMessage, error) {
+func (c xorCodec) Decode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
 	var b []byte
 	if err := json.Unmarshal(args, &b); err != nil {
 		return nil, err
@@ -104,14 +104,14 @@ type codecFuncs struct {
 	encode, decode func(json.RawMessage) (json.RawMessage, error)
 }
 
-func (c codecFuncs) Encode(_ string, args json.RawMessage) (json.RawMessage, error) {
+func (c codecFuncs) Encode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
 	if c.encode == nil {
 		return args, nil
 	}
 	return c.encode(args)
 }
 
-func (c codecFuncs) Decode(_ string, args json.RawMessage) (json.RawMessage, error) {
+func (c codecFuncs) Decode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
 	if c.decode == nil {
 		return args, nil
 	}

@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -38,8 +37,11 @@ type Config struct {
 	// OnTrigger are asked, in order, when a task returns [Trigger].
 	OnTrigger []TriggerHook
 	// Codec transforms the encoded arguments on their way to the engine and
-	// back. Defaults to none.
+	// back, for example to encrypt them. Defaults to none.
 	Codec Codec
+	// Sealed are the parts of a task that go through the Codec beside its
+	// arguments. Defaults to none.
+	Sealed []Part
 	// RetryIf says whether a task that failed with err, and has retries left,
 	// is retried. Defaults to always.
 	RetryIf func(m Metadata, err error) bool
@@ -80,16 +82,10 @@ type Handler func(ctx *Context) error
 // with more in it, it passes ctx.With(derived) on.
 type Middleware func(next Handler) Handler
 
-// Codec transforms encoded arguments, for example to encrypt them. It must give
-// back valid JSON, and is called concurrently.
-type Codec interface {
-	Encode(task string, args json.RawMessage) (json.RawMessage, error)
-	Decode(task string, args json.RawMessage) (json.RawMessage, error)
-}
-
 // detach makes the lists the configuration's own: the caller may go on with its.
 func (c *Config) detach() {
 	c.Queues = slices.Clone(c.Queues)
+	c.Sealed = slices.Clone(c.Sealed)
 	c.Middleware = slices.Clone(c.Middleware)
 	c.EnqueueMiddleware = slices.Clone(c.EnqueueMiddleware)
 	c.Observers = slices.Clone(c.Observers)
@@ -143,7 +139,11 @@ func (c *Config) validate() []error {
 			errs = append(errs, fmt.Errorf("Config.%s is %s: it must be positive", d.name, d.value))
 		}
 	}
+	if len(c.Sealed) > 0 && c.Codec == nil {
+		errs = append(errs, errors.New("Config.Sealed names parts of a task, but Config.Codec is nil"))
+	}
 	return slices.Concat(errs,
+		wrongIn("Sealed", "is no part that can be sealed", c.Sealed, func(p Part) bool { return !p.sealable() }),
 		wrongIn("Middleware", "is nil", c.Middleware, func(m Middleware) bool { return m == nil }),
 		wrongIn("EnqueueMiddleware", "is nil", c.EnqueueMiddleware, func(m EnqueueMiddleware) bool { return m == nil }),
 		wrongIn("Observers", "is nil", c.Observers, func(o Observer) bool { return o == nil }),

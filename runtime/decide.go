@@ -161,7 +161,7 @@ func (w *worker) retryDelay(r *run) time.Duration {
 // has waited for Config.ParkFor.
 func (w *worker) decideParked(r *run, p *parkError) Outcome {
 	x := r.more()
-	x.saving.Lock()
+	x.reading.Lock()
 	m := r.loadMemo(x)
 	now := time.Now()
 	if m.ParkedAt.IsZero() {
@@ -169,7 +169,7 @@ func (w *worker) decideParked(r *run, p *parkError) Outcome {
 		r.flags.memoChanged = true
 	}
 	since := m.ParkedAt
-	x.saving.Unlock()
+	x.reading.Unlock()
 	if now.Sub(since) >= w.app.cfg.ParkFor {
 		return Outcome{Kind: OutcomeFail, Reason: p.reason}
 	}
@@ -182,8 +182,8 @@ var errCrashed = errors.New("worker was lost during the task's last attempt")
 // checkCrashed fails a task that has used its attempts by losing its workers.
 func (r *run) checkCrashed() error {
 	x := r.more()
-	x.saving.Lock()
-	defer x.saving.Unlock()
+	x.reading.Lock()
+	defer x.reading.Unlock()
 	if m := r.loadMemo(x); m.Concluded == r.d.Attempt+1 {
 		return nil // it failed in the ordinary way, and was retried by hand
 	}
@@ -207,6 +207,9 @@ func (w *worker) conclude(r *run, o *Outcome) {
 	w.logOutcome(r, o)
 	if w.app.watched() {
 		w.app.observe(Event{Kind: EventEnd, run: r, outcome: *o})
+	}
+	if _, parked := r.err.(*parkError); !parked && !inOwnWords(r.err) {
+		w.app.sealReason(r.msg, o)
 	}
 }
 

@@ -174,7 +174,7 @@ type Memo interface {
 	LoadMemo(ctx context.Context) (json.RawMessage, error)
 	// SaveMemo replaces it. When the delivery no longer owns the task, since it
 	// was concluded or given to another, nothing is written and the error is
-	// [ErrLeaseLost].
+	// [ErrLeaseLost]. It returns soon after ctx has ended.
 	SaveMemo(ctx context.Context, memo json.RawMessage) error
 }
 

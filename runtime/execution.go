@@ -62,7 +62,11 @@ func (r *run) setResult(raw json.RawMessage, err error) error {
 	if err != nil {
 		return Permanent(fmt.Errorf("encode %w", err)) // it says that it is the result's
 	}
-	if err := r.app.checkSize(raw); err != nil {
+	raw, err = r.app.sealResult(r.msg, raw)
+	if err == nil {
+		err = r.app.checkSize(raw)
+	}
+	if err != nil {
 		return Permanent(fmt.Errorf("encode result: %w", err))
 	}
 	r.result = raw

@@ -26,6 +26,8 @@ type faultyEngine struct {
 	mu    sync.Mutex
 	calls map[string]int
 	hit   bool
+
+	saved sync.Map // of the id of a task to a channel, of one for each SaveMemo
 }
 
 func (e *faultyEngine) call(method string) error {
@@ -108,7 +110,7 @@ func (e *faultyEngine) Serve(ctx context.Context, w *runtime.Worker) error {
 	}
 	own := *w
 	own.RunInline = func(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
-		d.Memo = faultyMemo{d.Memo, e}
+		d.Memo = faultyMemo{d.Memo, e, d.Message.Meta.ID}
 		w.RunInline(ctx, d, o)
 	}
 	return e.Engine.Serve(ctx, &own)
@@ -116,7 +118,13 @@ func (e *faultyEngine) Serve(ctx context.Context, w *runtime.Worker) error {
 
 type faultyMemo struct {
 	runtime.Memo
-	e *faultyEngine
+	e  *faultyEngine
+	id uuid.UUID
+}
+
+func (e *faultyEngine) savedOf(id uuid.UUID) chan struct{} {
+	c, _ := e.saved.LoadOrStore(id, make(chan struct{}, 100))
+	return c.(chan struct{})
 }
 
 func (m faultyMemo) LoadMemo(ctx context.Context) (json.RawMessage, error) {
@@ -127,6 +135,7 @@ func (m faultyMemo) LoadMemo(ctx context.Context) (json.RawMessage, error) {
 }
 
 func (m faultyMemo) SaveMemo(ctx context.Context, memo json.RawMessage) error {
+	defer func() { m.e.savedOf(m.id) <- struct{}{} }()
 	if err := m.e.call("SaveMemo"); err != nil {
 		return err
 	}
@@ -185,6 +194,7 @@ func faultyWork(t *testing.T, e *faultyEngine) {
 		}
 		ctx.Logger().Info("line")
 		ctx.Progress(1, 2, "half")
+		<-e.savedOf(ctx.Metadata().TaskID) // beside the task
 		if _, err := ctx.Reload(); err != nil {
 			return 0, err
 		}

@@ -78,7 +78,15 @@ func (h *handle) wait(ctx context.Context) (*Entry, error) {
 		return nil, aboutTask("await", h.id, err)
 	}
 	if e.State != StateSucceeded {
-		return nil, &TaskError{ID: h.id, Name: e.Message.Name, State: e.State, Reason: e.Reason}
+		reason := h.app.openText(e.Message, PartReason, e.Reason)
+		return nil, &TaskError{ID: h.id, Name: e.Message.Name, State: e.State, Reason: reason}
+	}
+	if isSealed(e.Result) {
+		opened := *e
+		if opened.Result, err = h.app.openResult(e.Message, e.Result); err != nil {
+			return nil, h.undecoded(e, err)
+		}
+		e = &opened
 	}
 	return e, nil
 }

@@ -177,9 +177,11 @@ func badHooks() []badHook {
 
 type trapCodec struct{ tr *trap }
 
-func (c trapCodec) Encode(_ string, args json.RawMessage) (json.RawMessage, error) { return args, nil }
+func (c trapCodec) Encode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+	return args, nil
+}
 
-func (c trapCodec) Decode(_ string, args json.RawMessage) (json.RawMessage, error) {
+func (c trapCodec) Decode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
 	c.tr.spring()
 	return args, nil
 }
@@ -352,12 +354,12 @@ func TestHooksOfTheEnqueuerThatCrash(t *testing.T) {
 
 type trapEncoder struct{ tr *trap }
 
-func (c trapEncoder) Encode(_ string, args json.RawMessage) (json.RawMessage, error) {
+func (c trapEncoder) Encode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
 	c.tr.spring()
 	return args, nil
 }
 
-func (c trapEncoder) Decode(_ string, args json.RawMessage) (json.RawMessage, error) {
+func (c trapEncoder) Decode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
 	return args, nil
 }
 

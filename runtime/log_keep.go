@@ -77,43 +77,83 @@ func (r *run) markRetry() {
 	}
 }
 
+// A run writes its notes beside its handler, which never waits for the store:
+// one save at a time, at most one each saveEvery, each for saveTimeout at most.
+// The run owns them, and when it ends waits for the last one, which it ends
+// itself after saveGrace.
+const (
+	saveTimeout = 5 * time.Second
+	saveGrace   = 250 * time.Millisecond
+)
+
 // saveLater saves the notes after d, unless a save is due before; the caller
 // holds x.mu.
 func (r *run) saveLater(x *extras, d time.Duration) {
 	n := x.note()
-	if n.timer == nil {
+	switch {
+	case x.ending:
+	case n.timer == nil:
 		n.timer = time.AfterFunc(d, func() { r.saveNow(x) })
+	case d == 0:
+		n.timer.Reset(0)
 	}
 }
 
 // saveNow saves the notes, or later if that is under way. The outcome carries
 // them in any case, so an error loses nothing.
 func (r *run) saveNow(x *extras) {
+	locked := x.saving.TryLock()
+	ctx, done := context.WithTimeout(context.WithoutCancel(r.life.Parent), saveTimeout)
+	defer done()
 	x.mu.Lock()
-	x.saved = time.Now()
 	if t := x.note().timer; t != nil {
 		t.Stop()
 		x.notes.timer = nil
 	}
-	x.mu.Unlock()
-	if !x.saving.TryLock() { // an engine may log while it saves
-		x.mu.Lock()
+	if !locked { // an engine may log while it saves
 		r.saveLater(x, saveEvery)
 		x.mu.Unlock()
 		return
 	}
 	defer x.saving.Unlock()
-	if x.concluded {
+	ending := x.ending
+	x.saved, x.endSave = time.Now(), done
+	x.mu.Unlock()
+	if ending || x.concluded {
 		return
 	}
-	_ = safely(func() error {
-		return r.d.Memo.SaveMemo(context.WithoutCancel(r.life.Parent), r.encodeMemo(x))
+	x.reading.Lock()
+	memo := r.encodeMemo(x)
+	x.reading.Unlock()
+	_ = isolated(func() error { return r.d.Memo.SaveMemo(ctx, memo) })
+	x.mu.Lock()
+	x.endSave = nil
+	x.mu.Unlock()
+}
+
+// lockSaving takes x.saving for good: no save begins any more, and one that is
+// under way is ended after saveGrace.
+func (x *extras) lockSaving() {
+	x.mu.Lock()
+	x.ending = true
+	x.mu.Unlock()
+	if x.saving.TryLock() {
+		return
+	}
+	t := time.AfterFunc(saveGrace, func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		if x.endSave != nil {
+			x.endSave()
+		}
 	})
+	defer t.Stop()
+	x.saving.Lock()
 }
 
 // stopSaving waits for a save that is under way; none begins after it.
 func (x *extras) stopSaving() {
-	x.saving.Lock()
+	x.lockSaving()
 	x.concluded = true
 	x.saving.Unlock()
 	x.mu.Lock()
@@ -175,10 +215,10 @@ func (r *run) addNotes(rec *Record) {
 		return
 	}
 	x := r.more()
-	x.saving.Lock()
+	x.reading.Lock()
 	m := *r.loadMemo(x)
-	x.saving.Unlock()
 	r.mergeNotes(&m)
+	x.reading.Unlock()
 	rec.Logs, rec.Progress = m.Logs, m.Progress
 }
 

@@ -398,6 +398,7 @@ func TestLogsAndProgressWhileRunning(t *testing.T) {
 		u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
 			look := func() {
 				own = append(own, seen(ctx.Reload()))
+				synctest.Wait() // notes are written beside the task
 				others = append(others, seen(app.Lookup(ctx, ctx.Metadata().TaskID)))
 			}
 			ctx.Logger().Info("a")
@@ -418,7 +419,7 @@ func TestLogsAndProgressWhileRunning(t *testing.T) {
 		if want := []string{"1", "1", "1 2", "1 2"}; !slices.Equal(own, want) {
 			t.Errorf("the task itself sees %q, want %q", own, want)
 		}
-		if want := []string{"0", "1", "1 1", "1 2"}; !slices.Equal(others, want) {
+		if want := []string{"0", "1", "1 2", "1 2"}; !slices.Equal(others, want) {
 			t.Errorf("others see %q, want %q", others, want)
 		}
 	})

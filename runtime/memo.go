@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,11 +14,22 @@ type memo struct {
 	// Concluded is one more than the attempt that last failed or was cancelled.
 	Concluded int `json:"concluded,omitempty"`
 	// ByHand: since then a retry by hand has begun. It has the same attempt.
-	ByHand   bool           `json:"by_hand,omitempty"`
-	ParkedAt time.Time      `json:"parked_at,omitzero"`
-	Errors   []AttemptError `json:"errors,omitempty"`
-	Logs     []LogLine      `json:"logs,omitempty"`
-	Progress *Progress      `json:"progress,omitempty"`
+	ByHand   bool      `json:"by_hand,omitempty"`
+	ParkedAt time.Time `json:"parked_at,omitzero"`
+	kept
+	// Sealed are the fields of kept that the codec has encoded.
+	Sealed json.RawMessage `json:"sealed,omitempty"`
+}
+
+// kept is what a record shows of a memo.
+type kept struct {
+	Errors []AttemptError `json:"errors,omitempty"`
+	Logs   []LogLine      `json:"logs,omitempty"`
+	// Packed are the log lines when there are so many that they must be
+	// compressed, and Dropped is how many are missing even so.
+	Packed   []byte    `json:"logs_packed,omitempty"`
+	Dropped  int       `json:"logs_dropped,omitempty"`
+	Progress *Progress `json:"progress,omitempty"`
 }
 
 // AttemptError is the error of one attempt, as a record shows it.
@@ -31,7 +41,8 @@ type AttemptError struct {
 	Stack string `json:"stack,omitempty"`
 }
 
-// LogLine is one log record that was kept with its task.
+// LogLine is one log record that was kept with its task. Of its message and of
+// its attributes as much is kept as [MaxReason] says.
 type LogLine struct {
 	Time    time.Time  `json:"time"`
 	Level   slog.Level `json:"level"`
@@ -55,20 +66,24 @@ type Progress struct {
 // keptErrors is how many errors a memo holds, the last ones.
 const keptErrors = 10
 
-// loadMemo reads the memo once in a run; the caller holds x.saving. What cannot
+// loadMemo reads the memo once in a run; the caller holds x.reading. What cannot
 // be read counts as empty.
 func (r *run) loadMemo(x *extras) *memo {
 	if x.memo != nil {
 		return x.memo
 	}
 	x.memo = new(memo)
-	raw, err := r.d.Memo.LoadMemo(context.WithoutCancel(r.life.Parent))
+	ctx, done := context.WithTimeout(context.WithoutCancel(r.life.Parent), saveTimeout)
+	raw, err := r.d.Memo.LoadMemo(ctx)
+	done()
 	if err == nil && len(raw) > 0 {
-		err = json.Unmarshal(raw, x.memo)
+		var m *memo
+		if m, err = r.app.readMemo(r.msg, raw); m != nil {
+			x.memo = m
+		}
 	}
 	if err != nil {
-		r.app.log(slog.LevelError, "read what is kept with the task",
-			append(r.logAttrs(), slog.String("error", message(err)))...)
+		r.app.logMemo(r, "read what is kept with the task", err)
 	}
 	if m := x.memo; m.Concluded == r.d.Attempt+1 && !m.ByHand {
 		m.ByHand, x.byHand = true, r.app.cfg.KeepLogs > 0
@@ -76,12 +91,18 @@ func (r *run) loadMemo(x *extras) *memo {
 	return x.memo
 }
 
+func (a *App) logMemo(r *run, text string, err error) {
+	a.log(slog.LevelError, text, append(r.logAttrs(), slog.String("error", r.redactor().clean(message(err))))...)
+}
+
 // concludeMemo returns the memo as the run leaves it.
 func (r *run) concludeMemo(o *Outcome, failed, parked bool) json.RawMessage {
 	x := r.more()
-	x.saving.Lock()
+	x.lockSaving()
 	defer x.saving.Unlock()
 	x.concluded = true
+	x.reading.Lock()
+	defer x.reading.Unlock()
 	m := r.loadMemo(x)
 	if failed || o.Kind == OutcomeCancel {
 		m.Concluded, m.ByHand = r.d.Attempt+1, false
@@ -104,41 +125,6 @@ func (m *memo) addError(r *run, reason string) {
 	if n := len(m.Errors) - keptErrors; n > 0 {
 		m.Errors = m.Errors[n:]
 	}
-}
-
-// encodeMemo merges what this run noted into the memo and encodes it. When it
-// is too large the oldest log lines go first, then the oldest errors. The
-// caller holds x.saving.
-func (r *run) encodeMemo(x *extras) json.RawMessage {
-	m := *r.loadMemo(x)
-	r.mergeNotes(&m)
-	m.Logs = lastThatFit(m.Logs, MaxMemo)
-	for {
-		b, err := json.Marshal(m)
-		switch {
-		case err != nil:
-			return nil // every field can be encoded: it cannot be
-		case len(b) <= MaxMemo:
-			return b
-		case len(m.Logs) > 0:
-			m.Logs = m.Logs[(len(m.Logs)+1)/2:]
-		case len(m.Errors) > 1:
-			m.Errors = m.Errors[(len(m.Errors)+1)/2:]
-		default:
-			m.Errors, m.Progress = nil, nil
-		}
-	}
-}
-
-// lastThatFit returns the last lines whose text is of at most n bytes. As JSON
-// they may still be too large.
-func lastThatFit(lines []LogLine, n int) []LogLine {
-	for i, l := range slices.Backward(lines) {
-		if n -= len(l.Message) + len(l.Attrs); n < 0 {
-			return lines[i+1:]
-		}
-	}
-	return lines
 }
 
 // clip makes s storable everywhere: valid UTF-8 without NUL bytes, at most

@@ -142,7 +142,7 @@ func (e *Event) tags(a *App) map[string]string {
 	if len(m.Meta.Tags) == 0 {
 		return nil
 	}
-	return a.redactorOf(m, nil).cleanTags(m.Meta.Tags)
+	return a.redactorOf(m, nil).cleanTags(a.tagsOf(m))
 }
 
 // dueSince is when the task could first run.

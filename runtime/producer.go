@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -111,7 +110,10 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 			meta.Tags = r.redactor().cleanTags(meta.Tags)
 		}
 	}
-	if err := p.app.encodeArgs(m); err != nil {
+	if err := p.app.hashKey(m); err != nil {
+		return fmt.Errorf("enqueue %s: %w", s.Name, err)
+	}
+	if err := p.app.encodeMessage(m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}
 	if r := p.app.running.Load(); r != nil && r.number != s.known.Load() {
@@ -120,43 +122,12 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 	return nil
 }
 
-// encodeArgs applies the codec and the limit on size.
-func (a *App) encodeArgs(m *Message) error {
-	if c := a.cfg.Codec; c != nil {
-		plain := m.Args
-		err := safely(func() (err error) {
-			m.Args, err = c.Encode(m.Name, bytes.Clone(plain)) // the call keeps its own
-			return err
-		})
-		if err != nil {
-			d := &redactor{} // what it is to keep back, it has just seen
-			if len(m.Meta.Redact) > 0 {
-				d = newRedactor(plain, m.Meta.Signature, m.Meta.Redact)
-			}
-			return &valueError{text: "codec: " + d.clean(message(err)), err: err}
-		}
-		if !json.Valid(m.Args) {
-			return errors.New("codec: Encode did not return valid JSON")
-		}
-	}
-	return a.checkSize(m.Args)
-}
-
 // checkSize applies Config.MaxPayload.
 func (a *App) checkSize(payload json.RawMessage) error {
 	if n := len(payload); n > a.cfg.MaxPayload {
 		return fmt.Errorf("%w: %d bytes, the limit is %d (Config.MaxPayload)", ErrPayloadTooLarge, n, a.cfg.MaxPayload)
 	}
 	return nil
-}
-
-// decodeArgs undoes the codec.
-func (a *App) decodeArgs(m *Message) (json.RawMessage, error) {
-	c := a.cfg.Codec
-	if c == nil {
-		return m.Args, nil
-	}
-	return c.Decode(m.Name, bytes.Clone(m.Args)) // a panic is the task's
 }
 
 // insertOne inserts one prepared message.

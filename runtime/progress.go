@@ -8,7 +8,7 @@ const saveEvery = time.Second
 
 // Progress says how far the task has come. It is shown on the task's record: at
 // most once a second while the task runs, and the last one when it ends.
-// Outside a task it does nothing.
+// It does not wait for the engine. Outside a task it does nothing.
 func (c *Context) Progress(done, total int64, note string) {
 	r := c.runOrNil()
 	if r == nil || r.life.Ended.Load() {
@@ -18,13 +18,7 @@ func (c *Context) Progress(done, total int64, note string) {
 	x := r.more()
 	x.mu.Lock()
 	x.note().progress = &p
-	wait := saveEvery - p.At.Sub(x.saved)
-	if wait > 0 {
-		r.saveLater(x, wait)
-	}
+	r.saveLater(x, max(saveEvery-p.At.Sub(x.saved), 0))
 	x.mu.Unlock()
 	r.app.observe(Event{Kind: EventProgress, run: r, Progress: p})
-	if wait <= 0 {
-		r.saveNow(x)
-	}
 }

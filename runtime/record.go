@@ -32,10 +32,13 @@ type Record struct {
 	// Result is the JSON of the result, nil if there is none.
 	Result json.RawMessage `json:"result,omitempty"`
 	// Reason is why the task failed, was cancelled, waits or is parked.
-	Reason   string         `json:"reason,omitempty"`
-	Errors   []AttemptError `json:"errors,omitempty"`
-	Logs     []LogLine      `json:"logs,omitempty"`
-	Progress *Progress      `json:"progress,omitempty"`
+	Reason string         `json:"reason,omitempty"`
+	Errors []AttemptError `json:"errors,omitempty"`
+	Logs   []LogLine      `json:"logs,omitempty"`
+	// LogsDropped is how many lines of Config.KeepLogs are missing, the oldest,
+	// since together they were too large.
+	LogsDropped int       `json:"logs_dropped,omitempty"`
+	Progress    *Progress `json:"progress,omitempty"`
 }
 
 // newRecord makes the record of an entry. A parameter is left out when either
@@ -45,9 +48,9 @@ func (a *App) newRecord(e *Entry) *Record {
 	m := e.Message
 	r := &Record{
 		ID: e.ID, Name: m.Name, Queue: m.Queue, State: e.State, Priority: m.Priority,
-		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, Tags: TagsOf(m.Meta.Tags), ParentID: m.Meta.Parent, RootID: m.Meta.Root,
+		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, Tags: TagsOf(a.tagsOf(m)), ParentID: m.Meta.Parent, RootID: m.Meta.Root,
 		EnqueuedAt: m.Meta.EnqueuedAt, Due: e.Due, StartedAt: e.StartedAt, EndedAt: e.EndedAt,
-		Worker: e.Worker, Result: e.Result, Reason: e.Reason,
+		Worker: e.Worker, Result: a.shownResult(m, e.Result), Reason: a.openText(m, PartReason, e.Reason),
 	}
 	if r.RootID == uuid.Nil {
 		r.RootID = e.ID
@@ -60,11 +63,12 @@ func (a *App) newRecord(e *Entry) *Record {
 	r.Args = redactedArgs(m, more)
 	if len(e.Result) > 0 || len(m.Meta.Tags) > 0 || r.Reason != "" {
 		d := a.redactorOf(m, s)
-		r.Result, r.Tags, r.Reason = d.cleanJSON(e.Result), Tags{d.cleanTags(r.Tags.m)}, d.cleanShown(r.Reason)
+		r.Result, r.Tags, r.Reason = d.cleanJSON(r.Result), Tags{d.cleanTags(r.Tags.m)}, d.cleanShown(r.Reason)
 	}
-	var kept memo
-	if len(e.Memo) > 0 && json.Unmarshal(e.Memo, &kept) == nil {
-		r.Errors, r.Logs, r.Progress = kept.Errors, kept.Logs, kept.Progress
+	if len(e.Memo) > 0 {
+		if m, err := a.readMemo(m, e.Memo); err == nil {
+			r.Errors, r.Logs, r.Progress, r.LogsDropped = m.Errors, m.Logs, m.Progress, m.Dropped
+		}
 	}
 	return r
 }
@@ -142,13 +146,19 @@ func (a *App) Delete(ctx context.Context, id uuid.UUID) error {
 
 // Reload returns the running task's record, read now, with everything that this
 // run has logged and its latest progress. Outside a task it returns
-// [ErrNoTask].
+// [ErrNoTask], and after the run [ErrTaskDone].
 func (c *Context) Reload() (*Record, error) {
 	r := c.runOrNil()
 	if r == nil {
 		return nil, fmt.Errorf("task's record: %w", ErrNoTask)
 	}
+	if r.life.Ended.Load() {
+		return nil, fmt.Errorf("task's record: %w", ErrTaskDone)
+	}
 	rec, err := r.app.Lookup(c, r.id())
+	if r.life.Ended.Load() { // meanwhile: the record is not the run's
+		return nil, fmt.Errorf("task's record: %w", ErrTaskDone)
+	}
 	if err == nil {
 		r.addNotes(rec)
 		x := r.more()
@@ -160,11 +170,15 @@ func (c *Context) Reload() (*Record, error) {
 }
 
 // Record returns the running task's record as it was last read in this run, by
-// this call if none did. Do not change it. Outside a task it returns [ErrNoTask].
+// this call if none did. Do not change it. Outside a task it returns [ErrNoTask],
+// and after the run [ErrTaskDone].
 func (c *Context) Record() (*Record, error) {
 	r := c.runOrNil()
 	if r == nil {
 		return nil, fmt.Errorf("task's record: %w", ErrNoTask)
+	}
+	if r.life.Ended.Load() {
+		return nil, fmt.Errorf("task's record: %w", ErrTaskDone)
 	}
 	x := r.more()
 	x.mu.Lock()

@@ -365,7 +365,11 @@ func TestRecordIsBounded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(b) > runtime.MaxMemo+4*runtime.MaxReason || len(rec.Reason) > runtime.MaxReason || len(rec.Errors) == 0 {
+	entry, err := app.Engine().Get(context.Background(), h.ID())
+	if err != nil || len(entry.Memo) > runtime.MaxMemo {
+		t.Errorf("memo of %d bytes, %v", len(entry.Memo), err)
+	}
+	if len(b) > 1<<20 || rec.LogsDropped+len(rec.Logs) != 21*20+20 || len(rec.Reason) > runtime.MaxReason || len(rec.Errors) == 0 {
 		t.Errorf("record of %d bytes, reason of %d, %d errors", len(b), len(rec.Reason), len(rec.Errors))
 	}
 	if strings.Contains(rec.Reason, "\x00") || rec.Attempt != 20 || rec.State != runtime.StateFailed {

@@ -83,10 +83,12 @@ type extras struct {
 	bound    *Context      // what middleware passed to the task; nil: the run's own
 	late     chan struct{} // closed when a task that is taskLate has ended
 
-	saving    sync.Mutex // guards memo to concluded; held while the memo is written
-	memo      *memo      // what is kept with the task, once read
-	byHand    bool       // the memo says that a retry by hand begins, to be marked in the log
+	saving    sync.Mutex // guards concluded; held while the memo is written to the engine
 	concluded bool       // the outcome has the memo: it is not saved any more
+
+	reading sync.Mutex // guards memo and byHand; taken after saving
+	memo    *memo      // what is kept with the task, once read
+	byHand  bool       // the memo says that a retry by hand begins, to be marked in the log
 
 	redactOnce sync.Once
 	redactWith *redactor
@@ -94,6 +96,8 @@ type extras struct {
 	mu      sync.Mutex // guards all below
 	notes   *notes     // log lines and progress, nil while there are none
 	saved   time.Time  // when notes were last written
+	endSave func()     // ends a save that is under way, nil while none is
+	ending  bool       // no save may begin
 	record  *Record    // as last read by the task
 	locals  *locals    // the task's local values, nil while there are none
 	started time.Time  // for observers
@@ -153,7 +157,7 @@ func (r *run) metadata() Metadata {
 	return Metadata{
 		TaskID: r.id(), Name: r.msg.Name, Func: r.reg.def.Func, Queue: r.msg.Queue,
 		Attempt: r.d.Attempt, MaxRetries: r.retries(), EnqueuedAt: r.msg.Meta.EnqueuedAt,
-		Tags: Tags{r.msg.Meta.Tags}, ParentID: r.msg.Meta.Parent, RootID: r.rootID(), Deadline: deadline,
+		Tags: Tags{r.app.tagsOf(r.msg)}, ParentID: r.msg.Meta.Parent, RootID: r.rootID(), Deadline: deadline,
 	}
 }
 

@@ -194,7 +194,13 @@ func TestUseAfterTheRun(t *testing.T) {
 			}
 			first.Progress(1, 2, "late")
 			first.Logger().Info("late")
-			if rec, err := first.Reload(); err != nil || rec.Progress != nil || len(rec.Logs) != 1 {
+			if _, err := first.Reload(); !errors.Is(err, runtime.ErrTaskDone) {
+				t.Errorf("Reload: %v", err)
+			}
+			if _, err := first.Record(); !errors.Is(err, runtime.ErrTaskDone) {
+				t.Errorf("Record: %v", err)
+			}
+			if rec, err := app.Lookup(context.Background(), first.Metadata().TaskID); err != nil || rec.Progress != nil || len(rec.Logs) != 1 {
 				t.Errorf("the record is %+v, %v; want nothing on it that came late", rec, err)
 			}
 		})

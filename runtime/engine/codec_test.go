@@ -16,11 +16,11 @@ import (
 // object any more.
 type bytesCodec struct{}
 
-func (bytesCodec) Encode(_ string, args json.RawMessage) (json.RawMessage, error) {
+func (bytesCodec) Encode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal([]byte(args))
 }
 
-func (bytesCodec) Decode(_ string, args json.RawMessage) (b json.RawMessage, err error) {
+func (bytesCodec) Decode(_ runtime.Binding, args json.RawMessage) (b json.RawMessage, err error) {
 	var plain []byte
 	err = json.Unmarshal(args, &plain)
 	return plain, err

@@ -1,0 +1,295 @@
+package runtime
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Codec transforms what a task stores, for example to encrypt it: the encoded
+// arguments, and what else Config.Sealed names. Each method must return valid
+// JSON, and is called concurrently. The package seal has one that encrypts.
+type Codec interface {
+	// Encode returns what is stored in place of plain.
+	Encode(b Binding, plain json.RawMessage) (json.RawMessage, error)
+	// Decode undoes Encode. An error parks the task: another worker may have
+	// the key.
+	Decode(b Binding, stored json.RawMessage) (json.RawMessage, error)
+}
+
+// Binding says what a codec encodes or decodes. A codec that authenticates it
+// refuses what was stored for another task, another message or as another part.
+type Binding struct {
+	// Task is the task's name on the wire.
+	Task string
+	// Message is random, unique to the enqueued task, and stays with it. It is
+	// empty for a task that was enqueued without a codec, or by a version before
+	// there were bindings.
+	Message string
+	Part    Part
+}
+
+// Part is a part of a task that a Codec encodes.
+type Part string
+
+// The parts of a task. Arguments always go through the Codec, the others if
+// Config.Sealed names them.
+const (
+	PartArgs   Part = "args"
+	PartResult Part = "result"
+	// PartReason is why a task failed or was cancelled or is retried, with the
+	// errors of its attempts. Reasons of operators, and those for which a worker
+	// could not run the task, stay clear.
+	PartReason Part = "reason"
+	// PartLogs are the kept log lines and the progress.
+	PartLogs Part = "logs"
+	// PartTags are the values of tags, not their keys. A [Query] does not find a
+	// sealed value.
+	PartTags Part = "tags"
+)
+
+func (p Part) sealable() bool {
+	return p == PartResult || p == PartReason || p == PartLogs || p == PartTags
+}
+
+// KeyHasher is implemented by codecs that hash keys, those of unique calls and
+// of [WithKey] and the like, so that nobody who reads the store can try out
+// which values are in them. Keys of equal bytes need equal hashes in every
+// process at every time: the secret in them must not rotate.
+type KeyHasher interface {
+	// HashKey returns a keyed hash, at least 16 bytes.
+	HashKey(key []byte) []byte
+}
+
+// bindingHeader is the key of Meta.Headers under which Binding.Message travels.
+const bindingHeader = "taskctx-binding"
+
+// sealedMark begins texts that the Codec has encoded, and is the key of results.
+const sealedMark = "taskctx-sealed"
+
+// unreadable stands in place of what cannot be decoded here.
+const unreadable = "[sealed]"
+
+func (m *Message) binding(p Part) Binding {
+	return Binding{Task: m.Name, Message: m.Meta.Headers[bindingHeader], Part: p}
+}
+
+// bind gives the message what a codec binds to.
+func (m *Message) bind() {
+	headers := make(map[string]string, len(m.Meta.Headers)+1)
+	maps.Copy(headers, m.Meta.Headers)
+	headers[bindingHeader] = rand.Text()
+	m.Meta.Headers = headers
+}
+
+// seals reports whether a part goes through the codec.
+func (a *App) seals(p Part) bool { return a.cfg.Codec != nil && slices.Contains(a.cfg.Sealed, p) }
+
+// encodeMessage applies the codec and the limit on size.
+func (a *App) encodeMessage(m *Message) error {
+	if a.cfg.Codec == nil {
+		return a.checkSize(m.Args)
+	}
+	m.bind()
+	plain := m.Args
+	args, err := a.encodePart(m, PartArgs, plain)
+	if err == nil && a.seals(PartTags) && len(m.Meta.Tags) > 0 {
+		err = a.sealTags(m)
+	}
+	if err != nil {
+		d := new(redactor)
+		if len(m.Meta.Redact) > 0 {
+			d = newRedactor(plain, m.Meta.Signature, m.Meta.Redact)
+		}
+		return &valueError{text: d.clean(message(err)), err: err}
+	}
+	m.Args = args
+	return a.checkSize(m.Args)
+}
+
+// encodePart calls the codec.
+func (a *App) encodePart(m *Message, p Part, plain json.RawMessage) (stored json.RawMessage, err error) {
+	err = safely(func() (err error) {
+		stored, err = a.cfg.Codec.Encode(m.binding(p), bytes.Clone(plain)) // the caller keeps its own
+		return err
+	})
+	if err == nil && !json.Valid(stored) {
+		err = errors.New("Encode did not return valid JSON")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("codec: %w", err)
+	}
+	return stored, nil
+}
+
+// decodePart undoes encodePart. The codec may panic.
+func (a *App) decodePart(m *Message, p Part, stored json.RawMessage) (json.RawMessage, error) {
+	if a.cfg.Codec == nil {
+		return nil, errors.New("there is no Config.Codec to decode it")
+	}
+	return a.cfg.Codec.Decode(m.binding(p), bytes.Clone(stored))
+}
+
+// decodeArgs undoes the codec.
+func (a *App) decodeArgs(m *Message) (json.RawMessage, error) {
+	if a.cfg.Codec == nil {
+		return m.Args, nil
+	}
+	return a.decodePart(m, PartArgs, m.Args) // a panic is the task's
+}
+
+// sealText returns the text as the codec encodes it, in at most limit bytes: the
+// text is cut until it fits.
+func (a *App) sealText(m *Message, p Part, text string, limit int) (string, error) {
+	for {
+		plain, err := json.Marshal(text)
+		if err != nil {
+			return "", err
+		}
+		stored, err := a.encodePart(m, p, plain)
+		if err != nil {
+			return "", err
+		}
+		if n := len(sealedMark) + 1 + len(stored); limit <= 0 || n <= limit || text == "" {
+			return sealedMark + ":" + string(stored), nil
+		}
+		text = cutRune(text, len(text)*3/4)
+	}
+}
+
+// openText undoes sealText. A text that is not sealed is what it is.
+func (a *App) openText(m *Message, p Part, text string) string {
+	stored, ok := strings.CutPrefix(text, sealedMark+":")
+	if !ok {
+		return text
+	}
+	var plain string
+	err := isolated(func() error {
+		raw, err := a.decodePart(m, p, json.RawMessage(stored))
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(raw, &plain)
+	})
+	if err != nil {
+		return unreadable
+	}
+	return plain
+}
+
+func (a *App) sealTags(m *Message) error {
+	tags := make(map[string]string, len(m.Meta.Tags))
+	for k, v := range m.Meta.Tags {
+		sealed, err := a.sealText(m, PartTags, v, 0)
+		if err != nil {
+			return err
+		}
+		tags[k] = sealed
+	}
+	m.Meta.Tags = tags
+	return nil
+}
+
+// tagsOf returns the tags of a message as they were before the codec: its own
+// map if none is sealed.
+func (a *App) tagsOf(m *Message) map[string]string {
+	for _, v := range m.Meta.Tags {
+		if !strings.HasPrefix(v, sealedMark) {
+			continue
+		}
+		tags := make(map[string]string, len(m.Meta.Tags))
+		for k, v := range m.Meta.Tags {
+			tags[k] = a.openText(m, PartTags, v)
+		}
+		return tags
+	}
+	return m.Meta.Tags
+}
+
+// sealedResult is a result that the codec has encoded.
+type sealedResult struct {
+	Sealed json.RawMessage `json:"taskctx-sealed"`
+}
+
+func (a *App) sealResult(m *Message, raw json.RawMessage) (json.RawMessage, error) {
+	if len(raw) == 0 || !a.seals(PartResult) {
+		return raw, nil
+	}
+	stored, err := a.encodePart(m, PartResult, raw)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(sealedResult{stored})
+}
+
+// openResult undoes sealResult, whether this app seals or not.
+func (a *App) openResult(m *Message, raw json.RawMessage) (plain json.RawMessage, err error) {
+	if !isSealed(raw) {
+		return raw, nil
+	}
+	var sealed sealedResult
+	if err := json.Unmarshal(raw, &sealed); err != nil {
+		return nil, err
+	}
+	err = isolated(func() (err error) {
+		plain, err = a.decodePart(m, PartResult, sealed.Sealed)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("codec: %w", err)
+	}
+	return plain, nil
+}
+
+// isSealed reports whether sealResult made raw, however the store writes JSON.
+func isSealed(raw json.RawMessage) bool {
+	rest, ok := bytes.CutPrefix(bytes.TrimSpace(raw), []byte("{"))
+	return ok && bytes.HasPrefix(bytes.TrimSpace(rest), []byte(`"`+sealedMark+`"`))
+}
+
+// shownResult is openResult for a record.
+func (a *App) shownResult(m *Message, raw json.RawMessage) json.RawMessage {
+	plain, err := a.openResult(m, raw)
+	if err != nil {
+		return json.RawMessage(`"` + unreadable + `"`)
+	}
+	return plain
+}
+
+// sealReason replaces the reason of an outcome by what the codec makes of it.
+func (a *App) sealReason(m *Message, o *Outcome) {
+	if o.Reason == "" || !a.seals(PartReason) {
+		return
+	}
+	err := isolated(func() (err error) {
+		o.Reason, err = a.sealText(m, PartReason, o.Reason, MaxReason)
+		return err
+	})
+	if err != nil || len(o.Reason) > MaxReason {
+		o.Reason = "the reason could not be sealed"
+	}
+}
+
+// hashKey makes the message's key what the codec says, unless it is the tick of
+// a schedule, which everybody knows.
+func (a *App) hashKey(m *Message) error {
+	hasher, ok := a.cfg.Codec.(KeyHasher)
+	if !ok || m.Key == "" || m.KeyHold == HoldTick {
+		return nil
+	}
+	var sum []byte
+	if err := safely(func() error { sum = hasher.HashKey([]byte(m.Key)); return nil }); err != nil {
+		return fmt.Errorf("codec: %w", err)
+	}
+	if len(sum) < 16 {
+		return errors.New("codec: HashKey returned less than 16 bytes")
+	}
+	m.Key = hex.EncodeToString(sum)
+	return nil
+}
