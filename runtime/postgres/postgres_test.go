@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,7 +11,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
@@ -81,6 +87,11 @@ func TestEngine(t *testing.T) {
 	cfg := postgres.Config{Schema: schema, Lease: time.Second}
 	var mu sync.Mutex
 	proxies := make(map[runtime.Engine]*servertest.Proxy)
+	pool, err := pgxpool.New(t.Context(), url)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: schema, Logger: quiet})
+	require.NoError(t, err)
 	enginetest.Run(t, func(tb testing.TB) runtime.Engine {
 		p := servertest.NewProxy(tb, url)
 		e := open(tb, p.URL, cfg)
@@ -94,6 +105,11 @@ func TestEngine(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			return proxies[e].Pause()
+		},
+		Remove: func(tb testing.TB, _ runtime.Engine, id uuid.UUID) {
+			tb.Helper()
+			_, err := client.JobDelete(context.Background(), int64(binary.BigEndian.Uint64(id[8:])&(1<<62-1)))
+			require.NoError(tb, err)
 		},
 		Lease: 2 * time.Second,
 	})

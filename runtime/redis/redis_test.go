@@ -8,7 +8,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/hibiken/asynq"
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
@@ -87,6 +90,8 @@ func suite(t *testing.T, url string) {
 	cfg := redis.Config{Lease: time.Second}
 	var mu sync.Mutex
 	proxies := make(map[runtime.Engine]*servertest.Proxy)
+	ins := asynq.NewInspector(asynqOpt(t, url))
+	t.Cleanup(func() { _ = ins.Close() })
 	enginetest.Run(t, func(tb testing.TB) runtime.Engine {
 		p := servertest.NewProxy(tb, url)
 		e := open(tb, p.URL, cfg)
@@ -100,6 +105,12 @@ func suite(t *testing.T, url string) {
 			mu.Lock()
 			defer mu.Unlock()
 			return proxies[e].Pause()
+		},
+		Remove: func(tb testing.TB, e runtime.Engine, id uuid.UUID) {
+			tb.Helper()
+			en, err := e.Get(context.Background(), id)
+			require.NoError(tb, err)
+			require.NoError(tb, ins.DeleteTask(en.Message.Queue, id.String()))
 		},
 		Unsupported: []enginetest.Feature{enginetest.Priorities, enginetest.Order},
 		Lease:       2 * time.Second,
