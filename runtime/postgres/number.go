@@ -71,38 +71,52 @@ func (s *numbers) put(free []int64) {
 // drop forgets the free numbers.
 func (s *numbers) drop() { s.put(nil) }
 
-// reserve returns numbers for n jobs.
+// reserve returns numbers for n jobs. What fetches them ends with the engine, not
+// with ctx: many callers with little time would else all begin anew.
 func (e *Engine) reserve(ctx context.Context, n int) ([]int64, error) {
-	if taken := e.numbers.take(n); taken != nil {
-		return taken, nil
-	}
-	select {
-	case e.numbers.refill <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-	defer func() { <-e.numbers.refill }()
-	if taken := e.numbers.take(n); taken != nil {
-		return taken, nil
-	}
-	size := e.numbers.next(n)
-	got, err := e.nextNumbers(ctx, e, size)
-	for range maxStale { // numbers that nobody gets are no loss
-		if err == nil || ctx.Err() != nil || !stale(err) && !errors.Is(err, errSilent) {
-			break
+	for {
+		if taken := e.numbers.take(n); taken != nil {
+			return taken, nil
 		}
-		got, err = e.nextNumbers(ctx, e, size)
-	}
-	if err != nil {
-		if ctx.Err() != nil {
+		select {
+		case e.numbers.refill <- struct{}{}:
+		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
-		return nil, fmt.Errorf("reserve numbers of jobs: %w", err)
+		if taken, err := e.numbers.take(n), e.closed(); taken != nil || err != nil {
+			<-e.numbers.refill
+			return taken, err
+		}
+		fetched := make(chan error, 1)
+		go func() { // Close waits for it, by refill
+			defer func() { <-e.numbers.refill }()
+			fetched <- e.fetchNumbers(e.numbers.next(n))
+		}()
+		select {
+		case err := <-fetched:
+			if err != nil {
+				return nil, fmt.Errorf("reserve numbers of jobs: %w", err)
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
 	}
-	if len(got) > n {
-		e.numbers.put(got[n:])
+}
+
+// fetchNumbers reserves n numbers. When an answer is lost it asks again: numbers
+// that nobody gets are no loss.
+func (e *Engine) fetchNumbers(n int) error {
+	got, err := e.nextNumbers(e.closing, e, n)
+	for range maxStale {
+		if err == nil || !stale(err) && !errors.Is(err, errSilent) {
+			break
+		}
+		got, err = e.nextNumbers(e.closing, e, n)
 	}
-	return got[:n:n], nil
+	if err == nil {
+		e.numbers.put(got)
+	}
+	return err
 }
 
 // nextNumbers takes n numbers of the sequence.

@@ -180,6 +180,8 @@ func (e *Engine) prepare(ctx context.Context) error {
 func (e *Engine) Close() error {
 	e.watch.Close(e.close)
 	e.in.Close(e.close)
+	e.numbers.refill <- struct{}{} // nobody reserves numbers any more
+	<-e.numbers.refill
 	endPool(e.pool)
 	return nil
 }
