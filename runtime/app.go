@@ -30,6 +30,8 @@ type App struct {
 	last     *service                // the one before, until somebody has asked for its error
 	running  atomic.Pointer[service] // current, unless it is of Drive, for who holds no lock
 	frozen   atomic.Pointer[map[reflect.Type]any]
+
+	behind leftBehind // has its own lock
 }
 
 // New returns an app on the engine. The app does not own the engine: close it

@@ -72,8 +72,9 @@ type Call[R any] struct{ AnyCall }
 // With returns the call with further options.
 func (c Call[R]) With(opts ...Option) Call[R] { return Call[R]{c.AnyCall.With(opts...)} }
 
-// Enqueue enqueues the call and returns the handle of the task. With an error,
-// nothing was enqueued.
+// Enqueue enqueues the call and returns the handle of the task. With an error
+// nothing was enqueued, unless it is an [*UncertainError]: then the answer of
+// the store was lost, also because ctx ended, and [App.Lookup] of its id tells.
 func (c Call[R]) Enqueue(ctx context.Context, q Enqueuer) (*Handle[R], error) {
 	h, err := enqueue(ctx, q, &c.AnyCall)
 	return (*Handle[R])(h), err

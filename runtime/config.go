@@ -24,7 +24,8 @@ type Config struct {
 	// all registered tasks, and "default".
 	Queues []string
 	// Logger gets what the app has to say, and is what tasks log to. Defaults
-	// to slog.Default() at the time of New.
+	// to slog.Default() at the time of New. With slog.DiscardHandler observers
+	// and records still get what tasks log from level info on.
 	Logger *slog.Logger
 	// Middleware goes around every task, the first outermost.
 	Middleware []Middleware
@@ -54,11 +55,19 @@ type Config struct {
 	// ShutdownGrace is how long Stop then waits before it gives the tasks that
 	// still run back to the engine. Defaults to 5 s.
 	ShutdownGrace time.Duration
+	// SkipUnsupported starts the app without the tasks that its engine cannot
+	// honour, such as one with a priority on Redis, and says so in the log. To
+	// enqueue one is [ErrUnsupported] all the same. By default the app does not
+	// start.
+	SkipUnsupported bool
 	// MaxPayload is the largest size of encoded arguments and of a result, in
-	// bytes. Defaults to 1 MiB.
+	// bytes. A task whose arguments are larger, as another process allows, is
+	// parked. Defaults to 1 MiB.
 	MaxPayload int
 	// KeepLogs is how many of a task's log lines are kept on its record, the
-	// last ones that Logger's level lets through. Defaults to none.
+	// last ones that Logger's level lets through. Of a line's message and of its
+	// attributes 4 KiB are kept, of all lines what fits into 64 KiB when it is
+	// compressed; Record.LogsDropped counts the others. Defaults to none.
 	KeepLogs int
 	// KeepResults is how long records stay after their tasks have succeeded.
 	// Defaults to 1 h; tasks may differ by [WithKeep].
@@ -78,7 +87,13 @@ type Handler func(ctx *Context) error
 // Middleware wraps the handler of every task. It may act before and after, see
 // or change the error, or not call next: a task that then succeeds has the zero
 // value for its result. It must call next at most once. A task that it does not
-// wait for holds its worker slot until it returns. To give the task a context
+// wait for holds its worker slot until it returns.
+//
+// Middleware has the last word on the task, not on its effects: the cleanups of
+// task scope, which commit or roll back, have run when next returns, with the
+// error of the task function. A task whose error middleware forgives succeeds
+// with its transaction rolled back; one that it fails after next has returned nil
+// is retried with its transaction committed. To give the task a context
 // with more in it, it passes ctx.With(derived) on.
 type Middleware func(next Handler) Handler
 
@@ -99,6 +114,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.Logger.Handler() == slog.DiscardHandler && (c.KeepLogs > 0 || len(c.Observers) > 0) {
+		c.Logger = slog.New(mute{})
 	}
 	setDefault(&c.ShutdownTimeout, 30*time.Second)
 	setDefault(&c.ShutdownGrace, 5*time.Second)

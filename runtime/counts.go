@@ -45,7 +45,7 @@ func (a *App) Counts(ctx context.Context) ([]Count, error) {
 }
 
 func (a *App) countTasks(ctx context.Context) ([]Count, error) {
-	if c, ok := a.engine.(Counter); ok {
+	if c, ok := EngineAs[Counter](a.engine); ok {
 		return c.Counts(ctx)
 	}
 	type place struct {

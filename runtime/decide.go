@@ -230,7 +230,7 @@ func (w *worker) logOutcome(r *run, o *Outcome) {
 	}
 	attrs := append(append(r.logAttrs(), r.shownLocals()...), slog.String("error", o.Reason))
 	if o.Kind != OutcomeFail {
-		attrs = append(attrs, slog.Duration("after", o.After))
+		attrs = append(attrs, slog.String("after", o.After.String()))
 	}
 	w.app.log(level, text, attrs...)
 }

@@ -75,6 +75,24 @@ type Engine interface {
 	Close() error
 }
 
+// EngineAs returns the first T among e and the engines that it wraps, each by a
+// method Unwrap() Engine: an engine that decorates another has one, so that what
+// only that can do is found.
+func EngineAs[T any](e Engine) (T, bool) {
+	for e != nil {
+		if t, ok := e.(T); ok {
+			return t, true
+		}
+		w, ok := e.(interface{ Unwrap() Engine })
+		if !ok {
+			break
+		}
+		e = w.Unwrap()
+	}
+	var none T
+	return none, false
+}
+
 // Inserter stores new tasks. An Engine is one; so are a database transaction
 // and a test's recorder, which [App.Via] turns into an [Enqueuer].
 type Inserter interface {

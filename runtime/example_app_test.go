@@ -234,6 +234,7 @@ func ExampleParam() {
 	}
 	fmt.Println(string(rec.Args), rec.Reason)
 	// Output:
+	// level=INFO msg="worker started" engine=memory queues=[default] tasks=1 workers=10
 	// level=INFO msg=charge task_id=00000000 task=billing.ChargeCard attempt=0 logger=billing.ChargeCard card=[redacted]
 	// level=ERROR msg="task failed" task_id=00000000 task=billing.ChargeCard attempt=0 error="card \"[redacted]\" was refused"
 	// {"v":"[redacted]"} card "[redacted]" was refused

@@ -108,6 +108,7 @@ func ExampleContext_Logger() {
 		return nil
 	})
 	// Output:
+	// level=INFO msg="worker started" engine=memory queues=[default] tasks=1 workers=10
 	// level=INFO msg=charged task_id=00000000 task=billing.ChargeCard attempt=0 logger=billing.ChargeCard cents=1999
 	// level=INFO msg=charged task_id=00000000 task=billing.ChargeCard attempt=0 logger=audit cents=1999
 }

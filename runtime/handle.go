@@ -142,7 +142,7 @@ const (
 
 // wait returns the entry of the task once it has ended.
 func (a *App) wait(ctx context.Context, id uuid.UUID) (*Entry, error) {
-	if w, ok := a.engine.(Waiter); ok {
+	if w, ok := EngineAs[Waiter](a.engine); ok {
 		return w.Wait(ctx, id)
 	}
 	t := time.NewTimer(0)

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"path"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -16,12 +19,17 @@ import (
 var (
 	// ErrStarted: the app's worker runs already.
 	ErrStarted = errors.New("app is already started")
+	// ErrStillStopping: the worker did not stop in its time, since its engine
+	// has not returned: its store may be silent. It goes on stopping: another
+	// Stop waits for it, and until then Start is ErrStarted.
+	ErrStillStopping = errors.New("the worker did not stop in time: its engine has not returned")
 )
 
 // service is one start of the app's worker.
 type service struct {
 	worker *worker
 	stop   context.CancelCauseFunc // Serve takes no more tasks
+	ending <-chan struct{}         // closed by stop
 	done   chan struct{}           // closed when all is over
 	number uint64                  // of the start, among all in the process
 	told   sync.Map                // names of tasks that lookFor has told of
@@ -69,6 +77,15 @@ func (a *App) start(ctx context.Context) (*service, error) {
 		return nil, err
 	}
 	a.running.Store(s)
+	s.ending = serveCtx.Done()
+	w.slots.stopping = s.ending
+	left := a.behind.lend(w.slots)
+	a.log(slog.LevelInfo, "worker started", slog.String("engine", engineName(a.engine)), slog.Any("queues", a.queues(w)),
+		slog.Int("tasks", len(w.tasks)), slog.Int("workers", a.cfg.Workers))
+	if left > 0 {
+		a.log(slog.LevelWarn, "tasks that an earlier stop gave up on still run: they count among the workers",
+			slog.Int("running", left), slog.Int("workers", a.cfg.Workers))
+	}
 	if len(w.tasks) == 0 && len(w.periodic) == 0 {
 		a.log(slog.LevelWarn, "the app was started without tasks: call RegisterTasks of their package first")
 	}
@@ -77,6 +94,18 @@ func (a *App) start(ctx context.Context) (*service, error) {
 	}
 	go a.serve(ctx, serveCtx, s)
 	return s, nil
+}
+
+// engineName is the package of the engine, which says what it works on.
+func engineName(e Engine) string {
+	t := reflect.TypeOf(e)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.PkgPath() == "" {
+		return t.String()
+	}
+	return path.Base(t.PkgPath())
 }
 
 // starts counts the starts of all apps.
@@ -133,7 +162,29 @@ func (a *App) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return a.errorOf(s)
+	select {
+	case <-s.done:
+		return a.errorOf(s)
+	case <-s.ending:
+	}
+	return a.awaitStop(s, a.stopBound())
+}
+
+// stopBound is how long a stop takes at most: the tasks' time, and a grace each
+// for giving back what still runs, for the engine, the storage and the observers.
+func (a *App) stopBound() time.Duration { return a.cfg.ShutdownTimeout + 4*a.cfg.ShutdownGrace }
+
+// awaitStop returns what the start of the app ended with, or after d that it has
+// not ended.
+func (a *App) awaitStop(s *service, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-s.done:
+		return a.errorOf(s)
+	case <-t.C:
+		return ErrStillStopping
+	}
 }
 
 // leastStep is what each step of a shutdown gets at least.
@@ -148,6 +199,9 @@ const leastStep = 100 * time.Millisecond
 //
 // If ctx has a deadline, all that happens as much sooner as it takes to return
 // by then. When ctx ends otherwise, the contexts of running tasks end at once.
+// An engine that does not return, as its store does not answer, is
+// [ErrStillStopping]: by the deadline, or else after Config.ShutdownTimeout and
+// four times ShutdownGrace.
 func (a *App) Stop(ctx context.Context) error {
 	a.mu.Lock()
 	s, last := a.current, a.last
@@ -161,15 +215,20 @@ func (a *App) Stop(ctx context.Context) error {
 	s.stop(ErrShutdown)
 	step := a.cfg.ShutdownGrace
 	var due <-chan time.Time
-	if d, ok := ctx.Deadline(); ok {
+	deadline, bounded := ctx.Deadline()
+	if d := deadline; bounded {
 		step = min(step, max(time.Until(d)/4, leastStep))
-		t := time.NewTimer(time.Until(d) - 2*step)
+		t := time.NewTimer(time.Until(d) - 2*step - leastStep)
 		defer t.Stop()
 		due = t.C
 	}
+	bound := time.NewTimer(a.stopBound())
+	defer bound.Stop()
 	select {
 	case <-s.done:
 		return a.errorOf(s)
+	case <-bound.C:
+		return ErrStillStopping
 	case <-ctx.Done():
 	case <-due:
 	}
@@ -184,7 +243,10 @@ func (a *App) Stop(ctx context.Context) error {
 			a.atOnce(next)
 		}
 	}
-	return a.errorOf(s)
+	if bounded {
+		step = max(time.Until(deadline), leastStep)
+	}
+	return a.awaitStop(s, step)
 }
 
 // newWorker checks everything and freezes what is registered, or of the tasks
@@ -206,6 +268,7 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 	schedules, wrong := a.checkPeriodic()
 	errs = append(errs, wrong...)
 	frozen := make(map[string]*registration, len(tasks))
+	var skipped []*registration
 	for name, reg := range tasks {
 		started, err := reg.start(a)
 		if err != nil {
@@ -215,22 +278,18 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 		if name != reg.def.Name || a.engine == nil {
 			continue
 		}
-		m := &Message{Name: name, Queue: reg.def.derive().queue, Priority: reg.def.Priority}
-		m.Keep, m.KeepFailed = a.cfg.KeepResults, a.cfg.KeepFailed
-		if reg.def.Unique > 0 || reg.def.UniqueHold != HoldTime {
-			m.Key, m.KeyFor, m.KeyHold = name, reg.def.Unique, reg.def.UniqueHold
-		}
-		if reg.def.Keep > 0 {
-			m.Keep = reg.def.Keep
-		}
-		if reg.def.KeepFailed > 0 {
-			m.KeepFailed = reg.def.KeepFailed
-		}
-		if err := a.engine.Check(m); err != nil {
+		if err := a.engine.Check(a.sample(reg.def)); err != nil {
+			if a.cfg.SkipUnsupported && errors.Is(err, ErrUnsupported) {
+				skipped = append(skipped, reg)
+				a.log(slog.LevelWarn, "a task is left out: the engine cannot honour what it asks for",
+					slog.String("task", name), slog.String("error", message(err)))
+				continue
+			}
 			errs = append(errs, fmt.Errorf("task %s: %w", name, err))
 		}
 	}
 	errs = append(errs, a.checkQueues()...)
+	maps.DeleteFunc(frozen, func(name string, _ *registration) bool { return slices.Contains(skipped, tasks[name]) })
 	if len(errs) > 0 {
 		slices.SortFunc(errs, func(x, y error) int { return strings.Compare(x.Error(), y.Error()) })
 		return nil, fmt.Errorf("%w: %w", errConfig, errors.Join(errs...))
@@ -260,6 +319,22 @@ func (a *App) checkQueues() (errs []error) {
 		}
 	}
 	return errs
+}
+
+// sample is a message that asks for all that the task asks of an engine.
+func (a *App) sample(d *definition) *Message {
+	m := &Message{Name: d.Name, Queue: d.derive().queue, Priority: d.Priority}
+	m.Keep, m.KeepFailed = a.cfg.KeepResults, a.cfg.KeepFailed
+	if d.Unique > 0 || d.UniqueHold != HoldTime {
+		m.Key, m.KeyFor, m.KeyHold = d.Name, d.Unique, d.UniqueHold
+	}
+	if d.Keep > 0 {
+		m.Keep = d.Keep
+	}
+	if d.KeepFailed > 0 {
+		m.KeepFailed = d.KeepFailed
+	}
+	return m
 }
 
 // queues returns what the worker serves.
@@ -348,6 +423,12 @@ func (a *App) closeStorage(s *service) error {
 		return err
 	case <-t.C:
 	case <-s.leave:
+		t.Reset(leastStep)
+		select {
+		case err := <-closed:
+			return err
+		case <-t.C:
+		}
 	}
 	return errStillClosing
 }

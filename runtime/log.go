@@ -15,13 +15,13 @@ import (
 func (c *Context) Logger(name ...string) *slog.Logger {
 	r := c.runOrNil()
 	if r == nil {
-		if len(name) == 0 {
+		if len(name) == 0 || name[0] == "" {
 			return slog.Default()
 		}
 		return slog.Default().With(slog.String("logger", name[0]))
 	}
 	logger := r.msg.Name
-	if len(name) > 0 {
+	if len(name) > 0 && name[0] != "" {
 		logger = r.redactor().clean(name[0])
 	}
 	next := r.app.cfg.Logger.Handler().WithAttrs(append(r.logAttrs(), slog.String("logger", logger)))
@@ -34,6 +34,15 @@ func (r *run) logAttrs() []slog.Attr {
 		slog.String("task_id", r.id().String()), slog.String("task", r.msg.Name), slog.Int("attempt", r.d.Attempt),
 	}
 }
+
+// mute logs nothing, as slog.DiscardHandler does, but lets pass what observers
+// and records are to get.
+type mute struct{}
+
+func (mute) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (mute) Handle(context.Context, slog.Record) error    { return nil }
+func (m mute) WithAttrs([]slog.Attr) slog.Handler         { return m }
+func (m mute) WithGroup(string) slog.Handler              { return m }
 
 // NewLogHandler returns a handler that adds the attributes of the task to every
 // record logged with a task's context, and the local values marked [InLogs],

@@ -20,14 +20,79 @@ type slot struct {
 // own limit does. The slot used last is taken first, so that an idle worker
 // keeps few values open.
 type slots struct {
-	ctx     context.Context       // what worker storage is opened with
-	stopped atomic.Pointer[error] // why runs must end, nil while they need not
+	ctx      context.Context       // what worker storage is opened with
+	behind   *leftBehind           // nil: nobody counts what is left running
+	stopping <-chan struct{}       // closed when no task is to begin any more
+	stopped  atomic.Pointer[error] // why runs must end, nil while they need not
 
 	mu      sync.Mutex // guards all below
 	all     []*slot    // free and used
 	free    []*slot
 	waiting []chan *slot // in order of arrival
+	lent    []*slot      // not free before runs of earlier starts have returned
 	closed  bool
+}
+
+// leftBehind counts, for all starts of an app, the runs that a stop has given up
+// on and that have not returned. Their places are the app's: a later start gets
+// each when its run returns.
+type leftBehind struct {
+	mu      sync.Mutex // guards all below; taken after that of slots which are closed
+	runs    int
+	current *slots // of the latest start
+}
+
+// lend makes s the slots of the latest start, without those that runs of earlier
+// ones still use, and returns how many that are.
+func (b *leftBehind) lend(s *slots) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := len(s.free) - min(b.runs, len(s.free))
+	s.lent = slices.Clone(s.free[n:])
+	s.free, s.behind = s.free[:n], b
+	b.current = s
+	return b.runs
+}
+
+// add counts n more runs.
+func (b *leftBehind) add(n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.runs += n
+}
+
+// returned counts one run less, whose place the latest start gets.
+func (b *leftBehind) returned() {
+	b.mu.Lock()
+	b.runs--
+	current, over := b.current, b.runs
+	b.mu.Unlock()
+	current.restore(over)
+}
+
+// restore frees the slots that are lent to more than the given number of runs.
+func (s *slots) restore(runs int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.closed && len(s.lent) > runs {
+		p := s.lent[len(s.lent)-1]
+		s.lent = s.lent[:len(s.lent)-1]
+		s.hand(p)
+	}
+}
+
+// hand gives a slot to who waits for one, or makes it free; the caller holds
+// s.mu.
+func (s *slots) hand(p *slot) {
+	if len(s.waiting) > 0 {
+		wait := s.waiting[0]
+		s.waiting = s.waiting[1:]
+		wait <- p
+		return
+	}
+	s.free = append(s.free, p)
 }
 
 func newSlots(ctx context.Context, n int) *slots {
@@ -45,7 +110,8 @@ func (s *slots) make() *slot {
 	return p
 }
 
-// take waits for a free slot. It returns nil when ctx ends first.
+// take waits for a free slot. It returns nil when ctx ends first, or the worker
+// stops.
 func (s *slots) take(ctx context.Context) *slot {
 	s.mu.Lock()
 	if n := len(s.free); n > 0 {
@@ -61,6 +127,7 @@ func (s *slots) take(ctx context.Context) *slot {
 	case p := <-wait:
 		return p
 	case <-ctx.Done():
+	case <-s.stopping:
 	}
 	s.mu.Lock()
 	for i, w := range s.waiting {
@@ -86,16 +153,14 @@ func (s *slots) put(p *slot, broken bool) error {
 	s.mu.Lock()
 	if s.closed { // the worker has stopped without waiting for this run
 		s.mu.Unlock()
-		return errors.Join(err, p.close())
-	}
-	defer s.mu.Unlock()
-	if len(s.waiting) > 0 {
-		wait := s.waiting[0]
-		s.waiting = s.waiting[1:]
-		wait <- p
+		err = errors.Join(err, p.close())
+		if s.behind != nil {
+			s.behind.returned()
+		}
 		return err
 	}
-	s.free = append(s.free, p)
+	defer s.mu.Unlock()
+	s.hand(p)
 	return err
 }
 
@@ -126,8 +191,11 @@ func (s *slots) running() []*run {
 func (s *slots) close() error {
 	s.mu.Lock()
 	s.closed = true
-	free := s.free
-	s.free = nil
+	if s.behind != nil {
+		s.behind.add(len(s.all) - len(s.free) - len(s.lent))
+	}
+	free := slices.Concat(s.free, s.lent)
+	s.free, s.lent = nil, nil
 	s.mu.Unlock()
 	var errs error
 	for _, p := range free {

@@ -27,7 +27,8 @@ type Spec struct {
 	Retries int
 	// Delay is the wait before the first retry, by default 1 s; [NoDelay] is
 	// none. Each further wait is Backoff times longer, by default 2, up to
-	// MaxDelay, by default 1 h.
+	// MaxDelay, by default 1 h. Each is shortened by up to 10 % at random, so
+	// that tasks which failed together do not come back together.
 	Delay    time.Duration
 	Backoff  float64
 	MaxDelay time.Duration
