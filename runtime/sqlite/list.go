@@ -135,39 +135,6 @@ func (r *reader) window(after int64) (last int64, more bool, err error) {
 	return st.Int(0), true, nil
 }
 
-// Counts implements [runtime.Counter].
-func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	r, err := e.reader(ctx)
-	if err != nil {
-		return nil, e.explain(err)
-	}
-	defer e.readers.put(r)
-	st, err := r.c.Prepare(`SELECT queue, state, state = 5 AND attempt > 0 AS again, state = 6 AND due <= ?1 AS ready, count(*)
-		FROM tasks WHERE NOT (` + overKept + `) GROUP BY queue, state, again, ready`)
-	if err != nil {
-		return nil, e.explain(err)
-	}
-	defer st.Close()
-	st.BindInt(1, nanos(e.now()))
-	tally := make(map[runtime.Count]int64) // by queue and state
-	if err := st.Each(func() bool {
-		state := publicState(int(st.Int(1)), int(st.Int(2)), 1-st.Int(3), 0)
-		tally[runtime.Count{Queue: st.Text(0), State: state}] += st.Int(4)
-		return true
-	}); err != nil {
-		return nil, e.explain(err)
-	}
-	counts := make([]runtime.Count, 0, len(tally))
-	for c, n := range tally {
-		c.Tasks = n
-		counts = append(counts, c)
-	}
-	return counts, nil
-}
-
 // filed are the states of the file that may be each public state.
 var filed = map[runtime.State]string{
 	runtime.StateScheduled: "6", runtime.StatePending: "2,5,6", runtime.StateRunning: "4",

@@ -11,6 +11,9 @@ ALTER TABLE tasks ADD COLUMN keep_failed INTEGER NOT NULL DEFAULT 0;
 -- time, whatever becomes of the task. Of 1 and 2, until is never.
 ALTER TABLE keys ADD COLUMN hold INTEGER NOT NULL DEFAULT 0;
 
+-- What has ended badly, to be counted. It costs those that succeed nothing.
+CREATE INDEX bad ON tasks(queue, state) WHERE state IN (9, 10);
+
 -- The view shows rows of any shape.
 DROP VIEW task;
 

@@ -1,0 +1,55 @@
+package sqlite_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// TestCounts_LargeFile: what waits or has ended badly is counted exactly also
+// beside many tasks that succeeded, whose number is an estimate near the truth,
+// whatever gaps there are between them.
+func TestCounts_LargeFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "tasks.db")
+	e := open(t, file)
+	const never = "4611686018427387904"
+	change(t, file, fmt.Sprintf(`
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60000)
+		INSERT INTO tasks(seq, name, queue, state, keep, ended_at)
+		SELECT i * iif(i > 45000, 7, 1), 'a.b', iif(i %% 4 = 0, 'rare', 'usual'), 8, %[1]s, 1 FROM n;
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
+		INSERT INTO tasks(name, queue, state) SELECT 'a.b', 'long', 2 FROM n;
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 7)
+		INSERT INTO tasks(name, queue, state, keep, keep_failed, ended_at) SELECT 'a.b', 'q' || i, 9, %[1]s, %[1]s, 1 FROM n;
+		INSERT INTO tasks(name, queue, state) VALUES ('a.b', 'short', 2);
+		INSERT INTO tasks(name, queue, state, due) VALUES ('a.b', 'short', 6, %[1]s);`, never))
+	counts, err := e.Counts(t.Context())
+	require.NoError(t, err)
+	got := make(map[string]runtime.Count)
+	for _, c := range counts {
+		got[c.Queue+" "+string(c.State)] = c
+	}
+	exact := func(queue string, s runtime.State, n int64) {
+		t.Helper()
+		assert.Equal(t, runtime.Count{Queue: queue, State: s, Tasks: n}, got[queue+" "+string(s)])
+	}
+	estimate := func(queue string, s runtime.State, n, off float64) {
+		t.Helper()
+		c := got[queue+" "+string(s)]
+		assert.True(t, c.Estimated, "%+v", c)
+		assert.InDelta(t, n, c.Tasks, off, "%s %s", queue, s)
+	}
+	for i := range 7 {
+		exact(fmt.Sprintf("q%d", i+1), runtime.StateFailed, 1)
+	}
+	exact("short", runtime.StatePending, 1)
+	exact("short", runtime.StateScheduled, 1)
+	estimate("long", runtime.StatePending, 12_000, 3_000)
+	estimate("usual", runtime.StateSucceeded, 45_000, 6_000)
+	estimate("rare", runtime.StateSucceeded, 15_000, 4_000)
+}
