@@ -24,6 +24,8 @@ type Proxy struct {
 	cutAt     atomic.Int64
 	cutBefore atomic.Bool
 
+	target atomic.Pointer[string] // the address where new connections lead
+
 	// deafened counts Deafen: connections that were made before swallow all.
 	deafened atomic.Int64
 }
@@ -31,6 +33,17 @@ type Proxy struct {
 // Deafen makes the connections there are swallow all that is sent on them, in both
 // directions, as when the network between forgot them. New ones work.
 func (p *Proxy) Deafen() { p.deafened.Add(1) }
+
+// LeadTo makes new connections lead to the server at another URL, as a name or an
+// address does after a failover. Those there are stay with the server they have.
+func (p *Proxy) LeadTo(tb testing.TB, raw string) {
+	tb.Helper()
+	u, err := url.Parse(raw)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	p.target.Store(&u.Host)
+}
 
 // Cut cuts the connection of the n-th request from now: before the server has
 // the request, or after, so that its answer is lost.
@@ -57,13 +70,14 @@ func NewProxy(tb testing.TB, raw string) *Proxy {
 	}
 	u.Host = l.Addr().String()
 	p := &Proxy{URL: u.String()}
+	p.target.Store(&target)
 	p.conns.Go(func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			p.conns.Go(func() { p.serve(c, target) })
+			p.conns.Go(func() { p.serve(c, *p.target.Load()) })
 		}
 	})
 	tb.Cleanup(func() {
