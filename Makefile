@@ -49,7 +49,7 @@ types-fuzz: ## send values of TYPES (600) random types from SEED between workers
 
 .PHONY: types-modules
 types-modules: ## the same for the exported types of large modules and of the standard library
-	$(GO) test ./internal/twogo -run ModuleTypes -count=1 -v -timeout 60m
+	$(GO) test ./internal/twogo -run ModuleTypes -count=1 -v -timeout 60m -args -modules
 
 .PHONY: lint
 lint: ## vet and golangci-lint; the first run compiles it, which takes minutes

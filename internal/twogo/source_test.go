@@ -2,14 +2,16 @@ package twogo
 
 import (
 	"fmt"
+	"maps"
 	"math/rand"
+	"slices"
 	"strings"
 )
 
 // source writes the tasks of a program: those of random types, and of types that
 // it is given.
 type source struct {
-	imports map[string]bool
+	imports map[string]string // paths, with the packages' names
 	types   strings.Builder
 	tasks   []task
 }
@@ -20,7 +22,7 @@ type task struct {
 	exact bool // its values come back equal, or are refused
 }
 
-func newSource() *source { return &source{imports: map[string]bool{}} }
+func newSource() *source { return &source{imports: map[string]string{}} }
 
 var leaves = []string{
 	"bool", "string", "int", "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64",
@@ -102,14 +104,12 @@ func (s *source) file(refused map[int]bool) string {
 	for _, path := range []string{
 		"database/sql", "encoding/json", "log/slog", "math/big", "net/netip", "net/url", "time", "github.com/google/uuid",
 	} {
-		s.imports[path] = true
+		s.imports[path] = path[strings.LastIndexByte(path, '/')+1:]
 	}
-	for path := range s.imports {
-		name := path[strings.LastIndexByte(path, '/')+1:]
-		if strings.HasPrefix(name, "v") && len(name) == 2 || !strings.Contains(body, name+".") {
-			continue
+	for _, path := range slices.Sorted(maps.Keys(s.imports)) {
+		if strings.Contains(body, s.imports[path]+".") {
+			fmt.Fprintf(&b, "\t%s %q\n", s.imports[path], path)
 		}
-		fmt.Fprintf(&b, "\t%q\n", path)
 	}
 	return b.String() + ")\n\n" + body + "\nvar tasks = []sender{\n" + table.String() + "}\n"
 }
