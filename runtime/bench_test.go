@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	goruntime "runtime"
 	"slices"
 	"sync"
@@ -127,7 +128,7 @@ func startWorkers(n int, work func(*ledger)) *sync.WaitGroup {
 }
 
 func newTaskRunner(b *testing.B, name string, engine *memory.Engine, workers int, done *sync.WaitGroup) benchRunner {
-	app := runtime.New(engine, runtime.Config{Workers: workers})
+	app := runtime.New(engine, runtime.Config{Workers: workers, Logger: slog.New(slog.DiscardHandler)})
 	runtime.RegisterContext(app, func(ctx *runtime.Context) (*chargeContext, error) {
 		c, err := newChargeContext(ctx)
 		if err == nil {

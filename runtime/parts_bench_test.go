@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 
 	"github.com/google/uuid"
@@ -53,7 +54,7 @@ func (e handsOver) Serve(ctx context.Context, w *runtime.Worker) error {
 // a slot, decode, build the context, call, and decide.
 func BenchmarkDispatch(b *testing.B) {
 	e := handsOver{memory.New(), make(chan *runtime.Worker, 1)}
-	app := runtime.New(e, runtime.Config{Workers: 1})
+	app := runtime.New(e, runtime.Config{Workers: 1, Logger: slog.New(slog.DiscardHandler)})
 	runtime.RegisterContext(app, newChargeContext)
 	runtime.RegisterTask(app, &chargeTask, (*chargeArgs)(nil))
 	if err := app.Start(context.Background()); err != nil {
