@@ -67,14 +67,15 @@ func list(t *testing.T, patterns ...string) []*pkg {
 // of this module, with /... for all below, and of others. A package is ruled by
 // the longest pattern that it matches.
 var layers = map[string][]string{
-	".":              {},
-	"annotations":    {},
-	"docs":           {},
-	"gen/...":        {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/..."},
-	"gen":            {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/...", jennifer},
-	"runtime":        {uuid},
-	"runtime/...":    {"runtime", uuid},
-	"runtime/memory": {"runtime", uuid},
+	".":                     {},
+	"annotations":           {},
+	"docs":                  {},
+	"gen/...":               {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/..."},
+	"gen":                   {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/...", jennifer},
+	"runtime":               {"runtime/internal/life", uuid},
+	"runtime/...":           {"runtime", uuid},
+	"runtime/internal/life": {},
+	"runtime/memory":        {"runtime", uuid},
 	"runtime/redis": {
 		"runtime", "runtime/internal/remote", uuid, "github.com/hibiken/asynq/...", "github.com/redis/go-redis/v9/...",
 		protobuf,
@@ -154,8 +155,8 @@ func standard(importPath string) bool {
 func TestDependencies(t *testing.T) {
 	for name, allowed := range map[string][]string{
 		"annotations":    {},
-		"runtime":        {uuid},
-		"runtime/memory": {"runtime", uuid},
+		"runtime":        {"runtime/internal/life", uuid},
+		"runtime/memory": {"runtime", "runtime/internal/life", uuid},
 		"gen":            {"annotations", "gen/...", jennifer, "golang.org/x/...", "github.com/rogpeppe/go-internal/..."},
 	} {
 		for _, p := range list(t, "./"+name) {
