@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"encoding/json"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -18,7 +19,36 @@ const (
 // off at random so that tasks that failed together do not all return together.
 // It is never negative and never over the cap, for any attempt.
 func (s *definition) backoff(attempt int) time.Duration {
-	delay, factor, limit := s.Delay, s.Backoff, s.MaxDelay
+	return backoffAfter(attempt, s.Delay, s.Backoff, s.MaxDelay)
+}
+
+// backoffHeader is the key of Meta.Headers under which the backoff of one call
+// travels, as JSON.
+const backoffHeader = "taskctx-backoff"
+
+// callBackoff is what [WithBackoff] asks for. A delay of zero is none.
+type callBackoff struct {
+	Delay  time.Duration `json:"delay"`
+	Factor float64       `json:"factor"`
+	Limit  time.Duration `json:"limit"`
+}
+
+// backoff returns how long the run's task waits for its next attempt: as its
+// enqueuer has asked, or else as the function's annotation says.
+func (r *run) backoff() time.Duration {
+	if header := r.msg.Meta.Headers[backoffHeader]; header != "" {
+		var b callBackoff
+		if err := json.Unmarshal([]byte(header), &b); err == nil {
+			if b.Delay <= 0 {
+				return 0
+			}
+			return backoffAfter(r.d.Attempt, b.Delay, b.Factor, b.Limit)
+		}
+	}
+	return r.reg.def.backoff(r.d.Attempt)
+}
+
+func backoffAfter(attempt int, delay time.Duration, factor float64, limit time.Duration) time.Duration {
 	if delay < 0 {
 		return 0
 	}

@@ -154,7 +154,7 @@ func (w *worker) retryDelay(r *run) time.Duration {
 		w.app.log(slog.LevelError, "RetryPolicy failed; the task's own backoff is used",
 			slog.String("error", r.redactor().clean(message(err))))
 	}
-	return r.reg.def.backoff(r.d.Attempt)
+	return r.backoff()
 }
 
 // decideParked delays a task that this worker cannot run, and fails it once it

@@ -3,9 +3,11 @@ package runtime
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"time"
 	"unicode/utf8"
 )
@@ -114,6 +116,30 @@ func WithTimeout(d time.Duration) Option {
 			s.fail("WithTimeout(%s): it must be positive", d)
 		}
 		s.m.Meta.Timeout = d
+	}
+}
+
+// WithBackoff sets how long this task waits before its retries, instead of what
+// its annotation says: delay before the first, factor times longer before each
+// further one, at most limit. A delay of zero retries at once; a limit of zero is
+// [DefaultMaxDelay].
+func WithBackoff(delay time.Duration, factor float64, limit time.Duration) Option {
+	return func(s *settings) {
+		if delay < 0 || limit < 0 || !(factor >= 1) || math.IsInf(factor, 0) {
+			s.fail("WithBackoff(%s, %v, %s): the times must not be negative, and the factor at least 1", delay, factor, limit)
+			return
+		}
+		b, err := json.Marshal(callBackoff{delay, factor, limit})
+		if err != nil {
+			s.fail("WithBackoff(%s, %v, %s): %w", delay, factor, limit, err)
+			return
+		}
+		headers := maps.Clone(s.m.Meta.Headers)
+		if headers == nil {
+			headers = make(map[string]string, 1)
+		}
+		headers[backoffHeader] = string(b)
+		s.m.Meta.Headers = headers
 	}
 }
 
