@@ -17,6 +17,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/redis"
 )
 
 // pair is a server and its replica.
@@ -209,4 +210,33 @@ func startSentinel(t *testing.T, config string) string {
 		return err == nil
 	})
 	return address
+}
+
+// TestClose_SilentServer: a server that does not answer does not hold up Close, and a
+// caller under way hears that it is not known whether the task is stored.
+//
+// Proves: RELIABILITY 25
+func TestClose_SilentServer(t *testing.T) {
+	slow(t)
+	s := servertest.NewRedis(t)
+	admin, err := client(s.URL + "0")
+	require.NoError(t, err)
+	defer admin.Close()
+	e := open(t, s.URL+"0", redis.Config{})
+	app := runtime.New(e, runtime.Config{Logger: testLog(t)})
+	require.NoError(t, admin.Do(t.Context(), "CLIENT", "PAUSE", 60_000, "WRITE").Err())
+	under := make(chan error, 1)
+	go func() {
+		_, err := sumCall(sumTask(""), 1, 1).Enqueue(context.Background(), app)
+		under <- err
+	}()
+	eventually(t, "the server holds the enqueue up", func() bool {
+		info, err := admin.Info(t.Context(), "clients").Result()
+		return err == nil && strings.Contains(info, "blocked_clients:1")
+	})
+	at := time.Now()
+	require.NoError(t, e.Close())
+	require.ErrorAs(t, <-under, new(*runtime.UncertainError))
+	assert.Less(t, time.Since(at), 4*time.Second)
+	t.Logf("closed after %v", time.Since(at))
 }

@@ -100,9 +100,17 @@ func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, er
 	return e, nil
 }
 
+// closeGrace is how long Close waits for the server to answer.
+const closeGrace = 2 * time.Second
+
 // Close implements [runtime.Engine]. A Serve that still runs returns
-// [runtime.ErrClosed]; its tasks are taken over by others when its lease ends.
+// [runtime.ErrClosed]; its tasks are taken over by others when its lease ends. What is
+// under way has 2 s to end; then an engine from Open closes its connections.
 func (e *Engine) Close() error {
+	if e.owned {
+		silent := time.AfterFunc(closeGrace, func() { _ = e.db.Close() })
+		defer silent.Stop()
+	}
 	e.watch.Close(e.close)
 	e.in.Close(e.close)
 	if e.owned {
