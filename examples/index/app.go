@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 const memoryURL = "memory:"
@@ -46,7 +45,7 @@ func (o *appOptions) check(notes io.Writer) error {
 
 // newApp opens the engine and returns the app on it, not started.
 func (o *appOptions) newApp(ctx context.Context, observers ...runtime.Observer) (*runtime.App, func() error, error) {
-	e, err := engine.Open(ctx, o.engine)
+	e, err := openEngine(ctx, o.engine)
 	if err != nil {
 		return nil, nil, err
 	}

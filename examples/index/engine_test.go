@@ -15,10 +15,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime/engine"
 )
+
+// The processes of the tests, which are this binary, open every engine.
+func init() { openEngine = engine.Open }
 
 // engineURLs are how each engine is named, for a test of its own.
 var engineURLs = map[string]func(t *testing.T) string{
@@ -129,6 +134,24 @@ func TestKilledOnEveryEngine(t *testing.T) {
 			t.Errorf("the index differs from that of one run:\n%s", d)
 		}
 	})
+}
+
+// TestOpenLocal: the program links the engines that need no server, and says how
+// to link the others without a word of their URL.
+func TestOpenLocal(t *testing.T) {
+	for _, url := range []string{memoryURL, "sqlite:" + filepath.Join(t.TempDir(), "tasks.db")} {
+		e, err := openLocal(t.Context(), url)
+		require.NoError(t, err, url)
+		require.NoError(t, e.Close())
+	}
+	_, err := openLocal(t.Context(), "postgres://user:secret@host/db")
+	require.ErrorContains(t, err, "-tags servers")
+	assert.NotContains(t, err.Error(), "secret")
+	out, err := exec.Command("go", "list", "-deps", ".").Output()
+	require.NoError(t, err)
+	for _, server := range []string{"/runtime/postgres\n", "/runtime/redis\n"} {
+		assert.NotContains(t, string(out), server)
+	}
 }
 
 // TestWorkerProcesses leaves all the work to two other processes.

@@ -14,6 +14,7 @@
 // The tasks are in memory unless -engine names a place that outlives the
 // process, such as sqlite:tasks.db. Then worker adds processes that share the
 // work, on the same machine, with the same -db; -workers 0 leaves all to them.
+// For Postgres and Redis, which are much to compile, add -tags servers to go run.
 package main
 
 import (
