@@ -56,8 +56,15 @@ func EveryName(name string) EveryOption { return func(p *periodic) { p.name = na
 // CatchUp makes up, when the app starts, for the last tick before, if no process
 // did. On an engine that forgets, such as memory, that is at every start. The
 // tick before a schedule's first deployment counts as missed, too: the task runs
-// once at that start.
-func CatchUp() EveryOption { return func(p *periodic) { p.catchUp = true } }
+// once at that start. [CatchUpSince] is without that.
+func CatchUp() EveryOption { return CatchUpSince(time.Time{}) }
+
+// CatchUpSince is [CatchUp] for the ticks from a time on, such as that of the
+// schedule's first deployment: those before it were not missed. An engine cannot
+// know that time, since it forgets ticks that have run.
+func CatchUpSince(since time.Time) EveryOption {
+	return func(p *periodic) { p.catchUp, p.since = true, since }
+}
 
 // Every enqueues the call at every tick of the schedule while the app's worker
 // runs. However many processes and workers do the same, a tick is one task: they
@@ -95,6 +102,7 @@ type periodic struct {
 	schedule Schedule
 	call     AnyCall
 	catchUp  bool
+	since    time.Time // catchUp is for the ticks from then on
 }
 
 const (
@@ -218,7 +226,7 @@ func (a *App) tick(ctx context.Context, p periodic) error {
 		if err != nil {
 			return err
 		}
-		if !last.IsZero() {
+		if !last.IsZero() && !last.Before(p.since) {
 			a.enqueueTick(ctx, p, last, next)
 		}
 	}

@@ -125,6 +125,26 @@ func TestCatchUp(t *testing.T) {
 	})
 }
 
+// Proves: FEATURES 63
+func TestCatchUpSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var k ticks
+		engine := memory.New()
+		defer engine.Close()
+		since := time.Now().Add(90 * time.Minute)
+		app := newTickApp(engine, &k, runtime.Interval(time.Hour), runtime.CatchUpSince(since))
+		time.Sleep(100 * time.Minute) // the schedule is deployed after the tick at 1h0m0s
+		start(t, app)
+		time.Sleep(10 * time.Minute)
+		k.check(t)
+		stop(t, app)
+		time.Sleep(2 * time.Hour)
+		start(t, app) // 3h50m: the tick at 3h0m0s was missed
+		k.check(t, "3h0m0s at 3h50m0s")
+		stop(t, app)
+	})
+}
+
 // slowEngine answers an insert as told.
 type slowEngine struct {
 	*memory.Engine
