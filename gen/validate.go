@@ -24,8 +24,9 @@ func validate(p *Package) {
 	validateProviders(p)
 }
 
-// minGo is the version whose language generated code needs.
-const minGo = "go1.18"
+// minGo is the version whose language generated code needs: that a type argument
+// is inferred from the methods of another.
+const minGo = "go1.21"
 
 // validateGo reports a module that is written in an older language, as a member
 // of a workspace may be.
@@ -40,7 +41,7 @@ func validateGo(p *Package) {
 	}
 	p.diags = append(p.diags, diag.Diagnostic{
 		Pos: m.GoLine, Code: "old-go",
-		Message: fmt.Sprintf("the module %s is written in go %s, and generated code has type parameters", m.Path, v),
+		Message: fmt.Sprintf("the module %s is written in go %s, and generated code needs the language of 1.21", m.Path, v),
 		Fix:     "raise its go line: go mod edit -go=1.26.0",
 	})
 }
