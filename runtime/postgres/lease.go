@@ -9,9 +9,16 @@ import (
 )
 
 // Join implements [remote.Store]: it makes the worker's row, or counts up in it.
+// The first time it lists the worker's queues, and learns which are paused.
 func (s *serve) Join(ctx context.Context) error {
-	_, err := s.e.exec(ctx, s.e.sql.beat, s.owner, s.Slots, s.Queues, s.Names)
-	return err
+	if _, err := s.e.exec(ctx, s.e.sql.beat, s.owner, s.Slots, s.Queues, s.Names); err != nil || s.listed.Load() {
+		return err
+	}
+	if _, err := s.listQueues(ctx); err != nil { // before the first claim: some may be paused
+		return err
+	}
+	s.listed.Store(true)
+	return nil
 }
 
 // Leave implements [remote.Store].

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
@@ -31,6 +32,8 @@ type serve struct {
 	*remote.Worker[claim, struct{}]
 	e     *Engine
 	owner string
+
+	listed atomic.Bool // the queues were listed as the worker joined
 
 	mu     sync.Mutex
 	paused map[string]bool // guarded by mu: queues
