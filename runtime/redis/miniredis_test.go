@@ -31,5 +31,7 @@ func TestMiniredis(t *testing.T) {
 		close(stop)
 		<-stopped
 	})
-	suite(t, "redis://"+server.Addr())
+	// It runs scripts in an interpreter of this process, beside other tests: with a
+	// short lease its workers would be taken for lost.
+	suite(t, "redis://"+server.Addr(), 3*time.Second)
 }

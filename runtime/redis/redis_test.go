@@ -83,11 +83,11 @@ func server(tb testing.TB) string {
 	return url
 }
 
-func TestEngine(t *testing.T) { suite(t, server(t)) }
+func TestEngine(t *testing.T) { suite(t, server(t), time.Second) }
 
-// suite runs the engine's conformance suite on a server.
-func suite(t *testing.T, url string) {
-	cfg := redis.Config{Lease: time.Second}
+// suite runs the engine's conformance suite on a server, with workers of the lease.
+func suite(t *testing.T, url string, lease time.Duration) {
+	cfg := redis.Config{Lease: lease}
 	var mu sync.Mutex
 	proxies := make(map[runtime.Engine]*servertest.Proxy)
 	ins := asynq.NewInspector(asynqOpt(t, url))
@@ -113,6 +113,6 @@ func suite(t *testing.T, url string) {
 			require.NoError(tb, ins.DeleteTask(en.Message.Queue, id.String()))
 		},
 		Unsupported: []enginetest.Feature{enginetest.Priorities, enginetest.Order},
-		Lease:       2 * time.Second,
+		Lease:       2 * lease,
 	})
 }
