@@ -13,14 +13,15 @@ func TestMiniredis(t *testing.T) {
 	slow(t)
 	t.Parallel()
 	server := miniredis.RunT(t)
-	tick := time.NewTicker(10 * time.Millisecond)
+	const step = 100 * time.Millisecond // each looks at all keys, and nothing else runs meanwhile
+	tick := time.NewTicker(step)
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
 		for {
 			select {
 			case <-tick.C:
-				server.FastForward(10 * time.Millisecond)
+				server.FastForward(step)
 			case <-stop:
 				return
 			}

@@ -260,7 +260,7 @@ func TestTheLogTellsOfUnknownTasks(t *testing.T) {
 		t.Error(err)
 	}
 	text := logs.String()
-	waits, failed := strings.Count(text, "a task waits that no worker knows"), strings.Count(text, "tasks have failed that no worker knew")
+	waits, failed := strings.Count(text, "tasks wait that no worker knows"), strings.Count(text, "tasks have failed that no worker knew")
 	if waits != 1 || failed == 0 || strings.Contains(text, "math.Known") {
 		t.Errorf("want one line for the name of those that wait, and some for those that failed:\n%s", text)
 	}
