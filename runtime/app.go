@@ -9,12 +9,13 @@ import (
 	"sync/atomic"
 
 	"github.com/google/uuid"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // App enqueues tasks on an engine, and after [App.Start] runs them. All methods
 // may be called concurrently. An App is an [Enqueuer].
 type App struct {
-	engine   Engine
+	engine   engine.Engine
 	cfg      Config
 	producer producer
 	storage  store    // of process scope
@@ -36,11 +37,11 @@ type App struct {
 
 // New returns an app on the engine. The app does not own the engine: close it
 // after the app has stopped.
-func New(engine Engine, cfg Config) *App {
+func New(eng engine.Engine, cfg Config) *App {
 	cfg.detach()
 	cfg.setDefaults()
 	a := &App{
-		engine: engine, cfg: cfg,
+		engine: eng, cfg: cfg,
 		contexts: make(map[reflect.Type]contextReg),
 		supplies: make(map[reflect.Type]any),
 	}
@@ -49,8 +50,8 @@ func New(engine Engine, cfg Config) *App {
 			a.watchers = append(a.watchers, &watcher{o: o})
 		}
 	}
-	a.producer = producer{app: a, to: engine}
-	a.producer.single, _ = engine.(SingleInserter)
+	a.producer = producer{app: a, to: eng}
+	a.producer.single, _ = eng.(engine.SingleInserter)
 	a.producer.wrap()
 	return a
 }
@@ -62,7 +63,7 @@ var defaultApp atomic.Pointer[App]
 func SetDefault(app *App) { defaultApp.Store(app) }
 
 // Engine returns the engine that the app was made with.
-func (a *App) Engine() Engine { return a.engine }
+func (a *App) Engine() engine.Engine { return a.engine }
 
 func (a *App) enqueuer() *producer {
 	if a == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"slices"
 )
 
@@ -20,7 +21,7 @@ func (c AnyCall) anyCall() AnyCall { return c }
 // may be used by one goroutine at a time, and enqueued once.
 type Batch struct {
 	calls []AnyCall
-	set   []func(in Inserted, app *App)
+	set   []func(in engine.Inserted, app *App)
 	done  bool
 }
 
@@ -32,7 +33,7 @@ var ErrBatchDone = errors.New("batch was enqueued already")
 func AddTo[R any](b *Batch, c Call[R]) *Handle[R] {
 	h := new(Handle[R])
 	b.calls = append(b.calls, c.AnyCall)
-	b.set = append(b.set, func(in Inserted, app *App) { *h = Handle[R]{id: in.ID, existing: in.Existing, app: app} })
+	b.set = append(b.set, func(in engine.Inserted, app *App) { *h = Handle[R]{id: in.ID, existing: in.Existing, app: app} })
 	return h
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -66,7 +67,7 @@ func TestBatchIsAllOrNone(t *testing.T) {
 		if err := b.Enqueue(ctx, app); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s: %v, want %q", name, err, test.want)
 		}
-		if records, _, err := app.List(ctx, runtime.Query{}); err != nil || len(records) != 0 {
+		if records, _, err := app.List(ctx, engine.Query{}); err != nil || len(records) != 0 {
 			t.Errorf("%s: %d of a batch that failed are stored, %v", name, len(records), err)
 		}
 	}
@@ -80,8 +81,8 @@ func TestPartialBatch(t *testing.T) {
 	for i := range 3 {
 		runtime.AddTo(&b, u.call(i))
 	}
-	err := b.Enqueue(context.Background(), app.Via(inserterFunc(func(_ context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
-		ins := make([]runtime.Inserted, len(ms))
+	err := b.Enqueue(context.Background(), app.Via(inserterFunc(func(_ context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
+		ins := make([]engine.Inserted, len(ms))
 		for i, m := range ms {
 			ins[i].ID = m.Meta.ID
 		}
@@ -92,7 +93,7 @@ func TestPartialBatch(t *testing.T) {
 	if !errors.As(err, &partial) || !slices.Equal(partial.Failed, []int{1}) || !errors.Is(err, errFlaky) {
 		t.Errorf("%v, want that call 1 failed", err)
 	}
-	short := app.Via(inserterFunc(func(context.Context, []*runtime.Message) ([]runtime.Inserted, error) { return nil, nil }))
+	short := app.Via(inserterFunc(func(context.Context, []*engine.Message) ([]engine.Inserted, error) { return nil, nil }))
 	if _, err := u.call(0).Enqueue(context.Background(), short); err == nil {
 		t.Error("an engine that answers for nothing is believed")
 	}

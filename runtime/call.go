@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // AnyCall is a call of a task whose result type does not matter: what a Call
@@ -45,7 +46,7 @@ func (c AnyCall) String() string {
 	if c.def == nil {
 		return "no call"
 	}
-	args := redactedArgs(&Message{Args: c.args}, c.def.derive().redact)
+	args := redactedArgs(&engine.Message{Args: c.args}, c.def.derive().redact)
 	if c.err != nil {
 		return c.def.Name + " " + c.err.Error()
 	}
@@ -98,7 +99,7 @@ func enqueue(ctx context.Context, q Enqueuer, c *AnyCall) (*handle, error) {
 	}
 	e := new(struct { // one allocation for both
 		h handle
-		m Message
+		m engine.Message
 	})
 	if err := p.prepare(ctx, &e.m, *c); err != nil {
 		return nil, err

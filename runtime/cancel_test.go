@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Proves: FEATURES 51, 52
@@ -36,13 +37,13 @@ func TestTaskCancelsItself(t *testing.T) {
 				}
 				return test.err
 			}, retries(5))
-			if len(began) != 1 || rec.State != runtime.StateCancelled || rec.Reason != test.want {
+			if len(began) != 1 || rec.State != engine.StateCancelled || rec.Reason != test.want {
 				t.Errorf("%d attempts, %s, reason %q; want one, cancelled, %q", len(began), rec.State, rec.Reason, test.want)
 			}
 			if cleaned != 1 {
 				t.Errorf("the cleanup ran %d times", cleaned)
 			}
-			if !errors.Is(err, runtime.ErrCancelled) || len(rec.Errors) != 0 {
+			if !errors.Is(err, engine.ErrCancelled) || len(rec.Errors) != 0 {
 				t.Errorf("Wait: %v; errors kept: %d", err, len(rec.Errors))
 			}
 			if text := log.String(); strings.Contains(text, "ERROR") || strings.Contains(text, "WARN") {
@@ -57,13 +58,13 @@ func TestCancelOfARunningTask(t *testing.T) {
 	tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
 	for name, test := range map[string]struct {
 		ret   func(ctx *runtime.Context) error
-		state runtime.State
+		state engine.State
 	}{
-		"returns the cause":     {func(ctx *runtime.Context) error { return context.Cause(ctx) }, runtime.StateCancelled},
-		"returns another error": {func(*runtime.Context) error { return errFlaky }, runtime.StateCancelled},
-		"snoozes":               {func(*runtime.Context) error { return runtime.Snooze(time.Hour) }, runtime.StateCancelled},
-		"is permanent":          {func(*runtime.Context) error { return runtime.Permanent(errFlaky) }, runtime.StateCancelled},
-		"succeeds all the same": {func(*runtime.Context) error { return nil }, runtime.StateSucceeded},
+		"returns the cause":     {func(ctx *runtime.Context) error { return context.Cause(ctx) }, engine.StateCancelled},
+		"returns another error": {func(*runtime.Context) error { return errFlaky }, engine.StateCancelled},
+		"snoozes":               {func(*runtime.Context) error { return runtime.Snooze(time.Hour) }, engine.StateCancelled},
+		"is permanent":          {func(*runtime.Context) error { return runtime.Permanent(errFlaky) }, engine.StateCancelled},
+		"succeeds all the same": {func(*runtime.Context) error { return nil }, engine.StateSucceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -100,13 +101,13 @@ func TestCancelOfARunningTask(t *testing.T) {
 				if rerr != nil {
 					t.Fatal(rerr)
 				}
-				if !errors.Is(cause, runtime.ErrCancelled) || !errors.Is(cause, context.Canceled) || !strings.Contains(cause.Error(), "by hand") {
+				if !errors.Is(cause, engine.ErrCancelled) || !errors.Is(cause, context.Canceled) || !strings.Contains(cause.Error(), "by hand") {
 					t.Errorf("cause %v", cause)
 				}
 				if rec.State != test.state {
 					t.Errorf("%s, %v; want %s", rec.State, err, test.state)
 				}
-				if test.state == runtime.StateCancelled && (rec.Reason != "by hand" || !errors.Is(err, runtime.ErrCancelled)) {
+				if test.state == engine.StateCancelled && (rec.Reason != "by hand" || !errors.Is(err, engine.ErrCancelled)) {
 					t.Errorf("reason %q, Wait %v", rec.Reason, err)
 				}
 				if err := app.Cancel(ctx, h.ID(), "too late"); err != nil {
@@ -141,7 +142,7 @@ func TestCancelEndsSleep(t *testing.T) {
 		if d := time.Since(from); d != time.Minute {
 			t.Fatalf("waited %s", d)
 		}
-		records, _, err := app.List(ctx, runtime.Query{})
+		records, _, err := app.List(ctx, engine.Query{})
 		if err != nil || len(records) != 1 {
 			t.Fatal(records, err)
 		}
@@ -149,7 +150,7 @@ func TestCancelEndsSleep(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := runtime.HandleOf[runtime.Void](app, records[0].ID)
-		if _, err := h.Wait(ctx); !errors.Is(err, runtime.ErrCancelled) || time.Since(from) != time.Minute {
+		if _, err := h.Wait(ctx); !errors.Is(err, engine.ErrCancelled) || time.Since(from) != time.Minute {
 			t.Errorf("%v after %s", err, time.Since(from))
 		}
 		rec, err := h.Record(ctx)
@@ -180,7 +181,7 @@ func TestCancelOfAWaitingTask(t *testing.T) {
 				t.Fatal(err)
 			}
 			start(t, app)
-			if _, err := h.Wait(ctx); !errors.Is(err, runtime.ErrCancelled) || !strings.Contains(err.Error(), "not needed") {
+			if _, err := h.Wait(ctx); !errors.Is(err, engine.ErrCancelled) || !strings.Contains(err.Error(), "not needed") {
 				t.Errorf("Wait: %v", err)
 			}
 		})
@@ -201,13 +202,13 @@ func TestCancelBetweenRetries(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if rec, err := h.Record(ctx); err != nil || rec.State != runtime.StateRetrying || rec.Reason != "flaky" {
+		if rec, err := h.Record(ctx); err != nil || rec.State != engine.StateRetrying || rec.Reason != "flaky" {
 			t.Errorf("%+v, %v; want it retrying", rec, err)
 		}
 		if err := app.Cancel(ctx, h.ID(), "enough"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.Wait(ctx); !errors.Is(err, runtime.ErrCancelled) || runs != 1 {
+		if _, err := h.Wait(ctx); !errors.Is(err, engine.ErrCancelled) || runs != 1 {
 			t.Errorf("%d runs, %v", runs, err)
 		}
 	})
@@ -224,7 +225,7 @@ func TestControlOfUnknownTasks(t *testing.T) {
 		"Lookup": lookup, "Wait": wait, "Cancel": app.Cancel(ctx, id, ""), "Cancel with a reason": app.Cancel(ctx, id, "x"),
 		"Retry": app.Retry(ctx, id), "Delete": app.Delete(ctx, id),
 	} {
-		if !errors.Is(err, runtime.ErrNotFound) {
+		if !errors.Is(err, engine.ErrNotFound) {
 			t.Errorf("%s: %v, want ErrNotFound", name, err)
 		}
 	}
@@ -248,11 +249,11 @@ func TestTimeoutPerAttempt(t *testing.T) {
 				causes = append(causes, context.Cause(ctx))
 				return ctx.Err()
 			}, retries(2), backoff(time.Hour, 1, 0), change)
-			if len(began) != 3 || rec.State != runtime.StateFailed {
+			if len(began) != 3 || rec.State != engine.StateFailed {
 				t.Fatalf("%d attempts, %s", len(began), rec.State)
 			}
 			for i, cause := range causes {
-				if !errors.Is(cause, runtime.ErrTimeout) || !errors.Is(cause, context.DeadlineExceeded) || deadlines[i] != time.Minute {
+				if !errors.Is(cause, engine.ErrTimeout) || !errors.Is(cause, context.DeadlineExceeded) || deadlines[i] != time.Minute {
 					t.Errorf("attempt %d: cause %v, %s to go", i, cause, deadlines[i])
 				}
 			}
@@ -276,7 +277,7 @@ func TestTimeoutThatTheHandlerIgnores(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		return nil
 	}, func(s *runtime.Spec) { s.Timeout = time.Minute })
-	if err != nil || rec.State != runtime.StateSucceeded {
+	if err != nil || rec.State != engine.StateSucceeded {
 		t.Errorf("%s, %v; want success: what it did is done", rec.State, err)
 	}
 }

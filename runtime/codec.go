@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"maps"
 	"slices"
 	"strings"
@@ -76,12 +77,12 @@ const sealedMark = "taskctx-sealed"
 // unreadable stands in place of what cannot be decoded here.
 const unreadable = "[sealed]"
 
-func (m *Message) binding(p Part) Binding {
+func bindingOf(m *engine.Message, p Part) Binding {
 	return Binding{Task: m.Name, Message: m.Meta.Headers[bindingHeader], Part: p}
 }
 
 // bind gives the message what a codec binds to.
-func (m *Message) bind() {
+func bind(m *engine.Message) {
 	headers := make(map[string]string, len(m.Meta.Headers)+1)
 	maps.Copy(headers, m.Meta.Headers)
 	headers[bindingHeader] = rand.Text()
@@ -92,11 +93,11 @@ func (m *Message) bind() {
 func (a *App) seals(p Part) bool { return a.cfg.Codec != nil && slices.Contains(a.cfg.Sealed, p) }
 
 // encodeMessage applies the codec and the limit on size.
-func (a *App) encodeMessage(m *Message) error {
+func (a *App) encodeMessage(m *engine.Message) error {
 	if a.cfg.Codec == nil {
 		return a.checkSize(m.Args)
 	}
-	m.bind()
+	bind(m)
 	plain := m.Args
 	args, err := a.encodePart(m, PartArgs, plain)
 	if err == nil && a.seals(PartTags) && len(m.Meta.Tags) > 0 {
@@ -114,9 +115,9 @@ func (a *App) encodeMessage(m *Message) error {
 }
 
 // encodePart calls the codec.
-func (a *App) encodePart(m *Message, p Part, plain json.RawMessage) (stored json.RawMessage, err error) {
+func (a *App) encodePart(m *engine.Message, p Part, plain json.RawMessage) (stored json.RawMessage, err error) {
 	err = safely(func() (err error) {
-		stored, err = a.cfg.Codec.Encode(m.binding(p), bytes.Clone(plain)) // the caller keeps its own
+		stored, err = a.cfg.Codec.Encode(bindingOf(m, p), bytes.Clone(plain)) // the caller keeps its own
 		return err
 	})
 	if err == nil && !json.Valid(stored) {
@@ -129,15 +130,15 @@ func (a *App) encodePart(m *Message, p Part, plain json.RawMessage) (stored json
 }
 
 // decodePart undoes encodePart. The codec may panic.
-func (a *App) decodePart(m *Message, p Part, stored json.RawMessage) (json.RawMessage, error) {
+func (a *App) decodePart(m *engine.Message, p Part, stored json.RawMessage) (json.RawMessage, error) {
 	if a.cfg.Codec == nil {
 		return nil, errors.New("there is no Config.Codec to decode it")
 	}
-	return a.cfg.Codec.Decode(m.binding(p), bytes.Clone(stored))
+	return a.cfg.Codec.Decode(bindingOf(m, p), bytes.Clone(stored))
 }
 
 // decodeArgs undoes the codec.
-func (a *App) decodeArgs(m *Message) (json.RawMessage, error) {
+func (a *App) decodeArgs(m *engine.Message) (json.RawMessage, error) {
 	if a.cfg.Codec == nil {
 		return m.Args, nil
 	}
@@ -146,7 +147,7 @@ func (a *App) decodeArgs(m *Message) (json.RawMessage, error) {
 
 // sealText returns the text as the codec encodes it, in at most limit bytes: the
 // text is cut until it fits.
-func (a *App) sealText(m *Message, p Part, text string, limit int) (string, error) {
+func (a *App) sealText(m *engine.Message, p Part, text string, limit int) (string, error) {
 	for {
 		plain, err := json.Marshal(text)
 		if err != nil {
@@ -164,7 +165,7 @@ func (a *App) sealText(m *Message, p Part, text string, limit int) (string, erro
 }
 
 // openText undoes sealText. A text that is not sealed is what it is.
-func (a *App) openText(m *Message, p Part, text string) string {
+func (a *App) openText(m *engine.Message, p Part, text string) string {
 	stored, ok := strings.CutPrefix(text, sealedMark+":")
 	if !ok {
 		return text
@@ -183,7 +184,7 @@ func (a *App) openText(m *Message, p Part, text string) string {
 	return plain
 }
 
-func (a *App) sealTags(m *Message) error {
+func (a *App) sealTags(m *engine.Message) error {
 	tags := make(map[string]string, len(m.Meta.Tags))
 	for k, v := range m.Meta.Tags {
 		sealed, err := a.sealText(m, PartTags, v, 0)
@@ -198,7 +199,7 @@ func (a *App) sealTags(m *Message) error {
 
 // tagsOf returns the tags of a message as they were before the codec: its own
 // map if none is sealed.
-func (a *App) tagsOf(m *Message) map[string]string {
+func (a *App) tagsOf(m *engine.Message) map[string]string {
 	for _, v := range m.Meta.Tags {
 		if !strings.HasPrefix(v, sealedMark) {
 			continue
@@ -217,7 +218,7 @@ type sealedResult struct {
 	Sealed json.RawMessage `json:"taskctx-sealed"`
 }
 
-func (a *App) sealResult(m *Message, raw json.RawMessage) (json.RawMessage, error) {
+func (a *App) sealResult(m *engine.Message, raw json.RawMessage) (json.RawMessage, error) {
 	if len(raw) == 0 || !a.seals(PartResult) {
 		return raw, nil
 	}
@@ -229,7 +230,7 @@ func (a *App) sealResult(m *Message, raw json.RawMessage) (json.RawMessage, erro
 }
 
 // openResult undoes sealResult, whether this app seals or not.
-func (a *App) openResult(m *Message, raw json.RawMessage) (plain json.RawMessage, err error) {
+func (a *App) openResult(m *engine.Message, raw json.RawMessage) (plain json.RawMessage, err error) {
 	if !isSealed(raw) {
 		return raw, nil
 	}
@@ -254,7 +255,7 @@ func isSealed(raw json.RawMessage) bool {
 }
 
 // shownResult is openResult for a record.
-func (a *App) shownResult(m *Message, raw json.RawMessage) json.RawMessage {
+func (a *App) shownResult(m *engine.Message, raw json.RawMessage) json.RawMessage {
 	plain, err := a.openResult(m, raw)
 	if err != nil {
 		return json.RawMessage(`"` + unreadable + `"`)
@@ -263,24 +264,24 @@ func (a *App) shownResult(m *Message, raw json.RawMessage) json.RawMessage {
 }
 
 // sealReason replaces the reason of an outcome by what the codec makes of it.
-func (a *App) sealReason(m *Message, o *Outcome) {
+func (a *App) sealReason(m *engine.Message, o *engine.Outcome) {
 	if o.Reason == "" || !a.seals(PartReason) {
 		return
 	}
 	err := isolated(func() (err error) {
-		o.Reason, err = a.sealText(m, PartReason, o.Reason, MaxReason)
+		o.Reason, err = a.sealText(m, PartReason, o.Reason, engine.MaxReason)
 		return err
 	})
-	if err != nil || len(o.Reason) > MaxReason {
+	if err != nil || len(o.Reason) > engine.MaxReason {
 		o.Reason = "the reason could not be sealed"
 	}
 }
 
 // hashKey makes the message's key what the codec says, unless it is the tick of
 // a schedule, which everybody knows.
-func (a *App) hashKey(m *Message) error {
+func (a *App) hashKey(m *engine.Message) error {
 	hasher, ok := a.cfg.Codec.(KeyHasher)
-	if !ok || m.Key == "" || m.KeyHold == HoldTick {
+	if !ok || m.Key == "" || m.KeyHold == engine.HoldTick {
 		return nil
 	}
 	var sum []byte

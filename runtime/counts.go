@@ -5,55 +5,38 @@ import (
 	"context"
 	"fmt"
 	"slices"
+
+	"github.com/taskctx/taskctx/runtime/engine"
 )
-
-// Count is how many tasks of a queue are in a state.
-type Count struct {
-	Queue string `json:"queue"`
-	State State  `json:"state"`
-	Tasks int64  `json:"tasks"`
-	// Estimated says that Tasks was not counted one by one. Engines count
-	// exactly to [ExactCounts] for each queue and state.
-	Estimated bool `json:"estimated,omitempty"`
-}
-
-// ExactCounts is the number up to which engines count tasks exactly.
-const ExactCounts = 10_000
-
-// Counter is implemented by engines that count their tasks without reading
-// them. Of other engines an App reads all pages of List.
-type Counter interface {
-	// Counts returns a Count for each queue and state that has tasks, in any
-	// order.
-	Counts(ctx context.Context) ([]Count, error)
-}
 
 // countPage is the page size when tasks are counted by reading them.
 const countPage = 1000
 
 // Counts returns how many tasks each queue has in each state, by queue, and
 // within it in the order of a task's life. States without tasks are left out.
-func (a *App) Counts(ctx context.Context) ([]Count, error) {
+func (a *App) Counts(ctx context.Context) ([]engine.Count, error) {
 	counts, err := a.countTasks(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("count tasks: %w", err)
 	}
-	slices.SortFunc(counts, func(x, y Count) int {
-		return cmp.Or(cmp.Compare(x.Queue, y.Queue), cmp.Compare(x.State.order(), y.State.order()))
+	order := engine.States()
+	slices.SortFunc(counts, func(x, y engine.Count) int {
+		return cmp.Or(
+			cmp.Compare(x.Queue, y.Queue), cmp.Compare(slices.Index(order, x.State), slices.Index(order, y.State)))
 	})
 	return counts, nil
 }
 
-func (a *App) countTasks(ctx context.Context) ([]Count, error) {
-	if c, ok := EngineAs[Counter](a.engine); ok {
+func (a *App) countTasks(ctx context.Context) ([]engine.Count, error) {
+	if c, ok := engine.As[engine.Counter](a.engine); ok {
 		return c.Counts(ctx)
 	}
 	type place struct {
 		queue string
-		state State
+		state engine.State
 	}
 	tally := make(map[place]int64)
-	q := Query{Limit: countPage}
+	q := engine.Query{Limit: countPage}
 	for {
 		entries, next, err := a.engine.List(ctx, q)
 		if err != nil {
@@ -67,18 +50,9 @@ func (a *App) countTasks(ctx context.Context) ([]Count, error) {
 		}
 		q.Cursor = next
 	}
-	counts := make([]Count, 0, len(tally))
+	counts := make([]engine.Count, 0, len(tally))
 	for p, n := range tally {
-		counts = append(counts, Count{Queue: p.queue, State: p.state, Tasks: n})
+		counts = append(counts, engine.Count{Queue: p.queue, State: p.state, Tasks: n})
 	}
 	return counts, nil
 }
-
-// States returns all states, in the order of a task's life.
-func States() []State {
-	return []State{
-		StateScheduled, StatePending, StateRunning, StateRetrying, StateSucceeded, StateFailed, StateCancelled,
-	}
-}
-
-func (s State) order() int { return slices.Index(States(), s) }

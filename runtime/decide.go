@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"log/slog"
 	"time"
 )
@@ -39,7 +40,7 @@ func unknownTask(name string) string { return fmt.Sprintf("no task %q is registe
 
 // finish is deferred by runInline, so that it runs however the task ends: by a
 // return, a panic of a hook, or Goexit.
-func (w *worker) finish(r *run, o *Outcome) {
+func (w *worker) finish(r *run, o *engine.Outcome) {
 	p := recover()
 	defer w.release(r)
 	decided := false
@@ -79,16 +80,16 @@ func (w *worker) release(r *run) {
 }
 
 // decide says what becomes of the task, and tells the log and the observers.
-func (w *worker) decide(r *run, o *Outcome) {
+func (w *worker) decide(r *run, o *engine.Outcome) {
 	*o = w.outcome(r)
 	o.After = max(o.After, 0)
 	w.conclude(r, o)
 }
 
 // outcome says what becomes of the task.
-func (w *worker) outcome(r *run) Outcome {
+func (w *worker) outcome(r *run) engine.Outcome {
 	if r.err == nil {
-		return Outcome{Kind: OutcomeSucceed, Result: r.result}
+		return engine.Outcome{Kind: engine.OutcomeSucceed, Result: r.result}
 	}
 	if p, ok := as[*parkError](r.err); ok {
 		return w.decideParked(r, p)
@@ -98,32 +99,32 @@ func (w *worker) outcome(r *run) Outcome {
 		if reason == "" {
 			reason = r.msg.Name + ".cancel"
 		}
-		return Outcome{Kind: OutcomeCancel, Reason: reason}
+		return engine.Outcome{Kind: engine.OutcomeCancel, Reason: reason}
 	}
 	cause := r.life.StopCause()
-	if reason, ok := CancelReason(cause); ok {
-		return Outcome{Kind: OutcomeCancel, Reason: reason}
+	if reason, ok := engine.CancelReason(cause); ok {
+		return engine.Outcome{Kind: engine.OutcomeCancel, Reason: reason}
 	}
-	if is(cause, ErrCancelled) {
-		return Outcome{Kind: OutcomeCancel}
+	if is(cause, engine.ErrCancelled) {
+		return engine.Outcome{Kind: engine.OutcomeCancel}
 	}
 	if s, ok := as[*SnoozeError](r.err); ok {
 		r.flags.memoChanged = true // it is no longer parked, if it was
-		return Outcome{Kind: OutcomeDelay, After: s.After}
+		return engine.Outcome{Kind: engine.OutcomeDelay, After: s.After}
 	}
 	if p, ok := as[*PermanentError](r.err); ok {
-		return Outcome{Kind: OutcomeFail, Reason: p.Error()}
+		return engine.Outcome{Kind: engine.OutcomeFail, Reason: p.Error()}
 	}
-	if is(cause, ErrShutdown) || is(cause, ErrLeaseLost) {
-		return Outcome{Kind: OutcomeRelease, Reason: message(cause)}
+	if is(cause, engine.ErrShutdown) || is(cause, engine.ErrLeaseLost) {
+		return engine.Outcome{Kind: engine.OutcomeRelease, Reason: message(cause)}
 	}
-	if is(cause, ErrTimeout) && !is(r.err, cause) {
+	if is(cause, engine.ErrTimeout) && !is(r.err, cause) {
 		r.err = fmt.Errorf("%w: %w", cause, r.err)
 	}
 	if is(cause, ErrDeadline) || r.d.Attempt >= r.retries() || !w.retryable(r) {
-		return Outcome{Kind: OutcomeFail, Reason: message(r.err)}
+		return engine.Outcome{Kind: engine.OutcomeFail, Reason: message(r.err)}
 	}
-	return Outcome{Kind: OutcomeRetry, After: w.retryDelay(r), Reason: message(r.err)}
+	return engine.Outcome{Kind: engine.OutcomeRetry, After: w.retryDelay(r), Reason: message(r.err)}
 }
 
 // retryable asks Config.RetryIf.
@@ -159,7 +160,7 @@ func (w *worker) retryDelay(r *run) time.Duration {
 
 // decideParked delays a task that this worker cannot run, and fails it once it
 // has waited for Config.ParkFor.
-func (w *worker) decideParked(r *run, p *parkError) Outcome {
+func (w *worker) decideParked(r *run, p *parkError) engine.Outcome {
 	x := r.more()
 	x.reading.Lock()
 	m := r.loadMemo(x)
@@ -171,9 +172,9 @@ func (w *worker) decideParked(r *run, p *parkError) Outcome {
 	since := m.ParkedAt
 	x.reading.Unlock()
 	if now.Sub(since) >= w.app.cfg.ParkFor {
-		return Outcome{Kind: OutcomeFail, Reason: p.reason}
+		return engine.Outcome{Kind: engine.OutcomeFail, Reason: p.reason}
 	}
-	return Outcome{Kind: OutcomeDelay, After: min(parkDelay, w.app.cfg.ParkFor), Reason: p.reason}
+	return engine.Outcome{Kind: engine.OutcomeDelay, After: min(parkDelay, w.app.cfg.ParkFor), Reason: p.reason}
 }
 
 // errCrashed is the reason of a task that fails without another run.
@@ -192,14 +193,14 @@ func (r *run) checkCrashed() error {
 
 // conclude completes the outcome with what is kept with the task, and tells
 // the log and the observers.
-func (w *worker) conclude(r *run, o *Outcome) {
+func (w *worker) conclude(r *run, o *engine.Outcome) {
 	if o.Reason != "" {
 		if !inOwnWords(r.err) {
 			o.Reason = r.redactor().clean(o.Reason)
 		}
 		o.Reason = clip(o.Reason)
 	}
-	failed := o.Kind == OutcomeFail || o.Kind == OutcomeRetry
+	failed := o.Kind == engine.OutcomeFail || o.Kind == engine.OutcomeRetry
 	if failed || r.flags.memoChanged || r.hasNotes() {
 		_, parked := r.err.(*parkError)
 		o.Memo = r.concludeMemo(o, failed, parked)
@@ -214,13 +215,13 @@ func (w *worker) conclude(r *run, o *Outcome) {
 }
 
 // logOutcome tells the app's logger of failures and retries.
-func (w *worker) logOutcome(r *run, o *Outcome) {
+func (w *worker) logOutcome(r *run, o *engine.Outcome) {
 	level, text := slog.LevelWarn, "task will be retried"
 	switch o.Kind {
-	case OutcomeFail:
+	case engine.OutcomeFail:
 		level, text = slog.LevelError, "task failed"
-	case OutcomeRetry:
-	case OutcomeDelay:
+	case engine.OutcomeRetry:
+	case engine.OutcomeDelay:
 		if o.Reason == "" {
 			return
 		}
@@ -229,7 +230,7 @@ func (w *worker) logOutcome(r *run, o *Outcome) {
 		return
 	}
 	attrs := append(append(r.logAttrs(), r.shownLocals()...), slog.String("error", o.Reason))
-	if o.Kind != OutcomeFail {
+	if o.Kind != engine.OutcomeFail {
 		attrs = append(attrs, slog.String("after", o.After.String()))
 	}
 	w.app.log(level, text, attrs...)

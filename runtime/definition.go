@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"github.com/taskctx/taskctx/runtime/engine"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -33,7 +34,7 @@ func (d *definition) derive() *wireSpec {
 	}
 	w := &wireSpec{queue: d.Queue, signature: d.signature()}
 	if w.queue == "" {
-		w.queue = DefaultQueue
+		w.queue = engine.DefaultQueue
 	}
 	for _, p := range d.Params {
 		if p.Redact {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -51,7 +52,7 @@ func singleCall() runtime.Call[string] {
 }
 
 // workerOf returns an app on the engine that knows the task of one version.
-func workerOf[A any](engine runtime.Engine, task *runtime.Task[A, string]) *runtime.App {
+func workerOf[A any](engine engine.Engine, task *runtime.Task[A, string]) *runtime.App {
 	app := runtime.New(engine, runtime.Config{Logger: silent})
 	runtime.Register(app, task, func(_ context.Context, a *A) (string, error) { return fmt.Sprintf("%v", *a), nil })
 	return app
@@ -72,22 +73,22 @@ func TestTaskOfAnotherVersionIsParked(t *testing.T) {
 	retyped := pairTask(func(ps []runtime.Param) { ps[1].Sig = "int64" })
 	for name, test := range map[string]struct {
 		call   runtime.Call[string]
-		worker func(e runtime.Engine) *runtime.App
-		newer  func(e runtime.Engine) *runtime.App
+		worker func(e engine.Engine) *runtime.App
+		newer  func(e engine.Engine) *runtime.App
 		want   string
 		result string
 	}{
 		"parameter added": {
-			singleCall(), func(e runtime.Engine) *runtime.App { return workerOf(e, pairTask(nil)) },
-			func(e runtime.Engine) *runtime.App { return workerOf(e, singleTask) }, `without parameter "b"`, "{x}",
+			singleCall(), func(e engine.Engine) *runtime.App { return workerOf(e, pairTask(nil)) },
+			func(e engine.Engine) *runtime.App { return workerOf(e, singleTask) }, `without parameter "b"`, "{x}",
 		},
 		"parameter removed": {
-			pairCall(pairTask(nil)), func(e runtime.Engine) *runtime.App { return workerOf(e, singleTask) },
-			func(e runtime.Engine) *runtime.App { return workerOf(e, pairTask(nil)) }, `parameter "b"`, "{x 7}",
+			pairCall(pairTask(nil)), func(e engine.Engine) *runtime.App { return workerOf(e, singleTask) },
+			func(e engine.Engine) *runtime.App { return workerOf(e, pairTask(nil)) }, `parameter "b"`, "{x 7}",
 		},
 		"type changed": {
-			pairCall(retyped), func(e runtime.Engine) *runtime.App { return workerOf(e, pairTask(nil)) },
-			func(e runtime.Engine) *runtime.App { return workerOf(e, retyped) }, `"b" of type int64, here int`, "{x 7}",
+			pairCall(retyped), func(e engine.Engine) *runtime.App { return workerOf(e, pairTask(nil)) },
+			func(e engine.Engine) *runtime.App { return workerOf(e, retyped) }, `"b" of type int64, here int`, "{x 7}",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -129,14 +130,14 @@ func TestCompatibleVersions(t *testing.T) {
 	}, (*pairArgs).fields)
 	for name, test := range map[string]struct {
 		call   runtime.Call[string]
-		worker func(e runtime.Engine) *runtime.App
+		worker func(e engine.Engine) *runtime.App
 		want   string
 	}{
 		"optional parameter that is missing": {
-			singleCall(), func(e runtime.Engine) *runtime.App { return workerOf(e, optional) }, "{x 0}",
+			singleCall(), func(e engine.Engine) *runtime.App { return workerOf(e, optional) }, "{x 0}",
 		},
 		"old name, parameters in another order": {
-			pairCall(pairTask(nil)), func(e runtime.Engine) *runtime.App { return workerOf(e, renamed) }, "{x 7}",
+			pairCall(pairTask(nil)), func(e engine.Engine) *runtime.App { return workerOf(e, renamed) }, "{x 7}",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -185,35 +186,35 @@ func awaitLong[R any](app *runtime.App, c runtime.Call[R]) (R, error) {
 }
 
 // badInserter changes messages as a broken or foreign producer would.
-func badInserter(engine runtime.Engine, change func(m *runtime.Message)) runtime.Inserter {
-	return inserterFunc(func(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+func badInserter(eng engine.Engine, change func(m *engine.Message)) engine.Inserter {
+	return inserterFunc(func(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 		for _, m := range ms {
 			change(m)
 		}
-		return engine.Insert(ctx, ms)
+		return eng.Insert(ctx, ms)
 	})
 }
 
-type inserterFunc func(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error)
+type inserterFunc func(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error)
 
-func (f inserterFunc) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+func (f inserterFunc) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	return f(ctx, ms)
 }
 
 // Proves: RELIABILITY 9
 func TestOneBadTaskAmongAThousand(t *testing.T) {
 	for name, test := range map[string]struct {
-		change func(m *runtime.Message)
+		change func(m *engine.Message)
 		want   string
 	}{
-		"undecodable":     {func(m *runtime.Message) { m.Args = json.RawMessage(`{"v":`) }, "not valid JSON"},
-		"wrong type":      {func(m *runtime.Message) { m.Args = json.RawMessage(`{"v":"seven"}`) }, `"v"`},
-		"NUL byte":        {func(m *runtime.Message) { m.Args = json.RawMessage("{\"v\":7}\x00") }, "arguments"},
-		"unknown name":    {func(m *runtime.Message) { m.Name = "test.Unknown" }, "test.Unknown"},
-		"future version":  {func(m *runtime.Message) { m.Meta.Version = runtime.WireVersion + 1 }, "format"},
-		"other signature": {func(m *runtime.Message) { m.Meta.Signature = "v:U" }, "of type U"},
-		"no arguments":    {func(m *runtime.Message) { m.Args = nil }, "missing"},
-		"a list":          {func(m *runtime.Message) { m.Args = json.RawMessage(`[7]`) }, "object"},
+		"undecodable":     {func(m *engine.Message) { m.Args = json.RawMessage(`{"v":`) }, "not valid JSON"},
+		"wrong type":      {func(m *engine.Message) { m.Args = json.RawMessage(`{"v":"seven"}`) }, `"v"`},
+		"NUL byte":        {func(m *engine.Message) { m.Args = json.RawMessage("{\"v\":7}\x00") }, "arguments"},
+		"unknown name":    {func(m *engine.Message) { m.Name = "test.Unknown" }, "test.Unknown"},
+		"future version":  {func(m *engine.Message) { m.Meta.Version = engine.WireVersion + 1 }, "format"},
+		"other signature": {func(m *engine.Message) { m.Meta.Signature = "v:U" }, "of type U"},
+		"no arguments":    {func(m *engine.Message) { m.Args = nil }, "missing"},
+		"a list":          {func(m *engine.Message) { m.Args = json.RawMessage(`[7]`) }, "object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -268,8 +269,8 @@ func TestOneBadTaskAmongAThousand(t *testing.T) {
 // A producer in another language sends a name and arguments, nothing more.
 func TestForeignProducer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		engine := memory.New()
-		app := runtime.New(engine, runtime.Config{Logger: silent})
+		eng := memory.New()
+		app := runtime.New(eng, runtime.Config{Logger: silent})
 		u := newUnit[int, int]("test.Foreign", retries(2), func(s *runtime.Spec) { s.Timeout = time.Minute })
 		var metas []runtime.Metadata
 		u.handle(app, func(ctx *runtime.Context, i int) (int, error) {
@@ -282,8 +283,8 @@ func TestForeignProducer(t *testing.T) {
 		})
 		start(t, app)
 		ctx := context.Background()
-		ins, err := engine.Insert(ctx, []*runtime.Message{{
-			Name: "test.Foreign", Queue: runtime.DefaultQueue, Args: json.RawMessage(` { "v" : 42 } `),
+		ins, err := eng.Insert(ctx, []*engine.Message{{
+			Name: "test.Foreign", Queue: engine.DefaultQueue, Args: json.RawMessage(` { "v" : 42 } `),
 		}})
 		if err != nil {
 			t.Fatal(err)

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"slices"
 )
 
@@ -11,14 +12,14 @@ import (
 // needs to have what it needs. The app must not be started, or be driven
 // elsewhere: that is [ErrStarted]. The error says that the task could not run,
 // or that something failed to close; what became of the task is the outcome.
-func (a *App) Drive(ctx context.Context, d *Delivery) (Outcome, error) {
+func (a *App) Drive(ctx context.Context, d *engine.Delivery) (engine.Outcome, error) {
 	w, err := a.newWorker(ctx, d.Message.Name)
 	if err != nil {
-		return Outcome{}, err
+		return engine.Outcome{}, err
 	}
 	s, err := a.begin(ctx, w, func(error) {})
 	if err != nil {
-		return Outcome{}, err
+		return engine.Outcome{}, err
 	}
 	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
 	o := w.run(ctx, d)

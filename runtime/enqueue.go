@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // EnqueueHandler enqueues calls as one: all or none. It answers for each, in
 // order, unless it returns an error.
-type EnqueueHandler func(ctx context.Context, calls []AnyCall) ([]Inserted, error)
+type EnqueueHandler func(ctx context.Context, calls []AnyCall) ([]engine.Inserted, error)
 
 // EnqueueMiddleware goes around every enqueueing: of one call, of a batch, and
 // of a tick of [Every]. It may act before and after, refuse by an error, change
@@ -33,7 +34,7 @@ func (p *producer) wrap() {
 		h = nil
 		if err := isolated(func() error { h = m(next); return nil }); err != nil || h == nil {
 			err = errors.Join(fmt.Errorf("Config.EnqueueMiddleware[%d] made no handler", i), err)
-			h = func(context.Context, []AnyCall) ([]Inserted, error) { return nil, err }
+			h = func(context.Context, []AnyCall) ([]engine.Inserted, error) { return nil, err }
 		}
 	}
 	p.around = h
@@ -42,7 +43,7 @@ func (p *producer) wrap() {
 // enqueue enqueues calls through the middleware, if there is any. Hooks run on a
 // goroutine of their own, so that one that calls Goexit does not end the
 // caller's.
-func (p *producer) enqueue(ctx context.Context, calls []AnyCall) (ins []Inserted, err error) {
+func (p *producer) enqueue(ctx context.Context, calls []AnyCall) (ins []engine.Inserted, err error) {
 	if p.around == nil {
 		return p.send(ctx, calls)
 	}
@@ -60,8 +61,8 @@ func (p *producer) enqueue(ctx context.Context, calls []AnyCall) (ins []Inserted
 }
 
 // send makes the messages of calls and inserts them.
-func (p *producer) send(ctx context.Context, calls []AnyCall) ([]Inserted, error) {
-	all := make([]Message, len(calls))
+func (p *producer) send(ctx context.Context, calls []AnyCall) ([]engine.Inserted, error) {
+	all := make([]engine.Message, len(calls))
 	if len(calls) == 1 {
 		if err := p.prepare(ctx, &all[0], calls[0]); err != nil {
 			return nil, err
@@ -70,9 +71,9 @@ func (p *producer) send(ctx context.Context, calls []AnyCall) ([]Inserted, error
 		if err != nil {
 			return nil, err
 		}
-		return []Inserted{in}, nil
+		return []engine.Inserted{in}, nil
 	}
-	ms := make([]*Message, len(calls))
+	ms := make([]*engine.Message, len(calls))
 	var errs []error
 	for i, c := range calls {
 		ms[i] = &all[i]

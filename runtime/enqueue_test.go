@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -16,7 +17,7 @@ func TestEnqueueMiddleware(t *testing.T) {
 	var seen []string
 	tell := func(name string) runtime.EnqueueMiddleware {
 		return func(next runtime.EnqueueHandler) runtime.EnqueueHandler {
-			return func(ctx context.Context, calls []runtime.AnyCall) ([]runtime.Inserted, error) {
+			return func(ctx context.Context, calls []runtime.AnyCall) ([]engine.Inserted, error) {
 				seen = append(seen, fmt.Sprint(name, " ", len(calls), " ", calls[0].Name(), " ", string(calls[0].Args())))
 				for i := range calls {
 					calls[i] = calls[i].With(runtime.WithTag(name, "yes"))
@@ -80,22 +81,22 @@ func (carry) Extract(ctx context.Context, headers map[string]string) context.Con
 func TestEnqueueMiddlewareThatFails(t *testing.T) {
 	tests := map[string]runtime.EnqueueMiddleware{
 		"refused": func(runtime.EnqueueHandler) runtime.EnqueueHandler {
-			return func(context.Context, []runtime.AnyCall) ([]runtime.Inserted, error) {
+			return func(context.Context, []runtime.AnyCall) ([]engine.Inserted, error) {
 				return nil, errors.New("refused")
 			}
 		},
 		"panic: boom": func(runtime.EnqueueHandler) runtime.EnqueueHandler {
-			return func(context.Context, []runtime.AnyCall) ([]runtime.Inserted, error) { panic("boom") }
+			return func(context.Context, []runtime.AnyCall) ([]engine.Inserted, error) { panic("boom") }
 		},
 		"answered for 0 of 1": func(runtime.EnqueueHandler) runtime.EnqueueHandler {
-			return func(context.Context, []runtime.AnyCall) ([]runtime.Inserted, error) { return nil, nil }
+			return func(context.Context, []runtime.AnyCall) ([]engine.Inserted, error) { return nil, nil }
 		},
 		"made no handler": func(runtime.EnqueueHandler) runtime.EnqueueHandler { return nil },
 		"panic: early":    func(runtime.EnqueueHandler) runtime.EnqueueHandler { panic("early") },
 	}
 	for want, m := range tests {
-		engine := memory.New()
-		app := runtime.New(engine, runtime.Config{EnqueueMiddleware: []runtime.EnqueueMiddleware{m}})
+		eng := memory.New()
+		app := runtime.New(eng, runtime.Config{EnqueueMiddleware: []runtime.EnqueueMiddleware{m}})
 		u := newUnit[int, int]("test.Unit")
 		var b runtime.Batch
 		runtime.AddTo(&b, u.call(1))
@@ -105,10 +106,10 @@ func TestEnqueueMiddlewareThatFails(t *testing.T) {
 				t.Errorf("%v, want %q", err, want)
 			}
 		}
-		if all, _, err := app.List(t.Context(), runtime.Query{}); len(all) != 0 || err != nil {
+		if all, _, err := app.List(t.Context(), engine.Query{}); len(all) != 0 || err != nil {
 			t.Errorf("%s: %d tasks were enqueued, %v", want, len(all), err)
 		}
-		if err := engine.Close(); err != nil {
+		if err := eng.Close(); err != nil {
 			t.Error(err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -48,7 +49,7 @@ func (k *ticks) check(t *testing.T, want ...string) {
 
 // newTickApp returns an app with a schedule. All of one test share an engine. It
 // runs one task at a time, so that they note in their order that they ran.
-func newTickApp(e runtime.Engine, k *ticks, s runtime.Schedule, opts ...runtime.EveryOption) *runtime.App {
+func newTickApp(e engine.Engine, k *ticks, s runtime.Schedule, opts ...runtime.EveryOption) *runtime.App {
 	app := runtime.New(e, runtime.Config{Workers: 1, Logger: discard})
 	runtime.Every(app, s, k.task(app), opts...)
 	return app
@@ -151,9 +152,9 @@ type slowEngine struct {
 	insert func() error
 }
 
-func (e *slowEngine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Inserted, error) {
+func (e *slowEngine) InsertOne(ctx context.Context, m *engine.Message) (engine.Inserted, error) {
 	if err := e.insert(); err != nil {
-		return runtime.Inserted{}, err
+		return engine.Inserted{}, err
 	}
 	return e.Engine.InsertOne(ctx, m)
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -87,7 +88,7 @@ func ExampleApp_List() {
 	_, err = h.Wait(ctx)
 	fmt.Println(errors.As(err, new(*runtime.TaskError)))
 
-	failed, next, err := app.List(ctx, runtime.Query{States: []runtime.State{runtime.StateFailed}, Tag: "plan"})
+	failed, next, err := app.List(ctx, engine.Query{States: []engine.State{engine.StateFailed}, Tag: "plan"})
 	if err != nil {
 		panic(err)
 	}
@@ -110,7 +111,7 @@ func ExampleApp_List() {
 func ExampleEnqueueMiddleware() {
 	type tenantKey struct{}
 	tenant := func(next runtime.EnqueueHandler) runtime.EnqueueHandler {
-		return func(ctx context.Context, calls []runtime.AnyCall) ([]runtime.Inserted, error) {
+		return func(ctx context.Context, calls []runtime.AnyCall) ([]engine.Inserted, error) {
 			name, ok := ctx.Value(tenantKey{}).(string)
 			if !ok {
 				return nil, errors.New("no tenant")

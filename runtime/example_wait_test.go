@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -42,10 +43,10 @@ func printCatalog(ctx *runtime.Context, texts []string) (int, error) {
 // many catalogs wait for pages, there are workers for them.
 func ExampleAllowWait() {
 	ctx := context.Background()
-	engine := memory.New()
+	eng := memory.New()
 	catalog := newUnit[[]string, int]("print.Catalog", retries(3))
 	start := func(queue string) *runtime.App {
-		app := runtime.New(engine, runtime.Config{Workers: 2, Queues: []string{queue}, Logger: discard})
+		app := runtime.New(eng, runtime.Config{Workers: 2, Queues: []string{queue}, Logger: discard})
 		catalog.handle(app, printCatalog) // RegisterTasks, in a program
 		pageTask.handle(app, func(_ *runtime.Context, text string) (int, error) { return len(text), nil })
 		if err := app.Start(ctx); err != nil {
@@ -60,7 +61,7 @@ func ExampleAllowWait() {
 		panic(err)
 	}
 	fmt.Println(h.Wait(ctx))
-	printed, _, err := catalogs.List(ctx, runtime.Query{Name: "print.Page"})
+	printed, _, err := catalogs.List(ctx, engine.Query{Name: "print.Page"})
 	fmt.Println(len(printed), "pages", err)
 	stopApp(catalogs) // first those that wait
 	stopApp(pages)

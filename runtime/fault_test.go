@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -41,35 +42,35 @@ func (e *faultyEngine) call(method string) error {
 	return nil
 }
 
-func (e *faultyEngine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+func (e *faultyEngine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if err := e.call("Insert"); err != nil {
 		return nil, err
 	}
 	return e.Engine.Insert(ctx, ms)
 }
 
-func (e *faultyEngine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Inserted, error) {
+func (e *faultyEngine) InsertOne(ctx context.Context, m *engine.Message) (engine.Inserted, error) {
 	if err := e.call("InsertOne"); err != nil {
-		return runtime.Inserted{}, err
+		return engine.Inserted{}, err
 	}
 	return e.Engine.InsertOne(ctx, m)
 }
 
-func (e *faultyEngine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *faultyEngine) Get(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	if err := e.call("Get"); err != nil {
 		return nil, err
 	}
 	return e.Engine.Get(ctx, id)
 }
 
-func (e *faultyEngine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *faultyEngine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	if err := e.call("Wait"); err != nil {
 		return nil, err
 	}
 	return e.Engine.Wait(ctx, id)
 }
 
-func (e *faultyEngine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+func (e *faultyEngine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	if err := e.call("List"); err != nil {
 		return nil, "", err
 	}
@@ -97,19 +98,19 @@ func (e *faultyEngine) Delete(ctx context.Context, id uuid.UUID) error {
 	return e.Engine.Delete(ctx, id)
 }
 
-func (e *faultyEngine) Counts(ctx context.Context) ([]runtime.Count, error) {
+func (e *faultyEngine) Counts(ctx context.Context) ([]engine.Count, error) {
 	if err := e.call("Counts"); err != nil {
 		return nil, err
 	}
 	return e.Engine.Counts(ctx)
 }
 
-func (e *faultyEngine) Serve(ctx context.Context, w *runtime.Worker) error {
+func (e *faultyEngine) Serve(ctx context.Context, w *engine.Worker) error {
 	if err := e.call("Serve"); err != nil {
 		return err
 	}
 	own := *w
-	own.RunInline = func(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+	own.RunInline = func(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
 		d.Memo = faultyMemo{d.Memo, e, d.Message.Meta.ID}
 		w.RunInline(ctx, d, o)
 	}
@@ -117,7 +118,7 @@ func (e *faultyEngine) Serve(ctx context.Context, w *runtime.Worker) error {
 }
 
 type faultyMemo struct {
-	runtime.Memo
+	engine.Memo
 	e  *faultyEngine
 	id uuid.UUID
 }
@@ -263,7 +264,7 @@ func faultyWork(t *testing.T, e *faultyEngine) {
 		again(t, func() error { return app.Delete(ctx, h.ID()) })
 	}
 	again(t, func() error {
-		records, _, err := app.List(ctx, runtime.Query{States: []runtime.State{runtime.StateSucceeded}})
+		records, _, err := app.List(ctx, engine.Query{States: []engine.State{engine.StateSucceeded}})
 		if err == nil && len(records) != tasks {
 			err = fmt.Errorf("%d tasks succeeded, want %d", len(records), tasks)
 		}

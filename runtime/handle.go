@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Handle is an enqueued task whose result is an R. Its methods may be called
@@ -66,7 +67,7 @@ func (h *Handle[R]) Wait(ctx context.Context) (result R, err error) {
 }
 
 // wait returns the entry of the task once it has succeeded.
-func (h *handle) wait(ctx context.Context) (*Entry, error) {
+func (h *handle) wait(ctx context.Context) (*engine.Entry, error) {
 	if r := current(ctx); r != nil && ctx.Value(allowWaitKey{}) == nil {
 		return nil, ErrWaitInTask
 	}
@@ -77,7 +78,7 @@ func (h *handle) wait(ctx context.Context) (*Entry, error) {
 	if err != nil {
 		return nil, aboutTask("await", h.id, err)
 	}
-	if e.State != StateSucceeded {
+	if e.State != engine.StateSucceeded {
 		reason := h.app.openText(e.Message, PartReason, e.Reason)
 		return nil, &TaskError{ID: h.id, Name: e.Message.Name, State: e.State, Reason: reason}
 	}
@@ -91,7 +92,7 @@ func (h *handle) wait(ctx context.Context) (*Entry, error) {
 	return e, nil
 }
 
-func (h *handle) undecoded(e *Entry, err error) error {
+func (h *handle) undecoded(e *engine.Entry, err error) error {
 	return fmt.Errorf("decode %s %s: %w", e.Message.Name, h.id, err)
 }
 
@@ -121,7 +122,7 @@ func AllowWait(ctx context.Context) context.Context {
 type TaskError struct {
 	ID     uuid.UUID
 	Name   string
-	State  State
+	State  engine.State
 	Reason string
 }
 
@@ -131,7 +132,7 @@ func (e *TaskError) Error() string {
 
 // Is makes errors.Is(err, ErrCancelled) true for a cancelled task.
 func (e *TaskError) Is(target error) bool {
-	return target == ErrCancelled && e.State == StateCancelled
+	return target == engine.ErrCancelled && e.State == engine.StateCancelled
 }
 
 // firstPoll and lastPoll bound how often an engine without Waiter is asked.
@@ -141,8 +142,8 @@ const (
 )
 
 // wait returns the entry of the task once it has ended.
-func (a *App) wait(ctx context.Context, id uuid.UUID) (*Entry, error) {
-	if w, ok := EngineAs[Waiter](a.engine); ok {
+func (a *App) wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
+	if w, ok := engine.As[engine.Waiter](a.engine); ok {
 		return w.Wait(ctx, id)
 	}
 	t := time.NewTimer(0)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // The methods of arguments and results are the user's as well. A trap is where
@@ -52,7 +53,7 @@ func TestMethodsThatCrash(t *testing.T) {
 				if rerr != nil {
 					t.Fatal(rerr)
 				}
-				if err == nil || rec.State != runtime.StateFailed || rec.Reason == "" {
+				if err == nil || rec.State != engine.StateFailed || rec.Reason == "" {
 					t.Errorf("the task is %s, %v, with the reason %q; want it failed", rec.State, err, rec.Reason)
 				}
 				if r, err := await(t, app, u.call(trappedArg{8})); err != nil || r.N != 8 {
@@ -146,10 +147,10 @@ func TestHooksThatReturnNil(t *testing.T) {
 		"derived context": {around(func(ctx *runtime.Context, next runtime.Handler) error { return next(ctx.With(nil)) }), ""}, //nolint:staticcheck // nil is the test
 		"handler":         {enqueue(func(runtime.EnqueueHandler) runtime.EnqueueHandler { return nil }), "made no handler"},
 		"answers": {enqueue(func(runtime.EnqueueHandler) runtime.EnqueueHandler {
-			return func(context.Context, []runtime.AnyCall) ([]runtime.Inserted, error) { return nil, nil }
+			return func(context.Context, []runtime.AnyCall) ([]engine.Inserted, error) { return nil, nil }
 		}), "answered for 0 of 1 calls"},
 		"context to enqueue with": {enqueue(func(next runtime.EnqueueHandler) runtime.EnqueueHandler {
-			return func(_ context.Context, calls []runtime.AnyCall) ([]runtime.Inserted, error) { return next(nil, calls) }
+			return func(_ context.Context, calls []runtime.AnyCall) ([]engine.Inserted, error) { return next(nil, calls) }
 		}), "the context is nil"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // trap is a hook's way to go wrong, while it is armed.
@@ -267,7 +268,7 @@ func testBadHook(t *testing.T, hook badHook, crash func()) {
 	if hook.harmless && err != nil {
 		t.Errorf("the task ended with %v, want success", err)
 	}
-	if !hook.harmless && (rec.State != runtime.StateFailed || rec.Reason == "" || len(rec.Errors) == 0) {
+	if !hook.harmless && (rec.State != engine.StateFailed || rec.Reason == "" || len(rec.Errors) == 0) {
 		t.Errorf("the task is %s with reason %q and %d errors, want it failed, and its error kept",
 			rec.State, rec.Reason, len(rec.Errors))
 	}
@@ -297,7 +298,7 @@ func TestHooksOfTheEnqueuerThatCrash(t *testing.T) {
 		"propagator": func(tr *trap, cfg *runtime.Config) { cfg.Propagators = []runtime.Propagator{trapInjector{tr}} },
 		"middleware": func(tr *trap, cfg *runtime.Config) {
 			cfg.EnqueueMiddleware = []runtime.EnqueueMiddleware{func(next runtime.EnqueueHandler) runtime.EnqueueHandler {
-				return func(ctx context.Context, calls []runtime.AnyCall) ([]runtime.Inserted, error) {
+				return func(ctx context.Context, calls []runtime.AnyCall) ([]engine.Inserted, error) {
 					tr.spring()
 					return next(ctx, calls)
 				}
@@ -339,7 +340,7 @@ func TestHooksOfTheEnqueuerThatCrash(t *testing.T) {
 						t.Errorf("%s: %v", what, err)
 					}
 				}
-				records, _, err := app.List(context.Background(), runtime.Query{})
+				records, _, err := app.List(context.Background(), engine.Query{})
 				if err != nil || len(records) != 0 {
 					t.Errorf("%d tasks are stored, %v", len(records), err)
 				}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // pages yields 1 to n, and then err unless it is nil.
@@ -64,7 +65,7 @@ func TestIteratorTasksEndAtTheFirstError(t *testing.T) {
 			case failAt:
 				return 0, errEach
 			case cancelAt:
-				cancel(runtime.ErrShutdown)
+				cancel(engine.ErrShutdown)
 			}
 			return v, nil
 		})
@@ -77,7 +78,7 @@ func TestIteratorTasksEndAtTheFirstError(t *testing.T) {
 		!strings.Contains(err.Error(), "value 1") {
 		t.Errorf("error of each: %v, %v, %v", got, seen, err)
 	}
-	if got, seen, err := each(0, 3); got != nil || !slices.Equal(seen, []int{1, 2, 3}) || !errors.Is(err, runtime.ErrShutdown) {
+	if got, seen, err := each(0, 3); got != nil || !slices.Equal(seen, []int{1, 2, 3}) || !errors.Is(err, engine.ErrShutdown) {
 		t.Errorf("context that ends: %v, %v, %v", got, seen, err)
 	}
 	if _, err := runtime.Collect(pages(1, errIter)); !errors.Is(err, errIter) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"log/slog"
 	"maps"
 	"path"
@@ -97,7 +98,7 @@ func (a *App) start(ctx context.Context) (*service, error) {
 }
 
 // engineName is the package of the engine, which says what it works on.
-func engineName(e Engine) string {
+func engineName(e engine.Engine) string {
 	t := reflect.TypeOf(e)
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -212,7 +213,7 @@ func (a *App) Stop(ctx context.Context) error {
 	case s == nil:
 		return a.errorOf(last)
 	}
-	s.stop(ErrShutdown)
+	s.stop(engine.ErrShutdown)
 	step := a.cfg.ShutdownGrace
 	var due <-chan time.Time
 	deadline, bounded := ctx.Deadline()
@@ -279,7 +280,7 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 			continue
 		}
 		if err := a.engine.Check(a.sample(reg.def)); err != nil {
-			if a.cfg.SkipUnsupported && errors.Is(err, ErrUnsupported) {
+			if a.cfg.SkipUnsupported && errors.Is(err, engine.ErrUnsupported) {
 				skipped = append(skipped, reg)
 				a.log(slog.LevelWarn, "a task is left out: the engine cannot honour what it asks for",
 					slog.String("task", name), slog.String("error", message(err)))
@@ -314,7 +315,7 @@ func (a *App) checkQueues() (errs []error) {
 		return nil
 	}
 	for _, q := range a.cfg.Queues {
-		if err := a.engine.Check(&Message{Name: "taskctx.queue", Queue: q}); err != nil {
+		if err := a.engine.Check(&engine.Message{Name: "taskctx.queue", Queue: q}); err != nil {
 			errs = append(errs, fmt.Errorf("Config.Queues: %w", err))
 		}
 	}
@@ -322,10 +323,10 @@ func (a *App) checkQueues() (errs []error) {
 }
 
 // sample is a message that asks for all that the task asks of an engine.
-func (a *App) sample(d *definition) *Message {
-	m := &Message{Name: d.Name, Queue: d.derive().queue, Priority: d.Priority}
+func (a *App) sample(d *definition) *engine.Message {
+	m := &engine.Message{Name: d.Name, Queue: d.derive().queue, Priority: d.Priority}
 	m.Keep, m.KeepFailed = a.cfg.KeepResults, a.cfg.KeepFailed
-	if d.Unique > 0 || d.UniqueHold != HoldTime {
+	if d.Unique > 0 || d.UniqueHold != engine.HoldTime {
 		m.Key, m.KeyFor, m.KeyHold = d.Name, d.Unique, d.UniqueHold
 	}
 	if d.Keep > 0 {
@@ -342,7 +343,7 @@ func (a *App) queues(w *worker) []string {
 	if len(a.cfg.Queues) > 0 {
 		return slices.Clone(a.cfg.Queues)
 	}
-	qs := []string{DefaultQueue}
+	qs := []string{engine.DefaultQueue}
 	for _, r := range w.tasks {
 		qs = append(qs, r.def.derive().queue)
 	}
@@ -356,7 +357,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	w := s.worker
 	abandon := make(chan struct{})
 	served := make(chan struct{})
-	unhook := context.AfterFunc(ctx, func() { s.stop(ErrShutdown) })
+	unhook := context.AfterFunc(ctx, func() { s.stop(engine.ErrShutdown) })
 	var winding sync.WaitGroup
 	winding.Go(func() {
 		<-serveCtx.Done()
@@ -365,7 +366,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
 	ticking := a.startTicking(serveCtx, w.periodic)
 	err := isolated(func() error {
-		return a.engine.Serve(serveCtx, &Worker{
+		return a.engine.Serve(serveCtx, &engine.Worker{
 			ID: w.id, Slots: a.cfg.Workers, Queues: a.queues(w), Names: w.names(),
 			ParkFor: a.cfg.ParkFor, Abandon: abandon,
 			Run: w.run, RunInline: w.runInline, Refused: w.refused, Now: time.Now,
@@ -376,7 +377,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 		a.log(slog.LevelError, "the worker stopped: its engine failed", slog.String("error", message(err)))
 	}
 	unhook()
-	s.stop(ErrShutdown)
+	s.stop(engine.ErrShutdown)
 	winding.Wait()
 	ticking.Wait()
 	if err != nil {
@@ -397,7 +398,7 @@ func (a *App) wind(s *service, served <-chan struct{}, abandon chan<- struct{}) 
 	case <-t.C:
 	case <-s.endRuns:
 	}
-	s.worker.slots.stopRuns(ErrShutdown)
+	s.worker.slots.stopRuns(engine.ErrShutdown)
 	t.Reset(a.cfg.ShutdownGrace)
 	select {
 	case <-served:
@@ -434,7 +435,7 @@ func (a *App) closeStorage(s *service) error {
 }
 
 // refused is told by the engine that a run's outcome came too late.
-func (w *worker) refused(d *Delivery, o Outcome) {
+func (w *worker) refused(d *engine.Delivery, o engine.Outcome) {
 	w.app.log(slog.LevelWarn, "outcome of a task came too late and was refused: it no longer belongs to this worker",
 		slog.String("task", d.Message.Name), slog.String("task_id", d.Message.Meta.ID.String()),
 		slog.Int("attempt", d.Attempt))

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Proves: FEATURES 64, 65
@@ -401,7 +402,7 @@ func TestLocalThatCannotTravel(t *testing.T) {
 			t.Errorf("Enqueue: %v, want %q", err, want)
 		}
 	}
-	if records, _, err := app.List(t.Context(), runtime.Query{}); len(records) != 0 || err != nil {
+	if records, _, err := app.List(t.Context(), engine.Query{}); len(records) != 0 || err != nil {
 		t.Errorf("%d tasks were enqueued, %v", len(records), err)
 	}
 }

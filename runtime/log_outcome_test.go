@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // What the app itself says of a task, that it will be retried, is parked, has
@@ -83,7 +84,7 @@ func TestLocalThatCannotBeLogged(t *testing.T) {
 			}
 			_, _ = h.Wait(context.Background())
 			rec, err := h.Record(context.Background())
-			if err != nil || rec.State != runtime.StateFailed || rec.Reason != "flaky" {
+			if err != nil || rec.State != engine.StateFailed || rec.Reason != "flaky" {
 				t.Errorf("%+v, %v; want it failed by its own error", rec, err)
 			}
 			if _, err := await(t, app, u.call("")); err != nil {

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"encoding/json"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"log/slog"
 	"strings"
 	"time"
@@ -96,7 +97,7 @@ func (a *App) logMemo(r *run, text string, err error) {
 }
 
 // concludeMemo returns the memo as the run leaves it.
-func (r *run) concludeMemo(o *Outcome, failed, parked bool) json.RawMessage {
+func (r *run) concludeMemo(o *engine.Outcome, failed, parked bool) json.RawMessage {
 	x := r.more()
 	x.lockSaving()
 	defer x.saving.Unlock()
@@ -104,7 +105,7 @@ func (r *run) concludeMemo(o *Outcome, failed, parked bool) json.RawMessage {
 	x.reading.Lock()
 	defer x.reading.Unlock()
 	m := r.loadMemo(x)
-	if failed || o.Kind == OutcomeCancel {
+	if failed || o.Kind == engine.OutcomeCancel {
 		m.Concluded, m.ByHand = r.d.Attempt+1, false
 	}
 	if failed {
@@ -131,15 +132,15 @@ func (m *memo) addError(r *run, reason string) {
 // MaxReason bytes.
 func clip(s string) string {
 	const more = "…"
-	cut := len(s) > MaxReason
+	cut := len(s) > engine.MaxReason
 	if cut { // what follows need not be looked at
-		s = cutRune(s, MaxReason)
+		s = cutRune(s, engine.MaxReason)
 	}
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
-	if !cut && len(s) <= MaxReason {
+	if !cut && len(s) <= engine.MaxReason {
 		return s
 	}
-	return cutRune(s, MaxReason-len(more)) + more
+	return cutRune(s, engine.MaxReason-len(more)) + more
 }
 
 // cutRune returns at most n bytes of s, and no part of a rune.

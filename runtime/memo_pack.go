@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"io"
 	"slices"
 )
@@ -24,7 +25,7 @@ func (r *run) encodeMemo(x *extras) json.RawMessage {
 	m.dropLogs(len(m.Logs) - len(lastThatFit(m.Logs, mostLogText)))
 	for {
 		b, err := r.app.writeMemo(r.msg, m)
-		if err == nil && len(b) > MaxMemo && len(m.Logs) > 0 {
+		if err == nil && len(b) > engine.MaxMemo && len(m.Logs) > 0 {
 			packed := m
 			if packed.pack() == nil {
 				b, err = r.app.writeMemo(r.msg, packed)
@@ -36,10 +37,10 @@ func (r *run) encodeMemo(x *extras) json.RawMessage {
 			m.kept = kept{}
 			b, _ = json.Marshal(m)
 			return b
-		case len(b) <= MaxMemo:
+		case len(b) <= engine.MaxMemo:
 			return b
 		case len(m.Logs) > 0:
-			m.dropLogs(len(m.Logs) - len(m.Logs)*MaxMemo/len(b)*9/10)
+			m.dropLogs(len(m.Logs) - len(m.Logs)*engine.MaxMemo/len(b)*9/10)
 		case len(m.Errors) > 1:
 			m.Errors = m.Errors[(len(m.Errors)+1)/2:]
 		default:
@@ -101,7 +102,7 @@ func (k *kept) unpack() error {
 }
 
 // writeMemo encodes a memo, with the parts sealed that are to be.
-func (a *App) writeMemo(msg *Message, m memo) (b json.RawMessage, err error) {
+func (a *App) writeMemo(msg *engine.Message, m memo) (b json.RawMessage, err error) {
 	logs, errs := a.seals(PartLogs), a.seals(PartReason)
 	if !logs && !errs {
 		return json.Marshal(m)
@@ -130,8 +131,8 @@ func (a *App) writeMemo(msg *Message, m memo) (b json.RawMessage, err error) {
 
 // readMemo undoes writeMemo, whether this app seals or not. With an error it
 // may return what can be read.
-func (a *App) readMemo(msg *Message, raw json.RawMessage) (*memo, error) {
-	if len(raw) > 4*MaxMemo {
+func (a *App) readMemo(msg *engine.Message, raw json.RawMessage) (*memo, error) {
+	if len(raw) > 4*engine.MaxMemo {
 		return nil, errors.New("it is too large")
 	}
 	m := new(memo)

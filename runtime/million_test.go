@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -137,9 +138,9 @@ func TestAMillionTasks(t *testing.T) {
 // drain waits until no task waits or runs.
 func drain(t *testing.T, app *runtime.App) {
 	t.Helper()
-	open := []runtime.State{runtime.StateScheduled, runtime.StatePending, runtime.StateRunning, runtime.StateRetrying}
+	open := []engine.State{engine.StateScheduled, engine.StatePending, engine.StateRunning, engine.StateRetrying}
 	for {
-		records, _, err := app.List(context.Background(), runtime.Query{States: open})
+		records, _, err := app.List(context.Background(), engine.Query{States: open})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,8 +156,8 @@ func drain(t *testing.T, app *runtime.App) {
 // Proves: RELIABILITY 19
 func TestEnqueueTenTimesPastTheLimit(t *testing.T) {
 	const limit, size = 1000, 1 << 10
-	engine := newMemory(t, memory.WithCapacity(limit))
-	app := runtime.New(engine, runtime.Config{})
+	eng := newMemory(t, memory.WithCapacity(limit))
+	app := runtime.New(eng, runtime.Config{})
 	u := newUnit[string, runtime.Void]("test.Full")
 	text := strings.Repeat("x", size)
 	ctx := context.Background()
@@ -169,7 +170,7 @@ func TestEnqueueTenTimesPastTheLimit(t *testing.T) {
 				switch _, err := u.call(text).Enqueue(ctx, app); {
 				case err == nil:
 					accepted.Add(1)
-				case errors.Is(err, runtime.ErrQueueFull):
+				case errors.Is(err, engine.ErrQueueFull):
 					refused.Add(1)
 				default:
 					t.Errorf("not a typed error: %v", err)

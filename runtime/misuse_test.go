@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // What is nil, or was never made, is an error that says so, and no panic.
@@ -241,7 +242,7 @@ func TestDriveOfATaskThatEnqueues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o, err := app.Drive(t.Context(), &runtime.Delivery{Message: m}); err != nil || o.Kind != runtime.OutcomeSucceed {
+	if o, err := app.Drive(t.Context(), &engine.Delivery{Message: m}); err != nil || o.Kind != engine.OutcomeSucceed {
 		t.Errorf("Drive: %+v, %v", o, err)
 	}
 	if lines := logs.lines(t, notRun); len(lines) != 0 {

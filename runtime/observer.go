@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // EventKind says what an Event is about.
@@ -39,7 +40,7 @@ type Event struct {
 	// State is what the task became by the run, on EventEnd: succeeded, failed,
 	// cancelled, retrying, scheduled (snoozed or parked, which the record has as
 	// retrying too), or pending (given back).
-	State State
+	State engine.State
 	// Reason is why, with State; After is when the next run follows.
 	Reason string
 	After  time.Duration
@@ -50,10 +51,10 @@ type Event struct {
 	Worker           string   // ID of the worker
 
 	run      *run
-	message  *Message
+	message  *engine.Message
 	id       uuid.UUID
 	existing bool
-	outcome  Outcome
+	outcome  engine.Outcome
 }
 
 // Observer sees events, each observer on a goroutine of its own, in order. It
@@ -133,7 +134,7 @@ func (e *Event) complete(a *App) {
 			Tags: Tags{e.tags(a)}, ParentID: m.Meta.Parent, RootID: root, Deadline: m.Meta.Deadline,
 		}
 	}
-	e.run, e.message, e.outcome = nil, nil, Outcome{} // observers may keep events
+	e.run, e.message, e.outcome = nil, nil, engine.Outcome{} // observers may keep events
 }
 
 // tags are those of the message, without secrets.
@@ -146,7 +147,7 @@ func (e *Event) tags(a *App) map[string]string {
 }
 
 // dueSince is when the task could first run.
-func dueSince(m *Message) time.Time {
+func dueSince(m *engine.Message) time.Time {
 	if m.Due.After(m.Meta.EnqueuedAt) {
 		return m.Due
 	}
@@ -154,20 +155,20 @@ func dueSince(m *Message) time.Time {
 }
 
 // stateAfter is the state that an outcome leads to.
-func stateAfter(o *Outcome) State {
+func stateAfter(o *engine.Outcome) engine.State {
 	switch o.Kind {
-	case OutcomeSucceed:
-		return StateSucceeded
-	case OutcomeFail:
-		return StateFailed
-	case OutcomeCancel:
-		return StateCancelled
-	case OutcomeRetry:
-		return StateRetrying
-	case OutcomeDelay:
-		return StateScheduled
+	case engine.OutcomeSucceed:
+		return engine.StateSucceeded
+	case engine.OutcomeFail:
+		return engine.StateFailed
+	case engine.OutcomeCancel:
+		return engine.StateCancelled
+	case engine.OutcomeRetry:
+		return engine.StateRetrying
+	case engine.OutcomeDelay:
+		return engine.StateScheduled
 	default:
-		return StatePending
+		return engine.StatePending
 	}
 }
 

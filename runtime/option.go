@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"maps"
 	"math"
 	"time"
@@ -18,7 +19,7 @@ type Option func(*settings)
 
 // settings are the options of one call on their way into its message.
 type settings struct {
-	m      *Message
+	m      *engine.Message
 	now    time.Time
 	unique bool // the key is made of the arguments
 	tagged bool // m's tags are its own
@@ -165,28 +166,28 @@ func WithKey(key string, d time.Duration) Option {
 		if d <= 0 {
 			s.fail("WithKey(%q, %s): the time must be over zero", key, d)
 		}
-		s.hold("WithKey", key, HoldTime, d)
+		s.hold("WithKey", key, engine.HoldTime, d)
 	}
 }
 
 // WithActiveKey makes the task the only one of the key until it has ended:
 // another call with the key returns this task.
 func WithActiveKey(key string) Option {
-	return func(s *settings) { s.hold("WithActiveKey", key, HoldActive, 0) }
+	return func(s *settings) { s.hold("WithActiveKey", key, engine.HoldActive, 0) }
 }
 
 // WithWaitingKey makes the task the only one of the key until it first begins:
 // another call with the key returns this task.
 func WithWaitingKey(key string) Option {
-	return func(s *settings) { s.hold("WithWaitingKey", key, HoldWaiting, 0) }
+	return func(s *settings) { s.hold("WithWaitingKey", key, engine.HoldWaiting, 0) }
 }
 
 // withTickKey is WithKey for the tick of a schedule.
 func withTickKey(key string, d time.Duration) Option {
-	return func(s *settings) { s.hold("Every", key, HoldTick, d) }
+	return func(s *settings) { s.hold("Every", key, engine.HoldTick, d) }
 }
 
-func (s *settings) hold(option, key string, hold KeyHold, d time.Duration) {
+func (s *settings) hold(option, key string, hold engine.KeyHold, d time.Duration) {
 	if key == "" || !storable(key) {
 		s.fail("%s(%q): not a key", option, key)
 	}
@@ -200,7 +201,7 @@ func WithUnique(d time.Duration) Option {
 		if d <= 0 {
 			s.fail("WithUnique(%s): it must be positive", d)
 		}
-		s.m.KeyHold, s.m.KeyFor, s.unique = HoldTime, d, true
+		s.m.KeyHold, s.m.KeyFor, s.unique = engine.HoldTime, d, true
 	}
 }
 
@@ -226,8 +227,8 @@ func WithKeepFailed(d time.Duration) Option {
 }
 
 // apply applies the options to a message, and then what depends on several.
-func apply(m *Message, opts []Option, now time.Time, unique time.Duration, hold KeyHold) error {
-	s := &settings{m: m, now: now, unique: unique > 0 || hold != HoldTime}
+func apply(m *engine.Message, opts []Option, now time.Time, unique time.Duration, hold engine.KeyHold) error {
+	s := &settings{m: m, now: now, unique: unique > 0 || hold != engine.HoldTime}
 	m.KeyFor, m.KeyHold = unique, hold
 	for _, o := range opts {
 		if o != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Proves: FEATURES 40
@@ -60,10 +61,10 @@ func TestDelayAndDue(t *testing.T) {
 		for name, test := range map[string]struct {
 			opt   runtime.Option
 			after time.Duration
-			state runtime.State
+			state engine.State
 		}{
-			"delay":    {runtime.WithDelay(time.Hour), time.Hour, runtime.StateScheduled},
-			"due":      {runtime.WithDue(from.Add(2 * time.Hour)), 2 * time.Hour, runtime.StateScheduled},
+			"delay":    {runtime.WithDelay(time.Hour), time.Hour, engine.StateScheduled},
+			"due":      {runtime.WithDue(from.Add(2 * time.Hour)), 2 * time.Hour, engine.StateScheduled},
 			"due past": {runtime.WithDue(from.Add(-time.Hour)), 0, ""},
 			"no delay": {runtime.WithDelay(0), 0, ""},
 		} {
@@ -211,7 +212,7 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 	if _, err := u.call("v").Enqueue(ctx, app); !errors.Is(err, errFlaky) {
 		t.Errorf("with an ended context: %v", err)
 	}
-	if records, _, err := app.List(context.Background(), runtime.Query{}); err != nil || len(records) != 0 {
+	if records, _, err := app.List(context.Background(), engine.Query{}); err != nil || len(records) != 0 {
 		t.Errorf("%d tasks were enqueued, %v", len(records), err)
 	}
 }

@@ -2,12 +2,13 @@ package runtime
 
 import (
 	"errors"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"time"
 )
 
 // ErrDeadline is the cause when a task's [WithDeadline] has passed. It fails
 // the task: running again would be too late as well. It wraps [ErrTimeout].
-var ErrDeadline error = &valueError{text: "task is past its deadline", err: ErrTimeout}
+var ErrDeadline error = &valueError{text: "task is past its deadline", err: engine.ErrTimeout}
 
 // CancelError ends a task as cancelled; see [Cancel].
 type CancelError struct{ Reason string }

@@ -8,22 +8,23 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
 // nowhere is an inserter that stores nothing.
 type nowhere struct{}
 
-func (nowhere) Insert(_ context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
-	ins := make([]runtime.Inserted, len(ms))
+func (nowhere) Insert(_ context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
+	ins := make([]engine.Inserted, len(ms))
 	for i, m := range ms {
 		ins[i].ID = m.Meta.ID
 	}
 	return ins, nil
 }
 
-func (nowhere) InsertOne(_ context.Context, m *runtime.Message) (runtime.Inserted, error) {
-	return runtime.Inserted{ID: m.Meta.ID}, nil
+func (nowhere) InsertOne(_ context.Context, m *engine.Message) (engine.Inserted, error) {
+	return engine.Inserted{ID: m.Meta.ID}, nil
 }
 
 // BenchmarkEnqueue is what the App does to enqueue a task, without an engine.
@@ -40,11 +41,11 @@ func BenchmarkEnqueue(b *testing.B) {
 
 // handsOver is an engine that hands its worker to the benchmark.
 type handsOver struct {
-	runtime.Engine
-	worker chan *runtime.Worker
+	engine.Engine
+	worker chan *engine.Worker
 }
 
-func (e handsOver) Serve(ctx context.Context, w *runtime.Worker) error {
+func (e handsOver) Serve(ctx context.Context, w *engine.Worker) error {
 	e.worker <- w
 	<-ctx.Done()
 	return nil
@@ -53,7 +54,7 @@ func (e handsOver) Serve(ctx context.Context, w *runtime.Worker) error {
 // BenchmarkDispatch is what the App does to run a task, without an engine: take
 // a slot, decode, build the context, call, and decide.
 func BenchmarkDispatch(b *testing.B) {
-	e := handsOver{memory.New(), make(chan *runtime.Worker, 1)}
+	e := handsOver{memory.New(), make(chan *engine.Worker, 1)}
 	app := runtime.New(e, runtime.Config{Workers: 1, Logger: slog.New(slog.DiscardHandler)})
 	runtime.RegisterContext(app, newChargeContext)
 	runtime.RegisterTask(app, &chargeTask, (*chargeArgs)(nil))
@@ -67,13 +68,13 @@ func BenchmarkDispatch(b *testing.B) {
 	}
 	m.Meta.ID = uuid.New()
 	ctx := context.Background()
-	var o runtime.Outcome
+	var o engine.Outcome
 	b.ReportAllocs()
 	b.ResetTimer()
 	for range b.N {
-		d := runtime.Delivery{Message: m}
+		d := engine.Delivery{Message: m}
 		w.RunInline(ctx, &d, &o)
-		if o.Kind != runtime.OutcomeSucceed {
+		if o.Kind != engine.OutcomeSucceed {
 			b.Fatal(o.Reason)
 		}
 	}

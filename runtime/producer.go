@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"regexp"
 	"strings"
 	"time"
@@ -23,9 +24,9 @@ var ErrPayloadTooLarge = errors.New("payload is too large")
 // producer makes messages of calls and inserts them.
 type producer struct {
 	app    *App
-	to     Inserter
-	single SingleInserter // to, if it is one
-	around EnqueueHandler // send with the app's middleware, nil if there are no hooks at all
+	to     engine.Inserter
+	single engine.SingleInserter // to, if it is one
+	around EnqueueHandler        // send with the app's middleware, nil if there are no hooks at all
 }
 
 func (p *producer) enqueuer() *producer { return p }
@@ -46,17 +47,17 @@ func producerOf(q Enqueuer) (*producer, error) {
 
 // Via returns an Enqueuer that prepares tasks as the app does, and inserts them
 // by ins: a database transaction, or a test's recorder.
-func (a *App) Via(ins Inserter) Enqueuer {
+func (a *App) Via(ins engine.Inserter) Enqueuer {
 	p := &producer{app: a, to: ins}
-	p.single, _ = ins.(SingleInserter)
+	p.single, _ = ins.(engine.SingleInserter)
 	p.wrap()
 	return p
 }
 
 // Prepare returns the message that enqueueing the call with ctx would insert,
 // without inserting it.
-func (a *App) Prepare(ctx context.Context, c Caller) (*Message, error) {
-	m := new(Message)
+func (a *App) Prepare(ctx context.Context, c Caller) (*engine.Message, error) {
+	m := new(engine.Message)
 	prepare := func() error { return a.producer.prepare(ctx, m, c.anyCall()) }
 	if a.producer.around != nil {
 		hooks := prepare
@@ -69,7 +70,7 @@ func (a *App) Prepare(ctx context.Context, c Caller) (*Message, error) {
 }
 
 // prepare fills the message of one call, which is empty.
-func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
+func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) error {
 	s := c.def
 	if s == nil {
 		return errors.New("enqueue: the call is the zero value")
@@ -94,7 +95,7 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 		m.KeepFailed = s.KeepFailed
 	}
 	meta := &m.Meta
-	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = WireVersion, newID(now), now, wire.signature
+	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = engine.WireVersion, newID(now), now, wire.signature
 	meta.Retries, meta.Tags, meta.Redact = s.Retries, s.Tags, wire.redact
 	if r := current(ctx); r != nil {
 		m.Meta.Parent, m.Meta.Root = r.id(), r.rootID()
@@ -102,7 +103,7 @@ func (p *producer) prepare(ctx context.Context, m *Message, c AnyCall) error {
 	if err := p.app.inject(ctx, m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}
-	if len(c.opts) > 0 || s.Unique > 0 || s.UniqueHold != HoldTime {
+	if len(c.opts) > 0 || s.Unique > 0 || s.UniqueHold != engine.HoldTime {
 		if err := apply(m, c.opts, now, s.Unique, s.UniqueHold); err != nil {
 			return fmt.Errorf("enqueue %s: %w", s.Name, err)
 		}
@@ -131,12 +132,12 @@ func (a *App) checkSize(payload json.RawMessage) error {
 }
 
 // insertOne inserts one prepared message.
-func (p *producer) insertOne(ctx context.Context, m *Message) (in Inserted, err error) {
+func (p *producer) insertOne(ctx context.Context, m *engine.Message) (in engine.Inserted, err error) {
 	if p.single != nil {
 		in, err = p.single.InsertOne(ctx, m)
 	} else {
-		var ins []Inserted
-		if ins, err = p.insert(ctx, []*Message{m}); err == nil {
+		var ins []engine.Inserted
+		if ins, err = p.insert(ctx, []*engine.Message{m}); err == nil {
 			in = ins[0]
 		}
 	}
@@ -153,7 +154,7 @@ func (p *producer) insertOne(ctx context.Context, m *Message) (in Inserted, err 
 }
 
 // insert inserts messages as one batch.
-func (p *producer) insert(ctx context.Context, ms []*Message) ([]Inserted, error) {
+func (p *producer) insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if p.to == nil {
 		return nil, errNoEngine
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -24,9 +25,9 @@ type silentStore struct {
 	saves []json.RawMessage
 }
 
-func (e *silentStore) Serve(ctx context.Context, w *runtime.Worker) error {
+func (e *silentStore) Serve(ctx context.Context, w *engine.Worker) error {
 	own := *w
-	own.RunInline = func(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+	own.RunInline = func(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
 		d.Memo = silentMemo{d.Memo, e}
 		w.RunInline(ctx, d, o)
 	}
@@ -34,7 +35,7 @@ func (e *silentStore) Serve(ctx context.Context, w *runtime.Worker) error {
 }
 
 type silentMemo struct {
-	runtime.Memo
+	engine.Memo
 	e *silentStore
 }
 
@@ -127,7 +128,7 @@ func TestKeepLogs_AsManyAsConfigured(t *testing.T) {
 		}
 		entry, err := app.Engine().Get(context.Background(), h.ID())
 		require.NoError(t, err)
-		assert.LessOrEqual(t, len(entry.Memo), runtime.MaxMemo)
+		assert.LessOrEqual(t, len(entry.Memo), engine.MaxMemo)
 	}
 }
 

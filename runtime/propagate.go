@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"maps"
 )
 
@@ -16,7 +17,7 @@ type Propagator interface {
 }
 
 // inject collects the headers of a message.
-func (a *App) inject(ctx context.Context, m *Message) error {
+func (a *App) inject(ctx context.Context, m *engine.Message) error {
 	if len(a.cfg.Propagators) > 0 {
 		if err := a.propagate(ctx, m); err != nil {
 			return err
@@ -25,7 +26,7 @@ func (a *App) inject(ctx context.Context, m *Message) error {
 	return a.carryLocals(ctx, m)
 }
 
-func (a *App) propagate(ctx context.Context, m *Message) error {
+func (a *App) propagate(ctx context.Context, m *engine.Message) error {
 	headers := make(map[string]string)
 	for _, p := range a.cfg.Propagators {
 		if err := safely(func() error { p.Inject(ctx, headers); return nil }); err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // headerValue carries a value of the enqueuer's context.
@@ -65,7 +66,7 @@ func TestPropagators(t *testing.T) {
 		t.Errorf("without any: %q", got)
 	}
 	enqueue(ctx, 1)
-	records, _, err := app.List(context.Background(), runtime.Query{})
+	records, _, err := app.List(context.Background(), engine.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}

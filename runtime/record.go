@@ -7,15 +7,16 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Record is what is known of a task at one moment: a copy.
 type Record struct {
-	ID       uuid.UUID `json:"id"`
-	Name     string    `json:"name"`
-	Queue    string    `json:"queue"`
-	State    State     `json:"state"`
-	Priority int       `json:"priority"`
+	ID       uuid.UUID    `json:"id"`
+	Name     string       `json:"name"`
+	Queue    string       `json:"queue"`
+	State    engine.State `json:"state"`
+	Priority int          `json:"priority"`
 	// Attempt is of the current run, the next, or the last, from zero.
 	Attempt    int `json:"attempt"`
 	MaxRetries int `json:"max_retries"`
@@ -44,7 +45,7 @@ type Record struct {
 // newRecord makes the record of an entry. A parameter is left out when either
 // the task as it was enqueued or the task as it is registered says so: a task of
 // a foreign producer says nothing.
-func (a *App) newRecord(e *Entry) *Record {
+func (a *App) newRecord(e *engine.Entry) *Record {
 	m := e.Message
 	r := &Record{
 		ID: e.ID, Name: m.Name, Queue: m.Queue, State: e.State, Priority: m.Priority,
@@ -98,7 +99,7 @@ func (a *App) Lookup(ctx context.Context, id uuid.UUID) (*Record, error) {
 
 // List returns the records of the tasks that q selects, oldest first, and the
 // cursor of the next page, empty after the last.
-func (a *App) List(ctx context.Context, q Query) ([]*Record, string, error) {
+func (a *App) List(ctx context.Context, q engine.Query) ([]*Record, string, error) {
 	entries, next, err := a.engine.List(ctx, q)
 	if err != nil {
 		return nil, "", fmt.Errorf("list tasks: %w", err)

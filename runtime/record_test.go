@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -123,7 +124,7 @@ func TestOwnRecord(t *testing.T) {
 	u := newUnit[int, runtime.Void]("test.Own", retries(1))
 	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		cached, err := ctx.Record()
-		if err != nil || cached.State != runtime.StateRunning || cached.ID != ctx.Metadata().TaskID {
+		if err != nil || cached.State != engine.StateRunning || cached.ID != ctx.Metadata().TaskID {
 			return runtime.Void{}, runtime.Permanent(fmt.Errorf("own record %+v, %w", cached, err))
 		}
 		if again, _ := ctx.Record(); again != cached {
@@ -179,17 +180,17 @@ func TestListsOfTasks(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
-		q    runtime.Query
+		q    engine.Query
 		want string
 	}{
-		"all":       {runtime.Query{}, "0 1 2 3 4 5 6 7 8 9 10 11 -"},
-		"failed":    {runtime.Query{States: []runtime.State{runtime.StateFailed}}, "1 4 7 10"},
-		"not ended": {runtime.Query{States: []runtime.State{runtime.StateScheduled, runtime.StateRunning}}, "-"},
-		"name":      {runtime.Query{Name: "list.A", States: []runtime.State{runtime.StateSucceeded}}, "0 6"},
-		"queue":     {runtime.Query{Queue: "b"}, "1 3 5 7 9 11"},
-		"tag":       {runtime.Query{Tag: "all"}, "0 1 2 3 4 5 6 7 8 9 10 11"},
-		"tag value": {runtime.Query{Tag: "n", TagValue: "7"}, "7"},
-		"nothing":   {runtime.Query{Name: "list.A", Queue: "b"}, ""},
+		"all":       {engine.Query{}, "0 1 2 3 4 5 6 7 8 9 10 11 -"},
+		"failed":    {engine.Query{States: []engine.State{engine.StateFailed}}, "1 4 7 10"},
+		"not ended": {engine.Query{States: []engine.State{engine.StateScheduled, engine.StateRunning}}, "-"},
+		"name":      {engine.Query{Name: "list.A", States: []engine.State{engine.StateSucceeded}}, "0 6"},
+		"queue":     {engine.Query{Queue: "b"}, "1 3 5 7 9 11"},
+		"tag":       {engine.Query{Tag: "all"}, "0 1 2 3 4 5 6 7 8 9 10 11"},
+		"tag value": {engine.Query{Tag: "n", TagValue: "7"}, "7"},
+		"nothing":   {engine.Query{Name: "list.A", Queue: "b"}, ""},
 	} {
 		for _, limit := range []int{0, 1, 5} { // in pages too
 			q := test.q
@@ -226,7 +227,7 @@ func TestListsOfTasks(t *testing.T) {
 	if err := app.Delete(ctx, later.ID()); err != nil {
 		t.Error(err)
 	}
-	if _, err := later.Record(ctx); !errors.Is(err, runtime.ErrNotFound) {
+	if _, err := later.Record(ctx); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("a deleted task: %v", err)
 	}
 }
@@ -271,7 +272,7 @@ func TestFailedTaskIsRetriedByHand(t *testing.T) {
 	if want := []int{0, 1, 1, 1, 1}; !slices.Equal(attemptsSeen, want) {
 		t.Errorf("attempts %v, want %v", attemptsSeen, want)
 	}
-	if err := app.Retry(ctx, h.ID()); !errors.Is(err, runtime.ErrState) {
+	if err := app.Retry(ctx, h.ID()); !errors.Is(err, engine.ErrState) {
 		t.Errorf("Retry of a task that succeeded: %v", err)
 	}
 }
@@ -288,7 +289,7 @@ func TestDeleteOfARunningTask(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-running
-	if err := app.Delete(context.Background(), h.ID()); !errors.Is(err, runtime.ErrRunning) {
+	if err := app.Delete(context.Background(), h.ID()); !errors.Is(err, engine.ErrRunning) {
 		t.Errorf("%v, want ErrRunning", err)
 	}
 	close(release)
@@ -366,13 +367,13 @@ func TestRecordIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	entry, err := app.Engine().Get(context.Background(), h.ID())
-	if err != nil || len(entry.Memo) > runtime.MaxMemo {
+	if err != nil || len(entry.Memo) > engine.MaxMemo {
 		t.Errorf("memo of %d bytes, %v", len(entry.Memo), err)
 	}
-	if len(b) > 1<<20 || rec.LogsDropped+len(rec.Logs) != 21*20+20 || len(rec.Reason) > runtime.MaxReason || len(rec.Errors) == 0 {
+	if len(b) > 1<<20 || rec.LogsDropped+len(rec.Logs) != 21*20+20 || len(rec.Reason) > engine.MaxReason || len(rec.Errors) == 0 {
 		t.Errorf("record of %d bytes, reason of %d, %d errors", len(b), len(rec.Reason), len(rec.Errors))
 	}
-	if strings.Contains(rec.Reason, "\x00") || rec.Attempt != 20 || rec.State != runtime.StateFailed {
+	if strings.Contains(rec.Reason, "\x00") || rec.Attempt != 20 || rec.State != engine.StateFailed {
 		t.Errorf("%s at attempt %d", rec.State, rec.Attempt)
 	}
 }
@@ -434,9 +435,9 @@ type steppedEngine struct {
 	refused atomic.Int32
 }
 
-func (e *steppedEngine) Serve(ctx context.Context, w *runtime.Worker) error {
+func (e *steppedEngine) Serve(ctx context.Context, w *engine.Worker) error {
 	own := *w
 	own.Now = func() time.Time { return w.Now().Round(0).Add(time.Duration(e.offset.Load())) }
-	own.Refused = func(d *runtime.Delivery, o runtime.Outcome) { e.refused.Add(1); w.Refused(d, o) }
+	own.Refused = func(d *engine.Delivery, o engine.Outcome) { e.refused.Add(1); w.Refused(d, o) }
 	return e.Engine.Serve(ctx, &own)
 }

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"encoding/json"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"slices"
 	"strings"
 )
@@ -32,7 +33,7 @@ func (r *run) redactor() *redactor {
 
 // redactorOf returns the redactor of a message, nil if it has nothing to redact.
 // s is the task as it is registered here, nil if it is not.
-func (a *App) redactorOf(m *Message, s *wireSpec) *redactor {
+func (a *App) redactorOf(m *engine.Message, s *wireSpec) *redactor {
 	names, signature := m.Meta.Redact, m.Meta.Signature
 	if s != nil {
 		names = slices.Concat(names, s.redact)
@@ -195,7 +196,7 @@ func (d *redactor) cleanJSON(raw json.RawMessage) json.RawMessage {
 
 // redactedArgs returns the arguments with the values of redacted parameters
 // replaced: those that the message names, and more.
-func redactedArgs(m *Message, more []string) json.RawMessage {
+func redactedArgs(m *engine.Message, more []string) json.RawMessage {
 	names := slices.Concat(m.Meta.Redact, more)
 	if len(names) == 0 {
 		return m.Args

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // bombs are JSON values of about 1 MB that are expensive to take apart.
@@ -76,8 +77,8 @@ func TestRedact_LinearInTheArguments(t *testing.T) {
 // Proves: RELIABILITY 23
 func TestRedact_HostileMessagesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		engine := newMemory(t)
-		app := runtime.New(engine, runtime.Config{Logger: silent, Workers: 1, ParkFor: 3 * time.Minute, MaxPayload: 2 << 20})
+		eng := newMemory(t)
+		app := runtime.New(eng, runtime.Config{Logger: silent, Workers: 1, ParkFor: 3 * time.Minute, MaxPayload: 2 << 20})
 		u := newUnit[string, runtime.Void]("test.Bomb", func(s *runtime.Spec) { s.Params[0].Redact = true })
 		u.handle(app, func(_ *runtime.Context, s string) (runtime.Void, error) {
 			return runtime.Void{}, errors.New("charge " + s)
@@ -88,7 +89,7 @@ func TestRedact_HostileMessagesEnd(t *testing.T) {
 		ctx := context.Background()
 		handles := make(map[string]*runtime.Handle[runtime.Void])
 		for name, bomb := range all {
-			ins, err := engine.Insert(ctx, []*runtime.Message{{Name: "test.Bomb", Queue: "default", Args: json.RawMessage(`{"v":` + bomb + `}`)}})
+			ins, err := eng.Insert(ctx, []*engine.Message{{Name: "test.Bomb", Queue: "default", Args: json.RawMessage(`{"v":` + bomb + `}`)}})
 			require.NoError(t, err)
 			handles[name] = runtime.HandleOf[runtime.Void](app, ins[0].ID)
 		}

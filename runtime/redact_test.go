@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // The marked values of parameters to redact, in every shape of a parameter.
@@ -212,8 +213,8 @@ func TestRedactedParametersAreNeverShown(t *testing.T) {
 //
 // Proves: FEATURES 80, RELIABILITY 21
 func TestRedactedByTheRegistration(t *testing.T) {
-	engine := newMemory(t)
-	app := runtime.New(engine, runtime.Config{Logger: silent})
+	eng := newMemory(t)
+	app := runtime.New(eng, runtime.Config{Logger: silent})
 	task := secretTask(true)
 	runtime.Register(app, task, func(_ *runtime.Context, a *secretArgs) (runtime.Void, error) {
 		return runtime.Void{}, fmt.Errorf("charge %v", a.all())
@@ -223,8 +224,8 @@ func TestRedactedByTheRegistration(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := &runtime.Message{Name: old.Name, Queue: old.Queue, Args: old.Args}
-	ins, err := engine.Insert(ctx, []*runtime.Message{old, foreign})
+	foreign := &engine.Message{Name: old.Name, Queue: old.Queue, Args: old.Args}
+	ins, err := eng.Insert(ctx, []*engine.Message{old, foreign})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var errFlaky = errors.New("flaky")
@@ -67,10 +68,10 @@ func TestRetriesWithGrowingDelay(t *testing.T) {
 		}
 	}
 	var failed *runtime.TaskError
-	if !errors.As(err, &failed) || failed.State != runtime.StateFailed || failed.Reason != "flaky" {
+	if !errors.As(err, &failed) || failed.State != engine.StateFailed || failed.Reason != "flaky" {
 		t.Errorf("Wait: %v, want the task's failure", err)
 	}
-	if rec.State != runtime.StateFailed || rec.Attempt != 5 || rec.MaxRetries != 5 {
+	if rec.State != engine.StateFailed || rec.Attempt != 5 || rec.MaxRetries != 5 {
 		t.Errorf("record: %s at attempt %d of %d retries", rec.State, rec.Attempt, rec.MaxRetries)
 	}
 	var kept []int
@@ -107,7 +108,7 @@ func TestSuccessEndsRetries(t *testing.T) {
 		}
 		return nil
 	}, retries(5), backoff(time.Second, 1, 0))
-	if err != nil || len(began) != 3 || rec.State != runtime.StateSucceeded || rec.Attempt != 2 {
+	if err != nil || len(began) != 3 || rec.State != engine.StateSucceeded || rec.Attempt != 2 {
 		t.Errorf("%d attempts, %s at attempt %d, %v; want success at the third", len(began), rec.State, rec.Attempt, err)
 	}
 	if rec.Reason != "" {
@@ -166,7 +167,7 @@ func TestPermanentIsNotRetried(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			began, rec, got := attempts(t, runtime.Config{}, func(*runtime.Context, int) error { return err }, retries(5))
-			if len(began) != 1 || rec.State != runtime.StateFailed || got == nil {
+			if len(began) != 1 || rec.State != engine.StateFailed || got == nil {
 				t.Errorf("%d attempts, %s, %v; want one that failed", len(began), rec.State, got)
 			}
 			if !strings.Contains(rec.Reason, "flaky") {
@@ -187,7 +188,7 @@ func TestRetryAfter(t *testing.T) {
 	if want := []time.Duration{0, time.Hour, 3 * time.Hour}; !slices.Equal(began, want) {
 		t.Errorf("attempts began at %v, want %v", began, want)
 	}
-	if rec.State != runtime.StateFailed || rec.Attempt != 2 {
+	if rec.State != engine.StateFailed || rec.Attempt != 2 {
 		t.Errorf("%s at attempt %d: RetryAfter must use the retries up", rec.State, rec.Attempt)
 	}
 }
@@ -238,7 +239,7 @@ func TestRetryIfChoosesTheErrors(t *testing.T) {
 		}
 		return errFlaky
 	}, retries(10))
-	if len(began) != 3 || rec.State != runtime.StateFailed {
+	if len(began) != 3 || rec.State != engine.StateFailed {
 		t.Errorf("%d attempts, %s; want the third to be the last", len(began), rec.State)
 	}
 }
@@ -272,7 +273,7 @@ func TestHookOfRetriesThatFails(t *testing.T) {
 				}
 				return nil
 			}, retries(2), backoff(time.Minute, 1, 0))
-			if err != nil || len(began) != 3 || rec.State != runtime.StateSucceeded {
+			if err != nil || len(began) != 3 || rec.State != engine.StateSucceeded {
 				t.Errorf("%d attempts, %s, %v; want the task's own backoff", len(began), rec.State, err)
 			}
 		})
@@ -316,7 +317,7 @@ func TestBackoffIsWithinItsBounds(t *testing.T) {
 		}
 		attempt := rapid.OneOf(rapid.IntRange(0, 100), rapid.IntRange(1, math.MaxInt-1), rapid.Just(1<<31)).Draw(rt, "attempt")
 		o := outcomeOf(rt, spec, attempt)
-		if o.Kind != runtime.OutcomeRetry || o.After < 0 || o.After > spec.MaxDelay {
+		if o.Kind != engine.OutcomeRetry || o.After < 0 || o.After > spec.MaxDelay {
 			rt.Fatalf("%+v: want a retry between 0 and %s", o, spec.MaxDelay)
 		}
 		full := min(float64(spec.Delay)*math.Pow(spec.Backoff, float64(attempt)), float64(spec.MaxDelay))
@@ -329,7 +330,7 @@ func TestBackoffIsWithinItsBounds(t *testing.T) {
 }
 
 // outcomeOf returns what becomes of an attempt of the task that fails.
-func outcomeOf(t rapid.TB, spec runtime.Spec, attempt int) runtime.Outcome {
+func outcomeOf(t rapid.TB, spec runtime.Spec, attempt int) engine.Outcome {
 	e := &oneDelivery{attempt: attempt, name: spec.Name}
 	app := runtime.New(e, runtime.Config{Workers: 1, Logger: silent})
 	task := runtime.NewTask[struct{}, runtime.Void](spec, nil)
@@ -344,19 +345,19 @@ func outcomeOf(t rapid.TB, spec runtime.Spec, attempt int) runtime.Outcome {
 
 // oneDelivery is an engine that hands out one task, in one attempt.
 type oneDelivery struct {
-	runtime.Engine
+	engine.Engine
 	name    string
 	attempt int
-	outcome runtime.Outcome
+	outcome engine.Outcome
 }
 
-func (e *oneDelivery) Check(*runtime.Message) error { return nil }
+func (e *oneDelivery) Check(*engine.Message) error { return nil }
 
-func (e *oneDelivery) Serve(ctx context.Context, w *runtime.Worker) error {
-	m := &runtime.Message{Name: e.name, Queue: runtime.DefaultQueue}
+func (e *oneDelivery) Serve(ctx context.Context, w *engine.Worker) error {
+	m := &engine.Message{Name: e.name, Queue: engine.DefaultQueue}
 	m.Meta.ID[0] = 1
 	// The last run before ended in an error, as Attempt says.
 	memo := noMemo(fmt.Sprintf(`{"concluded":%d}`, e.attempt))
-	e.outcome = w.Run(ctx, &runtime.Delivery{Message: m, Attempt: e.attempt, Memo: memo})
+	e.outcome = w.Run(ctx, &engine.Delivery{Message: m, Attempt: e.attempt, Memo: memo})
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/life"
 )
 
@@ -23,8 +24,8 @@ type run struct {
 	life   life.Life // its context; the parent is the engine's, with what propagators extracted
 	app    *App
 	reg    *registration
-	msg    *Message
-	d      *Delivery
+	msg    *engine.Message
+	d      *engine.Delivery
 	slot   *slot
 	worker *worker
 
@@ -128,7 +129,7 @@ func (r *run) setLimit(now time.Time) {
 		timeout = r.reg.def.Timeout
 	}
 	if timeout > 0 {
-		r.life.Limit = &life.Limit{At: now.Add(timeout), Cause: ErrTimeout}
+		r.life.Limit = &life.Limit{At: now.Add(timeout), Cause: engine.ErrTimeout}
 	}
 	if d := r.msg.Meta.Deadline; !d.IsZero() && (r.life.Limit == nil || d.Before(r.life.Limit.At)) {
 		r.life.Limit = &life.Limit{At: d, Cause: ErrDeadline}

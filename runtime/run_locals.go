@@ -7,6 +7,7 @@ import (
 	"log/slog"
 
 	"github.com/google/uuid"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Ended reports whether the run is over.
@@ -42,7 +43,7 @@ func (r *run) arrivals(header string) map[string]arrival {
 }
 
 // carryLocals sends the locals of ctx along with a message.
-func (a *App) carryLocals(ctx context.Context, m *Message) error {
+func (a *App) carryLocals(ctx context.Context, m *engine.Message) error {
 	if !anyTravels.Load() && m.Meta.Parent == uuid.Nil {
 		return nil
 	}

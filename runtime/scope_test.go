@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Proves: FEATURES 18
@@ -21,16 +22,16 @@ func TestTransactionEndsWithTheTask(t *testing.T) {
 		fn     func() error
 		commit error
 		want   string // what the cleanup gets
-		state  runtime.State
+		state  engine.State
 	}{
-		"success":         {fn: func() error { return nil }, want: "<nil>", state: runtime.StateSucceeded},
-		"error":           {fn: func() error { return errFlaky }, want: "flaky", state: runtime.StateFailed},
-		"panic":           {fn: func() error { panic("x") }, want: "panic: x", state: runtime.StateFailed},
-		"goexit":          {fn: func() error { goexit(); return nil }, want: "handler called runtime.Goexit", state: runtime.StateFailed},
-		"cancel":          {fn: func() error { return runtime.Cancel("") }, want: "task cancelled itself", state: runtime.StateCancelled},
-		"commit fails":    {fn: func() error { return nil }, commit: errCommit, want: "<nil>", state: runtime.StateFailed},
-		"both fail":       {fn: func() error { return errFlaky }, commit: errCommit, want: "flaky", state: runtime.StateFailed},
-		"commit of panic": {fn: func() error { panic("x") }, commit: errCommit, want: "panic: x", state: runtime.StateFailed},
+		"success":         {fn: func() error { return nil }, want: "<nil>", state: engine.StateSucceeded},
+		"error":           {fn: func() error { return errFlaky }, want: "flaky", state: engine.StateFailed},
+		"panic":           {fn: func() error { panic("x") }, want: "panic: x", state: engine.StateFailed},
+		"goexit":          {fn: func() error { goexit(); return nil }, want: "handler called runtime.Goexit", state: engine.StateFailed},
+		"cancel":          {fn: func() error { return runtime.Cancel("") }, want: "task cancelled itself", state: engine.StateCancelled},
+		"commit fails":    {fn: func() error { return nil }, commit: errCommit, want: "<nil>", state: engine.StateFailed},
+		"both fail":       {fn: func() error { return errFlaky }, commit: errCommit, want: "flaky", state: engine.StateFailed},
+		"commit of panic": {fn: func() error { panic("x") }, commit: errCommit, want: "panic: x", state: engine.StateFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []string
@@ -68,7 +69,7 @@ func TestTransactionEndsWithTheTask(t *testing.T) {
 			if test.commit != nil && !strings.Contains(got[1], "commit failed") {
 				t.Errorf("the cleanup of what was made before got %q, not the failed commit", got[1])
 			}
-			if rec.State != test.state || (werr == nil) != (test.state == runtime.StateSucceeded) {
+			if rec.State != test.state || (werr == nil) != (test.state == engine.StateSucceeded) {
 				t.Errorf("%s, %v; want %s", rec.State, werr, test.state)
 			}
 			if test.commit != nil && !strings.Contains(rec.Reason, "commit failed") {

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -208,7 +209,7 @@ func (s *slots) close() error {
 // what is still being opened is closed as soon as it is.
 func (p *slot) close() error {
 	err := isolated(func() error { return p.storage.close(nil) })
-	p.cancel(ErrShutdown)
+	p.cancel(engine.ErrShutdown)
 	return err
 }
 

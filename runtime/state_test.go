@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Tasks go through their states, as one sees who asks from outside.
@@ -17,19 +18,19 @@ import (
 func TestStates(t *testing.T) {
 	errFatal := errors.New("fatal")
 	const (
-		scheduled, pending, running, retrying = runtime.StateScheduled, runtime.StatePending, runtime.StateRunning, runtime.StateRetrying
-		succeeded, failed, cancelled          = runtime.StateSucceeded, runtime.StateFailed, runtime.StateCancelled
+		scheduled, pending, running, retrying = engine.StateScheduled, engine.StatePending, engine.StateRunning, engine.StateRetrying
+		succeeded, failed, cancelled          = engine.StateSucceeded, engine.StateFailed, engine.StateCancelled
 	)
 	for name, test := range map[string]struct {
 		ends []error
 		opts []runtime.Option
-		want []runtime.State
+		want []engine.State
 	}{
-		"succeeds":       {ends: []error{nil}, want: []runtime.State{pending, running, succeeded}},
-		"is due later":   {ends: []error{nil}, opts: []runtime.Option{runtime.WithDelay(time.Hour)}, want: []runtime.State{scheduled, running, succeeded}},
-		"is retried":     {ends: []error{errFlaky, nil}, want: []runtime.State{pending, running, retrying, running, succeeded}},
-		"fails for good": {ends: []error{errFlaky, errFatal}, want: []runtime.State{pending, running, retrying, running, failed}},
-		"cancels itself": {ends: []error{runtime.Cancel("")}, want: []runtime.State{pending, running, cancelled}},
+		"succeeds":       {ends: []error{nil}, want: []engine.State{pending, running, succeeded}},
+		"is due later":   {ends: []error{nil}, opts: []runtime.Option{runtime.WithDelay(time.Hour)}, want: []engine.State{scheduled, running, succeeded}},
+		"is retried":     {ends: []error{errFlaky, nil}, want: []engine.State{pending, running, retrying, running, succeeded}},
+		"fails for good": {ends: []error{errFlaky, errFatal}, want: []engine.State{pending, running, retrying, running, failed}},
+		"cancels itself": {ends: []error{runtime.Cancel("")}, want: []engine.State{pending, running, cancelled}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -45,8 +46,8 @@ func TestStates(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				var got []runtime.State
-				look := func() runtime.State {
+				var got []engine.State
+				look := func() engine.State {
 					rec, err := h.Record(ctx)
 					if err != nil {
 						t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -24,7 +25,7 @@ type stuckEngine struct {
 	stuck time.Duration
 }
 
-func (e stuckEngine) Serve(ctx context.Context, w *runtime.Worker) error {
+func (e stuckEngine) Serve(ctx context.Context, w *engine.Worker) error {
 	err := e.Engine.Serve(ctx, w)
 	time.Sleep(e.stuck)
 	return err
@@ -65,8 +66,8 @@ func TestStop_ReturnsWhenTheEngineDoesNot(t *testing.T) {
 func TestStart_AfterTasksWereLeftBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const workers = 2
-		engine := newMemory(t)
-		app := runtime.New(engine, runtime.Config{
+		eng := newMemory(t)
+		app := runtime.New(eng, runtime.Config{
 			Logger: silent, Workers: workers, ShutdownTimeout: time.Second, ShutdownGrace: time.Second,
 		})
 		var running, most, ended atomic.Int32
@@ -93,7 +94,7 @@ func TestStart_AfterTasksWereLeftBehind(t *testing.T) {
 		for range 3 {
 			start(t, app)
 			time.Sleep(10 * time.Second)
-			var unfinished *runtime.UnfinishedError
+			var unfinished *engine.UnfinishedError
 			if err := app.Stop(ctx); err != nil && !errors.As(err, &unfinished) {
 				t.Fatal(err)
 			}
@@ -112,9 +113,9 @@ func TestStart_AfterTasksWereLeftBehind(t *testing.T) {
 // choosy is an engine that honours no priority.
 type choosy struct{ *memory.Engine }
 
-func (e choosy) Check(m *runtime.Message) error {
+func (e choosy) Check(m *engine.Message) error {
 	if m.Priority > 0 {
-		return fmt.Errorf("priority %d: %w", m.Priority, runtime.ErrUnsupported)
+		return fmt.Errorf("priority %d: %w", m.Priority, engine.ErrUnsupported)
 	}
 	return e.Engine.Check(m)
 }
@@ -122,7 +123,7 @@ func (e choosy) Check(m *runtime.Message) error {
 // Proves: FEATURES 40
 func TestConfig_SkipUnsupported(t *testing.T) {
 	var log safeBuffer
-	engine := choosy{newMemory(t)}
+	eng := choosy{newMemory(t)}
 	register := func(app *runtime.App) unitTask[int, int] {
 		good, bad := newUnit[int, int]("test.Good"), newUnit[int, int]("test.Bad", func(s *runtime.Spec) { s.Priority = 1 })
 		for _, u := range []unitTask[int, int]{good, bad} {
@@ -130,11 +131,11 @@ func TestConfig_SkipUnsupported(t *testing.T) {
 		}
 		return good
 	}
-	strict := runtime.New(engine, runtime.Config{Logger: discard})
+	strict := runtime.New(eng, runtime.Config{Logger: discard})
 	register(strict)
-	require.ErrorIs(t, strict.Start(context.Background()), runtime.ErrUnsupported)
+	require.ErrorIs(t, strict.Start(context.Background()), engine.ErrUnsupported)
 
-	app := runtime.New(engine, runtime.Config{SkipUnsupported: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	app := runtime.New(eng, runtime.Config{SkipUnsupported: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	good := register(app)
 	start(t, app)
 	got, err := await(t, app, good.call(7))
@@ -147,21 +148,21 @@ func TestConfig_SkipUnsupported(t *testing.T) {
 
 // decorated hides what its engine can do beside the contract, but for Unwrap.
 type decorated struct {
-	runtime.Engine
+	engine.Engine
 	inner *memory.Engine
 }
 
-func (d decorated) Unwrap() runtime.Engine { return d.inner }
+func (d decorated) Unwrap() engine.Engine { return d.inner }
 
 func TestEngineAs_FindsWhatADecoratorHides(t *testing.T) {
 	inner := newMemory(t)
-	var e runtime.Engine = decorated{inner, inner}
-	_, ok := e.(runtime.Waiter)
+	var e engine.Engine = decorated{inner, inner}
+	_, ok := e.(engine.Waiter)
 	require.False(t, ok)
-	w, ok := runtime.EngineAs[runtime.Waiter](e)
+	w, ok := engine.As[engine.Waiter](e)
 	require.True(t, ok)
 	assert.Same(t, inner, w)
-	_, ok = runtime.EngineAs[interface{ Nobody() }](e)
+	_, ok = engine.As[interface{ Nobody() }](e)
 	assert.False(t, ok)
 }
 
@@ -196,10 +197,10 @@ func TestMiddleware_DoesNotDecideOverTransactions(t *testing.T) {
 		task       error
 		middleware func(error) error
 		committed  bool
-		state      runtime.State
+		state      engine.State
 	}{
-		"forgives":        {errFlaky, func(error) error { return nil }, false, runtime.StateSucceeded},
-		"fails afterward": {nil, func(error) error { return errFlaky }, true, runtime.StateFailed},
+		"forgives":        {errFlaky, func(error) error { return nil }, false, engine.StateSucceeded},
+		"fails afterward": {nil, func(error) error { return errFlaky }, true, engine.StateFailed},
 	} {
 		tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
 		var committed atomic.Bool

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -19,12 +20,12 @@ import (
 func TestStopUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const tasks = 1000
-		engine := memory.New()
+		eng := memory.New()
 		var mu sync.Mutex
 		runs := make(map[int]int)
 		stubborn := newUnit[int, runtime.Void]("test.Stubborn", retries(1))
 		newApp := func() *runtime.App {
-			app := runtime.New(engine, runtime.Config{
+			app := runtime.New(eng, runtime.Config{
 				Workers: 8, Logger: silent, ShutdownTimeout: 10 * time.Second, ShutdownGrace: time.Second,
 			})
 			stubborn.handle(app, func(_ *runtime.Context, i int) (runtime.Void, error) {
@@ -54,7 +55,7 @@ func TestStopUnderLoad(t *testing.T) {
 		from := time.Now()
 		err := app.Stop(ctx)
 		took := time.Since(from)
-		var unfinished *runtime.UnfinishedError
+		var unfinished *engine.UnfinishedError
 		if !errors.As(err, &unfinished) || len(unfinished.Tasks) == 0 {
 			t.Fatalf("Stop: %v, want it to name what did not return", err)
 		}
@@ -146,10 +147,10 @@ func TestStoppedTaskIsPendingAgain(t *testing.T) {
 		if err := app.Stop(ctx); err != nil || time.Since(from) != time.Minute {
 			t.Errorf("Stop: %v after %s", err, time.Since(from))
 		}
-		if len(causes) != 1 || !errors.Is(causes[0], runtime.ErrShutdown) {
+		if len(causes) != 1 || !errors.Is(causes[0], engine.ErrShutdown) {
 			t.Errorf("causes %v, want ErrShutdown", causes)
 		}
-		if rec, err := h.Record(ctx); err != nil || rec.State != runtime.StatePending || rec.Attempt != 0 {
+		if rec, err := h.Record(ctx); err != nil || rec.State != engine.StatePending || rec.Attempt != 0 {
 			t.Errorf("%s at attempt %d, %v; want it pending at the first", rec.State, rec.Attempt, err)
 		}
 		start(t, app)
@@ -352,7 +353,7 @@ type failingEngine struct {
 	serve func() error
 }
 
-func (e failingEngine) Serve(context.Context, *runtime.Worker) error { return e.serve() }
+func (e failingEngine) Serve(context.Context, *engine.Worker) error { return e.serve() }
 
 func TestEngineThatFails(t *testing.T) {
 	errDisk := errors.New("disk full")

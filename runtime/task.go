@@ -2,12 +2,10 @@ package runtime
 
 import (
 	"context"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"reflect"
 	"time"
 )
-
-// DefaultQueue is the queue of tasks that name none.
-const DefaultQueue = "default"
 
 // NoDelay is a Spec.Delay with which a task is retried at once.
 const NoDelay time.Duration = -1
@@ -41,7 +39,7 @@ type Spec struct {
 	// UniqueHold does the same for as long as it says, with [HoldActive] or
 	// [HoldWaiting], and Unique is then zero.
 	Unique     time.Duration
-	UniqueHold KeyHold
+	UniqueHold engine.KeyHold
 	// Keep is how long the record stays after the task succeeded, and KeepFailed
 	// after it failed or was cancelled; zero takes Config.KeepResults and
 	// Config.KeepFailed.

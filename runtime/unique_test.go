@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -35,7 +36,7 @@ func TestUnique_FreeOnceTheTaskHasFailed(t *testing.T) {
 // TestUnique_ActiveAndWaiting: what the directive keys unique=active and
 // unique=waiting promise.
 func TestUnique_ActiveAndWaiting(t *testing.T) {
-	for _, hold := range []runtime.KeyHold{runtime.HoldActive, runtime.HoldWaiting} {
+	for _, hold := range []engine.KeyHold{engine.HoldActive, engine.HoldWaiting} {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[string, runtime.Void]("test.Index", func(s *runtime.Spec) { s.UniqueHold = hold })
 		begun, goOn := make(chan struct{}, 2), make(chan struct{})
@@ -57,7 +58,7 @@ func TestUnique_ActiveAndWaiting(t *testing.T) {
 		<-begun
 		again, err = u.call("a").Enqueue(ctx, app)
 		require.NoError(t, err)
-		assert.Equal(t, hold == runtime.HoldActive, again.Existing(), "the first task runs")
+		assert.Equal(t, hold == engine.HoldActive, again.Existing(), "the first task runs")
 		close(goOn)
 		_, err = again.Wait(ctx)
 		require.NoError(t, err)

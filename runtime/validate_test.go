@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -38,17 +39,17 @@ func (a amount) Validate() error {
 // a producer without validation sends, which is raw.
 func validated[T any](t *testing.T, v T, raw string) (enqueue, run error) {
 	t.Helper()
-	engine := memory.New()
-	defer engine.Close()
-	app := runtime.New(engine, runtime.Config{Logger: discard})
+	eng := memory.New()
+	defer eng.Close()
+	app := runtime.New(eng, runtime.Config{Logger: discard})
 	u := newUnit[T, int]("test.Unit", retries(3))
 	var runs atomic.Int64
 	u.handle(app, func(*runtime.Context, T) (int, error) { runs.Add(1); return 0, nil })
 	start(t, app)
 	defer app.Stop(t.Context())
 	_, enqueue = u.call(v).Enqueue(t.Context(), app)
-	m := &runtime.Message{Name: "test.Unit", Queue: "default", Args: json.RawMessage(`{"v":` + raw + `}`)}
-	ins, err := engine.Insert(t.Context(), []*runtime.Message{m})
+	m := &engine.Message{Name: "test.Unit", Queue: "default", Args: json.RawMessage(`{"v":` + raw + `}`)}
+	ins, err := eng.Insert(t.Context(), []*engine.Message{m})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,13 +103,13 @@ func TestArgumentsValidateThemselves(t *testing.T) {
 // Arguments that cannot be read are parked, not refused: a newer worker may
 // read them.
 func TestUnreadableArgumentsAreNotInvalid(t *testing.T) {
-	engine := memory.New()
-	defer engine.Close()
-	app := runtime.New(engine, runtime.Config{Logger: discard})
+	eng := memory.New()
+	defer eng.Close()
+	app := runtime.New(eng, runtime.Config{Logger: discard})
 	u := newUnit[order, int]("test.Unit")
 	u.handle(app, func(*runtime.Context, order) (int, error) { return 0, nil })
-	m := &runtime.Message{Name: "test.Unit", Queue: "default", Args: json.RawMessage(`{"v":{"Cents":0},"more":1}`)}
-	ins, err := engine.Insert(t.Context(), []*runtime.Message{m})
+	m := &engine.Message{Name: "test.Unit", Queue: "default", Args: json.RawMessage(`{"v":{"Cents":0},"more":1}`)}
+	ins, err := eng.Insert(t.Context(), []*engine.Message{m})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -78,7 +79,7 @@ func TestWaitInATask(t *testing.T) {
 	if _, err := await(t, app, parent.call(false)); err == nil || !strings.Contains(err.Error(), runtime.ErrWaitInTask.Error()) {
 		t.Errorf("%v, want ErrWaitInTask", err)
 	}
-	children, _, err := app.List(context.Background(), runtime.Query{Name: "test.Child"})
+	children, _, err := app.List(context.Background(), engine.Query{Name: "test.Child"})
 	if err != nil || len(children) != 1 {
 		t.Errorf("it enqueued %d tasks to wait for, want 1, with no retry: %v", len(children), err)
 	}
@@ -88,7 +89,7 @@ func TestWaitInATask(t *testing.T) {
 }
 
 // pollEngine hides that the memory engine can tell when a task ends.
-type pollEngine struct{ runtime.Engine }
+type pollEngine struct{ engine.Engine }
 
 func TestWaitByPolling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -152,7 +153,7 @@ func TestParentsAndRoots(t *testing.T) {
 	if children[none] != 1 || children[root] != 3 || len(children) != 5 {
 		t.Errorf("children by parent: %v, want one of none, three of the root %s, and three of each of them", children, root)
 	}
-	records, _, err := app.List(context.Background(), runtime.Query{})
+	records, _, err := app.List(context.Background(), engine.Query{})
 	if err != nil || len(records) != len(lines) {
 		t.Fatal(records, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"maps"
 	"slices"
 	"time"
@@ -22,7 +23,7 @@ type worker struct {
 }
 
 // run runs a delivery on a goroutine of its own, which a handler may end.
-func (w *worker) run(ctx context.Context, d *Delivery) (o Outcome) {
+func (w *worker) run(ctx context.Context, d *engine.Delivery) (o engine.Outcome) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -34,15 +35,15 @@ func (w *worker) run(ctx context.Context, d *Delivery) (o Outcome) {
 
 // runInline runs a delivery: it takes a slot, decodes the arguments, calls the
 // handler, and decides what becomes of the task. This is the path of every task.
-func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
+func (w *worker) runInline(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
 	reg, ok := w.tasks[d.Message.Name]
 	if !ok { // an engine hands out only what it was asked for
-		*o = Outcome{Kind: OutcomeDelay, After: parkDelay, Reason: unknownTask(d.Message.Name)}
+		*o = engine.Outcome{Kind: engine.OutcomeDelay, After: parkDelay, Reason: unknownTask(d.Message.Name)}
 		return
 	}
 	slot := w.slots.take(ctx)
 	if slot == nil {
-		*o = Outcome{Kind: OutcomeRelease}
+		*o = engine.Outcome{Kind: engine.OutcomeRelease}
 		return
 	}
 	r := reg.newRun()
@@ -67,8 +68,8 @@ func (w *worker) runInline(ctx context.Context, d *Delivery, o *Outcome) {
 // the task, and decodes its arguments.
 func (r *run) admit() error {
 	m := &r.msg.Meta
-	if m.Version > WireVersion {
-		return park("message has format %d, this worker reads up to %d", m.Version, WireVersion)
+	if m.Version > engine.WireVersion {
+		return park("message has format %d, this worker reads up to %d", m.Version, engine.WireVersion)
 	}
 	if err := r.reg.def.accepts(m.Signature); err != nil {
 		return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 )
 
 // engineVariable names the environment variable that -engine defaults to.
@@ -129,10 +130,10 @@ func runCommand(ctx context.Context, c command, url string, args []string, out, 
 // a slow network, and short for somebody who has mistaken the port.
 const openWithin = 15 * time.Second
 
-func open(ctx context.Context, url string) (runtime.Engine, error) {
+func open(ctx context.Context, url string) (engine.Engine, error) {
 	limited, cancel := context.WithTimeout(ctx, openWithin)
 	defer cancel()
-	e, err := engine.OpenExisting(limited, url)
+	e, err := engines.OpenExisting(limited, url)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("no answer within %v: %w", openWithin, err)
 	}
@@ -174,7 +175,7 @@ func printUsage(w io.Writer) {
 		fmt.Fprintf(w, "  %-14s %s\n", strings.TrimSpace(c.name+" "+c.args), c.help)
 	}
 	fmt.Fprintf(w, "\nThe engine is one of:\n")
-	for _, s := range engine.Schemes() {
+	for _, s := range engines.Schemes() {
 		fmt.Fprintf(w, "  %-40s %s\n", s.Example, s.Help)
 	}
 	fmt.Fprintf(w, "It defaults to $%s. taskctx COMMAND -h shows a command's flags.\n\n", engineVariable)

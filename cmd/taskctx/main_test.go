@@ -10,7 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 )
 
 func TestMain(m *testing.M) {
@@ -54,7 +54,7 @@ func seed() {
 }
 
 func seedEngine(ctx context.Context, url string) (err error) {
-	e, err := engine.Open(ctx, url)
+	e, err := engines.Open(ctx, url)
 	if err != nil {
 		return err
 	}

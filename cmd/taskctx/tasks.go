@@ -15,12 +15,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // listFlags declares list: a table, or with -json one record per line, or with
 // -ids one id.
 func listFlags(f *flag.FlagSet) action {
-	var q runtime.Query
+	var q engine.Query
 	states := f.String("state", "", "only tasks in these `states`, with commas between")
 	f.StringVar(&q.Name, "name", "", "only tasks of this `name`")
 	f.StringVar(&q.Queue, "queue", "", "only tasks of this `queue`")
@@ -32,8 +33,8 @@ func listFlags(f *flag.FlagSet) action {
 	return func(ctx context.Context, s *session, _ []string) error {
 		q.Tag, q.TagValue, _ = strings.Cut(*tag, ":")
 		for _, name := range strings.FieldsFunc(*states, func(r rune) bool { return r == ',' }) {
-			state := runtime.State(name)
-			if !slices.Contains(runtime.States(), state) {
+			state := engine.State(name)
+			if !slices.Contains(engine.States(), state) {
 				return usagef("no state %q: the states are %s", name, stateNames())
 			}
 			q.States = append(q.States, state)
@@ -75,7 +76,7 @@ func listFlags(f *flag.FlagSet) action {
 
 func stateNames() string {
 	var names []string
-	for _, s := range runtime.States() {
+	for _, s := range engine.States() {
 		names = append(names, string(s))
 	}
 	return strings.Join(names, ", ")
@@ -85,7 +86,7 @@ func stateNames() string {
 // it is 0, and flush after each page. It returns how many it showed, and
 // whether there are more.
 func eachRecord(
-	ctx context.Context, app *runtime.App, q runtime.Query, limit int, show func(*runtime.Record) error, flush func() error,
+	ctx context.Context, app *runtime.App, q engine.Query, limit int, show func(*runtime.Record) error, flush func() error,
 ) (shown int, more bool, err error) {
 	for {
 		q.Limit = 1000
@@ -114,7 +115,7 @@ func eachRecord(
 
 // lastRecords is eachRecord for the newest n.
 func lastRecords(
-	ctx context.Context, app *runtime.App, q runtime.Query, n int, show func(*runtime.Record) error, flush func() error,
+	ctx context.Context, app *runtime.App, q engine.Query, n int, show func(*runtime.Record) error, flush func() error,
 ) (shown int, err error) {
 	var newest []*runtime.Record
 	keep := func(r *runtime.Record) error {
@@ -187,9 +188,9 @@ func cancelFlags(f *flag.FlagSet) action {
 			}
 			what := "cancelled"
 			switch {
-			case r.State == runtime.StateRunning:
+			case r.State == engine.StateRunning:
 				what = "still running, and told to stop"
-			case r.State != runtime.StateCancelled:
+			case r.State != engine.StateCancelled:
 				what = "not cancelled: it is " + string(r.State)
 			}
 			fmt.Fprintf(s.out, "%s %s\n", id, what)

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 )
 
 // hostile is what a terminal would act on, or not show: a colour, the clipboard,
@@ -35,7 +35,7 @@ func rawIn(out string) (found []rune) {
 func seedHostile(t *testing.T, url string) (id string) {
 	t.Helper()
 	ctx := context.Background()
-	e, err := engine.Open(ctx, url)
+	e, err := engines.Open(ctx, url)
 	require.NoError(t, err)
 	app := runtime.New(e, runtime.Config{Queues: []string{hostile}, KeepLogs: 10})
 	task := runtime.NewTask[billArgs, string](runtime.Spec{

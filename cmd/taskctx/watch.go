@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/term"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // watchFlags declares watch: on a terminal a table that is drawn anew, else one
@@ -81,7 +81,7 @@ func (w *watch) look(ctx context.Context) error {
 	now := time.Now()
 	if w.asJSON {
 		if counts == nil {
-			counts = []runtime.Count{}
+			counts = []engine.Count{}
 		}
 		return json.NewEncoder(w.s.out).Encode(map[string]any{"time": now.UTC(), "counts": counts})
 	}
@@ -116,9 +116,9 @@ func (w *watch) complain(err error) error {
 }
 
 // shortHeads are the heads of the table on a terminal that is too narrow.
-var shortHeads = map[runtime.State]string{
-	runtime.StateScheduled: "SCHED", runtime.StatePending: "PEND", runtime.StateRunning: "RUN", runtime.StateRetrying: "RETRY",
-	runtime.StateSucceeded: "OK", runtime.StateFailed: "FAIL", runtime.StateCancelled: "CANC",
+var shortHeads = map[engine.State]string{
+	engine.StateScheduled: "SCHED", engine.StatePending: "PEND", engine.StateRunning: "RUN", engine.StateRetrying: "RETRY",
+	engine.StateSucceeded: "OK", engine.StateFailed: "FAIL", engine.StateCancelled: "CANC",
 }
 
 // wideTable is how many columns the table takes with whole heads, beside the
@@ -127,7 +127,7 @@ const wideTable = 85
 
 // table prints a row for each queue: how many tasks are in each state, and how
 // many have ended per second since the last look. A width of 0 is any.
-func (w *watch) table(out io.Writer, counts []runtime.Count, now time.Time, width int) {
+func (w *watch) table(out io.Writer, counts []engine.Count, now time.Time, width int) {
 	longest := 0
 	for _, c := range counts {
 		longest = max(longest, utf8.RuneCountInString(oneLine(c.Queue)))
@@ -135,7 +135,7 @@ func (w *watch) table(out io.Writer, counts []runtime.Count, now time.Time, widt
 	short := width > 0 && width < longest+wideTable
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(tw, "QUEUE\t")
-	for _, s := range runtime.States() {
+	for _, s := range engine.States() {
 		head := strings.ToUpper(string(s))
 		if short {
 			head = shortHeads[s]
@@ -146,7 +146,7 @@ func (w *watch) table(out io.Writer, counts []runtime.Count, now time.Time, widt
 	ended := make(map[string]int64)
 	for len(counts) > 0 {
 		queue := counts[0].Queue
-		by := make(map[runtime.State]int64)
+		by := make(map[engine.State]int64)
 		for len(counts) > 0 && counts[0].Queue == queue {
 			by[counts[0].State] = counts[0].Tasks
 			if counts[0].State.Final() {
@@ -155,7 +155,7 @@ func (w *watch) table(out io.Writer, counts []runtime.Count, now time.Time, widt
 			counts = counts[1:]
 		}
 		fmt.Fprintf(tw, "%s\t", oneLine(queue))
-		for _, s := range runtime.States() {
+		for _, s := range engine.States() {
 			fmt.Fprintf(tw, "%d\t", by[s])
 		}
 		fmt.Fprintf(tw, "%s\t\n", w.rate(queue, ended[queue], now))

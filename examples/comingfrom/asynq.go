@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/cron"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 const day = 24 * time.Hour
@@ -70,7 +71,7 @@ func logging(next runtime.Handler) runtime.Handler {
 
 // inspect lists the tasks that failed for good, and runs them once more.
 func inspect(ctx context.Context, w io.Writer, app *runtime.App) error {
-	q := runtime.Query{Queue: "critical", States: []runtime.State{runtime.StateFailed}}
+	q := engine.Query{Queue: "critical", States: []engine.State{engine.StateFailed}}
 	for {
 		records, next, err := app.List(ctx, q)
 		if err != nil {

@@ -20,6 +20,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -131,7 +132,7 @@ func TestQTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 		rows, err := h.Wait(t.Context())
-		if rows != want || errors.Is(err, runtime.ErrCancelled) != (file == "") {
+		if rows != want || errors.Is(err, engine.ErrCancelled) != (file == "") {
 			t.Errorf("Import(%q): %d, %v", file, rows, err)
 		}
 	}
@@ -202,7 +203,7 @@ func TestAsynq(t *testing.T) {
 			t.Errorf("inspect: %q, want %q", out.String(), want)
 		}
 		time.Sleep(12 * time.Minute)
-		all, _, err := app.List(context.Background(), runtime.Query{Name: "comingfrom.Cleanup"})
+		all, _, err := app.List(context.Background(), engine.Query{Name: "comingfrom.Cleanup"})
 		if len(all) != 2 || err != nil {
 			t.Errorf("Cleanup ran %d times, %v", len(all), err)
 		}
@@ -221,7 +222,7 @@ func TestRiver(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.Wait(ctx); !errors.Is(err, runtime.ErrCancelled) {
+		if _, err := h.Wait(ctx); !errors.Is(err, engine.ErrCancelled) {
 			t.Errorf("Export of a file that is gone: %v", err)
 		}
 		if h, err = EnqueueExport(ctx, app, "not there yet"); err != nil {
@@ -231,7 +232,7 @@ func TestRiver(t *testing.T) {
 		if rec, err := h.Record(ctx); err != nil || rec.Attempt != 0 || rec.State.Final() {
 			t.Errorf("a snoozed task is %+v, %v", rec, err)
 		}
-		all, _, err := app.List(ctx, runtime.Query{Name: "export", Tag: runtime.TagEvery, TagValue: "export"})
+		all, _, err := app.List(ctx, engine.Query{Name: "export", Tag: runtime.TagEvery, TagValue: "export"})
 		if len(all) != 2 || err != nil {
 			t.Errorf("the report ran %d times, %v", len(all), err)
 		}

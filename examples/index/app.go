@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 const memoryURL = "memory:"
@@ -62,9 +63,9 @@ func work(ctx context.Context, o appOptions, out, notes io.Writer) error {
 	count := runtime.ObserverFunc(func(e runtime.Event) { // one event at a time
 		switch {
 		case e.Kind != runtime.EventEnd:
-		case e.State == runtime.StateSucceeded:
+		case e.State == engine.StateSucceeded:
 			done++
-		case e.State == runtime.StateFailed:
+		case e.State == engine.StateFailed:
 			failed++
 		}
 		if now := time.Now(); e.Kind == runtime.EventEnd && now.Sub(said) >= lineEvery {

@@ -19,11 +19,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
-	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 )
 
 // The processes of the tests, which are this binary, open every engine.
-func init() { openEngine = engine.Open }
+func init() { openEngine = engines.Open }
 
 // engineURLs are how each engine is named, for a test of its own.
 var engineURLs = map[string]func(t *testing.T) string{
@@ -70,7 +70,7 @@ func newDatabase(t *testing.T) string {
 
 // eachEngine runs the test for every engine that the program can open.
 func eachEngine(t *testing.T, test func(t *testing.T, url string)) {
-	for _, s := range engine.Schemes() {
+	for _, s := range engines.Schemes() {
 		url, ok := engineURLs[s.Name]
 		if !ok {
 			t.Errorf("no test has a URL for the engine %s", s.Name)

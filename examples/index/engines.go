@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
@@ -15,7 +15,7 @@ import (
 // servers it links all.
 var openEngine = openLocal
 
-func openLocal(_ context.Context, url string) (runtime.Engine, error) {
+func openLocal(_ context.Context, url string) (engine.Engine, error) {
 	if url == memoryURL {
 		return memory.New(memory.WithWait()), nil
 	}

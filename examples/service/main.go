@@ -28,6 +28,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/cron"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/otel"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
@@ -76,7 +77,7 @@ func serve(ctx context.Context, listener net.Listener, logs io.Writer) (err erro
 }
 
 // newApp returns the app with its tasks, ready to start.
-func newApp(engine runtime.Engine, file File, bank Bank) (*runtime.App, error) {
+func newApp(engine engine.Engine, file File, bank Bank) (*runtime.App, error) {
 	cfg := runtime.Config{Workers: 4, KeepLogs: 50}
 	// Spans and metrics go to the global providers: set up an exporter as for
 	// the rest of a program.
@@ -124,7 +125,7 @@ func routes(app *runtime.App) http.Handler {
 		}
 		record, err := app.Lookup(r.Context(), id)
 		switch {
-		case errors.Is(err, runtime.ErrNotFound):
+		case errors.Is(err, engine.ErrNotFound):
 			http.NotFound(w, r)
 		case err != nil:
 			http.Error(w, err.Error(), http.StatusInternalServerError)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/tasktest"
 )
@@ -78,7 +79,7 @@ func TestService(t *testing.T) {
 	if status != http.StatusOK || !strings.Contains(record, `"state":"succeeded"`) || strings.Contains(record, "4111") {
 		t.Errorf("the record is %d %s", status, record)
 	}
-	prints, _, err := app.List(t.Context(), runtime.Query{Name: "service.Print"})
+	prints, _, err := app.List(t.Context(), engine.Query{Name: "service.Print"})
 	if err != nil || len(prints) != 1 || string(prints[0].Result) != `["print of a.jpg","print of b.jpg"]` {
 		t.Errorf("prints: %+v, %v", prints, err)
 	}

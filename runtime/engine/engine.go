@@ -1,156 +1,128 @@
-// Package engine opens an engine by its URL, for commands and examples that
-// let their user choose. It imports every engine: a program that knows which
-// one it uses should import that one alone.
 package engine
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net/url"
-	"regexp"
-	"slices"
-	"strings"
 
-	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/postgres"
-	"github.com/taskctx/taskctx/runtime/redis"
-	"github.com/taskctx/taskctx/runtime/sqlite"
+	"github.com/google/uuid"
 )
 
-// Scheme is one kind of engine URL.
-type Scheme struct {
-	Name    string // what stands before the colon
-	Example string // empty for a synonym of another
-	Help    string
-	open    func(ctx context.Context, url string, existing bool) (runtime.Engine, error)
+// Engine stores tasks, hands out the ones that are due, and records what
+// became of them. What a failure means, when to retry and what a payload holds
+// are the App's business, not the engine's.
+//
+// All methods may be called concurrently. The package enginetest tests an
+// Engine against this contract.
+type Engine interface {
+	Inserter
+
+	// Check reports whether the engine can honour everything m asks for. Its
+	// error wraps [ErrUnsupported] and names the option. Insert applies it to
+	// every message, and App.Start to every registered task.
+	Check(m *Message) error
+
+	// Serve hands due tasks to w.Run, at most w.Slots at a time, until ctx
+	// ends. From then on it takes no more tasks and waits for those that run.
+	// When w.Abandon is closed it stops waiting: it gives the tasks that still
+	// run back, so that another worker runs them at once and with the same
+	// Attempt, refuses their outcomes from then on, and returns an
+	// [*UnfinishedError] that names them. It returns nil when every task it
+	// handed out was concluded. Any other error means that the engine cannot go
+	// on.
+	//
+	// Runs see the values of ctx, but do not end with it: it is the App that
+	// ends them at a shutdown, in its own time. Serve may be called several
+	// times at once, and again after it has returned.
+	Serve(ctx context.Context, w *Worker) error
+
+	// Get returns the entry of the task, or [ErrNotFound]. The errors of
+	// this method and of those below do not say what was asked of which task:
+	// the App does.
+	Get(ctx context.Context, id uuid.UUID) (*Entry, error)
+
+	// List returns entries that match q, oldest first, and the cursor of the
+	// next page, empty after the last. It reads a bounded number of rows and
+	// bytes, however many there are, so that a page may hold fewer entries than
+	// q.Limit, or none, although more follow.
+	List(ctx context.Context, q Query) (entries []*Entry, next string, err error)
+
+	// Cancel ends a waiting task as cancelled with the reason, and stops a
+	// running one, in whichever process it runs, by Delivery.Stop with
+	// [CancelCause]. If that run then succeeds or fails, so does the task; any
+	// other outcome, and the loss of the run, end it as cancelled with the
+	// reason. For a task that has ended it does nothing. An unknown id is
+	// [ErrNotFound].
+	Cancel(ctx context.Context, id uuid.UUID, reason string) error
+
+	// Retry makes a task that failed or was cancelled due now, for one more
+	// run with the Attempt of its last one. The task takes its key again, if it
+	// would still hold it. A task in any other state is left as it is and the
+	// error wraps [ErrState]; so is one whose key another task holds by now, and
+	// the error names that task. An unknown id is [ErrNotFound].
+	Retry(ctx context.Context, id uuid.UUID) error
+
+	// Delete forgets a task that is not running. A running one is
+	// [ErrRunning], an unknown id [ErrNotFound].
+	Delete(ctx context.Context, id uuid.UUID) error
+
+	// Close releases what the engine holds. It is called after Serve has
+	// returned, by whoever opened the engine: an App does not own its engine.
+	Close() error
 }
 
-var schemes = []Scheme{
-	{
-		Name: "memory", Example: "memory:", Help: "this process only, lost when it ends",
-		open: func(context.Context, string, bool) (runtime.Engine, error) {
-			return memory.New(memory.WithWait()), nil
-		},
-	},
-	{
-		Name: "sqlite", Example: "sqlite:tasks.db", Help: "one file, for the processes of one machine",
-		open: openSQLite,
-	},
-	{
-		Name: "postgres", Example: "postgres://user@host/database", Help: "Postgres, in River's tables",
-		open: openPostgres,
-	},
-	{Name: "postgresql", open: openPostgres},
-	{
-		Name: "redis", Example: "redis://host:6379/0", Help: "Redis, as asynq keeps tasks (rediss:// with TLS)",
-		open: openRedis,
-	},
-	{Name: "rediss", open: openRedis},
-}
-
-func openSQLite(_ context.Context, url string, existing bool) (runtime.Engine, error) {
-	path := strings.TrimPrefix(url, "sqlite:")
-	switch {
-	case path == "":
-		return nil, errors.New("the URL names no file: write sqlite:tasks.db")
-	case strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///"): // a host, for what it looks like
-		return nil, fmt.Errorf("a file has no host: write sqlite:%s", path[2:])
-	}
-	var opts []sqlite.Option
-	if existing {
-		opts = append(opts, sqlite.WithExisting())
-	}
-	return opened(sqlite.Open(path, opts...))
-}
-
-func openPostgres(ctx context.Context, url string, existing bool) (runtime.Engine, error) {
-	if err := checkURL(url); err != nil {
-		return nil, err
-	}
-	var cfg postgres.Config
-	if existing {
-		cfg.Migrations = postgres.MigrationsCheck
-	}
-	return opened(postgres.Open(ctx, url, cfg))
-}
-
-func openRedis(ctx context.Context, url string, _ bool) (runtime.Engine, error) {
-	return opened(redis.Open(ctx, url, redis.Config{}))
-}
-
-// opened keeps the nil of an engine that did not open from becoming an Engine
-// that is not nil.
-func opened[E runtime.Engine](e E, err error) (runtime.Engine, error) {
-	if err != nil {
-		return nil, err
-	}
-	return e, nil
-}
-
-// Schemes returns the kinds of URL that Open knows, without synonyms.
-func Schemes() []Scheme {
-	return slices.DeleteFunc(slices.Clone(schemes), func(s Scheme) bool { return s.Example == "" })
-}
-
-// Open opens the engine that the URL names. The caller closes it. ctx bounds
-// the opening only.
-func Open(ctx context.Context, url string) (runtime.Engine, error) {
-	return open(ctx, url, false)
-}
-
-// OpenExisting is Open for programs that only look at what others made: it
-// creates no file and no table, and fails where there are none.
-func OpenExisting(ctx context.Context, url string) (runtime.Engine, error) {
-	return open(ctx, url, true)
-}
-
-func open(ctx context.Context, url string, existing bool) (runtime.Engine, error) {
-	name, _, ok := strings.Cut(url, ":")
-	if ok {
-		for _, s := range schemes {
-			if s.Name == name {
-				e, err := s.open(ctx, url, existing)
-				if err != nil {
-					return nil, fmt.Errorf("open engine %s: %w", name, err)
-				}
-				return e, nil
-			}
+// As returns the first T among e and the engines that it wraps, each by a
+// method Unwrap() Engine: an engine that decorates another has one, so that what
+// only that can do is found.
+func As[T any](e Engine) (T, bool) {
+	for e != nil {
+		if t, ok := e.(T); ok {
+			return t, true
 		}
+		w, ok := e.(interface{ Unwrap() Engine })
+		if !ok {
+			break
+		}
+		e = w.Unwrap()
 	}
-	var known []string
-	for _, s := range Schemes() {
-		known = append(known, s.Example)
-	}
-	return nil, fmt.Errorf("unknown engine %q: it must be one of %s", shown(url), strings.Join(known, ", "))
+	var none T
+	return none, false
 }
 
-// scheme matches what may be the scheme of a URL.
-var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`)
-
-// shown is what of a URL that cannot be read may stand in an error: its scheme. The
-// rest may hold a password anywhere.
-func shown(url string) string {
-	name, rest, ok := strings.Cut(url, ":")
-	switch {
-	case !ok && !strings.ContainsAny(url, "@=/ "):
-		return url // a word
-	case !ok || !scheme.MatchString(name):
-		return "..."
-	case rest == "":
-		return name + ":"
-	}
-	return name + ":..."
+// Inserter stores new tasks. An Engine is one; so are a database transaction
+// and a test's recorder, which [App.Via] turns into an [Enqueuer].
+type Inserter interface {
+	// Insert stores the messages, durably by the time it returns, and answers
+	// with one Inserted for each, in order. With an error nothing is stored,
+	// unless it wraps an [*UncertainError]. It neither changes a message nor
+	// keeps the slice, but may keep the messages.
+	Insert(ctx context.Context, ms []*Message) ([]Inserted, error)
 }
 
-// checkURL refuses a URL that parsers may cut elsewhere than its writer meant, as at a
-// password that is not escaped: they quote the pieces in their errors.
-func checkURL(raw string) error {
-	u, err := url.Parse(raw)
-	if err != nil || u.Fragment != "" || strings.Contains(u.Path+u.RawQuery, "@") {
-		return errors.New("the URL cannot be read; in a user name or password escape %, /, ?, #, @, : and spaces " +
-			"(as url.UserPassword does)")
-	}
-	return nil
+// Waiter is implemented by engines that can tell when a task ends. For other
+// engines a Handle polls Get.
+type Waiter interface {
+	// Wait returns the task's entry once its state is final. An unknown id is
+	// [ErrNotFound]; when ctx ends first, the error is its cause.
+	Wait(ctx context.Context, id uuid.UUID) (*Entry, error)
+}
+
+// SingleInserter is implemented by engines that store one message cheaper than
+// a batch of one. It is the same as Insert otherwise, but for a message that was
+// inserted before, as none is that the App has just made: it is stored once, but
+// the answer may be the one for a new task.
+type SingleInserter interface {
+	InsertOne(ctx context.Context, m *Message) (Inserted, error)
+}
+
+// Inserted is the engine's answer for one message.
+type Inserted struct {
+	// ID identifies the task from now on: the message's own, or one that the
+	// engine makes from its native identifier. With Existing it is the ID of
+	// the task that holds the key.
+	ID uuid.UUID
+	// Existing says that another task held the message's Key, perhaps one of
+	// the same batch, and that the message was not stored.
+	Existing bool
+	// Err says that this message was not stored although others were. Only an
+	// engine without atomic batches uses it.
+	Err error
 }

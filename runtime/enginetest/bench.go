@@ -15,21 +15,21 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // bench is what one subtest works with.
 type bench struct {
 	*testing.T
-	e     runtime.Engine
+	e     engine.Engine
 	o     Options
 	queue string
-	open  func(testing.TB) runtime.Engine
+	open  func(testing.TB) engine.Engine
 }
 
 var queues atomic.Int64
 
-func newBench(t *testing.T, open func(testing.TB) runtime.Engine, o Options) *bench {
+func newBench(t *testing.T, open func(testing.TB) engine.Engine, o Options) *bench {
 	t.Helper()
 	b := &bench{T: t, o: o, open: open}
 	b.queue = fmt.Sprintf("q%d-%s", queues.Add(1), uuid.NewString()[:8])
@@ -38,7 +38,7 @@ func newBench(t *testing.T, open func(testing.TB) runtime.Engine, o Options) *be
 }
 
 // second opens another handle on the bench's storage.
-func (b *bench) second() runtime.Engine {
+func (b *bench) second() engine.Engine {
 	b.Helper()
 	return b.o.Second(b, b.e)
 }
@@ -53,16 +53,16 @@ func (b *bench) pause() (resume func()) {
 }
 
 // message returns a message as an App makes it, changed by the edits.
-func (b *bench) message(name string, edits ...func(*runtime.Message)) *runtime.Message {
+func (b *bench) message(name string, edits ...func(*engine.Message)) *engine.Message {
 	b.Helper()
 	id, err := uuid.NewV7()
 	if err != nil {
 		b.Fatal(err)
 	}
-	m := &runtime.Message{
+	m := &engine.Message{
 		Name: name, Queue: b.queue, Args: json.RawMessage(`{"n":1}`), Keep: time.Hour,
-		Meta: runtime.Meta{
-			Version: runtime.WireVersion, ID: id, EnqueuedAt: time.Now().UTC().Truncate(time.Millisecond),
+		Meta: engine.Meta{
+			Version: engine.WireVersion, ID: id, EnqueuedAt: time.Now().UTC().Truncate(time.Millisecond),
 			Signature: "n:int", Retries: 3,
 		},
 	}
@@ -72,36 +72,36 @@ func (b *bench) message(name string, edits ...func(*runtime.Message)) *runtime.M
 	return m
 }
 
-func due(t time.Time) func(*runtime.Message) { return func(m *runtime.Message) { m.Due = t } }
+func due(t time.Time) func(*engine.Message) { return func(m *engine.Message) { m.Due = t } }
 
-func dueIn(d time.Duration) func(*runtime.Message) { return due(time.Now().Add(d)) }
+func dueIn(d time.Duration) func(*engine.Message) { return due(time.Now().Add(d)) }
 
-func priority(p int) func(*runtime.Message) { return func(m *runtime.Message) { m.Priority = p } }
+func priority(p int) func(*engine.Message) { return func(m *engine.Message) { m.Priority = p } }
 
-func key(k string, d time.Duration) func(*runtime.Message) {
-	return func(m *runtime.Message) { m.Key, m.KeyFor = k, d }
+func key(k string, d time.Duration) func(*engine.Message) {
+	return func(m *engine.Message) { m.Key, m.KeyFor = k, d }
 }
 
 // held is key with a KeyHold of its own, and no KeyFor.
-func held(k string, h runtime.KeyHold) func(*runtime.Message) {
-	return func(m *runtime.Message) { m.Key, m.KeyHold = k, h }
+func held(k string, h engine.KeyHold) func(*engine.Message) {
+	return func(m *engine.Message) { m.Key, m.KeyHold = k, h }
 }
 
-func keep(succeeded, failed time.Duration) func(*runtime.Message) {
-	return func(m *runtime.Message) { m.Keep, m.KeepFailed = succeeded, failed }
+func keep(succeeded, failed time.Duration) func(*engine.Message) {
+	return func(m *engine.Message) { m.Keep, m.KeepFailed = succeeded, failed }
 }
 
 // insertInto stores one message by InsertOne, if the engine has it.
-func (b *bench) insertInto(e runtime.Inserter, m *runtime.Message) runtime.Inserted {
+func (b *bench) insertInto(e engine.Inserter, m *engine.Message) engine.Inserted {
 	b.Helper()
-	if one, ok := e.(runtime.SingleInserter); ok {
+	if one, ok := e.(engine.SingleInserter); ok {
 		in, err := one.InsertOne(b.ctx(), m)
 		if err != nil {
 			b.Fatalf("InsertOne: %v", err)
 		}
 		return in
 	}
-	ins, err := e.Insert(b.ctx(), []*runtime.Message{m})
+	ins, err := e.Insert(b.ctx(), []*engine.Message{m})
 	if err != nil {
 		b.Fatalf("Insert: %v", err)
 	}
@@ -115,13 +115,13 @@ func (b *bench) insertInto(e runtime.Inserter, m *runtime.Message) runtime.Inser
 }
 
 // insert stores a new message and returns the task's id.
-func (b *bench) insert(name string, edits ...func(*runtime.Message)) uuid.UUID {
+func (b *bench) insert(name string, edits ...func(*engine.Message)) uuid.UUID {
 	b.Helper()
 	return b.put(b.message(name, edits...))
 }
 
 // put stores the message and returns the task's id.
-func (b *bench) put(m *runtime.Message) uuid.UUID {
+func (b *bench) put(m *engine.Message) uuid.UUID {
 	b.Helper()
 	in := b.insertInto(b.e, m)
 	if in.Existing {
@@ -134,7 +134,7 @@ func (b *bench) put(m *runtime.Message) uuid.UUID {
 }
 
 // batch stores the messages with one Insert.
-func (b *bench) batch(ms ...*runtime.Message) []uuid.UUID {
+func (b *bench) batch(ms ...*engine.Message) []uuid.UUID {
 	b.Helper()
 	ins, err := b.e.Insert(b.ctx(), ms)
 	if err != nil {
@@ -154,7 +154,7 @@ func (b *bench) batch(ms ...*runtime.Message) []uuid.UUID {
 }
 
 // get returns the entry of the task.
-func (b *bench) get(id uuid.UUID) *runtime.Entry {
+func (b *bench) get(id uuid.UUID) *engine.Entry {
 	b.Helper()
 	en, err := b.e.Get(b.ctx(), id)
 	if err != nil {
@@ -180,10 +180,10 @@ func (b *bench) poll(what string, check func() bool) {
 }
 
 // until waits until the task has the state, and returns its entry.
-func (b *bench) until(id uuid.UUID, want runtime.State) *runtime.Entry {
+func (b *bench) until(id uuid.UUID, want engine.State) *engine.Entry {
 	b.Helper()
-	var en *runtime.Entry
-	var last runtime.State
+	var en *engine.Entry
+	var last engine.State
 	end := time.Now().Add(b.o.Patience)
 	for wait := time.Millisecond; time.Now().Before(end); wait = min(2*wait, 20*time.Millisecond) {
 		if en = b.get(id); en.State == want {
@@ -218,10 +218,10 @@ func (b *bench) namedOnce(what string, err error, id uuid.UUID) {
 // errorName is what an engine's author knows an error by.
 func errorName(err error) string {
 	for name, e := range map[string]error{
-		"runtime.ErrNotFound": runtime.ErrNotFound, "runtime.ErrState": runtime.ErrState, "runtime.ErrRunning": runtime.ErrRunning,
-		"runtime.ErrClosed": runtime.ErrClosed, "runtime.ErrQueueFull": runtime.ErrQueueFull,
-		"runtime.ErrUnsupported": runtime.ErrUnsupported, "runtime.ErrLeaseLost": runtime.ErrLeaseLost,
-		"runtime.ErrCancelled": runtime.ErrCancelled, "runtime.ErrShutdown": runtime.ErrShutdown,
+		"runtime.ErrNotFound": engine.ErrNotFound, "runtime.ErrState": engine.ErrState, "runtime.ErrRunning": engine.ErrRunning,
+		"runtime.ErrClosed": engine.ErrClosed, "runtime.ErrQueueFull": engine.ErrQueueFull,
+		"runtime.ErrUnsupported": engine.ErrUnsupported, "runtime.ErrLeaseLost": engine.ErrLeaseLost,
+		"runtime.ErrCancelled": engine.ErrCancelled, "runtime.ErrShutdown": engine.ErrShutdown,
 	} {
 		if err == e {
 			return name
@@ -240,7 +240,7 @@ func shown(raw json.RawMessage) string {
 
 // sameMessage fails the test unless got is the message that was sent, with the
 // id that Insert returned.
-func (b *bench) sameMessage(where string, got, sent *runtime.Message, id uuid.UUID) {
+func (b *bench) sameMessage(where string, got, sent *engine.Message, id uuid.UUID) {
 	b.Helper()
 	if got == nil {
 		b.Fatalf("%s: there is no message", where)
@@ -254,7 +254,7 @@ func (b *bench) sameMessage(where string, got, sent *runtime.Message, id uuid.UU
 	g, s := *got, *sent
 	g.Args, s.Args = nil, nil
 	g.Meta.ID, s.Meta.ID = uuid.Nil, uuid.Nil
-	for _, m := range []*runtime.Message{&g, &s} {
+	for _, m := range []*engine.Message{&g, &s} {
 		for _, at := range []*time.Time{&m.Meta.EnqueuedAt, &m.Meta.Deadline} {
 			if !at.IsZero() {
 				*at = at.UTC().Round(0)
@@ -282,7 +282,7 @@ func (b *bench) sameFields(where, path string, got, want reflect.Value) {
 	for i := range got.NumField() {
 		name := path + got.Type().Field(i).Name
 		g, w := got.Field(i), want.Field(i)
-		if g.Type() == reflect.TypeFor[runtime.Meta]() {
+		if g.Type() == reflect.TypeFor[engine.Meta]() {
 			b.sameFields(where, "Meta.", g, w)
 			continue
 		}
@@ -311,7 +311,7 @@ func sameJSON(a, b json.RawMessage) bool {
 }
 
 // names formats the names of entries, for failures.
-func names(es []*runtime.Entry) string {
+func names(es []*engine.Entry) string {
 	var ns []string
 	for _, e := range es {
 		ns = append(ns, e.Message.Name)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var cancelTests = []test{
@@ -22,7 +22,7 @@ var cancelTests = []test{
 	{name: "WaitingFromAnotherHandle", run: testCancelWaitingSecond, needs: need{second: true}},
 }
 
-func (b *bench) cancel(e runtime.Engine, id uuid.UUID, reason string) {
+func (b *bench) cancel(e engine.Engine, id uuid.UUID, reason string) {
 	b.Helper()
 	if err := e.Cancel(b.ctx(), id, reason); err != nil {
 		b.Fatalf("Cancel: %v", err)
@@ -32,7 +32,7 @@ func (b *bench) cancel(e runtime.Engine, id uuid.UUID, reason string) {
 // cancelled fails the test unless the task ends as cancelled with the reason.
 func (b *bench) cancelled(id uuid.UUID, reason string) {
 	b.Helper()
-	en := b.until(id, runtime.StateCancelled)
+	en := b.until(id, engine.StateCancelled)
 	if en.Reason != reason {
 		b.Errorf("Entry.Reason of the cancelled task is %q, want %q", en.Reason, reason)
 	}
@@ -69,8 +69,8 @@ func testCancelScheduled(b *bench) {
 func testCancelRetrying(b *bench) {
 	id := b.insert("task.cancel")
 	s := b.serve([]string{"task.cancel"})
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeRetry, After: time.Hour, Reason: "first failure"})
-	b.until(id, runtime.StateRetrying)
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeRetry, After: time.Hour, Reason: "first failure"})
+	b.until(id, engine.StateRetrying)
 	b.cancel(b.e, id, "enough")
 	b.cancelled(id, "enough")
 }
@@ -79,8 +79,8 @@ func testCancelRunning(b *bench) {
 	id := b.insert("task.cancel")
 	h := b.serve([]string{"task.cancel"}).next()
 	b.cancel(b.e, id, "user left")
-	b.is("cause of the run's context after Cancel", h.cause(), runtime.ErrCancelled)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "user left"})
+	b.is("cause of the run's context after Cancel", h.cause(), engine.ErrCancelled)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeCancel, Reason: "user left"})
 	b.cancelled(id, "user left")
 }
 
@@ -90,8 +90,8 @@ func testCancelRunningSucceeds(b *bench) {
 	h := b.serve([]string{"task.cancel"}).next()
 	b.cancel(b.e, id, "too late")
 	h.stopped()
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"done"`)})
-	if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"done"`)) {
+	h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"done"`)})
+	if en := b.until(id, engine.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"done"`)) {
 		b.Errorf("Entry.Result is %s, want the task's", shown(en.Result))
 	}
 }
@@ -100,12 +100,12 @@ func testCancelRunningSucceeds(b *bench) {
 // cancellation came.
 func testCancelRunningRetries(b *bench) {
 	s := b.serve([]string{"task.cancel"})
-	for _, kind := range []runtime.OutcomeKind{runtime.OutcomeRetry, runtime.OutcomeDelay, runtime.OutcomeRelease} {
+	for _, kind := range []engine.OutcomeKind{engine.OutcomeRetry, engine.OutcomeDelay, engine.OutcomeRelease} {
 		id := b.insert("task.cancel")
 		h := s.next()
 		b.cancel(b.e, id, "stop it")
 		h.stopped()
-		h.conclude(runtime.Outcome{Kind: kind, Reason: "busy"})
+		h.conclude(engine.Outcome{Kind: kind, Reason: "busy"})
 		b.cancelled(id, "stop it")
 	}
 	b.notRun()
@@ -117,24 +117,24 @@ func testCancelRunningTwice(b *bench) {
 	b.cancel(b.e, id, "first")
 	b.cancel(b.e, id, "second")
 	h.stopped()
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry})
-	b.until(id, runtime.StateCancelled)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry})
+	b.until(id, engine.StateCancelled)
 }
 
 func testCancelEnded(b *bench) {
 	s := b.serve([]string{"task.cancel"})
-	for kind, want := range map[runtime.OutcomeKind]runtime.State{
-		runtime.OutcomeSucceed: runtime.StateSucceeded,
-		runtime.OutcomeFail:    runtime.StateFailed,
-		runtime.OutcomeCancel:  runtime.StateCancelled,
+	for kind, want := range map[engine.OutcomeKind]engine.State{
+		engine.OutcomeSucceed: engine.StateSucceeded,
+		engine.OutcomeFail:    engine.StateFailed,
+		engine.OutcomeCancel:  engine.StateCancelled,
 	} {
 		id := b.insert("task.cancel")
-		s.next().conclude(runtime.Outcome{Kind: kind, Reason: "its own"})
+		s.next().conclude(engine.Outcome{Kind: kind, Reason: "its own"})
 		b.until(id, want)
 		if err := b.e.Cancel(b.ctx(), id, "late"); err != nil {
 			b.Errorf("Cancel of a task that is %s: %v, want no error and nothing done", want, err)
 		}
-		if en := b.get(id); en.State != want || en.Reason != "its own" && kind != runtime.OutcomeSucceed {
+		if en := b.get(id); en.State != want || en.Reason != "its own" && kind != engine.OutcomeSucceed {
 			b.Errorf("after Cancel a task that was %s is %s with reason %q", want, en.State, en.Reason)
 		}
 	}
@@ -145,8 +145,8 @@ func testCancelSecond(b *bench) {
 	id := b.insert("task.cancel")
 	h := b.serve([]string{"task.cancel"}).next()
 	b.cancel(other, id, "from afar")
-	b.is("cause of the run's context after Cancel in another process", h.cause(), runtime.ErrCancelled)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry})
+	b.is("cause of the run's context after Cancel in another process", h.cause(), engine.ErrCancelled)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry})
 	b.cancelled(id, "from afar")
 }
 

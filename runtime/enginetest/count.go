@@ -4,7 +4,7 @@ import (
 	"maps"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var countTests = []test{
@@ -13,9 +13,9 @@ var countTests = []test{
 }
 
 // counts returns what the engine counts in the bench's queue.
-func (b *bench) counts() map[runtime.State]int64 {
+func (b *bench) counts() map[engine.State]int64 {
 	b.Helper()
-	c, ok := b.e.(runtime.Counter)
+	c, ok := b.e.(engine.Counter)
 	if !ok {
 		b.Skip("the engine is no Counter")
 	}
@@ -23,7 +23,7 @@ func (b *bench) counts() map[runtime.State]int64 {
 	if err != nil {
 		b.Fatalf("Counts: %v", err)
 	}
-	got := make(map[runtime.State]int64)
+	got := make(map[engine.State]int64)
 	for _, n := range counts {
 		if n.Queue == b.queue {
 			if _, twice := got[n.State]; twice || n.Tasks == 0 {
@@ -40,13 +40,13 @@ func testCounts(b *bench) {
 		b.Errorf("an empty queue is counted as %v", got)
 	}
 	s := b.serve([]string{"task.count"}, slots(10))
-	for kind, state := range map[runtime.OutcomeKind]runtime.State{
-		runtime.OutcomeSucceed: runtime.StateSucceeded, runtime.OutcomeFail: runtime.StateFailed,
-		runtime.OutcomeCancel: runtime.StateCancelled, runtime.OutcomeRetry: runtime.StateRetrying,
+	for kind, state := range map[engine.OutcomeKind]engine.State{
+		engine.OutcomeSucceed: engine.StateSucceeded, engine.OutcomeFail: engine.StateFailed,
+		engine.OutcomeCancel: engine.StateCancelled, engine.OutcomeRetry: engine.StateRetrying,
 	} {
 		for range 2 {
 			id := b.insert("task.count")
-			s.next().conclude(runtime.Outcome{Kind: kind, After: time.Hour, Reason: "r"})
+			s.next().conclude(engine.Outcome{Kind: kind, After: time.Hour, Reason: "r"})
 			b.until(id, state)
 		}
 	}
@@ -56,9 +56,9 @@ func testCounts(b *bench) {
 	for range 3 {
 		b.insert("task.unknown")
 	}
-	want := map[runtime.State]int64{
-		runtime.StateSucceeded: 2, runtime.StateFailed: 2, runtime.StateCancelled: 2, runtime.StateRetrying: 2,
-		runtime.StateRunning: 1, runtime.StateScheduled: 1, runtime.StatePending: 3,
+	want := map[engine.State]int64{
+		engine.StateSucceeded: 2, engine.StateFailed: 2, engine.StateCancelled: 2, engine.StateRetrying: 2,
+		engine.StateRunning: 1, engine.StateScheduled: 1, engine.StatePending: 3,
 	}
 	if got := b.counts(); !maps.Equal(got, want) {
 		b.Errorf("Counts returned %v for the queue, want %v", got, want)
@@ -68,11 +68,11 @@ func testCounts(b *bench) {
 
 // testCountsMany: over ExactCounts a count may be an estimate, which says so.
 func testCountsMany(b *bench) {
-	c, ok := b.e.(runtime.Counter)
+	c, ok := b.e.(engine.Counter)
 	if !ok {
 		b.Skip("the engine is no Counter")
 	}
-	const n, lot = runtime.ExactCounts + 2_000, 1_000
+	const n, lot = engine.ExactCounts + 2_000, 1_000
 	check := func(want int64, exact bool) {
 		b.Helper()
 		counts, err := c.Counts(b.ctx())
@@ -84,11 +84,11 @@ func testCountsMany(b *bench) {
 				continue
 			}
 			switch {
-			case got.State != runtime.StateScheduled:
+			case got.State != engine.StateScheduled:
 				b.Errorf("Counts returned %+v, want only tasks that are scheduled", got)
 			case exact && (got.Estimated || got.Tasks != want):
-				b.Errorf("Counts returned %+v of %d tasks, want the exact number up to %d", got, want, runtime.ExactCounts)
-			case got.Estimated && got.Tasks < runtime.ExactCounts:
+				b.Errorf("Counts returned %+v of %d tasks, want the exact number up to %d", got, want, engine.ExactCounts)
+			case got.Estimated && got.Tasks < engine.ExactCounts:
 				b.Errorf("Counts estimates %+v, which it should have counted", got)
 			case !got.Estimated && got.Tasks != want:
 				b.Errorf("Counts returned %+v of %d tasks, and does not say that it is an estimate", got, want)
@@ -98,13 +98,13 @@ func testCountsMany(b *bench) {
 		b.Errorf("Counts returned nothing of the queue, which has %d tasks", want)
 	}
 	for stored := 0; stored < n; stored += lot {
-		ms := make([]*runtime.Message, lot)
+		ms := make([]*engine.Message, lot)
 		for i := range ms {
 			ms[i] = b.message("task.count", dueIn(time.Hour))
 		}
 		b.batch(ms...)
-		if stored == 0 || stored+lot >= runtime.ExactCounts {
-			check(int64(stored+lot), stored+lot < runtime.ExactCounts)
+		if stored == 0 || stored+lot >= engine.ExactCounts {
+			check(int64(stored+lot), stored+lot < engine.ExactCounts)
 		}
 	}
 }

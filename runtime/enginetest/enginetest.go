@@ -24,7 +24,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Options describe the engine under test. The zero value is right for one that
@@ -34,12 +34,12 @@ type Options struct {
 	// returned, as another process would. Without it the tests between
 	// processes are left out. The handle is closed by whoever opened it, with
 	// t.Cleanup.
-	Second func(t testing.TB, first runtime.Engine) runtime.Engine
+	Second func(t testing.TB, first engine.Engine) engine.Engine
 
 	// Pause makes the handle behave as if its process were suspended: it
 	// renews no lease, and its writes wait until resume is called. Without it,
 	// or without Second, the tests of leases are left out.
-	Pause func(t testing.TB, e runtime.Engine) (resume func())
+	Pause func(t testing.TB, e engine.Engine) (resume func())
 
 	// Lease is how long a paused handle's tasks stay its own, at most. Tests of
 	// leases take a few times as long.
@@ -48,12 +48,12 @@ type Options struct {
 	// Bounded opens an engine that holds as many tasks as capacity that have
 	// not ended, and then answers ErrQueueFull. Without it those tests are left
 	// out.
-	Bounded func(t testing.TB, capacity int) runtime.Engine
+	Bounded func(t testing.TB, capacity int) engine.Engine
 
 	// Remove deletes what the engine stores of a task that does not run, as a
 	// tool of the storage's own would, past the engine. Without it the tests of
 	// foreign deletions are left out.
-	Remove func(t testing.TB, e runtime.Engine, id uuid.UUID)
+	Remove func(t testing.TB, e engine.Engine, id uuid.UUID)
 
 	// Unsupported is what the engine cannot do. The suite then tests that it
 	// says so with ErrUnsupported.
@@ -102,7 +102,7 @@ func (o Options) lacks(f Feature) bool {
 // Run tests the engines that open returns, a new one for each subtest. They
 // may share a storage: every subtest has a queue and keys of its own. open
 // closes what it opened with t.Cleanup, and fails the test if it cannot open.
-func Run(t *testing.T, open func(t testing.TB) runtime.Engine, o Options) {
+func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 	if o.Step <= 0 {
 		o.Step = 50 * time.Millisecond
 	}

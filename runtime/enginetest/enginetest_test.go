@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/enginetest"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
@@ -27,23 +27,23 @@ import (
 const brokenEnv = "TASKCTX_BROKEN_ENGINE"
 
 // engine is the memory engine but for what is set.
-type engine struct {
+type spoiled struct {
 	*memory.Engine
-	insert func(m *runtime.Message)                               // changes what is stored
-	worker func(w *runtime.Worker)                                // changes who serves
-	before func(d *runtime.Delivery)                              // changes what is run
-	after  func(d *runtime.Delivery, o *runtime.Outcome)          // changes what became of it
-	cancel func(e *engine, id uuid.UUID, reason string) error     // replaces Cancel
-	remove func(e *engine, id uuid.UUID) error                    // replaces Delete
-	query  func(q *runtime.Query)                                 // changes what List is asked for
-	list   func(es []*runtime.Entry) []*runtime.Entry             // changes a page
-	entry  func(en *runtime.Entry, err error) error               // changes what Get returns
+	insert func(m *engine.Message)                                // changes what is stored
+	worker func(w *engine.Worker)                                 // changes who serves
+	before func(d *engine.Delivery)                               // changes what is run
+	after  func(d *engine.Delivery, o *engine.Outcome)            // changes what became of it
+	cancel func(e *spoiled, id uuid.UUID, reason string) error    // replaces Cancel
+	remove func(e *spoiled, id uuid.UUID) error                   // replaces Delete
+	query  func(q *engine.Query)                                  // changes what List is asked for
+	list   func(es []*engine.Entry) []*engine.Entry               // changes a page
+	entry  func(en *engine.Entry, err error) error                // changes what Get returns
 	served func(err error) error                                  // changes what Serve returns
-	memo   func(m runtime.Memo) runtime.Memo                      // replaces the memo
-	wait   func(e *engine, en *runtime.Entry, id uuid.UUID) error // changes what Wait returns
+	memo   func(m engine.Memo) engine.Memo                        // replaces the memo
+	wait   func(e *spoiled, en *engine.Entry, id uuid.UUID) error // changes what Wait returns
 }
 
-func (e *engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+func (e *spoiled) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if e.insert != nil {
 		ms = slices.Clone(ms)
 		for i := range ms {
@@ -55,17 +55,17 @@ func (e *engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 	return e.Engine.Insert(ctx, ms)
 }
 
-func (e *engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Inserted, error) {
-	ins, err := e.Insert(ctx, []*runtime.Message{m})
+func (e *spoiled) InsertOne(ctx context.Context, m *engine.Message) (engine.Inserted, error) {
+	ins, err := e.Insert(ctx, []*engine.Message{m})
 	if err != nil {
-		return runtime.Inserted{}, err
+		return engine.Inserted{}, err
 	}
 	return ins[0], nil
 }
 
-func (e *engine) Serve(ctx context.Context, w *runtime.Worker) error {
+func (e *spoiled) Serve(ctx context.Context, w *engine.Worker) error {
 	own := *w
-	own.RunInline = func(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+	own.RunInline = func(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
 		if e.before != nil {
 			e.before(d)
 		}
@@ -87,7 +87,7 @@ func (e *engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	return err
 }
 
-func (e *engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *spoiled) Get(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	en, err := e.Engine.Get(ctx, id)
 	if e.entry != nil {
 		err = e.entry(en, err)
@@ -95,7 +95,7 @@ func (e *engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) 
 	return en, err
 }
 
-func (e *engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+func (e *spoiled) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	if e.query != nil {
 		e.query(&q)
 	}
@@ -106,21 +106,21 @@ func (e *engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 	return es, next, err
 }
 
-func (e *engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
+func (e *spoiled) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
 	if e.cancel != nil {
 		return e.cancel(e, id, reason)
 	}
 	return e.Engine.Cancel(ctx, id, reason)
 }
 
-func (e *engine) Delete(ctx context.Context, id uuid.UUID) error {
+func (e *spoiled) Delete(ctx context.Context, id uuid.UUID) error {
 	if e.remove != nil {
 		return e.remove(e, id)
 	}
 	return e.Engine.Delete(ctx, id)
 }
 
-func (e *engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *spoiled) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	en, err := e.Engine.Wait(ctx, id)
 	if e.wait != nil && err == nil {
 		err = e.wait(e, en, id)
@@ -129,7 +129,7 @@ func (e *engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error)
 }
 
 // deafMemo loses what is saved.
-type deafMemo struct{ runtime.Memo }
+type deafMemo struct{ engine.Memo }
 
 func (deafMemo) SaveMemo(context.Context, json.RawMessage) error { return nil }
 
@@ -137,95 +137,95 @@ func (deafMemo) SaveMemo(context.Context, json.RawMessage) error { return nil }
 // that finds it.
 var broken = []struct {
 	name, group string
-	e           engine
+	e           spoiled
 }{
-	{"KeysIgnored", "Key", engine{insert: func(m *runtime.Message) { m.Key = "" }}},
-	{"KeysHeldTooLong", "Key", engine{insert: func(m *runtime.Message) { m.KeyFor *= 1000 }}},
-	{"KeysOfTheDeadHeld", "KeyHold", engine{insert: func(m *runtime.Message) {
-		if m.KeyHold == runtime.HoldTime {
-			m.KeyHold = runtime.HoldTick
+	{"KeysIgnored", "Key", spoiled{insert: func(m *engine.Message) { m.Key = "" }}},
+	{"KeysHeldTooLong", "Key", spoiled{insert: func(m *engine.Message) { m.KeyFor *= 1000 }}},
+	{"KeysOfTheDeadHeld", "KeyHold", spoiled{insert: func(m *engine.Message) {
+		if m.KeyHold == engine.HoldTime {
+			m.KeyHold = engine.HoldTick
 		}
 	}}},
-	{"ActiveKeysForATime", "KeyHold", engine{insert: func(m *runtime.Message) {
-		if m.KeyHold == runtime.HoldActive {
-			m.KeyHold, m.KeyFor = runtime.HoldTime, time.Hour
+	{"ActiveKeysForATime", "KeyHold", spoiled{insert: func(m *engine.Message) {
+		if m.KeyHold == engine.HoldActive {
+			m.KeyHold, m.KeyFor = engine.HoldTime, time.Hour
 		}
 	}}},
-	{"WaitingKeysActive", "KeyHold", engine{insert: func(m *runtime.Message) {
-		if m.KeyHold == runtime.HoldWaiting {
-			m.KeyHold = runtime.HoldActive
+	{"WaitingKeysActive", "KeyHold", spoiled{insert: func(m *engine.Message) {
+		if m.KeyHold == engine.HoldWaiting {
+			m.KeyHold = engine.HoldActive
 		}
 	}}},
-	{"TicksFreed", "KeyHold", engine{insert: func(m *runtime.Message) { m.KeyHold = runtime.HoldTime }}},
-	{"FailedKeptAsTheOthers", "Keep", engine{insert: func(m *runtime.Message) { m.KeepFailed = m.Keep }}},
-	{"KeepOfTheKeyIgnored", "Keep", engine{insert: func(m *runtime.Message) { m.KeyHold = runtime.HoldTick }}},
-	{"NeverBrief", "List", engine{query: func(q *runtime.Query) { q.Brief = false }}},
-	{"TagsLost", "Insert", engine{insert: func(m *runtime.Message) { m.Meta.Tags = nil }}},
-	{"TimeLost", "Insert", engine{insert: func(m *runtime.Message) { m.Meta.EnqueuedAt = m.Meta.EnqueuedAt.Truncate(time.Second) }}},
-	{"NumbersAsFloats", "Insert", engine{insert: func(m *runtime.Message) {
+	{"TicksFreed", "KeyHold", spoiled{insert: func(m *engine.Message) { m.KeyHold = engine.HoldTime }}},
+	{"FailedKeptAsTheOthers", "Keep", spoiled{insert: func(m *engine.Message) { m.KeepFailed = m.Keep }}},
+	{"KeepOfTheKeyIgnored", "Keep", spoiled{insert: func(m *engine.Message) { m.KeyHold = engine.HoldTick }}},
+	{"NeverBrief", "List", spoiled{query: func(q *engine.Query) { q.Brief = false }}},
+	{"TagsLost", "Insert", spoiled{insert: func(m *engine.Message) { m.Meta.Tags = nil }}},
+	{"TimeLost", "Insert", spoiled{insert: func(m *engine.Message) { m.Meta.EnqueuedAt = m.Meta.EnqueuedAt.Truncate(time.Second) }}},
+	{"NumbersAsFloats", "Insert", spoiled{insert: func(m *engine.Message) {
 		var v any
 		if json.Unmarshal(m.Args, &v) == nil {
 			m.Args, _ = json.Marshal(v)
 		}
 	}}},
-	{"DueIgnored", "Insert", engine{insert: func(m *runtime.Message) { m.Due = time.Time{} }}},
-	{"PriorityIgnored", "Order", engine{insert: func(m *runtime.Message) { m.Priority = 0 }}},
-	{"OneSlotMore", "Slots", engine{worker: func(w *runtime.Worker) { w.Slots++ }}},
-	{"OneSlotOnly", "Slots", engine{worker: func(w *runtime.Worker) { w.Slots = 1 }}},
-	{"NamesIgnored", "Names", engine{worker: func(w *runtime.Worker) {
+	{"DueIgnored", "Insert", spoiled{insert: func(m *engine.Message) { m.Due = time.Time{} }}},
+	{"PriorityIgnored", "Order", spoiled{insert: func(m *engine.Message) { m.Priority = 0 }}},
+	{"OneSlotMore", "Slots", spoiled{worker: func(w *engine.Worker) { w.Slots++ }}},
+	{"OneSlotOnly", "Slots", spoiled{worker: func(w *engine.Worker) { w.Slots = 1 }}},
+	{"NamesIgnored", "Names", spoiled{worker: func(w *engine.Worker) {
 		w.Names = append(slices.Clone(w.Names), "task.unknown")
 		slices.Sort(w.Names)
 	}}},
-	{"ParkedForEver", "Names", engine{worker: func(w *runtime.Worker) { w.ParkFor = time.Hour }}},
-	{"RefusedNotCalled", "Stop", engine{worker: func(w *runtime.Worker) { w.Refused = nil }}},
-	{"AttemptFromOne", "Outcome", engine{before: func(d *runtime.Delivery) { d.Attempt++ }}},
-	{"ResultLost", "Outcome", engine{after: func(_ *runtime.Delivery, o *runtime.Outcome) { o.Result = nil }}},
-	{"ReasonCut", "Outcome", engine{after: func(_ *runtime.Delivery, o *runtime.Outcome) { o.Reason = o.Reason[:min(len(o.Reason), 100)] }}},
-	{"AfterIgnored", "Outcome", engine{after: func(_ *runtime.Delivery, o *runtime.Outcome) { o.After = 0 }}},
-	{"DelayUsesAttempt", "Outcome", engine{after: func(_ *runtime.Delivery, o *runtime.Outcome) {
-		if o.Kind == runtime.OutcomeDelay {
-			o.Kind = runtime.OutcomeRetry
+	{"ParkedForEver", "Names", spoiled{worker: func(w *engine.Worker) { w.ParkFor = time.Hour }}},
+	{"RefusedNotCalled", "Stop", spoiled{worker: func(w *engine.Worker) { w.Refused = nil }}},
+	{"AttemptFromOne", "Outcome", spoiled{before: func(d *engine.Delivery) { d.Attempt++ }}},
+	{"ResultLost", "Outcome", spoiled{after: func(_ *engine.Delivery, o *engine.Outcome) { o.Result = nil }}},
+	{"ReasonCut", "Outcome", spoiled{after: func(_ *engine.Delivery, o *engine.Outcome) { o.Reason = o.Reason[:min(len(o.Reason), 100)] }}},
+	{"AfterIgnored", "Outcome", spoiled{after: func(_ *engine.Delivery, o *engine.Outcome) { o.After = 0 }}},
+	{"DelayUsesAttempt", "Outcome", spoiled{after: func(_ *engine.Delivery, o *engine.Outcome) {
+		if o.Kind == engine.OutcomeDelay {
+			o.Kind = engine.OutcomeRetry
 		}
 	}}},
-	{"ReleaseUsesAttempt", "Outcome", engine{after: func(_ *runtime.Delivery, o *runtime.Outcome) {
-		if o.Kind == runtime.OutcomeRelease {
-			o.Kind = runtime.OutcomeRetry
+	{"ReleaseUsesAttempt", "Outcome", spoiled{after: func(_ *engine.Delivery, o *engine.Outcome) {
+		if o.Kind == engine.OutcomeRelease {
+			o.Kind = engine.OutcomeRetry
 		}
 	}}},
-	{"MemoOfOutcomeLost", "Memo", engine{after: func(_ *runtime.Delivery, o *runtime.Outcome) { o.Memo = nil }}},
-	{"MemoNotSaved", "Memo", engine{memo: func(m runtime.Memo) runtime.Memo { return deafMemo{m} }}},
-	{"RunningNotCancelled", "Cancel", engine{cancel: func(e *engine, id uuid.UUID, reason string) error {
-		if en, err := e.Engine.Get(context.Background(), id); err == nil && en.State == runtime.StateRunning {
+	{"MemoOfOutcomeLost", "Memo", spoiled{after: func(_ *engine.Delivery, o *engine.Outcome) { o.Memo = nil }}},
+	{"MemoNotSaved", "Memo", spoiled{memo: func(m engine.Memo) engine.Memo { return deafMemo{m} }}},
+	{"RunningNotCancelled", "Cancel", spoiled{cancel: func(e *spoiled, id uuid.UUID, reason string) error {
+		if en, err := e.Engine.Get(context.Background(), id); err == nil && en.State == engine.StateRunning {
 			return nil
 		}
 		return e.Engine.Cancel(context.Background(), id, reason)
 	}}},
-	{"CancelReasonLost", "Cancel", engine{cancel: func(e *engine, id uuid.UUID, _ string) error {
+	{"CancelReasonLost", "Cancel", spoiled{cancel: func(e *spoiled, id uuid.UUID, _ string) error {
 		return e.Engine.Cancel(context.Background(), id, "")
 	}}},
-	{"RunningDeleted", "Delete", engine{remove: func(e *engine, id uuid.UUID) error {
-		if err := e.Engine.Delete(context.Background(), id); !errors.Is(err, runtime.ErrRunning) {
+	{"RunningDeleted", "Delete", spoiled{remove: func(e *spoiled, id uuid.UUID) error {
+		if err := e.Engine.Delete(context.Background(), id); !errors.Is(err, engine.ErrRunning) {
 			return err
 		}
 		return nil
 	}}},
-	{"TaskNamedTwice", "Delete", engine{remove: func(e *engine, id uuid.UUID) error {
+	{"TaskNamedTwice", "Delete", spoiled{remove: func(e *spoiled, id uuid.UUID) error {
 		if err := e.Engine.Delete(context.Background(), id); err != nil {
 			return fmt.Errorf("delete task %s: %w", id, err)
 		}
 		return nil
 	}}},
-	{"NewestFirst", "List", engine{list: func(es []*runtime.Entry) []*runtime.Entry { slices.Reverse(es); return es }}},
-	{"OneMissing", "List", engine{list: func(es []*runtime.Entry) []*runtime.Entry { return es[:max(0, len(es)-1)] }}},
-	{"OtherError", "Insert", engine{entry: func(_ *runtime.Entry, err error) error {
+	{"NewestFirst", "List", spoiled{list: func(es []*engine.Entry) []*engine.Entry { slices.Reverse(es); return es }}},
+	{"OneMissing", "List", spoiled{list: func(es []*engine.Entry) []*engine.Entry { return es[:max(0, len(es)-1)] }}},
+	{"OtherError", "Insert", spoiled{entry: func(_ *engine.Entry, err error) error {
 		if err != nil {
 			return errors.New("no such row")
 		}
 		return nil
 	}}},
-	{"WaitDoesNotSayEnded", "Wait", engine{wait: func(*engine, *runtime.Entry, uuid.UUID) error { return runtime.ErrNotFound }}},
-	{"UnfinishedNotNamed", "Stop", engine{served: func(error) error { return nil }}},
-	{"StopIsAnError", "Stop", engine{served: func(err error) error { return errors.Join(err, context.Canceled) }}},
+	{"WaitDoesNotSayEnded", "Wait", spoiled{wait: func(*spoiled, *engine.Entry, uuid.UUID) error { return engine.ErrNotFound }}},
+	{"UnfinishedNotNamed", "Stop", spoiled{served: func(error) error { return nil }}},
+	{"StopIsAnError", "Stop", spoiled{served: func(err error) error { return errors.Join(err, context.Canceled) }}},
 }
 
 // TestFindsBroken: for each broken engine the suite fails, in the group that is
@@ -266,7 +266,7 @@ func TestBroken(t *testing.T) {
 	}
 	for _, b := range broken {
 		if b.name == name {
-			enginetest.Run(t, func(testing.TB) runtime.Engine {
+			enginetest.Run(t, func(testing.TB) engine.Engine {
 				e := b.e
 				e.Engine = memory.New()
 				return &e
@@ -277,5 +277,5 @@ func TestBroken(t *testing.T) {
 
 // TestRight is the same without a fault: the faults above are what is found.
 func TestRight(t *testing.T) {
-	enginetest.Run(t, func(testing.TB) runtime.Engine { return &engine{Engine: memory.New()} }, enginetest.Options{})
+	enginetest.Run(t, func(testing.TB) engine.Engine { return &spoiled{Engine: memory.New()} }, enginetest.Options{})
 }

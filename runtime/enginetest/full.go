@@ -1,7 +1,7 @@
 package enginetest
 
 import (
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var fullTests = []test{
@@ -21,27 +21,27 @@ func testFull(b *bench) {
 	b.bounded(capacity)
 	stored := 0
 	for range 10 * capacity {
-		_, err := b.e.Insert(b.ctx(), []*runtime.Message{b.message("task.full")})
+		_, err := b.e.Insert(b.ctx(), []*engine.Message{b.message("task.full")})
 		if err == nil {
 			stored++
 			continue
 		}
-		b.is("Insert into a full engine", err, runtime.ErrQueueFull)
+		b.is("Insert into a full engine", err, engine.ErrQueueFull)
 	}
 	if stored != capacity {
 		b.Errorf("an engine of capacity %d stored %d tasks of %d", capacity, stored, 10*capacity)
 	}
-	if one, ok := b.e.(runtime.SingleInserter); ok {
+	if one, ok := b.e.(engine.SingleInserter); ok {
 		_, err := one.InsertOne(b.ctx(), b.message("task.full"))
-		b.is("InsertOne into a full engine", err, runtime.ErrQueueFull)
+		b.is("InsertOne into a full engine", err, engine.ErrQueueFull)
 	}
 }
 
 func testFullBatch(b *bench) {
 	b.bounded(3)
 	b.insert("task.first")
-	_, err := b.e.Insert(b.ctx(), []*runtime.Message{b.message("task.a"), b.message("task.b"), b.message("task.c")})
-	b.is("Insert of 3 messages where there is room for 2", err, runtime.ErrQueueFull)
+	_, err := b.e.Insert(b.ctx(), []*engine.Message{b.message("task.a"), b.message("task.b"), b.message("task.c")})
+	b.is("Insert of 3 messages where there is room for 2", err, engine.ErrQueueFull)
 	b.batch(b.message("task.d"), b.message("task.e"))
 }
 
@@ -57,9 +57,9 @@ func testFullThenRoom(b *bench) {
 	if h.id() != first {
 		b.Errorf("task %s was run first, want the one enqueued first", h.id())
 	}
-	_, err := b.e.Insert(b.ctx(), []*runtime.Message{b.message("task.full")})
-	b.is("Insert while one task waits and one runs, at capacity 2", err, runtime.ErrQueueFull)
+	_, err := b.e.Insert(b.ctx(), []*engine.Message{b.message("task.full")})
+	b.is("Insert while one task waits and one runs, at capacity 2", err, engine.ErrQueueFull)
 	h.succeed()
-	b.until(first, runtime.StateSucceeded)
+	b.until(first, engine.StateSucceeded)
 	b.insert("task.full")
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // holdTests are of when a task lets go of its key: [runtime.KeyHold].
@@ -34,7 +34,7 @@ var holdTests = []test{
 
 // holder inserts a message that holds the key k, and fails the test if another
 // task holds it.
-func (b *bench) holder(when string, edits ...func(*runtime.Message)) uuid.UUID {
+func (b *bench) holder(when string, edits ...func(*engine.Message)) uuid.UUID {
 	b.Helper()
 	in := b.insertInto(b.e, b.message("task.keyed", edits...))
 	if in.Existing {
@@ -44,14 +44,14 @@ func (b *bench) holder(when string, edits ...func(*runtime.Message)) uuid.UUID {
 }
 
 // holds fails the test unless the first task holds the key, and can be looked up.
-func (b *bench) holds(when string, first uuid.UUID, edit func(*runtime.Message)) {
+func (b *bench) holds(when string, first uuid.UUID, edit func(*engine.Message)) {
 	b.Helper()
 	b.sameTask(when, b.insertInto(b.e, b.message("task.keyed", edit)), first)
 	b.get(first)
 }
 
 // end runs the next task of the server to the outcome.
-func (s *server) end(id uuid.UUID, o runtime.Outcome, want runtime.State) {
+func (s *server) end(id uuid.UUID, o engine.Outcome, want engine.State) {
 	s.b.Helper()
 	h := s.next()
 	if h.id() != id {
@@ -62,12 +62,12 @@ func (s *server) end(id uuid.UUID, o runtime.Outcome, want runtime.State) {
 }
 
 func testHoldComesBack(b *bench) {
-	for i, edit := range []func(*runtime.Message){
+	for i, edit := range []func(*engine.Message){
 		key(fmt.Sprint("time", b.queue), time.Hour),
-		held(fmt.Sprint("active", b.queue), runtime.HoldActive),
-		held(fmt.Sprint("waiting", b.queue), runtime.HoldWaiting),
-		func(m *runtime.Message) {
-			m.Key, m.KeyHold, m.KeyFor = fmt.Sprint("tick", b.queue), runtime.HoldTick, time.Hour
+		held(fmt.Sprint("active", b.queue), engine.HoldActive),
+		held(fmt.Sprint("waiting", b.queue), engine.HoldWaiting),
+		func(m *engine.Message) {
+			m.Key, m.KeyHold, m.KeyFor = fmt.Sprint("tick", b.queue), engine.HoldTick, time.Hour
 		},
 	} {
 		m := b.message("task.hold", edit)
@@ -80,11 +80,11 @@ func testTimeFreeOnceFailed(b *bench) {
 	k := key("k"+b.queue, time.Hour)
 	first := b.holder("at first", k)
 	s := b.serve([]string{"task.keyed"})
-	s.end(first, runtime.Outcome{Kind: runtime.OutcomeRetry, After: time.Hour, Reason: "again"}, runtime.StateRetrying)
+	s.end(first, engine.Outcome{Kind: engine.OutcomeRetry, After: time.Hour, Reason: "again"}, engine.StateRetrying)
 	b.holds("the key's task retries", first, k)
 	b.cancel(b.e, first, "no")
 	second := b.holder("the key's task was cancelled while it retried", k)
-	s.end(second, runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}, runtime.StateFailed)
+	s.end(second, engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"}, engine.StateFailed)
 	third := b.holder("the key's task has failed", k)
 	for _, id := range []uuid.UUID{first, second} {
 		if !b.get(id).State.Final() {
@@ -92,7 +92,7 @@ func testTimeFreeOnceFailed(b *bench) {
 		}
 	}
 	b.holds("the key's third task waits", third, k)
-	s.end(third, runtime.Outcome{Kind: runtime.OutcomeSucceed}, runtime.StateSucceeded)
+	s.end(third, engine.Outcome{Kind: engine.OutcomeSucceed}, engine.StateSucceeded)
 }
 
 func testTimeFreeOnceCancelled(b *bench) {
@@ -102,24 +102,24 @@ func testTimeFreeOnceCancelled(b *bench) {
 	second := b.holder("the key's task was cancelled while it waited", k)
 	h := b.serve([]string{"task.keyed"}).next()
 	b.holds("the key's task runs", second, k)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "not needed"})
-	b.until(second, runtime.StateCancelled)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeCancel, Reason: "not needed"})
+	b.until(second, engine.StateCancelled)
 	b.holder("the key's task ended itself as cancelled", k, dueIn(time.Hour))
 }
 
 func testTimeHeldAfterSuccess(b *bench) {
 	k := key("k"+b.queue, time.Hour)
 	first := b.holder("at first", k)
-	b.serve([]string{"task.keyed"}).end(first, runtime.Outcome{Kind: runtime.OutcomeSucceed}, runtime.StateSucceeded)
+	b.serve([]string{"task.keyed"}).end(first, engine.Outcome{Kind: engine.OutcomeSucceed}, engine.StateSucceeded)
 	b.holds("the key's task has succeeded, its time has not ended", first, k)
 }
 
 // everyHold are the ways to hold a key but for that of a tick.
-func (b *bench) everyHold() map[string]func(*runtime.Message) {
-	return map[string]func(*runtime.Message){
+func (b *bench) everyHold() map[string]func(*engine.Message) {
+	return map[string]func(*engine.Message){
 		"HoldTime":    key("time"+b.queue, time.Hour),
-		"HoldActive":  held("active"+b.queue, runtime.HoldActive),
-		"HoldWaiting": held("waiting"+b.queue, runtime.HoldWaiting),
+		"HoldActive":  held("active"+b.queue, engine.HoldActive),
+		"HoldWaiting": held("waiting"+b.queue, engine.HoldWaiting),
 	}
 }
 
@@ -147,32 +147,32 @@ func testFreeOnceGone(b *bench, remove func(*bench, uuid.UUID)) {
 	}
 	k := key("ended"+b.queue, time.Hour)
 	ended := b.holder("at first", k)
-	b.serve([]string{"task.keyed"}).end(ended, runtime.Outcome{Kind: runtime.OutcomeSucceed}, runtime.StateSucceeded)
+	b.serve([]string{"task.keyed"}).end(ended, engine.Outcome{Kind: engine.OutcomeSucceed}, engine.StateSucceeded)
 	b.holds("the key's task has succeeded", ended, k)
 	remove(b, ended)
 	b.holder("the key's task, which had succeeded, is gone", k, dueIn(time.Hour))
 }
 
 func testActiveUntilTheEnd(b *bench) {
-	k := held("k"+b.queue, runtime.HoldActive)
+	k := held("k"+b.queue, engine.HoldActive)
 	s := b.serve([]string{"task.keyed"})
-	for kind, state := range map[runtime.OutcomeKind]runtime.State{
-		runtime.OutcomeSucceed: runtime.StateSucceeded, runtime.OutcomeFail: runtime.StateFailed,
-		runtime.OutcomeCancel: runtime.StateCancelled,
+	for kind, state := range map[engine.OutcomeKind]engine.State{
+		engine.OutcomeSucceed: engine.StateSucceeded, engine.OutcomeFail: engine.StateFailed,
+		engine.OutcomeCancel: engine.StateCancelled,
 	} {
 		id := b.holder("the task before has ended", k, dueIn(2*b.o.Step))
 		b.holds("the key's task is scheduled", id, k)
 		h := s.next()
 		b.holds("the key's task runs", id, k)
-		h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry, After: 2 * b.o.Step, Reason: "again"})
+		h.conclude(engine.Outcome{Kind: engine.OutcomeRetry, After: 2 * b.o.Step, Reason: "again"})
 		b.holds("the key's task retries", id, k)
-		s.end(id, runtime.Outcome{Kind: kind, Reason: "r"}, state)
+		s.end(id, engine.Outcome{Kind: kind, Reason: "r"}, state)
 	}
 	b.holder("the task before has ended", k, dueIn(time.Hour))
 }
 
 func testWaitingUntilItBegins(b *bench) {
-	k := held("k"+b.queue, runtime.HoldWaiting)
+	k := held("k"+b.queue, engine.HoldWaiting)
 	first := b.holder("at first", k)
 	b.holds("the key's task is pending", first, k)
 	s := b.serve([]string{"task.keyed"}, slots(1))
@@ -180,7 +180,7 @@ func testWaitingUntilItBegins(b *bench) {
 	second := b.holder("the key's task has begun", k)
 	b.holds("the second task waits while the first runs", second, k)
 	h.succeed()
-	s.end(second, runtime.Outcome{Kind: runtime.OutcomeSucceed}, runtime.StateSucceeded)
+	s.end(second, engine.Outcome{Kind: engine.OutcomeSucceed}, engine.StateSucceeded)
 	third := b.holder("the second task has ended", k, dueIn(time.Hour))
 	b.holds("the third task is scheduled", third, k)
 	b.cancel(b.e, third, "no")
@@ -190,39 +190,39 @@ func testWaitingUntilItBegins(b *bench) {
 // testWaitingStaysFree: a task that waits for its second run does not hold its
 // key again.
 func testWaitingStaysFree(b *bench) {
-	for name, kind := range map[string]runtime.OutcomeKind{"retries": runtime.OutcomeRetry, "snoozes": runtime.OutcomeDelay} {
-		k := held(name+b.queue, runtime.HoldWaiting)
+	for name, kind := range map[string]engine.OutcomeKind{"retries": engine.OutcomeRetry, "snoozes": engine.OutcomeDelay} {
+		k := held(name+b.queue, engine.HoldWaiting)
 		first := b.holder(name, k)
 		s := b.serve([]string{"task.keyed"}, slots(1))
-		s.end(first, runtime.Outcome{Kind: kind, After: time.Hour, Reason: "later"}, runtime.StateRetrying)
+		s.end(first, engine.Outcome{Kind: kind, After: time.Hour, Reason: "later"}, engine.StateRetrying)
 		s.mustStop()
 		second := b.holder("the key's first task has begun, and "+name, k, dueIn(time.Hour))
 		b.holds("the key's second task waits, the first "+name, second, k)
-		if en := b.get(first); en.State != runtime.StateRetrying {
+		if en := b.get(first); en.State != engine.StateRetrying {
 			b.Errorf("the first task is %s, want as it was", en.State)
 		}
 	}
 }
 
 // tick is a key that is held as by the tick of a schedule.
-func tick(k string, d time.Duration) func(*runtime.Message) {
-	return func(m *runtime.Message) { m.Key, m.KeyHold, m.KeyFor = k, runtime.HoldTick, d }
+func tick(k string, d time.Duration) func(*engine.Message) {
+	return func(m *engine.Message) { m.Key, m.KeyHold, m.KeyFor = k, engine.HoldTick, d }
 }
 
 func testTickHeld(b *bench) {
 	s := b.serve([]string{"task.keyed"})
 	for what, become := range map[string]func(id uuid.UUID){
 		"succeeded": func(id uuid.UUID) {
-			s.end(id, runtime.Outcome{Kind: runtime.OutcomeSucceed}, runtime.StateSucceeded)
+			s.end(id, engine.Outcome{Kind: engine.OutcomeSucceed}, engine.StateSucceeded)
 		},
 		"failed": func(id uuid.UUID) {
-			s.end(id, runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}, runtime.StateFailed)
+			s.end(id, engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"}, engine.StateFailed)
 		},
 		"cancelled": func(id uuid.UUID) {
-			s.end(id, runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "no"}, runtime.StateCancelled)
+			s.end(id, engine.Outcome{Kind: engine.OutcomeCancel, Reason: "no"}, engine.StateCancelled)
 		},
 		"been deleted": func(id uuid.UUID) {
-			s.end(id, runtime.Outcome{Kind: runtime.OutcomeSucceed}, runtime.StateSucceeded)
+			s.end(id, engine.Outcome{Kind: engine.OutcomeSucceed}, engine.StateSucceeded)
 			b.remove(id)
 		},
 	} {
@@ -242,15 +242,15 @@ func testTickFree(b *bench) {
 }
 
 // takeOver has many inserts want a free key at the same time.
-func (b *bench) takeOver(when string, k func(*runtime.Message), engines ...runtime.Engine) uuid.UUID {
+func (b *bench) takeOver(when string, k func(*engine.Message), engines ...engine.Engine) uuid.UUID {
 	b.Helper()
 	const n = 16
-	answers := make([]runtime.Inserted, n)
+	answers := make([]engine.Inserted, n)
 	var wg sync.WaitGroup
 	for i := range n {
 		e, m := engines[i%len(engines)], b.message("task.keyed", k, dueIn(time.Hour))
 		wg.Go(func() {
-			ins, err := e.Insert(b.ctx(), []*runtime.Message{m})
+			ins, err := e.Insert(b.ctx(), []*engine.Message{m})
 			if err != nil {
 				b.Errorf("%s: Insert: %v", when, err)
 				return
@@ -285,7 +285,7 @@ func testTakeOver(b *bench) { takeOvers(b, b.e) }
 
 func testTakeOverHandles(b *bench) { takeOvers(b, b.e, b.second()) }
 
-func takeOvers(b *bench, engines ...runtime.Engine) {
+func takeOvers(b *bench, engines ...engine.Engine) {
 	for hold, k := range b.everyHold() {
 		first := b.holder(hold, k, dueIn(time.Hour))
 		b.cancel(b.e, first, "no")
@@ -299,7 +299,7 @@ func takeOvers(b *bench, engines ...runtime.Engine) {
 func testTakeOverBatch(b *bench) {
 	for hold, k := range b.everyHold() {
 		b.cancel(b.e, b.holder(hold, k), "no")
-		ins, err := b.e.Insert(b.ctx(), []*runtime.Message{
+		ins, err := b.e.Insert(b.ctx(), []*engine.Message{
 			b.message("task.a", k, dueIn(time.Hour)), b.message("task.b", dueIn(time.Hour)), b.message("task.c", k, dueIn(time.Hour)),
 		})
 		if err != nil {
@@ -314,21 +314,21 @@ func testTakeOverBatch(b *bench) {
 
 func testRetryTakesKey(b *bench) {
 	s := b.serve([]string{"task.keyed"})
-	for hold, k := range map[string]func(*runtime.Message){
-		"HoldTime": key("time"+b.queue, time.Hour), "HoldActive": held("active"+b.queue, runtime.HoldActive),
+	for hold, k := range map[string]func(*engine.Message){
+		"HoldTime": key("time"+b.queue, time.Hour), "HoldActive": held("active"+b.queue, engine.HoldActive),
 	} {
 		first := b.holder(hold, k)
-		s.end(first, runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}, runtime.StateFailed)
+		s.end(first, engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"}, engine.StateFailed)
 		b.retry(first)
 		h := s.next()
 		b.holds(hold+": the key's task, which had failed, runs again", first, k)
-		h.conclude(runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"})
-		b.until(first, runtime.StateFailed)
+		h.conclude(engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"})
+		b.until(first, engine.StateFailed)
 		second := b.holder(hold+": the key's task has failed again", k)
-		s.end(second, runtime.Outcome{Kind: runtime.OutcomeSucceed}, runtime.StateSucceeded)
+		s.end(second, engine.Outcome{Kind: engine.OutcomeSucceed}, engine.StateSucceeded)
 	}
 	s.mustStop()
-	k := held("waiting"+b.queue, runtime.HoldWaiting)
+	k := held("waiting"+b.queue, engine.HoldWaiting)
 	first := b.holder("HoldWaiting", k, dueIn(time.Hour))
 	b.cancel(b.e, first, "no")
 	b.retry(first)
@@ -341,11 +341,11 @@ func testRetryKeyHeld(b *bench) {
 		b.cancel(b.e, first, "no")
 		second := b.holder(hold+": the key's task was cancelled", k, dueIn(time.Hour))
 		err := b.e.Retry(b.ctx(), first)
-		b.is(hold+": Retry of a task whose key another one holds", err, runtime.ErrState)
+		b.is(hold+": Retry of a task whose key another one holds", err, engine.ErrState)
 		if err != nil && !strings.Contains(err.Error(), second.String()) {
 			b.Errorf("%s: Retry of a task whose key another one holds: %v, want an error that names that one, %s", hold, err, second)
 		}
-		if en := b.get(first); en.State != runtime.StateCancelled {
+		if en := b.get(first); en.State != engine.StateCancelled {
 			b.Errorf("%s: after a Retry that was refused the task is %s, want as it was", hold, en.State)
 		}
 		b.holds(hold+": a Retry of another task was refused", second, k)
@@ -360,12 +360,12 @@ func testRetryKeyHeld(b *bench) {
 // whoever holds it.
 func testRetryNeedsNoKey(b *bench) {
 	s := b.serve([]string{"task.keyed"})
-	waiting := held("waiting"+b.queue, runtime.HoldWaiting)
+	waiting := held("waiting"+b.queue, engine.HoldWaiting)
 	begun := b.holder("HoldWaiting", waiting)
-	s.end(begun, runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}, runtime.StateFailed)
+	s.end(begun, engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"}, engine.StateFailed)
 	short := key("time"+b.queue, 2*b.o.Step)
 	first := b.holder("HoldTime", short)
-	s.end(first, runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}, runtime.StateFailed)
+	s.end(first, engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"}, engine.StateFailed)
 	s.mustStop()
 	long := key("time"+b.queue, time.Hour)
 	second := b.holder("HoldTime: its task has failed", long, dueIn(time.Hour))

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var hostileTests = []test{
@@ -30,28 +30,28 @@ var hostile = []string{
 
 // refusedOr stores the message. It returns false if the engine says that it
 // cannot, which it must say in time: nothing is stored then.
-func (b *bench) refusedOr(m *runtime.Message) (uuid.UUID, bool) {
+func (b *bench) refusedOr(m *engine.Message) (uuid.UUID, bool) {
 	b.Helper()
-	before := len(b.list(runtime.Query{}))
-	ins, err := b.e.Insert(b.ctx(), []*runtime.Message{m})
+	before := len(b.list(engine.Query{}))
+	ins, err := b.e.Insert(b.ctx(), []*engine.Message{m})
 	if err == nil && len(ins) == 1 && ins[0].Err == nil {
 		return ins[0].ID, true
 	}
-	if after := len(b.list(runtime.Query{})); after != before {
+	if after := len(b.list(engine.Query{})); after != before {
 		b.Errorf("Insert returned %v, but the message is there", err)
 	}
 	return uuid.Nil, false
 }
 
 // works runs the task that was stored and returns what Run was given.
-func (b *bench) works(s *server, what string, id uuid.UUID) *runtime.Message {
+func (b *bench) works(s *server, what string, id uuid.UUID) *engine.Message {
 	b.Helper()
 	h := s.next()
 	if h.id() != id {
 		b.Errorf("%s: task %s was run, want %s", what, h.id(), id)
 	}
 	h.succeed()
-	b.until(id, runtime.StateSucceeded)
+	b.until(id, engine.StateSucceeded)
 	return h.d.Message
 }
 
@@ -68,7 +68,7 @@ func testHostileNames(b *bench) {
 		if !ok {
 			refused++
 			if check != nil {
-				b.is("Check of the name "+name, check, runtime.ErrUnsupported)
+				b.is("Check of the name "+name, check, engine.ErrUnsupported)
 			}
 			continue
 		}
@@ -85,7 +85,7 @@ func testHostileQueues(b *bench) {
 	refused := 0
 	for _, queue := range hostile {
 		queue += b.queue
-		m := b.message("task.queue", func(m *runtime.Message) { m.Queue = queue })
+		m := b.message("task.queue", func(m *engine.Message) { m.Queue = queue })
 		check := b.e.Check(m)
 		id, ok := b.refusedOr(m)
 		if ok != (check == nil) {
@@ -95,7 +95,7 @@ func testHostileQueues(b *bench) {
 			refused++
 			continue
 		}
-		s := b.serve([]string{"task.queue"}, func(w *runtime.Worker) { w.Queues = []string{queue} })
+		s := b.serve([]string{"task.queue"}, func(w *engine.Worker) { w.Queues = []string{queue} })
 		if got := b.works(s, "queue "+queue, id).Queue; got != queue {
 			b.Errorf("the queue %q is delivered as %q", queue, got)
 		}
@@ -116,7 +116,7 @@ func testHostileArgs(b *bench) {
 	s := b.serve([]string{"task.hostile"})
 	refused := 0
 	for _, args := range hostileJSON {
-		id, ok := b.refusedOr(b.message("task.hostile", func(m *runtime.Message) { m.Args = json.RawMessage(args) }))
+		id, ok := b.refusedOr(b.message("task.hostile", func(m *engine.Message) { m.Args = json.RawMessage(args) }))
 		if !ok {
 			refused++
 			continue
@@ -134,12 +134,12 @@ func testHostileResults(b *bench) {
 	s := b.serve([]string{"task.hostile"})
 	for _, result := range append([]string{`null`, `""`, `"\u0000"`}, hostileJSON...) {
 		id := b.insert("task.hostile")
-		s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(result)})
+		s.next().conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(result)})
 		en := b.ended(id)
-		if en.State == runtime.StateSucceeded && !json.Valid(en.Result) {
+		if en.State == engine.StateSucceeded && !json.Valid(en.Result) {
 			b.Errorf("the result %.60s is read back as %.60s, which is no JSON", result, en.Result)
 		}
-		if en.State != runtime.StateSucceeded && en.Reason == "" {
+		if en.State != engine.StateSucceeded && en.Reason == "" {
 			b.Errorf("a task with the result %.60s is %s without a reason", result, en.State)
 		}
 	}
@@ -153,7 +153,7 @@ func testHostileMemos(b *bench) {
 		if err := h.d.Memo.SaveMemo(b.ctx(), json.RawMessage(memo)); err == nil && !sameJSON(h.load(), json.RawMessage(memo)) {
 			b.Errorf("the memo %s is read back as %s", memo, h.load())
 		}
-		h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Memo: json.RawMessage(memo)})
+		h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Memo: json.RawMessage(memo)})
 		b.ended(id)
 	}
 }
@@ -163,7 +163,7 @@ func testHostileTags(b *bench) {
 	refused := 0
 	for _, text := range append([]string{""}, hostile...) {
 		tags := map[string]string{text: text + "!"}
-		m := b.message("task.hostile", func(m *runtime.Message) { m.Meta.Tags, m.Meta.Headers = tags, tags })
+		m := b.message("task.hostile", func(m *engine.Message) { m.Meta.Tags, m.Meta.Headers = tags, tags })
 		id, ok := b.refusedOr(m)
 		if !ok {
 			refused++
@@ -176,7 +176,7 @@ func testHostileTags(b *bench) {
 		if text == "" || strings.ToValidUTF8(text, "") != text || strings.Contains(text, "\x00") {
 			continue
 		}
-		b.lists("tag "+text, runtime.Query{Tag: text, TagValue: text + "!"}, id)
+		b.lists("tag "+text, engine.Query{Tag: text, TagValue: text + "!"}, id)
 	}
 	b.Logf("%d tags of %d are refused", refused, len(hostile)+1)
 }
@@ -195,14 +195,14 @@ func testHostileKeys(b *bench) {
 // testHostileCancelReasons: reasons come from people. One that cannot be stored
 // is shown as near to it as can be.
 func testHostileCancelReasons(b *bench) {
-	for _, reason := range append([]string{"", strings.Repeat("r", 2*runtime.MaxReason)}, hostile...) {
+	for _, reason := range append([]string{"", strings.Repeat("r", 2*engine.MaxReason)}, hostile...) {
 		id := b.insert("task.hostile")
 		if err := b.e.Cancel(b.ctx(), id, reason); err != nil {
 			b.Errorf("Cancel with the reason %.40q: %v", reason, err)
 			continue
 		}
-		en := b.until(id, runtime.StateCancelled)
-		clean := strings.ToValidUTF8(reason, "") == reason && !strings.Contains(reason, "\x00") && len(reason) <= runtime.MaxReason
+		en := b.until(id, engine.StateCancelled)
+		clean := strings.ToValidUTF8(reason, "") == reason && !strings.Contains(reason, "\x00") && len(reason) <= engine.MaxReason
 		if clean && en.Reason != reason {
 			b.Errorf("the reason %q is read back as %q", reason, en.Reason)
 		}
@@ -213,6 +213,6 @@ func testHostileCancelReasons(b *bench) {
 		b.Errorf("Cancel of a running task with a NUL byte in its reason: %v", err)
 	}
 	h.stopped()
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeCancel})
-	b.until(id, runtime.StateCancelled)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeCancel})
+	b.until(id, engine.StateCancelled)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var insertTests = []test{
@@ -38,7 +39,7 @@ var insertTests = []test{
 }
 
 // full sets every field that a message can have.
-func full(b *bench) *runtime.Message {
+func full(b *bench) *engine.Message {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	m := b.message("task.full")
 	m.Args = json.RawMessage(`{"text":"ü \u2028 \"quoted\" </script>","n":9007199254740993,"list":[1,null,{"x":[]}],"f":1e-7}`)
@@ -62,8 +63,8 @@ func testGetReturnsWhatWasSent(b *bench) {
 	id := b.put(m)
 	en := b.get(id)
 	b.sameMessage("Entry.Message of a waiting task", en.Message, m, id)
-	if en.State != runtime.StatePending {
-		b.Errorf("a task that is due is %s, want %s", en.State, runtime.StatePending)
+	if en.State != engine.StatePending {
+		b.Errorf("a task that is due is %s, want %s", en.State, engine.StatePending)
 	}
 	if en.Attempt != 0 || !en.StartedAt.IsZero() || !en.EndedAt.IsZero() || en.Result != nil || en.Reason != "" || en.Memo != nil {
 		b.Errorf("a task that has not run has Attempt %d, StartedAt %v, EndedAt %v, Result %s, Reason %q, Memo %s, want all zero",
@@ -73,7 +74,7 @@ func testGetReturnsWhatWasSent(b *bench) {
 	h := s.next()
 	b.sameMessage("Entry.Message of a running task", b.get(id).Message, m, id)
 	h.succeed()
-	b.sameMessage("Entry.Message of an ended task", b.until(id, runtime.StateSucceeded).Message, m, id)
+	b.sameMessage("Entry.Message of an ended task", b.until(id, engine.StateSucceeded).Message, m, id)
 }
 
 func testRunGetsWhatWasSent(b *bench) {
@@ -85,7 +86,7 @@ func testRunGetsWhatWasSent(b *bench) {
 	if h.d.Attempt != 0 {
 		b.Errorf("Delivery.Attempt of the first run is %d, want 0", h.d.Attempt)
 	}
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry, Reason: "again"})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry, Reason: "again"})
 	h = s.next()
 	b.sameMessage("Delivery.Message of the second run", h.d.Message, m, id)
 	h.succeed()
@@ -105,7 +106,7 @@ func testMessageIsNotChanged(b *bench) {
 }
 
 func testBatch(b *bench) {
-	var ms []*runtime.Message
+	var ms []*engine.Message
 	for i := range 10 {
 		ms = append(ms, b.message(fmt.Sprintf("task.b%d", i)))
 	}
@@ -130,15 +131,15 @@ func testBatchOfNone(b *bench) {
 }
 
 func testBatchLarge(b *bench) {
-	ms := make([]*runtime.Message, 1000)
+	ms := make([]*engine.Message, 1000)
 	for i := range ms {
 		ms[i] = b.message("task.large")
 	}
 	ids := b.batch(ms...)
 	var l log
-	b.auto([]string{"task.large"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	b.auto([]string{"task.large"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		l.add(d)
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	})
 	b.poll("1,000 tasks of one batch run", func() bool { return l.len() >= len(ids) })
 	l.once(b, ids)
@@ -147,10 +148,10 @@ func testBatchLarge(b *bench) {
 func testBatchAllOrNone(b *bench) {
 	good, bad := b.message("task.good"), b.message("task.bad")
 	bad.Priority = 99
-	_, err := b.e.Insert(b.ctx(), []*runtime.Message{good, bad})
-	b.is("Insert of a batch with a priority of 99", err, runtime.ErrUnsupported)
+	_, err := b.e.Insert(b.ctx(), []*engine.Message{good, bad})
+	b.is("Insert of a batch with a priority of 99", err, engine.ErrUnsupported)
 	last := b.insert("task.last")
-	es, _, err := b.e.List(b.ctx(), runtime.Query{Queue: b.queue})
+	es, _, err := b.e.List(b.ctx(), engine.Query{Queue: b.queue})
 	if err != nil {
 		b.Fatalf("List: %v", err)
 	}
@@ -160,27 +161,27 @@ func testBatchAllOrNone(b *bench) {
 }
 
 func testInsertOne(b *bench) {
-	one, ok := b.e.(runtime.SingleInserter)
+	one, ok := b.e.(engine.SingleInserter)
 	if !ok {
 		b.Skip("the engine is no SingleInserter")
 	}
 	bad := b.message("task.bad")
 	bad.Priority = 99
 	_, err := one.InsertOne(b.ctx(), bad)
-	b.is("InsertOne with a priority of 99", err, runtime.ErrUnsupported)
+	b.is("InsertOne with a priority of 99", err, engine.ErrUnsupported)
 	m := b.message("task.one", key("k"+b.queue, time.Hour))
 	in, err := one.InsertOne(b.ctx(), m)
 	if err != nil || in.Existing || in.Err != nil {
 		b.Fatalf("InsertOne returned %+v, %v", in, err)
 	}
-	ins, err := b.e.Insert(b.ctx(), []*runtime.Message{b.message("task.one", key("k"+b.queue, time.Hour))})
+	ins, err := b.e.Insert(b.ctx(), []*engine.Message{b.message("task.one", key("k"+b.queue, time.Hour))})
 	if err != nil || !ins[0].Existing || ins[0].ID != in.ID {
 		b.Errorf("Insert of a key that InsertOne took returned %+v, %v, want the existing task", ins, err)
 	}
 }
 
 func testForeignMessage(b *bench) {
-	m := &runtime.Message{Name: "task.foreign", Queue: b.queue, Args: json.RawMessage(`{"n":1}`)}
+	m := &engine.Message{Name: "task.foreign", Queue: b.queue, Args: json.RawMessage(`{"n":1}`)}
 	id := b.put(m)
 	s := b.serve([]string{m.Name})
 	h := s.next()
@@ -191,11 +192,11 @@ func testForeignMessage(b *bench) {
 		b.Errorf("a message without Meta is delivered with version %d, want 0", v)
 	}
 	h.succeed()
-	b.until(id, runtime.StateSucceeded)
+	b.until(id, engine.StateSucceeded)
 }
 
 func testForeignBatch(b *bench) {
-	bare := func() *runtime.Message { return &runtime.Message{Name: "task.foreign", Queue: b.queue} }
+	bare := func() *engine.Message { return &engine.Message{Name: "task.foreign", Queue: b.queue} }
 	ids := b.batch(bare(), b.message("task.foreign"), bare())
 	if ids[0] == uuid.Nil || ids[0] == ids[2] || ids[0] == ids[1] {
 		b.Fatalf("messages without an id got the ids %v", ids)
@@ -205,19 +206,19 @@ func testForeignBatch(b *bench) {
 		s.next().succeed()
 	}
 	for _, id := range ids {
-		b.until(id, runtime.StateSucceeded)
+		b.until(id, engine.StateSucceeded)
 	}
 }
 
 // testCheckBare: App.Start checks each registered task with what it knows of
 // its messages.
 func testCheckBare(b *bench) {
-	if err := b.e.Check(&runtime.Message{Name: "task.bare", Queue: "default"}); err != nil {
+	if err := b.e.Check(&engine.Message{Name: "task.bare", Queue: "default"}); err != nil {
 		b.Errorf("Check of a name and a queue: %v", err)
 	}
-	m := &runtime.Message{Name: "task.bare", Queue: "default", Key: "task.bare", KeyFor: time.Hour}
-	if err := b.e.Check(m); err != nil && !errors.Is(err, runtime.ErrUnsupported) {
-		b.Errorf("Check of a message with a key: %v, want nil or one that wraps %q", err, runtime.ErrUnsupported)
+	m := &engine.Message{Name: "task.bare", Queue: "default", Key: "task.bare", KeyFor: time.Hour}
+	if err := b.e.Check(m); err != nil && !errors.Is(err, engine.ErrUnsupported) {
+		b.Errorf("Check of a message with a key: %v, want nil or one that wraps %q", err, engine.ErrUnsupported)
 	}
 }
 
@@ -227,13 +228,13 @@ func testPayloadsExact(b *bench) {
 		`{}`, `{"s":""}`, `{"n":-9223372036854775808}`, `{"n":18446744073709551615}`, `{"f":0.1}`,
 		`{"s":"\u0001 \t \n \\ / é 漢 😀"}`, `{"deep":[[[[[[1]]]]]]}`, `{"b":"AAECAw=="}`, `{"t":"2024-02-29T23:59:59.999999999+05:30"}`,
 	} {
-		id := b.insert("task.exact", func(m *runtime.Message) { m.Args = json.RawMessage(args) })
+		id := b.insert("task.exact", func(m *engine.Message) { m.Args = json.RawMessage(args) })
 		h := s.next()
 		if !sameNumbers(h.d.Message.Args, args) {
 			b.Errorf("arguments %s are delivered as %s", args, h.d.Message.Args)
 		}
-		h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(args)})
-		if en := b.until(id, runtime.StateSucceeded); !sameNumbers(en.Result, args) {
+		h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(args)})
+		if en := b.until(id, engine.StateSucceeded); !sameNumbers(en.Result, args) {
 			b.Errorf("result %s is read back as %s", args, en.Result)
 		}
 	}
@@ -255,14 +256,14 @@ func sameNumbers(got json.RawMessage, want string) bool {
 
 func testLargePayload(b *bench) {
 	text := strings.Repeat("0123456789abcdef", 1<<16) // 1 MiB
-	id := b.insert("task.large", func(m *runtime.Message) { m.Args = json.RawMessage(`{"s":"` + text + `"}`) })
+	id := b.insert("task.large", func(m *engine.Message) { m.Args = json.RawMessage(`{"s":"` + text + `"}`) })
 	s := b.serve([]string{"task.large"})
 	h := s.next()
 	if !sameJSON(h.d.Message.Args, json.RawMessage(`{"s":"`+text+`"}`)) {
 		b.Errorf("arguments of 1 MiB are delivered as %d bytes", len(h.d.Message.Args))
 	}
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"` + text + `"`)})
-	if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"`+text+`"`)) {
+	h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"` + text + `"`)})
+	if en := b.until(id, engine.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"`+text+`"`)) {
 		b.Errorf("a result of 1 MiB is read back as %d bytes", len(en.Result))
 	}
 }
@@ -271,15 +272,15 @@ func testStateScheduled(b *bench) {
 	at := time.Now().Add(time.Hour).UTC().Truncate(time.Millisecond)
 	id := b.insert("task.later", due(at))
 	en := b.get(id)
-	if en.State != runtime.StateScheduled {
-		b.Errorf("a task due in an hour is %s, want %s", en.State, runtime.StateScheduled)
+	if en.State != engine.StateScheduled {
+		b.Errorf("a task due in an hour is %s, want %s", en.State, engine.StateScheduled)
 	}
 	if !en.Due.Equal(at) {
 		b.Errorf("Entry.Due is %v, want the message's, %v", en.Due, at)
 	}
 	soon := b.insert("task.soon", dueIn(b.o.Step))
 	b.poll("a scheduled task is pending once it is due, although nobody serves it", func() bool {
-		return b.get(soon).State == runtime.StatePending
+		return b.get(soon).State == engine.StatePending
 	})
 }
 
@@ -327,22 +328,22 @@ func testCheckPriorities(b *bench) {
 			}
 			continue
 		}
-		b.is(fmt.Sprintf("Check of priority %d", p), err, runtime.ErrUnsupported)
-		_, err = b.e.Insert(b.ctx(), []*runtime.Message{m})
-		b.is(fmt.Sprintf("Insert with priority %d", p), err, runtime.ErrUnsupported)
+		b.is(fmt.Sprintf("Check of priority %d", p), err, engine.ErrUnsupported)
+		_, err = b.e.Insert(b.ctx(), []*engine.Message{m})
+		b.is(fmt.Sprintf("Insert with priority %d", p), err, engine.ErrUnsupported)
 	}
 	for _, p := range []int{-1, 4, 1 << 20} {
-		b.is(fmt.Sprintf("Check of priority %d", p), b.e.Check(b.message("task.p", priority(p))), runtime.ErrUnsupported)
+		b.is(fmt.Sprintf("Check of priority %d", p), b.e.Check(b.message("task.p", priority(p))), engine.ErrUnsupported)
 	}
 }
 
 func testGetUnknown(b *bench) {
 	for _, id := range []uuid.UUID{uuid.New(), {}, uuid.Must(uuid.NewV7())} {
 		_, err := b.e.Get(b.ctx(), id)
-		b.is("Get of an unknown id", err, runtime.ErrNotFound)
-		b.is("Cancel of an unknown id", b.e.Cancel(b.ctx(), id, "x"), runtime.ErrNotFound)
-		b.is("Retry of an unknown id", b.e.Retry(b.ctx(), id), runtime.ErrNotFound)
-		b.is("Delete of an unknown id", b.e.Delete(b.ctx(), id), runtime.ErrNotFound)
+		b.is("Get of an unknown id", err, engine.ErrNotFound)
+		b.is("Cancel of an unknown id", b.e.Cancel(b.ctx(), id, "x"), engine.ErrNotFound)
+		b.is("Retry of an unknown id", b.e.Retry(b.ctx(), id), engine.ErrNotFound)
+		b.is("Delete of an unknown id", b.e.Delete(b.ctx(), id), engine.ErrNotFound)
 	}
 	id, app := uuid.New(), runtime.New(b.e, runtime.Config{})
 	_, err := app.Lookup(b.ctx(), id)
@@ -356,8 +357,8 @@ func testGetUnknown(b *bench) {
 // testInsertEndedContext: either the insert is stored and says so, or not at all.
 func testInsertEndedContext(b *bench) {
 	m := b.message("task.ctx")
-	ins, err := b.e.Insert(endedContext(), []*runtime.Message{m})
-	es, _, lerr := b.e.List(b.ctx(), runtime.Query{Queue: b.queue})
+	ins, err := b.e.Insert(endedContext(), []*engine.Message{m})
+	es, _, lerr := b.e.List(b.ctx(), engine.Query{Queue: b.queue})
 	if lerr != nil {
 		b.Fatalf("List: %v", lerr)
 	}

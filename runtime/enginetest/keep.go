@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // keepTests are of how long records stay.
@@ -16,14 +16,14 @@ var keepTests = []test{
 }
 
 // ends has a new task end in the state, in a queue that s serves.
-func (b *bench) ends(s *server, state runtime.State, edits ...func(*runtime.Message)) uuid.UUID {
+func (b *bench) ends(s *server, state engine.State, edits ...func(*engine.Message)) uuid.UUID {
 	b.Helper()
-	kind := map[runtime.State]runtime.OutcomeKind{
-		runtime.StateSucceeded: runtime.OutcomeSucceed, runtime.StateFailed: runtime.OutcomeFail,
-		runtime.StateCancelled: runtime.OutcomeCancel,
+	kind := map[engine.State]engine.OutcomeKind{
+		engine.StateSucceeded: engine.OutcomeSucceed, engine.StateFailed: engine.OutcomeFail,
+		engine.StateCancelled: engine.OutcomeCancel,
 	}[state]
 	id := b.insert("task.keep", edits...)
-	s.next().conclude(runtime.Outcome{Kind: kind, Reason: "r"})
+	s.next().conclude(engine.Outcome{Kind: kind, Reason: "r"})
 	return id
 }
 
@@ -37,7 +37,7 @@ func (b *bench) forgotten(what string, ids ...uuid.UUID) {
 			switch _, err := b.e.Get(b.ctx(), id); {
 			case err == nil:
 				return false
-			case !errors.Is(err, runtime.ErrNotFound):
+			case !errors.Is(err, engine.ErrNotFound):
 				b.Fatalf("Get: %v", err)
 			}
 		}
@@ -51,13 +51,13 @@ func testKeepFailed(b *bench) {
 	var stay, gone []uuid.UUID
 	for range 2 {
 		stay = append(stay,
-			b.ends(s, runtime.StateSucceeded, keep(long, short)),
-			b.ends(s, runtime.StateFailed, keep(short, long)),
-			b.ends(s, runtime.StateCancelled, keep(short, long)))
+			b.ends(s, engine.StateSucceeded, keep(long, short)),
+			b.ends(s, engine.StateFailed, keep(short, long)),
+			b.ends(s, engine.StateCancelled, keep(short, long)))
 		gone = append(gone,
-			b.ends(s, runtime.StateSucceeded, keep(short, long)),
-			b.ends(s, runtime.StateFailed, keep(long, short)),
-			b.ends(s, runtime.StateCancelled, keep(long, short)))
+			b.ends(s, engine.StateSucceeded, keep(short, long)),
+			b.ends(s, engine.StateFailed, keep(long, short)),
+			b.ends(s, engine.StateCancelled, keep(long, short)))
 	}
 	waits := b.insert("task.later", dueIn(time.Hour), keep(short, long))
 	b.cancel(b.e, waits, "no")
@@ -79,16 +79,16 @@ func testKeepAsLongAsKey(b *bench) {
 	short := 4 * b.o.Step
 	k := key("k"+b.queue, time.Hour)
 	s := b.serve([]string{"task.keep"}, slots(1))
-	first := b.ends(s, runtime.StateSucceeded, k, keep(short, short))
-	brief := b.ends(s, runtime.StateSucceeded, key("brief"+b.queue, short), keep(short, short))
-	plain := b.ends(s, runtime.StateSucceeded, keep(short, short))
-	failed := b.ends(s, runtime.StateFailed, key("failed"+b.queue, time.Hour), keep(short, short))
+	first := b.ends(s, engine.StateSucceeded, k, keep(short, short))
+	brief := b.ends(s, engine.StateSucceeded, key("brief"+b.queue, short), keep(short, short))
+	plain := b.ends(s, engine.StateSucceeded, keep(short, short))
+	failed := b.ends(s, engine.StateFailed, key("failed"+b.queue, time.Hour), keep(short, short))
 	s.mustStop()
 	time.Sleep(2 * short)
 	b.forgotten("records that hold no key any more are forgotten after their time", plain, brief, failed)
-	if en := b.get(first); en.State != runtime.StateSucceeded {
-		b.Errorf("the task that holds the key is %s, want %s", en.State, runtime.StateSucceeded)
+	if en := b.get(first); en.State != engine.StateSucceeded {
+		b.Errorf("the task that holds the key is %s, want %s", en.State, engine.StateSucceeded)
 	}
 	b.sameTask("the key's task was to be kept for less than its key", b.insertInto(b.e, b.message("task.keep", k)), first)
-	b.lists("all that is left", runtime.Query{}, first)
+	b.lists("all that is left", engine.Query{}, first)
 }

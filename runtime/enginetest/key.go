@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var keyTests = []test{
@@ -22,13 +22,13 @@ var keyTests = []test{
 }
 
 // keyed inserts a message with the key and returns the answer.
-func (b *bench) keyed(e runtime.Inserter, k string, d time.Duration) runtime.Inserted {
+func (b *bench) keyed(e engine.Inserter, k string, d time.Duration) engine.Inserted {
 	b.Helper()
 	return b.insertInto(e, b.message("task.keyed", key(k+b.queue, d)))
 }
 
 // sameTask fails the test unless the answer names the first task.
-func (b *bench) sameTask(when string, in runtime.Inserted, first uuid.UUID) {
+func (b *bench) sameTask(when string, in engine.Inserted, first uuid.UUID) {
 	b.Helper()
 	if !in.Existing || in.ID != first {
 		b.Errorf("%s: Insert returned %+v, want Existing and the id of the task that holds the key, %s", when, in, first)
@@ -54,7 +54,7 @@ func testKeyExpires(b *bench) {
 	began := time.Now()
 	first := b.keyed(b.e, "k", hold)
 	b.sameTask("at once", b.keyed(b.e, "k", hold), first.ID)
-	var next runtime.Inserted
+	var next engine.Inserted
 	b.poll("the key is free after KeyFor, although its task still waits", func() bool {
 		asked := time.Now()
 		next = b.keyed(b.e, "k", time.Hour)
@@ -73,7 +73,7 @@ func testKeyExpires(b *bench) {
 
 func testKeyInBatch(b *bench) {
 	k := key("k"+b.queue, time.Hour)
-	ms := []*runtime.Message{b.message("task.a", k), b.message("task.b"), b.message("task.c", k)}
+	ms := []*engine.Message{b.message("task.a", k), b.message("task.b"), b.message("task.c", k)}
 	ins, err := b.e.Insert(b.ctx(), ms)
 	if err != nil {
 		b.Fatalf("Insert of a batch with a key twice: %v", err)
@@ -86,7 +86,7 @@ func testKeyInBatch(b *bench) {
 	}
 	b.sameTask("the second of the key in one batch", ins[2], ins[0].ID)
 	first := ins[0].ID
-	ins, err = b.e.Insert(b.ctx(), []*runtime.Message{b.message("task.d"), b.message("task.e", k)})
+	ins, err = b.e.Insert(b.ctx(), []*engine.Message{b.message("task.d"), b.message("task.e", k)})
 	if err != nil {
 		b.Fatalf("Insert of a batch with a held key: %v", err)
 	}
@@ -117,13 +117,13 @@ func testKeyScheduled(b *bench) {
 
 func testKeyRace(b *bench) {
 	const n = 16
-	answers := make([]runtime.Inserted, n)
+	answers := make([]engine.Inserted, n)
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for i := range n {
 		m := b.message("task.keyed", key("k"+b.queue, time.Hour))
 		wg.Go(func() {
-			ins, err := b.e.Insert(b.ctx(), []*runtime.Message{m})
+			ins, err := b.e.Insert(b.ctx(), []*engine.Message{m})
 			if errs[i] = err; err == nil {
 				answers[i] = ins[0]
 			}

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var leaseTests = []test{
@@ -29,7 +29,7 @@ func testLeaseRenewed(b *bench) {
 		b.Errorf("the run was stopped: %v", err)
 	}
 	h.succeed()
-	if en := b.until(id, runtime.StateSucceeded); en.Attempt != 0 {
+	if en := b.until(id, engine.StateSucceeded); en.Attempt != 0 {
 		b.Errorf("Entry.Attempt is %d, want 0", en.Attempt)
 	}
 }
@@ -38,10 +38,10 @@ func testLeaseRenewed(b *bench) {
 // differ by hours, nor when they step while it runs.
 func testLeaseClocks(b *bench) {
 	var step atomic.Int64
-	ahead := func(w *runtime.Worker) {
+	ahead := func(w *engine.Worker) {
 		w.Now = func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
 	}
-	behind := func(w *runtime.Worker) {
+	behind := func(w *engine.Worker) {
 		w.Now = func() time.Time { return time.Now().Add(-time.Duration(step.Load())) }
 	}
 	id := b.insert("task.long")
@@ -56,7 +56,7 @@ func testLeaseClocks(b *bench) {
 		}
 	}
 	h.succeed()
-	if en := b.until(id, runtime.StateSucceeded); en.Attempt != 0 {
+	if en := b.until(id, engine.StateSucceeded); en.Attempt != 0 {
 		b.Errorf("Entry.Attempt is %d, want 0", en.Attempt)
 	}
 }
@@ -81,16 +81,16 @@ func testLeaseLost(b *bench) {
 	again.succeed()
 	b.poll("the task succeeds", func() bool {
 		en, err := other.Get(b.ctx(), id)
-		return err == nil && en.State == runtime.StateSucceeded
+		return err == nil && en.State == engine.StateSucceeded
 	})
 	resume()
-	b.is("cause of the context of the run that lost its lease", h.cause(), runtime.ErrLeaseLost)
+	b.is("cause of the context of the run that lost its lease", h.cause(), engine.ErrLeaseLost)
 	h.succeed()
 }
 
 // testLeaseRefused: the worker that stood still comes back, and writes nothing.
 func testLeaseRefused(b *bench) {
-	kinds := []runtime.OutcomeKind{runtime.OutcomeSucceed, runtime.OutcomeFail, runtime.OutcomeRetry, runtime.OutcomeRelease}
+	kinds := []engine.OutcomeKind{engine.OutcomeSucceed, engine.OutcomeFail, engine.OutcomeRetry, engine.OutcomeRelease}
 	for _, kind := range kinds {
 		b.e = b.open(b)
 		id := b.insert("task.lost")
@@ -100,14 +100,14 @@ func testLeaseRefused(b *bench) {
 		resume := b.pause()
 		next := b.serveOn(other, []string{"task.lost"})
 		h := next.next()
-		late.conclude(runtime.Outcome{Kind: kind, Result: json.RawMessage(`"late"`), Reason: "late", Memo: json.RawMessage(`"late"`)})
+		late.conclude(engine.Outcome{Kind: kind, Result: json.RawMessage(`"late"`), Reason: "late", Memo: json.RawMessage(`"late"`)})
 		resume()
 		if r := s.nextRefused(); r.d != late.d {
 			b.Error("Refused was called with another delivery than the late one")
 		}
 		s.cancel()
-		h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"mine"`)})
-		en := b.until(id, runtime.StateSucceeded)
+		h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"mine"`)})
+		en := b.until(id, engine.StateSucceeded)
 		if !sameJSON(en.Result, json.RawMessage(`"mine"`)) || en.Reason != "" || len(en.Memo) != 0 || en.Attempt != 1 {
 			b.Errorf("the entry is %+v, want only what the second worker wrote", en)
 		}
@@ -126,11 +126,11 @@ func testLeaseCancelled(b *bench) {
 	next := b.serveOn(other, []string{"task.cancel"})
 	b.poll("the cancelled task ends as cancelled once its worker is given up", func() bool {
 		en, err := other.Get(b.ctx(), id)
-		return err == nil && en.State == runtime.StateCancelled
+		return err == nil && en.State == engine.StateCancelled
 	})
 	next.none("it was cancelled")
 	resume()
 	h.stopped()
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry})
 	b.cancelled(id, "gone")
 }

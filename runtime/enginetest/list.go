@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var listTests = []test{
@@ -26,7 +26,7 @@ var listTests = []test{
 }
 
 // list returns all pages of the query, by the limit in it.
-func (b *bench) list(q runtime.Query) []uuid.UUID {
+func (b *bench) list(q engine.Query) []uuid.UUID {
 	b.Helper()
 	q.Queue = b.queue
 	var ids []uuid.UUID
@@ -58,7 +58,7 @@ func (b *bench) list(q runtime.Query) []uuid.UUID {
 
 // lists fails the test unless the query finds exactly the tasks, in their order
 // if the engine keeps one.
-func (b *bench) lists(what string, q runtime.Query, want ...uuid.UUID) {
+func (b *bench) lists(what string, q engine.Query, want ...uuid.UUID) {
 	b.Helper()
 	got := b.list(q)
 	if b.o.lacks(ListOrder) {
@@ -77,7 +77,7 @@ func testListOrder(b *bench) {
 		ids = append(ids, b.insert("task.list"))
 	}
 	ids = append(ids, b.batch(b.message("task.list"), b.message("task.list"))...)
-	b.lists("all", runtime.Query{}, ids...)
+	b.lists("all", engine.Query{}, ids...)
 }
 
 func testListPages(b *bench) {
@@ -86,7 +86,7 @@ func testListPages(b *bench) {
 		ids = append(ids, b.insert("task.list"))
 	}
 	for _, limit := range []int{1, 3, 5, 10, 11} {
-		b.lists("all, in pages", runtime.Query{Limit: limit}, ids...)
+		b.lists("all, in pages", engine.Query{Limit: limit}, ids...)
 	}
 }
 
@@ -98,7 +98,7 @@ func testListPagesMoving(b *bench) {
 		ids = append(ids, b.insert("task.list"))
 	}
 	seen := make(map[uuid.UUID]int)
-	q := runtime.Query{Queue: b.queue, Limit: 4}
+	q := engine.Query{Queue: b.queue, Limit: 4}
 	for page := 0; ; page++ {
 		es, next, err := b.e.List(b.ctx(), q)
 		if err != nil {
@@ -127,27 +127,27 @@ func testListPagesMoving(b *bench) {
 
 func testListByState(b *bench) {
 	s := b.serve([]string{"task.list"}, slots(10))
-	want := make(map[runtime.State][]uuid.UUID)
-	for kind, state := range map[runtime.OutcomeKind]runtime.State{
-		runtime.OutcomeSucceed: runtime.StateSucceeded, runtime.OutcomeFail: runtime.StateFailed,
-		runtime.OutcomeCancel: runtime.StateCancelled, runtime.OutcomeRetry: runtime.StateRetrying,
+	want := make(map[engine.State][]uuid.UUID)
+	for kind, state := range map[engine.OutcomeKind]engine.State{
+		engine.OutcomeSucceed: engine.StateSucceeded, engine.OutcomeFail: engine.StateFailed,
+		engine.OutcomeCancel: engine.StateCancelled, engine.OutcomeRetry: engine.StateRetrying,
 	} {
 		id := b.insert("task.list")
-		s.next().conclude(runtime.Outcome{Kind: kind, After: time.Hour, Reason: "r"})
+		s.next().conclude(engine.Outcome{Kind: kind, After: time.Hour, Reason: "r"})
 		b.until(id, state)
 		want[state] = append(want[state], id)
 	}
-	want[runtime.StateRunning] = append(want[runtime.StateRunning], b.insert("task.list"))
+	want[engine.StateRunning] = append(want[engine.StateRunning], b.insert("task.list"))
 	h := s.next()
-	want[runtime.StateScheduled] = append(want[runtime.StateScheduled], b.insert("task.list", dueIn(time.Hour)))
-	want[runtime.StatePending] = append(want[runtime.StatePending], b.insert("task.unknown"))
+	want[engine.StateScheduled] = append(want[engine.StateScheduled], b.insert("task.list", dueIn(time.Hour)))
+	want[engine.StatePending] = append(want[engine.StatePending], b.insert("task.unknown"))
 	for state, ids := range want {
-		b.lists("state "+string(state), runtime.Query{States: []runtime.State{state}}, ids...)
+		b.lists("state "+string(state), engine.Query{States: []engine.State{state}}, ids...)
 	}
-	if got := b.list(runtime.Query{States: []runtime.State{runtime.StatePending, runtime.StateRunning, runtime.StateFailed}}); len(got) != 3 {
+	if got := b.list(engine.Query{States: []engine.State{engine.StatePending, engine.StateRunning, engine.StateFailed}}); len(got) != 3 {
 		b.Errorf("List of three states returned %d tasks, want 3", len(got))
 	}
-	if got := b.list(runtime.Query{Limit: 2}); len(got) != 7 {
+	if got := b.list(engine.Query{Limit: 2}); len(got) != 7 {
 		b.Errorf("List of all states in pages returned %d tasks, want 7", len(got))
 	}
 	h.succeed()
@@ -155,47 +155,47 @@ func testListByState(b *bench) {
 
 func testListByName(b *bench) {
 	one, two := b.insert("task.one"), b.insert("task.two")
-	b.lists("name task.one", runtime.Query{Name: "task.one"}, one)
-	b.lists("name task.two", runtime.Query{Name: "task.two", Limit: 1}, two)
-	b.lists("name task", runtime.Query{Name: "task"})
+	b.lists("name task.one", engine.Query{Name: "task.one"}, one)
+	b.lists("name task.two", engine.Query{Name: "task.two", Limit: 1}, two)
+	b.lists("name task", engine.Query{Name: "task"})
 }
 
 func testListByTag(b *bench) {
-	tag := func(tags map[string]string) func(*runtime.Message) {
-		return func(m *runtime.Message) { m.Meta.Tags = tags }
+	tag := func(tags map[string]string) func(*engine.Message) {
+		return func(m *engine.Message) { m.Meta.Tags = tags }
 	}
 	pro := b.insert("task.list", tag(map[string]string{"plan": "pro", "it's \"x\".y": "1"}))
 	free := b.insert("task.list", tag(map[string]string{"plan": "free"}))
 	b.insert("task.list")
-	b.lists("tag plan", runtime.Query{Tag: "plan"}, pro, free)
-	b.lists("tag plan in pages", runtime.Query{Tag: "plan", Limit: 1}, pro, free)
-	b.lists("tag plan=pro", runtime.Query{Tag: "plan", TagValue: "pro"}, pro)
-	b.lists("a tag with quotes", runtime.Query{Tag: "it's \"x\".y"}, pro)
-	b.lists("tag plan=none", runtime.Query{Tag: "plan", TagValue: "none"})
+	b.lists("tag plan", engine.Query{Tag: "plan"}, pro, free)
+	b.lists("tag plan in pages", engine.Query{Tag: "plan", Limit: 1}, pro, free)
+	b.lists("tag plan=pro", engine.Query{Tag: "plan", TagValue: "pro"}, pro)
+	b.lists("a tag with quotes", engine.Query{Tag: "it's \"x\".y"}, pro)
+	b.lists("tag plan=none", engine.Query{Tag: "plan", TagValue: "none"})
 }
 
 func testListDefault(b *bench) {
-	ms := make([]*runtime.Message, 120)
+	ms := make([]*engine.Message, 120)
 	for i := range ms {
 		ms[i] = b.message("task.list")
 	}
 	b.batch(ms...)
-	es, next, err := b.e.List(b.ctx(), runtime.Query{Queue: b.queue})
+	es, next, err := b.e.List(b.ctx(), engine.Query{Queue: b.queue})
 	if err != nil {
 		b.Fatalf("List: %v", err)
 	}
 	if len(es) != 100 || next == "" {
 		b.Errorf("List with Limit 0 of 120 tasks returned %d entries and the cursor %q, want 100 and one", len(es), next)
 	}
-	if got := b.list(runtime.Query{}); len(got) != 120 {
+	if got := b.list(engine.Query{}); len(got) != 120 {
 		b.Errorf("List returned %d tasks over all pages, want 120", len(got))
 	}
 }
 
 func testListNothing(b *bench) {
-	b.lists("an empty queue", runtime.Query{})
+	b.lists("an empty queue", engine.Query{})
 	for _, cursor := range []string{"no cursor of yours", "-1", "-zz", " ", "\x00"} {
-		if _, _, err := b.e.List(b.ctx(), runtime.Query{Queue: b.queue, Cursor: cursor}); err == nil {
+		if _, _, err := b.e.List(b.ctx(), engine.Query{Queue: b.queue, Cursor: cursor}); err == nil {
 			b.Errorf("List with the cursor %q, which it never returned: want an error", cursor)
 		}
 	}
@@ -210,10 +210,10 @@ func testListBytes(b *bench) {
 	text := `{"s":"` + strings.Repeat("0123456789abcdef", size/16) + `"}`
 	var ids []uuid.UUID
 	for range n {
-		ids = append(ids, b.insert("task.large", func(m *runtime.Message) { m.Args = json.RawMessage(text) }))
+		ids = append(ids, b.insert("task.large", func(m *engine.Message) { m.Args = json.RawMessage(text) }))
 	}
-	b.lists("large tasks", runtime.Query{Limit: 100}, ids...)
-	q := runtime.Query{Queue: b.queue, Limit: 100}
+	b.lists("large tasks", engine.Query{Limit: 100}, ids...)
+	q := engine.Query{Queue: b.queue, Limit: 100}
 	for {
 		es, next, err := b.e.List(b.ctx(), q)
 		if err != nil {
@@ -235,18 +235,18 @@ func testListBytes(b *bench) {
 // testListBrief: a brief listing leaves out what may be large, and nothing else.
 func testListBrief(b *bench) {
 	s := b.serve([]string{"task.brief"}, slots(1))
-	tags := func(m *runtime.Message) { m.Meta.Tags = map[string]string{"plan": "pro"} }
+	tags := func(m *engine.Message) { m.Meta.Tags = map[string]string{"plan": "pro"} }
 	succeeded := b.insert("task.brief", tags)
 	h := s.next()
 	h.save(`"kept"`)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`{"large":1}`)})
-	b.until(succeeded, runtime.StateSucceeded)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`{"large":1}`)})
+	b.until(succeeded, engine.StateSucceeded)
 	failed := b.insert("task.brief", tags)
-	s.end(failed, runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "card declined"}, runtime.StateFailed)
+	s.end(failed, engine.Outcome{Kind: engine.OutcomeFail, Reason: "card declined"}, engine.StateFailed)
 	waits := b.insert("task.brief", tags, dueIn(time.Hour))
-	b.lists("all, in brief", runtime.Query{Brief: true}, succeeded, failed, waits)
-	b.lists("a tag, in brief", runtime.Query{Brief: true, Tag: "plan", TagValue: "pro", Limit: 2}, succeeded, failed, waits)
-	es, _, err := b.e.List(b.ctx(), runtime.Query{Queue: b.queue, Brief: true})
+	b.lists("all, in brief", engine.Query{Brief: true}, succeeded, failed, waits)
+	b.lists("a tag, in brief", engine.Query{Brief: true, Tag: "plan", TagValue: "pro", Limit: 2}, succeeded, failed, waits)
+	es, _, err := b.e.List(b.ctx(), engine.Query{Queue: b.queue, Brief: true})
 	if err != nil {
 		b.Fatalf("List: %v", err)
 	}
@@ -268,26 +268,26 @@ func testListBrief(b *bench) {
 	}
 }
 
-func copied(m *runtime.Message) *runtime.Message { own := *m; return &own }
+func copied(m *engine.Message) *engine.Message { own := *m; return &own }
 
 // testListFew: what a filter selects is found wherever it is among the others,
 // if not on the first page.
 func testListFew(b *bench) {
-	ms := make([]*runtime.Message, b.o.Tasks)
+	ms := make([]*engine.Message, b.o.Tasks)
 	for i := range ms {
 		ms[i] = b.message("task.many", dueIn(time.Hour))
 	}
-	tagged := func(m *runtime.Message) { m.Meta.Tags = map[string]string{"rare": "yes"} }
+	tagged := func(m *engine.Message) { m.Meta.Tags = map[string]string{"rare": "yes"} }
 	first := b.insert("task.few", tagged, dueIn(time.Hour))
 	b.batch(ms...)
 	last := b.insert("task.few", tagged, dueIn(time.Hour))
-	b.lists("few by name", runtime.Query{Name: "task.few"}, first, last)
-	b.lists("few by name, one on a page", runtime.Query{Name: "task.few", Limit: 1}, first, last)
-	b.lists("few by tag", runtime.Query{Tag: "rare", TagValue: "yes"}, first, last)
+	b.lists("few by name", engine.Query{Name: "task.few"}, first, last)
+	b.lists("few by name, one on a page", engine.Query{Name: "task.few", Limit: 1}, first, last)
+	b.lists("few by tag", engine.Query{Tag: "rare", TagValue: "yes"}, first, last)
 	b.cancel(b.e, last, "no")
-	b.lists("few by state", runtime.Query{States: []runtime.State{runtime.StateCancelled}}, last)
-	b.lists("few by name and state", runtime.Query{
-		Name: "task.few", States: []runtime.State{runtime.StateScheduled}, Tag: "rare",
+	b.lists("few by state", engine.Query{States: []engine.State{engine.StateCancelled}}, last)
+	b.lists("few by name and state", engine.Query{
+		Name: "task.few", States: []engine.State{engine.StateScheduled}, Tag: "rare",
 	}, first)
-	b.lists("none", runtime.Query{Name: "task.many", States: []runtime.State{runtime.StateFailed}})
+	b.lists("none", engine.Query{Name: "task.many", States: []engine.State{engine.StateFailed}})
 }

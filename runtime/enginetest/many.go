@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var manyTests = []test{
@@ -24,7 +24,7 @@ var manyTests = []test{
 
 // fill enqueues the bench's number of tasks from several goroutines, alone and
 // in batches. Each task's argument is its number.
-func (b *bench) fill(name string, into ...runtime.Engine) []uuid.UUID {
+func (b *bench) fill(name string, into ...engine.Engine) []uuid.UUID {
 	b.Helper()
 	const producers = 4
 	var mu sync.Mutex
@@ -34,8 +34,8 @@ func (b *bench) fill(name string, into ...runtime.Engine) []uuid.UUID {
 		e := into[p%len(into)]
 		wg.Go(func() {
 			for i := p; i < b.o.Tasks; i += producers {
-				m := b.message(name, func(m *runtime.Message) { m.Args = json.RawMessage(fmt.Sprintf(`{"n":%d}`, i)) })
-				ins, err := e.Insert(context.Background(), []*runtime.Message{m})
+				m := b.message(name, func(m *engine.Message) { m.Args = json.RawMessage(fmt.Sprintf(`{"n":%d}`, i)) })
+				ins, err := e.Insert(context.Background(), []*engine.Message{m})
 				if err != nil {
 					b.Errorf("Insert: %v", err)
 					return
@@ -52,16 +52,16 @@ func (b *bench) fill(name string, into ...runtime.Engine) []uuid.UUID {
 
 func testManyOnce(b *bench) {
 	var l log
-	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		l.add(d)
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: d.Message.Args}
+		return engine.Outcome{Kind: engine.OutcomeSucceed, Result: d.Message.Args}
 	}
 	for range 3 {
 		b.auto([]string{"task.many"}, run, slots(4))
 	}
 	ids := b.fill("task.many", b.e)
 	for _, id := range ids {
-		if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, en.Message.Args) {
+		if en := b.until(id, engine.StateSucceeded); !sameJSON(en.Result, en.Message.Args) {
 			b.Errorf("the task with %s has the result of another, %s", en.Message.Args, en.Result)
 		}
 	}
@@ -73,18 +73,18 @@ func testManyHandles(b *bench) {
 	var l log
 	counts := make([]int, 3)
 	var mu sync.Mutex
-	for i, e := range []runtime.Engine{b.e, second, third} {
-		s := b.serveOn(e, []string{"task.many"}, slots(4), func(w *runtime.Worker) {
-			w.RunInline = func(_ context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+	for i, e := range []engine.Engine{b.e, second, third} {
+		s := b.serveOn(e, []string{"task.many"}, slots(4), func(w *engine.Worker) {
+			w.RunInline = func(_ context.Context, d *engine.Delivery, o *engine.Outcome) {
 				l.add(d)
 				mu.Lock()
 				counts[i]++
 				mu.Unlock()
 				time.Sleep(time.Millisecond)
-				o.Kind = runtime.OutcomeSucceed
+				o.Kind = engine.OutcomeSucceed
 			}
 			inline := w.RunInline
-			w.Run = func(ctx context.Context, d *runtime.Delivery) (o runtime.Outcome) {
+			w.Run = func(ctx context.Context, d *engine.Delivery) (o engine.Outcome) {
 				inline(ctx, d, &o)
 				return o
 			}
@@ -93,7 +93,7 @@ func testManyHandles(b *bench) {
 	}
 	ids := b.fill("task.many", b.e, second, third)
 	for _, id := range ids {
-		b.until(id, runtime.StateSucceeded)
+		b.until(id, engine.StateSucceeded)
 	}
 	l.once(b, ids)
 	b.Logf("%d tasks on 3 handles were shared as %v", len(ids), counts)
@@ -103,38 +103,38 @@ func testManyHandles(b *bench) {
 func testManyMixed(b *bench) {
 	var l log
 	for range 2 {
-		b.auto([]string{"task.mixed"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		b.auto([]string{"task.mixed"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 			n := l.add(d)
 			switch kind := d.Message.Meta.ID[15] % 6; {
 			case n > 1:
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			case kind == 0:
-				return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "fail"}
+				return engine.Outcome{Kind: engine.OutcomeFail, Reason: "fail"}
 			case kind == 1:
-				return runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "cancel"}
+				return engine.Outcome{Kind: engine.OutcomeCancel, Reason: "cancel"}
 			case kind == 2:
-				return runtime.Outcome{Kind: runtime.OutcomeRetry, After: time.Millisecond, Reason: "retry"}
+				return engine.Outcome{Kind: engine.OutcomeRetry, After: time.Millisecond, Reason: "retry"}
 			case kind == 3:
-				return runtime.Outcome{Kind: runtime.OutcomeDelay}
+				return engine.Outcome{Kind: engine.OutcomeDelay}
 			case kind == 4:
-				return runtime.Outcome{Kind: runtime.OutcomeRelease}
+				return engine.Outcome{Kind: engine.OutcomeRelease}
 			}
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
 		}, slots(4))
 	}
 	ids := make([]uuid.UUID, 0, b.o.Tasks/2)
 	for range b.o.Tasks / 2 {
 		id := uuid.New()
-		ids = append(ids, b.insert("task.mixed", func(m *runtime.Message) { m.Meta.ID = id }))
+		ids = append(ids, b.insert("task.mixed", func(m *engine.Message) { m.Meta.ID = id }))
 	}
 	for _, id := range ids {
 		en := b.ended(id)
-		want, runs, attempt := runtime.StateSucceeded, 1, 0
+		want, runs, attempt := engine.StateSucceeded, 1, 0
 		switch id[15] % 6 {
 		case 0:
-			want = runtime.StateFailed
+			want = engine.StateFailed
 		case 1:
-			want = runtime.StateCancelled
+			want = engine.StateCancelled
 		case 2:
 			runs, attempt = 2, 1
 		case 3, 4:
@@ -165,19 +165,19 @@ func testManyRestarts(b *bench) {
 				default:
 				}
 				ctx, cancel := context.WithTimeout(context.Background(), b.o.Step)
-				run := func(_ context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+				run := func(_ context.Context, d *engine.Delivery, o *engine.Outcome) {
 					l.add(d)
-					o.Kind = runtime.OutcomeSucceed
+					o.Kind = engine.OutcomeSucceed
 				}
-				err := b.e.Serve(ctx, &runtime.Worker{
+				err := b.e.Serve(ctx, &engine.Worker{
 					ID: uuid.NewString(), Slots: 3, Queues: []string{b.queue}, Names: []string{"task.many"},
 					ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now,
 					RunInline: run,
-					Run: func(ctx context.Context, d *runtime.Delivery) (o runtime.Outcome) {
+					Run: func(ctx context.Context, d *engine.Delivery) (o engine.Outcome) {
 						run(ctx, d, &o)
 						return o
 					},
-					Refused: func(d *runtime.Delivery, _ runtime.Outcome) {
+					Refused: func(d *engine.Delivery, _ engine.Outcome) {
 						b.Errorf("the outcome of %s was refused", d.Message.Meta.ID)
 					},
 				})
@@ -194,7 +194,7 @@ func testManyRestarts(b *bench) {
 	close(stop)
 	wg.Wait()
 	for _, id := range ids {
-		b.until(id, runtime.StateSucceeded)
+		b.until(id, engine.StateSucceeded)
 	}
 	l.once(b, ids)
 }
@@ -206,19 +206,19 @@ func testSeenByAnother(b *bench) {
 	s := b.serveOn(other, []string{"task.afar"})
 	for _, delay := range []time.Duration{0, 2 * b.o.Step} {
 		began := time.Now()
-		id := b.insert("task.afar", func(m *runtime.Message) {
+		id := b.insert("task.afar", func(m *engine.Message) {
 			if delay > 0 {
 				m.Due = began.Add(delay)
 			}
 		})
 		h := s.next()
 		b.Logf("another handle ran a task that is due in %v after %v", delay, time.Since(began))
-		h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"from afar"`)})
-		if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"from afar"`)) {
+		h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"from afar"`)})
+		if en := b.until(id, engine.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"from afar"`)) {
 			b.Errorf("Entry.Result is %s", shown(en.Result))
 		}
-		if w, ok := b.e.(runtime.Waiter); ok {
-			if en, err := w.Wait(b.ctx(), id); err != nil || en.State != runtime.StateSucceeded {
+		if w, ok := b.e.(engine.Waiter); ok {
+			if en, err := w.Wait(b.ctx(), id); err != nil || en.State != engine.StateSucceeded {
 				b.Errorf("Wait returned %+v, %v", en, err)
 			}
 		}
@@ -231,20 +231,20 @@ func testOperatedByAnother(b *bench) {
 	s := b.serve([]string{"task.afar"})
 	id := b.insert("task.afar")
 	h := s.next()
-	b.is("Delete of a task that runs in another process", other.Delete(b.ctx(), id), runtime.ErrRunning)
+	b.is("Delete of a task that runs in another process", other.Delete(b.ctx(), id), engine.ErrRunning)
 	h.save(`"progress"`)
 	en, err := other.Get(b.ctx(), id)
-	if err != nil || en.State != runtime.StateRunning || en.Worker != s.w.ID {
+	if err != nil || en.State != engine.StateRunning || en.Worker != s.w.ID {
 		b.Fatalf("Get in another process returned %+v, %v, want the running task", en, err)
 	}
 	b.memoIs("Entry in another process", en.Memo, `"progress"`)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"})
-	b.until(id, runtime.StateFailed)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"})
+	b.until(id, engine.StateFailed)
 	if err := other.Retry(b.ctx(), id); err != nil {
 		b.Fatalf("Retry in another process: %v", err)
 	}
 	s.next().succeed()
-	b.until(id, runtime.StateSucceeded)
+	b.until(id, engine.StateSucceeded)
 	if err := other.Delete(b.ctx(), id); err != nil {
 		b.Fatalf("Delete in another process: %v", err)
 	}
@@ -265,10 +265,10 @@ func testTakenOver(b *bench) {
 	if h.id() != id || h.d.Attempt != 0 {
 		b.Errorf("the other process runs %s with Attempt %d, want %s with 0", h.id(), h.d.Attempt, id)
 	}
-	late.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"late"`)})
+	late.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"late"`)})
 	s.nextRefused()
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"mine"`)})
-	if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"mine"`)) {
+	h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"mine"`)})
+	if en := b.until(id, engine.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"mine"`)) {
 		b.Errorf("Entry.Result is %s, want that of the process that took over", shown(en.Result))
 	}
 }

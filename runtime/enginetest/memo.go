@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var memoTests = []test{
@@ -60,7 +60,7 @@ func testMemoSaved(b *bench) {
 	h.save(`{"done":2}`)
 	b.memoIs("Entry after the second SaveMemo", b.get(id).Memo, `{"done":2}`)
 	h.succeed()
-	b.memoIs("Entry after the end", b.until(id, runtime.StateSucceeded).Memo, `{"done":2}`)
+	b.memoIs("Entry after the end", b.until(id, engine.StateSucceeded).Memo, `{"done":2}`)
 }
 
 func testMemoRuns(b *bench) {
@@ -68,55 +68,55 @@ func testMemoRuns(b *bench) {
 	s := b.serve([]string{"task.memo"})
 	h := s.next()
 	h.save(`[1]`)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry})
 	h = s.next()
 	b.memoIs("after a retry", h.load(), `[1]`)
 	h.save(`[1,2]`)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeDelay})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeDelay})
 	h = s.next()
 	b.memoIs("after a delay", h.load(), `[1,2]`)
 	h.save(`[1,2,3]`)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRelease})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRelease})
 	h = s.next()
 	b.memoIs("after a release", h.load(), `[1,2,3]`)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "x"})
-	b.memoIs("Entry after the end", b.until(id, runtime.StateFailed).Memo, `[1,2,3]`)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeFail, Reason: "x"})
+	b.memoIs("Entry after the end", b.until(id, engine.StateFailed).Memo, `[1,2,3]`)
 }
 
 func testMemoOutcome(b *bench) {
 	s := b.serve([]string{"task.memo"})
-	for _, kind := range []runtime.OutcomeKind{
-		runtime.OutcomeSucceed, runtime.OutcomeFail, runtime.OutcomeCancel, runtime.OutcomeRetry, runtime.OutcomeDelay, runtime.OutcomeRelease,
+	for _, kind := range []engine.OutcomeKind{
+		engine.OutcomeSucceed, engine.OutcomeFail, engine.OutcomeCancel, engine.OutcomeRetry, engine.OutcomeDelay, engine.OutcomeRelease,
 	} {
 		id := b.insert("task.memo")
 		h := s.next()
 		h.save(`"while running"`)
-		h.conclude(runtime.Outcome{Kind: kind, Memo: json.RawMessage(`"of the outcome"`)})
-		if kind == runtime.OutcomeRetry || kind == runtime.OutcomeDelay || kind == runtime.OutcomeRelease {
+		h.conclude(engine.Outcome{Kind: kind, Memo: json.RawMessage(`"of the outcome"`)})
+		if kind == engine.OutcomeRetry || kind == engine.OutcomeDelay || kind == engine.OutcomeRelease {
 			h = s.next()
 			b.memoIs("the next run", h.load(), `"of the outcome"`)
-			h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed})
+			h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed})
 		}
 		b.memoIs("Entry after the end", b.ended(id).Memo, `"of the outcome"`)
 	}
 }
 
 // ended waits until the task has ended, however.
-func (b *bench) ended(id uuid.UUID) *runtime.Entry {
+func (b *bench) ended(id uuid.UUID) *engine.Entry {
 	b.Helper()
-	var en *runtime.Entry
+	var en *engine.Entry
 	b.poll("the task ends", func() bool { en = b.get(id); return en.State.Final() })
 	return en
 }
 
 func testMemoLarge(b *bench) {
-	memo := `"` + strings.Repeat("m", runtime.MaxMemo-2) + `"`
+	memo := `"` + strings.Repeat("m", engine.MaxMemo-2) + `"`
 	id := b.insert("task.memo")
 	s := b.serve([]string{"task.memo"})
 	h := s.next()
 	h.save(memo)
 	b.memoIs("LoadMemo", h.load(), memo)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry, Memo: json.RawMessage(memo)})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry, Memo: json.RawMessage(memo)})
 	h = s.next()
 	b.memoIs("the next run", h.load(), memo)
 	h.succeed()

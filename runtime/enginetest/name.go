@@ -4,7 +4,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var nameTests = []test{
@@ -43,13 +43,13 @@ func testUnknownLater(b *bench) {
 		b.Errorf("Attempt is %d, want 0: waiting for a worker that knows the task uses none", h.d.Attempt)
 	}
 	h.succeed()
-	b.until(id, runtime.StateSucceeded)
+	b.until(id, engine.StateSucceeded)
 }
 
 func testUnknownFails(b *bench) {
 	id := b.insert("task.unknown")
 	b.serve([]string{"task.known"}, parkFor(2*b.o.Step))
-	en := b.until(id, runtime.StateFailed)
+	en := b.until(id, engine.StateFailed)
 	if !strings.Contains(en.Reason, "task.unknown") {
 		b.Errorf("Entry.Reason is %q, want one that names the task that nobody knows, task.unknown", en.Reason)
 	}
@@ -63,8 +63,8 @@ func testUnknownScheduled(b *bench) {
 	late := b.insert("task.unknown", dueIn(time.Hour))
 	now := b.insert("task.unknown")
 	b.serve([]string{"task.known"}, parkFor(2*b.o.Step))
-	b.until(now, runtime.StateFailed)
-	if en := b.get(late); en.State != runtime.StateScheduled {
+	b.until(now, engine.StateFailed)
+	if en := b.get(late); en.State != engine.StateScheduled {
 		b.Errorf("a task due in an hour is %s (reason %q), want scheduled", en.State, en.Reason)
 	}
 }
@@ -87,7 +87,7 @@ func testUnknownCancelled(b *bench) {
 func testUnknownRetried(b *bench) {
 	id := b.insert("task.unknown")
 	s := b.serve([]string{"task.known"}, parkFor(b.o.Step))
-	b.until(id, runtime.StateFailed)
+	b.until(id, engine.StateFailed)
 	s.mustStop()
 	b.retry(id)
 	h := b.serve([]string{"task.unknown"}).next()
@@ -95,12 +95,12 @@ func testUnknownRetried(b *bench) {
 		b.Errorf("task %s with Attempt %d was run, want %s with 0", h.id(), h.d.Attempt, id)
 	}
 	h.succeed()
-	b.until(id, runtime.StateSucceeded)
+	b.until(id, engine.StateSucceeded)
 }
 
 func testQueuesApart(b *bench) {
 	other := b.queue + "-other"
-	inOther := func(m *runtime.Message) { m.Queue = other }
+	inOther := func(m *engine.Message) { m.Queue = other }
 	id := b.insert("task.q", inOther)
 	s := b.serve([]string{"task.q"})
 	mine := b.insert("task.q")
@@ -109,7 +109,7 @@ func testQueuesApart(b *bench) {
 		b.Fatalf("a task of the queue %q was run by a worker that serves %q", h.d.Message.Queue, b.queue)
 	}
 	h.succeed()
-	if en := b.get(id); en.State != runtime.StatePending {
+	if en := b.get(id); en.State != engine.StatePending {
 		b.Errorf("a task of a queue that nobody serves is %s, want pending", en.State)
 	}
 	s.mustStop()
@@ -121,9 +121,9 @@ func testSeveralQueues(b *bench) {
 	for i := range 12 {
 		q := qs[i%3]
 		want[q]++
-		b.insert("task.q", func(m *runtime.Message) { m.Queue = q })
+		b.insert("task.q", func(m *engine.Message) { m.Queue = q })
 	}
-	s := b.serve([]string{"task.q"}, func(w *runtime.Worker) { w.Queues = qs })
+	s := b.serve([]string{"task.q"}, func(w *engine.Worker) { w.Queues = qs })
 	for range 12 {
 		h := s.next()
 		want[h.d.Message.Queue]--

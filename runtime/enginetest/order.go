@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var orderTests = []test{
@@ -26,9 +26,9 @@ var orderTests = []test{
 func (b *bench) order(names []string, n int) []string {
 	b.Helper()
 	var l log
-	s := b.auto(names, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	s := b.auto(names, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		l.add(d)
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	}, slots(1))
 	b.poll(fmt.Sprintf("%d tasks run", n), func() bool { return l.len() >= n })
 	s.mustStop()
@@ -54,7 +54,7 @@ func testOrderInsertion(b *bench) {
 
 func testOrderBatch(b *bench) {
 	var want []string
-	var ms []*runtime.Message
+	var ms []*engine.Message
 	for i := range 20 {
 		want = append(want, fmt.Sprintf("task.o%d", i))
 		ms = append(ms, b.message(want[i]))
@@ -116,7 +116,7 @@ func testOrderRetries(b *bench) {
 	b.insert("task.high", priority(3))
 	h := s.nextNamed("task.high")
 	b.insert("task.low", priority(1))
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRelease})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRelease})
 	h = s.nextNamed("task.high")
 	h.succeed()
 	s.nextNamed("task.low").succeed()
@@ -125,7 +125,7 @@ func testOrderRetries(b *bench) {
 // testOrderUnknown: however many tasks wait that nobody here knows, the others
 // run.
 func testOrderUnknown(b *bench) {
-	var ms []*runtime.Message
+	var ms []*engine.Message
 	for range 300 {
 		m := b.message("task.unknown")
 		if !b.o.lacks(Priorities) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var outcomeTests = []test{
@@ -31,8 +31,8 @@ func testSucceed(b *bench) {
 	id := b.insert("task.ok")
 	s := b.serve([]string{"task.ok"})
 	began := time.Now()
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`{"receipt":"r-1"}`)})
-	en := b.until(id, runtime.StateSucceeded)
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`{"receipt":"r-1"}`)})
+	en := b.until(id, engine.StateSucceeded)
 	if !sameJSON(en.Result, json.RawMessage(`{"receipt":"r-1"}`)) {
 		b.Errorf("Entry.Result is %s, want what the outcome had, {\"receipt\":\"r-1\"}", shown(en.Result))
 	}
@@ -48,7 +48,7 @@ func testSucceed(b *bench) {
 
 // saneTimes fails the test unless the entry's run began and ended around now.
 // A clock of the store's own may be some seconds off.
-func (b *bench) saneTimes(en *runtime.Entry, began time.Time) {
+func (b *bench) saneTimes(en *engine.Entry, began time.Time) {
 	b.Helper()
 	const off = 5 * time.Second
 	if en.StartedAt.Before(began.Add(-off)) || en.StartedAt.After(time.Now().Add(off)) {
@@ -65,7 +65,7 @@ func (b *bench) saneTimes(en *runtime.Entry, began time.Time) {
 func testSucceedWithoutResult(b *bench) {
 	id := b.insert("task.void")
 	b.serve([]string{"task.void"}).next().succeed()
-	if en := b.until(id, runtime.StateSucceeded); len(en.Result) != 0 {
+	if en := b.until(id, engine.StateSucceeded); len(en.Result) != 0 {
 		b.Errorf("Entry.Result is %s, want none", shown(en.Result))
 	}
 }
@@ -74,8 +74,8 @@ func testFail(b *bench) {
 	id := b.insert("task.bad")
 	s := b.serve([]string{"task.bad", "task.end"})
 	began := time.Now()
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "card declined"})
-	en := b.until(id, runtime.StateFailed)
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeFail, Reason: "card declined"})
+	en := b.until(id, engine.StateFailed)
 	if en.Reason != "card declined" {
 		b.Errorf("Entry.Reason is %q, want what the outcome had", en.Reason)
 	}
@@ -87,8 +87,8 @@ func testFail(b *bench) {
 func testCancelItself(b *bench) {
 	id := b.insert("task.cancel")
 	s := b.serve([]string{"task.cancel", "task.end"})
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "not needed"})
-	if en := b.until(id, runtime.StateCancelled); en.Reason != "not needed" || en.EndedAt.IsZero() {
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeCancel, Reason: "not needed"})
+	if en := b.until(id, engine.StateCancelled); en.Reason != "not needed" || en.EndedAt.IsZero() {
 		b.Errorf("the entry has Reason %q and EndedAt %v, want what the outcome had and a time", en.Reason, en.EndedAt)
 	}
 	b.insert("task.end")
@@ -98,16 +98,16 @@ func testCancelItself(b *bench) {
 func testOutcomeRetry(b *bench) {
 	id := b.insert("task.retry")
 	s := b.serve([]string{"task.retry"})
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeRetry, Reason: "timeout of the bank"})
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeRetry, Reason: "timeout of the bank"})
 	h := s.next()
 	if h.id() != id || h.d.Attempt != 1 {
 		b.Errorf("the second run is of %s with Attempt %d, want %s with 1", h.id(), h.d.Attempt, id)
 	}
-	if en := b.get(id); en.State != runtime.StateRunning || en.Attempt != 1 {
+	if en := b.get(id); en.State != engine.StateRunning || en.Attempt != 1 {
 		b.Errorf("the entry is %s with Attempt %d, want running with 1", en.State, en.Attempt)
 	}
 	h.succeed()
-	if en := b.until(id, runtime.StateSucceeded); en.Reason != "" || en.Attempt != 1 {
+	if en := b.until(id, engine.StateSucceeded); en.Reason != "" || en.Attempt != 1 {
 		b.Errorf("the entry has Reason %q and Attempt %d, want those of the latest run: none and 1", en.Reason, en.Attempt)
 	}
 }
@@ -117,15 +117,15 @@ func testRetryWaits(b *bench) {
 	s := b.serve([]string{"task.retry", "task.other"})
 	after := 4 * b.o.Step
 	began := time.Now()
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeRetry, After: after, Reason: "busy"})
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeRetry, After: after, Reason: "busy"})
 	b.insert("task.other")
 	s.nextNamed("task.other").succeed()
 	h := s.nextNamed("task.retry")
 	if waited := time.Since(began); waited < after {
 		b.Errorf("the retry ran %v after the first run, want at least %v", waited, after)
 	}
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry, After: time.Hour, Reason: "busy"})
-	en := b.until(id, runtime.StateRetrying)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry, After: time.Hour, Reason: "busy"})
+	en := b.until(id, engine.StateRetrying)
 	if en.Reason != "busy" || en.Attempt != 2 {
 		b.Errorf("a task that waits for its retry has Reason %q and Attempt %d, want %q and that of the next run, 2", en.Reason, en.Attempt, "busy")
 	}
@@ -143,10 +143,10 @@ func testDelay(b *bench) {
 		if h.d.Attempt != 0 {
 			b.Errorf("Attempt is %d after delays only, want 0", h.d.Attempt)
 		}
-		h.conclude(runtime.Outcome{Kind: runtime.OutcomeDelay, After: b.o.Step, Reason: "not yet"})
+		h.conclude(engine.Outcome{Kind: engine.OutcomeDelay, After: b.o.Step, Reason: "not yet"})
 	}
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeDelay, After: time.Hour, Reason: "not yet"})
-	if en := b.until(id, runtime.StateRetrying); en.Attempt != 0 || en.Reason != "not yet" {
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeDelay, After: time.Hour, Reason: "not yet"})
+	if en := b.until(id, engine.StateRetrying); en.Attempt != 0 || en.Reason != "not yet" {
 		b.Errorf("a delayed task has Attempt %d and Reason %q, want 0 and %q", en.Attempt, en.Reason, "not yet")
 	}
 }
@@ -154,15 +154,15 @@ func testDelay(b *bench) {
 func testRelease(b *bench) {
 	id := b.insert("task.back")
 	s := b.serve([]string{"task.back"})
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeRelease})
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeRelease})
 	h := s.next()
 	if h.id() != id || h.d.Attempt != 0 {
 		b.Errorf("the run after a release is of %s with Attempt %d, want %s with 0", h.id(), h.d.Attempt, id)
 	}
 	s.cancel()
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRelease})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRelease})
 	s.stopReleasing()
-	if en := b.get(id); en.State != runtime.StatePending || en.Attempt != 0 || !en.EndedAt.IsZero() {
+	if en := b.get(id); en.State != engine.StatePending || en.Attempt != 0 || !en.EndedAt.IsZero() {
 		b.Errorf("a released task is %s with Attempt %d and EndedAt %v, want pending with 0 and none", en.State, en.Attempt, en.EndedAt)
 	}
 }
@@ -171,24 +171,24 @@ func testAttempts(b *bench) {
 	id := b.insert("task.try")
 	s := b.serve([]string{"task.try"})
 	want := 0
-	for _, kind := range []runtime.OutcomeKind{
-		runtime.OutcomeRetry, runtime.OutcomeDelay, runtime.OutcomeRetry, runtime.OutcomeRelease, runtime.OutcomeDelay, runtime.OutcomeRetry,
+	for _, kind := range []engine.OutcomeKind{
+		engine.OutcomeRetry, engine.OutcomeDelay, engine.OutcomeRetry, engine.OutcomeRelease, engine.OutcomeDelay, engine.OutcomeRetry,
 	} {
 		h := s.next()
 		if h.d.Attempt != want {
 			b.Fatalf("Attempt is %d, want %d: the number of runs that ended with a retry", h.d.Attempt, want)
 		}
-		if kind == runtime.OutcomeRetry {
+		if kind == engine.OutcomeRetry {
 			want++
 		}
-		h.conclude(runtime.Outcome{Kind: kind})
+		h.conclude(engine.Outcome{Kind: kind})
 	}
 	h := s.next()
 	if h.d.Attempt != want {
 		b.Errorf("Attempt is %d, want %d", h.d.Attempt, want)
 	}
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "last"})
-	if en := b.until(id, runtime.StateFailed); en.Attempt != want {
+	h.conclude(engine.Outcome{Kind: engine.OutcomeFail, Reason: "last"})
+	if en := b.until(id, engine.StateFailed); en.Attempt != want {
 		b.Errorf("Entry.Attempt is %d, want that of the last run, %d", en.Attempt, want)
 	}
 }
@@ -197,11 +197,11 @@ func testReasons(b *bench) {
 	s := b.serve([]string{"task.reason"})
 	for _, reason := range []string{
 		"plain", "with \"quotes\", <tags> & 'more'", "line 1\nline 2\ttab", "é 漢 😀 \u2028 \u0001 \ufffd",
-		strings.Repeat("0123456789abcdé", runtime.MaxReason/16),
+		strings.Repeat("0123456789abcdé", engine.MaxReason/16),
 	} {
-		for _, kind := range []runtime.OutcomeKind{runtime.OutcomeFail, runtime.OutcomeCancel} {
+		for _, kind := range []engine.OutcomeKind{engine.OutcomeFail, engine.OutcomeCancel} {
 			id := b.insert("task.reason")
-			s.next().conclude(runtime.Outcome{Kind: kind, Reason: reason})
+			s.next().conclude(engine.Outcome{Kind: kind, Reason: reason})
 			en := b.ended(id)
 			if en.Reason != reason {
 				b.Errorf("reason %.60q (%d bytes) is read back as %.60q (%d bytes)", reason, len(reason), en.Reason, len(en.Reason))
@@ -211,14 +211,14 @@ func testReasons(b *bench) {
 }
 
 func testRecordStays(b *bench) {
-	id := b.insert("task.keep", func(m *runtime.Message) { m.Keep = time.Hour })
+	id := b.insert("task.keep", func(m *engine.Message) { m.Keep = time.Hour })
 	s := b.serve([]string{"task.keep", "task.more"})
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: number(1)})
-	b.until(id, runtime.StateSucceeded)
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: number(1)})
+	b.until(id, engine.StateSucceeded)
 	s.mustStop()
 	b.auto([]string{"task.more"}, nil)
 	last := b.insert("task.more")
-	b.until(last, runtime.StateSucceeded)
+	b.until(last, engine.StateSucceeded)
 	if en := b.get(id); !sameJSON(en.Result, number(1)) {
 		b.Errorf("Entry.Result is %s later on, want 1", shown(en.Result))
 	}
@@ -230,7 +230,7 @@ func testRunningEntry(b *bench) {
 	began := time.Now()
 	h := s.next()
 	en := b.get(id)
-	if en.State != runtime.StateRunning || en.Worker != s.w.ID {
+	if en.State != engine.StateRunning || en.Worker != s.w.ID {
 		b.Errorf("while the task runs its entry is %s of worker %q, want running of %q", en.State, en.Worker, s.w.ID)
 	}
 	b.saneTimes(en, began)
@@ -242,8 +242,8 @@ func testLatestTimes(b *bench) {
 	first := b.serve([]string{"task.twice"})
 	h := first.next()
 	started := b.get(id).StartedAt
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeRetry, After: 2 * b.o.Step})
-	b.until(id, runtime.StateRetrying)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry, After: 2 * b.o.Step})
+	b.until(id, engine.StateRetrying)
 	first.mustStop()
 	second := b.serve([]string{"task.twice"})
 	h = second.next()
@@ -251,24 +251,24 @@ func testLatestTimes(b *bench) {
 		b.Errorf("StartedAt of the second run is %v, want later than that of the first, %v", again, started)
 	}
 	h.succeed()
-	if en := b.until(id, runtime.StateSucceeded); en.Worker != second.w.ID {
+	if en := b.until(id, engine.StateSucceeded); en.Worker != second.w.ID {
 		b.Errorf("Entry.Worker is %q, want that of the latest run, %q", en.Worker, second.w.ID)
 	}
 }
 
 // testManyDelays: a task may be put off any number of times.
 func testManyDelays(b *bench) {
-	id := b.insert("task.snooze", func(m *runtime.Message) { m.Meta.Retries = 0 })
+	id := b.insert("task.snooze", func(m *engine.Message) { m.Meta.Retries = 0 })
 	s := b.serve([]string{"task.snooze"})
 	for range 40 {
-		s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeDelay})
+		s.next().conclude(engine.Outcome{Kind: engine.OutcomeDelay})
 	}
 	h := s.next()
 	if h.d.Attempt != 0 {
 		b.Errorf("Attempt is %d after 40 delays, want 0", h.d.Attempt)
 	}
 	h.succeed()
-	b.until(id, runtime.StateSucceeded)
+	b.until(id, engine.StateSucceeded)
 }
 
 // testRunValues: tasks see the values of the context that the App was started

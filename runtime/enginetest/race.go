@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var raceTests = []test{
@@ -41,7 +41,7 @@ func testRaceAbandon(b *bench) {
 		for _, h := range hs {
 			wg.Go(func() {
 				time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
-				h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"first"`)})
+				h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"first"`)})
 			})
 		}
 		time.Sleep(time.Duration(rand.IntN(2000)) * time.Microsecond)
@@ -49,7 +49,7 @@ func testRaceAbandon(b *bench) {
 		err := s.wait()
 		wg.Wait()
 		named := make(map[uuid.UUID]bool)
-		var u *runtime.UnfinishedError
+		var u *engine.UnfinishedError
 		if errors.As(err, &u) {
 			for _, t := range u.Tasks {
 				named[t.ID] = true
@@ -60,15 +60,15 @@ func testRaceAbandon(b *bench) {
 				b.Errorf("the outcome of %s was refused, although it is not named as unfinished", r.d.Message.Meta.ID)
 			}
 		}
-		next := b.auto([]string{"task.race"}, func(context.Context, *runtime.Delivery) runtime.Outcome {
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"again"`)}
+		next := b.auto([]string{"task.race"}, func(context.Context, *engine.Delivery) engine.Outcome {
+			return engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"again"`)}
 		})
 		for _, id := range ids {
 			want := `"first"`
 			if named[id] {
 				want = `"again"`
 			}
-			if en := b.until(id, runtime.StateSucceeded); !sameJSON(en.Result, json.RawMessage(want)) {
+			if en := b.until(id, engine.StateSucceeded); !sameJSON(en.Result, json.RawMessage(want)) {
 				b.Errorf("named as unfinished: %v, but the result is %s, want %s", named[id], en.Result, want)
 			}
 		}
@@ -80,18 +80,18 @@ func testRaceAbandon(b *bench) {
 // ends as one thing or the other, and as what its last run says.
 func testRaceCancel(b *bench) {
 	var l log
-	b.auto([]string{"task.race"}, func(ctx context.Context, d *runtime.Delivery) runtime.Outcome {
+	b.auto([]string{"task.race"}, func(ctx context.Context, d *engine.Delivery) engine.Outcome {
 		l.add(d)
 		ctx, cancel := d.Context(ctx)
 		defer cancel()
 		select {
 		case <-ctx.Done():
-			return runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "told"}
+			return engine.Outcome{Kind: engine.OutcomeCancel, Reason: "told"}
 		case <-time.After(time.Duration(rand.IntN(3)) * time.Millisecond):
 			if rand.IntN(3) == 0 {
-				return runtime.Outcome{Kind: runtime.OutcomeRetry}
+				return engine.Outcome{Kind: engine.OutcomeRetry}
 			}
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
 		}
 	}, slots(4))
 	var ids []uuid.UUID
@@ -107,14 +107,14 @@ func testRaceCancel(b *bench) {
 		})
 	}
 	wg.Wait()
-	ended := make(map[runtime.State]int)
+	ended := make(map[engine.State]int)
 	for _, id := range ids {
 		en := b.ended(id)
 		ended[en.State]++
-		if en.State == runtime.StateCancelled && en.Reason != "told" {
+		if en.State == engine.StateCancelled && en.Reason != "told" {
 			b.Errorf("a cancelled task has the reason %q, want %q", en.Reason, "told")
 		}
-		if en.State == runtime.StateFailed {
+		if en.State == engine.StateFailed {
 			b.Errorf("a task failed: %q", en.Reason)
 		}
 	}
@@ -123,14 +123,14 @@ func testRaceCancel(b *bench) {
 
 // testRaceAdmin: everything that an operator can do, all at once, under load.
 func testRaceAdmin(b *bench) {
-	b.auto([]string{"task.race"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	b.auto([]string{"task.race"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		switch rand.IntN(4) {
 		case 0:
-			return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "f"}
+			return engine.Outcome{Kind: engine.OutcomeFail, Reason: "f"}
 		case 1:
-			return runtime.Outcome{Kind: runtime.OutcomeDelay, After: time.Millisecond}
+			return engine.Outcome{Kind: engine.OutcomeDelay, After: time.Millisecond}
 		}
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	}, slots(4))
 	var mu sync.Mutex
 	var ids []uuid.UUID
@@ -142,11 +142,11 @@ func testRaceAdmin(b *bench) {
 		}
 		return ids[rand.IntN(len(ids))]
 	}
-	expected := []error{runtime.ErrNotFound, runtime.ErrRunning, runtime.ErrState}
+	expected := []error{engine.ErrNotFound, engine.ErrRunning, engine.ErrState}
 	ops := []func(ctx context.Context) error{
 		func(ctx context.Context) error {
 			id := uuid.Must(uuid.NewV7())
-			ins, err := b.e.Insert(ctx, []*runtime.Message{b.message("task.race", func(m *runtime.Message) { m.Meta.ID = id })})
+			ins, err := b.e.Insert(ctx, []*engine.Message{b.message("task.race", func(m *engine.Message) { m.Meta.ID = id })})
 			if err == nil {
 				mu.Lock()
 				ids = append(ids, ins[0].ID)
@@ -159,7 +159,7 @@ func testRaceAdmin(b *bench) {
 		func(ctx context.Context) error { return b.e.Delete(ctx, pick()) },
 		func(ctx context.Context) error { _, err := b.e.Get(ctx, pick()); return err },
 		func(ctx context.Context) error {
-			_, _, err := b.e.List(ctx, runtime.Query{Queue: b.queue, Limit: 5})
+			_, _, err := b.e.List(ctx, engine.Query{Queue: b.queue, Limit: 5})
 			return err
 		},
 	}
@@ -182,7 +182,7 @@ func testRaceAdmin(b *bench) {
 	for _, id := range ids {
 		b.poll("every task that was not deleted ends", func() bool {
 			en, err := b.e.Get(b.ctx(), id)
-			return errors.Is(err, runtime.ErrNotFound) || err == nil && en.State.Final()
+			return errors.Is(err, engine.ErrNotFound) || err == nil && en.State.Final()
 		})
 	}
 }
@@ -190,7 +190,7 @@ func testRaceAdmin(b *bench) {
 func testManySlots(b *bench) {
 	const n = 100
 	s := b.serve([]string{"task.slot"}, slots(n))
-	ms := make([]*runtime.Message, n)
+	ms := make([]*engine.Message, n)
 	for i := range ms {
 		ms[i] = b.message("task.slot")
 	}
@@ -203,7 +203,7 @@ func testManySlots(b *bench) {
 		h.succeed()
 	}
 	for _, id := range ids {
-		b.until(id, runtime.StateSucceeded)
+		b.until(id, engine.StateSucceeded)
 	}
 }
 
@@ -229,8 +229,8 @@ func testRaceMemo(b *bench) {
 	wg.Wait()
 	h.save(`"last"`)
 	h.succeed()
-	b.memoIs("Entry after the end", b.until(id, runtime.StateSucceeded).Memo, `"last"`)
+	b.memoIs("Entry after the end", b.until(id, engine.StateSucceeded).Memo, `"last"`)
 	err := h.d.Memo.SaveMemo(b.ctx(), json.RawMessage(`"after the end"`))
-	b.is("SaveMemo after the run was concluded", err, runtime.ErrLeaseLost)
+	b.is("SaveMemo after the run was concluded", err, engine.ErrLeaseLost)
 	b.memoIs("Entry after a late SaveMemo", b.get(id).Memo, `"last"`)
 }

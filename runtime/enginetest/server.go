@@ -12,15 +12,15 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // server is a call of Serve. By default its runs wait for the test, which takes
 // them with next and concludes each.
 type server struct {
 	b       *bench
-	e       runtime.Engine
-	w       *runtime.Worker
+	e       engine.Engine
+	w       *engine.Worker
 	cancel  context.CancelFunc
 	abandon func()
 	result  chan error
@@ -34,51 +34,51 @@ type server struct {
 // handed is a run that waits for the test to say what becomes of it.
 type handed struct {
 	b      *bench
-	d      *runtime.Delivery
+	d      *engine.Delivery
 	ctx    context.Context // ends as the delivery is stopped
 	answer chan answer
 }
 
 type answer struct {
-	o      runtime.Outcome
+	o      engine.Outcome
 	goexit bool
 }
 
 // refusal is what Worker.Refused was told.
 type refusal struct {
-	d *runtime.Delivery
-	o runtime.Outcome
+	d *engine.Delivery
+	o engine.Outcome
 }
 
 // serve starts a worker of two slots on the bench's engine.
-func (b *bench) serve(names []string, edits ...func(*runtime.Worker)) *server {
+func (b *bench) serve(names []string, edits ...func(*engine.Worker)) *server {
 	b.Helper()
 	return b.serveOn(b.e, names, edits...)
 }
 
 // auto is serve with runs that do not wait for the test. A nil run succeeds.
-func (b *bench) auto(names []string, run func(context.Context, *runtime.Delivery) runtime.Outcome,
-	edits ...func(*runtime.Worker)) *server {
+func (b *bench) auto(names []string, run func(context.Context, *engine.Delivery) engine.Outcome,
+	edits ...func(*engine.Worker)) *server {
 	b.Helper()
 	if run == nil {
-		run = func(context.Context, *runtime.Delivery) runtime.Outcome {
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		run = func(context.Context, *engine.Delivery) engine.Outcome {
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
 		}
 	}
-	return b.serve(names, append(edits, func(w *runtime.Worker) {
+	return b.serve(names, append(edits, func(w *engine.Worker) {
 		w.Run = run
-		w.RunInline = func(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) { *o = run(ctx, d) }
+		w.RunInline = func(ctx context.Context, d *engine.Delivery, o *engine.Outcome) { *o = run(ctx, d) }
 	})...)
 }
 
 // serveOn is serve on another engine or handle.
-func (b *bench) serveOn(e runtime.Engine, names []string, edits ...func(*runtime.Worker)) *server {
+func (b *bench) serveOn(e engine.Engine, names []string, edits ...func(*engine.Worker)) *server {
 	b.Helper()
 	return b.serveIn(context.Background(), e, names, edits...)
 }
 
 // serveIn is serveOn with a context of the test's own.
-func (b *bench) serveIn(ctx context.Context, e runtime.Engine, names []string, edits ...func(*runtime.Worker)) *server {
+func (b *bench) serveIn(ctx context.Context, e engine.Engine, names []string, edits ...func(*engine.Worker)) *server {
 	b.Helper()
 	abandon := make(chan struct{})
 	s := &server{
@@ -89,10 +89,10 @@ func (b *bench) serveIn(ctx context.Context, e runtime.Engine, names []string, e
 		refused: make(chan refusal, 10_000),
 		open:    make(map[*handed]struct{}),
 	}
-	s.w = &runtime.Worker{
+	s.w = &engine.Worker{
 		ID: "worker-" + uuid.NewString(), Slots: 2, Queues: []string{b.queue}, Names: sorted(names),
 		ParkFor: time.Hour, Abandon: abandon, Now: time.Now,
-		Run: func(ctx context.Context, d *runtime.Delivery) (o runtime.Outcome) {
+		Run: func(ctx context.Context, d *engine.Delivery) (o engine.Outcome) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
@@ -102,7 +102,7 @@ func (b *bench) serveIn(ctx context.Context, e runtime.Engine, names []string, e
 			return o
 		},
 		RunInline: s.inline,
-		Refused:   func(d *runtime.Delivery, o runtime.Outcome) { s.refused <- refusal{d, o} },
+		Refused:   func(d *engine.Delivery, o engine.Outcome) { s.refused <- refusal{d, o} },
 	}
 	for _, edit := range edits {
 		edit(s.w)
@@ -114,14 +114,14 @@ func (b *bench) serveIn(ctx context.Context, e runtime.Engine, names []string, e
 	return s
 }
 
-func slots(n int) func(*runtime.Worker) { return func(w *runtime.Worker) { w.Slots = n } }
+func slots(n int) func(*engine.Worker) { return func(w *engine.Worker) { w.Slots = n } }
 
-func parkFor(d time.Duration) func(*runtime.Worker) {
-	return func(w *runtime.Worker) { w.ParkFor = d }
+func parkFor(d time.Duration) func(*engine.Worker) {
+	return func(w *engine.Worker) { w.ParkFor = d }
 }
 
 // inline is the worker's RunInline.
-func (s *server) inline(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+func (s *server) inline(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
 	ctx, cancel := d.Context(ctx)
 	defer cancel()
 	h := &handed{b: s.b, d: d, ctx: ctx, answer: make(chan answer, 1)}
@@ -181,9 +181,9 @@ func (s *server) none(why string) {
 }
 
 // conclude ends the run.
-func (h *handed) conclude(o runtime.Outcome) { h.answer <- answer{o: o} }
+func (h *handed) conclude(o engine.Outcome) { h.answer <- answer{o: o} }
 
-func (h *handed) succeed() { h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed}) }
+func (h *handed) succeed() { h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed}) }
 
 func (h *handed) id() uuid.UUID { return h.d.Message.Meta.ID }
 
@@ -233,7 +233,7 @@ func (s *server) stopReleasing() (released int) {
 	for {
 		select {
 		case h := <-s.runs:
-			h.conclude(runtime.Outcome{Kind: runtime.OutcomeRelease})
+			h.conclude(engine.Outcome{Kind: engine.OutcomeRelease})
 			released++
 		case err := <-s.result:
 			s.result <- err
@@ -279,8 +279,8 @@ func (s *server) cleanup() {
 	for {
 		select {
 		case err := <-s.result:
-			var unfinished *runtime.UnfinishedError
-			if err != nil && !errors.As(err, &unfinished) && !errors.Is(err, runtime.ErrClosed) {
+			var unfinished *engine.UnfinishedError
+			if err != nil && !errors.As(err, &unfinished) && !errors.Is(err, engine.ErrClosed) {
 				s.b.Errorf("Serve: %v", err)
 			}
 			return
@@ -304,7 +304,7 @@ type log struct {
 }
 
 // add counts a run of the task and returns how many it had.
-func (l *log) add(d *runtime.Delivery) int {
+func (l *log) add(d *engine.Delivery) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.runs == nil {

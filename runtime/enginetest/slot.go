@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var slotTests = []test{
@@ -19,7 +19,7 @@ var slotTests = []test{
 func testSlotsAllUsed(b *bench) {
 	const n = 5
 	s := b.serve([]string{"task.slot"}, slots(n))
-	var ms []*runtime.Message
+	var ms []*engine.Message
 	for range n + 3 {
 		ms = append(ms, b.message("task.slot"))
 	}
@@ -41,7 +41,7 @@ func testSlotsNeverMore(b *bench) {
 	const n = 3
 	var running, most atomic.Int64
 	var l log
-	b.auto([]string{"task.slot"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	b.auto([]string{"task.slot"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		defer running.Add(-1)
 		now := running.Add(1)
 		for {
@@ -51,16 +51,16 @@ func testSlotsNeverMore(b *bench) {
 		}
 		time.Sleep(time.Duration(d.Message.Meta.ID[15]%4) * time.Millisecond)
 		if l.add(d) == 1 && d.Message.Meta.ID[15]%3 == 0 {
-			return runtime.Outcome{Kind: runtime.OutcomeRetry}
+			return engine.Outcome{Kind: engine.OutcomeRetry}
 		}
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	}, slots(n))
-	var ms []*runtime.Message
+	var ms []*engine.Message
 	for range 60 {
 		ms = append(ms, b.message("task.slot"))
 	}
 	for _, id := range b.batch(ms...) {
-		b.until(id, runtime.StateSucceeded)
+		b.until(id, engine.StateSucceeded)
 	}
 	if got := most.Load(); got > n {
 		b.Errorf("%d tasks ran at the same time on %d slots", got, n)
@@ -69,13 +69,13 @@ func testSlotsNeverMore(b *bench) {
 
 func testSlotsFreed(b *bench) {
 	s := b.serve([]string{"task.slot"}, slots(1))
-	for _, kind := range []runtime.OutcomeKind{
-		runtime.OutcomeSucceed, runtime.OutcomeFail, runtime.OutcomeCancel,
-		runtime.OutcomeRetry, runtime.OutcomeDelay, runtime.OutcomeRelease,
+	for _, kind := range []engine.OutcomeKind{
+		engine.OutcomeSucceed, engine.OutcomeFail, engine.OutcomeCancel,
+		engine.OutcomeRetry, engine.OutcomeDelay, engine.OutcomeRelease,
 	} {
 		b.insert("task.slot")
-		s.next().conclude(runtime.Outcome{Kind: kind, After: time.Hour})
-		if kind == runtime.OutcomeRelease {
+		s.next().conclude(engine.Outcome{Kind: kind, After: time.Hour})
+		if kind == engine.OutcomeRelease {
 			s.next().succeed()
 		}
 	}
@@ -88,8 +88,8 @@ func testSlotsGoexit(b *bench) {
 	for range 6 {
 		id := b.insert("task.exit")
 		h := s.next()
-		h.answer <- answer{o: runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "called Goexit"}, goexit: true}
-		if en := b.until(id, runtime.StateFailed); en.Reason != "called Goexit" {
+		h.answer <- answer{o: engine.Outcome{Kind: engine.OutcomeFail, Reason: "called Goexit"}, goexit: true}
+		if en := b.until(id, engine.StateFailed); en.Reason != "called Goexit" {
 			b.Errorf("Entry.Reason is %q, want what was written before the goroutine ended", en.Reason)
 		}
 	}
@@ -112,6 +112,6 @@ func testSlotsHeld(b *bench) {
 	b.insert("task.slot")
 	time.Sleep(4 * b.o.Step)
 	s.none("the only slot is held by a run that has not returned")
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "stop"})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeCancel, Reason: "stop"})
 	s.next().succeed()
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var stopTests = []test{
@@ -36,7 +36,7 @@ func testStopBefore(b *bench) {
 	s := b.serve([]string{"task.other"})
 	s.cancel()
 	s.mustStop()
-	if en := b.get(id); en.State != runtime.StatePending {
+	if en := b.get(id); en.State != engine.StatePending {
 		b.Errorf("the task is %s, want pending", en.State)
 	}
 	ctx := endedContext()
@@ -63,9 +63,9 @@ func testStopWaits(b *bench) {
 	case <-time.After(2 * b.o.Step):
 	}
 	h.save(`"still mine"`)
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`1`)})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`1`)})
 	s.mustStop()
-	if en := b.get(id); en.State != runtime.StateSucceeded {
+	if en := b.get(id); en.State != engine.StateSucceeded {
 		b.Errorf("when Serve has returned, the task that it waited for is %s, want succeeded", en.State)
 	}
 }
@@ -97,7 +97,7 @@ func testStopTakesNoMore(b *bench) {
 		time.Sleep(4 * b.o.Step)
 		h.succeed()
 		taken := s.stopReleasing()
-		if en := b.get(id); en.State != runtime.StatePending || en.Attempt != 0 {
+		if en := b.get(id); en.State != engine.StatePending || en.Attempt != 0 {
 			b.Errorf("the task that was not taken is %s with Attempt %d, want pending with 0", en.State, en.Attempt)
 		}
 		if taken == 0 {
@@ -126,7 +126,7 @@ func testStopRest(b *bench) {
 // unfinished fails the test unless err names exactly the runs.
 func (b *bench) unfinished(err error, hs ...*handed) {
 	b.Helper()
-	var u *runtime.UnfinishedError
+	var u *engine.UnfinishedError
 	if !errors.As(err, &u) {
 		b.Fatalf("Serve returned %v, want an *UnfinishedError that names the tasks that did not return", err)
 	}
@@ -156,13 +156,13 @@ func testAbandon(b *bench) {
 			h.succeed()
 		}
 	}
-	b.until(done, runtime.StateSucceeded)
+	b.until(done, engine.StateSucceeded)
 	s.cancel()
 	s.abandon()
 	b.unfinished(s.wait(), stuck...)
 	for _, h := range stuck {
 		cause := h.cause()
-		if !errors.Is(cause, runtime.ErrShutdown) && !errors.Is(cause, runtime.ErrLeaseLost) {
+		if !errors.Is(cause, engine.ErrShutdown) && !errors.Is(cause, engine.ErrLeaseLost) {
 			b.Errorf("cause of an abandoned run's context: %v, want ErrShutdown or ErrLeaseLost", cause)
 		}
 	}
@@ -178,14 +178,14 @@ func testAbandon(b *bench) {
 		}
 		h.succeed()
 	}
-	b.until(first, runtime.StateSucceeded)
-	b.until(second, runtime.StateSucceeded)
+	b.until(first, engine.StateSucceeded)
+	b.until(second, engine.StateSucceeded)
 }
 
 func testAbandonRefused(b *bench) {
-	for _, kind := range []runtime.OutcomeKind{
-		runtime.OutcomeSucceed, runtime.OutcomeFail, runtime.OutcomeCancel,
-		runtime.OutcomeRetry, runtime.OutcomeDelay, runtime.OutcomeRelease,
+	for _, kind := range []engine.OutcomeKind{
+		engine.OutcomeSucceed, engine.OutcomeFail, engine.OutcomeCancel,
+		engine.OutcomeRetry, engine.OutcomeDelay, engine.OutcomeRelease,
 	} {
 		id := b.insert("task.late")
 		s := b.serve([]string{"task.late"})
@@ -195,18 +195,18 @@ func testAbandonRefused(b *bench) {
 		b.unfinished(s.wait(), late)
 		next := b.serve([]string{"task.late"})
 		h := next.next()
-		late.conclude(runtime.Outcome{
+		late.conclude(engine.Outcome{
 			Kind: kind, After: time.Hour, Result: json.RawMessage(`"late"`), Reason: "late", Memo: json.RawMessage(`"late"`),
 		})
 		r := s.nextRefused()
 		if r.d != late.d || r.o.Kind != kind {
 			b.Errorf("Refused was called with another delivery or outcome than the late one's")
 		}
-		if en := b.get(id); en.State != runtime.StateRunning || en.Worker != next.w.ID {
+		if en := b.get(id); en.State != engine.StateRunning || en.Worker != next.w.ID {
 			b.Errorf("after a refused outcome the task is %s of %q, want running of the second worker", en.State, en.Worker)
 		}
-		h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"mine"`)})
-		en := b.until(id, runtime.StateSucceeded)
+		h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"mine"`)})
+		en := b.until(id, engine.StateSucceeded)
 		if !sameJSON(en.Result, json.RawMessage(`"mine"`)) || en.Reason != "" || len(en.Memo) != 0 || en.Attempt != 0 {
 			b.Errorf("the entry is %+v, want only what the second worker wrote", en)
 		}
@@ -224,7 +224,7 @@ func testAbandonMemo(b *bench) {
 	b.unfinished(s.wait(), late)
 	h := b.serve([]string{"task.late"}).next()
 	err := late.d.Memo.SaveMemo(b.ctx(), json.RawMessage(`"after"`))
-	b.is("SaveMemo of a run that no longer owns its task", err, runtime.ErrLeaseLost)
+	b.is("SaveMemo of a run that no longer owns its task", err, engine.ErrLeaseLost)
 	b.memoIs("LoadMemo of the run that does", h.load(), `"before"`)
 	h.succeed()
 }
@@ -247,7 +247,7 @@ func testAbandonNothing(b *bench) {
 	id := b.insert("task.ok")
 	s := b.serve([]string{"task.ok"})
 	s.next().succeed()
-	b.until(id, runtime.StateSucceeded)
+	b.until(id, engine.StateSucceeded)
 	s.abandon()
 	s.mustStop()
 }
@@ -258,7 +258,7 @@ func testServeAgain(b *bench) {
 		s := b.serve([]string{"task.again"})
 		s.next().succeed()
 		s.mustStop()
-		if en := b.get(id); en.State != runtime.StateSucceeded {
+		if en := b.get(id); en.State != engine.StateSucceeded {
 			b.Fatalf("when Serve has returned, a concluded task is %s, want succeeded", en.State)
 		}
 	}
@@ -274,8 +274,8 @@ func testServeTwice(b *bench) {
 	}
 	h.succeed()
 	o.succeed()
-	b.until(a, runtime.StateSucceeded)
-	b.until(c, runtime.StateSucceeded)
+	b.until(a, engine.StateSucceeded)
+	b.until(c, engine.StateSucceeded)
 	first.mustStop()
 	b.insert("task.both")
 	second.next().succeed()
@@ -284,18 +284,18 @@ func testServeTwice(b *bench) {
 func testClose(b *bench) {
 	id := b.insert("task.closed")
 	s := b.auto([]string{"task.closed"}, nil)
-	b.until(id, runtime.StateSucceeded)
+	b.until(id, engine.StateSucceeded)
 	s.mustStop()
 	if err := b.e.Close(); err != nil {
 		b.Errorf("Close: %v", err)
 	}
-	if err := b.e.Close(); err != nil && !errors.Is(err, runtime.ErrClosed) {
-		b.Errorf("the second Close: %v, want nil or an error that wraps %q", err, runtime.ErrClosed)
+	if err := b.e.Close(); err != nil && !errors.Is(err, engine.ErrClosed) {
+		b.Errorf("the second Close: %v, want nil or an error that wraps %q", err, engine.ErrClosed)
 	}
-	_, err := b.e.Insert(b.ctx(), []*runtime.Message{b.message("task.closed")})
-	b.is("Insert after Close", err, runtime.ErrClosed)
+	_, err := b.e.Insert(b.ctx(), []*engine.Message{b.message("task.closed")})
+	b.is("Insert after Close", err, engine.ErrClosed)
 	_, err = b.e.Get(b.ctx(), id)
-	b.is("Get after Close", err, runtime.ErrClosed)
+	b.is("Get after Close", err, engine.ErrClosed)
 	err = b.e.Serve(context.Background(), s.w)
-	b.is("Serve after Close", err, runtime.ErrClosed)
+	b.is("Serve after Close", err, engine.ErrClosed)
 }

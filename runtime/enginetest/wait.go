@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 var waitTests = []test{
@@ -28,7 +28,7 @@ var waitTests = []test{
 
 // waited is what Wait returned.
 type waited struct {
-	en  *runtime.Entry
+	en  *engine.Entry
 	err error
 }
 
@@ -40,9 +40,9 @@ func (w waited) String() string {
 }
 
 // waiter returns the engine's Waiter, or skips the test.
-func (b *bench) waiter() runtime.Waiter {
+func (b *bench) waiter() engine.Waiter {
 	b.Helper()
-	w, ok := b.e.(runtime.Waiter)
+	w, ok := b.e.(engine.Waiter)
 	if !ok {
 		b.Skip("the engine is no Waiter")
 	}
@@ -85,9 +85,9 @@ func testWaitLater(b *bench) {
 		b.Fatalf("Wait returned %v and %v while the task runs", w.en, w.err)
 	default:
 	}
-	h.conclude(runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`42`)})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`42`)})
 	w := b.got(c)
-	if w.err != nil || w.en.State != runtime.StateSucceeded || !sameJSON(w.en.Result, json.RawMessage(`42`)) {
+	if w.err != nil || w.en.State != engine.StateSucceeded || !sameJSON(w.en.Result, json.RawMessage(`42`)) {
 		b.Errorf("Wait returned %v, want the entry of the task that succeeded with 42", w)
 	}
 }
@@ -96,7 +96,7 @@ func testWaitBefore(b *bench) {
 	b.waiter()
 	id := b.insert("task.wait")
 	b.serve([]string{"task.wait"}).next().succeed()
-	b.until(id, runtime.StateSucceeded)
+	b.until(id, engine.StateSucceeded)
 	if w := b.got(b.wait(b.ctx(), id)); w.err != nil || w.en.ID != id {
 		b.Errorf("Wait for a task that has ended returned %v, want its entry", w)
 	}
@@ -105,12 +105,12 @@ func testWaitBefore(b *bench) {
 func testWaitEveryEnd(b *bench) {
 	b.waiter()
 	s := b.serve([]string{"task.wait"})
-	for kind, want := range map[runtime.OutcomeKind]runtime.State{
-		runtime.OutcomeFail: runtime.StateFailed, runtime.OutcomeCancel: runtime.StateCancelled,
+	for kind, want := range map[engine.OutcomeKind]engine.State{
+		engine.OutcomeFail: engine.StateFailed, engine.OutcomeCancel: engine.StateCancelled,
 	} {
 		id := b.insert("task.wait")
 		c := b.wait(b.ctx(), id)
-		s.next().conclude(runtime.Outcome{Kind: kind, Reason: "why"})
+		s.next().conclude(engine.Outcome{Kind: kind, Reason: "why"})
 		if w := b.got(c); w.err != nil || w.en.State != want || w.en.Reason != "why" {
 			b.Errorf("Wait returned %v, want a task that is %s", w, want)
 		}
@@ -122,8 +122,8 @@ func testWaitRetries(b *bench) {
 	id := b.insert("task.wait")
 	c := b.wait(b.ctx(), id)
 	s := b.serve([]string{"task.wait"})
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeRetry})
-	s.next().conclude(runtime.Outcome{Kind: runtime.OutcomeDelay})
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeRetry})
+	s.next().conclude(engine.Outcome{Kind: engine.OutcomeDelay})
 	h := s.next()
 	select {
 	case w := <-c:
@@ -131,7 +131,7 @@ func testWaitRetries(b *bench) {
 	default:
 	}
 	h.succeed()
-	if w := b.got(c); w.err != nil || w.en.State != runtime.StateSucceeded {
+	if w := b.got(c); w.err != nil || w.en.State != engine.StateSucceeded {
 		b.Errorf("Wait returned %v, want the entry of the task that succeeded in its third run", w)
 	}
 }
@@ -141,7 +141,7 @@ func testWaitCancelled(b *bench) {
 	id := b.insert("task.wait")
 	c := b.wait(b.ctx(), id)
 	b.cancel(b.e, id, "no")
-	if w := b.got(c); w.err != nil || w.en.State != runtime.StateCancelled || w.en.Reason != "no" {
+	if w := b.got(c); w.err != nil || w.en.State != engine.StateCancelled || w.en.Reason != "no" {
 		b.Errorf("Wait for a waiting task that was cancelled returned %v, want its entry, cancelled with reason \"no\"", w)
 	}
 }
@@ -152,7 +152,7 @@ func testWaitNobody(b *bench) {
 	id := b.insert("task.unknown")
 	c := b.wait(b.ctx(), id)
 	b.serve([]string{"task.known"}, parkFor(2*b.o.Step))
-	if w := b.got(c); w.err != nil || w.en.State != runtime.StateFailed {
+	if w := b.got(c); w.err != nil || w.en.State != engine.StateFailed {
 		b.Errorf("Wait for a task that no worker knew returned %v, want one that failed", w)
 	}
 }
@@ -170,7 +170,7 @@ func testWaitContext(b *bench) {
 
 func testWaitUnknown(b *bench) {
 	b.waiter()
-	b.is("Wait for an unknown id", b.got(b.wait(b.ctx(), uuid.New())).err, runtime.ErrNotFound)
+	b.is("Wait for an unknown id", b.got(b.wait(b.ctx(), uuid.New())).err, engine.ErrNotFound)
 }
 
 func testWaitDeleted(b *bench) {
@@ -180,7 +180,7 @@ func testWaitDeleted(b *bench) {
 	if err := b.e.Delete(b.ctx(), id); err != nil {
 		b.Fatalf("Delete: %v", err)
 	}
-	b.is("Wait for a task that was deleted", b.got(c).err, runtime.ErrNotFound)
+	b.is("Wait for a task that was deleted", b.got(c).err, engine.ErrNotFound)
 }
 
 func testWaitMany(b *bench) {
@@ -196,9 +196,9 @@ func testWaitMany(b *bench) {
 	}
 	var running sync.WaitGroup
 	running.Add(30)
-	b.auto([]string{"task.wait"}, func(context.Context, *runtime.Delivery) runtime.Outcome {
+	b.auto([]string{"task.wait"}, func(context.Context, *engine.Delivery) engine.Outcome {
 		running.Done()
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	})
 	for i, c := range cs {
 		if w := b.got(c); w.err != nil || w.en.ID != ids[i] {

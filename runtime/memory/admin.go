@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // found is a task wherever it is: t, or in the archive.
@@ -21,7 +21,7 @@ type found struct {
 // longer.
 func (e *Engine) find(id uuid.UUID, now time.Time) (found, error) {
 	if e.closed {
-		return found{}, runtime.ErrClosed
+		return found{}, engine.ErrClosed
 	}
 	at := stamp(now.UnixNano())
 	if t := e.tasks.get(id); t != nil && !t.overKept(at) {
@@ -30,10 +30,10 @@ func (e *Engine) find(id uuid.UUID, now time.Time) (found, error) {
 	if r, c := e.past.get(id); r != nil && !e.overKeptPast(r, at) {
 		return found{r: r, c: c}, nil
 	}
-	return found{}, runtime.ErrNotFound
+	return found{}, engine.ErrNotFound
 }
 
-func (e *Engine) entry(f found, now time.Time) *runtime.Entry {
+func (e *Engine) entry(f found, now time.Time) *engine.Entry {
 	if f.t != nil {
 		return f.t.entry(now)
 	}
@@ -41,7 +41,7 @@ func (e *Engine) entry(f found, now time.Time) *runtime.Entry {
 }
 
 // Get implements [runtime.Engine].
-func (e *Engine) Get(_ context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *Engine) Get(_ context.Context, id uuid.UUID) (*engine.Entry, error) {
 	e.lock()
 	defer e.unlock()
 	now := e.now()
@@ -53,7 +53,7 @@ func (e *Engine) Get(_ context.Context, id uuid.UUID) (*runtime.Entry, error) {
 }
 
 // Wait implements [runtime.Waiter].
-func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	e.lock()
 	f, err := e.find(id, e.now())
 	for err == nil && f.t != nil && !f.t.state.final() {
@@ -107,7 +107,7 @@ func (e *Engine) Cancel(_ context.Context, id uuid.UUID, reason string) error {
 	}
 	e.unlock()
 	if stop != nil {
-		stop.Stop(runtime.CancelCause(reason))
+		stop.Stop(engine.CancelCause(reason))
 	}
 	return err
 }
@@ -125,13 +125,13 @@ func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 	t := f.t
 	switch {
 	case t == nil || t.state != failed && t.state != cancelled:
-		return fmt.Errorf("%w: it is %s", runtime.ErrState, e.entry(f, now).State)
+		return fmt.Errorf("%w: it is %s", engine.ErrState, e.entry(f, now).State)
 	case !e.reserve(1):
-		return runtime.ErrQueueFull
+		return engine.ErrQueueFull
 	}
 	if h := e.takeAgain(t, now); h != nil {
 		e.leave(1)
-		return fmt.Errorf("%w: its key is held by task %s", runtime.ErrState, h.id)
+		return fmt.Errorf("%w: its key is held by task %s", engine.ErrState, h.id)
 	}
 	e.unlist(t)
 	t.state, t.due = waiting, now
@@ -153,7 +153,7 @@ func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
 	case t == nil:
 		e.past.forget(f.r)
 	case t.state == running:
-		return runtime.ErrRunning
+		return engine.ErrRunning
 	case t.state.final():
 		e.forgetEnded(t)
 	default:

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // archive holds the records of tasks that succeeded, which are by far the most
@@ -265,12 +265,12 @@ func (a *archive) oldest() *packed {
 func (a *archive) keep(r *packed) time.Duration { return a.kinds.all[r.kind].Keep }
 
 // entry unpacks a record, in brief without what may be large.
-func (a *archive) entry(r *packed, c *chunk, brief bool) *runtime.Entry {
+func (a *archive) entry(r *packed, c *chunk, brief bool) *engine.Entry {
 	k := &a.kinds.all[r.kind]
 	m := k.message()
 	m.Meta.ID, m.Meta.EnqueuedAt = r.id, r.enqueued.time()
-	en := &runtime.Entry{
-		ID: r.id, Message: m, State: runtime.StateSucceeded, Attempt: int(r.attempt), Worker: k.worker,
+	en := &engine.Entry{
+		ID: r.id, Message: m, State: engine.StateSucceeded, Attempt: int(r.attempt), Worker: k.worker,
 		Due: r.due.time(), StartedAt: r.started.time(), EndedAt: r.ended.time(),
 	}
 	data := c.data[r.at:]

@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/internal/cputime"
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -55,10 +55,10 @@ func BenchmarkEngine(b *testing.B) {
 			e := memory.New(memory.WithWait(), memory.WithCapacity(1024), memory.WithRecords(*records))
 			var count sync.WaitGroup
 			ctx, cancel := context.WithCancel(context.Background())
-			w := &runtime.Worker{
+			w := &engine.Worker{
 				ID: "w", Slots: n, Queues: []string{"default"}, Names: []string{"bench"}, ParkFor: time.Hour, Now: time.Now,
-				RunInline: func(_ context.Context, _ *runtime.Delivery, o *runtime.Outcome) {
-					*o = runtime.Outcome{Kind: runtime.OutcomeSucceed}
+				RunInline: func(_ context.Context, _ *engine.Delivery, o *engine.Outcome) {
+					*o = engine.Outcome{Kind: engine.OutcomeSucceed}
 					count.Done()
 				},
 			}
@@ -70,8 +70,8 @@ func BenchmarkEngine(b *testing.B) {
 			report := cpu(b)
 			count.Add(b.N)
 			for i := range b.N {
-				m := &runtime.Message{ // what an enqueue costs anyway
-					Name: "bench", Queue: "default", Meta: runtime.Meta{ID: id(i), EnqueuedAt: now},
+				m := &engine.Message{ // what an enqueue costs anyway
+					Name: "bench", Queue: "default", Meta: engine.Meta{ID: id(i), EnqueuedAt: now},
 				}
 				if _, err := e.InsertOne(ctx, m); err != nil {
 					b.Fatal(err)

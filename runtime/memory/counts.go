@@ -3,10 +3,10 @@ package memory
 import (
 	"context"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-var _ runtime.Counter = (*Engine)(nil)
+var _ engine.Counter = (*Engine)(nil)
 
 const (
 	// lotQueues is how many queues are counted with the lock held.
@@ -19,14 +19,14 @@ const (
 // Counts implements [runtime.Counter]. It is exact, unless more tasks have
 // become due or are kept no longer than can be looked at in some milliseconds:
 // it then says that it is an estimate.
-func (e *Engine) Counts(context.Context) ([]runtime.Count, error) {
+func (e *Engine) Counts(context.Context) ([]engine.Count, error) {
 	tally := make(map[string][7]int64)
 	exact, from := false, 0
 	for lots := 0; ; lots++ {
 		e.lock()
 		if e.closed {
 			e.unlock()
-			return nil, runtime.ErrClosed
+			return nil, engine.ErrClosed
 		}
 		done := false
 		if !exact && lots < maxCountLots {
@@ -42,11 +42,11 @@ func (e *Engine) Counts(context.Context) ([]runtime.Count, error) {
 			break
 		}
 	}
-	counts := make([]runtime.Count, 0, len(tally))
+	counts := make([]engine.Count, 0, len(tally))
 	for queue, by := range tally {
 		for s, n := range by {
 			if n > 0 {
-				counts = append(counts, runtime.Count{Queue: queue, State: states[s], Tasks: n, Estimated: !exact})
+				counts = append(counts, engine.Count{Queue: queue, State: states[s], Tasks: n, Estimated: !exact})
 			}
 		}
 	}

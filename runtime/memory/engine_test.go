@@ -5,7 +5,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/enginetest"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
@@ -13,7 +13,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestEngine(t *testing.T) {
-	open := func(t testing.TB, opts ...memory.Option) runtime.Engine {
+	open := func(t testing.TB, opts ...memory.Option) engine.Engine {
 		e := memory.New(opts...)
 		t.Cleanup(func() {
 			if err := e.Close(); err != nil {
@@ -22,8 +22,8 @@ func TestEngine(t *testing.T) {
 		})
 		return e
 	}
-	enginetest.Run(t, func(t testing.TB) runtime.Engine { return open(t) }, enginetest.Options{
-		Bounded: func(t testing.TB, capacity int) runtime.Engine { return open(t, memory.WithCapacity(capacity)) },
+	enginetest.Run(t, func(t testing.TB) engine.Engine { return open(t) }, enginetest.Options{
+		Bounded: func(t testing.TB, capacity int) engine.Engine { return open(t, memory.WithCapacity(capacity)) },
 		Tasks:   2000,
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -14,7 +15,7 @@ func ExampleWithCapacity() {
 	app := runtime.New(memory.New(memory.WithCapacity(2)), runtime.Config{})
 	for range 3 {
 		_, err := hello.Call(func(*runtime.Fields) {}, nil).Enqueue(context.Background(), app)
-		fmt.Println(errors.Is(err, runtime.ErrQueueFull))
+		fmt.Println(errors.Is(err, engine.ErrQueueFull))
 	}
 	// Output:
 	// false

@@ -5,12 +5,12 @@ import (
 	"math"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // conclude records the outcome of a run. It returns false, and records
 // nothing, when the task no longer belongs to the run.
-func (e *Engine) conclude(r *run, o *runtime.Outcome, now time.Time) bool {
+func (e *Engine) conclude(r *run, o *engine.Outcome, now time.Time) bool {
 	t := r.t
 	if t.owner != r {
 		return false
@@ -18,25 +18,25 @@ func (e *Engine) conclude(r *run, o *runtime.Outcome, now time.Time) bool {
 	if o.Memo != nil {
 		t.extra().memo = o.Memo
 	}
-	if o.Kind == runtime.OutcomeRelease {
+	if o.Kind == engine.OutcomeRelease {
 		e.release(t, now)
 		return true
 	}
 	t.owner = nil
 	t.setReason(o.Reason)
 	switch o.Kind {
-	case runtime.OutcomeSucceed:
+	case engine.OutcomeSucceed:
 		e.end(t, succeeded, now, o.Result)
-	case runtime.OutcomeFail:
+	case engine.OutcomeFail:
 		e.end(t, failed, now, o.Result)
-	case runtime.OutcomeCancel:
+	case engine.OutcomeCancel:
 		e.end(t, cancelled, now, o.Result)
 	default:
 		if t.stopAsked() {
 			e.end(t, cancelled, now, nil)
 			break
 		}
-		if o.Kind == runtime.OutcomeRetry {
+		if o.Kind == engine.OutcomeRetry {
 			t.attempt++
 		}
 		t.state, t.due = retrying, now.Add(max(o.After, 0))
@@ -74,7 +74,7 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	if t.holds {
 		e.letGo(t, s, false)
 	}
-	held := t.holds && t.msg.KeyHold != runtime.HoldTick && e.keys.holds(t, at)
+	held := t.holds && t.msg.KeyHold != engine.HoldTick && e.keys.holds(t, at)
 	packed := s == succeeded && !held && e.past.add(t, result, now, after(now, positive(t.msg.Keep, e.keepFor)))
 	if !packed || t.more != nil && t.more.done != nil { // those who wait look here
 		m := t.extra()

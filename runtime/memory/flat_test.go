@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -33,16 +33,16 @@ func TestFlat(t *testing.T) {
 	const records = 5_000
 	e := memory.New(memory.WithRecords(records), memory.WithCapacity(1_000), memory.WithWait())
 	var done sync.WaitGroup
-	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		switch last := d.Message.Meta.ID[15]; {
 		case last%50 == 0 && d.Attempt == 0:
-			return runtime.Outcome{Kind: runtime.OutcomeRetry, Reason: "once more"}
+			return engine.Outcome{Kind: engine.OutcomeRetry, Reason: "once more"}
 		case last%50 == 1:
 			done.Done()
-			return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}
+			return engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"}
 		}
 		done.Done()
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: d.Message.Args}
+		return engine.Outcome{Kind: engine.OutcomeSucceed, Result: d.Message.Args}
 	}
 	batch := func(n int) {
 		stop := serve(t, e, worker(4, run, "task"))
@@ -62,7 +62,7 @@ func TestFlat(t *testing.T) {
 		batch(tasks / parts)
 	}
 	after := measure()
-	if entries := listAll(t, e, runtime.Query{}); len(entries) != records {
+	if entries := listAll(t, e, engine.Query{}); len(entries) != records {
 		t.Errorf("the engine holds %d records, want %d", len(entries), records)
 	}
 	t.Logf("%d tasks on %d workers one after the other: heap %d KiB before, %d KiB after; goroutines %d before, %d after",
@@ -87,11 +87,11 @@ func TestTenTimesPastTheLimit(t *testing.T) {
 		for range 4 {
 			wg.Go(func() {
 				for range 10 * capacity / 4 {
-					m := message("task", func(m *runtime.Message) { m.Args = json.RawMessage(`{"customer":"c-42","cents":1999}`) })
+					m := message("task", func(m *engine.Message) { m.Args = json.RawMessage(`{"customer":"c-42","cents":1999}`) })
 					switch _, err := e.InsertOne(context.Background(), m); {
 					case err == nil:
 						stored.Add(1)
-					case errors.Is(err, runtime.ErrQueueFull):
+					case errors.Is(err, engine.ErrQueueFull):
 						full.Add(1)
 					default:
 						t.Errorf("InsertOne: %v", err)
@@ -106,7 +106,7 @@ func TestTenTimesPastTheLimit(t *testing.T) {
 	once := measure()
 	// Cancelled tasks make room, and must leave nothing behind.
 	for range 3 {
-		for _, en := range listAll(t, e, runtime.Query{States: []runtime.State{runtime.StatePending}}) {
+		for _, en := range listAll(t, e, engine.Query{States: []engine.State{engine.StatePending}}) {
 			if err := e.Cancel(t.Context(), en.ID, "no"); err != nil {
 				t.Fatal(err)
 			}

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // inbox takes new tasks that may run at once without the engine's lock, so
@@ -18,9 +18,9 @@ type inbox struct {
 	n      atomic.Int32              // messages in it; changed under mu
 
 	mu    sync.Mutex // guards fresh
-	fresh []*runtime.Message
+	fresh []*engine.Message
 
-	empty []*runtime.Message // to take the place of fresh; guarded by Engine.mu
+	empty []*engine.Message // to take the place of fresh; guarded by Engine.mu
 }
 
 // maxInboxLanes bounds the lanes of the inbox, which are looked at one by one.
@@ -42,7 +42,7 @@ func (b *inbox) open(l laneKey) {
 func (b *inbox) shut() { b.lanes.Store(nil) }
 
 // takes reports whether the message may go through the inbox.
-func (b *inbox) takes(m *runtime.Message) bool {
+func (b *inbox) takes(m *engine.Message) bool {
 	p := b.lanes.Load()
 	if p == nil || m.Key != "" || !m.Due.IsZero() {
 		return false
@@ -55,7 +55,7 @@ func (b *inbox) takes(m *runtime.Message) bool {
 	return false
 }
 
-func (b *inbox) put(m *runtime.Message) {
+func (b *inbox) put(m *engine.Message) {
 	b.mu.Lock()
 	b.fresh = append(b.fresh, m)
 	b.n.Store(int32(len(b.fresh)))
@@ -66,7 +66,7 @@ func (b *inbox) put(m *runtime.Message) {
 const maxInboxKept = 4096
 
 // take empties the inbox. The slice is good until the next call.
-func (b *inbox) take() []*runtime.Message {
+func (b *inbox) take() []*engine.Message {
 	b.mu.Lock()
 	ms := b.fresh
 	b.fresh = b.empty[:0]

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -36,13 +36,13 @@ func TestNobodySleepsOnATask(t *testing.T) {
 			for i := range ran {
 				ran[i], names[i] = make(chan struct{}, 1), fmt.Sprint("task", i)
 			}
-			stop := serve(t, e, worker(2, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+			stop := serve(t, e, worker(2, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 				var i int
 				if _, err := fmt.Sscanf(d.Message.Name, "task%d", &i); err != nil {
 					t.Error(err)
 				}
 				ran[i] <- struct{}{}
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			}, names...))
 			var all sync.WaitGroup
 			for i := range producers {
@@ -78,10 +78,10 @@ func TestNothingIsLostAsWorkersChange(t *testing.T) {
 	e := memory.New(memory.WithRecords(1_000_000))
 	names := []string{"a", "b", "c"}
 	var runs sync.Map // id to *atomic.Int32
-	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		n, _ := runs.LoadOrStore(d.Message.Meta.ID, new(atomic.Int32))
 		n.(*atomic.Int32).Add(1)
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	}
 	done := make(chan struct{})
 	var workers, producers sync.WaitGroup
@@ -122,7 +122,7 @@ func TestNothingIsLostAsWorkersChange(t *testing.T) {
 	stop := serve(t, e, worker(2, run, names...))
 	for _, some := range ids {
 		for _, id := range some {
-			if en, err := e.Wait(t.Context(), id); err != nil || en.State != runtime.StateSucceeded {
+			if en, err := e.Wait(t.Context(), id); err != nil || en.State != engine.StateSucceeded {
 				t.Fatalf("Wait: %+v, %v", en, err)
 			}
 			if n, ok := runs.Load(id); !ok || n.(*atomic.Int32).Load() != 1 {
@@ -142,10 +142,10 @@ func TestRoomIsGivenBack(t *testing.T) {
 	for _, opts := range [][]memory.Option{nil, {memory.WithWait()}} {
 		e := memory.New(append(opts, memory.WithCapacity(capacity))...)
 		var accepted, ran atomic.Int64
-		stop := serve(t, e, worker(3, func(context.Context, *runtime.Delivery) runtime.Outcome {
+		stop := serve(t, e, worker(3, func(context.Context, *engine.Delivery) engine.Outcome {
 			ran.Add(1)
 			goruntime.Gosched()
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
 		}, "task"))
 		var producers sync.WaitGroup
 		for range 6 {
@@ -155,7 +155,7 @@ func TestRoomIsGivenBack(t *testing.T) {
 					switch {
 					case err == nil:
 						accepted.Add(1)
-					case opts != nil || !errors.Is(err, runtime.ErrQueueFull):
+					case opts != nil || !errors.Is(err, engine.ErrQueueFull):
 						t.Errorf("InsertOne: %v", err)
 					}
 				}
@@ -171,7 +171,7 @@ func TestRoomIsGivenBack(t *testing.T) {
 			put(t, e, message("task"))
 		}
 		if opts == nil {
-			if _, err := e.InsertOne(t.Context(), message("task")); !errors.Is(err, runtime.ErrQueueFull) {
+			if _, err := e.InsertOne(t.Context(), message("task")); !errors.Is(err, engine.ErrQueueFull) {
 				t.Errorf("InsertOne over the capacity: %v, want ErrQueueFull", err)
 			}
 		}

@@ -8,11 +8,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Insert implements [runtime.Inserter]: all messages are stored, or none.
-func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	ms = slices.Clone(ms)
 	for i, m := range ms {
 		var err error
@@ -20,7 +20,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 			return nil, err
 		}
 	}
-	ins := make([]runtime.Inserted, len(ms))
+	ins := make([]engine.Inserted, len(ms))
 	ts := make([]*task, len(ms))
 	e.lock()
 	if err := e.admit(ctx, len(ms)); err != nil {
@@ -49,10 +49,10 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 
 // InsertOne implements [runtime.SingleInserter]. Most messages go through the
 // inbox, without the lock.
-func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Inserted, error) {
+func (e *Engine) InsertOne(ctx context.Context, m *engine.Message) (engine.Inserted, error) {
 	m, err := e.identify(m)
 	if err != nil {
-		return runtime.Inserted{}, err
+		return engine.Inserted{}, err
 	}
 	if e.inbox.takes(m) && !e.crowded.Load() && e.reserve(1) {
 		e.inbox.put(m)
@@ -60,12 +60,12 @@ func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Ins
 			e.lockSoon() // finds it there
 			e.unlock()
 		}
-		return runtime.Inserted{ID: m.Meta.ID}, nil
+		return engine.Inserted{ID: m.Meta.ID}, nil
 	}
 	e.lockSoon()
 	defer e.unlock()
 	if err := e.admit(ctx, 1); err != nil {
-		return runtime.Inserted{}, err
+		return engine.Inserted{}, err
 	}
 	t := e.newTask(m)
 	in, err := e.store(t)
@@ -78,7 +78,7 @@ func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Ins
 }
 
 // identify checks a message, and gives it an id if it has none.
-func (e *Engine) identify(m *runtime.Message) (*runtime.Message, error) {
+func (e *Engine) identify(m *engine.Message) (*engine.Message, error) {
 	if err := e.Check(m); err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (e *Engine) identify(m *runtime.Message) (*runtime.Message, error) {
 }
 
 // newTask makes the task of a message.
-func (e *Engine) newTask(m *runtime.Message) *task {
+func (e *Engine) newTask(m *engine.Message) *task {
 	t := e.spare.get()
 	t.msg, t.id, t.due, t.started = m, m.Meta.ID, m.Due, noTime
 	if t.due.IsZero() {
@@ -106,7 +106,7 @@ func (e *Engine) newTask(m *runtime.Message) *task {
 
 // store adds a task that is counted as live, unless its key is held or its id
 // is known.
-func (e *Engine) store(t *task) (runtime.Inserted, error) {
+func (e *Engine) store(t *task) (engine.Inserted, error) {
 	keyed := keyed(t.msg)
 	immediate := t.msg.Due.IsZero()
 	var now time.Time
@@ -118,14 +118,14 @@ func (e *Engine) store(t *task) (runtime.Inserted, error) {
 	}
 	if keyed {
 		if h, free := e.keyFree(t.msg.Key, now); !free {
-			return runtime.Inserted{ID: h.id, Existing: true}, nil
+			return engine.Inserted{ID: h.id, Existing: true}, nil
 		}
 		if e.keys.full() {
-			return runtime.Inserted{}, fmt.Errorf("%d unique keys are held: %w", e.keys.limit, runtime.ErrQueueFull)
+			return engine.Inserted{}, fmt.Errorf("%d unique keys are held: %w", e.keys.limit, engine.ErrQueueFull)
 		}
 	}
 	if e.tasks.put(t) != nil { // the same message again
-		return runtime.Inserted{ID: t.id, Existing: true}, nil
+		return engine.Inserted{ID: t.id, Existing: true}, nil
 	}
 	if keyed {
 		e.take(t, now.Add(t.msg.KeyFor))
@@ -134,11 +134,11 @@ func (e *Engine) store(t *task) (runtime.Inserted, error) {
 	t.seq = e.seq
 	e.order.push(t.seq, t.id)
 	e.queue(t, immediate, now)
-	return runtime.Inserted{ID: t.id}, nil
+	return engine.Inserted{ID: t.id}, nil
 }
 
 // unstore takes back the tasks of a batch that cannot be stored whole.
-func (e *Engine) unstore(ts []*task, ins []runtime.Inserted) {
+func (e *Engine) unstore(ts []*task, ins []engine.Inserted) {
 	for i, t := range ts {
 		if !ins[i].Existing {
 			e.dequeue(t)

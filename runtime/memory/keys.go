@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // keySet are the unique keys that are held. A task lets go of its key as it
@@ -26,12 +26,12 @@ type keyHold struct {
 }
 
 // keyed reports whether the task of the message is to hold its key.
-func keyed(m *runtime.Message) bool {
-	return m.Key != "" && (m.KeyFor > 0 || m.KeyHold == runtime.HoldActive || m.KeyHold == runtime.HoldWaiting)
+func keyed(m *engine.Message) bool {
+	return m.Key != "" && (m.KeyFor > 0 || m.KeyHold == engine.HoldActive || m.KeyHold == engine.HoldWaiting)
 }
 
 // timed reports whether a key is held for a time.
-func timed(h runtime.KeyHold) bool { return h != runtime.HoldActive && h != runtime.HoldWaiting }
+func timed(h engine.KeyHold) bool { return h != engine.HoldActive && h != engine.HoldWaiting }
 
 // holder returns the hold of the key, nil if it is free.
 func (s *keySet) holder(key string, now time.Time) *keyHold {
@@ -132,11 +132,11 @@ func (e *Engine) take(t *task, until time.Time) {
 func (e *Engine) letGo(t *task, s state, forgotten bool) {
 	var free bool
 	switch t.msg.KeyHold {
-	case runtime.HoldActive:
+	case engine.HoldActive:
 		free = s.final() || forgotten
-	case runtime.HoldWaiting:
+	case engine.HoldWaiting:
 		free = s == running || s.final() || forgotten
-	case runtime.HoldTick:
+	case engine.HoldTick:
 	default:
 		free = s == failed || s == cancelled || forgotten
 	}
@@ -160,7 +160,7 @@ func (e *Engine) dropKey(t *task) {
 // hold it. It returns the hold of another task that has the key by now.
 func (e *Engine) takeAgain(t *task, now time.Time) *keyHold {
 	m := t.msg
-	if m.KeyHold == runtime.HoldTick || !keyed(m) || m.KeyHold.Free(runtime.StatePending, t.begun, t.more.keyUntil, now) {
+	if m.KeyHold == engine.HoldTick || !keyed(m) || m.KeyHold.Free(engine.StatePending, t.begun, t.more.keyUntil, now) {
 		return nil
 	}
 	h, free := e.keyFree(m.Key, now)

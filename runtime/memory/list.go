@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 const (
@@ -25,7 +25,7 @@ const (
 // List implements [runtime.Engine]. It looks at no more than 4,096 tasks and
 // returns no more than 4 MiB of bodies, if it is not a single task that is
 // larger. It lets go of the engine's lock again and again.
-func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	p := page{limit: min(positive(q.Limit, pageSize), pageRows), query: &q}
 	if q.Cursor != "" {
 		var err error
@@ -34,7 +34,7 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 		}
 	}
 	p.rows = make([]orderRow, 0, lotRows)
-	p.entries = make([]*runtime.Entry, 0, min(p.limit, pageSize))
+	p.entries = make([]*engine.Entry, 0, min(p.limit, pageSize))
 	for looked := 0; ; looked += lotRows {
 		more, err := e.listLot(&p)
 		switch {
@@ -52,11 +52,11 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 
 // page collects the entries of those that a query selects.
 type page struct {
-	query   *runtime.Query
+	query   *engine.Query
 	limit   int
 	after   uint64 // the sequence number of the last task that was looked at
 	rows    []orderRow
-	entries []*runtime.Entry
+	entries []*engine.Entry
 	bytes   int
 	full    bool
 }
@@ -67,7 +67,7 @@ func (e *Engine) listLot(p *page) (more bool, err error) {
 	e.lock()
 	defer e.unlock()
 	if e.closed {
-		return false, runtime.ErrClosed
+		return false, engine.ErrClosed
 	}
 	now := e.now()
 	rows, more := e.order.after(p.after, p.rows[:0])
@@ -94,7 +94,7 @@ func (e *Engine) listLot(p *page) (more bool, err error) {
 }
 
 // selected returns the entry of the row's task if the query selects it.
-func (e *Engine) selected(row orderRow, q *runtime.Query, now time.Time) *runtime.Entry {
+func (e *Engine) selected(row orderRow, q *engine.Query, now time.Time) *engine.Entry {
 	f, err := e.find(row.id, now)
 	if err != nil {
 		return nil
@@ -112,7 +112,7 @@ func (e *Engine) selected(row orderRow, q *runtime.Query, now time.Time) *runtim
 		return en
 	}
 	k := &e.past.kinds.all[f.r.kind]
-	if len(q.States) > 0 && !slices.Contains(q.States, runtime.StateSucceeded) ||
+	if len(q.States) > 0 && !slices.Contains(q.States, engine.StateSucceeded) ||
 		q.Name != "" && q.Name != k.Name || q.Queue != "" && q.Queue != k.Queue {
 		return nil
 	}

@@ -14,7 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // The defaults of an engine's options.
@@ -115,9 +115,9 @@ type Engine struct {
 }
 
 var (
-	_ runtime.Engine         = (*Engine)(nil)
-	_ runtime.Waiter         = (*Engine)(nil)
-	_ runtime.SingleInserter = (*Engine)(nil)
+	_ engine.Engine         = (*Engine)(nil)
+	_ engine.Waiter         = (*Engine)(nil)
+	_ engine.SingleInserter = (*Engine)(nil)
 )
 
 // New returns an empty engine. It needs no Close if no Serve runs.
@@ -137,9 +137,9 @@ func New(opts ...Option) *Engine {
 }
 
 // Check implements [runtime.Engine]. This engine can honour every option.
-func (e *Engine) Check(m *runtime.Message) error {
+func (e *Engine) Check(m *engine.Message) error {
 	if m.Priority < 0 || m.Priority >= priorities {
-		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, priorities-1, runtime.ErrUnsupported)
+		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, priorities-1, engine.ErrUnsupported)
 	}
 	return nil
 }

@@ -14,15 +14,15 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
 // message returns a message of the queue that all tests here use.
-func message(name string, edits ...func(*runtime.Message)) *runtime.Message {
-	m := &runtime.Message{
+func message(name string, edits ...func(*engine.Message)) *engine.Message {
+	m := &engine.Message{
 		Name: name, Queue: "q", Args: json.RawMessage(`{}`),
-		Meta: runtime.Meta{Version: runtime.WireVersion, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now().UTC()},
+		Meta: engine.Meta{Version: engine.WireVersion, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now().UTC()},
 	}
 	for _, edit := range edits {
 		edit(m)
@@ -30,12 +30,12 @@ func message(name string, edits ...func(*runtime.Message)) *runtime.Message {
 	return m
 }
 
-func dueIn(d time.Duration) func(*runtime.Message) {
-	return func(m *runtime.Message) { m.Due = time.Now().Add(d) }
+func dueIn(d time.Duration) func(*engine.Message) {
+	return func(m *engine.Message) { m.Due = time.Now().Add(d) }
 }
 
 // put stores a message and returns the task's id.
-func put(t testing.TB, e *memory.Engine, m *runtime.Message) uuid.UUID {
+func put(t testing.TB, e *memory.Engine, m *engine.Message) uuid.UUID {
 	t.Helper()
 	in, err := e.InsertOne(t.Context(), m)
 	if err != nil {
@@ -44,7 +44,7 @@ func put(t testing.TB, e *memory.Engine, m *runtime.Message) uuid.UUID {
 	return in.ID
 }
 
-func get(t testing.TB, e *memory.Engine, id uuid.UUID) *runtime.Entry {
+func get(t testing.TB, e *memory.Engine, id uuid.UUID) *engine.Entry {
 	t.Helper()
 	en, err := e.Get(t.Context(), id)
 	if err != nil {
@@ -54,7 +54,7 @@ func get(t testing.TB, e *memory.Engine, id uuid.UUID) *runtime.Entry {
 }
 
 // listAll returns what is on all pages.
-func listAll(t testing.TB, e *memory.Engine, q runtime.Query) (all []*runtime.Entry) {
+func listAll(t testing.TB, e *memory.Engine, q engine.Query) (all []*engine.Entry) {
 	t.Helper()
 	for {
 		entries, next, err := e.List(t.Context(), q)
@@ -68,25 +68,25 @@ func listAll(t testing.TB, e *memory.Engine, q runtime.Query) (all []*runtime.En
 	}
 }
 
-type runFunc func(ctx context.Context, d *runtime.Delivery) runtime.Outcome
+type runFunc func(ctx context.Context, d *engine.Delivery) engine.Outcome
 
-func succeed(context.Context, *runtime.Delivery) runtime.Outcome {
-	return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+func succeed(context.Context, *engine.Delivery) engine.Outcome {
+	return engine.Outcome{Kind: engine.OutcomeSucceed}
 }
 
 // worker returns a worker of the names.
-func worker(slots int, run runFunc, names ...string) *runtime.Worker {
+func worker(slots int, run runFunc, names ...string) *engine.Worker {
 	slices.Sort(names)
-	return &runtime.Worker{
+	return &engine.Worker{
 		ID: uuid.NewString(), Slots: slots, Queues: []string{"q"}, Names: names, ParkFor: time.Hour,
 		Abandon: make(chan struct{}), Now: time.Now, Run: run,
-		RunInline: func(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) { *o = run(ctx, d) },
-		Refused:   func(*runtime.Delivery, runtime.Outcome) {},
+		RunInline: func(ctx context.Context, d *engine.Delivery, o *engine.Outcome) { *o = run(ctx, d) },
+		Refused:   func(*engine.Delivery, engine.Outcome) {},
 	}
 }
 
 // serve starts a worker, and returns the function that stops it.
-func serve(t testing.TB, e *memory.Engine, w *runtime.Worker) (stop func() error) {
+func serve(t testing.TB, e *memory.Engine, w *engine.Worker) (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	result := make(chan error, 1)
 	go func() { result <- e.Serve(ctx, w) }()
@@ -107,14 +107,14 @@ func TestStartsWhenDue(t *testing.T) {
 		}
 		var mu sync.Mutex
 		var got []start
-		stop := serve(t, e, worker(1, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		stop := serve(t, e, worker(1, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 			mu.Lock()
 			defer mu.Unlock()
 			got = append(got, start{d.Message.Name, time.Since(began)})
 			if d.Message.Name == "retry" && d.Attempt == 0 {
-				return runtime.Outcome{Kind: runtime.OutcomeRetry, After: 90 * time.Minute}
+				return engine.Outcome{Kind: engine.OutcomeRetry, After: 90 * time.Minute}
 			}
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
 		}, "now", "hour", "minute", "retry", "second"))
 		put(t, e, message("hour", dueIn(time.Hour)))
 		put(t, e, message("now"))
@@ -149,14 +149,14 @@ func TestWallClockSet(t *testing.T) {
 		}
 		e := memory.New()
 		ran := make(chan time.Time, 1)
-		w := worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+		w := worker(1, func(context.Context, *engine.Delivery) engine.Outcome {
 			ran <- time.Now()
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
 		}, "task")
 		w.Now = now
 		stop := serve(t, e, w)
 		began := time.Now()
-		put(t, e, message("task", func(m *runtime.Message) { m.Due = now().Add(2 * time.Hour) }))
+		put(t, e, message("task", func(m *engine.Message) { m.Due = now().Add(2 * time.Hour) }))
 		time.Sleep(10 * time.Second)
 		mu.Lock()
 		ahead = 3 * time.Hour
@@ -174,15 +174,15 @@ func TestWallClockSet(t *testing.T) {
 func TestForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.WithKeepFor(10*time.Minute), memory.WithKeepFailedFor(20*time.Minute))
-		fail := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		fail := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 			if d.Message.Name == "fails" {
-				return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no"}
+				return engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"}
 			}
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
 		}
 		stop := serve(t, e, worker(2, fail, "fails", "works"))
-		keep := func(d time.Duration) func(*runtime.Message) {
-			return func(m *runtime.Message) { m.Keep, m.KeepFailed = d, 2*d }
+		keep := func(d time.Duration) func(*engine.Message) {
+			return func(m *engine.Message) { m.Keep, m.KeepFailed = d, 2*d }
 		}
 		ids := map[uuid.UUID]time.Duration{}
 		for name, times := range map[string]time.Duration{"works": 1, "fails": 2} {
@@ -197,14 +197,14 @@ func TestForgotten(t *testing.T) {
 			left := 0
 			for id, keep := range ids {
 				_, err := e.Get(t.Context(), id)
-				if kept := at < keep; kept != (err == nil) || !kept && !errors.Is(err, runtime.ErrNotFound) {
+				if kept := at < keep; kept != (err == nil) || !kept && !errors.Is(err, engine.ErrNotFound) {
 					t.Errorf("after %v, Get of a record kept for %v: error %v", at, keep, err)
 				}
 				if at < keep {
 					left++
 				}
 			}
-			entries, _, err := e.List(t.Context(), runtime.Query{})
+			entries, _, err := e.List(t.Context(), engine.Query{})
 			if err != nil || len(entries) != left {
 				t.Errorf("after %v, List returns %d entries, %v, want %d", at, len(entries), err, left)
 			}
@@ -219,8 +219,8 @@ func TestForgotten(t *testing.T) {
 func TestKeyEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New()
-		keyed := func() *runtime.Message {
-			return message("task", func(m *runtime.Message) { m.Key, m.KeyFor = "k", time.Minute })
+		keyed := func() *engine.Message {
+			return message("task", func(m *engine.Message) { m.Key, m.KeyFor = "k", time.Minute })
 		}
 		first := put(t, e, keyed())
 		time.Sleep(time.Minute - time.Nanosecond)
@@ -240,13 +240,13 @@ func TestCloseWakesAll(t *testing.T) {
 		e := memory.New(memory.WithCapacity(2), memory.WithWait())
 		release := make(chan struct{})
 		runs := 0
-		w := worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+		w := worker(1, func(context.Context, *engine.Delivery) engine.Outcome {
 			runs++
 			<-release
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
 		}, "task")
 		refused := make(chan struct{}, 1)
-		w.Refused = func(*runtime.Delivery, runtime.Outcome) { refused <- struct{}{} }
+		w.Refused = func(*engine.Delivery, engine.Outcome) { refused <- struct{}{} }
 		served := make(chan error, 1)
 		go func() { served <- e.Serve(context.Background(), w) }()
 		put(t, e, message("task"))
@@ -259,13 +259,13 @@ func TestCloseWakesAll(t *testing.T) {
 			t.Errorf("Close: %v", err)
 		}
 		for range 2 {
-			if err := <-waits; !errors.Is(err, runtime.ErrClosed) {
+			if err := <-waits; !errors.Is(err, engine.ErrClosed) {
 				t.Errorf("a call that waited returned %v, want ErrClosed", err)
 			}
 		}
 		close(release)
 		<-refused
-		if err := <-served; !errors.Is(err, runtime.ErrClosed) {
+		if err := <-served; !errors.Is(err, engine.ErrClosed) {
 			t.Errorf("Serve: %v, want ErrClosed", err)
 		}
 		if runs != 1 {
@@ -296,18 +296,18 @@ func TestManyNames(t *testing.T) {
 	}
 	var mu sync.Mutex
 	seen := make(map[string]int)
-	stop := serve(t, e, worker(4, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	stop := serve(t, e, worker(4, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		mu.Lock()
 		seen[d.Message.Name]++
 		mu.Unlock()
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	}, names...))
 	var last uuid.UUID
 	for i, name := range names {
 		last = put(t, e, message(name))
 		put(t, e, message("unknown."+name))
 		if i%1000 == 0 {
-			put(t, e, message(name, func(m *runtime.Message) { m.Queue = "other" }))
+			put(t, e, message(name, func(m *engine.Message) { m.Queue = "other" }))
 		}
 	}
 	if _, err := e.Wait(t.Context(), last); err != nil {
@@ -319,7 +319,7 @@ func TestManyNames(t *testing.T) {
 	if len(seen) != n {
 		t.Errorf("%d names were run, want %d", len(seen), n)
 	}
-	entries := listAll(t, e, runtime.Query{States: []runtime.State{runtime.StatePending}, Limit: 2 * n})
+	entries := listAll(t, e, engine.Query{States: []engine.State{engine.StatePending}, Limit: 2 * n})
 	if len(entries) != n+n/1000 {
 		t.Errorf("%d tasks are pending, want the %d unknown ones and those of the other queue", len(entries), n)
 	}

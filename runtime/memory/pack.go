@@ -6,14 +6,14 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // kind is what all tasks of one type, and of one worker, have in common.
 type kind struct {
 	Name, Queue, Signature string
 	Priority               int
-	KeyHold                runtime.KeyHold
+	KeyHold                engine.KeyHold
 	KeyFor, Timeout        time.Duration
 	Keep, KeepFailed       time.Duration
 	Version, Retries       int
@@ -79,11 +79,11 @@ func (s *kindSet) find(t *task) (uint32, bool) {
 }
 
 // message returns a message with what its kind says.
-func (k *kind) message() *runtime.Message {
-	return &runtime.Message{
+func (k *kind) message() *engine.Message {
+	return &engine.Message{
 		Name: k.Name, Queue: k.Queue, Priority: k.Priority,
 		KeyHold: k.KeyHold, KeyFor: k.KeyFor, Keep: k.Keep, KeepFailed: k.KeepFailed,
-		Meta: runtime.Meta{Version: k.Version, Signature: k.Signature, Retries: k.Retries, Timeout: k.Timeout},
+		Meta: engine.Meta{Version: k.Version, Signature: k.Signature, Retries: k.Retries, Timeout: k.Timeout},
 	}
 }
 
@@ -176,7 +176,7 @@ func (r *rest) id() (id uuid.UUID) {
 }
 
 // readRest sets in the entry what appendRest wrote.
-func readRest(b []byte, en *runtime.Entry) {
+func readRest(b []byte, en *engine.Entry) {
 	m := en.Message
 	for r := rest(b); len(r) > 0; {
 		field := r[0]

@@ -15,12 +15,12 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
 // anyMessage draws a message with any of its fields set.
-func anyMessage(t *rapid.T) *runtime.Message {
+func anyMessage(t *rapid.T) *engine.Message {
 	text := rapid.StringN(0, 12, -1)
 	texts := rapid.MapOfN(text, text, 0, 3)
 	moment := rapid.Custom(func(t *rapid.T) time.Time {
@@ -57,7 +57,7 @@ func anyMessage(t *rapid.T) *runtime.Message {
 }
 
 // normal is a message as it compares after it was packed.
-func normal(m *runtime.Message) runtime.Message {
+func normal(m *engine.Message) engine.Message {
 	n := *m
 	for _, at := range []*time.Time{&n.Due, &n.Meta.EnqueuedAt, &n.Meta.Deadline} {
 		*at = at.Round(0).UTC()
@@ -79,26 +79,26 @@ func normal(m *runtime.Message) runtime.Message {
 func TestRecordsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := memory.New()
-		var ms []*runtime.Message
+		var ms []*engine.Message
 		names := map[string]bool{}
 		for range rapid.IntRange(1, 8).Draw(t, "n") {
 			ms = append(ms, anyMessage(t))
 			names[ms[len(ms)-1].Name] = true
 		}
-		w := worker(2, func(ctx context.Context, d *runtime.Delivery) runtime.Outcome {
+		w := worker(2, func(ctx context.Context, d *engine.Delivery) engine.Outcome {
 			switch d.Message.Meta.ID[15] % 4 {
 			case 0:
 				if d.Attempt == 0 {
-					return runtime.Outcome{Kind: runtime.OutcomeRetry, Reason: "again"}
+					return engine.Outcome{Kind: engine.OutcomeRetry, Reason: "again"}
 				}
 			case 1:
 				if err := d.Memo.SaveMemo(ctx, json.RawMessage(`"memo"`)); err != nil {
 					panic(err)
 				}
 			case 2:
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			}
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: d.Message.Args}
+			return engine.Outcome{Kind: engine.OutcomeSucceed, Result: d.Message.Args}
 		}, keysOf(names)...)
 		ctx, cancel := context.WithCancel(context.Background())
 		served := make(chan error, 1)
@@ -134,7 +134,7 @@ func TestRecordsExact(t *testing.T) {
 				result = ""
 			}
 			if en.Attempt != attempt || string(en.Result) != result || string(en.Memo) != memo || en.Reason != "" ||
-				en.Worker != w.ID || en.State != runtime.StateSucceeded || en.StartedAt.IsZero() || en.EndedAt.Before(en.StartedAt) {
+				en.Worker != w.ID || en.State != engine.StateSucceeded || en.StartedAt.IsZero() || en.EndedAt.Before(en.StartedAt) {
 				t.Fatalf("the record of kind %d is %+v", kind, en)
 			}
 		}
@@ -154,12 +154,12 @@ func keysOf(set map[string]bool) []string {
 func TestRecordsBounded(t *testing.T) {
 	const limit, n = 1000, 5000
 	e := memory.New(memory.WithRecords(limit))
-	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
-		kind := runtime.OutcomeSucceed
+	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
+		kind := engine.OutcomeSucceed
 		if d.Message.Meta.ID[15]%4 == 0 {
-			kind = runtime.OutcomeFail
+			kind = engine.OutcomeFail
 		}
-		return runtime.Outcome{Kind: kind, Result: json.RawMessage(`"` + d.Message.Meta.ID.String() + `"`)}
+		return engine.Outcome{Kind: kind, Result: json.RawMessage(`"` + d.Message.Meta.ID.String() + `"`)}
 	}
 	stop := serve(t, e, worker(1, run, "task"))
 	var ids []uuid.UUID
@@ -185,7 +185,7 @@ func TestRecordsBounded(t *testing.T) {
 		en, err := e.Get(t.Context(), ids[i])
 		switch {
 		case deleted[ids[i]] || kept == limit:
-			if !errors.Is(err, runtime.ErrNotFound) {
+			if !errors.Is(err, engine.ErrNotFound) {
 				t.Fatalf("Get of a record that is gone: %v, want ErrNotFound", err)
 			}
 			forgotten = forgotten || kept == limit
@@ -202,7 +202,7 @@ func TestRecordsBounded(t *testing.T) {
 		t.Error("nothing was forgotten: the test proves nothing")
 	}
 	var listed []uuid.UUID
-	for q := (runtime.Query{Limit: 37}); ; {
+	for q := (engine.Query{Limit: 37}); ; {
 		entries, next, err := e.List(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
@@ -232,14 +232,14 @@ func TestManyQueuesAndWorkers(t *testing.T) {
 	e := memory.New()
 	var done sync.WaitGroup
 	done.Add(n)
-	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		defer done.Done()
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"` + d.Message.Meta.Signature + `"`)}
+		return engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"` + d.Message.Meta.Signature + `"`)}
 	}
 	stop := serve(t, e, worker(2, run, "task"))
 	ids := make([]uuid.UUID, n)
 	for i := range ids {
-		ids[i] = put(t, e, message("task", func(m *runtime.Message) { m.Meta.Signature = fmt.Sprint("sig-", i) }))
+		ids[i] = put(t, e, message("task", func(m *engine.Message) { m.Meta.Signature = fmt.Sprint("sig-", i) }))
 	}
 	done.Wait()
 	if err := stop(); err != nil {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -42,14 +42,14 @@ func newLedger() *ledger {
 	return &ledger{runs: make(map[uuid.UUID]int), concluded: make(map[uuid.UUID]int)}
 }
 
-func (l *ledger) ran(d *runtime.Delivery) {
+func (l *ledger) ran(d *engine.Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.runs[d.Message.Meta.ID]++
 	l.concluded[d.Message.Meta.ID]++
 }
 
-func (l *ledger) refuse(d *runtime.Delivery, _ runtime.Outcome) {
+func (l *ledger) refuse(d *engine.Delivery, _ engine.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.concluded[d.Message.Meta.ID]--
@@ -67,14 +67,14 @@ func TestStopUnderLoad(t *testing.T) {
 	e := memory.New()
 	l := newLedger()
 	var stuck sync.WaitGroup // handlers that were abandoned
-	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		if rand.IntN(4) == 0 {
 			stuck.Add(1)
 			defer stuck.Done()
 			time.Sleep(time.Duration(rand.IntN(20)) * time.Millisecond) // deaf to its context
 		}
 		l.ran(d)
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	}
 	ids := make([]uuid.UUID, tasks)
 	for i := range ids {
@@ -94,7 +94,7 @@ func TestStopUnderLoad(t *testing.T) {
 		err := <-served
 		slowest = max(slowest, time.Since(began))
 		cancel()
-		var u *runtime.UnfinishedError
+		var u *engine.UnfinishedError
 		if err != nil && !errors.As(err, &u) {
 			t.Fatalf("Serve: %v", err)
 		}
@@ -106,7 +106,7 @@ func TestStopUnderLoad(t *testing.T) {
 	w.Refused = l.refuse
 	stop := serve(t, e, w)
 	for _, id := range ids {
-		if en, err := e.Wait(t.Context(), id); err != nil || en.State != runtime.StateSucceeded || en.Attempt != 0 {
+		if en, err := e.Wait(t.Context(), id); err != nil || en.State != engine.StateSucceeded || en.Attempt != 0 {
 			t.Fatalf("the task ended as %+v, %v, want succeeded with Attempt 0", en, err)
 		}
 	}
@@ -145,7 +145,7 @@ func TestNeverMoreThanSlots(t *testing.T) {
 	const slots = 4
 	e := memory.New()
 	var running, most, told atomic.Int64
-	run := func(ctx context.Context, d *runtime.Delivery) runtime.Outcome {
+	run := func(ctx context.Context, d *engine.Delivery) engine.Outcome {
 		now := running.Add(1)
 		defer running.Add(-1)
 		for old := most.Load(); now > old && !most.CompareAndSwap(old, now); old = most.Load() {
@@ -159,11 +159,11 @@ func TestNeverMoreThanSlots(t *testing.T) {
 		if rand.IntN(10) == 0 {
 			goruntime.Goexit()
 		}
-		return runtime.Outcome{Kind: runtime.OutcomeRetry}
+		return engine.Outcome{Kind: engine.OutcomeRetry}
 	}
 	w := worker(slots, nil, "task")
-	w.RunInline = func(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
-		*o = runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "it ended its goroutine"}
+	w.RunInline = func(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
+		*o = engine.Outcome{Kind: engine.OutcomeFail, Reason: "it ended its goroutine"}
 		*o = run(ctx, d)
 	}
 	stop := serve(t, e, w)
@@ -198,9 +198,9 @@ func TestServeFromManyGoroutines(t *testing.T) {
 	for range 8 {
 		wg.Go(func() {
 			for range rounds {
-				w := worker(2, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+				w := worker(2, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 					l.ran(d)
-					return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+					return engine.Outcome{Kind: engine.OutcomeSucceed}
 				}, "task", fmt.Sprint("other-", rand.IntN(3)))
 				w.Refused = l.refuse
 				abandon := make(chan struct{})
@@ -213,7 +213,7 @@ func TestServeFromManyGoroutines(t *testing.T) {
 				})
 				starts.Add(1)
 				err := e.Serve(ctx, w)
-				if u := (*runtime.UnfinishedError)(nil); err != nil && !errors.As(err, &u) {
+				if u := (*engine.UnfinishedError)(nil); err != nil && !errors.As(err, &u) {
 					t.Errorf("Serve: %v", err)
 				}
 			}
@@ -224,9 +224,9 @@ func TestServeFromManyGoroutines(t *testing.T) {
 		ids[i] = put(t, e, message("task"))
 	}
 	wg.Wait()
-	stop := serve(t, e, worker(4, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	stop := serve(t, e, worker(4, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		l.ran(d)
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	}, "task"))
 	for _, id := range ids {
 		if _, err := e.Wait(t.Context(), id); err != nil {
@@ -259,13 +259,13 @@ func TestLateOutcomeRefused(t *testing.T) {
 	for range rounds {
 		e := memory.New()
 		wake, begun := make(chan struct{}), make(chan struct{})
-		late := worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+		late := worker(1, func(context.Context, *engine.Delivery) engine.Outcome {
 			close(begun)
 			<-wake
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"late"`), Memo: json.RawMessage(`"late"`)}
+			return engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"late"`), Memo: json.RawMessage(`"late"`)}
 		}, "task")
 		told := make(chan struct{}, 1)
-		late.Refused = func(*runtime.Delivery, runtime.Outcome) { told <- struct{}{} }
+		late.Refused = func(*engine.Delivery, engine.Outcome) { told <- struct{}{} }
 		abandon := make(chan struct{})
 		late.Abandon = abandon
 		ctx, cancel := context.WithCancel(t.Context())
@@ -278,13 +278,13 @@ func TestLateOutcomeRefused(t *testing.T) {
 		if err := <-served; err == nil {
 			t.Error("Serve: nil, want an error that names the task")
 		}
-		stop := serve(t, e, worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+		stop := serve(t, e, worker(1, func(context.Context, *engine.Delivery) engine.Outcome {
 			if rand.IntN(2) == 0 {
 				close(wake) // while the other runs, or after
 				<-told
 				told <- struct{}{}
 			}
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"other"`)}
+			return engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"other"`)}
 		}, "task"))
 		if _, err := e.Wait(t.Context(), id); err != nil {
 			t.Fatal(err)
@@ -318,7 +318,7 @@ func TestBadTaskAmongMany(t *testing.T) {
 	var bad uuid.UUID
 	for i := range n {
 		if i == n/3 {
-			bad = put(t, e, message("gone", func(m *runtime.Message) { m.Priority = 3 }))
+			bad = put(t, e, message("gone", func(m *engine.Message) { m.Priority = 3 }))
 			continue
 		}
 		ids = append(ids, put(t, e, message("task")))
@@ -328,7 +328,7 @@ func TestBadTaskAmongMany(t *testing.T) {
 	stop := serve(t, e, w)
 	finished := 0
 	for _, id := range ids {
-		if en, err := e.Wait(t.Context(), id); err == nil && en.State == runtime.StateSucceeded {
+		if en, err := e.Wait(t.Context(), id); err == nil && en.State == engine.StateSucceeded {
 			finished++
 		}
 	}
@@ -340,7 +340,7 @@ func TestBadTaskAmongMany(t *testing.T) {
 		t.Errorf("Serve: %v", err)
 	}
 	t.Logf("%d of %d finished; the one of an unknown name: %s, %s", finished, n, en.State, en.Reason)
-	if finished != n-1 || en.State != runtime.StateFailed {
+	if finished != n-1 || en.State != engine.StateFailed {
 		t.Errorf("%d finished, the bad one is %s, want %d and failed", finished, en.State, n-1)
 	}
 }

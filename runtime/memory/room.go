@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // reserve counts n more tasks as live, if there is room for them. It needs no
@@ -32,14 +33,14 @@ func (e *Engine) leave(n int) {
 func (e *Engine) admit(ctx context.Context, n int) error {
 	switch {
 	case e.closed:
-		return runtime.ErrClosed
+		return engine.ErrClosed
 	case len(e.room) == 0 && e.reserve(n):
 		return nil
 	case !e.wait || n > e.capacity:
-		return fmt.Errorf("%d tasks wait or run, at most %d may: %w", e.live.Load(), e.capacity, runtime.ErrQueueFull)
+		return fmt.Errorf("%d tasks wait or run, at most %d may: %w", e.live.Load(), e.capacity, engine.ErrQueueFull)
 	}
 	if _, inside := runtime.FromContext(ctx); inside {
-		return fmt.Errorf("waiting for room inside a task: %w", runtime.ErrQueueFull)
+		return fmt.Errorf("waiting for room inside a task: %w", engine.ErrQueueFull)
 	}
 	c := &claim{n: n, ready: make(chan struct{})}
 	e.room = append(e.room, c)
@@ -52,7 +53,7 @@ func (e *Engine) admit(ctx context.Context, n int) error {
 	e.lockSoon()
 	switch {
 	case e.closed:
-		return runtime.ErrClosed
+		return engine.ErrClosed
 	case c.granted:
 		return nil
 	}

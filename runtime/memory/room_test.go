@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -18,24 +19,24 @@ import (
 func TestKeysBounded(t *testing.T) {
 	e := memory.New(memory.WithKeys(3))
 	for i := range 5 {
-		m := message("task", func(m *runtime.Message) { m.Key, m.KeyFor = fmt.Sprint(i), time.Hour })
+		m := message("task", func(m *engine.Message) { m.Key, m.KeyFor = fmt.Sprint(i), time.Hour })
 		_, err := e.InsertOne(t.Context(), m)
-		if full := errors.Is(err, runtime.ErrQueueFull); full != (i >= 3) || err != nil && !full {
+		if full := errors.Is(err, engine.ErrQueueFull); full != (i >= 3) || err != nil && !full {
 			t.Errorf("key %d of at most 3: error %v", i, err)
 		}
 	}
 	// Nothing of a batch stays when its last key finds no room.
-	before, _, err := e.List(t.Context(), runtime.Query{})
+	before, _, err := e.List(t.Context(), engine.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = e.Insert(t.Context(), []*runtime.Message{
-		message("a"), message("b", func(m *runtime.Message) { m.Key, m.KeyFor = "more", time.Hour }),
+	_, err = e.Insert(t.Context(), []*engine.Message{
+		message("a"), message("b", func(m *engine.Message) { m.Key, m.KeyFor = "more", time.Hour }),
 	})
-	if !errors.Is(err, runtime.ErrQueueFull) {
+	if !errors.Is(err, engine.ErrQueueFull) {
 		t.Errorf("Insert: %v, want ErrQueueFull", err)
 	}
-	after, _, err := e.List(t.Context(), runtime.Query{})
+	after, _, err := e.List(t.Context(), engine.Query{})
 	if err != nil || len(after) != len(before) {
 		t.Errorf("List has %d entries, %v, want %d as before the batch", len(after), err, len(before))
 	}
@@ -47,7 +48,7 @@ func TestWaitsForRoom(t *testing.T) {
 		e := memory.New(memory.WithCapacity(2), memory.WithWait())
 		put(t, e, message("task"))
 		put(t, e, message("task"))
-		if _, err := e.Insert(t.Context(), []*runtime.Message{message("a"), message("b"), message("c")}); !errors.Is(err, runtime.ErrQueueFull) {
+		if _, err := e.Insert(t.Context(), []*engine.Message{message("a"), message("b"), message("c")}); !errors.Is(err, engine.ErrQueueFull) {
 			t.Errorf("Insert of a batch larger than the capacity: %v, want ErrQueueFull", err)
 		}
 		var mu sync.Mutex
@@ -55,7 +56,7 @@ func TestWaitsForRoom(t *testing.T) {
 		var wg sync.WaitGroup
 		for i := range 4 {
 			wg.Go(func() {
-				ms := []*runtime.Message{message("task")}
+				ms := []*engine.Message{message("task")}
 				if i == 1 {
 					ms = append(ms, message("task")) // needs all the room at once
 				}
@@ -77,9 +78,9 @@ func TestWaitsForRoom(t *testing.T) {
 			t.Errorf("inserts %v went on although there was no room", order)
 		}
 		step := make(chan struct{})
-		stop := serve(t, e, worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+		stop := serve(t, e, worker(1, func(context.Context, *engine.Delivery) engine.Outcome {
 			<-step
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
 		}, "task"))
 		for done, want := range [][]int{{}, {0}, {0}, {0, 1}, {0, 1, 2}, {0, 1, 2, 3}} {
 			synctest.Wait()
@@ -115,7 +116,7 @@ func TestNoWaitInsideTask(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := <-inner; !errors.Is(err, runtime.ErrQueueFull) {
+	if err := <-inner; !errors.Is(err, engine.ErrQueueFull) {
 		t.Errorf("Enqueue inside a task into a full engine: %v, want ErrQueueFull", err)
 	}
 	if _, err := h.Wait(t.Context()); err != nil {
@@ -131,7 +132,7 @@ func TestNoWaitInsideTask(t *testing.T) {
 func TestRoomOfHeldKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.WithCapacity(1), memory.WithWait())
-		keyed := func(m *runtime.Message) { m.Key, m.KeyHold, m.KeyFor = "k", runtime.HoldTick, time.Hour }
+		keyed := func(m *engine.Message) { m.Key, m.KeyHold, m.KeyFor = "k", engine.HoldTick, time.Hour }
 		first := put(t, e, message("task", keyed))
 		var wg sync.WaitGroup
 		wg.Go(func() {
@@ -157,18 +158,18 @@ func TestRoomOfHeldKeys(t *testing.T) {
 // TestRoomOfFailedBatch: a batch that fails gives back the room it had taken,
 // and no more, also when one of its tasks existed.
 func TestRoomOfFailedBatch(t *testing.T) {
-	keyed := func(key string) *runtime.Message {
-		return message("task", func(m *runtime.Message) { m.Key, m.KeyFor = key, time.Hour })
+	keyed := func(key string) *engine.Message {
+		return message("task", func(m *engine.Message) { m.Key, m.KeyFor = key, time.Hour })
 	}
 	e := memory.New(memory.WithCapacity(3), memory.WithKeys(1))
 	put(t, e, keyed("held"))
-	batch := []*runtime.Message{keyed("held"), keyed("one too many")}
-	if _, err := e.Insert(t.Context(), batch); !errors.Is(err, runtime.ErrQueueFull) {
+	batch := []*engine.Message{keyed("held"), keyed("one too many")}
+	if _, err := e.Insert(t.Context(), batch); !errors.Is(err, engine.ErrQueueFull) {
 		t.Fatalf("Insert with a key too many: %v, want ErrQueueFull", err)
 	}
 	put(t, e, message("task"))
 	put(t, e, message("task"))
-	if _, err := e.InsertOne(t.Context(), message("task")); !errors.Is(err, runtime.ErrQueueFull) {
+	if _, err := e.InsertOne(t.Context(), message("task")); !errors.Is(err, engine.ErrQueueFull) {
 		t.Errorf("InsertOne of a fourth task: %v, want ErrQueueFull", err)
 	}
 }

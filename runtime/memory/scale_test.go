@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -21,7 +21,7 @@ import (
 func TestList_LooksAtABoundedNumberOfTasks(t *testing.T) {
 	const n = 60_000
 	e := memory.New()
-	var ms []*runtime.Message
+	var ms []*engine.Message
 	for i := range n {
 		m := message("task", dueIn(time.Hour))
 		if i == n-1 {
@@ -31,11 +31,11 @@ func TestList_LooksAtABoundedNumberOfTasks(t *testing.T) {
 	}
 	_, err := e.Insert(t.Context(), ms)
 	require.NoError(t, err)
-	entries, next, err := e.List(t.Context(), runtime.Query{Tag: "rare"})
+	entries, next, err := e.List(t.Context(), engine.Query{Tag: "rare"})
 	require.NoError(t, err)
 	assert.Empty(t, entries, "the task is behind more than are looked at")
 	assert.NotEmpty(t, next)
-	found := listAll(t, e, runtime.Query{Tag: "rare"})
+	found := listAll(t, e, engine.Query{Tag: "rare"})
 	require.Len(t, found, 1)
 	assert.Equal(t, ms[n-1].Meta.ID, found[0].ID)
 }
@@ -45,17 +45,17 @@ func TestList_LooksAtABoundedNumberOfTasks(t *testing.T) {
 func TestCounts_OfWhatIsDueOrForgottenWhileNobodyServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.WithKeepFor(10 * time.Minute))
-		run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
-			kind := runtime.OutcomeSucceed
+		run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
+			kind := engine.OutcomeSucceed
 			if d.Message.Meta.ID[15]%2 == 0 {
-				kind = runtime.OutcomeFail
+				kind = engine.OutcomeFail
 			}
-			return runtime.Outcome{Kind: kind}
+			return engine.Outcome{Kind: kind}
 		}
 		stop := serve(t, e, worker(2, run, "task"))
 		even := 0
 		for range 3000 {
-			m := message("task", func(m *runtime.Message) { m.KeepFailed = time.Minute })
+			m := message("task", func(m *engine.Message) { m.KeepFailed = time.Minute })
 			if put(t, e, m)[15]%2 == 0 {
 				even++
 			}
@@ -65,29 +65,29 @@ func TestCounts_OfWhatIsDueOrForgottenWhileNobodyServes(t *testing.T) {
 		for range 2000 {
 			put(t, e, message("task", dueIn(2*time.Minute)))
 		}
-		count := func() map[runtime.State]int64 {
+		count := func() map[engine.State]int64 {
 			counts, err := e.Counts(t.Context())
 			require.NoError(t, err)
-			by := make(map[runtime.State]int64)
+			by := make(map[engine.State]int64)
 			for _, c := range counts {
 				require.False(t, c.Estimated)
 				by[c.State] = c.Tasks
 			}
 			return by
 		}
-		assert.Equal(t, map[runtime.State]int64{
-			runtime.StateSucceeded: int64(3000 - even), runtime.StateFailed: int64(even), runtime.StateScheduled: 2000,
+		assert.Equal(t, map[engine.State]int64{
+			engine.StateSucceeded: int64(3000 - even), engine.StateFailed: int64(even), engine.StateScheduled: 2000,
 		}, count())
 		time.Sleep(time.Minute)
-		assert.Equal(t, map[runtime.State]int64{
-			runtime.StateSucceeded: int64(3000 - even), runtime.StateScheduled: 2000,
+		assert.Equal(t, map[engine.State]int64{
+			engine.StateSucceeded: int64(3000 - even), engine.StateScheduled: 2000,
 		}, count())
 		time.Sleep(time.Minute)
-		assert.Equal(t, map[runtime.State]int64{
-			runtime.StateSucceeded: int64(3000 - even), runtime.StatePending: 2000,
+		assert.Equal(t, map[engine.State]int64{
+			engine.StateSucceeded: int64(3000 - even), engine.StatePending: 2000,
 		}, count())
 		time.Sleep(10 * time.Minute)
-		assert.Equal(t, map[runtime.State]int64{runtime.StatePending: 2000}, count())
+		assert.Equal(t, map[engine.State]int64{engine.StatePending: 2000}, count())
 	})
 }
 
@@ -97,13 +97,13 @@ func TestListAndCounts_AgreeWithWhatWasDone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := memory.New()
 		var live []uuid.UUID // in the order of insertion
-		state := make(map[uuid.UUID]runtime.State)
+		state := make(map[uuid.UUID]engine.State)
 		for i := range rapid.IntRange(0, 3000).Draw(t, "tasks") {
 			m := message(fmt.Sprint("task", i%3))
 			m.Queue = fmt.Sprint("q", i%5)
-			state[m.Meta.ID] = runtime.StatePending
+			state[m.Meta.ID] = engine.StatePending
 			if i%2 == 0 {
-				m.Due, state[m.Meta.ID] = time.Now().Add(time.Hour), runtime.StateScheduled
+				m.Due, state[m.Meta.ID] = time.Now().Add(time.Hour), engine.StateScheduled
 			}
 			if _, err := e.InsertOne(context.Background(), m); err != nil {
 				t.Fatal(err)
@@ -120,15 +120,15 @@ func TestListAndCounts_AgreeWithWhatWasDone(t *testing.T) {
 				continue
 			case i%7 == 0:
 				require.NoError(t, e.Cancel(ctx, id, ""))
-				if state[id] = runtime.StateCancelled; i%2 == 0 {
+				if state[id] = engine.StateCancelled; i%2 == 0 {
 					require.NoError(t, e.Retry(ctx, id))
-					state[id] = runtime.StatePending
+					state[id] = engine.StatePending
 				}
 			}
 			left = append(left, id)
 		}
 		var got []uuid.UUID
-		for q := (runtime.Query{Limit: 97}); ; {
+		for q := (engine.Query{Limit: 97}); ; {
 			entries, next, err := e.List(ctx, q)
 			require.NoError(t, err)
 			for _, en := range entries {
@@ -140,13 +140,13 @@ func TestListAndCounts_AgreeWithWhatWasDone(t *testing.T) {
 			}
 		}
 		require.Equal(t, left, append(left[:0:0], got...))
-		want := make(map[runtime.State]int64)
+		want := make(map[engine.State]int64)
 		for _, s := range state {
 			want[s]++
 		}
 		counts, err := e.Counts(ctx)
 		require.NoError(t, err)
-		sum := make(map[runtime.State]int64)
+		sum := make(map[engine.State]int64)
 		for _, c := range counts {
 			sum[c.State] += c.Tasks
 		}
@@ -167,14 +167,14 @@ func TestServe_ManyQueuesCostWhatOneDoes(t *testing.T) {
 				w.Queues = append(w.Queues, fmt.Sprint("q", i))
 			}
 			for i := range tasks {
-				put(t, e, message("task", func(m *runtime.Message) { m.Queue = w.Queues[i%queues] }))
+				put(t, e, message("task", func(m *engine.Message) { m.Queue = w.Queues[i%queues] }))
 			}
 			ran, done := 0, make(chan struct{})
-			w.RunInline = func(_ context.Context, _ *runtime.Delivery, o *runtime.Outcome) {
+			w.RunInline = func(_ context.Context, _ *engine.Delivery, o *engine.Outcome) {
 				if ran++; ran == tasks {
 					close(done)
 				}
-				o.Kind = runtime.OutcomeSucceed
+				o.Kind = engine.OutcomeSucceed
 			}
 			from := time.Now()
 			stop := serve(t, e, w)

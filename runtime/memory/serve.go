@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // spins is how often a worker goroutine that finds no task looks again, letting
@@ -17,7 +17,7 @@ const spins = 20
 // serve is one call of Serve.
 type serve struct {
 	e   *Engine
-	w   *runtime.Worker
+	w   *engine.Worker
 	ctx context.Context // of all runs
 	end context.Context // when it ends, no more tasks are taken
 
@@ -40,14 +40,14 @@ type serve struct {
 // hand is a goroutine that runs tasks, one at a time.
 type hand struct {
 	s    *serve
-	run  *run            // the task it runs, nil if none; guarded by Engine.mu
-	wake chan struct{}   // wakes it when it sleeps
-	out  runtime.Outcome // of the run
+	run  *run           // the task it runs, nil if none; guarded by Engine.mu
+	wake chan struct{}  // wakes it when it sleeps
+	out  engine.Outcome // of the run
 }
 
 // Serve implements [runtime.Engine]. It may be called again, at the same time
 // or later, on the same engine. Tasks that are waiting when it returns stay.
-func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
+func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	s := &serve{
 		e: e, w: w,
 		ctx:    context.WithoutCancel(ctx),
@@ -63,7 +63,7 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	e.lock()
 	if e.closed {
 		e.unlock()
-		return runtime.ErrClosed
+		return engine.ErrClosed
 	}
 	e.serves = append(e.serves, s)
 	e.workersChanged()
@@ -73,7 +73,7 @@ func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
 	select {
 	case <-ctx.Done():
 	case <-s.closed:
-		err = runtime.ErrClosed
+		err = engine.ErrClosed
 	}
 	s.stop()
 	select {
@@ -117,7 +117,7 @@ func (s *serve) stop() {
 }
 
 // abandon gives the tasks that still run back, and names them.
-func (s *serve) abandon() *runtime.UnfinishedError {
+func (s *serve) abandon() *engine.UnfinishedError {
 	e := s.e
 	e.lock()
 	s.abandoned = true
@@ -134,10 +134,10 @@ func (s *serve) abandon() *runtime.UnfinishedError {
 	if len(lost) == 0 {
 		return nil
 	}
-	err := new(runtime.UnfinishedError)
+	err := new(engine.UnfinishedError)
 	for _, r := range lost {
-		r.Stop(runtime.ErrShutdown)
-		err.Tasks = append(err.Tasks, runtime.Unfinished{ID: r.Message.Meta.ID, Name: r.Message.Name})
+		r.Stop(engine.ErrShutdown)
+		err.Tasks = append(err.Tasks, engine.Unfinished{ID: r.Message.Meta.ID, Name: r.Message.Name})
 	}
 	return err
 }

@@ -3,7 +3,7 @@ package memory
 import (
 	"slices"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // tally counts the tasks of a queue, by the state that they show.
@@ -26,7 +26,7 @@ const (
 	showCancelled
 )
 
-var states = runtime.States()
+var states = engine.States()
 
 // tallySet are the tallies of all queues that have tasks, and of some more.
 type tallySet struct {
@@ -117,7 +117,7 @@ func (s *tallySet) counts(from, n int, to map[string][7]int64) (next int) {
 
 // matches reports whether the query selects a task of the message that shows
 // the state.
-func matches(q *runtime.Query, m *runtime.Message, s runtime.State) bool {
+func matches(q *engine.Query, m *engine.Message, s engine.State) bool {
 	if len(q.States) > 0 && !slices.Contains(q.States, s) {
 		return false
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // place says which structure holds a task.
@@ -27,7 +27,7 @@ const (
 // task is one task, from its insertion until it is forgotten; then its memory
 // may be that of another. Guarded by Engine.mu.
 type task struct {
-	msg *runtime.Message
+	msg *engine.Message
 	id  uuid.UUID
 	seq uint64 // the order of insertion
 
@@ -108,8 +108,8 @@ func (t *task) before(o *task) bool {
 }
 
 // entry describes the task as it is at the time now.
-func (t *task) entry(now time.Time) *runtime.Entry {
-	en := &runtime.Entry{
+func (t *task) entry(now time.Time) *engine.Entry {
+	en := &engine.Entry{
 		ID: t.id, Message: t.msg, State: t.publicState(now), Attempt: int(t.attempt), Due: t.due.UTC(),
 		StartedAt: t.started.time(), Worker: t.worker,
 	}
@@ -122,23 +122,23 @@ func (t *task) entry(now time.Time) *runtime.Entry {
 	return en
 }
 
-func (t *task) publicState(now time.Time) runtime.State {
+func (t *task) publicState(now time.Time) engine.State {
 	switch t.state {
 	case waiting:
 		if t.place == inLater && t.due.After(now) {
-			return runtime.StateScheduled
+			return engine.StateScheduled
 		}
-		return runtime.StatePending
+		return engine.StatePending
 	case retrying:
-		return runtime.StateRetrying
+		return engine.StateRetrying
 	case running:
-		return runtime.StateRunning
+		return engine.StateRunning
 	case succeeded:
-		return runtime.StateSucceeded
+		return engine.StateSucceeded
 	case failed:
-		return runtime.StateFailed
+		return engine.StateFailed
 	default:
-		return runtime.StateCancelled
+		return engine.StateCancelled
 	}
 }
 
@@ -177,7 +177,7 @@ func (s *spareTasks) put(t *task) {
 // owns the task, the right to say what became of it. When it does not any more,
 // t may be another task.
 type run struct {
-	runtime.Delivery
+	engine.Delivery
 	e *Engine
 	t *task
 }
@@ -199,7 +199,7 @@ func (r *run) LoadMemo(context.Context) (json.RawMessage, error) {
 	r.e.lock()
 	defer r.e.unlock()
 	if r.t.owner != r {
-		return nil, runtime.ErrLeaseLost
+		return nil, engine.ErrLeaseLost
 	}
 	if r.t.more == nil {
 		return nil, nil
@@ -212,7 +212,7 @@ func (r *run) SaveMemo(_ context.Context, memo json.RawMessage) error {
 	r.e.lock()
 	defer r.e.unlock()
 	if r.t.owner != r {
-		return runtime.ErrLeaseLost
+		return engine.ErrLeaseLost
 	}
 	r.t.extra().memo = bytes.Clone(memo)
 	return nil

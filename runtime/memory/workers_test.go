@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -23,7 +23,7 @@ func TestOrderThroughWorkers(t *testing.T) {
 	for range 30 {
 		synctest.Test(t, func(t *testing.T) {
 			e := memory.New()
-			var want []*runtime.Message
+			var want []*engine.Message
 			var stops []func() error
 			for range 200 {
 				switch rand.IntN(4) {
@@ -40,7 +40,7 @@ func TestOrderThroughWorkers(t *testing.T) {
 						stops = slices.Delete(stops, i, i+1)
 					}
 				default:
-					m := message(names[rand.IntN(len(names))], func(m *runtime.Message) {
+					m := message(names[rand.IntN(len(names))], func(m *engine.Message) {
 						m.Priority = rand.IntN(4)
 						if rand.IntN(2) == 0 {
 							m.Due = time.Now().Add(time.Duration(rand.IntN(20)-10) * time.Second)
@@ -57,19 +57,19 @@ func TestOrderThroughWorkers(t *testing.T) {
 					t.Errorf("Serve: %v", err)
 				}
 			}
-			due := func(m *runtime.Message) time.Time {
+			due := func(m *engine.Message) time.Time {
 				if m.Due.IsZero() {
 					return m.Meta.EnqueuedAt
 				}
 				return m.Due
 			}
-			slices.SortStableFunc(want, func(a, b *runtime.Message) int {
+			slices.SortStableFunc(want, func(a, b *engine.Message) int {
 				return cmp.Or(cmp.Compare(b.Priority, a.Priority), due(a).Compare(due(b)))
 			})
-			var got []*runtime.Message
-			stop := serve(t, e, worker(1, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+			var got []*engine.Message
+			stop := serve(t, e, worker(1, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 				got = append(got, d.Message)
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			}, slices.Clone(names)...))
 			synctest.Wait()
 			if err := stop(); err != nil {
@@ -99,14 +99,14 @@ func TestEachToWhoKnowsIt(t *testing.T) {
 					return
 				default:
 				}
-				w := worker(2, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+				w := worker(2, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 					if !slices.Contains(set, d.Message.Name) {
 						t.Errorf("task %q was given to a worker of %v", d.Message.Name, set)
 					}
 					mu.Lock()
 					runs[d.Message.Meta.ID]++
 					mu.Unlock()
-					return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+					return engine.Outcome{Kind: engine.OutcomeSucceed}
 				}, slices.Clone(set)...)
 				ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(10))*time.Millisecond)
 				if err := e.Serve(ctx, w); err != nil {
@@ -118,7 +118,7 @@ func TestEachToWhoKnowsIt(t *testing.T) {
 	}
 	var ids []uuid.UUID
 	for i := range 4000 {
-		ids = append(ids, put(t, e, message(string("abcd"[i%4]), func(m *runtime.Message) { m.Priority = rand.IntN(4) })))
+		ids = append(ids, put(t, e, message(string("abcd"[i%4]), func(m *engine.Message) { m.Priority = rand.IntN(4) })))
 	}
 	for _, id := range ids {
 		if _, err := e.Wait(t.Context(), id); err != nil {
@@ -144,14 +144,14 @@ func TestIdleWorkersOfOthers(t *testing.T) {
 		running.Add(6)
 		var stops []func() error
 		for range 3 {
-			stops = append(stops, serve(t, e, worker(2, func(context.Context, *runtime.Delivery) runtime.Outcome {
+			stops = append(stops, serve(t, e, worker(2, func(context.Context, *engine.Delivery) engine.Outcome {
 				running.Done()
 				<-release
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			}, "task")))
 		}
 		synctest.Wait()
-		ms := make([]*runtime.Message, 6)
+		ms := make([]*engine.Message, 6)
 		for i := range ms {
 			ms[i] = message("task")
 		}
@@ -174,11 +174,11 @@ func TestTakesNoMore(t *testing.T) {
 		e := memory.New()
 		ctx, cancel := context.WithCancel(t.Context())
 		var begun int
-		w := worker(1, func(context.Context, *runtime.Delivery) runtime.Outcome {
+		w := worker(1, func(context.Context, *engine.Delivery) engine.Outcome {
 			if begun++; begun == 5 {
 				cancel()
 			}
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
 		}, "task")
 		for range 10 {
 			put(t, e, message("task"))

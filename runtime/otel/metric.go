@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // metrics records what happens to tasks. It is an observer, and middleware for
@@ -56,7 +57,7 @@ func (m *metrics) Observe(e runtime.Event) {
 		if e.Duration > 0 { // a task that was parked did not begin
 			m.duration.Record(ctx, e.Duration.Seconds(), ended)
 		}
-		if e.State == runtime.StateFailed || e.State == runtime.StateRetrying {
+		if e.State == engine.StateFailed || e.State == engine.StateRetrying {
 			m.failures.Add(ctx, 1, ended)
 		}
 	}

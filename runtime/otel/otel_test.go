@@ -26,6 +26,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/otel"
 )
@@ -55,7 +56,7 @@ type process struct {
 	tracer  trace.Tracer
 }
 
-func newProcess(t testing.TB, engine runtime.Engine, c otel.Config, charge func(ctx *runtime.Context) error) process {
+func newProcess(t testing.TB, engine engine.Engine, c otel.Config, charge func(ctx *runtime.Context) error) process {
 	t.Helper()
 	p := process{spans: tracetest.NewInMemoryExporter(), metrics: metric.NewManualReader()}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSyncer(p.spans))
@@ -252,8 +253,8 @@ func TestSpansOfFailures(t *testing.T) {
 // Proves: FEATURES 52
 func TestSpanOfATaskCancelledFromOutside(t *testing.T) {
 	begun := make(chan struct{})
-	engine := memory.New()
-	p := newProcess(t, engine, otel.Config{}, func(ctx *runtime.Context) error {
+	eng := memory.New()
+	p := newProcess(t, eng, otel.Config{}, func(ctx *runtime.Context) error {
 		close(begun)
 		<-ctx.Done()
 		return ctx.Err()
@@ -266,11 +267,11 @@ func TestSpanOfATaskCancelledFromOutside(t *testing.T) {
 	if err := p.Cancel(context.Background(), h.ID(), "no longer"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Wait(context.Background()); !errors.Is(err, runtime.ErrCancelled) {
+	if _, err := h.Wait(context.Background()); !errors.Is(err, engine.ErrCancelled) {
 		t.Errorf("the task ends with %v", err)
 	}
 	p.stop(t)
-	if err := engine.Close(); err != nil {
+	if err := eng.Close(); err != nil {
 		t.Error(err)
 	}
 	if s := p.span(t, "process billing.Charge"); s.Status.Code != codes.Unset || len(s.Events) > 0 {
@@ -409,7 +410,7 @@ func TestSpans_HideSecretsOfPanicsAndOfEnqueueing(t *testing.T) {
 		}
 	}}
 	cfg.EnqueueMiddleware = []runtime.EnqueueMiddleware{func(next runtime.EnqueueHandler) runtime.EnqueueHandler {
-		return func(ctx context.Context, calls []runtime.AnyCall) ([]runtime.Inserted, error) {
+		return func(ctx context.Context, calls []runtime.AnyCall) ([]engine.Inserted, error) {
 			if _, ok := runtime.FromContext(ctx); ok && !paniced {
 				paniced = true
 				panic("enqueue for " + secret)

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // tracing makes the spans.
@@ -35,7 +36,7 @@ const (
 // enqueue is the middleware around enqueueing. The span is in the context that
 // the propagator sends along.
 func (t *tracing) enqueue(next runtime.EnqueueHandler) runtime.EnqueueHandler {
-	return func(ctx context.Context, calls []runtime.AnyCall) (ins []runtime.Inserted, err error) {
+	return func(ctx context.Context, calls []runtime.AnyCall) (ins []engine.Inserted, err error) {
 		name, attrs := "send batch", []attribute.KeyValue{
 			attrSystem.String("taskctx"), attrOperation.String("send"),
 		}
@@ -136,11 +137,11 @@ func conclude(ctx *runtime.Context, span trace.Span, err error) {
 // task was cancelled, or is given back to run again.
 func stopped(ctx *runtime.Context, err error) bool {
 	cause := context.Cause(ctx)
-	if errors.Is(cause, runtime.ErrCancelled) {
+	if errors.Is(cause, engine.ErrCancelled) {
 		return true
 	}
 	permanent := new(runtime.PermanentError)
-	return !errors.As(err, &permanent) && (errors.Is(cause, runtime.ErrShutdown) || errors.Is(cause, runtime.ErrLeaseLost))
+	return !errors.As(err, &permanent) && (errors.Is(cause, engine.ErrShutdown) || errors.Is(cause, engine.ErrLeaseLost))
 }
 
 // fail records an error by a text that shows nothing it must not.

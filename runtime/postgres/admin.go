@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // find returns the number of the task's job.
@@ -19,26 +19,26 @@ func (e *Engine) find(id uuid.UUID) (int64, error) {
 	}
 	job, ok := e.jobOf(id)
 	if !ok {
-		return 0, runtime.ErrNotFound
+		return 0, engine.ErrNotFound
 	}
 	return job, nil
 }
 
 // Get implements [runtime.Engine].
-func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	number, err := e.find(id)
 	if err != nil {
 		return nil, err
 	}
 	en, err := e.read(ctx, number)
-	if err != nil && !errors.Is(err, runtime.ErrNotFound) {
+	if err != nil && !errors.Is(err, engine.ErrNotFound) {
 		return nil, e.failed("postgres", err)
 	}
 	return en, err
 }
 
 // read returns the entry of the job, or ErrNotFound.
-func (e *Engine) read(ctx context.Context, number int64) (*runtime.Entry, error) {
+func (e *Engine) read(ctx context.Context, number int64) (*engine.Entry, error) {
 	var j *job
 	err := e.steered(ctx, e.sql.get, []any{number}, func(scan func(...any) error) error {
 		j = new(job)
@@ -48,7 +48,7 @@ func (e *Engine) read(ctx context.Context, number int64) (*runtime.Entry, error)
 	case err != nil:
 		return nil, err
 	case j == nil:
-		return nil, runtime.ErrNotFound
+		return nil, engine.ErrNotFound
 	}
 	return e.entry(j), nil
 }
@@ -67,7 +67,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	case err != nil:
 		return e.failed("postgres", err)
 	case !exists:
-		return runtime.ErrNotFound
+		return engine.ErrNotFound
 	}
 	e.watch.Look()
 	return nil
@@ -85,7 +85,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	err = e.inTx(ctx, func(ctx context.Context, d db) error { return e.retry(ctx, d, number) })
-	if err != nil && !errors.Is(err, runtime.ErrNotFound) && !errors.Is(err, runtime.ErrState) {
+	if err != nil && !errors.Is(err, engine.ErrNotFound) && !errors.Is(err, engine.ErrState) {
 		return e.failed("postgres", err)
 	}
 	return err
@@ -103,13 +103,13 @@ func (e *Engine) retry(ctx context.Context, d db, number int64) error {
 	case err != nil:
 		return err
 	case j == nil:
-		return runtime.ErrNotFound
+		return engine.ErrNotFound
 	case j.state != riverDiscarded && j.state != riverCancelled:
-		return fmt.Errorf("%w: it has neither failed nor been cancelled", runtime.ErrState)
+		return fmt.Errorf("%w: it has neither failed nor been cancelled", engine.ErrState)
 	}
 	meta, _ := decode(j.metadata) // what cannot be read holds no key
 	m := e.message(j, meta.Own)
-	if holds(m) && !m.KeyHold.Free(runtime.StatePending, j.attemptedAt != nil, j.createdAt.Add(m.KeyFor), now) {
+	if holds(m) && !m.KeyHold.Free(engine.StatePending, j.attemptedAt != nil, j.createdAt.Add(m.KeyFor), now) {
 		m.KeyFor = j.createdAt.Add(m.KeyFor).Sub(now) // what is left of it
 		key := hashKey(m.Key)
 		holders, err := e.holdKeys(ctx, d, map[string]wish{key: {number, m}})
@@ -117,7 +117,7 @@ func (e *Engine) retry(ctx context.Context, d db, number int64) error {
 			return err
 		}
 		if holders[key] != number {
-			return fmt.Errorf("%w: task %s has its key by now", runtime.ErrState, e.taskID(holders[key]))
+			return fmt.Errorf("%w: task %s has its key by now", engine.ErrState, e.taskID(holders[key]))
 		}
 	}
 	return d.query(ctx, e.sql.retry, []any{number, e.sql.insertChannel}, func(func(...any) error) error { return nil })
@@ -135,9 +135,9 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	case err != nil:
 		return e.failed("postgres", err)
 	case !existed:
-		return runtime.ErrNotFound
+		return engine.ErrNotFound
 	case !done:
-		return runtime.ErrRunning
+		return engine.ErrRunning
 	}
 	e.watch.Look()
 	return nil

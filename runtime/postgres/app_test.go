@@ -20,6 +20,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/internal/servertest/process"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -117,13 +118,13 @@ func TestTx(t *testing.T) {
 			if err := b.Enqueue(t.Context(), x.q); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := app.Lookup(t.Context(), h.ID()); !errors.Is(err, runtime.ErrNotFound) {
+			if _, err := app.Lookup(t.Context(), h.ID()); !errors.Is(err, engine.ErrNotFound) {
 				t.Errorf("before the commit the task is seen from outside: %v", err)
 			}
 			if err := x.rollback(); err != nil {
 				t.Fatal(err)
 			}
-			if all, _, err := app.List(t.Context(), runtime.Query{}); err != nil || len(all) != 0 {
+			if all, _, err := app.List(t.Context(), engine.Query{}); err != nil || len(all) != 0 {
 				t.Errorf("after the rollback there are %d tasks, %v", len(all), err)
 			}
 			x = begin() // the key is free again
@@ -194,7 +195,7 @@ func TestExactValues(t *testing.T) {
 	if _, err := echoCall(`"a\u0000b"`).Enqueue(t.Context(), app); err == nil {
 		t.Error("a NUL character was enqueued")
 	}
-	all, _, err := app.List(t.Context(), runtime.Query{States: []runtime.State{runtime.StatePending, runtime.StateFailed}})
+	all, _, err := app.List(t.Context(), engine.Query{States: []engine.State{engine.StatePending, engine.StateFailed}})
 	if err != nil || len(all) != 0 {
 		t.Errorf("%d tasks are there that should not be, %v", len(all), err)
 	}
@@ -205,7 +206,7 @@ func TestExactValues(t *testing.T) {
 func TestUnstorableResult(t *testing.T) {
 	url := servertest.Postgres(t)
 	e := open(t, url, postgres.Config{Schema: newSchema(t, url)})
-	ms := make([]*runtime.Message, 20)
+	ms := make([]*engine.Message, 20)
 	for i := range ms {
 		ms[i] = benchMessage()
 	}
@@ -217,10 +218,10 @@ func TestUnstorableResult(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- e.Serve(ctx, &runtime.Worker{
+		served <- e.Serve(ctx, &engine.Worker{
 			ID: "w", Slots: 20, Queues: []string{"default"}, Names: []string{"bench.charge"}, ParkFor: time.Hour, Now: time.Now,
-			Run: func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
-				o := runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: d.Message.Args}
+			Run: func(_ context.Context, d *engine.Delivery) engine.Outcome {
+				o := engine.Outcome{Kind: engine.OutcomeSucceed, Result: d.Message.Args}
 				if d.Message.Meta.ID == bad {
 					o.Result = json.RawMessage(`{"x":1e400000}`)
 				}
@@ -229,9 +230,9 @@ func TestUnstorableResult(t *testing.T) {
 		})
 	}()
 	for _, in := range ins {
-		want := runtime.StateSucceeded
+		want := engine.StateSucceeded
 		if in.ID == bad {
-			want = runtime.StateFailed
+			want = engine.StateFailed
 		}
 		en, err := e.Wait(t.Context(), in.ID)
 		if err != nil || en.State != want || (in.ID == bad) == (en.Reason == "") {
@@ -278,7 +279,7 @@ func TestOneBadTask(t *testing.T) {
 		}
 	}
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		all, _, err := app.List(t.Context(), runtime.Query{States: []runtime.State{runtime.StatePending, runtime.StateRetrying, runtime.StateFailed}})
+		all, _, err := app.List(t.Context(), engine.Query{States: []engine.State{engine.StatePending, engine.StateRetrying, engine.StateFailed}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +292,7 @@ func TestOneBadTask(t *testing.T) {
 		if len(all) == len(bad) && reasons == len(bad) {
 			for _, r := range all {
 				t.Logf("%s is %s: %s", r.Name, r.State, r.Reason)
-				if r.State == runtime.StateFailed {
+				if r.State == engine.StateFailed {
 					t.Errorf("%s failed at once: %s", r.Name, r.Reason)
 				}
 			}
@@ -398,7 +399,7 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 	began := time.Now()
 	err := app.Stop(context.Background())
-	var u *runtime.UnfinishedError
+	var u *engine.UnfinishedError
 	if !errors.As(err, &u) || len(u.Tasks) != workers {
 		t.Errorf("Stop returned %v, want the names of %d tasks", err, workers)
 	}

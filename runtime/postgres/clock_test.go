@@ -11,6 +11,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/internal/servertest/process"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -91,7 +92,7 @@ func TestServerClockSteps(t *testing.T) {
 			time.Sleep(lease / 10)
 		}
 		record, err := app.Lookup(ctx, long.ID())
-		if err != nil || record.State != runtime.StateRunning || record.Attempt != 0 {
+		if err != nil || record.State != engine.StateRunning || record.Attempt != 0 {
 			t.Fatalf("after a step to %s: %+v, %v", by, record, err)
 		}
 	}

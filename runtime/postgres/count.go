@@ -3,7 +3,7 @@ package postgres
 import (
 	"context"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 const (
@@ -37,7 +37,7 @@ type sample struct {
 // Counts implements [runtime.Counter]. Of a state of River's that has more than
 // [runtime.ExactCounts] jobs in a queue it returns an estimate, of some pages of
 // the table.
-func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
+func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	if err := e.closed(); err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
 	return counts, nil
 }
 
-func (e *Engine) count(ctx context.Context) ([]runtime.Count, error) {
+func (e *Engine) count(ctx context.Context) ([]engine.Count, error) {
 	t := tally{}
 	samples, most, err := e.sample(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func (e *Engine) count(ctx context.Context) ([]runtime.Count, error) {
 		}
 		s := samples[p]
 		switch {
-		case s != nil && s.jobs >= sureFactor*runtime.ExactCounts && s.pages >= surePages:
+		case s != nil && s.jobs >= sureFactor*engine.ExactCounts && s.pages >= surePages:
 			t.estimate(p, s)
 		case p.state == riverAvailable || p.state == riverPending || p.state == riverScheduled:
 			waiting = append(waiting, p)
@@ -137,7 +137,7 @@ func (e *Engine) sample(ctx context.Context) (map[place]*sample, int, error) {
 		return nil, 0, err
 	}
 	if pages <= 2*samplePages {
-		return nil, 4 * runtime.ExactCounts, nil
+		return nil, 4 * engine.ExactCounts, nil
 	}
 	part := float64(samplePages) / float64(pages)
 	samples := make(map[place]*sample)
@@ -157,15 +157,15 @@ func (e *Engine) sample(ctx context.Context) (map[place]*sample, int, error) {
 		samples[p].pages = max(samples[p].pages, on)
 		return nil
 	})
-	return samples, runtime.ExactCounts, err
+	return samples, engine.ExactCounts, err
 }
 
 // tally adds up what is counted, by queue and state of ours.
-type tally map[tallied]*runtime.Count
+type tally map[tallied]*engine.Count
 
 type tallied struct {
 	queue string
-	state runtime.State
+	state engine.State
 }
 
 func (t tally) exact(p place, s *sample) { t.add(p, s, false) }
@@ -177,15 +177,15 @@ func (t tally) add(p place, s *sample, estimated bool) {
 		j := job{state: p.state, overdue: !x.later}
 		at := tallied{p.queue, j.publicState(&envelope{Again: x.again})}
 		if t[at] == nil {
-			t[at] = &runtime.Count{Queue: at.queue, State: at.state}
+			t[at] = &engine.Count{Queue: at.queue, State: at.state}
 		}
 		t[at].Tasks += int64(x.jobs)
 		t[at].Estimated = t[at].Estimated || estimated
 	}
 }
 
-func (t tally) counts() []runtime.Count {
-	counts := make([]runtime.Count, 0, len(t))
+func (t tally) counts() []engine.Count {
+	counts := make([]engine.Count, 0, len(t))
 	for _, c := range t {
 		if c.Tasks == 0 {
 			continue

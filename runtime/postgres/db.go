@@ -12,7 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // db is what statements run on: the engine's pool, a connection, a transaction of
@@ -253,7 +253,7 @@ const maxStale = 3
 func passing(err error) bool {
 	code := sqlState(err)
 	switch {
-	case errors.Is(err, runtime.ErrNotFound) || errors.Is(err, runtime.ErrClosed):
+	case errors.Is(err, engine.ErrNotFound) || errors.Is(err, engine.ErrClosed):
 		return false
 	case code == "":
 		return true

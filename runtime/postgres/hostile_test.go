@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -63,7 +64,7 @@ func TestHostileRows_LeaveOthersAlone(t *testing.T) {
 		_, err := h.Wait(t.Context())
 		require.NoError(t, err)
 	}
-	records, _, err := app.List(t.Context(), runtime.Query{Limit: 1000})
+	records, _, err := app.List(t.Context(), engine.Query{Limit: 1000})
 	require.NoError(t, err)
 	assert.Len(t, records, len(hs)+len(hostileRows))
 	_, err = app.Counts(t.Context())

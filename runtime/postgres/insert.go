@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -28,7 +28,7 @@ const (
 )
 
 // Check implements [runtime.Engine].
-func (e *Engine) Check(m *runtime.Message) error {
+func (e *Engine) Check(m *engine.Message) error {
 	switch {
 	case m.Priority < 0 || m.Priority > 3:
 		return unsupported("priority %d, it must be from 0 to 3", m.Priority)
@@ -48,7 +48,7 @@ func checkQueue(q string) error {
 }
 
 func unsupported(format string, args ...any) error {
-	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), runtime.ErrUnsupported)
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), engine.ErrUnsupported)
 }
 
 // lot is jobs to insert with one statement, by columns.
@@ -63,15 +63,15 @@ type lot struct {
 	queue    []string
 	tags     []string
 
-	keys map[int]*runtime.Message // those with a key, by their place
+	keys map[int]*engine.Message // those with a key, by their place
 
 	// The last message that has nothing of its own in its metadata, and this.
-	bare         *runtime.Message
+	bare         *engine.Message
 	bareMetadata string
 }
 
 // newLot checks and encodes messages.
-func (e *Engine) newLot(ms []*runtime.Message) (*lot, error) {
+func (e *Engine) newLot(ms []*engine.Message) (*lot, error) {
 	l := new(lot)
 	for _, m := range ms {
 		if err := e.add(l, m); err != nil {
@@ -81,7 +81,7 @@ func (e *Engine) newLot(ms []*runtime.Message) (*lot, error) {
 	return l, nil
 }
 
-func (e *Engine) add(l *lot, m *runtime.Message) error {
+func (e *Engine) add(l *lot, m *engine.Message) error {
 	if err := e.Check(m); err != nil {
 		return fmt.Errorf("task %s: %w", m.Name, err)
 	}
@@ -101,7 +101,7 @@ func (e *Engine) add(l *lot, m *runtime.Message) error {
 	}
 	if holds(m) {
 		if l.keys == nil {
-			l.keys = make(map[int]*runtime.Message)
+			l.keys = make(map[int]*engine.Message)
 		}
 		l.keys[l.Len()] = m
 	}
@@ -120,7 +120,7 @@ func (e *Engine) add(l *lot, m *runtime.Message) error {
 
 // encode is the metadata of a message's job. Of many calls of one task it is
 // often the same. Arguments that jsonb does not keep are in it.
-func (l *lot) encode(m *runtime.Message, argsKept bool) (string, error) {
+func (l *lot) encode(m *engine.Message, argsKept bool) (string, error) {
 	bare := argsKept && remote.IsBare(m)
 	if last := l.bare; bare && last != nil && last.Keep == m.Keep &&
 		last.KeepFailed == m.KeepFailed && last.Meta.Version == m.Meta.Version && last.Meta.Signature == m.Meta.Signature && last.Meta.Retries == m.Meta.Retries {
@@ -209,7 +209,7 @@ func (l *lot) only(places []int) *lot {
 
 // Insert implements [runtime.Inserter]: all messages are stored, or none.
 // Small calls at the same time are stored together, with one commit.
-func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if len(ms) == 0 {
 		return nil, nil
 	}
@@ -225,7 +225,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 		return nil, e.failed("insert tasks", err)
 	}
 	copy(l.id, numbers)
-	var ins []runtime.Inserted
+	var ins []engine.Inserted
 	if l.keys != nil || l.Len() > remote.MaxGathered {
 		ins, err = e.storeAlone(ctx, l)
 	} else {
@@ -239,10 +239,10 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 }
 
 // InsertOne implements [runtime.SingleInserter].
-func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Inserted, error) {
-	ins, err := e.Insert(ctx, []*runtime.Message{m})
+func (e *Engine) InsertOne(ctx context.Context, m *engine.Message) (engine.Inserted, error) {
+	ins, err := e.Insert(ctx, []*engine.Message{m})
 	if err != nil {
-		return runtime.Inserted{}, err
+		return engine.Inserted{}, err
 	}
 	return ins[0], nil
 }
@@ -258,14 +258,14 @@ func (e *Engine) mayInsert(ctx context.Context) error {
 }
 
 // storeAlone stores a lot that is not stored with others.
-func (e *Engine) storeAlone(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
+func (e *Engine) storeAlone(ctx context.Context, l *lot) ([]engine.Inserted, error) {
 	ins, err := e.storeOnPool(ctx, l)
 	switch {
 	case err != nil && wasLost(err):
 		if ctx.Err() != nil {
 			err = context.Cause(ctx)
 		}
-		return nil, &runtime.UncertainError{IDs: e.idsOf(l), Err: err}
+		return nil, &engine.UncertainError{IDs: e.idsOf(l), Err: err}
 	case err != nil && ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	}
@@ -275,8 +275,8 @@ func (e *Engine) storeAlone(ctx context.Context, l *lot) ([]runtime.Inserted, er
 // store inserts a lot on a connection or in a transaction. With keys it must be
 // a transaction. With an error of the insert itself the answer is the one for jobs
 // that are stored already.
-func (e *Engine) store(ctx context.Context, d db, l *lot) ([]runtime.Inserted, error) {
-	ins := make([]runtime.Inserted, l.Len())
+func (e *Engine) store(ctx context.Context, d db, l *lot) ([]engine.Inserted, error) {
+	ins := make([]engine.Inserted, l.Len())
 	places := []int(nil)
 	if l.keys != nil {
 		var err error
@@ -327,8 +327,8 @@ func (e *Engine) insertLot(ctx context.Context, d db, l *lot) ([]int64, error) {
 }
 
 // holds reports whether the message is to hold its key.
-func holds(m *runtime.Message) bool {
-	return m.Key != "" && (m.KeyFor > 0 || m.KeyHold == runtime.HoldActive || m.KeyHold == runtime.HoldWaiting)
+func holds(m *engine.Message) bool {
+	return m.Key != "" && (m.KeyFor > 0 || m.KeyHold == engine.HoldActive || m.KeyHold == engine.HoldWaiting)
 }
 
 // badData reports that the server refused a value, so that trying again cannot

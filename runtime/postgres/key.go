@@ -8,7 +8,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // River's unique jobs know no time, and hold their keys in another way. Keys are
@@ -18,7 +18,7 @@ import (
 
 // takeKeys takes the keys of a lot, whose jobs have their numbers. It answers for
 // the messages whose key is held, and returns the places of the others.
-func (e *Engine) takeKeys(ctx context.Context, d db, l *lot, ins []runtime.Inserted) ([]int, error) {
+func (e *Engine) takeKeys(ctx context.Context, d db, l *lot, ins []engine.Inserted) ([]int, error) {
 	first := make(map[string]int) // the first message of each key
 	later := make(map[int]string) // further messages of a key in the same lot
 	for i := range l.Len() {
@@ -52,7 +52,7 @@ func (e *Engine) takeKeys(ctx context.Context, d db, l *lot, ins []runtime.Inser
 		if holder := holders[h]; holder == wanted[h].job && later[i] == "" {
 			places = append(places, i)
 		} else {
-			ins[i] = runtime.Inserted{ID: e.taskID(holder), Existing: true}
+			ins[i] = engine.Inserted{ID: e.taskID(holder), Existing: true}
 		}
 	}
 	return places, nil
@@ -61,7 +61,7 @@ func (e *Engine) takeKeys(ctx context.Context, d db, l *lot, ins []runtime.Inser
 // wish is a job that wants a key, as its message says.
 type wish struct {
 	job int64
-	m   *runtime.Message
+	m   *engine.Message
 }
 
 // holdKeys takes those keys that are free, and returns the job that holds each

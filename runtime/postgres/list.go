@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 const (
@@ -31,29 +31,29 @@ const (
 )
 
 // stateConditions say which jobs are in each state, as publicState does.
-var stateConditions = map[runtime.State]string{
-	runtime.StateScheduled: isLater + ` AND NOT ` + isAgain,
-	runtime.StatePending:   `j.state IN ('available', 'pending', 'scheduled') AND NOT (` + isLater + `) AND NOT ` + isAgain,
-	runtime.StateRetrying:  `(j.state = 'retryable' OR j.state IN ('available', 'pending', 'scheduled') AND ` + isAgain + `)`,
-	runtime.StateRunning:   `j.state = 'running'`,
-	runtime.StateSucceeded: `j.state = 'completed'`,
-	runtime.StateFailed:    `j.state = 'discarded'`,
-	runtime.StateCancelled: `j.state = 'cancelled'`,
+var stateConditions = map[engine.State]string{
+	engine.StateScheduled: isLater + ` AND NOT ` + isAgain,
+	engine.StatePending:   `j.state IN ('available', 'pending', 'scheduled') AND NOT (` + isLater + `) AND NOT ` + isAgain,
+	engine.StateRetrying:  `(j.state = 'retryable' OR j.state IN ('available', 'pending', 'scheduled') AND ` + isAgain + `)`,
+	engine.StateRunning:   `j.state = 'running'`,
+	engine.StateSucceeded: `j.state = 'completed'`,
+	engine.StateFailed:    `j.state = 'discarded'`,
+	engine.StateCancelled: `j.state = 'cancelled'`,
 }
 
 // riverStates are the states of River's that a state may be.
-var riverStates = map[runtime.State][]string{
-	runtime.StateScheduled: {riverScheduled},
-	runtime.StatePending:   {riverAvailable, riverPending, riverScheduled},
-	runtime.StateRetrying:  {riverRetryable, riverAvailable, riverPending, riverScheduled},
-	runtime.StateRunning:   {riverRunning},
-	runtime.StateSucceeded: {riverCompleted},
-	runtime.StateFailed:    {riverDiscarded},
-	runtime.StateCancelled: {riverCancelled},
+var riverStates = map[engine.State][]string{
+	engine.StateScheduled: {riverScheduled},
+	engine.StatePending:   {riverAvailable, riverPending, riverScheduled},
+	engine.StateRetrying:  {riverRetryable, riverAvailable, riverPending, riverScheduled},
+	engine.StateRunning:   {riverRunning},
+	engine.StateSucceeded: {riverCompleted},
+	engine.StateFailed:    {riverDiscarded},
+	engine.StateCancelled: {riverCancelled},
 }
 
 // List implements [runtime.Engine].
-func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	if err := e.closed(); err != nil {
 		return nil, "", err
 	}
@@ -77,13 +77,13 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 // listing is one call of List.
 type listing struct {
 	e     *Engine
-	q     runtime.Query
+	q     engine.Query
 	limit int
 	after int64   // jobs from here on
 	last  int64   // and up to here are looked at
 	few   []int64 // all that the filter can have, if an index found few
 
-	found []*runtime.Entry
+	found []*engine.Entry
 	bytes int
 	next  string
 }
@@ -187,7 +187,7 @@ func (l *listing) candidates() (string, []any) {
 		states = append(states, riverStates[s]...)
 	}
 	if len(l.q.States) == 0 {
-		for _, s := range runtime.States() {
+		for _, s := range engine.States() {
 			states = append(states, riverStates[s]...)
 		}
 	}

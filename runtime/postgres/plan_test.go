@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskctx/taskctx/internal/servertest"
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -63,7 +63,7 @@ func planReads(t *testing.T, prepare string, n int) int {
 	serving, stop := context.WithCancel(ctx)
 	var served sync.WaitGroup
 	served.Go(func() {
-		err := e.Serve(serving, &runtime.Worker{
+		err := e.Serve(serving, &engine.Worker{
 			ID: uuid.NewString(), Slots: 10, Queues: []string{"plan"}, Names: []string{"plan.task"},
 			ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now, RunInline: planRun,
 		})
@@ -72,11 +72,11 @@ func planReads(t *testing.T, prepare string, n int) int {
 		}
 	})
 	put := func(n int) {
-		ms := make([]*runtime.Message, n)
+		ms := make([]*engine.Message, n)
 		for i := range ms {
-			ms[i] = &runtime.Message{
+			ms[i] = &engine.Message{
 				Name: "plan.task", Queue: "plan", Args: json.RawMessage(`{}`), Keep: time.Hour,
-				Meta: runtime.Meta{Version: runtime.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
+				Meta: engine.Meta{Version: engine.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
 			}
 		}
 		ins, err := direct.Insert(ctx, ms)
@@ -106,14 +106,14 @@ func planReads(t *testing.T, prepare string, n int) int {
 }
 
 // planRun succeeds with and without a result, and after a memo was saved.
-func planRun(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
-	*o = runtime.Outcome{Kind: runtime.OutcomeSucceed}
+func planRun(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
+	*o = engine.Outcome{Kind: engine.OutcomeSucceed}
 	switch d.Message.Meta.ID[15] % 4 {
 	case 0:
 		o.Result = json.RawMessage(`1`)
 	case 1:
 		if err := d.Memo.SaveMemo(ctx, json.RawMessage(`{"v":1}`)); err != nil {
-			*o = runtime.Outcome{Kind: runtime.OutcomeFail, Reason: err.Error()}
+			*o = engine.Outcome{Kind: engine.OutcomeFail, Reason: err.Error()}
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -109,10 +109,10 @@ type Engine struct {
 }
 
 var (
-	_ runtime.Engine         = (*Engine)(nil)
-	_ runtime.SingleInserter = (*Engine)(nil)
-	_ runtime.Waiter         = (*Engine)(nil)
-	_ runtime.Counter        = (*Engine)(nil)
+	_ engine.Engine         = (*Engine)(nil)
+	_ engine.SingleInserter = (*Engine)(nil)
+	_ engine.Waiter         = (*Engine)(nil)
+	_ engine.Counter        = (*Engine)(nil)
 )
 
 // Open connects to the database that url names, as pgxpool.ParseConfig takes
@@ -205,7 +205,7 @@ func endPool(pool *pgxpool.Pool) {
 // closed returns ErrClosed after Close.
 func (e *Engine) closed() error {
 	if e.closing.Err() != nil {
-		return runtime.ErrClosed
+		return engine.ErrClosed
 	}
 	return nil
 }
@@ -213,8 +213,8 @@ func (e *Engine) closed() error {
 // failed says what an operation was about, and that the engine is closed if
 // that is why it failed.
 func (e *Engine) failed(doing string, err error) error {
-	if e.closing.Err() != nil && !errors.Is(err, runtime.ErrClosed) {
-		err = fmt.Errorf("%w: %w", runtime.ErrClosed, err)
+	if e.closing.Err() != nil && !errors.Is(err, engine.ErrClosed) {
+		err = fmt.Errorf("%w: %w", engine.ErrClosed, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }

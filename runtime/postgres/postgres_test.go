@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/enginetest"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
@@ -86,13 +86,13 @@ func TestEngine(t *testing.T) {
 	schema := newSchema(t, url)
 	cfg := postgres.Config{Schema: schema, Lease: time.Second}
 	var mu sync.Mutex
-	proxies := make(map[runtime.Engine]*servertest.Proxy)
+	proxies := make(map[engine.Engine]*servertest.Proxy)
 	pool, err := pgxpool.New(t.Context(), url)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: schema, Logger: quiet})
 	require.NoError(t, err)
-	enginetest.Run(t, func(tb testing.TB) runtime.Engine {
+	enginetest.Run(t, func(tb testing.TB) engine.Engine {
 		p := servertest.NewProxy(tb, url)
 		e := open(tb, p.URL, cfg)
 		mu.Lock()
@@ -100,13 +100,13 @@ func TestEngine(t *testing.T) {
 		proxies[e] = p
 		return e
 	}, enginetest.Options{
-		Second: func(tb testing.TB, _ runtime.Engine) runtime.Engine { return open(tb, url, cfg) },
-		Pause: func(_ testing.TB, e runtime.Engine) func() {
+		Second: func(tb testing.TB, _ engine.Engine) engine.Engine { return open(tb, url, cfg) },
+		Pause: func(_ testing.TB, e engine.Engine) func() {
 			mu.Lock()
 			defer mu.Unlock()
 			return proxies[e].Pause()
 		},
-		Remove: func(tb testing.TB, _ runtime.Engine, id uuid.UUID) {
+		Remove: func(tb testing.TB, _ engine.Engine, id uuid.UUID) {
 			tb.Helper()
 			_, err := client.JobDelete(context.Background(), int64(binary.BigEndian.Uint64(id[8:])&(1<<62-1)))
 			require.NoError(tb, err)

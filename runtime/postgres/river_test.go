@@ -17,7 +17,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/internal/servertest/beside"
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -26,12 +26,12 @@ type benchArgs beside.Args
 
 func (benchArgs) Kind() string { return beside.Kind }
 
-func benchMessage() *runtime.Message {
+func benchMessage() *engine.Message {
 	args, _ := json.Marshal(beside.Charge)
-	return &runtime.Message{
-		Name: beside.Kind, Queue: runtime.DefaultQueue, Args: args, Keep: time.Hour,
-		Meta: runtime.Meta{
-			Version: runtime.WireVersion, ID: uuid.New(), EnqueuedAt: time.Now().UTC(),
+	return &engine.Message{
+		Name: beside.Kind, Queue: engine.DefaultQueue, Args: args, Keep: time.Hour,
+		Meta: engine.Meta{
+			Version: engine.WireVersion, ID: uuid.New(), EnqueuedAt: time.Now().UTC(),
 			Signature: "customer:string cents:int64", Retries: 3,
 		},
 	}
@@ -64,12 +64,12 @@ func newNeighbours(t *testing.T) *neighbours {
 }
 
 // serve runs a worker whose tasks are handled by run.
-func (b *neighbours) serve(names []string, run func(ctx context.Context, d *runtime.Delivery) runtime.Outcome) {
+func (b *neighbours) serve(names []string, run func(ctx context.Context, d *engine.Delivery) engine.Outcome) {
 	b.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	slices.Sort(names)
-	w := &runtime.Worker{
+	w := &engine.Worker{
 		ID: uuid.NewString(), Slots: 4, Queues: []string{"default"}, Names: names,
 		ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now, Run: run,
 	}
@@ -139,21 +139,21 @@ func TestNativeJob(t *testing.T) {
 func TestNativeOutcomes(t *testing.T) {
 	b := newNeighbours(t)
 	again := make(chan struct{})
-	b.serve([]string{"ok", "retry", "snooze", "fail", "cancel"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	b.serve([]string{"ok", "retry", "snooze", "fail", "cancel"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		switch d.Message.Name {
 		case "retry":
-			return runtime.Outcome{Kind: runtime.OutcomeRetry, After: time.Hour, Reason: "card declined"}
+			return engine.Outcome{Kind: engine.OutcomeRetry, After: time.Hour, Reason: "card declined"}
 		case "snooze":
-			return runtime.Outcome{Kind: runtime.OutcomeDelay, After: time.Hour}
+			return engine.Outcome{Kind: engine.OutcomeDelay, After: time.Hour}
 		case "fail":
-			return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "no such customer"}
+			return engine.Outcome{Kind: engine.OutcomeFail, Reason: "no such customer"}
 		case "cancel":
-			return runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "not needed"}
+			return engine.Outcome{Kind: engine.OutcomeCancel, Reason: "not needed"}
 		}
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`{"n":1}`)}
+		return engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`{"n":1}`)}
 	})
 	close(again)
-	var ms []*runtime.Message
+	var ms []*engine.Message
 	for _, name := range []string{"ok", "retry", "snooze", "fail", "cancel"} {
 		m := benchMessage()
 		m.Name = name
@@ -181,18 +181,18 @@ func TestNativeOutcomes(t *testing.T) {
 func TestRiverCommands(t *testing.T) {
 	b := newNeighbours(t)
 	running := make(chan struct{}, 10)
-	b.serve([]string{"long"}, func(ctx context.Context, d *runtime.Delivery) runtime.Outcome {
+	b.serve([]string{"long"}, func(ctx context.Context, d *engine.Delivery) engine.Outcome {
 		if d.Attempt == 0 && len(running) == 0 {
 			running <- struct{}{}
 			ctx, cancel := d.Context(ctx)
 			defer cancel()
 			<-ctx.Done()
-			if !errors.Is(context.Cause(ctx), runtime.ErrCancelled) {
+			if !errors.Is(context.Cause(ctx), engine.ErrCancelled) {
 				t.Errorf("the run was stopped with %v", context.Cause(ctx))
 			}
-			return runtime.Outcome{Kind: runtime.OutcomeCancel, Reason: "cancelled"}
+			return engine.Outcome{Kind: engine.OutcomeCancel, Reason: "cancelled"}
 		}
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	})
 	m := benchMessage()
 	m.Name, m.Meta.Retries = "long", 0
@@ -212,13 +212,13 @@ func TestRiverCommands(t *testing.T) {
 	}
 	b.state(1, rivertype.JobStateCompleted)
 	en, err := b.e.Get(t.Context(), in.ID)
-	if err != nil || en.State != runtime.StateSucceeded || en.Attempt != 0 {
+	if err != nil || en.State != engine.StateSucceeded || en.Attempt != 0 {
 		t.Errorf("after River's retry the entry is %+v, %v, want succeeded with Attempt 0: no run ended with a retry", en, err)
 	}
 	if _, err := b.client.JobDelete(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.e.Get(t.Context(), in.ID); !errors.Is(err, runtime.ErrNotFound) {
+	if _, err := b.e.Get(t.Context(), in.ID); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("after River's delete Get returns %v", err)
 	}
 }
@@ -226,10 +226,10 @@ func TestRiverCommands(t *testing.T) {
 // TestRiverProducer: what a River client enqueues is run, with its options.
 func TestRiverProducer(t *testing.T) {
 	b := newNeighbours(t)
-	ran := make(chan *runtime.Delivery, 10)
-	b.serve([]string{"bench.charge"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	ran := make(chan *engine.Delivery, 10)
+	b.serve([]string{"bench.charge"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		ran <- d
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	})
 	began := time.Now()
 	if _, err := b.client.Insert(t.Context(), benchArgs{"c-1", 5}, &river.InsertOpts{
@@ -251,9 +251,9 @@ func TestRiverProducer(t *testing.T) {
 func TestPausedQueue(t *testing.T) {
 	b := newNeighbours(t)
 	ran := make(chan string, 10)
-	b.serve([]string{"bench.charge"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	b.serve([]string{"bench.charge"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		ran <- d.Message.Queue
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	})
 	insert := func() {
 		t.Helper()
@@ -283,10 +283,10 @@ func TestPausedQueue(t *testing.T) {
 // a queue and a kind of the same names, has nothing to do with ours.
 func TestRiverInAnotherSchema(t *testing.T) {
 	ours, theirs := newNeighbours(t), newNeighbours(t)
-	mine := make(chan *runtime.Delivery, 100)
-	ours.serve([]string{beside.Kind}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	mine := make(chan *engine.Delivery, 100)
+	ours.serve([]string{beside.Kind}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		mine <- d
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	})
 	ran := make(chan *river.Job[benchArgs], 100)
 	ws := river.NewWorkers()
@@ -313,7 +313,7 @@ func TestRiverInAnotherSchema(t *testing.T) {
 		}
 	}
 	for range 20 {
-		if d := <-mine; d.Message.Meta.Version != runtime.WireVersion {
+		if d := <-mine; d.Message.Meta.Version != engine.WireVersion {
 			t.Errorf("our worker ran a job of River's: %s", d.Message.Args)
 		}
 		if j := <-ran; j.Args.Customer != "theirs" {
@@ -330,9 +330,9 @@ func TestRiverInAnotherSchema(t *testing.T) {
 func TestRiverWorkerBeside(t *testing.T) {
 	b := newNeighbours(t)
 	mine, theirs := make(chan string, 100), make(chan string, 100)
-	b.serve([]string{"ours.task"}, func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	b.serve([]string{"ours.task"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		mine <- d.Message.Name
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
 	})
 	ws := river.NewWorkers()
 	river.AddWorker(ws, river.WorkFunc(func(_ context.Context, j *river.Job[benchArgs]) error {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // metadata is the metadata of a job: ours under one key, and two keys of
@@ -21,12 +21,12 @@ type metadata struct {
 // envelope is what is kept beside a job's arguments. Meta's id and time of
 // enqueueing are not in it, but made of the job's number and created_at.
 type envelope struct {
-	runtime.Meta
-	Keep       time.Duration   `json:"keep,omitempty"`
-	KeepFailed time.Duration   `json:"keep_failed,omitempty"`
-	Key        string          `json:"key,omitempty"`
-	KeyHold    runtime.KeyHold `json:"key_hold,omitempty"`
-	KeyFor     time.Duration   `json:"key_for,omitempty"`
+	engine.Meta
+	Keep       time.Duration  `json:"keep,omitempty"`
+	KeepFailed time.Duration  `json:"keep_failed,omitempty"`
+	Key        string         `json:"key,omitempty"`
+	KeyHold    engine.KeyHold `json:"key_hold,omitempty"`
+	KeyFor     time.Duration  `json:"key_for,omitempty"`
 	// Args, Result and Memo are texts of JSON that jsonb would change or
 	// refuse, each instead of its ordinary place.
 	Args    string `json:"args,omitempty"`
@@ -99,8 +99,8 @@ func decode(raw []byte) (metadata, error) {
 }
 
 // message makes the message of a job.
-func (e *Engine) message(j *job, own *envelope) *runtime.Message {
-	m := &runtime.Message{
+func (e *Engine) message(j *job, own *envelope) *engine.Message {
+	m := &engine.Message{
 		Name: j.kind, Queue: j.queue, Args: j.args, Priority: clientPriority(j.priority),
 		Key: own.Key, KeyHold: own.KeyHold, KeyFor: own.KeyFor, Keep: own.Keep, KeepFailed: own.KeepFailed, Meta: own.Meta,
 	}
@@ -131,10 +131,10 @@ const (
 )
 
 // entry makes the entry of a job.
-func (e *Engine) entry(j *job) *runtime.Entry {
+func (e *Engine) entry(j *job) *engine.Entry {
 	m, err := decode(j.metadata)
 	own := m.Own
-	en := &runtime.Entry{
+	en := &engine.Entry{
 		ID: e.taskID(j.id), Message: e.message(j, own), State: j.publicState(own), Attempt: j.tried(own),
 		Due: j.scheduledAt.UTC(), Result: m.result(), Memo: own.memo(), Reason: own.Reason,
 	}
@@ -151,7 +151,7 @@ func (e *Engine) entry(j *job) *runtime.Entry {
 		en.Worker = strings.TrimPrefix(*j.worker, ownerPrefix)
 	}
 	switch {
-	case en.State == runtime.StateSucceeded:
+	case en.State == engine.StateSucceeded:
 		en.Reason = ""
 	case err != nil:
 		en.Reason = fmt.Sprintf("metadata cannot be read: %v", err)
@@ -166,26 +166,26 @@ func (e *Engine) entry(j *job) *runtime.Entry {
 	return en
 }
 
-func (j *job) publicState(own *envelope) runtime.State {
+func (j *job) publicState(own *envelope) engine.State {
 	switch j.state {
 	case riverRunning:
-		return runtime.StateRunning
+		return engine.StateRunning
 	case riverCompleted:
-		return runtime.StateSucceeded
+		return engine.StateSucceeded
 	case riverDiscarded:
-		return runtime.StateFailed
+		return engine.StateFailed
 	case riverCancelled:
-		return runtime.StateCancelled
+		return engine.StateCancelled
 	case riverRetryable:
-		return runtime.StateRetrying
+		return engine.StateRetrying
 	}
 	switch {
 	case own.Again:
-		return runtime.StateRetrying
+		return engine.StateRetrying
 	case j.state == riverScheduled && own.Parked == 0 && !j.overdue:
-		return runtime.StateScheduled
+		return engine.StateScheduled
 	}
-	return runtime.StatePending
+	return engine.StatePending
 }
 
 // maxMicro is the last microsecond of the year 9999.

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -49,17 +49,17 @@ func TestList_ReadsABoundedNumberOfRows(t *testing.T) {
 				+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relid = $1::regclass)`, cfg.Schema+".river_job").Scan(&n))
 		return n
 	}
-	queries := []runtime.Query{
+	queries := []engine.Query{
 		{},
-		{States: []runtime.State{runtime.StateFailed}},
-		{States: []runtime.State{runtime.StateRunning}},
-		{States: []runtime.State{runtime.StateRetrying}},
-		{States: []runtime.State{runtime.StatePending}},
+		{States: []engine.State{engine.StateFailed}},
+		{States: []engine.State{engine.StateRunning}},
+		{States: []engine.State{engine.StateRetrying}},
+		{States: []engine.State{engine.StatePending}},
 		{Queue: "q3"},
 		{Queue: "none"},
 		{Name: "none"},
 		{Name: "none", Queue: "q3"},
-		{Queue: "q3", States: []runtime.State{runtime.StateFailed}},
+		{Queue: "q3", States: []engine.State{engine.StateFailed}},
 		{Tag: "none"},
 		{Tag: "none", TagValue: "yes"},
 	}

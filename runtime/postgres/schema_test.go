@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -37,7 +38,7 @@ func TestRetention(t *testing.T) {
 		if err := pool.QueryRow(t.Context(), "SELECT count(*) FROM "+schema+".taskctx_key").Scan(&keys); err != nil {
 			t.Fatal(err)
 		}
-		if errors.Is(err, runtime.ErrNotFound) && keys == 0 {
+		if errors.Is(err, engine.ErrNotFound) && keys == 0 {
 			break
 		}
 		if time.Now().After(end) {

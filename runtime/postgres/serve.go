@@ -7,7 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -46,7 +46,7 @@ var _ remote.Store[claim, struct{}] = (*serve)(nil)
 // Serve implements [runtime.Engine]. It may be called again, at the same time
 // or later. While the database cannot be reached it tries again, and running
 // tasks go on.
-func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
+func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	if err := e.closed(); err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -23,7 +24,7 @@ func calls(app *runtime.App, h *runtime.Handle[jsonText]) map[string]func(contex
 		"Enqueue": func(ctx context.Context) error { _, err := echoCall(`1`).Enqueue(ctx, app); return err },
 		"Wait":    func(ctx context.Context) error { _, err := h.Wait(ctx); return err },
 		"Lookup":  func(ctx context.Context) error { _, err := app.Lookup(ctx, h.ID()); return err },
-		"List":    func(ctx context.Context) error { _, _, err := app.List(ctx, runtime.Query{}); return err },
+		"List":    func(ctx context.Context) error { _, _, err := app.List(ctx, engine.Query{}); return err },
 		"Counts":  func(ctx context.Context) error { _, err := app.Counts(ctx); return err },
 		"Cancel":  func(ctx context.Context) error { return app.Cancel(ctx, h.ID(), "") },
 	}
@@ -160,15 +161,15 @@ func TestStart_RefusesQueuesThatRiverCannotName(t *testing.T) {
 	long := strings.Repeat("q", 128)
 	app, _, _, _ := newProxied(t, runtime.Config{Workers: 1, Queues: []string{"default", long}}, postgres.Config{})
 	err := app.Start(t.Context())
-	require.ErrorIs(t, err, runtime.ErrUnsupported)
+	require.ErrorIs(t, err, engine.ErrUnsupported)
 	assert.Contains(t, err.Error(), long)
 }
 
 // wrapped is an engine around another, as a decorator is.
-type wrapped struct{ runtime.Engine }
+type wrapped struct{ engine.Engine }
 
 // Unwrap returns the engine within.
-func (w wrapped) Unwrap() runtime.Engine { return w.Engine }
+func (w wrapped) Unwrap() engine.Engine { return w.Engine }
 
 // TestTx_WithADecoratedEngine: an engine that unwraps to this package's takes a
 // transaction.

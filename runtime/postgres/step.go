@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -66,7 +66,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 // again, perhaps over a new run of the job with the same attempt.
 func runsAgain(o *outcome) bool {
 	switch o.Kind {
-	case runtime.OutcomeSucceed, runtime.OutcomeFail, runtime.OutcomeCancel:
+	case engine.OutcomeSucceed, engine.OutcomeFail, engine.OutcomeCancel:
 		return false
 	}
 	return true
@@ -109,13 +109,13 @@ func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[cla
 			continue
 		}
 		switch o.Kind {
-		case runtime.OutcomeRetry, runtime.OutcomeDelay:
+		case engine.OutcomeRetry, engine.OutcomeDelay:
 			if o.After > 0 {
 				s.Due(o.After)
 				break
 			}
 			s.News()
-		case runtime.OutcomeRelease:
+		case engine.OutcomeRelease:
 			s.News()
 		}
 		ended = append(ended, o.Of.Claim.job)
@@ -138,8 +138,8 @@ func (s *serve) writeSingly(ctx context.Context, outcomes []*outcome) error {
 	for i, o := range outcomes {
 		err := s.write(ctx, o)
 		if err != nil && badData(err) {
-			o.Outcome = runtime.Outcome{
-				Kind: runtime.OutcomeFail, Reason: clean(fmt.Sprintf("the outcome cannot be stored: %v", err)),
+			o.Outcome = engine.Outcome{
+				Kind: engine.OutcomeFail, Reason: clean(fmt.Sprintf("the outcome cannot be stored: %v", err)),
 			}
 			if err = s.write(ctx, o); err != nil && badData(err) {
 				s.Warn("write an outcome", err)
@@ -227,7 +227,7 @@ type conclusions struct {
 func split(outcomes []*outcome, orphans []claim) (plain, rest *conclusions) {
 	plain, rest = new(conclusions), new(conclusions)
 	for _, o := range outcomes {
-		if o.Kind == runtime.OutcomeSucceed && o.Result == nil && o.Memo == nil {
+		if o.Kind == engine.OutcomeSucceed && o.Result == nil && o.Memo == nil {
 			plain.id = append(plain.id, o.Of.Claim.job)
 			plain.attempt = append(plain.attempt, o.Of.Claim.attempt)
 			continue
@@ -235,7 +235,7 @@ func split(outcomes []*outcome, orphans []claim) (plain, rest *conclusions) {
 		rest.add(o.Of.Claim.job, o.Of.Claim.attempt, &o.Outcome)
 	}
 	for _, p := range orphans {
-		rest.add(p.job, p.attempt, &runtime.Outcome{Kind: runtime.OutcomeRelease})
+		rest.add(p.job, p.attempt, &engine.Outcome{Kind: engine.OutcomeRelease})
 	}
 	return plain, rest
 }
@@ -264,7 +264,7 @@ func memoPatch(memo json.RawMessage) patch {
 }
 
 // add adds the outcome of a run.
-func (c *conclusions) add(id int64, attempt int16, o *runtime.Outcome) {
+func (c *conclusions) add(id int64, attempt int16, o *engine.Outcome) {
 	p := memoPatch(o.Memo)
 	top := "{}"
 	switch {
@@ -276,26 +276,26 @@ func (c *conclusions) add(id int64, attempt int16, o *runtime.Outcome) {
 	}
 	state, back, ended, riverErr, after := riverCompleted, int16(0), false, "", int64(-1)
 	switch o.Kind {
-	case runtime.OutcomeFail:
+	case engine.OutcomeFail:
 		state, ended, riverErr = riverDiscarded, true, attemptError(attempt, o.Reason)
 		p.Again = new(false)
-	case runtime.OutcomeCancel:
+	case engine.OutcomeCancel:
 		state, ended = riverCancelled, true
 		p.Again = new(false)
-	case runtime.OutcomeRetry:
+	case engine.OutcomeRetry:
 		state, riverErr, after = riverRetryable, attemptError(attempt, o.Reason), max(o.After, 0).Microseconds()
 		p.Again = new(true)
-	case runtime.OutcomeDelay:
+	case engine.OutcomeDelay:
 		state, back, after = riverScheduled, 1, max(o.After, 0).Microseconds()
 		p.Again = new(true)
-	case runtime.OutcomeRelease:
+	case engine.OutcomeRelease:
 		state, back = riverAvailable, 1
 		p.Again = new(false)
 	}
 	if after == 0 {
 		state = riverAvailable
 	}
-	if o.Kind != runtime.OutcomeRelease {
+	if o.Kind != engine.OutcomeRelease {
 		p.Reason = new(clean(o.Reason))
 	}
 	own, err := json.Marshal(p)

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // An insert is sent again until it is known what became of it: the jobs have
@@ -46,13 +46,13 @@ type storing struct {
 }
 
 // storeOnPool stores a lot of jobs that have their numbers.
-func (e *Engine) storeOnPool(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
+func (e *Engine) storeOnPool(ctx context.Context, l *lot) ([]engine.Inserted, error) {
 	more := time.Duration(l.Len()) * storeEach
 	limited, cancel := context.WithTimeout(ctx, storeTimeout+more)
 	defer cancel()
 	s := &storing{e: e, l: l}
 	for {
-		var ins []runtime.Inserted
+		var ins []engine.Inserted
 		err := e.bounded(limited, callTimeout+more, func(ctx context.Context) (err error) {
 			ins, err = s.attempt(ctx)
 			return err
@@ -70,7 +70,7 @@ func (e *Engine) storeOnPool(ctx context.Context, l *lot) ([]runtime.Inserted, e
 }
 
 // attempt stores the lot, or finds that an attempt before has.
-func (s *storing) attempt(ctx context.Context) ([]runtime.Inserted, error) {
+func (s *storing) attempt(ctx context.Context) ([]engine.Inserted, error) {
 	conn, err := s.e.pool.Acquire(ctx)
 	if err != nil {
 		return nil, &unsentError{err}
@@ -87,7 +87,7 @@ func (s *storing) attempt(ctx context.Context) ([]runtime.Inserted, error) {
 }
 
 // inTx stores a lot with keys. Only the commit's answer can be lost.
-func (s *storing) inTx(ctx context.Context, conn *pgxpool.Conn) ([]runtime.Inserted, error) {
+func (s *storing) inTx(ctx context.Context, conn *pgxpool.Conn) ([]engine.Inserted, error) {
 	tx, err := conn.BeginTx(ctx, readCommitted)
 	if err != nil {
 		return nil, &unsentError{err}
@@ -119,7 +119,7 @@ const uniqueViolation = "23505"
 
 // taken decides what to do when a number of the lot has a job: an attempt before
 // has stored it, and ins is the answer, or the lot gets other numbers.
-func (s *storing) taken(ctx context.Context, conn *pgxpool.Conn, ins []runtime.Inserted, err error) ([]runtime.Inserted, error) {
+func (s *storing) taken(ctx context.Context, conn *pgxpool.Conn, ins []engine.Inserted, err error) ([]engine.Inserted, error) {
 	if s.doubted == nil {
 		return nil, s.renumber(ctx, err)
 	}

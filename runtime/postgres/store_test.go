@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -132,7 +133,7 @@ func TestEnqueue_EndedContextIsUncertain(t *testing.T) {
 		resume()
 		time.Sleep(50 * time.Millisecond) // what was sent arrives
 		stored := countJobs(t, pool, schema) - was
-		u, ok := errors.AsType[*runtime.UncertainError](err)
+		u, ok := errors.AsType[*engine.UncertainError](err)
 		if !ok {
 			assert.Zero(t, stored, "%v", err)
 			continue
@@ -142,7 +143,7 @@ func TestEnqueue_EndedContextIsUncertain(t *testing.T) {
 		assert.NotEqual(t, uuid.Nil, u.IDs[0])
 		_, err = app.Lookup(t.Context(), u.IDs[0])
 		if stored == 0 {
-			assert.ErrorIs(t, err, runtime.ErrNotFound)
+			assert.ErrorIs(t, err, engine.ErrNotFound)
 		} else {
 			assert.NoError(t, err)
 		}

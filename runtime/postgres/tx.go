@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Tx returns an Enqueuer that stores tasks in the caller's transaction: they
@@ -35,12 +36,12 @@ func via(app *runtime.App, d db) runtime.Enqueuer {
 
 // unwrap returns the engine of this package that e is, or is around, nil if there
 // is none.
-func unwrap(e runtime.Engine) *Engine {
+func unwrap(e engine.Engine) *Engine {
 	for {
 		if own, ok := e.(*Engine); ok {
 			return own
 		}
-		u, ok := e.(interface{ Unwrap() runtime.Engine })
+		u, ok := e.(interface{ Unwrap() engine.Engine })
 		if !ok {
 			return nil
 		}
@@ -55,7 +56,7 @@ type txInserter struct {
 }
 
 // Insert implements [runtime.Inserter].
-func (t txInserter) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+func (t txInserter) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if t.e == nil {
 		return nil, errors.New("the app's engine is not of package postgres")
 	}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // River's leader schedules, rescues and cleans. In a schema of ours there may
@@ -41,7 +41,7 @@ type upkeep struct {
 	chores []*chore
 }
 
-func newUpkeep(s *serve, w *runtime.Worker) upkeep {
+func newUpkeep(s *serve, w *engine.Worker) upkeep {
 	grace := min(max(w.ParkFor/4, 20*time.Millisecond), parkGrace)
 	now := time.Now()
 	soon := now.Add(cleanEvery / 10) // not at once: many may start together

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // A goroutine asks for all awaited tasks with one query, more and more rarely
@@ -17,12 +17,12 @@ const (
 )
 
 // Wait implements [runtime.Waiter].
-func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	job, err := e.find(id)
 	if err != nil {
 		return nil, err
 	}
-	return e.watch.Wait(ctx, job, func(ctx context.Context) (*runtime.Entry, error) {
+	return e.watch.Wait(ctx, job, func(ctx context.Context) (*engine.Entry, error) {
 		e.watch.Look()
 		return e.read(ctx, job)
 	})

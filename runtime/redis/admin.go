@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // place is where a task is: its queue, and its id as asynq knows it.
@@ -87,7 +87,7 @@ func flag(b bool) string {
 }
 
 // Get implements [runtime.Engine].
-func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	r, err := e.find(ctx, id)
 	if err != nil {
 		return nil, err
@@ -96,7 +96,7 @@ func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) 
 }
 
 // entry makes an entry of what was read of a task.
-func (e *Engine) entry(r *reading) *runtime.Entry {
+func (e *Engine) entry(r *reading) *engine.Entry {
 	own := decodeDetails(r.details)
 	tm, err := decodeTaskMessage([]byte(r.msg))
 	if err != nil {
@@ -104,7 +104,7 @@ func (e *Engine) entry(r *reading) *runtime.Entry {
 	}
 	m, _ := tm.message(e.cfg.KeepFor)
 	m.Queue, m.Meta.ID, m.Args = r.queue, taskID(r.id), raw(string(m.Args))
-	en := &runtime.Entry{
+	en := &engine.Entry{
 		ID: m.Meta.ID, Message: m, Attempt: max(int(tm.retried), 0), Due: m.Due,
 		StartedAt: own.StartedAt, EndedAt: own.EndedAt, Worker: own.Worker, Reason: own.Reason,
 		Memo: raw(r.memo), Result: raw(r.result),
@@ -118,7 +118,7 @@ func (e *Engine) entry(r *reading) *runtime.Entry {
 	}
 	en.State = own.state(r.state, en.Due)
 	if r.state == asynqActive && r.owner != "" && r.started == "" { // a worker that does not know it looks at it
-		en.State = runtime.StatePending
+		en.State = engine.StatePending
 	}
 	if us, err := strconv.ParseInt(r.started, 10, 64); err == nil && r.state == asynqActive {
 		en.StartedAt, en.Worker = fromScore(float64(us)/1e6), r.owner
@@ -153,32 +153,32 @@ func later(a, b time.Time) time.Time {
 }
 
 // state is ours of asynq's, of a task that is due at the given time.
-func (d *details) state(asynq string, due time.Time) runtime.State {
+func (d *details) state(asynq string, due time.Time) engine.State {
 	switch asynq {
 	case asynqActive:
-		return runtime.StateRunning
+		return engine.StateRunning
 	case asynqScheduled:
 		if due.After(time.Now()) {
-			return runtime.StateScheduled
+			return engine.StateScheduled
 		}
-		return runtime.StatePending
+		return engine.StatePending
 	case asynqRetry:
 		if !d.ParkedAt.IsZero() && !d.Again {
-			return runtime.StatePending // no worker has known it yet
+			return engine.StatePending // no worker has known it yet
 		}
-		return runtime.StateRetrying
+		return engine.StateRetrying
 	case asynqCompleted:
-		return runtime.StateSucceeded
+		return engine.StateSucceeded
 	case asynqArchived:
 		if d.Cancelled {
-			return runtime.StateCancelled
+			return engine.StateCancelled
 		}
-		return runtime.StateFailed
+		return engine.StateFailed
 	}
 	if d.Again {
-		return runtime.StateRetrying
+		return engine.StateRetrying
 	}
-	return runtime.StatePending
+	return engine.StatePending
 }
 
 // Cancel implements [runtime.Engine].
@@ -194,7 +194,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	case err != nil:
 		return e.failed("redis", err)
 	case was == "":
-		return runtime.ErrNotFound
+		return engine.ErrNotFound
 	case was == asynqActive:
 		e.workers.Check()
 	default:
@@ -220,11 +220,11 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	case len(answer) < 2:
 		return e.failed("redis", errAnswer)
 	case answer[0] == "":
-		return runtime.ErrNotFound
+		return engine.ErrNotFound
 	case answer[0] != asynqArchived:
-		return fmt.Errorf("%w: it is %s", runtime.ErrState, own.state(answer[0], now))
+		return fmt.Errorf("%w: it is %s", engine.ErrState, own.state(answer[0], now))
 	case answer[1] != "":
-		return fmt.Errorf("%w: task %s holds its key", runtime.ErrState, answer[1])
+		return fmt.Errorf("%w: task %s holds its key", engine.ErrState, answer[1])
 	}
 	e.workers.Nudge()
 	return nil
@@ -241,9 +241,9 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	case err != nil:
 		return e.failed("redis", err)
 	case was == "":
-		return runtime.ErrNotFound
+		return engine.ErrNotFound
 	case was == asynqActive:
-		return runtime.ErrRunning
+		return engine.ErrRunning
 	}
 	e.watch.Tell(p.id)
 	return nil
@@ -253,7 +253,7 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 const countAtOnce = 500
 
 // Counts implements [runtime.Counter].
-func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
+func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	if err := e.closed(); err != nil {
 		return nil, err
 	}
@@ -261,7 +261,7 @@ func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
 	if err != nil {
 		return nil, e.failed("count", err)
 	}
-	var counts []runtime.Count
+	var counts []engine.Count
 	for chunk := range slices.Chunk(queues, countAtOnce) {
 		rows, err := countScript.Run(ctx, e.db, nil, append([]any{score(time.Now())}, anys(chunk)...)...).Slice()
 		if err != nil {
@@ -271,7 +271,7 @@ func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
 			numbers, _ := row.([]any)
 			for j, v := range numbers {
 				if n, _ := v.(int64); n > 0 {
-					counts = append(counts, runtime.Count{Queue: chunk[i], State: runtime.States()[j], Tasks: n})
+					counts = append(counts, engine.Count{Queue: chunk[i], State: engine.States()[j], Tasks: n})
 				}
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
@@ -51,7 +52,7 @@ func spoil(t *testing.T, app *runtime.App, db *goredis.Client, call runtime.Call
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := "asynq:{" + runtime.DefaultQueue + "}:t:" + h.ID().String()
+	key := "asynq:{" + engine.DefaultQueue + "}:t:" + h.ID().String()
 	msg, err := db.HGet(t.Context(), key, "msg").Result()
 	if err != nil {
 		t.Fatal(err)
@@ -166,8 +167,8 @@ func TestOneBadTask(t *testing.T) {
 	}
 	var all []*runtime.Record
 	eventually(t, "each bad task has a reason", func() bool {
-		all, _, err = app.List(t.Context(), runtime.Query{
-			States: []runtime.State{runtime.StatePending, runtime.StateRetrying, runtime.StateFailed},
+		all, _, err = app.List(t.Context(), engine.Query{
+			States: []engine.State{engine.StatePending, engine.StateRetrying, engine.StateFailed},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -182,7 +183,7 @@ func TestOneBadTask(t *testing.T) {
 	})
 	for _, r := range all {
 		t.Logf("%s is %s: %s", r.Name, r.State, r.Reason)
-		if r.State == runtime.StateFailed && r.Name != "unreadable" {
+		if r.State == engine.StateFailed && r.Name != "unreadable" {
 			t.Errorf("%s failed at once: %s", r.Name, r.Reason)
 		}
 	}
@@ -224,14 +225,14 @@ func TestStopUnderLoad(t *testing.T) {
 	eventually(t, "all slots are taken", func() bool { return began.Load() >= workers })
 	at := time.Now()
 	err := app.Stop(context.Background())
-	var u *runtime.UnfinishedError
+	var u *engine.UnfinishedError
 	if !errors.As(err, &u) || len(u.Tasks) != workers {
 		t.Errorf("Stop returned %v, want the names of %d tasks", err, workers)
 	}
 	if took := time.Since(at); took > 10*time.Second {
 		t.Errorf("Stop took %v", took)
 	}
-	waiting, _, err := app.List(t.Context(), runtime.Query{States: []runtime.State{runtime.StatePending}, Limit: n + 1})
+	waiting, _, err := app.List(t.Context(), engine.Query{States: []engine.State{engine.StatePending}, Limit: n + 1})
 	if err != nil || len(waiting) != n {
 		t.Errorf("%d of %d tasks wait, %v", len(waiting), n, err)
 	}
@@ -293,12 +294,12 @@ func TestForgetfulServer(t *testing.T) {
 	}
 	eventually(t, "the task runs", func() bool {
 		r, err := h.Record(t.Context())
-		return err == nil && r.State == runtime.StateRunning
+		return err == nil && r.State == engine.StateRunning
 	})
 	if err := errors.Join(db.FlushDB(t.Context()).Err(), db.ScriptFlush(t.Context()).Err()); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-lost; !errors.Is(err, runtime.ErrLeaseLost) {
+	if err := <-lost; !errors.Is(err, engine.ErrLeaseLost) {
 		t.Errorf("the run ended by %v, want ErrLeaseLost", err)
 	}
 	again, err := sumCall(task, 2, 0).Enqueue(t.Context(), app)
@@ -325,7 +326,7 @@ func TestForeignIDs(t *testing.T) {
 	}
 	seen := make(map[string]int)
 	for cursor, page := "", 0; ; page++ {
-		es, next, err := e.List(t.Context(), runtime.Query{Limit: 1, Cursor: cursor})
+		es, next, err := e.List(t.Context(), engine.Query{Limit: 1, Cursor: cursor})
 		if err != nil || page > want {
 			t.Fatalf("page %d: %v", page, err)
 		}
@@ -344,7 +345,7 @@ func TestForeignIDs(t *testing.T) {
 			t.Errorf("%s was listed %d times", what, n)
 		}
 	}
-	if _, _, err := e.List(t.Context(), runtime.Query{Cursor: "after:x"}); err == nil {
+	if _, _, err := e.List(t.Context(), engine.Query{Cursor: "after:x"}); err == nil {
 		t.Error("what is no cursor was taken for one")
 	}
 }
@@ -354,23 +355,23 @@ func TestForeignIDs(t *testing.T) {
 func TestOneIDTwice(t *testing.T) {
 	url := server(t)
 	e := open(t, url, redis.Config{})
-	message := func(id uuid.UUID, args string) *runtime.Message {
-		return &runtime.Message{
+	message := func(id uuid.UUID, args string) *engine.Message {
+		return &engine.Message{
 			Name: "shop.Sum", Queue: "default", Args: []byte(args), Keep: time.Hour,
-			Meta: runtime.Meta{Version: runtime.WireVersion, ID: id, EnqueuedAt: time.Now()},
+			Meta: engine.Meta{Version: engine.WireVersion, ID: id, EnqueuedAt: time.Now()},
 		}
 	}
 	id, other := uuid.New(), uuid.New()
-	if _, err := e.Insert(t.Context(), []*runtime.Message{message(id, `{"n":1}`), message(id, `{"n":2}`)}); err == nil {
+	if _, err := e.Insert(t.Context(), []*engine.Message{message(id, `{"n":1}`), message(id, `{"n":2}`)}); err == nil {
 		t.Error("a batch with one id twice was stored")
 	}
-	if _, err := e.Insert(t.Context(), []*runtime.Message{message(id, `{"n":3}`)}); err != nil {
+	if _, err := e.Insert(t.Context(), []*engine.Message{message(id, `{"n":3}`)}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := e.Insert(t.Context(), []*runtime.Message{message(other, `{"n":4}`), message(id, `{"n":5}`)}); err == nil {
+	if _, err := e.Insert(t.Context(), []*engine.Message{message(other, `{"n":4}`), message(id, `{"n":5}`)}); err == nil {
 		t.Error("an id that was taken was stored again")
 	}
-	es, _, err := e.List(t.Context(), runtime.Query{})
+	es, _, err := e.List(t.Context(), engine.Query{})
 	if err != nil || len(es) != 1 || string(es[0].Message.Args) != `{"n":3}` {
 		t.Errorf("%d tasks are stored, %v", len(es), err)
 	}
@@ -384,9 +385,9 @@ func TestKeptTooLong(t *testing.T) {
 	run := func(_ *runtime.Context, x *sumArgs) (int, error) { return x.a + x.b, nil }
 	refused := func(what string, err error) {
 		t.Helper()
-		if !errors.Is(err, runtime.ErrUnsupported) || !strings.Contains(err.Error(), "WithKeepFailed") ||
+		if !errors.Is(err, engine.ErrUnsupported) || !strings.Contains(err.Error(), "WithKeepFailed") ||
 			!strings.Contains(err.Error(), "Config.KeepFailed") || !strings.Contains(err.Error(), most.String()) {
-			t.Errorf("%s: %v, want one that wraps %q, and names the options and the limit", what, err, runtime.ErrUnsupported)
+			t.Errorf("%s: %v, want one that wraps %q, and names the options and the limit", what, err, engine.ErrUnsupported)
 		}
 	}
 	app := newApp(t, url, runtime.Config{KeepFailed: most + time.Hour}, task, run)

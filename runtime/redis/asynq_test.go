@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
@@ -164,7 +165,7 @@ func TestInspectorCommands(t *testing.T) {
 		}
 		return h
 	}
-	state := func(h *runtime.Handle[int], want runtime.State) *runtime.Record {
+	state := func(h *runtime.Handle[int], want engine.State) *runtime.Record {
 		t.Helper()
 		for {
 			r, err := h.Record(t.Context())
@@ -190,20 +191,20 @@ func TestInspectorCommands(t *testing.T) {
 	if err := ins.DeleteTask(queue, dropped.ID().String()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := dropped.Record(t.Context()); !errors.Is(err, runtime.ErrNotFound) {
+	if _, err := dropped.Record(t.Context()); !errors.Is(err, engine.ErrNotFound) {
 		t.Errorf("the record of a task that the Inspector deleted: %v", err)
 	}
 
 	retrying := enqueue(-1)
-	state(retrying, runtime.StateRetrying)
+	state(retrying, engine.StateRetrying)
 	if err := ins.ArchiveTask(queue, retrying.ID().String()); err != nil {
 		t.Fatal(err)
 	}
-	state(retrying, runtime.StateFailed)
+	state(retrying, engine.StateFailed)
 	if err := ins.RunTask(queue, retrying.ID().String()); err != nil {
 		t.Fatal(err)
 	}
-	if r := state(retrying, runtime.StateRetrying); r.Attempt != 1 && r.Attempt != 2 {
+	if r := state(retrying, engine.StateRetrying); r.Attempt != 1 && r.Attempt != 2 {
 		t.Errorf("after the Inspector's run the task is at attempt %d", r.Attempt)
 	}
 
@@ -307,14 +308,14 @@ func TestPausedQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A task of another queue of the same worker, enqueued later, overtakes it.
-	other, err := sumCall(task, 3, 4, runtime.WithQueue(runtime.DefaultQueue)).Enqueue(t.Context(), app)
+	other, err := sumCall(task, 3, 4, runtime.WithQueue(engine.DefaultQueue)).Enqueue(t.Context(), app)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := other.Wait(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := h.Record(t.Context()); err != nil || r.State != runtime.StatePending {
+	if r, err := h.Record(t.Context()); err != nil || r.State != engine.StatePending {
 		t.Fatalf("in a paused queue the task is %v, %v", r, err)
 	}
 	if err := ins.UnpauseQueue(queue); err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
@@ -133,7 +134,7 @@ func TestOpen_LeavesAReadOnlyServer(t *testing.T) {
 	t.Logf("%v after the failover a task is enqueued", time.Since(at))
 	eventually(t, "a run is cancelled", func() bool { return app.Cancel(t.Context(), stays.ID(), "enough") == nil })
 	_, err := stays.Wait(t.Context())
-	require.ErrorIs(t, err, runtime.ErrCancelled)
+	require.ErrorIs(t, err, engine.ErrCancelled)
 	close(release)
 	for _, h := range []*runtime.Handle[int]{runs, after, delayed} {
 		_, err := h.Wait(t.Context())
@@ -236,7 +237,7 @@ func TestClose_SilentServer(t *testing.T) {
 	})
 	at := time.Now()
 	require.NoError(t, e.Close())
-	require.ErrorAs(t, <-under, new(*runtime.UncertainError))
+	require.ErrorAs(t, <-under, new(*engine.UncertainError))
 	assert.Less(t, time.Since(at), 4*time.Second)
 	t.Logf("closed after %v", time.Since(at))
 }

@@ -10,17 +10,17 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // TestHeaderIsJSON: what is written by hand is what encoding/json writes, with
 // any field set or not.
 func TestHeaderIsJSON(t *testing.T) {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 8900, time.UTC)
-	plain := runtime.Message{
-		Meta: runtime.Meta{Version: 1, EnqueuedAt: at, Signature: "s:int64", Retries: 3}, Keep: time.Hour,
+	plain := engine.Message{
+		Meta: engine.Meta{Version: 1, EnqueuedAt: at, Signature: "s:int64", Retries: 3}, Keep: time.Hour,
 	}
-	check := func(what string, m runtime.Message) {
+	check := func(what string, m engine.Message) {
 		t.Helper()
 		got, err := encodeHeader(&m)
 		want, wantErr := json.Marshal(envelopeOf(&m))
@@ -34,9 +34,9 @@ func TestHeaderIsJSON(t *testing.T) {
 	check("plain", plain)
 	values := []any{
 		7, -1, math.MaxInt, "a", `"`, `\`, "<", "é", "\x00", "\xff", time.Second, 1500 * time.Millisecond, time.Duration(-1),
-		runtime.HoldWaiting, at, at.In(time.FixedZone("", 3600)), at.AddDate(9000, 0, 0), uuid.New(), map[string]string{"k": "v"}, []string{"p"},
+		engine.HoldWaiting, at, at.In(time.FixedZone("", 3600)), at.AddDate(9000, 0, 0), uuid.New(), map[string]string{"k": "v"}, []string{"p"},
 	}
-	each := func(name string, pick func(*runtime.Message) reflect.Value) {
+	each := func(name string, pick func(*engine.Message) reflect.Value) {
 		m := plain
 		pick(&m).SetZero()
 		check(name+" is zero", m)
@@ -48,16 +48,16 @@ func TestHeaderIsJSON(t *testing.T) {
 			}
 		}
 	}
-	for i, meta := 0, reflect.TypeFor[runtime.Meta](); i < meta.NumField(); i++ {
-		each(meta.Field(i).Name, func(m *runtime.Message) reflect.Value { return reflect.ValueOf(&m.Meta).Elem().Field(i) })
+	for i, meta := 0, reflect.TypeFor[engine.Meta](); i < meta.NumField(); i++ {
+		each(meta.Field(i).Name, func(m *engine.Message) reflect.Value { return reflect.ValueOf(&m.Meta).Elem().Field(i) })
 	}
 	for _, name := range []string{"Due", "Key", "KeyFor", "KeyHold", "Keep", "KeepFailed"} {
-		each(name, func(m *runtime.Message) reflect.Value { return reflect.ValueOf(m).Elem().FieldByName(name) })
+		each(name, func(m *engine.Message) reflect.Value { return reflect.ValueOf(m).Elem().FieldByName(name) })
 	}
 }
 
 // sameBack checks that what the header leaves out is read from asynq's message.
-func sameBack(t *testing.T, what string, m runtime.Message) {
+func sameBack(t *testing.T, what string, m engine.Message) {
 	t.Helper()
 	if m.Name = "task.a"; m.Meta.ID == uuid.Nil {
 		m.Meta.ID = uuid.New()

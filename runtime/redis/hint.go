@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // A task is looked up by its id, while asynq keeps it under its queue's name. So
@@ -131,7 +131,7 @@ func (e *Engine) find(ctx context.Context, id uuid.UUID) (*reading, error) {
 			return r, err
 		}
 	}
-	return nil, runtime.ErrNotFound
+	return nil, engine.ErrNotFound
 }
 
 // findIn looks for a task in some queues; it is nil where it is in none.

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
@@ -26,7 +27,7 @@ func foreignMessage(kind, args string) string {
 //
 // Proves: RELIABILITY 24
 func TestServe_BearsWithAnyKey(t *testing.T) {
-	const q = "asynq:{" + runtime.DefaultQueue + "}:"
+	const q = "asynq:{" + engine.DefaultQueue + "}:"
 	ctx := context.Background()
 	hash := func(db *goredis.Client, id string, fields ...any) { db.HSet(ctx, q+"t:"+id, fields...) }
 	msg := foreignMessage("shop.Sum", `{"a":1,"b":2}`)
@@ -96,7 +97,7 @@ func TestServe_BearsWithAnyKey(t *testing.T) {
 				require.NoError(t, err)
 				require.Equal(t, i+1, got)
 			}
-			rs, _, err := app.List(t.Context(), runtime.Query{})
+			rs, _, err := app.List(t.Context(), engine.Query{})
 			require.NoError(t, err)
 			assert.GreaterOrEqual(t, len(rs), len(hs))
 			_, err = json.Marshal(rs)
@@ -144,11 +145,11 @@ func TestServe_UnknownNamesHoldUpNobody(t *testing.T) {
 	assert.Less(t, time.Since(began), 4*time.Second, "a known task behind 3,000 unknown ones")
 	r, err := others[0].Record(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, runtime.StatePending, r.State)
+	assert.Equal(t, engine.StatePending, r.State)
 	assert.Contains(t, r.Reason, "shop.Other")
 	counts, err := app.Counts(t.Context())
 	require.NoError(t, err)
-	assert.Contains(t, counts, runtime.Count{Queue: "default", State: runtime.StatePending, Tasks: 3000})
+	assert.Contains(t, counts, engine.Count{Queue: "default", State: engine.StatePending, Tasks: 3000})
 
 	knows := runtime.New(open(t, url, redis.Config{}), runtime.Config{Logger: testLog(t), Workers: 50})
 	runtime.Register(knows, other, func(*runtime.Context, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil })

@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -51,7 +51,7 @@ func (l *lot) Join(others []*lot) *lot {
 	return all
 }
 
-func (l *lot) add(m *runtime.Message, now time.Time) error {
+func (l *lot) add(m *engine.Message, now time.Time) error {
 	own := *m // it is not ours to change
 	if own.Meta.ID == uuid.Nil {
 		id, err := uuid.NewV7()
@@ -95,7 +95,7 @@ func (l *lot) send(ctx context.Context, db redis.Scripter) (held []string, err e
 
 // Insert implements [runtime.Engine]: all messages are stored, or none. More than
 // 100,000 at a time are [runtime.ErrUnsupported].
-func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if err := e.closed(); err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 		return nil, nil
 	}
 	if len(ms) > maxBatch {
-		return nil, fmt.Errorf("insert: a batch of %d tasks, over %d: %w", len(ms), maxBatch, runtime.ErrUnsupported)
+		return nil, fmt.Errorf("insert: a batch of %d tasks, over %d: %w", len(ms), maxBatch, engine.ErrUnsupported)
 	}
 	l := new(lot)
 	now := time.Now()
@@ -121,7 +121,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 	if l.Len() > remote.MaxGathered {
 		ins, err := e.store(ctx, l)
 		if errors.As(err, new(lostAnswer)) {
-			err = &runtime.UncertainError{IDs: l.ids, Err: err}
+			err = &engine.UncertainError{IDs: l.ids, Err: err}
 		}
 		if err != nil {
 			return nil, e.failed("insert", err)
@@ -136,7 +136,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 }
 
 // store stores a lot with one script.
-func (e *Engine) store(ctx context.Context, l *lot) ([]runtime.Inserted, error) {
+func (e *Engine) store(ctx context.Context, l *lot) ([]engine.Inserted, error) {
 	before := e.answersLost()
 	held, err := l.send(ctx, e.db)
 	if err != nil && conflict(err) {
@@ -149,19 +149,19 @@ func (e *Engine) store(ctx context.Context, l *lot) ([]runtime.Inserted, error) 
 	case e.lost(err, before):
 		return nil, lostAnswer{err}
 	case redis.HasErrorPrefix(err, "OOM"):
-		return nil, fmt.Errorf("%w: %w", runtime.ErrQueueFull, err)
+		return nil, fmt.Errorf("%w: %w", engine.ErrQueueFull, err)
 	default:
 		return nil, err
 	}
 	if len(held) != l.Len() {
 		return nil, fmt.Errorf("the server answered for %d of %d tasks", len(held), l.Len())
 	}
-	ins := make([]runtime.Inserted, l.Len())
+	ins := make([]engine.Inserted, l.Len())
 	for i, id := range held {
 		e.queues.use(l.args[perMessage*i+argQueue].(string))
-		ins[i] = runtime.Inserted{ID: l.ids[i]}
+		ins[i] = engine.Inserted{ID: l.ids[i]}
 		if id != "" {
-			ins[i] = runtime.Inserted{ID: taskID(id), Existing: true}
+			ins[i] = engine.Inserted{ID: taskID(id), Existing: true}
 		}
 	}
 	e.workers.Nudge()

@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // A key is judged when another task wants it, by the record of the task that holds
@@ -16,9 +16,9 @@ const idLength = 36
 
 // holding is what the key of a task has for its value, and for how many ms it is
 // held, or "" where that is for the task to say.
-func holding(m *runtime.Message, id string, left time.Duration) (value string, ms any) {
+func holding(m *engine.Message, id string, left time.Duration) (value string, ms any) {
 	value = id + strconv.Itoa(int(m.KeyHold)) + m.Queue
-	if m.KeyHold == runtime.HoldTime || m.KeyHold == runtime.HoldTick {
+	if m.KeyHold == engine.HoldTime || m.KeyHold == engine.HoldTick {
 		return value, max(left.Milliseconds(), 1)
 	}
 	return value, ""
@@ -28,8 +28,8 @@ func holding(m *runtime.Message, id string, left time.Duration) (value string, m
 func heldBy(value string) string { return value[:min(len(value), idLength)] }
 
 // freeable is the key that a task lets go of when it is cancelled or deleted, or "".
-func freeable(m *runtime.Message) string {
-	if m.KeyHold == runtime.HoldTick {
+func freeable(m *engine.Message) string {
+	if m.KeyHold == engine.HoldTick {
 		return ""
 	}
 	return m.Key
@@ -38,20 +38,20 @@ func freeable(m *runtime.Message) string {
 // heldUntilEnd is the key that a task lets go of when it has begun, or has ended, as
 // the conclude script takes it: with how it is held before it. One held for a time
 // lives as long as that.
-func heldUntilEnd(m *runtime.Message) string {
-	if m.Key == "" || m.KeyHold != runtime.HoldActive && m.KeyHold != runtime.HoldWaiting {
+func heldUntilEnd(m *engine.Message) string {
+	if m.Key == "" || m.KeyHold != engine.HoldActive && m.KeyHold != engine.HoldWaiting {
 		return ""
 	}
 	return strconv.Itoa(int(m.KeyHold)) + m.Key
 }
 
 // keyUntil is when the time ends for which a task holds its key.
-func keyUntil(m *runtime.Message) time.Time { return m.Meta.EnqueuedAt.Add(m.KeyFor) }
+func keyUntil(m *engine.Message) time.Time { return m.Meta.EnqueuedAt.Add(m.KeyFor) }
 
 // heldAgain is the key that a task takes when it is retried by hand, what the key is
 // to hold, and for how many ms; "" if it would not hold it any more, or still does.
-func heldAgain(m *runtime.Message, p *reading, begun bool, now time.Time) (key, value string, ms any) {
-	if m.Key == "" || m.KeyHold == runtime.HoldTick || m.KeyHold.Free(runtime.StatePending, begun, keyUntil(m), now) {
+func heldAgain(m *engine.Message, p *reading, begun bool, now time.Time) (key, value string, ms any) {
+	if m.Key == "" || m.KeyHold == engine.HoldTick || m.KeyHold.Free(engine.StatePending, begun, keyUntil(m), now) {
 		return "", "", ""
 	}
 	value, ms = holding(m, p.id, keyUntil(m).Sub(now))
@@ -62,7 +62,7 @@ func heldAgain(m *runtime.Message, p *reading, begun bool, now time.Time) (key, 
 const archivedFor = 90 * 24 * time.Hour
 
 // keepFailed is how long the record of a task stays that failed or was cancelled.
-func (e *Engine) keepFailed(m *runtime.Message) time.Duration {
+func (e *Engine) keepFailed(m *engine.Message) time.Duration {
 	if m.KeepFailed > 0 {
 		return min(m.KeepFailed, archivedFor)
 	}
@@ -71,15 +71,15 @@ func (e *Engine) keepFailed(m *runtime.Message) time.Duration {
 
 // archivedUntil is the score of a task that is archived now: so long before its
 // record is forgotten as asynq keeps it, so that asynq forgets it then too.
-func (e *Engine) archivedUntil(m *runtime.Message, now time.Time) float64 {
+func (e *Engine) archivedUntil(m *engine.Message, now time.Time) float64 {
 	return score(now.Add(e.keepFailed(m) - archivedFor))
 }
 
 // completedUntil is the score of a task that has succeeded now: when its record is
 // forgotten, which the key may outlive that it holds for a time.
-func completedUntil(m *runtime.Message, now time.Time) float64 {
+func completedUntil(m *engine.Message, now time.Time) float64 {
 	at := now.Add(max(m.Keep, time.Second))
-	if m.Key != "" && m.KeyHold == runtime.HoldTime {
+	if m.Key != "" && m.KeyHold == engine.HoldTime {
 		at = later(at, keyUntil(m))
 	}
 	return score(at)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -104,7 +104,7 @@ func (s *serve) takeOver(ctx context.Context, owner, beats string, c claim) (tak
 	if err != nil {
 		return 0, spoilt(err)
 	}
-	now, raw, of := time.Now(), []byte(text(v[0])), new(runtime.Message)
+	now, raw, of := time.Now(), []byte(text(v[0])), new(engine.Message)
 	m, err := decodeTaskMessage(raw)
 	if err != nil { // whoever takes it next says so
 		m = &taskMessage{raw: raw}

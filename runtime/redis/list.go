@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // List sorts what there is, as long as that is little. Beyond it goes through
@@ -36,25 +36,25 @@ var collections = []string{asynqCompleted, asynqArchived, asynqActive, asynqPend
 func isList(collection string) bool { return collection == asynqActive || collection == asynqPending }
 
 // collectionsOf are those in which tasks of the states are.
-func collectionsOf(states []runtime.State) []string {
+func collectionsOf(states []engine.State) []string {
 	if len(states) == 0 {
 		return collections
 	}
 	in := make(map[string]bool)
 	for _, s := range states {
 		switch s {
-		case runtime.StateScheduled:
+		case engine.StateScheduled:
 			in[asynqScheduled] = true
-		case runtime.StatePending:
+		case engine.StatePending:
 			in[asynqPending] = true
 			in[asynqActive], in[asynqScheduled], in[asynqRetry] = true, true, true // looked at, due and not moved yet, parked
-		case runtime.StateRunning:
+		case engine.StateRunning:
 			in[asynqActive] = true
-		case runtime.StateRetrying:
+		case engine.StateRetrying:
 			in[asynqPending], in[asynqRetry] = true, true
-		case runtime.StateSucceeded:
+		case engine.StateSucceeded:
 			in[asynqCompleted] = true
-		case runtime.StateFailed, runtime.StateCancelled:
+		case engine.StateFailed, engine.StateCancelled:
 			in[asynqArchived] = true
 		}
 	}
@@ -64,16 +64,16 @@ func collectionsOf(states []runtime.State) []string {
 // page is a page of a listing that is being made.
 type page struct {
 	e       *Engine
-	q       runtime.Query
+	q       engine.Query
 	limit   int
 	sel     selection
 	began   time.Time
 	looked  int
-	entries []*runtime.Entry
+	entries []*engine.Entry
 }
 
 // List implements [runtime.Engine].
-func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	if err := e.closed(); err != nil {
 		return nil, "", err
 	}
@@ -101,7 +101,7 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 }
 
 // selectionOf is what of a query the server can select by.
-func selectionOf(q runtime.Query) selection {
+func selectionOf(q engine.Query) selection {
 	sel := selection{brief: q.Brief, bytes: maxBytes, name: q.Name, tagged: q.Tag != ""}
 	if len(q.States) > 0 {
 		sel.states = ","

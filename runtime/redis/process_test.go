@@ -16,6 +16,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/internal/servertest/process"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
@@ -70,7 +71,7 @@ func (s storage) size(collections ...string) (n int, err error) {
 	p := s.db.TxPipeline()
 	var sizes []*goredis.IntCmd
 	for _, name := range collections {
-		key := "asynq:{" + runtime.DefaultQueue + "}:" + name
+		key := "asynq:{" + engine.DefaultQueue + "}:" + name
 		if name == "pending" || name == "active" {
 			sizes = append(sizes, p.LLen(context.Background(), key))
 		} else {

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -68,9 +68,9 @@ type Engine struct {
 }
 
 var (
-	_ runtime.Engine  = (*Engine)(nil)
-	_ runtime.Waiter  = (*Engine)(nil)
-	_ runtime.Counter = (*Engine)(nil)
+	_ engine.Engine  = (*Engine)(nil)
+	_ engine.Waiter  = (*Engine)(nil)
+	_ engine.Counter = (*Engine)(nil)
 )
 
 // New returns an engine on the client, which stays the caller's to close, after
@@ -85,7 +85,7 @@ func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, er
 	}
 	switch db.(type) {
 	case *redis.ClusterClient, *redis.Ring:
-		return nil, fmt.Errorf("open redis: several servers at a time: %w", runtime.ErrUnsupported)
+		return nil, fmt.Errorf("open redis: several servers at a time: %w", engine.ErrUnsupported)
 	}
 	if err := probe(ctx, db); err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
@@ -124,7 +124,7 @@ func (e *Engine) Close() error {
 // closed returns ErrClosed after Close.
 func (e *Engine) closed() error {
 	if e.closing.Err() != nil {
-		return runtime.ErrClosed
+		return engine.ErrClosed
 	}
 	return nil
 }
@@ -132,8 +132,8 @@ func (e *Engine) closed() error {
 // failed says what an operation was about, and that the engine is closed if
 // that is why it failed.
 func (e *Engine) failed(doing string, err error) error {
-	if e.closing.Err() != nil && !errors.Is(err, runtime.ErrClosed) {
-		err = fmt.Errorf("%w: %w", runtime.ErrClosed, err)
+	if e.closing.Err() != nil && !errors.Is(err, engine.ErrClosed) {
+		err = fmt.Errorf("%w: %w", engine.ErrClosed, err)
 	}
 	return fmt.Errorf("%s: %w", doing, err)
 }
@@ -141,17 +141,17 @@ func (e *Engine) failed(doing string, err error) error {
 // Check implements [runtime.Engine]. A list in Redis has no priorities, asynq's
 // messages hold no text that is not UTF-8, and its archive nothing for longer than
 // 90 days.
-func (e *Engine) Check(m *runtime.Message) error {
+func (e *Engine) Check(m *engine.Message) error {
 	switch {
 	case m.Priority != 0:
-		return fmt.Errorf("priority %d: a queue in Redis has no priorities: %w", m.Priority, runtime.ErrUnsupported)
+		return fmt.Errorf("priority %d: a queue in Redis has no priorities: %w", m.Priority, engine.ErrUnsupported)
 	case m.Name == "" || !utf8.ValidString(m.Name):
-		return fmt.Errorf("the name %q is no task type of asynq: %w", m.Name, runtime.ErrUnsupported)
+		return fmt.Errorf("the name %q is no task type of asynq: %w", m.Name, engine.ErrUnsupported)
 	case strings.TrimSpace(m.Queue) == "" || !utf8.ValidString(m.Queue):
-		return fmt.Errorf("the name %q is no queue of asynq: %w", m.Queue, runtime.ErrUnsupported)
+		return fmt.Errorf("the name %q is no queue of asynq: %w", m.Queue, engine.ErrUnsupported)
 	case m.KeepFailed > archivedFor:
 		return fmt.Errorf("the record of a failed task kept for %s (WithKeepFailed, or Config.KeepFailed): asynq keeps it for at most %s: %w",
-			m.KeepFailed, archivedFor, runtime.ErrUnsupported)
+			m.KeepFailed, archivedFor, engine.ErrUnsupported)
 	}
 	return nil
 }

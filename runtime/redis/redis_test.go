@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/enginetest"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
@@ -89,10 +89,10 @@ func TestEngine(t *testing.T) { suite(t, server(t), time.Second) }
 func suite(t *testing.T, url string, lease time.Duration) {
 	cfg := redis.Config{Lease: lease}
 	var mu sync.Mutex
-	proxies := make(map[runtime.Engine]*servertest.Proxy)
+	proxies := make(map[engine.Engine]*servertest.Proxy)
 	ins := asynq.NewInspector(asynqOpt(t, url))
 	t.Cleanup(func() { _ = ins.Close() })
-	enginetest.Run(t, func(tb testing.TB) runtime.Engine {
+	enginetest.Run(t, func(tb testing.TB) engine.Engine {
 		p := servertest.NewProxy(tb, url)
 		e := open(tb, p.URL, cfg)
 		mu.Lock()
@@ -100,13 +100,13 @@ func suite(t *testing.T, url string, lease time.Duration) {
 		proxies[e] = p
 		return e
 	}, enginetest.Options{
-		Second: func(tb testing.TB, _ runtime.Engine) runtime.Engine { return open(tb, url, cfg) },
-		Pause: func(_ testing.TB, e runtime.Engine) func() {
+		Second: func(tb testing.TB, _ engine.Engine) engine.Engine { return open(tb, url, cfg) },
+		Pause: func(_ testing.TB, e engine.Engine) func() {
 			mu.Lock()
 			defer mu.Unlock()
 			return proxies[e].Pause()
 		},
-		Remove: func(tb testing.TB, e runtime.Engine, id uuid.UUID) {
+		Remove: func(tb testing.TB, e engine.Engine, id uuid.UUID) {
 			tb.Helper()
 			en, err := e.Get(context.Background(), id)
 			require.NoError(tb, err)

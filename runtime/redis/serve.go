@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -44,7 +44,7 @@ var _ remote.Store[claim, task] = (*serve)(nil)
 // Serve implements [runtime.Engine]. It may be called again, at the same time
 // or later. While the server cannot be reached it tries again, and running
 // tasks go on.
-func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
+func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	if err := e.closed(); err != nil {
 		return err
 	}

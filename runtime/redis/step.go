@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -102,9 +102,9 @@ func (s *serve) read(d *delivery, raw string, now time.Time) *outcome {
 	m, err := decodeTaskMessage([]byte(raw))
 	if err != nil {
 		d.Task.msg = &taskMessage{kind: "unreadable", id: d.Claim.id, queue: d.Claim.queue, raw: []byte(raw)}
-		d.Message = &runtime.Message{Name: "unreadable", Queue: d.Claim.queue}
+		d.Message = &engine.Message{Name: "unreadable", Queue: d.Claim.queue}
 		s.Warn("read the message of task "+d.Claim.id+": it fails", err)
-		return &outcome{Of: d, Outcome: runtime.Outcome{Kind: runtime.OutcomeFail, Reason: err.Error()}}
+		return &outcome{Of: d, Outcome: engine.Outcome{Kind: engine.OutcomeFail, Reason: err.Error()}}
 	}
 	d.Task.msg = m
 	if d.Message, err = m.message(s.e.cfg.KeepFor); err != nil {
@@ -139,11 +139,11 @@ func (s *serve) park(d *delivery, now time.Time) *outcome {
 	o := &outcome{Of: d}
 	o.Reason = fmt.Sprintf("no worker of queue %q knows the task %q", d.Claim.queue, d.Task.msg.kind)
 	if left := s.ParkFor - now.Sub(since); left <= 0 {
-		o.Kind = runtime.OutcomeFail
+		o.Kind = engine.OutcomeFail
 		o.Reason += fmt.Sprintf(", for %s", s.ParkFor)
 		s.Warn("tasks have failed that no worker knew", errors.New(o.Reason))
 	} else {
-		o.Kind, o.After = runtime.OutcomeDelay, min(left, parkDelay)
+		o.Kind, o.After = engine.OutcomeDelay, min(left, parkDelay)
 		s.Unknown(d.Task.msg.kind, o.Reason)
 	}
 	return o
@@ -175,9 +175,9 @@ func (s *serve) write(ctx context.Context, outcomes []*outcome) error {
 			continue
 		}
 		switch o.Kind {
-		case runtime.OutcomeRetry, runtime.OutcomeDelay:
+		case engine.OutcomeRetry, engine.OutcomeDelay:
 			s.Due(o.After)
-		case runtime.OutcomeRelease:
+		case engine.OutcomeRelease:
 			s.News()
 		}
 		s.e.watch.Tell(o.Of.Claim.id)
@@ -206,24 +206,24 @@ func (s *serve) appendOutcome(args []any, o *outcome) []any {
 	archived, key := s.e.archivedUntil(d.Message, now), heldUntilEnd(d.Message)
 	to, at := asynqArchived, any(archived)
 	switch o.Kind {
-	case runtime.OutcomeSucceed:
+	case engine.OutcomeSucceed:
 		to, at = asynqCompleted, completedUntil(d.Message, now)
 		own.EndedAt, m.completedAt = now.UTC(), now.Unix()
-	case runtime.OutcomeFail:
+	case engine.OutcomeFail:
 		own.EndedAt = now.UTC()
 		m.errorMsg, m.lastFailedAt = o.Reason, now.Unix()
-	case runtime.OutcomeCancel:
+	case engine.OutcomeCancel:
 		own.EndedAt, own.Cancelled = now.UTC(), true
 		m.errorMsg, m.lastFailedAt = o.Reason, now.Unix()
-	case runtime.OutcomeRetry:
+	case engine.OutcomeRetry:
 		m.retried = max(m.retried, m.retried+1)
 		m.errorMsg, m.lastFailedAt = o.Reason, now.Unix()
 		own.Again, own.Due = true, now.Add(o.After).UTC()
 		to, at = waiting(o.After, now)
-	case runtime.OutcomeDelay:
+	case engine.OutcomeDelay:
 		own.Snoozed, own.Again, own.Due = true, d.Task.own.Again || !d.Task.parked, now.Add(o.After).UTC()
 		to, at = waiting(o.After, now)
-	case runtime.OutcomeRelease:
+	case engine.OutcomeRelease:
 		own = d.Task.own
 		to, at = asynqPending, "first"
 	}
@@ -231,7 +231,7 @@ func (s *serve) appendOutcome(args []any, o *outcome) []any {
 		key = "" // it has not begun
 	}
 	var msg []byte
-	if o.Kind != runtime.OutcomeDelay && o.Kind != runtime.OutcomeRelease { // it may be large, and is as it was
+	if o.Kind != engine.OutcomeDelay && o.Kind != engine.OutcomeRelease { // it may be large, and is as it was
 		msg = m.encode()
 	}
 	return append(args, d.Claim.queue, d.Claim.id, d.Claim.fence, to, at, msg, own.encode(),
@@ -257,7 +257,7 @@ func (s *serve) Release(ctx context.Context, claims []claim) error {
 		if err = spoilt(err); err != nil && !errors.Is(err, redis.Nil) {
 			return err
 		}
-		archived := s.e.archivedUntil(new(runtime.Message), time.Now())
+		archived := s.e.archivedUntil(new(engine.Message), time.Now())
 		args = append(args, c.queue, c.id, c.fence, asynqPending, "first", "", own, "", "", "", archived)
 	}
 	return concludeScript.Run(ctx, s.e.db, nil, args...).Err()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
@@ -66,13 +67,13 @@ func TestEnqueue_FullServer(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, db.ConfigSet(t.Context(), "maxmemory", "1").Err())
 	_, err = sumCall(task, 1, 1).Enqueue(t.Context(), app)
-	require.ErrorIs(t, err, runtime.ErrQueueFull)
+	require.ErrorIs(t, err, engine.ErrQueueFull)
 	close(release)
 	for _, h := range hs {
 		_, err := h.Wait(t.Context())
 		require.NoError(t, err)
 	}
-	rs, _, err := app.List(t.Context(), runtime.Query{})
+	rs, _, err := app.List(t.Context(), engine.Query{})
 	require.NoError(t, err)
 	assert.Len(t, rs, 5)
 	require.NoError(t, app.Cancel(t.Context(), waits.ID(), "full"))
@@ -112,13 +113,13 @@ func TestEnqueue_LostAnswer(t *testing.T) {
 				_, err = h.Record(t.Context())
 				require.NoError(t, err)
 			} else {
-				var u *runtime.UncertainError
+				var u *engine.UncertainError
 				require.ErrorAs(t, err, &u)
 				require.Len(t, u.IDs, 1)
 				_, err = app.Lookup(t.Context(), u.IDs[0])
 				require.NoError(t, err)
 			}
-			rs, _, err := app.List(t.Context(), runtime.Query{Queue: queue})
+			rs, _, err := app.List(t.Context(), engine.Query{Queue: queue})
 			require.NoError(t, err)
 			assert.Len(t, rs, 2)
 		})
@@ -133,7 +134,7 @@ func TestEnqueue_LostAnswer(t *testing.T) {
 		require.Error(t, err)
 		_, err = sumCall(sumTask(""), 1, 1).Enqueue(t.Context(), app)
 		require.Error(t, err)
-		assert.False(t, errors.As(err, new(*runtime.UncertainError)), "nothing was sent: %v", err)
+		assert.False(t, errors.As(err, new(*engine.UncertainError)), "nothing was sent: %v", err)
 	})
 }
 
@@ -239,7 +240,7 @@ func TestList_ManyTasks(t *testing.T) {
 		}
 	}
 	seen := make(map[string]int)
-	q := runtime.Query{Limit: 1000, Name: "shop.Sum"}
+	q := engine.Query{Limit: 1000, Name: "shop.Sum"}
 	for page := 0; ; page++ {
 		es, next, err := e.List(t.Context(), q)
 		require.NoError(t, err)
@@ -260,7 +261,7 @@ func TestList_ManyTasks(t *testing.T) {
 		assert.Equal(t, 1, seen[h.ID().String()])
 	}
 	assert.Len(t, seen, many+12_000)
-	es, _, err := e.List(t.Context(), runtime.Query{Name: "none"})
+	es, _, err := e.List(t.Context(), engine.Query{Name: "none"})
 	require.NoError(t, err)
 	assert.Empty(t, es)
 }
@@ -297,8 +298,8 @@ func TestCancel_InALongQueue(t *testing.T) {
 	require.NoError(t, app.Delete(t.Context(), deleted.ID()))
 	counts, err := app.Counts(t.Context())
 	require.NoError(t, err)
-	assert.ElementsMatch(t, []runtime.Count{
-		{Queue: "default", State: runtime.StatePending, Tasks: 10_097}, {Queue: "default", State: runtime.StateCancelled, Tasks: 2},
+	assert.ElementsMatch(t, []engine.Count{
+		{Queue: "default", State: engine.StatePending, Tasks: 10_097}, {Queue: "default", State: engine.StateCancelled, Tasks: 2},
 	}, counts)
 	require.NoError(t, app.Retry(t.Context(), again.ID()))
 	require.NoError(t, app.Start(t.Context()))
@@ -310,8 +311,8 @@ func TestCancel_InALongQueue(t *testing.T) {
 		counts, err = app.Counts(t.Context())
 		return err == nil && len(counts) == 2
 	})
-	assert.ElementsMatch(t, []runtime.Count{
-		{Queue: "default", State: runtime.StateSucceeded, Tasks: 10_098}, {Queue: "default", State: runtime.StateCancelled, Tasks: 1},
+	assert.ElementsMatch(t, []engine.Count{
+		{Queue: "default", State: engine.StateSucceeded, Tasks: 10_098}, {Queue: "default", State: engine.StateCancelled, Tasks: 1},
 	}, counts)
 	require.Len(t, runs, 1)
 	assert.Equal(t, 5001, <-runs)

@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -209,18 +209,18 @@ var headerKey = []byte(header)
 // What asynq's message has is left out: the id, and the retries and the time to
 // keep where it has them to the same precision.
 type envelope struct {
-	runtime.Meta
-	Retries    int             `json:"retries,omitempty"` // in place of Meta's
-	Due        time.Time       `json:"due,omitzero"`
-	Key        string          `json:"key,omitempty"`
-	KeyFor     time.Duration   `json:"key_for,omitempty"`
-	KeyHold    runtime.KeyHold `json:"key_hold,omitempty"`
-	Keep       time.Duration   `json:"keep,omitempty"`
-	KeepFailed time.Duration   `json:"keep_failed,omitempty"`
+	engine.Meta
+	Retries    int            `json:"retries,omitempty"` // in place of Meta's
+	Due        time.Time      `json:"due,omitzero"`
+	Key        string         `json:"key,omitempty"`
+	KeyFor     time.Duration  `json:"key_for,omitempty"`
+	KeyHold    engine.KeyHold `json:"key_hold,omitempty"`
+	Keep       time.Duration  `json:"keep,omitempty"`
+	KeepFailed time.Duration  `json:"keep_failed,omitempty"`
 }
 
 // envelopeOf is what the header of a message holds.
-func envelopeOf(m *runtime.Message) envelope {
+func envelopeOf(m *engine.Message) envelope {
 	own := envelope{
 		Meta: m.Meta, Due: m.Due, Key: m.Key, KeyFor: m.KeyFor, KeyHold: m.KeyHold, KeepFailed: m.KeepFailed,
 	}
@@ -236,7 +236,7 @@ func envelopeOf(m *runtime.Message) envelope {
 
 // encodeHeader is the header as encoding/json writes it, by hand where the
 // message has no more than every task's.
-func encodeHeader(m *runtime.Message) ([]byte, error) {
+func encodeHeader(m *engine.Message) ([]byte, error) {
 	t := &m.Meta
 	own := envelopeOf(m)
 	if t.Version == 0 || !isPlain(t.Signature) || !isPlainTime(t.EnqueuedAt) || !remote.IsBare(m) ||
@@ -271,7 +271,7 @@ func isPlain(s string) bool {
 }
 
 // encodeMessage makes an asynq message of ours.
-func encodeMessage(m *runtime.Message) (taskMessage, error) {
+func encodeMessage(m *engine.Message) (taskMessage, error) {
 	head, err := encodeHeader(m)
 	if err != nil {
 		return taskMessage{}, fmt.Errorf("encode metadata of %s: %w", m.Name, err)
@@ -284,7 +284,7 @@ func encodeMessage(m *runtime.Message) (taskMessage, error) {
 }
 
 // retries are a message's, as far as asynq's message can have them.
-func retries(m *runtime.Message) int32 { return int32(max(min(m.Meta.Retries, math.MaxInt32), 0)) }
+func retries(m *engine.Message) int32 { return int32(max(min(m.Meta.Retries, math.MaxInt32), 0)) }
 
 // seconds is d in whole seconds, rounded up.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
@@ -298,7 +298,7 @@ func ofSeconds(s int64) time.Duration {
 // message makes ours of an asynq message. One without our header is of a
 // foreign producer. An error says that the header cannot be read; the message
 // is then foreign too.
-func (m *taskMessage) message(keep time.Duration) (*runtime.Message, error) {
+func (m *taskMessage) message(keep time.Duration) (*engine.Message, error) {
 	var head envelope
 	var err error
 	if raw := m.header(); raw != nil {
@@ -306,7 +306,7 @@ func (m *taskMessage) message(keep time.Duration) (*runtime.Message, error) {
 			head, err = envelope{}, fmt.Errorf("read header %s: %w", header, err)
 		}
 	}
-	out := &runtime.Message{
+	out := &engine.Message{
 		Name: m.kind, Queue: m.queue, Args: m.payload, Due: head.Due,
 		Key: head.Key, KeyFor: head.KeyFor, KeyHold: head.KeyHold,
 		Keep: head.Keep, KeepFailed: head.KeepFailed, Meta: head.Meta,

@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // lookEvery is how often a task that is awaited is looked at although nothing
@@ -15,8 +15,8 @@ import (
 const lookEvery = time.Second
 
 // Wait implements [runtime.Waiter].
-func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
-	return e.watch.Wait(ctx, id.String(), func(ctx context.Context) (*runtime.Entry, error) { return e.Get(ctx, id) })
+func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
+	return e.watch.Wait(ctx, id.String(), func(ctx context.Context) (*engine.Entry, error) { return e.Get(ctx, id) })
 }
 
 // linger is how long the subscription stays when nobody waits: the next waiter

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // find returns what an operation needs of a task's row. It does not find what
@@ -20,12 +20,12 @@ func (t *txn) find(id uuid.UUID) (*row, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &row{msg: new(runtime.Message)}
+	r := &row{msg: new(engine.Message)}
 	if ok {
 		_ = scanRow(st, make(names), r) // the options do not matter here
 	}
 	if !ok || r.overKept(t.now) {
-		return nil, runtime.ErrNotFound
+		return nil, engine.ErrNotFound
 	}
 	return r, nil
 }
@@ -71,7 +71,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 		if r.state != failed && r.state != cancelled {
-			return fmt.Errorf("%w: it is %s", runtime.ErrState, publicState(r.state, r.attempt, r.due, t.now))
+			return fmt.Errorf("%w: it is %s", engine.ErrState, publicState(r.state, r.attempt, r.due, t.now))
 		}
 		if err := t.takeKeyAgain(r); err != nil {
 			return err
@@ -95,7 +95,7 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 		if r.state == running {
-			return runtime.ErrRunning
+			return engine.ErrRunning
 		}
 		t.db.forget.BindInt(1, r.seq)
 		if err := t.db.forget.Run(); err != nil {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -90,7 +91,7 @@ func TestApp(t *testing.T) {
 		t.Errorf("the failed task: %v", err)
 	}
 	r, err := handles[7].Record(ctx)
-	if err != nil || r.State != runtime.StateSucceeded {
+	if err != nil || r.State != engine.StateSucceeded {
 		t.Errorf("record: %+v, %v", r, err)
 	}
 }
@@ -108,13 +109,13 @@ func TestBadTasks(t *testing.T) {
 	task := newAddTask("math.Add")
 	runtime.Register(app, task, func(_ *runtime.Context, x *addArgs) (int, error) { return x.a + x.b, nil })
 
-	bad := map[string]*runtime.Message{
+	bad := map[string]*engine.Message{
 		"unknown": message("math.Subtract"), "undecodable": message("math.Add"), "future": message("math.Add"),
 		"nul": message("math.Add"),
 	}
 	bad["undecodable"].Args = []byte(`{"a":`)
 	bad["nul"].Args = []byte("{\"a\":\x00}")
-	bad["future"].Meta.Version = runtime.WireVersion + 1
+	bad["future"].Meta.Version = engine.WireVersion + 1
 	for name, m := range bad {
 		if _, err := e.InsertOne(ctx, m); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -137,13 +138,13 @@ func TestBadTasks(t *testing.T) {
 		}
 	}
 	for name, m := range bad {
-		var entry *runtime.Entry
+		var entry *engine.Entry
 		for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 			var err error
 			if entry, err = e.Get(ctx, m.Meta.ID); err != nil {
 				t.Fatal(err)
 			}
-			if entry.Reason != "" && entry.State != runtime.StateRunning {
+			if entry.Reason != "" && entry.State != engine.StateRunning {
 				break
 			}
 		}
@@ -195,7 +196,7 @@ func TestStopUnderLoad(t *testing.T) {
 	for range 4 {
 		<-entered
 	}
-	var unfinished *runtime.UnfinishedError
+	var unfinished *engine.UnfinishedError
 	if err := app.Stop(ctx); !errors.As(err, &unfinished) || len(unfinished.Tasks) != 4 {
 		t.Errorf("Stop: %v, want 4 unfinished tasks", err)
 	}

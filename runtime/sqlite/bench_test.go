@@ -21,7 +21,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/taskctx/taskctx/internal/cputime"
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -65,10 +65,10 @@ const benchTasks = 10_000
 
 const benchArgs = `{"customerID":"c-42","cents":1999}`
 
-func benchMessage() *runtime.Message {
-	return &runtime.Message{
+func benchMessage() *engine.Message {
+	return &engine.Message{
 		Name: "billing.ChargeCard", Queue: "default", Args: []byte(benchArgs), Keep: time.Hour,
-		Meta: runtime.Meta{
+		Meta: engine.Meta{
 			Version: 1, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now().UTC(), Signature: "0123456789abcdef", Retries: 3,
 		},
 	}
@@ -100,7 +100,7 @@ func (q ours) enqueue(n int) {
 		}
 		return
 	}
-	ms := make([]*runtime.Message, n)
+	ms := make([]*engine.Message, n)
 	for i := range ms {
 		ms[i] = benchMessage()
 	}
@@ -113,11 +113,11 @@ func (q ours) work(workers, _ int, ran func()) func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- q.e.Serve(ctx, &runtime.Worker{
+		done <- q.e.Serve(ctx, &engine.Worker{
 			ID: "bench", Slots: workers, Queues: []string{"default"}, Names: []string{"billing.ChargeCard"},
 			ParkFor: time.Hour,
-			RunInline: func(_ context.Context, _ *runtime.Delivery, o *runtime.Outcome) {
-				o.Kind = runtime.OutcomeSucceed
+			RunInline: func(_ context.Context, _ *engine.Delivery, o *engine.Outcome) {
+				o.Kind = engine.OutcomeSucceed
 				ran()
 			},
 		})

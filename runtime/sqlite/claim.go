@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // claimOp takes due tasks for a worker, as many as it has room for. It is
@@ -130,4 +130,4 @@ func (t *txn) endWaiting(seq int64, state int, reason string, keepFailed int64) 
 	return t.runFor(seq, st)
 }
 
-var _ runtime.Memo = (*delivery)(nil)
+var _ engine.Memo = (*delivery)(nil)

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -24,20 +24,20 @@ func TestClockSteps(t *testing.T) {
 	var offset atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 	ctx, stop := context.WithCancel(context.Background())
-	hold, held := make(chan struct{}), make(chan *runtime.Delivery, 2)
+	hold, held := make(chan struct{}), make(chan *engine.Delivery, 2)
 	served := make(chan error, 2)
 	serve := func(id string) *sqlite.Engine {
 		e := open(t, path, opts...)
 		go func() {
-			served <- e.Serve(ctx, &runtime.Worker{
+			served <- e.Serve(ctx, &engine.Worker{
 				ID: id, Slots: 2, Queues: []string{"default"}, Names: []string{"clock.hold", "clock.step"}, ParkFor: 24 * time.Hour,
 				Now: now,
-				Run: func(ctx context.Context, d *runtime.Delivery) runtime.Outcome {
+				Run: func(ctx context.Context, d *engine.Delivery) engine.Outcome {
 					if d.Message.Name == "clock.hold" {
 						held <- d
 						<-hold
 					}
-					return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+					return engine.Outcome{Kind: engine.OutcomeSucceed}
 				},
 			})
 		}()
@@ -64,7 +64,7 @@ func TestClockSteps(t *testing.T) {
 			time.Sleep(suiteLease / 50)
 		}
 		entry, err := e.Get(ctx, long.Meta.ID)
-		if err != nil || entry.State != runtime.StateRunning || entry.Attempt != 0 {
+		if err != nil || entry.State != engine.StateRunning || entry.Attempt != 0 {
 			t.Fatalf("after a step of %v: %+v, %v", step, entry, err)
 		}
 	}

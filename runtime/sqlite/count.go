@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
@@ -22,7 +22,7 @@ const (
 // exactly to [runtime.ExactCounts] in each queue, as far as 20,000 in all; those
 // that succeeded, and the rest, are estimated from a sample of the file, so that a
 // queue with few of them may be left out.
-func (e *Engine) Counts(ctx context.Context) ([]runtime.Count, error) {
+func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -44,7 +44,7 @@ const countedColumns = "queue, state, attempt, due, ended_at, keep, keep_failed"
 // place is what is counted apart.
 type place struct {
 	queue string
-	state runtime.State
+	state engine.State
 }
 
 // number is how many tasks were counted in a place, and what the sample says.
@@ -87,23 +87,23 @@ func (t *tally) count() error {
 		return err
 	}
 	for p, n := range t.places {
-		n.more = p.state == runtime.StateSucceeded // nothing else says how many
+		n.more = p.state == engine.StateSucceeded // nothing else says how many
 	}
 	for _, part := range []struct {
 		where  string
-		states []runtime.State
+		states []engine.State
 	}{
-		{"state <= 3", []runtime.State{runtime.StatePending, runtime.StateRetrying}},
-		{"state = 5", []runtime.State{runtime.StatePending, runtime.StateRetrying}},
-		{"state IN (9, 10)", []runtime.State{runtime.StateFailed, runtime.StateCancelled}},
+		{"state <= 3", []engine.State{engine.StatePending, engine.StateRetrying}},
+		{"state = 5", []engine.State{engine.StatePending, engine.StateRetrying}},
+		{"state IN (9, 10)", []engine.State{engine.StateFailed, engine.StateCancelled}},
 	} {
 		if err := t.countQueues(part.where, part.states); err != nil {
 			return err
 		}
 	}
-	for where, states := range map[string][]runtime.State{
-		"state = 4":       {runtime.StateRunning},
-		"state IN (6, 7)": {runtime.StateScheduled, runtime.StatePending, runtime.StateRetrying},
+	for where, states := range map[string][]engine.State{
+		"state = 4":       {engine.StateRunning},
+		"state IN (6, 7)": {engine.StateScheduled, engine.StatePending, engine.StateRetrying},
 	} {
 		all, err := t.countUpTo(where, max(t.left, 1))
 		if err != nil {
@@ -127,7 +127,7 @@ func (t *tally) countUpTo(where string, limit int) (all bool, err error) {
 }
 
 // countQueues counts the tasks of a condition whose index begins with the queue.
-func (t *tally) countQueues(where string, states []runtime.State) error {
+func (t *tally) countQueues(where string, states []engine.State) error {
 	next, err := t.c.Prepare("SELECT queue FROM tasks WHERE " + where + " AND queue > ?1 ORDER BY queue LIMIT 1")
 	if err != nil {
 		return err
@@ -144,7 +144,7 @@ func (t *tally) countQueues(where string, states []runtime.State) error {
 			return nil
 		}
 		queue = next.Text(0)
-		limit := min(t.left, runtime.ExactCounts)
+		limit := min(t.left, engine.ExactCounts)
 		read, err := t.add(`SELECT queue, state, state = 5 AND attempt > 0, 0, NOT (`+overKept+`), count(*)
 			FROM (SELECT `+countedColumns+` FROM tasks WHERE `+where+` AND queue = ?3 LIMIT ?2) GROUP BY 1, 2, 3, 4, 5`, func(st *lite.Stmt) {
 			st.BindInt(2, int64(limit)+1)
@@ -184,7 +184,7 @@ func (t *tally) add(sql string, bind func(*lite.Stmt)) (read int, err error) {
 
 // leaveToSample says that the tasks of a queue, or of all, in these states were
 // not all counted.
-func (t *tally) leaveToSample(queue string, states []runtime.State) {
+func (t *tally) leaveToSample(queue string, states []engine.State) {
 	for _, s := range states {
 		if queue != "" {
 			t.at(place{queue, s}).more = true
@@ -255,10 +255,10 @@ func (t *tally) sampleStratum(st *lite.Stmt, from, to int64) error {
 }
 
 // counts returns the result.
-func (t *tally) counts() []runtime.Count {
-	counts := make([]runtime.Count, 0, len(t.places))
+func (t *tally) counts() []engine.Count {
+	counts := make([]engine.Count, 0, len(t.places))
 	for p, n := range t.places {
-		c := runtime.Count{Queue: p.queue, State: p.state, Tasks: n.counted}
+		c := engine.Count{Queue: p.queue, State: p.state, Tasks: n.counted}
 		if n.more {
 			c.Tasks, c.Estimated = max(n.counted, int64(math.Round(n.sampled))), true
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // TestCounts_LargeFile: what waits or has ended badly is counted exactly also
@@ -30,26 +30,26 @@ func TestCounts_LargeFile(t *testing.T) {
 		INSERT INTO tasks(name, queue, state, due) VALUES ('a.b', 'short', 6, %[1]s);`, never))
 	counts, err := e.Counts(t.Context())
 	require.NoError(t, err)
-	got := make(map[string]runtime.Count)
+	got := make(map[string]engine.Count)
 	for _, c := range counts {
 		got[c.Queue+" "+string(c.State)] = c
 	}
-	exact := func(queue string, s runtime.State, n int64) {
+	exact := func(queue string, s engine.State, n int64) {
 		t.Helper()
-		assert.Equal(t, runtime.Count{Queue: queue, State: s, Tasks: n}, got[queue+" "+string(s)])
+		assert.Equal(t, engine.Count{Queue: queue, State: s, Tasks: n}, got[queue+" "+string(s)])
 	}
-	estimate := func(queue string, s runtime.State, n, off float64) {
+	estimate := func(queue string, s engine.State, n, off float64) {
 		t.Helper()
 		c := got[queue+" "+string(s)]
 		assert.True(t, c.Estimated, "%+v", c)
 		assert.InDelta(t, n, c.Tasks, off, "%s %s", queue, s)
 	}
 	for i := range 7 {
-		exact(fmt.Sprintf("q%d", i+1), runtime.StateFailed, 1)
+		exact(fmt.Sprintf("q%d", i+1), engine.StateFailed, 1)
 	}
-	exact("short", runtime.StatePending, 1)
-	exact("short", runtime.StateScheduled, 1)
-	estimate("long", runtime.StatePending, 12_000, 3_000)
-	estimate("usual", runtime.StateSucceeded, 45_000, 6_000)
-	estimate("rare", runtime.StateSucceeded, 15_000, 4_000)
+	exact("short", engine.StatePending, 1)
+	exact("short", engine.StateScheduled, 1)
+	estimate("long", engine.StatePending, 12_000, 3_000)
+	estimate("usual", engine.StateSucceeded, 45_000, 6_000)
+	estimate("rare", engine.StateSucceeded, 15_000, 4_000)
 }

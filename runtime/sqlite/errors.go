@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
@@ -32,7 +32,7 @@ var (
 	ErrBusy = errors.New("file is locked by another process")
 	// ErrFull: the disk is full, or the file has the size of [WithMaxSize].
 	// Nothing was stored. It wraps [runtime.ErrQueueFull].
-	ErrFull = fmt.Errorf("disk or file is full: %w", runtime.ErrQueueFull)
+	ErrFull = fmt.Errorf("disk or file is full: %w", engine.ErrQueueFull)
 )
 
 // explain adds to an error of SQLite which of the errors above it is.
@@ -65,5 +65,5 @@ func kindOf(err error) error {
 
 // fatal reports that the engine cannot go on after err.
 func fatal(err error) bool {
-	return errors.Is(err, ErrDamaged) || errors.Is(err, ErrNewer) || errors.Is(err, ErrGone) || errors.Is(err, runtime.ErrClosed)
+	return errors.Is(err, ErrDamaged) || errors.Is(err, ErrNewer) || errors.Is(err, ErrGone) || errors.Is(err, engine.ErrClosed)
 }

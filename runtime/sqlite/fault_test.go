@@ -15,7 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
@@ -68,19 +68,19 @@ func faultScenario(t *testing.T, e *sqlite.Engine, at int64) {
 	serveCtx, stop := context.WithCancel(ctx)
 	served := make(chan error, 1)
 	serve := func() error {
-		return e.Serve(serveCtx, &runtime.Worker{
+		return e.Serve(serveCtx, &engine.Worker{
 			ID: "w", Slots: 3, Queues: []string{"default"}, Names: []string{"fault.retry", "fault.task"}, ParkFor: time.Hour,
-			Run: func(ctx context.Context, d *runtime.Delivery) runtime.Outcome {
+			Run: func(ctx context.Context, d *engine.Delivery) engine.Outcome {
 				mu.Lock()
 				runs[d.Message.Meta.ID]++
 				mu.Unlock()
 				if d.Message.Name == "fault.retry" && d.Attempt == 0 {
-					return runtime.Outcome{Kind: runtime.OutcomeRetry, After: time.Millisecond, Reason: "once more"}
+					return engine.Outcome{Kind: engine.OutcomeRetry, After: time.Millisecond, Reason: "once more"}
 				}
-				if err := d.Memo.SaveMemo(ctx, []byte(`"memo"`)); err != nil && errors.Is(err, runtime.ErrLeaseLost) {
+				if err := d.Memo.SaveMemo(ctx, []byte(`"memo"`)); err != nil && errors.Is(err, engine.ErrLeaseLost) {
 					t.Errorf("SaveMemo: %v", err)
 				}
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: []byte(`1`)}
+				return engine.Outcome{Kind: engine.OutcomeSucceed, Result: []byte(`1`)}
 			},
 		})
 	}
@@ -97,7 +97,7 @@ func faultScenario(t *testing.T, e *sqlite.Engine, at int64) {
 		if i%3 == 2 {
 			name = "fault.retry"
 		}
-		ms := []*runtime.Message{message(name), message(name)}
+		ms := []*engine.Message{message(name), message(name)}
 		ms[0].Key, ms[0].KeyFor = ms[0].Meta.ID.String(), time.Hour
 		if i == 4 {
 			ms[1].Due = time.Now().Add(5 * time.Millisecond)
@@ -126,7 +126,7 @@ func faultScenario(t *testing.T, e *sqlite.Engine, at int64) {
 		if lite.Code(err) == lite.IOErr {
 			entry, err = e.Wait(ctx, id)
 		}
-		if err != nil || entry.State != runtime.StateSucceeded {
+		if err != nil || entry.State != engine.StateSucceeded {
 			now, _ := e.Get(context.Background(), id)
 			t.Fatalf("fault at %d: task %s: %+v, %v; now %+v", at, id, entry, err, now)
 		}

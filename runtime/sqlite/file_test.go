@@ -19,7 +19,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/taskctx/taskctx/internal/servertest"
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -56,10 +56,10 @@ func liveWorkers(t testing.TB, path string) int {
 	return query[int](t, path, "SELECT count(*) FROM workers WHERE ended_at = 1 << 62")
 }
 
-func message(name string) *runtime.Message {
-	return &runtime.Message{
+func message(name string) *engine.Message {
+	return &engine.Message{
 		Name: name, Queue: "default", Args: []byte(`{"n":1}`), Keep: time.Hour,
-		Meta: runtime.Meta{Version: 1, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now().UTC(), Retries: 3},
+		Meta: engine.Meta{Version: 1, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now().UTC(), Retries: 3},
 	}
 }
 
@@ -72,7 +72,7 @@ func madeFile(t testing.TB, n int) string {
 		t.Fatal(err)
 	}
 	for range n {
-		if _, err := e.Insert(context.Background(), []*runtime.Message{message("file.task")}); err != nil {
+		if _, err := e.Insert(context.Background(), []*engine.Message{message("file.task")}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -185,7 +185,7 @@ func TestDamagedInside(t *testing.T) {
 	if _, err := e.Get(ctx, id); !errors.Is(err, sqlite.ErrDamaged) {
 		t.Errorf("Get: %v, want ErrDamaged", err)
 	}
-	if err := e.Serve(ctx, &runtime.Worker{ID: "w", Slots: 1, Queues: []string{"default"}}); !errors.Is(err, sqlite.ErrDamaged) {
+	if err := e.Serve(ctx, &engine.Worker{ID: "w", Slots: 1, Queues: []string{"default"}}); !errors.Is(err, sqlite.ErrDamaged) {
 		t.Errorf("Serve: %v, want ErrDamaged", err)
 	}
 	if err := e.Close(); err != nil {
@@ -209,13 +209,13 @@ func TestFull(t *testing.T) {
 	}
 	var ids []uuid.UUID
 	for {
-		ms := make([]*runtime.Message, 10)
+		ms := make([]*engine.Message, 10)
 		for i := range ms {
 			ms[i] = message("file.task")
 		}
 		in, err := e.Insert(ctx, ms)
 		if err != nil {
-			if !errors.Is(err, sqlite.ErrFull) || !errors.Is(err, runtime.ErrQueueFull) {
+			if !errors.Is(err, sqlite.ErrFull) || !errors.Is(err, engine.ErrQueueFull) {
 				t.Fatalf("Insert on a full disk: %v, want ErrFull", err)
 			}
 			t.Log(err)
@@ -232,12 +232,12 @@ func TestFull(t *testing.T) {
 	served := make(chan error, 1)
 	runs := make(chan struct{}, 10*len(ids))
 	go func() {
-		served <- e.Serve(serveCtx, &runtime.Worker{
+		served <- e.Serve(serveCtx, &engine.Worker{
 			ID: "w", Slots: 5, Queues: []string{"default"}, Names: []string{"file.task"}, ParkFor: time.Hour,
-			Run: func(context.Context, *runtime.Delivery) runtime.Outcome {
+			Run: func(context.Context, *engine.Delivery) engine.Outcome {
 				runs <- struct{}{}
 				// A large result needs room that is not there.
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: bytes.Repeat([]byte("1"), 20_000)}
+				return engine.Outcome{Kind: engine.OutcomeSucceed, Result: bytes.Repeat([]byte("1"), 20_000)}
 			},
 		})
 	}()
@@ -247,7 +247,7 @@ func TestFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range ids {
-		if entry, err := e.Wait(ctx, id); err != nil || entry.State != runtime.StateSucceeded {
+		if entry, err := e.Wait(ctx, id); err != nil || entry.State != engine.StateSucceeded {
 			t.Fatalf("%+v, %v", entry, err)
 		}
 	}
@@ -275,7 +275,7 @@ func TestMaxSize(t *testing.T) {
 	for n := 0; ; n++ {
 		_, err := e.InsertOne(context.Background(), message("file.task"))
 		if err != nil {
-			if !errors.Is(err, runtime.ErrQueueFull) || n == 0 {
+			if !errors.Is(err, engine.ErrQueueFull) || n == 0 {
 				t.Errorf("after %d tasks: %v, want ErrQueueFull", n, err)
 			}
 			return
@@ -345,7 +345,7 @@ func TestCommand(t *testing.T) {
 	m.Meta.Tags = map[string]string{"plan": "pro"}
 	late := message("billing.Late")
 	late.Due = time.Now().Add(time.Hour)
-	if _, err := e.Insert(context.Background(), []*runtime.Message{m, late}); err != nil {
+	if _, err := e.Insert(context.Background(), []*engine.Message{m, late}); err != nil {
 		t.Fatal(err)
 	}
 	run := func(text string) string {
@@ -363,7 +363,7 @@ func TestCommand(t *testing.T) {
 	if got != want {
 		t.Errorf("%s shows\n%s\nwant\n%s", run("SELECT sqlite_version()"), got, want)
 	}
-	entries, _, err := e.List(context.Background(), runtime.Query{Name: "billing.Remind"})
+	entries, _, err := e.List(context.Background(), engine.Query{Name: "billing.Remind"})
 	if err != nil || len(entries) != 1 || time.Since(entries[0].Due).Abs() > time.Minute {
 		t.Errorf("the task made by hand: %v, %v", entries, err)
 	}
@@ -376,13 +376,13 @@ func TestByHand(t *testing.T) {
 	e := open(t, path)
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	got := make(chan *runtime.Message, 1)
+	got := make(chan *engine.Message, 1)
 	go func() {
-		served <- e.Serve(ctx, &runtime.Worker{
+		served <- e.Serve(ctx, &engine.Worker{
 			ID: "w", Slots: 1, Queues: []string{"default"}, Names: []string{"file.task"}, ParkFor: time.Hour,
-			Run: func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+			Run: func(_ context.Context, d *engine.Delivery) engine.Outcome {
 				got <- d.Message
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			},
 		})
 	}()

@@ -10,17 +10,17 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // delivery is one run of a task. It is also the operation that records the
 // run's outcome.
 type delivery struct {
-	runtime.Delivery
-	msg runtime.Message
+	engine.Delivery
+	msg engine.Message
 	row
 	s         *server
-	outcome   runtime.Outcome
+	outcome   engine.Outcome
 	abandoned atomic.Bool // nobody records its outcome any more
 
 	// Owned by the writer.
@@ -41,24 +41,24 @@ func (d *delivery) apply(t *txn) error {
 	d.s.ending++
 	o := &d.outcome
 	d.reason = o.Reason
-	if o.Kind == runtime.OutcomeSucceed && o.Result == nil && o.Memo == nil {
+	if o.Kind == engine.OutcomeSucceed && o.Result == nil && o.Memo == nil {
 		d.reason = ""
 		t.successes = append(t.successes, d)
 		return nil
 	}
 	w := ending{result: o.Result, memo: o.Memo}
 	switch o.Kind {
-	case runtime.OutcomeSucceed:
+	case engine.OutcomeSucceed:
 		w.state, d.reason = succeeded, ""
-	case runtime.OutcomeFail:
+	case engine.OutcomeFail:
 		w.state = failed
-	case runtime.OutcomeCancel:
+	case engine.OutcomeCancel:
 		w.state = cancelled
-	case runtime.OutcomeRetry, runtime.OutcomeDelay:
+	case engine.OutcomeRetry, engine.OutcomeDelay:
 		if w.state, w.due = retrying, add(t.now, o.After); o.After <= 0 {
 			w.state = dueAgain
 		}
-		if o.Kind == runtime.OutcomeRetry {
+		if o.Kind == engine.OutcomeRetry {
 			w.attempts = 1
 		}
 	default:
@@ -203,7 +203,7 @@ func (d *delivery) settle(t *txn, err error) {
 		delete(s.running, d.lease)
 	}
 	if err == nil && !d.refused && d.final != 0 {
-		s.e.waiters.tell(d.msg.Meta.ID, func() *runtime.Entry { return d.entry(t.now) })
+		s.e.waiters.tell(d.msg.Meta.ID, func() *engine.Entry { return d.entry(t.now) })
 	}
 	s.checkDrained()
 }
@@ -215,19 +215,19 @@ const maxSetbacks = 3
 // the task fails with the reason. It reports when that was tried often enough.
 func (d *delivery) setback(err error) (enough bool) {
 	d.setbacks++
-	d.outcome = runtime.Outcome{
-		Kind: runtime.OutcomeFail, Reason: "cannot record the outcome: " + err.Error(),
+	d.outcome = engine.Outcome{
+		Kind: engine.OutcomeFail, Reason: "cannot record the outcome: " + err.Error(),
 	}
 	return d.setbacks > maxSetbacks
 }
 
 // entry is the task as this run ended it.
-func (d *delivery) entry(now int64) *runtime.Entry {
+func (d *delivery) entry(now int64) *engine.Entry {
 	memo, _ := d.LoadMemo(context.Background())
 	if d.outcome.Memo != nil {
 		memo = d.outcome.Memo
 	}
-	return &runtime.Entry{
+	return &engine.Entry{
 		ID: d.msg.Meta.ID, Message: &d.msg, State: publicState(d.final, 0, 0, 0), Attempt: d.attempt,
 		Due: timeOf(d.due), StartedAt: timeOf(d.started), EndedAt: timeOf(now), Worker: d.s.w.ID,
 		Result: d.outcome.Result, Reason: d.reason, Memo: memo,
@@ -373,7 +373,7 @@ func (d *delivery) SaveMemo(ctx context.Context, memo json.RawMessage) error {
 	case err != nil:
 		return err
 	case lost:
-		return runtime.ErrLeaseLost
+		return engine.ErrLeaseLost
 	}
 	d.s.memos.Lock()
 	d.memo = memo

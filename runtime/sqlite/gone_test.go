@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -36,7 +36,7 @@ func TestOpen_SymlinkAfterACrash(t *testing.T) {
 	e := open(t, link)
 	counts, err := e.Counts(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, []runtime.Count{{Queue: "default", State: runtime.StatePending, Tasks: 50}}, counts)
+	assert.Equal(t, []engine.Count{{Queue: "default", State: engine.StatePending, Tasks: 50}}, counts)
 }
 
 // TestOpen_SymlinkToNothing: the file is made where the link leads.
@@ -82,12 +82,12 @@ func TestInsert_IntoAFileThatIsGone(t *testing.T) {
 			defer func() { _ = producer.Close() }()
 			served := make(chan error, 1)
 			go func() {
-				served <- e.Serve(context.Background(), &runtime.Worker{ID: "w", Slots: 1, Queues: []string{"other"}, ParkFor: time.Hour})
+				served <- e.Serve(context.Background(), &engine.Worker{ID: "w", Slots: 1, Queues: []string{"other"}, ParkFor: time.Hour})
 			}()
 			remove(t, path)
 			_, err = producer.InsertOne(t.Context(), message("file.task"))
 			assert.ErrorIs(t, err, sqlite.ErrGone)
-			_, err = producer.Insert(t.Context(), []*runtime.Message{message("file.task"), message("file.task")})
+			_, err = producer.Insert(t.Context(), []*engine.Message{message("file.task"), message("file.task")})
 			assert.ErrorIs(t, err, sqlite.ErrGone)
 			select {
 			case err := <-served:

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
@@ -16,36 +16,36 @@ import (
 const priorities = 4
 
 // Check implements [runtime.Engine]. This engine can honour every option.
-func (e *Engine) Check(m *runtime.Message) error {
+func (e *Engine) Check(m *engine.Message) error {
 	if m.Priority < 0 || m.Priority >= priorities {
-		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, priorities-1, runtime.ErrUnsupported)
+		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, priorities-1, engine.ErrUnsupported)
 	}
 	return nil
 }
 
 // insertOp stores messages, all or none.
 type insertOp struct {
-	ms     []*runtime.Message
+	ms     []*engine.Message
 	extras [][]byte
-	out    []runtime.Inserted
+	out    []engine.Inserted
 	done   chan error
 	claimable
 
 	// Room for the one message that most inserts have.
-	oneMessage  [1]*runtime.Message
+	oneMessage  [1]*engine.Message
 	oneExtra    [1][]byte
-	oneInserted [1]runtime.Inserted
+	oneInserted [1]engine.Inserted
 }
 
 var insertOps = sync.Pool{New: func() any { return &insertOp{done: make(chan error, 1)} }}
 
 // Insert implements [runtime.Engine].
-func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if len(ms) == 0 {
 		return nil, nil
 	}
 	o := &insertOp{
-		ms: ms, extras: make([][]byte, len(ms)), out: make([]runtime.Inserted, len(ms)), done: make(chan error, 1),
+		ms: ms, extras: make([][]byte, len(ms)), out: make([]engine.Inserted, len(ms)), done: make(chan error, 1),
 	}
 	if err := e.insert(ctx, o); err != nil {
 		return nil, err
@@ -54,19 +54,19 @@ func (e *Engine) Insert(ctx context.Context, ms []*runtime.Message) ([]runtime.I
 }
 
 // InsertOne implements [runtime.SingleInserter].
-func (e *Engine) InsertOne(ctx context.Context, m *runtime.Message) (runtime.Inserted, error) {
+func (e *Engine) InsertOne(ctx context.Context, m *engine.Message) (engine.Inserted, error) {
 	o := insertOps.Get().(*insertOp)
 	o.oneMessage[0] = m
 	o.ms, o.extras, o.out = o.oneMessage[:], o.oneExtra[:], o.oneInserted[:]
 	err := e.insert(ctx, o)
 	in := o.out[0]
 	if !o.withdrawn() { // the writer has no more use for it
-		o.oneMessage[0], o.oneExtra[0], o.oneInserted[0] = nil, nil, runtime.Inserted{}
+		o.oneMessage[0], o.oneExtra[0], o.oneInserted[0] = nil, nil, engine.Inserted{}
 		o.state.Store(waiting)
 		insertOps.Put(o)
 	}
 	if err != nil {
-		return runtime.Inserted{}, err
+		return engine.Inserted{}, err
 	}
 	return in, nil
 }
@@ -92,7 +92,7 @@ func (e *Engine) insert(ctx context.Context, o *insertOp) error {
 }
 
 // newID is the id of the message's task.
-func newID(m *runtime.Message) uuid.UUID {
+func newID(m *engine.Message) uuid.UUID {
 	if m.Meta.ID != uuid.Nil {
 		return m.Meta.ID
 	}
@@ -114,7 +114,7 @@ func (o *insertOp) apply(t *txn) error {
 	for i, m := range o.ms {
 		in := &o.out[i]
 		if in.Existing { // of a transaction that was undone
-			*in = runtime.Inserted{ID: newID(m)}
+			*in = engine.Inserted{ID: newID(m)}
 		}
 		if m.Key != "" {
 			held, err := t.holdKey(m, in)
@@ -140,7 +140,7 @@ func (o *insertOp) settle(_ *txn, err error) {
 }
 
 // insertTask adds a task's row.
-func (t *txn) insertTask(m *runtime.Message, id uuid.UUID, extra []byte) error {
+func (t *txn) insertTask(m *engine.Message, id uuid.UUID, extra []byte) error {
 	state, due := pending, t.now
 	if !m.Due.IsZero() {
 		if due = nanos(m.Due); due > t.now {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // TestWorkerThatJoinsFindsItsTask: a task that comes at the very moment at which
@@ -18,10 +18,10 @@ func TestWorkerThatJoinsFindsItsTask(t *testing.T) {
 	e := open(t, filepath.Join(t.TempDir(), "tasks.db"))
 	ran := make(chan struct{}, 1)
 	serve := func(ctx context.Context, name string) error {
-		return e.Serve(ctx, &runtime.Worker{
+		return e.Serve(ctx, &engine.Worker{
 			ID: uuid.NewString(), Slots: 1, Queues: []string{"default"}, Names: []string{name}, ParkFor: time.Hour,
-			Abandon: make(chan struct{}), Now: time.Now, RunInline: func(_ context.Context, _ *runtime.Delivery, o *runtime.Outcome) {
-				*o = runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			Abandon: make(chan struct{}), Now: time.Now, RunInline: func(_ context.Context, _ *engine.Delivery, o *engine.Outcome) {
+				*o = engine.Outcome{Kind: engine.OutcomeSucceed}
 				ran <- struct{}{}
 			},
 		})

@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
@@ -20,14 +20,14 @@ const holderColumns = `k.task, k.until, k.hold, coalesce(t.state, -1), coalesce(
 type holder struct {
 	task  uuid.UUID
 	until int64
-	hold  runtime.KeyHold
+	hold  engine.KeyHold
 	gone  bool // the task cannot be looked up any more
 	begun bool
-	state runtime.State
+	state engine.State
 }
 
 func scanHolder(s *lite.Stmt, now int64) holder {
-	h := holder{until: s.Int(1), hold: runtime.KeyHold(s.Int(2))}
+	h := holder{until: s.Int(1), hold: engine.KeyHold(s.Int(2))}
 	copy(h.task[:], s.View(0))
 	r := row{
 		state: int(s.Int(3)), started: s.Int(4), ended: s.Int(5), keep: s.Int(6), keepFailed: s.Int(7),
@@ -40,7 +40,7 @@ func scanHolder(s *lite.Stmt, now int64) holder {
 
 // free reports whether another task may take the key.
 func (h *holder) free(now int64) bool {
-	if h.gone && h.hold != runtime.HoldTick {
+	if h.gone && h.hold != engine.HoldTick {
 		return true
 	}
 	return h.hold.Free(h.state, h.begun, time.Unix(0, h.until), time.Unix(0, now))
@@ -59,7 +59,7 @@ func (t *txn) holder(key string) (h holder, found bool, err error) {
 }
 
 // holdKey gives the message's key to it, or reports the task that holds it.
-func (t *txn) holdKey(m *runtime.Message, in *runtime.Inserted) (held bool, err error) {
+func (t *txn) holdKey(m *engine.Message, in *engine.Inserted) (held bool, err error) {
 	h, found, err := t.holder(m.Key)
 	if err != nil {
 		return false, err
@@ -72,8 +72,8 @@ func (t *txn) holdKey(m *runtime.Message, in *runtime.Inserted) (held bool, err 
 }
 
 // takeKey writes down that the task has the message's key.
-func (t *txn) takeKey(m *runtime.Message, id uuid.UUID, until int64) error {
-	if m.KeyHold == runtime.HoldActive || m.KeyHold == runtime.HoldWaiting {
+func (t *txn) takeKey(m *engine.Message, id uuid.UUID, until int64) error {
+	if m.KeyHold == engine.HoldActive || m.KeyHold == engine.HoldWaiting {
 		until = never
 	}
 	s := t.db.holdKey
@@ -95,7 +95,7 @@ func (t *txn) takeKeyAgain(r *row) error {
 	if m.Meta.EnqueuedAt.IsZero() {
 		until = t.now
 	}
-	if m.KeyHold.Free(runtime.StateRetrying, r.started != never, time.Unix(0, until), time.Unix(0, t.now)) {
+	if m.KeyHold.Free(engine.StateRetrying, r.started != never, time.Unix(0, until), time.Unix(0, t.now)) {
 		return nil
 	}
 	h, found, err := t.holder(m.Key)
@@ -105,15 +105,15 @@ func (t *txn) takeKeyAgain(r *row) error {
 	case found && h.task == m.Meta.ID:
 		return nil
 	case found && !h.free(t.now):
-		return fmt.Errorf("%w: task %s holds its key by now", runtime.ErrState, h.task)
+		return fmt.Errorf("%w: task %s holds its key by now", engine.ErrState, h.task)
 	}
 	return t.takeKey(m, m.Meta.ID, until)
 }
 
 // letGo drops the key of a task that has ended or is deleted, unless the key
 // is held until its time: those are dropped when it comes.
-func (t *txn) letGo(m *runtime.Message) error {
-	if m.Key == "" || m.KeyHold != runtime.HoldActive && m.KeyHold != runtime.HoldWaiting {
+func (t *txn) letGo(m *engine.Message) error {
+	if m.Key == "" || m.KeyHold != engine.HoldActive && m.KeyHold != engine.HoldWaiting {
 		return nil
 	}
 	s := t.db.dropKey
@@ -132,7 +132,7 @@ func (t *txn) keepWithKey(d *delivery, state int) (keep int64, err error) {
 	if m.Key == "" {
 		return keep, nil
 	}
-	if err := t.letGo(m); err != nil || m.KeyHold != runtime.HoldTime || state != succeeded {
+	if err := t.letGo(m); err != nil || m.KeyHold != engine.HoldTime || state != succeeded {
 		return keep, err
 	}
 	h, found, err := t.holder(m.Key)

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // beatsPerLease is how often in a lease a worker shows that it lives.
@@ -73,7 +73,7 @@ func (b *beatOp) settle(_ *txn, err error) {
 			if lease>>leaseBits == s.id {
 				continue // claimed since, under the new row
 			}
-			d.Stop(runtime.ErrLeaseLost)
+			d.Stop(engine.ErrLeaseLost)
 			delete(s.running, lease)
 		}
 		s.offerAll()
@@ -226,7 +226,7 @@ func (e *Engine) stop(lease int64, reason string) {
 	for _, s := range e.servers {
 		if d := s.running[lease]; d != nil {
 			d.stopped = true
-			d.Stop(runtime.CancelCause(reason))
+			d.Stop(engine.CancelCause(reason))
 		}
 	}
 }

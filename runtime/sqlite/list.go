@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
@@ -22,10 +22,10 @@ const selectEntry = `SELECT ` + rowColumns + `, result, reason,
 	(SELECT w.name FROM workers w WHERE w.id = tasks.lease >> 36) FROM tasks`
 
 // scanEntry reads a row of selectEntry.
-func scanEntry(s *lite.Stmt, now int64) (*runtime.Entry, *row) {
-	r := row{msg: new(runtime.Message)}
+func scanEntry(s *lite.Stmt, now int64) (*engine.Entry, *row) {
+	r := row{msg: new(engine.Message)}
 	_ = scanRow(s, make(names), &r) // a task whose options cannot be read is shown without them
-	return &runtime.Entry{
+	return &engine.Entry{
 		ID: r.msg.Meta.ID, Message: r.msg, State: publicState(r.state, r.attempt, r.due, now), Attempt: r.attempt,
 		Due: timeOf(r.due), StartedAt: timeOf(r.started), EndedAt: timeOf(r.ended), Worker: s.Text(24),
 		Result: s.Bytes(22), Reason: s.Text(23), Memo: r.memo,
@@ -33,7 +33,7 @@ func scanEntry(s *lite.Stmt, now int64) (*runtime.Entry, *row) {
 }
 
 // Get implements [runtime.Engine].
-func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	r, err := e.reader(ctx)
 	if err != nil {
 		return nil, err
@@ -42,7 +42,7 @@ func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) 
 	return e.read(r, id)
 }
 
-func (e *Engine) read(r *reader, id uuid.UUID) (*runtime.Entry, error) {
+func (e *Engine) read(r *reader, id uuid.UUID) (*engine.Entry, error) {
 	r.one.BindBlob(1, id[:])
 	defer r.one.Reset()
 	ok, err := r.one.Step()
@@ -55,7 +55,7 @@ func (e *Engine) read(r *reader, id uuid.UUID) (*runtime.Entry, error) {
 			return entry, nil
 		}
 	}
-	return nil, runtime.ErrNotFound
+	return nil, engine.ErrNotFound
 }
 
 // A page of List looks at maxLook tasks, and returns entries of maxBodies bytes
@@ -68,7 +68,7 @@ const (
 // List implements [runtime.Engine]. It looks at 5,000 tasks a page at most, and a
 // page ends with the task that makes its arguments, results and memos more than
 // 4 MiB.
-func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	after := int64(math.MinInt64)
 	if q.Cursor != "" {
 		n, err := strconv.ParseUint(q.Cursor, 36, 64)
@@ -96,7 +96,7 @@ func (e *Engine) List(ctx context.Context, q runtime.Query) ([]*runtime.Entry, s
 		return nil, "", e.explain(err)
 	}
 	defer st.Close()
-	var found []*runtime.Entry
+	var found []*engine.Entry
 	for bodies := 0; ; {
 		ok, err := st.Step()
 		if err != nil {
@@ -136,10 +136,10 @@ func (r *reader) window(after int64) (last int64, more bool, err error) {
 }
 
 // filed are the states of the file that may be each public state.
-var filed = map[runtime.State]string{
-	runtime.StateScheduled: "6", runtime.StatePending: "2,5,6", runtime.StateRunning: "4",
-	runtime.StateRetrying: "3,5,7", runtime.StateSucceeded: "8", runtime.StateFailed: "9",
-	runtime.StateCancelled: "10",
+var filed = map[engine.State]string{
+	engine.StateScheduled: "6", engine.StatePending: "2,5,6", engine.StateRunning: "4",
+	engine.StateRetrying: "3,5,7", engine.StateSucceeded: "8", engine.StateFailed: "9",
+	engine.StateCancelled: "10",
 }
 
 // briefEntry is selectEntry without what may be large.
@@ -151,7 +151,7 @@ var briefEntry = func() string {
 
 // listStmt makes the query for a page of the tasks after one, up to last. It may
 // find more than q asks for.
-func listStmt(c *lite.Conn, q runtime.Query, after, last, now int64) (*lite.Stmt, error) {
+func listStmt(c *lite.Conn, q engine.Query, after, last, now int64) (*lite.Stmt, error) {
 	where := []string{"seq > ?2", "seq <= ?3", "NOT (" + overKept + ")"}
 	if len(q.States) > 0 {
 		in := "-1"
@@ -160,7 +160,7 @@ func listStmt(c *lite.Conn, q runtime.Query, after, last, now int64) (*lite.Stmt
 				in += "," + codes
 			}
 		}
-		if slices.Contains(q.States, runtime.StateRetrying) { // also what is no state of ours
+		if slices.Contains(q.States, engine.StateRetrying) { // also what is no state of ours
 			in += ") OR state NOT IN (2,4,5,6,8,9,10"
 		}
 		where = append(where, "(state IN ("+in+"))")

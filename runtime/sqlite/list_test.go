@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
 // listed returns the ids that all pages of a listing have, and the number of pages.
-func listed(t *testing.T, e *sqlite.Engine, q runtime.Query) (ids []uuid.UUID, pages int) {
+func listed(t *testing.T, e *sqlite.Engine, q engine.Query) (ids []uuid.UUID, pages int) {
 	t.Helper()
 	for {
 		entries, next, err := e.List(t.Context(), q)
@@ -35,7 +35,7 @@ func listed(t *testing.T, e *sqlite.Engine, q runtime.Query) (ids []uuid.UUID, p
 func TestList_PageLooksAtSoManyTasks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, path)
-	ms := make([]*runtime.Message, 23_000)
+	ms := make([]*engine.Message, 23_000)
 	for i := range ms {
 		ms[i] = message("file.task")
 	}
@@ -43,15 +43,15 @@ func TestList_PageLooksAtSoManyTasks(t *testing.T) {
 	rare.Name, rare.Meta.Tags = "file.rare", map[string]string{"a": "b"}
 	insertAll(t, e, ms)
 	steps := countSteps(t)
-	for name, q := range map[string]runtime.Query{
+	for name, q := range map[string]engine.Query{
 		"name": {Name: "file.rare"}, "tag": {Tag: "a"}, "tag and value": {Tag: "a", TagValue: "b", Brief: true},
-		"name and state": {Name: "file.rare", States: []runtime.State{runtime.StatePending}},
+		"name and state": {Name: "file.rare", States: []engine.State{engine.StatePending}},
 	} {
 		ids, pages := listed(t, e, q)
 		assert.Equal(t, []uuid.UUID{rare.Meta.ID}, ids, name)
 		assert.Equal(t, 5, pages, name)
 	}
-	ids, pages := listed(t, e, runtime.Query{States: []runtime.State{runtime.StateFailed}})
+	ids, pages := listed(t, e, engine.Query{States: []engine.State{engine.StateFailed}})
 	assert.Empty(t, ids)
 	assert.Equal(t, 5, pages)
 	assert.Less(t, steps.Load(), int64(100), "rows that were read into this process")
@@ -76,11 +76,11 @@ func TestList_RowsOfAnyShape(t *testing.T) {
 		change(t, path, r)
 	}
 	e := open(t, path)
-	ids, _ := listed(t, e, runtime.Query{Name: "row"})
+	ids, _ := listed(t, e, engine.Query{Name: "row"})
 	assert.Len(t, ids, len(rows))
-	ids, _ = listed(t, e, runtime.Query{Name: "row", Limit: 1})
+	ids, _ = listed(t, e, engine.Query{Name: "row", Limit: 1})
 	assert.Len(t, ids, len(rows))
-	ids, _ = listed(t, e, runtime.Query{Tag: "a"})
+	ids, _ = listed(t, e, engine.Query{Tag: "a"})
 	assert.Empty(t, ids)
 	_, err := e.Counts(t.Context())
 	assert.NoError(t, err)

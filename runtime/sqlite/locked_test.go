@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -46,7 +46,7 @@ func TestEngine_CallsOnALockedFileEndWithTheirContext(t *testing.T) {
 	id := there.Meta.ID
 	given := message("file.task")
 	for name, call := range map[string]func(ctx context.Context) error{
-		"Insert":    func(ctx context.Context) error { _, err := e.Insert(ctx, []*runtime.Message{given}); return err },
+		"Insert":    func(ctx context.Context) error { _, err := e.Insert(ctx, []*engine.Message{given}); return err },
 		"InsertOne": func(ctx context.Context) error { _, err := e.InsertOne(ctx, given); return err },
 		"Cancel":    func(ctx context.Context) error { return e.Cancel(ctx, id, "no") },
 		"Retry":     func(ctx context.Context) error { return e.Retry(ctx, id) },
@@ -64,10 +64,10 @@ func TestEngine_CallsOnALockedFileEndWithTheirContext(t *testing.T) {
 	_, err = e.Get(ctx, id)
 	assert.NoError(t, err, "reading goes on")
 	unlock()
-	entries, _, err := e.List(t.Context(), runtime.Query{})
+	entries, _, err := e.List(t.Context(), engine.Query{})
 	require.NoError(t, err)
 	require.Len(t, entries, 1, "what was given up is not written later")
-	assert.Equal(t, runtime.StatePending, entries[0].State)
+	assert.Equal(t, engine.StatePending, entries[0].State)
 	_, err = e.InsertOne(t.Context(), given)
 	assert.NoError(t, err)
 }
@@ -84,14 +84,14 @@ func TestServe_StopsWhileTheFileIsLocked(t *testing.T) {
 	abandon, served := make(chan struct{}), make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	go func() {
-		served <- e.Serve(ctx, &runtime.Worker{
+		served <- e.Serve(ctx, &engine.Worker{
 			ID: "w", Slots: 1, Queues: []string{"default"}, Names: []string{"file.task"}, ParkFor: time.Hour, Abandon: abandon,
-			Run: func(ctx context.Context, d *runtime.Delivery) runtime.Outcome {
+			Run: func(ctx context.Context, d *engine.Delivery) engine.Outcome {
 				close(began)
 				<-locked
 				saved <- d.Memo.SaveMemo(ctx, []byte(`1`))
 				<-goOn
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			},
 		})
 	}()
@@ -110,7 +110,7 @@ func TestServe_StopsWhileTheFileIsLocked(t *testing.T) {
 	require.ErrorIs(t, within("the run is held up by its memo", saved), context.DeadlineExceeded)
 	stop()
 	close(abandon)
-	var unfinished *runtime.UnfinishedError
+	var unfinished *engine.UnfinishedError
 	require.ErrorAs(t, within("Serve waits for the lock of another program", served), &unfinished)
 	require.Len(t, unfinished.Tasks, 1)
 	close(goOn)

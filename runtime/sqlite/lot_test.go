@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // TestOneOfALotIsTaken: tasks that end at the same moment are written together.
@@ -23,7 +23,7 @@ func TestOneOfALotIsTaken(t *testing.T) {
 	e := open(t, path)
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	ms := make([]*runtime.Message, n)
+	ms := make([]*engine.Message, n)
 	for i := range ms {
 		ms[i] = message("lot.task")
 		ms[i].Priority = i / (n / 2) // so the second half is claimed first
@@ -40,15 +40,15 @@ func TestOneOfALotIsTaken(t *testing.T) {
 	refused := make(chan uuid.UUID, n)
 	served := make(chan error, 1)
 	go func() {
-		served <- e.Serve(ctx, &runtime.Worker{
+		served <- e.Serve(ctx, &engine.Worker{
 			ID: "w", Slots: n, Queues: []string{"default"}, Names: []string{"lot.task"},
-			RunInline: func(_ context.Context, _ *runtime.Delivery, o *runtime.Outcome) {
+			RunInline: func(_ context.Context, _ *engine.Delivery, o *engine.Outcome) {
 				began.Done()
 				<-release
-				o.Kind = runtime.OutcomeSucceed
+				o.Kind = engine.OutcomeSucceed
 				ended.Done()
 			},
-			Refused: func(d *runtime.Delivery, _ runtime.Outcome) { refused <- d.Message.Meta.ID },
+			Refused: func(d *engine.Delivery, _ engine.Outcome) { refused <- d.Message.Meta.ID },
 		})
 	}()
 	began.Wait()
@@ -82,10 +82,10 @@ func TestOneOfALotIsTaken(t *testing.T) {
 	}
 	for _, m := range ms {
 		if taken[m.Meta.ID] {
-			if en, err := e.Get(ctx, m.Meta.ID); err != nil || en.State != runtime.StatePending {
+			if en, err := e.Get(ctx, m.Meta.ID); err != nil || en.State != engine.StatePending {
 				t.Errorf("a task that was taken: %+v, %v", en, err)
 			}
-		} else if en, err := e.Wait(ctx, m.Meta.ID); err != nil || en.State != runtime.StateSucceeded || en.EndedAt.IsZero() {
+		} else if en, err := e.Wait(ctx, m.Meta.ID); err != nil || en.State != engine.StateSucceeded || en.EndedAt.IsZero() {
 			t.Errorf("a task of the worker's: %+v, %v", en, err)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
@@ -28,10 +28,10 @@ func serveSome(t *testing.T, e *sqlite.Engine, queues, names []string, parkFor t
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- e.Serve(ctx, &runtime.Worker{
+		served <- e.Serve(ctx, &engine.Worker{
 			ID: "w " + t.Name(), Slots: 4, Queues: queues, Names: names, ParkFor: parkFor,
-			Run: func(context.Context, *runtime.Delivery) runtime.Outcome {
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			Run: func(context.Context, *engine.Delivery) engine.Outcome {
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			},
 		})
 	}()
@@ -41,7 +41,7 @@ func serveSome(t *testing.T, e *sqlite.Engine, queues, names []string, parkFor t
 	})
 }
 
-func insertAll(t *testing.T, e *sqlite.Engine, ms []*runtime.Message) {
+func insertAll(t *testing.T, e *sqlite.Engine, ms []*engine.Message) {
 	t.Helper()
 	for len(ms) > 0 {
 		n := min(1000, len(ms))
@@ -51,13 +51,13 @@ func insertAll(t *testing.T, e *sqlite.Engine, ms []*runtime.Message) {
 	}
 }
 
-func succeeds(t *testing.T, e *sqlite.Engine, m *runtime.Message) {
+func succeeds(t *testing.T, e *sqlite.Engine, m *engine.Message) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	en, err := e.Wait(ctx, m.Meta.ID)
 	require.NoError(t, err)
-	require.Equal(t, runtime.StateSucceeded, en.State)
+	require.Equal(t, engine.StateSucceeded, en.State)
 }
 
 // countSteps counts the steps of all statements while the test runs.
@@ -103,14 +103,14 @@ func TestServe_TasksOfManyUnknownNames(t *testing.T) {
 	var log lines
 	e := open(t, path, sqlite.WithLogger(slog.New(slog.NewTextHandler(&log, nil))), sqlite.WithPoll(time.Millisecond))
 	other := open(t, path)
-	ms := make([]*runtime.Message, n)
+	ms := make([]*engine.Message, n)
 	for i := range ms {
 		ms[i] = message(fmt.Sprintf("unknown.Task%d", i))
 	}
 	insertAll(t, e, ms)
 	serveSome(t, e, []string{"default"}, []string{"file.task"}, time.Hour)
 	known := message("file.task")
-	insertAll(t, e, []*runtime.Message{known})
+	insertAll(t, e, []*engine.Message{known})
 	succeeds(t, e, known)
 	require.Eventually(t, func() bool {
 		return query[int](t, path, "SELECT count(*) FROM tasks WHERE state = 5") == n
@@ -119,7 +119,7 @@ func TestServe_TasksOfManyUnknownNames(t *testing.T) {
 	const rounds = 50
 	for range rounds { // each is a change by another process
 		m := message("file.task")
-		insertAll(t, other, []*runtime.Message{m})
+		insertAll(t, other, []*engine.Message{m})
 		succeeds(t, e, m)
 	}
 	assert.Less(t, (steps.Load()-before)/rounds, int64(n/10), "statements for each task of another process")
@@ -135,7 +135,7 @@ func TestServe_TasksOfManyUnknownNames(t *testing.T) {
 // fail, wherever they stand among the parked ones.
 func TestServe_FailsUnknownTasksOfAnyPriority(t *testing.T) {
 	e := open(t, filepath.Join(t.TempDir(), "tasks.db"), sqlite.WithLogger(discard))
-	var ms []*runtime.Message
+	var ms []*engine.Message
 	for i := range 900 {
 		m := message(fmt.Sprintf("unknown.Task%d", i%450))
 		m.Priority = i % 4
@@ -148,7 +148,7 @@ func TestServe_FailsUnknownTasksOfAnyPriority(t *testing.T) {
 	for _, m := range ms {
 		en, err := e.Wait(ctx, m.Meta.ID)
 		require.NoError(t, err)
-		require.Equal(t, runtime.StateFailed, en.State)
+		require.Equal(t, engine.StateFailed, en.State)
 		require.Contains(t, en.Reason, "no worker knew the task")
 	}
 }
@@ -163,7 +163,7 @@ func TestServe_ManyQueues(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, path, sqlite.WithLogger(discard), sqlite.WithPoll(time.Millisecond))
 	other := open(t, path)
-	queues, ms := make([]string, n), make([]*runtime.Message, n)
+	queues, ms := make([]string, n), make([]*engine.Message, n)
 	for i := range queues {
 		queues[i] = fmt.Sprintf("tenant-%d", i)
 		ms[i] = message("file.task")
@@ -181,7 +181,7 @@ func TestServe_ManyQueues(t *testing.T) {
 		for i := range rounds {
 			m := message("file.task")
 			m.Queue = queues[i*n/rounds]
-			insertAll(t, producer, []*runtime.Message{m})
+			insertAll(t, producer, []*engine.Message{m})
 			succeeds(t, e, m)
 		}
 		assert.Less(t, (steps.Load()-before)/int64(rounds), int64(n/5), "statements for each task enqueued "+name)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
@@ -64,10 +64,10 @@ type Engine struct {
 }
 
 var (
-	_ runtime.Engine         = (*Engine)(nil)
-	_ runtime.Waiter         = (*Engine)(nil)
-	_ runtime.SingleInserter = (*Engine)(nil)
-	_ runtime.Counter        = (*Engine)(nil)
+	_ engine.Engine         = (*Engine)(nil)
+	_ engine.Waiter         = (*Engine)(nil)
+	_ engine.SingleInserter = (*Engine)(nil)
+	_ engine.Counter        = (*Engine)(nil)
 )
 
 // Open opens the file of tasks at path, and makes it if there is none; its

@@ -23,6 +23,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -77,13 +78,13 @@ func (p *place) insert(name string, args any, n int) []uuid.UUID {
 	}
 	ids := make([]uuid.UUID, 0, n)
 	for len(ids) < n {
-		ms := make([]*runtime.Message, min(500, n-len(ids)))
+		ms := make([]*engine.Message, min(500, n-len(ids)))
 		for i := range ms {
 			id := uuid.Must(uuid.NewV7())
 			ids = append(ids, id)
-			ms[i] = &runtime.Message{
+			ms[i] = &engine.Message{
 				Name: name, Queue: "default", Args: data, Keep: time.Hour,
-				Meta: runtime.Meta{Version: 1, ID: id, Retries: 1000},
+				Meta: engine.Meta{Version: 1, ID: id, Retries: 1000},
 			}
 		}
 		if _, err := p.e.Insert(context.Background(), ms); err != nil {
@@ -134,7 +135,7 @@ func (p *place) wait(ids []uuid.UUID) (lost int) {
 	defer cancel()
 	for _, id := range ids {
 		entry, err := p.e.Wait(ctx, id)
-		if err != nil || entry.State != runtime.StateSucceeded {
+		if err != nil || entry.State != engine.StateSucceeded {
 			if lost++; lost < 5 {
 				p.t.Errorf("task %s: %+v, %v", id, entry, err)
 			}
@@ -302,10 +303,10 @@ func TestPausedProcess(t *testing.T) {
 		ctx, stop := context.WithCancel(context.Background())
 		served := make(chan error, 1)
 		go func() {
-			served <- p.e.Serve(ctx, &runtime.Worker{
+			served <- p.e.Serve(ctx, &engine.Worker{
 				ID: "test", Slots: 1, Queues: []string{"default"}, Names: []string{holdTask}, ParkFor: time.Hour,
-				Run: func(context.Context, *runtime.Delivery) runtime.Outcome {
-					return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(`"mine"`)}
+				Run: func(context.Context, *engine.Delivery) engine.Outcome {
+					return engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"mine"`)}
 				},
 			})
 		}()
@@ -341,7 +342,7 @@ func TestCancelElsewhere(t *testing.T) {
 	_ = w.Wait()
 	w = p.worker()
 	entry, err := p.e.Wait(context.Background(), id)
-	if err != nil || entry.State != runtime.StateCancelled || entry.Reason != "no more need" {
+	if err != nil || entry.State != engine.StateCancelled || entry.Reason != "no more need" {
 		t.Errorf("the entry is %+v, %v", entry, err)
 	}
 	p.end(w)
@@ -386,7 +387,7 @@ func TestTaskThatKills(t *testing.T) {
 		<-died
 	}
 	var terr *runtime.TaskError
-	if _, err := h.Wait(context.Background()); !errors.As(err, &terr) || terr.State != runtime.StateFailed {
+	if _, err := h.Wait(context.Background()); !errors.As(err, &terr) || terr.State != engine.StateFailed {
 		t.Errorf("the task: %v, want a failed one", err)
 	}
 	t.Logf("%d workers; %v", starts, terr)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
@@ -46,7 +46,7 @@ func (p *readerPool) get(ctx context.Context) (*reader, error) {
 	if p.shut {
 		p.mu.Unlock()
 		<-p.slots
-		return nil, runtime.ErrClosed
+		return nil, engine.ErrClosed
 	}
 	if n := len(p.free); n > 0 {
 		r := p.free[n-1]

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
@@ -33,29 +33,29 @@ const never = 1 << 62
 const leaseBits = 36
 
 // publicState returns the state that the contract knows.
-func publicState(state, attempt int, due, now int64) runtime.State {
+func publicState(state, attempt int, due, now int64) engine.State {
 	switch state {
 	case pending:
-		return runtime.StatePending
+		return engine.StatePending
 	case running:
-		return runtime.StateRunning
+		return engine.StateRunning
 	case parked:
 		if attempt == 0 {
-			return runtime.StatePending
+			return engine.StatePending
 		}
 	case scheduled:
 		if due <= now {
-			return runtime.StatePending
+			return engine.StatePending
 		}
-		return runtime.StateScheduled
+		return engine.StateScheduled
 	case succeeded:
-		return runtime.StateSucceeded
+		return engine.StateSucceeded
 	case failed:
-		return runtime.StateFailed
+		return engine.StateFailed
 	case cancelled:
-		return runtime.StateCancelled
+		return engine.StateCancelled
 	}
-	return runtime.StateRetrying
+	return engine.StateRetrying
 }
 
 // extra is what few messages have. It is stored as JSON.
@@ -63,7 +63,7 @@ type extra struct {
 	Due      time.Time         `json:"due,omitzero"`
 	Key      string            `json:"key,omitempty"`
 	KeyFor   time.Duration     `json:"key_for,omitempty"`
-	KeyHold  runtime.KeyHold   `json:"key_hold,omitempty"`
+	KeyHold  engine.KeyHold    `json:"key_hold,omitempty"`
 	Timeout  time.Duration     `json:"timeout,omitempty"`
 	Deadline time.Time         `json:"deadline,omitzero"`
 	Tags     map[string]string `json:"tags,omitempty"`
@@ -72,7 +72,7 @@ type extra struct {
 }
 
 // encodeExtra returns the JSON of what is unusual in m, nil if nothing is.
-func encodeExtra(m *runtime.Message) ([]byte, error) {
+func encodeExtra(m *engine.Message) ([]byte, error) {
 	if m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 && m.KeyHold == 0 && m.Meta.Timeout == 0 && m.Meta.Deadline.IsZero() &&
 		len(m.Meta.Tags) == 0 && len(m.Meta.Headers) == 0 && len(m.Meta.Redact) == 0 {
 		return nil, nil
@@ -87,7 +87,7 @@ func encodeExtra(m *runtime.Message) ([]byte, error) {
 	return b, nil
 }
 
-func decodeExtra(b []byte, m *runtime.Message) error {
+func decodeExtra(b []byte, m *engine.Message) error {
 	var x extra
 	if err := json.Unmarshal(b, &x); err != nil {
 		return err
@@ -132,7 +132,7 @@ type row struct {
 	seq, lease, due, started, ended int64
 	keep, keepFailed                int64 // after the end
 	state, attempt                  int
-	msg                             *runtime.Message
+	msg                             *engine.Message
 	memo                            json.RawMessage
 }
 

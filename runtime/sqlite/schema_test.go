@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -28,14 +28,14 @@ var update = flag.Bool("update", false, "write testdata/vN.sqlite for the newest
 // fixtureTasks are the tasks in the fixtures, by name, and how each is shown.
 var fixtureTasks = []struct {
 	name  string
-	state runtime.State
+	state engine.State
 }{
-	{"fixture.Pending", runtime.StatePending},
-	{"fixture.Scheduled", runtime.StateScheduled},
-	{"fixture.Retrying", runtime.StateRetrying},
-	{"fixture.Succeeded", runtime.StateSucceeded},
-	{"fixture.Failed", runtime.StateFailed},
-	{"fixture.Cancelled", runtime.StateCancelled},
+	{"fixture.Pending", engine.StatePending},
+	{"fixture.Scheduled", engine.StateScheduled},
+	{"fixture.Retrying", engine.StateRetrying},
+	{"fixture.Succeeded", engine.StateSucceeded},
+	{"fixture.Failed", engine.StateFailed},
+	{"fixture.Cancelled", engine.StateCancelled},
 }
 
 // writeFixture makes a file with a task in each state.
@@ -51,10 +51,10 @@ func writeFixture(t *testing.T, path string) {
 		m := message(f.name)
 		m.Keep = 100 * 365 * 24 * time.Hour
 		m.Meta.Tags, m.Key, m.KeyFor = map[string]string{"kind": f.name}, "key of "+f.name, 100*365*24*time.Hour
-		if f.state == runtime.StateScheduled {
+		if f.state == engine.StateScheduled {
 			m.Due = time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 		}
-		if f.state == runtime.StateCancelled {
+		if f.state == engine.StateCancelled {
 			cancelled = m.Meta.ID
 		}
 		if _, err := e.InsertOne(ctx, m); err != nil {
@@ -65,20 +65,20 @@ func writeFixture(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	left := 3
-	err = e.Serve(ctx, &runtime.Worker{
+	err = e.Serve(ctx, &engine.Worker{
 		ID: "the worker of the fixture", Slots: 1, Queues: []string{"default"}, ParkFor: 100 * 365 * 24 * time.Hour,
 		Names: []string{"fixture.Failed", "fixture.Retrying", "fixture.Succeeded"},
-		Run: func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+		Run: func(_ context.Context, d *engine.Delivery) engine.Outcome {
 			if left--; left == 0 {
 				stop()
 			}
 			switch d.Message.Name {
 			case "fixture.Failed":
-				return runtime.Outcome{Kind: runtime.OutcomeFail, Reason: "it went wrong", Memo: []byte(`{"a":1}`)}
+				return engine.Outcome{Kind: engine.OutcomeFail, Reason: "it went wrong", Memo: []byte(`{"a":1}`)}
 			case "fixture.Retrying":
-				return runtime.Outcome{Kind: runtime.OutcomeRetry, After: 100 * 365 * 24 * time.Hour, Reason: "not yet"}
+				return engine.Outcome{Kind: engine.OutcomeRetry, After: 100 * 365 * 24 * time.Hour, Reason: "not yet"}
 			}
-			return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: []byte(`{"done":true}`)}
+			return engine.Outcome{Kind: engine.OutcomeSucceed, Result: []byte(`{"done":true}`)}
 		},
 	})
 	if err != nil {
@@ -120,7 +120,7 @@ func testFixture(t *testing.T, path string) {
 	}
 	ids := make(map[string]uuid.UUID)
 	for _, f := range fixtureTasks {
-		entries, _, err := e.List(ctx, runtime.Query{Name: f.name, Tag: "kind", TagValue: f.name})
+		entries, _, err := e.List(ctx, engine.Query{Name: f.name, Tag: "kind", TagValue: f.name})
 		if err != nil || len(entries) != 1 {
 			t.Fatalf("%s: %d entries, %v", f.name, len(entries), err)
 		}
@@ -129,10 +129,10 @@ func testFixture(t *testing.T, path string) {
 		if en.State != f.state || string(en.Message.Args) != `{"n":1}` || en.Message.Meta.Retries != 3 {
 			t.Errorf("%s: %+v with %+v", f.name, en, en.Message)
 		}
-		if f.state == runtime.StateFailed || f.state == runtime.StateCancelled {
+		if f.state == engine.StateFailed || f.state == engine.StateCancelled {
 			continue // it has let go of its key
 		}
-		in, err := e.InsertOne(ctx, &runtime.Message{Name: f.name, Queue: "default", Key: "key of " + f.name, KeyFor: time.Hour})
+		in, err := e.InsertOne(ctx, &engine.Message{Name: f.name, Queue: "default", Key: "key of " + f.name, KeyFor: time.Hour})
 		if err != nil || !in.Existing || in.ID != en.ID {
 			t.Errorf("%s: its key gives %+v, %v", f.name, in, err)
 		}
@@ -144,21 +144,21 @@ func testFixture(t *testing.T, path string) {
 	if err := e.Retry(ctx, ids["fixture.Failed"]); err != nil {
 		t.Error(err)
 	}
-	in, err := e.InsertOne(ctx, &runtime.Message{Name: "x", Queue: "default", Key: "key of fixture.Failed", KeyFor: time.Hour})
+	in, err := e.InsertOne(ctx, &engine.Message{Name: "x", Queue: "default", Key: "key of fixture.Failed", KeyFor: time.Hour})
 	if err != nil || !in.Existing || in.ID != en.ID {
 		t.Errorf("the key that a retry took again gives %+v, %v", in, err)
 	}
 	served := make(chan error, 1)
 	go func() {
-		served <- e.Serve(ctx, &runtime.Worker{
+		served <- e.Serve(ctx, &engine.Worker{
 			ID: "w", Slots: 2, Queues: []string{"default"}, Names: []string{"fixture.Failed", "fixture.Pending"}, ParkFor: time.Hour,
-			Run: func(context.Context, *runtime.Delivery) runtime.Outcome {
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			Run: func(context.Context, *engine.Delivery) engine.Outcome {
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			},
 		})
 	}()
 	for _, name := range []string{"fixture.Failed", "fixture.Pending"} {
-		if en, err := e.Wait(ctx, ids[name]); err != nil || en.State != runtime.StateSucceeded {
+		if en, err := e.Wait(ctx, ids[name]); err != nil || en.State != engine.StateSucceeded {
 			t.Errorf("%s: %+v, %v", name, en, err)
 		}
 	}
@@ -204,10 +204,10 @@ func TestOpen_NewerSchemaThatOnlyAdds(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- serving.Serve(ctx, &runtime.Worker{
+		served <- serving.Serve(ctx, &engine.Worker{
 			ID: "w", Slots: 2, Queues: []string{"default"}, Names: []string{"file.task"}, ParkFor: time.Hour,
-			Run: func(context.Context, *runtime.Delivery) runtime.Outcome {
-				return runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			Run: func(context.Context, *engine.Delivery) engine.Outcome {
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			},
 		})
 	}()
@@ -218,7 +218,7 @@ func TestOpen_NewerSchemaThatOnlyAdds(t *testing.T) {
 	require.NoError(t, err)
 	entry, err := e.Wait(ctx, m.Meta.ID)
 	require.NoError(t, err)
-	assert.Equal(t, runtime.StateSucceeded, entry.State)
+	assert.Equal(t, engine.StateSucceeded, entry.State)
 	assert.Equal(t, 3, query[int](t, path, "SELECT max(version) FROM taskctx_schema"))
 	stop()
 	assert.NoError(t, <-served)
@@ -250,7 +250,7 @@ func TestNewerWhileServing(t *testing.T) {
 	e := open(t, path)
 	served := make(chan error, 1)
 	go func() {
-		served <- e.Serve(context.Background(), &runtime.Worker{ID: "w", Slots: 1, Queues: []string{"default"}})
+		served <- e.Serve(context.Background(), &engine.Worker{ID: "w", Slots: 1, Queues: []string{"default"}})
 	}()
 	for liveWorkers(t, path) == 0 {
 		time.Sleep(time.Millisecond)

@@ -11,13 +11,13 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // server is one call of Serve.
 type server struct {
 	e    *Engine
-	w    *runtime.Worker
+	w    *engine.Worker
 	ctx  context.Context // of all runs
 	work chan *delivery  // from the writer to the runners
 	busy atomic.Int64    // runs that were handed out and have not returned
@@ -43,7 +43,7 @@ type server struct {
 
 // Serve implements [runtime.Engine]. It may be called again, at the same time
 // or later, on the same engine.
-func (e *Engine) Serve(ctx context.Context, w *runtime.Worker) error {
+func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	s := &server{
 		e: e, w: w,
 		ctx:     context.WithoutCancel(ctx),
@@ -199,7 +199,7 @@ func (s *server) abandon() error {
 // record.
 func (s *server) fail(err error) {
 	for _, d := range s.running {
-		d.Stop(runtime.ErrLeaseLost)
+		d.Stop(engine.ErrLeaseLost)
 	}
 	select {
 	case s.failed <- err:
@@ -292,7 +292,7 @@ func (s *server) conclude(d *delivery) {
 // abandonOp gives back what a worker still runs.
 type abandonOp struct {
 	s          *server
-	unfinished *runtime.UnfinishedError
+	unfinished *engine.UnfinishedError
 	done       chan error
 }
 
@@ -318,14 +318,14 @@ func (a *abandonOp) letGo() {
 	if len(a.s.running) == 0 {
 		return
 	}
-	a.unfinished = new(runtime.UnfinishedError)
+	a.unfinished = new(engine.UnfinishedError)
 	for _, d := range a.s.running {
 		d.abandoned.Store(true)
-		d.Stop(runtime.ErrShutdown)
+		d.Stop(engine.ErrShutdown)
 		if d.final != 0 {
 			a.s.e.waiters.tell(d.msg.Meta.ID, nil)
 		}
-		a.unfinished.Tasks = append(a.unfinished.Tasks, runtime.Unfinished{ID: d.msg.Meta.ID, Name: d.msg.Name})
+		a.unfinished.Tasks = append(a.unfinished.Tasks, engine.Unfinished{ID: d.msg.Meta.ID, Name: d.msg.Name})
 	}
 	clear(a.s.running)
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/enginetest"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
@@ -51,9 +51,9 @@ const suiteLease = time.Second
 // TestEngine holds the engine to the contract.
 func TestEngine(t *testing.T) {
 	var mu sync.Mutex
-	files := make(map[runtime.Engine]string)
+	files := make(map[engine.Engine]string)
 	opts := []sqlite.Option{sqlite.WithLease(suiteLease), sqlite.WithPoll(5 * time.Millisecond)}
-	enginetest.Run(t, func(t testing.TB) runtime.Engine {
+	enginetest.Run(t, func(t testing.TB) engine.Engine {
 		path := filepath.Join(t.TempDir(), "tasks.db")
 		e := open(t, path, opts...)
 		mu.Lock()
@@ -62,16 +62,16 @@ func TestEngine(t *testing.T) {
 		return e
 	}, enginetest.Options{
 		Lease: 7 * suiteLease / 5,
-		Second: func(t testing.TB, first runtime.Engine) runtime.Engine {
+		Second: func(t testing.TB, first engine.Engine) engine.Engine {
 			mu.Lock()
 			defer mu.Unlock()
 			return open(t, files[first], opts...)
 		},
-		Remove: func(t testing.TB, e runtime.Engine, id uuid.UUID) {
+		Remove: func(t testing.TB, e engine.Engine, id uuid.UUID) {
 			mu.Lock()
 			defer mu.Unlock()
 			change(t, files[e], fmt.Sprintf("DELETE FROM tasks WHERE id = x'%x'", id[:]))
 		},
-		Pause: func(_ testing.TB, e runtime.Engine) func() { return e.(*sqlite.Engine).Pause() },
+		Pause: func(_ testing.TB, e engine.Engine) func() { return e.(*sqlite.Engine).Pause() },
 	})
 }

@@ -7,13 +7,13 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // waiter is one call of Wait.
 type waiter struct {
 	// ended gets the task as it ended, nil to look again. It has room for one.
-	ended chan *runtime.Entry
+	ended chan *engine.Entry
 }
 
 // waiters are those who wait for the end of a task.
@@ -30,10 +30,10 @@ type waiters struct {
 func (w *waiters) none() bool { return w.n.Load() == 0 }
 
 // Wait implements [runtime.Waiter].
-func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
-	me := &waiter{ended: make(chan *runtime.Entry, 1)}
+func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
+	me := &waiter{ended: make(chan *engine.Entry, 1)}
 	if !e.waiters.add(id, me) {
-		return nil, runtime.ErrClosed
+		return nil, engine.ErrClosed
 	}
 	defer e.waiters.remove(id, me)
 	e.queue.ring() // the writer polls for other processes while somebody waits
@@ -50,7 +50,7 @@ func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		case <-e.closing:
-			return nil, runtime.ErrClosed
+			return nil, engine.ErrClosed
 		}
 	}
 }
@@ -84,14 +84,14 @@ func (w *waiters) remove(id uuid.UUID, me *waiter) {
 
 // tell tells those who wait for the task that it ended. entry makes the task as
 // it ended; without it they look themselves.
-func (w *waiters) tell(id uuid.UUID, entry func() *runtime.Entry) {
+func (w *waiters) tell(id uuid.UUID, entry func() *engine.Entry) {
 	if w.none() {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, o := range w.m[id] {
-		var end *runtime.Entry
+		var end *engine.Entry
 		if entry != nil {
 			end = entry()
 		}
@@ -139,7 +139,7 @@ func (w *waiters) lookOnce(e *Engine) bool {
 			case err != nil:
 				w.tell(id, nil)
 			case entry.State.Final():
-				w.tell(id, func() *runtime.Entry { return entry })
+				w.tell(id, func() *engine.Entry { return entry })
 			}
 		}
 		e.readers.put(r)

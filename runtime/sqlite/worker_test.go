@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -60,7 +61,7 @@ func workerMain(path string) {
 	if err != nil {
 		fail(err)
 	}
-	note := func(what string, d *runtime.Delivery) {
+	note := func(what string, d *engine.Delivery) {
 		line := fmt.Sprintf("%s %s %07d %d\n", what, d.Message.Meta.ID, os.Getpid(), d.Attempt)
 		if _, err := journal.WriteString(line); err != nil {
 			fail(err)
@@ -82,7 +83,7 @@ func workerMain(path string) {
 		}
 		return
 	}
-	run := func(_ context.Context, d *runtime.Delivery) runtime.Outcome {
+	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		note("start", d)
 		switch d.Message.Name {
 		case stepTask:
@@ -95,13 +96,13 @@ func workerMain(path string) {
 			}
 		}
 		note("end", d)
-		return runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: json.RawMessage(strconv.Itoa(os.Getpid()))}
+		return engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(strconv.Itoa(os.Getpid()))}
 	}
-	err = e.Serve(ctx, &runtime.Worker{
+	err = e.Serve(ctx, &engine.Worker{
 		ID: fmt.Sprintf("process-%d", os.Getpid()), Slots: processSlots, Queues: []string{"default"},
 		Names: []string{holdTask, stepTask}, ParkFor: time.Hour,
 		Run:     run,
-		Refused: func(d *runtime.Delivery, _ runtime.Outcome) { note("refused", d) },
+		Refused: func(d *engine.Delivery, _ engine.Outcome) { note("refused", d) },
 	})
 	if err == nil {
 		err = e.Close()

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
@@ -125,7 +125,7 @@ func (q *opQueue) close() {
 // do hands an operation to the writer.
 func (e *Engine) do(o op) {
 	if !e.queue.push(o) {
-		o.settle(nil, runtime.ErrClosed)
+		o.settle(nil, engine.ErrClosed)
 	}
 }
 
@@ -201,10 +201,10 @@ func (e *Engine) insertNow(o *insertOp) bool {
 // shut answers everything that still waits.
 func (e *Engine) shut() {
 	for _, o := range append(e.queue.take(nil), e.deferred...) {
-		o.settle(nil, runtime.ErrClosed)
+		o.settle(nil, engine.ErrClosed)
 	}
 	for _, s := range e.servers {
-		s.fail(runtime.ErrClosed)
+		s.fail(engine.ErrClosed)
 	}
 }
 
@@ -394,7 +394,7 @@ func (e *Engine) begin() error {
 		}
 		select {
 		case <-e.closing:
-			return runtime.ErrClosed
+			return engine.ErrClosed
 		case <-time.After(nap/2 + rand.N(nap)):
 		}
 		nap = min(nap*2, maxNap)

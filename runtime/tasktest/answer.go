@@ -9,14 +9,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-var _ runtime.Waiter = (*engine)(nil)
+var _ engine.Waiter = (*ledger)(nil)
 
 // answer is what became of the tasks that a call enqueues.
 type answer struct {
 	want   want
-	state  runtime.State
+	state  engine.State
 	result json.RawMessage
 	reason string
 }
@@ -32,16 +33,16 @@ type answer struct {
 //	rec.Answer(ChildCall(1), 41, nil)
 //	got, err := tasktest.Run(t, RegisterTasks, ParentCall(), tasktest.WithRecorder(rec))
 func (r *Recorder) Answer(call runtime.Caller, result any, err error) {
-	a := answer{state: runtime.StateSucceeded}
+	a := answer{state: engine.StateSucceeded}
 	var wrong error
 	if a.want, wrong = r.wanted(call); wrong != nil {
 		panic(fmt.Sprintf("tasktest: answer: %v", wrong))
 	}
 	switch {
-	case errors.Is(err, runtime.ErrCancelled):
-		a.state, a.reason = runtime.StateCancelled, err.Error()
+	case errors.Is(err, engine.ErrCancelled):
+		a.state, a.reason = engine.StateCancelled, err.Error()
 	case err != nil:
-		a.state, a.reason = runtime.StateFailed, err.Error()
+		a.state, a.reason = engine.StateFailed, err.Error()
 	case result != nil:
 		if a.result, wrong = json.Marshal(result); wrong != nil {
 			panic(fmt.Sprintf("tasktest: answer to %s: %v", a.want.full.Name, wrong))
@@ -56,7 +57,7 @@ func (r *Recorder) Answer(call runtime.Caller, result any, err error) {
 }
 
 // answer makes the entry one that has ended, if there is an answer to it.
-func (e *engine) answer(en *runtime.Entry) {
+func (e *ledger) answer(en *engine.Entry) {
 	for _, a := range e.answers {
 		if len(a.want.differences(Enqueued{Message: en.Message})) == 0 {
 			en.State, en.Result, en.Reason = a.state, a.result, a.reason
@@ -65,7 +66,7 @@ func (e *engine) answer(en *runtime.Entry) {
 }
 
 // Wait implements [runtime.Waiter]: what nobody runs never ends.
-func (e *engine) Wait(ctx context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *ledger) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	e.mu.Lock()
 	run := e.driven[id]
 	e.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/tasktest"
 )
 
@@ -74,7 +75,7 @@ func TestRecorder_Answer(t *testing.T) {
 	_, err = tasktest.Run(t, registerFamily, parentCall(), tasktest.WithRecorder(rec))
 	var failed *runtime.TaskError
 	require.ErrorAs(t, err, &failed)
-	assert.Equal(t, runtime.StateFailed, failed.State)
+	assert.Equal(t, engine.StateFailed, failed.State)
 	assert.Equal(t, "out of stock", failed.Reason)
 
 	rec = tasktest.NewRecorder()
@@ -82,9 +83,9 @@ func TestRecorder_Answer(t *testing.T) {
 	require.NoError(t, err)
 	_, err = h.Wait(t.Context())
 	require.ErrorIs(t, err, tasktest.ErrNotRun)
-	rec.Answer(childCall(7), nil, runtime.ErrCancelled)
+	rec.Answer(childCall(7), nil, engine.ErrCancelled)
 	_, err = h.Wait(t.Context())
-	require.ErrorIs(t, err, runtime.ErrCancelled)
+	require.ErrorIs(t, err, engine.ErrCancelled)
 }
 
 // TestRecorder_KeysAreHeldAsEnginesHoldThem: until the task has ended, with an

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 const redacted = "[redacted]"
@@ -24,7 +24,7 @@ func (w want) differences(e Enqueued) []string {
 	return append(w.argDifferences(e.Message), w.optionDifferences(e.Message)...)
 }
 
-func (w want) argDifferences(got *runtime.Message) []string {
+func (w want) argDifferences(got *engine.Message) []string {
 	wanted, gotten := arguments(w.full), arguments(got)
 	var diffs []string
 	for _, name := range slices.Sorted(maps.Keys(wanted)) {
@@ -43,7 +43,7 @@ func (w want) argDifferences(got *runtime.Message) []string {
 	return diffs
 }
 
-func arguments(m *runtime.Message) map[string]json.RawMessage {
+func arguments(m *engine.Message) map[string]json.RawMessage {
 	args := make(map[string]json.RawMessage)
 	if json.Unmarshal(m.Args, &args) != nil { // a codec made it something else
 		return map[string]json.RawMessage{"arguments": m.Args}
@@ -65,7 +65,7 @@ func decoded(raw json.RawMessage) (v any) {
 }
 
 // shown is the value of an argument, unless it must not be shown.
-func shown(m *runtime.Message, name string, v json.RawMessage) string {
+func shown(m *engine.Message, name string, v json.RawMessage) string {
 	if slices.Contains(m.Meta.Redact, name) {
 		return redacted
 	}
@@ -73,7 +73,7 @@ func shown(m *runtime.Message, name string, v json.RawMessage) string {
 }
 
 // optionDifferences compares what the wanted call's options have set.
-func (w want) optionDifferences(got *runtime.Message) []string {
+func (w want) optionDifferences(got *engine.Message) []string {
 	var diffs []string
 	plain, full, found := options(w.plain), options(w.full), options(got)
 	for i, o := range full {
@@ -99,7 +99,7 @@ func (w want) optionDifferences(got *runtime.Message) []string {
 // option is one option of a message as text.
 type option struct{ name, text string }
 
-func options(m *runtime.Message) []option {
+func options(m *engine.Message) []option {
 	return []option{
 		{"queue", m.Queue},
 		{"priority", fmt.Sprint(m.Priority)},
@@ -113,7 +113,7 @@ func options(m *runtime.Message) []option {
 }
 
 // dueAfter is the delay from the enqueue.
-func dueAfter(m *runtime.Message) time.Duration {
+func dueAfter(m *engine.Message) time.Duration {
 	if m.Due.IsZero() {
 		return 0
 	}

@@ -12,14 +12,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // engine is a runtime.Engine that keeps what is inserted, and runs nothing but
 // what drive is given.
-type engine struct {
+type ledger struct {
 	mu      sync.Mutex // guards all below
 	fail    error
-	entries []*runtime.Entry // in the order of insertion
+	entries []*engine.Entry // in the order of insertion
 	keys    map[string]held
 	driven  map[uuid.UUID]*driven
 	answers []answer // the latest last
@@ -32,23 +33,23 @@ type held struct {
 
 // driven is a task that is run, or was.
 type driven struct {
-	entry *runtime.Entry
-	d     *runtime.Delivery
+	entry *engine.Entry
+	d     *engine.Delivery
 	memo  *memo
 	ended chan struct{}
 }
 
 // drive runs the message.
-func (e *engine) drive(ctx context.Context, app *runtime.App, m *runtime.Message, attempt int) (runtime.Outcome, error) {
+func (e *ledger) drive(ctx context.Context, app *runtime.App, m *engine.Message, attempt int) (engine.Outcome, error) {
 	// The memo says that the attempt before ended in an error, as it did: a
 	// task that is over its retries is else taken for one that lost its worker.
 	kept := &memo{raw: fmt.Appendf(nil, `{"concluded":%d}`, attempt+1)}
 	run := &driven{
-		entry: &runtime.Entry{
-			ID: m.Meta.ID, Message: m, State: runtime.StateRunning, Attempt: attempt,
+		entry: &engine.Entry{
+			ID: m.Meta.ID, Message: m, State: engine.StateRunning, Attempt: attempt,
 			Due: m.Meta.EnqueuedAt, StartedAt: time.Now(), Worker: "tasktest",
 		},
-		d:     &runtime.Delivery{Message: m, Attempt: attempt, Memo: kept},
+		d:     &engine.Delivery{Message: m, Attempt: attempt, Memo: kept},
 		memo:  kept,
 		ended: make(chan struct{}),
 	}
@@ -70,33 +71,33 @@ func (e *engine) drive(ctx context.Context, app *runtime.App, m *runtime.Message
 	return o, err
 }
 
-func stateAfter(o runtime.Outcome) runtime.State {
+func stateAfter(o engine.Outcome) engine.State {
 	switch o.Kind {
-	case runtime.OutcomeSucceed:
-		return runtime.StateSucceeded
-	case runtime.OutcomeFail:
-		return runtime.StateFailed
-	case runtime.OutcomeCancel:
-		return runtime.StateCancelled
-	case runtime.OutcomeRelease:
-		return runtime.StatePending
+	case engine.OutcomeSucceed:
+		return engine.StateSucceeded
+	case engine.OutcomeFail:
+		return engine.StateFailed
+	case engine.OutcomeCancel:
+		return engine.StateCancelled
+	case engine.OutcomeRelease:
+		return engine.StatePending
 	}
-	return runtime.StateRetrying
+	return engine.StateRetrying
 }
 
-func (e *engine) Check(*runtime.Message) error { return nil }
+func (e *ledger) Check(*engine.Message) error { return nil }
 
-func (e *engine) Insert(_ context.Context, ms []*runtime.Message) ([]runtime.Inserted, error) {
+func (e *ledger) Insert(_ context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.fail != nil {
 		return nil, e.fail
 	}
 	now := time.Now()
-	ins := make([]runtime.Inserted, len(ms))
+	ins := make([]engine.Inserted, len(ms))
 	for i, m := range ms {
 		if id, held := e.holder(m.Key, now); held {
-			ins[i] = runtime.Inserted{ID: id, Existing: true}
+			ins[i] = engine.Inserted{ID: id, Existing: true}
 			continue
 		}
 		if m.Key != "" {
@@ -105,20 +106,20 @@ func (e *engine) Insert(_ context.Context, ms []*runtime.Message) ([]runtime.Ins
 			}
 			e.keys[m.Key] = held{m.Meta.ID, now.Add(m.KeyFor)}
 		}
-		state, due := runtime.StatePending, m.Meta.EnqueuedAt
+		state, due := engine.StatePending, m.Meta.EnqueuedAt
 		if m.Due.After(now) {
-			state, due = runtime.StateScheduled, m.Due
+			state, due = engine.StateScheduled, m.Due
 		}
-		entry := &runtime.Entry{ID: m.Meta.ID, Message: m, State: state, Due: due}
+		entry := &engine.Entry{ID: m.Meta.ID, Message: m, State: state, Due: due}
 		e.entries = append(e.entries, entry)
 		e.answer(entry)
-		ins[i] = runtime.Inserted{ID: m.Meta.ID}
+		ins[i] = engine.Inserted{ID: m.Meta.ID}
 	}
 	return ins, nil
 }
 
 // holder returns the task that holds the key.
-func (e *engine) holder(key string, now time.Time) (id uuid.UUID, held bool) {
+func (e *ledger) holder(key string, now time.Time) (id uuid.UUID, held bool) {
 	h, ok := e.keys[key]
 	if key == "" || !ok {
 		return uuid.Nil, false
@@ -131,11 +132,11 @@ func (e *engine) holder(key string, now time.Time) (id uuid.UUID, held bool) {
 	return h.id, !en.Message.KeyHold.Free(en.State, en.State.Final(), h.until, now)
 }
 
-func (e *engine) Serve(context.Context, *runtime.Worker) error {
+func (e *ledger) Serve(context.Context, *engine.Worker) error {
 	return errors.New("tasktest: a recorder does not run tasks: use a memory engine to start an app")
 }
 
-func (e *engine) Get(_ context.Context, id uuid.UUID) (*runtime.Entry, error) {
+func (e *ledger) Get(_ context.Context, id uuid.UUID) (*engine.Entry, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if run, ok := e.driven[id]; ok {
@@ -145,18 +146,18 @@ func (e *engine) Get(_ context.Context, id uuid.UUID) (*runtime.Entry, error) {
 	}
 	i := e.index(id)
 	if i < 0 {
-		return nil, runtime.ErrNotFound
+		return nil, engine.ErrNotFound
 	}
 	entry := *e.entries[i]
 	return &entry, nil
 }
 
 // index is where the entry of the task is, -1 if it is nowhere.
-func (e *engine) index(id uuid.UUID) int {
-	return slices.IndexFunc(e.entries, func(en *runtime.Entry) bool { return en.ID == id })
+func (e *ledger) index(id uuid.UUID) int {
+	return slices.IndexFunc(e.entries, func(en *engine.Entry) bool { return en.ID == id })
 }
 
-func (e *engine) List(_ context.Context, q runtime.Query) ([]*runtime.Entry, string, error) {
+func (e *ledger) List(_ context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	from := 0
@@ -171,7 +172,7 @@ func (e *engine) List(_ context.Context, q runtime.Query) ([]*runtime.Entry, str
 	if limit <= 0 {
 		limit = 100
 	}
-	var found []*runtime.Entry
+	var found []*engine.Entry
 	for i, en := range e.entries[from:] {
 		if !q.Matches(en) {
 			continue
@@ -185,47 +186,47 @@ func (e *engine) List(_ context.Context, q runtime.Query) ([]*runtime.Entry, str
 	return found, "", nil
 }
 
-func (e *engine) Cancel(_ context.Context, id uuid.UUID, reason string) error {
+func (e *ledger) Cancel(_ context.Context, id uuid.UUID, reason string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if run, ok := e.driven[id]; ok {
-		run.d.Stop(runtime.CancelCause(reason))
+		run.d.Stop(engine.CancelCause(reason))
 		return nil
 	}
 	i := e.index(id)
 	if i < 0 {
-		return runtime.ErrNotFound
+		return engine.ErrNotFound
 	}
-	e.entries[i].State, e.entries[i].Reason = runtime.StateCancelled, reason
+	e.entries[i].State, e.entries[i].Reason = engine.StateCancelled, reason
 	return nil
 }
 
-func (e *engine) Retry(_ context.Context, id uuid.UUID) error {
+func (e *ledger) Retry(_ context.Context, id uuid.UUID) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	i := e.index(id)
 	switch {
 	case i < 0 && e.driven[id] == nil:
-		return runtime.ErrNotFound
-	case i < 0 || e.entries[i].State != runtime.StateCancelled:
-		return runtime.ErrState
+		return engine.ErrNotFound
+	case i < 0 || e.entries[i].State != engine.StateCancelled:
+		return engine.ErrState
 	}
-	e.entries[i].State, e.entries[i].Reason = runtime.StatePending, ""
+	e.entries[i].State, e.entries[i].Reason = engine.StatePending, ""
 	return nil
 }
 
-func (e *engine) Delete(_ context.Context, id uuid.UUID) error {
+func (e *ledger) Delete(_ context.Context, id uuid.UUID) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if _, ok := e.driven[id]; ok {
-		return runtime.ErrRunning
+		return engine.ErrRunning
 	}
 	i := e.index(id)
 	if i < 0 {
-		return runtime.ErrNotFound
+		return engine.ErrNotFound
 	}
 	e.entries = slices.Delete(e.entries, i, i+1)
 	return nil
 }
 
-func (e *engine) Close() error { return nil }
+func (e *ledger) Close() error { return nil }

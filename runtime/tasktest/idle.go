@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Start starts the app, and stops it when the test ends. It fails the test when
@@ -39,11 +40,11 @@ func Start(t testing.TB, app *runtime.App) {
 func Idle(t testing.TB, app *runtime.App) {
 	t.Helper()
 	ctx := context.Background()
-	open := []runtime.State{
-		runtime.StateScheduled, runtime.StatePending, runtime.StateRunning, runtime.StateRetrying,
+	open := []engine.State{
+		engine.StateScheduled, engine.StatePending, engine.StateRunning, engine.StateRetrying,
 	}
 	for {
-		records, _, err := app.List(ctx, runtime.Query{States: open})
+		records, _, err := app.List(ctx, engine.Query{States: open})
 		if err != nil {
 			t.Fatalf("tasktest: %v", err)
 		}
@@ -53,7 +54,7 @@ func Idle(t testing.TB, app *runtime.App) {
 		for _, rec := range records {
 			_, err := runtime.HandleOf[runtime.Void](app, rec.ID).Wait(ctx)
 			var ended *runtime.TaskError // that it failed is not this function's business
-			if err != nil && !errors.As(err, &ended) && !errors.Is(err, runtime.ErrNotFound) {
+			if err != nil && !errors.As(err, &ended) && !errors.Is(err, engine.ErrNotFound) {
 				t.Fatalf("tasktest: %v", err)
 			}
 		}

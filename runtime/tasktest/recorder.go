@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Recorder is an Enqueuer that keeps what is enqueued and runs nothing. Make it
@@ -14,7 +15,7 @@ import (
 // Its methods may be called concurrently.
 type Recorder struct {
 	runtime.Enqueuer
-	engine *engine
+	engine *ledger
 	app    *runtime.App
 }
 
@@ -27,7 +28,7 @@ func NewRecorder(opts ...Option) *Recorder {
 }
 
 func newRecorder(s *settings) *Recorder {
-	e := new(engine)
+	e := new(ledger)
 	app := runtime.New(e, s.cfg)
 	return &Recorder{Enqueuer: app, engine: e, app: app}
 }
@@ -40,7 +41,7 @@ type Enqueued struct {
 	// N counts from 1 in the order of enqueueing.
 	N int
 	// Message is what would be stored. Do not change it.
-	Message *runtime.Message
+	Message *engine.Message
 }
 
 // All returns what was enqueued, in order. A call whose unique key was held is
@@ -149,7 +150,7 @@ func (r *Recorder) AssertOnly(t testing.TB, calls ...runtime.Caller) bool {
 
 // want is a call that is looked for.
 type want struct {
-	plain, full *runtime.Message // without the call's options, and with them
+	plain, full *engine.Message // without the call's options, and with them
 }
 
 func (r *Recorder) want(t testing.TB, call runtime.Caller) want {

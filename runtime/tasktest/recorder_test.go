@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/tasktest"
 )
 
@@ -39,7 +40,7 @@ func TestRecorderKeepsWhatIsEnqueued(t *testing.T) {
 	if got := tasktest.Arg[int64](t, charged[0], "cents"); got != 100 {
 		t.Errorf("cents: %d", got)
 	}
-	if r, err := h.Record(context.Background()); err != nil || r.State != runtime.StateScheduled {
+	if r, err := h.Record(context.Background()); err != nil || r.State != engine.StateScheduled {
 		t.Errorf("record %+v, %v", r, err)
 	}
 	rec.Reset()
@@ -63,8 +64,8 @@ func TestRecorderTakesBatchesAndUniqueKeys(t *testing.T) {
 
 func TestRecorderFails(t *testing.T) {
 	rec := tasktest.NewRecorder()
-	rec.Fail(runtime.ErrQueueFull)
-	if _, err := ChargeCardCall("c-1", 1).Enqueue(context.Background(), rec); !errors.Is(err, runtime.ErrQueueFull) {
+	rec.Fail(engine.ErrQueueFull)
+	if _, err := ChargeCardCall("c-1", 1).Enqueue(context.Background(), rec); !errors.Is(err, engine.ErrQueueFull) {
 		t.Errorf("%v, want the error given", err)
 	}
 	rec.Fail(nil)

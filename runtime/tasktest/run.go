@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // ErrNotRun says that the task function was not called: the task was parked, or
@@ -38,7 +39,7 @@ func Run[R any](t testing.TB, register func(*runtime.App), call runtime.Call[R],
 	switch {
 	case err != nil:
 		return none, err
-	case o.Kind == runtime.OutcomeSucceed:
+	case o.Kind == engine.OutcomeSucceed:
 		return runtime.HandleOf[R](app, m.Meta.ID).Wait(context.WithoutCancel(s.ctx))
 	case handler.err != nil:
 		return none, handler.err
@@ -134,7 +135,7 @@ type direct struct {
 	once    sync.Once
 	asked   bool // somebody was told of its end
 
-	outcome runtime.Outcome // read after done
+	outcome engine.Outcome // read after done
 	err     error
 }
 
@@ -145,7 +146,7 @@ func (d *direct) end(err error) {
 
 // failure is why the run did not succeed.
 func (d *direct) failure() error {
-	if d.err == nil && d.outcome.Kind != runtime.OutcomeSucceed {
+	if d.err == nil && d.outcome.Kind != engine.OutcomeSucceed {
 		return errors.New(d.outcome.Reason)
 	}
 	return d.err

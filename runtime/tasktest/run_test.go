@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/tasktest"
 )
@@ -181,7 +182,7 @@ func TestContextIsATasks(t *testing.T) {
 			t.Error("no deadline of the timeout")
 		}
 		rec, err := ctx.Reload()
-		if err != nil || rec.State != runtime.StateRunning {
+		if err != nil || rec.State != engine.StateRunning {
 			t.Errorf("record %+v, %v", rec, err)
 		}
 		if err := ctx.Err(); err != nil {
@@ -274,7 +275,7 @@ func catch(t *testing.T, f func(t testing.TB)) (failed bool, text string) {
 func TestListRefusesForeignCursors(t *testing.T) {
 	app := tasktest.Context(t).App()
 	for _, cursor := range []string{"no cursor", "-1"} {
-		if _, _, err := app.List(t.Context(), runtime.Query{Cursor: cursor}); err == nil {
+		if _, _, err := app.List(t.Context(), engine.Query{Cursor: cursor}); err == nil {
 			t.Errorf("List with the cursor %q, which it never returned: want an error", cursor)
 		}
 	}

@@ -9,16 +9,16 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Engine is the side of an engine: it enqueues and works off messages as an App
 // makes them.
-type Engine struct{ runtime.Engine }
+type Engine struct{ engine.Engine }
 
 // Insert implements [Queue].
 func (e Engine) Insert(ctx context.Context, n int) error {
-	ms := make([]*runtime.Message, n)
+	ms := make([]*engine.Message, n)
 	for i := range ms {
 		m, err := message()
 		if err != nil {
@@ -26,7 +26,7 @@ func (e Engine) Insert(ctx context.Context, n int) error {
 		}
 		ms[i] = m
 	}
-	if one, ok := e.Engine.(runtime.SingleInserter); ok && n == 1 {
+	if one, ok := e.Engine.(engine.SingleInserter); ok && n == 1 {
 		_, err := one.InsertOne(ctx, ms[0])
 		return err
 	}
@@ -34,7 +34,7 @@ func (e Engine) Insert(ctx context.Context, n int) error {
 	return err
 }
 
-func message() (*runtime.Message, error) {
+func message() (*engine.Message, error) {
 	args, err := json.Marshal(Charge)
 	if err != nil {
 		return nil, err
@@ -43,10 +43,10 @@ func message() (*runtime.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &runtime.Message{
-		Name: Kind, Queue: runtime.DefaultQueue, Args: args, Keep: time.Hour,
-		Meta: runtime.Meta{
-			Version: runtime.WireVersion, ID: id, EnqueuedAt: time.Now().UTC(), Signature: "0123456789abcdef", Retries: 3,
+	return &engine.Message{
+		Name: Kind, Queue: engine.DefaultQueue, Args: args, Keep: time.Hour,
+		Meta: engine.Meta{
+			Version: engine.WireVersion, ID: id, EnqueuedAt: time.Now().UTC(), Signature: "0123456789abcdef", Retries: 3,
 		},
 	}, nil
 }
@@ -55,16 +55,16 @@ func message() (*runtime.Message, error) {
 func (e Engine) Serve(ctx context.Context, workers int, done func()) (func() error, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	result := make(chan error, 1)
-	w := &runtime.Worker{
-		ID: uuid.NewString(), Slots: workers, Queues: []string{runtime.DefaultQueue}, Names: []string{Kind},
+	w := &engine.Worker{
+		ID: uuid.NewString(), Slots: workers, Queues: []string{engine.DefaultQueue}, Names: []string{Kind},
 		ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now,
-		RunInline: func(_ context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+		RunInline: func(_ context.Context, d *engine.Delivery, o *engine.Outcome) {
 			var a Args
 			if err := json.Unmarshal(d.Message.Args, &a); err != nil {
-				*o = runtime.Outcome{Kind: runtime.OutcomeFail, Reason: err.Error()}
+				*o = engine.Outcome{Kind: engine.OutcomeFail, Reason: err.Error()}
 				return
 			}
-			*o = runtime.Outcome{Kind: runtime.OutcomeSucceed}
+			*o = engine.Outcome{Kind: engine.OutcomeSucceed}
 			done()
 		},
 	}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // The tasks of EachOfCrowd, and how many of them run at a time.
@@ -35,7 +35,7 @@ func EachOfCrowd(t *testing.T, url, name string, open func(tb testing.TB, url st
 // crowd is many tasks that one worker runs.
 type crowd struct {
 	direct Engine // without faults
-	e      runtime.Engine
+	e      engine.Engine
 	queue  string
 
 	mu      sync.Mutex // guards all below
@@ -46,11 +46,11 @@ type crowd struct {
 }
 
 func (w *crowd) insert(t *testing.T) []uuid.UUID {
-	ms := make([]*runtime.Message, crowdTasks)
+	ms := make([]*engine.Message, crowdTasks)
 	for i := range ms {
-		ms[i] = &runtime.Message{
+		ms[i] = &engine.Message{
 			Name: "fault.crowd", Queue: w.queue, Args: json.RawMessage(`{}`), Keep: time.Hour,
-			Meta: runtime.Meta{Version: runtime.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
+			Meta: engine.Meta{Version: engine.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
 		}
 	}
 	ins, err := w.direct.Insert(t.Context(), ms)
@@ -68,10 +68,10 @@ func (w *crowd) run(t *testing.T, ids []uuid.UUID) {
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() {
-		served <- w.e.Serve(ctx, &runtime.Worker{
+		served <- w.e.Serve(ctx, &engine.Worker{
 			ID: uuid.NewString(), Slots: crowdSlots, Queues: []string{w.queue}, Names: []string{"fault.crowd"},
 			ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now, RunInline: w.handle,
-			Refused: func(d *runtime.Delivery, o runtime.Outcome) {
+			Refused: func(d *engine.Delivery, o engine.Outcome) {
 				t.Errorf("an outcome was refused, although no other worker was there: %+v of attempt %d", o, d.Attempt)
 			},
 		})
@@ -79,7 +79,7 @@ func (w *crowd) run(t *testing.T, ids []uuid.UUID) {
 	wait, stop := context.WithTimeout(ctx, 30*time.Second)
 	defer stop()
 	for _, id := range ids {
-		if en, err := w.direct.Wait(wait, id); err != nil || en.State != runtime.StateSucceeded {
+		if en, err := w.direct.Wait(wait, id); err != nil || en.State != engine.StateSucceeded {
 			t.Fatalf("a task ended as %+v, %v", en, err)
 		}
 	}
@@ -97,7 +97,7 @@ func (w *crowd) run(t *testing.T, ids []uuid.UUID) {
 }
 
 // handle runs a task, which ends when all slots are taken, or no more will be.
-func (w *crowd) handle(_ context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+func (w *crowd) handle(_ context.Context, d *engine.Delivery, o *engine.Outcome) {
 	w.mu.Lock()
 	w.ran[d.Message.Meta.ID]++
 	w.begun++
@@ -109,7 +109,7 @@ func (w *crowd) handle(_ context.Context, d *runtime.Delivery, o *runtime.Outcom
 	}
 	w.mu.Unlock()
 	<-gate
-	*o = runtime.Outcome{Kind: runtime.OutcomeSucceed}
+	*o = engine.Outcome{Kind: engine.OutcomeSucceed}
 	if d.Message.Meta.ID[15]%2 == 0 {
 		o.Result = json.RawMessage(fmt.Sprint(d.Message.Meta.ID[15]))
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/internal/servertest"
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // every is which requests fail: every so many.
@@ -22,8 +22,8 @@ var every = flag.Int("faults", 7, "lose every so many of an engine's requests, o
 
 // Engine is an engine that can wait.
 type Engine interface {
-	runtime.Engine
-	runtime.Waiter
+	engine.Engine
+	engine.Waiter
 }
 
 // Each cuts the connection at each of the engine's requests in turn, once before
@@ -71,7 +71,7 @@ func each(t *testing.T, url, name string, do func(t *testing.T, url, queue strin
 type work struct {
 	t      testing.TB
 	direct Engine // without faults
-	e      runtime.Engine
+	e      engine.Engine
 	queue  string
 
 	mu   sync.Mutex
@@ -83,10 +83,10 @@ func (w *work) run() {
 	w.ran = make(map[string]int)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
-	worker := &runtime.Worker{
+	worker := &engine.Worker{
 		ID: uuid.NewString(), Slots: 2, Queues: []string{w.queue}, Names: []string{"fault.again", "fault.later", "fault.once"},
 		ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now, RunInline: w.handle,
-		Refused: func(d *runtime.Delivery, o runtime.Outcome) {
+		Refused: func(d *engine.Delivery, o engine.Outcome) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.late++
@@ -103,7 +103,7 @@ func (w *work) run() {
 		wait, stop := context.WithTimeout(ctx, 20*time.Second)
 		en, err := w.direct.Wait(wait, id)
 		stop()
-		if err != nil || en.State != runtime.StateSucceeded {
+		if err != nil || en.State != engine.StateSucceeded {
 			w.t.Errorf("a task ended as %+v, %v", en, err)
 		}
 	}
@@ -124,7 +124,7 @@ func (w *work) run() {
 }
 
 // handle runs a task: one of them is retried once, and notes that in its memo.
-func (w *work) handle(ctx context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+func (w *work) handle(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
 	w.mu.Lock()
 	w.ran[d.Message.Name]++
 	w.mu.Unlock()
@@ -132,23 +132,23 @@ func (w *work) handle(ctx context.Context, d *runtime.Delivery, o *runtime.Outco
 		for d.Memo.SaveMemo(ctx, json.RawMessage(`"noted"`)) != nil {
 			time.Sleep(time.Millisecond)
 		}
-		*o = runtime.Outcome{Kind: runtime.OutcomeRetry, After: 10 * time.Millisecond, Reason: "again"}
+		*o = engine.Outcome{Kind: engine.OutcomeRetry, After: 10 * time.Millisecond, Reason: "again"}
 		return
 	}
-	*o = runtime.Outcome{Kind: runtime.OutcomeSucceed, Result: d.Message.Args}
+	*o = engine.Outcome{Kind: engine.OutcomeSucceed, Result: d.Message.Args}
 }
 
 // insert enqueues a task until it is told that it is stored: once, by its key.
 func (w *work) insert(name string) uuid.UUID {
-	m := &runtime.Message{
+	m := &engine.Message{
 		Name: name, Queue: w.queue, Args: json.RawMessage(`{"n":1}`), Keep: time.Hour, Key: w.queue + name, KeyFor: time.Hour,
-		Meta: runtime.Meta{Version: runtime.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
+		Meta: engine.Meta{Version: engine.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
 	}
 	if name == "fault.later" {
 		m.Due = time.Now().Add(30 * time.Millisecond)
 	}
 	for end := time.Now().Add(20 * time.Second); ; {
-		in, err := w.e.Insert(context.Background(), []*runtime.Message{m})
+		in, err := w.e.Insert(context.Background(), []*engine.Message{m})
 		if err == nil {
 			return in[0].ID
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // MaxGathered is how many tasks are stored together at most. A call with more
@@ -32,7 +32,7 @@ type Lot[L any] interface {
 // that comes alone is stored by its caller.
 type Gatherer[L Lot[L]] struct {
 	// Store stores a lot, all or none.
-	Store func(ctx context.Context, l L) ([]runtime.Inserted, error)
+	Store func(ctx context.Context, l L) ([]engine.Inserted, error)
 	// Own reports that an error is about one task. Then the lots that were
 	// stored together are stored one by one, so that only its own caller hears
 	// of it.
@@ -56,7 +56,7 @@ type Gatherer[L Lot[L]] struct {
 type call[L any] struct {
 	l    L
 	done chan struct{} // closed when ins or err is set
-	ins  []runtime.Inserted
+	ins  []engine.Inserted
 	err  error
 	ride *ride // guarded by Gatherer.mu: what it is stored with
 }
@@ -71,11 +71,11 @@ type ride struct {
 // Insert stores a lot of at most [MaxGathered] tasks. After Close it is
 // [runtime.ErrClosed]. When it is not known whether they were stored, the error is
 // a [*runtime.UncertainError].
-func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]runtime.Inserted, error) {
+func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]engine.Inserted, error) {
 	g.mu.Lock()
 	if g.Closing.Err() != nil { // under the lock, for Close
 		g.mu.Unlock()
-		return nil, runtime.ErrClosed
+		return nil, engine.ErrClosed
 	}
 	if !g.storing {
 		storing, cancel := g.until(ctx)
@@ -161,7 +161,7 @@ func (g *Gatherer[L]) doubt(ctx context.Context, l L, err error) error {
 }
 
 func (g *Gatherer[L]) unknown(l L, err error) error {
-	u := &runtime.UncertainError{Err: err}
+	u := &engine.UncertainError{Err: err}
 	if g.IDs != nil {
 		u.IDs = g.IDs(l)
 	}
@@ -169,7 +169,7 @@ func (g *Gatherer[L]) unknown(l L, err error) error {
 }
 
 // giveUp ends a call whose context has ended.
-func (g *Gatherer[L]) giveUp(ctx context.Context, c *call[L]) ([]runtime.Inserted, error) {
+func (g *Gatherer[L]) giveUp(ctx context.Context, c *call[L]) ([]engine.Inserted, error) {
 	g.mu.Lock()
 	if c.ride == nil {
 		g.waiting = slices.DeleteFunc(g.waiting, func(w *call[L]) bool { return w == c })

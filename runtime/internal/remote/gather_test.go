@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // numbers is a lot of tasks whose ids are numbers.
@@ -24,8 +24,8 @@ func (n numbers) Join(others []numbers) numbers {
 	return slices.Concat(append([]numbers{n}, others...)...)
 }
 
-func (n numbers) inserted() []runtime.Inserted {
-	ins := make([]runtime.Inserted, len(n))
+func (n numbers) inserted() []engine.Inserted {
+	ins := make([]engine.Inserted, len(n))
 	for i, id := range n {
 		ins[i].ID = uuid.UUID{15: byte(id)}
 	}
@@ -41,7 +41,7 @@ type server struct {
 	let    chan struct{}
 }
 
-func (s *server) store(ctx context.Context, l numbers) ([]runtime.Inserted, error) {
+func (s *server) store(ctx context.Context, l numbers) ([]engine.Inserted, error) {
 	s.mu.Lock()
 	s.stored = append(s.stored, slices.Clone(l))
 	s.mu.Unlock()
@@ -197,7 +197,7 @@ func TestGatherClose(t *testing.T) {
 			}
 		}
 		before := s.lots()
-		if _, err := g.Insert(t.Context(), numbers{4}); !errors.Is(err, runtime.ErrClosed) {
+		if _, err := g.Insert(t.Context(), numbers{4}); !errors.Is(err, engine.ErrClosed) {
 			t.Errorf("Insert after Close: %v", err)
 		}
 		if after := s.lots(); after != before {
@@ -220,7 +220,7 @@ func TestGatherer_LostAnswerIsUncertain(t *testing.T) {
 			}
 			return ids
 		}
-		g.Store = func(ctx context.Context, l numbers) ([]runtime.Inserted, error) {
+		g.Store = func(ctx context.Context, l numbers) ([]engine.Inserted, error) {
 			if _, err := s.store(ctx, l); err != nil {
 				return nil, err
 			}
@@ -235,7 +235,7 @@ func TestGatherer_LostAnswerIsUncertain(t *testing.T) {
 		s.let <- struct{}{}
 		c.wg.Wait()
 		for n, err := range c.errs {
-			u, ok := errors.AsType[*runtime.UncertainError](err)
+			u, ok := errors.AsType[*engine.UncertainError](err)
 			if !ok || !errors.Is(err, lost) || len(u.IDs) != 1 || u.IDs[0] != (uuid.UUID{15: byte(n)}) {
 				t.Errorf("task %d: %v", n, err)
 			}

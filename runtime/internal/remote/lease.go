@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // A worker process proves that it lives by counting up on the server. Whether
@@ -148,9 +148,9 @@ func (w *Worker[C, T]) review(ctx context.Context) (others map[string][]C, err e
 		_, old := before[d]
 		switch {
 		case ok && cancel.Cancelled:
-			d.Stop(runtime.CancelCause(cancel.Reason))
+			d.Stop(engine.CancelCause(cancel.Reason))
 		case !ok && old:
-			d.Stop(runtime.ErrLeaseLost)
+			d.Stop(engine.ErrLeaseLost)
 		}
 	}
 	known := w.known(w.outcomes)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // work claims tasks and writes outcomes until the worker has stopped.
@@ -191,9 +191,9 @@ func (w *Worker[C, T]) turned() []string {
 // closed ends the worker of an engine that was closed under it.
 func (w *Worker[C, T]) closed() error {
 	if unfinished := w.disown(); unfinished != nil {
-		return errors.Join(runtime.ErrClosed, unfinished)
+		return errors.Join(engine.ErrClosed, unfinished)
 	}
-	return runtime.ErrClosed
+	return engine.ErrClosed
 }
 
 // abandon writes the outcomes there are, and gives the tasks that still run

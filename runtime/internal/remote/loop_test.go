@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // plentyStore is a store of some tasks, which notes when it was asked for more.
@@ -29,7 +29,7 @@ func (s *plentyStore) Step(_ context.Context, st *Step[int, struct{}]) (more boo
 	var ds []*Delivery[int, struct{}]
 	for range n {
 		d := s.w.Deliver(s.left, struct{}{}, nil)
-		d.Message = &runtime.Message{Name: "t", Meta: runtime.Meta{ID: uuid.New()}}
+		d.Message = &engine.Message{Name: "t", Meta: engine.Meta{ID: uuid.New()}}
 		ds = append(ds, d)
 		s.left--
 	}
@@ -85,13 +85,13 @@ func TestCooldown(t *testing.T) {
 				closing, end := context.WithCancel(context.Background())
 				defer end()
 				began := time.Now()
-				s.w = NewWorker(&runtime.Worker{
+				s.w = NewWorker(&engine.Worker{
 					ID: "w", Slots: slots, Abandon: make(chan struct{}), Now: time.Now,
-					RunInline: func(_ context.Context, d *runtime.Delivery, o *runtime.Outcome) {
+					RunInline: func(_ context.Context, d *engine.Delivery, o *engine.Outcome) {
 						if claim := d.Memo.(*Delivery[int, struct{}]).Claim; claim == test.slow {
 							time.Sleep(test.takes)
 						}
-						*o = runtime.Outcome{Kind: runtime.OutcomeSucceed}
+						*o = engine.Outcome{Kind: engine.OutcomeSucceed}
 					},
 				}, s, Config{
 					Engine: "test", Lease: time.Hour, PollInterval: time.Hour, Cooldown: cooldown, Eager: test.eager,

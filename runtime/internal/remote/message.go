@@ -3,13 +3,13 @@ package remote
 import (
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // IsBare reports that a message has nothing but what every task has: a name, a
 // queue, arguments, a priority, how long its record stays (two times), and of its
 // metadata the version, the id, the time of the enqueue, the signature and the retries.
-func IsBare(m *runtime.Message) bool {
+func IsBare(m *engine.Message) bool {
 	t := &m.Meta
 	return m.Due.IsZero() && m.Key == "" && m.KeyHold == 0 && m.KeyFor == 0 &&
 		t.Timeout == 0 && t.Deadline.IsZero() && t.Parent == uuid.Nil && t.Root == uuid.Nil &&

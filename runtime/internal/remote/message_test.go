@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // TestIsBare tries each field of a message and of its metadata, so that one that
@@ -20,10 +20,10 @@ func TestIsBare(t *testing.T) {
 	}
 	values := []any{
 		1, "a", time.Second, time.Now(), uuid.New(), json.RawMessage("{}"), map[string]string{"k": "v"}, []string{"p"},
-		runtime.HoldActive,
+		engine.HoldActive,
 	}
 	tried := 0
-	try := func(f reflect.StructField, m *runtime.Message, v reflect.Value) {
+	try := func(f reflect.StructField, m *engine.Message, v reflect.Value) {
 		for _, x := range values {
 			if reflect.TypeOf(x) != f.Type {
 				continue
@@ -35,13 +35,13 @@ func TestIsBare(t *testing.T) {
 			}
 		}
 	}
-	message, meta := reflect.TypeFor[runtime.Message](), reflect.TypeFor[runtime.Meta]()
+	message, meta := reflect.TypeFor[engine.Message](), reflect.TypeFor[engine.Meta]()
 	for i := range message.NumField() {
-		m := new(runtime.Message)
+		m := new(engine.Message)
 		try(message.Field(i), m, reflect.ValueOf(m).Elem().Field(i))
 	}
 	for i := range meta.NumField() {
-		m := new(runtime.Message)
+		m := new(engine.Message)
 		try(meta.Field(i), m, reflect.ValueOf(&m.Meta).Elem().Field(i))
 	}
 	if want := message.NumField() - 1 + meta.NumField(); tried != want {

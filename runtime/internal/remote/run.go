@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"sync"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Delivery is one run of a task.
 type Delivery[C comparable, T any] struct {
-	runtime.Delivery
+	engine.Delivery
 	Claim C
 	Task  T
 
@@ -22,7 +22,7 @@ type Delivery[C comparable, T any] struct {
 
 // Outcome is what became of a run, to be written.
 type Outcome[C comparable, T any] struct {
-	runtime.Outcome
+	engine.Outcome
 	Of      *Delivery[C, T]
 	Doubted bool // it was put back: it may have been written
 }
@@ -52,7 +52,7 @@ func (d *Delivery[C, T]) SaveMemo(ctx context.Context, memo json.RawMessage) err
 		return err
 	}
 	if !owned {
-		return runtime.ErrLeaseLost
+		return engine.ErrLeaseLost
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -118,7 +118,7 @@ func (w *Worker[C, T]) Refuse(o *Outcome[C, T]) {
 // Late ends a run whose outcome came too late, since the task is no longer its
 // own.
 func (w *Worker[C, T]) Late(o *Outcome[C, T]) {
-	o.Of.Stop(runtime.ErrLeaseLost)
+	o.Of.Stop(engine.ErrLeaseLost)
 	w.Refuse(o)
 }
 
@@ -150,9 +150,9 @@ func (w *Worker[C, T]) disown() error {
 	w.abandoned = true
 	late := w.outcomes
 	w.outcomes = nil
-	unfinished := new(runtime.UnfinishedError)
-	add := func(m *runtime.Message) {
-		unfinished.Tasks = append(unfinished.Tasks, runtime.Unfinished{ID: m.Meta.ID, Name: m.Name})
+	unfinished := new(engine.UnfinishedError)
+	add := func(m *engine.Message) {
+		unfinished.Tasks = append(unfinished.Tasks, engine.Unfinished{ID: m.Meta.ID, Name: m.Name})
 	}
 	var stop []*Delivery[C, T]
 	for d := range w.active {
@@ -165,7 +165,7 @@ func (w *Worker[C, T]) disown() error {
 		w.Refuse(o)
 	}
 	for _, d := range stop {
-		d.Stop(runtime.ErrShutdown)
+		d.Stop(engine.ErrShutdown)
 	}
 	if len(unfinished.Tasks) == 0 {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // upkeepStore is a store whose upkeep says when the next task is due.
@@ -37,7 +37,7 @@ func serveUpkeep(t *testing.T, s *upkeepStore, f func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var workers Workers
-	s.w = NewWorker(&runtime.Worker{ID: uuid.NewString(), Slots: 1, Abandon: make(chan struct{})}, s, Config{
+	s.w = NewWorker(&engine.Worker{ID: uuid.NewString(), Slots: 1, Abandon: make(chan struct{})}, s, Config{
 		Lease: time.Hour, PollInterval: time.Hour, UpkeepEvery: time.Minute,
 		Closing: context.WithoutCancel(ctx), Workers: &workers,
 	})
@@ -92,7 +92,7 @@ func TestServe_EndsSoonOnASilentServer(t *testing.T) {
 				abandon := make(chan struct{})
 				ctx, cancel := context.WithCancel(t.Context())
 				var workers Workers
-				s.w = NewWorker(&runtime.Worker{ID: uuid.NewString(), Slots: 1, Abandon: abandon}, s, Config{
+				s.w = NewWorker(&engine.Worker{ID: uuid.NewString(), Slots: 1, Abandon: abandon}, s, Config{
 					Lease: time.Hour, PollInterval: time.Hour, UpkeepEvery: time.Minute,
 					Closing: context.WithoutCancel(ctx), Workers: &workers, Logger: slog.New(slog.DiscardHandler),
 				})

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Waiters are those who wait for tasks to end. Tasks that end in this process
@@ -35,8 +35,8 @@ type Waiters[K comparable] struct {
 // Wait returns the task once get shows it ended, with get's error unless it is
 // passing, the cause of ctx, or [runtime.ErrClosed].
 func (w *Waiters[K]) Wait(
-	ctx context.Context, task K, get func(context.Context) (*runtime.Entry, error),
-) (*runtime.Entry, error) {
+	ctx context.Context, task K, get func(context.Context) (*engine.Entry, error),
+) (*engine.Entry, error) {
 	var look <-chan time.Time
 	if w.LookEvery > 0 {
 		t := time.NewTicker(w.LookEvery)
@@ -46,7 +46,7 @@ func (w *Waiters[K]) Wait(
 	for pause := firstPause; ; {
 		ended, ok := w.add(task)
 		if !ok {
-			return nil, runtime.ErrClosed
+			return nil, engine.ErrClosed
 		}
 		en, err := get(ctx) // it may have ended before
 		if err == nil && !en.State.Final() {
@@ -57,7 +57,7 @@ func (w *Waiters[K]) Wait(
 			case <-ctx.Done():
 				err = context.Cause(ctx)
 			case <-w.Closing.Done():
-				err = runtime.ErrClosed
+				err = engine.ErrClosed
 			}
 		}
 		w.drop(task, ended)

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // ends are tasks, of which some have ended, and those who wait for them.
@@ -18,17 +18,17 @@ type ends struct {
 	close func()
 
 	mu     sync.Mutex
-	states map[string]runtime.State // guarded by mu
+	states map[string]engine.State // guarded by mu
 }
 
-func (e *ends) set(task string, s runtime.State) {
+func (e *ends) set(task string, s engine.State) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.states[task] = s
 }
 
 func newEnds(look time.Duration) *ends {
-	e := &ends{states: make(map[string]runtime.State)}
+	e := &ends{states: make(map[string]engine.State)}
 	closing, end := context.WithCancel(context.Background())
 	e.Closing, e.LookEvery = closing, look
 	e.Hear = func() {
@@ -51,10 +51,10 @@ func newEnds(look time.Duration) *ends {
 func (e *ends) wait(ctx context.Context, task string) chan error {
 	result := make(chan error, 1)
 	go func() {
-		_, err := e.Wait(ctx, task, func(context.Context) (*runtime.Entry, error) {
+		_, err := e.Wait(ctx, task, func(context.Context) (*engine.Entry, error) {
 			e.mu.Lock()
 			defer e.mu.Unlock()
-			return &runtime.Entry{State: e.states[task]}, nil
+			return &engine.Entry{State: e.states[task]}, nil
 		})
 		result <- err
 	}()
@@ -69,13 +69,13 @@ func TestWaitersAreTold(t *testing.T) {
 		e := newEnds(0)
 		defer e.close()
 		a, again, b := e.wait(t.Context(), "a"), e.wait(t.Context(), "a"), e.wait(t.Context(), "b")
-		e.set("a", runtime.StateSucceeded)
+		e.set("a", engine.StateSucceeded)
 		e.Tell("a")
 		synctest.Wait()
 		if len(a) != 1 || len(again) != 1 || len(b) != 0 {
 			t.Errorf("of a, a and b %d, %d and %d were told, want all but b", len(a), len(again), len(b))
 		}
-		e.set("b", runtime.StateFailed)
+		e.set("b", engine.StateFailed)
 		e.TellAll()
 		if err := <-b; err != nil {
 			t.Errorf("Wait: %v", err)
@@ -84,7 +84,7 @@ func TestWaitersAreTold(t *testing.T) {
 		if e.Waiters.hearing {
 			t.Error("nobody waits, and Hear still runs")
 		}
-		e.set("c", runtime.StatePending)
+		e.set("c", engine.StatePending)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		c := e.wait(ctx, "c")
 		cause := errors.New("enough")
@@ -104,7 +104,7 @@ func TestWaitersLook(t *testing.T) {
 		e := newEnds(time.Second)
 		defer e.close()
 		a := e.wait(t.Context(), "a")
-		e.set("a", runtime.StateSucceeded)
+		e.set("a", engine.StateSucceeded)
 		began := time.Now()
 		if err := <-a; err != nil || time.Since(began) > time.Second {
 			t.Errorf("Wait: %v, after %v", err, time.Since(began))
@@ -119,10 +119,10 @@ func TestWaitersClose(t *testing.T) {
 		e := newEnds(0)
 		a := e.wait(t.Context(), "a")
 		e.close()
-		if err := <-a; !errors.Is(err, runtime.ErrClosed) {
+		if err := <-a; !errors.Is(err, engine.ErrClosed) {
 			t.Errorf("Wait when the engine is closed: %v", err)
 		}
-		if err := <-e.wait(t.Context(), "a"); !errors.Is(err, runtime.ErrClosed) {
+		if err := <-e.wait(t.Context(), "a"); !errors.Is(err, engine.ErrClosed) {
 			t.Errorf("Wait after the engine was closed: %v", err)
 		}
 	})
@@ -138,11 +138,11 @@ func TestWaiters_GoOnOverALostConnection(t *testing.T) {
 		e.Passing = func(err error) bool { return errors.Is(err, lost) }
 		for _, last := range []error{nil, wrong} {
 			asked := 0
-			_, err := e.Wait(t.Context(), "a", func(context.Context) (*runtime.Entry, error) {
+			_, err := e.Wait(t.Context(), "a", func(context.Context) (*engine.Entry, error) {
 				if asked++; asked < 5 {
 					return nil, lost
 				}
-				return &runtime.Entry{State: runtime.StateSucceeded}, last
+				return &engine.Entry{State: engine.StateSucceeded}, last
 			})
 			if !errors.Is(err, last) || asked != 5 {
 				t.Errorf("Wait: %v after %d looks, want %v after 5", err, asked, last)
@@ -150,7 +150,7 @@ func TestWaiters_GoOnOverALostConnection(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		_, err := e.Wait(ctx, "a", func(context.Context) (*runtime.Entry, error) { return nil, lost })
+		_, err := e.Wait(ctx, "a", func(context.Context) (*engine.Entry, error) { return nil, lost })
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Wait until its context ends: %v", err)
 		}

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // The bounds in time of requests, for a server that took one and does not answer.
@@ -101,7 +101,7 @@ type Config struct {
 // that claims tasks and writes outcomes; beside it go the heartbeat, the upkeep
 // and the listener, each a goroutine that Serve waits for.
 type Worker[C comparable, T any] struct {
-	*runtime.Worker
+	*engine.Worker
 	cfg   Config
 	store Store[C, T]
 	runs  context.Context // of all runs; it never ends
@@ -131,7 +131,7 @@ type Worker[C comparable, T any] struct {
 }
 
 // NewWorker returns a worker on the store.
-func NewWorker[C comparable, T any](w *runtime.Worker, store Store[C, T], cfg Config) *Worker[C, T] {
+func NewWorker[C comparable, T any](w *engine.Worker, store Store[C, T], cfg Config) *Worker[C, T] {
 	return &Worker[C, T]{
 		Worker: w, cfg: cfg, store: store,
 		ready: make(chan struct{}, 1), news: make(chan struct{}, 1), check: make(chan struct{}, 1),
@@ -198,7 +198,7 @@ func (w *Worker[C, T]) join(ctx, side context.Context) (bool, error) {
 			return true, nil
 		}
 		if w.cfg.Closing.Err() != nil {
-			return false, runtime.ErrClosed
+			return false, engine.ErrClosed
 		}
 		if ctx.Err() != nil {
 			return false, nil
@@ -212,7 +212,7 @@ func (w *Worker[C, T]) join(ctx, side context.Context) (bool, error) {
 		case <-ctx.Done():
 			return false, nil
 		case <-side.Done():
-			return false, runtime.ErrClosed
+			return false, engine.ErrClosed
 		}
 	}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package engine_test
+package engines_test
 
 import (
 	"bufio"
@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 )
 
 var clocks = flag.Bool("clocks", false, "run TestProcessClockSteps, which compiles the standard library anew")
@@ -76,7 +76,7 @@ func clockWorker(url, folder string) error {
 			fmt.Fprintf(ledger, "clock %d %s\n", os.Getpid(), time.Now().UTC().Format(time.RFC3339))
 		}
 	}()
-	e, err := engine.Open(ctx, url)
+	e, err := engines.Open(ctx, url)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func TestProcessClockSteps(t *testing.T) {
 	stepped := buildStepped(t)
 	leases := map[string]time.Duration{"sqlite": 10 * time.Second, "postgres": 15 * time.Second, "redis": 15 * time.Second}
 	for name, lease := range leases {
-		url := engines[name](t)
+		url := engineURLs[name](t)
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			testProcessClock(t, url, stepped, lease)
@@ -158,7 +158,7 @@ func TestProcessClockSteps(t *testing.T) {
 
 func testProcessClock(t *testing.T, url, stepped string, lease time.Duration) {
 	ctx, folder := t.Context(), t.TempDir()
-	e, err := engine.Open(ctx, url)
+	e, err := engines.Open(ctx, url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
 //go:build unix && clockstep
 
-package engine_test
+package engines_test
 
 import "time"
 

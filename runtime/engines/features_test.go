@@ -1,4 +1,4 @@
-package engine_test
+package engines_test
 
 import (
 	"context"
@@ -18,6 +18,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 )
 
 // asWorker runs a worker, if this process was started as one. It is nil where
@@ -37,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 // engines are all of them, by the URL that a test can use.
-var engines = map[string]func(t testing.TB) string{
+var engineURLs = map[string]func(t testing.TB) string{
 	"memory":   func(testing.TB) string { return "memory:" },
 	"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "tasks.db") },
 	"postgres": func(t testing.TB) string { return servertest.Postgres(t) },
@@ -53,8 +54,8 @@ type pair struct{ web, worker *runtime.App }
 
 func newPair(t *testing.T, url string, cfg func() runtime.Config) pair {
 	t.Helper()
-	open := func() runtime.Engine {
-		e, err := engine.Open(t.Context(), url)
+	open := func() engine.Engine {
+		e, err := engines.Open(t.Context(), url)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +214,7 @@ func (header) Extract(ctx context.Context, headers map[string]string) context.Co
 //
 // Proves: FEATURES 29, 71
 func TestEveryAnswerIsTheSameOnEveryEngine(t *testing.T) {
-	for name, url := range engines {
+	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			var logged strings.Builder
 			logger := slog.New(slog.NewTextHandler(&logged, nil)) // whose handler takes one line at a time
@@ -264,7 +265,7 @@ func TestEveryAnswerIsTheSameOnEveryEngine(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("the task was told (- want, + got):\n%s", diff)
 			}
-			if rec.State != runtime.StateSucceeded || rec.Progress == nil || rec.Progress.Done != 1 || logText(rec) != fmt.Sprintf(log, 1) ||
+			if rec.State != engine.StateSucceeded || rec.Progress == nil || rec.Progress.Done != 1 || logText(rec) != fmt.Sprintf(log, 1) ||
 				len(rec.Errors) != 1 || rec.Errors[0].Error != "not yet, [redacted]" {
 				t.Errorf("the record is %s, %+v, %v, %s", rec.State, rec.Progress, rec.Errors, logText(rec))
 			}
@@ -280,7 +281,7 @@ func TestEveryAnswerIsTheSameOnEveryEngine(t *testing.T) {
 
 // Proves: FEATURES 63
 func TestEveryTickIsOneTaskOnEveryEngine(t *testing.T) {
-	for name, url := range engines {
+	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, url(t), func() runtime.Config {
 				return runtime.Config{Queues: []string{"asked"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
@@ -315,7 +316,7 @@ func TestEveryTickIsOneTaskOnEveryEngine(t *testing.T) {
 //
 // Proves: FEATURES 51, 71
 func TestEndsAreTheSameOnEveryEngine(t *testing.T) {
-	for name, url := range engines {
+	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, url(t), func() runtime.Config {
 				return runtime.Config{Queues: []string{"asked"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}

@@ -1,4 +1,4 @@
-package engine_test
+package engines_test
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 )
 
 // TestOpen_ErrorsShowNoPassword: whatever is wrong with a URL, and wherever a parser
@@ -44,7 +44,7 @@ func TestOpen_ErrorsShowNoPassword(t *testing.T) {
 		t.Run(url, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			_, err := engine.Open(ctx, url)
+			_, err := engines.Open(ctx, url)
 			require.Error(t, err)
 			assert.NotContains(t, err.Error(), secret)
 		})

@@ -1,4 +1,4 @@
-package engine_test
+package engines_test
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 //
 // Proves: RELIABILITY 6, 8
 func TestStartAndStopOnEveryEngine(t *testing.T) {
-	for name, url := range engines {
+	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, url(t), func() runtime.Config {
 				return runtime.Config{

@@ -1,4 +1,4 @@
-package engine_test
+package engines_test
 
 import (
 	"context"
@@ -31,7 +31,7 @@ func (bytesCodec) Decode(_ runtime.Binding, args json.RawMessage) (b json.RawMes
 //
 // Proves: FEATURES 62
 func TestCodecOnEveryEngine(t *testing.T) {
-	for name, url := range engines {
+	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, url(t), func() runtime.Config {
 				return runtime.Config{

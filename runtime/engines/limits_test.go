@@ -1,4 +1,4 @@
-package engine_test
+package engines_test
 
 import (
 	"bufio"
@@ -12,8 +12,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 )
 
 // limit is a row of the table in docs/engines.md that says what an engine
@@ -21,8 +21,8 @@ import (
 // engine that is not named takes all of it.
 type limit struct {
 	row   string
-	edits []func(m *runtime.Message) // what is asked for, one at a time
-	batch int                        // so many at once
+	edits []func(m *engine.Message) // what is asked for, one at a time
+	batch int                       // so many at once
 	// refused is by what error which engines refuse it; the others take it.
 	refused map[string]error
 }
@@ -31,32 +31,32 @@ type limit struct {
 func by(engines ...string) map[string]error {
 	m := make(map[string]error)
 	for _, e := range engines {
-		m[e] = runtime.ErrUnsupported
+		m[e] = engine.ErrUnsupported
 	}
 	return m
 }
 
-func set(edit func(m *runtime.Message)) []func(m *runtime.Message) {
-	return []func(m *runtime.Message){edit}
+func set(edit func(m *engine.Message)) []func(m *engine.Message) {
+	return []func(m *engine.Message){edit}
 }
 
-func names(names ...string) (edits []func(m *runtime.Message)) {
+func names(names ...string) (edits []func(m *engine.Message)) {
 	for _, n := range names {
-		edits = append(edits, func(m *runtime.Message) { m.Name = n })
+		edits = append(edits, func(m *engine.Message) { m.Name = n })
 	}
 	return edits
 }
 
-func queues(names ...string) (edits []func(m *runtime.Message)) {
+func queues(names ...string) (edits []func(m *engine.Message)) {
 	for _, n := range names {
-		edits = append(edits, func(m *runtime.Message) { m.Queue = n })
+		edits = append(edits, func(m *engine.Message) { m.Queue = n })
 	}
 	return edits
 }
 
-func priorities(ps ...int) (edits []func(m *runtime.Message)) {
+func priorities(ps ...int) (edits []func(m *engine.Message)) {
 	for _, p := range ps {
-		edits = append(edits, func(m *runtime.Message) { m.Priority = p })
+		edits = append(edits, func(m *engine.Message) { m.Priority = p })
 	}
 	return edits
 }
@@ -70,17 +70,17 @@ var limits = []limit{
 	{row: "names of queues", edits: queues("q", strings.Repeat("q", 127), "with space")},
 	{row: "names of queues", edits: queues(strings.Repeat("q", 128)), refused: by("postgres")},
 	{row: "names of queues", edits: queues(" "), refused: by("redis")},
-	{row: "retries", edits: set(func(m *runtime.Message) { m.Meta.Retries = 30_000 })},
-	{row: "retries", edits: set(func(m *runtime.Message) { m.Meta.Retries = 30_001 }), refused: by("postgres")},
-	{row: "retries", edits: set(func(m *runtime.Message) { m.Meta.Retries = 1 << 30 }), refused: by("postgres")},
-	{row: "how long records are kept", edits: set(func(m *runtime.Message) { m.KeepFailed = 90 * 24 * time.Hour })},
-	{row: "how long records are kept", edits: set(func(m *runtime.Message) { m.Keep = 90*24*time.Hour + 1 })},
-	{row: "how long records are kept", edits: set(func(m *runtime.Message) { m.KeepFailed = 90*24*time.Hour + 1 }),
+	{row: "retries", edits: set(func(m *engine.Message) { m.Meta.Retries = 30_000 })},
+	{row: "retries", edits: set(func(m *engine.Message) { m.Meta.Retries = 30_001 }), refused: by("postgres")},
+	{row: "retries", edits: set(func(m *engine.Message) { m.Meta.Retries = 1 << 30 }), refused: by("postgres")},
+	{row: "how long records are kept", edits: set(func(m *engine.Message) { m.KeepFailed = 90 * 24 * time.Hour })},
+	{row: "how long records are kept", edits: set(func(m *engine.Message) { m.Keep = 90*24*time.Hour + 1 })},
+	{row: "how long records are kept", edits: set(func(m *engine.Message) { m.KeepFailed = 90*24*time.Hour + 1 }),
 		refused: by("redis")},
-	{row: "arguments", edits: set(func(m *runtime.Message) { m.Args = []byte(`{"s":"a\u0000b"}`) }),
+	{row: "arguments", edits: set(func(m *engine.Message) { m.Args = []byte(`{"s":"a\u0000b"}`) }),
 		refused: map[string]error{"postgres": errAny}},
-	{row: "tasks in one batch", edits: set(func(*runtime.Message) {}), batch: 100_001,
-		refused: map[string]error{"memory": runtime.ErrQueueFull, "redis": runtime.ErrUnsupported}},
+	{row: "tasks in one batch", edits: set(func(*engine.Message) {}), batch: 100_001,
+		refused: map[string]error{"memory": engine.ErrQueueFull, "redis": engine.ErrUnsupported}},
 }
 
 // errAny stands for a refusal that no error of the runtime is.
@@ -93,9 +93,9 @@ var notOptions = []string{"order of tasks that are due already", "records of fai
 // ErrUnsupported from Check and from Insert, which stores nothing; all else it
 // takes. Each row of the table is tested.
 func TestLimits(t *testing.T) {
-	for name, url := range engines {
+	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
-			e, err := engine.Open(t.Context(), url(t))
+			e, err := engines.Open(t.Context(), url(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,17 +126,17 @@ func TestLimits(t *testing.T) {
 
 // try inserts what the engine is to refuse with an error, or, if want is nil, to
 // take.
-func (l *limit) try(t *testing.T, e runtime.Engine, edit func(*runtime.Message), want error) {
+func (l *limit) try(t *testing.T, e engine.Engine, edit func(*engine.Message), want error) {
 	t.Helper()
 	n := max(l.batch, 1)
 	if want == nil {
 		n = max(n/10, 1) // any number cannot be tried
 	}
-	ms := make([]*runtime.Message, n)
+	ms := make([]*engine.Message, n)
 	for i := range ms {
-		ms[i] = &runtime.Message{
+		ms[i] = &engine.Message{
 			Name: "limits.Task", Queue: "limits", Args: []byte(`{}`), Keep: time.Hour,
-			Meta: runtime.Meta{Version: runtime.WireVersion, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now()},
+			Meta: engine.Meta{Version: engine.WireVersion, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now()},
 		}
 		edit(ms[i])
 	}
@@ -152,14 +152,14 @@ func (l *limit) try(t *testing.T, e runtime.Engine, edit func(*runtime.Message),
 		}
 		return
 	}
-	if want == runtime.ErrUnsupported && l.batch == 0 {
+	if want == engine.ErrUnsupported && l.batch == 0 {
 		if err := e.Check(m); !errors.Is(err, want) {
 			t.Errorf("%s: Check: %v, want %v", l.row, err, want)
 		}
 	}
-	entries, _, err := e.List(t.Context(), runtime.Query{Name: m.Name, Queue: m.Queue})
+	entries, _, err := e.List(t.Context(), engine.Query{Name: m.Name, Queue: m.Queue})
 	for _, entry := range entries {
-		if slices.ContainsFunc(ms, func(m *runtime.Message) bool { return m.Meta.ID == entry.ID }) {
+		if slices.ContainsFunc(ms, func(m *engine.Message) bool { return m.Meta.ID == entry.ID }) {
 			t.Errorf("%s: what was refused is stored", l.row)
 		}
 	}

@@ -1,4 +1,4 @@
-package engine_test
+package engines_test
 
 import (
 	"context"
@@ -21,6 +21,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -50,7 +51,7 @@ func scaleCall(opts ...runtime.Option) runtime.Call[int] {
 
 // scaleWorld is an engine with tasks in it.
 type scaleWorld struct {
-	e        runtime.Engine
+	e        engine.Engine
 	priority bool
 	n        int
 }
@@ -111,7 +112,7 @@ func openScale(t *testing.T, name string) *scaleWorld {
 		t.Fatalf("no engine %q", name)
 	}
 	if url != "" {
-		e, err := engine.Open(t.Context(), url)
+		e, err := engines.Open(t.Context(), url)
 		require.NoError(t, err)
 		w.e = e
 	}
@@ -249,21 +250,21 @@ func (w *scaleWorld) workOff(t *testing.T, app *runtime.App, ran <-chan struct{}
 
 var scaleFilters = []struct {
 	name  string
-	query runtime.Query
+	query engine.Query
 }{
-	{"no filter", runtime.Query{}},
-	{"no filter, brief", runtime.Query{Brief: true}},
-	{"pending", runtime.Query{States: []runtime.State{runtime.StatePending}}},
-	{"scheduled", runtime.Query{States: []runtime.State{runtime.StateScheduled}}},
-	{"running, none", runtime.Query{States: []runtime.State{runtime.StateRunning}}},
-	{"succeeded", runtime.Query{States: []runtime.State{runtime.StateSucceeded}}},
-	{"failed", runtime.Query{States: []runtime.State{runtime.StateFailed}}},
-	{"a queue", runtime.Query{Queue: "q3"}},
-	{"a queue, failed", runtime.Query{Queue: "q3", States: []runtime.State{runtime.StateFailed}}},
-	{"a queue that is not there", runtime.Query{Queue: "none"}},
-	{"a name that is not there", runtime.Query{Name: "none"}},
-	{"a tag of few", runtime.Query{Tag: "rare", TagValue: "yes"}},
-	{"a tag of none", runtime.Query{Tag: "none"}},
+	{"no filter", engine.Query{}},
+	{"no filter, brief", engine.Query{Brief: true}},
+	{"pending", engine.Query{States: []engine.State{engine.StatePending}}},
+	{"scheduled", engine.Query{States: []engine.State{engine.StateScheduled}}},
+	{"running, none", engine.Query{States: []engine.State{engine.StateRunning}}},
+	{"succeeded", engine.Query{States: []engine.State{engine.StateSucceeded}}},
+	{"failed", engine.Query{States: []engine.State{engine.StateFailed}}},
+	{"a queue", engine.Query{Queue: "q3"}},
+	{"a queue, failed", engine.Query{Queue: "q3", States: []engine.State{engine.StateFailed}}},
+	{"a queue that is not there", engine.Query{Queue: "none"}},
+	{"a name that is not there", engine.Query{Name: "none"}},
+	{"a tag of few", engine.Query{Tag: "rare", TagValue: "yes"}},
+	{"a tag of none", engine.Query{Tag: "none"}},
 }
 
 // scaleTable is a table in Markdown.

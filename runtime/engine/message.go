@@ -1,0 +1,78 @@
+package engine
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// WireVersion is the version of the format of Message and Meta. A worker parks
+// tasks of a later version.
+const WireVersion = 1
+
+// Message is an enqueued task. It never changes once enqueued, and engines and
+// the App share it: treat it as read-only.
+type Message struct {
+	// Name is the task's stable name, such as "billing.ChargeCard".
+	Name string
+	// Queue is the queue the task waits in.
+	Queue string
+	// Args is one JSON object, keyed by parameter name.
+	Args json.RawMessage
+	// Due is when the task may first run. Zero means at once.
+	Due time.Time
+	// Priority is from 0 to 3. Within a queue due tasks of higher priority go
+	// first, and equals in the order of Due, then of enqueueing.
+	Priority int
+	// Key, if not empty, is held by one task at a time, for as long as KeyHold
+	// says. A message whose key is held is not stored. A key whose task cannot
+	// be looked up any more is free, unless KeyHold is [HoldTick].
+	Key     string
+	KeyHold KeyHold
+	// KeyFor is how long the key is held from the enqueue; see KeyHold. The
+	// record of a task stays as long as the task holds its key.
+	KeyFor time.Duration
+	// Keep is how long the record stays after the task succeeded, at least;
+	// zero takes the engine's default.
+	Keep time.Duration
+	// KeepFailed is how long the record stays after the task failed or was
+	// cancelled, at least; zero takes the engine's default.
+	KeepFailed time.Duration
+	// Meta is what the App sends along beside the arguments.
+	Meta Meta
+}
+
+// Meta travels beside the arguments of a task. Its zero value is what a task
+// of a foreign producer has, one that sent only a name and arguments: it runs
+// with the defaults of its registration.
+type Meta struct {
+	// Version is [WireVersion] at the time of enqueueing, 0 for a foreign task.
+	Version int `json:"v,omitempty"`
+	// ID is the id that the App gave the task. An engine that makes ids of its
+	// own may leave it out of what it stores; it then sets it in each Message
+	// that it delivers.
+	ID uuid.UUID `json:"id,omitzero"`
+	// EnqueuedAt is when the task was first enqueued, in UTC.
+	EnqueuedAt time.Time `json:"at,omitzero"`
+	// Signature is the fingerprint of the parameters; see [Spec].
+	Signature string `json:"sig,omitempty"`
+	// Retries is how many retries follow the first run, at most.
+	Retries int `json:"retries"`
+	// Timeout, if not zero, overrides that of the worker's registration.
+	Timeout time.Duration `json:"timeout,omitempty"`
+	// Deadline, if not zero, is when the task is no longer of use.
+	Deadline time.Time `json:"deadline,omitzero"`
+	// Parent is the task that enqueued this one, and Root the first of them.
+	Parent uuid.UUID `json:"parent,omitzero"`
+	Root   uuid.UUID `json:"root,omitzero"`
+	// Tags are the task's tags.
+	Tags map[string]string `json:"tags,omitempty"`
+	// Headers are what propagators and locals send along.
+	Headers map[string]string `json:"headers,omitempty"`
+	// Redact names the parameters whose values are not to be shown.
+	Redact []string `json:"redact,omitempty"`
+}
+
+// DefaultQueue is the queue of tasks that name none.
+const DefaultQueue = "default"

@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// MaxMemo and MaxReason bound, in bytes, what an Outcome carries beside its
+// result. The App keeps within them.
+const (
+	MaxMemo   = 64 << 10
+	MaxReason = 4 << 10
+)
+
+// OutcomeKind says how a run ended.
+type OutcomeKind uint8
+
+// The outcomes of a run.
+const (
+	// OutcomeRelease gives the task back as it was: the worker shuts down.
+	OutcomeRelease OutcomeKind = iota
+	// OutcomeSucceed ends the task with its result.
+	OutcomeSucceed
+	// OutcomeFail ends the task as failed.
+	OutcomeFail
+	// OutcomeCancel ends the task as cancelled.
+	OutcomeCancel
+	// OutcomeRetry runs the task again after Outcome.After. It uses an attempt.
+	OutcomeRetry
+	// OutcomeDelay runs the task again after Outcome.After: a snooze, or a
+	// task that no worker here can run yet. It uses no attempt.
+	OutcomeDelay
+)
+
+// Outcome is what became of a run. An engine records it only if the delivery
+// still owns the task, and calls Worker.Refused otherwise.
+type Outcome struct {
+	Kind OutcomeKind
+	// After is how long to wait before the next run, never negative.
+	After time.Duration
+	// Result is the JSON of the task's result, nil for a task without one.
+	Result json.RawMessage
+	// Reason is why the task failed, was cancelled, or must run again. It is
+	// valid UTF-8 without NUL bytes, at most [MaxReason] bytes.
+	Reason string
+	// Memo replaces what is kept with the task; nil leaves it as it is.
+	Memo json.RawMessage
+}

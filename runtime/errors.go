@@ -1,0 +1,35 @@
+package runtime
+
+import "github.com/taskctx/taskctx/runtime/engine"
+
+// Errors of engines, as an App returns them. Test for them with errors.Is.
+var (
+	// ErrNotFound: no task has this id, or its record is gone.
+	ErrNotFound = engine.ErrNotFound
+	// ErrRunning: the task runs, so it cannot be deleted.
+	ErrRunning = engine.ErrRunning
+	// ErrState: the task's state does not allow the operation.
+	ErrState = engine.ErrState
+	// ErrUnsupported: the engine cannot honour an option. Nothing was enqueued.
+	ErrUnsupported = engine.ErrUnsupported
+	// ErrQueueFull: the engine holds as many tasks as it may. Nothing was
+	// enqueued.
+	ErrQueueFull = engine.ErrQueueFull
+	// ErrClosed: the engine was closed.
+	ErrClosed = engine.ErrClosed
+)
+
+// The causes with which a running task's context may end, from context.Cause.
+var (
+	// ErrCancelled: the task was cancelled from outside. It wraps
+	// context.Canceled.
+	ErrCancelled = engine.ErrCancelled
+	// ErrShutdown: the worker stops. It wraps context.Canceled.
+	ErrShutdown = engine.ErrShutdown
+	// ErrLeaseLost: the task was given to another worker, since this one did
+	// not prove in time that it lives. It wraps context.Canceled.
+	ErrLeaseLost = engine.ErrLeaseLost
+	// ErrTimeout: the attempt took longer than the task's timeout. It wraps
+	// context.DeadlineExceeded.
+	ErrTimeout = engine.ErrTimeout
+)
