@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/store"
 )
 
 // App enqueues tasks on an engine, and after [App.Start] runs them. All methods
@@ -18,8 +19,8 @@ type App struct {
 	engine   engine.Engine
 	cfg      Config
 	producer producer
-	storage  store    // of process scope
-	shared   sync.Map // of *Shared[T] to *sharedCell[T]
+	storage  store.Store // of process scope
+	shared   sync.Map    // of *Shared[T] to *sharedCell[T]
 	watchers []*watcher
 
 	mu       sync.Mutex // guards all below

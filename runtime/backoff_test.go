@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // TestWithBackoff_BeatsTheAnnotation: the waits are those that the enqueuer has
@@ -27,11 +28,11 @@ func TestWithBackoff_BeatsTheAnnotation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				app := newUnitApp(t, runtime.Config{})
-				u := newUnit[int, runtime.Void]("test.Backoff", retries(3), backoff(time.Hour, 5, 0))
+				u := newUnit[int, wire.Void]("test.Backoff", retries(3), backoff(time.Hour, 5, 0))
 				var began []time.Time
-				u.handle(app, func(*runtime.Context, int) (runtime.Void, error) {
+				u.handle(app, func(*runtime.Context, int) (wire.Void, error) {
 					began = append(began, time.Now())
-					return runtime.Void{}, errFlaky
+					return wire.Void{}, errFlaky
 				})
 				start(t, app)
 				h, err := u.call(0, test.option).Enqueue(t.Context(), app)
@@ -51,7 +52,7 @@ func TestWithBackoff_BeatsTheAnnotation(t *testing.T) {
 
 func TestWithBackoff_RefusesWhatMakesNoSense(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, runtime.Void]("test.Backoff")
+	u := newUnit[int, wire.Void]("test.Backoff")
 	for name, option := range map[string]runtime.Option{
 		"negative delay": runtime.WithBackoff(-1, 2, 0),
 		"negative limit": runtime.WithBackoff(1, 2, -1),

@@ -15,6 +15,7 @@ import (
 	"github.com/taskctx/taskctx/internal/cputime"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // What every runner below does for each task: call charge with a customer, an
@@ -26,17 +27,17 @@ type chargeArgs struct {
 	Cents      int64  `json:"cents"`
 }
 
-func (a *chargeArgs) Fields(f *runtime.Fields) {
+func (a *chargeArgs) Fields(f *wire.Fields) {
 	f.String("customerID", &a.CustomerID)
 	f.Int64("cents", &a.Cents)
 }
 
-func (a *chargeArgs) Run(ctx *chargeContext) (runtime.Void, error) {
+func (a *chargeArgs) Run(ctx *chargeContext) (wire.Void, error) {
 	ctx.Ledger.cents.Add(a.Cents)
 	if ctx.done != nil {
 		ctx.done.Done()
 	}
-	return runtime.Void{}, nil
+	return wire.Void{}, nil
 }
 
 // chargeContext is a context type as a user would write it.
@@ -49,13 +50,13 @@ type chargeContext struct {
 var ledgerKey = runtime.NewKey[*ledger]("ledger", nil)
 
 // chargeTask, its arguments and its call are as taskgen generates them.
-var chargeTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var chargeTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
 	Name: "bench.Charge", Func: "Charge", Retries: 3,
-	Params: []runtime.Param{{Name: "customerID", Sig: "string"}, {Name: "cents", Sig: "int64"}},
+	Params: []wire.Param{{Name: "customerID", Sig: "string"}, {Name: "cents", Sig: "int64"}},
 }}
 
-func chargeCall(customerID string, cents int64, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	f := runtime.Encode()
+func chargeCall(customerID string, cents int64, opts ...runtime.Option) runtime.Call[wire.Void] {
+	f := wire.Encode()
 	(&chargeArgs{customerID, cents}).Fields(f)
 	return runtime.NewCall(&chargeTask, f, opts)
 }

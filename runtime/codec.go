@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/redact"
 	"maps"
 	"slices"
 	"strings"
@@ -104,11 +106,11 @@ func (a *App) encodeMessage(m *engine.Message) error {
 		err = a.sealTags(m)
 	}
 	if err != nil {
-		d := new(redactor)
+		d := new(redact.Redactor)
 		if len(m.Meta.Redact) > 0 {
-			d = newRedactor(plain, m.Meta.Signature, m.Meta.Redact)
+			d = redact.New(plain, m.Meta.Signature, m.Meta.Redact)
 		}
-		return &valueError{text: d.clean(message(err)), err: err}
+		return &guard.Hidden{Text: d.Clean(guard.Text(err)), Err: err}
 	}
 	m.Args = args
 	return a.checkSize(m.Args)
@@ -116,7 +118,7 @@ func (a *App) encodeMessage(m *engine.Message) error {
 
 // encodePart calls the codec.
 func (a *App) encodePart(m *engine.Message, p Part, plain json.RawMessage) (stored json.RawMessage, err error) {
-	err = safely(func() (err error) {
+	err = guard.Call(func() (err error) {
 		stored, err = a.cfg.Codec.Encode(bindingOf(m, p), bytes.Clone(plain)) // the caller keeps its own
 		return err
 	})
@@ -160,7 +162,7 @@ func (a *App) sealText(m *engine.Message, p Part, text string, limit int) (strin
 		if n := len(sealedMark) + 1 + len(stored); limit <= 0 || n <= limit || text == "" {
 			return sealedMark + ":" + string(stored), nil
 		}
-		text = cutRune(text, len(text)*3/4)
+		text = redact.Cut(text, len(text)*3/4)
 	}
 }
 
@@ -171,7 +173,7 @@ func (a *App) openText(m *engine.Message, p Part, text string) string {
 		return text
 	}
 	var plain string
-	err := isolated(func() error {
+	err := guard.Isolated(func() error {
 		raw, err := a.decodePart(m, p, json.RawMessage(stored))
 		if err != nil {
 			return err
@@ -238,7 +240,7 @@ func (a *App) openResult(m *engine.Message, raw json.RawMessage) (plain json.Raw
 	if err := json.Unmarshal(raw, &sealed); err != nil {
 		return nil, err
 	}
-	err = isolated(func() (err error) {
+	err = guard.Isolated(func() (err error) {
 		plain, err = a.decodePart(m, PartResult, sealed.Sealed)
 		return err
 	})
@@ -268,7 +270,7 @@ func (a *App) sealReason(m *engine.Message, o *engine.Outcome) {
 	if o.Reason == "" || !a.seals(PartReason) {
 		return
 	}
-	err := isolated(func() (err error) {
+	err := guard.Isolated(func() (err error) {
 		o.Reason, err = a.sealText(m, PartReason, o.Reason, engine.MaxReason)
 		return err
 	})
@@ -285,7 +287,7 @@ func (a *App) hashKey(m *engine.Message) error {
 		return nil
 	}
 	var sum []byte
-	if err := safely(func() error { sum = hasher.HashKey([]byte(m.Key)); return nil }); err != nil {
+	if err := guard.Call(func() error { sum = hasher.HashKey([]byte(m.Key)); return nil }); err != nil {
 		return fmt.Errorf("codec: %w", err)
 	}
 	if len(sum) < 16 {

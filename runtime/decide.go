@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"log/slog"
 	"time"
 )
@@ -49,9 +50,9 @@ func (w *worker) finish(r *run, o *engine.Outcome) {
 			return
 		}
 		if p := recover(); p != nil {
-			r.err = newPanicError(printValue(p))
+			r.err = newPanicError(guard.Print(p))
 		} else {
-			r.err = ErrGoexit
+			r.err = guard.ErrGoexit
 		}
 		r.flags.broken = true
 		w.decide(r, o)
@@ -62,7 +63,7 @@ func (w *worker) finish(r *run, o *engine.Outcome) {
 		r.err, r.flags.broken = newPanicError(p), true
 	case !r.flags.handled: // Goexit
 		if r.err, r.flags.broken = r.taskErr, true; r.err == nil {
-			r.err = ErrGoexit
+			r.err = guard.ErrGoexit
 		}
 	}
 	r.err = r.settle(r.err) // of middleware: the task's are settled
@@ -75,7 +76,7 @@ func (w *worker) release(r *run) {
 	r.end()
 	_ = r.d.Bind(nil) // nothing to stop any more
 	if err := w.slots.put(r.slot, r.flags.broken); err != nil {
-		w.app.log(slog.LevelError, "close worker storage", slog.String("error", r.redactor().clean(message(err))))
+		w.app.log(slog.LevelError, "close worker storage", slog.String("error", r.redactor().Clean(guard.Text(err))))
 	}
 }
 
@@ -91,10 +92,10 @@ func (w *worker) outcome(r *run) engine.Outcome {
 	if r.err == nil {
 		return engine.Outcome{Kind: engine.OutcomeSucceed, Result: r.result}
 	}
-	if p, ok := as[*parkError](r.err); ok {
+	if p, ok := guard.As[*parkError](r.err); ok {
 		return w.decideParked(r, p)
 	}
-	if c, ok := as[*CancelError](r.err); ok {
+	if c, ok := guard.As[*CancelError](r.err); ok {
 		reason := c.Reason
 		if reason == "" {
 			reason = r.msg.Name + ".cancel"
@@ -105,26 +106,26 @@ func (w *worker) outcome(r *run) engine.Outcome {
 	if reason, ok := engine.CancelReason(cause); ok {
 		return engine.Outcome{Kind: engine.OutcomeCancel, Reason: reason}
 	}
-	if is(cause, engine.ErrCancelled) {
+	if guard.Is(cause, engine.ErrCancelled) {
 		return engine.Outcome{Kind: engine.OutcomeCancel}
 	}
-	if s, ok := as[*SnoozeError](r.err); ok {
+	if s, ok := guard.As[*SnoozeError](r.err); ok {
 		r.flags.memoChanged = true // it is no longer parked, if it was
 		return engine.Outcome{Kind: engine.OutcomeDelay, After: s.After}
 	}
-	if p, ok := as[*PermanentError](r.err); ok {
+	if p, ok := guard.As[*PermanentError](r.err); ok {
 		return engine.Outcome{Kind: engine.OutcomeFail, Reason: p.Error()}
 	}
-	if is(cause, engine.ErrShutdown) || is(cause, engine.ErrLeaseLost) {
-		return engine.Outcome{Kind: engine.OutcomeRelease, Reason: message(cause)}
+	if guard.Is(cause, engine.ErrShutdown) || guard.Is(cause, engine.ErrLeaseLost) {
+		return engine.Outcome{Kind: engine.OutcomeRelease, Reason: guard.Text(cause)}
 	}
-	if is(cause, engine.ErrTimeout) && !is(r.err, cause) {
+	if guard.Is(cause, engine.ErrTimeout) && !guard.Is(r.err, cause) {
 		r.err = fmt.Errorf("%w: %w", cause, r.err)
 	}
-	if is(cause, ErrDeadline) || r.d.Attempt >= r.retries() || !w.retryable(r) {
-		return engine.Outcome{Kind: engine.OutcomeFail, Reason: message(r.err)}
+	if guard.Is(cause, ErrDeadline) || r.d.Attempt >= r.retries() || !w.retryable(r) {
+		return engine.Outcome{Kind: engine.OutcomeFail, Reason: guard.Text(r.err)}
 	}
-	return engine.Outcome{Kind: engine.OutcomeRetry, After: w.retryDelay(r), Reason: message(r.err)}
+	return engine.Outcome{Kind: engine.OutcomeRetry, After: w.retryDelay(r), Reason: guard.Text(r.err)}
 }
 
 // retryable asks Config.RetryIf.
@@ -134,8 +135,8 @@ func (w *worker) retryable(r *run) bool {
 		return true
 	}
 	ok := true
-	if err := isolated(func() error { ok = f(r.metadata(), r.err); return nil }); err != nil {
-		w.app.log(slog.LevelError, "RetryIf failed; the task is retried", slog.String("error", r.redactor().clean(message(err))))
+	if err := guard.Isolated(func() error { ok = f(r.metadata(), r.err); return nil }); err != nil {
+		w.app.log(slog.LevelError, "RetryIf failed; the task is retried", slog.String("error", r.redactor().Clean(guard.Text(err))))
 		return true
 	}
 	return ok
@@ -143,17 +144,17 @@ func (w *worker) retryable(r *run) bool {
 
 // retryDelay is how long to wait for the next attempt.
 func (w *worker) retryDelay(r *run) time.Duration {
-	if e, ok := as[*RetryAfterError](r.err); ok {
+	if e, ok := guard.As[*RetryAfterError](r.err); ok {
 		return e.After
 	}
 	if f := w.app.cfg.RetryPolicy; f != nil {
 		var d time.Duration
-		err := isolated(func() error { d = f(r.metadata(), r.err); return nil })
+		err := guard.Isolated(func() error { d = f(r.metadata(), r.err); return nil })
 		if err == nil {
 			return d
 		}
 		w.app.log(slog.LevelError, "RetryPolicy failed; the task's own backoff is used",
-			slog.String("error", r.redactor().clean(message(err))))
+			slog.String("error", r.redactor().Clean(guard.Text(err))))
 	}
 	return r.backoff()
 }
@@ -196,7 +197,7 @@ func (r *run) checkCrashed() error {
 func (w *worker) conclude(r *run, o *engine.Outcome) {
 	if o.Reason != "" {
 		if !inOwnWords(r.err) {
-			o.Reason = r.redactor().clean(o.Reason)
+			o.Reason = r.redactor().Clean(o.Reason)
 		}
 		o.Reason = clip(o.Reason)
 	}
@@ -243,13 +244,13 @@ func (r *run) shownLocals() (attrs []slog.Attr) {
 	if len(locals) == 0 || d == nil {
 		return locals
 	}
-	_ = isolated(func() error { attrs = d.attrs(locals); return nil })
+	_ = guard.Isolated(func() error { attrs = d.Attrs(locals); return nil })
 	return attrs
 }
 
 // log writes to the app's logger, which may panic or end its goroutine.
 func (a *App) log(level slog.Level, text string, attrs ...slog.Attr) {
-	_ = isolated(func() error {
+	_ = guard.Isolated(func() error {
 		a.cfg.Logger.LogAttrs(context.Background(), level, text, attrs...)
 		return nil
 	})

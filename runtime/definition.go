@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/wire"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -60,39 +61,25 @@ func (d *definition) signature() string {
 	return b.String()
 }
 
-// Encode returns the Fields to list the arguments of a call to; NewCall takes
-// them.
-//
-//go:noinline
-func Encode() *Fields {
-	f := fieldsPool.Get().(*Fields)
-	f.buf = append(f.buf, '{')
-	return f
-}
-
 // NewCall returns the call of the task with the arguments that were listed to
 // args. An argument that cannot be encoded is an error when it is enqueued.
-func NewCall[R any](d *Definition[R], args *Fields, opts []Option) Call[R] {
+func NewCall[R any](d *Definition[R], args *wire.Fields, opts []Option) Call[R] {
 	return Call[R]{newCall((*definition)(d), args, opts)}
 }
 
 //go:noinline
-func newCall(d *definition, args *Fields, opts []Option) AnyCall {
-	payload, err := args.endEncode()
+func newCall(d *definition, args *wire.Fields, opts []Option) AnyCall {
+	payload, err := args.Payload()
 	if err != nil {
 		err = d.hideSecrets(err)
 	}
 	return AnyCall{def: d, args: payload, err: err, opts: opts}
 }
 
-// Arguments are the arguments of one task. Fields lists them, for encoding and
-// decoding alike.
-type Arguments interface{ Fields(*Fields) }
-
 // Runnable are arguments that call their task's function with a context of type
 // C: context.Context, [*Context], or a type given to [RegisterContext].
 type Runnable[C, R any] interface {
-	Arguments
+	wire.Arguments
 	Run(C) (R, error)
 }
 
@@ -111,13 +98,13 @@ func RegisterTask[C, R any](app *App, d *Definition[R], args Runnable[C, R]) {
 }
 
 // allocFor returns how to make a run together with arguments of a type.
-func allocFor(args reflect.Type) func() (*run, Arguments) {
+func allocFor(args reflect.Type) func() (*run, wire.Arguments) {
 	layout := reflect.StructOf([]reflect.StructField{
 		{Name: "Run", Type: reflect.TypeFor[run]()},
 		{Name: "Args", Type: args},
 	})
-	return func() (*run, Arguments) {
+	return func() (*run, wire.Arguments) {
 		v := reflect.New(layout).Elem()
-		return v.Field(0).Addr().Interface().(*run), v.Field(1).Addr().Interface().(Arguments)
+		return v.Field(0).Addr().Interface().(*run), v.Field(1).Addr().Interface().(wire.Arguments)
 	}
 }

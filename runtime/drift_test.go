@@ -12,6 +12,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // versions are two versions of a task that differ in their parameters.
@@ -20,17 +21,17 @@ type pairArgs struct {
 	b int
 }
 
-func (p *pairArgs) fields(f *runtime.Fields) {
+func (p *pairArgs) fields(f *wire.Fields) {
 	f.String("a", &p.a)
 	f.Int("b", &p.b)
 }
 
 type singleArgs struct{ a string }
 
-func (p *singleArgs) fields(f *runtime.Fields) { f.String("a", &p.a) }
+func (p *singleArgs) fields(f *wire.Fields) { f.String("a", &p.a) }
 
-func pairTask(change func(ps []runtime.Param)) *runtime.Task[pairArgs, string] {
-	ps := []runtime.Param{{Name: "a", Sig: "string"}, {Name: "b", Sig: "int"}}
+func pairTask(change func(ps []wire.Param)) *runtime.Task[pairArgs, string] {
+	ps := []wire.Param{{Name: "a", Sig: "string"}, {Name: "b", Sig: "int"}}
 	if change != nil {
 		change(ps)
 	}
@@ -38,7 +39,7 @@ func pairTask(change func(ps []runtime.Param)) *runtime.Task[pairArgs, string] {
 }
 
 var singleTask = runtime.NewTask[singleArgs, string](runtime.Spec{
-	Name: "drift.Task", Func: "Task", Params: []runtime.Param{{Name: "a", Sig: "string"}},
+	Name: "drift.Task", Func: "Task", Params: []wire.Param{{Name: "a", Sig: "string"}},
 }, (*singleArgs).fields)
 
 func pairCall(t *runtime.Task[pairArgs, string]) runtime.Call[string] {
@@ -70,7 +71,7 @@ func parked(t *testing.T, app *runtime.App, h *runtime.Handle[string]) (bool, st
 
 // Proves: FEATURES 20, 73
 func TestTaskOfAnotherVersionIsParked(t *testing.T) {
-	retyped := pairTask(func(ps []runtime.Param) { ps[1].Sig = "int64" })
+	retyped := pairTask(func(ps []wire.Param) { ps[1].Sig = "int64" })
 	for name, test := range map[string]struct {
 		call   runtime.Call[string]
 		worker func(e engine.Engine) *runtime.App
@@ -123,10 +124,10 @@ func TestTaskOfAnotherVersionIsParked(t *testing.T) {
 
 // Proves: FEATURES 73
 func TestCompatibleVersions(t *testing.T) {
-	optional := pairTask(func(ps []runtime.Param) { ps[1].Optional = true })
+	optional := pairTask(func(ps []wire.Param) { ps[1].Optional = true })
 	renamed := runtime.NewTask[pairArgs, string](runtime.Spec{
 		Name: "drift.Renamed", Aliases: []string{"drift.Task"}, Func: "Renamed",
-		Params: []runtime.Param{{Name: "b", Sig: "int"}, {Name: "a", Sig: "string"}}, // reordered too
+		Params: []wire.Param{{Name: "b", Sig: "int"}, {Name: "a", Sig: "string"}}, // reordered too
 	}, (*pairArgs).fields)
 	for name, test := range map[string]struct {
 		call   runtime.Call[string]

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // EnqueueHandler enqueues calls as one: all or none. It answers for each, in
@@ -32,7 +33,7 @@ func (p *producer) wrap() {
 			continue // Start reports it
 		}
 		h = nil
-		if err := isolated(func() error { h = m(next); return nil }); err != nil || h == nil {
+		if err := guard.Isolated(func() error { h = m(next); return nil }); err != nil || h == nil {
 			err = errors.Join(fmt.Errorf("Config.EnqueueMiddleware[%d] made no handler", i), err)
 			h = func(context.Context, []AnyCall) ([]engine.Inserted, error) { return nil, err }
 		}
@@ -47,7 +48,7 @@ func (p *producer) enqueue(ctx context.Context, calls []AnyCall) (ins []engine.I
 	if p.around == nil {
 		return p.send(ctx, calls)
 	}
-	err = isolated(func() (err error) {
+	err = guard.Isolated(func() (err error) {
 		ins, err = p.around(ctx, calls)
 		return err
 	})

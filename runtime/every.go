@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
 	"log/slog"
 	"slices"
 	"sync"
@@ -145,8 +147,8 @@ func (a *App) checkOne(p periodic) error {
 	case p.name == "" || !storable(p.name):
 		return errors.New("that is not a name")
 	}
-	if v, ok := p.schedule.(Validator); ok {
-		if err := isolated(v.Validate); err != nil {
+	if v, ok := p.schedule.(wire.Validator); ok {
+		if err := guard.Isolated(v.Validate); err != nil {
 			return err
 		}
 	}
@@ -163,7 +165,7 @@ func (a *App) checkOne(p periodic) error {
 
 // next returns the first tick after t, zero if there is none.
 func (p *periodic) next(t time.Time) (tick time.Time, err error) {
-	if err := isolated(func() error { tick = p.schedule.Next(t); return nil }); err != nil {
+	if err := guard.Isolated(func() error { tick = p.schedule.Next(t); return nil }); err != nil {
 		return time.Time{}, err
 	}
 	if !tick.IsZero() && !tick.After(t) {
@@ -207,7 +209,7 @@ func (a *App) startTicking(ctx context.Context, all []periodic) *sync.WaitGroup 
 		wg.Go(func() {
 			if err := a.tick(ctx, p); err != nil && ctx.Err() == nil {
 				a.log(slog.LevelError, "a schedule has failed and ends",
-					slog.String("schedule", p.name), slog.String("error", message(err)))
+					slog.String("schedule", p.name), slog.String("error", guard.Text(err)))
 			}
 		})
 	}
@@ -265,13 +267,13 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 // until the next tick comes.
 func (a *App) enqueueTick(ctx context.Context, p periodic, tick, next time.Time) {
 	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
-		err := isolated(func() error { return a.insertTick(ctx, p, tick, next) })
+		err := guard.Isolated(func() error { return a.insertTick(ctx, p, tick, next) })
 		if err == nil || ctx.Err() != nil {
 			return
 		}
 		again := time.Now().Add(wait)
 		attrs := []slog.Attr{
-			slog.String("schedule", p.name), slog.Time("tick", tick), slog.String("error", message(err)),
+			slog.String("schedule", p.name), slog.Time("tick", tick), slog.String("error", guard.Text(err)),
 		}
 		if !next.IsZero() && !again.Before(next) {
 			a.log(slog.LevelError, "a tick of a schedule could not be enqueued and is missed", attrs...)

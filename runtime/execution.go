@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/wire"
 	"reflect"
 )
 
@@ -17,7 +18,7 @@ type registration struct {
 	// Once the app starts: how to make a context, a func(*Context) (C, error),
 	// and a run with its arguments.
 	build any
-	alloc func() (*run, Arguments)
+	alloc func() (*run, wire.Arguments)
 }
 
 // start returns a copy for one start of the app, with what that needs.
@@ -51,7 +52,7 @@ func callTask[C, R any](r *run, ctx *Context) error {
 	if err != nil {
 		return r.trigger(err, readable[R])
 	}
-	return r.setResult(encodeResult(result))
+	return r.setResult(wire.EncodeResult(result))
 }
 
 func (r *run) unbuilt(err error) error { return fmt.Errorf("build %s: %w", r.reg.context, err) }
@@ -91,4 +92,10 @@ func (a *App) constructor(context reflect.Type) (any, error) {
 		return nil, fmt.Errorf("context type %s is not registered: call the RegisterTasks of its package", context)
 	}
 	return reg.build, nil
+}
+
+// readable reports whether raw can be read as a result.
+func readable[R any](raw json.RawMessage) error {
+	_, err := wire.DecodeResult[R](raw)
+	return err
 }

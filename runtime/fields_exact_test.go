@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 type (
@@ -59,8 +60,8 @@ func (q *quoted) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &q.tex
 func enqueueJSON[T any](t *testing.T, v T) error {
 	t.Helper()
 	app := runtime.New(memory.New(), runtime.Config{})
-	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "exact", Params: []runtime.Param{{Name: "v"}}}, nil)
-	_, err := task.Call(func(f *runtime.Fields) { f.JSON("v", &v) }, nil).Enqueue(t.Context(), app)
+	task := runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "exact", Params: []wire.Param{{Name: "v"}}}, nil)
+	_, err := task.Call(func(f *wire.Fields) { f.JSON("v", &v) }, nil).Enqueue(t.Context(), app)
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Handle is an enqueued task whose result is an R. Its methods may be called
@@ -60,7 +61,7 @@ func (h *Handle[R]) Wait(ctx context.Context) (result R, err error) {
 	if err != nil || len(e.Result) == 0 { // middleware may let it succeed without the task
 		return result, err
 	}
-	if result, err = decodeResult[R](e.Result); err != nil {
+	if result, err = wire.DecodeResult[R](e.Result); err != nil {
 		err = (*handle)(h).undecoded(e, err)
 	}
 	return result, err

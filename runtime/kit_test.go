@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // discard is a logger for what no test looks at.
@@ -17,14 +18,14 @@ var discard = slog.New(slog.NewTextHandler(io.Discard, nil))
 // unit is the argument struct of a task with one parameter, v.
 type unit[T any] struct{ v T }
 
-func (u *unit[T]) fields(f *runtime.Fields) { f.JSON("v", &u.v) }
+func (u *unit[T]) fields(f *wire.Fields) { f.JSON("v", &u.v) }
 
 // unitTask is what taskgen generates for a task with one parameter, without its
 // function, so that a test can write that in place.
 type unitTask[T, R any] struct{ task *runtime.Task[unit[T], R] }
 
 func newUnit[T, R any](name string, change ...func(*runtime.Spec)) unitTask[T, R] {
-	spec := runtime.Spec{Name: name, Func: name, Delay: runtime.NoDelay, Params: []runtime.Param{{Name: "v", Sig: "T"}}}
+	spec := runtime.Spec{Name: name, Func: name, Delay: runtime.NoDelay, Params: []wire.Param{{Name: "v", Sig: "T"}}}
 	for _, f := range change {
 		f(&spec)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // A goroutine that a task leaves behind goes on with the task's context while
@@ -20,17 +21,17 @@ import (
 func TestWhatATaskLeavesBehind(t *testing.T) {
 	const tasks, every = 1000, 50
 	app := newUnitApp(t, runtime.Config{Workers: 2, KeepLogs: 2})
-	u := newUnit[int, runtime.Void]("test.Left")
+	u := newUnit[int, wire.Void]("test.Left")
 	var left sync.WaitGroup
 	var mu sync.Mutex
 	var wake []chan struct{} // one for each that was left behind
-	u.handle(app, func(ctx *runtime.Context, i int) (runtime.Void, error) {
+	u.handle(app, func(ctx *runtime.Context, i int) (wire.Void, error) {
 		if v, ok := leftLocal.Lookup(ctx); ok {
-			return runtime.Void{}, fmt.Errorf("task %d begins with the local %q", i, v)
+			return wire.Void{}, fmt.Errorf("task %d begins with the local %q", i, v)
 		}
 		g := leftBehind{ctx, fmt.Sprint("mark-", i, "-")}
 		if err := g.look(true); err != nil {
-			return runtime.Void{}, err
+			return wire.Void{}, err
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -52,11 +53,11 @@ func TestWhatATaskLeavesBehind(t *testing.T) {
 				}
 			})
 		}
-		return runtime.Void{}, nil
+		return wire.Void{}, nil
 	})
 	start(t, app)
 	ctx := context.Background()
-	var handles []*runtime.Handle[runtime.Void]
+	var handles []*runtime.Handle[wire.Void]
 	for i := range tasks {
 		h, err := u.call(i, runtime.WithTag("mark", fmt.Sprint("mark-", i, "-"))).Enqueue(ctx, app)
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"log/slog"
 	"maps"
 	"path"
@@ -127,7 +128,7 @@ func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc
 		worker: w, stop: stop, done: make(chan struct{}), number: starts.Add(1),
 		endRuns: make(chan struct{}), abandon: make(chan struct{}), leave: make(chan struct{}),
 	}
-	a.storage.reopen(context.WithoutCancel(ctx))
+	a.storage.Reopen(context.WithoutCancel(ctx))
 	return a.current, nil
 }
 
@@ -283,7 +284,7 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 			if a.cfg.SkipUnsupported && errors.Is(err, engine.ErrUnsupported) {
 				skipped = append(skipped, reg)
 				a.log(slog.LevelWarn, "a task is left out: the engine cannot honour what it asks for",
-					slog.String("task", name), slog.String("error", message(err)))
+					slog.String("task", name), slog.String("error", guard.Text(err)))
 				continue
 			}
 			errs = append(errs, fmt.Errorf("task %s: %w", name, err))
@@ -299,7 +300,7 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 	w.slots = newSlots(context.WithoutCancel(ctx), a.cfg.Workers)
 	for i := len(a.cfg.Middleware) - 1; i >= 0; i-- {
 		next := w.handler
-		if err := isolated(func() error { w.handler = a.cfg.Middleware[i](next); return nil }); err != nil {
+		if err := guard.Isolated(func() error { w.handler = a.cfg.Middleware[i](next); return nil }); err != nil {
 			return nil, fmt.Errorf("%w: Config.Middleware[%d]: %w", errConfig, i, err)
 		}
 		if w.handler == nil {
@@ -365,7 +366,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	})
 	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
 	ticking := a.startTicking(serveCtx, w.periodic)
-	err := isolated(func() error {
+	err := guard.Isolated(func() error {
 		return a.engine.Serve(serveCtx, &engine.Worker{
 			ID: w.id, Slots: a.cfg.Workers, Queues: a.queues(w), Names: w.names(),
 			ParkFor: a.cfg.ParkFor, Abandon: abandon,
@@ -374,7 +375,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	})
 	close(served)
 	if err != nil && serveCtx.Err() == nil {
-		a.log(slog.LevelError, "the worker stopped: its engine failed", slog.String("error", message(err)))
+		a.log(slog.LevelError, "the worker stopped: its engine failed", slog.String("error", guard.Text(err)))
 	}
 	unhook()
 	s.stop(engine.ErrShutdown)
@@ -415,7 +416,7 @@ var errStillClosing = errors.New("storage did not close in time")
 func (a *App) closeStorage(s *service) error {
 	closed := make(chan error, 1)
 	go func() {
-		closed <- errors.Join(s.worker.slots.close(), isolated(func() error { return a.storage.close(nil) }))
+		closed <- errors.Join(s.worker.slots.close(), guard.Isolated(func() error { return a.storage.Close(nil) }))
 	}()
 	t := time.NewTimer(a.cfg.ShutdownGrace)
 	defer t.Stop()

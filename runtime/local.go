@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/wire"
 	"reflect"
 )
 
@@ -151,7 +152,7 @@ func (b box[T]) clone() boxed { return box[T]{cloneOf(b.v)} }
 
 // encode returns the value as it travels, as an arrival.
 func (b box[T]) encode(inLogs bool) (json.RawMessage, error) {
-	return encodeFields(func(f *Fields) {
+	return wire.Marshal(func(f *wire.Fields) {
 		f.JSON("v", &b.v)
 		if inLogs {
 			f.Bool("log", &inLogs)

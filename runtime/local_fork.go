@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"sync/atomic"
 )
 
@@ -94,11 +95,11 @@ func Go(ctx context.Context, mode ForkMode, fn func(ctx context.Context) error) 
 func (c *Child) Failed() (err error, waited bool) { return c.err, c.waited.Load() }
 
 func (c *Child) run(ctx context.Context, t localsTask, fn func(context.Context) error) {
-	c.err = ErrGoexit // unless it returns
+	c.err = guard.ErrGoexit // unless it returns
 	broken := true
 	defer func() {
 		if p := recover(); p != nil {
-			c.err = panicked(p)
+			c.err = guard.Panicked(p)
 		}
 		close(c.done)
 		if t != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 27
@@ -139,7 +140,7 @@ func TestChildOfMiddlewareIsWaitedFor(t *testing.T) {
 			return nil
 		}
 	}}}
-	_, err := runUnit(t, cfg, func(*runtime.Context) (runtime.Void, error) { return runtime.Void{}, nil })
+	_, err := runUnit(t, cfg, func(*runtime.Context) (wire.Void, error) { return wire.Void{}, nil })
 	if err != nil || !ended.Load() {
 		t.Errorf("error %v, the child ended first: %t", err, ended.Load())
 	}

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"github.com/taskctx/taskctx/runtime/internal/redact"
 	"log/slog"
 	"slices"
 )
@@ -22,7 +23,7 @@ func (c *Context) Logger(name ...string) *slog.Logger {
 	}
 	logger := r.msg.Name
 	if len(name) > 0 && name[0] != "" {
-		logger = r.redactor().clean(name[0])
+		logger = r.redactor().Clean(name[0])
 	}
 	next := r.app.cfg.Logger.Handler().WithAttrs(append(r.logAttrs(), slog.String("logger", logger)))
 	return slog.New(&taskHandler{next: next, flat: next, run: r, logger: logger})
@@ -97,7 +98,7 @@ func (h *taskHandler) WithGroup(name string) slog.Handler {
 func (h *taskHandler) with(s logStep) *taskHandler {
 	c := *h
 	if h.run != nil {
-		s = h.run.redactor().step(s)
+		s = cleanStep(h.run.redactor(), s)
 	}
 	c.steps = append(slices.Clip(h.steps), s)
 	c.flat = s.apply(h.flat)
@@ -126,9 +127,9 @@ func (h *taskHandler) Handle(ctx context.Context, rec slog.Record) error {
 	next, steps := h.flat, h.steps
 	if r != nil {
 		d := r.redactor()
-		rec, locals = d.record(rec), d.attrs(locals)
+		rec, locals = d.Record(rec), d.Attrs(locals)
 		if h.run == nil {
-			steps = d.steps(steps)
+			steps = cleanSteps(d, steps)
 		}
 	}
 	if h.run == nil || len(locals) > 0 {
@@ -171,63 +172,20 @@ func localAttrs(ctx context.Context, r *run) []slog.Attr {
 	return t.logAttrs()
 }
 
-// record removes secrets from a log record.
-func (d *redactor) record(rec slog.Record) slog.Record {
-	if d == nil {
-		return rec
-	}
-	clean := slog.NewRecord(rec.Time, rec.Level, d.clean(rec.Message), rec.PC)
-	rec.Attrs(func(a slog.Attr) bool {
-		clean.AddAttrs(d.attr(a))
-		return true
-	})
-	return clean
-}
-
-func (d *redactor) attrs(attrs []slog.Attr) []slog.Attr {
-	if d == nil {
-		return attrs
-	}
-	clean := make([]slog.Attr, len(attrs))
-	for i, a := range attrs {
-		clean[i] = d.attr(a)
-	}
-	return clean
-}
-
-func (d *redactor) step(s logStep) logStep {
+func cleanStep(d *redact.Redactor, s logStep) logStep {
 	if d == nil {
 		return s
 	}
-	return logStep{group: d.clean(s.group), attrs: d.attrs(s.attrs)}
+	return logStep{group: d.Clean(s.group), attrs: d.Attrs(s.attrs)}
 }
 
-func (d *redactor) steps(steps []logStep) []logStep {
+func cleanSteps(d *redact.Redactor, steps []logStep) []logStep {
 	if d == nil {
 		return steps
 	}
 	clean := make([]logStep, len(steps))
 	for i, s := range steps {
-		clean[i] = d.step(s)
+		clean[i] = cleanStep(d, s)
 	}
 	return clean
-}
-
-func (d *redactor) attr(a slog.Attr) slog.Attr {
-	key, v := d.clean(a.Key), a.Value.Resolve()
-	var texts []string
-	switch v.Kind() {
-	case slog.KindGroup:
-		return slog.Attr{Key: key, Value: slog.GroupValue(d.attrs(v.Group())...)}
-	case slog.KindAny:
-		texts = forms(v.Any())
-	default:
-		texts = []string{v.String()}
-	}
-	for _, text := range texts {
-		if clean := d.clean(text); clean != text {
-			return slog.String(key, clean)
-		}
-	}
-	return slog.Attr{Key: key, Value: v}
 }

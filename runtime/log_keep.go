@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"log/slog"
 	"slices"
 	"strings"
@@ -125,7 +126,7 @@ func (r *run) saveNow(x *extras) {
 	x.reading.Lock()
 	memo := r.encodeMemo(x)
 	x.reading.Unlock()
-	_ = isolated(func() error { return r.d.Memo.SaveMemo(ctx, memo) })
+	_ = guard.Isolated(func() error { return r.d.Memo.SaveMemo(ctx, memo) })
 	x.mu.Lock()
 	x.endSave = nil
 	x.mu.Unlock()

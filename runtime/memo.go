@@ -4,10 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/redact"
 	"log/slog"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // memo is what the App keeps with a task from run to run.
@@ -93,7 +94,7 @@ func (r *run) loadMemo(x *extras) *memo {
 }
 
 func (a *App) logMemo(r *run, text string, err error) {
-	a.log(slog.LevelError, text, append(r.logAttrs(), slog.String("error", r.redactor().clean(message(err))))...)
+	a.log(slog.LevelError, text, append(r.logAttrs(), slog.String("error", r.redactor().Clean(guard.Text(err))))...)
 }
 
 // concludeMemo returns the memo as the run leaves it.
@@ -119,8 +120,8 @@ func (r *run) concludeMemo(o *engine.Outcome, failed, parked bool) json.RawMessa
 
 func (m *memo) addError(r *run, reason string) {
 	e := AttemptError{Attempt: r.d.Attempt, At: time.Now().UTC(), Error: clip(reason)}
-	if p, ok := as[*PanicError](r.err); ok {
-		e.Stack = clip(r.redactor().clean(string(p.Stack)))
+	if p, ok := guard.As[*PanicError](r.err); ok {
+		e.Stack = clip(r.redactor().Clean(string(p.Stack)))
 	}
 	m.Errors = append(m.Errors, e)
 	if n := len(m.Errors) - keptErrors; n > 0 {
@@ -134,22 +135,11 @@ func clip(s string) string {
 	const more = "…"
 	cut := len(s) > engine.MaxReason
 	if cut { // what follows need not be looked at
-		s = cutRune(s, engine.MaxReason)
+		s = redact.Cut(s, engine.MaxReason)
 	}
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")
 	if !cut && len(s) <= engine.MaxReason {
 		return s
 	}
-	return cutRune(s, engine.MaxReason-len(more)) + more
-}
-
-// cutRune returns at most n bytes of s, and no part of a rune.
-func cutRune(s string, n int) string {
-	if len(s) <= n {
-		return s
-	}
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:n]
+	return redact.Cut(s, engine.MaxReason-len(more)) + more
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"io"
 	"slices"
 )
@@ -119,7 +120,7 @@ func (a *App) writeMemo(msg *engine.Message, m memo) (b json.RawMessage, err err
 	if err != nil || string(plain) == "{}" {
 		return json.Marshal(m)
 	}
-	err = isolated(func() (err error) {
+	err = guard.Isolated(func() (err error) {
 		m.Sealed, err = a.encodePart(msg, PartLogs, plain)
 		return err
 	})
@@ -141,7 +142,7 @@ func (a *App) readMemo(msg *engine.Message, raw json.RawMessage) (*memo, error) 
 	}
 	var inner kept
 	if len(m.Sealed) > 0 {
-		err := isolated(func() error {
+		err := guard.Isolated(func() error {
 			plain, err := a.decodePart(msg, PartLogs, m.Sealed)
 			if err != nil {
 				return err

@@ -15,6 +15,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 var manyTasks = flag.Int("tasks", 20_000, "how many tasks TestAMillionTasks runs; make million runs a million")
@@ -148,7 +149,7 @@ func drain(t *testing.T, app *runtime.App) {
 			return
 		}
 		for _, r := range records {
-			_, _ = runtime.HandleOf[runtime.Void](app, r.ID).Wait(context.Background()) // whatever became of it
+			_, _ = runtime.HandleOf[wire.Void](app, r.ID).Wait(context.Background()) // whatever became of it
 		}
 	}
 }
@@ -158,7 +159,7 @@ func TestEnqueueTenTimesPastTheLimit(t *testing.T) {
 	const limit, size = 1000, 1 << 10
 	eng := newMemory(t, memory.WithCapacity(limit))
 	app := runtime.New(eng, runtime.Config{})
-	u := newUnit[string, runtime.Void]("test.Full")
+	u := newUnit[string, wire.Void]("test.Full")
 	text := strings.Repeat("x", size)
 	ctx := context.Background()
 	before := measure()

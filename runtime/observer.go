@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // EventKind says what an Event is about.
@@ -105,7 +106,7 @@ func (e *Event) complete(a *App) {
 		r := e.run
 		e.Task, e.Worker = r.metadata(), r.worker.id
 		if len(e.Task.Tags.m) > 0 {
-			e.Task.Tags.m = r.redactor().cleanTags(e.Task.Tags.m)
+			e.Task.Tags.m = r.redactor().Tags(e.Task.Tags.m)
 		}
 		x := r.more()
 		x.mu.Lock()
@@ -143,7 +144,7 @@ func (e *Event) tags(a *App) map[string]string {
 	if len(m.Meta.Tags) == 0 {
 		return nil
 	}
-	return a.redactorOf(m, nil).cleanTags(a.tagsOf(m))
+	return a.redactorOf(m, nil).Tags(a.tagsOf(m))
 }
 
 // dueSince is when the task could first run.
@@ -204,8 +205,8 @@ func (w *watcher) drain(a *App) {
 		}
 		for len(events) > 0 {
 			var done int
-			if err := isolated(func() error { return w.handOver(events, &done) }); err != nil {
-				a.logObserver("observer failed", "error", message(err))
+			if err := guard.Isolated(func() error { return w.handOver(events, &done) }); err != nil {
+				a.logObserver("observer failed", "error", guard.Text(err))
 			}
 			events = events[done:]
 		}

@@ -1,14 +1,14 @@
 package runtime
 
 import (
-	"errors"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"time"
 )
 
 // ErrDeadline is the cause when a task's [WithDeadline] has passed. It fails
 // the task: running again would be too late as well. It wraps [ErrTimeout].
-var ErrDeadline error = &valueError{text: "task is past its deadline", err: engine.ErrTimeout}
+var ErrDeadline error = &guard.Hidden{Text: "task is past its deadline", Err: engine.ErrTimeout}
 
 // CancelError ends a task as cancelled; see [Cancel].
 type CancelError struct{ Reason string }
@@ -37,7 +37,7 @@ func Permanent(err error) error {
 	return &PermanentError{err}
 }
 
-func (e *PermanentError) Error() string { return message(e.Err) }
+func (e *PermanentError) Error() string { return guard.Text(e.Err) }
 
 // Unwrap returns the error that was passed to Permanent.
 func (e *PermanentError) Unwrap() error { return e.Err }
@@ -57,7 +57,7 @@ func RetryAfter(d time.Duration, err error) error {
 	return &RetryAfterError{max(d, 0), err}
 }
 
-func (e *RetryAfterError) Error() string { return message(e.Err) }
+func (e *RetryAfterError) Error() string { return guard.Text(e.Err) }
 
 // Unwrap returns the error that was passed to RetryAfter.
 func (e *RetryAfterError) Unwrap() error { return e.Err }
@@ -70,24 +70,3 @@ type SnoozeError struct{ After time.Duration }
 func Snooze(d time.Duration) error { return &SnoozeError{max(d, 0)} }
 
 func (e *SnoozeError) Error() string { return "snoozed for " + e.After.String() }
-
-// as is errors.As for the types above; a user's Unwrap, Is or As may panic.
-func as[E error](err error) (target E, ok bool) {
-	defer func() {
-		if recover() != nil {
-			ok = false
-		}
-	}()
-	ok = errors.As(err, &target)
-	return target, ok
-}
-
-// is is errors.Is, for the same reason.
-func is(err, target error) (ok bool) {
-	defer func() {
-		if recover() != nil {
-			ok = false
-		}
-	}()
-	return errors.Is(err, target)
-}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"regexp"
 	"strings"
 	"time"
@@ -61,7 +62,7 @@ func (a *App) Prepare(ctx context.Context, c Caller) (*engine.Message, error) {
 	prepare := func() error { return a.producer.prepare(ctx, m, c.anyCall()) }
 	if a.producer.around != nil {
 		hooks := prepare
-		prepare = func() error { return isolated(hooks) }
+		prepare = func() error { return guard.Isolated(hooks) }
 	}
 	if err := prepare(); err != nil {
 		return nil, err
@@ -108,7 +109,7 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 			return fmt.Errorf("enqueue %s: %w", s.Name, err)
 		}
 		if r := current(ctx); r != nil && len(meta.Tags) > 0 { // nobody knows later what they must not show
-			meta.Tags = r.redactor().cleanTags(meta.Tags)
+			meta.Tags = r.redactor().Tags(meta.Tags)
 		}
 	}
 	if err := p.app.hashKey(m); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"maps"
 )
 
@@ -29,7 +30,7 @@ func (a *App) inject(ctx context.Context, m *engine.Message) error {
 func (a *App) propagate(ctx context.Context, m *engine.Message) error {
 	headers := make(map[string]string)
 	for _, p := range a.cfg.Propagators {
-		if err := safely(func() error { p.Inject(ctx, headers); return nil }); err != nil {
+		if err := guard.Call(func() error { p.Inject(ctx, headers); return nil }); err != nil {
 			return fmt.Errorf("propagator: %w", err)
 		}
 	}

@@ -64,7 +64,7 @@ func (a *App) newRecord(e *engine.Entry) *Record {
 	r.Args = redactedArgs(m, more)
 	if len(e.Result) > 0 || len(m.Meta.Tags) > 0 || r.Reason != "" {
 		d := a.redactorOf(m, s)
-		r.Result, r.Tags, r.Reason = d.cleanJSON(r.Result), Tags{d.cleanTags(r.Tags.m)}, d.cleanShown(r.Reason)
+		r.Result, r.Tags, r.Reason = d.JSON(r.Result), Tags{d.Tags(r.Tags.m)}, d.CleanShown(r.Reason)
 	}
 	if len(e.Memo) > 0 {
 		if m, err := a.readMemo(m, e.Memo); err == nil {

@@ -3,26 +3,13 @@ package runtime
 import (
 	"encoding/json"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/redact"
 	"slices"
-	"strings"
 )
 
-// redacted stands in place of a value that must not be shown.
-const redacted = "[redacted]"
-
-// maxRedactedText bounds, in bytes, a text that is searched for secrets. Of a
-// longer one the rest is not shown.
-const maxRedactedText = 32 << 10
-
-// redactor removes the values of redacted parameters from text. Nil removes
-// nothing.
-type redactor struct {
-	secrets secrets
-	all     bool // the values are not known, or too many: nothing may be shown
-}
-
 // redactor returns the run's, made when first needed.
-func (r *run) redactor() *redactor {
+func (r *run) redactor() *redact.Redactor {
 	if len(r.msg.Meta.Redact) == 0 && len(r.reg.def.derive().redact) == 0 {
 		return nil
 	}
@@ -33,7 +20,7 @@ func (r *run) redactor() *redactor {
 
 // redactorOf returns the redactor of a message, nil if it has nothing to redact.
 // s is the task as it is registered here, nil if it is not.
-func (a *App) redactorOf(m *engine.Message, s *wireSpec) *redactor {
+func (a *App) redactorOf(m *engine.Message, s *wireSpec) *redact.Redactor {
 	names, signature := m.Meta.Redact, m.Meta.Signature
 	if s != nil {
 		names = slices.Concat(names, s.redact)
@@ -45,19 +32,19 @@ func (a *App) redactorOf(m *engine.Message, s *wireSpec) *redactor {
 		return nil
 	}
 	if len(m.Args) > a.cfg.MaxPayload {
-		return &redactor{all: true}
+		return &redact.Redactor{All: true}
 	}
 	args := m.Args
 	if a.cfg.Codec != nil { // the user's
-		err := isolated(func() (err error) {
+		err := guard.Isolated(func() (err error) {
 			args, err = a.decodeArgs(m)
 			return err
 		})
 		if err != nil {
-			return &redactor{all: true}
+			return &redact.Redactor{All: true}
 		}
 	}
-	return newRedactor(args, signature, names)
+	return redact.New(args, signature, names)
 }
 
 // Redact returns text without the values of the task's redacted parameters: for
@@ -68,7 +55,7 @@ func (c *Context) Redact(text string) string {
 	if r == nil {
 		return text
 	}
-	return r.redactor().clean(text)
+	return r.redactor().Clean(text)
 }
 
 // Redact returns text without the values of the call's redacted parameters, as
@@ -77,121 +64,7 @@ func (c AnyCall) Redact(text string) string {
 	if c.def == nil || len(c.def.derive().redact) == 0 {
 		return text
 	}
-	return newRedactor(c.args, c.def.derive().signature, c.def.derive().redact).clean(text)
-}
-
-// newRedactor returns the redactor of arguments, for the parameters with the
-// names.
-func newRedactor(args json.RawMessage, signature string, names []string) *redactor {
-	d := new(redactor)
-	d.all = !d.secrets.collect(args, func(param string) (secret, keys bool) {
-		secret = slices.Contains(names, param)
-		return secret, secret && isMap(signature, param)
-	})
-	return d
-}
-
-// isMap reports whether a parameter is a map, whose keys are values of the
-// user's: those of other objects are names of fields.
-func isMap(signature, param string) bool {
-	for field := range strings.FieldsSeq(signature) {
-		if name, typ, _ := strings.Cut(field, ":"); name == param {
-			return strings.HasPrefix(typ, "map[")
-		}
-	}
-	return false
-}
-
-// clean replaces every secret in the text.
-func (d *redactor) clean(s string) string {
-	if d == nil || s == "" {
-		return s
-	}
-	if d.all {
-		return redacted
-	}
-	if len(d.secrets.keys) == 0 {
-		return s
-	}
-	return d.secrets.replace(s)
-}
-
-// cleanShown is clean for a text that was cleaned when it was made, but perhaps
-// by a version that looked for less, or that an operator wrote.
-func (d *redactor) cleanShown(s string) string {
-	if d == nil || d.all {
-		return s
-	}
-	return d.clean(s)
-}
-
-// cleanTags returns the tags without secrets: the same map if they hold none.
-// When nothing may be shown the keys are.
-func (d *redactor) cleanTags(tags map[string]string) map[string]string {
-	if d == nil || len(tags) == 0 {
-		return tags
-	}
-	clean, found := make(map[string]string, len(tags)), false
-	for k, v := range tags {
-		ck, cv := d.cleanShown(k), d.clean(v)
-		found = found || ck != k || cv != v
-		clean[ck] = cv
-	}
-	if !found {
-		return tags
-	}
-	return clean
-}
-
-// cleanJSON replaces secrets in the strings and numbers of a JSON value, and
-// the whole value if they are in it in another way.
-func (d *redactor) cleanJSON(raw json.RawMessage) json.RawMessage {
-	if d == nil || len(raw) == 0 {
-		return raw
-	}
-	quoted := json.RawMessage(`"` + redacted + `"`)
-	if d.all || len(raw) > maxRedactedText && !d.secrets.none() {
-		return quoted
-	}
-	text := string(raw)
-	if d.clean(text) == text {
-		return raw
-	}
-	c := jsonChecker{data: raw}
-	var out []byte
-	for i := 0; i < len(raw); {
-		start := i
-		switch b := raw[i]; {
-		case b == '"':
-			s, bad := c.string(i)
-			if bad != "" {
-				return quoted
-			}
-			i = s.end
-			value := c.text(s)
-			if clean := d.clean(value); clean != value {
-				out, _ = appendQuoted(out, clean)
-				continue
-			}
-		case b == '-' || '0' <= b && b <= '9':
-			end, _, ok := scanNumber(raw, i)
-			if !ok {
-				return quoted
-			}
-			i = end
-			if number := string(raw[start:i]); d.clean(number) != number {
-				out = append(out, quoted...)
-				continue
-			}
-		default:
-			i++
-		}
-		out = append(out, raw[start:i]...)
-	}
-	if text = string(out); strings.ReplaceAll(d.clean(text), redacted, "") != strings.ReplaceAll(text, redacted, "") {
-		return quoted
-	}
-	return out
+	return redact.New(c.args, c.def.derive().signature, c.def.derive().redact).Clean(text)
 }
 
 // redactedArgs returns the arguments with the values of redacted parameters
@@ -207,7 +80,7 @@ func redactedArgs(m *engine.Message, more []string) json.RawMessage {
 	}
 	for _, name := range names {
 		if _, ok := fields[name]; ok {
-			fields[name] = json.RawMessage(`"` + redacted + `"`)
+			fields[name] = json.RawMessage(`"` + redact.Mark + `"`)
 		}
 	}
 	b, err := json.Marshal(fields)

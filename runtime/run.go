@@ -10,6 +10,9 @@ import (
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/life"
+	"github.com/taskctx/taskctx/runtime/internal/redact"
+	"github.com/taskctx/taskctx/runtime/internal/store"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // ErrTaskDone is what a task's storage and locals return after its run has
@@ -30,7 +33,7 @@ type run struct {
 	worker *worker
 
 	// Of the goroutine that runs the task.
-	args    Arguments
+	args    wire.Arguments
 	result  json.RawMessage
 	taskErr error // what became of the task
 	err     error // what became of the handler, which has the last word
@@ -79,7 +82,7 @@ func (r *run) join() {
 
 // extras is what few runs need.
 type extras struct {
-	scoped   store         // values of task scope
+	scoped   store.Store   // values of task scope
 	children children      // goroutines started with Go
 	bound    *Context      // what middleware passed to the task; nil: the run's own
 	late     chan struct{} // closed when a task that is taskLate has ended
@@ -92,7 +95,7 @@ type extras struct {
 	byHand  bool       // the memo says that a retry by hand begins, to be marked in the log
 
 	redactOnce sync.Once
-	redactWith *redactor
+	redactWith *redact.Redactor
 
 	mu      sync.Mutex // guards all below
 	notes   *notes     // log lines and progress, nil while there are none
@@ -139,7 +142,7 @@ func (r *run) setLimit(now time.Time) {
 // closeScoped runs the cleanups of task scope with the task's error.
 func (r *run) closeScoped(cause error) error {
 	if x := r.extra.Load(); x != nil {
-		return x.scoped.close(cause)
+		return x.scoped.Close(cause)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"sync"
 )
 
@@ -80,7 +81,7 @@ func (r *run) waitChildren(err error) error {
 		if err == nil {
 			return cerr
 		}
-		return fmt.Errorf("%w; then a child: %s", err, message(cerr))
+		return fmt.Errorf("%w; then a child: %s", err, guard.Text(cerr))
 	}
 	return err
 }

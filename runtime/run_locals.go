@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // Ended reports whether the run is over.
@@ -36,7 +37,7 @@ func (r *run) arrivals(header string) map[string]arrival {
 	var m map[string]arrival
 	if err := json.Unmarshal([]byte(header), &m); err != nil {
 		r.app.log(slog.LevelError, "read the local values that came with the task",
-			append(r.logAttrs(), slog.String("error", message(err)))...)
+			append(r.logAttrs(), slog.String("error", guard.Text(err)))...)
 		return nil
 	}
 	return m

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/store"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,7 +14,7 @@ import (
 // slot is one of a worker's places to run a task. It keeps its storage from
 // run to run, and one run at a time uses it.
 type slot struct {
-	storage store
+	storage store.Store
 	cancel  context.CancelCauseFunc
 	run     atomic.Pointer[run] // the task in it, nil while it is free
 }
@@ -107,7 +109,7 @@ func newSlots(ctx context.Context, n int) *slots {
 
 func (s *slots) make() *slot {
 	p := new(slot)
-	p.storage.ctx, p.cancel = context.WithCancelCause(s.ctx)
+	p.storage.Ctx, p.cancel = context.WithCancelCause(s.ctx)
 	return p
 }
 
@@ -208,7 +210,7 @@ func (s *slots) close() error {
 // close closes the slot's values, last opened first. It is closed for good:
 // what is still being opened is closed as soon as it is.
 func (p *slot) close() error {
-	err := isolated(func() error { return p.storage.close(nil) })
+	err := guard.Isolated(func() error { return p.storage.Close(nil) })
 	p.cancel(engine.ErrShutdown)
 	return err
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/store"
 )
 
 // ErrNoTask is returned by what works only inside a task.
@@ -99,28 +99,28 @@ func provide[T any](
 		return none, fmt.Errorf("%s: %w", k.name, ErrTaskDone)
 	}
 	s := r.storeOf(k.scope)
-	if v, ok := s.peek(k); ok {
+	if v, ok := s.Peek(k); ok {
 		t, _ := v.(T) // a nil of an interface type is no T
 		return t, nil
 	}
-	v, err := s.get(ctx, k, func() (any, func(error) error, error) {
+	v, err := s.Get(ctx, k, func() (any, func(error) error, error) {
 		v, cleanup, err := open(r.scopeContext(k.scope, s))
 		return v, cleanup, err
 	})
 	if err != nil {
-		if k.scope == PerTask && is(err, errStoreClosed) { // its cleanups have run
+		if k.scope == PerTask && guard.Is(err, store.ErrClosed) { // its cleanups have run
 			err = fmt.Errorf("%w (%w)", ErrTaskDone, err)
 		}
 		return none, fmt.Errorf("open %s: %w", k.name, err)
 	}
 	if k.scope == PerTask && r.life.Ended.Load() { // it ended meanwhile: nobody else may close it
-		return none, errors.Join(fmt.Errorf("%s: %w", k.name, ErrTaskDone), s.close(ErrTaskDone))
+		return none, errors.Join(fmt.Errorf("%s: %w", k.name, ErrTaskDone), s.Close(ErrTaskDone))
 	}
 	t, _ := v.(T)
 	return t, nil
 }
 
-func (r *run) storeOf(s Scope) *store {
+func (r *run) storeOf(s Scope) *store.Store {
 	switch s {
 	case PerProcess:
 		return &r.app.storage
@@ -131,9 +131,9 @@ func (r *run) storeOf(s Scope) *store {
 	}
 }
 
-func (r *run) scopeContext(sc Scope, s *store) context.Context {
+func (r *run) scopeContext(sc Scope, s *store.Store) context.Context {
 	if sc != PerTask {
-		return s.ctx
+		return s.Ctx
 	}
 	if bound := r.more().bound; bound != nil {
 		return bound
@@ -156,173 +156,4 @@ func CloseErrFunc(f func() error) func(error) error {
 		return nil
 	}
 	return func(error) error { return f() }
-}
-
-// store holds the values of one scope, in the order of their opening.
-type store struct {
-	ctx context.Context // what open gets
-
-	recent atomic.Pointer[cell] // one that is open, nil once the store is closed
-
-	mu     sync.Mutex    // guards all below
-	cells  map[any]*cell // by key
-	opened []cleanup     // in order
-	closed bool
-}
-
-// cell is one value, or the attempt to open it.
-type cell struct {
-	key   any
-	ready chan struct{} // closed when v or err is set
-	v     any
-	err   error
-}
-
-// cleanup is a named step to take when a scope ends.
-type cleanup struct {
-	name string
-	run  func(error) error
-}
-
-var errStoreClosed = errors.New("storage is closed")
-
-// peek returns a value that is there already.
-func (s *store) peek(key any) (any, bool) {
-	if c := s.recent.Load(); c != nil && c.key == key {
-		return c.v, true
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c, ok := s.cells[key]
-	if !ok {
-		return nil, false
-	}
-	select {
-	case <-c.ready:
-	default:
-		return nil, false
-	}
-	if c.err != nil {
-		return nil, false
-	}
-	s.recent.Store(c)
-	return c.v, true
-}
-
-// get returns the value of the key, opened by this call or by another that is
-// under way.
-func (s *store) get(
-	ctx context.Context, key fmt.Stringer, open func() (any, func(error) error, error),
-) (any, error) {
-	for {
-		s.mu.Lock()
-		c, ok := s.cells[key]
-		if ok {
-			s.mu.Unlock()
-			select {
-			case <-c.ready:
-			case <-ctx.Done():
-				return nil, context.Cause(ctx)
-			}
-			if c.err == errOpenAborted {
-				continue // its opener called Goexit: try ourselves
-			}
-			return c.v, c.err
-		}
-		if s.closed {
-			s.mu.Unlock()
-			return nil, errStoreClosed
-		}
-		c = &cell{key: key, ready: make(chan struct{}), err: errOpenAborted}
-		if s.cells == nil {
-			s.cells = make(map[any]*cell)
-		}
-		s.cells[key] = c
-		s.mu.Unlock()
-		return s.fill(c, key, open)
-	}
-}
-
-var errOpenAborted = errors.New("opening was aborted")
-
-// fill opens the value of a cell. A failure is not kept.
-func (s *store) fill(c *cell, key fmt.Stringer, open func() (any, func(error) error, error)) (v any, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.err = panicked(p)
-			err = c.err
-		}
-		s.mu.Lock()
-		if c.err != nil {
-			delete(s.cells, key)
-		}
-		s.mu.Unlock()
-		close(c.ready)
-	}()
-	v, done, err := open()
-	if err != nil {
-		c.err = err
-		return nil, err
-	}
-	s.mu.Lock()
-	closed := s.closed
-	if !closed {
-		s.opened = append(s.opened, cleanup{key.String(), done})
-	}
-	s.mu.Unlock()
-	if closed { // the scope ended meanwhile: nobody else would close it
-		c.err = errStoreClosed
-		if done != nil {
-			err = errors.Join(errStoreClosed, safely(func() error { return done(errStoreClosed) }))
-			return nil, err
-		}
-		return nil, errStoreClosed
-	}
-	c.v, c.err = v, nil
-	return v, nil
-}
-
-// close runs the cleanups, last opened first, each with the error of the scope
-// so far, and returns the errors they had. A cleanup that panics or calls
-// Goexit does not keep the others from running.
-func (s *store) close(cause error) error {
-	s.mu.Lock()
-	opened := s.opened
-	s.closed, s.opened, s.cells = true, nil, nil
-	s.recent.Store(nil)
-	s.mu.Unlock()
-	if len(opened) == 0 {
-		return nil
-	}
-	var errs error
-	closeLast(opened, cause, &errs)
-	return errs
-}
-
-func closeLast(opened []cleanup, cause error, errs *error) {
-	if len(opened) == 0 {
-		return
-	}
-	c := opened[len(opened)-1]
-	err := ErrGoexit // unless it returns
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("close %s: %w", c.name, err)
-			*errs = errors.Join(*errs, err)
-			cause = errors.Join(cause, err)
-		}
-		closeLast(opened[:len(opened)-1], cause, errs)
-	}()
-	if c.run == nil {
-		err = nil
-		return
-	}
-	err = safely(func() error { return c.run(cause) })
-}
-
-// reopen makes the store usable for another start of its app.
-func (s *store) reopen(ctx context.Context) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ctx, s.closed = ctx, false
 }

@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/wire"
 	"reflect"
 	"time"
 )
@@ -47,31 +48,8 @@ type Spec struct {
 	// Tags are the default tags.
 	Tags map[string]string
 	// Params are the parameters on the wire, in order.
-	Params []Param
+	Params []wire.Param
 }
-
-// Param is one parameter of a task on the wire.
-type Param struct {
-	Name string
-	// Sig is the fingerprint of the type, without spaces: types of the same
-	// fingerprint read each other's values.
-	Sig string
-	// Optional: an older task may lack it, and it is then the zero value.
-	Optional bool
-	// Redact: its value is never shown in a log, an error, a span, an event or a
-	// record, nor in the result and the tags that a record shows. The value, its
-	// fields, elements and lines are looked for in the text as fmt, encoding/json,
-	// net/url and html write them, and as bytes in hex and base64, whatever the
-	// case of their letters. Not looked for are strings of less than 4 bytes,
-	// lines of less than 8, numbers of less than 4 digits, and parts of a value,
-	// but for its first 64 bytes. Of arguments with more than 10,000 values no
-	// text is shown at all, and of a text over 32 KiB only the beginning. The
-	// value is stored as it is: to encrypt what is stored is for a [Codec].
-	Redact bool
-}
-
-// Void is the result of a task that has none.
-type Void struct{}
 
 // Task is a task that is described by hand: how to enqueue a call with
 // arguments of the struct A, and how to read them back. It holds no reference
@@ -80,19 +58,19 @@ type Void struct{}
 // instead.
 type Task[A, R any] struct {
 	def    Definition[R]
-	fields func(*A, *Fields)
+	fields func(*A, *wire.Fields)
 }
 
 // NewTask describes a task. fields lists A's fields to [Fields], for encoding
 // and decoding alike; it is nil for a task without parameters.
-func NewTask[A, R any](s Spec, fields func(*A, *Fields)) *Task[A, R] {
+func NewTask[A, R any](s Spec, fields func(*A, *wire.Fields)) *Task[A, R] {
 	return &Task[A, R]{def: Definition[R]{Spec: s}, fields: fields}
 }
 
 // Call encodes the arguments, which args lists, and returns the call as a
 // value. An argument that cannot be encoded is an error when it is enqueued.
-func (t *Task[A, R]) Call(args func(*Fields), opts []Option) Call[R] {
-	f := Encode()
+func (t *Task[A, R]) Call(args func(*wire.Fields), opts []Option) Call[R] {
+	f := wire.Encode()
 	if args != nil {
 		args(f)
 	}
@@ -107,7 +85,7 @@ func Register[C, A, R any](app *App, t *Task[A, R], fn func(C, *A) (R, error)) {
 	h := &handTask[C, A, R]{t, fn}
 	app.register(&registration{
 		def: (*definition)(&t.def), context: reflect.TypeFor[C](), call: callTask[C, R],
-		alloc: func() (*run, Arguments) {
+		alloc: func() (*run, wire.Arguments) {
 			x := new(struct {
 				run  run
 				args handArgs[C, A, R]
@@ -130,7 +108,7 @@ type handArgs[C, A, R any] struct {
 	args A
 }
 
-func (h *handArgs[C, A, R]) Fields(f *Fields) {
+func (h *handArgs[C, A, R]) Fields(f *wire.Fields) {
 	if h.of.task.fields != nil {
 		h.of.task.fields(&h.args, f)
 	}

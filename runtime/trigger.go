@@ -3,6 +3,7 @@ package runtime
 import (
 	"encoding/json"
 	"fmt"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"log/slog"
 )
 
@@ -32,7 +33,7 @@ func (r *run) trigger(err error, decodes func(json.RawMessage) error) error {
 	if len(hooks) == 0 {
 		return err
 	}
-	t, ok := as[*TriggerError](err)
+	t, ok := guard.As[*TriggerError](err)
 	if !ok {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // order validates itself by a pointer, amount by its value.
@@ -93,7 +94,7 @@ func TestArgumentsValidateThemselves(t *testing.T) {
 				t.Errorf("%s: %s: %v, want %q", tt.name, what, c.err, c.want)
 			}
 		}
-		var invalid *runtime.InvalidError
+		var invalid *wire.InvalidError
 		if tt.enqueue != "" && (!errors.As(enqueue, &invalid) || invalid.Param != "v") {
 			t.Errorf("%s: Enqueue returns %#v, want an InvalidError of v", tt.name, enqueue)
 		}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
 	"maps"
 	"slices"
 	"time"
@@ -92,13 +94,13 @@ func (r *run) admit() error {
 	}
 	args, err := r.app.decodeArgs(r.msg)
 	if err != nil {
-		return park("decode arguments: %s", message(err))
+		return park("decode arguments: %s", guard.Text(err))
 	}
-	if err := decodeFields(args, r.args.Fields, r.reg.def.Params); err != nil {
-		if _, refused := err.(*InvalidError); refused {
+	if err := wire.Unmarshal(args, r.args.Fields, r.reg.def.Params); err != nil {
+		if _, refused := err.(*wire.InvalidError); refused {
 			return Permanent(r.reg.def.hideSecrets(err))
 		}
-		return park("decode arguments: %s", message(err))
+		return park("decode arguments: %s", guard.Text(err))
 	}
 	r.extract()
 	r.markRetry()
@@ -108,8 +110,8 @@ func (r *run) admit() error {
 // hideSecrets keeps what Validate says of a redacted parameter out of the text
 // of its error.
 func (d *definition) hideSecrets(err error) error {
-	if e, ok := err.(*InvalidError); ok && slices.Contains(d.derive().redact, e.Param) {
-		e.hideText()
+	if e, ok := err.(*wire.InvalidError); ok && slices.Contains(d.derive().redact, e.Param) {
+		e.HideText()
 	}
 	return err
 }
@@ -134,13 +136,13 @@ func (r *run) execute(ctx *Context) (err error) {
 	if !r.task.CompareAndSwap(taskIdle, taskRunning) {
 		return errCalledTwice
 	}
-	err = ErrGoexit
+	err = guard.ErrGoexit
 	defer r.leave()
 	defer func() {
 		if p := recover(); p != nil {
 			err = newPanicError(p)
 			r.flags.broken = true
-		} else if err == ErrGoexit {
+		} else if err == guard.ErrGoexit {
 			r.flags.broken = true
 		}
 		err = r.settle(err)
@@ -156,7 +158,7 @@ func (r *run) execute(ctx *Context) (err error) {
 func (r *run) settle(err error) error {
 	err = r.waitChildren(err)
 	if r.taskErr = err; err == nil {
-		r.taskErr = ErrGoexit // unless the cleanups return
+		r.taskErr = guard.ErrGoexit // unless the cleanups return
 	}
 	if cerr := r.closeScoped(err); cerr != nil {
 		if err == nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 func TestMain(m *testing.M) {
@@ -31,11 +32,11 @@ func idOf(ts *testscript.TestScript, _ bool, args []string) {
 
 type billArgs struct{ customer string }
 
-func (a *billArgs) fields(f *runtime.Fields) { f.String("customer", &a.customer) }
+func (a *billArgs) fields(f *wire.Fields) { f.String("customer", &a.customer) }
 
 var billTask = runtime.NewTask[billArgs, string](runtime.Spec{
 	Name: "shop.Bill", Func: "Bill", Queue: "billing",
-	Params: []runtime.Param{{Name: "customer", Sig: "string"}},
+	Params: []wire.Param{{Name: "customer", Sig: "string"}},
 }, (*billArgs).fields)
 
 func bill(customer string, opts ...runtime.Option) runtime.Call[string] {

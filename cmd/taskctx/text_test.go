@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // hostile is what a terminal would act on, or not show: a colour, the clipboard,
@@ -39,7 +40,7 @@ func seedHostile(t *testing.T, url string) (id string) {
 	require.NoError(t, err)
 	app := runtime.New(e, runtime.Config{Queues: []string{hostile}, KeepLogs: 10})
 	task := runtime.NewTask[billArgs, string](runtime.Spec{
-		Name: hostile, Func: "Bill", Queue: hostile, Params: []runtime.Param{{Name: "customer", Sig: "string"}},
+		Name: hostile, Func: "Bill", Queue: hostile, Params: []wire.Param{{Name: "customer", Sig: "string"}},
 	}, (*billArgs).fields)
 	runtime.Register(app, task, func(ctx *runtime.Context, _ *billArgs) (string, error) {
 		ctx.Logger(hostile).Info(hostile, hostile, hostile)

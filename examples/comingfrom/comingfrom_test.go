@@ -22,6 +22,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -188,7 +189,7 @@ func TestAsynq(t *testing.T) {
 				t.Errorf("Deliver: %d, %v", n, err)
 			}
 		}
-		var invalid *runtime.InvalidError
+		var invalid *wire.InvalidError
 		if _, err := deliverLater(context.Background(), app, Delivery{}); !errors.As(err, &invalid) {
 			t.Errorf("without a user: %v", err)
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
@@ -40,7 +41,7 @@ func EnqueueDeliver(
 
 // DeliverCall is a call of [Deliver] as a value: for batches, schedules and tests.
 func DeliverCall(d Delivery, opts ...runtime.Option) runtime.Call[int] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	(&deliverArgs{d}).Fields(f)
 	return runtime.NewCall(&deliverTask, f, opts)
 }
@@ -49,7 +50,7 @@ type deliverArgs struct {
 	d Delivery
 }
 
-func (a *deliverArgs) Fields(f *runtime.Fields) {
+func (a *deliverArgs) Fields(f *wire.Fields) {
 	f.JSON("d", &a.d)
 }
 
@@ -59,7 +60,7 @@ func (a *deliverArgs) Run(ctx context.Context) (int, error) {
 
 var deliverTask = runtime.Definition[int]{Spec: runtime.Spec{
 	Name: DeliverTask, Func: "Deliver", Queue: "critical", Retries: 10, Timeout: 20 * time.Second,
-	Params: []runtime.Param{{Name: "d", Sig: "Delivery:595a548f"}},
+	Params: []wire.Param{{Name: "d", Sig: "Delivery:595a548f"}},
 }}
 
 // EnqueueCleanup enqueues a call of [Cleanup].
@@ -67,25 +68,25 @@ var deliverTask = runtime.Definition[int]{Spec: runtime.Spec{
 // Cleanup is run by a schedule.
 func EnqueueCleanup(
 	ctx context.Context, q runtime.Enqueuer, opts ...runtime.Option,
-) (*runtime.Handle[runtime.Void], error) {
+) (*runtime.Handle[wire.Void], error) {
 	return CleanupCall(opts...).Enqueue(ctx, q)
 }
 
 // CleanupCall is a call of [Cleanup] as a value: for batches, schedules and tests.
-func CleanupCall(opts ...runtime.Option) runtime.Call[runtime.Void] {
-	f := runtime.Encode()
+func CleanupCall(opts ...runtime.Option) runtime.Call[wire.Void] {
+	f := wire.Encode()
 	return runtime.NewCall(&cleanupTask, f, opts)
 }
 
 type cleanupArgs struct{}
 
-func (*cleanupArgs) Fields(*runtime.Fields) {}
+func (*cleanupArgs) Fields(*wire.Fields) {}
 
-func (*cleanupArgs) Run(ctx *runtime.Context) (runtime.Void, error) {
-	return runtime.Void{}, Cleanup(ctx)
+func (*cleanupArgs) Run(ctx *runtime.Context) (wire.Void, error) {
+	return wire.Void{}, Cleanup(ctx)
 }
 
-var cleanupTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var cleanupTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
 	Name: CleanupTask, Func: "Cleanup", Retries: 3,
 }}
 
@@ -94,13 +95,13 @@ var cleanupTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
 // CreateUser adds a user.
 func EnqueueCreateUser(
 	ctx context.Context, q runtime.Enqueuer, email, name string, opts ...runtime.Option,
-) (*runtime.Handle[runtime.Void], error) {
+) (*runtime.Handle[wire.Void], error) {
 	return CreateUserCall(email, name, opts...).Enqueue(ctx, q)
 }
 
 // CreateUserCall is a call of [CreateUser] as a value: for batches, schedules and tests.
-func CreateUserCall(email, name string, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	f := runtime.Encode()
+func CreateUserCall(email, name string, opts ...runtime.Option) runtime.Call[wire.Void] {
+	f := wire.Encode()
 	(&createUserArgs{email, name}).Fields(f)
 	return runtime.NewCall(&createUserTask, f, opts)
 }
@@ -110,18 +111,18 @@ type createUserArgs struct {
 	name  string
 }
 
-func (a *createUserArgs) Fields(f *runtime.Fields) {
+func (a *createUserArgs) Fields(f *wire.Fields) {
 	f.String("email", &a.email)
 	f.String("name", &a.name)
 }
 
-func (a *createUserArgs) Run(ctx *DBContext) (runtime.Void, error) {
-	return runtime.Void{}, CreateUser(ctx, a.email, a.name)
+func (a *createUserArgs) Run(ctx *DBContext) (wire.Void, error) {
+	return wire.Void{}, CreateUser(ctx, a.email, a.name)
 }
 
-var createUserTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var createUserTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
 	Name: CreateUserTask, Func: "CreateUser", Queue: "users", Retries: 5,
-	Params: []runtime.Param{{Name: "email", Sig: "string"}, {Name: "name", Sig: "string"}},
+	Params: []wire.Param{{Name: "email", Sig: "string"}, {Name: "name", Sig: "string"}},
 }}
 
 // EnqueuePing enqueues a call of [Ping].
@@ -135,7 +136,7 @@ func EnqueuePing(
 
 // PingCall is a call of [Ping] as a value: for batches, schedules and tests.
 func PingCall(url string, opts ...runtime.Option) runtime.Call[int] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	(&pingArgs{url}).Fields(f)
 	return runtime.NewCall(&pingTask, f, opts)
 }
@@ -144,7 +145,7 @@ type pingArgs struct {
 	url string
 }
 
-func (a *pingArgs) Fields(f *runtime.Fields) {
+func (a *pingArgs) Fields(f *wire.Fields) {
 	f.String("url", &a.url)
 }
 
@@ -154,7 +155,7 @@ func (a *pingArgs) Run(ctx *runtime.Context) (int, error) {
 
 var pingTask = runtime.Definition[int]{Spec: runtime.Spec{
 	Name: PingTask, Func: "Ping", Retries: 3,
-	Params: []runtime.Param{{Name: "url", Sig: "string"}},
+	Params: []wire.Param{{Name: "url", Sig: "string"}},
 }}
 
 // EnqueueAudit enqueues a call of [Audit].
@@ -166,13 +167,13 @@ func EnqueueAudit(ctx context.Context, q runtime.Enqueuer, opts ...runtime.Optio
 
 // AuditCall is a call of [Audit] as a value: for batches, schedules and tests.
 func AuditCall(opts ...runtime.Option) runtime.Call[string] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	return runtime.NewCall(&auditTask, f, opts)
 }
 
 type auditArgs struct{}
 
-func (*auditArgs) Fields(*runtime.Fields) {}
+func (*auditArgs) Fields(*wire.Fields) {}
 
 func (*auditArgs) Run(ctx *runtime.Context) (string, error) {
 	return Audit(ctx)
@@ -191,13 +192,13 @@ func EnqueueCrawl(ctx context.Context, q runtime.Enqueuer, opts ...runtime.Optio
 
 // CrawlCall is a call of [Crawl] as a value: for batches, schedules and tests.
 func CrawlCall(opts ...runtime.Option) runtime.Call[[]string] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	return runtime.NewCall(&crawlTask, f, opts)
 }
 
 type crawlArgs struct{}
 
-func (*crawlArgs) Fields(*runtime.Fields) {}
+func (*crawlArgs) Fields(*wire.Fields) {}
 
 func (*crawlArgs) Run(ctx *runtime.Context) ([]string, error) {
 	return Crawl(ctx)
@@ -218,7 +219,7 @@ func EnqueueImport(
 
 // ImportCall is a call of [Import] as a value: for batches, schedules and tests.
 func ImportCall(file string, opts ...runtime.Option) runtime.Call[int] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	(&importArgs{file}).Fields(f)
 	return runtime.NewCall(&importTask, f, opts)
 }
@@ -227,7 +228,7 @@ type importArgs struct {
 	file string
 }
 
-func (a *importArgs) Fields(f *runtime.Fields) {
+func (a *importArgs) Fields(f *wire.Fields) {
 	f.String("file", &a.file)
 }
 
@@ -237,7 +238,7 @@ func (a *importArgs) Run(ctx *runtime.Context) (int, error) {
 
 var importTask = runtime.Definition[int]{Spec: runtime.Spec{
 	Name: ImportTask, Func: "Import", Retries: 3, Timeout: 30 * time.Second,
-	Params: []runtime.Param{{Name: "file", Sig: "string"}},
+	Params: []wire.Param{{Name: "file", Sig: "string"}},
 }}
 
 // EnqueueCountUp enqueues a call of [CountUp].
@@ -252,7 +253,7 @@ func EnqueueCountUp(
 
 // CountUpCall is a call of [CountUp] as a value: for batches, schedules and tests.
 func CountUpCall(n int, opts ...runtime.Option) runtime.Call[[]int] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	(&countUpArgs{n}).Fields(f)
 	return runtime.NewCall(&countUpTask, f, opts)
 }
@@ -261,7 +262,7 @@ type countUpArgs struct {
 	n int
 }
 
-func (a *countUpArgs) Fields(f *runtime.Fields) {
+func (a *countUpArgs) Fields(f *wire.Fields) {
 	f.Int("n", &a.n)
 }
 
@@ -271,7 +272,7 @@ func (a *countUpArgs) Run(ctx *runtime.Context) ([]int, error) {
 
 var countUpTask = runtime.Definition[[]int]{Spec: runtime.Spec{
 	Name: CountUpTask, Func: "CountUp", Retries: 3,
-	Params: []runtime.Param{{Name: "n", Sig: "int"}},
+	Params: []wire.Param{{Name: "n", Sig: "int"}},
 }}
 
 // EnqueueCountImport enqueues a call of [CountImport].
@@ -283,13 +284,13 @@ func EnqueueCountImport(ctx context.Context, q runtime.Enqueuer, opts ...runtime
 
 // CountImportCall is a call of [CountImport] as a value: for batches, schedules and tests.
 func CountImportCall(opts ...runtime.Option) runtime.Call[int] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	return runtime.NewCall(&countImportTask, f, opts)
 }
 
 type countImportArgs struct{}
 
-func (*countImportArgs) Fields(*runtime.Fields) {}
+func (*countImportArgs) Fields(*wire.Fields) {}
 
 func (*countImportArgs) Run(ctx *runtime.Context) (int, error) {
 	return CountImport(ctx)
@@ -310,7 +311,7 @@ func EnqueueSort(
 
 // SortCall is a call of [Sort] as a value: for batches, schedules and tests.
 func SortCall(values []string, opts ...runtime.Option) runtime.Call[[]string] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	(&sortArgs{values}).Fields(f)
 	return runtime.NewCall(&sortTask, f, opts)
 }
@@ -319,7 +320,7 @@ type sortArgs struct {
 	values []string
 }
 
-func (a *sortArgs) Fields(f *runtime.Fields) {
+func (a *sortArgs) Fields(f *wire.Fields) {
 	f.JSON("values", &a.values)
 }
 
@@ -329,7 +330,7 @@ func (a *sortArgs) Run(ctx context.Context) ([]string, error) {
 
 var sortTask = runtime.Definition[[]string]{Spec: runtime.Spec{
 	Name: SortTask, Func: "Sort", Retries: 24,
-	Params: []runtime.Param{{Name: "values", Sig: "[]string"}},
+	Params: []wire.Param{{Name: "values", Sig: "[]string"}},
 }}
 
 // EnqueueExport enqueues a call of [Export].
@@ -338,13 +339,13 @@ var sortTask = runtime.Definition[[]string]{Spec: runtime.Spec{
 // when nobody wants it any more.
 func EnqueueExport(
 	ctx context.Context, q runtime.Enqueuer, file string, opts ...runtime.Option,
-) (*runtime.Handle[runtime.Void], error) {
+) (*runtime.Handle[wire.Void], error) {
 	return ExportCall(file, opts...).Enqueue(ctx, q)
 }
 
 // ExportCall is a call of [Export] as a value: for batches, schedules and tests.
-func ExportCall(file string, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	f := runtime.Encode()
+func ExportCall(file string, opts ...runtime.Option) runtime.Call[wire.Void] {
+	f := wire.Encode()
 	(&exportArgs{file}).Fields(f)
 	return runtime.NewCall(&exportTask, f, opts)
 }
@@ -353,17 +354,17 @@ type exportArgs struct {
 	file string
 }
 
-func (a *exportArgs) Fields(f *runtime.Fields) {
+func (a *exportArgs) Fields(f *wire.Fields) {
 	f.String("file", &a.file)
 }
 
-func (a *exportArgs) Run(ctx *runtime.Context) (runtime.Void, error) {
-	return runtime.Void{}, Export(ctx, a.file)
+func (a *exportArgs) Run(ctx *runtime.Context) (wire.Void, error) {
+	return wire.Void{}, Export(ctx, a.file)
 }
 
-var exportTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var exportTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
 	Name: ExportTask, Func: "Export", Retries: 3,
-	Params: []runtime.Param{{Name: "file", Sig: "string"}},
+	Params: []wire.Param{{Name: "file", Sig: "string"}},
 }}
 
 // EnqueueSendEmail enqueues a call of [SendEmail].
@@ -371,13 +372,13 @@ var exportTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
 // SendEmail sends an email, with retries after 1 s, 2 s and 4 s.
 func EnqueueSendEmail(
 	ctx context.Context, q runtime.Enqueuer, address string, opts ...runtime.Option,
-) (*runtime.Handle[runtime.Void], error) {
+) (*runtime.Handle[wire.Void], error) {
 	return SendEmailCall(address, opts...).Enqueue(ctx, q)
 }
 
 // SendEmailCall is a call of [SendEmail] as a value: for batches, schedules and tests.
-func SendEmailCall(address string, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	f := runtime.Encode()
+func SendEmailCall(address string, opts ...runtime.Option) runtime.Call[wire.Void] {
+	f := wire.Encode()
 	(&sendEmailArgs{address}).Fields(f)
 	return runtime.NewCall(&sendEmailTask, f, opts)
 }
@@ -386,17 +387,17 @@ type sendEmailArgs struct {
 	address string
 }
 
-func (a *sendEmailArgs) Fields(f *runtime.Fields) {
+func (a *sendEmailArgs) Fields(f *wire.Fields) {
 	f.String("address", &a.address)
 }
 
-func (a *sendEmailArgs) Run(ctx context.Context) (runtime.Void, error) {
-	return runtime.Void{}, SendEmail(ctx, a.address)
+func (a *sendEmailArgs) Run(ctx context.Context) (wire.Void, error) {
+	return wire.Void{}, SendEmail(ctx, a.address)
 }
 
-var sendEmailTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var sendEmailTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
 	Name: SendEmailTask, Func: "SendEmail", Retries: 3,
-	Params: []runtime.Param{{Name: "address", Sig: "string"}},
+	Params: []wire.Param{{Name: "address", Sig: "string"}},
 }}
 
 // RegisterTasks adds this package's tasks and context types to app.

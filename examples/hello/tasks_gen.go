@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
@@ -29,7 +30,7 @@ func EnqueueOrder(
 
 // OrderCall is a call of [Order] as a value: for batches, schedules and tests.
 func OrderCall(item string, count int, opts ...runtime.Option) runtime.Call[int] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	(&orderArgs{item, count}).Fields(f)
 	return runtime.NewCall(&orderTask, f, opts)
 }
@@ -39,7 +40,7 @@ type orderArgs struct {
 	count int
 }
 
-func (a *orderArgs) Fields(f *runtime.Fields) {
+func (a *orderArgs) Fields(f *wire.Fields) {
 	f.String("item", &a.item)
 	f.Int("count", &a.count)
 }
@@ -50,19 +51,19 @@ func (a *orderArgs) Run(ctx *Cafe) (int, error) {
 
 var orderTask = runtime.Definition[int]{Spec: runtime.Spec{
 	Name: OrderTask, Func: "Order", Retries: 2, Delay: 100 * time.Millisecond,
-	Params: []runtime.Param{{Name: "item", Sig: "string"}, {Name: "count", Sig: "int"}},
+	Params: []wire.Param{{Name: "item", Sig: "string"}, {Name: "count", Sig: "int"}},
 }}
 
 // EnqueueGreet enqueues a call of greet.
 func EnqueueGreet(
 	ctx context.Context, q runtime.Enqueuer, name string, opts ...runtime.Option,
-) (*runtime.Handle[runtime.Void], error) {
+) (*runtime.Handle[wire.Void], error) {
 	return GreetCall(name, opts...).Enqueue(ctx, q)
 }
 
 // GreetCall is a call of greet as a value: for batches, schedules and tests.
-func GreetCall(name string, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	f := runtime.Encode()
+func GreetCall(name string, opts ...runtime.Option) runtime.Call[wire.Void] {
+	f := wire.Encode()
 	(&greetArgs{name}).Fields(f)
 	return runtime.NewCall(&greetTask, f, opts)
 }
@@ -71,17 +72,17 @@ type greetArgs struct {
 	name string
 }
 
-func (a *greetArgs) Fields(f *runtime.Fields) {
+func (a *greetArgs) Fields(f *wire.Fields) {
 	f.String("name", &a.name)
 }
 
-func (a *greetArgs) Run(ctx context.Context) (runtime.Void, error) {
-	return runtime.Void{}, greet(ctx, a.name)
+func (a *greetArgs) Run(ctx context.Context) (wire.Void, error) {
+	return wire.Void{}, greet(ctx, a.name)
 }
 
-var greetTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var greetTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
 	Name: GreetTask, Func: "greet", Retries: 3,
-	Params: []runtime.Param{{Name: "name", Sig: "string"}},
+	Params: []wire.Param{{Name: "name", Sig: "string"}},
 }}
 
 // RegisterTasks adds this package's tasks and context types to app.

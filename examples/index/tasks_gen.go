@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
@@ -32,7 +33,7 @@ func EnqueueAddFile(
 
 // AddFileCall is a call of [AddFile] as a value: for batches, schedules and tests.
 func AddFileCall(path string, opts ...runtime.Option) runtime.Call[Change] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	(&addFileArgs{path}).Fields(f)
 	return runtime.NewCall(&addFileTask, f, opts)
 }
@@ -41,7 +42,7 @@ type addFileArgs struct {
 	path string
 }
 
-func (a *addFileArgs) Fields(f *runtime.Fields) {
+func (a *addFileArgs) Fields(f *wire.Fields) {
 	f.String("path", &a.path)
 }
 
@@ -51,7 +52,7 @@ func (a *addFileArgs) Run(ctx *IndexContext) (Change, error) {
 
 var addFileTask = runtime.Definition[Change]{Spec: runtime.Spec{
 	Name: AddFileTask, Func: "AddFile", Queue: "index", Retries: 5, Delay: 100 * time.Millisecond, Timeout: 5 * time.Minute,
-	Params: []runtime.Param{{Name: "path", Sig: "string"}},
+	Params: []wire.Param{{Name: "path", Sig: "string"}},
 }}
 
 // EnqueueForgetFile enqueues a call of forgetFile.
@@ -65,7 +66,7 @@ func EnqueueForgetFile(
 
 // ForgetFileCall is a call of forgetFile as a value: for batches, schedules and tests.
 func ForgetFileCall(path string, opts ...runtime.Option) runtime.Call[Change] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	(&forgetFileArgs{path}).Fields(f)
 	return runtime.NewCall(&forgetFileTask, f, opts)
 }
@@ -74,7 +75,7 @@ type forgetFileArgs struct {
 	path string
 }
 
-func (a *forgetFileArgs) Fields(f *runtime.Fields) {
+func (a *forgetFileArgs) Fields(f *wire.Fields) {
 	f.String("path", &a.path)
 }
 
@@ -84,7 +85,7 @@ func (a *forgetFileArgs) Run(ctx *IndexContext) (Change, error) {
 
 var forgetFileTask = runtime.Definition[Change]{Spec: runtime.Spec{
 	Name: ForgetFileTask, Func: "forgetFile", Queue: "index", Retries: 5, Delay: 100 * time.Millisecond,
-	Params: []runtime.Param{{Name: "path", Sig: "string"}},
+	Params: []wire.Param{{Name: "path", Sig: "string"}},
 }}
 
 // RegisterTasks adds this package's tasks and context types to app.

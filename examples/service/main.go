@@ -31,6 +31,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/otel"
 	"github.com/taskctx/taskctx/runtime/sqlite"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 func main() {
@@ -105,7 +106,7 @@ func routes(app *runtime.App) http.Handler {
 			return
 		}
 		h, err := EnqueuePlace(r.Context(), app, body.Order, body.Card, runtime.WithTag("order", body.ID))
-		if invalid := new(runtime.InvalidError); errors.As(err, &invalid) {
+		if invalid := new(wire.InvalidError); errors.As(err, &invalid) {
 			http.Error(w, invalid.Error(), http.StatusUnprocessableEntity)
 			return
 		}

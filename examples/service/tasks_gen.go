@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
@@ -26,13 +27,13 @@ const (
 // printed. A second order with this id and these photos is the same task.
 func EnqueuePlace(
 	ctx context.Context, q runtime.Enqueuer, order Order, card string, opts ...runtime.Option,
-) (*runtime.Handle[runtime.Void], error) {
+) (*runtime.Handle[wire.Void], error) {
 	return PlaceCall(order, card, opts...).Enqueue(ctx, q)
 }
 
 // PlaceCall is a call of [Place] as a value: for batches, schedules and tests.
-func PlaceCall(order Order, card string, opts ...runtime.Option) runtime.Call[runtime.Void] {
-	f := runtime.Encode()
+func PlaceCall(order Order, card string, opts ...runtime.Option) runtime.Call[wire.Void] {
+	f := wire.Encode()
 	(&placeArgs{order, card}).Fields(f)
 	return runtime.NewCall(&placeTask, f, opts)
 }
@@ -42,18 +43,18 @@ type placeArgs struct {
 	card  string
 }
 
-func (a *placeArgs) Fields(f *runtime.Fields) {
+func (a *placeArgs) Fields(f *wire.Fields) {
 	f.JSON("order", &a.order)
 	f.String("card", &a.card)
 }
 
-func (a *placeArgs) Run(ctx *Lab) (runtime.Void, error) {
-	return runtime.Void{}, Place(ctx, a.order, a.card)
+func (a *placeArgs) Run(ctx *Lab) (wire.Void, error) {
+	return wire.Void{}, Place(ctx, a.order, a.card)
 }
 
-var placeTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var placeTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
 	Name: PlaceTask, Func: "Place", Retries: 5, Delay: 200 * time.Millisecond, Timeout: 10 * time.Second, Unique: 24 * time.Hour,
-	Params: []runtime.Param{{Name: "order", Sig: "Order:5ac97923"}, {Name: "card", Sig: "string", Redact: true}},
+	Params: []wire.Param{{Name: "order", Sig: "Order:5ac97923"}, {Name: "card", Sig: "string", Redact: true}},
 }}
 
 // EnqueuePrint enqueues a call of [Print].
@@ -68,7 +69,7 @@ func EnqueuePrint(
 
 // PrintCall is a call of [Print] as a value: for batches, schedules and tests.
 func PrintCall(order string, opts ...runtime.Option) runtime.Call[[]string] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	(&printArgs{order}).Fields(f)
 	return runtime.NewCall(&printTask, f, opts)
 }
@@ -77,7 +78,7 @@ type printArgs struct {
 	order string
 }
 
-func (a *printArgs) Fields(f *runtime.Fields) {
+func (a *printArgs) Fields(f *wire.Fields) {
 	f.String("order", &a.order)
 }
 
@@ -87,7 +88,7 @@ func (a *printArgs) Run(ctx *Lab) ([]string, error) {
 
 var printTask = runtime.Definition[[]string]{Spec: runtime.Spec{
 	Name: PrintTask, Func: "Print", Retries: 3,
-	Params: []runtime.Param{{Name: "order", Sig: "string"}},
+	Params: []wire.Param{{Name: "order", Sig: "string"}},
 }}
 
 // EnqueueSweep enqueues a call of [Sweep].
@@ -99,13 +100,13 @@ func EnqueueSweep(ctx context.Context, q runtime.Enqueuer, opts ...runtime.Optio
 
 // SweepCall is a call of [Sweep] as a value: for batches, schedules and tests.
 func SweepCall(opts ...runtime.Option) runtime.Call[int64] {
-	f := runtime.Encode()
+	f := wire.Encode()
 	return runtime.NewCall(&sweepTask, f, opts)
 }
 
 type sweepArgs struct{}
 
-func (*sweepArgs) Fields(*runtime.Fields) {}
+func (*sweepArgs) Fields(*wire.Fields) {}
 
 func (*sweepArgs) Run(ctx *Lab) (int64, error) {
 	return Sweep(ctx)

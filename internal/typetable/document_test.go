@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 var update = flag.Bool("update", false, "write docs/types.md")
@@ -102,24 +103,24 @@ func (d *document) values(t *testing.T, app *runtime.App) {
 	d.WriteString("\n## Values that Enqueue refuses\n\nNothing is enqueued then, and the error does not show the value.\n\n| value | error |\n|---|---|\n")
 	for _, v := range []struct {
 		what  string
-		visit func(f *runtime.Fields)
+		visit func(f *wire.Fields)
 	}{
-		{"a string that is not UTF-8", func(f *runtime.Fields) { f.String("name", new("a\xff")) }},
-		{"one deep inside", func(f *runtime.Fields) { f.JSON("order", &Order{By: map[string]*Money{"": {Currency: "\xff"}}}) }},
-		{"one as a key", func(f *runtime.Fields) { f.JSON("counts", &map[string]int{"\xff": 1}) }},
-		{"NaN", func(f *runtime.Fields) { f.Float64("price", new(math.NaN())) }},
-		{"an infinite float inside", func(f *runtime.Fields) { f.JSON("prices", &[]float32{float32(math.Inf(1))}) }},
-		{"a time whose offset has seconds", func(f *runtime.Fields) { f.Time("at", new(at.In(time.FixedZone("", 1172)))) }},
-		{"one inside", func(f *runtime.Fields) { f.JSON("at", &[]time.Time{at.In(time.FixedZone("", 1172))}) }},
-		{"a time after the year 9999", func(f *runtime.Fields) { f.Time("at", new(time.Unix(1<<40, 0))) }},
-		{"raw JSON that is none", func(f *runtime.Fields) { f.JSON("raw", new(json.RawMessage(`{"a":`))) }},
-		{"raw JSON with a key twice", func(f *runtime.Fields) { f.JSON("raw", new(json.RawMessage(`{"a":1,"a":2}`))) }},
-		{"half of a surrogate pair in raw JSON", func(f *runtime.Fields) { f.JSON("raw", new(json.RawMessage(`"\ud83d"`))) }},
-		{"a value that contains itself", func(f *runtime.Fields) { f.JSON("chain", loop) }},
-		{"a marshaler that panics", func(f *runtime.Fields) { f.JSON("side", new(Side(7))) }},
-		{"two keys of one text", func(f *runtime.Fields) { f.JSON("by", &map[WriteTwice]int{{1}: 1, {2}: 2}) }},
+		{"a string that is not UTF-8", func(f *wire.Fields) { f.String("name", new("a\xff")) }},
+		{"one deep inside", func(f *wire.Fields) { f.JSON("order", &Order{By: map[string]*Money{"": {Currency: "\xff"}}}) }},
+		{"one as a key", func(f *wire.Fields) { f.JSON("counts", &map[string]int{"\xff": 1}) }},
+		{"NaN", func(f *wire.Fields) { f.Float64("price", new(math.NaN())) }},
+		{"an infinite float inside", func(f *wire.Fields) { f.JSON("prices", &[]float32{float32(math.Inf(1))}) }},
+		{"a time whose offset has seconds", func(f *wire.Fields) { f.Time("at", new(at.In(time.FixedZone("", 1172)))) }},
+		{"one inside", func(f *wire.Fields) { f.JSON("at", &[]time.Time{at.In(time.FixedZone("", 1172))}) }},
+		{"a time after the year 9999", func(f *wire.Fields) { f.Time("at", new(time.Unix(1<<40, 0))) }},
+		{"raw JSON that is none", func(f *wire.Fields) { f.JSON("raw", new(json.RawMessage(`{"a":`))) }},
+		{"raw JSON with a key twice", func(f *wire.Fields) { f.JSON("raw", new(json.RawMessage(`{"a":1,"a":2}`))) }},
+		{"half of a surrogate pair in raw JSON", func(f *wire.Fields) { f.JSON("raw", new(json.RawMessage(`"\ud83d"`))) }},
+		{"a value that contains itself", func(f *wire.Fields) { f.JSON("chain", loop) }},
+		{"a marshaler that panics", func(f *wire.Fields) { f.JSON("side", new(Side(7))) }},
+		{"two keys of one text", func(f *wire.Fields) { f.JSON("by", &map[WriteTwice]int{{1}: 1, {2}: 2}) }},
 	} {
-		task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "typetable.refused"}, nil)
+		task := runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "typetable.refused"}, nil)
 		_, err := task.Call(v.visit, nil).Enqueue(t.Context(), app)
 		if err == nil {
 			t.Errorf("%s is enqueued", v.what)

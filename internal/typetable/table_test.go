@@ -19,6 +19,7 @@ import (
 	"github.com/taskctx/taskctx/gen/wiretype"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // category is one row of the table: a type, and values of it to send.
@@ -95,8 +96,8 @@ type trip struct {
 	refuse bool // by Enqueue
 	sent   reflect.Value
 	same   func(got reflect.Value) bool
-	task   *runtime.Task[parcel, runtime.Void]
-	list   func(*parcel, *runtime.Fields)
+	task   *runtime.Task[parcel, wire.Void]
+	list   func(*parcel, *wire.Fields)
 }
 
 // parcel is the arguments of the tasks: one value, of a type that the task
@@ -143,7 +144,7 @@ func (c *category) trips() (trips []*trip) {
 // register makes the trip's task. The parameter is listed by the method that
 // wiretype names, with its pointer converted, as generated code does.
 func (trip *trip) register(app *runtime.App, name, method string) {
-	trip.list = func(a *parcel, f *runtime.Fields) {
+	trip.list = func(a *parcel, f *wire.Fields) {
 		if !a.value.IsValid() {
 			a.value = reflect.New(trip.sent.Type()).Elem()
 		}
@@ -155,18 +156,18 @@ func (trip *trip) register(app *runtime.App, name, method string) {
 		visit := reflect.ValueOf(f).MethodByName(method)
 		visit.Call([]reflect.Value{reflect.ValueOf("v"), p.Convert(visit.Type().In(1))})
 	}
-	trip.task = runtime.NewTask[parcel, runtime.Void](runtime.Spec{
-		Name: name, Params: []runtime.Param{{Name: "v"}},
+	trip.task = runtime.NewTask[parcel, wire.Void](runtime.Spec{
+		Name: name, Params: []wire.Param{{Name: "v"}},
 	}, trip.list)
-	runtime.Register(app, trip.task, func(_ context.Context, a *parcel) (runtime.Void, error) {
+	runtime.Register(app, trip.task, func(_ context.Context, a *parcel) (wire.Void, error) {
 		if !trip.same(a.value) {
 			got := show(a.value)
 			if got == show(trip.sent) {
 				got += ", which is not equal"
 			}
-			return runtime.Void{}, runtime.Permanent(errors.New("comes back as " + got))
+			return wire.Void{}, runtime.Permanent(errors.New("comes back as " + got))
 		}
-		return runtime.Void{}, nil
+		return wire.Void{}, nil
 	})
 }
 
@@ -176,7 +177,7 @@ const notEnqueued = "Enqueue: "
 func (trip *trip) run(ctx context.Context, app *runtime.App) (wrong string) {
 	args := &parcel{reflect.New(trip.sent.Type()).Elem()}
 	args.value.Set(trip.sent)
-	h, err := trip.task.Call(func(f *runtime.Fields) { trip.list(args, f) }, nil).Enqueue(ctx, app)
+	h, err := trip.task.Call(func(f *wire.Fields) { trip.list(args, f) }, nil).Enqueue(ctx, app)
 	if err != nil {
 		return notEnqueued + rootCause(err)
 	}

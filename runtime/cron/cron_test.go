@@ -16,6 +16,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/cron"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,15 +36,15 @@ func ExampleParse() {
 	// 2026-03-31 04:00:00 +0000 UTC
 }
 
-var cleanupTask = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "billing.Cleanup", Func: "Cleanup"}, nil)
+var cleanupTask = runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "billing.Cleanup", Func: "Cleanup"}, nil)
 
-func cleanupCall() runtime.Call[runtime.Void] { return cleanupTask.Call(nil, nil) }
+func cleanupCall() runtime.Call[wire.Void] { return cleanupTask.Call(nil, nil) }
 
 func ExampleEvery() {
 	app := runtime.New(memory.New(), runtime.Config{})
-	runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (runtime.Void, error) {
+	runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (wire.Void, error) {
 		fmt.Println("clean up") // at every fifth minute, once however many processes there are
-		return runtime.Void{}, nil
+		return wire.Void{}, nil
 	})
 	cron.Every(app, "*/5 * * * *", cleanupCall())
 	cron.Every(app, "0 4 * * SUNDAY", cleanupCall(), runtime.EveryName("weekly"))
@@ -97,7 +98,7 @@ func TestWrongExpressions(t *testing.T) {
 		"CRON_TZ=Nowhere/City * * * * *", "CRON_TZ=UTC", "TZ=", "0 0 30 2 *", "*/0 * * * *",
 	} {
 		if s, err := cron.Parse(expr); err == nil {
-			if v, ok := s.(runtime.Validator); !ok || v.Validate() == nil {
+			if v, ok := s.(wire.Validator); !ok || v.Validate() == nil {
 				t.Errorf("%q is a schedule: next is %s", expr, s.Next(time.Now()))
 			}
 		} else if !strings.Contains(err.Error(), fmt.Sprintf("%q", expr)) {
@@ -115,9 +116,9 @@ func TestEvery(t *testing.T) {
 		var ran []time.Duration
 		for range 3 { // processes
 			app := runtime.New(engine, runtime.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-			runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (runtime.Void, error) {
+			runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (wire.Void, error) {
 				ran = append(ran, time.Since(begin))
-				return runtime.Void{}, nil
+				return wire.Void{}, nil
 			})
 			cron.Every(app, "15,45 * * * *", cleanupCall())
 			if err := app.Start(t.Context()); err != nil {

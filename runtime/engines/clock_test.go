@@ -20,6 +20,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 var clocks = flag.Bool("clocks", false, "run TestProcessClockSteps, which compiles the standard library anew")
@@ -46,10 +47,10 @@ var setStep func(time.Duration)
 
 type clockArgs struct{ long bool }
 
-func (a *clockArgs) fields(f *runtime.Fields) { f.Bool("long", &a.long) }
+func (a *clockArgs) fields(f *wire.Fields) { f.Bool("long", &a.long) }
 
 var clockTask = runtime.NewTask[clockArgs, int](runtime.Spec{
-	Name: "clock.task", Func: "task", Retries: 3, Params: []runtime.Param{{Name: "long", Sig: "bool"}},
+	Name: "clock.task", Func: "task", Retries: 3, Params: []wire.Param{{Name: "long", Sig: "bool"}},
 }, (*clockArgs).fields)
 
 // clockCall keeps its record for long: a worker whose clock is an hour ahead

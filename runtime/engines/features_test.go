@@ -19,6 +19,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // asWorker runs a worker, if this process was started as one. It is nil where
@@ -94,7 +95,7 @@ type askArgs struct {
 	secret string
 }
 
-func (a *askArgs) fields(f *runtime.Fields) {
+func (a *askArgs) fields(f *wire.Fields) {
 	f.Int("depth", &a.depth)
 	f.String("secret", &a.secret)
 }
@@ -102,7 +103,7 @@ func (a *askArgs) fields(f *runtime.Fields) {
 var askTask = runtime.NewTask[askArgs, answers](runtime.Spec{
 	Name: "test.Ask", Func: "Ask", Queue: "asked", Retries: 1, Delay: runtime.NoDelay,
 	Tags:   map[string]string{"kind": "question"},
-	Params: []runtime.Param{{Name: "depth", Sig: "int"}, {Name: "secret", Sig: "string", Redact: true}},
+	Params: []wire.Param{{Name: "depth", Sig: "int"}, {Name: "secret", Sig: "string", Redact: true}},
 }, (*askArgs).fields)
 
 func askCall(depth int, secret string, opts ...runtime.Option) runtime.Call[answers] {

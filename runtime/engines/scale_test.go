@@ -23,6 +23,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 var (
@@ -38,10 +39,10 @@ const scaleQueues = 10
 
 type scaleArgs struct{ n int }
 
-func (a *scaleArgs) fields(f *runtime.Fields) { f.Int("n", &a.n) }
+func (a *scaleArgs) fields(f *wire.Fields) { f.Int("n", &a.n) }
 
 var scaleTask = runtime.NewTask[scaleArgs, int](runtime.Spec{
-	Name: "scale.Task", Func: "Task", Params: []runtime.Param{{Name: "n", Sig: "int"}},
+	Name: "scale.Task", Func: "Task", Params: []wire.Param{{Name: "n", Sig: "int"}},
 }, (*scaleArgs).fields)
 
 func scaleCall(opts ...runtime.Option) runtime.Call[int] {

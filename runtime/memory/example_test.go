@@ -8,13 +8,14 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // The engine is bounded: what is too much is an error, not memory.
 func ExampleWithCapacity() {
 	app := runtime.New(memory.New(memory.WithCapacity(2)), runtime.Config{})
 	for range 3 {
-		_, err := hello.Call(func(*runtime.Fields) {}, nil).Enqueue(context.Background(), app)
+		_, err := hello.Call(func(*wire.Fields) {}, nil).Enqueue(context.Background(), app)
 		fmt.Println(errors.Is(err, engine.ErrQueueFull))
 	}
 	// Output:
@@ -24,4 +25,4 @@ func ExampleWithCapacity() {
 }
 
 // hello is a task, as taskgen describes it.
-var hello = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "example.Hello", Func: "Hello"}, nil)
+var hello = runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "example.Hello", Func: "Hello"}, nil)

@@ -13,6 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // TestKeysBounded: so are the keys held at a time.
@@ -101,13 +102,13 @@ func TestWaitsForRoom(t *testing.T) {
 func TestNoWaitInsideTask(t *testing.T) {
 	e := memory.New(memory.WithCapacity(1), memory.WithWait())
 	app := runtime.New(e, runtime.Config{Workers: 1})
-	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "self", Func: "self"}, nil)
-	call := func() runtime.Call[runtime.Void] { return task.Call(func(*runtime.Fields) {}, nil) }
+	task := runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "self", Func: "self"}, nil)
+	call := func() runtime.Call[wire.Void] { return task.Call(func(*wire.Fields) {}, nil) }
 	inner := make(chan error, 1)
-	runtime.Register(app, task, func(ctx context.Context, _ *struct{}) (runtime.Void, error) {
+	runtime.Register(app, task, func(ctx context.Context, _ *struct{}) (wire.Void, error) {
 		_, err := call().Enqueue(ctx, app)
 		inner <- err
-		return runtime.Void{}, nil
+		return wire.Void{}, nil
 	})
 	if err := app.Start(t.Context()); err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 type jsonText = json.RawMessage
@@ -29,11 +30,11 @@ type jsonText = json.RawMessage
 // echo is a task that returns its argument.
 type echoArgs struct{ v json.RawMessage }
 
-func (a *echoArgs) fields(f *runtime.Fields) { f.JSON("v", &a.v) }
+func (a *echoArgs) fields(f *wire.Fields) { f.JSON("v", &a.v) }
 
 var echoTask = runtime.NewTask[echoArgs, json.RawMessage](runtime.Spec{
 	Name: "app.echo", Func: "echo", Delay: time.Millisecond, Retries: 2,
-	Params: []runtime.Param{{Name: "v", Sig: "json"}},
+	Params: []wire.Param{{Name: "v", Sig: "json"}},
 }, (*echoArgs).fields)
 
 func echoCall(v string, opts ...runtime.Option) runtime.Call[json.RawMessage] {

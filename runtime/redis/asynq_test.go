@@ -15,11 +15,12 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 type sumArgs struct{ a, b int }
 
-func (x *sumArgs) fields(f *runtime.Fields) {
+func (x *sumArgs) fields(f *wire.Fields) {
 	f.Int("a", &x.a)
 	f.Int("b", &x.b)
 }
@@ -28,7 +29,7 @@ func (x *sumArgs) fields(f *runtime.Fields) {
 func sumTask(queue string) *runtime.Task[sumArgs, int] {
 	return runtime.NewTask[sumArgs, int](runtime.Spec{
 		Name: "shop.Sum", Func: "Sum", Queue: queue, Retries: 2, Delay: time.Hour,
-		Params: []runtime.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
+		Params: []wire.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
 	}, (*sumArgs).fields)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/seal"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 func key(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
@@ -105,11 +106,11 @@ func TestNew_RefusesKeys(t *testing.T) {
 
 type args struct{ pin string }
 
-func (a *args) fields(f *runtime.Fields) { f.String("pin", &a.pin) }
+func (a *args) fields(f *wire.Fields) { f.String("pin", &a.pin) }
 
 var task = runtime.NewTask[args, string](runtime.Spec{
 	Name: "test.Pin", Func: "Pin", Retries: 1, Delay: runtime.NoDelay,
-	Params: []runtime.Param{{Name: "pin", Sig: "string"}},
+	Params: []wire.Param{{Name: "pin", Sig: "string"}},
 }, (*args).fields)
 
 func call(pin string, opts ...runtime.Option) runtime.Call[string] {

@@ -15,12 +15,13 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // addArgs and addTask are what taskgen makes of func Add(ctx, a, b int) (int, error).
 type addArgs struct{ a, b int }
 
-func (x *addArgs) fields(f *runtime.Fields) {
+func (x *addArgs) fields(f *wire.Fields) {
 	f.JSON("a", &x.a)
 	f.JSON("b", &x.b)
 }
@@ -28,7 +29,7 @@ func (x *addArgs) fields(f *runtime.Fields) {
 func newAddTask(name string) *runtime.Task[addArgs, int] {
 	return runtime.NewTask[addArgs, int](runtime.Spec{
 		Name: name, Func: "Add", Retries: 2, Delay: runtime.NoDelay,
-		Params: []runtime.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
+		Params: []wire.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
 	}, (*addArgs).fields)
 }
 

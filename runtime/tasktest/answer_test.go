@@ -12,14 +12,15 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/tasktest"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 type childArgs struct{ n int }
 
-func (a *childArgs) fields(f *runtime.Fields) { f.Int("n", &a.n) }
+func (a *childArgs) fields(f *wire.Fields) { f.Int("n", &a.n) }
 
 var childTask = runtime.NewTask[childArgs, int](runtime.Spec{
-	Name: "answer.Child", Func: "Child", Params: []runtime.Param{{Name: "n", Sig: "int"}},
+	Name: "answer.Child", Func: "Child", Params: []wire.Param{{Name: "n", Sig: "int"}},
 }, (*childArgs).fields)
 
 var parentTask = runtime.NewTask[struct{}, int](runtime.Spec{Name: "answer.Parent", Func: "Parent"}, nil)

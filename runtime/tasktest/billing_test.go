@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -72,14 +73,14 @@ type chargeCardArgs struct {
 	cents    int64
 }
 
-func (a *chargeCardArgs) fields(f *runtime.Fields) {
+func (a *chargeCardArgs) fields(f *wire.Fields) {
 	f.String("customer", &a.customer)
 	f.Int64("cents", &a.cents)
 }
 
 var chargeCardTask = runtime.NewTask[chargeCardArgs, receipt](runtime.Spec{
 	Name: "billing.ChargeCard", Func: "ChargeCard", Queue: "billing", Retries: 3,
-	Params: []runtime.Param{{Name: "customer", Sig: "string"}, {Name: "cents", Sig: "int64"}},
+	Params: []wire.Param{{Name: "customer", Sig: "string"}, {Name: "cents", Sig: "int64"}},
 }, (*chargeCardArgs).fields)
 
 func ChargeCardCall(customer string, cents int64, opts ...runtime.Option) runtime.Call[receipt] {
@@ -89,31 +90,31 @@ func ChargeCardCall(customer string, cents int64, opts ...runtime.Option) runtim
 
 type sendReceiptArgs struct{ customer, pin string }
 
-func (a *sendReceiptArgs) fields(f *runtime.Fields) {
+func (a *sendReceiptArgs) fields(f *wire.Fields) {
 	f.String("customer", &a.customer)
 	f.String("pin", &a.pin)
 }
 
-var sendReceiptTask = runtime.NewTask[sendReceiptArgs, runtime.Void](runtime.Spec{
+var sendReceiptTask = runtime.NewTask[sendReceiptArgs, wire.Void](runtime.Spec{
 	Name: "billing.SendReceipt", Func: "SendReceipt",
-	Params: []runtime.Param{{Name: "customer", Sig: "string"}, {Name: "pin", Sig: "string", Redact: true}},
+	Params: []wire.Param{{Name: "customer", Sig: "string"}, {Name: "pin", Sig: "string", Redact: true}},
 }, (*sendReceiptArgs).fields)
 
-func SendReceiptCall(customer, pin string, opts ...runtime.Option) runtime.Call[runtime.Void] {
+func SendReceiptCall(customer, pin string, opts ...runtime.Option) runtime.Call[wire.Void] {
 	a := sendReceiptArgs{customer, pin}
 	return sendReceiptTask.Call(a.fields, opts)
 }
 
 func EnqueueSendReceipt(
 	ctx context.Context, q runtime.Enqueuer, customer, pin string, opts ...runtime.Option,
-) (*runtime.Handle[runtime.Void], error) {
+) (*runtime.Handle[wire.Void], error) {
 	return SendReceiptCall(customer, pin, opts...).Enqueue(ctx, q)
 }
 
 // needyContext needs a supply that the tests of other tasks do not give.
 type needyContext struct{ *runtime.Context }
 
-var needyTask = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "billing.Needy", Func: "Needy"}, nil)
+var needyTask = runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "billing.Needy", Func: "Needy"}, nil)
 
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, func(ctx *runtime.Context) (*billingContext, error) {
@@ -136,10 +137,10 @@ func RegisterTasks(app *runtime.App) {
 	runtime.Register(app, chargeCardTask, func(ctx *billingContext, a *chargeCardArgs) (receipt, error) {
 		return ChargeCard(ctx, a.customer, a.cents)
 	})
-	runtime.Register(app, sendReceiptTask, func(context.Context, *sendReceiptArgs) (runtime.Void, error) {
-		return runtime.Void{}, nil
+	runtime.Register(app, sendReceiptTask, func(context.Context, *sendReceiptArgs) (wire.Void, error) {
+		return wire.Void{}, nil
 	})
-	runtime.Register(app, needyTask, func(*needyContext, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil })
+	runtime.Register(app, needyTask, func(*needyContext, *struct{}) (wire.Void, error) { return wire.Void{}, nil })
 }
 
 func goexit() { goruntime.Goexit() }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // ErrNotRun says that the task function was not called: the task was parked, or
@@ -53,7 +55,7 @@ type outermost struct{ err error }
 
 func (h *outermost) wrap(next runtime.Handler) runtime.Handler {
 	return func(ctx *runtime.Context) error {
-		h.err = runtime.ErrGoexit // unless it returns
+		h.err = guard.ErrGoexit // unless it returns
 		defer func() {
 			if p := recover(); p != nil {
 				h.err = &runtime.PanicError{Value: p}
@@ -68,7 +70,7 @@ func (h *outermost) wrap(next runtime.Handler) runtime.Handler {
 // propagate ends the test if the task ended its goroutine to end the test.
 func (h *outermost) propagate(t testing.TB) {
 	t.Helper()
-	if !errors.Is(h.err, runtime.ErrGoexit) {
+	if !errors.Is(h.err, guard.ErrGoexit) {
 		return
 	}
 	if t.Skipped() {
@@ -96,11 +98,11 @@ func ContextOf[C context.Context](t testing.TB, register func(*runtime.App), opt
 	d := &direct{release: make(chan error, 1), done: make(chan struct{})}
 	s.ctx = context.WithValue(s.ctx, directKey{}, d)
 	spec := runtime.Spec{Name: s.name, Func: s.name}
-	task := runtime.NewTask[struct{}, runtime.Void](spec, nil)
+	task := runtime.NewTask[struct{}, wire.Void](spec, nil)
 	ready := make(chan C, 1)
-	runtime.Register(app, task, func(ctx C, _ *struct{}) (runtime.Void, error) {
+	runtime.Register(app, task, func(ctx C, _ *struct{}) (wire.Void, error) {
 		ready <- ctx
-		return runtime.Void{}, <-d.release
+		return wire.Void{}, <-d.release
 	})
 	m, err := app.Prepare(s.ctx, task.Call(nil, s.call))
 	if err != nil {

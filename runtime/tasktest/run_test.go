@@ -13,6 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/tasktest"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 78
@@ -135,10 +136,10 @@ func TestRunWithACancelledContext(t *testing.T) {
 		cause := errors.New("no time")
 		ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, cause)
 		defer cancel()
-		u := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "t.Sleep"}, nil)
+		u := runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "t.Sleep"}, nil)
 		register := func(app *runtime.App) {
-			runtime.Register(app, u, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
-				return runtime.Void{}, ctx.Sleep(time.Hour)
+			runtime.Register(app, u, func(ctx *runtime.Context, _ *struct{}) (wire.Void, error) {
+				return wire.Void{}, ctx.Sleep(time.Hour)
 			})
 		}
 		from := time.Now()
@@ -213,20 +214,20 @@ func TestIdleInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := runtime.New(memory.New(), runtime.Config{})
 		runs := 0
-		flaky := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{
+		flaky := runtime.NewTask[struct{}, wire.Void](runtime.Spec{
 			Name: "t.Flaky", Retries: 3, Delay: time.Hour, MaxDelay: 24 * time.Hour,
 		}, nil)
-		follow := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "t.Follow"}, nil)
-		runtime.Register(app, follow, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
+		follow := runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "t.Follow"}, nil)
+		runtime.Register(app, follow, func(ctx *runtime.Context, _ *struct{}) (wire.Void, error) {
 			runs += 100
-			return runtime.Void{}, ctx.Sleep(time.Hour)
+			return wire.Void{}, ctx.Sleep(time.Hour)
 		})
-		runtime.Register(app, flaky, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
+		runtime.Register(app, flaky, func(ctx *runtime.Context, _ *struct{}) (wire.Void, error) {
 			if runs++; runs < 3 {
-				return runtime.Void{}, errDeclined
+				return wire.Void{}, errDeclined
 			}
 			_, err := follow.Call(nil, nil).Enqueue(ctx, ctx.App())
-			return runtime.Void{}, err
+			return wire.Void{}, err
 		})
 		tasktest.Start(t, app)
 		if _, err := flaky.Call(nil, []runtime.Option{runtime.WithDelay(24 * time.Hour)}).Enqueue(t.Context(), app); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // StepArgs are the arguments of a step.
@@ -16,7 +17,7 @@ type StepArgs struct {
 	Sleep int // milliseconds
 }
 
-func (a *StepArgs) fields(f *runtime.Fields) {
+func (a *StepArgs) fields(f *wire.Fields) {
 	f.Int("n", &a.N)
 	f.Int("sleep", &a.Sleep)
 }
@@ -25,7 +26,7 @@ func (a *StepArgs) fields(f *runtime.Fields) {
 // returns its number.
 var Step = runtime.NewTask[StepArgs, int](runtime.Spec{
 	Name: "process.step", Func: "step", Retries: 50, Delay: 10 * time.Millisecond,
-	Params: []runtime.Param{{Name: "n", Sig: "int"}, {Name: "sleep", Sig: "int"}},
+	Params: []wire.Param{{Name: "n", Sig: "int"}, {Name: "sleep", Sig: "int"}},
 }, (*StepArgs).fields)
 
 // StepCall is a call of Step.

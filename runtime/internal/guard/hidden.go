@@ -1,0 +1,12 @@
+package guard
+
+// valueError hides the text of an error that may hold a value.
+type Hidden struct {
+	Text string
+	Err  error
+}
+
+func (e *Hidden) Error() string { return e.Text }
+
+// Unwrap returns the error whose text is not shown.
+func (e *Hidden) Unwrap() error { return e.Err }
