@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // A task that blocks its goroutine and one that spreads over many are written,
@@ -27,9 +28,9 @@ func TestBlockingAndConcurrentTasks(t *testing.T) {
 	})
 	concurrent.handle(app, func(ctx *runtime.Context, n int) (int, error) {
 		parts := make([]int, 10)
-		var children []*runtime.Child
+		var children []*local.Child
 		for i := range parts {
-			children = append(children, runtime.Go(ctx, runtime.Copy, func(context.Context) error {
+			children = append(children, local.Go(ctx, local.Copy, func(context.Context) error {
 				parts[i] = n / len(parts)
 				return nil
 			}))

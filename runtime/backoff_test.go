@@ -10,7 +10,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // TestWithBackoff_BeatsTheAnnotation: the waits are those that the enqueuer has
@@ -28,11 +27,11 @@ func TestWithBackoff_BeatsTheAnnotation(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				app := newUnitApp(t, runtime.Config{})
-				u := newUnit[int, wire.Void]("test.Backoff", retries(3), backoff(time.Hour, 5, 0))
+				u := newUnit[int, runtime.Void]("test.Backoff", retries(3), backoff(time.Hour, 5, 0))
 				var began []time.Time
-				u.handle(app, func(*runtime.Context, int) (wire.Void, error) {
+				u.handle(app, func(*runtime.Context, int) (runtime.Void, error) {
 					began = append(began, time.Now())
-					return wire.Void{}, errFlaky
+					return runtime.Void{}, errFlaky
 				})
 				start(t, app)
 				h, err := u.call(0, test.option).Enqueue(t.Context(), app)
@@ -52,7 +51,7 @@ func TestWithBackoff_BeatsTheAnnotation(t *testing.T) {
 
 func TestWithBackoff_RefusesWhatMakesNoSense(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, wire.Void]("test.Backoff")
+	u := newUnit[int, runtime.Void]("test.Backoff")
 	for name, option := range map[string]runtime.Option{
 		"negative delay": runtime.WithBackoff(-1, 2, 0),
 		"negative limit": runtime.WithBackoff(1, 2, -1),

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/engine"
 	"slices"
+
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Caller is a call of any task: a [Call] or an [AnyCall].

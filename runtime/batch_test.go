@@ -10,7 +10,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 76
@@ -52,14 +51,14 @@ func TestBatch(t *testing.T) {
 // Proves: FEATURES 76
 func TestBatchIsAllOrNone(t *testing.T) {
 	app := runtime.New(newMemory(t, memory.WithCapacity(3)), runtime.Config{})
-	u := newUnit[string, wire.Void]("test.AllOrNone")
+	u := newUnit[string, runtime.Void]("test.AllOrNone")
 	ctx := context.Background()
 	for name, test := range map[string]struct {
-		calls []runtime.Call[wire.Void]
+		calls []runtime.Call[runtime.Void]
 		want  string
 	}{
-		"cannot be encoded": {[]runtime.Call[wire.Void]{u.call("a"), u.call("\xff"), u.call("c", runtime.WithDelay(-1))}, "call 2: enqueue test.AllOrNone: WithDelay"},
-		"no room":           {[]runtime.Call[wire.Void]{u.call("a"), u.call("b"), u.call("c"), u.call("d")}, "queue is full"},
+		"cannot be encoded": {[]runtime.Call[runtime.Void]{u.call("a"), u.call("\xff"), u.call("c", runtime.WithDelay(-1))}, "call 2: enqueue test.AllOrNone: WithDelay"},
+		"no room":           {[]runtime.Call[runtime.Void]{u.call("a"), u.call("b"), u.call("c"), u.call("d")}, "queue is full"},
 	} {
 		var b runtime.Batch
 		for _, c := range test.calls {
@@ -77,7 +76,7 @@ func TestBatchIsAllOrNone(t *testing.T) {
 // An engine that cannot store a batch as one says which calls it did not store.
 func TestPartialBatch(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, wire.Void]("test.Partial")
+	u := newUnit[int, runtime.Void]("test.Partial")
 	var b runtime.Batch
 	for i := range 3 {
 		runtime.AddTo(&b, u.call(i))

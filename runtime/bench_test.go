@@ -32,12 +32,12 @@ func (a *chargeArgs) Fields(f *wire.Fields) {
 	f.Int64("cents", &a.Cents)
 }
 
-func (a *chargeArgs) Run(ctx *chargeContext) (wire.Void, error) {
+func (a *chargeArgs) Run(ctx *chargeContext) (runtime.Void, error) {
 	ctx.Ledger.cents.Add(a.Cents)
 	if ctx.done != nil {
 		ctx.done.Done()
 	}
-	return wire.Void{}, nil
+	return runtime.Void{}, nil
 }
 
 // chargeContext is a context type as a user would write it.
@@ -50,12 +50,12 @@ type chargeContext struct {
 var ledgerKey = runtime.NewKey[*ledger]("ledger", nil)
 
 // chargeTask, its arguments and its call are as taskgen generates them.
-var chargeTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
+var chargeTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
 	Name: "bench.Charge", Func: "Charge", Retries: 3,
 	Params: []wire.Param{{Name: "customerID", Sig: "string"}, {Name: "cents", Sig: "int64"}},
 }}
 
-func chargeCall(customerID string, cents int64, opts ...runtime.Option) runtime.Call[wire.Void] {
+func chargeCall(customerID string, cents int64, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
 	(&chargeArgs{customerID, cents}).Fields(f)
 	return runtime.NewCall(&chargeTask, f, opts)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 51, 52
@@ -71,19 +70,19 @@ func TestCancelOfARunningTask(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var log safeBuffer
 				app := newUnitApp(t, runtime.Config{Logger: textLogger(&log)})
-				u := newUnit[int, wire.Void]("test.Cancel", retries(3))
+				u := newUnit[int, runtime.Void]("test.Cancel", retries(3))
 				var cause error
 				runs, cleaned := 0, 0
-				u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+				u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 					runs++
 					if _, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
 						return 1, func(error) error { cleaned++; return nil }, nil
 					}); err != nil {
-						return wire.Void{}, err
+						return runtime.Void{}, err
 					}
 					<-ctx.Done()
 					cause = context.Cause(ctx)
-					return wire.Void{}, test.ret(ctx)
+					return runtime.Void{}, test.ret(ctx)
 				})
 				start(t, app)
 				ctx := context.Background()
@@ -130,9 +129,9 @@ func TestCancelOfARunningTask(t *testing.T) {
 func TestCancelEndsSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})
-		u := newUnit[int, wire.Void]("test.Sleep")
-		u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
-			return wire.Void{}, ctx.Sleep(time.Hour)
+		u := newUnit[int, runtime.Void]("test.Sleep")
+		u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+			return runtime.Void{}, ctx.Sleep(time.Hour)
 		})
 		start(t, app)
 		ctx := context.Background()
@@ -150,7 +149,7 @@ func TestCancelEndsSleep(t *testing.T) {
 		if err := app.Cancel(ctx, records[0].ID, ""); err != nil {
 			t.Fatal(err)
 		}
-		h := runtime.HandleOf[wire.Void](app, records[0].ID)
+		h := runtime.HandleOf[runtime.Void](app, records[0].ID)
 		if _, err := h.Wait(ctx); !errors.Is(err, engine.ErrCancelled) || time.Since(from) != time.Minute {
 			t.Errorf("%v after %s", err, time.Since(from))
 		}
@@ -168,10 +167,10 @@ func TestCancelOfAWaitingTask(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			app := newUnitApp(t, runtime.Config{})
-			u := newUnit[int, wire.Void]("test.Waiting")
-			u.handle(app, func(*runtime.Context, int) (wire.Void, error) {
+			u := newUnit[int, runtime.Void]("test.Waiting")
+			u.handle(app, func(*runtime.Context, int) (runtime.Void, error) {
 				t.Error("a cancelled task ran")
-				return wire.Void{}, nil
+				return runtime.Void{}, nil
 			})
 			ctx := context.Background()
 			h, err := u.call(0, opts...).Enqueue(ctx, app)
@@ -193,9 +192,9 @@ func TestCancelOfAWaitingTask(t *testing.T) {
 func TestCancelBetweenRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})
-		u := newUnit[int, wire.Void]("test.Between", retries(3), backoff(time.Hour, 1, 0))
+		u := newUnit[int, runtime.Void]("test.Between", retries(3), backoff(time.Hour, 1, 0))
 		runs := 0
-		u.handle(app, func(*runtime.Context, int) (wire.Void, error) { runs++; return wire.Void{}, errFlaky })
+		u.handle(app, func(*runtime.Context, int) (runtime.Void, error) { runs++; return runtime.Void{}, errFlaky })
 		start(t, app)
 		ctx := context.Background()
 		h, err := u.call(0).Enqueue(ctx, app)
@@ -287,14 +286,14 @@ func TestTimeoutThatTheHandlerIgnores(t *testing.T) {
 func TestDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
-		u := newUnit[int, wire.Void]("test.Deadline", retries(5))
+		u := newUnit[int, runtime.Void]("test.Deadline", retries(5))
 		runs := 0
 		var cause error
-		u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+		u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 			runs++
 			err := ctx.Sleep(time.Hour)
 			cause = err
-			return wire.Void{}, err
+			return runtime.Void{}, err
 		})
 		start(t, app)
 		ctx := context.Background()
@@ -307,7 +306,7 @@ func TestDeadline(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, h := range []*runtime.Handle[wire.Void]{running, late} {
+		for _, h := range []*runtime.Handle[runtime.Void]{running, late} {
 			if _, err := h.Wait(ctx); err == nil || !strings.Contains(err.Error(), "past its deadline") {
 				t.Errorf("Wait: %v", err)
 			}

@@ -7,12 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
-	"github.com/taskctx/taskctx/runtime/internal/redact"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/redact"
 )
 
 // Codec transforms what a task stores, for example to encrypt it: the encoded

@@ -3,6 +3,8 @@ package runtime
 import (
 	"context"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
 // Context is the context of a running task: a context.Context, and the way to
@@ -101,9 +103,9 @@ func (c *Context) Value(key any) any {
 		switch key.(type) {
 		case runKey:
 			return c
-		case taskKey:
+		case locals.TaskKey:
 			return c.run
-		case localsKey:
+		case locals.ScopeKey:
 			return c.localsValue()
 		}
 	}
@@ -117,7 +119,7 @@ func (c *Context) Value(key any) any {
 // the run's own context to this one, or else the run's.
 func (c *Context) localsValue() any {
 	if c.ctx != nil {
-		if v := c.ctx.Value(localsKey{}); v != nil {
+		if v := c.ctx.Value(locals.ScopeKey{}); v != nil {
 			return v
 		}
 	}

@@ -1,11 +1,12 @@
 package runtime
 
 import (
-	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
 	"reflect"
 	"strings"
 	"sync/atomic"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Definition is a task as generated code declares it, with a result of type R,

@@ -1,9 +1,10 @@
 package runtime
 
 import (
-	"github.com/taskctx/taskctx/runtime/wire"
 	"strings"
 	"testing"
+
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // A task that was enqueued by another version is recognised by its signature.

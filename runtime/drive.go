@@ -2,8 +2,9 @@ package runtime
 
 import (
 	"context"
-	"github.com/taskctx/taskctx/runtime/engine"
 	"slices"
+
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Drive runs one delivery of a task here and now, as a started app does, from

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
-	"github.com/taskctx/taskctx/runtime/wire"
 	"log/slog"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Schedule says when a periodic task runs. It must be the same function of time

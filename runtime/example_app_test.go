@@ -14,7 +14,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Currency is a part of the app's configuration.
@@ -211,14 +210,14 @@ func ExampleCodec() {
 // What a redacted parameter holds, redact=v in the annotation, is in no log, no
 // error and no record.
 func ExampleParam() {
-	charge := newUnit[string, wire.Void]("billing.ChargeCard", func(s *runtime.Spec) {
+	charge := newUnit[string, runtime.Void]("billing.ChargeCard", func(s *runtime.Spec) {
 		s.Params[0].Redact = true
 	})
 	logger := slog.New(slog.NewTextHandler(os.Stdout, withoutTime))
 	app := runtime.New(memory.New(), runtime.Config{Logger: logger})
-	charge.handle(app, func(ctx *runtime.Context, card string) (wire.Void, error) {
+	charge.handle(app, func(ctx *runtime.Context, card string) (runtime.Void, error) {
 		ctx.Logger().Info("charge", "card", card)
-		return wire.Void{}, runtime.Permanent(fmt.Errorf("card %q was refused", card))
+		return runtime.Void{}, runtime.Permanent(fmt.Errorf("card %q was refused", card))
 	})
 	ctx := context.Background()
 	if err := app.Start(ctx); err != nil {
@@ -245,7 +244,7 @@ func ExampleParam() {
 // A call that is unique for a time is the same task, however often it is
 // enqueued meanwhile.
 func ExampleWithUnique() {
-	remind := newUnit[string, wire.Void]("billing.Remind") // generated, in a program
+	remind := newUnit[string, runtime.Void]("billing.Remind") // generated, in a program
 	app := runtime.New(memory.New(), runtime.Config{})
 	ctx := context.Background()
 	first, err := remind.call("c-42", runtime.WithUnique(time.Hour)).Enqueue(ctx, app)

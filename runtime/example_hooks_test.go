@@ -11,7 +11,6 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Middleware goes around every task: it acts before and after, and sees how the
@@ -157,12 +156,12 @@ func ExampleValidator() {
 
 // Package runtime/cron has schedules from cron expressions.
 func ExampleEvery() {
-	cleanup := newUnit[int, wire.Void]("billing.Cleanup") // generated, in a program
+	cleanup := newUnit[int, runtime.Void]("billing.Cleanup") // generated, in a program
 	app := runtime.New(memory.New(), runtime.Config{})
 	cleaned := make(chan string, 1)
-	cleanup.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+	cleanup.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		cleaned <- ctx.Metadata().Tags.Get(runtime.TagEvery)
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	// Every full hour, one task however many processes do this; and one at once,
 	// if none has run for the last full hour.

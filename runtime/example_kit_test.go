@@ -6,7 +6,6 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // runAsTask runs fn as the task billing.ChargeCard, to its end.
@@ -14,10 +13,10 @@ func runAsTask(fn func(ctx *runtime.Context) error) { runAsTaskOf(runtime.Config
 
 // runAsTaskOf does so with a configuration.
 func runAsTaskOf(cfg runtime.Config, fn func(ctx *runtime.Context) error) {
-	u := newUnit[int, wire.Void]("billing.ChargeCard", retries(1))
+	u := newUnit[int, runtime.Void]("billing.ChargeCard", retries(1))
 	ctx := context.Background()
 	app := runtime.New(memory.New(), cfg)
-	u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) { return wire.Void{}, fn(ctx) })
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) { return runtime.Void{}, fn(ctx) })
 	if err := app.Start(ctx); err != nil {
 		panic(err)
 	}

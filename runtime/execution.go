@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/wire"
 	"reflect"
+
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // registration is a registered task.

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 61
@@ -32,7 +31,7 @@ func TestMiddlewareHasTheLastWord(t *testing.T) {
 		"cancels":            {wrap(func(*runtime.Context, runtime.Handler) error { return runtime.Cancel("by middleware") }), nil, "by middleware"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := runUnit(t, test.cfg, func(*runtime.Context) (wire.Void, error) { return wire.Void{}, test.err })
+			_, err := runUnit(t, test.cfg, func(*runtime.Context) (runtime.Void, error) { return runtime.Void{}, test.err })
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
 				t.Errorf("%v, want %q", err, test.want)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // The methods of arguments and results are the user's as well. A trap is where
@@ -71,9 +72,9 @@ func (v trappedValue) Clone() trappedValue { v.tr.spring(); return v }
 
 // inTheTask are functions of the user's that taskctx calls while the task runs.
 func inTheTask() []badHook {
-	local := runtime.NewLocal[trappedValue]("value")
+	loc := local.New[trappedValue]("value")
 	clone := func(tr *trap, ctx *runtime.Context, child func(ctx context.Context)) error {
-		err := local.Set(ctx, trappedValue{tr})
+		err := loc.Set(ctx, trappedValue{tr})
 		child(ctx)
 		return err
 	}
@@ -86,11 +87,11 @@ func inTheTask() []badHook {
 			return runtime.NewShared[int]("shared", nil).Update(ctx, func(*int) error { tr.spring(); return nil })
 		}},
 		{name: "Clone for Fork", task: func(tr *trap, ctx *runtime.Context) error {
-			return clone(tr, ctx, func(ctx context.Context) { runtime.Fork(ctx, runtime.Copy) })
+			return clone(tr, ctx, func(ctx context.Context) { local.Fork(ctx, local.Copy) })
 		}},
 		{name: "Clone for Go", task: func(tr *trap, ctx *runtime.Context) error {
 			return clone(tr, ctx, func(ctx context.Context) {
-				runtime.Go(ctx, runtime.Copy, func(context.Context) error { return nil })
+				local.Go(ctx, local.Copy, func(context.Context) error { return nil })
 			})
 		}},
 		{name: "iterator", task: func(tr *trap, _ *runtime.Context) error {

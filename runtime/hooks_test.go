@@ -11,7 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // trap is a hook's way to go wrong, while it is armed.
@@ -171,7 +171,7 @@ func badHooks() []badHook {
 			return nil
 		}},
 		{name: "child", task: func(tr *trap, ctx *runtime.Context) error {
-			runtime.Go(ctx, runtime.Copy, func(context.Context) error { tr.spring(); return nil })
+			local.Go(ctx, local.Copy, func(context.Context) error { tr.spring(); return nil })
 			return nil
 		}},
 	}
@@ -247,12 +247,12 @@ func testBadHook(t *testing.T, hook badHook, crash func()) {
 		return &hookContext{ctx}, nil
 	})
 	// A parameter to redact makes the app read the arguments once more.
-	u := newUnit[int, wire.Void]("test.Bad", func(s *runtime.Spec) { s.Params[0].Redact = true })
-	runtime.Register(app, u.task, func(ctx *hookContext, _ *unit[int]) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Bad", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	runtime.Register(app, u.task, func(ctx *hookContext, _ *unit[int]) (runtime.Void, error) {
 		if hook.task != nil {
-			return wire.Void{}, hook.task(tr, ctx.Context)
+			return runtime.Void{}, hook.task(tr, ctx.Context)
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	start(t, app)
 	ctx := context.Background()
@@ -314,8 +314,8 @@ func TestHooksOfTheEnqueuerThatCrash(t *testing.T) {
 				cfg := runtime.Config{}
 				hook(tr, &cfg)
 				app := newUnitApp(t, cfg)
-				u := newUnit[int, wire.Void]("test.Enqueue")
-				u.handle(app, func(*runtime.Context, int) (wire.Void, error) { return wire.Void{}, nil })
+				u := newUnit[int, runtime.Void]("test.Enqueue")
+				u.handle(app, func(*runtime.Context, int) (runtime.Void, error) { return runtime.Void{}, nil })
 				start(t, app)
 				var b runtime.Batch
 				runtime.AddTo(&b, u.call(1))
@@ -374,8 +374,8 @@ func (p trapInjector) Extract(ctx context.Context, _ map[string]string) context.
 // Proves: RELIABILITY 5
 func TestPanicIsOnTheRecordWithItsStack(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, wire.Void]("test.Panic")
-	u.handle(app, func(*runtime.Context, int) (wire.Void, error) { return explode() })
+	u := newUnit[int, runtime.Void]("test.Panic")
+	u.handle(app, func(*runtime.Context, int) (runtime.Void, error) { return explode() })
 	start(t, app)
 	h, err := u.call(1).Enqueue(context.Background(), app)
 	if err != nil {
@@ -393,7 +393,7 @@ func TestPanicIsOnTheRecordWithItsStack(t *testing.T) {
 	}
 }
 
-func explode() (wire.Void, error) { panic("the boiler") }
+func explode() (runtime.Void, error) { panic("the boiler") }
 
 // A hook that is nil is said at the start, or is as if it were not there.
 //
@@ -434,17 +434,17 @@ func TestMiddlewareConstructorThatCrashes(t *testing.T) {
 // Proves: RELIABILITY 5
 func TestNilContextsAndFunctions(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
-	bad := newUnit[int, wire.Void]("test.NilContext")
+	bad := newUnit[int, runtime.Void]("test.NilContext")
 	runtime.RegisterContext(app, func(*runtime.Context) (*hookContext, error) { return nil, nil })
-	runtime.Register(app, bad.task, func(ctx *hookContext, _ *unit[int]) (wire.Void, error) {
-		return wire.Void{}, ctx.Err()
+	runtime.Register(app, bad.task, func(ctx *hookContext, _ *unit[int]) (runtime.Void, error) {
+		return runtime.Void{}, ctx.Err()
 	})
-	worse := newUnit[int, wire.Void]("test.NilFunction")
+	worse := newUnit[int, runtime.Void]("test.NilFunction")
 	runtime.Register[context.Context](app, worse.task, nil)
-	nilOpen := newUnit[int, wire.Void]("test.NilOpen")
-	nilOpen.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+	nilOpen := newUnit[int, runtime.Void]("test.NilOpen")
+	nilOpen.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		_, err := runtime.Keep(ctx, runtime.NewKey[int]("k", nil), nil)
-		return wire.Void{}, err
+		return runtime.Void{}, err
 	})
 	nilValue := newUnit[int, bool]("test.NilValue")
 	nilValue.handle(app, func(ctx *runtime.Context, _ int) (bool, error) {
@@ -453,7 +453,7 @@ func TestNilContextsAndFunctions(t *testing.T) {
 		return v == nil, err
 	})
 	start(t, app)
-	for _, u := range []unitTask[int, wire.Void]{bad, worse, nilOpen} {
+	for _, u := range []unitTask[int, runtime.Void]{bad, worse, nilOpen} {
 		if _, err := await(t, app, u.call(1)); err == nil || !strings.Contains(err.Error(), "nil") {
 			t.Errorf("%v, want an error that says nil", err)
 		}

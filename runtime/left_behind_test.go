@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/wire"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // A goroutine that a task leaves behind goes on with the task's context while
@@ -21,17 +21,17 @@ import (
 func TestWhatATaskLeavesBehind(t *testing.T) {
 	const tasks, every = 1000, 50
 	app := newUnitApp(t, runtime.Config{Workers: 2, KeepLogs: 2})
-	u := newUnit[int, wire.Void]("test.Left")
+	u := newUnit[int, runtime.Void]("test.Left")
 	var left sync.WaitGroup
 	var mu sync.Mutex
 	var wake []chan struct{} // one for each that was left behind
-	u.handle(app, func(ctx *runtime.Context, i int) (wire.Void, error) {
+	u.handle(app, func(ctx *runtime.Context, i int) (runtime.Void, error) {
 		if v, ok := leftLocal.Lookup(ctx); ok {
-			return wire.Void{}, fmt.Errorf("task %d begins with the local %q", i, v)
+			return runtime.Void{}, fmt.Errorf("task %d begins with the local %q", i, v)
 		}
 		g := leftBehind{ctx, fmt.Sprint("mark-", i, "-")}
 		if err := g.look(true); err != nil {
-			return wire.Void{}, err
+			return runtime.Void{}, err
 		}
 		mu.Lock()
 		defer mu.Unlock()
@@ -53,11 +53,11 @@ func TestWhatATaskLeavesBehind(t *testing.T) {
 				}
 			})
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	start(t, app)
 	ctx := context.Background()
-	var handles []*runtime.Handle[wire.Void]
+	var handles []*runtime.Handle[runtime.Void]
 	for i := range tasks {
 		h, err := u.call(i, runtime.WithTag("mark", fmt.Sprint("mark-", i, "-"))).Enqueue(ctx, app)
 		if err != nil {
@@ -92,7 +92,7 @@ func TestWhatATaskLeavesBehind(t *testing.T) {
 }
 
 var (
-	leftLocal  = runtime.NewLocal[string]("mark")
+	leftLocal  = local.New[string]("mark")
 	leftScoped = runtime.NewScopedKey[string]("mark", runtime.PerTask)
 	leftWorker = runtime.NewKey[string]("worker", nil)
 )

@@ -9,14 +9,14 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/wire"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // Proves: FEATURES 27
 func TestChildrenSeeTheTask(t *testing.T) {
 	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {
-		for _, mode := range []runtime.ForkMode{runtime.Copy, runtime.Share, runtime.Overlay} {
-			err := runtime.Go(ctx, mode, func(child context.Context) error {
+		for _, mode := range []local.ForkMode{local.Copy, local.Share, local.Overlay} {
+			err := local.Go(ctx, mode, func(child context.Context) error {
 				c, ok := runtime.FromContext(child)
 				if !ok || c.Metadata().TaskID != ctx.Metadata().TaskID {
 					return errors.New("the child does not see its task")
@@ -42,9 +42,9 @@ func TestChildrenEndBeforeTheCleanups(t *testing.T) {
 		_, err := runtime.Provide(ctx, key, func(context.Context) (int, func(error) error, error) {
 			return 0, func(error) error { cleanedEarly.Store(!childEnded.Load()); return nil }, nil
 		})
-		runtime.Go(ctx, runtime.Copy, func(ctx context.Context) error {
+		local.Go(ctx, local.Copy, func(ctx context.Context) error {
 			// A child may start another when its task has returned.
-			runtime.Go(ctx, runtime.Copy, func(context.Context) error {
+			local.Go(ctx, local.Copy, func(context.Context) error {
 				<-release
 				childEnded.Store(true)
 				return nil
@@ -68,23 +68,23 @@ func TestErrorsOfChildren(t *testing.T) {
 		not  string
 	}{
 		{name: "error", want: "child failed", fn: func(ctx *runtime.Context) error {
-			runtime.Go(ctx, runtime.Copy, func(context.Context) error { return errChild })
+			local.Go(ctx, local.Copy, func(context.Context) error { return errChild })
 			return nil
 		}},
 		{name: "panic", want: "panic: boom", fn: func(ctx *runtime.Context) error {
-			runtime.Go(ctx, runtime.Copy, func(context.Context) error { panic("boom") })
+			local.Go(ctx, local.Copy, func(context.Context) error { panic("boom") })
 			return nil
 		}},
 		{name: "goexit", want: "Goexit", fn: func(ctx *runtime.Context) error {
-			runtime.Go(ctx, runtime.Copy, func(context.Context) error { goruntime.Goexit(); return nil })
+			local.Go(ctx, local.Copy, func(context.Context) error { goruntime.Goexit(); return nil })
 			return nil
 		}},
 		{name: "nil function", want: "nil pointer", fn: func(ctx *runtime.Context) error {
-			runtime.Go(ctx, runtime.Copy, nil)
+			local.Go(ctx, local.Copy, nil)
 			return nil
 		}},
 		{name: "waited for", fn: func(ctx *runtime.Context) error {
-			err := runtime.Go(ctx, runtime.Copy, func(context.Context) error { panic("boom") }).Wait()
+			err := local.Go(ctx, local.Copy, func(context.Context) error { panic("boom") }).Wait()
 			var p *runtime.PanicError
 			if !errors.As(err, &p) || len(p.Stack) == 0 {
 				return errors.New("Wait did not return the panic")
@@ -92,7 +92,7 @@ func TestErrorsOfChildren(t *testing.T) {
 			return nil
 		}},
 		{name: "the task's own first", want: "own; then a child: child failed", fn: func(ctx *runtime.Context) error {
-			runtime.Go(ctx, runtime.Copy, func(context.Context) error { return errChild })
+			local.Go(ctx, local.Copy, func(context.Context) error { return errChild })
 			return errors.New("own")
 		}},
 	}
@@ -118,7 +118,7 @@ func TestPanicOfAChildThrowsItsSlotAway(t *testing.T) {
 	u.handle(app, func(ctx *runtime.Context, fail bool) (int, error) {
 		n, err := runtime.Keep(ctx, key, func(context.Context) (int, error) { return int(opened.Add(1)), nil })
 		if fail {
-			runtime.Go(ctx, runtime.Copy, func(context.Context) error { panic("boom") })
+			local.Go(ctx, local.Copy, func(context.Context) error { panic("boom") })
 		}
 		return n, err
 	})
@@ -135,34 +135,34 @@ func TestChildOfMiddlewareIsWaitedFor(t *testing.T) {
 	release := make(chan struct{})
 	cfg := runtime.Config{Middleware: []runtime.Middleware{func(runtime.Handler) runtime.Handler {
 		return func(ctx *runtime.Context) error { // does not call the task
-			runtime.Go(ctx, runtime.Copy, func(context.Context) error { <-release; ended.Store(true); return nil })
+			local.Go(ctx, local.Copy, func(context.Context) error { <-release; ended.Store(true); return nil })
 			go close(release)
 			return nil
 		}
 	}}}
-	_, err := runUnit(t, cfg, func(*runtime.Context) (wire.Void, error) { return wire.Void{}, nil })
+	_, err := runUnit(t, cfg, func(*runtime.Context) (runtime.Void, error) { return runtime.Void{}, nil })
 	if err != nil || !ended.Load() {
 		t.Errorf("error %v, the child ended first: %t", err, ended.Load())
 	}
 }
 
 func TestGoOutsideATask(t *testing.T) {
-	local := runtime.NewLocal[int]("n")
-	ctx := runtime.WithLocals(context.Background())
-	if err := local.Set(ctx, 1); err != nil {
+	loc := local.New[int]("n")
+	ctx := local.With(context.Background())
+	if err := loc.Set(ctx, 1); err != nil {
 		t.Fatal(err)
 	}
-	c := runtime.Go(ctx, runtime.Copy, func(ctx context.Context) error {
-		if local.GetOr(ctx, 0) != 1 {
+	c := local.Go(ctx, local.Copy, func(ctx context.Context) error {
+		if loc.GetOr(ctx, 0) != 1 {
 			return errors.New("the child does not see the local")
 		}
-		return local.Set(ctx, 2)
+		return loc.Set(ctx, 2)
 	})
 	if err := c.Wait(); err != nil {
 		t.Error(err)
 	}
 	<-c.Done()
-	if v := local.GetOr(ctx, 0); v != 1 {
+	if v := loc.GetOr(ctx, 0); v != 1 {
 		t.Errorf("the child has changed its parent's local to %d", v)
 	}
 }

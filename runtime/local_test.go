@@ -12,25 +12,26 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // Proves: FEATURES 64, 65
 func TestLocalHoldsAValueOfItsType(t *testing.T) {
-	local := runtime.NewLocal[int]("n")
+	loc := local.New[int]("n")
 	steps, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (steps []string, _ error) {
 		note := func() {
-			v, err := local.Get(ctx)
-			w, ok := local.Lookup(ctx)
-			steps = append(steps, fmt.Sprint(v, w, ok, local.GetOr(ctx, 7), errors.Is(err, runtime.ErrLocalUnset)))
+			v, err := loc.Get(ctx)
+			w, ok := loc.Lookup(ctx)
+			steps = append(steps, fmt.Sprint(v, w, ok, loc.GetOr(ctx, 7), errors.Is(err, local.ErrUnset)))
 		}
 		note()
 		for _, v := range []int{1, 2, 0} {
-			if err := local.Set(ctx, v); err != nil {
+			if err := loc.Set(ctx, v); err != nil {
 				return nil, err
 			}
 			note()
 		}
-		if err := local.Clear(ctx); err != nil {
+		if err := loc.Clear(ctx); err != nil {
 			return nil, err
 		}
 		note()
@@ -44,22 +45,22 @@ func TestLocalHoldsAValueOfItsType(t *testing.T) {
 
 // Proves: FEATURES 64
 func TestLocalOfAnInterfaceHoldsNil(t *testing.T) {
-	local := runtime.NewLocal[error]("err")
-	ctx := runtime.WithLocals(context.Background())
-	if err := local.Set(ctx, nil); err != nil {
+	loc := local.New[error]("err")
+	ctx := local.With(context.Background())
+	if err := loc.Set(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
-	if v, ok := local.Lookup(ctx); v != nil || !ok {
+	if v, ok := loc.Lookup(ctx); v != nil || !ok {
 		t.Errorf("Lookup = %v, %t; want nil, true", v, ok)
 	}
-	if v, ok := local.Lookup(runtime.Fork(ctx, runtime.Copy)); v != nil || !ok {
+	if v, ok := loc.Lookup(local.Fork(ctx, local.Copy)); v != nil || !ok {
 		t.Errorf("in a copy Lookup = %v, %t; want nil, true", v, ok)
 	}
 }
 
 func TestLocalsOfOneNameAreTwo(t *testing.T) {
-	ctx := runtime.WithLocals(context.Background())
-	a, b := runtime.NewLocal[int]("same"), runtime.NewLocal[int]("same")
+	ctx := local.With(context.Background())
+	a, b := local.New[int]("same"), local.New[int]("same")
 	if err := a.Set(ctx, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -70,19 +71,19 @@ func TestLocalsOfOneNameAreTwo(t *testing.T) {
 
 // Proves: FEATURES 66
 func TestLocalOutsideAnyScope(t *testing.T) {
-	local := runtime.NewLocal[int]("n")
+	loc := local.New[int]("n")
 	var none *runtime.Context
-	for _, ctx := range []context.Context{context.Background(), runtime.Fork(context.Background(), runtime.Copy), none} {
-		if _, err := local.Get(ctx); !errors.Is(err, runtime.ErrNoLocals) {
+	for _, ctx := range []context.Context{context.Background(), local.Fork(context.Background(), local.Copy), none} {
+		if _, err := loc.Get(ctx); !errors.Is(err, local.ErrNoScope) {
 			t.Errorf("Get: %v, want ErrNoLocals", err)
 		}
-		if err := local.Set(ctx, 1); !errors.Is(err, runtime.ErrNoLocals) {
+		if err := loc.Set(ctx, 1); !errors.Is(err, local.ErrNoScope) {
 			t.Errorf("Set: %v, want ErrNoLocals", err)
 		}
-		if err := local.Clear(ctx); !errors.Is(err, runtime.ErrNoLocals) {
+		if err := loc.Clear(ctx); !errors.Is(err, local.ErrNoScope) {
 			t.Errorf("Clear: %v, want ErrNoLocals", err)
 		}
-		if v := local.GetOr(ctx, 3); v != 3 {
+		if v := loc.GetOr(ctx, 3); v != 3 {
 			t.Errorf("GetOr = %d, want the default", v)
 		}
 	}
@@ -90,18 +91,18 @@ func TestLocalOutsideAnyScope(t *testing.T) {
 
 // Proves: FEATURES 66
 func TestWithLocalsOpensAScope(t *testing.T) {
-	local := runtime.NewLocal[int]("n")
-	outer := runtime.WithLocals(context.Background())
-	if err := local.Set(outer, 1); err != nil {
+	loc := local.New[int]("n")
+	outer := local.With(context.Background())
+	if err := loc.Set(outer, 1); err != nil {
 		t.Fatal(err)
 	}
 	deep, cancel := context.WithCancel(context.WithValue(outer, ctxKey{}, "x"))
 	defer cancel()
-	inner := runtime.WithLocals(deep)
-	if err := local.Set(inner, 2); err != nil {
+	inner := local.With(deep)
+	if err := loc.Set(inner, 2); err != nil {
 		t.Fatal(err)
 	}
-	if a, b := local.GetOr(deep, -1), local.GetOr(inner, -1); a != 1 || b != 2 {
+	if a, b := loc.GetOr(deep, -1), loc.GetOr(inner, -1); a != 1 || b != 2 {
 		t.Errorf("the scopes hold %d and %d, want 1 and 2", a, b)
 	}
 }
@@ -109,15 +110,15 @@ func TestWithLocalsOpensAScope(t *testing.T) {
 type ctxKey struct{}
 
 func TestScopeOfTheProcessIsNotTheTasks(t *testing.T) {
-	local := runtime.NewLocal[int]("n")
+	loc := local.New[int]("n")
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, int]("test.Unit")
 	u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
-		defer func() { _ = local.Set(ctx, 9) }()
-		return local.GetOr(ctx, -1), nil
+		defer func() { _ = loc.Set(ctx, 9) }()
+		return loc.GetOr(ctx, -1), nil
 	})
-	ctx := runtime.WithLocals(context.Background())
-	if err := local.Set(ctx, 1); err != nil {
+	ctx := local.With(context.Background())
+	if err := loc.Set(ctx, 1); err != nil {
 		t.Fatal(err)
 	}
 	if err := app.Start(ctx); err != nil {
@@ -128,34 +129,34 @@ func TestScopeOfTheProcessIsNotTheTasks(t *testing.T) {
 			t.Errorf("the task sees %d, %v; want nothing", v, err)
 		}
 	}
-	if v := local.GetOr(ctx, -1); v != 1 {
+	if v := loc.GetOr(ctx, -1); v != 1 {
 		t.Errorf("the task has changed its starter's local to %d", v)
 	}
 }
 
 // Proves: FEATURES 74
 func TestLocalAfterTheTask(t *testing.T) {
-	local := runtime.NewLocal[int]("n")
+	loc := local.New[int]("n")
 	kept := make(chan []context.Context, 1)
 	if _, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {
-		err := local.Set(ctx, 1)
+		err := loc.Set(ctx, 1)
 		derived, cancel := context.WithCancel(ctx)
 		cancel()
 		kept <- []context.Context{
-			ctx, derived, runtime.Fork(ctx, runtime.Copy), runtime.Fork(ctx, runtime.Overlay), runtime.WithLocals(ctx),
+			ctx, derived, local.Fork(ctx, local.Copy), local.Fork(ctx, local.Overlay), local.With(ctx),
 		}
 		return 0, err
 	}); err != nil {
 		t.Fatal(err)
 	}
 	for i, ctx := range <-kept {
-		if _, err := local.Get(ctx); !errors.Is(err, runtime.ErrTaskDone) {
+		if _, err := loc.Get(ctx); !errors.Is(err, runtime.ErrTaskDone) {
 			t.Errorf("context %d: Get: %v, want ErrTaskDone", i, err)
 		}
-		if err := local.Set(ctx, 1); !errors.Is(err, runtime.ErrTaskDone) {
+		if err := loc.Set(ctx, 1); !errors.Is(err, runtime.ErrTaskDone) {
 			t.Errorf("context %d: Set: %v, want ErrTaskDone", i, err)
 		}
-		if err := runtime.Go(ctx, runtime.Copy, nil).Wait(); !errors.Is(err, runtime.ErrTaskDone) {
+		if err := local.Go(ctx, local.Copy, nil).Wait(); !errors.Is(err, runtime.ErrTaskDone) {
 			t.Errorf("context %d: Go: %v, want ErrTaskDone", i, err)
 		}
 	}
@@ -163,20 +164,20 @@ func TestLocalAfterTheTask(t *testing.T) {
 
 // Proves: FEATURES 67, 68
 func TestForkModes(t *testing.T) {
-	local, other := runtime.NewLocal[string]("n"), runtime.NewLocal[string]("other")
-	var byDefault runtime.ForkMode
+	loc, other := local.New[string]("n"), local.New[string]("other")
+	var byDefault local.ForkMode
 	tests := []struct {
-		mode                                                 runtime.ForkMode
+		mode                                                 local.ForkMode
 		childSees, afterParentSet, parentSees, afterClearing string
 	}{
 		{byDefault, "parent", "parent", "parent2", "-"},
-		{runtime.Copy, "parent", "parent", "parent2", "-"},
-		{runtime.Share, "parent", "parent2", "child", "-"},
-		{runtime.Overlay, "parent", "parent2", "parent2", "-"},
+		{local.Copy, "parent", "parent", "parent2", "-"},
+		{local.Share, "parent", "parent2", "child", "-"},
+		{local.Overlay, "parent", "parent2", "parent2", "-"},
 	}
 	for _, tt := range tests {
-		ctx := runtime.WithLocals(context.Background())
-		set := func(ctx context.Context, l *runtime.Local[string], v string) {
+		ctx := local.With(context.Background())
+		set := func(ctx context.Context, l *local.Var[string], v string) {
 			if err := l.Set(ctx, v); err != nil {
 				t.Fatal(err)
 			}
@@ -186,22 +187,22 @@ func TestForkModes(t *testing.T) {
 				t.Errorf("mode %d: %s: %q, want %q", tt.mode, what, got, want)
 			}
 		}
-		set(ctx, local, "parent")
-		child := runtime.Fork(ctx, tt.mode)
-		check("the child sees", local.GetOr(child, "-"), tt.childSees)
-		set(ctx, local, "parent2")
-		check("when its parent sets it", local.GetOr(child, "-"), tt.afterParentSet)
-		set(child, local, "child")
-		check("the child's own", local.GetOr(child, "-"), "child")
-		check("the parent then sees", local.GetOr(ctx, "-"), tt.parentSees)
-		grandchild := runtime.Fork(child, tt.mode)
-		check("a grandchild sees", local.GetOr(grandchild, "-"), "child")
-		if err := local.Clear(child); err != nil {
+		set(ctx, loc, "parent")
+		child := local.Fork(ctx, tt.mode)
+		check("the child sees", loc.GetOr(child, "-"), tt.childSees)
+		set(ctx, loc, "parent2")
+		check("when its parent sets it", loc.GetOr(child, "-"), tt.afterParentSet)
+		set(child, loc, "child")
+		check("the child's own", loc.GetOr(child, "-"), "child")
+		check("the parent then sees", loc.GetOr(ctx, "-"), tt.parentSees)
+		grandchild := local.Fork(child, tt.mode)
+		check("a grandchild sees", loc.GetOr(grandchild, "-"), "child")
+		if err := loc.Clear(child); err != nil {
 			t.Fatal(err)
 		}
-		check("when the child cleared it", local.GetOr(child, "-"), tt.afterClearing)
+		check("when the child cleared it", loc.GetOr(child, "-"), tt.afterClearing)
 		set(child, other, "x")
-		if _, seen := other.Lookup(ctx); seen != (tt.mode == runtime.Share) {
+		if _, seen := other.Lookup(ctx); seen != (tt.mode == local.Share) {
 			t.Errorf("mode %d: a new value of the child reaches its parent: %t", tt.mode, seen)
 		}
 	}
@@ -219,12 +220,12 @@ func (w *wallet) Clone() wallet { return wallet{slices.Clone(w.notes)} }
 
 // Proves: FEATURES 68
 func TestCopyIsDeepForValuesThatClone(t *testing.T) {
-	deep, shallow := runtime.NewLocal[*cart]("deep"), runtime.NewLocal[map[string]int]("shallow")
-	ctx := runtime.WithLocals(context.Background())
+	deep, shallow := local.New[*cart]("deep"), local.New[map[string]int]("shallow")
+	ctx := local.With(context.Background())
 	if err := errors.Join(deep.Set(ctx, &cart{[]string{"a"}}), shallow.Set(ctx, map[string]int{"a": 1})); err != nil {
 		t.Fatal(err)
 	}
-	child := runtime.Fork(ctx, runtime.Copy)
+	child := local.Fork(ctx, local.Copy)
 	deep.GetOr(child, nil).items[0] = "changed"
 	shallow.GetOr(child, nil)["a"] = 2
 	if got := deep.GetOr(ctx, nil).items[0]; got != "a" {
@@ -233,18 +234,18 @@ func TestCopyIsDeepForValuesThatClone(t *testing.T) {
 	if got := shallow.GetOr(ctx, nil)["a"]; got != 2 {
 		t.Errorf("a map was copied: the parent sees %d", got)
 	}
-	value := runtime.NewLocal[wallet]("value")
+	value := local.New[wallet]("value")
 	if err := value.Set(ctx, wallet{[]string{"a"}}); err != nil {
 		t.Fatal(err)
 	}
-	value.GetOr(runtime.Fork(ctx, runtime.Copy), wallet{}).notes[0] = "changed"
+	value.GetOr(local.Fork(ctx, local.Copy), wallet{}).notes[0] = "changed"
 	if got := value.GetOr(ctx, wallet{}).notes[0]; got != "a" {
 		t.Errorf("the child has changed its parent's value, which is no pointer, to %q", got)
 	}
 	if err := deep.Set(ctx, nil); err != nil {
 		t.Fatal(err)
 	}
-	if v, ok := deep.Lookup(runtime.Fork(ctx, runtime.Copy)); v != nil || !ok {
+	if v, ok := deep.Lookup(local.Fork(ctx, local.Copy)); v != nil || !ok {
 		t.Errorf("a nil value becomes %v, %t in a copy", v, ok)
 	}
 }
@@ -252,37 +253,37 @@ func TestCopyIsDeepForValuesThatClone(t *testing.T) {
 // Proves: FEATURES 67, 69
 func TestLocalsStayApart(t *testing.T) {
 	const tasks, kids = 1000, 10
-	local := runtime.NewLocal[int]("n")
+	loc := local.New[int]("n")
 	app := newUnitApp(t, runtime.Config{Workers: 16})
 	u := newUnit[int, int]("test.Unit")
 	u.handle(app, func(ctx *runtime.Context, task int) (int, error) {
-		if v, ok := local.Lookup(ctx); ok {
+		if v, ok := loc.Lookup(ctx); ok {
 			return 0, fmt.Errorf("task %d begins with the value %d", task, v)
 		}
-		if err := local.Set(ctx, -task); err != nil {
+		if err := loc.Set(ctx, -task); err != nil {
 			return 0, err
 		}
 		var ready sync.WaitGroup
 		ready.Add(kids)
 		for kid := range kids {
 			mine := task*kids + kid
-			runtime.Go(ctx, runtime.Copy, func(ctx context.Context) error {
-				if got := local.GetOr(ctx, 0); got != -task {
+			local.Go(ctx, local.Copy, func(ctx context.Context) error {
+				if got := loc.GetOr(ctx, 0); got != -task {
 					return fmt.Errorf("child %d of task %d begins with %d", kid, task, got)
 				}
-				if err := local.Set(ctx, mine); err != nil {
+				if err := loc.Set(ctx, mine); err != nil {
 					return err
 				}
 				ready.Done()
 				ready.Wait() // all of them have set theirs
-				if got := local.GetOr(ctx, 0); got != mine {
+				if got := loc.GetOr(ctx, 0); got != mine {
 					return fmt.Errorf("child %d of task %d reads %d back", kid, task, got)
 				}
 				return nil
 			})
 		}
 		ready.Wait()
-		if got := local.GetOr(ctx, 0); got != -task {
+		if got := loc.GetOr(ctx, 0); got != -task {
 			return 0, fmt.Errorf("task %d reads %d back", task, got)
 		}
 		return task, nil
@@ -307,8 +308,8 @@ func TestLocalsStayApart(t *testing.T) {
 
 // Proves: FEATURES 28, 70
 func TestLocalsTravelWithTasks(t *testing.T) {
-	sent := runtime.NewLocal[map[string]int]("sent", runtime.Travels())
-	home := runtime.NewLocal[string]("home")
+	sent := local.New[map[string]int]("sent", local.Travels())
+	home := local.New[string]("home")
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, map[string]int]("test.Unit")
 	u.handle(app, func(ctx *runtime.Context, depth int) (map[string]int, error) {
@@ -325,7 +326,7 @@ func TestLocalsTravelWithTasks(t *testing.T) {
 		return sent.Get(ctx)
 	})
 	start(t, app)
-	ctx := runtime.WithLocals(t.Context())
+	ctx := local.With(t.Context())
 	if err := errors.Join(home.Set(ctx, "x"), sent.Set(ctx, map[string]int{"a": 1})); err != nil {
 		t.Fatal(err)
 	}
@@ -343,22 +344,22 @@ func TestLocalsTravelWithTasks(t *testing.T) {
 	if h, err = u.call(0, runtime.WithRetries(0)).Enqueue(ctx, app); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Wait(ctx); err == nil || !strings.Contains(err.Error(), runtime.ErrLocalUnset.Error()) {
+	if _, err := h.Wait(ctx); err == nil || !strings.Contains(err.Error(), local.ErrUnset.Error()) {
 		t.Errorf("a cleared local arrives: %v", err)
 	}
 }
 
 func TestTravelingLocalSetAnew(t *testing.T) {
-	local := runtime.NewLocal[string]("id", runtime.Travels())
+	loc := local.New[string]("id", local.Travels())
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[string, []string]("test.Unit")
 	u.handle(app, func(ctx *runtime.Context, set string) ([]string, error) {
-		seen := []string{local.GetOr(ctx, "-")}
+		seen := []string{loc.GetOr(ctx, "-")}
 		if set == "" {
 			return seen, nil
 		}
-		fork := runtime.Fork(ctx, runtime.Overlay)
-		if err := local.Set(fork, set); err != nil {
+		fork := local.Fork(ctx, local.Overlay)
+		if err := loc.Set(fork, set); err != nil {
 			return nil, err
 		}
 		for _, ctx := range []context.Context{ctx, fork} {
@@ -375,8 +376,8 @@ func TestTravelingLocalSetAnew(t *testing.T) {
 		return seen, nil
 	})
 	start(t, app)
-	ctx := runtime.WithLocals(t.Context())
-	if err := local.Set(ctx, "first"); err != nil {
+	ctx := local.With(t.Context())
+	if err := loc.Set(ctx, "first"); err != nil {
 		t.Fatal(err)
 	}
 	h, err := u.call("second").Enqueue(ctx, app)
@@ -390,12 +391,12 @@ func TestTravelingLocalSetAnew(t *testing.T) {
 }
 
 func TestLocalThatCannotTravel(t *testing.T) {
-	local := runtime.NewLocal[string]("id", runtime.Travels())
+	loc := local.New[string]("id", local.Travels())
 	app := newUnitApp(t, runtime.Config{MaxPayload: 100})
 	u := newUnit[int, int]("test.Unit")
 	for value, want := range map[string]string{"\xff": "local id cannot travel", strings.Repeat("x", 100): "too large"} {
-		ctx := runtime.WithLocals(t.Context())
-		if err := local.Set(ctx, value); err != nil {
+		ctx := local.With(t.Context())
+		if err := loc.Set(ctx, value); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := u.call(0).Enqueue(ctx, app); err == nil || !strings.Contains(err.Error(), want) {
@@ -408,7 +409,7 @@ func TestLocalThatCannotTravel(t *testing.T) {
 }
 
 func TestLocalsCostNothingUnused(t *testing.T) {
-	local := runtime.NewLocal[int]("n", runtime.Travels(), runtime.InLogs())
+	local := local.New[int]("n", local.Travels(), local.InLogs())
 	allocs, err := runUnit(t, runtime.Config{Workers: 1}, func(ctx *runtime.Context) (float64, error) {
 		return testing.AllocsPerRun(100, func() { local.GetOr(ctx, 0) }), nil
 	})

@@ -2,9 +2,11 @@ package runtime
 
 import (
 	"context"
-	"github.com/taskctx/taskctx/runtime/internal/redact"
 	"log/slog"
 	"slices"
+
+	"github.com/taskctx/taskctx/runtime/internal/locals"
+	"github.com/taskctx/taskctx/runtime/internal/redact"
 )
 
 // Logger returns a logger with the task's attributes: task_id, task, attempt,
@@ -159,8 +161,8 @@ func (h *taskHandler) chain(r *run, locals []slog.Attr, steps []logStep) slog.Ha
 // localAttrs are the local values to show: of the scope that ctx is in, or else
 // of the run that the logger was made for.
 func localAttrs(ctx context.Context, r *run) []slog.Attr {
-	t, err := scopeOf(ctx, false)
-	if r != nil && (err != nil || t == nil || t.task != localsTask(r)) {
+	t, err := locals.ScopeOf(ctx, false)
+	if r != nil && (err != nil || !t.Of(r)) {
 		if r.life.Ended.Load() {
 			return nil
 		}
@@ -169,7 +171,7 @@ func localAttrs(ctx context.Context, r *run) []slog.Attr {
 	if t == nil {
 		return nil
 	}
-	return t.logAttrs()
+	return t.LogAttrs()
 }
 
 func cleanStep(d *redact.Redactor, s logStep) logStep {

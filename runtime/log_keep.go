@@ -3,11 +3,12 @@ package runtime
 import (
 	"context"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"log/slog"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // notes are what a run keeps beside its outcome.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // What the app itself says of a task, that it will be retried, is parked, has
@@ -18,8 +19,8 @@ import (
 // Proves: FEATURES 70, 80
 func TestLocalsInWhatTheAppLogs(t *testing.T) {
 	const canary = "canary-4711"
-	id := runtime.NewLocal[string]("request_id", runtime.InLogs(), runtime.Travels())
-	own := runtime.NewLocal[lazy]("own", runtime.InLogs())
+	id := local.New[string]("request_id", local.InLogs(), local.Travels())
+	own := local.New[lazy]("own", local.InLogs())
 	for _, secret := range []bool{false, true} {
 		t.Run(fmt.Sprint("redact ", secret), func(t *testing.T) {
 			logger, out := newLog()
@@ -32,7 +33,7 @@ func TestLocalsInWhatTheAppLogs(t *testing.T) {
 				return 0, errFlaky
 			})
 			start(t, app)
-			ctx := runtime.WithLocals(t.Context())
+			ctx := local.With(t.Context())
 			if err := id.Set(ctx, "r-1"); err != nil {
 				t.Fatal(err)
 			}
@@ -63,7 +64,7 @@ func (v rudeValue) LogValue() slog.Value { v.crash(); return slog.Value{} }
 
 // Proves: RELIABILITY 5
 func TestLocalThatCannotBeLogged(t *testing.T) {
-	local := runtime.NewLocal[rudeValue]("rude", runtime.InLogs())
+	local := local.New[rudeValue]("rude", local.InLogs())
 	for name, crash := range crashes {
 		t.Run(name, func(t *testing.T) {
 			app := newUnitApp(t, runtime.Config{Workers: 1})

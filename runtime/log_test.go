@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // logBuffer collects lines of JSON.
@@ -245,9 +246,9 @@ func TestLoggerOutsideATask(t *testing.T) {
 
 // Proves: FEATURES 70
 func TestLocalsInLogs(t *testing.T) {
-	id := runtime.NewLocal[string]("request_id", runtime.InLogs(), runtime.Travels())
-	user := runtime.NewLocal[int]("user", runtime.InLogs())
-	quiet := runtime.NewLocal[string]("quiet", runtime.Travels())
+	id := local.New[string]("request_id", local.InLogs(), local.Travels())
+	user := local.New[int]("user", local.InLogs())
+	quiet := local.New[string]("quiet", local.Travels())
 	b := new(logBuffer)
 	logger := slog.New(runtime.NewLogHandler(slog.NewJSONHandler(b, nil)))
 	app := newUnitApp(t, runtime.Config{Logger: logger, KeepLogs: 10})
@@ -258,7 +259,7 @@ func TestLocalsInLogs(t *testing.T) {
 		if err := user.Set(ctx, depth); err != nil {
 			return 0, err
 		}
-		runtime.Go(ctx, runtime.Copy, func(ctx context.Context) error {
+		local.Go(ctx, local.Copy, func(ctx context.Context) error {
 			if err := user.Set(ctx, 100+depth); err != nil {
 				return err
 			}
@@ -275,7 +276,7 @@ func TestLocalsInLogs(t *testing.T) {
 		return h.Wait(runtime.AllowWait(ctx))
 	})
 	start(t, app)
-	ctx := runtime.WithLocals(t.Context())
+	ctx := local.With(t.Context())
 	if err := errors.Join(id.Set(ctx, "r-1"), quiet.Set(ctx, "nobody logs this")); err != nil {
 		t.Fatal(err)
 	}
@@ -434,7 +435,7 @@ func TestLogsHideRedactedParameters(t *testing.T) {
 	type order struct{ Card *string }
 	b := new(logBuffer)
 	logger := slog.New(runtime.NewLogHandler(slog.NewJSONHandler(b, nil)))
-	local := runtime.NewLocal[string]("card", runtime.InLogs())
+	local := local.New[string]("card", local.InLogs())
 	app := newUnitApp(t, runtime.Config{Logger: logger, KeepLogs: 100})
 	u := newUnit[string, int]("test.Unit", func(s *runtime.Spec) { s.Params[0].Redact = true })
 	u.handle(app, func(ctx *runtime.Context, secret string) (int, error) {

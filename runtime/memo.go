@@ -3,12 +3,13 @@ package runtime
 import (
 	"context"
 	"encoding/json"
-	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
-	"github.com/taskctx/taskctx/runtime/internal/redact"
 	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/redact"
 )
 
 // memo is what the App keeps with a task from run to run.

@@ -14,8 +14,8 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/local"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 var manyTasks = flag.Int("tasks", 20_000, "how many tasks TestAMillionTasks runs; make million runs a million")
@@ -50,7 +50,7 @@ func TestAMillionTasks(t *testing.T) {
 	engine := newMemory(t, memory.WithWait(), memory.WithCapacity(1000), memory.WithRecords(1000))
 	app := runtime.New(engine, runtime.Config{Workers: 8, Logger: silent, KeepLogs: 3})
 	tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
-	local := runtime.NewLocal[int]("local")
+	loc := local.New[int]("local")
 	u := newUnit[int, int]("test.Million", retries(1))
 	u.handle(app, func(ctx *runtime.Context, i int) (int, error) {
 		if _, err := runtime.Keep(ctx, key, func(context.Context) (*os.File, error) {
@@ -68,11 +68,11 @@ func TestAMillionTasks(t *testing.T) {
 			return 0, errFlaky
 		case i%53 == 0:
 			ctx.Logger().Debug("line")
-			if err := local.Set(ctx, i); err != nil {
+			if err := loc.Set(ctx, i); err != nil {
 				return 0, err
 			}
-			runtime.Go(ctx, runtime.Copy, func(ctx context.Context) error {
-				_, err := local.Get(ctx)
+			local.Go(ctx, local.Copy, func(ctx context.Context) error {
+				_, err := loc.Get(ctx)
 				return err
 			})
 		case i%51 == 0:
@@ -149,7 +149,7 @@ func drain(t *testing.T, app *runtime.App) {
 			return
 		}
 		for _, r := range records {
-			_, _ = runtime.HandleOf[wire.Void](app, r.ID).Wait(context.Background()) // whatever became of it
+			_, _ = runtime.HandleOf[runtime.Void](app, r.ID).Wait(context.Background()) // whatever became of it
 		}
 	}
 }
@@ -159,7 +159,7 @@ func TestEnqueueTenTimesPastTheLimit(t *testing.T) {
 	const limit, size = 1000, 1 << 10
 	eng := newMemory(t, memory.WithCapacity(limit))
 	app := runtime.New(eng, runtime.Config{})
-	u := newUnit[string, wire.Void]("test.Full")
+	u := newUnit[string, runtime.Void]("test.Full")
 	text := strings.Repeat("x", size)
 	ctx := context.Background()
 	before := measure()

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 34, 35
@@ -43,11 +42,11 @@ func TestObserversSeeTheLifecycle(t *testing.T) {
 			"stopped": func(ctx *runtime.Context) error { return ctx.Sleep(1000 * time.Hour) },
 		}
 		ctx := context.Background()
-		var handles []*runtime.Handle[wire.Void]
-		units := make(map[string]unitTask[int, wire.Void])
+		var handles []*runtime.Handle[runtime.Void]
+		units := make(map[string]unitTask[int, runtime.Void])
 		for name, fn := range outcomes {
-			u := newUnit[int, wire.Void](name, retries(1))
-			u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) { return wire.Void{}, fn(ctx) })
+			u := newUnit[int, runtime.Void](name, retries(1))
+			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) { return runtime.Void{}, fn(ctx) })
 			units[name] = u
 		}
 		start(t, app)
@@ -130,14 +129,14 @@ func TestObserversDoNotHarmEachOther(t *testing.T) {
 			}
 		}),
 	}})
-	u := newUnit[int, wire.Void]("test.Observed", retries(1))
-	u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Observed", retries(1))
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		ctx.Logger().Info("line")
 		ctx.Progress(1, 2, "")
 		if ctx.Metadata().Attempt == 0 {
-			return wire.Void{}, errFlaky
+			return runtime.Void{}, errFlaky
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	start(t, app)
 	if _, err := await(t, app, u.call(0)); err != nil {
@@ -165,7 +164,7 @@ func TestObserverThatIsTooSlowLosesEvents(t *testing.T) {
 		got++
 	})
 	app := runtime.New(newMemory(t), runtime.Config{Observers: []runtime.Observer{slow}, Logger: textLogger(&log)})
-	u := newUnit[int, wire.Void]("test.Slow")
+	u := newUnit[int, runtime.Void]("test.Slow")
 	const calls = 3 * runtime.ObserverBuffer
 	for i := range calls {
 		if _, err := u.call(i).Enqueue(context.Background(), app); err != nil {

@@ -6,11 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/engine"
 	"maps"
 	"math"
 	"time"
 	"unicode/utf8"
+
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Option changes how one call is enqueued. A later option wins over an earlier

@@ -13,23 +13,22 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 40
 func TestPriorityThenOrder(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
-	u := newUnit[string, wire.Void]("test.Order")
+	u := newUnit[string, runtime.Void]("test.Order")
 	var mu sync.Mutex
 	var got []string
-	u.handle(app, func(_ *runtime.Context, s string) (wire.Void, error) {
+	u.handle(app, func(_ *runtime.Context, s string) (runtime.Void, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		got = append(got, s)
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	ctx := context.Background()
-	var last *runtime.Handle[wire.Void]
+	var last *runtime.Handle[runtime.Void]
 	for i := range 12 {
 		p := []int{0, 3, 1, 2}[i%4]
 		h, err := u.call(fmt.Sprintf("%d/%d", p, i), runtime.WithPriority(p)).Enqueue(ctx, app)
@@ -139,14 +138,14 @@ func TestUniqueKeys(t *testing.T) {
 // Proves: FEATURES 40
 func TestUniqueFromManyGoroutines(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 4})
-	u := newUnit[int, wire.Void]("test.Race")
+	u := newUnit[int, runtime.Void]("test.Race")
 	var mu sync.Mutex
 	runs := make(map[int]int)
-	u.handle(app, func(_ *runtime.Context, i int) (wire.Void, error) {
+	u.handle(app, func(_ *runtime.Context, i int) (runtime.Void, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		runs[i]++
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	start(t, app)
 	ctx := context.Background()
@@ -173,7 +172,7 @@ func TestUniqueFromManyGoroutines(t *testing.T) {
 
 func TestOptionsThatMakeNoSense(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{MaxPayload: 100})
-	u := newUnit[string, wire.Void]("test.Options")
+	u := newUnit[string, runtime.Void]("test.Options")
 	for name, opts := range map[string][]runtime.Option{
 		"WithTag":      {runtime.WithTag("", "v")},
 		"WithTag(":     {runtime.WithTag("k", "\x00")},

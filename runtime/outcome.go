@@ -1,9 +1,10 @@
 package runtime
 
 import (
+	"time"
+
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
-	"time"
 )
 
 // ErrDeadline is the cause when a task's [WithDeadline] has passed. It fails

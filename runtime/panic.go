@@ -1,9 +1,10 @@
 package runtime
 
 import (
-	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"regexp"
 	"runtime/debug"
+
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // PanicError is the error of a task, or of a hook, that panicked.

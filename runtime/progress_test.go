@@ -17,7 +17,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // silentStore is an engine whose store does not answer while a memo is saved.
@@ -54,20 +53,20 @@ func TestProgress_DoesNotWaitForTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := &silentStore{Engine: newMemory(t)}
 		app := runtime.New(engine, runtime.Config{Logger: silent, KeepLogs: 10})
-		u := newUnit[int, wire.Void]("test.Silent")
-		u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+		u := newUnit[int, runtime.Void]("test.Silent")
+		u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 			began := time.Now()
 			for i := range int64(100) {
 				ctx.Progress(i, 100, "")
 				ctx.Logger().Info("line")
 			}
 			if _, err := ctx.Reload(); err != nil {
-				return wire.Void{}, err
+				return runtime.Void{}, err
 			}
 			if took := time.Since(began); took > 0 {
-				return wire.Void{}, fmt.Errorf("blocked for %s", took)
+				return runtime.Void{}, fmt.Errorf("blocked for %s", took)
 			}
-			return wire.Void{}, ctx.Sleep(12 * time.Second)
+			return runtime.Void{}, ctx.Sleep(12 * time.Second)
 		})
 		start(t, app)
 		began := time.Now()
@@ -90,8 +89,8 @@ func TestProgress_DoesNotWaitForTheStore(t *testing.T) {
 func TestKeepLogs_AsManyAsConfigured(t *testing.T) {
 	const lines = 1000
 	app := newUnitApp(t, runtime.Config{KeepLogs: lines})
-	u := newUnit[int, wire.Void]("test.Wordy")
-	u.handle(app, func(ctx *runtime.Context, size int) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Wordy")
+	u.handle(app, func(ctx *runtime.Context, size int) (runtime.Void, error) {
 		log := ctx.Logger()
 		for i := range lines {
 			log.Info("a customer was synchronised", "customer", i, "took", 13*i, "note", strings.Repeat("x", size%7)+fmt.Sprint(i*i))
@@ -109,7 +108,7 @@ func TestKeepLogs_AsManyAsConfigured(t *testing.T) {
 				log.Info(b.String())
 			}
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	start(t, app)
 	for _, size := range []int{3, 1000} {
@@ -137,13 +136,13 @@ func TestKeepLogs_AsManyAsConfigured(t *testing.T) {
 func TestContext_RecordAfterTheRun(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Logger: slog.New(slog.DiscardHandler)})
 	var late *runtime.Context
-	u := newUnit[int, wire.Void]("test.Late")
-	u.handle(app, func(ctx *runtime.Context, i int) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Late")
+	u.handle(app, func(ctx *runtime.Context, i int) (runtime.Void, error) {
 		if i == 0 {
 			late = ctx
 		}
 		_, err := ctx.Record()
-		return wire.Void{}, err
+		return runtime.Void{}, err
 	})
 	start(t, app)
 	for i := range 20 { // the run has let go of everything when its worker takes another task

@@ -3,9 +3,10 @@ package runtime
 import (
 	"context"
 	"fmt"
+	"maps"
+
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
-	"maps"
 )
 
 // Propagator carries values of the enqueuer's context to the task's: a trace, a

@@ -18,7 +18,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 13, 23, 43
@@ -122,29 +121,29 @@ func TestBlockingAndWaitingTasks(t *testing.T) {
 // Proves: FEATURES 48
 func TestOwnRecord(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, wire.Void]("test.Own", retries(1))
-	u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Own", retries(1))
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		cached, err := ctx.Record()
 		if err != nil || cached.State != engine.StateRunning || cached.ID != ctx.Metadata().TaskID {
-			return wire.Void{}, runtime.Permanent(fmt.Errorf("own record %+v, %w", cached, err))
+			return runtime.Void{}, runtime.Permanent(fmt.Errorf("own record %+v, %w", cached, err))
 		}
 		if again, _ := ctx.Record(); again != cached {
-			return wire.Void{}, runtime.Permanent(errors.New("it was read again"))
+			return runtime.Void{}, runtime.Permanent(errors.New("it was read again"))
 		}
 		fresh, err := ctx.Reload()
 		if err != nil || fresh == cached || fresh.Attempt != ctx.Metadata().Attempt {
-			return wire.Void{}, runtime.Permanent(fmt.Errorf("reloaded %+v, %w", fresh, err))
+			return runtime.Void{}, runtime.Permanent(fmt.Errorf("reloaded %+v, %w", fresh, err))
 		}
 		if again, _ := ctx.Record(); again != fresh {
-			return wire.Void{}, runtime.Permanent(errors.New("what was reloaded is not what is cached"))
+			return runtime.Void{}, runtime.Permanent(errors.New("what was reloaded is not what is cached"))
 		}
 		if ctx.Metadata().Attempt == 0 {
-			return wire.Void{}, errFlaky
+			return runtime.Void{}, errFlaky
 		}
 		if len(fresh.Errors) != 1 || fresh.Errors[0].Error != "flaky" {
-			return wire.Void{}, runtime.Permanent(fmt.Errorf("errors of the record: %+v", fresh.Errors))
+			return runtime.Void{}, runtime.Permanent(fmt.Errorf("errors of the record: %+v", fresh.Errors))
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	start(t, app)
 	if _, err := await(t, app, u.call(0)); err != nil {
@@ -303,16 +302,16 @@ func TestDeleteOfARunningTask(t *testing.T) {
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})
-		u := newUnit[int, wire.Void]("test.Progress")
-		u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+		u := newUnit[int, runtime.Void]("test.Progress")
+		u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 			for i := range 100 {
 				ctx.Progress(int64(i), 100, fmt.Sprint("step ", i))
 				if err := ctx.Sleep(time.Second); err != nil {
-					return wire.Void{}, err
+					return runtime.Void{}, err
 				}
 			}
 			ctx.Progress(100, 100, "bad \x00 \xff text")
-			return wire.Void{}, nil
+			return runtime.Void{}, nil
 		})
 		start(t, app)
 		ctx := context.Background()
@@ -342,8 +341,8 @@ func TestProgress(t *testing.T) {
 func TestRecordIsBounded(t *testing.T) {
 	huge := strings.Repeat("x\x00\xffé", 2_000)
 	app := newUnitApp(t, runtime.Config{KeepLogs: 1000, Logger: silent})
-	u := newUnit[int, wire.Void]("test.Huge", retries(20))
-	u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Huge", retries(20))
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		for range 20 {
 			ctx.Logger().Info(huge, "k", huge)
 		}
@@ -351,7 +350,7 @@ func TestRecordIsBounded(t *testing.T) {
 		if ctx.Metadata().Attempt%2 == 0 {
 			panic(huge)
 		}
-		return wire.Void{}, errors.New(huge)
+		return runtime.Void{}, errors.New(huge)
 	})
 	start(t, app)
 	h, err := u.call(0).Enqueue(context.Background(), app)
@@ -388,9 +387,9 @@ func TestClockSteps(t *testing.T) {
 	var offset atomic.Int64
 	engine := &steppedEngine{Engine: newMemory(t), offset: &offset}
 	app := runtime.New(engine, runtime.Config{Workers: 4, Logger: silent})
-	u := newUnit[int, wire.Void]("test.Clock", retries(1))
+	u := newUnit[int, runtime.Void]("test.Clock", retries(1))
 	var runs [tasks]atomic.Int32
-	u.handle(app, func(ctx *runtime.Context, i int) (wire.Void, error) {
+	u.handle(app, func(ctx *runtime.Context, i int) (runtime.Void, error) {
 		runs[i].Add(1)
 		offset.Store([]int64{int64(time.Hour), 0, -int64(time.Hour)}[i%3])
 		for range 20 { // others run meanwhile
@@ -399,10 +398,10 @@ func TestClockSteps(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Errorf("task %d was stopped: %v", i, context.Cause(ctx))
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	start(t, app)
-	var handles []*runtime.Handle[wire.Void]
+	var handles []*runtime.Handle[runtime.Void]
 	for i := range tasks {
 		h, err := u.call(i, runtime.WithKeep(100*time.Hour)).Enqueue(context.Background(), app)
 		if err != nil {

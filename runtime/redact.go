@@ -2,10 +2,11 @@ package runtime
 
 import (
 	"encoding/json"
+	"slices"
+
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/internal/redact"
-	"slices"
 )
 
 // redactor returns the run's, made when first needed.

@@ -17,7 +17,6 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // bombs are JSON values of about 1 MB that are expensive to take apart.
@@ -50,7 +49,7 @@ func TestRedact_LinearInTheArguments(t *testing.T) {
 	if raceEnabled {
 		limit *= 10
 	}
-	u := newUnit[json.RawMessage, wire.Void]("test.Bomb", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	u := newUnit[json.RawMessage, runtime.Void]("test.Bomb", func(s *runtime.Spec) { s.Params[0].Redact = true })
 	texts := map[string]string{
 		"short": "open /etc/card: no such file", "alike": strings.Repeat("s", 20_000), "also": strings.Repeat("a", 20_000),
 		"base64": strings.Repeat("YWFh", 5_000), "escapes": strings.Repeat(`\\u0041`, 3_000), "numbers": strings.Repeat("97 ", 7_000),
@@ -80,19 +79,19 @@ func TestRedact_HostileMessagesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		eng := newMemory(t)
 		app := runtime.New(eng, runtime.Config{Logger: silent, Workers: 1, ParkFor: 3 * time.Minute, MaxPayload: 2 << 20})
-		u := newUnit[string, wire.Void]("test.Bomb", func(s *runtime.Spec) { s.Params[0].Redact = true })
-		u.handle(app, func(_ *runtime.Context, s string) (wire.Void, error) {
-			return wire.Void{}, errors.New("charge " + s)
+		u := newUnit[string, runtime.Void]("test.Bomb", func(s *runtime.Spec) { s.Params[0].Redact = true })
+		u.handle(app, func(_ *runtime.Context, s string) (runtime.Void, error) {
+			return runtime.Void{}, errors.New("charge " + s)
 		})
 		all := bombs()
 		all["nested 100,000 deep"] = strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000)
 		all["not JSON"] = strings.Repeat(`"\`, 1000)
 		ctx := context.Background()
-		handles := make(map[string]*runtime.Handle[wire.Void])
+		handles := make(map[string]*runtime.Handle[runtime.Void])
 		for name, bomb := range all {
 			ins, err := eng.Insert(ctx, []*engine.Message{{Name: "test.Bomb", Queue: "default", Args: json.RawMessage(`{"v":` + bomb + `}`)}})
 			require.NoError(t, err)
-			handles[name] = runtime.HandleOf[wire.Void](app, ins[0].ID)
+			handles[name] = runtime.HandleOf[runtime.Void](app, ins[0].ID)
 		}
 		start(t, app)
 		for name, h := range handles {
@@ -114,11 +113,11 @@ func TestRedact_HostileMessagesEnd(t *testing.T) {
 func TestMaxPayload_ParksWhatIsTooLargeHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := newMemory(t)
-		u := newUnit[string, wire.Void]("test.Large", func(s *runtime.Spec) { s.Params[0].Redact = true })
+		u := newUnit[string, runtime.Void]("test.Large", func(s *runtime.Spec) { s.Params[0].Redact = true })
 		h, err := u.call(strings.Repeat("x", 2000)).Enqueue(context.Background(), runtime.New(engine, runtime.Config{}))
 		require.NoError(t, err)
 		small := runtime.New(engine, runtime.Config{Logger: silent, MaxPayload: 1000})
-		u.handle(small, func(*runtime.Context, string) (wire.Void, error) { return wire.Void{}, nil })
+		u.handle(small, func(*runtime.Context, string) (runtime.Void, error) { return runtime.Void{}, nil })
 		start(t, small)
 		synctest.Wait()
 		rec, err := small.Lookup(context.Background(), h.ID())
@@ -128,9 +127,9 @@ func TestMaxPayload_ParksWhatIsTooLargeHere(t *testing.T) {
 		require.NoError(t, small.Stop(context.Background()))
 
 		large := runtime.New(engine, runtime.Config{Logger: silent})
-		u.handle(large, func(*runtime.Context, string) (wire.Void, error) { return wire.Void{}, nil })
+		u.handle(large, func(*runtime.Context, string) (runtime.Void, error) { return runtime.Void{}, nil })
 		start(t, large)
-		_, err = runtime.HandleOf[wire.Void](large, h.ID()).Wait(context.Background())
+		_, err = runtime.HandleOf[runtime.Void](large, h.ID()).Wait(context.Background())
 		require.NoError(t, err)
 		require.NoError(t, large.Stop(context.Background()))
 	})

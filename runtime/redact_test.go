@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/local"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -54,8 +55,8 @@ func (a *secretArgs) all() any {
 	return []any{a.text, a.quoted, string(a.bytes), a.card, a.number, a.public}
 }
 
-func secretTask(redact bool) *runtime.Task[secretArgs, wire.Void] {
-	return runtime.NewTask[secretArgs, wire.Void](runtime.Spec{Name: "test.Secret", Func: "Secret", Retries: 1, Delay: runtime.NoDelay,
+func secretTask(redact bool) *runtime.Task[secretArgs, runtime.Void] {
+	return runtime.NewTask[secretArgs, runtime.Void](runtime.Spec{Name: "test.Secret", Func: "Secret", Retries: 1, Delay: runtime.NoDelay,
 		Params: []wire.Param{
 			{Name: "text", Sig: "string", Redact: redact}, {Name: "quoted", Sig: "string", Redact: redact},
 			{Name: "bytes", Sig: "[]byte", Redact: redact}, {Name: "card", Sig: "card", Redact: redact},
@@ -63,7 +64,7 @@ func secretTask(redact bool) *runtime.Task[secretArgs, wire.Void] {
 		}}, (*secretArgs).fields)
 }
 
-func secretCall(t *runtime.Task[secretArgs, wire.Void], opts ...runtime.Option) runtime.Call[wire.Void] {
+func secretCall(t *runtime.Task[secretArgs, runtime.Void], opts ...runtime.Option) runtime.Call[runtime.Void] {
 	a := secretArgs{
 		canaryText, canaryQuoted, []byte(canaryBytes),
 		card{canaryField, []string{canaryItem}, map[string]int64{"day": canaryNumber}}, canaryNumber, "public-value",
@@ -116,11 +117,11 @@ func secretErrors() map[string]func(ctx *runtime.Context, a *secretArgs) error {
 			return cleanup(ctx, func() error { panic(fmt.Sprint(a.all())) })
 		},
 		"child": func(ctx *runtime.Context, a *secretArgs) error {
-			runtime.Go(ctx, runtime.Copy, func(context.Context) error { return fmt.Errorf("child %v", a.all()) })
+			local.Go(ctx, local.Copy, func(context.Context) error { return fmt.Errorf("child %v", a.all()) })
 			return nil
 		},
 		"child that panics": func(ctx *runtime.Context, a *secretArgs) error {
-			runtime.Go(ctx, runtime.Copy, func(context.Context) error { panic(fmt.Sprint(a.all())) })
+			local.Go(ctx, local.Copy, func(context.Context) error { panic(fmt.Sprint(a.all())) })
 			return nil
 		},
 		"storage": func(ctx *runtime.Context, a *secretArgs) error {
@@ -168,8 +169,8 @@ func TestRedactedParametersAreNeverShown(t *testing.T) {
 				RetryIf: func(_ runtime.Metadata, err error) bool { panic(err) },
 			})
 			task := secretTask(true)
-			runtime.Register(app, task, func(ctx *runtime.Context, a *secretArgs) (wire.Void, error) {
-				return wire.Void{}, way(ctx, a)
+			runtime.Register(app, task, func(ctx *runtime.Context, a *secretArgs) (runtime.Void, error) {
+				return runtime.Void{}, way(ctx, a)
 			})
 			start(t, app)
 			h, err := secretCall(task).Enqueue(context.Background(), app)
@@ -217,8 +218,8 @@ func TestRedactedByTheRegistration(t *testing.T) {
 	eng := newMemory(t)
 	app := runtime.New(eng, runtime.Config{Logger: silent})
 	task := secretTask(true)
-	runtime.Register(app, task, func(_ *runtime.Context, a *secretArgs) (wire.Void, error) {
-		return wire.Void{}, fmt.Errorf("charge %v", a.all())
+	runtime.Register(app, task, func(_ *runtime.Context, a *secretArgs) (runtime.Void, error) {
+		return runtime.Void{}, fmt.Errorf("charge %v", a.all())
 	})
 	ctx := context.Background()
 	old, err := app.Prepare(ctx, secretCall(secretTask(false)))
@@ -232,7 +233,7 @@ func TestRedactedByTheRegistration(t *testing.T) {
 	}
 	start(t, app)
 	for _, in := range ins {
-		h := runtime.HandleOf[wire.Void](app, in.ID)
+		h := runtime.HandleOf[runtime.Void](app, in.ID)
 		_, err := h.Wait(ctx)
 		rec, rerr := h.Record(ctx)
 		if err == nil || rerr != nil {
@@ -256,7 +257,7 @@ func TestErrorsOfEnqueueHideRedactedParameters(t *testing.T) {
 	task := secretTask(true)
 	for name, test := range map[string]struct {
 		cfg  runtime.Config
-		call runtime.Call[wire.Void]
+		call runtime.Call[runtime.Void]
 	}{
 		"too large": {runtime.Config{MaxPayload: 1}, secretCall(task)},
 		"codec": {runtime.Config{Codec: codecFuncs{encode: func(args json.RawMessage) (json.RawMessage, error) {
@@ -295,43 +296,43 @@ func TestRedactionOfManyShortValues(t *testing.T) {
 // Proves: RELIABILITY 20
 func TestMarkedValuesStayWithTheirTask(t *testing.T) {
 	const tasks = 2000
-	local := runtime.NewLocal[string]("mark")
+	loc := local.New[string]("mark")
 	scoped := runtime.NewScopedKey[string]("mark", runtime.PerTask)
 	app := newUnitApp(t, runtime.Config{Workers: 4, KeepLogs: 2, Logger: silent})
-	u := newUnit[int, wire.Void]("test.Marked", retries(1))
-	u.handle(app, func(ctx *runtime.Context, i int) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Marked", retries(1))
+	u.handle(app, func(ctx *runtime.Context, i int) (runtime.Void, error) {
 		mark := fmt.Sprint("mark-", i, "-", ctx.Metadata().Attempt)
-		if _, err := local.Get(ctx); !errors.Is(err, runtime.ErrLocalUnset) {
-			return wire.Void{}, runtime.Permanent(fmt.Errorf("a local of another task: %w", err))
+		if _, err := loc.Get(ctx); !errors.Is(err, local.ErrUnset) {
+			return runtime.Void{}, runtime.Permanent(fmt.Errorf("a local of another task: %w", err))
 		}
-		if err := local.Set(ctx, mark); err != nil {
-			return wire.Void{}, err
+		if err := loc.Set(ctx, mark); err != nil {
+			return runtime.Void{}, err
 		}
 		got, err := runtime.Provide(ctx, scoped, func(context.Context) (string, func(error) error, error) {
 			return mark, nil, nil
 		})
 		if err != nil || got != mark {
-			return wire.Void{}, runtime.Permanent(fmt.Errorf("value of task scope is %q: %w", got, err))
+			return runtime.Void{}, runtime.Permanent(fmt.Errorf("value of task scope is %q: %w", got, err))
 		}
 		ctx.Logger().Info(mark)
 		ctx.Progress(int64(i), tasks, mark)
 		if tag := ctx.Metadata().Tags.Get("mark"); tag != fmt.Sprint(i) {
-			return wire.Void{}, runtime.Permanent(fmt.Errorf("tag %q in task %d", tag, i))
+			return runtime.Void{}, runtime.Permanent(fmt.Errorf("tag %q in task %d", tag, i))
 		}
-		if again := local.GetOr(ctx, ""); again != mark {
-			return wire.Void{}, runtime.Permanent(fmt.Errorf("local became %q", again))
+		if again := loc.GetOr(ctx, ""); again != mark {
+			return runtime.Void{}, runtime.Permanent(fmt.Errorf("local became %q", again))
 		}
 		switch {
 		case i%5 == 0 && ctx.Metadata().Attempt == 0:
 			panic(mark)
 		case i%3 == 0:
-			return wire.Void{}, errors.New(mark)
+			return runtime.Void{}, errors.New(mark)
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	start(t, app)
 	ctx := context.Background()
-	handles := make([]*runtime.Handle[wire.Void], tasks)
+	handles := make([]*runtime.Handle[runtime.Void], tasks)
 	for i := range handles {
 		h, err := u.call(i, runtime.WithTag("mark", fmt.Sprint(i))).Enqueue(ctx, app)
 		if err != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 func secretUnit() unitTask[string, string] {
@@ -100,7 +99,7 @@ func TestRedact_ShortValuesAreNoSecrets(t *testing.T) {
 		Count int
 		Live  bool
 	}
-	u := newUnit[card, wire.Void]("test.Short", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	u := newUnit[card, runtime.Void]("test.Short", func(s *runtime.Spec) { s.Params[0].Redact = true })
 	const text = "decode 10 of 100 codes: true"
 	assert.Equal(t, text, u.call(card{"c", 0, true}).Redact(text))
 	assert.Equal(t, text, u.call(card{"cod", 100, true}).Redact(text))
@@ -118,14 +117,14 @@ func TestRecord_ShowsResultsAndTagsWithoutSecrets(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Observers: []runtime.Observer{runtime.ObserverFunc(func(e runtime.Event) {
 		_, _ = fmt.Fprintf(&events, "%+v\n", e)
 	})}})
-	child := newUnit[int, wire.Void]("test.Child")
-	child.handle(app, func(*runtime.Context, int) (wire.Void, error) { return wire.Void{}, nil })
+	child := newUnit[int, runtime.Void]("test.Child")
+	child.handle(app, func(*runtime.Context, int) (runtime.Void, error) { return runtime.Void{}, nil })
 	type answer struct {
 		Text   string
 		Number int64
 		Other  []string
 	}
-	children := make(chan *runtime.Handle[wire.Void], 1)
+	children := make(chan *runtime.Handle[runtime.Void], 1)
 	u := newUnit[string, answer]("test.Hidden", func(s *runtime.Spec) { s.Params[0].Redact = true })
 	u.handle(app, func(ctx *runtime.Context, s string) (answer, error) {
 		assert.Equal(t, secret, ctx.Metadata().Tags.Get("card"))

@@ -16,7 +16,6 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 var errFlaky = errors.New("flaky")
@@ -30,11 +29,11 @@ func attempts(
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, cfg)
-		u := newUnit[int, wire.Void]("test.Attempts", change...)
+		u := newUnit[int, runtime.Void]("test.Attempts", change...)
 		from := time.Now()
-		u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+		u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 			began = append(began, time.Since(from))
-			return wire.Void{}, fn(ctx, len(began)-1)
+			return runtime.Void{}, fn(ctx, len(began)-1)
 		})
 		start(t, app)
 		ctx := context.Background()
@@ -284,14 +283,14 @@ func TestHookOfRetriesThatFails(t *testing.T) {
 // WithRetries and the other options of one call win over the task's own.
 func TestWithRetries(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, wire.Void]("test.WithRetries", retries(5))
+	u := newUnit[int, runtime.Void]("test.WithRetries", retries(5))
 	var mu sync.Mutex
 	runs := 0
-	u.handle(app, func(*runtime.Context, int) (wire.Void, error) {
+	u.handle(app, func(*runtime.Context, int) (runtime.Void, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		runs++
-		return wire.Void{}, errFlaky
+		return runtime.Void{}, errFlaky
 	})
 	start(t, app)
 	if _, err := await(t, app, u.call(0, runtime.WithRetries(1))); err == nil || runs != 2 {
@@ -334,9 +333,9 @@ func TestBackoffIsWithinItsBounds(t *testing.T) {
 func outcomeOf(t rapid.TB, spec runtime.Spec, attempt int) engine.Outcome {
 	e := &oneDelivery{attempt: attempt, name: spec.Name}
 	app := runtime.New(e, runtime.Config{Workers: 1, Logger: silent})
-	task := runtime.NewTask[struct{}, wire.Void](spec, nil)
-	runtime.Register(app, task, func(*runtime.Context, *struct{}) (wire.Void, error) {
-		return wire.Void{}, errFlaky
+	task := runtime.NewTask[struct{}, runtime.Void](spec, nil)
+	runtime.Register(app, task, func(*runtime.Context, *struct{}) (runtime.Void, error) {
+		return runtime.Void{}, errFlaky
 	})
 	if err := app.Run(context.Background()); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/life"
+	"github.com/taskctx/taskctx/runtime/internal/locals"
 	"github.com/taskctx/taskctx/runtime/internal/redact"
 	"github.com/taskctx/taskctx/runtime/internal/store"
 	"github.com/taskctx/taskctx/runtime/wire"
@@ -97,14 +98,14 @@ type extras struct {
 	redactOnce sync.Once
 	redactWith *redact.Redactor
 
-	mu      sync.Mutex // guards all below
-	notes   *notes     // log lines and progress, nil while there are none
-	saved   time.Time  // when notes were last written
-	endSave func()     // ends a save that is under way, nil while none is
-	ending  bool       // no save may begin
-	record  *Record    // as last read by the task
-	locals  *locals    // the task's local values, nil while there are none
-	started time.Time  // for observers
+	mu      sync.Mutex    // guards all below
+	notes   *notes        // log lines and progress, nil while there are none
+	saved   time.Time     // when notes were last written
+	endSave func()        // ends a save that is under way, nil while none is
+	ending  bool          // no save may begin
+	record  *Record       // as last read by the task
+	locals  *locals.Table // the task's local values, nil while there are none
+	started time.Time     // for observers
 }
 
 // more returns the run's extras.

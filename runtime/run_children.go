@@ -2,18 +2,20 @@ package runtime
 
 import (
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"sync"
+
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
 // children are the goroutines that a task started with Go.
 type children struct {
 	mu     sync.Mutex // guards all below
 	n      int
-	closed bool          // no more may start
-	idle   chan struct{} // closed when n is zero; nil while nobody waits
-	failed []localsChild // in the order of their ends
-	broken bool          // one panicked or called Goexit
+	closed bool           // no more may start
+	idle   chan struct{}  // closed when n is zero; nil while nobody waits
+	failed []locals.Child // in the order of their ends
+	broken bool           // one panicked or called Goexit
 }
 
 // Adopt counts a new child, unless the task is over.
@@ -29,7 +31,7 @@ func (r *run) Adopt() bool {
 }
 
 // Leave says that a child has ended.
-func (r *run) Leave(child localsChild, broken bool) {
+func (r *run) Leave(child locals.Child, broken bool) {
 	c := &r.more().children
 	c.mu.Lock()
 	defer c.mu.Unlock()

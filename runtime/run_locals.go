@@ -7,16 +7,18 @@ import (
 	"log/slog"
 
 	"github.com/google/uuid"
+
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
 // Ended reports whether the run is over.
 func (r *run) Ended() bool { return r.life.Ended.Load() }
 
 // Locals returns the run's own table, made when something first needs it.
-func (r *run) Locals(create bool) *locals {
-	header := r.msg.Meta.Headers[localsHeader]
+func (r *run) Locals(create bool) *locals.Table {
+	header := r.msg.Meta.Headers[locals.Header]
 	if !create && header == "" && r.extra.Load() == nil {
 		return nil
 	}
@@ -24,17 +26,17 @@ func (r *run) Locals(create bool) *locals {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.locals == nil && (create || header != "") {
-		x.locals = &locals{task: r, arrived: r.arrivals(header)}
+		x.locals = locals.New(r, r.arrivals(header))
 	}
 	return x.locals
 }
 
 // arrivals reads what traveled here with the task.
-func (r *run) arrivals(header string) map[string]arrival {
+func (r *run) arrivals(header string) map[string]locals.Arrival {
 	if header == "" {
 		return nil
 	}
-	var m map[string]arrival
+	var m map[string]locals.Arrival
 	if err := json.Unmarshal([]byte(header), &m); err != nil {
 		r.app.log(slog.LevelError, "read the local values that came with the task",
 			append(r.logAttrs(), slog.String("error", guard.Text(err)))...)
@@ -45,14 +47,14 @@ func (r *run) arrivals(header string) map[string]arrival {
 
 // carryLocals sends the locals of ctx along with a message.
 func (a *App) carryLocals(ctx context.Context, m *engine.Message) error {
-	if !anyTravels.Load() && m.Meta.Parent == uuid.Nil {
+	if !locals.AnyTravels.Load() && m.Meta.Parent == uuid.Nil {
 		return nil
 	}
-	t, _ := scopeOf(ctx, false)
+	t, _ := locals.ScopeOf(ctx, false)
 	if t == nil {
 		return nil // there are none to carry
 	}
-	header, err := t.header()
+	header, err := t.Header()
 	switch {
 	case err != nil:
 		return err
@@ -65,6 +67,6 @@ func (a *App) carryLocals(ctx context.Context, m *engine.Message) error {
 	if m.Meta.Headers == nil {
 		m.Meta.Headers = make(map[string]string, 1)
 	}
-	m.Meta.Headers[localsHeader] = header
+	m.Meta.Headers[locals.Header] = header
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 18
@@ -37,8 +36,8 @@ func TestTransactionEndsWithTheTask(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var got []string
 			app := newUnitApp(t, runtime.Config{Workers: 1})
-			u := newUnit[int, wire.Void]("test.Tx")
-			u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+			u := newUnit[int, runtime.Void]("test.Tx")
+			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 				for _, k := range []*runtime.Key[string]{outer, tx} {
 					if _, err := runtime.Provide(ctx, k, func(context.Context) (string, func(error) error, error) {
 						return "", func(err error) error {
@@ -49,10 +48,10 @@ func TestTransactionEndsWithTheTask(t *testing.T) {
 							return nil
 						}, nil
 					}); err != nil {
-						return wire.Void{}, err
+						return runtime.Void{}, err
 					}
 				}
-				return wire.Void{}, test.fn()
+				return runtime.Void{}, test.fn()
 			})
 			start(t, app)
 			h, err := u.call(0).Enqueue(context.Background(), app)
@@ -127,8 +126,8 @@ func TestTaskScopeOfMiddleware(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			opened.Store(0)
 			closed.Store(0)
-			_, _ = runUnit(t, runtime.Config{Middleware: []runtime.Middleware{mw}}, func(*runtime.Context) (wire.Void, error) {
-				return wire.Void{}, nil
+			_, _ = runUnit(t, runtime.Config{Middleware: []runtime.Middleware{mw}}, func(*runtime.Context) (runtime.Void, error) {
+				return runtime.Void{}, nil
 			})
 			if opened.Load() != closed.Load() {
 				t.Errorf("%d opened, %d closed", opened.Load(), closed.Load())
@@ -144,12 +143,12 @@ func TestUseAfterTheRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			app := newUnitApp(t, runtime.Config{Workers: 1, KeepLogs: 10})
 			var late *runtime.Context
-			u := newUnit[int, wire.Void]("test.Late")
-			u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+			u := newUnit[int, runtime.Void]("test.Late")
+			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 				late = ctx
 				ctx.Logger().Info("in time")
 				_, err := runtime.Keep(ctx, key, func(context.Context) (int, error) { return 1, nil })
-				return wire.Void{}, err
+				return runtime.Void{}, err
 			})
 			start(t, app)
 			if _, err := await(t, app, u.call(0, opts...)); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"sync"
+
+	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
 // Shared is a value of type T that all tasks of an app share in this process:
@@ -41,7 +43,7 @@ type sharedCell[T any] struct {
 // then calls.
 func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
 	err = s.Update(ctx, func(p *T) error {
-		v = cloneOf(*p)
+		v = locals.Clone(*p)
 		return nil
 	})
 	return v, err

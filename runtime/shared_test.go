@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // Proves: FEATURES 60
@@ -75,7 +76,7 @@ func TestShared(t *testing.T) {
 		if err := n.Update(ctx, func(v *int) error { *v++; return errMine }); err != errMine {
 			return 0, fmt.Errorf("Update: %w", err)
 		}
-		_ = runtime.Go(ctx, runtime.Copy, func(ctx context.Context) error {
+		_ = local.Go(ctx, local.Copy, func(ctx context.Context) error {
 			return n.Update(ctx, func(*int) error { panic("boom") })
 		}).Wait()
 		if v, err := n.Get(ctx); v != 6 || err != nil { // the lock is free again

@@ -3,12 +3,13 @@ package runtime
 import (
 	"context"
 	"errors"
-	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
-	"github.com/taskctx/taskctx/runtime/internal/store"
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/store"
 )
 
 // slot is one of a worker's places to run a task. It keeps its storage from

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/wire"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 type (
@@ -28,19 +28,19 @@ func (*concrete) Supply() string { return "concrete" }
 // Proves: FEATURES 6, 10
 func TestStartListsEverythingMissing(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: -1, KeepLogs: -1})
-	void := func(name, fn string) *runtime.Task[struct{}, wire.Void] {
-		return runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: name, Func: fn}, nil)
+	void := func(name, fn string) *runtime.Task[struct{}, runtime.Void] {
+		return runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: name, Func: fn}, nil)
 	}
-	plain := func(context.Context, *struct{}) (wire.Void, error) { return wire.Void{}, nil }
+	plain := func(context.Context, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil }
 	runtime.Register(app, void("a.Same", "First"), plain)
 	runtime.Register(app, void("a.Same", "Second"), plain)
-	runtime.Register(app, runtime.NewTask[struct{}, wire.Void](
+	runtime.Register(app, runtime.NewTask[struct{}, runtime.Void](
 		runtime.Spec{Name: "a.New", Aliases: []string{"a.Same"}, Func: "New"}, nil), plain)
-	runtime.Register(app, void("a.Bare", "Bare"), func(*bareContext, *struct{}) (wire.Void, error) {
-		return wire.Void{}, nil
+	runtime.Register(app, void("a.Bare", "Bare"), func(*bareContext, *struct{}) (runtime.Void, error) {
+		return runtime.Void{}, nil
 	})
-	runtime.Register(app, void("a.Needy", "Needy"), func(*needyContext, *struct{}) (wire.Void, error) {
-		return wire.Void{}, nil
+	runtime.Register(app, void("a.Needy", "Needy"), func(*needyContext, *struct{}) (runtime.Void, error) {
+		return runtime.Void{}, nil
 	})
 	runtime.RegisterContext(app, func(ctx *runtime.Context) (*needyContext, error) { return &needyContext{ctx}, nil },
 		runtime.NeedSupply[supplier](), runtime.NeedSupply[io.Reader](), runtime.NeedSupply[*strings.Reader](),
@@ -273,15 +273,15 @@ func TestFunctionsOutsideATask(t *testing.T) {
 				t.Errorf("%s with %T: %v, want ErrNoTask", what, ctx, err)
 			}
 		}
-		if runtime.Fork(ctx, runtime.Overlay) != ctx {
+		if local.Fork(ctx, local.Overlay) != ctx {
 			t.Errorf("Fork of %T is another context", ctx)
 		}
 		ran := errors.New("it ran")
-		if err := runtime.Go(ctx, runtime.Copy, func(context.Context) error { return ran }).Wait(); err != ran {
+		if err := local.Go(ctx, local.Copy, func(context.Context) error { return ran }).Wait(); err != ran {
 			t.Errorf("Go with %T: %v", ctx, err)
 		}
 		for what, derived := range map[string]context.Context{
-			"WithLocals": runtime.WithLocals(ctx), "AllowWait": runtime.AllowWait(ctx),
+			"WithLocals": local.With(ctx), "AllowWait": runtime.AllowWait(ctx),
 		} {
 			if _, ok := runtime.FromContext(derived); ok || derived.Err() != nil {
 				t.Errorf("%s of %T is in a task, or has ended", what, ctx)
@@ -325,22 +325,22 @@ func TestNilContextIsSafe(t *testing.T) {
 
 // Proves: FEATURES 21, 27
 func TestHandleIsBoundToTheContextAskedWith(t *testing.T) {
-	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (wire.Void, error) {
+	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (runtime.Void, error) {
 		cause := errors.New("inner")
 		derived, cancel := context.WithCancelCause(context.WithValue(ctx, "k", "v")) //nolint:staticcheck // a key of this test
 		defer cancel(nil)
 		c, ok := runtime.FromContext(derived)
 		if !ok || c.Value("k") != "v" || c.Metadata().TaskID != ctx.Metadata().TaskID {
-			return wire.Void{}, errors.New("FromContext loses the derived context or the task")
+			return runtime.Void{}, errors.New("FromContext loses the derived context or the task")
 		}
 		w := ctx.With(derived)
 		again, ok := runtime.FromContext(w)
 		cancel(cause)
 		if !ok || c.Err() == nil || w.Err() == nil || again.Err() == nil || ctx.Err() != nil {
-			return wire.Void{}, errors.New("the derived context's end is not the handle's, or is the task's")
+			return runtime.Void{}, errors.New("the derived context's end is not the handle's, or is the task's")
 		}
 		if context.Cause(c) != cause || c.Sleep(1<<40) != cause {
-			return wire.Void{}, errors.New("the cause is lost")
+			return runtime.Void{}, errors.New("the cause is lost")
 		}
 		found := make(chan bool)
 		go func() {
@@ -348,9 +348,9 @@ func TestHandleIsBoundToTheContextAskedWith(t *testing.T) {
 			found <- ok
 		}()
 		if !<-found {
-			return wire.Void{}, errors.New("not found in a goroutine")
+			return runtime.Void{}, errors.New("not found in a goroutine")
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	if err != nil {
 		t.Error(err)

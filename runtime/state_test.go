@@ -10,7 +10,6 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Tasks go through their states, as one sees who asks from outside.
@@ -36,11 +35,11 @@ func TestStates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				app := newUnitApp(t, runtime.Config{})
-				u := newUnit[int, wire.Void]("test.States", retries(1), backoff(time.Hour, 1, 0))
+				u := newUnit[int, runtime.Void]("test.States", retries(1), backoff(time.Hour, 1, 0))
 				run := 0
-				u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+				u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 					run++
-					return wire.Void{}, errors.Join(ctx.Sleep(time.Minute), test.ends[run-1])
+					return runtime.Void{}, errors.Join(ctx.Sleep(time.Minute), test.ends[run-1])
 				})
 				ctx := context.Background()
 				h, err := u.call(0, test.opts...).Enqueue(ctx, app)
@@ -81,19 +80,19 @@ func TestStates(t *testing.T) {
 func TestEnqueuedAtStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{ShutdownTimeout: time.Second})
-		u := newUnit[int, wire.Void]("test.EnqueuedAt", retries(2), backoff(time.Hour, 1, 0))
+		u := newUnit[int, runtime.Void]("test.EnqueuedAt", retries(2), backoff(time.Hour, 1, 0))
 		var seen []time.Time
-		u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+		u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 			seen = append(seen, ctx.Metadata().EnqueuedAt)
 			switch len(seen) {
 			case 1:
-				return wire.Void{}, runtime.Snooze(time.Hour)
+				return runtime.Void{}, runtime.Snooze(time.Hour)
 			case 3:
-				return wire.Void{}, ctx.Sleep(time.Hour) // the worker stops meanwhile
+				return runtime.Void{}, ctx.Sleep(time.Hour) // the worker stops meanwhile
 			case 6:
-				return wire.Void{}, nil
+				return runtime.Void{}, nil
 			}
-			return wire.Void{}, errFlaky
+			return runtime.Void{}, errFlaky
 		})
 		start(t, app)
 		ctx := context.Background()

@@ -16,7 +16,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // stuckEngine returns from Serve long after it was told to: its store does not
@@ -73,8 +72,8 @@ func TestStart_AfterTasksWereLeftBehind(t *testing.T) {
 		})
 		var running, most, ended atomic.Int32
 		deaf := make(chan struct{})
-		u := newUnit[int, wire.Void]("test.Deaf")
-		u.handle(app, func(_ *runtime.Context, i int) (wire.Void, error) {
+		u := newUnit[int, runtime.Void]("test.Deaf")
+		u.handle(app, func(_ *runtime.Context, i int) (runtime.Void, error) {
 			if n := running.Add(1); n > most.Load() {
 				most.Store(n)
 			}
@@ -85,7 +84,7 @@ func TestStart_AfterTasksWereLeftBehind(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			ended.Add(1)
-			return wire.Void{}, nil
+			return runtime.Void{}, nil
 		})
 		ctx := context.Background()
 		for i := range 8 {
@@ -171,11 +170,11 @@ func TestEngineAs_FindsWhatADecoratorHides(t *testing.T) {
 // what tasks log.
 func TestLogger_DiscardedIsKept(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{KeepLogs: 5, Logger: slog.New(slog.DiscardHandler)})
-	u := newUnit[int, wire.Void]("test.Quiet")
-	u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Quiet")
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		ctx.Logger("").Info("kept")
 		ctx.Logger().Debug("not kept")
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	start(t, app)
 	h, err := u.call(0).Enqueue(context.Background(), app)
@@ -208,12 +207,12 @@ func TestMiddleware_DoesNotDecideOverTransactions(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Middleware: []runtime.Middleware{func(next runtime.Handler) runtime.Handler {
 			return func(ctx *runtime.Context) error { return test.middleware(next(ctx)) }
 		}}})
-		u := newUnit[int, wire.Void]("test.Tx")
-		u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+		u := newUnit[int, runtime.Void]("test.Tx")
+		u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 			_, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
 				return 1, func(err error) error { committed.Store(err == nil); return nil }, nil
 			})
-			return wire.Void{}, errors.Join(test.task, err)
+			return runtime.Void{}, errors.Join(test.task, err)
 		})
 		start(t, app)
 		h, err := u.call(0).Enqueue(context.Background(), app)

@@ -14,7 +14,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 39, RELIABILITY 6
@@ -24,12 +23,12 @@ func TestStopUnderLoad(t *testing.T) {
 		eng := memory.New()
 		var mu sync.Mutex
 		runs := make(map[int]int)
-		stubborn := newUnit[int, wire.Void]("test.Stubborn", retries(1))
+		stubborn := newUnit[int, runtime.Void]("test.Stubborn", retries(1))
 		newApp := func() *runtime.App {
 			app := runtime.New(eng, runtime.Config{
 				Workers: 8, Logger: silent, ShutdownTimeout: 10 * time.Second, ShutdownGrace: time.Second,
 			})
-			stubborn.handle(app, func(_ *runtime.Context, i int) (wire.Void, error) {
+			stubborn.handle(app, func(_ *runtime.Context, i int) (runtime.Void, error) {
 				mu.Lock()
 				runs[i]++
 				mu.Unlock()
@@ -38,14 +37,14 @@ func TestStopUnderLoad(t *testing.T) {
 				} else {
 					time.Sleep(time.Second)
 				}
-				return wire.Void{}, nil
+				return runtime.Void{}, nil
 			})
 			return app
 		}
 		app := newApp()
 		start(t, app)
 		ctx := context.Background()
-		handles := make([]*runtime.Handle[wire.Void], tasks)
+		handles := make([]*runtime.Handle[runtime.Void], tasks)
 		for i := range handles {
 			var err error
 			if handles[i], err = stubborn.call(i).Enqueue(ctx, app); err != nil {
@@ -71,7 +70,7 @@ func TestStopUnderLoad(t *testing.T) {
 		after := newApp()
 		start(t, after)
 		for i, h := range handles {
-			h = runtime.HandleOf[wire.Void](after, h.ID())
+			h = runtime.HandleOf[runtime.Void](after, h.ID())
 			if _, err := h.Wait(ctx); err != nil {
 				t.Fatalf("task %d is lost: %v", i, err)
 			}
@@ -99,9 +98,9 @@ func TestStopUnderLoad(t *testing.T) {
 func TestStopLetsRunningTasksEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{ShutdownTimeout: time.Minute})
-		u := newUnit[int, wire.Void]("test.Quick")
-		u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
-			return wire.Void{}, ctx.Sleep(30 * time.Second)
+		u := newUnit[int, runtime.Void]("test.Quick")
+		u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
+			return runtime.Void{}, ctx.Sleep(30 * time.Second)
 		})
 		start(t, app)
 		ctx := context.Background()
@@ -179,12 +178,12 @@ func TestStopReturnsByItsDeadline(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				app := runtime.New(memory.New(), runtime.Config{Logger: silent})
-				u := newUnit[int, wire.Void]("test.Deadline")
-				u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+				u := newUnit[int, runtime.Void]("test.Deadline")
+				u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 					if _, err := runtime.Keep(ctx, blocked, func(context.Context) (chan struct{}, error) { return nil, nil }); err != nil {
-						return wire.Void{}, err
+						return runtime.Void{}, err
 					}
-					return wire.Void{}, test.stop(ctx)
+					return runtime.Void{}, test.stop(ctx)
 				})
 				start(t, app)
 				if _, err := u.call(0).Enqueue(context.Background(), app); err != nil {
@@ -217,10 +216,10 @@ func TestStopWithWhatBlocks(t *testing.T) {
 				release := make(chan struct{})
 				key := makeKey("blocked", func(c chan struct{}) error { <-c; return nil })
 				app := runtime.New(memory.New(), runtime.Config{ShutdownGrace: time.Second, Logger: silent})
-				u := newUnit[int, wire.Void]("test.Blocked")
-				u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+				u := newUnit[int, runtime.Void]("test.Blocked")
+				u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 					_, err := runtime.Keep(ctx, key, func(context.Context) (chan struct{}, error) { return release, nil })
-					return wire.Void{}, err
+					return runtime.Void{}, err
 				})
 				start(t, app)
 				if _, err := await(t, app, u.call(0)); err != nil {
@@ -240,8 +239,8 @@ func TestStopWithWhatBlocks(t *testing.T) {
 			app := runtime.New(memory.New(), runtime.Config{ShutdownGrace: time.Second, Observers: []runtime.Observer{
 				runtime.ObserverFunc(func(runtime.Event) { <-release }),
 			}})
-			u := newUnit[int, wire.Void]("test.Blocked")
-			u.handle(app, func(*runtime.Context, int) (wire.Void, error) { return wire.Void{}, nil })
+			u := newUnit[int, runtime.Void]("test.Blocked")
+			u.handle(app, func(*runtime.Context, int) (runtime.Void, error) { return runtime.Void{}, nil })
 			start(t, app)
 			if _, err := await(t, app, u.call(0)); err != nil {
 				t.Errorf("a task behind an observer that blocks: %v", err)
@@ -261,14 +260,14 @@ func TestStartAndStopFromManyGoroutines(t *testing.T) {
 	var opened, closed atomic.Int64
 	key := runtime.NewKey("value", func(int) error { closed.Add(1); return nil })
 	process := runtime.NewProcessKey("value", func(int) error { closed.Add(1); return nil })
-	u := newUnit[int, wire.Void]("test.Restart")
-	u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Restart")
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		for _, k := range []*runtime.Key[int]{key, process} {
 			if _, err := runtime.Keep(ctx, k, func(context.Context) (int, error) { opened.Add(1); return 1, nil }); err != nil {
-				return wire.Void{}, err
+				return runtime.Void{}, err
 			}
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	ctx := context.Background()
 	var wg sync.WaitGroup
@@ -400,8 +399,8 @@ func TestNeverMoreThanWorkersRun(t *testing.T) {
 		},
 	}}
 	app := newUnitApp(t, cfg)
-	u := newUnit[int, wire.Void]("test.Ignores", retries(1))
-	u.handle(app, func(ctx *runtime.Context, i int) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Ignores", retries(1))
+	u.handle(app, func(ctx *runtime.Context, i int) (runtime.Void, error) {
 		for n := running.Add(1); ; {
 			if m := most.Load(); n <= m || most.CompareAndSwap(m, n) {
 				break
@@ -410,7 +409,7 @@ func TestNeverMoreThanWorkersRun(t *testing.T) {
 		defer running.Add(-1)
 		r, err := runtime.Keep(ctx, slot, func(context.Context) (*resource, error) { return new(resource), nil })
 		if err != nil {
-			return wire.Void{}, err
+			return runtime.Void{}, err
 		}
 		if err := r.use(); err != nil {
 			t.Error(err)
@@ -420,11 +419,11 @@ func TestNeverMoreThanWorkersRun(t *testing.T) {
 		if i%7 == 0 {
 			panic("late")
 		}
-		return wire.Void{}, errFlaky
+		return runtime.Void{}, errFlaky
 	})
 	start(t, app)
 	ctx := context.Background()
-	var handles []*runtime.Handle[wire.Void]
+	var handles []*runtime.Handle[runtime.Void]
 	for i := range tasks {
 		h, err := u.call(i, runtime.WithTimeout(time.Millisecond)).Enqueue(ctx, app)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/wire"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // journal notes what is opened and closed, in order.
@@ -134,16 +134,16 @@ func TestEachRunHasItsOwnContext(t *testing.T) {
 		left string
 	}
 	runtime.RegisterContext(app, func(ctx *runtime.Context) (*own, error) { return &own{Context: ctx}, nil })
-	u := newUnit[int, wire.Void]("test.Own", retries(2))
-	runtime.Register(app, u.task, func(ctx *own, a *unit[int]) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Own", retries(2))
+	runtime.Register(app, u.task, func(ctx *own, a *unit[int]) (runtime.Void, error) {
 		if ctx.left != "" {
-			return wire.Void{}, runtime.Permanent(errors.New("found " + ctx.left))
+			return runtime.Void{}, runtime.Permanent(errors.New("found " + ctx.left))
 		}
 		ctx.left = fmt.Sprint(a.v)
 		if ctx.Metadata().Attempt < 2 {
-			return wire.Void{}, errFlaky
+			return runtime.Void{}, errFlaky
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	start(t, app)
 	for i := range 3 {
@@ -161,10 +161,10 @@ func TestOpeningIsSingleFlight(t *testing.T) {
 			release := make(chan struct{})
 			key := makeKey("slow", nil)
 			app := newUnitApp(t, runtime.Config{Workers: 1})
-			u := newUnit[int, wire.Void]("test.SingleFlight")
-			u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+			u := newUnit[int, runtime.Void]("test.SingleFlight")
+			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 				for range 10 {
-					runtime.Go(ctx, runtime.Share, func(ctx context.Context) error {
+					local.Go(ctx, local.Share, func(ctx context.Context) error {
 						v, err := runtime.Keep(ctx, key, func(context.Context) (int, error) {
 							<-release
 							return int(opened.Add(1)), nil
@@ -175,7 +175,7 @@ func TestOpeningIsSingleFlight(t *testing.T) {
 						return nil
 					})
 				}
-				return wire.Void{}, nil
+				return runtime.Void{}, nil
 			})
 			start(t, app)
 			h, err := u.call(0).Enqueue(context.Background(), app)
@@ -234,21 +234,21 @@ func TestValuesCloseLastFirst(t *testing.T) {
 	}
 	task := runtime.NewScopedKey[string]("t", runtime.PerTask)
 	app := newUnitApp(t, runtime.Config{Workers: 1})
-	u := newUnit[int, wire.Void]("test.Order")
-	u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Order")
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		for _, name := range []string{"p1", "w1", "w2", "p2", "w3", "w1"} {
 			if _, err := runtime.Keep(ctx, keys[name], func(context.Context) (string, error) {
 				j.note("open %s", name)
 				return name, nil
 			}); err != nil {
-				return wire.Void{}, err
+				return runtime.Void{}, err
 			}
 		}
 		_, err := runtime.Provide(ctx, task, func(context.Context) (string, func(error) error, error) {
 			j.note("open t")
 			return "t", func(error) error { j.note("close t"); return nil }, nil
 		})
-		return wire.Void{}, err
+		return runtime.Void{}, err
 	})
 	start(t, app)
 	for range 2 {
@@ -361,15 +361,15 @@ func TestContextOfAWorkerProvider(t *testing.T) {
 	type ctxKey struct{}
 	key := runtime.NewKey[context.Context]("ctx", nil)
 	app := newUnitApp(t, runtime.Config{Workers: 1})
-	u := newUnit[int, wire.Void]("test.Provider")
+	u := newUnit[int, runtime.Void]("test.Provider")
 	var kept context.Context
-	u.handle(app, func(ctx *runtime.Context, _ int) (wire.Void, error) {
+	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		c, err := runtime.Keep(ctx, key, func(ctx context.Context) (context.Context, error) { return ctx, nil })
 		kept = c
 		if _, inTask := runtime.FromContext(c); inTask {
-			return wire.Void{}, runtime.Permanent(errors.New("the worker's context is a task's"))
+			return runtime.Void{}, runtime.Permanent(errors.New("the worker's context is a task's"))
 		}
-		return wire.Void{}, errors.Join(err, c.Err())
+		return runtime.Void{}, errors.Join(err, c.Err())
 	})
 	if err := app.Start(context.WithValue(context.Background(), ctxKey{}, "v")); err != nil {
 		t.Fatal(err)

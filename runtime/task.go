@@ -2,10 +2,11 @@ package runtime
 
 import (
 	"context"
-	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
 	"reflect"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // NoDelay is a Spec.Delay with which a task is retried at once.
@@ -129,3 +130,6 @@ func RegisterContext[C any](app *App, build func(*Context) (C, error), needs ...
 func BuildContext[C any](ctx context.Context) (C, error) {
 	return buildContext[C](ctx)
 }
+
+// Void is the result of a task that has none.
+type Void = wire.Void

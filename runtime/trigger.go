@@ -3,8 +3,9 @@ package runtime
 import (
 	"encoding/json"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"log/slog"
+
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // TriggerError is what [Trigger] returns.

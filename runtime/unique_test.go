@@ -14,14 +14,13 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // TestUnique_FreeOnceTheTaskHasFailed: a handle always leads to a task that runs.
 func TestUnique_FreeOnceTheTaskHasFailed(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[string, wire.Void]("test.Charge", func(s *runtime.Spec) { s.Unique = 24 * time.Hour })
-	u.handle(app, func(*runtime.Context, string) (wire.Void, error) { return wire.Void{}, errors.New("declined") })
+	u := newUnit[string, runtime.Void]("test.Charge", func(s *runtime.Spec) { s.Unique = 24 * time.Hour })
+	u.handle(app, func(*runtime.Context, string) (runtime.Void, error) { return runtime.Void{}, errors.New("declined") })
 	start(t, app)
 	ctx := t.Context()
 	for range 3 {
@@ -39,12 +38,12 @@ func TestUnique_FreeOnceTheTaskHasFailed(t *testing.T) {
 func TestUnique_ActiveAndWaiting(t *testing.T) {
 	for _, hold := range []engine.KeyHold{engine.HoldActive, engine.HoldWaiting} {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
-		u := newUnit[string, wire.Void]("test.Index", func(s *runtime.Spec) { s.UniqueHold = hold })
+		u := newUnit[string, runtime.Void]("test.Index", func(s *runtime.Spec) { s.UniqueHold = hold })
 		begun, goOn := make(chan struct{}, 2), make(chan struct{})
-		u.handle(app, func(*runtime.Context, string) (wire.Void, error) {
+		u.handle(app, func(*runtime.Context, string) (runtime.Void, error) {
 			begun <- struct{}{}
 			<-goOn
-			return wire.Void{}, nil
+			return runtime.Void{}, nil
 		})
 		ctx := t.Context()
 		first, err := u.call("a").Enqueue(ctx, app)
@@ -74,7 +73,7 @@ func TestUnique_ActiveAndWaiting(t *testing.T) {
 func TestKeep_OfTheTaskBeatsTheConfig(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{KeepResults: time.Minute, KeepFailed: 2 * time.Minute})
 	for _, own := range []bool{false, true} {
-		u := newUnit[string, wire.Void]("test.Keep", func(s *runtime.Spec) {
+		u := newUnit[string, runtime.Void]("test.Keep", func(s *runtime.Spec) {
 			if own {
 				s.Keep, s.KeepFailed = time.Hour, 3*time.Hour
 			}

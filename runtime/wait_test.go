@@ -13,7 +13,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 3, 58
@@ -41,7 +40,7 @@ func TestWaitIsTyped(t *testing.T) {
 	if _, err := runtime.HandleOf[[]int](app, h.ID()).Wait(ctx); err == nil {
 		t.Error("a result was decoded as another type")
 	}
-	if _, err := runtime.HandleOf[wire.Void](app, h.ID()).Wait(ctx); err != nil {
+	if _, err := runtime.HandleOf[runtime.Void](app, h.ID()).Wait(ctx); err != nil {
 		t.Errorf("waiting without wanting the result: %v", err)
 	}
 }

@@ -4,12 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
-	"github.com/taskctx/taskctx/runtime/wire"
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // worker is what one start of an App makes: the slots, and what is known of the

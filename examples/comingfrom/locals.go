@@ -5,19 +5,20 @@ import (
 	"log/slog"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/local"
 )
 
 // requestID is set once, where a request comes in. It is in every log line
 // below, and travels with the tasks that are enqueued for the request.
-var requestID = runtime.NewLocal[string]("request_id", runtime.InLogs(), runtime.Travels())
+var requestID = local.New[string]("request_id", local.InLogs(), local.Travels())
 
 // status is what a task and its children set.
-var status = runtime.NewLocal[string]("status")
+var status = local.New[string]("status")
 
 // handleRequest is a web handler's middleware: it opens a scope and sets the
 // id, from the request's header.
 func handleRequest(ctx context.Context, header string, next func(ctx context.Context) error) error {
-	ctx = runtime.WithLocals(ctx)
+	ctx = local.With(ctx)
 	if err := requestID.Set(ctx, header); err != nil {
 		return err
 	}
@@ -41,11 +42,11 @@ func Audit(ctx *runtime.Context) (string, error) {
 //task:context
 func Crawl(ctx *runtime.Context) ([]string, error) {
 	var seen []string
-	for _, mode := range []runtime.ForkMode{runtime.Copy, runtime.Share, runtime.Overlay} {
+	for _, mode := range []local.ForkMode{local.Copy, local.Share, local.Overlay} {
 		if err := status.Set(ctx, "RUNNING"); err != nil {
 			return nil, err
 		}
-		child := runtime.Go(ctx, mode, func(ctx context.Context) error {
+		child := local.Go(ctx, mode, func(ctx context.Context) error {
 			return status.Set(ctx, "DONE")
 		})
 		if err := child.Wait(); err != nil {

@@ -68,12 +68,12 @@ var deliverTask = runtime.Definition[int]{Spec: runtime.Spec{
 // Cleanup is run by a schedule.
 func EnqueueCleanup(
 	ctx context.Context, q runtime.Enqueuer, opts ...runtime.Option,
-) (*runtime.Handle[wire.Void], error) {
+) (*runtime.Handle[runtime.Void], error) {
 	return CleanupCall(opts...).Enqueue(ctx, q)
 }
 
 // CleanupCall is a call of [Cleanup] as a value: for batches, schedules and tests.
-func CleanupCall(opts ...runtime.Option) runtime.Call[wire.Void] {
+func CleanupCall(opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
 	return runtime.NewCall(&cleanupTask, f, opts)
 }
@@ -82,11 +82,11 @@ type cleanupArgs struct{}
 
 func (*cleanupArgs) Fields(*wire.Fields) {}
 
-func (*cleanupArgs) Run(ctx *runtime.Context) (wire.Void, error) {
-	return wire.Void{}, Cleanup(ctx)
+func (*cleanupArgs) Run(ctx *runtime.Context) (runtime.Void, error) {
+	return runtime.Void{}, Cleanup(ctx)
 }
 
-var cleanupTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
+var cleanupTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
 	Name: CleanupTask, Func: "Cleanup", Retries: 3,
 }}
 
@@ -95,12 +95,12 @@ var cleanupTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
 // CreateUser adds a user.
 func EnqueueCreateUser(
 	ctx context.Context, q runtime.Enqueuer, email, name string, opts ...runtime.Option,
-) (*runtime.Handle[wire.Void], error) {
+) (*runtime.Handle[runtime.Void], error) {
 	return CreateUserCall(email, name, opts...).Enqueue(ctx, q)
 }
 
 // CreateUserCall is a call of [CreateUser] as a value: for batches, schedules and tests.
-func CreateUserCall(email, name string, opts ...runtime.Option) runtime.Call[wire.Void] {
+func CreateUserCall(email, name string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
 	(&createUserArgs{email, name}).Fields(f)
 	return runtime.NewCall(&createUserTask, f, opts)
@@ -116,11 +116,11 @@ func (a *createUserArgs) Fields(f *wire.Fields) {
 	f.String("name", &a.name)
 }
 
-func (a *createUserArgs) Run(ctx *DBContext) (wire.Void, error) {
-	return wire.Void{}, CreateUser(ctx, a.email, a.name)
+func (a *createUserArgs) Run(ctx *DBContext) (runtime.Void, error) {
+	return runtime.Void{}, CreateUser(ctx, a.email, a.name)
 }
 
-var createUserTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
+var createUserTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
 	Name: CreateUserTask, Func: "CreateUser", Queue: "users", Retries: 5,
 	Params: []wire.Param{{Name: "email", Sig: "string"}, {Name: "name", Sig: "string"}},
 }}
@@ -339,12 +339,12 @@ var sortTask = runtime.Definition[[]string]{Spec: runtime.Spec{
 // when nobody wants it any more.
 func EnqueueExport(
 	ctx context.Context, q runtime.Enqueuer, file string, opts ...runtime.Option,
-) (*runtime.Handle[wire.Void], error) {
+) (*runtime.Handle[runtime.Void], error) {
 	return ExportCall(file, opts...).Enqueue(ctx, q)
 }
 
 // ExportCall is a call of [Export] as a value: for batches, schedules and tests.
-func ExportCall(file string, opts ...runtime.Option) runtime.Call[wire.Void] {
+func ExportCall(file string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
 	(&exportArgs{file}).Fields(f)
 	return runtime.NewCall(&exportTask, f, opts)
@@ -358,11 +358,11 @@ func (a *exportArgs) Fields(f *wire.Fields) {
 	f.String("file", &a.file)
 }
 
-func (a *exportArgs) Run(ctx *runtime.Context) (wire.Void, error) {
-	return wire.Void{}, Export(ctx, a.file)
+func (a *exportArgs) Run(ctx *runtime.Context) (runtime.Void, error) {
+	return runtime.Void{}, Export(ctx, a.file)
 }
 
-var exportTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
+var exportTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
 	Name: ExportTask, Func: "Export", Retries: 3,
 	Params: []wire.Param{{Name: "file", Sig: "string"}},
 }}
@@ -372,12 +372,12 @@ var exportTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
 // SendEmail sends an email, with retries after 1 s, 2 s and 4 s.
 func EnqueueSendEmail(
 	ctx context.Context, q runtime.Enqueuer, address string, opts ...runtime.Option,
-) (*runtime.Handle[wire.Void], error) {
+) (*runtime.Handle[runtime.Void], error) {
 	return SendEmailCall(address, opts...).Enqueue(ctx, q)
 }
 
 // SendEmailCall is a call of [SendEmail] as a value: for batches, schedules and tests.
-func SendEmailCall(address string, opts ...runtime.Option) runtime.Call[wire.Void] {
+func SendEmailCall(address string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
 	(&sendEmailArgs{address}).Fields(f)
 	return runtime.NewCall(&sendEmailTask, f, opts)
@@ -391,11 +391,11 @@ func (a *sendEmailArgs) Fields(f *wire.Fields) {
 	f.String("address", &a.address)
 }
 
-func (a *sendEmailArgs) Run(ctx context.Context) (wire.Void, error) {
-	return wire.Void{}, SendEmail(ctx, a.address)
+func (a *sendEmailArgs) Run(ctx context.Context) (runtime.Void, error) {
+	return runtime.Void{}, SendEmail(ctx, a.address)
 }
 
-var sendEmailTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
+var sendEmailTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
 	Name: SendEmailTask, Func: "SendEmail", Retries: 3,
 	Params: []wire.Param{{Name: "address", Sig: "string"}},
 }}

@@ -57,12 +57,12 @@ var orderTask = runtime.Definition[int]{Spec: runtime.Spec{
 // EnqueueGreet enqueues a call of greet.
 func EnqueueGreet(
 	ctx context.Context, q runtime.Enqueuer, name string, opts ...runtime.Option,
-) (*runtime.Handle[wire.Void], error) {
+) (*runtime.Handle[runtime.Void], error) {
 	return GreetCall(name, opts...).Enqueue(ctx, q)
 }
 
 // GreetCall is a call of greet as a value: for batches, schedules and tests.
-func GreetCall(name string, opts ...runtime.Option) runtime.Call[wire.Void] {
+func GreetCall(name string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
 	(&greetArgs{name}).Fields(f)
 	return runtime.NewCall(&greetTask, f, opts)
@@ -76,11 +76,11 @@ func (a *greetArgs) Fields(f *wire.Fields) {
 	f.String("name", &a.name)
 }
 
-func (a *greetArgs) Run(ctx context.Context) (wire.Void, error) {
-	return wire.Void{}, greet(ctx, a.name)
+func (a *greetArgs) Run(ctx context.Context) (runtime.Void, error) {
+	return runtime.Void{}, greet(ctx, a.name)
 }
 
-var greetTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
+var greetTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
 	Name: GreetTask, Func: "greet", Retries: 3,
 	Params: []wire.Param{{Name: "name", Sig: "string"}},
 }}

@@ -27,12 +27,12 @@ const (
 // printed. A second order with this id and these photos is the same task.
 func EnqueuePlace(
 	ctx context.Context, q runtime.Enqueuer, order Order, card string, opts ...runtime.Option,
-) (*runtime.Handle[wire.Void], error) {
+) (*runtime.Handle[runtime.Void], error) {
 	return PlaceCall(order, card, opts...).Enqueue(ctx, q)
 }
 
 // PlaceCall is a call of [Place] as a value: for batches, schedules and tests.
-func PlaceCall(order Order, card string, opts ...runtime.Option) runtime.Call[wire.Void] {
+func PlaceCall(order Order, card string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
 	(&placeArgs{order, card}).Fields(f)
 	return runtime.NewCall(&placeTask, f, opts)
@@ -48,11 +48,11 @@ func (a *placeArgs) Fields(f *wire.Fields) {
 	f.String("card", &a.card)
 }
 
-func (a *placeArgs) Run(ctx *Lab) (wire.Void, error) {
-	return wire.Void{}, Place(ctx, a.order, a.card)
+func (a *placeArgs) Run(ctx *Lab) (runtime.Void, error) {
+	return runtime.Void{}, Place(ctx, a.order, a.card)
 }
 
-var placeTask = runtime.Definition[wire.Void]{Spec: runtime.Spec{
+var placeTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
 	Name: PlaceTask, Func: "Place", Retries: 5, Delay: 200 * time.Millisecond, Timeout: 10 * time.Second, Unique: 24 * time.Hour,
 	Params: []wire.Param{{Name: "order", Sig: "Order:5ac97923"}, {Name: "card", Sig: "string", Redact: true}},
 }}

@@ -96,7 +96,7 @@ type trip struct {
 	refuse bool // by Enqueue
 	sent   reflect.Value
 	same   func(got reflect.Value) bool
-	task   *runtime.Task[parcel, wire.Void]
+	task   *runtime.Task[parcel, runtime.Void]
 	list   func(*parcel, *wire.Fields)
 }
 
@@ -156,18 +156,18 @@ func (trip *trip) register(app *runtime.App, name, method string) {
 		visit := reflect.ValueOf(f).MethodByName(method)
 		visit.Call([]reflect.Value{reflect.ValueOf("v"), p.Convert(visit.Type().In(1))})
 	}
-	trip.task = runtime.NewTask[parcel, wire.Void](runtime.Spec{
+	trip.task = runtime.NewTask[parcel, runtime.Void](runtime.Spec{
 		Name: name, Params: []wire.Param{{Name: "v"}},
 	}, trip.list)
-	runtime.Register(app, trip.task, func(_ context.Context, a *parcel) (wire.Void, error) {
+	runtime.Register(app, trip.task, func(_ context.Context, a *parcel) (runtime.Void, error) {
 		if !trip.same(a.value) {
 			got := show(a.value)
 			if got == show(trip.sent) {
 				got += ", which is not equal"
 			}
-			return wire.Void{}, runtime.Permanent(errors.New("comes back as " + got))
+			return runtime.Void{}, runtime.Permanent(errors.New("comes back as " + got))
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 }
 

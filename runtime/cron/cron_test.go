@@ -36,15 +36,15 @@ func ExampleParse() {
 	// 2026-03-31 04:00:00 +0000 UTC
 }
 
-var cleanupTask = runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "billing.Cleanup", Func: "Cleanup"}, nil)
+var cleanupTask = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "billing.Cleanup", Func: "Cleanup"}, nil)
 
-func cleanupCall() runtime.Call[wire.Void] { return cleanupTask.Call(nil, nil) }
+func cleanupCall() runtime.Call[runtime.Void] { return cleanupTask.Call(nil, nil) }
 
 func ExampleEvery() {
 	app := runtime.New(memory.New(), runtime.Config{})
-	runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (wire.Void, error) {
+	runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (runtime.Void, error) {
 		fmt.Println("clean up") // at every fifth minute, once however many processes there are
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	cron.Every(app, "*/5 * * * *", cleanupCall())
 	cron.Every(app, "0 4 * * SUNDAY", cleanupCall(), runtime.EveryName("weekly"))
@@ -116,9 +116,9 @@ func TestEvery(t *testing.T) {
 		var ran []time.Duration
 		for range 3 { // processes
 			app := runtime.New(engine, runtime.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-			runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (wire.Void, error) {
+			runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (runtime.Void, error) {
 				ran = append(ran, time.Since(begin))
-				return wire.Void{}, nil
+				return runtime.Void{}, nil
 			})
 			cron.Every(app, "15,45 * * * *", cleanupCall())
 			if err := app.Start(t.Context()); err != nil {

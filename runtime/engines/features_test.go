@@ -19,6 +19,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/local"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -127,7 +128,7 @@ type answers struct {
 }
 
 var (
-	requestID = runtime.NewLocal[string]("request_id", runtime.Travels(), runtime.InLogs())
+	requestID = local.New[string]("request_id", local.Travels(), local.InLogs())
 	keptKey   = runtime.NewKey[string]("kept", nil)
 )
 
@@ -230,7 +231,7 @@ func TestEveryAnswerIsTheSameOnEveryEngine(t *testing.T) {
 			p.start(t)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			ctx = runtime.WithLocals(context.WithValue(ctx, headerKey{}, "h-1"))
+			ctx = local.With(context.WithValue(ctx, headerKey{}, "h-1"))
 			if err := requestID.Set(ctx, "r-1"); err != nil {
 				t.Fatal(err)
 			}

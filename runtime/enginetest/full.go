@@ -1,8 +1,6 @@
 package enginetest
 
-import (
-	"github.com/taskctx/taskctx/runtime/engine"
-)
+import "github.com/taskctx/taskctx/runtime/engine"
 
 var fullTests = []test{
 	{name: "TypedErrorAndBounded", run: testFull, needs: need{bounded: true}},

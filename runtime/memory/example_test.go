@@ -25,4 +25,4 @@ func ExampleWithCapacity() {
 }
 
 // hello is a task, as taskgen describes it.
-var hello = runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "example.Hello", Func: "Hello"}, nil)
+var hello = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "example.Hello", Func: "Hello"}, nil)

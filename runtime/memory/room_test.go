@@ -102,13 +102,13 @@ func TestWaitsForRoom(t *testing.T) {
 func TestNoWaitInsideTask(t *testing.T) {
 	e := memory.New(memory.WithCapacity(1), memory.WithWait())
 	app := runtime.New(e, runtime.Config{Workers: 1})
-	task := runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "self", Func: "self"}, nil)
-	call := func() runtime.Call[wire.Void] { return task.Call(func(*wire.Fields) {}, nil) }
+	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "self", Func: "self"}, nil)
+	call := func() runtime.Call[runtime.Void] { return task.Call(func(*wire.Fields) {}, nil) }
 	inner := make(chan error, 1)
-	runtime.Register(app, task, func(ctx context.Context, _ *struct{}) (wire.Void, error) {
+	runtime.Register(app, task, func(ctx context.Context, _ *struct{}) (runtime.Void, error) {
 		_, err := call().Enqueue(ctx, app)
 		inner <- err
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	if err := app.Start(t.Context()); err != nil {
 		t.Fatal(err)

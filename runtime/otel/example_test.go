@@ -10,7 +10,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/otel"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 func ExampleInstrument() {
@@ -22,8 +21,8 @@ func ExampleInstrument() {
 		panic(err)
 	}
 	app := runtime.New(memory.New(), cfg)
-	runtime.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (wire.Void, error) {
-		return wire.Void{}, nil // generated code: it calls the task
+	runtime.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (runtime.Void, error) {
+		return runtime.Void{}, nil // generated code: it calls the task
 	})
 	ctx := context.Background()
 	if err := app.Start(ctx); err != nil {

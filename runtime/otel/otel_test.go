@@ -39,12 +39,12 @@ type chargeArgs struct{ card string }
 
 func (a *chargeArgs) fields(f *wire.Fields) { f.String("card", &a.card) }
 
-var chargeTask = runtime.NewTask[chargeArgs, wire.Void](runtime.Spec{
+var chargeTask = runtime.NewTask[chargeArgs, runtime.Void](runtime.Spec{
 	Name: "billing.Charge", Func: "Charge", Retries: 1, Delay: runtime.NoDelay,
 	Params: []wire.Param{{Name: "card", Sig: "string", Redact: true}},
 }, (*chargeArgs).fields)
 
-func chargeCall(card string) runtime.Call[wire.Void] {
+func chargeCall(card string) runtime.Call[runtime.Void] {
 	a := chargeArgs{card}
 	return chargeTask.Call(a.fields, nil)
 }
@@ -71,8 +71,8 @@ func newProcess(t testing.TB, engine engine.Engine, c otel.Config, charge func(c
 	if charge == nil {
 		return p // it only enqueues
 	}
-	runtime.Register(p.App, chargeTask, func(ctx *runtime.Context, _ *chargeArgs) (wire.Void, error) {
-		return wire.Void{}, charge(ctx)
+	runtime.Register(p.App, chargeTask, func(ctx *runtime.Context, _ *chargeArgs) (runtime.Void, error) {
+		return runtime.Void{}, charge(ctx)
 	})
 	if err := p.Start(context.Background()); err != nil {
 		t.Fatal(err)
@@ -422,12 +422,12 @@ func TestSpans_HideSecretsOfPanicsAndOfEnqueueing(t *testing.T) {
 	require.NoError(t, otel.Instrument(&cfg, otel.Config{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSyncer(recorder))}))
 	engine := memory.New()
 	app := runtime.New(engine, cfg)
-	runtime.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (wire.Void, error) {
+	runtime.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (runtime.Void, error) {
 		for _, opt := range []runtime.Option{runtime.WithTag("a", "b"), runtime.WithQueue(a.card + "\x00")} {
 			_, err := chargeCall("another").With(opt).Enqueue(ctx, app)
 			assert.ErrorContains(t, err, secret)
 		}
-		return wire.Void{}, nil
+		return runtime.Void{}, nil
 	})
 	ctx := context.Background()
 	require.NoError(t, app.Start(ctx))

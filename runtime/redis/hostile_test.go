@@ -15,7 +15,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // foreignMessage is a message of asynq of the task, as far as a test needs one.
@@ -124,10 +123,10 @@ func TestServe_UnknownNamesHoldUpNobody(t *testing.T) {
 	db, err := client(url)
 	require.NoError(t, err)
 	defer db.Close()
-	task, other := sumTask(""), runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "shop.Other", Func: "Other"}, nil)
+	task, other := sumTask(""), runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "shop.Other", Func: "Other"}, nil)
 	producer := runtime.New(open(t, url, redis.Config{}), runtime.Config{Logger: testLog(t)})
 	var b runtime.Batch
-	var others []*runtime.Handle[wire.Void]
+	var others []*runtime.Handle[runtime.Void]
 	for range 3000 {
 		others = append(others, runtime.AddTo(&b, other.Call(nil, nil)))
 	}
@@ -153,7 +152,7 @@ func TestServe_UnknownNamesHoldUpNobody(t *testing.T) {
 	assert.Contains(t, counts, engine.Count{Queue: "default", State: engine.StatePending, Tasks: 3000})
 
 	knows := runtime.New(open(t, url, redis.Config{}), runtime.Config{Logger: testLog(t), Workers: 50})
-	runtime.Register(knows, other, func(*runtime.Context, *struct{}) (wire.Void, error) { return wire.Void{}, nil })
+	runtime.Register(knows, other, func(*runtime.Context, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil })
 	require.NoError(t, knows.Start(t.Context()))
 	began = time.Now()
 	for _, h := range others {

@@ -95,26 +95,26 @@ func (a *sendReceiptArgs) fields(f *wire.Fields) {
 	f.String("pin", &a.pin)
 }
 
-var sendReceiptTask = runtime.NewTask[sendReceiptArgs, wire.Void](runtime.Spec{
+var sendReceiptTask = runtime.NewTask[sendReceiptArgs, runtime.Void](runtime.Spec{
 	Name: "billing.SendReceipt", Func: "SendReceipt",
 	Params: []wire.Param{{Name: "customer", Sig: "string"}, {Name: "pin", Sig: "string", Redact: true}},
 }, (*sendReceiptArgs).fields)
 
-func SendReceiptCall(customer, pin string, opts ...runtime.Option) runtime.Call[wire.Void] {
+func SendReceiptCall(customer, pin string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	a := sendReceiptArgs{customer, pin}
 	return sendReceiptTask.Call(a.fields, opts)
 }
 
 func EnqueueSendReceipt(
 	ctx context.Context, q runtime.Enqueuer, customer, pin string, opts ...runtime.Option,
-) (*runtime.Handle[wire.Void], error) {
+) (*runtime.Handle[runtime.Void], error) {
 	return SendReceiptCall(customer, pin, opts...).Enqueue(ctx, q)
 }
 
 // needyContext needs a supply that the tests of other tasks do not give.
 type needyContext struct{ *runtime.Context }
 
-var needyTask = runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "billing.Needy", Func: "Needy"}, nil)
+var needyTask = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "billing.Needy", Func: "Needy"}, nil)
 
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, func(ctx *runtime.Context) (*billingContext, error) {
@@ -137,10 +137,10 @@ func RegisterTasks(app *runtime.App) {
 	runtime.Register(app, chargeCardTask, func(ctx *billingContext, a *chargeCardArgs) (receipt, error) {
 		return ChargeCard(ctx, a.customer, a.cents)
 	})
-	runtime.Register(app, sendReceiptTask, func(context.Context, *sendReceiptArgs) (wire.Void, error) {
-		return wire.Void{}, nil
+	runtime.Register(app, sendReceiptTask, func(context.Context, *sendReceiptArgs) (runtime.Void, error) {
+		return runtime.Void{}, nil
 	})
-	runtime.Register(app, needyTask, func(*needyContext, *struct{}) (wire.Void, error) { return wire.Void{}, nil })
+	runtime.Register(app, needyTask, func(*needyContext, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil })
 }
 
 func goexit() { goruntime.Goexit() }

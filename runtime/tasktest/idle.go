@@ -7,7 +7,6 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Start starts the app, and stops it when the test ends. It fails the test when
@@ -53,7 +52,7 @@ func Idle(t testing.TB, app *runtime.App) {
 			return
 		}
 		for _, rec := range records {
-			_, err := runtime.HandleOf[wire.Void](app, rec.ID).Wait(ctx)
+			_, err := runtime.HandleOf[runtime.Void](app, rec.ID).Wait(ctx)
 			var ended *runtime.TaskError // that it failed is not this function's business
 			if err != nil && !errors.As(err, &ended) && !errors.Is(err, engine.ErrNotFound) {
 				t.Fatalf("tasktest: %v", err)

@@ -10,10 +10,9 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/tasktest"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-func enqueue(t *testing.T, rec *tasktest.Recorder, calls ...runtime.Call[wire.Void]) {
+func enqueue(t *testing.T, rec *tasktest.Recorder, calls ...runtime.Call[runtime.Void]) {
 	t.Helper()
 	for _, c := range calls {
 		if _, err := c.Enqueue(context.Background(), rec); err != nil {
@@ -142,13 +141,13 @@ func TestAssertionsShowTheDifference(t *testing.T) {
 }
 
 func TestFailNowInATaskFailsTheTest(t *testing.T) {
-	u := runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "t.FailNow"}, nil)
+	u := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "t.FailNow"}, nil)
 	var inner *halted
 	register := func(app *runtime.App) {
-		runtime.Register(app, u, func(*runtime.Context, *struct{}) (wire.Void, error) {
+		runtime.Register(app, u, func(*runtime.Context, *struct{}) (runtime.Void, error) {
 			inner.failed = true
 			goexit() // what FailNow of a *testing.T does
-			return wire.Void{}, nil
+			return runtime.Void{}, nil
 		})
 	}
 	failed, _ := catch(t, func(tb testing.TB) {

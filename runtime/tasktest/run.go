@@ -11,7 +11,6 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // ErrNotRun says that the task function was not called: the task was parked, or
@@ -98,11 +97,11 @@ func ContextOf[C context.Context](t testing.TB, register func(*runtime.App), opt
 	d := &direct{release: make(chan error, 1), done: make(chan struct{})}
 	s.ctx = context.WithValue(s.ctx, directKey{}, d)
 	spec := runtime.Spec{Name: s.name, Func: s.name}
-	task := runtime.NewTask[struct{}, wire.Void](spec, nil)
+	task := runtime.NewTask[struct{}, runtime.Void](spec, nil)
 	ready := make(chan C, 1)
-	runtime.Register(app, task, func(ctx C, _ *struct{}) (wire.Void, error) {
+	runtime.Register(app, task, func(ctx C, _ *struct{}) (runtime.Void, error) {
 		ready <- ctx
-		return wire.Void{}, <-d.release
+		return runtime.Void{}, <-d.release
 	})
 	m, err := app.Prepare(s.ctx, task.Call(nil, s.call))
 	if err != nil {

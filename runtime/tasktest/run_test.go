@@ -13,7 +13,6 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/tasktest"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 78
@@ -136,10 +135,10 @@ func TestRunWithACancelledContext(t *testing.T) {
 		cause := errors.New("no time")
 		ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, cause)
 		defer cancel()
-		u := runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "t.Sleep"}, nil)
+		u := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "t.Sleep"}, nil)
 		register := func(app *runtime.App) {
-			runtime.Register(app, u, func(ctx *runtime.Context, _ *struct{}) (wire.Void, error) {
-				return wire.Void{}, ctx.Sleep(time.Hour)
+			runtime.Register(app, u, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
+				return runtime.Void{}, ctx.Sleep(time.Hour)
 			})
 		}
 		from := time.Now()
@@ -214,20 +213,20 @@ func TestIdleInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := runtime.New(memory.New(), runtime.Config{})
 		runs := 0
-		flaky := runtime.NewTask[struct{}, wire.Void](runtime.Spec{
+		flaky := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{
 			Name: "t.Flaky", Retries: 3, Delay: time.Hour, MaxDelay: 24 * time.Hour,
 		}, nil)
-		follow := runtime.NewTask[struct{}, wire.Void](runtime.Spec{Name: "t.Follow"}, nil)
-		runtime.Register(app, follow, func(ctx *runtime.Context, _ *struct{}) (wire.Void, error) {
+		follow := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "t.Follow"}, nil)
+		runtime.Register(app, follow, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
 			runs += 100
-			return wire.Void{}, ctx.Sleep(time.Hour)
+			return runtime.Void{}, ctx.Sleep(time.Hour)
 		})
-		runtime.Register(app, flaky, func(ctx *runtime.Context, _ *struct{}) (wire.Void, error) {
+		runtime.Register(app, flaky, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
 			if runs++; runs < 3 {
-				return wire.Void{}, errDeclined
+				return runtime.Void{}, errDeclined
 			}
 			_, err := follow.Call(nil, nil).Enqueue(ctx, ctx.App())
-			return wire.Void{}, err
+			return runtime.Void{}, err
 		})
 		tasktest.Start(t, app)
 		if _, err := flaky.Call(nil, []runtime.Option{runtime.WithDelay(24 * time.Hour)}).Enqueue(t.Context(), app); err != nil {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 

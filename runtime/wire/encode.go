@@ -3,11 +3,12 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 	"math"
 	"reflect"
 	"strconv"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
 // encodeFields returns the arguments that args lists as one JSON object. A nil

@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
-	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 	"sync"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
 // Fields visits the arguments of a task. A generated method lists them to it,

@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 	"math"
 	"strconv"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
 // intSize is the size of int, in bits.

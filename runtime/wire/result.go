@@ -2,8 +2,9 @@ package wire
 
 import (
 	"encoding/json"
-	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
 // resultName is the name under which a result is visited: it stands alone, not

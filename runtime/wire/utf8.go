@@ -3,9 +3,10 @@ package wire
 import (
 	"encoding"
 	"encoding/json"
-	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 	"reflect"
 	"unicode/utf8"
+
+	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
 // notUTF8 says where v holds a string that encoding/json does not keep. It is

@@ -2,9 +2,10 @@ package wire
 
 import (
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"reflect"
 	"sync"
+
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // Validator is implemented by types of parameters that can say whether a value

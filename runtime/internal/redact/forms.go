@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 

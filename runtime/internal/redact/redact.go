@@ -2,10 +2,11 @@ package redact
 
 import (
 	"encoding/json"
-	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
 // cutRune returns at most n bytes of s, and no part of a rune.

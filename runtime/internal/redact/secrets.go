@@ -5,12 +5,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
 const (

@@ -1,11 +1,12 @@
 package redact
 
 import (
-	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 	"html"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
 // backslashes undoes the escapes of Go and of JSON in a view whose bytes are

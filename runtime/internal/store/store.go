@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"sync"
 	"sync/atomic"
+
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // store holds the values of one scope, in the order of their opening.

@@ -1,9 +1,12 @@
-package runtime
+package local
 
 import (
 	"context"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"sync/atomic"
+
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/life"
+	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
 // ForkMode says what a child sees of its parent's local values.
@@ -29,22 +32,15 @@ func Fork(ctx context.Context, mode ForkMode) context.Context {
 	if mode == Share {
 		return ctx
 	}
-	t, err := scopeOf(ctx, mode == Overlay)
+	t, err := locals.ScopeOf(ctx, mode == Overlay)
 	if err != nil {
 		return ctx
 	}
-	child := &locals{task: taskOf(ctx)}
+	child := t.Copy
 	if mode == Overlay {
-		child.parent = t
-		return context.WithValue(ctx, localsKey{}, child)
+		child = t.Overlay
 	}
-	child.values, child.arrived = t.all()
-	for i, e := range child.values {
-		if e.v != nil {
-			child.values[i].v = e.v.clone()
-		}
-	}
-	return context.WithValue(ctx, localsKey{}, child)
+	return context.WithValue(ctx, locals.ScopeKey{}, child(locals.TaskOf(ctx)))
 }
 
 // Child is a goroutine started with [Go].
@@ -76,13 +72,13 @@ func (c *Child) Done() <-chan struct{} { return c.done }
 // of the task itself.
 //
 // When the task has ended already, fn does not run and Wait returns
-// [ErrTaskDone]. Outside of a task nobody but the caller waits for the child.
+// [runtime.ErrTaskDone]. Outside of a task nobody but the caller waits for the child.
 func Go(ctx context.Context, mode ForkMode, fn func(ctx context.Context) error) *Child {
 	c := &Child{done: make(chan struct{})}
 	forked := Fork(ctx, mode)
-	t := taskOf(ctx)
+	t := locals.TaskOf(ctx)
 	if t != nil && !t.Adopt() {
-		c.err = ErrTaskDone
+		c.err = life.ErrDone
 		close(c.done)
 		return c
 	}
@@ -94,7 +90,7 @@ func Go(ctx context.Context, mode ForkMode, fn func(ctx context.Context) error) 
 // for it.
 func (c *Child) Failed() (err error, waited bool) { return c.err, c.waited.Load() }
 
-func (c *Child) run(ctx context.Context, t localsTask, fn func(context.Context) error) {
+func (c *Child) run(ctx context.Context, t locals.Task, fn func(context.Context) error) {
 	c.err = guard.ErrGoexit // unless it returns
 	broken := true
 	defer func() {

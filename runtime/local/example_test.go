@@ -1,4 +1,4 @@
-package runtime_test
+package local_test
 
 import (
 	"context"
@@ -7,15 +7,17 @@ import (
 	"os"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/local"
+	"github.com/taskctx/taskctx/runtime/memory"
 )
 
 // requestID is set once, by the web handler, and is in every log line below.
-var requestID = runtime.NewLocal[string]("request_id", runtime.Travels(), runtime.InLogs())
+var requestID = local.New[string]("request_id", local.Travels(), local.InLogs())
 
 // step is what a task and its children set for themselves.
-var step = runtime.NewLocal[string]("step")
+var step = local.New[string]("step")
 
-func ExampleLocal() {
+func ExampleVar() {
 	runAsTask(func(ctx *runtime.Context) error {
 		if _, err := step.Get(ctx); err != nil {
 			fmt.Println(err)
@@ -44,8 +46,8 @@ func ExampleGo() {
 		if err := step.Set(ctx, "of the task"); err != nil {
 			return err
 		}
-		for _, mode := range []runtime.ForkMode{runtime.Copy, runtime.Share} {
-			err := runtime.Go(ctx, mode, func(ctx context.Context) error {
+		for _, mode := range []local.ForkMode{local.Copy, local.Share} {
+			err := local.Go(ctx, mode, func(ctx context.Context) error {
 				return step.Set(ctx, "of the child")
 			}).Wait()
 			if err != nil {
@@ -61,9 +63,9 @@ func ExampleGo() {
 }
 
 func ExampleFork() {
-	ctx := runtime.WithLocals(context.Background())
+	ctx := local.With(context.Background())
 	_ = step.Set(ctx, "parent's")
-	child := runtime.Fork(ctx, runtime.Overlay)
+	child := local.Fork(ctx, local.Overlay)
 	_ = step.Set(ctx, "parent's new one")
 	deep(child)
 	_ = step.Set(child, "child's")
@@ -75,10 +77,17 @@ func ExampleFork() {
 	// step: parent's new one
 }
 
-func ExampleWithLocals() {
-	logger := slog.New(runtime.NewLogHandler(slog.NewTextHandler(os.Stdout, withoutTime)))
+func ExampleWith() {
+	logger := slog.New(runtime.NewLogHandler(slog.NewTextHandler(os.Stdout, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})))
 	handle := func(ctx context.Context) { // a web handler, say
-		ctx = runtime.WithLocals(ctx)
+		ctx = local.With(ctx)
 		if err := requestID.Set(ctx, "r-17"); err != nil {
 			panic(err)
 		}
@@ -88,27 +97,25 @@ func ExampleWithLocals() {
 	// Output: level=INFO msg="order received" request_id=r-17 cents=1999
 }
 
-func ExampleNewLogHandler() {
-	logger := slog.New(runtime.NewLogHandler(slog.NewTextHandler(os.Stdout, withoutTime)))
-	runAsTask(func(ctx *runtime.Context) error {
-		logger.InfoContext(ctx, "charged", "cents", 1999)
-		return nil
+// runAsTask runs fn as a task on the memory engine.
+func runAsTask(fn func(ctx *runtime.Context) error) {
+	ctx := context.Background()
+	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "example.Task"}, nil)
+	app := runtime.New(memory.New(), runtime.Config{Logger: slog.New(slog.DiscardHandler)})
+	runtime.Register(app, task, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
+		return runtime.Void{}, fn(ctx)
 	})
-	logger.Info("no task here")
-	// Output:
-	// level=INFO msg=charged task_id=00000000 task=billing.ChargeCard attempt=0 cents=1999
-	// level=INFO msg="no task here"
-}
-
-func ExampleContext_Logger() {
-	logger := slog.New(slog.NewTextHandler(os.Stdout, withoutTime))
-	runAsTaskOf(runtime.Config{Logger: logger}, func(ctx *runtime.Context) error {
-		ctx.Logger().Info("charged", "cents", 1999)
-		ctx.Logger("audit").Info("charged", "cents", 1999)
-		return nil
-	})
-	// Output:
-	// level=INFO msg="worker started" engine=memory queues=[default] tasks=1 workers=10
-	// level=INFO msg=charged task_id=00000000 task=billing.ChargeCard attempt=0 logger=billing.ChargeCard cents=1999
-	// level=INFO msg=charged task_id=00000000 task=billing.ChargeCard attempt=0 logger=audit cents=1999
+	if err := app.Start(ctx); err != nil {
+		panic(err)
+	}
+	h, err := task.Call(nil, nil).Enqueue(ctx, app)
+	if err != nil {
+		panic(err)
+	}
+	if _, err := h.Wait(ctx); err != nil {
+		panic(err)
+	}
+	if err := app.Stop(ctx); err != nil {
+		panic(err)
+	}
 }

@@ -1,4 +1,4 @@
-package runtime
+package locals
 
 import (
 	"encoding/json"
@@ -8,27 +8,27 @@ import (
 
 // localsHeader is the key of Meta.Headers under which locals travel: an object
 // of arrivals by name.
-const localsHeader = "taskctx-locals"
+const Header = "taskctx-locals"
 
 // anyTravels says that this process has a local that travels.
-var anyTravels atomic.Bool
+var AnyTravels atomic.Bool
 
 // arrival is one value on its way.
-type arrival struct {
+type Arrival struct {
 	V   json.RawMessage `json:"v"`
 	Log bool            `json:"log,omitempty"`
 }
 
 // header encodes the values of the scope that travel, empty for none.
-func (t *locals) header() (string, error) {
+func (t *Table) Header() (string, error) {
 	values, arrived := t.all()
 	out := make(map[string]json.RawMessage)
 	for _, e := range values {
-		o := e.key.options()
-		if e.v == nil || !o.travel {
+		o := e.key.Options()
+		if e.v == nil || !o.Travel {
 			continue
 		}
-		raw, err := e.v.encode(o.inLogs)
+		raw, err := e.v.Encode(o.InLogs)
 		if err != nil {
 			return "", fmt.Errorf("local %s cannot travel: %w", e.key, err)
 		}

@@ -1,8 +1,9 @@
-package runtime
+package locals
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -13,114 +14,127 @@ import (
 
 // localsKey is the key under which a context's Value finds its scope of locals:
 // a *locals, or the localsTask whose table may not be made yet.
-type localsKey struct{}
+type ScopeKey struct{}
 
 // taskKey is the key under which a context's Value finds its task.
-type taskKey struct{}
+type TaskKey struct{}
 
 // localsTask is a run of a task, as its locals and children know it.
-type localsTask interface {
+type Task interface {
 	// Ended reports whether the run is over.
 	Ended() bool
 	// Locals returns the run's own table. It is nil when nothing has made it yet,
 	// unless create is set.
-	Locals(create bool) *locals
+	Locals(create bool) *Table
 	// Adopt counts a new child, unless the task is over.
 	Adopt() bool
 	// Leave says that a child has ended. broken says that it panicked or called
 	// Goexit.
-	Leave(c localsChild, broken bool)
+	Leave(c Child, broken bool)
 }
 
 // localsChild is a goroutine that a task started, once it has ended.
-type localsChild interface {
+type Child interface {
 	// Failed returns the child's error, and whether somebody waits for it.
 	Failed() (err error, waited bool)
 }
 
 // taskOf returns the task of ctx, nil if there is none.
-func taskOf(ctx context.Context) localsTask {
+func TaskOf(ctx context.Context) Task {
 	if ctx == nil {
 		return nil
 	}
-	t, _ := ctx.Value(taskKey{}).(localsTask)
+	t, _ := ctx.Value(TaskKey{}).(Task)
 	return t
 }
 
 // locals is the table of one scope.
-type locals struct {
-	task   localsTask // with whose end the scope ends; nil outside of tasks
-	parent *locals    // of an overlay: where reads go on
+type Table struct {
+	task   Task   // with whose end the scope ends; nil outside of tasks
+	parent *Table // of an overlay: where reads go on
 
 	// arrived is what traveled here with the task, by name; it never changes.
-	arrived map[string]arrival
+	arrived map[string]Arrival
 
 	mu     sync.Mutex
-	values []localEntry // guarded by mu; in the order in which they were first set
+	values []entry // guarded by mu; in the order in which they were first set
 }
+
+// newLocals returns a table with what traveled here.
+func New(t Task, arrived map[string]Arrival) *Table {
+	return &Table{task: t, arrived: arrived}
+}
+
+// overlay returns a table whose reads go on in t.
+func (t *Table) Overlay(task Task) *Table { return &Table{task: task, parent: t} }
+
+// copied returns a table with copies of the values of t, which may be nil.
+func (t *Table) Copy(task Task) *Table {
+	c := &Table{task: task}
+	c.values, c.arrived = t.all()
+	for i, e := range c.values {
+		if e.v != nil {
+			c.values[i].v = e.v.Clone()
+		}
+	}
+	return c
+}
+
+// of reports whether t is the own table of the task.
+func (t *Table) Of(task Task) bool { return t != nil && t.task == task }
 
 // localEntry is one value, nil when it was cleared.
-type localEntry struct {
-	key localKey
-	v   boxed
-}
-
-// WithLocals opens a new scope for local values, without any, where there is no
-// task: in a web handler, in main, in a test. In a task the scope hides the
-// task's own, and ends with it.
-func WithLocals(ctx context.Context) context.Context {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	return context.WithValue(ctx, localsKey{}, &locals{task: taskOf(ctx)})
+type entry struct {
+	key Key
+	v   Value
 }
 
 // scopeOf returns the table that ctx belongs to. It is nil, which reads as
 // empty, when nothing has made the table of a task yet, unless create is set.
-func scopeOf(ctx context.Context, create bool) (*locals, error) {
+func ScopeOf(ctx context.Context, create bool) (*Table, error) {
 	if ctx == nil {
-		return nil, ErrNoLocals
+		return nil, ErrNoScope
 	}
-	switch s := ctx.Value(localsKey{}).(type) {
-	case *locals:
+	switch s := ctx.Value(ScopeKey{}).(type) {
+	case *Table:
 		if s.task != nil && s.task.Ended() {
 			return nil, life.ErrDone
 		}
 		return s, nil
-	case localsTask:
+	case Task:
 		if s.Ended() {
 			return nil, life.ErrDone
 		}
 		return s.Locals(create), nil
 	default:
-		return nil, ErrNoLocals
+		return nil, ErrNoScope
 	}
 }
 
 // get returns the value of a key, here or where an overlay reads on.
-func (t *locals) get(key localKey) (boxed, error) {
+func (t *Table) Get(key Key) (Value, error) {
 	for ; t != nil; t = t.parent {
 		if v, ok := t.own(key); ok {
 			if v == nil {
-				return nil, ErrLocalUnset
+				return nil, ErrUnset
 			}
 			return v, nil
 		}
-		if a, ok := t.arrived[key.String()]; ok && key.options().travel {
-			v, err := key.decode(a.V)
+		if a, ok := t.arrived[key.String()]; ok && key.Options().Travel {
+			v, err := key.Decode(a.V)
 			if err != nil {
 				return nil, err
 			}
 			if v = t.keep(key, v); v == nil {
-				return nil, ErrLocalUnset
+				return nil, ErrUnset
 			}
 			return v, nil
 		}
 	}
-	return nil, ErrLocalUnset
+	return nil, ErrUnset
 }
 
-func (t *locals) own(key localKey) (boxed, bool) {
+func (t *Table) own(key Key) (Value, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.values {
@@ -132,7 +146,7 @@ func (t *locals) own(key localKey) (boxed, bool) {
 }
 
 // keep notes a value that arrived, unless it was set or cleared meanwhile.
-func (t *locals) keep(key localKey, v boxed) boxed {
+func (t *Table) keep(key Key, v Value) Value {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.values {
@@ -140,11 +154,11 @@ func (t *locals) keep(key localKey, v boxed) boxed {
 			return t.values[i].v
 		}
 	}
-	t.values = append(t.values, localEntry{key, v})
+	t.values = append(t.values, entry{key, v})
 	return v
 }
 
-func (t *locals) put(key localKey, v boxed) {
+func (t *Table) Put(key Key, v Value) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for i := range t.values {
@@ -153,12 +167,12 @@ func (t *locals) put(key localKey, v boxed) {
 			return
 		}
 	}
-	t.values = append(t.values, localEntry{key, v})
+	t.values = append(t.values, entry{key, v})
 }
 
 // all returns a copy of everything that can be read in the scope, cleared
 // values too, since they hide what arrived.
-func (t *locals) all() (values []localEntry, arrived map[string]arrival) {
+func (t *Table) all() (values []entry, arrived map[string]Arrival) {
 	if t == nil {
 		return nil, nil
 	}
@@ -169,7 +183,7 @@ func (t *locals) all() (values []localEntry, arrived map[string]arrival) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range t.values {
-		i := slices.IndexFunc(values, func(o localEntry) bool { return o.key == e.key })
+		i := slices.IndexFunc(values, func(o entry) bool { return o.key == e.key })
 		if i < 0 {
 			values = append(values, e)
 		} else {
@@ -180,25 +194,25 @@ func (t *locals) all() (values []localEntry, arrived map[string]arrival) {
 }
 
 // unread returns the names of what arrived and is hidden by no value, sorted.
-func unread(values []localEntry, arrived map[string]arrival) []string {
+func unread(values []entry, arrived map[string]Arrival) []string {
 	if len(arrived) == 0 {
 		return nil
 	}
 	names := slices.Sorted(maps.Keys(arrived))
 	return slices.DeleteFunc(names, func(name string) bool {
-		return slices.ContainsFunc(values, func(e localEntry) bool {
-			return e.key.options().travel && e.key.String() == name
+		return slices.ContainsFunc(values, func(e entry) bool {
+			return e.key.Options().Travel && e.key.String() == name
 		})
 	})
 }
 
 // logAttrs returns the values that are marked for logs.
-func (t *locals) logAttrs() []slog.Attr {
+func (t *Table) LogAttrs() []slog.Attr {
 	values, arrived := t.all()
 	var attrs []slog.Attr
 	for _, e := range values {
-		if e.v != nil && e.key.options().inLogs {
-			attrs = append(attrs, slog.Any(e.key.String(), e.v.value()))
+		if e.v != nil && e.key.Options().InLogs {
+			attrs = append(attrs, slog.Any(e.key.String(), e.v.Any()))
 		}
 	}
 	for _, name := range unread(values, arrived) {
@@ -210,10 +224,26 @@ func (t *locals) logAttrs() []slog.Attr {
 }
 
 // attr shows a value whose local this process may not know.
-func (a arrival) attr(name string) slog.Attr {
+func (a Arrival) attr(name string) slog.Attr {
 	var s string
 	if json.Unmarshal(a.V, &s) == nil {
 		return slog.String(name, s)
 	}
 	return slog.Any(name, a.V)
+}
+
+// ErrNoLocals is returned by what works on task-local values, outside of a task
+// and of a scope opened with [WithLocals].
+var ErrNoScope = errors.New("no scope for local values: not in a task, nor in one of WithLocals")
+
+// ErrLocalUnset is returned by [Local.Get] when the local has no value.
+var ErrUnset = errors.New("local value is not set")
+
+type Options struct{ Travel, InLogs bool }
+
+// localKey is a Local of any type, as a table knows it.
+type Key interface {
+	String() string
+	Options() Options
+	Decode(raw json.RawMessage) (Value, error)
 }
