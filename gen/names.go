@@ -49,7 +49,7 @@ func newNames(p *Package) *names {
 		}
 		n.imported(f.tree)
 	}
-	for _, name := range []string{"context", "time", "runtime"} {
+	for _, name := range []string{"context", "time", "runtime", "wire"} {
 		n.pkgs[name] = true
 	}
 	for _, imp := range p.load.Types.Imports() {

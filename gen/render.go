@@ -72,7 +72,7 @@ func (r *renderer) all() {
 		r.file.HeaderComment("//go:build " + p.constraint)
 	}
 	r.comment("This file and the runtime differ in version if this does not compile: run go generate.")
-	r.file.Const().Id("_").Op("=").Add(r.rt("RunGoGenerateIfUndefinedV2"))
+	r.file.Const().Id("_").Op("=").Add(r.rt("RunGoGenerateIfUndefinedV3"))
 	r.file.Line()
 	r.taskNames()
 	for _, t := range p.Tasks {
@@ -134,9 +134,14 @@ func (r *renderer) comment(line string) {
 // rt refers to a name of the runtime.
 func (r *renderer) rt(name string) *jen.Statement { return r.qual(runtimePackage, name) }
 
+// wire refers to a name of the payload's package.
+func (r *renderer) wire(name string) *jen.Statement { return r.qual(wirePackage, name) }
+
 // The packages that generated code refers to beside those of the user's types.
 var (
 	runtimePackage = types.NewPackage(runtimePath, "runtime")
+	wirePackage    = types.NewPackage(runtimePath+"/wire", "wire")
+	enginePackage  = types.NewPackage(runtimePath+"/engine", "engine")
 	contextPackage = types.NewPackage("context", "context")
 	timePackage    = types.NewPackage("time", "time")
 )

@@ -64,10 +64,11 @@ func (r *renderer) call(t *Task) {
 	n := r.tasks[t]
 	s := r.local()
 	rt, _ := r.importName(runtimePackage)
-	params := s.params(t, n.args, n.task, rt)
+	wire, _ := r.importName(wirePackage)
+	params := s.params(t, n.args, n.task, rt, wire)
 	opts, f := s.beside("opts"), s.beside("f")
 	in := append(r.declare(t, params), jen.Id(opts).Op("...").Add(r.rt("Option")))
-	body := []jen.Code{jen.Id(f).Op(":=").Add(r.rt("Encode")).Call()}
+	body := []jen.Code{jen.Id(f).Op(":=").Add(r.wire("Encode")).Call()}
 	if len(t.Params) > 0 {
 		args := jen.Op("&").Id(n.args).Values(ids(params)...)
 		body = append(body, jen.Parens(args).Dot(fieldsName).Call(jen.Id(f)))
@@ -170,9 +171,9 @@ func (r *renderer) args(t *Task) {
 		}
 		list = append(list, jen.Id(f).Dot(method).Call(jen.Lit(p.Name), value))
 	}
-	self, visitor := jen.Id(recv).Op("*").Id(n.args), jen.Id(f).Op("*").Add(r.rt("Fields"))
+	self, visitor := jen.Id(recv).Op("*").Id(n.args), jen.Id(f).Op("*").Add(r.wire("Fields"))
 	if len(t.Params) == 0 {
-		self, visitor = jen.Op("*").Id(n.args), jen.Op("*").Add(r.rt("Fields"))
+		self, visitor = jen.Op("*").Id(n.args), jen.Op("*").Add(r.wire("Fields"))
 	}
 	r.file.Type().Id(n.args).Struct(fields...)
 	r.file.Line()
@@ -223,7 +224,7 @@ func (r *renderer) definition(t *Task) {
 	}
 	spec := []jen.Code{jen.Custom(jen.Options{Separator: ", "}, s...)}
 	if len(t.Params) > 0 {
-		spec = append(spec, jen.Id("Params").Op(":").Index().Add(r.rt("Param")).Values(r.wireParams(t)...))
+		spec = append(spec, jen.Id("Params").Op(":").Index().Add(r.wire("Param")).Values(r.wireParams(t)...))
 	}
 	r.file.Var().Id(n.task).Op("=").Add(r.rt("Definition")).Types(r.result(t)).
 		Values(jen.Id("Spec").Op(":").Add(r.rt("Spec")).Add(lines(spec)))
@@ -257,9 +258,9 @@ func (r *renderer) records(t *Task, add func(string, jen.Code)) {
 	}
 	switch t.UniqueHold {
 	case annotations.HoldActive:
-		add("UniqueHold", r.rt("HoldActive"))
+		add("UniqueHold", r.qual(enginePackage, "HoldActive"))
 	case annotations.HoldWaiting:
-		add("UniqueHold", r.rt("HoldWaiting"))
+		add("UniqueHold", r.qual(enginePackage, "HoldWaiting"))
 	}
 	if t.Keep != 0 {
 		add("Keep", r.duration(t.Keep))

@@ -12,7 +12,7 @@ import (
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV2
+const _ = runtime.RunGoGenerateIfUndefinedV3
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
