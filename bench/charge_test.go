@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // The work: charge a customer an amount, in a ledger that the worker has open.
@@ -27,7 +28,7 @@ type chargeArgs struct {
 	Cents      int64  `json:"cents"`
 }
 
-func (a *chargeArgs) fields(f *runtime.Fields) {
+func (a *chargeArgs) fields(f *wire.Fields) {
 	f.String("customerID", &a.CustomerID)
 	f.Int64("cents", &a.Cents)
 }
@@ -41,7 +42,7 @@ var ledgerKey = runtime.NewKey[*ledger]("ledger", nil)
 
 var chargeTask = runtime.NewTask[chargeArgs, runtime.Void](runtime.Spec{
 	Name: "bench.Charge", Func: "Charge", Retries: 3,
-	Params: []runtime.Param{{Name: "customerID", Sig: "string"}, {Name: "cents", Sig: "int64"}},
+	Params: []wire.Param{{Name: "customerID", Sig: "string"}, {Name: "cents", Sig: "int64"}},
 }, (*chargeArgs).fields)
 
 func chargeCall(customerID string, cents int64) runtime.Call[runtime.Void] {

@@ -138,7 +138,7 @@ type Money struct {
 	Currency string
 }
 
-// Validate implements runtime.Validator.
+// Validate implements wire.Validator.
 func (m Money) Validate() error {
 	if len(m.Currency) != 3 {
 		return errors.New("currency must be three letters")

@@ -2,6 +2,6 @@
 
 package main
 
-import "github.com/taskctx/taskctx/runtime/engine"
+import "github.com/taskctx/taskctx/runtime/engines"
 
-func init() { openEngine = engine.Open }
+func init() { openEngine = engines.Open }

@@ -2,7 +2,7 @@ package wiretype
 
 import "go/types"
 
-// methodOf are the methods of runtime.Fields for the basic types.
+// methodOf are the methods of wire.Fields for the basic types.
 var methodOf = map[types.BasicKind]string{
 	types.Bool: "Bool", types.String: "String",
 	types.Int: "Int", types.Int8: "Int8", types.Int16: "Int16", types.Int32: "Int32", types.Int64: "Int64",
@@ -10,7 +10,7 @@ var methodOf = map[types.BasicKind]string{
 	types.Float32: "Float32", types.Float64: "Float64",
 }
 
-// Kind returns the method of runtime.Fields that lists a parameter of type t,
+// Kind returns the method of wire.Fields that lists a parameter of type t,
 // and the basic type to convert the pointer to first, empty if to none:
 //
 //	f.Int64("cents", &a.cents)            // int64

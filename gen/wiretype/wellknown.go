@@ -14,7 +14,7 @@ type known struct {
 	goodKey bool   // as a key it is equal to itself when it comes back
 	pointer bool   // nothing is lost behind a pointer
 	null    bool   // its JSON may be null
-	method  string // its method of runtime.Fields, if it has one
+	method  string // its method of wire.Fields, if it has one
 	values  string // the values that Enqueue refuses, if there are any
 	note    string // how its methods change a value without an error
 }

@@ -1,8 +1,8 @@
-// Package enginetest tests an implementation of [runtime.Engine] against the
+// Package enginetest tests an implementation of [engine.Engine] against the
 // whole of its contract. An engine's author calls [Run] from a test:
 //
 //	func TestEngine(t *testing.T) {
-//		enginetest.Run(t, func(t testing.TB) runtime.Engine {
+//		enginetest.Run(t, func(t testing.TB) engine.Engine {
 //			e, err := myengine.Open(t.TempDir())
 //			if err != nil {
 //				t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// holdTests are of when a task lets go of its key: [runtime.KeyHold].
+// holdTests are of when a task lets go of its key: [engine.KeyHold].
 var holdTests = []test{
 	{name: "ComesBack", run: testHoldComesBack},
 	{name: "TimeFreeOnceFailed", run: testTimeFreeOnceFailed},

@@ -40,7 +40,7 @@ func (e *Engine) entry(f found, now time.Time) *engine.Entry {
 	return e.past.entry(f.r, f.c, false)
 }
 
-// Get implements [runtime.Engine].
+// Get implements [engine.Engine].
 func (e *Engine) Get(_ context.Context, id uuid.UUID) (*engine.Entry, error) {
 	e.lock()
 	defer e.unlock()
@@ -52,7 +52,7 @@ func (e *Engine) Get(_ context.Context, id uuid.UUID) (*engine.Entry, error) {
 	return e.entry(f, now), nil
 }
 
-// Wait implements [runtime.Waiter].
+// Wait implements [engine.Waiter].
 func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	e.lock()
 	f, err := e.find(id, e.now())
@@ -85,7 +85,7 @@ func (t *task) ended() <-chan struct{} {
 	return m.done
 }
 
-// Cancel implements [runtime.Engine].
+// Cancel implements [engine.Engine].
 func (e *Engine) Cancel(_ context.Context, id uuid.UUID, reason string) error {
 	e.lock()
 	now := e.now()
@@ -112,7 +112,7 @@ func (e *Engine) Cancel(_ context.Context, id uuid.UUID, reason string) error {
 	return err
 }
 
-// Retry implements [runtime.Engine]. It is [runtime.ErrQueueFull] when there is
+// Retry implements [engine.Engine]. It is [runtime.ErrQueueFull] when there is
 // no room for one more task.
 func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 	e.lock()
@@ -140,7 +140,7 @@ func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// Delete implements [runtime.Engine].
+// Delete implements [engine.Engine].
 func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
 	e.lock()
 	defer e.unlock()

@@ -16,7 +16,7 @@ const (
 	maxCountLots = 20
 )
 
-// Counts implements [runtime.Counter]. It is exact, unless more tasks have
+// Counts implements [engine.Counter]. It is exact, unless more tasks have
 // become due or are kept no longer than can be looked at in some milliseconds:
 // it then says that it is an estimate.
 func (e *Engine) Counts(context.Context) ([]engine.Count, error) {

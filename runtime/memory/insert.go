@@ -11,7 +11,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Insert implements [runtime.Inserter]: all messages are stored, or none.
+// Insert implements [engine.Inserter]: all messages are stored, or none.
 func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	ms = slices.Clone(ms)
 	for i, m := range ms {
@@ -47,7 +47,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 	return ins, nil
 }
 
-// InsertOne implements [runtime.SingleInserter]. Most messages go through the
+// InsertOne implements [engine.SingleInserter]. Most messages go through the
 // inbox, without the lock.
 func (e *Engine) InsertOne(ctx context.Context, m *engine.Message) (engine.Inserted, error) {
 	m, err := e.identify(m)

@@ -22,7 +22,7 @@ const (
 	lotRows = 256
 )
 
-// List implements [runtime.Engine]. It looks at no more than 4,096 tasks and
+// List implements [engine.Engine]. It looks at no more than 4,096 tasks and
 // returns no more than 4 MiB of bodies, if it is not a single task that is
 // larger. It lets go of the engine's lock again and again.
 func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {

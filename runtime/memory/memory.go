@@ -1,6 +1,6 @@
 // Package memory is the engine that keeps tasks in this process: for tests,
 // for development, and for work that may be lost with the process. It is the
-// reference for the contract of [runtime.Engine].
+// reference for the contract of [engine.Engine].
 //
 // It is bounded: at most [WithCapacity] tasks wait or run, and at most
 // [WithRecords] ended ones can still be looked up. Nothing polls: a task that
@@ -77,8 +77,8 @@ func positive[T int | time.Duration](v, otherwise T) T {
 	return otherwise
 }
 
-// Engine is a [runtime.Engine] in memory. Make it with [New]. It implements
-// [runtime.Waiter] and [runtime.SingleInserter] too.
+// Engine is a [engine.Engine] in memory. Make it with [New]. It implements
+// [engine.Waiter] and [engine.SingleInserter] too.
 type Engine struct {
 	capacity, records int
 	keepFor           time.Duration // succeeded tasks
@@ -136,7 +136,7 @@ func New(opts ...Option) *Engine {
 	return e
 }
 
-// Check implements [runtime.Engine]. This engine can honour every option.
+// Check implements [engine.Engine]. This engine can honour every option.
 func (e *Engine) Check(m *engine.Message) error {
 	if m.Priority < 0 || m.Priority >= priorities {
 		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, priorities-1, engine.ErrUnsupported)

@@ -45,7 +45,7 @@ type hand struct {
 	out  engine.Outcome // of the run
 }
 
-// Serve implements [runtime.Engine]. It may be called again, at the same time
+// Serve implements [engine.Engine]. It may be called again, at the same time
 // or later, on the same engine. Tasks that are waiting when it returns stay.
 func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	s := &serve{

@@ -13,7 +13,7 @@ type tally struct {
 	at    int      // in tallySet.all
 }
 
-// shown is a state that a task shows, as the index of runtime.States.
+// shown is a state that a task shows, as the index of engine.States.
 type shown uint8
 
 const (

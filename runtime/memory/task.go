@@ -194,7 +194,7 @@ func (e *Engine) start(t *task, now stamp, worker string) *run {
 	return r
 }
 
-// LoadMemo implements [runtime.Memo].
+// LoadMemo implements [engine.Memo].
 func (r *run) LoadMemo(context.Context) (json.RawMessage, error) {
 	r.e.lock()
 	defer r.e.unlock()
@@ -207,7 +207,7 @@ func (r *run) LoadMemo(context.Context) (json.RawMessage, error) {
 	return bytes.Clone(r.t.more.memo), nil
 }
 
-// SaveMemo implements [runtime.Memo].
+// SaveMemo implements [engine.Memo].
 func (r *run) SaveMemo(_ context.Context, memo json.RawMessage) error {
 	r.e.lock()
 	defer r.e.unlock()

@@ -24,7 +24,7 @@ func (e *Engine) find(id uuid.UUID) (int64, error) {
 	return job, nil
 }
 
-// Get implements [runtime.Engine].
+// Get implements [engine.Engine].
 func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	number, err := e.find(id)
 	if err != nil {
@@ -53,7 +53,7 @@ func (e *Engine) read(ctx context.Context, number int64) (*engine.Entry, error) 
 	return e.entry(j), nil
 }
 
-// Cancel implements [runtime.Engine]. A running task is stopped as soon as its
+// Cancel implements [engine.Engine]. A running task is stopped as soon as its
 // worker is notified, or at that worker's next heartbeat.
 func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
 	job, err := e.find(id)
@@ -78,7 +78,7 @@ func clean(reason string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(reason, "\uFFFD"), "\x00", "\uFFFD")
 }
 
-// Retry implements [runtime.Engine].
+// Retry implements [engine.Engine].
 func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	number, err := e.find(id)
 	if err != nil {
@@ -123,7 +123,7 @@ func (e *Engine) retry(ctx context.Context, d db, number int64) error {
 	return d.query(ctx, e.sql.retry, []any{number, e.sql.insertChannel}, func(func(...any) error) error { return nil })
 }
 
-// Delete implements [runtime.Engine].
+// Delete implements [engine.Engine].
 func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	job, err := e.find(id)
 	if err != nil {

@@ -11,7 +11,7 @@ const (
 	countPlaces = 10_000
 	// samplePages is how many pages of a large table are read for an estimate.
 	samplePages = 300
-	// sureFactor is how many times runtime.ExactCounts a sample must tell, and
+	// sureFactor is how many times engine.ExactCounts a sample must tell, and
 	// surePages on how many pages it must have seen such jobs, to be believed
 	// without counting.
 	sureFactor = 3
@@ -34,8 +34,8 @@ type sample struct {
 	pages  int
 }
 
-// Counts implements [runtime.Counter]. Of a state of River's that has more than
-// [runtime.ExactCounts] jobs in a queue it returns an estimate, of some pages of
+// Counts implements [engine.Counter]. Of a state of River's that has more than
+// [engine.ExactCounts] jobs in a queue it returns an estimate, of some pages of
 // the table.
 func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	if err := e.closed(); err != nil {

@@ -48,7 +48,7 @@
 // commit. Numbers of jobs are reserved before, some at a time, so that an enqueue
 // whose answer is lost is sent again and stored once. When it cannot be found out
 // in time whether it was stored, or the caller's context ends meanwhile, the error
-// is a [runtime.UncertainError] with the ids that the tasks would have. Tasks that
+// is a [engine.UncertainError] with the ids that the tasks would have. Tasks that
 // several processes enqueue within seconds may be listed in another order.
 //
 // # Connections

@@ -27,7 +27,7 @@ const (
 	maxTag     = 255   // characters of a tag that River's tools show
 )
 
-// Check implements [runtime.Engine].
+// Check implements [engine.Engine].
 func (e *Engine) Check(m *engine.Message) error {
 	switch {
 	case m.Priority < 0 || m.Priority > 3:
@@ -207,7 +207,7 @@ func (l *lot) only(places []int) *lot {
 	return o
 }
 
-// Insert implements [runtime.Inserter]: all messages are stored, or none.
+// Insert implements [engine.Inserter]: all messages are stored, or none.
 // Small calls at the same time are stored together, with one commit.
 func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if len(ms) == 0 {
@@ -238,7 +238,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 	return ins, nil
 }
 
-// InsertOne implements [runtime.SingleInserter].
+// InsertOne implements [engine.SingleInserter].
 func (e *Engine) InsertOne(ctx context.Context, m *engine.Message) (engine.Inserted, error) {
 	ins, err := e.Insert(ctx, []*engine.Message{m})
 	if err != nil {

@@ -52,7 +52,7 @@ var riverStates = map[engine.State][]string{
 	engine.StateCancelled: {riverCancelled},
 }
 
-// List implements [runtime.Engine].
+// List implements [engine.Engine].
 func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	if err := e.closed(); err != nil {
 		return nil, "", err

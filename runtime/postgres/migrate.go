@@ -65,7 +65,7 @@ CREATE INDEX taskctx_due ON {s}.river_job (scheduled_at) WHERE state IN ('schedu
 `, `
 ALTER TABLE {s}.taskctx_schema ADD COLUMN readable_from integer NOT NULL DEFAULT 1;
 
--- runtime.KeyHold. With 1 and 2 the job says whether the key is held, and until
+-- engine.KeyHold. With 1 and 2 the job says whether the key is held, and until
 -- is when to look whether this row is of use.
 ALTER TABLE {s}.taskctx_key ADD COLUMN hold smallint NOT NULL DEFAULT 0;
 CREATE INDEX taskctx_key_job ON {s}.taskctx_key (job_id);

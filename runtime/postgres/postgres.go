@@ -175,7 +175,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 	return nil
 }
 
-// Close implements [runtime.Engine]. A Serve that still runs returns
+// Close implements [engine.Engine]. A Serve that still runs returns
 // [runtime.ErrClosed]; its tasks are taken over by others when its lease ends.
 func (e *Engine) Close() error {
 	e.watch.Close(e.close)

@@ -43,7 +43,7 @@ type serve struct {
 
 var _ remote.Store[claim, struct{}] = (*serve)(nil)
 
-// Serve implements [runtime.Engine]. It may be called again, at the same time
+// Serve implements [engine.Engine]. It may be called again, at the same time
 // or later. While the database cannot be reached it tries again, and running
 // tasks go on.
 func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {

@@ -127,7 +127,7 @@ FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::smallint[]) AS r(key, j
 WHERE k.key = r.key AND k.job_id <> r.job AND {free}
 RETURNING k.key, k.job_id`
 
-// freeKey holds when nobody holds the key k any more, as runtime.KeyHold.Free.
+// freeKey holds when nobody holds the key k any more, as engine.KeyHold.Free.
 const freeKey = `CASE WHEN k.hold = 3 THEN k.until <= now() ELSE coalesce((
 	SELECT CASE k.hold
 		WHEN 1 THEN j.state IN ('completed', 'cancelled', 'discarded')

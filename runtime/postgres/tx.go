@@ -13,7 +13,7 @@ import (
 
 // Tx returns an Enqueuer that stores tasks in the caller's transaction: they
 // exist when it commits, and never if it does not. The app's engine must be of
-// this package, or have a method Unwrap() runtime.Engine that leads to one, and the
+// this package, or have a method Unwrap() engine.Engine that leads to one, and the
 // transaction on its database. A transaction is not for
 // concurrent use, and neither is the Enqueuer. Waiting for a task before the
 // commit would wait for ever.
@@ -55,7 +55,7 @@ type txInserter struct {
 	d db
 }
 
-// Insert implements [runtime.Inserter].
+// Insert implements [engine.Inserter].
 func (t txInserter) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if t.e == nil {
 		return nil, errors.New("the app's engine is not of package postgres")

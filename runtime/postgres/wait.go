@@ -16,7 +16,7 @@ const (
 	lastLook  = 250 * time.Millisecond
 )
 
-// Wait implements [runtime.Waiter].
+// Wait implements [engine.Waiter].
 func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	job, err := e.find(id)
 	if err != nil {

@@ -86,7 +86,7 @@ func flag(b bool) string {
 	return ""
 }
 
-// Get implements [runtime.Engine].
+// Get implements [engine.Engine].
 func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	r, err := e.find(ctx, id)
 	if err != nil {
@@ -181,7 +181,7 @@ func (d *details) state(asynq string, due time.Time) engine.State {
 	return engine.StatePending
 }
 
-// Cancel implements [runtime.Engine].
+// Cancel implements [engine.Engine].
 func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
 	p, err := e.find(ctx, id)
 	if err != nil {
@@ -203,7 +203,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	return nil
 }
 
-// Retry implements [runtime.Engine].
+// Retry implements [engine.Engine].
 func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	p, err := e.find(ctx, id)
 	if err != nil {
@@ -230,7 +230,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// Delete implements [runtime.Engine].
+// Delete implements [engine.Engine].
 func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	p, err := e.find(ctx, id)
 	if err != nil {
@@ -252,7 +252,7 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 // countAtOnce is of how many queues one script counts the tasks.
 const countAtOnce = 500
 
-// Counts implements [runtime.Counter].
+// Counts implements [engine.Counter].
 func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	if err := e.closed(); err != nil {
 		return nil, err

@@ -50,7 +50,7 @@
 // MaxRetries says. Storing tasks and writing outcomes take notice of what they
 // have done before: a task is stored once, as long as its record stays, which is 10 s
 // at least. When it remains unknown whether tasks were stored, Insert returns a
-// [runtime.UncertainError] with their ids. An engine from New cannot tell a lost answer
+// [engine.UncertainError] with their ids. An engine from New cannot tell a lost answer
 // from a request that was never sent: then each error that is not the server's is one.
 // A Retry or Delete whose answer was lost may say that the task is not in the state
 // for it.

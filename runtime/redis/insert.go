@@ -93,7 +93,7 @@ func (l *lot) send(ctx context.Context, db redis.Scripter) (held []string, err e
 	return insertScript.Run(ctx, db, nil, append(append(args, now), l.args...)...).StringSlice()
 }
 
-// Insert implements [runtime.Engine]: all messages are stored, or none. More than
+// Insert implements [engine.Engine]: all messages are stored, or none. More than
 // 100,000 at a time are [runtime.ErrUnsupported].
 func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if err := e.closed(); err != nil {

@@ -72,7 +72,7 @@ type page struct {
 	entries []*engine.Entry
 }
 
-// List implements [runtime.Engine].
+// List implements [engine.Engine].
 func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	if err := e.closed(); err != nil {
 		return nil, "", err

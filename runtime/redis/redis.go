@@ -103,7 +103,7 @@ func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, er
 // closeGrace is how long Close waits for the server to answer.
 const closeGrace = 2 * time.Second
 
-// Close implements [runtime.Engine]. A Serve that still runs returns
+// Close implements [engine.Engine]. A Serve that still runs returns
 // [runtime.ErrClosed]; its tasks are taken over by others when its lease ends. What is
 // under way has 2 s to end; then an engine from Open closes its connections.
 func (e *Engine) Close() error {
@@ -138,7 +138,7 @@ func (e *Engine) failed(doing string, err error) error {
 	return fmt.Errorf("%s: %w", doing, err)
 }
 
-// Check implements [runtime.Engine]. A list in Redis has no priorities, asynq's
+// Check implements [engine.Engine]. A list in Redis has no priorities, asynq's
 // messages hold no text that is not UTF-8, and its archive nothing for longer than
 // 90 days.
 func (e *Engine) Check(m *engine.Message) error {

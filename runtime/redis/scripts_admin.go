@@ -170,7 +170,7 @@ end
 return res`)
 
 // count answers with how many tasks of the queues from ARGV[2] are in each state at
-// the score ARGV[1], in the order of runtime.States. Sets of our own tell apart
+// the score ARGV[1], in the order of engine.States. Sets of our own tell apart
 // what is one state for asynq.
 var countScript = script(`
 local res = {}

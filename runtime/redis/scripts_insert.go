@@ -4,7 +4,7 @@ import "github.com/redis/go-redis/v9"
 
 // holder judges a key when another task wants it: it answers with the id of the
 // task that holds it, or nil. The value of a key is the id, how it is held (the
-// number of a runtime.KeyHold), and the queue; older versions wrote the id alone
+// number of a engine.KeyHold), and the queue; older versions wrote the id alone
 // and are asked for in the queue of the task that wants it. A key that is held for
 // a time has that time to live.
 const holder = `

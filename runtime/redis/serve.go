@@ -41,7 +41,7 @@ type serve struct {
 
 var _ remote.Store[claim, task] = (*serve)(nil)
 
-// Serve implements [runtime.Engine]. It may be called again, at the same time
+// Serve implements [engine.Engine]. It may be called again, at the same time
 // or later. While the server cannot be reached it tries again, and running
 // tasks go on.
 func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {

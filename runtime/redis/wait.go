@@ -14,7 +14,7 @@ import (
 // was heard of its end.
 const lookEvery = time.Second
 
-// Wait implements [runtime.Waiter].
+// Wait implements [engine.Waiter].
 func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	return e.watch.Wait(ctx, id.String(), func(ctx context.Context) (*engine.Entry, error) { return e.Get(ctx, id) })
 }

@@ -38,7 +38,7 @@ func (r *row) overKept(now int64) bool {
 	return r.state >= succeeded && add(r.ended, time.Duration(keep)) <= now
 }
 
-// Cancel implements [runtime.Engine].
+// Cancel implements [engine.Engine].
 func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
 	var r *row
 	return e.run(ctx, func(t *txn) (err error) {
@@ -63,7 +63,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	})
 }
 
-// Retry implements [runtime.Engine].
+// Retry implements [engine.Engine].
 func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	return e.run(ctx, func(t *txn) error {
 		r, err := t.find(id)
@@ -87,7 +87,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	}, nil)
 }
 
-// Delete implements [runtime.Engine].
+// Delete implements [engine.Engine].
 func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	return e.run(ctx, func(t *txn) error {
 		r, err := t.find(id)

@@ -17,9 +17,9 @@ const (
 	perStratum = 32
 )
 
-// Counts implements [runtime.Counter]. A file of at most 20,000 tasks is counted
+// Counts implements [engine.Counter]. A file of at most 20,000 tasks is counted
 // exactly. In a larger one tasks that wait, run or have ended badly are counted
-// exactly to [runtime.ExactCounts] in each queue, as far as 20,000 in all; those
+// exactly to [engine.ExactCounts] in each queue, as far as 20,000 in all; those
 // that succeeded, and the rest, are estimated from a sample of the file, so that a
 // queue with few of them may be left out.
 func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {

@@ -340,7 +340,7 @@ func (t *txn) recordEnds() error {
 	return nil
 }
 
-// LoadMemo implements [runtime.Memo].
+// LoadMemo implements [engine.Memo].
 func (d *delivery) LoadMemo(context.Context) (json.RawMessage, error) {
 	d.s.memos.Lock()
 	defer d.s.memos.Unlock()
@@ -350,7 +350,7 @@ func (d *delivery) LoadMemo(context.Context) (json.RawMessage, error) {
 // saveWithin bounds how long a run waits for its memo to be written.
 const saveWithin = time.Second
 
-// SaveMemo implements [runtime.Memo]. When the file is locked for more than a
+// SaveMemo implements [engine.Memo]. When the file is locked for more than a
 // second, it gives up.
 func (d *delivery) SaveMemo(ctx context.Context, memo json.RawMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, saveWithin)

@@ -15,7 +15,7 @@ import (
 // priorities is how many there are.
 const priorities = 4
 
-// Check implements [runtime.Engine]. This engine can honour every option.
+// Check implements [engine.Engine]. This engine can honour every option.
 func (e *Engine) Check(m *engine.Message) error {
 	if m.Priority < 0 || m.Priority >= priorities {
 		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, priorities-1, engine.ErrUnsupported)
@@ -39,7 +39,7 @@ type insertOp struct {
 
 var insertOps = sync.Pool{New: func() any { return &insertOp{done: make(chan error, 1)} }}
 
-// Insert implements [runtime.Engine].
+// Insert implements [engine.Engine].
 func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if len(ms) == 0 {
 		return nil, nil
@@ -53,7 +53,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 	return o.out, nil
 }
 
-// InsertOne implements [runtime.SingleInserter].
+// InsertOne implements [engine.SingleInserter].
 func (e *Engine) InsertOne(ctx context.Context, m *engine.Message) (engine.Inserted, error) {
 	o := insertOps.Get().(*insertOp)
 	o.oneMessage[0] = m

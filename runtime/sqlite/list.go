@@ -32,7 +32,7 @@ func scanEntry(s *lite.Stmt, now int64) (*engine.Entry, *row) {
 	}, &r
 }
 
-// Get implements [runtime.Engine].
+// Get implements [engine.Engine].
 func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	r, err := e.reader(ctx)
 	if err != nil {
@@ -65,7 +65,7 @@ const (
 	maxBodies = 4 << 20
 )
 
-// List implements [runtime.Engine]. It looks at 5,000 tasks a page at most, and a
+// List implements [engine.Engine]. It looks at 5,000 tasks a page at most, and a
 // page ends with the task that makes its arguments, results and memos more than
 // 4 MiB.
 func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {

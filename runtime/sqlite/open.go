@@ -18,8 +18,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// Engine is a [runtime.Engine] on a SQLite file. Make it with [Open]. It
-// implements [runtime.Waiter], [runtime.SingleInserter] and [runtime.Counter] too. Its methods may
+// Engine is a [engine.Engine] on a SQLite file. Make it with [Open]. It
+// implements [engine.Waiter], [engine.SingleInserter] and [engine.Counter] too. Its methods may
 // be called concurrently.
 type Engine struct {
 	config

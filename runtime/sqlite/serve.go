@@ -41,7 +41,7 @@ type server struct {
 	finished bool // drained is closed
 }
 
-// Serve implements [runtime.Engine]. It may be called again, at the same time
+// Serve implements [engine.Engine]. It may be called again, at the same time
 // or later, on the same engine.
 func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	s := &server{

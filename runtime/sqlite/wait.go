@@ -29,7 +29,7 @@ type waiters struct {
 
 func (w *waiters) none() bool { return w.n.Load() == 0 }
 
-// Wait implements [runtime.Waiter].
+// Wait implements [engine.Waiter].
 func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	me := &waiter{ended: make(chan *engine.Entry, 1)}
 	if !e.waiters.add(id, me) {

@@ -65,7 +65,7 @@ func (e *ledger) answer(en *engine.Entry) {
 	}
 }
 
-// Wait implements [runtime.Waiter]: what nobody runs never ends.
+// Wait implements [engine.Waiter]: what nobody runs never ends.
 func (e *ledger) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	e.mu.Lock()
 	run := e.driven[id]

@@ -15,7 +15,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// engine is a runtime.Engine that keeps what is inserted, and runs nothing but
+// engine is a engine.Engine that keeps what is inserted, and runs nothing but
 // what drive is given.
 type ledger struct {
 	mu      sync.Mutex // guards all below

@@ -167,7 +167,7 @@ func End(ctx context.Context, err error) error {
 }
 
 // memo is what the app keeps with a task that is driven. It implements
-// [runtime.Memo].
+// [engine.Memo].
 type memo struct {
 	mu  sync.Mutex
 	raw json.RawMessage

@@ -14,7 +14,7 @@ import (
 // Fields visits the arguments of a task. A generated method lists them to it,
 // and that one list both writes them as JSON and reads them back:
 //
-//	func (a *chargeCardArgs) fields(f *runtime.Fields) {
+//	func (a *chargeCardArgs) fields(f *wire.Fields) {
 //		f.String("customerID", &a.customerID)
 //		f.Int64("cents", &a.cents)
 //		f.JSON("order", &a.order)

@@ -20,7 +20,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 )
 
 // main runs with the engine's URL, "send" or "work", and a seed. To work is to
@@ -28,7 +28,7 @@ import (
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	e, err := engine.Open(ctx, os.Args[1])
+	e, err := engines.Open(ctx, os.Args[1])
 	check(err)
 	app := runtime.New(e, runtime.Config{
 		Workers: 4,

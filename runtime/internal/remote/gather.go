@@ -70,7 +70,7 @@ type ride struct {
 
 // Insert stores a lot of at most [MaxGathered] tasks. After Close it is
 // [runtime.ErrClosed]. When it is not known whether they were stored, the error is
-// a [*runtime.UncertainError].
+// a [*engine.UncertainError].
 func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]engine.Inserted, error) {
 	g.mu.Lock()
 	if g.Closing.Err() != nil { // under the lock, for Close

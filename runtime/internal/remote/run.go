@@ -35,7 +35,7 @@ func (w *Worker[C, T]) Deliver(claim C, task T, memo json.RawMessage) *Delivery[
 	return d
 }
 
-// LoadMemo implements [runtime.Memo]. Nobody else writes the memo while the
+// LoadMemo implements [engine.Memo]. Nobody else writes the memo while the
 // task runs, so it need not be read again.
 func (d *Delivery[C, T]) LoadMemo(context.Context) (json.RawMessage, error) {
 	d.mu.Lock()
@@ -43,7 +43,7 @@ func (d *Delivery[C, T]) LoadMemo(context.Context) (json.RawMessage, error) {
 	return bytes.Clone(d.memo), nil
 }
 
-// SaveMemo implements [runtime.Memo].
+// SaveMemo implements [engine.Memo].
 func (d *Delivery[C, T]) SaveMemo(ctx context.Context, memo json.RawMessage) error {
 	ctx, cancel := context.WithTimeout(ctx, memoTimeout)
 	defer cancel()

@@ -142,7 +142,7 @@ func NewWorker[C comparable, T any](w *engine.Worker, store Store[C, T], cfg Con
 	}
 }
 
-// Serve works until ctx ends, as [runtime.Engine] says. While the server cannot
+// Serve works until ctx ends, as [engine.Engine] says. While the server cannot
 // be reached it tries again, and running tasks go on. It is called once.
 func (w *Worker[C, T]) Serve(ctx context.Context) error {
 	w.runs = context.WithoutCancel(ctx)
