@@ -67,38 +67,51 @@ func list(t *testing.T, patterns ...string) []*pkg {
 // of this module, with /... for all below, and of others. A package is ruled by
 // the longest pattern that it matches.
 var layers = map[string][]string{
-	".":                     {},
-	"annotations":           {},
-	"docs":                  {},
-	"gen/...":               {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/..."},
-	"gen":                   {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/...", jennifer},
-	"runtime":               {"runtime/internal/life", uuid},
-	"runtime/...":           {"runtime", uuid},
-	"runtime/internal/life": {},
-	"runtime/memory":        {"runtime", uuid},
+	".":           {},
+	"annotations": {},
+	"docs":        {},
+	"gen/...":     {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/..."},
+	"gen":         {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/...", jennifer},
+	"runtime": {
+		"runtime/engine", "runtime/wire", "runtime/internal/guard", "runtime/internal/life", "runtime/internal/locals",
+		"runtime/internal/redact", "runtime/internal/store", uuid,
+	},
+	"runtime/engine":            {"runtime/internal/life", uuid},
+	"runtime/wire":              {"runtime/internal/guard", "runtime/internal/jsontext", uuid},
+	"runtime/local":             {"runtime/internal/guard", "runtime/internal/life", "runtime/internal/locals"},
+	"runtime/internal/guard":    {},
+	"runtime/internal/jsontext": {},
+	"runtime/internal/life":     {},
+	"runtime/internal/locals":   {"runtime/internal/life", "runtime/wire"},
+	"runtime/internal/redact":   {"runtime/internal/guard", "runtime/internal/jsontext"},
+	"runtime/internal/store":    {"runtime/internal/guard"},
 	"runtime/redis": {
-		"runtime", "runtime/internal/remote", uuid, "github.com/hibiken/asynq/...", "github.com/redis/go-redis/v9/...",
+		"runtime/engine", "runtime/internal/remote", uuid, "github.com/hibiken/asynq/...", "github.com/redis/go-redis/v9/...",
 		protobuf,
 	},
-	"runtime/cron":                {"runtime", uuid, "github.com/robfig/cron/v3"},
-	"runtime/engine":              {"runtime/...", uuid, "github.com/...", "golang.org/x/..."},
-	"runtime/otel":                {"runtime", uuid, "go.opentelemetry.io/..."},
+	"runtime/cron":                {"runtime", "github.com/robfig/cron/v3"},
+	"runtime/engines":             {"runtime/...", uuid, "github.com/...", "golang.org/x/..."},
+	"runtime/otel":                {"runtime", "runtime/engine", uuid, "go.opentelemetry.io/..."},
 	"cmd/taskgen":                 {"annotations", "gen/...", "golang.org/x/..."},
 	"cmd/taskctx/...":             {"runtime/...", uuid, "golang.org/x/..."},
 	"internal/...":                {"internal/...", "golang.org/x/..."},
-	"internal/servertest/beside":  {"internal/cputime", "runtime", uuid},
-	"internal/servertest/fault":   {"internal/servertest", "runtime", uuid},
-	"internal/servertest/process": {"runtime", uuid},
+	"internal/servertest/beside":  {"internal/cputime", "runtime", "runtime/engine", uuid},
+	"internal/servertest/fault":   {"internal/servertest", "runtime", "runtime/engine", uuid},
+	"internal/servertest/process": {"runtime", "runtime/engine", "runtime/wire", uuid},
 	"examples/...": {
 		"runtime/...", "examples/...", uuid, "modernc.org/sqlite/...", "golang.org/x/...",
 		"github.com/schollz/progressbar/v3",
 	},
-	"runtime/sqlite/...": {"runtime", "runtime/sqlite/...", uuid, "modernc.org/sqlite/...", "modernc.org/libc/..."},
+	"runtime/sqlite/...": {"runtime/engine", "runtime/sqlite/...", uuid, "modernc.org/sqlite/...", "modernc.org/libc/..."},
 	"runtime/postgres/...": {
-		"runtime", "runtime/internal/remote", uuid, "github.com/riverqueue/...", "github.com/jackc/pgx/v5/...",
+		"runtime", "runtime/engine", "runtime/internal/remote", uuid, "github.com/riverqueue/...", "github.com/jackc/pgx/v5/...",
 		"github.com/robfig/cron/v3",
 	},
-	"runtime/tasktest": {"runtime", "runtime/memory", uuid},
+	"runtime/memory":          {"runtime/engine", uuid},
+	"runtime/enginetest":      {"runtime", "runtime/engine", uuid},
+	"runtime/internal/remote": {"runtime/engine", uuid},
+	"runtime/seal":            {"runtime"},
+	"runtime/tasktest":        {"runtime", "runtime/engine", "runtime/memory", uuid},
 }
 
 const (
@@ -155,8 +168,13 @@ func standard(importPath string) bool {
 func TestDependencies(t *testing.T) {
 	for name, allowed := range map[string][]string{
 		"annotations":    {},
-		"runtime":        {"runtime/internal/life", uuid},
-		"runtime/memory": {"runtime", "runtime/internal/life", uuid},
+		"runtime": {
+			"runtime/engine", "runtime/wire", "runtime/internal/guard", "runtime/internal/jsontext", "runtime/internal/life",
+			"runtime/internal/locals", "runtime/internal/redact", "runtime/internal/store", uuid,
+		},
+		"runtime/engine": {"runtime/internal/life", uuid},
+		"runtime/wire":   {"runtime/internal/guard", "runtime/internal/jsontext", uuid},
+		"runtime/memory": {"runtime/engine", "runtime/internal/life", uuid},
 		"gen":            {"annotations", "gen/...", jennifer, "golang.org/x/...", "github.com/rogpeppe/go-internal/..."},
 	} {
 		for _, p := range list(t, "./"+name) {

@@ -75,7 +75,7 @@ type Call[R any] struct{ AnyCall }
 func (c Call[R]) With(opts ...Option) Call[R] { return Call[R]{c.AnyCall.With(opts...)} }
 
 // Enqueue enqueues the call and returns the handle of the task. With an error
-// nothing was enqueued, unless it is an [*UncertainError]: then the answer of
+// nothing was enqueued, unless it is an [*engine.UncertainError]: then the answer of
 // the store was lost, also because ctx ended, and [App.Lookup] of its id tells.
 func (c Call[R]) Enqueue(ctx context.Context, q Enqueuer) (*Handle[R], error) {
 	h, err := enqueue(ctx, q, &c.AnyCall)

@@ -53,7 +53,7 @@ const (
 	PartReason Part = "reason"
 	// PartLogs are the kept log lines and the progress.
 	PartLogs Part = "logs"
-	// PartTags are the values of tags, not their keys. A [Query] does not find a
+	// PartTags are the values of tags, not their keys. An [engine.Query] does not find a
 	// sealed value.
 	PartTags Part = "tags"
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/taskctx/taskctx/runtime/internal/life"
 	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
@@ -103,7 +104,7 @@ func (c *Context) Value(key any) any {
 		switch key.(type) {
 		case runKey:
 			return c
-		case locals.TaskKey:
+		case life.TaskKey:
 			return c.run
 		case locals.ScopeKey:
 			return c.localsValue()

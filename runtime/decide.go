@@ -238,7 +238,7 @@ func (w *worker) logOutcome(r *run, o *engine.Outcome) {
 	w.app.log(level, text, attrs...)
 }
 
-// shownLocals are the run's local values that are marked [InLogs], without
+// shownLocals are the run's local values that are marked [local.InLogs], without
 // secrets. Their own methods say what they are, and can panic and call Goexit.
 func (r *run) shownLocals() (attrs []slog.Attr) {
 	locals, d := localAttrs(&r.root, r), r.redactor()

@@ -2,7 +2,7 @@
 // found by the annotation //task:context, and for which it generated a typed
 // Enqueue function and the registration.
 //
-// An [App] enqueues tasks on an [Engine] and, once started, runs them:
+// An [App] enqueues tasks on an [engine.Engine] and, once started, runs them:
 //
 //	app := runtime.New(memory.New(), runtime.Config{Workers: 8})
 //	billing.RegisterTasks(app)                                // generated
@@ -22,7 +22,7 @@
 // imports nothing but the standard library and google/uuid.
 //
 // The path of one task through this package: a generated function makes a
-// [Call] (call.go), producer.go makes it a [Message] and inserts it, the engine
+// [Call] (call.go), producer.go makes it an [engine.Message] and inserts it, the engine
 // hands it to worker.go, which takes a slot (slot.go) and decodes the arguments
 // (fields.go); execution.go builds the context and calls the function;
 // decide.go says what becomes of the task, and handle.go gives its result to

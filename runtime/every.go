@@ -17,7 +17,7 @@ import (
 // in all processes, for they agree on the ticks by it. The package runtime/cron
 // has schedules from cron expressions.
 //
-// One that is a [Validator] is validated when the app starts.
+// One that is a [wire.Validator] is validated when the app starts.
 type Schedule interface {
 	// Next returns the first tick after t, or the zero time if there is none.
 	Next(t time.Time) time.Time

@@ -196,7 +196,7 @@ const leastStep = 100 * time.Millisecond
 // Stop stops the worker: it takes no more tasks, lets the running ones go on
 // for Config.ShutdownTimeout, then ends their contexts with [ErrShutdown], and
 // after Config.ShutdownGrace gives what still runs back to the engine, and
-// names it in an [*UnfinishedError]. Then it closes the storage. It returns nil
+// names it in an [*engine.UnfinishedError]. Then it closes the storage. It returns nil
 // after a clean stop, or if there was no worker; if the worker has stopped by
 // itself, what it stopped with.
 //

@@ -12,7 +12,7 @@ import (
 // Logger returns a logger with the task's attributes: task_id, task, attempt,
 // and logger, which is the task's name or the name given. A new name replaces
 // the one before. Each line goes to the app's logger, with the local values
-// marked [InLogs], and is kept on the task's record if Config.KeepLogs says so.
+// marked [local.InLogs], and is kept on the task's record if Config.KeepLogs says so.
 // Outside a task it is slog.Default(), with the attribute logger if a name is
 // given.
 func (c *Context) Logger(name ...string) *slog.Logger {
@@ -48,7 +48,7 @@ func (m mute) WithAttrs([]slog.Attr) slog.Handler         { return m }
 func (m mute) WithGroup(string) slog.Handler              { return m }
 
 // NewLogHandler returns a handler that adds the attributes of the task to every
-// record logged with a task's context, and the local values marked [InLogs],
+// record logged with a task's context, and the local values marked [local.InLogs],
 // keeps the record with the task if Config.KeepLogs says so, and passes it on
 // to next. Outside a task and a scope of local values it only passes on.
 func NewLogHandler(next slog.Handler) slog.Handler {

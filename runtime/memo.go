@@ -45,7 +45,7 @@ type AttemptError struct {
 }
 
 // LogLine is one log record that was kept with its task. Of its message and of
-// its attributes as much is kept as [MaxReason] says.
+// its attributes as much is kept as [engine.MaxReason] says.
 type LogLine struct {
 	Time    time.Time  `json:"time"`
 	Level   slog.Level `json:"level"`

@@ -7,6 +7,10 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
+// ErrGoexit is the error of a task whose handler called runtime.Goexit, or of
+// an Enqueue of which a hook did.
+var ErrGoexit = guard.ErrGoexit
+
 // PanicError is the error of a task, or of a hook, that panicked.
 type PanicError struct {
 	// Value is what was passed to panic, and Stack where. It does not show what

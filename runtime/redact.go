@@ -50,7 +50,7 @@ func (a *App) redactorOf(m *engine.Message, s *wireSpec) *redact.Redactor {
 
 // Redact returns text without the values of the task's redacted parameters: for
 // text of a task's error on its way to somewhere that taskctx does not know.
-// Outside a task it returns text as it is. [Param] says what it looks for.
+// Outside a task it returns text as it is. [wire.Param] says what it looks for.
 func (c *Context) Redact(text string) string {
 	r := c.runOrNil()
 	if r == nil {

@@ -21,7 +21,7 @@ type Spec struct {
 	Aliases []string
 	// Func is the name of the Go function.
 	Func string
-	// Queue defaults to [DefaultQueue].
+	// Queue defaults to [engine.DefaultQueue].
 	Queue string
 	// Retries is the number of retries after the first run.
 	Retries int
@@ -38,8 +38,8 @@ type Spec struct {
 	Priority int
 	// Unique, if not zero, is how long a second enqueue of the same arguments
 	// returns the first task, unless that one fails, is cancelled or is deleted.
-	// UniqueHold does the same for as long as it says, with [HoldActive] or
-	// [HoldWaiting], and Unique is then zero.
+	// UniqueHold does the same for as long as it says, with [engine.HoldActive] or
+	// [engine.HoldWaiting], and Unique is then zero.
 	Unique     time.Duration
 	UniqueHold engine.KeyHold
 	// Keep is how long the record stays after the task succeeded, and KeepFailed
@@ -62,7 +62,7 @@ type Task[A, R any] struct {
 	fields func(*A, *wire.Fields)
 }
 
-// NewTask describes a task. fields lists A's fields to [Fields], for encoding
+// NewTask describes a task. fields lists A's fields to [wire.Fields], for encoding
 // and decoding alike; it is nil for a task without parameters.
 func NewTask[A, R any](s Spec, fields func(*A, *wire.Fields)) *Task[A, R] {
 	return &Task[A, R]{def: Definition[R]{Spec: s}, fields: fields}

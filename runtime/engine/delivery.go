@@ -74,3 +74,8 @@ func CancelReason(err error) (string, bool) {
 	}
 	return c.reason, true
 }
+
+// InTask reports whether ctx is a task's, or derived from one: an engine that
+// would make its caller wait for other tasks refuses to do so within a task, whose
+// slot they may need.
+func InTask(ctx context.Context) bool { return ctx != nil && ctx.Value(life.TaskKey{}) != nil }

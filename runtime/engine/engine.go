@@ -88,7 +88,7 @@ func As[T any](e Engine) (T, bool) {
 }
 
 // Inserter stores new tasks. An Engine is one; so are a database transaction
-// and a test's recorder, which [App.Via] turns into an [Enqueuer].
+// and a test's recorder, which runtime.App.Via turns into a runtime.Enqueuer.
 type Inserter interface {
 	// Insert stores the messages, durably by the time it returns, and answers
 	// with one Inserted for each, in order. With an error nothing is stored,

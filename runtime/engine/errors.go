@@ -43,7 +43,7 @@ var (
 
 // UncertainError says that the answer of the store was lost, so that it is not
 // known whether the tasks were enqueued. Each has one of the IDs if it was:
-// [App.Lookup] tells, once the store can be reached again.
+// runtime.App.Lookup tells, once the store can be reached again.
 type UncertainError struct {
 	IDs []uuid.UUID
 	// Err is what became of the request.

@@ -218,10 +218,10 @@ func (b *bench) namedOnce(what string, err error, id uuid.UUID) {
 // errorName is what an engine's author knows an error by.
 func errorName(err error) string {
 	for name, e := range map[string]error{
-		"runtime.ErrNotFound": engine.ErrNotFound, "runtime.ErrState": engine.ErrState, "runtime.ErrRunning": engine.ErrRunning,
-		"runtime.ErrClosed": engine.ErrClosed, "runtime.ErrQueueFull": engine.ErrQueueFull,
-		"runtime.ErrUnsupported": engine.ErrUnsupported, "runtime.ErrLeaseLost": engine.ErrLeaseLost,
-		"runtime.ErrCancelled": engine.ErrCancelled, "runtime.ErrShutdown": engine.ErrShutdown,
+		"engine.ErrNotFound": engine.ErrNotFound, "engine.ErrState": engine.ErrState, "engine.ErrRunning": engine.ErrRunning,
+		"engine.ErrClosed": engine.ErrClosed, "engine.ErrQueueFull": engine.ErrQueueFull,
+		"engine.ErrUnsupported": engine.ErrUnsupported, "engine.ErrLeaseLost": engine.ErrLeaseLost,
+		"engine.ErrCancelled": engine.ErrCancelled, "engine.ErrShutdown": engine.ErrShutdown,
 	} {
 		if err == e {
 			return name

@@ -51,7 +51,7 @@ type Child struct {
 }
 
 // Wait waits until the child has ended and returns its error: what fn returned,
-// a [*PanicError] or [ErrGoexit]. The error is then the caller's to handle.
+// a runtime.PanicError or runtime.ErrGoexit. The error is then the caller's to handle.
 func (c *Child) Wait() error {
 	c.waited.Store(true)
 	<-c.done

@@ -8,21 +8,21 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
-// Local is a value of type T that belongs to the running task: whatever has the
+// Var is a value of type T that belongs to the running task: whatever has the
 // task's context sees it, at any depth, and no other task does. Goroutines that
 // get the task's own context share its values; [Fork] and [Go] give a child
 // values of its own.
 //
 // Make each Local once, as a package-level variable; they are told apart by
 // identity. All methods may be called concurrently. After the task's run has
-// ended they return [ErrTaskDone].
+// ended they return runtime.ErrTaskDone.
 type Var[T any] struct {
 	name   string
 	travel bool
 	inLogs bool
 }
 
-// LocalOption changes what a [Local] does beyond holding a value.
+// Option changes what a [Var] does beyond holding a value.
 type Option func(*locals.Options)
 
 // Travels makes a local travel with every task that is enqueued where it is
@@ -32,11 +32,11 @@ func Travels() Option { return func(o *locals.Options) { o.Travel = true } }
 
 // InLogs makes a local an attribute, under its name, of every line that is
 // logged where it is set: by the task's loggers, by loggers with a handler of
-// [NewLogHandler] when they get a context, and by the app when it says that the
+// runtime.NewLogHandler when they get a context, and by the app when it says that the
 // task failed or will run again.
 func InLogs() Option { return func(o *locals.Options) { o.InLogs = true } }
 
-// NewLocal returns a local. The name is for errors, logs and traveling.
+// New returns a local. The name is for errors, logs and traveling.
 func New[T any](name string, opts ...Option) *Var[T] {
 	var o locals.Options
 	for _, opt := range opts {
@@ -53,8 +53,8 @@ func New[T any](name string, opts ...Option) *Var[T] {
 // String returns the local's name.
 func (l *Var[T]) String() string { return l.name }
 
-// Get returns the value, or [ErrLocalUnset], outside of any scope
-// [ErrNoLocals], and after the task [ErrTaskDone].
+// Get returns the value, or [ErrUnset], outside of any scope
+// [ErrNoScope], and after the task runtime.ErrTaskDone.
 func (l *Var[T]) Get(ctx context.Context) (T, error) {
 	v, err := l.find(ctx)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
-// WithLocals opens a new scope for local values, without any, where there is no
+// With opens a new scope for local values, without any, where there is no
 // task: in a web handler, in main, in a test. In a task the scope hides the
 // task's own, and ends with it.
 func With(ctx context.Context) context.Context {

@@ -112,7 +112,7 @@ func (e *Engine) Cancel(_ context.Context, id uuid.UUID, reason string) error {
 	return err
 }
 
-// Retry implements [engine.Engine]. It is [runtime.ErrQueueFull] when there is
+// Retry implements [engine.Engine]. It is [engine.ErrQueueFull] when there is
 // no room for one more task.
 func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 	e.lock()

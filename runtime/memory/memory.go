@@ -30,7 +30,7 @@ const (
 type Option func(*Engine)
 
 // WithCapacity bounds the tasks that have not ended: that are scheduled, wait,
-// run or retry. Beyond it Insert answers [runtime.ErrQueueFull]. It is 100,000 by default, and if n is not positive.
+// run or retry. Beyond it Insert answers [engine.ErrQueueFull]. It is 100,000 by default, and if n is not positive.
 func WithCapacity(n int) Option {
 	return func(e *Engine) { e.capacity = positive(n, DefaultCapacity) }
 }
@@ -44,7 +44,7 @@ func WithRecords(n int) Option {
 }
 
 // WithKeys bounds the unique keys held at a time. Beyond it a message with a
-// key is answered with [runtime.ErrQueueFull]. A succeeded task that still holds
+// key is answered with [engine.ErrQueueFull]. A succeeded task that still holds
 // its key stays beside the records that [WithRecords] bounds. It is 1,000,000 by
 // default, and if n is not positive.
 func WithKeys(n int) Option {
@@ -66,7 +66,7 @@ func WithKeepFailedFor(d time.Duration) Option {
 
 // WithWait makes Insert wait for room when the engine is full, in the order of
 // arrival, until its context ends. A batch larger than the capacity is still
-// [runtime.ErrQueueFull], and so is an insert from inside a running task: were
+// [engine.ErrQueueFull], and so is an insert from inside a running task: were
 // it to wait, tasks could fill every slot waiting for each other.
 func WithWait() Option { return func(e *Engine) { e.wait = true } }
 
@@ -145,7 +145,7 @@ func (e *Engine) Check(m *engine.Message) error {
 }
 
 // Close forgets all tasks. Whatever still waits on the engine, an Insert, a
-// Wait or a Serve, returns [runtime.ErrClosed], and so does every later call.
+// Wait or a Serve, returns [engine.ErrClosed], and so does every later call.
 // It does not wait for running tasks, whose outcomes are refused.
 func (e *Engine) Close() error {
 	e.lock()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
@@ -39,7 +38,7 @@ func (e *Engine) admit(ctx context.Context, n int) error {
 	case !e.wait || n > e.capacity:
 		return fmt.Errorf("%d tasks wait or run, at most %d may: %w", e.live.Load(), e.capacity, engine.ErrQueueFull)
 	}
-	if _, inside := runtime.FromContext(ctx); inside {
+	if engine.InTask(ctx) {
 		return fmt.Errorf("waiting for room inside a task: %w", engine.ErrQueueFull)
 	}
 	c := &claim{n: n, ready: make(chan struct{})}

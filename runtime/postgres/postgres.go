@@ -176,7 +176,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 }
 
 // Close implements [engine.Engine]. A Serve that still runs returns
-// [runtime.ErrClosed]; its tasks are taken over by others when its lease ends.
+// [engine.ErrClosed]; its tasks are taken over by others when its lease ends.
 func (e *Engine) Close() error {
 	e.watch.Close(e.close)
 	e.in.Close(e.close)

@@ -64,7 +64,7 @@
 // # What this engine cannot do
 //
 //   - Priorities: a queue is a list. A priority other than 0 is
-//     [runtime.ErrUnsupported]; use queues.
+//     [engine.ErrUnsupported]; use queues.
 //   - An order by due time among tasks that are due already: they run in the
 //     order in which they became due at the server.
 //   - A Redis Cluster or a Ring: one step may touch several queues.
@@ -75,7 +75,7 @@
 //   - Looking up, by id, a foreign task whose asynq id is not a UUID. It runs, and
 //     is listed.
 //   - Records of failed and cancelled tasks for longer than 90 days: asynq keeps none
-//     longer. More (WithKeepFailed, Config.KeepFailed) is [runtime.ErrUnsupported].
+//     longer. More (WithKeepFailed, Config.KeepFailed) is [engine.ErrUnsupported].
 //   - More than 10,000 failed and cancelled tasks in a queue: as with asynq, the
 //     oldest go first.
 //
@@ -83,7 +83,7 @@
 // or the engine does not open (ACL SETUSER app &taskctx:*). Channels are the same for
 // all databases of a server: workers on another one look for tasks more often, no
 // more. A server that is full (noeviction) answers an enqueue with
-// [runtime.ErrQueueFull]; tasks that run go on, and their outcomes are written.
+// [engine.ErrQueueFull]; tasks that run go on, and their outcomes are written.
 //
 // List sorts up to 10,000 tasks by age. Where more are asked for, it goes queue by
 // queue through asynq's collections (succeeded, failed and cancelled, running,

@@ -94,7 +94,7 @@ func (l *lot) send(ctx context.Context, db redis.Scripter) (held []string, err e
 }
 
 // Insert implements [engine.Engine]: all messages are stored, or none. More than
-// 100,000 at a time are [runtime.ErrUnsupported].
+// 100,000 at a time are [engine.ErrUnsupported].
 func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if err := e.closed(); err != nil {
 		return nil, err

@@ -75,7 +75,7 @@ var (
 
 // New returns an engine on the client, which stays the caller's to close, after
 // the engine. The client's database must be on one server: a Redis Cluster and
-// a Ring are [runtime.ErrUnsupported], since one step may touch several queues.
+// a Ring are [engine.ErrUnsupported], since one step may touch several queues.
 // A command that is under way when its context is cancelled goes on until the
 // server answers or the client's ReadTimeout, 3 s by default, has passed; so it
 // does at the context's deadline where the client has no ContextTimeoutEnabled.
@@ -104,7 +104,7 @@ func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, er
 const closeGrace = 2 * time.Second
 
 // Close implements [engine.Engine]. A Serve that still runs returns
-// [runtime.ErrClosed]; its tasks are taken over by others when its lease ends. What is
+// [engine.ErrClosed]; its tasks are taken over by others when its lease ends. What is
 // under way has 2 s to end; then an engine from Open closes its connections.
 func (e *Engine) Close() error {
 	if e.owned {

@@ -31,7 +31,7 @@ var (
 	// [WithBusyTimeout]. Nothing was stored.
 	ErrBusy = errors.New("file is locked by another process")
 	// ErrFull: the disk is full, or the file has the size of [WithMaxSize].
-	// Nothing was stored. It wraps [runtime.ErrQueueFull].
+	// Nothing was stored. It wraps [engine.ErrQueueFull].
 	ErrFull = fmt.Errorf("disk or file is full: %w", engine.ErrQueueFull)
 )
 

@@ -85,7 +85,7 @@ func (t *txn) takeKey(m *engine.Message, id uuid.UUID, until int64) error {
 }
 
 // takeKeyAgain gives a task that is retried by hand its key, if it would still
-// hold it. A key that another task holds by now is [runtime.ErrState].
+// hold it. A key that another task holds by now is [engine.ErrState].
 func (t *txn) takeKeyAgain(r *row) error {
 	m := r.msg
 	if m.Key == "" {

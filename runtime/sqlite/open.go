@@ -226,7 +226,7 @@ func checkSize(c *lite.Conn, path string) error {
 
 // Close ends the engine's connections. It does not wait for running tasks: call
 // it after Serve has returned. Whatever waits on the engine returns
-// [runtime.ErrClosed], and so does every later call.
+// [engine.ErrClosed], and so does every later call.
 func (e *Engine) Close() error {
 	var err error
 	e.closed.Do(func() {

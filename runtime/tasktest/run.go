@@ -10,7 +10,6 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // ErrNotRun says that the task function was not called: the task was parked, or
@@ -54,7 +53,7 @@ type outermost struct{ err error }
 
 func (h *outermost) wrap(next runtime.Handler) runtime.Handler {
 	return func(ctx *runtime.Context) error {
-		h.err = guard.ErrGoexit // unless it returns
+		h.err = runtime.ErrGoexit // unless it returns
 		defer func() {
 			if p := recover(); p != nil {
 				h.err = &runtime.PanicError{Value: p}
@@ -69,7 +68,7 @@ func (h *outermost) wrap(next runtime.Handler) runtime.Handler {
 // propagate ends the test if the task ended its goroutine to end the test.
 func (h *outermost) propagate(t testing.TB) {
 	t.Helper()
-	if !errors.Is(h.err, guard.ErrGoexit) {
+	if !errors.Is(h.err, runtime.ErrGoexit) {
 		return
 	}
 	if t.Skipped() {

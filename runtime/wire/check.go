@@ -9,7 +9,7 @@ import (
 // maxDepth is how deep JSON may be nested, as in encoding/json.
 const maxDepth = 10000
 
-// jsonChecker checks JSON more strictly than encoding/json: no duplicate keys,
+// checker checks JSON more strictly than encoding/json: no duplicate keys,
 // no string that is not UTF-8 and no half of a surrogate pair, all of which
 // encoding/json changes silently.
 type checker struct {

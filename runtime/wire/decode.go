@@ -8,7 +8,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
-// decodeFields reads the payload into what args lists, which must be zero.
+// Unmarshal reads the payload into what args lists, which must be zero.
 // params are the parameters that it lists. An empty payload is the
 // same as an empty object.
 func Unmarshal(payload json.RawMessage, args func(*Fields), params []Param) error {

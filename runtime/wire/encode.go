@@ -11,7 +11,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
-// encodeFields returns the arguments that args lists as one JSON object. A nil
+// Marshal returns the arguments that args lists as one JSON object. A nil
 // args lists none.
 func Marshal(args func(*Fields)) (json.RawMessage, error) {
 	if args == nil {
@@ -22,7 +22,7 @@ func Marshal(args func(*Fields)) (json.RawMessage, error) {
 	return f.Payload()
 }
 
-// endEncode returns the arguments that were listed, and gives f back.
+// Payload returns the arguments that were listed, and gives f back.
 func (f *Fields) Payload() (json.RawMessage, error) {
 	f.buf = append(f.buf, '}')
 	return f.finishEncode()

@@ -1,3 +1,7 @@
+// Package wire is the payload: it writes the arguments and results of tasks as
+// JSON, and reads them back, exactly. Generated code lists the arguments of a
+// task to [Fields]; a type with a [Validator] is asked when a call is enqueued and
+// before it runs.
 package wire
 
 import (

@@ -16,7 +16,7 @@ type Param struct {
 	// lines of less than 8, numbers of less than 4 digits, and parts of a value,
 	// but for its first 64 bytes. Of arguments with more than 10,000 values no
 	// text is shown at all, and of a text over 32 KiB only the beginning. The
-	// value is stored as it is: to encrypt what is stored is for a [Codec].
+	// value is stored as it is: to encrypt what is stored is for a runtime.Codec.
 	Redact bool
 }
 

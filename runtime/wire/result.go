@@ -11,7 +11,7 @@ import (
 // in an object.
 const resultName = ""
 
-// encodeResult returns the result as JSON, nil for [Void].
+// EncodeResult returns the result as JSON, nil for [Void].
 func EncodeResult[R any](r R) (json.RawMessage, error) {
 	f := fieldsPool.Get().(*Fields)
 	if !f.basic(&r) {
@@ -20,7 +20,7 @@ func EncodeResult[R any](r R) (json.RawMessage, error) {
 	return f.finishEncode()
 }
 
-// decodeResult reads a result. For [Void] whatever there is is ignored.
+// DecodeResult reads a result. For [Void] whatever there is is ignored.
 func DecodeResult[R any](raw json.RawMessage) (R, error) {
 	var r, zero R
 	f := startResult(raw)

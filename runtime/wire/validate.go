@@ -20,7 +20,7 @@ type Validator interface{ Validate() error }
 type InvalidError struct {
 	// Param is the name of the parameter.
 	Param string
-	// Err is what Validate returned, or a [*PanicError].
+	// Err is what Validate returned, or a runtime.PanicError.
 	Err error
 
 	hide bool // the text, since it may show a value that is to be redacted
@@ -39,7 +39,7 @@ func (e *InvalidError) GoString() string { return e.Error() }
 // Unwrap returns what Validate returned.
 func (e *InvalidError) Unwrap() error { return e.Err }
 
-// hideText leaves what Validate said out of the error's text, since it may show
+// HideText leaves what Validate said out of the error's text, since it may show
 // a value that is to be redacted.
 func (e *InvalidError) HideText() { e.hide = true }
 

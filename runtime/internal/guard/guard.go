@@ -1,3 +1,5 @@
+// Package guard calls code of the user's, and reads its errors, whatever that
+// code does: it may panic or call runtime.Goexit.
 package guard
 
 import (
@@ -5,7 +7,7 @@ import (
 	"fmt"
 )
 
-// as is errors.As for the types above; a user's Unwrap, Is or As may panic.
+// As is errors.As for an error of the user's, whose Unwrap, Is or As may panic.
 func As[E error](err error) (target E, ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -16,7 +18,7 @@ func As[E error](err error) (target E, ok bool) {
 	return target, ok
 }
 
-// is is errors.Is, for the same reason.
+// Is is errors.Is for an error of the user's.
 func Is(err, target error) (ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -30,11 +32,11 @@ func Is(err, target error) (ok bool) {
 // an Enqueue of which a hook did.
 var ErrGoexit = errors.New("handler called runtime.Goexit")
 
-// panicked makes the error of a recovered panic: package runtime sets it to its
-// PanicError, which its packages below cannot name.
+// Panicked makes the error of a recovered panic. Package runtime sets it to make
+// its PanicError, when the program starts.
 var Panicked = func(v any) error { return fmt.Errorf("panic: %s", Print(v)) }
 
-// printValue formats a value of the user's, whose methods may panic themselves.
+// Print formats a value of the user's, whose methods may panic themselves.
 func Print(v any) (s string) {
 	defer func() {
 		if recover() != nil {
@@ -44,7 +46,7 @@ func Print(v any) (s string) {
 	return fmt.Sprint(v)
 }
 
-// safely calls a function of the user's and turns a panic into an error.
+// Call calls a function of the user's and turns a panic into an error.
 func Call(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -54,7 +56,7 @@ func Call(f func() error) (err error) {
 	return f()
 }
 
-// isolated is safely for a goroutine that must survive: f may call Goexit too.
+// Isolated is Call for a goroutine that must survive: f may call Goexit too.
 // It costs a goroutine.
 func Isolated(f func() error) error {
 	done := make(chan error, 1)
@@ -66,7 +68,7 @@ func Isolated(f func() error) error {
 	return <-done
 }
 
-// message is err.Error() for an error of the user's, which may panic.
+// Text is err.Error() for an error of the user's, which may panic.
 func Text(err error) (s string) {
 	defer func() {
 		if recover() != nil {

@@ -1,6 +1,6 @@
 package guard
 
-// valueError hides the text of an error that may hold a value.
+// Hidden hides the text of an error that may hold a value.
 type Hidden struct {
 	Text string
 	Err  error

@@ -1,3 +1,5 @@
+// Package jsontext reads and writes the strings and numbers of JSON, more
+// strictly than encoding/json.
 package jsontext
 
 import (
@@ -6,13 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// span is where something is in the JSON that is read.
+// Span is where something is in the JSON that is read.
 type Span struct {
 	Start, End int
 	Escaped    bool // a string with escapes
 }
 
-// jsonText reads the strings of JSON.
+// Text reads the strings of JSON.
 type Text struct {
 	Data     []byte
 	Replaced bool // a string held U+FFFD
@@ -25,7 +27,7 @@ func SkipSpace(data []byte, i int) int {
 	return i
 }
 
-// text returns the string at s.
+// Unquote returns the string at s.
 func (c *Text) Unquote(s Span) string {
 	raw := c.Data[s.Start+1 : s.End-1]
 	if s.Escaped {
@@ -34,7 +36,7 @@ func (c *Text) Unquote(s Span) string {
 	return string(raw)
 }
 
-// string checks the string whose opening quote is at i.
+// String checks the string whose opening quote is at i.
 func (c *Text) String(i int) (s Span, bad string) {
 	data := c.Data
 	s = Span{Start: i, End: i}
@@ -98,7 +100,7 @@ func (c *Text) escape(i int) (n int, bad string) {
 	return 6, ""
 }
 
-// hexRune returns the rune of the escape \uXXXX at i, or -1.
+// HexRune returns the rune of the escape \uXXXX at i, or -1.
 func HexRune(data []byte, i int) rune {
 	if i+6 > len(data) || data[i] != '\\' || data[i+1] != 'u' {
 		return -1
@@ -120,7 +122,7 @@ func HexRune(data []byte, i int) rune {
 	return r
 }
 
-// appendUnquoted appends what the checked string between quotes means.
+// AppendUnquoted appends what the checked string between quotes means.
 func AppendUnquoted(b, raw []byte) []byte {
 	for i := 0; i < len(raw); {
 		if raw[i] != '\\' {
@@ -159,7 +161,7 @@ func AppendUnquoted(b, raw []byte) []byte {
 	return b
 }
 
-// scanNumber returns the end of the number at i, and whether it is written
+// Number returns the end of the number at i, and whether it is written
 // without fraction and exponent.
 func Number(data []byte, i int) (end int, integer, ok bool) {
 	digits := func() bool {

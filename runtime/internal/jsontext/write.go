@@ -2,8 +2,8 @@ package jsontext
 
 import "unicode/utf8"
 
-// plain tells the bytes that a string holds as they are, all of them ASCII. Of
-// the others those of HTML are escaped too, as encoding/json does.
+// plain marks the ASCII bytes that are copied unescaped. Those of HTML are
+// escaped, as encoding/json does.
 var plain = func() (set [256]bool) {
 	for c := byte(' '); c < utf8.RuneSelf; c++ {
 		set[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'
@@ -13,7 +13,7 @@ var plain = func() (set [256]bool) {
 
 const hexDigits = "0123456789abcdef"
 
-// appendQuoted writes a string in quotes, and reports whether it is valid
+// AppendQuoted writes a string in quotes, and reports whether it is valid
 // UTF-8.
 func AppendQuoted(b []byte, s string) ([]byte, bool) {
 	b = append(b, '"')

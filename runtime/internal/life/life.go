@@ -11,6 +11,9 @@ import (
 	"time"
 )
 
+// TaskKey is the key under which the Value of a task's context finds its run.
+type TaskKey struct{}
+
 // ErrDone is the cause with which the context of a run ends that is over.
 var ErrDone = fmt.Errorf("the task's run has ended: %w", context.Canceled)
 

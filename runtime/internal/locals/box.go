@@ -7,22 +7,22 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// boxed is a value of a Local of any type.
+// Value is a value of a Local of any type.
 type Value interface {
 	Any() any
 	Clone() Value
 	Encode(inLogs bool) (json.RawMessage, error)
 }
 
-// box holds a T, which may be an interface with nothing in it.
+// Box holds a T, which may be an interface with nothing in it.
 type Box[T any] struct{ V T }
 
 func (b Box[T]) Any() any { return b.V }
 
-// clone returns a copy for a child.
+// Clone returns a copy for a child.
 func (b Box[T]) Clone() Value { return Box[T]{Clone(b.V)} }
 
-// encode returns the value as it travels, as an arrival.
+// Encode returns the value as it travels, as an arrival.
 func (b Box[T]) Encode(inLogs bool) (json.RawMessage, error) {
 	return wire.Marshal(func(f *wire.Fields) {
 		f.JSON("v", &b.V)
@@ -35,7 +35,7 @@ func (b Box[T]) Encode(inLogs bool) (json.RawMessage, error) {
 // cloner is what can clone itself as a T.
 type cloner[T any] interface{ Clone() T }
 
-// cloneOf returns a copy of a value: one that can clone itself does, also by a
+// Clone returns a copy of a value: one that can clone itself does, also by a
 // method of its pointer.
 func Clone[T any](v T) T {
 	if c, ok := any(v).(cloner[T]); ok {

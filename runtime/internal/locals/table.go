@@ -1,3 +1,5 @@
+// Package locals is the table of task-local values, as the package local and a
+// run see it.
 package locals
 
 import (
@@ -12,14 +14,11 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/life"
 )
 
-// localsKey is the key under which a context's Value finds its scope of locals:
+// ScopeKey is the key under which a context's Value finds its scope of locals:
 // a *locals, or the localsTask whose table may not be made yet.
 type ScopeKey struct{}
 
-// taskKey is the key under which a context's Value finds its task.
-type TaskKey struct{}
-
-// localsTask is a run of a task, as its locals and children know it.
+// Task is a run of a task, as its locals and children know it.
 type Task interface {
 	// Ended reports whether the run is over.
 	Ended() bool
@@ -33,22 +32,22 @@ type Task interface {
 	Leave(c Child, broken bool)
 }
 
-// localsChild is a goroutine that a task started, once it has ended.
+// Child is a goroutine that a task started, once it has ended.
 type Child interface {
 	// Failed returns the child's error, and whether somebody waits for it.
 	Failed() (err error, waited bool)
 }
 
-// taskOf returns the task of ctx, nil if there is none.
+// TaskOf returns the task of ctx, nil if there is none.
 func TaskOf(ctx context.Context) Task {
 	if ctx == nil {
 		return nil
 	}
-	t, _ := ctx.Value(TaskKey{}).(Task)
+	t, _ := ctx.Value(life.TaskKey{}).(Task)
 	return t
 }
 
-// locals is the table of one scope.
+// Table is the table of one scope.
 type Table struct {
 	task   Task   // with whose end the scope ends; nil outside of tasks
 	parent *Table // of an overlay: where reads go on
@@ -60,15 +59,15 @@ type Table struct {
 	values []entry // guarded by mu; in the order in which they were first set
 }
 
-// newLocals returns a table with what traveled here.
+// New returns a table with what traveled here.
 func New(t Task, arrived map[string]Arrival) *Table {
 	return &Table{task: t, arrived: arrived}
 }
 
-// overlay returns a table whose reads go on in t.
+// Overlay returns a table whose reads go on in t.
 func (t *Table) Overlay(task Task) *Table { return &Table{task: task, parent: t} }
 
-// copied returns a table with copies of the values of t, which may be nil.
+// Copy returns a table with copies of the values of t, which may be nil.
 func (t *Table) Copy(task Task) *Table {
 	c := &Table{task: task}
 	c.values, c.arrived = t.all()
@@ -80,16 +79,16 @@ func (t *Table) Copy(task Task) *Table {
 	return c
 }
 
-// of reports whether t is the own table of the task.
+// Of reports whether t is the own table of the task.
 func (t *Table) Of(task Task) bool { return t != nil && t.task == task }
 
-// localEntry is one value, nil when it was cleared.
+// entry is one value, nil when it was cleared.
 type entry struct {
 	key Key
 	v   Value
 }
 
-// scopeOf returns the table that ctx belongs to. It is nil, which reads as
+// ScopeOf returns the table that ctx belongs to. It is nil, which reads as
 // empty, when nothing has made the table of a task yet, unless create is set.
 func ScopeOf(ctx context.Context, create bool) (*Table, error) {
 	if ctx == nil {
@@ -111,7 +110,7 @@ func ScopeOf(ctx context.Context, create bool) (*Table, error) {
 	}
 }
 
-// get returns the value of a key, here or where an overlay reads on.
+// Get returns the value of a key, here or where an overlay reads on.
 func (t *Table) Get(key Key) (Value, error) {
 	for ; t != nil; t = t.parent {
 		if v, ok := t.own(key); ok {
@@ -206,7 +205,7 @@ func unread(values []entry, arrived map[string]Arrival) []string {
 	})
 }
 
-// logAttrs returns the values that are marked for logs.
+// LogAttrs returns the values that are marked for logs.
 func (t *Table) LogAttrs() []slog.Attr {
 	values, arrived := t.all()
 	var attrs []slog.Attr
@@ -241,7 +240,7 @@ var ErrUnset = errors.New("local value is not set")
 
 type Options struct{ Travel, InLogs bool }
 
-// localKey is a Local of any type, as a table knows it.
+// Key is a Local of any type, as a table knows it.
 type Key interface {
 	String() string
 	Options() Options

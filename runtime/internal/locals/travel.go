@@ -6,20 +6,20 @@ import (
 	"sync/atomic"
 )
 
-// localsHeader is the key of Meta.Headers under which locals travel: an object
+// Header is the key of Meta.Headers under which locals travel: an object
 // of arrivals by name.
 const Header = "taskctx-locals"
 
-// anyTravels says that this process has a local that travels.
+// AnyTravels says that this process has a local that travels.
 var AnyTravels atomic.Bool
 
-// arrival is one value on its way.
+// Arrival is one value on its way.
 type Arrival struct {
 	V   json.RawMessage `json:"v"`
 	Log bool            `json:"log,omitempty"`
 }
 
-// header encodes the values of the scope that travel, empty for none.
+// Header encodes the values of the scope that travel, empty for none.
 func (t *Table) Header() (string, error) {
 	values, arrived := t.all()
 	out := make(map[string]json.RawMessage)

@@ -2,7 +2,7 @@ package redact
 
 import "log/slog"
 
-// record removes secrets from a log record.
+// Record removes secrets from a log record.
 func (d *Redactor) Record(rec slog.Record) slog.Record {
 	if d == nil {
 		return rec

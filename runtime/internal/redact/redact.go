@@ -1,3 +1,5 @@
+// Package redact removes the values of redacted parameters from text, whatever
+// form they have in it.
 package redact
 
 import (
@@ -9,7 +11,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
-// cutRune returns at most n bytes of s, and no part of a rune.
+// Cut returns at most n bytes of s, and no part of a rune.
 func Cut(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -20,21 +22,21 @@ func Cut(s string, n int) string {
 	return s[:n]
 }
 
-// redacted stands in place of a value that must not be shown.
-const Mark = "[redacted]"
+// Mark stands in place of a value that must not be shown.
+const Mark = "[Mark]"
 
-// maxRedactedText bounds, in bytes, a text that is searched for secrets. Of a
+// maxText bounds, in bytes, a text that is searched for secrets. Of a
 // longer one the rest is not shown.
 const maxText = 32 << 10
 
-// redactor removes the values of redacted parameters from text. Nil removes
+// Redactor removes the values of redacted parameters from text. Nil removes
 // nothing.
 type Redactor struct {
 	secrets secrets
 	All     bool // the values are not known, or too many: nothing may be shown
 }
 
-// newRedactor returns the redactor of arguments, for the parameters with the
+// New returns the redactor of arguments, for the parameters with the
 // names.
 func New(args json.RawMessage, signature string, names []string) *Redactor {
 	d := new(Redactor)
@@ -56,7 +58,7 @@ func isMap(signature, param string) bool {
 	return false
 }
 
-// clean replaces every secret in the text.
+// Clean replaces every secret in the text.
 func (d *Redactor) Clean(s string) string {
 	if d == nil || s == "" {
 		return s
@@ -70,7 +72,7 @@ func (d *Redactor) Clean(s string) string {
 	return d.secrets.replace(s)
 }
 
-// cleanShown is clean for a text that was cleaned when it was made, but perhaps
+// CleanShown is clean for a text that was cleaned when it was made, but perhaps
 // by a version that looked for less, or that an operator wrote.
 func (d *Redactor) CleanShown(s string) string {
 	if d == nil || d.All {
@@ -79,7 +81,7 @@ func (d *Redactor) CleanShown(s string) string {
 	return d.Clean(s)
 }
 
-// cleanTags returns the tags without secrets: the same map if they hold none.
+// Tags returns the tags without secrets: the same map if they hold none.
 // When nothing may be shown the keys are.
 func (d *Redactor) Tags(tags map[string]string) map[string]string {
 	if d == nil || len(tags) == 0 {
@@ -97,7 +99,7 @@ func (d *Redactor) Tags(tags map[string]string) map[string]string {
 	return clean
 }
 
-// cleanJSON replaces secrets in the strings and numbers of a JSON value, and
+// JSON replaces secrets in the strings and numbers of a JSON value, and
 // the whole value if they are in it in another way.
 func (d *Redactor) JSON(raw json.RawMessage) json.RawMessage {
 	if d == nil || len(raw) == 0 {

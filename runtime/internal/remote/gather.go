@@ -69,7 +69,7 @@ type ride struct {
 }
 
 // Insert stores a lot of at most [MaxGathered] tasks. After Close it is
-// [runtime.ErrClosed]. When it is not known whether they were stored, the error is
+// [engine.ErrClosed]. When it is not known whether they were stored, the error is
 // a [*engine.UncertainError].
 func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]engine.Inserted, error) {
 	g.mu.Lock()

@@ -33,7 +33,7 @@ type Waiters[K comparable] struct {
 }
 
 // Wait returns the task once get shows it ended, with get's error unless it is
-// passing, the cause of ctx, or [runtime.ErrClosed].
+// passing, the cause of ctx, or [engine.ErrClosed].
 func (w *Waiters[K]) Wait(
 	ctx context.Context, task K, get func(context.Context) (*engine.Entry, error),
 ) (*engine.Entry, error) {

@@ -1,3 +1,5 @@
+// Package store holds the values of one scope: each is opened once, and all are
+// closed when the scope ends, last opened first.
 package store
 
 import (
@@ -10,7 +12,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// store holds the values of one scope, in the order of their opening.
+// Store holds the values of one scope, in the order of their opening.
 type Store struct {
 	Ctx context.Context // what open gets
 
@@ -38,7 +40,7 @@ type cleanup struct {
 
 var ErrClosed = errors.New("storage is closed")
 
-// peek returns a value that is there already.
+// Peek returns a value that is there already.
 func (s *Store) Peek(key any) (any, bool) {
 	if c := s.recent.Load(); c != nil && c.key == key {
 		return c.v, true
@@ -61,7 +63,7 @@ func (s *Store) Peek(key any) (any, bool) {
 	return c.v, true
 }
 
-// get returns the value of the key, opened by this call or by another that is
+// Get returns the value of the key, opened by this call or by another that is
 // under way.
 func (s *Store) Get(
 	ctx context.Context, key fmt.Stringer, open func() (any, func(error) error, error),
@@ -134,7 +136,7 @@ func (s *Store) fill(c *cell, key fmt.Stringer, open func() (any, func(error) er
 	return v, nil
 }
 
-// close runs the cleanups, last opened first, each with the error of the scope
+// Close runs the cleanups, last opened first, each with the error of the scope
 // so far, and returns the errors they had. A cleanup that panics or calls
 // Goexit does not keep the others from running.
 func (s *Store) Close(cause error) error {
@@ -172,7 +174,7 @@ func closeLast(opened []cleanup, cause error, errs *error) {
 	err = guard.Call(func() error { return c.run(cause) })
 }
 
-// reopen makes the store usable for another start of its app.
+// Reopen makes the store usable for another start of its app.
 func (s *Store) Reopen(ctx context.Context) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
