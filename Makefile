@@ -108,7 +108,7 @@ SCALE ?= 0,100000,500000,1000000
 SCALEENGINES ?= memory,sqlite,postgres,redis
 .PHONY: scale
 scale: ## measure what calls cost beside a backlog (SCALE=0,100000,..., SCALEENGINES=memory,...), and write docs/scale.md
-	$(GO) test ./runtime/engine -count=1 -v -run 'TestScale$$' -timeout 120m -args \
+	$(GO) test ./runtime/engines -count=1 -v -run 'TestScale$$' -timeout 120m -args \
 		-scale $(SCALE) -scaleengines $(SCALEENGINES) -scalepage $(CURDIR)/docs/scale.md
 
 KILLS ?= 200
@@ -121,7 +121,7 @@ kills: ## kill worker processes of each engine again and again, and print what w
 
 .PHONY: clocks
 clocks: ## step the clock of a worker process of each engine by an hour, both ways, while tasks run
-	$(GO) test ./runtime/engine -count=1 -v -run TestProcessClockSteps -timeout 20m -args -clocks
+	$(GO) test ./runtime/engines -count=1 -v -run TestProcessClockSteps -timeout 20m -args -clocks
 
 .PHONY: speed
 speed: ## measure taskgen beside other generators (ten minutes), and print docs/speed.md

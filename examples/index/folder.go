@@ -16,7 +16,7 @@ type indexOptions struct {
 }
 
 // indexFolder brings the index up to date with the folder. When ctx ends it
-// stops: the summary of what was done comes with errInterrupted.
+// stops: the summary of what was done comes with errInterrupted, if work is left.
 func indexFolder(ctx context.Context, dir string, o indexOptions) (*summary, error) {
 	started := time.Now()
 	plan, err := makePlan(ctx, dir, o.db)
@@ -40,6 +40,9 @@ func indexFolder(ctx context.Context, dir string, o indexOptions) (*summary, err
 	stopErr := app.Stop(calm)
 	bar.end()
 	s.settle(calm)
+	if errors.Is(runErr, errInterrupted) && s.unfinished() == 0 {
+		runErr = nil // what was under way was all that was left
+	}
 	s.took = time.Since(started)
 	return s, errors.Join(runErr, stopErr, closeEngine())
 }

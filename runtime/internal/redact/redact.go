@@ -23,7 +23,7 @@ func Cut(s string, n int) string {
 }
 
 // Mark stands in place of a value that must not be shown.
-const Mark = "[Mark]"
+const Mark = "[redacted]"
 
 // maxText bounds, in bytes, a text that is searched for secrets. Of a
 // longer one the rest is not shown.
