@@ -167,7 +167,7 @@ func standard(importPath string) bool {
 // TestDependencies holds what packages may pull in at all, through others too.
 func TestDependencies(t *testing.T) {
 	for name, allowed := range map[string][]string{
-		"annotations":    {},
+		"annotations": {},
 		"runtime": {
 			"runtime/engine", "runtime/wire", "runtime/internal/guard", "runtime/internal/jsontext", "runtime/internal/life",
 			"runtime/internal/locals", "runtime/internal/redact", "runtime/internal/store", uuid,
