@@ -38,7 +38,7 @@ type chargeContext struct {
 	Ledger *ledger
 }
 
-var ledgerKey = runtime.NewKey[*ledger]("ledger", nil)
+var ledgerKey = runtime.NewKey[*ledger]("ledger", runtime.PerWorker, nil)
 
 var chargeTask = runtime.NewTask[chargeArgs, runtime.Void](runtime.Spec{
 	Name: "bench.Charge", Func: "Charge", Retries: 3,
@@ -51,7 +51,7 @@ func chargeCall(customerID string, cents int64) runtime.Call[runtime.Void] {
 }
 
 func newChargeContext(ctx *runtime.Context) (*chargeContext, error) {
-	l, err := runtime.Keep(ctx, ledgerKey, func(context.Context) (*ledger, error) { return new(ledger), nil })
+	l, err := runtime.Stored(ctx, ledgerKey, func(context.Context) (*ledger, error) { return new(ledger), nil })
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func newWatermill(b *testing.B, workers int, done *sync.WaitGroup) runner {
 }
 
 func newTask(b *testing.B, workers int, done *sync.WaitGroup) runner {
-	app := runtime.New(memory.New(memory.WithWait()), runtime.Config{Workers: workers})
+	app := runtime.New(memory.New(memory.Config{Wait: true}), runtime.Config{Workers: workers})
 	runtime.RegisterContext(app, newChargeContext)
 	runtime.Register(app, chargeTask, func(ctx *chargeContext, a *chargeArgs) (runtime.Void, error) {
 		ctx.Ledger.cents.Add(a.Cents)

@@ -128,8 +128,8 @@ func (r *renderer) provider(p *Provider) {
 	body = append(body, r.provided(p, s, err, jen.Id(p.Func).Call(pass...))...)
 	open := jen.Func().Params(jen.Id(scope).Add(r.qual(contextPackage, "Context"))).
 		Params(r.typ(p.Type), jen.Func().Params(jen.Error()).Error(), jen.Error()).Block(body...)
-	r.file.Var().Id(n.key).Op("=").Add(r.rt("NewScopedKey")).Types(r.typ(p.Type)).
-		Call(jen.Lit(r.Name+"."+p.Func), r.rt(scopes[p.Scope]))
+	r.file.Var().Id(n.key).Op("=").Add(r.rt("NewKey")).Types(r.typ(p.Type)).
+		Call(jen.Lit(r.Name+"."+p.Func), r.rt(scopes[p.Scope]), jen.Nil())
 	r.file.Line()
 	r.comment(n.provide + " gives what " + p.Func + " makes: once per " + p.Scope + ".")
 	r.file.Func().Id(n.provide).Params(jen.Id(ctx).Op("*").Add(r.rt("Context"))).

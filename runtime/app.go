@@ -11,7 +11,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/internal/store"
 )
 
 // App enqueues tasks on an engine, and after [App.Start] runs them. All methods
@@ -20,8 +19,8 @@ type App struct {
 	engine   engine.Engine
 	cfg      Config
 	producer producer
-	storage  store.Store // of process scope
-	shared   sync.Map    // of *Shared[T] to *sharedCell[T]
+	process  atomic.Pointer[processStore] // of the current start, or the last
+	shared   sync.Map                     // of *Shared[T] to *sharedCell[T]
 	watchers []*watcher
 
 	mu       sync.Mutex // guards all below

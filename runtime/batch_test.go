@@ -50,7 +50,7 @@ func TestBatch(t *testing.T) {
 
 // Proves: FEATURES 76
 func TestBatchIsAllOrNone(t *testing.T) {
-	app := runtime.New(newMemory(t, memory.WithCapacity(3)), runtime.Config{})
+	app := runtime.New(newMemory(t, memory.Config{Capacity: 3}), runtime.Config{})
 	u := newUnit[string, runtime.Void]("test.AllOrNone")
 	ctx := context.Background()
 	for name, test := range map[string]struct {

@@ -47,7 +47,7 @@ type chargeContext struct {
 	done   *sync.WaitGroup // nil: nobody waits
 }
 
-var ledgerKey = runtime.NewKey[*ledger]("ledger", nil)
+var ledgerKey = runtime.NewKey[*ledger]("ledger", runtime.PerWorker, nil)
 
 // chargeTask, its arguments and its call are as taskgen generates them.
 var chargeTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
@@ -62,7 +62,7 @@ func chargeCall(customerID string, cents int64, opts ...runtime.Option) runtime.
 }
 
 func newChargeContext(ctx *runtime.Context) (*chargeContext, error) {
-	l, err := runtime.Keep(ctx, ledgerKey, func(context.Context) (*ledger, error) { return new(ledger), nil })
+	l, err := runtime.Stored(ctx, ledgerKey, func(context.Context) (*ledger, error) { return new(ledger), nil })
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +161,8 @@ func benchRunners(b *testing.B, workers int, done *sync.WaitGroup) []benchRunner
 	return []benchRunner{
 		newChannelRunner(workers, done),
 		newJSONRunner(workers, done),
-		newTaskRunner(b, "task", memory.New(memory.WithWait()), workers, done),
-		newTaskRunner(b, "full", memory.New(memory.WithWait(), memory.WithCapacity(benchQueue)), workers, done),
+		newTaskRunner(b, "task", memory.New(memory.Config{Wait: true}), workers, done),
+		newTaskRunner(b, "full", memory.New(memory.Config{Wait: true, Capacity: benchQueue}), workers, done),
 	}
 }
 

@@ -19,15 +19,15 @@ func TestTaskCancelsItself(t *testing.T) {
 		err  error
 		want string
 	}{
-		"reason":  {runtime.Cancel("no stock"), "no stock"},
-		"default": {runtime.Cancel(""), "test.Attempts.cancel"},
-		"wrapped": {fmt.Errorf("order: %w", runtime.Cancel("no stock")), "no stock"},
-		"joined":  {errors.Join(errFlaky, runtime.Cancel("no stock")), "no stock"},
+		"reason":  {runtime.Cancelled("no stock"), "no stock"},
+		"default": {runtime.Cancelled(""), "test.Attempts.cancel"},
+		"wrapped": {fmt.Errorf("order: %w", runtime.Cancelled("no stock")), "no stock"},
+		"joined":  {errors.Join(errFlaky, runtime.Cancelled("no stock")), "no stock"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var log safeBuffer
 			cleaned := 0
-			tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
+			tx := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 			cfg := runtime.Config{Logger: textLogger(&log)}
 			began, rec, err := attempts(t, cfg, func(ctx *runtime.Context, _ int) error {
 				if _, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
@@ -55,7 +55,7 @@ func TestTaskCancelsItself(t *testing.T) {
 
 // Proves: FEATURES 38, 52
 func TestCancelOfARunningTask(t *testing.T) {
-	tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
+	tx := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 	for name, test := range map[string]struct {
 		ret   func(ctx *runtime.Context) error
 		state engine.State

@@ -69,9 +69,9 @@ type Config struct {
 	// attributes 4 KiB are kept, of all lines what fits into 64 KiB when it is
 	// compressed; Record.LogsDropped counts the others. Defaults to none.
 	KeepLogs int
-	// KeepResults is how long records stay after their tasks have succeeded.
+	// Keep is how long records stay after their tasks have succeeded.
 	// Defaults to 1 h; tasks may differ by [WithKeep].
-	KeepResults time.Duration
+	Keep time.Duration
 	// KeepFailed is how long records stay after their tasks have failed or were
 	// cancelled. Defaults to 7 days; tasks may differ by [WithKeepFailed].
 	KeepFailed time.Duration
@@ -120,7 +120,7 @@ func (c *Config) setDefaults() {
 	}
 	setDefault(&c.ShutdownTimeout, 30*time.Second)
 	setDefault(&c.ShutdownGrace, 5*time.Second)
-	setDefault(&c.KeepResults, time.Hour)
+	setDefault(&c.Keep, time.Hour)
 	setDefault(&c.KeepFailed, 7*24*time.Hour)
 	setDefault(&c.ParkFor, 24*time.Hour)
 	if c.MaxPayload == 0 {
@@ -151,7 +151,7 @@ func (c *Config) validate() []error {
 		value time.Duration
 	}{
 		{"ShutdownTimeout", c.ShutdownTimeout}, {"ShutdownGrace", c.ShutdownGrace},
-		{"KeepResults", c.KeepResults}, {"KeepFailed", c.KeepFailed}, {"ParkFor", c.ParkFor},
+		{"Keep", c.Keep}, {"KeepFailed", c.KeepFailed}, {"ParkFor", c.ParkFor},
 	} {
 		if d.value < 0 {
 			errs = append(errs, fmt.Errorf("Config.%s is %s: it must be positive", d.name, d.value))

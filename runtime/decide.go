@@ -96,7 +96,7 @@ func (w *worker) outcome(r *run) engine.Outcome {
 	if p, ok := guard.As[*parkError](r.err); ok {
 		return w.decideParked(r, p)
 	}
-	if c, ok := guard.As[*CancelError](r.err); ok {
+	if c, ok := guard.As[*CancelledError](r.err); ok {
 		reason := c.Reason
 		if reason == "" {
 			reason = r.msg.Name + ".cancel"

@@ -4,7 +4,7 @@
 //
 // An [App] enqueues tasks on an [engine.Engine] and, once started, runs them:
 //
-//	app := runtime.New(memory.New(), runtime.Config{Workers: 8})
+//	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Workers: 8})
 //	billing.RegisterTasks(app)                                // generated
 //	if err := app.Start(ctx); err != nil { ... }
 //	defer app.Stop(context.Background())

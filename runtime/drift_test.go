@@ -94,7 +94,7 @@ func TestTaskOfAnotherVersionIsParked(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				engine := memory.New()
+				engine := memory.New(memory.Config{})
 				old := test.worker(engine)
 				start(t, old)
 				h, err := test.call.Enqueue(context.Background(), old)
@@ -157,7 +157,7 @@ func TestCompatibleVersions(t *testing.T) {
 // Proves: FEATURES 73
 func TestParkedTaskFailsAtLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		app := runtime.New(memory.New(), runtime.Config{Logger: silent, ParkFor: time.Hour})
+		app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: silent, ParkFor: time.Hour})
 		runtime.Register(app, pairTask(nil), func(context.Context, *pairArgs) (string, error) {
 			t.Error("the parked task ran")
 			return "", nil
@@ -220,7 +220,7 @@ func TestOneBadTaskAmongAThousand(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const tasks = 1000
-				engine := memory.New()
+				engine := memory.New(memory.Config{})
 				app := runtime.New(engine, runtime.Config{Workers: 8, ParkFor: time.Hour, Logger: silent})
 				u := newUnit[int, int]("test.Thousand")
 				u.handle(app, func(_ *runtime.Context, i int) (int, error) { return i, nil })
@@ -270,7 +270,7 @@ func TestOneBadTaskAmongAThousand(t *testing.T) {
 // A producer in another language sends a name and arguments, nothing more.
 func TestForeignProducer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		eng := memory.New()
+		eng := memory.New(memory.Config{})
 		app := runtime.New(eng, runtime.Config{Logger: silent})
 		u := newUnit[int, int]("test.Foreign", retries(2), func(s *runtime.Spec) { s.Timeout = time.Minute })
 		var metas []runtime.Metadata

@@ -59,7 +59,7 @@ func TestEnqueueMiddleware(t *testing.T) {
 	if want := []string{`a 2 test.Unit {"v":1}`, `b 2 test.Unit {"v":1}`, "b 2 <nil>", "a 2 <nil>"}; !slices.Equal(seen, want) {
 		t.Errorf("the middleware saw %q, want %q", seen, want)
 	}
-	recorder := memory.New()
+	recorder := memory.New(memory.Config{})
 	defer recorder.Close()
 	seen = nil
 	if _, err := u.call(3).Enqueue(t.Context(), app.Via(recorder)); err != nil || len(seen) != 4 {
@@ -95,7 +95,7 @@ func TestEnqueueMiddlewareThatFails(t *testing.T) {
 		"panic: early":    func(runtime.EnqueueHandler) runtime.EnqueueHandler { panic("early") },
 	}
 	for want, m := range tests {
-		eng := memory.New()
+		eng := memory.New(memory.Config{})
 		app := runtime.New(eng, runtime.Config{EnqueueMiddleware: []runtime.EnqueueMiddleware{m}})
 		u := newUnit[int, int]("test.Unit")
 		var b runtime.Batch

@@ -66,7 +66,7 @@ func stop(t *testing.T, app *runtime.App) {
 func TestEveryRunsATaskForEachTick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k ticks
-		engine := memory.New()
+		engine := memory.New(memory.Config{})
 		defer engine.Close()
 		app := newTickApp(engine, &k, runtime.Interval(time.Hour)) // the bubble begins at midnight
 		time.Sleep(90 * time.Minute)                               // a tick before the start is missed
@@ -86,7 +86,7 @@ func TestEveryRunsATaskForEachTick(t *testing.T) {
 func TestEveryTickIsOneTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k ticks
-		engine := memory.New()
+		engine := memory.New(memory.Config{})
 		defer engine.Close()
 		for range 5 { // processes
 			app := newTickApp(engine, &k, runtime.Interval(time.Minute))
@@ -102,7 +102,7 @@ func TestEveryTickIsOneTask(t *testing.T) {
 func TestCatchUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k ticks
-		engine := memory.New()
+		engine := memory.New(memory.Config{})
 		defer engine.Close()
 		app := newTickApp(engine, &k, runtime.Interval(time.Hour), runtime.CatchUp())
 		start(t, app) // the tick of now is the last one
@@ -130,7 +130,7 @@ func TestCatchUp(t *testing.T) {
 func TestCatchUpSince(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k ticks
-		engine := memory.New()
+		engine := memory.New(memory.Config{})
 		defer engine.Close()
 		since := time.Now().Add(90 * time.Minute)
 		app := newTickApp(engine, &k, runtime.Interval(time.Hour), runtime.CatchUpSince(since))
@@ -162,7 +162,7 @@ func (e *slowEngine) InsertOne(ctx context.Context, m *engine.Message) (engine.I
 func TestEveryWithAnEngineThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
-		e := &slowEngine{Engine: memory.New()}
+		e := &slowEngine{Engine: memory.New(memory.Config{})}
 		defer e.Close()
 		e.insert = func() error {
 			switch now := time.Since(begin); {
@@ -185,7 +185,7 @@ func TestEveryWithAnEngineThatFails(t *testing.T) {
 
 func TestEveryAfterALongPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := &slowEngine{Engine: memory.New()}
+		e := &slowEngine{Engine: memory.New(memory.Config{})}
 		defer e.Close()
 		calls := 0
 		e.insert = func() error {
@@ -205,7 +205,7 @@ func TestEveryAfterALongPause(t *testing.T) {
 
 // Proves: FEATURES 63
 func TestEveryIsCheckedAtTheStart(t *testing.T) {
-	engine := memory.New()
+	engine := memory.New(memory.Config{})
 	defer engine.Close()
 	app := runtime.New(engine, runtime.Config{Logger: discard})
 	u, v := newUnit[int, int]("test.Unit"), newUnit[float64, int]("test.Float")
@@ -257,7 +257,7 @@ func (o once) Next(t time.Time) time.Time {
 func TestScheduleThatEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k ticks
-		engine := memory.New()
+		engine := memory.New(memory.Config{})
 		defer engine.Close()
 		app := newTickApp(engine, &k, once{time.Now().Add(time.Hour)})
 		start(t, app)

@@ -23,7 +23,7 @@ type Currency string
 // the fields of context types with it, and by tasks.
 func ExampleSupply() {
 	charge := newUnit[int, string]("billing.ChargeCard") // generated, in a program
-	app := runtime.New(memory.New(), runtime.Config{})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 	charge.handle(app, func(ctx *runtime.Context, cents int) (string, error) {
 		currency, ok := runtime.Supplied[Currency](ctx)
 		return fmt.Sprintf("%d %s %t", cents, currency, ok), nil
@@ -45,7 +45,7 @@ func ExampleSupply() {
 // Several calls are enqueued as one, all or none, and each has its handle.
 func ExampleBatch() {
 	charge := newUnit[int, int]("billing.ChargeCard") // generated, in a program
-	app := runtime.New(memory.New(), runtime.Config{})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 	charge.handle(app, func(_ *runtime.Context, cents int) (int, error) { return -cents, nil })
 	ctx := context.Background()
 	if err := app.Start(ctx); err != nil {
@@ -68,7 +68,7 @@ func ExampleBatch() {
 // The tasks that failed for good are listed, and run once more.
 func ExampleApp_List() {
 	charge := newUnit[string, int]("billing.ChargeCard") // generated, in a program
-	app := runtime.New(memory.New(), runtime.Config{Logger: discard})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: discard})
 	var renewed atomic.Bool
 	charge.handle(app, func(*runtime.Context, string) (int, error) {
 		if !renewed.Load() {
@@ -123,7 +123,7 @@ func ExampleEnqueueMiddleware() {
 		}
 	}
 	charge := newUnit[int, int]("billing.ChargeCard") // generated, in a program
-	app := runtime.New(memory.New(), runtime.Config{EnqueueMiddleware: []runtime.EnqueueMiddleware{tenant}})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{EnqueueMiddleware: []runtime.EnqueueMiddleware{tenant}})
 	ctx := context.Background()
 	_, err := charge.call(1).Enqueue(ctx, app)
 	fmt.Println(err)
@@ -144,7 +144,7 @@ func ExampleEnqueueMiddleware() {
 // A propagator carries a value of the enqueuer's context to the task's.
 func ExamplePropagator() {
 	charge := newUnit[int, string]("billing.ChargeCard") // generated, in a program
-	app := runtime.New(memory.New(), runtime.Config{Propagators: []runtime.Propagator{carry{}}})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Propagators: []runtime.Propagator{carry{}}})
 	charge.handle(app, func(ctx *runtime.Context, _ int) (string, error) {
 		return fmt.Sprint("for ", ctx.Value(ctxKey{})), nil
 	})
@@ -185,7 +185,7 @@ func reverse(b []byte) []byte {
 // A codec transforms what engines store of the arguments.
 func ExampleCodec() {
 	charge := newUnit[string, string]("billing.ChargeCard") // generated, in a program
-	app := runtime.New(memory.New(), runtime.Config{Codec: upside{}})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Codec: upside{}})
 	charge.handle(app, func(_ *runtime.Context, card string) (string, error) { return card, nil })
 	ctx := context.Background()
 	if err := app.Start(ctx); err != nil {
@@ -214,7 +214,7 @@ func ExampleParam() {
 		s.Params[0].Redact = true
 	})
 	logger := slog.New(slog.NewTextHandler(os.Stdout, withoutTime))
-	app := runtime.New(memory.New(), runtime.Config{Logger: logger})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: logger})
 	charge.handle(app, func(ctx *runtime.Context, card string) (runtime.Void, error) {
 		ctx.Logger().Info("charge", "card", card)
 		return runtime.Void{}, runtime.Permanent(fmt.Errorf("card %q was refused", card))
@@ -245,7 +245,7 @@ func ExampleParam() {
 // enqueued meanwhile.
 func ExampleWithUnique() {
 	remind := newUnit[string, runtime.Void]("billing.Remind") // generated, in a program
-	app := runtime.New(memory.New(), runtime.Config{})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 	ctx := context.Background()
 	first, err := remind.call("c-42", runtime.WithUnique(time.Hour)).Enqueue(ctx, app)
 	if err != nil {

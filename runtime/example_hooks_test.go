@@ -64,7 +64,7 @@ func ExampleTrigger() {
 		return "approved", true, nil
 	}
 	charge := newUnit[int, string]("billing.ChargeCard")
-	app := runtime.New(memory.New(), runtime.Config{OnTrigger: []runtime.TriggerHook{approve}})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{OnTrigger: []runtime.TriggerHook{approve}})
 	charge.handle(app, func(_ *runtime.Context, cents int) (string, error) {
 		if cents > 1000 {
 			return "", runtime.Trigger(slog.Int("cents", cents))
@@ -148,7 +148,7 @@ func (m Money) Validate() error {
 
 func ExampleValidator() {
 	charge := newUnit[Money, string]("billing.ChargeCard") // generated, in a program
-	app := runtime.New(memory.New(), runtime.Config{})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 	_, err := charge.call(Money{1999, "euro"}).Enqueue(context.Background(), app)
 	fmt.Println(err)
 	// Output: enqueue billing.ChargeCard: parameter "v" is not valid: currency must be three letters
@@ -157,7 +157,7 @@ func ExampleValidator() {
 // Package runtime/cron has schedules from cron expressions.
 func ExampleEvery() {
 	cleanup := newUnit[int, runtime.Void]("billing.Cleanup") // generated, in a program
-	app := runtime.New(memory.New(), runtime.Config{})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 	cleaned := make(chan string, 1)
 	cleanup.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		cleaned <- ctx.Metadata().Tags.Get(runtime.TagEvery)

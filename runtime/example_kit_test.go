@@ -15,7 +15,7 @@ func runAsTask(fn func(ctx *runtime.Context) error) { runAsTaskOf(runtime.Config
 func runAsTaskOf(cfg runtime.Config, fn func(ctx *runtime.Context) error) {
 	u := newUnit[int, runtime.Void]("billing.ChargeCard", retries(1))
 	ctx := context.Background()
-	app := runtime.New(memory.New(), cfg)
+	app := runtime.New(memory.New(memory.Config{}), cfg)
 	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) { return runtime.Void{}, fn(ctx) })
 	if err := app.Start(ctx); err != nil {
 		panic(err)

@@ -30,16 +30,16 @@ func ExampleFromContext() {
 }
 
 // connectionKey has one value for each worker, closed when the worker stops.
-var connectionKey = runtime.NewKey("connection", func(c string) error {
+var connectionKey = runtime.NewKey("connection", runtime.PerWorker, func(c string) error {
 	fmt.Println("close", c)
 	return nil
 })
 
-func ExampleKeep() {
+func ExampleStored() {
 	charge := newUnit[int, string]("billing.ChargeCard") // generated, in a program
-	app := runtime.New(memory.New(), runtime.Config{Workers: 1})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Workers: 1})
 	charge.handle(app, func(ctx *runtime.Context, _ int) (string, error) {
-		return runtime.Keep(ctx, connectionKey, func(context.Context) (string, error) {
+		return runtime.Stored(ctx, connectionKey, func(context.Context) (string, error) {
 			fmt.Println("open")
 			return "connection 1", nil
 		})
@@ -64,17 +64,17 @@ func ExampleKeep() {
 }
 
 // What a task returns says what becomes of it.
-func ExampleCancel() {
+func ExampleCancelled() {
 	errBusy := errors.New("server is busy")
 	outcomes := map[string]error{
-		"cancel":    runtime.Cancel("order was withdrawn"), // no retry, and not a failure
-		"permanent": runtime.Permanent(errBusy),            // a failure, without a retry
+		"cancel":    runtime.Cancelled("order was withdrawn"), // no retry, and not a failure
+		"permanent": runtime.Permanent(errBusy),               // a failure, without a retry
 		"later":     runtime.RetryAfter(time.Millisecond, errBusy),
 		"snooze":    runtime.Snooze(time.Millisecond), // again, without using a retry
 		"error":     errBusy,
 	}
 	charge := newUnit[string, int]("billing.ChargeCard", retries(1))
-	app := runtime.New(memory.New(), runtime.Config{Logger: discard})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: discard})
 	runs := runtime.NewShared("runs", func() map[string]int { return map[string]int{} })
 	charge.handle(app, func(ctx *runtime.Context, how string) (n int, err error) {
 		if err := runs.Update(ctx, func(m *map[string]int) error { (*m)[how]++; n = (*m)[how]; return nil }); err != nil {

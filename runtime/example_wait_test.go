@@ -43,7 +43,7 @@ func printCatalog(ctx *runtime.Context, texts []string) (int, error) {
 // many catalogs wait for pages, there are workers for them.
 func ExampleAllowWait() {
 	ctx := context.Background()
-	eng := memory.New()
+	eng := memory.New(memory.Config{})
 	catalog := newUnit[[]string, int]("print.Catalog", retries(3))
 	start := func(queue string) *runtime.App {
 		app := runtime.New(eng, runtime.Config{Workers: 2, Queues: []string{queue}, Logger: discard})

@@ -59,7 +59,7 @@ func (q *quoted) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &q.tex
 // writes.
 func enqueueJSON[T any](t *testing.T, v T) error {
 	t.Helper()
-	app := runtime.New(memory.New(), runtime.Config{})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "exact", Params: []wire.Param{{Name: "v"}}}, nil)
 	_, err := task.Call(func(f *wire.Fields) { f.JSON("v", &v) }, nil).Enqueue(t.Context(), app)
 	return err

@@ -28,7 +28,7 @@ func TestMiddlewareHasTheLastWord(t *testing.T) {
 		"swallows the error": {wrap(func(ctx *runtime.Context, next runtime.Handler) error { _ = next(ctx); return nil }), errFlaky, ""},
 		"does not call it":   {wrap(func(*runtime.Context, runtime.Handler) error { return errFlaky }), nil, "flaky"},
 		"calls it twice":     {wrap(func(ctx *runtime.Context, next runtime.Handler) error { _ = next(ctx); return next(ctx) }), nil, "twice"},
-		"cancels":            {wrap(func(*runtime.Context, runtime.Handler) error { return runtime.Cancel("by middleware") }), nil, "by middleware"},
+		"cancels":            {wrap(func(*runtime.Context, runtime.Handler) error { return runtime.Cancelled("by middleware") }), nil, "by middleware"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := runUnit(t, test.cfg, func(*runtime.Context) (runtime.Void, error) { return runtime.Void{}, test.err })

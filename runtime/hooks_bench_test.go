@@ -18,7 +18,7 @@ func BenchmarkEnqueueHooked(b *testing.B) {
 		"propagator": {Propagators: []runtime.Propagator{trapInjector{new(trap)}}},
 	} {
 		b.Run(name, func(b *testing.B) {
-			q := runtime.New(memory.New(), cfg).Via(nowhere{})
+			q := runtime.New(memory.New(memory.Config{}), cfg).Via(nowhere{})
 			b.ReportAllocs()
 			for i := range b.N {
 				if _, err := chargeCall("c-42", int64(i)).Enqueue(context.Background(), q); err != nil {

@@ -44,9 +44,9 @@ func (b *safeBuffer) String() string {
 }
 
 // newMemory returns a memory engine that is closed when the test ends.
-func newMemory(t testing.TB, opts ...memory.Option) *memory.Engine {
+func newMemory(t testing.TB, cfg ...memory.Config) *memory.Engine {
 	t.Helper()
-	e := memory.New(opts...)
+	e := memory.New(append(cfg, memory.Config{})[0])
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			t.Errorf("close: %v", err)

@@ -59,18 +59,18 @@ type badHook struct {
 }
 
 func (tr *trap) keep(ctx context.Context, k *runtime.Key[int]) error {
-	_, err := runtime.Keep(ctx, k, func(context.Context) (int, error) { tr.spring(); return 1, nil })
+	_, err := runtime.Stored(ctx, k, func(context.Context) (int, error) { tr.spring(); return 1, nil })
 	return err
 }
 
-func (tr *trap) closer(k func(string, func(int) error) *runtime.Key[int]) *runtime.Key[int] {
-	return k("closer", func(int) error { tr.spring(); return nil })
+func (tr *trap) closer(scope runtime.Scope) *runtime.Key[int] {
+	return runtime.NewKey("closer", scope, func(int) error { tr.spring(); return nil })
 }
 
 func badHooks() []badHook {
-	workerKey := runtime.NewKey[int]("worker", nil)
-	processKey := runtime.NewProcessKey[int]("process", nil)
-	taskKey := runtime.NewScopedKey[int]("task", runtime.PerTask)
+	workerKey := runtime.NewKey[int]("worker", runtime.PerWorker, nil)
+	processKey := runtime.NewKey[int]("process", runtime.PerProcess, nil)
+	taskKey := runtime.NewKey[int]("task", runtime.PerTask, nil)
 	taskScope := func(tr *trap, ctx *runtime.Context, open, done bool) error {
 		_, err := runtime.Provide(ctx, taskKey, func(context.Context) (int, func(error) error, error) {
 			if open {
@@ -99,13 +99,13 @@ func badHooks() []badHook {
 			panic("task")
 		}},
 		{name: "close of the worker", stop: true, harmless: true, task: func(tr *trap, ctx *runtime.Context) error {
-			return (&trap{}).keep(ctx, tr.closer(runtime.NewKey[int]))
+			return (&trap{}).keep(ctx, tr.closer(runtime.PerWorker))
 		}},
 		{name: "close of the process", stop: true, harmless: true, task: func(tr *trap, ctx *runtime.Context) error {
-			return (&trap{}).keep(ctx, tr.closer(runtime.NewProcessKey[int]))
+			return (&trap{}).keep(ctx, tr.closer(runtime.PerProcess))
 		}},
 		{name: "close of a broken slot", task: func(tr *trap, ctx *runtime.Context) error {
-			err := (&trap{}).keep(ctx, tr.closer(runtime.NewKey[int]))
+			err := (&trap{}).keep(ctx, tr.closer(runtime.PerWorker))
 			if tr.armed.Load() {
 				panic("task")
 			}
@@ -443,13 +443,13 @@ func TestNilContextsAndFunctions(t *testing.T) {
 	runtime.Register[context.Context](app, worse.task, nil)
 	nilOpen := newUnit[int, runtime.Void]("test.NilOpen")
 	nilOpen.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
-		_, err := runtime.Keep(ctx, runtime.NewKey[int]("k", nil), nil)
+		_, err := runtime.Stored(ctx, runtime.NewKey[int]("k", runtime.PerWorker, nil), nil)
 		return runtime.Void{}, err
 	})
 	nilValue := newUnit[int, bool]("test.NilValue")
 	nilValue.handle(app, func(ctx *runtime.Context, _ int) (bool, error) {
 		open := func(context.Context) (error, error) { return nil, nil }
-		v, err := runtime.Keep(ctx, runtime.NewKey[error]("k", nil), open)
+		v, err := runtime.Stored(ctx, runtime.NewKey[error]("k", runtime.PerWorker, nil), open)
 		return v == nil, err
 	})
 	start(t, app)

@@ -50,7 +50,7 @@ func newUnitApp(t testing.TB, cfg runtime.Config) *runtime.App {
 	if cfg.Logger == nil {
 		cfg.Logger = discard
 	}
-	engine := memory.New()
+	engine := memory.New(memory.Config{})
 	app := runtime.New(engine, cfg)
 	t.Cleanup(func() {
 		if err := app.Stop(context.Background()); err != nil {

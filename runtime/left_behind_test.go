@@ -93,8 +93,8 @@ func TestWhatATaskLeavesBehind(t *testing.T) {
 
 var (
 	leftLocal  = local.New[string]("mark")
-	leftScoped = runtime.NewScopedKey[string]("mark", runtime.PerTask)
-	leftWorker = runtime.NewKey[string]("worker", nil)
+	leftScoped = runtime.NewKey[string]("mark", runtime.PerTask, nil)
+	leftWorker = runtime.NewKey[string]("worker", runtime.PerWorker, nil)
 )
 
 // leftBehind is a goroutine with the context and the mark of a task.
@@ -127,7 +127,7 @@ func (g leftBehind) look(first bool) error {
 		}
 		return g.mark, nil, nil
 	})
-	_, werr := runtime.Keep(deep, leftWorker, func(context.Context) (string, error) { return "", nil })
+	_, werr := runtime.Stored(deep, leftWorker, func(context.Context) (string, error) { return "", nil })
 	c, _ := runtime.FromContext(deep)
 	c.Progress(1, 2, g.mark)
 	c.Logger().Info(g.mark)
@@ -146,14 +146,14 @@ func TestStorageInACleanup(t *testing.T) {
 	var opened bool
 	var own, worker error
 	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {
-		return runtime.Provide(ctx, runtime.NewScopedKey[int]("tx", runtime.PerTask),
+		return runtime.Provide(ctx, runtime.NewKey[int]("tx", runtime.PerTask, nil),
 			func(context.Context) (int, func(error) error, error) {
 				return 1, func(error) error {
 					_, own = runtime.Provide(ctx, leftScoped, func(context.Context) (string, func(error) error, error) {
 						opened = true
 						return "", nil, nil
 					})
-					_, worker = runtime.Keep(ctx, leftWorker, func(context.Context) (string, error) { return "", nil })
+					_, worker = runtime.Stored(ctx, leftWorker, func(context.Context) (string, error) { return "", nil })
 					return nil
 				}, nil
 			})

@@ -129,7 +129,11 @@ func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc
 		worker: w, stop: stop, done: make(chan struct{}), number: starts.Add(1),
 		endRuns: make(chan struct{}), abandon: make(chan struct{}), leave: make(chan struct{}),
 	}
-	a.storage.Reopen(context.WithoutCancel(ctx))
+	var supplies map[reflect.Type]any
+	if m := a.frozen.Load(); m != nil {
+		supplies = *m
+	}
+	a.process.Store(joinProcess(context.WithoutCancel(ctx), supplies))
 	return a.current, nil
 }
 
@@ -327,7 +331,7 @@ func (a *App) checkQueues() (errs []error) {
 // sample is a message that asks for all that the task asks of an engine.
 func (a *App) sample(d *definition) *engine.Message {
 	m := &engine.Message{Name: d.Name, Queue: d.derive().queue, Priority: d.Priority}
-	m.Keep, m.KeepFailed = a.cfg.KeepResults, a.cfg.KeepFailed
+	m.Keep, m.KeepFailed = a.cfg.Keep, a.cfg.KeepFailed
 	if d.Unique > 0 || d.UniqueHold != engine.HoldTime {
 		m.Key, m.KeyFor, m.KeyHold = d.Name, d.Unique, d.UniqueHold
 	}
@@ -417,7 +421,7 @@ var errStillClosing = errors.New("storage did not close in time")
 func (a *App) closeStorage(s *service) error {
 	closed := make(chan error, 1)
 	go func() {
-		closed <- errors.Join(s.worker.slots.close(), guard.Isolated(func() error { return a.storage.Close(nil) }))
+		closed <- errors.Join(s.worker.slots.close(), guard.Isolated(a.process.Load().leave))
 	}()
 	t := time.NewTimer(a.cfg.ShutdownGrace)
 	defer t.Stop()

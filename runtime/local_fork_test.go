@@ -37,7 +37,7 @@ func TestChildrenSeeTheTask(t *testing.T) {
 func TestChildrenEndBeforeTheCleanups(t *testing.T) {
 	var childEnded, cleanedEarly atomic.Bool
 	release := make(chan struct{})
-	key := runtime.NewScopedKey[int]("tx", runtime.PerTask)
+	key := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {
 		_, err := runtime.Provide(ctx, key, func(context.Context) (int, func(error) error, error) {
 			return 0, func(error) error { cleanedEarly.Store(!childEnded.Load()); return nil }, nil
@@ -111,12 +111,12 @@ func TestErrorsOfChildren(t *testing.T) {
 }
 
 func TestPanicOfAChildThrowsItsSlotAway(t *testing.T) {
-	key := runtime.NewKey[int]("opened", nil)
+	key := runtime.NewKey[int]("opened", runtime.PerWorker, nil)
 	var opened atomic.Int64
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[bool, int]("test.Unit")
 	u.handle(app, func(ctx *runtime.Context, fail bool) (int, error) {
-		n, err := runtime.Keep(ctx, key, func(context.Context) (int, error) { return int(opened.Add(1)), nil })
+		n, err := runtime.Stored(ctx, key, func(context.Context) (int, error) { return int(opened.Add(1)), nil })
 		if fail {
 			local.Go(ctx, local.Copy, func(context.Context) error { panic("boom") })
 		}

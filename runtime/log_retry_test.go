@@ -17,7 +17,7 @@ import (
 func TestKeptLogMarksRetriesByHand(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{KeepLogs: 100})
 	u := newUnit[int, int]("test.ByHand", retries(1))
-	ends := []error{errFlaky, errFlaky, runtime.Cancel("enough"), runtime.Snooze(0), errFlaky, nil}
+	ends := []error{errFlaky, errFlaky, runtime.Cancelled("enough"), runtime.Snooze(0), errFlaky, nil}
 	run := 0
 	u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
 		ctx.Logger().Info(fmt.Sprint("run ", run))

@@ -74,7 +74,7 @@ func TestMiddlewareGoesAroundEveryTask(t *testing.T) {
 // providers and its cleanups, and the task's context is still the task's.
 func TestMiddlewareAddsToTheContext(t *testing.T) {
 	type reqContext struct{ *runtime.Context }
-	key := runtime.NewScopedKey[string]("tx", runtime.PerTask)
+	key := runtime.NewKey[string]("tx", runtime.PerTask, nil)
 	cfg := runtime.Config{Middleware: []runtime.Middleware{func(next runtime.Handler) runtime.Handler {
 		return func(ctx *runtime.Context) error {
 			derived, cancel := context.WithTimeout(context.WithValue(ctx, ctxKey{}, "added"), time.Hour)

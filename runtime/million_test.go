@@ -46,14 +46,14 @@ func TestAMillionTasks(t *testing.T) {
 	tasks := *manyTasks
 	var opened, closed, panicked, failed atomic.Int64
 	// Each worker value holds a file, as a database would.
-	key := runtime.NewKey("file", func(f *os.File) error { closed.Add(1); return f.Close() })
-	engine := newMemory(t, memory.WithWait(), memory.WithCapacity(1000), memory.WithRecords(1000))
+	key := runtime.NewKey("file", runtime.PerWorker, func(f *os.File) error { closed.Add(1); return f.Close() })
+	engine := newMemory(t, memory.Config{Wait: true, Capacity: 1000, Records: 1000})
 	app := runtime.New(engine, runtime.Config{Workers: 8, Logger: silent, KeepLogs: 3})
-	tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
+	tx := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 	loc := local.New[int]("local")
 	u := newUnit[int, int]("test.Million", retries(1))
 	u.handle(app, func(ctx *runtime.Context, i int) (int, error) {
-		if _, err := runtime.Keep(ctx, key, func(context.Context) (*os.File, error) {
+		if _, err := runtime.Stored(ctx, key, func(context.Context) (*os.File, error) {
 			opened.Add(1)
 			return os.Open(os.DevNull)
 		}); err != nil {
@@ -157,7 +157,7 @@ func drain(t *testing.T, app *runtime.App) {
 // Proves: RELIABILITY 19
 func TestEnqueueTenTimesPastTheLimit(t *testing.T) {
 	const limit, size = 1000, 1 << 10
-	eng := newMemory(t, memory.WithCapacity(limit))
+	eng := newMemory(t, memory.Config{Capacity: limit})
 	app := runtime.New(eng, runtime.Config{})
 	u := newUnit[string, runtime.Void]("test.Full")
 	text := strings.Repeat("x", size)

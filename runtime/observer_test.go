@@ -27,7 +27,7 @@ func TestObserversSeeTheLifecycle(t *testing.T) {
 		outcomes := map[string]func(ctx *runtime.Context) error{
 			"ok":     func(ctx *runtime.Context) error { return ctx.Sleep(time.Minute) },
 			"flaky":  func(*runtime.Context) error { return errFlaky },
-			"cancel": func(*runtime.Context) error { return runtime.Cancel("enough") },
+			"cancel": func(*runtime.Context) error { return runtime.Cancelled("enough") },
 			"snooze": func(ctx *runtime.Context) error {
 				if time.Since(ctx.Metadata().EnqueuedAt) < time.Hour {
 					return runtime.Snooze(time.Hour)

@@ -11,15 +11,15 @@ import (
 // the task: running again would be too late as well. It wraps [ErrTimeout].
 var ErrDeadline error = &guard.Hidden{Text: "task is past its deadline", Err: engine.ErrTimeout}
 
-// CancelError ends a task as cancelled; see [Cancel].
-type CancelError struct{ Reason string }
+// CancelledError ends a task as cancelled; see [Cancelled].
+type CancelledError struct{ Reason string }
 
-// Cancel returns an error with which a task ends itself as cancelled: it is not
+// Cancelled returns an error with which a task ends itself as cancelled: it is not
 // retried and not counted as a failure, and its cleanups run. The reason is by
 // default "name.cancel", with the task's name. Wrapping keeps it.
-func Cancel(reason string) error { return &CancelError{reason} }
+func Cancelled(reason string) error { return &CancelledError{reason} }
 
-func (e *CancelError) Error() string {
+func (e *CancelledError) Error() string {
 	if e.Reason == "" {
 		return "task cancelled itself"
 	}

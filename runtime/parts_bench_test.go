@@ -29,7 +29,7 @@ func (nowhere) InsertOne(_ context.Context, m *engine.Message) (engine.Inserted,
 
 // BenchmarkEnqueue is what the App does to enqueue a task, without an engine.
 func BenchmarkEnqueue(b *testing.B) {
-	q := runtime.New(memory.New(), runtime.Config{}).Via(nowhere{})
+	q := runtime.New(memory.New(memory.Config{}), runtime.Config{}).Via(nowhere{})
 	ctx := context.Background()
 	b.ReportAllocs()
 	for i := range b.N {
@@ -54,7 +54,7 @@ func (e handsOver) Serve(ctx context.Context, w *engine.Worker) error {
 // BenchmarkDispatch is what the App does to run a task, without an engine: take
 // a slot, decode, build the context, call, and decide.
 func BenchmarkDispatch(b *testing.B) {
-	e := handsOver{memory.New(), make(chan *engine.Worker, 1)}
+	e := handsOver{memory.New(memory.Config{}), make(chan *engine.Worker, 1)}
 	app := runtime.New(e, runtime.Config{Workers: 1, Logger: slog.New(slog.DiscardHandler)})
 	runtime.RegisterContext(app, newChargeContext)
 	runtime.RegisterTask(app, &chargeTask, (*chargeArgs)(nil))

@@ -161,7 +161,7 @@ func TestListsOfTasks(t *testing.T) {
 			case 1:
 				return 0, errFlaky
 			case 2:
-				return 0, runtime.Cancel("enough")
+				return 0, runtime.Cancelled("enough")
 			}
 			return i, nil
 		})

@@ -87,7 +87,7 @@ func leaks(text string) []string {
 
 // secretErrors are ways in which a task lets its parameters out.
 func secretErrors() map[string]func(ctx *runtime.Context, a *secretArgs) error {
-	tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
+	tx := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 	cleanup := func(ctx *runtime.Context, f func() error) error {
 		_, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
 			return 1, func(error) error { return f() }, nil
@@ -104,7 +104,7 @@ func secretErrors() map[string]func(ctx *runtime.Context, a *secretArgs) error {
 		"permanent": func(_ *runtime.Context, a *secretArgs) error {
 			return runtime.Permanent(fmt.Errorf("charge %v", a.all()))
 		},
-		"cancel": func(_ *runtime.Context, a *secretArgs) error { return runtime.Cancel(fmt.Sprint("no ", a.all())) },
+		"cancel": func(_ *runtime.Context, a *secretArgs) error { return runtime.Cancelled(fmt.Sprint("no ", a.all())) },
 		"panic":  func(_ *runtime.Context, a *secretArgs) error { panic(a.all()) },
 		"panic with an error": func(_ *runtime.Context, a *secretArgs) error {
 			panic(fmt.Errorf("charge %v", a.all()))
@@ -125,14 +125,14 @@ func secretErrors() map[string]func(ctx *runtime.Context, a *secretArgs) error {
 			return nil
 		},
 		"storage": func(ctx *runtime.Context, a *secretArgs) error {
-			_, err := runtime.Keep(ctx, runtime.NewKey[int]("db", nil), func(context.Context) (int, error) {
+			_, err := runtime.Stored(ctx, runtime.NewKey[int]("db", runtime.PerWorker, nil), func(context.Context) (int, error) {
 				return 0, fmt.Errorf("open %v", a.all())
 			})
 			return err
 		},
 		"storage closed after a panic": func(ctx *runtime.Context, a *secretArgs) error {
-			key := runtime.NewKey("db", func(int) error { return fmt.Errorf("close %v", a.all()) })
-			if _, err := runtime.Keep(ctx, key, func(context.Context) (int, error) { return 1, nil }); err != nil {
+			key := runtime.NewKey("db", runtime.PerWorker, func(int) error { return fmt.Errorf("close %v", a.all()) })
+			if _, err := runtime.Stored(ctx, key, func(context.Context) (int, error) { return 1, nil }); err != nil {
 				return err
 			}
 			panic("x")
@@ -297,7 +297,7 @@ func TestRedactionOfManyShortValues(t *testing.T) {
 func TestMarkedValuesStayWithTheirTask(t *testing.T) {
 	const tasks = 2000
 	loc := local.New[string]("mark")
-	scoped := runtime.NewScopedKey[string]("mark", runtime.PerTask)
+	scoped := runtime.NewKey[string]("mark", runtime.PerTask, nil)
 	app := newUnitApp(t, runtime.Config{Workers: 4, KeepLogs: 2, Logger: silent})
 	u := newUnit[int, runtime.Void]("test.Marked", retries(1))
 	u.handle(app, func(ctx *runtime.Context, i int) (runtime.Void, error) {

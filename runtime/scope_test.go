@@ -16,8 +16,8 @@ import (
 // Proves: FEATURES 18
 func TestTransactionEndsWithTheTask(t *testing.T) {
 	errCommit := errors.New("commit failed")
-	tx := runtime.NewScopedKey[string]("tx", runtime.PerTask)
-	outer := runtime.NewScopedKey[string]("outer", runtime.PerTask)
+	tx := runtime.NewKey[string]("tx", runtime.PerTask, nil)
+	outer := runtime.NewKey[string]("outer", runtime.PerTask, nil)
 	for name, test := range map[string]struct {
 		fn     func() error
 		commit error
@@ -28,7 +28,7 @@ func TestTransactionEndsWithTheTask(t *testing.T) {
 		"error":           {fn: func() error { return errFlaky }, want: "flaky", state: engine.StateFailed},
 		"panic":           {fn: func() error { panic("x") }, want: "panic: x", state: engine.StateFailed},
 		"goexit":          {fn: func() error { goexit(); return nil }, want: "handler called runtime.Goexit", state: engine.StateFailed},
-		"cancel":          {fn: func() error { return runtime.Cancel("") }, want: "task cancelled itself", state: engine.StateCancelled},
+		"cancel":          {fn: func() error { return runtime.Cancelled("") }, want: "task cancelled itself", state: engine.StateCancelled},
 		"commit fails":    {fn: func() error { return nil }, commit: errCommit, want: "<nil>", state: engine.StateFailed},
 		"both fail":       {fn: func() error { return errFlaky }, commit: errCommit, want: "flaky", state: engine.StateFailed},
 		"commit of panic": {fn: func() error { panic("x") }, commit: errCommit, want: "panic: x", state: engine.StateFailed},
@@ -82,7 +82,7 @@ func TestTransactionEndsWithTheTask(t *testing.T) {
 // What the task's result is must be known to be storable before anything is
 // committed.
 func TestResultIsEncodedBeforeTheCommit(t *testing.T) {
-	tx := runtime.NewScopedKey[string]("tx", runtime.PerTask)
+	tx := runtime.NewKey[string]("tx", runtime.PerTask, nil)
 	var ended error
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, string]("test.BadResult", retries(3))
@@ -101,7 +101,7 @@ func TestResultIsEncodedBeforeTheCommit(t *testing.T) {
 // Values of task scope that middleware opens before or after the task, or
 // without calling it, are cleaned up all the same.
 func TestTaskScopeOfMiddleware(t *testing.T) {
-	key := runtime.NewScopedKey[int]("value", runtime.PerTask)
+	key := runtime.NewKey[int]("value", runtime.PerTask, nil)
 	var opened, closed atomic.Int32
 	open := func(ctx context.Context) {
 		_, _ = runtime.Provide(ctx, key, func(context.Context) (int, func(error) error, error) {
@@ -138,7 +138,7 @@ func TestTaskScopeOfMiddleware(t *testing.T) {
 
 // Proves: FEATURES 74
 func TestUseAfterTheRun(t *testing.T) {
-	key := runtime.NewKey[int]("value", nil)
+	key := runtime.NewKey[int]("value", runtime.PerWorker, nil)
 	for name, opts := range map[string][]runtime.Option{"plain": nil, "timeout": {runtime.WithTimeout(1 << 40)}} {
 		t.Run(name, func(t *testing.T) {
 			app := newUnitApp(t, runtime.Config{Workers: 1, KeepLogs: 10})
@@ -147,7 +147,7 @@ func TestUseAfterTheRun(t *testing.T) {
 			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 				late = ctx
 				ctx.Logger().Info("in time")
-				_, err := runtime.Keep(ctx, key, func(context.Context) (int, error) { return 1, nil })
+				_, err := runtime.Stored(ctx, key, func(context.Context) (int, error) { return 1, nil })
 				return runtime.Void{}, err
 			})
 			start(t, app)
@@ -163,7 +163,7 @@ func TestUseAfterTheRun(t *testing.T) {
 			if _, err := await(t, app, u.call(2)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := runtime.Keep(first, key, func(context.Context) (int, error) { return 2, nil }); !errors.Is(err, runtime.ErrTaskDone) {
+			if _, err := runtime.Stored(first, key, func(context.Context) (int, error) { return 2, nil }); !errors.Is(err, runtime.ErrTaskDone) {
 				t.Errorf("Keep: %v", err)
 			}
 			if first.Err() == nil || !errors.Is(context.Cause(first), runtime.ErrTaskDone) {
@@ -188,7 +188,7 @@ func TestUseAfterTheRun(t *testing.T) {
 			}
 			opened := func(context.Context) (int, func(error) error, error) { t.Error("opened"); return 2, nil, nil }
 			for _, scope := range []runtime.Scope{runtime.PerTask, runtime.PerWorker, runtime.PerProcess} {
-				k := runtime.NewScopedKey[int]("late", scope)
+				k := runtime.NewKey[int]("late", scope, nil)
 				if _, err := runtime.Provide(context.WithoutCancel(first), k, opened); !errors.Is(err, runtime.ErrTaskDone) {
 					t.Errorf("Provide in the scope of a %s: %v", scope, err)
 				}
@@ -222,7 +222,7 @@ func TestScopesAreMadeOnceEach(t *testing.T) {
 	var gone sync.Map // the names of closed values
 	keys := make([]*runtime.Key[string], len(scopes))
 	for i, s := range scopes {
-		keys[i] = runtime.NewScopedKey[string](fmt.Sprint("key ", i), s)
+		keys[i] = runtime.NewKey[string](fmt.Sprint("key ", i), s, nil)
 	}
 	var get func(ctx context.Context, i int) (string, error)
 	get = func(ctx context.Context, i int) (string, error) {

@@ -249,7 +249,7 @@ var outside = []context.Context{
 
 // Proves: FEATURES 16
 func TestFunctionsOutsideATask(t *testing.T) {
-	key := runtime.NewScopedKey[int]("key", runtime.PerTask)
+	key := runtime.NewKey[int]("key", runtime.PerTask, nil)
 	shared := runtime.NewShared[int]("shared", nil)
 	for _, ctx := range outside {
 		if app := runtime.AppFrom(ctx); app != nil {

@@ -30,7 +30,7 @@ func TestStates(t *testing.T) {
 		"is due later":   {ends: []error{nil}, opts: []runtime.Option{runtime.WithDelay(time.Hour)}, want: []engine.State{scheduled, running, succeeded}},
 		"is retried":     {ends: []error{errFlaky, nil}, want: []engine.State{pending, running, retrying, running, succeeded}},
 		"fails for good": {ends: []error{errFlaky, errFatal}, want: []engine.State{pending, running, retrying, running, failed}},
-		"cancels itself": {ends: []error{runtime.Cancel("")}, want: []engine.State{pending, running, cancelled}},
+		"cancels itself": {ends: []error{runtime.Cancelled("")}, want: []engine.State{pending, running, cancelled}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -202,7 +202,7 @@ func TestMiddleware_DoesNotDecideOverTransactions(t *testing.T) {
 		"forgives":        {errFlaky, func(error) error { return nil }, false, engine.StateSucceeded},
 		"fails afterward": {nil, func(error) error { return errFlaky }, true, engine.StateFailed},
 	} {
-		tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
+		tx := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 		var committed atomic.Bool
 		app := newUnitApp(t, runtime.Config{Middleware: []runtime.Middleware{func(next runtime.Handler) runtime.Handler {
 			return func(ctx *runtime.Context) error { return test.middleware(next(ctx)) }

@@ -20,7 +20,7 @@ import (
 func TestStopUnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const tasks = 1000
-		eng := memory.New()
+		eng := memory.New(memory.Config{})
 		var mu sync.Mutex
 		runs := make(map[int]int)
 		stubborn := newUnit[int, runtime.Void]("test.Stubborn", retries(1))
@@ -165,7 +165,7 @@ func TestStoppedTaskIsPendingAgain(t *testing.T) {
 
 // Proves: RELIABILITY 6
 func TestStopReturnsByItsDeadline(t *testing.T) {
-	blocked := runtime.NewKey("blocked", func(chan struct{}) error { return nil })
+	blocked := runtime.NewKey("blocked", runtime.PerWorker, func(chan struct{}) error { return nil })
 	for name, test := range map[string]struct {
 		limit time.Duration
 		stop  func(ctx context.Context) error // what the task does
@@ -177,10 +177,10 @@ func TestStopReturnsByItsDeadline(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				app := runtime.New(memory.New(), runtime.Config{Logger: silent})
+				app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: silent})
 				u := newUnit[int, runtime.Void]("test.Deadline")
 				u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
-					if _, err := runtime.Keep(ctx, blocked, func(context.Context) (chan struct{}, error) { return nil, nil }); err != nil {
+					if _, err := runtime.Stored(ctx, blocked, func(context.Context) (chan struct{}, error) { return nil, nil }); err != nil {
 						return runtime.Void{}, err
 					}
 					return runtime.Void{}, test.stop(ctx)
@@ -208,17 +208,15 @@ func TestStopReturnsByItsDeadline(t *testing.T) {
 
 // Proves: RELIABILITY 5, 6
 func TestStopWithWhatBlocks(t *testing.T) {
-	for name, makeKey := range map[string]func(string, func(chan struct{}) error) *runtime.Key[chan struct{}]{
-		"worker": runtime.NewKey[chan struct{}], "process": runtime.NewProcessKey[chan struct{}],
-	} {
-		t.Run("close of the "+name, func(t *testing.T) {
+	for _, scope := range []runtime.Scope{runtime.PerWorker, runtime.PerProcess} {
+		t.Run("close of the "+scope.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				release := make(chan struct{})
-				key := makeKey("blocked", func(c chan struct{}) error { <-c; return nil })
-				app := runtime.New(memory.New(), runtime.Config{ShutdownGrace: time.Second, Logger: silent})
+				key := runtime.NewKey("blocked", scope, func(c chan struct{}) error { <-c; return nil })
+				app := runtime.New(memory.New(memory.Config{}), runtime.Config{ShutdownGrace: time.Second, Logger: silent})
 				u := newUnit[int, runtime.Void]("test.Blocked")
 				u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
-					_, err := runtime.Keep(ctx, key, func(context.Context) (chan struct{}, error) { return release, nil })
+					_, err := runtime.Stored(ctx, key, func(context.Context) (chan struct{}, error) { return release, nil })
 					return runtime.Void{}, err
 				})
 				start(t, app)
@@ -236,7 +234,7 @@ func TestStopWithWhatBlocks(t *testing.T) {
 	t.Run("observer", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			release := make(chan struct{})
-			app := runtime.New(memory.New(), runtime.Config{ShutdownGrace: time.Second, Observers: []runtime.Observer{
+			app := runtime.New(memory.New(memory.Config{}), runtime.Config{ShutdownGrace: time.Second, Observers: []runtime.Observer{
 				runtime.ObserverFunc(func(runtime.Event) { <-release }),
 			}})
 			u := newUnit[int, runtime.Void]("test.Blocked")
@@ -258,12 +256,12 @@ func TestStopWithWhatBlocks(t *testing.T) {
 func TestStartAndStopFromManyGoroutines(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2, ShutdownTimeout: time.Second})
 	var opened, closed atomic.Int64
-	key := runtime.NewKey("value", func(int) error { closed.Add(1); return nil })
-	process := runtime.NewProcessKey("value", func(int) error { closed.Add(1); return nil })
+	key := runtime.NewKey("value", runtime.PerWorker, func(int) error { closed.Add(1); return nil })
+	process := runtime.NewKey("value", runtime.PerProcess, func(int) error { closed.Add(1); return nil })
 	u := newUnit[int, runtime.Void]("test.Restart")
 	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		for _, k := range []*runtime.Key[int]{key, process} {
-			if _, err := runtime.Keep(ctx, k, func(context.Context) (int, error) { opened.Add(1); return 1, nil }); err != nil {
+			if _, err := runtime.Stored(ctx, k, func(context.Context) (int, error) { opened.Add(1); return 1, nil }); err != nil {
 				return runtime.Void{}, err
 			}
 		}
@@ -382,7 +380,7 @@ func TestEngineThatFails(t *testing.T) {
 func TestNeverMoreThanWorkersRun(t *testing.T) {
 	const workers, tasks = 4, 400
 	var running, most atomic.Int32
-	slot := runtime.NewKey[*resource]("slot", nil)
+	slot := runtime.NewKey[*resource]("slot", runtime.PerWorker, nil)
 	cfg := runtime.Config{Workers: workers, Middleware: []runtime.Middleware{
 		// A middleware that gives up on the task, and leaves it running.
 		func(next runtime.Handler) runtime.Handler {
@@ -407,7 +405,7 @@ func TestNeverMoreThanWorkersRun(t *testing.T) {
 			}
 		}
 		defer running.Add(-1)
-		r, err := runtime.Keep(ctx, slot, func(context.Context) (*resource, error) { return new(resource), nil })
+		r, err := runtime.Stored(ctx, slot, func(context.Context) (*resource, error) { return new(resource), nil })
 		if err != nil {
 			return runtime.Void{}, err
 		}

@@ -19,7 +19,8 @@ type Scope uint8
 const (
 	// PerWorker: one value for each worker slot, which one task at a time uses.
 	PerWorker Scope = iota
-	// PerProcess: one value for the app, shared by all its tasks.
+	// PerProcess: one value for the process, shared by all tasks of its apps that
+	// were supplied the same. It is closed when the last of these apps stops.
 	PerProcess
 	// PerTask: one value for each run of a task.
 	PerTask
@@ -38,38 +39,29 @@ type Key[T any] struct {
 	close func(T) error
 }
 
-// NewKey returns a key of worker scope. close, unless nil, is called when the
-// worker ends.
-func NewKey[T any](name string, close func(T) error) *Key[T] {
-	return &Key[T]{name: name, close: close}
-}
-
-// NewProcessKey is NewKey for a value that all workers of the app share.
-func NewProcessKey[T any](name string, close func(T) error) *Key[T] {
-	return &Key[T]{name: name, scope: PerProcess, close: close}
-}
-
-// NewScopedKey returns a key for [Provide].
-func NewScopedKey[T any](name string, scope Scope) *Key[T] {
-	return &Key[T]{name: name, scope: scope}
+// NewKey returns a key of the scope. close, unless nil, closes a value that
+// [Stored] opened, when the scope ends.
+func NewKey[T any](name string, scope Scope, close func(T) error) *Key[T] {
+	return &Key[T]{name: name, scope: scope, close: close}
 }
 
 // String returns the key's name.
 func (k *Key[T]) String() string { return k.name }
 
-// Keep returns the value of the key, opened by the first task that needs it:
-// once, while others that need it wait. When open fails or panics nothing is
-// kept, and the next task tries again. open gets the context of the worker, not
-// of the task. Values are closed, last opened first, when the worker stops or
-// is thrown away after a panic.
+// Stored returns the value of the key, opened by the first task that needs it:
+// once in the key's scope, while others that need it wait. When open fails or
+// panics nothing is stored, and the next task tries again. open gets the context
+// of the scope: the worker's or the process's, not the task's, but in task scope.
+// Values are closed, last opened first, when their scope ends, and those of a
+// worker when it is thrown away after a panic.
 //
-// Keep works in a task and anywhere its context reaches. Outside it returns
+// Stored works in a task and anywhere its context reaches. Outside it returns
 // [ErrNoTask], after the task [ErrTaskDone].
 //
-// open may Keep values of other keys, with the task's context. One that asks for
-// its own key with that context waits for itself until the context ends; with
+// open may ask for values of other keys, with the task's context. One that asks
+// for its own key with that context waits for itself until the context ends; with
 // the context that it was given it gets [ErrNoTask] at once.
-func Keep[T any](ctx context.Context, k *Key[T], open func(context.Context) (T, error)) (T, error) {
+func Stored[T any](ctx context.Context, k *Key[T], open func(context.Context) (T, error)) (T, error) {
 	return provide(ctx, k, func(scope context.Context) (T, func(error) error, error) {
 		v, err := open(scope)
 		if err != nil || k.close == nil {
@@ -79,7 +71,7 @@ func Keep[T any](ctx context.Context, k *Key[T], open func(context.Context) (T, 
 	})
 }
 
-// Provide is Keep for an open that returns the value's cleanup, for keys of
+// Provide is Stored for an open that returns the value's cleanup, for keys of
 // every scope. In task scope open gets the task's context, the cleanup gets the
 // task's error, and its own error fails the task. Generated code calls it.
 func Provide[T any](
@@ -124,7 +116,7 @@ func provide[T any](
 func (r *run) storeOf(s Scope) *store.Store {
 	switch s {
 	case PerProcess:
-		return &r.app.storage
+		return &r.app.process.Load().store
 	case PerTask:
 		return &r.more().scoped
 	default:

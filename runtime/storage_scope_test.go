@@ -23,17 +23,17 @@ func TestTasksAtOnceHaveAValueEach(t *testing.T) {
 		const workers, rounds = 4, 3
 		var j journal
 		var opened, openedAll atomic.Int64
-		perWorker := runtime.NewKey("worker", func(int) error { j.note("worker"); return nil })
-		perProcess := runtime.NewProcessKey("process", func(int) error { j.note("process"); return nil })
+		perWorker := runtime.NewKey("worker", runtime.PerWorker, func(int) error { j.note("worker"); return nil })
+		perProcess := runtime.NewKey("process", runtime.PerProcess, func(int) error { j.note("process"); return nil })
 		open, meet := make(chan struct{}), make([]chan struct{}, rounds)
 		app := newUnitApp(t, runtime.Config{Workers: workers})
 		u := newUnit[int, scopeRun]("test.Scopes")
 		u.handle(app, func(ctx *runtime.Context, round int) (r scopeRun, err error) {
-			r.Worker, err = runtime.Keep(ctx, perWorker, func(context.Context) (int, error) { return int(opened.Add(1)), nil })
+			r.Worker, err = runtime.Stored(ctx, perWorker, func(context.Context) (int, error) { return int(opened.Add(1)), nil })
 			if err != nil {
 				return r, err
 			}
-			r.Process, err = runtime.Keep(ctx, perProcess, func(context.Context) (int, error) {
+			r.Process, err = runtime.Stored(ctx, perProcess, func(context.Context) (int, error) {
 				defer func() { <-open }()
 				return int(openedAll.Add(1)), nil
 			})

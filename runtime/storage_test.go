@@ -59,7 +59,7 @@ func (r *resource) use() error {
 func TestTenThousandTasksOnEightWorkers(t *testing.T) {
 	const tasks, workers = 10_000, 8
 	var opened, closed atomic.Int64
-	key := runtime.NewKey("resource", func(r *resource) error {
+	key := runtime.NewKey("resource", runtime.PerWorker, func(r *resource) error {
 		closed.Add(1)
 		if r.closed.Swap(true) {
 			return errors.New("closed twice")
@@ -77,7 +77,7 @@ func TestTenThousandTasksOnEightWorkers(t *testing.T) {
 		res *resource
 	}
 	runtime.RegisterContext(app, func(ctx *runtime.Context) (*many, error) {
-		res, err := runtime.Keep(ctx, key, func(context.Context) (*resource, error) {
+		res, err := runtime.Stored(ctx, key, func(context.Context) (*resource, error) {
 			return &resource{id: opened.Add(1)}, nil
 		})
 		return &many{ctx, res}, err
@@ -155,17 +155,17 @@ func TestEachRunHasItsOwnContext(t *testing.T) {
 
 // Proves: FEATURES 12
 func TestOpeningIsSingleFlight(t *testing.T) {
-	for _, makeKey := range []func(string, func(int) error) *runtime.Key[int]{runtime.NewKey[int], runtime.NewProcessKey[int]} {
+	for _, scope := range []runtime.Scope{runtime.PerWorker, runtime.PerProcess} {
 		synctest.Test(t, func(t *testing.T) {
 			var opened atomic.Int32
 			release := make(chan struct{})
-			key := makeKey("slow", nil)
+			key := runtime.NewKey[int]("slow", scope, nil)
 			app := newUnitApp(t, runtime.Config{Workers: 1})
 			u := newUnit[int, runtime.Void]("test.SingleFlight")
 			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 				for range 10 {
 					local.Go(ctx, local.Share, func(ctx context.Context) error {
-						v, err := runtime.Keep(ctx, key, func(context.Context) (int, error) {
+						v, err := runtime.Stored(ctx, key, func(context.Context) (int, error) {
 							<-release
 							return int(opened.Add(1)), nil
 						})
@@ -193,14 +193,14 @@ func TestOpeningIsSingleFlight(t *testing.T) {
 
 // Proves: FEATURES 12, 59
 func TestFailedOpeningIsNotKept(t *testing.T) {
-	for _, makeKey := range []func(string, func(int) error) *runtime.Key[int]{runtime.NewKey[int], runtime.NewProcessKey[int]} {
+	for _, scope := range []runtime.Scope{runtime.PerWorker, runtime.PerProcess} {
 		var opened int
 		var closed []int
-		key := makeKey("flaky", func(v int) error { closed = append(closed, v); return nil })
+		key := runtime.NewKey("flaky", scope, func(v int) error { closed = append(closed, v); return nil })
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[int, int]("test.FailedOpening", retries(1))
 		u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
-			return runtime.Keep(ctx, key, func(context.Context) (int, error) {
+			return runtime.Stored(ctx, key, func(context.Context) (int, error) {
 				if opened++; opened == 1 {
 					return 1, errFlaky
 				}
@@ -227,17 +227,17 @@ func TestValuesCloseLastFirst(t *testing.T) {
 	var j journal
 	keys := make(map[string]*runtime.Key[string])
 	for _, name := range []string{"w1", "w2", "w3"} {
-		keys[name] = runtime.NewKey(name, func(v string) error { j.note("close %s", v); return nil })
+		keys[name] = runtime.NewKey(name, runtime.PerWorker, func(v string) error { j.note("close %s", v); return nil })
 	}
 	for _, name := range []string{"p1", "p2"} {
-		keys[name] = runtime.NewProcessKey(name, func(v string) error { j.note("close %s", v); return nil })
+		keys[name] = runtime.NewKey(name, runtime.PerProcess, func(v string) error { j.note("close %s", v); return nil })
 	}
-	task := runtime.NewScopedKey[string]("t", runtime.PerTask)
+	task := runtime.NewKey[string]("t", runtime.PerTask, nil)
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[int, runtime.Void]("test.Order")
 	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		for _, name := range []string{"p1", "w1", "w2", "p2", "w3", "w1"} {
-			if _, err := runtime.Keep(ctx, keys[name], func(context.Context) (string, error) {
+			if _, err := runtime.Stored(ctx, keys[name], func(context.Context) (string, error) {
 				j.note("open %s", name)
 				return name, nil
 			}); err != nil {
@@ -274,11 +274,11 @@ func TestBrokenSlotIsThrownAway(t *testing.T) {
 	for name, crash := range map[string]func(){"panic": func() { panic("x") }, "goexit": goexit} {
 		t.Run(name, func(t *testing.T) {
 			var opened, closed []int
-			key := runtime.NewKey("value", func(v int) error { closed = append(closed, v); return nil })
+			key := runtime.NewKey("value", runtime.PerWorker, func(v int) error { closed = append(closed, v); return nil })
 			app := newUnitApp(t, runtime.Config{Workers: 1})
 			u := newUnit[bool, int]("test.Broken")
 			u.handle(app, func(ctx *runtime.Context, bad bool) (int, error) {
-				v, err := runtime.Keep(ctx, key, func(context.Context) (int, error) {
+				v, err := runtime.Stored(ctx, key, func(context.Context) (int, error) {
 					opened = append(opened, len(opened)+1)
 					return len(opened), nil
 				})
@@ -312,9 +312,9 @@ func TestBrokenSlotIsThrownAway(t *testing.T) {
 
 // Proves: FEATURES 16
 func TestStorageOutsideATask(t *testing.T) {
-	key := runtime.NewKey[int]("value", nil)
+	key := runtime.NewKey[int]("value", runtime.PerWorker, nil)
 	for _, ctx := range []context.Context{nil, context.Background(), (*runtime.Context)(nil), new(runtime.Context)} {
-		_, err := runtime.Keep(ctx, key, func(context.Context) (int, error) { t.Error("opened"); return 1, nil })
+		_, err := runtime.Stored(ctx, key, func(context.Context) (int, error) { t.Error("opened"); return 1, nil })
 		if !errors.Is(err, runtime.ErrNoTask) {
 			t.Errorf("Keep with %T: %v", ctx, err)
 		}
@@ -327,18 +327,18 @@ func TestKeepInItsOwnOpen(t *testing.T) {
 	stop := errors.New("stop")
 	open := func(context.Context) (int, error) { t.Error("opened by the inner Keep"); return 1, nil }
 	for name, key := range map[string]*runtime.Key[int]{
-		"worker": runtime.NewKey[int]("value", nil), "process": runtime.NewProcessKey[int]("value", nil),
+		"worker": runtime.NewKey[int]("value", runtime.PerWorker, nil), "process": runtime.NewKey[int]("value", runtime.PerProcess, nil),
 	} {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[int, int]("test.Own")
 		u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
 			ended, end := context.WithCancelCause(ctx)
-			return runtime.Keep(ctx, key, func(scope context.Context) (int, error) {
-				if _, err := runtime.Keep(scope, key, open); !errors.Is(err, runtime.ErrNoTask) {
+			return runtime.Stored(ctx, key, func(scope context.Context) (int, error) {
+				if _, err := runtime.Stored(scope, key, open); !errors.Is(err, runtime.ErrNoTask) {
 					t.Errorf("%s: Keep with the context of open: %v, want ErrNoTask", name, err)
 				}
 				end(stop)
-				if _, err := runtime.Keep(ended, key, open); !errors.Is(err, stop) {
+				if _, err := runtime.Stored(ended, key, open); !errors.Is(err, stop) {
 					t.Errorf("%s: Keep with the task's context, which has ended: %v, want its cause", name, err)
 				}
 				return 7, nil
@@ -359,12 +359,12 @@ func TestKeepInItsOwnOpen(t *testing.T) {
 // The context that a provider of the worker gets outlives the task.
 func TestContextOfAWorkerProvider(t *testing.T) {
 	type ctxKey struct{}
-	key := runtime.NewKey[context.Context]("ctx", nil)
+	key := runtime.NewKey[context.Context]("ctx", runtime.PerWorker, nil)
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[int, runtime.Void]("test.Provider")
 	var kept context.Context
 	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
-		c, err := runtime.Keep(ctx, key, func(ctx context.Context) (context.Context, error) { return ctx, nil })
+		c, err := runtime.Stored(ctx, key, func(ctx context.Context) (context.Context, error) { return ctx, nil })
 		kept = c
 		if _, inTask := runtime.FromContext(c); inTask {
 			return runtime.Void{}, runtime.Permanent(errors.New("the worker's context is a task's"))

@@ -43,7 +43,7 @@ type Spec struct {
 	Unique     time.Duration
 	UniqueHold engine.KeyHold
 	// Keep is how long the record stays after the task succeeded, and KeepFailed
-	// after it failed or was cancelled; zero takes Config.KeepResults and
+	// after it failed or was cancelled; zero takes Config.Keep and
 	// Config.KeepFailed.
 	Keep, KeepFailed time.Duration
 	// Tags are the default tags.

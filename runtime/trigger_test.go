@@ -44,7 +44,7 @@ func TestTriggers(t *testing.T) {
 		{name: "a result that cannot be encoded", hooks: ask(math.NaN()), err: "result of a trigger hook"},
 		{name: "panic", hooks: []runtime.TriggerHook{nil, panics}, err: "panic: boom"},
 	}
-	tx := runtime.NewScopedKey[int]("tx", runtime.PerTask)
+	tx := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 	for _, tt := range tests {
 		var ended error
 		app := newUnitApp(t, runtime.Config{OnTrigger: tt.hooks})

@@ -71,7 +71,7 @@ func TestUnique_ActiveAndWaiting(t *testing.T) {
 // TestKeep_OfTheTaskBeatsTheConfig: what the directive keys keep= and
 // keepfailed= promise.
 func TestKeep_OfTheTaskBeatsTheConfig(t *testing.T) {
-	app := newUnitApp(t, runtime.Config{KeepResults: time.Minute, KeepFailed: 2 * time.Minute})
+	app := newUnitApp(t, runtime.Config{Keep: time.Minute, KeepFailed: 2 * time.Minute})
 	for _, own := range []bool{false, true} {
 		u := newUnit[string, runtime.Void]("test.Keep", func(s *runtime.Spec) {
 			if own {
@@ -95,8 +95,8 @@ func TestKeep_OfTheTaskBeatsTheConfig(t *testing.T) {
 // after the last one finds the children that it enqueued then.
 func TestWithKey_LeadsToItsTaskWhateverItsKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		engine := memory.New()
-		app := runtime.New(engine, runtime.Config{Workers: 2, KeepResults: time.Second, Logger: discard})
+		engine := memory.New(memory.Config{})
+		app := runtime.New(engine, runtime.Config{Workers: 2, Keep: time.Second, Logger: discard})
 		child := newUnit[string, int]("test.Page")
 		child.handle(app, func(_ *runtime.Context, s string) (int, error) { return len(s), nil })
 		parent := newUnit[[]string, int]("test.Catalog", retries(3), func(s *runtime.Spec) { s.Delay = 20 * time.Second })

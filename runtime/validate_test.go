@@ -40,7 +40,7 @@ func (a amount) Validate() error {
 // a producer without validation sends, which is raw.
 func validated[T any](t *testing.T, v T, raw string) (enqueue, run error) {
 	t.Helper()
-	eng := memory.New()
+	eng := memory.New(memory.Config{})
 	defer eng.Close()
 	app := runtime.New(eng, runtime.Config{Logger: discard})
 	u := newUnit[T, int]("test.Unit", retries(3))
@@ -104,7 +104,7 @@ func TestArgumentsValidateThemselves(t *testing.T) {
 // Arguments that cannot be read are parked, not refused: a newer worker may
 // read them.
 func TestUnreadableArgumentsAreNotInvalid(t *testing.T) {
-	eng := memory.New()
+	eng := memory.New(memory.Config{})
 	defer eng.Close()
 	app := runtime.New(eng, runtime.Config{Logger: discard})
 	u := newUnit[order, int]("test.Unit")

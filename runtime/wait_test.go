@@ -93,7 +93,7 @@ type pollEngine struct{ engine.Engine }
 
 func TestWaitByPolling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		app := runtime.New(pollEngine{memory.New()}, runtime.Config{})
+		app := runtime.New(pollEngine{memory.New(memory.Config{})}, runtime.Config{})
 		u := newUnit[int, int]("test.Polled")
 		u.handle(app, func(ctx *runtime.Context, i int) (int, error) { return i, ctx.Sleep(time.Minute) })
 		start(t, app)

@@ -33,7 +33,7 @@ func newApp(t *testing.T, cfg runtime.Config, supply ...func(*runtime.App)) *run
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
-	engine := memory.New()
+	engine := memory.New(memory.Config{})
 	app := runtime.New(engine, cfg)
 	RegisterTasks(app)
 	runtime.Supply(app, DSN("file:"+filepath.Join(t.TempDir(), "none.db")))

@@ -67,7 +67,7 @@ func signUp(ctx context.Context, app *runtime.App) error {
 }
 
 // clientKey is a value that a worker keeps from task to task.
-var clientKey = runtime.NewKey("http client", func(c *http.Client) error {
+var clientKey = runtime.NewKey("http client", runtime.PerWorker, func(c *http.Client) error {
 	c.CloseIdleConnections()
 	return nil
 })
@@ -76,7 +76,7 @@ var clientKey = runtime.NewKey("http client", func(c *http.Client) error {
 //
 //task:context
 func Ping(ctx *runtime.Context, url string) (int, error) {
-	client, err := runtime.Keep(ctx, clientKey, func(context.Context) (*http.Client, error) {
+	client, err := runtime.Stored(ctx, clientKey, func(context.Context) (*http.Client, error) {
 		return &http.Client{}, nil // by the first task of this worker that needs it
 	})
 	if err != nil {

@@ -23,7 +23,7 @@ func Import(ctx *runtime.Context, file string) (int, error) {
 	}
 	switch file {
 	case "":
-		return 0, runtime.Cancel("nothing to import") // not a failure: no retry
+		return 0, runtime.Cancelled("nothing to import") // not a failure: no retry
 	case "unknown":
 		return 0, runtime.Trigger(slog.String("file", file)) // ask the app's hooks
 	}

@@ -58,7 +58,7 @@ func Export(ctx *runtime.Context, file string) error {
 	case "not there yet":
 		return runtime.Snooze(30 * time.Second)
 	case "gone":
-		return runtime.Cancel("the file is gone")
+		return runtime.Cancelled("the file is gone")
 	}
 	ctx.Progress(1, 1, file)
 	return nil

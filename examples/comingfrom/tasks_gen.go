@@ -432,7 +432,7 @@ var _ = struct {
 	Tx *sql.Tx
 }(DBContext{})
 
-var openDBKey = runtime.NewScopedKey[*sql.DB]("comingfrom.openDB", runtime.PerWorker)
+var openDBKey = runtime.NewKey[*sql.DB]("comingfrom.openDB", runtime.PerWorker, nil)
 
 // provideOpenDB gives what openDB makes: once per worker.
 func provideOpenDB(ctx *runtime.Context) (*sql.DB, error) {
@@ -446,7 +446,7 @@ func provideOpenDB(ctx *runtime.Context) (*sql.DB, error) {
 	})
 }
 
-var beginTxKey = runtime.NewScopedKey[*sql.Tx]("comingfrom.beginTx", runtime.PerTask)
+var beginTxKey = runtime.NewKey[*sql.Tx]("comingfrom.beginTx", runtime.PerTask, nil)
 
 // provideBeginTx gives what beginTx makes: once per task.
 func provideBeginTx(ctx *runtime.Context) (*sql.Tx, error) {

@@ -42,7 +42,7 @@ func greet(ctx context.Context, name string) error {
 
 func main() {
 	ctx := context.Background()
-	app := runtime.New(memory.New(), runtime.Config{Workers: 4})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Workers: 4})
 	RegisterTasks(app) // generated, as are EnqueueOrder and EnqueueGreet
 	runtime.Supply(app, map[string]int{"coffee": 250, "tea": 200})
 	check(app.Start(ctx))

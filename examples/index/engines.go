@@ -17,14 +17,14 @@ var openEngine = openLocal
 
 func openLocal(_ context.Context, url string) (engine.Engine, error) {
 	if url == memoryURL {
-		return memory.New(memory.WithWait()), nil
+		return memory.New(memory.Config{Wait: true}), nil
 	}
 	path, ok := strings.CutPrefix(url, "sqlite:")
 	if !ok || path == "" || strings.HasPrefix(path, "//") {
 		name, _, _ := strings.Cut(url, ":") // the rest may hold a password
 		return nil, fmt.Errorf("unknown engine %q: write memory: or sqlite:tasks.db, or go run -tags servers for others", name)
 	}
-	e, err := sqlite.Open(path)
+	e, err := sqlite.Open(path, sqlite.Config{})
 	if err != nil {
 		return nil, fmt.Errorf("open engine sqlite: %w", err)
 	}

@@ -298,7 +298,7 @@ func after(s, mark string) string {
 
 func TestFailuresLoseNothingElse(t *testing.T) {
 	dir, db := tree(t, 5), filepath.Join(t.TempDir(), "index.db")
-	app := runtime.New(memory.New(), runtime.Config{Workers: 2, Logger: slog.New(slog.DiscardHandler)})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Workers: 2, Logger: slog.New(slog.DiscardHandler)})
 	RegisterTasks(app)
 	runtime.Supply(app, IndexFile(db))
 	if err := app.Start(t.Context()); err != nil {

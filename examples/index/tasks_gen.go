@@ -110,7 +110,7 @@ var _ = struct {
 	Tx *sql.Tx
 }(IndexContext{})
 
-var openDBKey = runtime.NewScopedKey[*sql.DB]("main.openDB", runtime.PerWorker)
+var openDBKey = runtime.NewKey[*sql.DB]("main.openDB", runtime.PerWorker, nil)
 
 // provideOpenDB gives what openDB makes: once per worker.
 func provideOpenDB(ctx *runtime.Context) (*sql.DB, error) {
@@ -124,7 +124,7 @@ func provideOpenDB(ctx *runtime.Context) (*sql.DB, error) {
 	})
 }
 
-var newTurnsKey = runtime.NewScopedKey[turns]("main.newTurns", runtime.PerProcess)
+var newTurnsKey = runtime.NewKey[turns]("main.newTurns", runtime.PerProcess, nil)
 
 // provideNewTurns gives what newTurns makes: once per process.
 func provideNewTurns(ctx *runtime.Context) (turns, error) {
@@ -133,7 +133,7 @@ func provideNewTurns(ctx *runtime.Context) (turns, error) {
 	})
 }
 
-var beginTxKey = runtime.NewScopedKey[*sql.Tx]("main.beginTx", runtime.PerTask)
+var beginTxKey = runtime.NewKey[*sql.Tx]("main.beginTx", runtime.PerTask, nil)
 
 // provideBeginTx gives what beginTx makes: once per task.
 func provideBeginTx(ctx *runtime.Context) (*sql.Tx, error) {

@@ -54,7 +54,7 @@ func main() {
 func serve(ctx context.Context, listener net.Listener, logs io.Writer) (err error) {
 	// In JSON, and what is logged with a task's context says which task it was.
 	slog.SetDefault(slog.New(runtime.NewLogHandler(slog.NewJSONHandler(logs, nil))))
-	engine, err := sqlite.Open("tasks.db")
+	engine, err := sqlite.Open("tasks.db", sqlite.Config{})
 	if err != nil {
 		return err
 	}

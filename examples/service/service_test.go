@@ -60,7 +60,7 @@ func TestRefusedCardIsNotPrinted(t *testing.T) {
 
 // The whole service, on tasks in memory.
 func TestService(t *testing.T) {
-	app, err := newApp(memory.New(), File(filepath.Join(t.TempDir(), "prints.db")), new(fakeBank))
+	app, err := newApp(memory.New(memory.Config{}), File(filepath.Join(t.TempDir(), "prints.db")), new(fakeBank))
 	if err != nil {
 		t.Fatal(err)
 	}

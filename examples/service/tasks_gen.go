@@ -144,7 +144,7 @@ var _ = struct {
 	Bank Bank
 }(Lab{})
 
-var openDBKey = runtime.NewScopedKey[*sql.DB]("main.openDB", runtime.PerProcess)
+var openDBKey = runtime.NewKey[*sql.DB]("main.openDB", runtime.PerProcess, nil)
 
 // provideOpenDB gives what openDB makes: once per process.
 func provideOpenDB(ctx *runtime.Context) (*sql.DB, error) {
@@ -158,7 +158,7 @@ func provideOpenDB(ctx *runtime.Context) (*sql.DB, error) {
 	})
 }
 
-var beginTxKey = runtime.NewScopedKey[*sql.Tx]("main.beginTx", runtime.PerTask)
+var beginTxKey = runtime.NewKey[*sql.Tx]("main.beginTx", runtime.PerTask, nil)
 
 // provideBeginTx gives what beginTx makes: once per task.
 func provideBeginTx(ctx *runtime.Context) (*sql.Tx, error) {

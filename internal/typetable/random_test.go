@@ -72,7 +72,7 @@ func TestRandomTypes(t *testing.T) {
 // each.
 func runTrips(t *rapid.T, trips []*trip, method string) []string {
 	ctx := context.Background()
-	app := runtime.New(memory.New(), runtime.Config{ParkFor: time.Nanosecond, Logger: slog.New(slog.DiscardHandler)})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{ParkFor: time.Nanosecond, Logger: slog.New(slog.DiscardHandler)})
 	for i, trip := range trips {
 		trip.register(app, fmt.Sprint("trip", i), method)
 	}

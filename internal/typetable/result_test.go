@@ -19,7 +19,7 @@ import (
 // Proves: FEATURES 75, RELIABILITY 13
 func TestResults(t *testing.T) {
 	var (
-		app   = runtime.New(memory.New(), runtime.Config{Logger: slog.New(slog.DiscardHandler)})
+		app   = runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: slog.New(slog.DiscardHandler)})
 		tests []func(t *testing.T)
 	)
 	tests = append(tests,

@@ -200,7 +200,7 @@ type verdicts map[string]verdict
 //
 // Proves: FEATURES 75, RELIABILITY 13
 func TestTypes(t *testing.T) {
-	app := runtime.New(memory.New(), runtime.Config{
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{
 		ParkFor: time.Nanosecond, // what cannot be decoded fails at once
 		Logger:  slog.New(slog.DiscardHandler),
 	})

@@ -41,7 +41,7 @@ var cleanupTask = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "bi
 func cleanupCall() runtime.Call[runtime.Void] { return cleanupTask.Call(nil, nil) }
 
 func ExampleEvery() {
-	app := runtime.New(memory.New(), runtime.Config{})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 	runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (runtime.Void, error) {
 		fmt.Println("clean up") // at every fifth minute, once however many processes there are
 		return runtime.Void{}, nil
@@ -110,7 +110,7 @@ func TestWrongExpressions(t *testing.T) {
 // Proves: FEATURES 63
 func TestEvery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		engine := memory.New()
+		engine := memory.New(memory.Config{})
 		defer engine.Close()
 		begin := time.Now()
 		var ran []time.Duration

@@ -31,7 +31,7 @@ var schemes = []Scheme{
 	{
 		Name: "memory", Example: "memory:", Help: "this process only, lost when it ends",
 		open: func(context.Context, string, bool) (engine.Engine, error) {
-			return memory.New(memory.WithWait()), nil
+			return memory.New(memory.Config{Wait: true}), nil
 		},
 	},
 	{
@@ -58,11 +58,7 @@ func openSQLite(_ context.Context, url string, existing bool) (engine.Engine, er
 	case strings.HasPrefix(path, "//") && !strings.HasPrefix(path, "///"): // a host, for what it looks like
 		return nil, fmt.Errorf("a file has no host: write sqlite:%s", path[2:])
 	}
-	var opts []sqlite.Option
-	if existing {
-		opts = append(opts, sqlite.WithExisting())
-	}
-	return opened(sqlite.Open(path, opts...))
+	return opened(sqlite.Open(path, sqlite.Config{Existing: existing}))
 }
 
 func openPostgres(ctx context.Context, url string, existing bool) (engine.Engine, error) {

@@ -129,7 +129,7 @@ type answers struct {
 
 var (
 	requestID = local.New[string]("request_id", local.Travels(), local.InLogs())
-	keptKey   = runtime.NewKey[string]("kept", nil)
+	keptKey   = runtime.NewKey[string]("kept", runtime.PerWorker, nil)
 )
 
 // askContext is a context type, with what taskgen generates for it.
@@ -144,7 +144,7 @@ func newAskContext(ctx *runtime.Context) (*askContext, error) {
 	if err != nil {
 		return nil, err
 	}
-	kept, err := runtime.Keep(ctx, keptKey, func(context.Context) (string, error) { return "opened", nil })
+	kept, err := runtime.Stored(ctx, keptKey, func(context.Context) (string, error) { return "opened", nil })
 	if err != nil {
 		return nil, err
 	}
@@ -323,7 +323,7 @@ func TestEndsAreTheSameOnEveryEngine(t *testing.T) {
 			p := newPair(t, url(t), func() runtime.Config {
 				return runtime.Config{Queues: []string{"asked"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 			})
-			ends := []error{runtime.Cancel(""), runtime.Permanent(errors.New("no use")), errors.New("fails"), runtime.Trigger()}
+			ends := []error{runtime.Cancelled(""), runtime.Permanent(errors.New("no use")), errors.New("fails"), runtime.Trigger()}
 			runtime.Register(p.worker, askTask, func(_ *runtime.Context, a *askArgs) (answers, error) {
 				return answers{}, ends[a.depth]
 			})

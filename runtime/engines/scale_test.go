@@ -102,7 +102,7 @@ func openScale(t *testing.T, name string) *scaleWorld {
 	var url string
 	switch name {
 	case "memory":
-		w.e = memory.New(memory.WithCapacity(3_000_000), memory.WithRecords(3_000_000))
+		w.e = memory.New(memory.Config{Capacity: 3_000_000, Records: 3_000_000})
 	case "sqlite":
 		url = "sqlite:" + filepath.Join(t.TempDir(), "tasks.db")
 	case "postgres":
@@ -130,7 +130,7 @@ func (w *scaleWorld) app(workers int, queues ...string) *runtime.App {
 		}
 	}
 	return runtime.New(w.e, runtime.Config{
-		Workers: workers, Queues: queues, KeepResults: 24 * time.Hour,
+		Workers: workers, Queues: queues, Keep: 24 * time.Hour,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 }
@@ -183,7 +183,7 @@ func (w *scaleWorld) end(t *testing.T, n int) {
 		case i%50 == 3:
 			return 0, runtime.Permanent(errors.New("no"))
 		case i%200 == 5:
-			return 0, runtime.Cancel("not needed")
+			return 0, runtime.Cancelled("not needed")
 		}
 		return int(i), nil
 	})

@@ -268,7 +268,7 @@ func TestBroken(t *testing.T) {
 		if b.name == name {
 			enginetest.Run(t, func(testing.TB) engine.Engine {
 				e := b.e
-				e.Engine = memory.New()
+				e.Engine = memory.New(memory.Config{})
 				return &e
 			}, enginetest.Options{Patience: time.Second, Step: 20 * time.Millisecond, Tasks: 50})
 		}
@@ -277,5 +277,5 @@ func TestBroken(t *testing.T) {
 
 // TestRight is the same without a fault: the faults above are what is found.
 func TestRight(t *testing.T) {
-	enginetest.Run(t, func(testing.TB) engine.Engine { return &spoiled{Engine: memory.New()} }, enginetest.Options{})
+	enginetest.Run(t, func(testing.TB) engine.Engine { return &spoiled{Engine: memory.New(memory.Config{})} }, enginetest.Options{})
 }

@@ -101,7 +101,7 @@ func ExampleWith() {
 func runAsTask(fn func(ctx *runtime.Context) error) {
 	ctx := context.Background()
 	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "example.Task"}, nil)
-	app := runtime.New(memory.New(), runtime.Config{Logger: slog.New(slog.DiscardHandler)})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: slog.New(slog.DiscardHandler)})
 	runtime.Register(app, task, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
 		return runtime.Void{}, fn(ctx)
 	})

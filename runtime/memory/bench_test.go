@@ -52,7 +52,7 @@ func BenchmarkChannel(b *testing.B) {
 func BenchmarkEngine(b *testing.B) {
 	for _, n := range []int{2, 10} {
 		b.Run(fmt.Sprintf("workers=%d", n), func(b *testing.B) {
-			e := memory.New(memory.WithWait(), memory.WithCapacity(1024), memory.WithRecords(*records))
+			e := memory.New(memory.Config{Wait: true, Capacity: 1024, Records: *records})
 			var count sync.WaitGroup
 			ctx, cancel := context.WithCancel(context.Background())
 			w := &engine.Worker{

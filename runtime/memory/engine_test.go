@@ -13,8 +13,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestEngine(t *testing.T) {
-	open := func(t testing.TB, opts ...memory.Option) engine.Engine {
-		e := memory.New(opts...)
+	open := func(t testing.TB, cfg memory.Config) engine.Engine {
+		e := memory.New(cfg)
 		t.Cleanup(func() {
 			if err := e.Close(); err != nil {
 				t.Errorf("Close: %v", err)
@@ -22,8 +22,8 @@ func TestEngine(t *testing.T) {
 		})
 		return e
 	}
-	enginetest.Run(t, func(t testing.TB) engine.Engine { return open(t) }, enginetest.Options{
-		Bounded: func(t testing.TB, capacity int) engine.Engine { return open(t, memory.WithCapacity(capacity)) },
+	enginetest.Run(t, func(t testing.TB) engine.Engine { return open(t, memory.Config{}) }, enginetest.Options{
+		Bounded: func(t testing.TB, capacity int) engine.Engine { return open(t, memory.Config{Capacity: capacity}) },
 		Tasks:   2000,
 	})
 }

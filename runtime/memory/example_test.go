@@ -12,8 +12,8 @@ import (
 )
 
 // The engine is bounded: what is too much is an error, not memory.
-func ExampleWithCapacity() {
-	app := runtime.New(memory.New(memory.WithCapacity(2)), runtime.Config{})
+func ExampleConfig() {
+	app := runtime.New(memory.New(memory.Config{Capacity: 2}), runtime.Config{})
 	for range 3 {
 		_, err := hello.Call(func(*wire.Fields) {}, nil).Enqueue(context.Background(), app)
 		fmt.Println(errors.Is(err, engine.ErrQueueFull))

@@ -31,7 +31,7 @@ func measure() usage {
 func TestFlat(t *testing.T) {
 	tasks := size(60_000, 1_000_000)
 	const records = 5_000
-	e := memory.New(memory.WithRecords(records), memory.WithCapacity(1_000), memory.WithWait())
+	e := memory.New(memory.Config{Records: records, Capacity: 1_000, Wait: true})
 	var done sync.WaitGroup
 	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		switch last := d.Message.Meta.ID[15]; {
@@ -79,7 +79,7 @@ func TestFlat(t *testing.T) {
 // the engine holds what it may, whatever becomes of the tasks.
 func TestTenTimesPastTheLimit(t *testing.T) {
 	capacity := size(2_000, 20_000)
-	e := memory.New(memory.WithCapacity(capacity), memory.WithRecords(100))
+	e := memory.New(memory.Config{Capacity: capacity, Records: 100})
 	before := measure()
 	var stored, full atomic.Int64
 	var wg sync.WaitGroup

@@ -30,7 +30,7 @@ func rounds(n int) int {
 func TestNobodySleepsOnATask(t *testing.T) {
 	for _, producers := range []int{1, 4} {
 		t.Run(fmt.Sprintf("producers=%d", producers), func(t *testing.T) {
-			e := memory.New()
+			e := memory.New(memory.Config{})
 			ran := make([]chan struct{}, producers)
 			names := make([]string, producers)
 			for i := range ran {
@@ -75,7 +75,7 @@ func TestNobodySleepsOnATask(t *testing.T) {
 // TestNothingIsLostAsWorkersChange: while workers of other names come and go,
 // each task that was accepted is there at once, runs once, or waits in the end.
 func TestNothingIsLostAsWorkersChange(t *testing.T) {
-	e := memory.New(memory.WithRecords(1_000_000))
+	e := memory.New(memory.Config{Records: 1_000_000})
 	names := []string{"a", "b", "c"}
 	var runs sync.Map // id to *atomic.Int32
 	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
@@ -139,8 +139,8 @@ func TestNothingIsLostAsWorkersChange(t *testing.T) {
 // and what waits does.
 func TestRoomIsGivenBack(t *testing.T) {
 	const capacity = 8
-	for _, opts := range [][]memory.Option{nil, {memory.WithWait()}} {
-		e := memory.New(append(opts, memory.WithCapacity(capacity))...)
+	for _, wait := range []bool{false, true} {
+		e := memory.New(memory.Config{Capacity: capacity, Wait: wait})
 		var accepted, ran atomic.Int64
 		stop := serve(t, e, worker(3, func(context.Context, *engine.Delivery) engine.Outcome {
 			ran.Add(1)
@@ -155,7 +155,7 @@ func TestRoomIsGivenBack(t *testing.T) {
 					switch {
 					case err == nil:
 						accepted.Add(1)
-					case opts != nil || !errors.Is(err, engine.ErrQueueFull):
+					case wait || !errors.Is(err, engine.ErrQueueFull):
 						t.Errorf("InsertOne: %v", err)
 					}
 				}
@@ -170,7 +170,7 @@ func TestRoomIsGivenBack(t *testing.T) {
 		for i := left; i < capacity; i++ {
 			put(t, e, message("task"))
 		}
-		if opts == nil {
+		if !wait {
 			if _, err := e.InsertOne(t.Context(), message("task")); !errors.Is(err, engine.ErrQueueFull) {
 				t.Errorf("InsertOne over the capacity: %v, want ErrQueueFull", err)
 			}

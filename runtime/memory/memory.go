@@ -2,8 +2,8 @@
 // for development, and for work that may be lost with the process. It is the
 // reference for the contract of [engine.Engine].
 //
-// It is bounded: at most [WithCapacity] tasks wait or run, and at most
-// [WithRecords] ended ones can still be looked up. Nothing polls: a task that
+// It is bounded: at most [Config].Capacity tasks wait or run, and at most
+// Config.Records ended ones can still be looked up. Nothing polls: a task that
 // is enqueued or becomes due starts at once on an idle worker. Several Apps
 // may share one engine, as several workers.
 package memory
@@ -17,58 +17,33 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// The defaults of an engine's options.
-const (
-	DefaultCapacity      = 100_000
-	DefaultRecords       = 100_000
-	DefaultKeys          = 1_000_000
-	DefaultKeepFor       = time.Hour
-	DefaultKeepFailedFor = 7 * 24 * time.Hour
-)
-
-// Option configures New.
-type Option func(*Engine)
-
-// WithCapacity bounds the tasks that have not ended: that are scheduled, wait,
-// run or retry. Beyond it Insert answers [engine.ErrQueueFull]. It is 100,000 by default, and if n is not positive.
-func WithCapacity(n int) Option {
-	return func(e *Engine) { e.capacity = positive(n, DefaultCapacity) }
+// Config sets up an engine. Its zero value works; a number that is not positive
+// is the default.
+type Config struct {
+	// Capacity bounds the tasks that have not ended: that are scheduled, wait, run
+	// or retry. Beyond it Insert answers [engine.ErrQueueFull]. Defaults to
+	// 100,000.
+	Capacity int
+	// Wait makes Insert wait for room when the engine is full, in the order of
+	// arrival, until its context ends. A batch larger than the capacity is still
+	// [engine.ErrQueueFull], and so is an insert from inside a running task: were
+	// it to wait, tasks could fill every slot waiting for each other.
+	Wait bool
+	// Records bounds the ended tasks that can still be looked up: beyond it the
+	// oldest are forgotten early, whatever their Keep. So they are when the
+	// arguments and results of those that succeeded take more than 1 KiB each on
+	// average. Defaults to 100,000.
+	Records int
+	// Keys bounds the unique keys held at a time. Beyond it a message with a key is
+	// answered with [engine.ErrQueueFull]. A succeeded task that still holds its
+	// key stays beside the records that Records bounds. Defaults to 1,000,000.
+	Keys int
+	// KeepFor is how long a succeeded task can be looked up when its message does
+	// not say. Defaults to 24 h.
+	KeepFor time.Duration
+	// KeepFailedFor is the same for a failed or cancelled task. Defaults to 7 days.
+	KeepFailedFor time.Duration
 }
-
-// WithRecords bounds the ended tasks that can still be looked up: beyond it the
-// oldest are forgotten early, whatever their Keep. So they are when the
-// arguments and results of those that succeeded take more than 1 KiB each on
-// average. It is 100,000 by default, and if n is not positive.
-func WithRecords(n int) Option {
-	return func(e *Engine) { e.records = positive(n, DefaultRecords) }
-}
-
-// WithKeys bounds the unique keys held at a time. Beyond it a message with a
-// key is answered with [engine.ErrQueueFull]. A succeeded task that still holds
-// its key stays beside the records that [WithRecords] bounds. It is 1,000,000 by
-// default, and if n is not positive.
-func WithKeys(n int) Option {
-	return func(e *Engine) { e.keys.limit = positive(n, DefaultKeys) }
-}
-
-// WithKeepFor sets how long a succeeded task can be looked up when its message
-// does not say. It is 1 hour by default, and if d is not positive.
-func WithKeepFor(d time.Duration) Option {
-	return func(e *Engine) { e.keepFor = positive(d, DefaultKeepFor) }
-}
-
-// WithKeepFailedFor sets how long a failed or cancelled task can be looked up
-// when its message does not say, and there are no more than [WithRecords]. It is
-// 7 days by default, and if d is not positive.
-func WithKeepFailedFor(d time.Duration) Option {
-	return func(e *Engine) { e.keepFailed = positive(d, DefaultKeepFailedFor) }
-}
-
-// WithWait makes Insert wait for room when the engine is full, in the order of
-// arrival, until its context ends. A batch larger than the capacity is still
-// [engine.ErrQueueFull], and so is an insert from inside a running task: were
-// it to wait, tasks could fill every slot waiting for each other.
-func WithWait() Option { return func(e *Engine) { e.wait = true } }
 
 func positive[T int | time.Duration](v, otherwise T) T {
 	if v > 0 {
@@ -121,16 +96,15 @@ var (
 )
 
 // New returns an empty engine. It needs no Close if no Serve runs.
-func New(opts ...Option) *Engine {
+func New(cfg Config) *Engine {
 	e := &Engine{
-		capacity: DefaultCapacity,
-		records:  DefaultRecords,
-		keepFor:  DefaultKeepFor, keepFailed: DefaultKeepFailedFor,
+		capacity:   positive(cfg.Capacity, 100_000),
+		records:    positive(cfg.Records, 100_000),
+		keepFor:    positive(cfg.KeepFor, 24*time.Hour),
+		keepFailed: positive(cfg.KeepFailedFor, 7*24*time.Hour),
+		wait:       cfg.Wait,
 	}
-	e.keys.limit = DefaultKeys
-	for _, o := range opts {
-		o(e)
-	}
+	e.keys.limit = positive(cfg.Keys, 1_000_000)
 	e.past.resize(e.records)
 	e.past.gone = e.gonePast
 	return e

@@ -99,7 +99,7 @@ func serve(t testing.TB, e *memory.Engine, w *engine.Worker) (stop func() error)
 // at the very instant that it is due, however it came to wait.
 func TestStartsWhenDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := memory.New()
+		e := memory.New(memory.Config{})
 		began := time.Now()
 		type start struct {
 			name string
@@ -147,7 +147,7 @@ func TestWallClockSet(t *testing.T) {
 			defer mu.Unlock()
 			return time.Now().Round(0).Add(ahead) // no monotonic reading, as from a text
 		}
-		e := memory.New()
+		e := memory.New(memory.Config{})
 		ran := make(chan time.Time, 1)
 		w := worker(1, func(context.Context, *engine.Delivery) engine.Outcome {
 			ran <- time.Now()
@@ -173,7 +173,7 @@ func TestWallClockSet(t *testing.T) {
 // TestForgotten: records go after their Keep, or the engine's time.
 func TestForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := memory.New(memory.WithKeepFor(10*time.Minute), memory.WithKeepFailedFor(20*time.Minute))
+		e := memory.New(memory.Config{KeepFor: 10 * time.Minute, KeepFailedFor: 20 * time.Minute})
 		fail := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 			if d.Message.Name == "fails" {
 				return engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"}
@@ -218,7 +218,7 @@ func TestForgotten(t *testing.T) {
 // TestKeyEnds: a key is free the instant its time ends, not before.
 func TestKeyEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := memory.New()
+		e := memory.New(memory.Config{})
 		keyed := func() *engine.Message {
 			return message("task", func(m *engine.Message) { m.Key, m.KeyFor = "k", time.Minute })
 		}
@@ -237,7 +237,7 @@ func TestKeyEnds(t *testing.T) {
 // TestCloseWakesAll: whatever waits on a closed engine learns of it.
 func TestCloseWakesAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := memory.New(memory.WithCapacity(2), memory.WithWait())
+		e := memory.New(memory.Config{Capacity: 2, Wait: true})
 		release := make(chan struct{})
 		runs := 0
 		w := worker(1, func(context.Context, *engine.Delivery) engine.Outcome {
@@ -276,7 +276,7 @@ func TestCloseWakesAll(t *testing.T) {
 
 // TestSameMessageTwice: the message is stored once.
 func TestSameMessageTwice(t *testing.T) {
-	e := memory.New()
+	e := memory.New(memory.Config{})
 	m := message("task")
 	first := put(t, e, m)
 	in, err := e.InsertOne(t.Context(), m)
@@ -288,7 +288,7 @@ func TestSameMessageTwice(t *testing.T) {
 // TestManyNames: lanes of names that nobody uses any more are dropped, and
 // nothing is lost by it.
 func TestManyNames(t *testing.T) {
-	e := memory.New()
+	e := memory.New(memory.Config{})
 	const n = 10_000
 	names := make([]string, n)
 	for i := range names {

@@ -78,7 +78,7 @@ func normal(m *engine.Message) engine.Message {
 // another form, says what the task said.
 func TestRecordsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		e := memory.New()
+		e := memory.New(memory.Config{})
 		var ms []*engine.Message
 		names := map[string]bool{}
 		for range rapid.IntRange(1, 8).Draw(t, "n") {
@@ -153,7 +153,7 @@ func keysOf(set map[string]bool) []string {
 // that failed and those that succeeded alike; a deleted one leaves no trace.
 func TestRecordsBounded(t *testing.T) {
 	const limit, n = 1000, 5000
-	e := memory.New(memory.WithRecords(limit))
+	e := memory.New(memory.Config{Records: limit})
 	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		kind := engine.OutcomeSucceed
 		if d.Message.Meta.ID[15]%4 == 0 {
@@ -229,7 +229,7 @@ func TestRecordsBounded(t *testing.T) {
 // for are kept all the same.
 func TestManyQueuesAndWorkers(t *testing.T) {
 	const n = 10_000
-	e := memory.New()
+	e := memory.New(memory.Config{})
 	var done sync.WaitGroup
 	done.Add(n)
 	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {

@@ -64,7 +64,7 @@ func (l *ledger) refuse(d *engine.Delivery, _ engine.Outcome) {
 // Proves: RELIABILITY 6
 func TestStopUnderLoad(t *testing.T) {
 	tasks, stops := size(2_000, 30_000), size(40, 1_000)
-	e := memory.New()
+	e := memory.New(memory.Config{})
 	l := newLedger()
 	var stuck sync.WaitGroup // handlers that were abandoned
 	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
@@ -143,7 +143,7 @@ func TestStopUnderLoad(t *testing.T) {
 func TestNeverMoreThanSlots(t *testing.T) {
 	tasks := size(500, 50_000)
 	const slots = 4
-	e := memory.New()
+	e := memory.New(memory.Config{})
 	var running, most, told atomic.Int64
 	run := func(ctx context.Context, d *engine.Delivery) engine.Outcome {
 		now := running.Add(1)
@@ -191,7 +191,7 @@ func TestNeverMoreThanSlots(t *testing.T) {
 // Proves: RELIABILITY 8
 func TestServeFromManyGoroutines(t *testing.T) {
 	rounds, tasks := size(30, 1_000), size(3_000, 200_000)
-	e := memory.New(memory.WithCapacity(tasks), memory.WithRecords(tasks))
+	e := memory.New(memory.Config{Capacity: tasks, Records: tasks})
 	l := newLedger()
 	var wg sync.WaitGroup
 	starts := atomic.Int64{}
@@ -257,7 +257,7 @@ func TestLateOutcomeRefused(t *testing.T) {
 	rounds := size(200, 20_000)
 	refused, kept := 0, 0
 	for range rounds {
-		e := memory.New()
+		e := memory.New(memory.Config{})
 		wake, begun := make(chan struct{}), make(chan struct{})
 		late := worker(1, func(context.Context, *engine.Delivery) engine.Outcome {
 			close(begun)
@@ -313,7 +313,7 @@ func TestLateOutcomeRefused(t *testing.T) {
 // waits for them.
 func TestBadTaskAmongMany(t *testing.T) {
 	const n = 1000
-	e := memory.New()
+	e := memory.New(memory.Config{})
 	var ids []uuid.UUID
 	var bad uuid.UUID
 	for i := range n {

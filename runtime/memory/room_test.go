@@ -18,7 +18,7 @@ import (
 
 // TestKeysBounded: so are the keys held at a time.
 func TestKeysBounded(t *testing.T) {
-	e := memory.New(memory.WithKeys(3))
+	e := memory.New(memory.Config{Keys: 3})
 	for i := range 5 {
 		m := message("task", func(m *engine.Message) { m.Key, m.KeyFor = fmt.Sprint(i), time.Hour })
 		_, err := e.InsertOne(t.Context(), m)
@@ -43,10 +43,10 @@ func TestKeysBounded(t *testing.T) {
 	}
 }
 
-// TestWaitsForRoom: with WithWait inserts wait in the order of arrival.
+// TestWaitsForRoom: with Config.Wait inserts wait in the order of arrival.
 func TestWaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := memory.New(memory.WithCapacity(2), memory.WithWait())
+		e := memory.New(memory.Config{Capacity: 2, Wait: true})
 		put(t, e, message("task"))
 		put(t, e, message("task"))
 		if _, err := e.Insert(t.Context(), []*engine.Message{message("a"), message("b"), message("c")}); !errors.Is(err, engine.ErrQueueFull) {
@@ -100,7 +100,7 @@ func TestWaitsForRoom(t *testing.T) {
 
 // TestNoWaitInsideTask: a task that waited for room could wait for itself.
 func TestNoWaitInsideTask(t *testing.T) {
-	e := memory.New(memory.WithCapacity(1), memory.WithWait())
+	e := memory.New(memory.Config{Capacity: 1, Wait: true})
 	app := runtime.New(e, runtime.Config{Workers: 1})
 	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "self", Func: "self"}, nil)
 	call := func() runtime.Call[runtime.Void] { return task.Call(func(*wire.Fields) {}, nil) }
@@ -132,7 +132,7 @@ func TestNoWaitInsideTask(t *testing.T) {
 // the next one.
 func TestRoomOfHeldKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := memory.New(memory.WithCapacity(1), memory.WithWait())
+		e := memory.New(memory.Config{Capacity: 1, Wait: true})
 		keyed := func(m *engine.Message) { m.Key, m.KeyHold, m.KeyFor = "k", engine.HoldTick, time.Hour }
 		first := put(t, e, message("task", keyed))
 		var wg sync.WaitGroup
@@ -162,7 +162,7 @@ func TestRoomOfFailedBatch(t *testing.T) {
 	keyed := func(key string) *engine.Message {
 		return message("task", func(m *engine.Message) { m.Key, m.KeyFor = key, time.Hour })
 	}
-	e := memory.New(memory.WithCapacity(3), memory.WithKeys(1))
+	e := memory.New(memory.Config{Capacity: 3, Keys: 1})
 	put(t, e, keyed("held"))
 	batch := []*engine.Message{keyed("held"), keyed("one too many")}
 	if _, err := e.Insert(t.Context(), batch); !errors.Is(err, engine.ErrQueueFull) {

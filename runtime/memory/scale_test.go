@@ -20,7 +20,7 @@ import (
 // short page and a cursor, and goes on from there.
 func TestList_LooksAtABoundedNumberOfTasks(t *testing.T) {
 	const n = 60_000
-	e := memory.New()
+	e := memory.New(memory.Config{})
 	var ms []*engine.Message
 	for i := range n {
 		m := message("task", dueIn(time.Hour))
@@ -44,7 +44,7 @@ func TestList_LooksAtABoundedNumberOfTasks(t *testing.T) {
 // but Counts looks at the clock.
 func TestCounts_OfWhatIsDueOrForgottenWhileNobodyServes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := memory.New(memory.WithKeepFor(10 * time.Minute))
+		e := memory.New(memory.Config{KeepFor: 10 * time.Minute})
 		run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
 			kind := engine.OutcomeSucceed
 			if d.Message.Meta.ID[15]%2 == 0 {
@@ -95,7 +95,7 @@ func TestCounts_OfWhatIsDueOrForgottenWhileNobodyServes(t *testing.T) {
 // retried and deleted.
 func TestListAndCounts_AgreeWithWhatWasDone(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		e := memory.New()
+		e := memory.New(memory.Config{})
 		var live []uuid.UUID // in the order of insertion
 		state := make(map[uuid.UUID]engine.State)
 		for i := range rapid.IntRange(0, 3000).Draw(t, "tasks") {
@@ -160,7 +160,7 @@ func TestServe_ManyQueuesCostWhatOneDoes(t *testing.T) {
 	const tasks = 20_000
 	took := func(queues int) (least time.Duration) {
 		for range 3 {
-			e := memory.New()
+			e := memory.New(memory.Config{})
 			w := worker(1, nil, "task")
 			w.Queues = nil
 			for i := range queues {

@@ -22,7 +22,7 @@ func TestOrderThroughWorkers(t *testing.T) {
 	names := []string{"a", "b", "c", "d"}
 	for range 30 {
 		synctest.Test(t, func(t *testing.T) {
-			e := memory.New()
+			e := memory.New(memory.Config{})
 			var want []*engine.Message
 			var stops []func() error
 			for range 200 {
@@ -85,7 +85,7 @@ func TestOrderThroughWorkers(t *testing.T) {
 // TestEachToWhoKnowsIt: workers of overlapping names share an engine under
 // load; none gets a task that it does not know, and none is left.
 func TestEachToWhoKnowsIt(t *testing.T) {
-	e := memory.New()
+	e := memory.New(memory.Config{})
 	sets := [][]string{{"a", "b"}, {"b", "c"}, {"c"}, {"a", "c", "d"}}
 	var mu sync.Mutex
 	runs := make(map[uuid.UUID]int)
@@ -138,7 +138,7 @@ func TestEachToWhoKnowsIt(t *testing.T) {
 // is idle, at once.
 func TestIdleWorkersOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		e := memory.New()
+		e := memory.New(memory.Config{})
 		release := make(chan struct{})
 		var running sync.WaitGroup
 		running.Add(6)
@@ -171,7 +171,7 @@ func TestIdleWorkersOfOthers(t *testing.T) {
 // TestTakesNoMore: once the context of Serve has ended, no task begins.
 func TestTakesNoMore(t *testing.T) {
 	for range 200 {
-		e := memory.New()
+		e := memory.New(memory.Config{})
 		ctx, cancel := context.WithCancel(t.Context())
 		var begun int
 		w := worker(1, func(context.Context, *engine.Delivery) engine.Outcome {

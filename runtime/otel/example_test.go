@@ -20,7 +20,7 @@ func ExampleInstrument() {
 	if err := otel.Instrument(&cfg, otel.Config{TracerProvider: provider}); err != nil {
 		panic(err)
 	}
-	app := runtime.New(memory.New(), cfg)
+	app := runtime.New(memory.New(memory.Config{}), cfg)
 	runtime.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (runtime.Void, error) {
 		return runtime.Void{}, nil // generated code: it calls the task
 	})

@@ -111,7 +111,7 @@ func attr(s tracetest.SpanStub, key string) attribute.Value {
 // Proves: FEATURES 28
 func TestTraceGoesThroughProcesses(t *testing.T) {
 	for _, newTraces := range []bool{false, true} {
-		engine := memory.New()
+		engine := memory.New(memory.Config{})
 		web := newProcess(t, engine, otel.Config{}, nil)
 		var inTask trace.SpanContext
 		var member string
@@ -168,7 +168,7 @@ func TestTraceGoesThroughProcesses(t *testing.T) {
 }
 
 func TestSpanOfABatch(t *testing.T) {
-	engine := memory.New()
+	engine := memory.New(memory.Config{})
 	defer engine.Close()
 	p := newProcess(t, engine, otel.Config{}, func(*runtime.Context) error { return nil })
 	var b runtime.Batch
@@ -197,7 +197,7 @@ func TestSpanOfABatch(t *testing.T) {
 }
 
 func TestSpanOfAnEnqueueingThatFails(t *testing.T) {
-	engine := memory.New()
+	engine := memory.New(memory.Config{})
 	p := newProcess(t, engine, otel.Config{}, nil)
 	if err := engine.Close(); err != nil {
 		t.Fatal(err)
@@ -222,10 +222,10 @@ func TestSpansOfFailures(t *testing.T) {
 		{"error", func(*runtime.Context) error { return errors.New("card " + canary + " refused") }, codes.Error, "card [redacted] refused"},
 		{"panic", func(*runtime.Context) error { panic("card " + canary) }, codes.Error, "panic: card [redacted]"},
 		{"goexit", func(*runtime.Context) error { goruntime.Goexit(); return nil }, codes.Error, "Goexit"},
-		{"cancel", func(*runtime.Context) error { return runtime.Cancel("no longer") }, codes.Unset, ""},
+		{"cancel", func(*runtime.Context) error { return runtime.Cancelled("no longer") }, codes.Unset, ""},
 	}
 	for _, tt := range tests {
-		engine := memory.New()
+		engine := memory.New(memory.Config{})
 		p := newProcess(t, engine, otel.Config{}, tt.charge)
 		h, err := chargeCall(canary).Enqueue(context.Background(), p)
 		if err != nil {
@@ -254,7 +254,7 @@ func TestSpansOfFailures(t *testing.T) {
 // Proves: FEATURES 52
 func TestSpanOfATaskCancelledFromOutside(t *testing.T) {
 	begun := make(chan struct{})
-	eng := memory.New()
+	eng := memory.New(memory.Config{})
 	p := newProcess(t, eng, otel.Config{}, func(ctx *runtime.Context) error {
 		close(begun)
 		<-ctx.Done()
@@ -297,7 +297,7 @@ func TestSpansOfStoppedRuns(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			engine := memory.New()
+			engine := memory.New(memory.Config{})
 			defer engine.Close()
 			running := make(chan struct{})
 			p := newProcess(t, engine, otel.Config{}, func(ctx *runtime.Context) error {
@@ -338,7 +338,7 @@ func (p process) shutdown(uuid.UUID) error {
 
 func TestMetrics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		engine := memory.New()
+		engine := memory.New(memory.Config{})
 		p := newProcess(t, engine, otel.Config{}, func(ctx *runtime.Context) error {
 			time.Sleep(2 * time.Second)
 			if ctx.Metadata().Attempt == 0 && ctx.Metadata().Tags.Get("fail") != "" {
@@ -420,7 +420,7 @@ func TestSpans_HideSecretsOfPanicsAndOfEnqueueing(t *testing.T) {
 		}
 	}}
 	require.NoError(t, otel.Instrument(&cfg, otel.Config{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSyncer(recorder))}))
-	engine := memory.New()
+	engine := memory.New(memory.Config{})
 	app := runtime.New(engine, cfg)
 	runtime.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (runtime.Void, error) {
 		for _, opt := range []runtime.Option{runtime.WithTag("a", "b"), runtime.WithQueue(a.card + "\x00")} {

@@ -115,7 +115,7 @@ var errNoReturn = errors.New("the task called runtime.Goexit, or middleware pani
 // snoozes, did not fail, and neither did one that was stopped.
 func conclude(ctx *runtime.Context, span trace.Span, err error) {
 	var (
-		cancel  *runtime.CancelError
+		cancel  *runtime.CancelledError
 		snooze  *runtime.SnoozeError
 		paniced *runtime.PanicError
 	)

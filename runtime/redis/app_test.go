@@ -397,7 +397,7 @@ func TestKeptTooLong(t *testing.T) {
 	if _, err := sumCall(task, 1, 2).With(runtime.WithKeepFailed(most), runtime.WithKeep(2*most)).Enqueue(t.Context(), app); err != nil {
 		t.Errorf("Enqueue at the limit: %v", err)
 	}
-	app = newApp(t, url, runtime.Config{KeepFailed: most, KeepResults: 2 * most}, task, run)
+	app = newApp(t, url, runtime.Config{KeepFailed: most, Keep: 2 * most}, task, run)
 	if err := app.Start(t.Context()); err != nil {
 		t.Errorf("Start at the limit: %v", err)
 	}

@@ -122,7 +122,7 @@ func call(pin string, opts ...runtime.Option) runtime.Call[string] {
 // of it is read back.
 func TestCodec_NothingIsStoredInTheClear(t *testing.T) {
 	const pin = "canary4711"
-	engine := memory.New()
+	engine := memory.New(memory.Config{})
 	cfg := func() runtime.Config {
 		return runtime.Config{
 			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), KeepLogs: 10,

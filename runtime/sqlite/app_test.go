@@ -218,7 +218,7 @@ func TestStopUnderLoad(t *testing.T) {
 func TestTheLogTellsOfUnknownTasks(t *testing.T) {
 	ctx := context.Background()
 	var logs bytes.Buffer
-	e, err := sqlite.Open(filepath.Join(t.TempDir(), "tasks.db"), sqlite.WithLogger(slog.New(slog.NewTextHandler(&logs, nil))))
+	e, err := sqlite.Open(filepath.Join(t.TempDir(), "tasks.db"), sqlite.Config{Logger: slog.New(slog.NewTextHandler(&logs, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ type queue interface {
 type ours struct{ e *sqlite.Engine }
 
 func newOurs(b *testing.B) queue {
-	e, err := sqlite.Open(filepath.Join(b.TempDir(), "tasks.db"))
+	e, err := sqlite.Open(filepath.Join(b.TempDir(), "tasks.db"), sqlite.Config{})
 	if err != nil {
 		b.Fatal(err)
 	}

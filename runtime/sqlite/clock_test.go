@@ -20,14 +20,14 @@ import (
 // Proves: RELIABILITY 11
 func TestClockSteps(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
-	opts := []sqlite.Option{sqlite.WithLease(suiteLease), sqlite.WithPoll(2 * time.Millisecond)}
+	cfg := sqlite.Config{Lease: suiteLease, PollInterval: 2 * time.Millisecond}
 	var offset atomic.Int64
 	now := func() time.Time { return time.Now().Add(time.Duration(offset.Load())) }
 	ctx, stop := context.WithCancel(context.Background())
 	hold, held := make(chan struct{}), make(chan *engine.Delivery, 2)
 	served := make(chan error, 2)
 	serve := func(id string) *sqlite.Engine {
-		e := open(t, path, opts...)
+		e := open(t, path, cfg)
 		go func() {
 			served <- e.Serve(ctx, &engine.Worker{
 				ID: id, Slots: 2, Queues: []string{"default"}, Names: []string{"clock.hold", "clock.step"}, ParkFor: 24 * time.Hour,

@@ -1,7 +1,7 @@
 // Package sqlite is the engine that keeps tasks in one SQLite file: durable,
 // on one machine, with no server. The library is pure Go.
 //
-//	engine, err := sqlite.Open("tasks.db")
+//	engine, err := sqlite.Open("tasks.db", sqlite.Config{})
 //
 // # What is durable
 //
@@ -19,7 +19,7 @@
 // Any number of processes on one machine may enqueue into and serve one file.
 // Inside a process an enqueued task starts at once, and nothing polls. Tasks
 // of other processes, and their requests to cancel, are found by asking SQLite
-// every [WithPoll], 20 ms by default, whether the file has changed.
+// every Config.PollInterval, 20 ms by default, whether the file has changed.
 //
 // One process writes at a time. All that waits in a process at the same moment
 // is one transaction, and a process that is always busy lets the others have
@@ -27,7 +27,7 @@
 //
 // # Workers that die
 //
-// A worker changes its row in the file every fifth of [WithLease], 10 s by
+// A worker changes its row in the file every fifth of Config.Lease, 15 s by
 // default. Another worker that makes as many changes of its own as fill the
 // lease, and sees none of the first one, gives its tasks to others: they run
 // again at the latest 7/5 of the lease after the crash, with one attempt used.
@@ -38,7 +38,7 @@
 //
 // A process that is suspended, rather than killed, in the midst of a commit keeps
 // SQLite's write lock until it goes on or ends. Until then nobody else can write:
-// Enqueue in other processes answers [ErrBusy] after [WithBusyTimeout], and
+// Enqueue in other processes answers [ErrBusy] after Config.BusyTimeout, and
 // outcomes are kept and written later.
 //
 // A slot is free again once the outcome of its run is written. So the kill of

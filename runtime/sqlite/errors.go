@@ -21,16 +21,16 @@ var (
 	ErrForeign = errors.New("file is a database of another program")
 	// ErrReadOnly: the file or its folder cannot be written.
 	ErrReadOnly = errors.New("file is read-only")
-	// ErrEmpty: the file has no tasks, and [WithExisting] says to make none.
+	// ErrEmpty: the file has no tasks, and Config.Existing says to make none.
 	ErrEmpty = errors.New("file has no tasks")
 	// ErrGone: the file, or the log beside it, was deleted or replaced while it
 	// was open. The engine cannot go on; what it was told to store meanwhile
 	// ended with this error.
 	ErrGone = errors.New("file was deleted or replaced while it was open")
 	// ErrBusy: another process held the write lock for longer than
-	// [WithBusyTimeout]. Nothing was stored.
+	// Config.BusyTimeout. Nothing was stored.
 	ErrBusy = errors.New("file is locked by another process")
-	// ErrFull: the disk is full, or the file has the size of [WithMaxSize].
+	// ErrFull: the disk is full, or the file has the size of Config.MaxSize.
 	// Nothing was stored. It wraps [engine.ErrQueueFull].
 	ErrFull = fmt.Errorf("disk or file is full: %w", engine.ErrQueueFull)
 )

@@ -41,8 +41,7 @@ func TestEveryCallFailsOnce(t *testing.T) {
 		rounds++
 		steps.Store(0)
 		failAt.Store(0)
-		e, err := sqlite.Open(filepath.Join(t.TempDir(), "tasks.db"), sqlite.WithLogger(discard),
-			sqlite.WithLease(testLease))
+		e, err := sqlite.Open(filepath.Join(t.TempDir(), "tasks.db"), sqlite.Config{Logger: discard, Lease: testLease})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -67,7 +67,7 @@ func message(name string) *engine.Message {
 func madeFile(t testing.TB, n int) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "tasks.db")
-	e, err := sqlite.Open(path)
+	e, err := sqlite.Open(path, sqlite.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestRefusedFiles(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			path := tc.make(t)
 			before, _ := os.ReadFile(path)
-			e, err := sqlite.Open(path)
+			e, err := sqlite.Open(path, sqlite.Config{})
 			if err == nil {
 				e.Close()
 				t.Fatal("the file was opened")
@@ -202,7 +202,7 @@ func TestDamagedInside(t *testing.T) {
 func TestFull(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	var logged bytes.Buffer
-	e := open(t, path, sqlite.WithLogger(slog.New(slog.NewTextHandler(&logged, nil))))
+	e := open(t, path, sqlite.Config{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 	ctx := context.Background()
 	if err := e.LimitPages(120); err != nil {
 		t.Fatal(err)
@@ -271,7 +271,7 @@ func TestFull(t *testing.T) {
 
 // TestMaxSize: an engine of a bounded size says when it is full.
 func TestMaxSize(t *testing.T) {
-	e := open(t, filepath.Join(t.TempDir(), "tasks.db"), sqlite.WithMaxSize(200_000))
+	e := open(t, filepath.Join(t.TempDir(), "tasks.db"), sqlite.Config{MaxSize: 200_000})
 	for n := 0; ; n++ {
 		_, err := e.InsertOne(context.Background(), message("file.task"))
 		if err != nil {
@@ -290,7 +290,7 @@ func TestMaxSize(t *testing.T) {
 // and one that lets it go is not.
 func TestBusy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
-	e := open(t, path, sqlite.WithBusyTimeout(100*time.Millisecond))
+	e := open(t, path, sqlite.Config{BusyTimeout: 100 * time.Millisecond})
 	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
 	if err != nil {
 		t.Fatal(err)

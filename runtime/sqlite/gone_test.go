@@ -72,12 +72,12 @@ func TestInsert_IntoAFileThatIsGone(t *testing.T) {
 			folder := filepath.Join(t.TempDir(), "here")
 			require.NoError(t, os.Mkdir(folder, 0o755))
 			path := filepath.Join(folder, "tasks.db")
-			e, err := sqlite.Open(path, sqlite.WithLogger(discard))
+			e, err := sqlite.Open(path, sqlite.Config{Logger: discard})
 			require.NoError(t, err)
 			defer func() { _ = e.Close() }()
 			_, err = e.InsertOne(t.Context(), message("file.task"))
 			require.NoError(t, err)
-			producer, err := sqlite.Open(path, sqlite.WithLogger(discard))
+			producer, err := sqlite.Open(path, sqlite.Config{Logger: discard})
 			require.NoError(t, err)
 			defer func() { _ = producer.Close() }()
 			served := make(chan error, 1)
@@ -99,22 +99,22 @@ func TestInsert_IntoAFileThatIsGone(t *testing.T) {
 	}
 }
 
-// TestOpen_WithExisting: who only looks makes nothing.
-func TestOpen_WithExisting(t *testing.T) {
+// TestOpen_Existing: who only looks makes nothing.
+func TestOpen_Existing(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "none.db")
-	_, err := sqlite.Open(path, sqlite.WithExisting())
+	_, err := sqlite.Open(path, sqlite.Config{Existing: true})
 	require.ErrorIs(t, err, os.ErrNotExist)
 	assert.NoFileExists(t, path)
 	empty := filepath.Join(folder, "empty.db")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
-	_, err = sqlite.Open(empty, sqlite.WithExisting())
+	_, err = sqlite.Open(empty, sqlite.Config{Existing: true})
 	require.ErrorIs(t, err, sqlite.ErrEmpty)
 	assert.Empty(t, read(t, empty))
 	change(t, empty, "VACUUM; PRAGMA user_version = 0") // a database without a table
-	_, err = sqlite.Open(empty, sqlite.WithExisting())
+	_, err = sqlite.Open(empty, sqlite.Config{Existing: true})
 	require.ErrorIs(t, err, sqlite.ErrEmpty)
-	e := open(t, madeFile(t, 1), sqlite.WithExisting())
+	e := open(t, madeFile(t, 1), sqlite.Config{Existing: true})
 	_, err = e.InsertOne(t.Context(), message("file.task"))
 	assert.NoError(t, err)
 }

@@ -38,7 +38,7 @@ func lock(t *testing.T, path string) (unlock func()) {
 // is written later.
 func TestEngine_CallsOnALockedFileEndWithTheirContext(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
-	e := open(t, path, sqlite.WithLogger(discard), sqlite.WithBusyTimeout(time.Minute))
+	e := open(t, path, sqlite.Config{Logger: discard, BusyTimeout: time.Minute})
 	there := message("file.task")
 	_, err := e.InsertOne(t.Context(), there)
 	require.NoError(t, err)
@@ -76,7 +76,7 @@ func TestEngine_CallsOnALockedFileEndWithTheirContext(t *testing.T) {
 // a second at most, and Serve returns soon after Abandon.
 func TestServe_StopsWhileTheFileIsLocked(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
-	e := open(t, path, sqlite.WithLogger(discard), sqlite.WithBusyTimeout(time.Minute))
+	e := open(t, path, sqlite.Config{Logger: discard, BusyTimeout: time.Minute})
 	m := message("file.task")
 	_, err := e.InsertOne(t.Context(), m)
 	require.NoError(t, err)

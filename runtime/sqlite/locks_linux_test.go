@@ -43,7 +43,7 @@ func TestOpen_LeavesLocksAlone(t *testing.T) {
 	require.NoError(t, err)
 	before := locksOn(t, path)
 	require.NotEmpty(t, before)
-	second, err := sqlite.Open(path)
+	second, err := sqlite.Open(path, sqlite.Config{})
 	require.NoError(t, err)
 	assert.Equal(t, before, locksOn(t, path), "while the second is open")
 	require.NoError(t, second.Close())

@@ -101,7 +101,7 @@ func TestServe_TasksOfManyUnknownNames(t *testing.T) {
 	steps := countSteps(t)
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	var log lines
-	e := open(t, path, sqlite.WithLogger(slog.New(slog.NewTextHandler(&log, nil))), sqlite.WithPoll(time.Millisecond))
+	e := open(t, path, sqlite.Config{Logger: slog.New(slog.NewTextHandler(&log, nil)), PollInterval: time.Millisecond})
 	other := open(t, path)
 	ms := make([]*engine.Message, n)
 	for i := range ms {
@@ -134,7 +134,7 @@ func TestServe_TasksOfManyUnknownNames(t *testing.T) {
 // TestServe_FailsUnknownTasksOfAnyPriority: those that have waited for too long
 // fail, wherever they stand among the parked ones.
 func TestServe_FailsUnknownTasksOfAnyPriority(t *testing.T) {
-	e := open(t, filepath.Join(t.TempDir(), "tasks.db"), sqlite.WithLogger(discard))
+	e := open(t, filepath.Join(t.TempDir(), "tasks.db"), sqlite.Config{Logger: discard})
 	var ms []*engine.Message
 	for i := range 900 {
 		m := message(fmt.Sprintf("unknown.Task%d", i%450))
@@ -161,7 +161,7 @@ func TestServe_ManyQueues(t *testing.T) {
 	const n = 1000
 	steps := countSteps(t)
 	path := filepath.Join(t.TempDir(), "tasks.db")
-	e := open(t, path, sqlite.WithLogger(discard), sqlite.WithPoll(time.Millisecond))
+	e := open(t, path, sqlite.Config{Logger: discard, PollInterval: time.Millisecond})
 	other := open(t, path)
 	queues, ms := make([]string, n), make([]*engine.Message, n)
 	for i := range queues {
@@ -202,7 +202,7 @@ func TestServe_RowThatCannotBeChanged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			path := madeFile(t, 10)
 			change(t, path, "CREATE TRIGGER evil "+trigger)
-			e := open(t, path, sqlite.WithLogger(discard))
+			e := open(t, path, sqlite.Config{Logger: discard})
 			serveSome(t, e, []string{"default"}, []string{"file.task"}, time.Hour)
 			for range 20 {
 				m := message("file.task")

@@ -78,8 +78,8 @@ var (
 //
 // Any number of processes of one machine may open the same file. It must be on
 // a local disk: network file systems do not lock as SQLite needs it.
-func Open(path string, opts ...Option) (*Engine, error) {
-	c, err := newConfig(opts)
+func Open(path string, cfg Config) (*Engine, error) {
+	c, err := cfg.check()
 	if err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
@@ -130,7 +130,7 @@ func Open(path string, opts ...Option) (*Engine, error) {
 	return e, nil
 }
 
-// patiently tries again while the file is locked, for as long as [WithBusyTimeout]
+// patiently tries again while the file is locked, for as long as Config.BusyTimeout
 // says: SQLite does not wait for the locks that it needs to turn the log on.
 func (e *Engine) patiently(do func() error) error {
 	began := time.Now()

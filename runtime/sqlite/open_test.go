@@ -18,7 +18,7 @@ func TestOpenTogether(t *testing.T) {
 		for range 6 {
 			opening.Go(func() {
 				<-start
-				e, err := sqlite.Open(path)
+				e, err := sqlite.Open(path, sqlite.Config{})
 				if err != nil {
 					t.Errorf("round %d: %v", round, err)
 					return

@@ -46,7 +46,7 @@ func newPlace(t *testing.T) *place {
 	if err := os.WriteFile(p.path+".journal", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.e = open(t, p.path, processOptions()...)
+	p.e = open(t, p.path, processConfig())
 	return p
 }
 

@@ -41,7 +41,7 @@ var fixtureTasks = []struct {
 // writeFixture makes a file with a task in each state.
 func writeFixture(t *testing.T, path string) {
 	_ = os.Remove(path)
-	e, err := sqlite.Open(path)
+	e, err := sqlite.Open(path, sqlite.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +190,7 @@ func TestMigrationSteps(t *testing.T) {
 	}
 	assert.Equal(t, 3, query[int](t, path, version))
 	assert.Equal(t, "blue", query[string](t, path, "SELECT colour FROM tasks LIMIT 1"))
-	_, err = sqlite.Open(path)
+	_, err = sqlite.Open(path, sqlite.Config{})
 	assert.ErrorIs(t, err, sqlite.ErrNewer, "a step that does not say from which version on its file can be read")
 }
 
@@ -279,7 +279,7 @@ func TestReadOnly(t *testing.T) {
 			opened <- nil
 			return
 		}
-		e, err := sqlite.Open(path)
+		e, err := sqlite.Open(path, sqlite.Config{})
 		if err == nil {
 			e.Close()
 			err = errors.New("the file was opened")

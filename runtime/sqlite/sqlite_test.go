@@ -30,9 +30,9 @@ func TestMain(m *testing.M) {
 const testLease = 400 * time.Millisecond
 
 // open opens an engine on a file for the time of the test.
-func open(t testing.TB, path string, opts ...sqlite.Option) *sqlite.Engine {
+func open(t testing.TB, path string, cfg ...sqlite.Config) *sqlite.Engine {
 	t.Helper()
-	e, err := sqlite.Open(path, opts...)
+	e, err := sqlite.Open(path, append(cfg, sqlite.Config{})[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,10 +52,10 @@ const suiteLease = time.Second
 func TestEngine(t *testing.T) {
 	var mu sync.Mutex
 	files := make(map[engine.Engine]string)
-	opts := []sqlite.Option{sqlite.WithLease(suiteLease), sqlite.WithPoll(5 * time.Millisecond)}
+	cfg := sqlite.Config{Lease: suiteLease, PollInterval: 5 * time.Millisecond}
 	enginetest.Run(t, func(t testing.TB) engine.Engine {
 		path := filepath.Join(t.TempDir(), "tasks.db")
-		e := open(t, path, opts...)
+		e := open(t, path, cfg)
 		mu.Lock()
 		defer mu.Unlock()
 		files[e] = path
@@ -65,7 +65,7 @@ func TestEngine(t *testing.T) {
 		Second: func(t testing.TB, first engine.Engine) engine.Engine {
 			mu.Lock()
 			defer mu.Unlock()
-			return open(t, files[first], opts...)
+			return open(t, files[first], cfg)
 		},
 		Remove: func(t testing.TB, e engine.Engine, id uuid.UUID) {
 			mu.Lock()

@@ -43,12 +43,12 @@ const (
 // workerLease, in the environment, is the worker's lease, testLease by default.
 const workerLease = "TASKCTX_SQLITE_LEASE"
 
-func processOptions() []sqlite.Option {
+func processConfig() sqlite.Config {
 	lease := testLease
 	if d, err := time.ParseDuration(os.Getenv(workerLease)); err == nil {
 		lease = d
 	}
-	return []sqlite.Option{sqlite.WithLease(lease), sqlite.WithPoll(5 * time.Millisecond)}
+	return sqlite.Config{Lease: lease, PollInterval: 5 * time.Millisecond}
 }
 
 // workerMain is the worker process. It ends at SIGTERM or when it is killed.
@@ -67,7 +67,7 @@ func workerMain(path string) {
 			fail(err)
 		}
 	}
-	e, err := sqlite.Open(path, processOptions()...)
+	e, err := sqlite.Open(path, processConfig())
 	if err != nil {
 		fail(err)
 	}

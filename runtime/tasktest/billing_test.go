@@ -47,7 +47,7 @@ type receipt struct {
 
 var (
 	errDeclined = errors.New("card declined")
-	txKey       = runtime.NewScopedKey[*tx]("tx", runtime.PerTask)
+	txKey       = runtime.NewKey[*tx]("tx", runtime.PerTask, nil)
 )
 
 // ChargeCard charges a card.

@@ -55,7 +55,7 @@ func ExampleRecorder() {
 func ExampleIdle() {
 	TestTomorrow := func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			app := runtime.New(memory.New(), runtime.Config{})
+			app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 			RegisterTasks(app)
 			runtime.Supply[fmt.Stringer](app, time.Second)
 			box := new(outbox)

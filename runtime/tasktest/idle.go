@@ -28,7 +28,7 @@ func Start(t testing.TB, app *runtime.App) {
 // bubble of testing/synctest takes no time:
 //
 //	synctest.Test(t, func(t *testing.T) {
-//		app := runtime.New(memory.New(), runtime.Config{})
+//		app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 //		billing.RegisterTasks(app)
 //		tasktest.Start(t, app)
 //		billing.EnqueueChargeCard(t.Context(), app, "c-1", 100, runtime.WithDelay(24*time.Hour))

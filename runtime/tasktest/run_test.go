@@ -211,7 +211,7 @@ func TestEndBeforeTheTestEnds(t *testing.T) {
 // Proves: FEATURES 78
 func TestIdleInABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		app := runtime.New(memory.New(), runtime.Config{})
+		app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 		runs := 0
 		flaky := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{
 			Name: "t.Flaky", Retries: 3, Delay: time.Hour, MaxDelay: 24 * time.Hour,
