@@ -18,6 +18,7 @@ import (
 type App struct {
 	engine   engine.Engine
 	cfg      Config
+	journals bool // the engine is a Journaler
 	producer producer
 	process  atomic.Pointer[processStore] // of the current start, or the last
 	shared   sync.Map                     // of *Shared[T] to *sharedCell[T]
@@ -51,6 +52,7 @@ func New(eng engine.Engine, cfg Config) *App {
 			a.watchers = append(a.watchers, &watcher{o: o})
 		}
 	}
+	_, a.journals = engine.As[engine.Journaler](eng)
 	a.producer = producer{app: a, to: eng}
 	a.producer.single, _ = eng.(engine.SingleInserter)
 	a.producer.wrap()

@@ -42,10 +42,10 @@ func (r *run) backoff() time.Duration {
 			if b.Delay <= 0 {
 				return 0
 			}
-			return backoffAfter(r.d.Attempt, b.Delay, b.Factor, b.Limit)
+			return backoffAfter(r.failures(), b.Delay, b.Factor, b.Limit)
 		}
 	}
-	return r.reg.def.backoff(r.d.Attempt)
+	return r.reg.def.backoff(r.failures())
 }
 
 func backoffAfter(attempt int, delay time.Duration, factor float64, limit time.Duration) time.Duration {

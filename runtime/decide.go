@@ -90,6 +90,9 @@ func (w *worker) decide(r *run, o *engine.Outcome) {
 
 // outcome says what becomes of the task.
 func (w *worker) outcome(r *run) engine.Outcome {
+	if o, ok := r.suspendedOutcome(); ok {
+		return o
+	}
 	if r.err == nil {
 		return engine.Outcome{Kind: engine.OutcomeSucceed, Result: r.result}
 	}
@@ -123,7 +126,7 @@ func (w *worker) outcome(r *run) engine.Outcome {
 	if guard.Is(cause, engine.ErrTimeout) && !guard.Is(r.err, cause) {
 		r.err = fmt.Errorf("%w: %w", cause, r.err)
 	}
-	if guard.Is(cause, ErrDeadline) || r.d.Attempt >= r.retries() || !w.retryable(r) {
+	if guard.Is(cause, ErrDeadline) || r.failures() >= r.retries() || !w.retryable(r) {
 		return engine.Outcome{Kind: engine.OutcomeFail, Reason: guard.Text(r.err)}
 	}
 	return engine.Outcome{Kind: engine.OutcomeRetry, After: w.retryDelay(r), Reason: guard.Text(r.err)}
@@ -164,11 +167,16 @@ func (w *worker) retryDelay(r *run) time.Duration {
 // has waited for Config.ParkFor.
 func (w *worker) decideParked(r *run, p *parkError) engine.Outcome {
 	x := r.more()
+	seen := r.journalSeen()
 	x.reading.Lock()
 	m := r.loadMemo(x)
 	now := time.Now()
 	if m.ParkedAt.IsZero() {
 		m.ParkedAt = now.UTC()
+		r.flags.memoChanged = true
+	}
+	if seen != m.ParkedSeen { // it went on in between
+		m.ParkedAt, m.ParkedSeen = now.UTC(), seen
 		r.flags.memoChanged = true
 	}
 	since := m.ParkedAt
@@ -211,7 +219,7 @@ func (w *worker) conclude(r *run, o *engine.Outcome) {
 	if w.app.watched() {
 		w.app.observe(Event{Kind: EventEnd, run: r, outcome: *o})
 	}
-	if _, parked := r.err.(*parkError); !parked && !inOwnWords(r.err) {
+	if _, parked := r.err.(*parkError); !parked && !inOwnWords(r.err) && o.Kind != engine.OutcomeSuspend {
 		w.app.sealReason(r.msg, o)
 	}
 }

@@ -17,6 +17,8 @@ var (
 	ErrQueueFull = engine.ErrQueueFull
 	// ErrClosed: the engine was closed.
 	ErrClosed = engine.ErrClosed
+	// ErrJournalFull: a durable task remembers as much as it may.
+	ErrJournalFull = engine.ErrJournalFull
 )
 
 // The causes with which a running task's context may end, from context.Cause.

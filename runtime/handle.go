@@ -120,7 +120,8 @@ func AllowWait(ctx context.Context) context.Context {
 	return context.WithValue(ctx, allowWaitKey{}, true)
 }
 
-// TaskError is a task that ended as failed or cancelled.
+// TaskError is a task that ended as failed or cancelled, or a child of a durable
+// task that was deleted before its end, with [StateDeleted].
 type TaskError struct {
 	ID     uuid.UUID
 	Name   string
@@ -132,9 +133,11 @@ func (e *TaskError) Error() string {
 	return fmt.Sprintf("task %s %s %s: %s", e.Name, e.ID, e.State, e.Reason)
 }
 
-// Is makes errors.Is(err, ErrCancelled) true for a cancelled task.
+// Is makes errors.Is(err, ErrCancelled) true for a cancelled task, and
+// errors.Is(err, ErrNotFound) for a child that was deleted.
 func (e *TaskError) Is(target error) bool {
-	return target == engine.ErrCancelled && e.State == engine.StateCancelled
+	return target == engine.ErrCancelled && e.State == engine.StateCancelled ||
+		target == engine.ErrNotFound && e.State == engine.StateDeleted
 }
 
 // firstPoll and lastPoll bound how often an engine without Waiter is asked.

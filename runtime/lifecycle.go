@@ -285,7 +285,7 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 		if name != reg.def.Name || a.engine == nil {
 			continue
 		}
-		if err := a.engine.Check(a.sample(reg.def)); err != nil {
+		if err := a.check(reg.def); err != nil {
 			if a.cfg.SkipUnsupported && errors.Is(err, engine.ErrUnsupported) {
 				skipped = append(skipped, reg)
 				a.log(slog.LevelWarn, "a task is left out: the engine cannot honour what it asks for",
@@ -326,6 +326,14 @@ func (a *App) checkQueues() (errs []error) {
 		}
 	}
 	return errs
+}
+
+// check asks the engine whether it can honour what the task asks for.
+func (a *App) check(d *definition) error {
+	if d.Durable && !a.journals {
+		return errNoJournals
+	}
+	return a.engine.Check(a.sample(d))
 }
 
 // sample is a message that asks for all that the task asks of an engine.

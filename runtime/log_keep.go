@@ -41,6 +41,7 @@ func (r *run) keepLog(rec slog.Record, logger string, locals []slog.Attr, steps 
 	if r.app.cfg.KeepLogs == 0 && len(r.app.watchers) == 0 || r.life.Ended.Load() {
 		return
 	}
+	r = r.whole()
 	if len(locals) > 0 {
 		steps = append([]logStep{{attrs: locals}}, steps...)
 	}
@@ -71,12 +72,14 @@ func (r *run) keep(line LogLine) {
 
 // markRetry notes in the kept log that a retry begins.
 func (r *run) markRetry() {
-	if r.d.Attempt > 0 && r.app.cfg.KeepLogs > 0 {
-		r.keep(LogLine{
-			Time: time.Now().UTC(), Attempt: r.d.Attempt, Retry: true,
-			Message: fmt.Sprintf("retry %d of %d", r.d.Attempt, r.retries()),
-		})
+	if r.d.Attempt == 0 || r.app.cfg.KeepLogs == 0 {
+		return
 	}
+	text := fmt.Sprintf("retry %d of %d", r.d.Attempt, r.retries())
+	if r.reg.def.Durable { // which has them for each step
+		text = fmt.Sprintf("retry %d", r.d.Attempt)
+	}
+	r.keep(LogLine{Time: time.Now().UTC(), Attempt: r.d.Attempt, Retry: true, Message: text})
 }
 
 // A run writes its notes beside its handler, which never waits for the store:

@@ -19,6 +19,8 @@ type memo struct {
 	// ByHand: since then a retry by hand has begun. It has the same attempt.
 	ByHand   bool      `json:"by_hand,omitempty"`
 	ParkedAt time.Time `json:"parked_at,omitzero"`
+	// ParkedSeen is how much a durable task's journal had at ParkedAt.
+	ParkedSeen int64 `json:"parked_seen,omitempty"`
 	kept
 	// Sealed are the fields of kept that the codec has encoded.
 	Sealed json.RawMessage `json:"sealed,omitempty"`

@@ -41,7 +41,7 @@ type Event struct {
 	Existing bool
 	// State is what the task became by the run, on EventEnd: succeeded, failed,
 	// cancelled, retrying, scheduled (snoozed or parked, which the record has as
-	// retrying too), or pending (given back).
+	// retrying too), waiting (suspended), or pending (given back).
 	State engine.State
 	// Reason is why, with State; After is when the next run follows.
 	Reason string
@@ -169,6 +169,8 @@ func stateAfter(o *engine.Outcome) engine.State {
 		return engine.StateRetrying
 	case engine.OutcomeDelay:
 		return engine.StateScheduled
+	case engine.OutcomeSuspend:
+		return engine.StateWaiting
 	default:
 		return engine.StatePending
 	}

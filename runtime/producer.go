@@ -97,7 +97,12 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 		m.KeepFailed = s.KeepFailed
 	}
 	meta := &m.Meta
-	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = engine.WireVersion, newID(now), now, wire.signature
+	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = engine.WirePlain, newID(now), now, wire.signature
+	if s.Durable {
+		if meta.Version = engine.WireDurable; !p.app.journals {
+			return fmt.Errorf("enqueue %s: %w", s.Name, errNoJournals)
+		}
+	}
 	meta.Retries, meta.Tags, meta.Redact = s.Retries, s.Tags, wire.redact
 	if r := current(ctx); r != nil {
 		m.Meta.Parent, m.Meta.Root = r.id(), r.rootID()

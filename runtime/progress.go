@@ -14,6 +14,7 @@ func (c *Context) Progress(done, total int64, note string) {
 	if r == nil || r.life.Ended.Load() {
 		return
 	}
+	r = r.whole()
 	p := Progress{Done: done, Total: total, Note: clip(r.redactor().Clean(note)), At: time.Now().UTC()}
 	x := r.more()
 	x.mu.Lock()

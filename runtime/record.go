@@ -162,6 +162,7 @@ func (c *Context) Reload() (*Record, error) {
 		return nil, fmt.Errorf("task's record: %w", ErrTaskDone)
 	}
 	if err == nil {
+		r = r.whole()
 		r.addNotes(rec)
 		x := r.more()
 		x.mu.Lock()
@@ -182,7 +183,7 @@ func (c *Context) Record() (*Record, error) {
 	if r.life.Ended.Load() {
 		return nil, fmt.Errorf("task's record: %w", ErrTaskDone)
 	}
-	x := r.more()
+	x := r.whole().more()
 	x.mu.Lock()
 	rec := x.record
 	x.mu.Unlock()

@@ -14,7 +14,7 @@ func (r *run) redactor() *redact.Redactor {
 	if len(r.msg.Meta.Redact) == 0 && len(r.reg.def.derive().redact) == 0 {
 		return nil
 	}
-	x := r.more()
+	x := r.whole().more()
 	x.redactOnce.Do(func() { x.redactWith = r.app.redactorOf(r.msg, r.reg.def.derive()) })
 	return x.redactWith
 }

@@ -95,6 +95,10 @@ type extras struct {
 	memo    *memo      // what is kept with the task, once read
 	byHand  bool       // the memo says that a retry by hand begins, to be marked in the log
 
+	outer      *run                    // of the run of a step: that of its task
+	journaling sync.Mutex              // held while the journal is read
+	durable    atomic.Pointer[durable] // of a durable task, once it was read
+
 	redactOnce sync.Once
 	redactWith *redact.Redactor
 

@@ -18,6 +18,7 @@ func (r *run) Ended() bool { return r.life.Ended.Load() }
 
 // Locals returns the run's own table, made when something first needs it.
 func (r *run) Locals(create bool) *locals.Table {
+	r = r.whole()
 	header := r.msg.Meta.Headers[locals.Header]
 	if !create && header == "" && r.extra.Load() == nil {
 		return nil

@@ -23,6 +23,9 @@ type Spec struct {
 	Func string
 	// Queue defaults to [engine.DefaultQueue].
 	Queue string
+	// Durable: the function remembers what it has done; see [Step]. Only an engine
+	// that is a [Journaler] can run it.
+	Durable bool
 	// Retries is the number of retries after the first run.
 	Retries int
 	// Delay is the wait before the first retry, by default 1 s; [NoDelay] is

@@ -84,7 +84,7 @@ func (r *run) admit() error {
 		}
 		r.setLimit(now)
 	}
-	if r.d.Attempt > r.retries() {
+	if r.d.Attempt > r.retries() && r.failures() > r.retries() {
 		if err := r.checkCrashed(); err != nil {
 			return err
 		}
@@ -158,6 +158,9 @@ func (r *run) execute(ctx *Context) (err error) {
 // theirs.
 func (r *run) settle(err error) error {
 	err = r.waitChildren(err)
+	if d := r.remembered(); d != nil {
+		err = d.leave(err)
+	}
 	if r.taskErr = err; err == nil {
 		r.taskErr = guard.ErrGoexit // unless the cleanups return
 	}

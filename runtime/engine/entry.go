@@ -15,7 +15,8 @@ type Entry struct {
 	State   State
 	// Attempt is as in Delivery: of the current run, the next, or the last.
 	Attempt int
-	// Due is when the task may run next.
+	// Due is when the task may run next. In StateWaiting it is when the task runs
+	// at the latest, zero if that is not known.
 	Due time.Time
 	// StartedAt and EndedAt are of the latest run and of the task; zero before.
 	StartedAt, EndedAt time.Time

@@ -7,9 +7,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// WireVersion is the version of the format of Message and Meta. A worker parks
-// tasks of a later version.
-const WireVersion = 1
+// WireVersion is the latest version of the format of Message and Meta. A worker
+// parks tasks of a later version. Each task has the first version that can carry
+// it, so that older workers run what they can.
+const WireVersion = WireDurable
+
+// The versions of the format.
+const (
+	WirePlain   = 1
+	WireDurable = 2 // durable tasks and their children
+)
 
 // Message is an enqueued task. It never changes once enqueued, and engines and
 // the App share it: treat it as read-only.
@@ -47,7 +54,7 @@ type Message struct {
 // of a foreign producer has, one that sent only a name and arguments: it runs
 // with the defaults of its registration.
 type Meta struct {
-	// Version is [WireVersion] at the time of enqueueing, 0 for a foreign task.
+	// Version is from 1 to [WireVersion], 0 for a foreign task.
 	Version int `json:"v,omitempty"`
 	// ID is the id that the App gave the task. An engine that makes ids of its
 	// own may leave it out of what it stores; it then sets it in each Message
@@ -72,6 +79,11 @@ type Meta struct {
 	Headers map[string]string `json:"headers,omitempty"`
 	// Redact names the parameters whose values are not to be shown.
 	Redact []string `json:"redact,omitempty"`
+	// Entry is the name under which the task's end is recorded in the journal of
+	// its Parent, empty for a task that none has spawned; see [Journaler].
+	Entry string `json:"entry,omitempty"`
+	// Orphan: the task goes on when its Parent fails or is cancelled.
+	Orphan bool `json:"orphan,omitempty"`
 }
 
 // DefaultQueue is the queue of tasks that name none.

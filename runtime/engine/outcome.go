@@ -30,6 +30,12 @@ const (
 	// OutcomeDelay runs the task again after Outcome.After: a snooze, or a
 	// task that no worker here can run yet. It uses no attempt.
 	OutcomeDelay
+	// OutcomeSuspend makes the task wait for Outcome.Wait, for Outcome.After at
+	// most; with an After of zero, and a Need in Wait, for ever. If that has come
+	// already, it is due at once. It uses no attempt, and keeps the Due that the
+	// task had, so that it then goes before tasks that have not begun. Only a
+	// [Journaler] is given it. An After that is not zero is never rounded to zero.
+	OutcomeSuspend
 )
 
 // Outcome is what became of a run. An engine records it only if the delivery
@@ -45,4 +51,6 @@ type Outcome struct {
 	Reason string
 	// Memo replaces what is kept with the task; nil leaves it as it is.
 	Memo json.RawMessage
+	// Wait is what a suspended task waits for; nil is its zero value.
+	Wait *Wait
 }

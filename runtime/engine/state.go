@@ -3,7 +3,7 @@ package engine
 // States returns all states, in the order of a task's life.
 func States() []State {
 	return []State{
-		StateScheduled, StatePending, StateRunning, StateRetrying, StateSucceeded, StateFailed, StateCancelled,
+		StateScheduled, StatePending, StateRunning, StateRetrying, StateWaiting, StateSucceeded, StateFailed, StateCancelled,
 	}
 }
 
@@ -16,6 +16,7 @@ const (
 	StatePending   State = "pending"   // due, waiting for a worker
 	StateRunning   State = "running"
 	StateRetrying  State = "retrying" // waiting for its next run after a failed or snoozed one
+	StateWaiting   State = "waiting"  // suspended: waiting for its children, a signal or a time
 	StateSucceeded State = "succeeded"
 	StateFailed    State = "failed"
 	StateCancelled State = "cancelled"

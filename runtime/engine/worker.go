@@ -50,10 +50,11 @@ type Delivery struct {
 	// Message is the task. It may be shared and must not be changed.
 	Message *Message
 	// Attempt is the number of earlier runs that ended with OutcomeRetry, or
-	// without an outcome because their worker was lost. Snoozing and parking do
-	// not count.
+	// without an outcome because their worker was lost. Snoozing, parking and
+	// suspending do not count.
 	Attempt int
-	// Memo reads and writes what the App keeps with the task from run to run.
+	// Memo reads and writes what the App keeps with the task from run to run. That
+	// of a [Journaler] is a [Journal] too.
 	Memo Memo
 
 	stopper

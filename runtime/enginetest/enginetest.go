@@ -19,6 +19,7 @@ package enginetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -136,8 +137,13 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		{"Lease", leaseTests},
 		{"Count", countTests},
 		{"Hostile", hostileTests},
-		{"Race", raceTests},
-		{"Many", manyTests},
+		{"Race", slices.Concat(raceTests, journalRaceTests)},
+		{"Many", slices.Concat(manyTests, journalManyTests)},
+		{"Journal", journalTests},
+		{"Suspend", suspendTests},
+		{"Ends", endsTests},
+		{"Bereft", bereftTests},
+		{"Signal", signalTests},
 	} {
 		t.Run(group.name, func(t *testing.T) {
 			for _, tc := range group.tests {
@@ -145,7 +151,11 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 					if why := tc.needs.missing(o); why != "" {
 						t.Skip(why)
 					}
-					tc.run(newBench(t, open, o))
+					b := newBench(t, open, o)
+					if _, ok := engine.As[engine.Journaler](b.e); tc.needs.journal && !ok {
+						t.Skip("the engine has no journals: it is no engine.Journaler")
+					}
+					tc.run(b)
 				})
 			}
 		})
@@ -162,6 +172,7 @@ type test struct {
 // need is what a test needs of the options.
 type need struct {
 	second, pause, bounded, remove bool
+	journal                        bool // a Journaler
 	feature                        Feature
 }
 

@@ -40,6 +40,7 @@ type spoiled struct {
 	entry  func(en *engine.Entry, err error) error                // changes what Get returns
 	served func(err error) error                                  // changes what Serve returns
 	memo   func(m engine.Memo) engine.Memo                        // replaces the memo
+	signal func(name, key string) (string, string)                // changes a signal
 	wait   func(e *spoiled, en *engine.Entry, id uuid.UUID) error // changes what Wait returns
 }
 
@@ -126,6 +127,28 @@ func (e *spoiled) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error)
 		err = e.wait(e, en, id)
 	}
 	return en, err
+}
+
+func (e *spoiled) Signal(ctx context.Context, id uuid.UUID, name, key string, v json.RawMessage) error {
+	if e.signal != nil {
+		name, key = e.signal(name, key)
+	}
+	return e.Engine.Signal(ctx, id, name, key, v)
+}
+
+// suspended is an after that changes suspensions only.
+func suspended(change func(o *engine.Outcome, w *engine.Wait)) func(*engine.Delivery, *engine.Outcome) {
+	return func(_ *engine.Delivery, o *engine.Outcome) {
+		if o.Kind != engine.OutcomeSuspend {
+			return
+		}
+		var w engine.Wait
+		if o.Wait != nil {
+			w = *o.Wait
+		}
+		change(o, &w)
+		o.Wait = &w
+	}
 }
 
 // deafMemo loses what is saved.
@@ -224,6 +247,22 @@ var broken = []struct {
 		return nil
 	}}},
 	{"WaitDoesNotSayEnded", "Wait", spoiled{wait: func(*spoiled, *engine.Entry, uuid.UUID) error { return engine.ErrNotFound }}},
+	{"NoJournalToRead", "Journal", spoiled{memo: func(m engine.Memo) engine.Memo { return deafMemo{m} }}},
+	{"SuspendedIsDelayed", "Suspend", spoiled{after: suspended(func(o *engine.Outcome, _ *engine.Wait) {
+		o.Kind, o.After = engine.OutcomeDelay, max(o.After, time.Millisecond)
+	})}},
+	{"SuspendedForEver", "Suspend", spoiled{after: suspended(func(o *engine.Outcome, w *engine.Wait) {
+		if w.Need > 0 {
+			o.After = 0
+		}
+	})}},
+	{"WokenByAnything", "Suspend", spoiled{after: suspended(func(_ *engine.Outcome, w *engine.Wait) { w.Name = "" })}},
+	{"WokenByOne", "Suspend", spoiled{after: suspended(func(_ *engine.Outcome, w *engine.Wait) { w.Need = min(w.Need, 1) })}},
+	{"WokenTwice", "Suspend", spoiled{after: suspended(func(_ *engine.Outcome, w *engine.Wait) { w.Seen = max(w.Seen-1, 0) })}},
+	{"FailFastIgnored", "Suspend", spoiled{after: suspended(func(_ *engine.Outcome, w *engine.Wait) { w.FailFast = false })}},
+	{"SignalLost", "Race", spoiled{after: suspended(func(_ *engine.Outcome, w *engine.Wait) { w.Seen++ })}},
+	{"SignalKeyIgnored", "Signal", spoiled{signal: func(name, _ string) (string, string) { return name, "" }}},
+	{"SignalsOfOneName", "Signal", spoiled{signal: func(_, key string) (string, string) { return "go", key }}},
 	{"UnfinishedNotNamed", "Stop", spoiled{served: func(error) error { return nil }}},
 	{"StopIsAnError", "Stop", spoiled{served: func(err error) error { return errors.Join(err, context.Canceled) }}},
 }

@@ -43,6 +43,11 @@ func Fork(ctx context.Context, mode ForkMode) context.Context {
 	return context.WithValue(ctx, locals.ScopeKey{}, child(locals.TaskOf(ctx)))
 }
 
+// brancher is implemented by tasks that give each child something of its own.
+type brancher interface {
+	Branched(ctx context.Context) context.Context
+}
+
 // Child is a goroutine started with [Go].
 type Child struct {
 	done   chan struct{}
@@ -77,6 +82,9 @@ func Go(ctx context.Context, mode ForkMode, fn func(ctx context.Context) error) 
 	c := &Child{done: make(chan struct{})}
 	forked := Fork(ctx, mode)
 	t := locals.TaskOf(ctx)
+	if b, ok := t.(brancher); ok {
+		forked = b.Branched(forked)
+	}
 	if t != nil && !t.Adopt() {
 		c.err = life.ErrDone
 		close(c.done)

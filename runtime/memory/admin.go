@@ -91,19 +91,8 @@ func (e *Engine) Cancel(_ context.Context, id uuid.UUID, reason string) error {
 	now := e.now()
 	f, err := e.find(id, now)
 	var stop *run
-	if t := f.t; t != nil {
-		switch {
-		case t.state.final():
-		case t.state == running:
-			if m := t.extra(); !m.cancelled {
-				m.cancelled, m.why = true, reason
-				stop = t.owner
-			}
-		default:
-			e.dequeue(t)
-			t.setReason(reason)
-			e.end(t, cancelled, now, nil)
-		}
+	if f.t != nil {
+		stop = e.cancelTask(f.t, reason, now)
 	}
 	e.unlock()
 	if stop != nil {
@@ -134,6 +123,10 @@ func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 		return fmt.Errorf("%w: its key is held by task %s", engine.ErrState, h.id)
 	}
 	e.unlist(t)
+	if t.remembers() {
+		e.kept.remove(t.more.journal)
+		e.forgetFailed(t.more.journal, now)
+	}
 	t.state, t.due = waiting, now
 	t.more.ended, t.more.result, t.more.cancelled = noTime, nil, false
 	e.queue(t, true, now)
@@ -157,7 +150,7 @@ func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
 	case t.state.final():
 		e.forgetEnded(t)
 	default:
-		e.dequeue(t)
+		e.unqueue(t)
 		if t.holds {
 			e.letGo(t, t.state, true)
 		}
@@ -165,6 +158,38 @@ func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
 		e.forget(t)
 		t.wake()
 		e.leave(1)
+		if t.msg.Meta.Entry != "" {
+			e.tellDeleted(t, e.now())
+		}
+	}
+	return nil
+}
+
+// unqueue takes a task that waits, for a worker or suspended, out of where it
+// waits. It is counted as live then.
+func (e *Engine) unqueue(t *task) {
+	if t.state == suspended {
+		e.unsuspend(t)
+		return
+	}
+	e.dequeue(t)
+}
+
+// cancelTask ends a task that waits as cancelled. It returns the run of one that
+// runs, if it was not cancelled before, for the caller to stop once the lock is
+// free.
+func (e *Engine) cancelTask(t *task, reason string, now time.Time) *run {
+	switch {
+	case t.state.final():
+	case t.state == running:
+		if m := t.extra(); !m.cancelled {
+			m.cancelled, m.why = true, reason
+			return t.owner
+		}
+	default:
+		e.unqueue(t)
+		t.setReason(reason)
+		e.end(t, cancelled, now, nil)
 	}
 	return nil
 }

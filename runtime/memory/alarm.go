@@ -80,6 +80,10 @@ func (e *Engine) moveDue(now time.Time) (more bool) {
 			e.setAlarm(t.due, now)
 			return false
 		}
+		if t.state == suspended {
+			e.resume(t, now)
+			continue
+		}
 		e.later.remove(t)
 		e.enter(t, false, now)
 	}

@@ -20,7 +20,7 @@ const (
 // become due or are kept no longer than can be looked at in some milliseconds:
 // it then says that it is an estimate.
 func (e *Engine) Counts(context.Context) ([]engine.Count, error) {
-	tally := make(map[string][7]int64)
+	tally := make(map[string][showStates]int64)
 	exact, from := false, 0
 	for lots := 0; ; lots++ {
 		e.lock()

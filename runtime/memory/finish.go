@@ -36,6 +36,10 @@ func (e *Engine) conclude(r *run, o *engine.Outcome, now time.Time) bool {
 			e.end(t, cancelled, now, nil)
 			break
 		}
+		if o.Kind == engine.OutcomeSuspend {
+			e.suspend(t, o, now)
+			break
+		}
 		if o.Kind == engine.OutcomeRetry {
 			t.attempt++
 		}
@@ -74,8 +78,14 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	if t.holds {
 		e.letGo(t, s, false)
 	}
+	if t.msg.Meta.Entry != "" {
+		e.tell(t, result, at)
+	}
+	if t.remembers() {
+		e.endJournal(t)
+	}
 	held := t.holds && t.msg.KeyHold != engine.HoldTick && e.keys.holds(t, at)
-	packed := s == succeeded && !held && e.past.add(t, result, now, after(now, positive(t.msg.Keep, e.keepFor)))
+	packed := s == succeeded && !held && !t.remembers() && e.past.add(t, result, now, after(now, positive(t.msg.Keep, e.keepFor)))
 	if !packed || t.more != nil && t.more.done != nil { // those who wait look here
 		m := t.extra()
 		m.ended, m.result = now, result
@@ -93,6 +103,7 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	for e.ended.n+e.past.n > e.records {
 		e.forgetOldest()
 	}
+	e.forgetJournals()
 	// One in, two out: so what is kept no longer needs no timer.
 	for range 2 {
 		if t := e.expiry.top(); t != nil && t.more.expires <= now {
@@ -149,6 +160,9 @@ func (e *Engine) forgetEnded(t *task) {
 	e.unlist(t)
 	if t.holds {
 		e.letGo(t, t.state, true)
+	}
+	if t.remembers() {
+		e.kept.remove(t.more.journal)
 	}
 	e.gone(t)
 	e.forget(t)

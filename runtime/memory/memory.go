@@ -21,8 +21,10 @@ import (
 // is the default.
 type Config struct {
 	// Capacity bounds the tasks that have not ended: that are scheduled, wait, run
-	// or retry. Beyond it Insert answers [engine.ErrQueueFull]. Defaults to
-	// 100,000.
+	// or retry. Beyond it Insert answers [engine.ErrQueueFull]. Durable tasks may
+	// fill as much room again with their children, and as much again is for tasks
+	// that are suspended: when it is full, only children can be enqueued. Defaults
+	// to 100,000.
 	Capacity int
 	// Wait makes Insert wait for room when the engine is full, in the order of
 	// arrival, until its context ends. A batch larger than the capacity is still
@@ -32,7 +34,9 @@ type Config struct {
 	// Records bounds the ended tasks that can still be looked up: beyond it the
 	// oldest are forgotten early, whatever their Keep. So they are when the
 	// arguments and results of those that succeeded take more than 1 KiB each on
-	// average. Defaults to 100,000.
+	// average. The journals of ended tasks have together as many entries: beyond it
+	// the oldest are forgotten, and with them the records of tasks that have failed
+	// or were cancelled, since a retry by hand needs them. Defaults to 100,000.
 	Records int
 	// Keys bounds the unique keys held at a time. Beyond it a message with a key is
 	// answered with [engine.ErrQueueFull]. A succeeded task that still holds its
@@ -53,7 +57,7 @@ func positive[T int | time.Duration](v, otherwise T) T {
 }
 
 // Engine is a [engine.Engine] in memory. Make it with [New]. It implements
-// [engine.Waiter] and [engine.SingleInserter] too.
+// [engine.Waiter], [engine.SingleInserter] and [engine.Journaler] too.
 type Engine struct {
 	capacity, records int
 	keepFor           time.Duration // succeeded tasks
@@ -63,8 +67,11 @@ type Engine struct {
 	// ready is how many tasks are due and wait: what an idle worker looks at
 	// before it takes the lock. Changed under mu.
 	ready atomic.Int64
-	// live is how many tasks have not ended, at most capacity.
+	// live is how many tasks have not ended nor are suspended: at most capacity, but
+	// for children, and for those that go on after they were suspended.
 	live atomic.Int64
+	// suspended is how many tasks are suspended. Changed under mu.
+	suspended atomic.Int64
 	// crowded is whether inserts wait for room. Changed under mu.
 	crowded atomic.Bool
 	inbox   inbox
@@ -87,12 +94,17 @@ type Engine struct {
 	serves  []*serve   // the workers
 	wakes   wakeList   // the hands to wake by unlock
 	alarm   alarm      // fires when the next task is due
+
+	kept   keptJournals // of ended tasks
+	bereft []*task      // those that have failed or were cancelled, whose children are to be cancelled
+	reaps  bool         // somebody is about it
 }
 
 var (
 	_ engine.Engine         = (*Engine)(nil)
 	_ engine.Waiter         = (*Engine)(nil)
 	_ engine.SingleInserter = (*Engine)(nil)
+	_ engine.Journaler      = (*Engine)(nil)
 )
 
 // New returns an empty engine. It needs no Close if no Serve runs.
@@ -141,7 +153,9 @@ func (e *Engine) Close() error {
 	e.tasks, e.later, e.ended, e.held, e.past, e.keys = table{}, nil, list{}, list{}, archive{}, keySet{}
 	e.spare, e.order, e.tallies, e.expiry = spareTasks{}, order{}, tallySet{}, nil
 	e.lanes = laneIndex{}
+	e.kept, e.bereft = keptJournals{}, nil
 	e.live.Store(0)
+	e.suspended.Store(0)
 	e.inbox.shut()
 	e.ready.Store(0)
 	return nil

@@ -100,6 +100,8 @@ const (
 	restRedact
 	restReason
 	restMemo
+	restEntry
+	restOrphan
 )
 
 // appendRest writes what else the task has.
@@ -120,6 +122,12 @@ func appendRest(b []byte, t *task) []byte {
 	b = appendTexts(b, restHeader, m.Meta.Headers)
 	for _, name := range m.Meta.Redact {
 		b = appendText(append(b, restRedact), name)
+	}
+	if m.Meta.Entry != "" {
+		b = appendText(append(b, restEntry), m.Meta.Entry)
+	}
+	if m.Meta.Orphan {
+		b = append(b, restOrphan)
 	}
 	if t.more != nil && t.more.reason != "" {
 		b = appendText(append(b, restReason), t.more.reason)
@@ -202,6 +210,10 @@ func readRest(b []byte, en *engine.Entry) {
 			en.Reason = r.text()
 		case restMemo:
 			en.Memo = []byte(r.text())
+		case restEntry:
+			m.Meta.Entry = r.text()
+		case restOrphan:
+			m.Meta.Orphan = true
 		}
 	}
 }

@@ -7,12 +7,20 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// reserve counts n more tasks as live, if there is room for them. It needs no
-// lock.
+// reserve counts n more tasks as live, if there is room for them and no more are
+// suspended than may be. It needs no lock.
 func (e *Engine) reserve(n int) bool {
+	return e.suspended.Load() < int64(e.capacity) && e.reserveUpTo(n, e.capacity)
+}
+
+// reserveChildren is reserve for the children of a running task: there is as much
+// room again for them, since parents that fill all of it would else never end.
+func (e *Engine) reserveChildren(n int) bool { return e.reserveUpTo(n, 2*e.capacity) }
+
+func (e *Engine) reserveUpTo(n, most int) bool {
 	for {
 		live := e.live.Load()
-		if live+int64(n) > int64(e.capacity) {
+		if live+int64(n) > int64(most) {
 			return false
 		}
 		if e.live.CompareAndSwap(live, live+int64(n)) {

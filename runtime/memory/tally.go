@@ -9,8 +9,8 @@ import (
 // tally counts the tasks of a queue, by the state that they show.
 type tally struct {
 	queue string
-	n     [7]int64 // by shown
-	at    int      // in tallySet.all
+	n     [showStates]int64 // by shown
+	at    int               // in tallySet.all
 }
 
 // shown is a state that a task shows, as the index of engine.States.
@@ -21,9 +21,11 @@ const (
 	showPending
 	showRunning
 	showRetrying
+	showWaiting
 	showSucceeded
 	showFailed
 	showCancelled
+	showStates // how many there are
 )
 
 var states = engine.States()
@@ -64,7 +66,7 @@ func (s *tallySet) prune() {
 		if s.next++; s.next >= len(s.all) {
 			s.next = 0
 		}
-		if c := s.all[s.next]; c.n == [7]int64{} {
+		if c := s.all[s.next]; c.n == [showStates]int64{} {
 			last := len(s.all) - 1
 			s.all[c.at] = s.all[last]
 			s.all[c.at].at = c.at
@@ -105,10 +107,10 @@ func (e *Engine) gonePast(r *packed) {
 }
 
 // counts appends what the tallies from an index on count, of at most n queues.
-func (s *tallySet) counts(from, n int, to map[string][7]int64) (next int) {
+func (s *tallySet) counts(from, n int, to map[string][showStates]int64) (next int) {
 	end := min(from+n, len(s.all))
 	for _, c := range s.all[min(from, end):end] {
-		if c.n != [7]int64{} {
+		if c.n != [showStates]int64{} {
 			to[c.queue] = c.n
 		}
 	}

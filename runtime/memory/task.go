@@ -22,6 +22,7 @@ const (
 	inHeap               // a group's heap
 	inEnded              // Engine.ended
 	inHeld               // Engine.held
+	inWait               // it is suspended, with no time to wake it
 )
 
 // task is one task, from its insertion until it is forgotten; then its memory
@@ -57,6 +58,7 @@ type state uint8
 const (
 	waiting state = iota
 	retrying
+	suspended
 	running
 	succeeded
 	failed
@@ -76,6 +78,7 @@ type more struct {
 	why       string // with which reason
 	done      chan struct{}
 	keyUntil  time.Time // when the time of the key ends that it let go of
+	journal   *journal
 }
 
 func (t *task) extra() *more {
@@ -116,6 +119,9 @@ func (t *task) entry(now time.Time) *engine.Entry {
 	if m := t.more; m != nil {
 		en.EndedAt, en.Result, en.Reason, en.Memo = m.ended.time(), bytes.Clone(m.result), m.reason, bytes.Clone(m.memo)
 	}
+	if t.place == inWait {
+		en.Due = time.Time{}
+	}
 	if g := t.group; g != nil && g.parkFor > 0 {
 		en.Reason = fmt.Sprintf("no worker of queue %q knows a task named %q", t.msg.Queue, t.msg.Name)
 	}
@@ -131,6 +137,8 @@ func (t *task) publicState(now time.Time) engine.State {
 		return engine.StatePending
 	case retrying:
 		return engine.StateRetrying
+	case suspended:
+		return engine.StateWaiting
 	case running:
 		return engine.StateRunning
 	case succeeded:

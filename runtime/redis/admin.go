@@ -252,6 +252,12 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 // countAtOnce is of how many queues one script counts the tasks.
 const countAtOnce = 500
 
+// countedStates are those that countScript counts, in its order.
+var countedStates = []engine.State{
+	engine.StateScheduled, engine.StatePending, engine.StateRunning, engine.StateRetrying,
+	engine.StateSucceeded, engine.StateFailed, engine.StateCancelled,
+}
+
 // Counts implements [engine.Counter].
 func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	if err := e.closed(); err != nil {
@@ -271,7 +277,7 @@ func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 			numbers, _ := row.([]any)
 			for j, v := range numbers {
 				if n, _ := v.(int64); n > 0 {
-					counts = append(counts, engine.Count{Queue: chunk[i], State: engine.States()[j], Tasks: n})
+					counts = append(counts, engine.Count{Queue: chunk[i], State: countedStates[j], Tasks: n})
 				}
 			}
 		}

@@ -12,6 +12,6 @@ import (
 func IsBare(m *engine.Message) bool {
 	t := &m.Meta
 	return m.Due.IsZero() && m.Key == "" && m.KeyHold == 0 && m.KeyFor == 0 &&
-		t.Timeout == 0 && t.Deadline.IsZero() && t.Parent == uuid.Nil && t.Root == uuid.Nil &&
+		t.Timeout == 0 && t.Deadline.IsZero() && t.Parent == uuid.Nil && t.Root == uuid.Nil && t.Entry == "" && !t.Orphan &&
 		len(t.Tags) == 0 && len(t.Headers) == 0 && len(t.Redact) == 0
 }

@@ -1,0 +1,203 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
+)
+
+// Await returns the child's result, or suspends the task until the child has
+// ended. The error of a child that did not succeed is [Permanent], since another
+// run would read the same, and wraps a [*TaskError].
+func (f *Future[R]) Await(ctx context.Context) (R, error) {
+	rs, err := awaitAll[R](ctx, "Future.Await", []*Future[R]{f})
+	if err != nil {
+		var none R
+		return none, err
+	}
+	return rs[0], nil
+}
+
+// AwaitAll returns the results of the children in their order, or suspends the
+// task until all have ended, or one has not succeeded. Then the error is that of
+// [Future.Await] for the first of those in time; the others go on.
+func AwaitAll[R any](ctx context.Context, fs ...*Future[R]) ([]R, error) {
+	return awaitAll[R](ctx, "runtime.AwaitAll", fs)
+}
+
+// All spawns the calls as children, named name/0 and so on, and awaits all.
+func All[R any](ctx context.Context, name string, calls ...Call[R]) ([]R, error) {
+	fs := make([]*Future[R], len(calls))
+	for i, c := range calls {
+		fs[i] = Spawn(ctx, fmt.Sprintf("%s/%d", name, i), c)
+	}
+	return awaitAll[R](ctx, "runtime.All", fs)
+}
+
+func awaitAll[R any](ctx context.Context, what string, fs []*Future[R]) ([]R, error) {
+	entries, err := awaitEntries(ctx, what, futures(fs), awaitSuccess)
+	if err != nil {
+		return nil, err
+	}
+	rs := make([]R, len(fs))
+	for i, f := range fs {
+		if rs[i], err = endOf[R]((*future)(f), entries[i]); err != nil {
+			return nil, err
+		}
+	}
+	return rs, nil
+}
+
+// AwaitAny returns the index and the result of the child that has ended first, or
+// suspends the task until there is one. In every run it is the same child. If it
+// did not succeed, the error is that of [Future.Await]; the others go on, and can
+// be awaited.
+func AwaitAny[R any](ctx context.Context, fs ...*Future[R]) (int, R, error) {
+	var none R
+	if len(fs) == 0 {
+		return -1, none, Permanent(errors.New("runtime.AwaitAny of no children"))
+	}
+	entries, err := awaitEntries(ctx, "runtime.AwaitAny", futures(fs), awaitFirst)
+	if err != nil {
+		return -1, none, err
+	}
+	first := -1
+	for i, e := range entries {
+		if e != nil && (first < 0 || e.Came < entries[first].Came) {
+			first = i
+		}
+	}
+	r, err := endOf[R]((*future)(fs[first]), entries[first])
+	return first, r, err
+}
+
+// End is how a child has ended.
+type End[R any] struct {
+	Result R
+	Err    error // that of Future.Await, nil if the child succeeded
+}
+
+// AwaitEnds returns how each child has ended, in their order, or suspends the task
+// until all have.
+func AwaitEnds[R any](ctx context.Context, fs ...*Future[R]) ([]End[R], error) {
+	entries, err := awaitEntries(ctx, "runtime.AwaitEnds", futures(fs), awaitEnd)
+	if err != nil {
+		return nil, err
+	}
+	ends := make([]End[R], len(fs))
+	for i, f := range fs {
+		ends[i].Result, ends[i].Err = endOf[R]((*future)(f), entries[i])
+		if _, parked := guard.As[*parkError](ends[i].Err); parked {
+			return nil, ends[i].Err
+		}
+	}
+	return ends, nil
+}
+
+func futures[R any](fs []*Future[R]) []*future {
+	out := make([]*future, len(fs))
+	for i, f := range fs {
+		out[i] = (*future)(f)
+	}
+	return out
+}
+
+// awaitMode says when a wait for children is over.
+type awaitMode uint8
+
+const (
+	awaitEnd     awaitMode = iota // all have ended
+	awaitSuccess                  // all have, or one has not succeeded
+	awaitFirst                    // one has
+)
+
+// awaitEntries returns the entries of the children, nil for each that has not
+// ended, or suspends the task.
+func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode) ([]*engine.JournalEntry, error) {
+	for _, f := range fs {
+		if f != nil && f.err != nil {
+			return nil, f.err
+		}
+	}
+	d, err := durableOf(ctx, what)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	entries := make([]*engine.JournalEntry, len(fs))
+	var open []string
+	var failed *future
+	var failure *engine.JournalEntry
+	for i, f := range fs {
+		switch {
+		case f == nil:
+			return nil, Permanent(fmt.Errorf("%s of a nil future", what))
+		case f.d != d:
+			return nil, Permanent(fmt.Errorf("%s: the future %s is of another run", what, f.name))
+		}
+		e := d.entries[f.name]
+		if e == nil || e.Came == 0 {
+			open = append(open, f.name)
+			continue
+		}
+		entries[i] = e
+		if e.Failed() && (failure == nil || e.Came < failure.Came) {
+			failed, failure = f, e
+		}
+	}
+	w := engine.Wait{Need: int64(len(open))}
+	switch mode {
+	case awaitSuccess:
+		if failed != nil {
+			return nil, failed.failure(failure)
+		}
+		w.FailFast = true
+	case awaitFirst:
+		if len(open) < len(fs) {
+			return entries, nil
+		}
+		w.Need = 1
+	}
+	if len(open) == 0 {
+		return entries, nil
+	}
+	if len(fs) == 1 {
+		w = engine.Wait{Need: 1, Name: fs[0].name}
+	}
+	return nil, d.suspend(ctx, w, time.Time{}, childrenText(open, len(fs)))
+}
+
+// endOf reads the end of a child.
+func endOf[R any](f *future, e *engine.JournalEntry) (R, error) {
+	var r R
+	if e.Failed() {
+		return r, f.failure(e)
+	}
+	if len(e.Result) == 0 {
+		return r, nil
+	}
+	raw, err := f.d.r.app.openResult(childMessage(e), e.Result)
+	if err == nil {
+		r, err = wire.DecodeResult[R](raw)
+	}
+	if err != nil {
+		err = inEntry("child", f.name, park("read the result of %s: %s", f.task, guard.Text(err)))
+	}
+	return r, err
+}
+
+// failure is the error of a child that did not succeed.
+func (f *future) failure(e *engine.JournalEntry) error {
+	m := childMessage(e)
+	if m.Name == "" {
+		m.Name = f.task
+	}
+	reason := f.d.r.app.openText(m, PartReason, e.Reason)
+	return Permanent(fmt.Errorf("child %s: %w", f.name, &TaskError{ID: e.Child, Name: m.Name, State: e.State, Reason: reason}))
+}

@@ -1,0 +1,275 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+)
+
+// ErrSuspended is what a durable function gets, and is to return, when what it
+// waits for has not come yet: its run ends there, and the task runs again from
+// the top when that has come. A run that has got it is suspended whatever the
+// function then returns, but for an error of its own beside it, from another
+// branch: see [errors.Join].
+var ErrSuspended = errors.New("task is suspended until what it waits for has come")
+
+// errInStep is the error of what a step cannot do.
+var errInStep = errors.New("not in a step: a step is done or not done, and has no steps, children or waits of its own")
+
+// journalTimeout bounds one read or write of the journal.
+const journalTimeout = 30 * time.Second
+
+// durable is what one run knows of its task's journal.
+type durable struct {
+	r *run
+	j engine.Journal
+
+	mu      sync.Mutex // guards all below; held while the journal is written
+	entries map[string]*engine.JournalEntry
+	used    map[string]bool                   // names that this run has used
+	signals map[string][]*engine.JournalEntry // by name, in the order in which they came
+	awaited map[string]*awaited               // the calls of Signal.Await, by name
+	pending []spawn                           // children that are not enqueued yet
+	children,
+	bytes int
+	came, failed int64
+	base         int    // the attempt that last recorded something
+	main         branch // of the task function
+	suspended    bool
+	verdict      verdict
+	refused      error // why a child could not be spawned
+	wait         engine.Wait
+	waits        []string  // what each branch waits for
+	until        time.Time // when the wait ends at the latest, zero if never
+}
+
+// branch is the task function, or a goroutine that it started with Go: each waits
+// for itself.
+type branch struct{ suspended bool } // guarded by durable.mu
+
+// branchKey is the key of a context's *branch.
+type branchKey struct{}
+
+// Branched gives a goroutine of the task a branch of its own.
+func (r *run) Branched(ctx context.Context) context.Context {
+	if !r.reg.def.Durable {
+		return ctx
+	}
+	return context.WithValue(ctx, branchKey{}, new(branch))
+}
+
+func (d *durable) branch(ctx context.Context) *branch {
+	if b, ok := ctx.Value(branchKey{}).(*branch); ok {
+		return b
+	}
+	return &d.main
+}
+
+// durableOf returns the journal of the durable task of ctx, for a call of the
+// function what.
+func durableOf(ctx context.Context, what string) (*durable, error) {
+	r := current(ctx)
+	switch {
+	case r == nil:
+		return nil, fmt.Errorf("%s outside of a durable task: %w", what, ErrNoTask)
+	case r.life.Ended.Load():
+		return nil, ErrTaskDone
+	case !r.reg.def.Durable:
+		return nil, Permanent(fmt.Errorf("%s needs a durable task: write //task:context durable above %s, and generate again",
+			what, r.reg.def.Func))
+	case r.outer() != nil:
+		return nil, Permanent(fmt.Errorf("%s: %w", what, errInStep))
+	}
+	d, err := r.durable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	suspended := d.branch(ctx).suspended
+	d.mu.Unlock()
+	if suspended {
+		return nil, ErrSuspended
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return d, nil
+}
+
+// durable returns the run's journal, read when it is first needed.
+func (r *run) durable(ctx context.Context) (*durable, error) {
+	x := r.more()
+	x.journaling.Lock()
+	defer x.journaling.Unlock()
+	if d := x.durable.Load(); d != nil {
+		return d, nil
+	}
+	j, ok := r.d.Memo.(engine.Journal)
+	if !ok {
+		return nil, Permanent(errNoJournals)
+	}
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	es, err := j.ReadJournal(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	d := &durable{r: r, j: j, entries: make(map[string]*engine.JournalEntry, len(es)), used: make(map[string]bool)}
+	for i := range es {
+		d.add(&es[i])
+	}
+	x.durable.Store(d)
+	return d, nil
+}
+
+// errNoJournals is the error of durable tasks on an engine that cannot have them.
+var errNoJournals = fmt.Errorf("durable tasks are %w", ErrUnsupported)
+
+// inEntry says in which step or child an error came, and keeps a [Permanent] one
+// outermost, whose text is the task's reason.
+func inEntry(what, name string, err error) error {
+	err = fmt.Errorf("%s %s: %w", what, name, err)
+	if _, permanent := guard.As[*PermanentError](err); permanent {
+		return Permanent(err)
+	}
+	return err
+}
+
+// remembered returns the run's journal if it was read.
+func (r *run) remembered() *durable {
+	if x := r.extra.Load(); x != nil {
+		return x.durable.Load()
+	}
+	return nil
+}
+
+// add notes an entry of the journal. The caller holds d.mu, or is the only one.
+func (d *durable) add(e *engine.JournalEntry) {
+	d.bytes += len(e.Name) + len(e.Value) + len(e.Result) + len(e.Reason)
+	d.came = max(d.came, e.Came)
+	if e.Failed() {
+		d.failed++
+	}
+	if e.Kind == engine.EntrySignal {
+		if d.signals == nil {
+			d.signals = make(map[string][]*engine.JournalEntry)
+		}
+		d.signals[e.Name] = append(d.signals[e.Name], e)
+		return
+	}
+	d.entries[e.Name] = e
+	d.base = max(d.base, e.Attempt)
+	if e.Kind == engine.EntryChild {
+		d.children++
+	}
+}
+
+// checkName refuses what cannot be the name of an entry. Those of our own begin
+// with a mark.
+func checkName(name string) error {
+	switch {
+	case name == "" || !storable(name) || strings.HasPrefix(name, ownMark):
+		return fmt.Errorf("%q is not a name", name)
+	case len(name) > engine.MaxEntryName:
+		return fmt.Errorf("name %.20q... is over %d bytes", name, engine.MaxEntryName)
+	}
+	return nil
+}
+
+// ownMark begins the names of entries that no function has named.
+const ownMark = "?"
+
+// take marks a name as used in this run, and returns its entry, nil if there is
+// none. The caller holds d.mu.
+func (d *durable) take(name string, kind engine.EntryKind) (*engine.JournalEntry, error) {
+	if err := checkName(name); err != nil {
+		return nil, Permanent(err)
+	}
+	if d.used[name] {
+		return nil, Permanent(fmt.Errorf("the name %q is used twice in one run: give each step, child and rest its own", name))
+	}
+	d.used[name] = true
+	return d.entryOf(name, kind)
+}
+
+// entryOf returns the entry of the name, nil if there is none.
+func (d *durable) entryOf(name string, kind engine.EntryKind) (*engine.JournalEntry, error) {
+	e := d.entries[name]
+	if e != nil && e.Kind != kind {
+		return nil, park("%q was recorded as a %s, here it is a %s: the way out is another name", name, e.Kind, kind)
+	}
+	return e, nil
+}
+
+// record writes entries, all of one kind. The caller holds d.mu.
+func (d *durable) record(ctx context.Context, es []engine.NewEntry) ([]engine.JournalEntry, error) {
+	size := 0
+	for i := range es {
+		size += len(es[i].Name) + len(es[i].Value)
+	}
+	n, limit, what := len(d.entries)-d.children+d.signalled(), engine.MaxJournalEntries, "entries"
+	if es[0].Kind == engine.EntryChild {
+		n, limit, what = d.children, engine.MaxJournalChildren, "children"
+	}
+	if n+len(es) > limit || d.bytes+size > engine.MaxJournalBytes {
+		return nil, Permanent(fmt.Errorf("%w (it has %d %s of %d, and %d bytes of %d)",
+			engine.ErrJournalFull, n, what, limit, d.bytes, engine.MaxJournalBytes))
+	}
+	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
+	defer cancel()
+	out, err := d.j.Record(ctx, es)
+	if err == nil && len(out) != len(es) {
+		err = fmt.Errorf("the engine answered for %d of %d entries", len(out), len(es))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("record in the journal: %w", err)
+	}
+	for i := range out {
+		d.add(&out[i])
+	}
+	return out, nil
+}
+
+// signalled is how many signals there are.
+func (d *durable) signalled() (n int) {
+	for _, es := range d.signals {
+		n += len(es)
+	}
+	return n
+}
+
+// failures is how many runs of the task have failed since it last recorded
+// something: those that its retries are for.
+func (r *run) failures() int {
+	if !r.reg.def.Durable || r.d.Attempt == 0 {
+		return r.d.Attempt
+	}
+	d, err := r.durable(context.WithoutCancel(r.life.Parent))
+	if err != nil { // not known: another run may find out
+		return min(r.d.Attempt, max(r.retries()-1, 0))
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return max(r.d.Attempt-d.base, 0)
+}
+
+// journalSeen is how much the journal of a durable task has, 0 if that is not
+// known.
+func (r *run) journalSeen() int64 {
+	if !r.reg.def.Durable {
+		return 0
+	}
+	d, err := r.durable(context.WithoutCancel(r.life.Parent))
+	if err != nil {
+		return 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.came + int64(len(d.entries))
+}

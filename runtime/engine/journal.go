@@ -1,0 +1,219 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Journaler is implemented by engines whose tasks have journals: what a durable
+// task remembers from run to run, and what comes for it meanwhile, the ends of
+// its children and signals. A journal lives as long as the record of its task.
+// The package enginetest tests a Journaler in the groups Journal, Suspend, Ends
+// and Signal.
+//
+// An engine that implements it also
+//   - hands out deliveries whose Memo is a [Journal];
+//   - understands [OutcomeSuspend];
+//   - writes the end of a task with a Meta.Entry into the journal of its
+//     Meta.Parent, in the very step that ends or deletes the task, whoever does
+//     that: a worker, Cancel, Delete, a lost lease, parking, a limit on records.
+//     It sets State, Result, Reason and Came of the entry whose Child the task
+//     is, once, and wakes the parent if it waits for that. Also after the parent
+//     has ended, as long as its record stays; nobody is woken then. A task that
+//     was deleted before its end has [StateDeleted];
+//   - cancels, soon after a task has failed or was cancelled, the children in its
+//     journal that have not ended, with [ParentEnded] as the reason, but for those
+//     with Meta.Orphan: in lots, and also if this process dies meanwhile. Ending
+//     the parent itself takes no longer for many children;
+//   - on Retry of a task takes back such a cancelling as far as it has not
+//     happened, and forgets the entries of children that did not succeed or cannot
+//     be found, and of those that run but were asked to stop, so that they are
+//     spawned anew. The end of a child without an entry goes nowhere;
+//   - shows a suspended task as [StateWaiting], counts it as such, cancels and
+//     deletes it as any that does not run.
+type Journaler interface {
+	// Signal adds an entry of kind [EntrySignal] to the journal of a task, and
+	// wakes the task if it waits for that. It may come before the first run, and
+	// while the task runs. A task that has ended is [ErrState], an unknown id
+	// [ErrNotFound], a journal with [MaxJournalEntries] or [MaxJournalBytes]
+	// [ErrJournalFull]. Of several signals of one name with the same key, if it is
+	// not empty, the first counts: for the others nothing happens, without an
+	// error.
+	Signal(ctx context.Context, id uuid.UUID, name, key string, value json.RawMessage) error
+
+	// Journal returns all entries of a task in any state, in the order in which
+	// they were recorded. A task without any has none; an unknown id is
+	// [ErrNotFound].
+	Journal(ctx context.Context, id uuid.UUID) ([]JournalEntry, error)
+}
+
+// Journal is how a run reads and writes the journal of its task. Its methods may
+// be called concurrently.
+type Journal interface {
+	// ReadJournal returns all entries as they are at one moment, in the order in
+	// which they were recorded. When the delivery no longer owns the task the
+	// error is [ErrLeaseLost].
+	ReadJournal(ctx context.Context) ([]JournalEntry, error)
+
+	// Record adds entries, and inserts the children that they spawn, as one step:
+	// all or none. It answers for each, in order, with the entry that the journal
+	// has under its name. One that is there already stays as it is, and its child
+	// is not inserted again: so a Record whose answer was lost can be repeated by
+	// the next run. The names of signals are apart from those of other entries.
+	//
+	// When the delivery no longer owns the task nothing is written and the error
+	// is [ErrLeaseLost]. A child whose key another task holds is a
+	// [*KeyHeldError]. It returns soon after ctx has ended.
+	Record(ctx context.Context, entries []NewEntry) ([]JournalEntry, error)
+}
+
+// The bounds of a journal. The App keeps to them in what it records, as far as
+// it has read; [Journaler.Signal] checks the last two. The end of a child is
+// never refused.
+const (
+	// MaxJournalChildren is how many children a task has at most.
+	MaxJournalChildren = 100_000
+	// MaxJournalEntries is how many other entries there are at most.
+	MaxJournalEntries = 25_000
+	// MaxJournalBytes bounds the names, values, results and reasons of all entries.
+	MaxJournalBytes = 16 << 20
+)
+
+// EntryKind says what an entry of a journal is of.
+type EntryKind byte
+
+// The kinds of entries. The letters are for engines to store.
+const (
+	EntryStep   EntryKind = 's' // a value that the task computed
+	EntryChild  EntryKind = 'c' // a task that it spawned
+	EntrySignal EntryKind = 'g' // what was sent to it
+	EntryTimer  EntryKind = 't' // a time that it chose
+)
+
+// String names the kind.
+func (k EntryKind) String() string {
+	switch k {
+	case EntryStep:
+		return "step"
+	case EntryChild:
+		return "child"
+	case EntrySignal:
+		return "signal"
+	case EntryTimer:
+		return "rest"
+	}
+	return fmt.Sprintf("kind %d", byte(k))
+}
+
+// NewEntry is an entry to record.
+type NewEntry struct {
+	// Name is unique in the journal, valid UTF-8 without NUL bytes, not empty, and
+	// of at most [MaxEntryName] bytes.
+	Name string
+	Kind EntryKind
+	// Value is JSON, or nil.
+	Value json.RawMessage
+	// Spawn is the message of the child, of an [EntryChild]. Its Meta.Parent is
+	// the task and its Meta.Entry is Name.
+	Spawn *Message
+}
+
+// MaxEntryName bounds, in bytes, the names of entries, and the names and keys of
+// signals.
+const MaxEntryName = 512
+
+// JournalEntry is an entry of a journal.
+type JournalEntry struct {
+	// Name is as in NewEntry; of a signal, what it was sent as, which other
+	// signals may be called too.
+	Name string
+	Kind EntryKind
+	// Value is what was recorded or sent. It never changes.
+	Value json.RawMessage
+	// Attempt is that of the delivery that recorded the entry; 0 for a signal.
+	Attempt int
+	// Came is the place among what came from elsewhere, signals and the ends of
+	// children, in the order in which they came: from 1, and greater than all
+	// that are in the journal at the time. It is 0 for what did not.
+	Came int64
+	// Child is the task that was spawned. State, Result and Reason are those of
+	// its end, zero before.
+	Child  uuid.UUID
+	State  State
+	Result json.RawMessage
+	Reason string
+}
+
+// Failed reports whether the entry is the end of a child that did not succeed.
+func (e *JournalEntry) Failed() bool {
+	return e.Kind == EntryChild && e.Came > 0 && e.State != StateSucceeded
+}
+
+// StateDeleted is the State in a journal of a child that was deleted, or lost,
+// before it had ended. No task has it.
+const StateDeleted State = "deleted"
+
+// ReasonDeleted is the Reason in a journal of a child with [StateDeleted].
+const ReasonDeleted = "the task was deleted before its end"
+
+// ParentEnded is the reason with which the children of a task that has failed or
+// was cancelled are cancelled.
+func ParentEnded(parent uuid.UUID, s State) string {
+	if s == StateCancelled {
+		return fmt.Sprintf("its parent, task %s, was cancelled", parent)
+	}
+	return fmt.Sprintf("its parent, task %s, has failed", parent)
+}
+
+// Wait is what a suspended task waits for. What came before the run has read the
+// journal counts as well as what comes later, so that nothing is lost in between.
+// Its zero value is for nothing but the time, Outcome.After.
+type Wait struct {
+	// Seen is the greatest Came that the run knows, and Failed is how many entries
+	// it knows for which [JournalEntry.Failed] is true.
+	Seen, Failed int64
+	// Need is how many more must come; the task is due when the greatest Came of
+	// its journal is Seen + Need or more. With 0 nothing that comes counts.
+	Need int64
+	// FailFast makes the task due, too, when there are more than Failed entries
+	// for which [JournalEntry.Failed] is true.
+	FailFast bool
+	// Name, if set, is of the only child or signal that counts: the task is due
+	// when one of the name has a Came greater than Seen, whatever Need and
+	// FailFast are.
+	Name string
+}
+
+// Met reports whether the task is due by what has come: came is the greatest Came
+// of the journal, failed how many entries are Failed, and named the greatest Came
+// of those called w.Name, 0 if there is none. It is for engines.
+func (w *Wait) Met(came, failed, named int64) bool {
+	switch {
+	case w.Need <= 0:
+		return false
+	case w.Name != "":
+		return named > w.Seen
+	default:
+		return came >= w.Seen+w.Need || w.FailFast && failed > w.Failed
+	}
+}
+
+// ErrJournalFull: the task remembers as much as it may.
+var ErrJournalFull = errors.New("journal is full: go on in a successor, a task of the same function that is enqueued " +
+	"with what it has to know, under runtime.WithKey of this task's id; then return")
+
+// KeyHeldError says that a child was not spawned since another task holds its
+// key.
+type KeyHeldError struct {
+	Entry  string    // the name in the journal
+	Holder uuid.UUID // the other task
+}
+
+// Error names the child and the holder.
+func (e *KeyHeldError) Error() string {
+	return fmt.Sprintf("child %s was not spawned: its key is held by task %s", e.Entry, e.Holder)
+}

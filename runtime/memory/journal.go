@@ -1,0 +1,352 @@
+package memory
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+var _ engine.Journal = (*run)(nil)
+
+// journal is what a task remembers. Guarded by Engine.mu.
+type journal struct {
+	entries []*engine.JournalEntry // in order; each is replaced, never changed
+	byName  map[string]int         // places of those that are no signals
+	signals map[string]int64       // the greatest Came of each signal's name
+	keys    map[signalKey]struct{} // those of signals
+	came    int64                  // the greatest Came
+	failed  int64                  // how many are Failed
+	open    int                    // how many are of children that have not ended
+	others  int                    // how many are no children
+	bytes   int
+
+	wait   engine.Wait // of a suspended task,
+	due    time.Time   // and when it was due before
+	bereft bool        // it is in Engine.bereft, and next is where its children
+	next   int         // are in entries that were not looked at
+}
+
+type signalKey struct{ name, key string }
+
+// remembers reports whether the task has a journal.
+func (t *task) remembers() bool { return t.more != nil && t.more.journal != nil }
+
+// remember returns the task's journal, made when it is first needed.
+func (t *task) remember() *journal {
+	m := t.extra()
+	if m.journal == nil {
+		m.journal = &journal{byName: make(map[string]int)}
+	}
+	return m.journal
+}
+
+// read returns the entries, for a caller that has let go of the lock.
+func (j *journal) read() []*engine.JournalEntry {
+	if j == nil {
+		return nil
+	}
+	return slices.Clone(j.entries)
+}
+
+// copied are the entries as a caller may change them.
+func copied(entries []*engine.JournalEntry) []engine.JournalEntry {
+	if len(entries) == 0 {
+		return nil
+	}
+	out := make([]engine.JournalEntry, len(entries))
+	for i, e := range entries {
+		out[i] = copyOf(e)
+	}
+	return out
+}
+
+func copyOf(e *engine.JournalEntry) engine.JournalEntry {
+	c := *e
+	c.Value, c.Result = bytes.Clone(e.Value), bytes.Clone(e.Result)
+	return c
+}
+
+// sizeOf is what an entry counts towards engine.MaxJournalBytes.
+func sizeOf(e *engine.JournalEntry) int {
+	return len(e.Name) + len(e.Value) + len(e.Result) + len(e.Reason)
+}
+
+// add adds an entry.
+func (j *journal) add(e *engine.JournalEntry) {
+	if e.Kind == engine.EntrySignal {
+		if j.signals == nil {
+			j.signals = make(map[string]int64)
+		}
+		j.signals[e.Name] = e.Came
+	} else {
+		j.byName[e.Name] = len(j.entries)
+	}
+	j.count(e)
+	j.entries = append(j.entries, e)
+}
+
+// count counts an entry that is new, or has changed from one that had not come.
+func (j *journal) count(e *engine.JournalEntry) {
+	j.came = max(j.came, e.Came)
+	j.bytes += sizeOf(e)
+	if e.Failed() {
+		j.failed++
+	}
+	switch {
+	case e.Kind != engine.EntryChild:
+		j.others++
+	case e.Came == 0:
+		j.open++
+	}
+}
+
+// named is the greatest Came of a child and of signals of the name.
+func (j *journal) named(name string) int64 {
+	came := j.signals[name]
+	if at, ok := j.byName[name]; ok {
+		came = max(came, j.entries[at].Came)
+	}
+	return came
+}
+
+func (j *journal) met() bool { return j.wait.Met(j.came, j.failed, j.named(j.wait.Name)) }
+
+// ReadJournal implements [engine.Journal].
+func (r *run) ReadJournal(context.Context) ([]engine.JournalEntry, error) {
+	e := r.e
+	e.lock()
+	if r.t.owner != r {
+		e.unlock()
+		return nil, engine.ErrLeaseLost
+	}
+	var entries []*engine.JournalEntry
+	if r.t.remembers() {
+		entries = r.t.more.journal.read()
+	}
+	e.unlock()
+	return copied(entries), nil
+}
+
+// Record implements [engine.Journal].
+func (r *run) Record(_ context.Context, entries []engine.NewEntry) ([]engine.JournalEntry, error) {
+	e := r.e
+	for i := range entries {
+		m := entries[i].Spawn
+		if m == nil {
+			continue
+		}
+		own, err := e.identify(m)
+		if err != nil {
+			return nil, fmt.Errorf("child %s: %w", entries[i].Name, err)
+		}
+		if own != m { // it had no id
+			entries = slices.Clone(entries)
+			entries[i].Spawn = own
+		}
+	}
+	e.lock()
+	defer e.unlock()
+	if r.t.owner != r {
+		return nil, engine.ErrLeaseLost
+	}
+	j := r.t.remember()
+	if err := e.spawn(j, entries); err != nil {
+		return nil, err
+	}
+	out := make([]engine.JournalEntry, len(entries))
+	for i := range entries {
+		n := &entries[i]
+		at, ok := j.byName[n.Name]
+		if !ok {
+			at = len(j.entries)
+			en := &engine.JournalEntry{Name: n.Name, Kind: n.Kind, Value: bytes.Clone(n.Value), Attempt: r.Attempt}
+			if n.Spawn != nil {
+				en.Child = n.Spawn.Meta.ID
+			}
+			j.add(en)
+		}
+		out[i] = copyOf(j.entries[at])
+	}
+	return out, nil
+}
+
+// spawn stores the children of entries that are not in the journal: all or none.
+func (e *Engine) spawn(j *journal, entries []engine.NewEntry) error {
+	var names []string
+	var ts []*task
+	fresh := make(map[string]struct{})
+	for i := range entries {
+		n := &entries[i]
+		_, there := j.byName[n.Name]
+		_, twice := fresh[n.Name]
+		if there || twice || n.Spawn == nil {
+			continue
+		}
+		fresh[n.Name] = struct{}{}
+		names, ts = append(names, n.Name), append(ts, e.newTask(n.Spawn))
+	}
+	if len(ts) == 0 {
+		return nil
+	}
+	if !e.reserveChildren(len(ts)) {
+		return fmt.Errorf("%d children beside %d tasks that wait or run, with them at most %d may: %w",
+			len(ts), e.live.Load(), 2*e.capacity, engine.ErrQueueFull)
+	}
+	ins := make([]engine.Inserted, len(ts))
+	for i, t := range ts {
+		in, err := e.store(t)
+		if err == nil && in.Existing {
+			err = &engine.KeyHeldError{Entry: names[i], Holder: in.ID}
+		}
+		if err != nil {
+			e.unstore(ts[:i], ins[:i])
+			e.leave(len(ts))
+			return err
+		}
+		ins[i] = in
+	}
+	return nil
+}
+
+// suspend makes a task wait that has run, unless what it waits for has come.
+func (e *Engine) suspend(t *task, o *engine.Outcome, now time.Time) {
+	j := t.remember()
+	j.wait = engine.Wait{}
+	if o.Wait != nil {
+		j.wait = *o.Wait
+	}
+	if j.met() || o.After <= 0 && j.wait.Need <= 0 {
+		t.state = waiting
+		e.queue(t, false, now)
+		return
+	}
+	j.due = t.due
+	t.state = suspended
+	e.suspended.Add(1)
+	if o.After > 0 {
+		t.due = now.Add(o.After)
+		t.place = inLater
+		e.later.push(t)
+		if t.pos == 0 {
+			e.setAlarm(t.due, now)
+		}
+	} else {
+		t.place = inWait
+	}
+	e.show(t, showWaiting)
+	e.leave(1)
+}
+
+// unsuspend takes a suspended task out of where it waits, and counts it as live.
+func (e *Engine) unsuspend(t *task) {
+	if t.place == inLater {
+		e.later.remove(t)
+	}
+	t.place = nowhere
+	t.due = t.more.journal.due
+	e.suspended.Add(-1)
+	e.live.Add(1)
+}
+
+// resume makes a suspended task due, as it was before.
+func (e *Engine) resume(t *task, now time.Time) {
+	e.unsuspend(t)
+	t.state = waiting
+	e.queue(t, false, now)
+	e.admitWaiting() // inserts that waited for fewer suspended tasks
+}
+
+// arrived wakes the task if it waits for what has come.
+func (e *Engine) arrived(t *task, now time.Time) {
+	if t.state == suspended && t.more.journal.met() {
+		e.resume(t, now)
+	}
+}
+
+// tell writes the end of a child into the journal of its parent.
+func (e *Engine) tell(t *task, result json.RawMessage, now time.Time) {
+	reason := ""
+	if t.more != nil {
+		reason = t.more.reason
+	}
+	e.tellEnd(t, t.publicState(now), result, reason, now)
+}
+
+// tellDeleted is tell for a child that was deleted before its end.
+func (e *Engine) tellDeleted(t *task, now time.Time) {
+	e.tellEnd(t, engine.StateDeleted, nil, engine.ReasonDeleted, now)
+}
+
+func (e *Engine) tellEnd(t *task, s engine.State, result json.RawMessage, reason string, now time.Time) {
+	p := e.tasks.get(t.msg.Meta.Parent)
+	if p == nil || !p.remembers() {
+		return
+	}
+	j := p.more.journal
+	at, ok := j.byName[t.msg.Meta.Entry]
+	if !ok {
+		return
+	}
+	old := j.entries[at]
+	if old.Child != t.id || old.Came > 0 {
+		return
+	}
+	en := *old
+	en.Came, en.State, en.Result, en.Reason = j.came+1, s, bytes.Clone(result), reason
+	j.entries[at] = &en
+	j.bytes -= sizeOf(old)
+	j.open--
+	j.count(&en)
+	e.arrived(p, now)
+}
+
+// Signal implements [engine.Journaler].
+func (e *Engine) Signal(_ context.Context, id uuid.UUID, name, key string, value json.RawMessage) error {
+	e.lock()
+	defer e.unlock()
+	now := e.now()
+	f, err := e.find(id, now)
+	if err != nil {
+		return err
+	}
+	if f.t == nil || f.t.state.final() {
+		return fmt.Errorf("%w: it is %s", engine.ErrState, e.entry(f, now).State)
+	}
+	j := f.t.remember()
+	k := signalKey{name, key}
+	if _, sent := j.keys[k]; sent {
+		return nil
+	}
+	en := &engine.JournalEntry{Name: name, Kind: engine.EntrySignal, Value: bytes.Clone(value), Came: j.came + 1}
+	if j.others >= engine.MaxJournalEntries || j.bytes+sizeOf(en) > engine.MaxJournalBytes {
+		return engine.ErrJournalFull
+	}
+	if key != "" {
+		if j.keys == nil {
+			j.keys = make(map[signalKey]struct{})
+		}
+		j.keys[k] = struct{}{}
+	}
+	j.add(en)
+	e.arrived(f.t, now)
+	return nil
+}
+
+// Journal implements [engine.Journaler].
+func (e *Engine) Journal(_ context.Context, id uuid.UUID) ([]engine.JournalEntry, error) {
+	e.lock()
+	f, err := e.find(id, e.now())
+	var entries []*engine.JournalEntry
+	if err == nil && f.t != nil && f.t.remembers() {
+		entries = f.t.more.journal.read()
+	}
+	e.unlock()
+	return copied(entries), err
+}

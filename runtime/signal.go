@@ -1,0 +1,178 @@
+package runtime
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
+)
+
+// Signal is something of type T that is sent to a durable task from outside: by a
+// web handler, another task, a person. Make each once, as a package-level
+// variable; those of one name and type are the same. T must survive JSON, as a
+// parameter of a task. All methods may be called concurrently.
+type Signal[T any] struct{ name string }
+
+// NewSignal returns the signal of the name.
+func NewSignal[T any](name string) *Signal[T] { return &Signal[T]{name} }
+
+// Name is the signal's name.
+func (s *Signal[T]) Name() string { return s.name }
+
+// SendOption changes how a signal is sent.
+type SendOption func(*sending)
+
+type sending struct{ key string }
+
+// WithSendKey makes the signal count once: others of the same name that were sent
+// to the task with this key before make it one that changes nothing.
+func WithSendKey(key string) SendOption { return func(s *sending) { s.key = key } }
+
+// Send sends a value to a task, which is woken if it waits for the signal. It is
+// kept for the task, in the order of sending, also before the task's first run
+// and while it runs. With an unknown id the error is [ErrNotFound], for a task that has ended
+// [ErrState], on an engine that has no durable tasks [ErrUnsupported], and
+// [engine.ErrJournalFull] for a task that was sent too much.
+func (s *Signal[T]) Send(ctx context.Context, app *App, id uuid.UUID, v T, opts ...SendOption) error {
+	raw, err := wire.EncodeResult(v)
+	if err == nil {
+		raw, err = note[T](s.name, raw)
+	}
+	if err == nil {
+		err = app.signal(ctx, id, s.name, raw, opts)
+	}
+	if err != nil {
+		return aboutTask("send "+s.name+" to", id, err)
+	}
+	return nil
+}
+
+func (a *App) signal(ctx context.Context, id uuid.UUID, name string, plain json.RawMessage, opts []SendOption) error {
+	var o sending
+	for _, opt := range opts {
+		if opt != nil {
+			opt(&o)
+		}
+	}
+	if a == nil {
+		return errors.New("the app is nil")
+	}
+	if err := checkName(name); err != nil {
+		return err
+	}
+	if o.key != "" {
+		if err := checkName(o.key); err != nil {
+			return fmt.Errorf("WithSendKey: %w", err)
+		}
+		if err := a.hashSendKey(&o.key); err != nil {
+			return err
+		}
+	}
+	j, ok := engine.As[engine.Journaler](a.engine)
+	if !ok {
+		return errNoJournals
+	}
+	value, err := a.sealNote(signalMessage(name, id), PartSignal, plain)
+	if err != nil {
+		return err
+	}
+	return j.Signal(ctx, id, name, o.key, value)
+}
+
+// hashSendKey makes the key what the codec says.
+func (a *App) hashSendKey(key *string) error {
+	hasher, ok := a.cfg.Codec.(KeyHasher)
+	if !ok {
+		return nil
+	}
+	return guard.Call(func() error {
+		*key = hex.EncodeToString(hasher.HashKey([]byte(*key)))
+		return nil
+	})
+}
+
+// ErrAwaitTimeout is the error of [Signal.Await] when nothing was sent in time.
+var ErrAwaitTimeout = errors.New("no signal came in time")
+
+// awaited are the calls of Signal.Await for one name.
+type awaited struct{ calls, taken int }
+
+// Await returns the next value that was sent to the durable task, in the order of
+// sending, or suspends the task until there is one, for d at most, counted from
+// the first run that came here; zero is for ever. A timeout is remembered: it is
+// [ErrAwaitTimeout] in each later run too, and what comes later is for the next
+// call. Each call of Await for a name takes one value, so only one goroutine of
+// the task may await it.
+func (s *Signal[T]) Await(ctx context.Context, d time.Duration) (T, error) {
+	var none T
+	j, err := durableOf(ctx, "Signal.Await")
+	if err != nil {
+		return none, inEntry("await", s.name, err)
+	}
+	e, err := j.awaitSignal(ctx, s.name, d)
+	if err != nil {
+		return none, inEntry("await", s.name, err)
+	}
+	app, id := j.r.app, j.r.id()
+	plain, err := app.openNote(signalMessage(s.name, id), PartSignal, e.Value)
+	var v T
+	if err == nil {
+		v, err = readNote[T](s.name, plain)
+	}
+	if err != nil {
+		return none, inEntry("await", s.name, park("signal %s: %s", s.name, guard.Text(err)))
+	}
+	return v, nil
+}
+
+// awaitSignal returns the entry of the next signal, or suspends the task.
+func (d *durable) awaitSignal(ctx context.Context, name string, limit time.Duration) (*engine.JournalEntry, error) {
+	if err := checkName(name); err != nil {
+		return nil, Permanent(err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	a := d.awaited[name]
+	if a == nil {
+		if d.awaited == nil {
+			d.awaited = make(map[string]*awaited)
+		}
+		a = new(awaited)
+		d.awaited[name] = a
+	}
+	timer := fmt.Sprintf("%s%s#%d", ownMark, name, a.calls)
+	over := timer + "/over"
+	a.calls++
+	if d.entries[over] != nil {
+		return nil, ErrAwaitTimeout
+	}
+	if n := a.taken; n < len(d.signals[name]) {
+		a.taken++
+		return d.signals[name][n], nil
+	}
+	var until time.Time
+	if limit > 0 {
+		e, err := d.entryOf(timer, engine.EntryTimer)
+		if err == nil {
+			until, err = d.timer(ctx, e, timer, limit)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !time.Now().Before(until) {
+			if _, err := d.record(ctx, []engine.NewEntry{{Name: over, Kind: engine.EntryTimer, Value: json.RawMessage("true")}}); err != nil {
+				return nil, err
+			}
+			return nil, ErrAwaitTimeout
+		}
+	}
+	return nil, d.suspend(ctx, engine.Wait{Need: 1, Name: name}, until, "signal "+name)
+}

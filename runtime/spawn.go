@@ -1,0 +1,164 @@
+package runtime
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+)
+
+// Orphan makes a task that is spawned with it go on when its parent fails or is
+// cancelled. Other children are then cancelled.
+func Orphan() Option { return func(s *settings) { s.m.Meta.Orphan = true } }
+
+// Future is a child's result once it has ended. Its methods may be called
+// concurrently.
+type Future[R any] future
+
+// future is a Future whatever the type of the result.
+type future struct {
+	name string
+	task string // the child's name on the wire
+	d    *durable
+	err  error // why there is no child
+}
+
+// Spawn enqueues the call as a child of the durable task, under a name: once over
+// all runs of the task, whatever dies in between. The child is stored when the
+// task next waits, begins a step or returns, together with others, so that many
+// cost little; what then goes wrong is an error of that call. What Spawn itself
+// finds wrong is an error of Await, and of the task if it does not Await. A step
+// has no children.
+//
+// The result and the end of the child are kept with the parent, so the child's
+// record may be gone by then. When the parent fails or is cancelled, children
+// that have not ended are cancelled, but for those with [Orphan].
+//
+// A child with a key, of unique= or [WithKey], takes the key as any task does. If
+// another task holds it the parent fails, with a [*engine.KeyHeldError].
+func Spawn[R any](ctx context.Context, name string, c Call[R]) *Future[R] {
+	return (*Future[R])(spawnChild(ctx, name, c.AnyCall))
+}
+
+// Name is the name under which the child was spawned.
+func (f *Future[R]) Name() string { return f.name }
+
+func spawnChild(ctx context.Context, name string, c AnyCall) *future {
+	f := &future{name: name, task: c.Name()}
+	if f.d, f.err = durableOf(ctx, "runtime.Spawn"); f.err != nil {
+		return f
+	}
+	d := f.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e, err := d.take(name, engine.EntryChild)
+	if err == nil && e == nil && c.err != nil {
+		err = Permanent(fmt.Errorf("enqueue %s: %w", c.Name(), c.err))
+	}
+	if err != nil {
+		f.err = inEntry("child", name, err)
+		d.refused = cmp.Or(d.refused, f.err)
+		return f
+	}
+	if e == nil {
+		d.pending = append(d.pending, spawn{ctx, name, c})
+	}
+	return f
+}
+
+// spawn is a child that is to be enqueued.
+type spawn struct {
+	ctx  context.Context
+	name string
+	call AnyCall
+}
+
+// spawnChunk is how many children are stored at once.
+const spawnChunk = 1000
+
+// flush enqueues the children that are pending. The caller holds d.mu.
+func (d *durable) flush(ctx context.Context) error {
+	for len(d.pending) > 0 {
+		n := 1
+		for n < min(len(d.pending), spawnChunk) && sameContext(d.pending[n].ctx, d.pending[0].ctx) {
+			n++
+		}
+		calls, names := make([]AnyCall, n), make([]string, n)
+		for i, s := range d.pending[:n] {
+			calls[i], names[i] = s.call, s.name
+		}
+		p := d.r.app.Via(&spawner{d: d, names: names}).enqueuer()
+		if _, err := p.enqueue(spawnContext{ctx, d.pending[0].ctx}, calls); err != nil {
+			return spawnError(err)
+		}
+		d.pending = d.pending[n:]
+	}
+	d.pending = nil
+	return nil
+}
+
+// spawnError makes what no further run will mend permanent.
+func spawnError(err error) error {
+	if _, held := guard.As[*engine.KeyHeldError](err); held || guard.Is(err, ErrUnsupported) || guard.Is(err, ErrPayloadTooLarge) {
+		return Permanent(err)
+	}
+	return err
+}
+
+// spawnContext has the values of the context that Spawn was called with, which
+// may have ended since.
+type spawnContext struct {
+	context.Context
+	values context.Context
+}
+
+// Value implements context.Context.
+func (c spawnContext) Value(key any) any { return c.values.Value(key) }
+
+func sameContext(a, b context.Context) bool {
+	t := reflect.TypeOf(a)
+	return t == reflect.TypeOf(b) && t.Comparable() && a == b
+}
+
+// spawner is the Inserter of a run's children.
+type spawner struct {
+	d     *durable
+	names []string
+}
+
+// childValue is the value of a child's entry: what it takes to read its end, and
+// what operators see when the child is gone.
+type childValue struct {
+	Task    string `json:"task"`
+	Binding string `json:"binding,omitempty"`
+}
+
+// Insert implements Inserter.
+func (s *spawner) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
+	if len(ms) != len(s.names) {
+		return nil, errors.New("Config.EnqueueMiddleware did not pass on all children")
+	}
+	es := make([]engine.NewEntry, len(ms))
+	for i, m := range ms {
+		m.Meta.Version, m.Meta.Entry = engine.WireDurable, s.names[i]
+		v, err := json.Marshal(childValue{m.Name, m.Meta.Headers[bindingHeader]})
+		if err != nil {
+			return nil, err
+		}
+		es[i] = engine.NewEntry{Name: s.names[i], Kind: engine.EntryChild, Value: v, Spawn: m}
+	}
+	out, err := s.d.record(ctx, es)
+	if err != nil {
+		return nil, err
+	}
+	ins := make([]engine.Inserted, len(out))
+	for i, e := range out {
+		ins[i] = engine.Inserted{ID: e.Child}
+	}
+	return ins, nil
+}

@@ -1,0 +1,179 @@
+package runtime
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
+)
+
+// Step runs fn once over all runs of the durable task, and remembers what it
+// returns under a name: later runs get that, without a call of fn. A step that has
+// returned an error is not remembered, and runs again when the task is retried.
+// Retries are counted from what was last remembered, so that each step has all of
+// the task's.
+//
+// fn gets a context of its own: context.Context, [*Context], or any context type
+// that is registered. Its values of task scope are the step's, and their cleanups
+// run before the result is remembered, so that a transaction has committed by
+// then; if the worker dies in between, the step runs once more. Use the context
+// that fn gets, not that of the task around it, whose transaction is rolled back
+// when the task is suspended. A step has no steps, children or waits in it.
+//
+// T must survive JSON, as the result of a task. When its type has changed the
+// task is parked, as by a change of its arguments; give the step another name.
+// Names must be unique within a run: put the index of a loop into them.
+func Step[C context.Context, T any](ctx context.Context, name string, fn func(ctx C) (T, error)) (T, error) {
+	var none T
+	d, err := durableOf(ctx, "runtime.Step")
+	if err != nil {
+		return none, inEntry("step", name, err)
+	}
+	e, err := d.takeStep(ctx, name)
+	if err != nil {
+		return none, inEntry("step", name, err)
+	}
+	if e != nil {
+		return recall[T](d.r, e)
+	}
+	var v T
+	value, err := d.r.step(ctx, name, func(c *Context) (json.RawMessage, error) {
+		own, err := buildContext[C](c)
+		if err != nil {
+			return nil, err
+		}
+		if v, err = fn(own); err != nil {
+			return nil, err
+		}
+		raw, err := wire.EncodeResult(v)
+		if err == nil {
+			raw, err = note[T](name, raw)
+		}
+		if err != nil {
+			return nil, Permanent(fmt.Errorf("encode the result: %w", err))
+		}
+		return raw, nil
+	})
+	if err != nil {
+		return none, err
+	}
+	if e, err = d.recordStep(ctx, name, value); err != nil {
+		return none, inEntry("step", name, err)
+	}
+	if !bytes.Equal(e.Value, value) { // a run before this one was first, or the store has formatted it anew
+		return recall[T](d.r, e)
+	}
+	return v, nil
+}
+
+// takeStep returns the entry of a step. Before one that is to run it enqueues the
+// children that are pending.
+func (d *durable) takeStep(ctx context.Context, name string) (*engine.JournalEntry, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e, err := d.take(name, engine.EntryStep)
+	if err == nil && e == nil {
+		err = d.flush(ctx)
+	}
+	return e, err
+}
+
+func (d *durable) recordStep(ctx context.Context, name string, value json.RawMessage) (*engine.JournalEntry, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out, err := d.record(ctx, []engine.NewEntry{{Name: name, Kind: engine.EntryStep, Value: value}})
+	if err != nil {
+		return nil, err
+	}
+	if out[0].Kind != engine.EntryStep {
+		_, err := d.entryOf(name, engine.EntryStep)
+		return nil, err
+	}
+	return &out[0], nil
+}
+
+// recall reads what a step has returned in an earlier run.
+func recall[T any](r *run, e *engine.JournalEntry) (T, error) {
+	plain, err := r.app.openNote(r.msg, PartStep, e.Value)
+	var v T
+	if err == nil {
+		v, err = readNote[T](e.Name, plain)
+	}
+	if err != nil {
+		var none T
+		return none, inEntry("step", e.Name, park("step %s: %s", e.Name, guard.Text(err)))
+	}
+	return v, nil
+}
+
+// step runs fn with a context and a task scope of its own, and returns what is to
+// be recorded once that scope has ended.
+func (r *run) step(ctx context.Context, name string, fn func(*Context) (json.RawMessage, error)) (value json.RawMessage, err error) {
+	s := &run{app: r.app, reg: r.reg, msg: r.msg, d: r.d, slot: r.slot, worker: r.worker}
+	s.life.Parent = ctx
+	x := s.more()
+	x.outer = r
+	c := &Context{ctx: s.life.Context(), run: s}
+	s.root, x.bound = *c, c
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		p := recover()
+		err := ErrGoexit
+		if p != nil {
+			err = newPanicError(p)
+		}
+		s.flags.broken = true
+		_ = s.settle(err)
+		s.endStep()
+		if p != nil {
+			panic(p) // the task's
+		}
+	}()
+	value, err = fn(c)
+	if err == nil {
+		if value, err = r.app.sealNote(r.msg, PartStep, value); err != nil {
+			err = Permanent(err)
+		}
+	}
+	returned = true
+	err = s.settle(err)
+	s.endStep()
+	if err != nil {
+		return nil, inEntry("step", name, err)
+	}
+	return value, nil
+}
+
+// endStep closes the run of a step.
+func (r *run) endStep() {
+	if r.flags.broken {
+		c := &r.outer().more().children
+		c.mu.Lock()
+		c.broken = true
+		c.mu.Unlock()
+	}
+	r.end()
+}
+
+// outer is the run of the task, of a run that is a step's; else nil.
+func (r *run) outer() *run {
+	if x := r.extra.Load(); x != nil {
+		return x.outer
+	}
+	return nil
+}
+
+// whole is the run of the task, also of a step.
+func (r *run) whole() *run {
+	if o := r.outer(); o != nil {
+		return o
+	}
+	return r
+}

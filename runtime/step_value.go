@@ -1,0 +1,103 @@
+package runtime
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
+)
+
+// The parts of a durable task's journal. They always go through the Codec, as
+// arguments do.
+const (
+	// PartStep is what a step has returned. The name of the step is in it.
+	PartStep Part = "step"
+	// PartSignal is what was sent to a task. Binding.Task is the name of the signal,
+	// and Binding.Message the task's id, since who sends it knows no more.
+	PartSignal Part = "signal"
+)
+
+// noted is the value of a step's or signal's entry, before the codec.
+type noted struct {
+	Name  string          `json:"name"`
+	Type  string          `json:"type"` // the fingerprint
+	Value json.RawMessage `json:"value,omitempty"`
+}
+
+// driftError says that a value was recorded as another type.
+type driftError struct{ was, is string }
+
+func (e *driftError) Error() string {
+	return fmt.Sprintf("it was recorded as %s, here it is %s: the way out is another name", e.was, e.is)
+}
+
+// note encodes a value that was encoded as raw.
+func note[T any](name string, raw json.RawMessage) (json.RawMessage, error) {
+	return json.Marshal(noted{name, wire.Fingerprint(reflect.TypeFor[T]()), raw})
+}
+
+// readNote reads what note has made.
+func readNote[T any](name string, plain json.RawMessage) (T, error) {
+	var none T
+	var n noted
+	if err := json.Unmarshal(plain, &n); err != nil {
+		return none, err
+	}
+	if n.Name != name {
+		return none, fmt.Errorf("it was recorded as %q", n.Name)
+	}
+	if is := wire.Fingerprint(reflect.TypeFor[T]()); unnamed(n.Type) != unnamed(is) {
+		return none, &driftError{n.Type, is}
+	}
+	if len(n.Value) == 0 {
+		return none, nil
+	}
+	return wire.DecodeResult[T](n.Value)
+}
+
+// signalMessage is what a codec binds signals to.
+func signalMessage(name string, id uuid.UUID) *engine.Message {
+	m := &engine.Message{Name: name}
+	m.Meta.Headers = map[string]string{bindingHeader: id.String()}
+	return m
+}
+
+// childMessage is what a codec has bound a child's result and reason to.
+func childMessage(e *engine.JournalEntry) *engine.Message {
+	var v childValue
+	_ = json.Unmarshal(e.Value, &v) // of nobody else's: what cannot be read is bound to nothing
+	m := &engine.Message{Name: v.Task}
+	m.Meta.Headers = map[string]string{bindingHeader: v.Binding}
+	return m
+}
+
+// sealNote applies the codec.
+func (a *App) sealNote(m *engine.Message, p Part, plain json.RawMessage) (json.RawMessage, error) {
+	if a.cfg.Codec != nil {
+		var err error
+		if plain, err = a.encodePart(m, p, plain); err != nil {
+			return nil, err
+		}
+	}
+	return plain, a.checkSize(plain)
+}
+
+// openNote undoes sealNote. The codec may panic.
+func (a *App) openNote(m *engine.Message, p Part, stored json.RawMessage) (plain json.RawMessage, err error) {
+	if a.cfg.Codec == nil {
+		return stored, nil
+	}
+	err = guard.Call(func() (err error) {
+		plain, err = a.decodePart(m, p, stored)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("codec: %w", err)
+	}
+	return plain, nil
+}
