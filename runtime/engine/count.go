@@ -7,8 +7,8 @@ type Count struct {
 	Queue string `json:"queue"`
 	State State  `json:"state"`
 	Tasks int64  `json:"tasks"`
-	// Estimated says that Tasks was not counted one by one. Engines count
-	// exactly to [ExactCounts] for each queue and state.
+	// Estimated says that Tasks is an estimate. Engines count exactly up to
+	// [ExactCounts] for each queue and state.
 	Estimated bool `json:"estimated,omitempty"`
 }
 
@@ -16,7 +16,7 @@ type Count struct {
 const ExactCounts = 10_000
 
 // Counter is implemented by engines that count their tasks without reading
-// them. Of other engines an App reads all pages of List.
+// them. For other engines an App reads all pages of List.
 type Counter interface {
 	// Counts returns a Count for each queue and state that has tasks, in any
 	// order.

@@ -11,17 +11,17 @@ import (
 
 // stopper carries the end of a delivery from its engine to its run.
 //
-// Stop sets cause and then looks for a run, and bind sets the run and then looks
-// for a cause: whichever is later sees the other's.
+// Stop sets cause and then looks for a run. Bind sets the run and then looks
+// for a cause. The later of both sees the value of the other.
 type stopper struct {
 	cause atomic.Pointer[error]     // why the run must end, nil if it need not
 	run   atomic.Pointer[life.Life] // set while the task runs
 }
 
 // Stop ends the context of the delivery's run with the cause: [ErrShutdown],
-// [ErrLeaseLost], or [CancelCause] of a reason. Before the run it takes effect
-// when the run starts, after it has none. Only the first call counts. It does
-// not wait, and may be called from any goroutine.
+// [ErrLeaseLost], or a [CancelCause]. Called before the run, it takes effect
+// when the run starts; after the run it does nothing. Only the first call
+// counts. It does not wait, and may be called from any goroutine.
 func (d *Delivery) Stop(cause error) {
 	d.cause.CompareAndSwap(nil, &cause)
 	if r := d.run.Load(); r != nil {
@@ -30,8 +30,8 @@ func (d *Delivery) Stop(cause error) {
 }
 
 // Context returns a context that ends when parent does, or by Stop with its
-// cause. It is for a Worker that is not an App's, such as one that tests an
-// engine. Call the function it returns when the run has ended.
+// cause. It serves a Worker without an App, such as one that tests an engine.
+// Call the returned function when the run has ended.
 func (d *Delivery) Context(parent context.Context) (context.Context, context.CancelFunc) {
 	l := &life.Life{Parent: parent}
 	ctx := l.Context()
@@ -44,9 +44,9 @@ func (d *Delivery) Context(parent context.Context) (context.Context, context.Can
 	}
 }
 
-// Bind makes l what Stop ends, nil for none any more, and returns the
-// cause if it was called already. A delivery whose run has ended lets go of it,
-// since an engine may keep the delivery with the task's record.
+// Bind makes Stop end l, or nothing if l is nil. It returns the cause if Stop
+// was called already. Bind(nil) after a run lets go of its Life, since an
+// engine may keep the delivery with the task's record.
 func (d *Delivery) Bind(l *life.Life) error {
 	d.run.Store(l)
 	if cause := d.cause.Load(); cause != nil {
@@ -59,8 +59,8 @@ func (d *Delivery) Bind(l *life.Life) error {
 type cancelCause struct{ reason string }
 
 // CancelCause returns the cause with which an engine stops a running task that
-// was cancelled from outside. It wraps [ErrCancelled], and the task's outcome
-// carries the reason.
+// was cancelled from outside. It wraps [ErrCancelled] and carries the reason
+// to the task's outcome.
 func CancelCause(reason string) error { return &cancelCause{reason} }
 
 func (c *cancelCause) Error() string { return fmt.Sprintf("%v: %s", ErrCancelled, c.reason) }
@@ -75,7 +75,7 @@ func CancelReason(err error) (string, bool) {
 	return c.reason, true
 }
 
-// InTask reports whether ctx is a task's, or derived from one: an engine that
-// would make its caller wait for other tasks refuses to do so within a task, whose
-// slot they may need.
+// InTask reports whether ctx is a task's, or derived from one. An engine that
+// makes its caller wait for other tasks refuses to do so within a task, since
+// they may need that task's slot.
 func InTask(ctx context.Context) bool { return ctx != nil && ctx.Value(life.TaskKey{}) != nil }

@@ -6,9 +6,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Engine stores tasks, hands out the ones that are due, and records what
-// became of them. What a failure means, when to retry and what a payload holds
-// are the App's business, not the engine's.
+// Engine stores tasks, hands out due ones, and records the outcomes of their
+// runs. The App decides what a failure means, when to retry and what a payload
+// holds.
 //
 // All methods may be called concurrently. The package enginetest tests an
 // Engine against this contract.
@@ -21,57 +21,55 @@ type Engine interface {
 	Check(m *Message) error
 
 	// Serve hands due tasks to w.Run, at most w.Slots at a time, until ctx
-	// ends. From then on it takes no more tasks and waits for those that run.
-	// When w.Abandon is closed it stops waiting: it gives the tasks that still
-	// run back, so that another worker runs them at once and with the same
-	// Attempt, refuses their outcomes from then on, and returns an
-	// [*UnfinishedError] that names them. It returns nil when every task it
-	// handed out was concluded. Any other error means that the engine cannot go
-	// on.
+	// ends. Then it takes no more tasks and waits for the running ones. When
+	// w.Abandon is closed it stops waiting: it gives the running tasks back,
+	// so that another worker runs them at once with the same Attempt, refuses
+	// their outcomes from then on, and returns an [*UnfinishedError] that
+	// names them. It returns nil when every task it handed out was concluded.
+	// Any other error means that the engine cannot go on.
 	//
-	// Runs see the values of ctx, but do not end with it: it is the App that
-	// ends them at a shutdown, in its own time. Serve may be called several
-	// times at once, and again after it has returned.
+	// Runs see the values of ctx, but do not end with it: the App ends them at
+	// a shutdown, in its own time. Serve may be called several times at once,
+	// and again after it has returned.
 	Serve(ctx context.Context, w *Worker) error
 
-	// Get returns the entry of the task, or [ErrNotFound]. The errors of
-	// this method and of those below do not say what was asked of which task:
-	// the App does.
+	// Get returns the entry of the task, or [ErrNotFound]. The errors of Get,
+	// List, Cancel, Retry and Delete name neither operation nor task: the App
+	// adds both.
 	Get(ctx context.Context, id uuid.UUID) (*Entry, error)
 
 	// List returns entries that match q, oldest first, and the cursor of the
 	// next page, empty after the last. It reads a bounded number of rows and
-	// bytes, however many there are, so that a page may hold fewer entries than
-	// q.Limit, or none, although more follow.
+	// bytes: a page may hold fewer entries than q.Limit, or none, although
+	// more follow.
 	List(ctx context.Context, q Query) (entries []*Entry, next string, err error)
 
 	// Cancel ends a waiting task as cancelled with the reason, and stops a
-	// running one, in whichever process it runs, by Delivery.Stop with
-	// [CancelCause]. If that run then succeeds or fails, so does the task; any
-	// other outcome, and the loss of the run, end it as cancelled with the
-	// reason. For a task that has ended it does nothing. An unknown id is
-	// [ErrNotFound].
+	// running one, in any process, by Delivery.Stop with [CancelCause]. If
+	// that run then succeeds or fails, so does the task; any other outcome,
+	// and the loss of the run, end it as cancelled with the reason. Cancel
+	// leaves an ended task as it is. An unknown id is [ErrNotFound].
 	Cancel(ctx context.Context, id uuid.UUID, reason string) error
 
 	// Retry makes a task that failed or was cancelled due now, for one more
-	// run with the Attempt of its last one. The task takes its key again, if it
-	// would still hold it. A task in any other state is left as it is and the
-	// error wraps [ErrState]; so is one whose key another task holds by now, and
-	// the error names that task. An unknown id is [ErrNotFound].
+	// run with the Attempt of its last one. The task takes its key again, if
+	// it would still hold it. In any other state, or while another task holds
+	// the key, the task stays as it is and the error wraps [ErrState]; it
+	// names the key's holder. An unknown id is [ErrNotFound].
 	Retry(ctx context.Context, id uuid.UUID) error
 
 	// Delete forgets a task that is not running. A running one is
 	// [ErrRunning], an unknown id [ErrNotFound].
 	Delete(ctx context.Context, id uuid.UUID) error
 
-	// Close releases what the engine holds. It is called after Serve has
-	// returned, by whoever opened the engine: an App does not own its engine.
+	// Close releases the engine's resources. The caller that opened the engine
+	// calls it, after Serve has returned: an App does not own its engine.
 	Close() error
 }
 
-// As returns the first T among e and the engines that it wraps, each by a
-// method Unwrap() Engine: an engine that decorates another has one, so that what
-// only that can do is found.
+// As returns the first T among e and the engines that it wraps. A decorating
+// engine gives its inner engine by a method Unwrap() Engine, so that the inner
+// one's optional interfaces are found.
 func As[T any](e Engine) (T, bool) {
 	for e != nil {
 		if t, ok := e.(T); ok {
@@ -97,7 +95,7 @@ type Inserter interface {
 	Insert(ctx context.Context, ms []*Message) ([]Inserted, error)
 }
 
-// Waiter is implemented by engines that can tell when a task ends. For other
+// Waiter is implemented by engines that notice when a task ends. For other
 // engines a Handle polls Get.
 type Waiter interface {
 	// Wait returns the task's entry once its state is final. An unknown id is
@@ -106,9 +104,8 @@ type Waiter interface {
 }
 
 // SingleInserter is implemented by engines that store one message cheaper than
-// a batch of one. It is the same as Insert otherwise, but for a message that was
-// inserted before, as none is that the App has just made: it is stored once, but
-// the answer may be the one for a new task.
+// a batch of one. It is otherwise the same as Insert, except that re-inserting
+// a stored message may answer as if it were new; the App never does that.
 type SingleInserter interface {
 	InsertOne(ctx context.Context, m *Message) (Inserted, error)
 }

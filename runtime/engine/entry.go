@@ -15,10 +15,11 @@ type Entry struct {
 	State   State
 	// Attempt is as in Delivery: of the current run, the next, or the last.
 	Attempt int
-	// Due is when the task may run next. In StateWaiting it is when the task runs
-	// at the latest, zero if that is not known.
+	// Due is when the task may run next. In StateWaiting it is the latest time
+	// of the next run, zero if unknown.
 	Due time.Time
-	// StartedAt and EndedAt are of the latest run and of the task; zero before.
+	// StartedAt is when the latest run began, EndedAt when the task ended;
+	// zero before.
 	StartedAt, EndedAt time.Time
 	// Worker is the ID of the worker that runs the task or ran it last.
 	Worker string
@@ -38,14 +39,14 @@ type Query struct {
 	Tag, TagValue string
 	// Limit is the size of a page at most, 100 if zero.
 	Limit int
-	// Brief leaves out what may be large: Message.Args, Result and Memo.
+	// Brief leaves out the large fields: Message.Args, Result and Memo.
 	Brief bool
 	// Cursor is what List returned as next.
 	Cursor string
 }
 
-// Matches reports whether the entry is selected by everything in q but its
-// limit and cursor. It is for engines that filter in Go.
+// Matches reports whether q selects the entry, apart from q's limit and
+// cursor. It is for engines that filter in Go.
 func (q Query) Matches(e *Entry) bool {
 	if len(q.States) > 0 && !slices.Contains(q.States, e.State) {
 		return false

@@ -26,7 +26,7 @@ var (
 	ErrClosed = errors.New("engine is closed")
 )
 
-// The causes with which a running task's context may end, from context.Cause.
+// Causes of the end of a running task's context, from context.Cause.
 var (
 	// ErrCancelled: the task was cancelled from outside. It wraps
 	// context.Canceled.
@@ -34,28 +34,28 @@ var (
 	// ErrShutdown: the worker stops. It wraps context.Canceled.
 	ErrShutdown = fmt.Errorf("worker is shutting down: %w", context.Canceled)
 	// ErrLeaseLost: the engine gave the task to another worker, since this one
-	// did not prove in time that it lives. It wraps context.Canceled.
+	// did not renew its lease in time. It wraps context.Canceled.
 	ErrLeaseLost = fmt.Errorf("lease on the task was lost: %w", context.Canceled)
 	// ErrTimeout: the attempt took longer than the task's timeout. It wraps
 	// context.DeadlineExceeded.
 	ErrTimeout = fmt.Errorf("task took longer than its timeout: %w", context.DeadlineExceeded)
 )
 
-// UncertainError says that the answer of the store was lost, so that it is not
-// known whether the tasks were enqueued. Each has one of the IDs if it was:
-// runtime.App.Lookup tells, once the store can be reached again.
+// UncertainError says that the store's answer was lost, so that the tasks may
+// or may not have been enqueued. An enqueued task has its ID of IDs: ask
+// runtime.App.Lookup once the store can be reached again.
 type UncertainError struct {
 	IDs []uuid.UUID
-	// Err is what became of the request.
+	// Err is the failure of the request.
 	Err error
 }
 
-// Error says what is not known, and why.
+// Error says that the enqueue is uncertain, and why.
 func (e *UncertainError) Error() string {
 	return fmt.Sprintf("it is not known whether %d task(s) were enqueued: %v", len(e.IDs), e.Err)
 }
 
-// Unwrap returns what became of the request.
+// Unwrap returns the failure of the request.
 func (e *UncertainError) Unwrap() error { return e.Err }
 
 // UnfinishedError is returned by Engine.Serve, App.Run and App.Stop when tasks

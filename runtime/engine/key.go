@@ -20,10 +20,10 @@ const (
 	HoldTick
 )
 
-// Free reports whether a task in the given state has let go of its key: begun
-// says that it has had a run, until is when KeyFor ends. It is for engines, which
-// ask it of the holder of a key when another task wants the key, and when a
-// retry by hand takes the key again.
+// Free reports whether a task in the given state has let go of its key. begun
+// says that the task has had a run; until is when KeyFor ends. Engines call it
+// for the holder of a key when another task wants the key, or when a retry by
+// hand takes it again.
 func (h KeyHold) Free(s State, begun bool, until, now time.Time) bool {
 	switch h {
 	case HoldActive:

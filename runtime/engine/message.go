@@ -23,7 +23,7 @@ const (
 type Message struct {
 	// Name is the task's stable name, such as "billing.ChargeCard".
 	Name string
-	// Queue is the queue the task waits in.
+	// Queue is the queue in which the task waits.
 	Queue string
 	// Args is one JSON object, keyed by parameter name.
 	Args json.RawMessage
@@ -32,9 +32,9 @@ type Message struct {
 	// Priority is from 0 to 3. Within a queue due tasks of higher priority go
 	// first, and equals in the order of Due, then of enqueueing.
 	Priority int
-	// Key, if not empty, is held by one task at a time, for as long as KeyHold
-	// says. A message whose key is held is not stored. A key whose task cannot
-	// be looked up any more is free, unless KeyHold is [HoldTick].
+	// Key, if not empty, is held by one task at a time, until KeyHold frees
+	// it. A message whose key is held is not stored. A key is also free once
+	// its task cannot be looked up any more, unless KeyHold is [HoldTick].
 	Key     string
 	KeyHold KeyHold
 	// KeyFor is how long the key is held from the enqueue; see KeyHold. The
@@ -46,13 +46,13 @@ type Message struct {
 	// KeepFailed is how long the record stays after the task failed or was
 	// cancelled, at least; zero takes the engine's default.
 	KeepFailed time.Duration
-	// Meta is what the App sends along beside the arguments.
+	// Meta is the App's data beside the arguments.
 	Meta Meta
 }
 
-// Meta travels beside the arguments of a task. Its zero value is what a task
-// of a foreign producer has, one that sent only a name and arguments: it runs
-// with the defaults of its registration.
+// Meta travels beside the arguments of a task. It is zero for a task of a
+// foreign producer, which sent only a name and arguments: that task runs with
+// the defaults of its registration.
 type Meta struct {
 	// Version is from 1 to [WireVersion], 0 for a foreign task.
 	Version int `json:"v,omitempty"`
@@ -68,14 +68,14 @@ type Meta struct {
 	Retries int `json:"retries"`
 	// Timeout, if not zero, overrides that of the worker's registration.
 	Timeout time.Duration `json:"timeout,omitempty"`
-	// Deadline, if not zero, is when the task is no longer of use.
+	// Deadline, if not zero, is when the task stops being useful.
 	Deadline time.Time `json:"deadline,omitzero"`
 	// Parent is the task that enqueued this one, and Root the first of them.
 	Parent uuid.UUID `json:"parent,omitzero"`
 	Root   uuid.UUID `json:"root,omitzero"`
 	// Tags are the task's tags.
 	Tags map[string]string `json:"tags,omitempty"`
-	// Headers are what propagators and locals send along.
+	// Headers are sent along by propagators and locals.
 	Headers map[string]string `json:"headers,omitempty"`
 	// Redact names the parameters whose values are not to be shown.
 	Redact []string `json:"redact,omitempty"`

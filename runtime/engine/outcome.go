@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// MaxMemo and MaxReason bound, in bytes, what an Outcome carries beside its
-// result. The App keeps within them.
+// MaxMemo and MaxReason bound, in bytes, the Memo and the Reason of an
+// Outcome. The App keeps within them.
 const (
 	MaxMemo   = 64 << 10
 	MaxReason = 4 << 10
@@ -38,8 +38,8 @@ const (
 	OutcomeSuspend
 )
 
-// Outcome is what became of a run. An engine records it only if the delivery
-// still owns the task, and calls Worker.Refused otherwise.
+// Outcome is how a run ended. An engine records it only if the delivery still
+// owns the task, and calls Worker.Refused otherwise.
 type Outcome struct {
 	Kind OutcomeKind
 	// After is how long to wait before the next run, never negative.
@@ -49,7 +49,7 @@ type Outcome struct {
 	// Reason is why the task failed, was cancelled, or must run again. It is
 	// valid UTF-8 without NUL bytes, at most [MaxReason] bytes.
 	Reason string
-	// Memo replaces what is kept with the task; nil leaves it as it is.
+	// Memo replaces the memo kept with the task; nil leaves it as it is.
 	Memo json.RawMessage
 	// Wait is what a suspended task waits for; nil is its zero value.
 	Wait *Wait

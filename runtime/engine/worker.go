@@ -12,27 +12,27 @@ type Worker struct {
 	// ID is unique for each start of each process.
 	ID string
 	// Slots is how many tasks may run at a time. A run counts until it
-	// returns, also when it ignores its context.
+	// returns, even if it ignores its context.
 	Slots int
 	// Queues are the queues to serve. The order has no meaning.
 	Queues []string
 	// Names are the task names that this worker can run, sorted. Due tasks of
 	// other names in the same queues wait for another worker.
 	Names []string
-	// ParkFor is how long a task of an unknown name waits, from when it was
-	// due, before the engine ends it as failed with the reason.
+	// ParkFor is how long a task of an unknown name waits, counted from its
+	// due time, before the engine ends it as failed and gives the reason.
 	ParkFor time.Duration
-	// Abandon is closed when Serve must wait no longer for running tasks.
+	// Abandon is closed when Serve must stop waiting for running tasks.
 	Abandon <-chan struct{}
-	// Run runs a delivery to its end and returns what became of it. It never
-	// panics, and survives a handler that calls Goexit: it costs a goroutine.
+	// Run runs a delivery to its end and returns its outcome. It never panics,
+	// and survives a handler that calls Goexit, at the cost of a goroutine.
 	Run func(ctx context.Context, d *Delivery) Outcome
 	// RunInline is Run on the caller's goroutine. It writes all of the outcome
-	// before it returns, or, when the handler calls Goexit, before the goroutine's
-	// deferred calls run and it ends. It never panics.
+	// before it returns. When the handler calls Goexit, it writes the outcome
+	// before the goroutine's deferred calls run. It never panics.
 	RunInline func(ctx context.Context, d *Delivery, o *Outcome)
-	// Refused is to be called, when the outcome of a delivery was not
-	// recorded, because the task no longer belonged to it.
+	// Refused is to be called for each outcome that was not recorded because
+	// its delivery no longer owned the task.
 	Refused func(d *Delivery, o Outcome)
 	// Now is the clock by which tasks are due.
 	Now func() time.Time
@@ -63,10 +63,10 @@ type Delivery struct {
 // Memo is the App's own storage beside a task: opaque JSON of at most
 // [MaxMemo] bytes. Its methods may be called while the task runs.
 type Memo interface {
-	// LoadMemo returns what was last written, nil if nothing was.
+	// LoadMemo returns the last memo written, nil if there is none.
 	LoadMemo(ctx context.Context) (json.RawMessage, error)
-	// SaveMemo replaces it. When the delivery no longer owns the task, since it
-	// was concluded or given to another, nothing is written and the error is
-	// [ErrLeaseLost]. It returns soon after ctx has ended.
+	// SaveMemo replaces the memo. When the delivery no longer owns the task,
+	// since it was concluded or given to another, nothing is written and the
+	// error is [ErrLeaseLost]. It returns soon after ctx has ended.
 	SaveMemo(ctx context.Context, memo json.RawMessage) error
 }

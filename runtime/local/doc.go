@@ -1,4 +1,4 @@
-// Package local holds values that belong to the running task: whatever has the
+// Package local holds values that belong to the running task: code with the
 // task's context sees them, at any depth, and no other task does.
 //
 //	var tenant = local.New[string]("tenant", local.InLogs())

@@ -9,25 +9,25 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
-// ForkMode says what a child sees of its parent's local values.
+// ForkMode says how a child gets its parent's local values.
 type ForkMode uint8
 
 // The ways to fork.
 const (
-	// Copy gives the child a copy of the table. Neither sees what the other
-	// sets from then on. Values are copied as by assignment, but those with a
-	// method Clone, of their own or of a pointer to them, that returns the local's
-	// type, by calling it.
+	// Copy gives the child a copy of the table. Neither sees later changes of
+	// the other. Values are copied by assignment, or by calling Clone if the
+	// value or a pointer to it has such a method that returns the local's
+	// type.
 	Copy ForkMode = iota
 	// Share gives the child its parent's table.
 	Share
-	// Overlay lets the child see its parent's values, also those set later,
-	// and keeps what the child sets or clears to itself.
+	// Overlay lets the child see its parent's values, later ones too. Values
+	// that the child sets or clears stay with the child.
 	Overlay
 )
 
-// Fork returns a context for a child: a context with the local values that mode
-// says, and otherwise as ctx. Outside of any scope it returns ctx.
+// Fork returns a context for a child: ctx with the local values that mode
+// gives the child. Outside of any scope it returns ctx.
 func Fork(ctx context.Context, mode ForkMode) context.Context {
 	if mode == Share {
 		return ctx
@@ -55,8 +55,9 @@ type Child struct {
 	waited atomic.Bool
 }
 
-// Wait waits until the child has ended and returns its error: what fn returned,
-// a runtime.PanicError or runtime.ErrGoexit. The error is then the caller's to handle.
+// Wait waits until the child has ended and returns its error: the error of fn,
+// a runtime.PanicError or runtime.ErrGoexit. The error is then the caller's to
+// handle.
 func (c *Child) Wait() error {
 	c.waited.Store(true)
 	<-c.done
@@ -67,17 +68,17 @@ func (c *Child) Wait() error {
 func (c *Child) Done() <-chan struct{} { return c.done }
 
 // Go runs fn in a new goroutine, a child of the task, with a context made by
-// [Fork]. The task ends after its children: they are waited for before its
+// [Fork]. The task ends after its children: it waits for them before its
 // cleanups run.
 //
-// A child's error, if nobody calls its Wait, becomes the task's, as if the task
-// function had returned it; when that returned an error of its own, the child's
-// is only added to its text. A panic or Goexit of a child does not end the
-// process: it is such an error, and costs the worker slot its storage like one
-// of the task itself.
+// A child's error becomes the task's unless Wait is called, as if the task
+// function had returned it. If the task function returned an error too, the
+// child's is only added to its text. A panic or Goexit of a child does not end
+// the process: it becomes such an error, and costs the worker slot its
+// storage, like one of the task itself.
 //
 // When the task has ended already, fn does not run and Wait returns
-// [runtime.ErrTaskDone]. Outside of a task nobody but the caller waits for the child.
+// runtime.ErrTaskDone. Outside of a task only the caller waits for the child.
 func Go(ctx context.Context, mode ForkMode, fn func(ctx context.Context) error) *Child {
 	c := &Child{done: make(chan struct{})}
 	forked := Fork(ctx, mode)
@@ -94,8 +95,8 @@ func Go(ctx context.Context, mode ForkMode, fn func(ctx context.Context) error) 
 	return c
 }
 
-// Failed returns the child's error once it has ended, and whether somebody waits
-// for it.
+// Failed returns the child's error once it has ended, and whether Wait was
+// called.
 func (c *Child) Failed() (err error, waited bool) { return c.err, c.waited.Load() }
 
 func (c *Child) run(ctx context.Context, t locals.Task, fn func(context.Context) error) {

@@ -8,12 +8,12 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
-// Var is a value of type T that belongs to the running task: whatever has the
-// task's context sees it, at any depth, and no other task does. Goroutines that
-// get the task's own context share its values; [Fork] and [Go] give a child
-// values of its own.
+// Var is a value of type T that belongs to the running task: code with the
+// task's context sees it, at any depth, and no other task does. Goroutines
+// that get the task's own context share its values; [Fork] and [Go] give a
+// child values of its own.
 //
-// Make each Local once, as a package-level variable; they are told apart by
+// Make each Var once, as a package-level variable: a Var is known by its
 // identity. All methods may be called concurrently. After the task's run has
 // ended they return runtime.ErrTaskDone.
 type Var[T any] struct {
@@ -27,13 +27,13 @@ type Option func(*locals.Options)
 
 // Travels makes a local travel with every task that is enqueued where it is
 // set: there it has the same value, and travels on. The value must survive
-// JSON, and locals that travel are told apart by name.
+// JSON. Give each local that travels a name of its own.
 func Travels() Option { return func(o *locals.Options) { o.Travel = true } }
 
 // InLogs makes a local an attribute, under its name, of every line that is
 // logged where it is set: by the task's loggers, by loggers with a handler of
-// runtime.NewLogHandler when they get a context, and by the app when it says that the
-// task failed or will run again.
+// runtime.NewLogHandler when they get a context, and by the app when it logs
+// that the task failed or will run again.
 func InLogs() Option { return func(o *locals.Options) { o.InLogs = true } }
 
 // New returns a local. The name is for errors, logs and traveling.
@@ -53,8 +53,8 @@ func New[T any](name string, opts ...Option) *Var[T] {
 // String returns the local's name.
 func (l *Var[T]) String() string { return l.name }
 
-// Get returns the value, or [ErrUnset], outside of any scope
-// [ErrNoScope], and after the task runtime.ErrTaskDone.
+// Get returns the value. The error is [ErrUnset] without a value, [ErrNoScope]
+// outside of any scope, and runtime.ErrTaskDone after the task.
 func (l *Var[T]) Get(ctx context.Context) (T, error) {
 	v, err := l.find(ctx)
 	if err != nil {
@@ -63,7 +63,7 @@ func (l *Var[T]) Get(ctx context.Context) (T, error) {
 	return v, nil
 }
 
-// GetOr returns the value, or def if Get would return an error.
+// GetOr returns the value, or def where Get returns an error.
 func (l *Var[T]) GetOr(ctx context.Context, def T) T {
 	v, err := l.find(ctx)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package guard calls code of the user's, and reads its errors, whatever that
-// code does: it may panic or call runtime.Goexit.
+// Package guard calls the user's code and reads its errors, though that code
+// may panic or call runtime.Goexit.
 package guard
 
 import (
@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// As is errors.As for an error of the user's, whose Unwrap, Is or As may panic.
+// As is errors.As for a user's error, whose Unwrap, Is or As may panic.
 func As[E error](err error) (target E, ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -18,7 +18,7 @@ func As[E error](err error) (target E, ok bool) {
 	return target, ok
 }
 
-// Is is errors.Is for an error of the user's.
+// Is is errors.Is for a user's error.
 func Is(err, target error) (ok bool) {
 	defer func() {
 		if recover() != nil {
@@ -29,14 +29,14 @@ func Is(err, target error) (ok bool) {
 }
 
 // ErrGoexit is the error of a task whose handler called runtime.Goexit, or of
-// an Enqueue of which a hook did.
+// an Enqueue whose hook did.
 var ErrGoexit = errors.New("handler called runtime.Goexit")
 
 // Panicked makes the error of a recovered panic. Package runtime sets it to make
 // its PanicError, when the program starts.
 var Panicked = func(v any) error { return fmt.Errorf("panic: %s", Print(v)) }
 
-// Print formats a value of the user's, whose methods may panic themselves.
+// Print formats a user's value, whose methods may panic themselves.
 func Print(v any) (s string) {
 	defer func() {
 		if recover() != nil {
@@ -46,7 +46,7 @@ func Print(v any) (s string) {
 	return fmt.Sprint(v)
 }
 
-// Call calls a function of the user's and turns a panic into an error.
+// Call calls a user's function and turns a panic into an error.
 func Call(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -68,7 +68,7 @@ func Isolated(f func() error) error {
 	return <-done
 }
 
-// Text is err.Error() for an error of the user's, which may panic.
+// Text is err.Error() for a user's error, which may panic.
 func Text(err error) (s string) {
 	defer func() {
 		if recover() != nil {

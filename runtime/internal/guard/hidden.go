@@ -8,5 +8,5 @@ type Hidden struct {
 
 func (e *Hidden) Error() string { return e.Text }
 
-// Unwrap returns the error whose text is not shown.
+// Unwrap returns the error behind the hidden text.
 func (e *Hidden) Unwrap() error { return e.Err }

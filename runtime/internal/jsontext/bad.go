@@ -1,6 +1,6 @@
 package jsontext
 
-// What is wrong with JSON, in words that show none of it.
+// Complaints about JSON, in words that show none of it.
 const (
 	BadSyntax    = "is not valid JSON"
 	BadUTF8      = "contains a string that is not valid UTF-8"

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Span is where something is in the JSON that is read.
+// Span is the place of a string in the JSON that is read.
 type Span struct {
 	Start, End int
 	Escaped    bool // a string with escapes
@@ -122,7 +122,7 @@ func HexRune(data []byte, i int) rune {
 	return r
 }
 
-// AppendUnquoted appends what the checked string between quotes means.
+// AppendUnquoted appends the text of the checked string between quotes.
 func AppendUnquoted(b, raw []byte) []byte {
 	for i := 0; i < len(raw); {
 		if raw[i] != '\\' {

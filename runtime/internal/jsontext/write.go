@@ -2,8 +2,8 @@ package jsontext
 
 import "unicode/utf8"
 
-// plain marks the ASCII bytes that are copied unescaped. Those of HTML are
-// escaped, as encoding/json does.
+// plain marks ASCII bytes copied unescaped; HTML characters are escaped, as in
+// encoding/json.
 var plain = func() (set [256]bool) {
 	for c := byte(' '); c < utf8.RuneSelf; c++ {
 		set[c] = c != '"' && c != '\\' && c != '<' && c != '>' && c != '&'

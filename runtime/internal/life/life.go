@@ -1,6 +1,6 @@
-// Package life is the context of one run of a task: made from its parent's, and
-// turned into one of package context only when something asks for its Done
-// channel.
+// Package life is the context of one run of a task. It derives from its
+// parent's, and becomes one of package context only when something asks for
+// its Done channel.
 package life
 
 import (
@@ -14,7 +14,7 @@ import (
 // TaskKey is the key under which the Value of a task's context finds its run.
 type TaskKey struct{}
 
-// ErrDone is the cause with which the context of a run ends that is over.
+// ErrDone is the cause with which the context of a finished run ends.
 var ErrDone = fmt.Errorf("the task's run has ended: %w", context.Canceled)
 
 // Life is when and why a run ends. Its zero value, with a Parent, is ready.

@@ -7,14 +7,14 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// Value is a value of a Local of any type.
+// Value is a local's value of any type.
 type Value interface {
 	Any() any
 	Clone() Value
 	Encode(inLogs bool) (json.RawMessage, error)
 }
 
-// Box holds a T, which may be an interface with nothing in it.
+// Box holds a T, which may be a nil interface.
 type Box[T any] struct{ V T }
 
 func (b Box[T]) Any() any { return b.V }
@@ -22,7 +22,7 @@ func (b Box[T]) Any() any { return b.V }
 // Clone returns a copy for a child.
 func (b Box[T]) Clone() Value { return Box[T]{Clone(b.V)} }
 
-// Encode returns the value as it travels, as an arrival.
+// Encode returns the value as an [Arrival], encoded.
 func (b Box[T]) Encode(inLogs bool) (json.RawMessage, error) {
 	return wire.Marshal(func(f *wire.Fields) {
 		f.JSON("v", &b.V)
@@ -32,11 +32,11 @@ func (b Box[T]) Encode(inLogs bool) (json.RawMessage, error) {
 	})
 }
 
-// cloner is what can clone itself as a T.
+// cloner is implemented by values that clone themselves as a T.
 type cloner[T any] interface{ Clone() T }
 
-// Clone returns a copy of a value: one that can clone itself does, also by a
-// method of its pointer.
+// Clone returns a copy of a value, by its method Clone or that of a pointer to
+// it if there is one.
 func Clone[T any](v T) T {
 	if c, ok := any(v).(cloner[T]); ok {
 		if r := reflect.ValueOf(v); r.Kind() == reflect.Pointer && r.IsNil() {

@@ -1,5 +1,5 @@
-// Package locals is the table of task-local values, as the package local and a
-// run see it.
+// Package locals is the table of task-local values, behind the package local
+// and a run.
 package locals
 
 import (
@@ -15,15 +15,15 @@ import (
 )
 
 // ScopeKey is the key under which a context's Value finds its scope of locals:
-// a *locals, or the localsTask whose table may not be made yet.
+// a *[Table], or a [Task] that has perhaps no table yet.
 type ScopeKey struct{}
 
 // Task is a run of a task, as its locals and children know it.
 type Task interface {
 	// Ended reports whether the run is over.
 	Ended() bool
-	// Locals returns the run's own table. It is nil when nothing has made it yet,
-	// unless create is set.
+	// Locals returns the run's own table. Without create it returns nil if the
+	// table was not made yet.
 	Locals(create bool) *Table
 	// Adopt counts a new child, unless the task is over.
 	Adopt() bool
@@ -52,19 +52,20 @@ type Table struct {
 	task   Task   // with whose end the scope ends; nil outside of tasks
 	parent *Table // of an overlay: where reads go on
 
-	// arrived is what traveled here with the task, by name; it never changes.
+	// arrived holds the values that traveled here with the task, by name; it
+	// never changes.
 	arrived map[string]Arrival
 
 	mu     sync.Mutex
 	values []entry // guarded by mu; in the order in which they were first set
 }
 
-// New returns a table with what traveled here.
+// New returns a table with the values that traveled here.
 func New(t Task, arrived map[string]Arrival) *Table {
 	return &Table{task: t, arrived: arrived}
 }
 
-// Overlay returns a table whose reads go on in t.
+// Overlay returns a table that reads t's values where it has none.
 func (t *Table) Overlay(task Task) *Table { return &Table{task: task, parent: t} }
 
 // Copy returns a table with copies of the values of t, which may be nil.
@@ -79,7 +80,7 @@ func (t *Table) Copy(task Task) *Table {
 	return c
 }
 
-// Of reports whether t is the own table of the task.
+// Of reports whether t is the task's own table.
 func (t *Table) Of(task Task) bool { return t != nil && t.task == task }
 
 // entry is one value, nil when it was cleared.
@@ -88,8 +89,8 @@ type entry struct {
 	v   Value
 }
 
-// ScopeOf returns the table that ctx belongs to. It is nil, which reads as
-// empty, when nothing has made the table of a task yet, unless create is set.
+// ScopeOf returns the table of ctx. Without create it returns nil, which reads
+// as empty, if a task's table was not made yet.
 func ScopeOf(ctx context.Context, create bool) (*Table, error) {
 	if ctx == nil {
 		return nil, ErrNoScope
@@ -110,7 +111,7 @@ func ScopeOf(ctx context.Context, create bool) (*Table, error) {
 	}
 }
 
-// Get returns the value of a key, here or where an overlay reads on.
+// Get returns the value of a key, from this table or the one it overlays.
 func (t *Table) Get(key Key) (Value, error) {
 	for ; t != nil; t = t.parent {
 		if v, ok := t.own(key); ok {
@@ -144,7 +145,7 @@ func (t *Table) own(key Key) (Value, bool) {
 	return nil, false
 }
 
-// keep notes a value that arrived, unless it was set or cleared meanwhile.
+// keep stores a value that arrived, unless it was set or cleared meanwhile.
 func (t *Table) keep(key Key, v Value) Value {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -169,8 +170,8 @@ func (t *Table) Put(key Key, v Value) {
 	t.values = append(t.values, entry{key, v})
 }
 
-// all returns a copy of everything that can be read in the scope, cleared
-// values too, since they hide what arrived.
+// all returns a copy of everything that can be read in the scope. It includes
+// cleared values, since they hide arrived ones.
 func (t *Table) all() (values []entry, arrived map[string]Arrival) {
 	if t == nil {
 		return nil, nil
@@ -192,7 +193,7 @@ func (t *Table) all() (values []entry, arrived map[string]Arrival) {
 	return values, arrived
 }
 
-// unread returns the names of what arrived and is hidden by no value, sorted.
+// unread returns the names of arrived values that no entry hides, sorted.
 func unread(values []entry, arrived map[string]Arrival) []string {
 	if len(arrived) == 0 {
 		return nil
@@ -231,16 +232,16 @@ func (a Arrival) attr(name string) slog.Attr {
 	return slog.Any(name, a.V)
 }
 
-// ErrNoLocals is returned by what works on task-local values, outside of a task
-// and of a scope opened with [WithLocals].
+// ErrNoScope is the error of task-local values outside of a task and of a
+// scope that local.With opened.
 var ErrNoScope = errors.New("no scope for local values: not in a task, nor in one of WithLocals")
 
-// ErrLocalUnset is returned by [Local.Get] when the local has no value.
+// ErrUnset is the error of a local without a value.
 var ErrUnset = errors.New("local value is not set")
 
 type Options struct{ Travel, InLogs bool }
 
-// Key is a Local of any type, as a table knows it.
+// Key is a local.Var of any type, as a table knows it.
 type Key interface {
 	String() string
 	Options() Options

@@ -8,9 +8,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// forms returns the texts that handlers of logs make of a value: slog's own
-// print an error, a TextMarshaler and a []byte each in its way, and other
-// handlers any value as JSON. A method of the user's that panics has no text.
+// forms returns the texts that log handlers make of a value. slog's own
+// handlers print an error, a TextMarshaler and a []byte each in its way;
+// others print any value as JSON. A user's method that panics gives no text.
 func forms(v any) []string {
 	texts := []string{guard.Print(v)}
 	add := func(f func() (string, error)) {

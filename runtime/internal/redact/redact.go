@@ -1,5 +1,5 @@
-// Package redact removes the values of redacted parameters from text, whatever
-// form they have in it.
+// Package redact removes the values of redacted parameters from text, in
+// whatever form the text holds them.
 package redact
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
-// Cut returns at most n bytes of s, and no part of a rune.
+// Cut returns at most n bytes of s, ending at a whole rune.
 func Cut(s string, n int) string {
 	if len(s) <= n {
 		return s
@@ -25,8 +25,8 @@ func Cut(s string, n int) string {
 // Mark stands in place of a value that must not be shown.
 const Mark = "[redacted]"
 
-// maxText bounds, in bytes, a text that is searched for secrets. Of a
-// longer one the rest is not shown.
+// maxText bounds, in bytes, how much of a text is searched for secrets. The
+// rest is not shown.
 const maxText = 32 << 10
 
 // Redactor removes the values of redacted parameters from text. Nil removes
@@ -36,8 +36,7 @@ type Redactor struct {
 	All     bool // the values are not known, or too many: nothing may be shown
 }
 
-// New returns the redactor of arguments, for the parameters with the
-// names.
+// New returns the redactor of arguments, for the named parameters.
 func New(args json.RawMessage, signature string, names []string) *Redactor {
 	d := new(Redactor)
 	d.All = !d.secrets.collect(args, func(param string) (secret, keys bool) {
@@ -47,8 +46,8 @@ func New(args json.RawMessage, signature string, names []string) *Redactor {
 	return d
 }
 
-// isMap reports whether a parameter is a map, whose keys are values of the
-// user's: those of other objects are names of fields.
+// isMap reports whether a parameter is a map: its keys are the user's values,
+// while the keys of other objects are names of fields.
 func isMap(signature, param string) bool {
 	for field := range strings.FieldsSeq(signature) {
 		if name, typ, _ := strings.Cut(field, ":"); name == param {
@@ -72,8 +71,8 @@ func (d *Redactor) Clean(s string) string {
 	return d.secrets.replace(s)
 }
 
-// CleanShown is clean for a text that was cleaned when it was made, but perhaps
-// by a version that looked for less, or that an operator wrote.
+// CleanShown is Clean for a text that was cleaned when it was made: perhaps by
+// a version that looked for less, and perhaps edited by an operator since.
 func (d *Redactor) CleanShown(s string) string {
 	if d == nil || d.All {
 		return s
@@ -81,8 +80,8 @@ func (d *Redactor) CleanShown(s string) string {
 	return d.Clean(s)
 }
 
-// Tags returns the tags without secrets: the same map if they hold none.
-// When nothing may be shown the keys are.
+// Tags returns the tags without secrets: the same map if they hold none. If
+// d.All is set, it shows only the keys.
 func (d *Redactor) Tags(tags map[string]string) map[string]string {
 	if d == nil || len(tags) == 0 {
 		return tags
@@ -99,8 +98,8 @@ func (d *Redactor) Tags(tags map[string]string) map[string]string {
 	return clean
 }
 
-// JSON replaces secrets in the strings and numbers of a JSON value, and
-// the whole value if they are in it in another way.
+// JSON replaces secrets in the strings and numbers of a JSON value. It
+// replaces the whole value if secrets are in it in another form.
 func (d *Redactor) JSON(raw json.RawMessage) json.RawMessage {
 	if d == nil || len(raw) == 0 {
 		return raw

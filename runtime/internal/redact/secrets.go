@@ -15,16 +15,17 @@ import (
 )
 
 const (
-	// leastSecret is how long a value is, in bytes, that is looked for: what is
-	// shorter is a part of too many other texts. A number has as many digits.
+	// leastSecret is the least length, in bytes, of a value to look for:
+	// shorter ones occur in too many other texts. A number needs as many
+	// digits.
 	leastSecret = 4
-	// leastLine is the same of one line of a longer text.
+	// leastLine is the least length, in bytes, of one line of a longer text.
 	leastLine = 8
-	// mostSecrets is how many values are looked for. Of arguments that hold more
-	// nothing is shown.
+	// mostSecrets is how many values are looked for. If the arguments hold
+	// more, nothing is shown.
 	mostSecrets = 10_000
-	// keySize is how much of a secret finds it. That much of its beginning is
-	// not shown either.
+	// keySize is how many bytes of a secret find it. A text that holds so much
+	// of its beginning is not shown there either.
 	keySize = 64
 )
 
@@ -33,7 +34,7 @@ const (
 type secrets struct {
 	list []string // as they are
 	keys []secretKey
-	// of every key the first byte, and the second
+	// first and second hold the first and second byte of every key.
 	first, second byteSet
 }
 
@@ -51,9 +52,9 @@ func (s *byteSet) has(b byte) bool { return s[b>>6]&(1<<(b&63)) != 0 }
 
 func (s *secrets) none() bool { return len(s.keys) == 0 }
 
-// collect notes the secrets of the arguments and indexes them. wanted says which
-// parameters are secret, and whether their keys are. It reports false if the
-// arguments cannot be read, or hold too many.
+// collect notes the secrets of the arguments and indexes them. wanted reports
+// whether a parameter is secret, and whether its keys are. collect returns
+// false if the arguments cannot be read, or hold too many values.
 func (s *secrets) collect(args json.RawMessage, wanted func(param string) (secret, keys bool)) bool {
 	c := jsontext.Text{Data: args}
 	i := jsontext.SkipSpace(args, 0)
@@ -112,8 +113,8 @@ func (s *secrets) add(text string) {
 	}
 }
 
-// addText notes a string, its lines, and what it may stand for: a time, or
-// bytes in base64.
+// addText notes a string, its lines, and its meaning as a time or as bytes in
+// base64.
 func (s *secrets) addText(text string) {
 	text = strings.TrimSpace(text)
 	if len(text) < leastSecret {
@@ -147,8 +148,8 @@ func (s *secrets) addText(text string) {
 	}
 }
 
-// addNumber notes a number, which may be a time.Duration, as it is written in
-// several ways.
+// addNumber notes a number in its several spellings: it may be a
+// time.Duration.
 func (s *secrets) addNumber(text string) {
 	digits := 0
 	for i := range len(text) {
@@ -206,14 +207,14 @@ func (s *secrets) index() {
 	s.keys = kept
 }
 
-// match returns how many bytes at the beginning of text, which is in lower case,
-// are a secret, the longest one.
+// match returns the length of the longest secret that text begins with, 0 if
+// there is none. text is in lower case.
 func (s *secrets) match(text []byte) int {
 	if len(text) < leastSecret || !s.first.has(text[0]) || !s.second.has(text[1]) {
 		return 0
 	}
-	// A key that text begins with is at most text, and so is all between them:
-	// it begins with that key.
+	// A key that text begins with sorts at or before text, and so do all keys
+	// between both: each of those begins with that key.
 	at := text[:min(len(text), keySize)]
 	i, found := slices.BinarySearchFunc(s.keys, at, compareKey)
 	if !found {

@@ -9,8 +9,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
-// backslashes undoes the escapes of Go and of JSON in a view whose bytes are
-// source, and returns the bytes of the view it makes too.
+// backslashes undoes the escapes of Go and JSON in a view with the bytes
+// source. It returns the new view and its bytes.
 func (h *hidden) backslashes(v *view, source string) (*view, string) {
 	out := newView(len(source))
 	plain := make([]byte, 0, len(source))
@@ -26,7 +26,8 @@ func (h *hidden) backslashes(v *view, source string) (*view, string) {
 	return out, string(plain)
 }
 
-// unescape returns the escape that s begins with: its length and its meaning.
+// unescape returns the length and the meaning of the escape that s begins
+// with.
 func unescape(s string) (n int, text string) {
 	if len(s) < 2 {
 		return 1, s
@@ -87,7 +88,7 @@ func (h *hidden) percents(v *view, source string, plus bool) *view {
 	return out
 }
 
-// longestEntity bounds the entities of HTML that are undone, in bytes.
+// longestEntity bounds, in bytes, the HTML entities that are undone.
 const longestEntity = 10
 
 // entities undoes the escapes of HTML.

@@ -8,23 +8,22 @@ import (
 	"unicode/utf8"
 )
 
-// A view is a text as it reads once an encoding is undone, and where each of
-// its bytes is in the text itself. Secrets are looked for in views, so that it
-// does not matter who encoded them: fmt, encoding/json, a database, a browser.
+// view is a text with an encoding undone, and the place of each of its bytes
+// in the text itself. Secrets are looked for in views, whoever encoded them:
+// fmt, encoding/json, a database, a browser.
 type view struct {
 	b        []byte
 	from, to []int32 // of each byte: where it is in the text
 }
 
-// gap stands between parts of a view that do not belong together. No text of
-// UTF-8 has it.
+// gap stands between unrelated parts of a view. No UTF-8 text contains it.
 const gap = 0xFF
 
 func newView(size int) *view {
 	return &view{make([]byte, 0, size), make([]int32, 0, size), make([]int32, 0, size)}
 }
 
-// fresh returns a view for one look: the one before is over.
+// fresh returns the scratch view, emptied: the previous one is no longer used.
 func (h *hidden) fresh() *view {
 	v := &h.scratch
 	v.b, v.from, v.to = v.b[:0], v.from[:0], v.to[:0]
@@ -101,8 +100,8 @@ func (h *hidden) search() {
 	}
 }
 
-// unescaped looks into what a view, whose bytes are source, reads like without
-// the escapes of URLs and of HTML.
+// unescaped looks into a view with the bytes source, with the escapes of URLs
+// and HTML undone.
 func (h *hidden) unescaped(v *view, source string) {
 	plus := strings.IndexByte(source, '+') >= 0
 	if strings.IndexByte(source, '%') >= 0 || plus {
@@ -116,7 +115,7 @@ func (h *hidden) unescaped(v *view, source string) {
 	}
 }
 
-// look hides what the view shows of secrets.
+// look hides the secrets in the view.
 func (h *hidden) look(v *view) {
 	for i := 0; i < len(v.b); {
 		n := h.secrets.match(v.b[i:])
@@ -129,7 +128,7 @@ func (h *hidden) look(v *view) {
 	}
 }
 
-// render returns the text up to shown without what is hidden.
+// render returns the text up to shown, without its hidden parts.
 func (h *hidden) render(shown int, cut bool) string {
 	slices.SortFunc(h.spans, func(a, b [2]int32) int { return int(a[0] - b[0]) })
 	var b strings.Builder
@@ -157,8 +156,7 @@ func (h *hidden) render(shown int, cut bool) string {
 	return b.String()
 }
 
-// within reports whether a part of the text is of the word that stands in place
-// of a secret.
+// within reports whether a part of the text belongs to a [Mark].
 func within(text string, from, to int) bool {
 	if to-from > len(Mark) {
 		return false
@@ -168,8 +166,8 @@ func within(text string, from, to int) bool {
 	return i >= 0 && start+i <= from && to <= start+i+len(Mark)
 }
 
-// numbers reads lists of bytes and runes that are written as numbers: [99 97],
-// []byte{0x63, 0x61}, 63 61, [U+0063 U+0061]. runes says which of both.
+// numbers reads lists of bytes or, with runes set, of runes that are written
+// as numbers: [99 97], []byte{0x63, 0x61}, 63 61, [U+0063 U+0061].
 func (h *hidden) numbers(base rune, runes bool) *view {
 	out := h.fresh()
 	text, last := h.text, 0
@@ -203,7 +201,7 @@ func (h *hidden) numbers(base rune, runes bool) *view {
 	return out
 }
 
-// onlySeparators reports whether s is what stands between two of a list.
+// onlySeparators reports whether s stands between two items of a list.
 func onlySeparators(s string) bool {
 	return s != "" && len(s) <= 3 && strings.Trim(s, " ,\n\t") == ""
 }
@@ -248,8 +246,8 @@ func (h *hidden) spacedRunes() *view {
 	return out
 }
 
-// hex reads what is written as hexadecimal digits, two a byte. phase says at
-// which digit of a run the first byte begins.
+// hex reads hexadecimal digits, two a byte. phase is the digit of a run at
+// which the first byte begins.
 func (h *hidden) hex(phase int) *view {
 	out := h.fresh()
 	h.runs(2*leastSecret, func(c byte) bool { return digit(c) >= 0 }, func(start, end int) {
@@ -261,8 +259,8 @@ func (h *hidden) hex(phase int) *view {
 	return out
 }
 
-// base64 reads what is written in base64, of either alphabet. phase says at
-// which letter of a run the first three bytes begin.
+// base64 reads base64 of either alphabet. phase is the letter of a run at
+// which the first three bytes begin.
 func (h *hidden) base64(phase int) *view {
 	out := h.fresh()
 	h.runs(6, func(c byte) bool {
@@ -288,7 +286,8 @@ func (h *hidden) base64(phase int) *view {
 	return out
 }
 
-// runs calls f for each run of such bytes in the text that is long enough.
+// runs calls f for each run of at least least bytes in the text for which is
+// returns true.
 func (h *hidden) runs(least int, is func(byte) bool, f func(start, end int)) {
 	for i := 0; i < len(h.text); i++ {
 		start := i

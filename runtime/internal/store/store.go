@@ -24,7 +24,7 @@ type Store struct {
 	closed bool
 }
 
-// cell is one value, or the attempt to open it.
+// cell is one value, or an attempt to open it.
 type cell struct {
 	key   any
 	ready chan struct{} // closed when v or err is set
@@ -40,7 +40,7 @@ type cleanup struct {
 
 var ErrClosed = errors.New("storage is closed")
 
-// Peek returns a value that is there already.
+// Peek returns a value that is open already.
 func (s *Store) Peek(key any) (any, bool) {
 	if c := s.recent.Load(); c != nil && c.key == key {
 		return c.v, true
@@ -63,8 +63,8 @@ func (s *Store) Peek(key any) (any, bool) {
 	return c.v, true
 }
 
-// Get returns the value of the key, opened by this call or by another that is
-// under way.
+// Get returns the value of the key, opened by this call or by a concurrent
+// one.
 func (s *Store) Get(
 	ctx context.Context, key fmt.Stringer, open func() (any, func(error) error, error),
 ) (any, error) {
@@ -136,9 +136,9 @@ func (s *Store) fill(c *cell, key fmt.Stringer, open func() (any, func(error) er
 	return v, nil
 }
 
-// Close runs the cleanups, last opened first, each with the error of the scope
-// so far, and returns the errors they had. A cleanup that panics or calls
-// Goexit does not keep the others from running.
+// Close runs the cleanups, last opened first, each with the scope's error so
+// far, and returns their errors. A cleanup that panics or calls Goexit does
+// not keep the others from running.
 func (s *Store) Close(cause error) error {
 	s.mu.Lock()
 	opened := s.opened
