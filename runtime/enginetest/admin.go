@@ -110,7 +110,7 @@ func testRetryAfterCancelRunning(b *bench) {
 	b.until(id, engine.StateSucceeded)
 }
 
-// gone fails the test unless the task is not found any more.
+// gone fails the test unless the task is no longer found.
 func (b *bench) gone(id uuid.UUID) {
 	b.Helper()
 	_, err := b.e.Get(b.ctx(), id)

@@ -18,7 +18,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// bench is what one subtest works with.
+// bench is the tools of one subtest.
 type bench struct {
 	*testing.T
 	e     engine.Engine
@@ -43,8 +43,8 @@ func (b *bench) second() engine.Engine {
 	return b.o.Second(b, b.e)
 }
 
-// pause lets the bench's engine stand still, until resume is called or the test
-// has failed: what is still open then could not be closed.
+// pause makes the bench's engine stand still, until resume is called or the
+// test has failed, since a paused handle could not be closed.
 func (b *bench) pause() (resume func()) {
 	b.Helper()
 	resume = sync.OnceFunc(b.o.Pause(b, b.e))
@@ -82,7 +82,7 @@ func key(k string, d time.Duration) func(*engine.Message) {
 	return func(m *engine.Message) { m.Key, m.KeyFor = k, d }
 }
 
-// held is key with a KeyHold of its own, and no KeyFor.
+// held is key with the given KeyHold, and no KeyFor.
 func held(k string, h engine.KeyHold) func(*engine.Message) {
 	return func(m *engine.Message) { m.Key, m.KeyHold = k, h }
 }
@@ -207,7 +207,7 @@ func (b *bench) is(what string, err, want error) {
 }
 
 // namedOnce fails the test unless an App's error names the task once: engines
-// leave it to the App.
+// leave that to the App.
 func (b *bench) namedOnce(what string, err error, id uuid.UUID) {
 	b.Helper()
 	if err == nil || strings.Count(err.Error(), id.String()) != 1 {
@@ -215,7 +215,7 @@ func (b *bench) namedOnce(what string, err error, id uuid.UUID) {
 	}
 }
 
-// errorName is what an engine's author knows an error by.
+// errorName returns the name under which an engine's author knows an error.
 func errorName(err error) string {
 	for name, e := range map[string]error{
 		"engine.ErrNotFound": engine.ErrNotFound, "engine.ErrState": engine.ErrState, "engine.ErrRunning": engine.ErrRunning,
@@ -230,7 +230,7 @@ func errorName(err error) string {
 	return fmt.Sprintf("%q", err)
 }
 
-// shown is JSON in a failure.
+// shown returns JSON for a failure message.
 func shown(raw json.RawMessage) string {
 	if len(raw) == 0 {
 		return "missing"
@@ -298,7 +298,8 @@ func (b *bench) sameFields(where, path string, got, want reflect.Value) {
 	}
 }
 
-// sameJSON compares as JSON: an engine may store the value and not the text.
+// sameJSON compares as JSON: an engine may store the value rather than the
+// text.
 func sameJSON(a, b json.RawMessage) bool {
 	if len(a) == 0 || len(b) == 0 {
 		return len(a) == len(b)
@@ -319,7 +320,7 @@ func names(es []*engine.Entry) string {
 	return strings.Join(ns, " ")
 }
 
-// sorted returns the names as a Worker wants them.
+// sorted returns the names in the order that a Worker needs.
 func sorted(names []string) []string {
 	names = slices.Clone(names)
 	slices.Sort(names)

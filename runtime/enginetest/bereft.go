@@ -19,7 +19,7 @@ var bereftTests = []test{
 	{name: "RetryByHand", run: testBereftRetry, needs: need{journal: true}},
 }
 
-// testBereftCancelled: children that wait, run and are suspended are cancelled
+// testBereftCancelled: waiting, running and suspended children are cancelled
 // after their parent was.
 func testBereftCancelled(b *bench) {
 	s := b.serve([]string{"task.parent", "task.child"}, slots(4))
@@ -108,7 +108,7 @@ func testBereftTree(b *bench) {
 	}
 }
 
-// testBereftMany: the end of a parent takes no longer for many children.
+// testBereftMany: the end of a parent takes no longer with many children.
 func testBereftMany(b *bench) {
 	const n = 2000
 	s := b.serve([]string{"task.parent"})
@@ -135,7 +135,7 @@ func testBereftMany(b *bench) {
 	}
 }
 
-// testBereftRetry: after a retry by hand nothing of the cancelling is left: each
+// testBereftRetry: a retry by hand leaves nothing of the cancelling: each
 // child goes on, or is spawned anew.
 func testBereftRetry(b *bench) {
 	s := b.serve([]string{"task.parent", "task.child"}, slots(3))

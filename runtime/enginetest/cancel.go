@@ -41,7 +41,7 @@ func (b *bench) cancelled(id uuid.UUID, reason string) {
 	}
 }
 
-// notRun fails the test if a task named task.cancel is run.
+// notRun fails the test if a task named task.cancel runs.
 func (b *bench) notRun() {
 	b.Helper()
 	s := b.serve([]string{"task.cancel", "task.end"}, slots(1))
@@ -84,7 +84,8 @@ func testCancelRunning(b *bench) {
 	b.cancelled(id, "user left")
 }
 
-// testCancelRunningSucceeds: what the task has done is done.
+// testCancelRunningSucceeds: a task that succeeds although it was cancelled
+// has succeeded.
 func testCancelRunningSucceeds(b *bench) {
 	id := b.insert("task.cancel")
 	h := b.serve([]string{"task.cancel"}).next()
@@ -96,8 +97,8 @@ func testCancelRunningSucceeds(b *bench) {
 	}
 }
 
-// testCancelRunningRetries: the outcome may have been decided before the
-// cancellation came.
+// testCancelRunningRetries: a run may decide on its outcome before the
+// cancellation comes.
 func testCancelRunningRetries(b *bench) {
 	s := b.serve([]string{"task.cancel"})
 	for _, kind := range []engine.OutcomeKind{engine.OutcomeRetry, engine.OutcomeDelay, engine.OutcomeRelease} {

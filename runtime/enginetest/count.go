@@ -12,7 +12,7 @@ var countTests = []test{
 	{name: "ExactOrEstimated", run: testCountsMany},
 }
 
-// counts returns what the engine counts in the bench's queue.
+// counts returns the engine's counts for the bench's queue.
 func (b *bench) counts() map[engine.State]int64 {
 	b.Helper()
 	c, ok := b.e.(engine.Counter)
@@ -66,7 +66,8 @@ func testCounts(b *bench) {
 	h.succeed()
 }
 
-// testCountsMany: over ExactCounts a count may be an estimate, which says so.
+// testCountsMany: above ExactCounts a count may be an estimate, marked as
+// such.
 func testCountsMany(b *bench) {
 	c, ok := b.e.(engine.Counter)
 	if !ok {

@@ -12,9 +12,9 @@
 //		}, enginetest.Options{})
 //	}
 //
-// Each subtest holds one promise, and its failures say what is missing. The
-// suite takes no time for granted: it waits for what must happen, however slow
-// the engine, and proves that something does not happen by what happens after.
+// Each subtest tests one promise, and its failures say how the engine breaks
+// it. The suite relies on no duration: it waits for each event, however slow
+// the engine, and proves the absence of one by a later event.
 package enginetest
 
 import (
@@ -28,13 +28,12 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Options describe the engine under test. The zero value is right for one that
-// lives in one process and can do everything.
+// Options describe the engine under test. The zero value is right for an
+// engine that lives in one process and has all features.
 type Options struct {
-	// Second opens another handle on the storage of an engine that open
-	// returned, as another process would. Without it the tests between
-	// processes are left out. The handle is closed by whoever opened it, with
-	// t.Cleanup.
+	// Second opens another handle on the storage of an engine from open, as
+	// another process would. It closes the handle with t.Cleanup. Without it
+	// the tests between processes are left out.
 	Second func(t testing.TB, first engine.Engine) engine.Engine
 
 	// Pause makes the handle behave as if its process were suspended: it
@@ -42,41 +41,39 @@ type Options struct {
 	// or without Second, the tests of leases are left out.
 	Pause func(t testing.TB, e engine.Engine) (resume func())
 
-	// Lease is how long a paused handle's tasks stay its own, at most. Tests of
-	// leases take a few times as long.
+	// Lease is the longest time for which a paused handle keeps its tasks.
+	// Tests of leases take a few times as long.
 	Lease time.Duration
 
-	// Bounded opens an engine that holds as many tasks as capacity that have
-	// not ended, and then answers ErrQueueFull. Without it those tests are left
-	// out.
+	// Bounded opens an engine that holds capacity tasks that have not ended,
+	// and then answers ErrQueueFull. Without it those tests are left out.
 	Bounded func(t testing.TB, capacity int) engine.Engine
 
-	// Remove deletes what the engine stores of a task that does not run, as a
-	// tool of the storage's own would, past the engine. Without it the tests of
-	// foreign deletions are left out.
+	// Remove deletes a task that does not run from the storage past the
+	// engine, as a tool of the storage would. Without it the tests of foreign
+	// deletions are left out.
 	Remove func(t testing.TB, e engine.Engine, id uuid.UUID)
 
-	// Unsupported is what the engine cannot do. The suite then tests that it
-	// says so with ErrUnsupported.
+	// Unsupported lists the features that the engine lacks. The suite then
+	// tests that the engine answers ErrUnsupported.
 	Unsupported []Feature
 
-	// Step is the unit of the delays in the tests. It defaults to 50 ms; an
-	// engine that looks for due tasks only so often needs no less than that.
+	// Step is the unit of the delays in the tests. It defaults to 50 ms. An
+	// engine that polls for due tasks needs at least its poll interval.
 	Step time.Duration
 
-	// Patience is how long the suite waits for anything before it calls it
-	// missing. It defaults to 20 s, and is added to Lease.
+	// Patience is how long the suite waits for each event before it fails. It
+	// defaults to 20 s, and is added to Lease.
 	Patience time.Duration
 
-	// Tasks is how many tasks the tests with many of them enqueue, 500 by
-	// default.
+	// Tasks is how many tasks the tests of many tasks enqueue, 500 by default.
 	Tasks int
 }
 
-// Feature is something that not every engine can do.
+// Feature is an ability that not every engine has.
 type Feature string
 
-// The features that an engine may lack.
+// Features that an engine may lack.
 const (
 	// Priorities: Message.Priority other than 0.
 	Priorities Feature = "priorities"
@@ -162,14 +159,14 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 	}
 }
 
-// test is one promise.
+// test is the test of one promise.
 type test struct {
 	name  string
 	run   func(b *bench)
 	needs need
 }
 
-// need is what a test needs of the options.
+// need is what a test requires of the options.
 type need struct {
 	second, pause, bounded, remove bool
 	journal                        bool // a Journaler
@@ -192,7 +189,7 @@ func (n need) missing(o Options) string {
 	return ""
 }
 
-// ctx is the context of calls that must not take longer than the patience.
+// ctx returns a context for calls that must end within the patience.
 func (b *bench) ctx() context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), b.o.Patience)
 	b.Cleanup(cancel)

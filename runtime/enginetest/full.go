@@ -8,7 +8,7 @@ var fullTests = []test{
 	{name: "RoomAfterAnEnd", run: testFullThenRoom, needs: need{bounded: true}},
 }
 
-// bounded replaces the bench's engine by one of the capacity.
+// bounded replaces the bench's engine by one of the given capacity.
 func (b *bench) bounded(capacity int) {
 	b.Helper()
 	b.e = b.o.Bounded(b, capacity)

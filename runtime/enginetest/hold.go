@@ -11,7 +11,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// holdTests are of when a task lets go of its key: [engine.KeyHold].
+// holdTests are about the end of a task's hold on its key: [engine.KeyHold].
 var holdTests = []test{
 	{name: "ComesBack", run: testHoldComesBack},
 	{name: "TimeFreeOnceFailed", run: testTimeFreeOnceFailed},
@@ -43,14 +43,15 @@ func (b *bench) holder(when string, edits ...func(*engine.Message)) uuid.UUID {
 	return in.ID
 }
 
-// holds fails the test unless the first task holds the key, and can be looked up.
+// holds fails the test unless the first task holds the key, and can be looked
+// up.
 func (b *bench) holds(when string, first uuid.UUID, edit func(*engine.Message)) {
 	b.Helper()
 	b.sameTask(when, b.insertInto(b.e, b.message("task.keyed", edit)), first)
 	b.get(first)
 }
 
-// end runs the next task of the server to the outcome.
+// end runs the server's next task and ends it with the outcome.
 func (s *server) end(id uuid.UUID, o engine.Outcome, want engine.State) {
 	s.b.Helper()
 	h := s.next()
@@ -114,7 +115,7 @@ func testTimeHeldAfterSuccess(b *bench) {
 	b.holds("the key's task has succeeded, its time has not ended", first, k)
 }
 
-// everyHold are the ways to hold a key but for that of a tick.
+// everyHold returns the ways to hold a key, except that of a tick.
 func (b *bench) everyHold() map[string]func(*engine.Message) {
 	return map[string]func(*engine.Message){
 		"HoldTime":    key("time"+b.queue, time.Hour),
@@ -204,7 +205,7 @@ func testWaitingStaysFree(b *bench) {
 	}
 }
 
-// tick is a key that is held as by the tick of a schedule.
+// tick is a key held by the tick of a schedule.
 func tick(k string, d time.Duration) func(*engine.Message) {
 	return func(m *engine.Message) { m.Key, m.KeyHold, m.KeyFor = k, engine.HoldTick, d }
 }
@@ -241,7 +242,7 @@ func testTickFree(b *bench) {
 	})
 }
 
-// takeOver has many inserts want a free key at the same time.
+// takeOver lets many inserts compete for a free key at the same time.
 func (b *bench) takeOver(when string, k func(*engine.Message), engines ...engine.Engine) uuid.UUID {
 	b.Helper()
 	const n = 16
@@ -356,7 +357,7 @@ func testRetryKeyHeld(b *bench) {
 	}
 }
 
-// testRetryNeedsNoKey: a task that would not hold its key any more is retried
+// testRetryNeedsNoKey: a task that would not hold its key any more is retried,
 // whoever holds it.
 func testRetryNeedsNoKey(b *bench) {
 	s := b.serve([]string{"task.keyed"})

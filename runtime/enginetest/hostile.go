@@ -22,14 +22,15 @@ var hostileTests = []test{
 	{name: "CancelReasons", run: testHostileCancelReasons},
 }
 
-// hostile are texts that one store or another cannot hold or takes for its own.
+// hostile are texts that some stores cannot hold, or give a meaning of their
+// own.
 var hostile = []string{
 	"with space", "dotted.name", "ünïcode.漢字", "a:b", "a/b", "{braces}", "*", "%", "_", "it's", `"quoted"`, `back\slash`,
 	"UPPER.lower", "new\nline", strings.Repeat("long", 50), "\x00", "\xff\xfe", "--", "null", "0", ";DROP TABLE x",
 }
 
-// refusedOr stores the message. It returns false if the engine says that it
-// cannot, which it must say in time: nothing is stored then.
+// refusedOr stores the message. It returns false if the engine refuses it,
+// which must happen at once: nothing is stored then.
 func (b *bench) refusedOr(m *engine.Message) (uuid.UUID, bool) {
 	b.Helper()
 	before := len(b.list(engine.Query{}))
@@ -43,7 +44,7 @@ func (b *bench) refusedOr(m *engine.Message) (uuid.UUID, bool) {
 	return uuid.Nil, false
 }
 
-// works runs the task that was stored and returns what Run was given.
+// works runs the stored task and returns the message that Run got.
 func (b *bench) works(s *server, what string, id uuid.UUID) *engine.Message {
 	b.Helper()
 	h := s.next()
@@ -104,14 +105,14 @@ func testHostileQueues(b *bench) {
 	b.Logf("%d queues of %d are refused", refused, len(hostile))
 }
 
-// hostileJSON is valid JSON that one store or another cannot hold.
+// hostileJSON is valid JSON that some stores cannot hold.
 var hostileJSON = []string{
 	`{"s":"\u0000"}`, `{"s":"\ud800"}`, `{"\u0000":1}`, `{"n":1e400}`, `{"n":123456789012345678901234567890.123456789}`,
 	`{"a":1,"a":2}`, `{"s":"` + strings.Repeat(`\\`, 1000) + `"}`, ` { "s" : 1 } `,
 }
 
-// testHostileArgs: what an engine cannot store it refuses; it never delivers
-// something else.
+// testHostileArgs: an engine refuses arguments that it cannot store; it never
+// delivers others.
 func testHostileArgs(b *bench) {
 	s := b.serve([]string{"task.hostile"})
 	refused := 0
@@ -129,7 +130,8 @@ func testHostileArgs(b *bench) {
 	b.Logf("%d arguments of %d are refused", refused, len(hostileJSON))
 }
 
-// testHostileResults: the task has done its work, and it must end.
+// testHostileResults: a task with a hostile result has done its work, and it
+// must end.
 func testHostileResults(b *bench) {
 	s := b.serve([]string{"task.hostile"})
 	for _, result := range append([]string{`null`, `""`, `"\u0000"`}, hostileJSON...) {
@@ -192,8 +194,8 @@ func testHostileKeys(b *bench) {
 	}
 }
 
-// testHostileCancelReasons: reasons come from people. One that cannot be stored
-// is shown as near to it as can be.
+// testHostileCancelReasons: reasons come from people. A reason that cannot be
+// stored is shown as near to it as possible.
 func testHostileCancelReasons(b *bench) {
 	for _, reason := range append([]string{"", strings.Repeat("r", 2*engine.MaxReason)}, hostile...) {
 		id := b.insert("task.hostile")

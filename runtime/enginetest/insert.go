@@ -210,8 +210,8 @@ func testForeignBatch(b *bench) {
 	}
 }
 
-// testCheckBare: App.Start checks each registered task with what it knows of
-// its messages.
+// testCheckBare: App.Start calls Check for each registered task with the known
+// part of its messages.
 func testCheckBare(b *bench) {
 	if err := b.e.Check(&engine.Message{Name: "task.bare", Queue: "default"}); err != nil {
 		b.Errorf("Check of a name and a queue: %v", err)
@@ -303,13 +303,13 @@ func testDelayedNotEarly(b *bench) {
 }
 
 func testDelayedWhileIdle(b *bench) {
-	// With one slot the order holds even if both are due when the worker looks.
+	// On one slot the order holds even if both are due when the worker looks.
 	s := b.serve([]string{"task.first", "task.third", "task.second"}, slots(1))
 	b.insert("task.first")
 	s.nextNamed("task.first").succeed() // the worker is up
 	at := time.Now().Add(4 * b.o.Step)
 	b.insert("task.third", due(at.Add(4*b.o.Step)))
-	b.insert("task.second", due(at)) // due before what is known
+	b.insert("task.second", due(at)) // due before the known tasks
 	h := s.nextNamed("task.second")
 	if now := time.Now(); now.Before(at) {
 		b.Errorf("the task ran %v before it was due", at.Sub(now))
@@ -354,7 +354,8 @@ func testGetUnknown(b *bench) {
 	b.namedOnce("Delete of an unknown id", app.Delete(b.ctx(), id), id)
 }
 
-// testInsertEndedContext: either the insert is stored and says so, or not at all.
+// testInsertEndedContext: an insert either stores the message and says so, or
+// stores nothing.
 func testInsertEndedContext(b *bench) {
 	m := b.message("task.ctx")
 	ins, err := b.e.Insert(endedContext(), []*engine.Message{m})

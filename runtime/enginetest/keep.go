@@ -9,13 +9,13 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// keepTests are of how long records stay.
+// keepTests are about how long records stay.
 var keepTests = []test{
 	{name: "FailedOnesApart", run: testKeepFailed},
 	{name: "AsLongAsTheKey", run: testKeepAsLongAsKey},
 }
 
-// ends has a new task end in the state, in a queue that s serves.
+// ends lets a new task end in the state, in a queue that s serves.
 func (b *bench) ends(s *server, state engine.State, edits ...func(*engine.Message)) uuid.UUID {
 	b.Helper()
 	kind := map[engine.State]engine.OutcomeKind{
@@ -27,8 +27,8 @@ func (b *bench) ends(s *server, state engine.State, edits ...func(*engine.Messag
 	return id
 }
 
-// forgotten waits until none of the tasks is found any more. Engines forget now
-// and then, and those of servers soon after a worker starts.
+// forgotten waits until none of the tasks is found any more. Engines forget
+// from time to time, those on servers also soon after a worker starts.
 func (b *bench) forgotten(what string, ids ...uuid.UUID) {
 	b.Helper()
 	b.serve([]string{"task.none"})
@@ -74,7 +74,8 @@ func testKeepFailed(b *bench) {
 	}
 }
 
-// testKeepAsLongAsKey: the task that an Existing answer names is found.
+// testKeepAsLongAsKey: the task that an Existing answer names can be looked
+// up.
 func testKeepAsLongAsKey(b *bench) {
 	short := 4 * b.o.Step
 	k := key("k"+b.queue, time.Hour)

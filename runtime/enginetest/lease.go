@@ -34,8 +34,8 @@ func testLeaseRenewed(b *bench) {
 	}
 }
 
-// testLeaseClocks: no clock takes a task from a worker that lives, not when two
-// differ by hours, nor when they step while it runs.
+// testLeaseClocks: no clock takes a task from a worker that lives. Clocks may
+// differ by hours, or step while it runs.
 func testLeaseClocks(b *bench) {
 	var step atomic.Int64
 	ahead := func(w *engine.Worker) {
@@ -88,7 +88,8 @@ func testLeaseLost(b *bench) {
 	h.succeed()
 }
 
-// testLeaseRefused: the worker that stood still comes back, and writes nothing.
+// testLeaseRefused: a worker comes back after it stood still, and writes
+// nothing.
 func testLeaseRefused(b *bench) {
 	kinds := []engine.OutcomeKind{engine.OutcomeSucceed, engine.OutcomeFail, engine.OutcomeRetry, engine.OutcomeRelease}
 	for _, kind := range kinds {

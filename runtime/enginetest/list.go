@@ -56,8 +56,8 @@ func (b *bench) list(q engine.Query) []uuid.UUID {
 	return nil
 }
 
-// lists fails the test unless the query finds exactly the tasks, in their order
-// if the engine keeps one.
+// lists fails the test unless the query finds exactly the tasks, in their
+// order if the engine keeps one.
 func (b *bench) lists(what string, q engine.Query, want ...uuid.UUID) {
 	b.Helper()
 	got := b.list(q)
@@ -90,8 +90,8 @@ func testListPages(b *bench) {
 	}
 }
 
-// testListPagesMoving: what is there all the time is listed once, whatever
-// comes and goes between two pages.
+// testListPagesMoving: a task that stays is listed once, while others come and
+// go between pages.
 func testListPagesMoving(b *bench) {
 	var ids []uuid.UUID
 	for range 12 {
@@ -232,7 +232,8 @@ func testListBytes(b *bench) {
 	}
 }
 
-// testListBrief: a brief listing leaves out what may be large, and nothing else.
+// testListBrief: a brief listing leaves out the large fields, and nothing
+// else.
 func testListBrief(b *bench) {
 	s := b.serve([]string{"task.brief"}, slots(1))
 	tags := func(m *engine.Message) { m.Meta.Tags = map[string]string{"plan": "pro"} }
@@ -270,8 +271,8 @@ func testListBrief(b *bench) {
 
 func copied(m *engine.Message) *engine.Message { own := *m; return &own }
 
-// testListFew: what a filter selects is found wherever it is among the others,
-// if not on the first page.
+// testListFew: a filter finds its tasks wherever they are among others, if not
+// on the first page.
 func testListFew(b *bench) {
 	ms := make([]*engine.Message, b.o.Tasks)
 	for i := range ms {

@@ -199,8 +199,8 @@ func testManyRestarts(b *bench) {
 	l.once(b, ids)
 }
 
-// testSeenByAnother: a worker of another process runs what this one enqueues,
-// and this one sees what came of it.
+// testSeenByAnother: a worker of another process runs the tasks that this one
+// enqueues, and this one sees their results.
 func testSeenByAnother(b *bench) {
 	other := b.second()
 	s := b.serveOn(other, []string{"task.afar"})
@@ -251,8 +251,8 @@ func testOperatedByAnother(b *bench) {
 	b.gone(id)
 }
 
-// testTakenOver: what one process gives back at its shutdown another runs, and
-// the late outcome is refused.
+// testTakenOver: a process gives tasks back at its shutdown, another runs
+// them, and the late outcome is refused.
 func testTakenOver(b *bench) {
 	other := b.second()
 	id := b.insert("task.over")

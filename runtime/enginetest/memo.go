@@ -101,7 +101,7 @@ func testMemoOutcome(b *bench) {
 	}
 }
 
-// ended waits until the task has ended, however.
+// ended waits until the task has ended, in any state.
 func (b *bench) ended(id uuid.UUID) *engine.Entry {
 	b.Helper()
 	var en *engine.Entry

@@ -58,7 +58,7 @@ func testUnknownFails(b *bench) {
 	}
 }
 
-// testUnknownScheduled: the time to wait begins when the task is due.
+// testUnknownScheduled: ParkFor begins when the task is due.
 func testUnknownScheduled(b *bench) {
 	late := b.insert("task.unknown", dueIn(time.Hour))
 	now := b.insert("task.unknown")
@@ -149,7 +149,7 @@ func testNamesExact(b *bench) {
 	s.none("it is not named task.a")
 }
 
-// testNamesTwoWorkers: of two workers on a queue, each gets what it knows.
+// testNamesTwoWorkers: each of two workers on a queue gets the tasks it knows.
 func testNamesTwoWorkers(b *bench) {
 	old := b.serve([]string{"task.old"})
 	both := b.serve([]string{"task.new", "task.newer"})

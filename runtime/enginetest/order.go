@@ -69,7 +69,7 @@ func testOrderDue(b *bench) {
 	b.insert("task.a", due(at))
 	b.insert("task.d", due(at.Add(30*time.Millisecond)))
 	b.insert("task.b", due(at.Add(10*time.Millisecond)))
-	time.Sleep(time.Until(at.Add(40 * time.Millisecond))) // all are due before anybody serves
+	time.Sleep(time.Until(at.Add(40 * time.Millisecond))) // all are due before the first Serve
 	b.ordered(b.order([]string{"task.a", "task.b", "task.c", "task.d"}, 4), "task.a", "task.b", "task.c", "task.d")
 }
 
@@ -122,8 +122,8 @@ func testOrderRetries(b *bench) {
 	s.nextNamed("task.low").succeed()
 }
 
-// testOrderUnknown: however many tasks wait that nobody here knows, the others
-// run.
+// testOrderUnknown: tasks of unknown names, however many, do not hold up the
+// others.
 func testOrderUnknown(b *bench) {
 	var ms []*engine.Message
 	for range 300 {

@@ -271,8 +271,8 @@ func testManyDelays(b *bench) {
 	b.until(id, engine.StateSucceeded)
 }
 
-// testRunValues: tasks see the values of the context that the App was started
-// with.
+// testRunValues: tasks see the values of the context with which the App was
+// started.
 func testRunValues(b *bench) {
 	type valueKey struct{}
 	b.insert("task.value")

@@ -22,8 +22,8 @@ var raceTests = []test{
 	{name: "MemoFromManyGoroutines", run: testRaceMemo},
 }
 
-// testRaceAbandon: a run that ends in the moment in which it is given up has
-// either ended its task or is named, never both, never neither.
+// testRaceAbandon: a run that ends while it is given up has either ended its
+// task or is named, never both and never none of it.
 func testRaceAbandon(b *bench) {
 	const n = 4
 	for range 10 {
@@ -76,8 +76,8 @@ func testRaceAbandon(b *bench) {
 	}
 }
 
-// testRaceCancel: tasks are cancelled while they wait, start, run and end. Each
-// ends as one thing or the other, and as what its last run says.
+// testRaceCancel: tasks are cancelled while they wait, start, run and end.
+// Each ends in one state, the one of its last run.
 func testRaceCancel(b *bench) {
 	var l log
 	b.auto([]string{"task.race"}, func(ctx context.Context, d *engine.Delivery) engine.Outcome {
@@ -121,7 +121,7 @@ func testRaceCancel(b *bench) {
 	b.Logf("ended as %v", ended)
 }
 
-// testRaceAdmin: everything that an operator can do, all at once, under load.
+// testRaceAdmin: all operations of an operator, all at once, under load.
 func testRaceAdmin(b *bench) {
 	b.auto([]string{"task.race"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
 		switch rand.IntN(4) {
@@ -207,8 +207,8 @@ func testManySlots(b *bench) {
 	}
 }
 
-// testRaceMemo: what SaveMemo was given last is there, and no call is lost in
-// another's way.
+// testRaceMemo: the memo is the last one saved, and no concurrent call is
+// lost.
 func testRaceMemo(b *bench) {
 	id := b.insert("task.memo")
 	s := b.serve([]string{"task.memo"})

@@ -15,8 +15,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// server is a call of Serve. By default its runs wait for the test, which takes
-// them with next and concludes each.
+// server is a call of Serve. By default its runs wait for the test, which
+// takes them with next and concludes each.
 type server struct {
 	b       *bench
 	e       engine.Engine
@@ -31,7 +31,7 @@ type server struct {
 	open map[*handed]struct{}
 }
 
-// handed is a run that waits for the test to say what becomes of it.
+// handed is a run that waits for the test to conclude it.
 type handed struct {
 	b      *bench
 	d      *engine.Delivery
@@ -44,7 +44,7 @@ type answer struct {
 	goexit bool
 }
 
-// refusal is what Worker.Refused was told.
+// refusal is the arguments of a call of Worker.Refused.
 type refusal struct {
 	d *engine.Delivery
 	o engine.Outcome
@@ -217,7 +217,7 @@ func (s *server) wait() error {
 	s.b.Helper()
 	select {
 	case err := <-s.result:
-		s.result <- err // for whoever asks again
+		s.result <- err // for later calls of wait
 		return err
 	case <-time.After(s.b.o.Patience):
 		s.b.Fatalf("Serve did not return for %v after its context ended", s.b.o.Patience)
@@ -226,7 +226,7 @@ func (s *server) wait() error {
 }
 
 // stopReleasing is stop for a server whose engine may hand out tasks until it
-// sees that the context has ended: they are released. It returns how many.
+// sees that the context has ended. It releases them, and returns how many.
 func (s *server) stopReleasing() (released int) {
 	s.b.Helper()
 	s.cancel()
@@ -265,7 +265,7 @@ func (s *server) nextRefused() refusal {
 	}
 }
 
-// cleanup gives back whatever still waits for the test, and stops.
+// cleanup gives back the runs that still wait for the test, and stops.
 func (s *server) cleanup() {
 	s.cancel()
 	s.mu.Lock()
@@ -296,14 +296,14 @@ func (s *server) cleanup() {
 	}
 }
 
-// log collects what was run, from many goroutines.
+// log counts runs of tasks, from many goroutines.
 type log struct {
 	mu   sync.Mutex
 	runs map[uuid.UUID]int
 	all  []string
 }
 
-// add counts a run of the task and returns how many it had.
+// add counts a run of the task and returns how many runs it had.
 func (l *log) add(d *engine.Delivery) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -327,7 +327,7 @@ func (l *log) len() int {
 	return len(l.all)
 }
 
-// once fails the test unless each task was run exactly once.
+// once fails the test unless each task ran exactly once.
 func (l *log) once(b *bench, ids []uuid.UUID) {
 	b.Helper()
 	l.mu.Lock()

@@ -155,7 +155,7 @@ func testSignalKey(b *bench) {
 	}
 }
 
-// testSignalKeyRace: of several that send at once, one counts.
+// testSignalKeyRace: of several senders at once, one counts.
 func testSignalKeyRace(b *bench) {
 	id := b.insert("task.parent", dueIn(time.Hour))
 	var wg sync.WaitGroup

@@ -81,8 +81,8 @@ func testSlotsFreed(b *bench) {
 	}
 }
 
-// testSlotsGoexit: a handler that calls Goexit has its outcome written all the
-// same, and costs no slot.
+// testSlotsGoexit: the outcome of a handler that calls Goexit is written, and
+// costs no slot.
 func testSlotsGoexit(b *bench) {
 	s := b.serve([]string{"task.exit"}, slots(2))
 	for range 6 {
@@ -100,7 +100,7 @@ func testSlotsGoexit(b *bench) {
 	s.mustStop()
 }
 
-// testSlotsHeld: a run that was told to stop and does not return keeps its slot.
+// testSlotsHeld: a run that was stopped and does not return keeps its slot.
 func testSlotsHeld(b *bench) {
 	s := b.serve([]string{"task.slot"}, slots(1))
 	id := b.insert("task.slot")

@@ -70,8 +70,8 @@ func testStopWaits(b *bench) {
 	}
 }
 
-// testStopRunningGoesOn: it is the App that ends the contexts of runs at a
-// shutdown, after its own timeout.
+// testStopRunningGoesOn: the App ends the contexts of runs at a shutdown,
+// after its own timeout.
 func testStopRunningGoesOn(b *bench) {
 	b.insert("task.stop")
 	s := b.serve([]string{"task.stop"})
@@ -166,7 +166,7 @@ func testAbandon(b *bench) {
 			b.Errorf("cause of an abandoned run's context: %v, want ErrShutdown or ErrLeaseLost", cause)
 		}
 	}
-	// They are given back at once, to run again as they were.
+	// The tasks are given back at once, to run again as they were.
 	next := b.serve([]string{"task.stuck"})
 	for range 2 {
 		h := next.next()

@@ -26,7 +26,7 @@ var waitTests = []test{
 	{name: "Many", run: testWaitMany},
 }
 
-// waited is what Wait returned.
+// waited is the return of Wait.
 type waited struct {
 	en  *engine.Entry
 	err error
@@ -60,7 +60,7 @@ func (b *bench) wait(ctx context.Context, id uuid.UUID) <-chan waited {
 	return c
 }
 
-// got returns what Wait returned.
+// got returns the return of Wait.
 func (b *bench) got(c <-chan waited) waited {
 	b.Helper()
 	select {
@@ -146,7 +146,7 @@ func testWaitCancelled(b *bench) {
 	}
 }
 
-// testWaitNobody: the engine ends the task, and nobody has run it.
+// testWaitNobody: the engine ends the task without a run.
 func testWaitNobody(b *bench) {
 	b.waiter()
 	id := b.insert("task.unknown")

@@ -9,8 +9,8 @@ import (
 // maxDepth is how deep JSON may be nested, as in encoding/json.
 const maxDepth = 10000
 
-// checker checks JSON more strictly than encoding/json: no duplicate keys,
-// no string that is not UTF-8 and no half of a surrogate pair, all of which
+// checker checks JSON more strictly than encoding/json. It refuses duplicate
+// keys, strings that are not UTF-8 and halves of surrogate pairs, which
 // encoding/json changes silently.
 type checker struct {
 	jsontext.Text
@@ -32,8 +32,8 @@ func (c *checker) large() bool { return cap(c.keys) > 1024 }
 // space.
 func (c *checker) space(i int) int { return jsontext.SkipSpace(c.Data, i) }
 
-// value checks the value that begins at i, which has the shape, and returns its
-// end, or what is wrong with it.
+// value checks the value of shape s that begins at i. It returns its end, or
+// the fault that it found.
 func (c *checker) value(i int, s *shape) (end int, bad string) {
 	if i >= len(c.Data) {
 		return i, jsontext.BadSyntax
@@ -156,7 +156,8 @@ func (c *checker) object(i int, s *shape) (end int, bad string) {
 	}
 }
 
-// member returns the shape of the member with the key, of an object of shape s.
+// member returns the shape of the member with the key, in an object of shape
+// s.
 func (c *checker) member(key jsontext.Span, s *shape) (member *shape, bad string) {
 	switch {
 	case s == nil:
@@ -177,7 +178,8 @@ type keySet struct {
 	many    map[string]struct{}
 }
 
-// manyKeys is where comparing keys one by one becomes slower than a map.
+// manyKeys is the number of keys from which on a map is faster than comparing
+// them one by one.
 const manyKeys = 24
 
 // add adds a key and reports whether it is new.

@@ -6,22 +6,23 @@ import (
 )
 
 // endless reports whether pointers in v lead back to themselves with no JSON
-// between them. encoding/json of Go 1.27 follows those until the stack ends, and
-// with it the process; other cycles it finds. Only types with an interface or a
-// pointer to a pointer have such values, and taskgen refuses both.
+// between them. encoding/json of Go 1.27 follows those until the stack
+// overflows, which ends the process; it finds other cycles. Only types with an
+// interface or a pointer to a pointer have such values, and taskgen refuses
+// both.
 func endless(v reflect.Value) bool {
 	return v.IsValid() && hasChain(v.Type()) && (&chains{seen: map[link]int{}}).endless(v)
 }
 
-// link is a pointer, a slice or a map, each as one of a type.
+// link is a pointer, a slice or a map, with its type.
 type link struct {
 	t   reflect.Type
 	at  uintptr
 	len int
 }
 
-// chains walks a value. A chain is what pointers and interfaces lead to without
-// JSON between.
+// chains walks a value. A chain is a row of pointers and interfaces without
+// JSON between them.
 type chains struct {
 	seen  map[link]int // in which chain each was
 	chain int          // the current one
@@ -81,8 +82,8 @@ func (c *chains) part(v reflect.Value) bool {
 	return found
 }
 
-// withChain says for each type that was asked for, by reflect.Type, whether
-// there is an interface or a pointer to a pointer in it.
+// withChain holds, by reflect.Type, whether a type contains an interface or a
+// pointer to a pointer.
 var withChain sync.Map
 
 func hasChain(t reflect.Type) bool {

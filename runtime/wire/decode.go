@@ -8,9 +8,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
-// Unmarshal reads the payload into what args lists, which must be zero.
-// params are the parameters that it lists. An empty payload is the
-// same as an empty object.
+// Unmarshal reads the payload into the arguments that args lists, which must
+// be zero. params are their parameters. An empty payload is the same as an
+// empty object.
 func Unmarshal(payload json.RawMessage, args func(*Fields), params []Param) error {
 	f := fieldsPool.Get().(*Fields)
 	defer f.release()
@@ -39,8 +39,8 @@ func (f *Fields) startDecode(payload []byte, params []Param) {
 }
 
 // find moves to the value of the parameter and reports whether there is one.
-// As long as the keys come in the order in which they are asked for, the
-// payload is read in one pass. Otherwise it is indexed first.
+// While keys come in the order of the calls, the payload is read in one pass;
+// otherwise it is indexed first.
 func (f *Fields) find(name string) bool {
 	if f.err != nil {
 		return false
@@ -93,8 +93,8 @@ func (f *Fields) next(name string) bool {
 	return true
 }
 
-// paramIndex returns the index of the parameter in params, or -1. Parameters
-// are mostly asked for in order.
+// paramIndex returns the index of the parameter in params, or -1. It expects
+// calls in the order of params.
 func paramIndex[S string | []byte](f *Fields, name S) int {
 	i := f.hint
 	for range f.params {
@@ -118,8 +118,8 @@ func (f *Fields) keyIndex(key jsontext.Span) int {
 	return paramIndex(f, f.data[key.Start+1:key.End-1])
 }
 
-// index checks the whole payload and notes where the value of each parameter
-// is.
+// index checks the whole payload and notes the position of each parameter's
+// value.
 func (f *Fields) index() bool {
 	f.indexed = true
 	f.spans = f.spans[:0]
@@ -176,7 +176,7 @@ func (f *Fields) endIndex(i int) bool {
 	return true
 }
 
-// invalid fails for a reason that no one parameter has.
+// invalid fails for a reason that concerns no single parameter.
 func (f *Fields) invalid(bad string) bool {
 	if bad == jsontext.BadSyntax {
 		bad = "are not valid JSON"
@@ -185,7 +185,7 @@ func (f *Fields) invalid(bad string) bool {
 	return false
 }
 
-// shorten keeps the name of a foreign key from filling the error.
+// shorten shortens the name of a foreign key, which might fill the error.
 func shorten(name string) string {
 	if len(name) > 64 {
 		return name[:64] + "..."

@@ -22,13 +22,13 @@ func Marshal(args func(*Fields)) (json.RawMessage, error) {
 	return f.Payload()
 }
 
-// Payload returns the arguments that were listed, and gives f back.
+// Payload returns the listed arguments as JSON, and gives f back.
 func (f *Fields) Payload() (json.RawMessage, error) {
 	f.buf = append(f.buf, '}')
 	return f.finishEncode()
 }
 
-// finishEncode returns a copy of what was written, or the error, and gives f
+// finishEncode returns a copy of the written JSON, or the error, and gives f
 // back.
 func (f *Fields) finishEncode() (json.RawMessage, error) {
 	defer f.release()
@@ -43,7 +43,7 @@ func (f *Fields) finishEncode() (json.RawMessage, error) {
 	return payload, nil
 }
 
-// key returns what is written with the key of the next member.
+// key returns the text before the value of the next member, its key included.
 func (f *Fields) key(name string) []byte {
 	b := f.buf
 	if name == resultName {
@@ -100,8 +100,8 @@ func (f *Fields) appendTime(name string, v time.Time) {
 	f.buf = append(b, '"')
 }
 
-// appendNumber writes a float as encoding/json does: as short as it can be read
-// back exactly, with an exponent when that is far from zero.
+// appendNumber writes a float as encoding/json does: as short as still reads
+// back exactly, with an exponent if that is far from zero.
 func appendNumber(b []byte, v float64, bits int) []byte {
 	abs := math.Abs(v)
 	format := byte('f')
@@ -133,8 +133,8 @@ func (f *Fields) appendJSON(name string, p any) {
 	f.appendValue(name, p)
 }
 
-// appendValue writes the value that p points to with encoding/json, and checks
-// that what was written can be read back.
+// appendValue writes the value at p with encoding/json, and checks that the
+// result can be read back.
 func (f *Fields) appendValue(name string, p any) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -187,7 +187,7 @@ func encodeReason(err error) string {
 	return "cannot be encoded as JSON"
 }
 
-// valueType names a type; values are encoded by a pointer to them.
+// valueType names a type, or the target of a pointer type.
 func valueType(t reflect.Type) string {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()

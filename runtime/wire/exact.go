@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// checkTime says why the time would not come back equal. package time cuts the
+// checkTime says why the time would not come back equal. Package time cuts the
 // seconds off a zone offset, which moves the instant.
 func checkTime(t time.Time) string {
 	if _, offset := t.Zone(); offset%60 != 0 {
@@ -20,9 +20,8 @@ func checkTime(t time.Time) string {
 	return ""
 }
 
-// exactChecks say, for types of which a few values have a text that is another
-// value's or nobody's, why a value would not come back equal. The checks get a
-// pointer.
+// exactChecks say why a value would not come back equal, for types with a few
+// values whose text means another value or none. The checks get a pointer.
 var exactChecks = map[reflect.Type]func(p any) string{
 	timeType: func(p any) string { return checkTime(*p.(*time.Time)) },
 	reflect.TypeFor[netip.AddrPort](): func(p any) string {
@@ -45,8 +44,8 @@ var exactChecks = map[reflect.Type]func(p any) string{
 	},
 }
 
-// part says what is looked at in the values of a type before they are sent. A
-// nil part is nothing.
+// part lists the checks of a type's values before they are sent. A nil part
+// checks nothing.
 type part struct {
 	check     func(p any) string // of the value itself
 	null      bool               // of a pointer: its target may encode itself as null
@@ -54,15 +53,14 @@ type part struct {
 	fields    []partField        // of a struct
 }
 
-// partField is a field that is looked at.
+// partField is a field with something to check.
 type partField struct {
 	index    int
 	omitzero bool // it is left out when its IsZero says so
 	part     *part
 }
 
-// partsOf holds the parts of the types that were asked for: reflect.Type to
-// *part.
+// partsOf holds the part of each type checked so far: reflect.Type to *part.
 var partsOf sync.Map
 
 func partOf(t reflect.Type) *part {
@@ -73,8 +71,8 @@ func partOf(t reflect.Type) *part {
 	return p.(*part)
 }
 
-// inexact says why v would not come back equal although encoding/json wrote it.
-// nulls says that there is a null in its JSON.
+// inexact says why v would not come back equal although encoding/json wrote
+// it. nulls says that its JSON contains a null.
 func (p *part) inexact(v reflect.Value, nulls bool) string {
 	if p == nil {
 		return ""
@@ -130,8 +128,8 @@ func writesNull(v reflect.Value) bool {
 	return err == nil && string(b) == "null"
 }
 
-// leftOut reports whether a field with omitzero is left out, and would come back
-// as another value.
+// leftOut reports whether a field with omitzero is left out although it would
+// come back as another value.
 func leftOut(v reflect.Value) bool {
 	if !v.CanInterface() || v.IsZero() {
 		return false
@@ -191,7 +189,7 @@ func (b parter) part(t reflect.Type) *part {
 	return p
 }
 
-// toCheck reports whether there is something to look at in values of type t.
+// toCheck reports whether values of type t have something to check.
 func toCheck(t reflect.Type, seen map[reflect.Type]bool) bool {
 	if exactChecks[t] != nil || mayBeNull(t) {
 		return true
@@ -218,8 +216,9 @@ func toCheck(t reflect.Type, seen map[reflect.Type]bool) bool {
 	return false
 }
 
-// encodesItself reports whether values of type t, no pointer, are written by a
-// method of their own. The method of an embedded only field is none.
+// encodesItself reports whether a method of type t, which is no pointer,
+// writes its values. A method that t has only from an embedded field does not
+// count.
 func encodesItself(t reflect.Type) bool {
 	switch {
 	case t.Kind() == reflect.Pointer, t.Kind() == reflect.Struct && t.NumField() == 1 && t.Field(0).Anonymous:
@@ -229,26 +228,26 @@ func encodesItself(t reflect.Type) bool {
 	return p.Implements(marshalerType) || p.Implements(textMarshalerType) || streams(p)
 }
 
-// streams reports whether the type has the method of encoding/json/v2 that
-// writes a value, which Go 1.26 does not know.
+// streams reports whether the type has the writing method of encoding/json/v2,
+// which Go 1.26 does not know.
 func streams(t reflect.Type) bool {
 	_, ok := t.MethodByName("MarshalJSONTo")
 	return ok
 }
 
-// mayBeNull reports whether t is a pointer to what encodes itself as JSON, and
-// perhaps as null. A time never does.
+// mayBeNull reports whether t is a pointer to a type that encodes itself as
+// JSON, perhaps as null. A time never does.
 func mayBeNull(t reflect.Type) bool {
 	return t.Kind() == reflect.Pointer && t.Elem() != timeType && (t.Implements(marshalerType) || streams(t))
 }
 
-// isZeroer is what encoding/json asks about a field with omitzero.
+// isZeroer has the method that encoding/json calls for a field with omitzero.
 type isZeroer interface{ IsZero() bool }
 
 var isZeroerType = reflect.TypeFor[isZeroer]()
 
-// asksIsZero reports whether encoding/json leaves the field out when a method of
-// the field's type says that it is zero.
+// asksIsZero reports whether encoding/json leaves the field out if the IsZero
+// of its type says so.
 func asksIsZero(f reflect.StructField) bool {
 	_, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 	if !f.IsExported() || !reflect.PointerTo(f.Type).Implements(isZeroerType) && !f.Type.Implements(isZeroerType) {

@@ -1,7 +1,7 @@
 // Package wire is the payload: it writes the arguments and results of tasks as
-// JSON, and reads them back, exactly. Generated code lists the arguments of a
-// task to [Fields]; a type with a [Validator] is asked when a call is enqueued and
-// before it runs.
+// JSON, and reads them back exactly. Generated code lists the arguments of a
+// task to [Fields]. A [Validator] is asked when a call is enqueued and before
+// it runs.
 package wire
 
 import (
@@ -15,33 +15,33 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
-// Fields visits the arguments of a task. A generated method lists them to it,
-// and that one list both writes them as JSON and reads them back:
+// Fields visits the arguments of a task. A generated method lists them, and
+// that one list both writes them as JSON and reads them back:
 //
-//	func (a *chargeCardArgs) fields(f *wire.Fields) {
+//	func (a *chargeCardArgs) Fields(f *wire.Fields) {
 //		f.String("customerID", &a.customerID)
 //		f.Int64("cents", &a.cents)
 //		f.JSON("order", &a.order)
 //	}
 //
 // The JSON is the same, byte for byte, that encoding/json makes of a struct
-// with these keys. Unlike encoding/json, Fields refuses what would not come
-// back equal: a string that is not UTF-8, a time whose zone offset has
+// with these keys. Unlike encoding/json, Fields refuses values that would not
+// come back equal: a string that is not UTF-8, a time whose zone offset has
 // seconds. When reading, keys are case-sensitive, each must be there exactly
 // once, and there are no others.
 //
 // After the first error the other methods do nothing. A Fields is for one
-// goroutine and is not to be kept.
+// goroutine and must not be kept.
 type Fields struct {
 	decoding bool
 	err      error
-	refused  *InvalidError // an argument's own Validate did; err wins over it
+	refused  *InvalidError // from an argument's own Validate; err wins over it
 
-	// Encoding: what is written so far, and an encoder that appends to it.
+	// Encoding: the text so far, and an encoder that appends to it.
 	buf []byte
 	enc *json.Encoder
 
-	// Decoding; see fields_decode.go.
+	// Decoding; see decode.go.
 	data    []byte
 	pos     int
 	params  []Param
@@ -53,7 +53,7 @@ type Fields struct {
 	scratch []byte
 }
 
-// maxPooledBuffer bounds what a pooled Fields may hold on to, in bytes.
+// maxPooledBuffer bounds, in bytes, the buffer of a pooled Fields.
 const maxPooledBuffer = 64 << 10
 
 var fieldsPool = sync.Pool{New: func() any {
@@ -62,7 +62,7 @@ var fieldsPool = sync.Pool{New: func() any {
 	return f
 }}
 
-// release returns f to the pool, with nothing of its caller's in it.
+// release returns f to the pool, without any data of its caller.
 func (f *Fields) release() {
 	if cap(f.buf) > maxPooledBuffer || cap(f.scratch) > maxPooledBuffer || f.check.large() {
 		return
@@ -79,15 +79,15 @@ func (f *Fields) release() {
 }
 
 // fail keeps the first error, with the parameter's name. The reason must not
-// show the value, which may be one to redact.
+// show the value, which may be a redacted one.
 func (f *Fields) fail(name, reason string) {
 	if f.err == nil {
 		f.err = errors.New(subject(name) + reason)
 	}
 }
 
-// failWith is fail for an error of other code, whose text may show the value:
-// it can be unwrapped, but is not printed.
+// failWith is fail for an error of other code: it can be unwrapped, but is not
+// printed, since its text may show the value.
 func (f *Fields) failWith(name, reason string, err error) {
 	if f.err == nil {
 		f.err = &guard.Hidden{Text: subject(name) + reason, Err: err}
@@ -227,9 +227,9 @@ func (f *Fields) Float64(name string, p *float64) {
 	}
 }
 
-// Time visits a time. Its instant comes back exactly and so does its zone
-// offset, which must be whole minutes; its monotonic clock reading and the name
-// of its zone do not.
+// Time visits a time. Its instant comes back exactly, and so does its zone
+// offset, which must be whole minutes. Its monotonic clock reading and the
+// name of its zone are lost.
 func (f *Fields) Time(name string, p *time.Time) {
 	if !f.decoding {
 		f.appendTime(name, *p)
@@ -238,8 +238,8 @@ func (f *Fields) Time(name string, p *time.Time) {
 	}
 }
 
-// JSON visits a value of any type that encoding/json can bring back, by a
-// pointer to it. A [Validator] is asked.
+// JSON visits, by a pointer, a value of any type that encoding/json can bring
+// back. If it is a [Validator], it is asked.
 func (f *Fields) JSON(name string, p any) {
 	if f.decoding {
 		f.readJSON(name, p)
@@ -257,8 +257,8 @@ func (f *Fields) result() error {
 	return f.err
 }
 
-// Encode returns the Fields to list the arguments of a call to; NewCall takes
-// them.
+// Encode returns a Fields for listing the arguments of a call, to give to
+// NewCall.
 //
 //go:noinline
 func Encode() *Fields {

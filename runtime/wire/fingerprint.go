@@ -11,11 +11,11 @@ import (
 	"sync"
 )
 
-// fingerprints holds those that were asked for: reflect.Type to string.
+// fingerprints holds the fingerprints made so far: reflect.Type to string.
 var fingerprints sync.Map
 
-// Fingerprint returns a short text for the shape that values of the type have in
-// JSON, as taskgen has one for each parameter: types of one fingerprint read each
+// Fingerprint returns a short text for the shape of the type's values in JSON,
+// as taskgen writes one for each parameter. Types of one fingerprint read each
 // other's values. The names of structs, before a colon, do not count.
 func Fingerprint(t reflect.Type) string {
 	if f, ok := fingerprints.Load(t); ok {
@@ -63,7 +63,7 @@ func (o *outliner) outline(t reflect.Type, top bool) string {
 	return t.Kind().String()
 }
 
-// marshalsItself reports whether values of the type have a JSON of their own.
+// marshalsItself reports whether the type writes its own JSON.
 func marshalsItself(t reflect.Type) bool {
 	if t.Name() == "" || t.Kind() == reflect.Interface {
 		return false
@@ -77,7 +77,8 @@ func marshalsItself(t reflect.Type) bool {
 	return false
 }
 
-// nameOfStruct is the name of a struct's type, without its package and arguments.
+// nameOfStruct returns the name of a struct's type, without its package and
+// arguments.
 func nameOfStruct(t reflect.Type) string {
 	name, _, _ := strings.Cut(t.Name(), "[")
 	if name == "" {
@@ -117,8 +118,8 @@ func (o *outliner) structure(t reflect.Type) string {
 }
 
 // plainly reports whether the JSON of a field stands in that of the struct t
-// itself: none of the embedded structs on the way to it has a key or a JSON of its
-// own.
+// itself: none of the embedded structs on the way to it has a key, or writes
+// its own JSON.
 func plainly(t reflect.Type, index []int) bool {
 	for _, i := range index[:len(index)-1] {
 		f := t.Field(i)

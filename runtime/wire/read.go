@@ -14,7 +14,7 @@ import (
 // intSize is the size of int, in bits.
 const intSize = strconv.IntSize
 
-// wrongType fails because the value at the current position is not of the type.
+// wrongType fails because the value at the current position has another type.
 func (f *Fields) wrongType(name, want string) {
 	got := "invalid JSON"
 	if f.pos < len(f.data) {
@@ -52,7 +52,7 @@ func (f *Fields) readBool(name string) (v, ok bool) {
 	return false, false
 }
 
-// readString returns the string's bytes, which are good until the next call.
+// readString returns the string's bytes, valid until the next call.
 func (f *Fields) readString(name string) ([]byte, bool) {
 	if !f.find(name) {
 		return nil, false
@@ -122,9 +122,9 @@ func (f *Fields) readUint(name string, bits int, kind string) (uint64, bool) {
 	return magnitude, true
 }
 
-// smallInt reads an integer without a sign and of at most 18 digits that a
-// comma or the closing brace follows, as most do. It returns 0 as the end for
-// all else.
+// smallInt reads an integer of at most 18 digits without a sign, followed by a
+// comma or the closing brace: most integers are such. For all else it returns
+// 0 as the end.
 func smallInt(data []byte, i int) (v int64, end int) {
 	first := i
 	for ; i < len(data) && '0' <= data[i] && data[i] <= '9'; i++ {
@@ -137,7 +137,7 @@ func smallInt(data []byte, i int) (v int64, end int) {
 	return v, i
 }
 
-// integer reads an integer, and returns it without its sign.
+// integer reads an integer and returns its absolute value.
 func (f *Fields) integer(name, kind string) (uint64, bool) {
 	end, integer, ok := jsontext.Number(f.data, f.pos)
 	if !ok {
@@ -213,7 +213,7 @@ func (f *Fields) readJSON(name string, p any) {
 	f.decodeValue(name, raw, p)
 }
 
-// decodeValue reads the checked JSON of one value into what p points to.
+// decodeValue reads the checked JSON of one value into p's target.
 func (f *Fields) decodeValue(name string, raw []byte, p any) {
 	defer func() {
 		if v := recover(); v != nil {

@@ -20,7 +20,7 @@ func EncodeResult[R any](r R) (json.RawMessage, error) {
 	return f.finishEncode()
 }
 
-// DecodeResult reads a result. For [Void] whatever there is is ignored.
+// DecodeResult reads a result. For [Void] it ignores the text.
 func DecodeResult[R any](raw json.RawMessage) (R, error) {
 	var r, zero R
 	f := startResult(raw)
@@ -53,15 +53,14 @@ func (f *Fields) endResult() error {
 	return f.err
 }
 
-// visitJSON visits a result of a type that is not basic. It is a function of its
-// own so that only such results go to the heap.
+// visitJSON visits a result of a type that is not basic. It is a function of
+// its own so that only such results go to the heap.
 func visitJSON[R any](f *Fields, r R) R {
 	f.JSON(resultName, &r)
 	return r
 }
 
-// basic visits the result that p points to, if its type has a method of its
-// own.
+// basic visits the result at p, if Fields has a method for its type.
 func (f *Fields) basic(p any) bool {
 	switch p := p.(type) {
 	case *Void:

@@ -11,10 +11,9 @@ import (
 	"unicode"
 )
 
-// shape is what the JSON of a Go type may look like, as far as encoding/json
-// would let pass silently what does not fit: keys in another case or of no
-// field, null where there is no nil, arrays too long or too short. A nil shape
-// allows everything.
+// shape describes misfits that encoding/json silently accepts in the JSON of a
+// Go type: keys in another case or of no field, null where there is no nil,
+// arrays too long or too short. A nil shape allows everything.
 type shape struct {
 	null   bool              // may be null
 	target *shape            // of a pointer
@@ -23,11 +22,11 @@ type shape struct {
 	fields map[string]*shape // of a struct, by key
 }
 
-// shapes holds the shape of the type that each type of pointer points to, as
-// far as they were asked for: reflect.Type to *shape.
+// shapes holds the shape of each pointer type's target, for the types seen so
+// far: reflect.Type to *shape.
 var shapes sync.Map
 
-// shapeOf returns the shape of what p points to.
+// shapeOf returns the shape of p's target.
 func shapeOf(p any) *shape {
 	t := reflect.TypeOf(p)
 	if s, ok := shapes.Load(t); ok {
@@ -81,8 +80,9 @@ func (b shaper) shape(t reflect.Type) *shape {
 	return s
 }
 
-// fields adds the keys of a struct and of the structs that it embeds. Of fields
-// with the same key encoding/json takes one at most; any value will do there.
+// fields adds the keys of a struct and of the structs that it embeds. If
+// several fields have the same key, encoding/json takes one at most; any value
+// will do there.
 func (b shaper) fields(into map[string]*shape, t reflect.Type, around map[reflect.Type]bool) {
 	around[t] = true
 	defer delete(around, t)
@@ -117,15 +117,16 @@ func (b shaper) fields(into map[string]*shape, t reflect.Type, around map[reflec
 	}
 }
 
-// reads reports whether the type has the method of encoding/json/v2 that reads a
-// value, which Go 1.26 does not know.
+// reads reports whether the type has the reading method of encoding/json/v2,
+// which Go 1.26 does not know.
 func reads(t reflect.Type) bool {
 	_, ok := t.MethodByName("UnmarshalJSONFrom")
 	return ok
 }
 
-// keyOf returns the key that encoding/json makes of a tag whose key validKey
-// does not know, "" if it ignores it: that depends on the version of Go.
+// keyOf returns the key that encoding/json makes of a tag with a key that
+// validKey does not know, "" if it ignores that: this depends on the version
+// of Go.
 func keyOf(tag string) string {
 	const name = "A"
 	typ := reflect.StructOf([]reflect.StructField{{
@@ -146,8 +147,8 @@ func keyOf(tag string) string {
 	return ""
 }
 
-// validKey is the rule of encoding/json of Go 1.26 for a key in a tag; it
-// ignores any other.
+// validKey is Go 1.26's rule of encoding/json for a key in a tag; it ignores
+// any other.
 func validKey(key string) bool {
 	for _, c := range key {
 		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", c) && !unicode.IsLetter(c) && !unicode.IsDigit(c) {
@@ -157,8 +158,8 @@ func validKey(key string) bool {
 	return key != ""
 }
 
-// field returns the shape of the member with the key. lenient allows keys of no
-// field, but not those that encoding/json takes for another one.
+// field returns the shape of the member with the key. lenient allows keys of
+// no field, except those that encoding/json takes for another field's.
 func (s *shape) field(key []byte, lenient bool) (f *shape, bad string) {
 	f, ok := s.fields[string(key)]
 	if ok {

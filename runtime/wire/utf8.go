@@ -10,7 +10,7 @@ import (
 )
 
 // notUTF8 says where v holds a string that encoding/json does not keep. It is
-// asked only about values whose JSON has U+FFFD.
+// called only for values whose JSON has U+FFFD.
 func notUTF8(v reflect.Value, depth int) string {
 	if depth > maxDepth || !v.IsValid() {
 		return ""
@@ -54,7 +54,7 @@ func notUTF8(v reflect.Value, depth int) string {
 	return ""
 }
 
-// notUTF8Marshaler is notUTF8 for values that encode themselves; done says
+// notUTF8Marshaler is notUTF8 for values that encode themselves; done reports
 // that v is one.
 func notUTF8Marshaler(v reflect.Value) (reason string, done bool) {
 	if !v.CanInterface() || v.Kind() == reflect.Pointer && v.IsNil() {
@@ -85,8 +85,8 @@ func notUTF8Marshaler(v reflect.Value) (reason string, done bool) {
 	return "", false
 }
 
-// badRaw says what encoding/json does not keep of raw JSON, which it writes by
-// its method.
+// badRaw says what encoding/json changes in raw JSON, which it writes by its
+// method.
 func badRaw(raw json.RawMessage) string {
 	var c checker
 	c.reset(raw)
@@ -94,9 +94,9 @@ func badRaw(raw json.RawMessage) string {
 	return bad
 }
 
-// changed says that a value which encodes itself does not come back equal: what
-// its method wrote for a string that is not UTF-8 may be what it writes for
-// another string.
+// changed says that a self-encoding value does not come back equal: its method
+// may write the same text for a string that is not UTF-8 as for another
+// string.
 func changed(v reflect.Value) string {
 	if v.Kind() != reflect.Pointer {
 		v = addressable(v)

@@ -8,22 +8,22 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// Validator is implemented by types of parameters that can say whether a value
-// of theirs makes sense. Such an argument is validated when it is enqueued,
-// where a refused one is an error and nothing is enqueued, and again before the
-// task runs, since the task may come from another version or from elsewhere:
-// there it fails the task, with no retry. Elements of a slice are validated
-// each, nil pointers not at all.
+// Validator is implemented by types of parameters that can judge their values.
+// The value is validated when it is enqueued: if it is refused, that is an
+// error and nothing is enqueued. It is validated again before the task runs,
+// since the task may come from another version or from elsewhere; there a
+// refusal fails the task without a retry. The elements of a slice are
+// validated each, nil pointers not at all.
 type Validator interface{ Validate() error }
 
 // InvalidError is an argument that its own Validate refused.
 type InvalidError struct {
 	// Param is the name of the parameter.
 	Param string
-	// Err is what Validate returned, or a runtime.PanicError.
+	// Err is the error of Validate, or a runtime.PanicError.
 	Err error
 
-	hide bool // the text, since it may show a value that is to be redacted
+	hide bool // hides the text, which may show a redacted value
 }
 
 func (e *InvalidError) Error() string {
@@ -33,14 +33,14 @@ func (e *InvalidError) Error() string {
 	return fmt.Sprintf("parameter %q is not valid: %s", e.Param, guard.Text(e.Err))
 }
 
-// GoString is Error: an argument to redact is not shown in any way.
+// GoString is Error: no format shows a redacted argument.
 func (e *InvalidError) GoString() string { return e.Error() }
 
-// Unwrap returns what Validate returned.
+// Unwrap returns the error of Validate.
 func (e *InvalidError) Unwrap() error { return e.Err }
 
-// HideText leaves what Validate said out of the error's text, since it may show
-// a value that is to be redacted.
+// HideText leaves the text of Validate's error out of this one's, since it may
+// show a redacted value.
 func (e *InvalidError) HideText() { e.hide = true }
 
 // validates says where the values of a type have a Validate method.
@@ -59,7 +59,7 @@ var (
 	validatorsOf  sync.Map // of reflect.Type to validates
 )
 
-// howValid returns how to validate what a pointer of type t points to.
+// howValid returns how to validate the target of a pointer of type t.
 func howValid(t reflect.Type) validates {
 	if how, ok := validatorsOf.Load(t); ok {
 		return how.(validates)
@@ -80,8 +80,8 @@ func howValid(t reflect.Type) validates {
 	return how
 }
 
-// validate asks the value that p points to. Only the first refusal counts, and
-// any other error wins over it: what cannot be read is not refused.
+// validate asks the value at p. Only the first refusal counts, and any other
+// error wins over it: an unreadable value is not refused.
 func (f *Fields) validate(name string, p any) {
 	how := howValid(reflect.TypeOf(p))
 	if how == validatesNot || f.err != nil || f.refused != nil || name == resultName {

@@ -1,6 +1,6 @@
-// Package remote is what the engines share whose tasks are on a server that
-// many processes use: a worker's loop, heartbeat and upkeep, calls that are
-// stored together, and those who wait for tasks to end. An engine brings the
+// Package remote is the part that engines share whose tasks are on a server
+// with many processes: a worker's loop, heartbeat and upkeep, inserts that are
+// stored together, and waiting for tasks to end. An engine brings the
 // statements, as a [Store].
 package remote
 
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// The pauses between attempts while the server cannot be reached.
+// Pauses between attempts while the server cannot be reached.
 const (
 	firstPause = 20 * time.Millisecond
 	lastPause  = time.Second

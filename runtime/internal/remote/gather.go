@@ -13,7 +13,7 @@ import (
 )
 
 // MaxGathered is how many tasks are stored together at most. A call with more
-// is to go without a Gatherer.
+// must go without a Gatherer.
 const MaxGathered = 256
 
 // inDoubt is how long a caller whose context has ended waits to learn whether
@@ -27,28 +27,28 @@ type Lot[L any] interface {
 	Join(others []L) L
 }
 
-// Gatherer stores the tasks of calls that come at the same time together: while
-// the server stores some, calls wait, and then all of them go at once. A call
-// that comes alone is stored by its caller.
+// Gatherer stores the tasks of concurrent calls together: while the server
+// stores some, calls wait, and then all of them go at once. A lone call is
+// stored by its caller.
 type Gatherer[L Lot[L]] struct {
 	// Store stores a lot, all or none.
 	Store func(ctx context.Context, l L) ([]engine.Inserted, error)
-	// Own reports that an error is about one task. Then the lots that were
-	// stored together are stored one by one, so that only its own caller hears
-	// of it.
+	// Own reports that an error is about one task. Lots that were stored
+	// together are then stored one by one, so that only that task's caller
+	// gets it.
 	Own func(error) bool
-	// Lost reports that an error of Store leaves it open whether the lot was
-	// stored. Nil takes each error of a context that has ended for one.
+	// Lost reports that after an error of Store the lot may or may not be
+	// stored. Nil means every error of a context that has ended.
 	Lost func(error) bool
-	// IDs are the ids that the tasks of a lot have if they are stored.
+	// IDs returns the ids that the tasks of a lot have if they are stored.
 	IDs func(l L) []uuid.UUID
 	// Closing ends when the engine is closed.
 	Closing context.Context
 
 	mu      sync.Mutex // guards all below
 	waiting []*call[L]
-	storing bool               // a caller or a goroutine is
-	cancel  context.CancelFunc // ends what a caller stores
+	storing bool               // a caller or a goroutine is storing
+	cancel  context.CancelFunc // ends the store call of a caller
 	stored  sync.WaitGroup
 }
 
@@ -58,19 +58,19 @@ type call[L any] struct {
 	done chan struct{} // closed when ins or err is set
 	ins  []engine.Inserted
 	err  error
-	ride *ride // guarded by Gatherer.mu: what it is stored with
+	ride *ride // guarded by Gatherer.mu: the calls stored together with it
 }
 
-// ride is several calls that are stored together. It is given up when all
-// callers have.
+// ride is several calls that are stored together. Its context ends when all
+// callers have given up.
 type ride struct {
 	left   int // guarded by Gatherer.mu: callers that still want it
 	cancel context.CancelFunc
 }
 
-// Insert stores a lot of at most [MaxGathered] tasks. After Close it is
-// [engine.ErrClosed]. When it is not known whether they were stored, the error is
-// a [*engine.UncertainError].
+// Insert stores a lot of at most [MaxGathered] tasks. After Close the error is
+// [engine.ErrClosed]. If the tasks may or may not be stored, it is a
+// [*engine.UncertainError].
 func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]engine.Inserted, error) {
 	g.mu.Lock()
 	if g.Closing.Err() != nil { // under the lock, for Close
@@ -98,9 +98,8 @@ func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]engine.Inserted, error
 	}
 }
 
-// until is ctx, which ends with cancel too, that Close calls. One that never ends
-// by itself, as the background has it, ends with Closing instead, for the price of
-// nothing.
+// until returns ctx with a cancel function, which Close calls too. A ctx that
+// never ends, such as the background, ends with Closing instead, at no cost.
 func (g *Gatherer[L]) until(ctx context.Context) (until context.Context, cancel context.CancelFunc) {
 	if ctx.Done() == nil {
 		return endless{ctx, g.Closing}, func() {}
@@ -108,7 +107,7 @@ func (g *Gatherer[L]) until(ctx context.Context) (until context.Context, cancel 
 	return context.WithCancel(ctx)
 }
 
-// endless is a context that has values, and ends with another.
+// endless is a context with the values of one context and the end of another.
 type endless struct {
 	context.Context
 	end context.Context
@@ -117,13 +116,13 @@ type endless struct {
 func (c endless) Done() <-chan struct{} { return c.end.Done() }
 func (c endless) Err() error            { return c.end.Err() }
 
-// AfterFunc is for those that derive contexts from it: they need no goroutine.
+// AfterFunc spares contexts derived from it a goroutine.
 func (c endless) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.end, f) }
 
 // Close calls end, which ends Closing, and returns when nothing is stored any
 // more.
 func (g *Gatherer[L]) Close(end func()) {
-	g.mu.Lock() // or else a call that has just looked begins to store
+	g.mu.Lock() // locked, or a call that has just looked would begin to store
 	end()
 	if g.cancel != nil {
 		g.cancel()
@@ -190,7 +189,7 @@ func (g *Gatherer[L]) giveUp(ctx context.Context, c *call[L]) ([]engine.Inserted
 	}
 }
 
-// work stores what waits, until nothing does.
+// work stores waiting calls until there are none.
 func (g *Gatherer[L]) work() {
 	hurry := 0
 	for {
@@ -224,20 +223,20 @@ func (g *Gatherer[L]) work() {
 	}
 }
 
-// The goroutine that stores waits for calls so long at most, and lets others run
-// so often.
+// Bounds of the storing goroutine: how long it waits for calls, and how often
+// it yields to others.
 const (
 	maxLinger = 500 * time.Microsecond
 	maxYields = 2000
 )
 
-// inVain is how many times it does not wait after it has waited in vain.
+// inVain is how many times it skips waiting after it has waited in vain.
 const inVain = 30
 
-// linger waits until as many calls wait as were just answered: their callers
-// often call again at once, and to go with a few of them would make the others
-// wait. It lets other goroutines run meanwhile. It reports whether half of them
-// came.
+// linger waits until as many calls wait as were just answered, and reports
+// whether half of them came. Callers often call again at once, and storing a
+// few of them would make the others wait. It lets other goroutines run
+// meanwhile.
 func (g *Gatherer[L]) linger(calls int, d time.Duration) bool {
 	began := time.Now()
 	for range maxYields {

@@ -8,15 +8,14 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// A worker process proves that it lives by counting up on the server. Whether
-// it has gone silent is told by the clock of the process that watches it, by
-// how long the count has stood still there: no clock on the wall, the server's
-// neither, can take a task from a worker that is alive.
+// A worker shows that it lives by changing its beat on the server. Its peers
+// measure on their own clocks how long that beat stands still: so no step of a
+// clock, here or on the server, takes a task from a worker that lives.
 
-// beatsPerLease is how often a worker beats and looks at the others in a lease.
+// beatsPerLease is how often in a lease a worker beats and looks at its peers.
 const beatsPerLease = 5
 
-// beats is what a worker has seen of the others. Its heartbeat alone uses it.
+// beats is what this worker has seen of its peers. Only its heartbeat uses it.
 type beats struct {
 	seen map[string]sight
 	last time.Time // of the last look
@@ -25,10 +24,10 @@ type beats struct {
 // sight is what a worker has seen of another.
 type sight struct {
 	beats string
-	since time.Time // when the count was first seen
+	since time.Time // when the beat was first seen
 }
 
-// beatLoop beats, reviews what runs, and takes over from workers that are gone.
+// beatLoop beats, reviews the running tasks, and takes over from lost workers.
 func (w *Worker[C, T]) beatLoop(ctx context.Context) {
 	interval := w.cfg.Lease / beatsPerLease
 	beat := time.NewTicker(interval)
@@ -70,9 +69,9 @@ func (w *Worker[C, T]) beat(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Half a beat less than the lease, so that a look a moment early need not
-	// wait for the next: from its last beat to here a worker has a lease, and
-	// one beat more at most.
+	// The bound is half a beat less than the lease, so that a look a moment
+	// early need not wait for the next one. A worker thus has a lease since
+	// its last beat, and at most one beat more.
 	for _, owner := range w.beats.silent(present, time.Now(), w.cfg.Lease-w.cfg.Lease/beatsPerLease/2, w.cfg.Lease/2) {
 		if err := w.takeOver(ctx, owner, present[owner], others[owner]); err != nil {
 			return err
@@ -82,9 +81,9 @@ func (w *Worker[C, T]) beat(ctx context.Context) error {
 	return nil
 }
 
-// silent notes the counts of others, and returns those that have stood still
-// for the lease. After a gap between two looks it starts anew: this process was
-// paused, or the server away.
+// silent notes the beats of peers, and returns the peers whose beat has stood
+// still for the lease. After a gap between two looks it starts anew: this
+// process was paused, or the server away.
 func (b *beats) silent(present map[string]string, now time.Time, lease, gap time.Duration) (owners []string) {
 	if now.Sub(b.last) > gap {
 		clear(b.seen)
@@ -105,7 +104,7 @@ func (b *beats) silent(present map[string]string, now time.Time, lease, gap time
 	return owners
 }
 
-// takeOver makes the tasks of a worker that is gone available to others.
+// takeOver makes the tasks of a lost worker available to others.
 func (w *Worker[C, T]) takeOver(ctx context.Context, owner, count string, claims []C) error {
 	tasks, gone, err := w.store.TakeOver(ctx, owner, count, claims)
 	if err != nil {
@@ -118,18 +117,18 @@ func (w *Worker[C, T]) takeOver(ctx context.Context, owner, count string, claims
 	return nil
 }
 
-// mayHaveMissed reports whether a cancelled task had no run to be told of it: it
-// may just have been claimed.
+// mayHaveMissed reports whether a cancelled task without a run here may just
+// have been claimed, so that its run does not know yet.
 func (w *Worker[C, T]) mayHaveMissed() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.unsettled
 }
 
-// review compares what this worker runs with what the server says it runs. A
-// run that is no longer there has lost its lease; one that was cancelled is
-// told. A task that no run here is of is perhaps an orphan: the next step, which
-// knows of all that was claimed, decides. It returns what others run.
+// review compares the runs of this worker with the server's list. A run that
+// is not listed has lost its lease; a cancelled one is stopped. A task listed
+// as ours that no run here holds may be an orphan; the next step decides,
+// since it knows all claims. review returns the tasks of peers.
 func (w *Worker[C, T]) review(ctx context.Context) (others map[string][]C, err error) {
 	w.mu.Lock()
 	before := make(map[*Delivery[C, T]]struct{}, len(w.active))
@@ -167,8 +166,8 @@ func (w *Worker[C, T]) review(ctx context.Context) (others map[string][]C, err e
 	return running.Others, nil
 }
 
-// known are the tasks that run here, and those of the outcomes. It is called
-// with the lock held.
+// known returns the claims of the tasks that run here, and of the outcomes. It
+// is called with the lock held.
 func (w *Worker[C, T]) known(outcomes []*Outcome[C, T]) map[C]struct{} {
 	known := make(map[C]struct{}, len(w.active)+len(outcomes))
 	for d := range w.active {

@@ -9,8 +9,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// work claims tasks and writes outcomes until the worker has stopped.
-// requests ends when it may ask nothing more of the server.
+// work claims tasks and writes outcomes until the worker has stopped. It sends
+// no request after requests has ended.
 func (w *Worker[C, T]) work(ctx, requests context.Context) error {
 	l := loop[C, T]{Worker: w, steps: requests, stop: ctx.Done(), hungry: true, poll: time.NewTimer(w.cfg.PollInterval)}
 	defer l.poll.Stop()
@@ -36,7 +36,7 @@ func (w *Worker[C, T]) work(ctx, requests context.Context) error {
 	}
 }
 
-// loop is what work keeps from turn to turn.
+// loop is the state of work from turn to turn.
 type loop[C comparable, T any] struct {
 	*Worker[C, T]
 	steps    context.Context // of all steps
@@ -47,7 +47,7 @@ type loop[C comparable, T any] struct {
 	poll     *time.Timer
 }
 
-// want is how many tasks to claim, of so many free slots.
+// want returns how many tasks to claim for the number of free slots.
 func (l *loop[C, T]) want(free int) int {
 	if !l.hungry || l.stopping {
 		return 0
@@ -55,7 +55,7 @@ func (l *loop[C, T]) want(free int) int {
 	return free
 }
 
-// wait returns when there is something to do. done says that the worker has
+// wait returns when there is something to do. done reports that the worker has
 // stopped.
 func (l *loop[C, T]) wait() (done bool, err error) {
 	select {
@@ -75,7 +75,7 @@ func (l *loop[C, T]) wait() (done bool, err error) {
 	return false, nil
 }
 
-// step takes a step, and, when it fails, waits until another may succeed.
+// step takes a step. When that fails, it waits until another may succeed.
 func (l *loop[C, T]) step(ctx context.Context) (done bool, err error) {
 	if pause := l.cfg.Cooldown - time.Since(l.last); pause > 0 {
 		l.cool(pause)
@@ -103,9 +103,9 @@ func (l *loop[C, T]) step(ctx context.Context) (done bool, err error) {
 	return l.recover()
 }
 
-// cool lets outcomes and free slots gather. Where a step claimed as many tasks as
-// it could, there are more of them, and nothing is left to gather once all of
-// those have ended.
+// cool lets outcomes and free slots gather. If the last step claimed all it
+// could, more tasks wait, and cool returns once all of the claimed ones have
+// ended.
 func (l *loop[C, T]) cool(pause time.Duration) {
 	if !l.cfg.Eager {
 		time.Sleep(pause)
@@ -119,8 +119,8 @@ func (l *loop[C, T]) cool(pause time.Duration) {
 	}
 }
 
-// recover waits until the server answers again, or the worker is to stop, which
-// it does at once if nothing runs or is to be written.
+// recover waits until the server answers again, or the worker is to stop. If
+// no task runs and no outcome waits, a stop takes effect at once.
 func (l *loop[C, T]) recover() (done bool, err error) {
 	for pause := firstPause; ; pause = longer(pause) {
 		select {
@@ -159,7 +159,7 @@ func (w *Worker[C, T]) boundedStep(ctx context.Context, want int) (more bool, er
 	return w.step(ctx, want)
 }
 
-// step lets the store do what there is to do.
+// step lets the store write outcomes and claim tasks.
 func (w *Worker[C, T]) step(ctx context.Context, want int) (more bool, err error) {
 	w.mu.Lock()
 	s := &Step[C, T]{Outcomes: w.outcomes, Orphans: w.orphans, Queues: w.turned(), Want: want}
@@ -177,8 +177,8 @@ func (w *Worker[C, T]) step(ctx context.Context, want int) (more bool, err error
 	return w.store.Step(ctx, s)
 }
 
-// turned are the queues, another one first each time. It is called with the
-// lock held.
+// turned returns the queues, starting with another one each time. It is called
+// with the lock held.
 func (w *Worker[C, T]) turned() []string {
 	n := len(w.Queues)
 	if n < 2 {
@@ -196,8 +196,8 @@ func (w *Worker[C, T]) closed() error {
 	return engine.ErrClosed
 }
 
-// abandon writes the outcomes there are, and gives the tasks that still run
-// back. What cannot be written now is taken over by others when the lease ends.
+// abandon writes the outcomes there are, and gives the running tasks back.
+// Others take over the rest when the lease ends.
 func (w *Worker[C, T]) abandon(ctx context.Context) error {
 	if todo, _ := w.todo(); todo > 0 && ctx.Err() == nil {
 		if _, err := w.step(ctx, 0); err != nil {

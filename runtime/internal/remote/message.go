@@ -6,9 +6,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// IsBare reports that a message has nothing but what every task has: a name, a
-// queue, arguments, a priority, how long its record stays (two times), and of its
-// metadata the version, the id, the time of the enqueue, the signature and the retries.
+// IsBare reports that a message has only the common fields: name, queue,
+// arguments, priority, Keep and KeepFailed, and of its metadata the version,
+// the id, the time of the enqueue, the signature and the retries.
 func IsBare(m *engine.Message) bool {
 	t := &m.Meta
 	return m.Due.IsZero() && m.Key == "" && m.KeyHold == 0 && m.KeyFor == 0 &&

@@ -12,8 +12,8 @@ type Duration struct {
 	Least, Default time.Duration
 }
 
-// Set gives options their defaults where they are zero. The error is of the
-// first that is too short.
+// Set gives options their defaults where they are zero. It returns the error
+// of the first that is too short.
 func Set(ds ...Duration) error {
 	for _, d := range ds {
 		if *d.Value == 0 {

@@ -20,23 +20,23 @@ type Delivery[C comparable, T any] struct {
 	memo  json.RawMessage // guarded by mu: as last read or written
 }
 
-// Outcome is what became of a run, to be written.
+// Outcome is the outcome of a run, to be written.
 type Outcome[C comparable, T any] struct {
 	engine.Outcome
 	Of      *Delivery[C, T]
-	Doubted bool // it was put back: it may have been written
+	Doubted bool // it was put back, and may have been written
 }
 
-// Deliver makes the run of a task that was claimed. Its Message and Attempt are
-// the engine's to set.
+// Deliver makes the run of a claimed task. The engine sets its Message and
+// Attempt.
 func (w *Worker[C, T]) Deliver(claim C, task T, memo json.RawMessage) *Delivery[C, T] {
 	d := &Delivery[C, T]{Claim: claim, Task: task, store: w.store, memo: memo}
 	d.Memo = d
 	return d
 }
 
-// LoadMemo implements [engine.Memo]. Nobody else writes the memo while the
-// task runs, so it need not be read again.
+// LoadMemo implements [engine.Memo]. It does not read the memo again, since
+// only this run writes it.
 func (d *Delivery[C, T]) LoadMemo(context.Context) (json.RawMessage, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -88,7 +88,7 @@ func (w *Worker[C, T]) start(d *Delivery[C, T]) {
 	}()
 }
 
-// finish takes what became of a run.
+// finish takes the outcome of a run.
 func (w *Worker[C, T]) finish(o *Outcome[C, T]) {
 	w.mu.Lock()
 	delete(w.active, o.Of)
@@ -108,15 +108,14 @@ func (w *Worker[C, T]) finish(o *Outcome[C, T]) {
 	}
 }
 
-// Refuse tells that an outcome was not recorded.
+// Refuse reports to the App that an outcome was not recorded.
 func (w *Worker[C, T]) Refuse(o *Outcome[C, T]) {
 	if w.Refused != nil {
 		w.Refused(&o.Of.Delivery, o.Outcome)
 	}
 }
 
-// Late ends a run whose outcome came too late, since the task is no longer its
-// own.
+// Late ends a run whose outcome came too late: it no longer owned the task.
 func (w *Worker[C, T]) Late(o *Outcome[C, T]) {
 	o.Of.Stop(engine.ErrLeaseLost)
 	w.Refuse(o)
@@ -132,7 +131,7 @@ func (w *Worker[C, T]) PutBack(outcomes []*Outcome[C, T]) {
 	w.outcomes = append(outcomes, w.outcomes...)
 }
 
-// Active are the claims of the tasks that run here.
+// Active returns the claims of the tasks that run here.
 func (w *Worker[C, T]) Active() []C {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -143,8 +142,8 @@ func (w *Worker[C, T]) Active() []C {
 	return cs
 }
 
-// disown gives up the running tasks, and names them. Their outcomes are
-// refused from now on, as are those that could not be written.
+// disown gives up the running tasks, and names them. From then on it refuses
+// their outcomes, and the unwritten ones.
 func (w *Worker[C, T]) disown() error {
 	w.mu.Lock()
 	w.abandoned = true

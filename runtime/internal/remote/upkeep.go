@@ -13,7 +13,7 @@ type alarm struct {
 	wake chan struct{}
 }
 
-// Due makes the upkeep look after d: a task is due then.
+// Due makes the upkeep look after d, when a task is due.
 func (a *alarm) Due(d time.Duration) {
 	at := time.Now().Add(d)
 	a.mu.Lock()
@@ -27,8 +27,8 @@ func (a *alarm) Due(d time.Duration) {
 	}
 }
 
-// by makes the upkeep look after d at the latest, and returns how long it is to
-// wait.
+// by makes the upkeep look after d at the latest, and returns how long to wait
+// until then.
 func (a *alarm) by(d time.Duration) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -38,7 +38,7 @@ func (a *alarm) by(d time.Duration) time.Duration {
 	return max(time.Until(a.next), 0)
 }
 
-// left is how long the upkeep is to wait, at most d.
+// left returns how long the upkeep is to wait, at most d.
 func (a *alarm) left(d time.Duration) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -54,8 +54,8 @@ func (a *alarm) reset() {
 	a.next = time.Time{}
 }
 
-// upkeepTimeout bounds one round of the upkeep, for a server that took a request
-// and does not answer.
+// upkeepTimeout bounds one round of the upkeep, for a server that accepted a
+// request and does not answer.
 const upkeepTimeout = 30 * time.Second
 
 // upkeepLoop does the upkeep, at the latest when a task is due.
@@ -94,8 +94,8 @@ func (w *Worker[C, T]) upkeepLoop(ctx context.Context) {
 	}
 }
 
-// listenLoop listens to what other processes tell, on a connection of its own.
-// Without it tasks are found by polling.
+// listenLoop listens to notifications of other processes, on a connection of
+// its own. Without it tasks are found by polling.
 func (w *Worker[C, T]) listenLoop(ctx context.Context) {
 	for pause := firstPause; ; pause = longer(pause) {
 		began := time.Now()

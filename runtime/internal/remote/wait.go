@@ -9,18 +9,18 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Waiters are those who wait for tasks to end. Tasks that end in this process
-// are told by Tell; of others the engine hears by a goroutine of its own.
+// Waiters are calls that wait for tasks to end. Tell wakes those whose tasks
+// end in this process; for other tasks the engine listens on a goroutine of
+// its own.
 type Waiters[K comparable] struct {
-	// Hear is called on a goroutine of its own when somebody waits and it does
-	// not run. It tells of tasks that end elsewhere, until End returns true or
-	// Closing ends.
+	// Hear runs on a goroutine of its own while somebody waits. It calls Tell
+	// for tasks that end elsewhere, until End returns true or Closing ends.
 	Hear func()
-	// LookEvery is how often a task that is awaited is looked at although
-	// nothing was heard of its end. Zero is never.
+	// LookEvery is how often Wait looks at a task although no news of its end
+	// came. Zero is never.
 	LookEvery time.Duration
-	// Passing reports whether an error of get is of a server that cannot be
-	// reached for now: then Wait goes on. Nil is never.
+	// Passing reports whether an error of get comes from a server that cannot
+	// be reached for now: then Wait goes on. Nil is never.
 	Passing func(error) bool
 	// Closing ends when the engine is closed.
 	Closing context.Context
@@ -116,14 +116,14 @@ func (w *Waiters[K]) drop(task K, c chan struct{}) {
 	w.changedIfIdle()
 }
 
-// changedIfIdle tells Hear that nobody waits any more.
+// changedIfIdle lets Hear see that nobody waits any more.
 func (w *Waiters[K]) changedIfIdle() {
 	if w.hearing && len(w.awaited) == 0 {
 		signal(w.changed)
 	}
 }
 
-// Tell wakes those who wait for the tasks, to look for themselves.
+// Tell wakes the waiters of the tasks, to look for themselves.
 func (w *Waiters[K]) Tell(tasks ...K) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -139,10 +139,10 @@ func (w *Waiters[K]) Tell(tasks ...K) {
 	w.changedIfIdle()
 }
 
-// TellAll wakes all who wait.
+// TellAll wakes all waiters.
 func (w *Waiters[K]) TellAll() { w.Tell(w.Awaited()...) }
 
-// Awaited are the tasks that are waited for.
+// Awaited returns the tasks that have waiters.
 func (w *Waiters[K]) Awaited() []K {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,8 +176,8 @@ func (w *Waiters[K]) Look() {
 	}
 }
 
-// End reports that nobody waits. Then Hear must return: it is called again when
-// somebody does.
+// End reports that nobody waits. Then Hear must return: it is called again
+// when somebody waits.
 func (w *Waiters[K]) End() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -188,8 +188,7 @@ func (w *Waiters[K]) End() bool {
 	return true
 }
 
-// Close calls end, which ends Closing, and returns when nothing is heard any
-// more.
+// Close calls end, which ends Closing, and returns when Hear has returned.
 func (w *Waiters[K]) Close(end func()) {
 	w.mu.Lock() // or else a call that has just looked starts another goroutine
 	end()

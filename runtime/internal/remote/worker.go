@@ -11,12 +11,12 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// The bounds in time of requests, for a server that took one and does not answer.
+// Time bounds of requests, for a server that accepted one and does not answer.
 const (
 	stepTimeout = 10 * time.Second
 	memoTimeout = 5 * time.Second
-	// abandonGrace is how long a worker goes on writing after it was told to give
-	// up: the shutdown has little time left then.
+	// abandonGrace is how long a worker goes on writing after it was
+	// abandoned: the shutdown has little time left then.
 	abandonGrace = 700 * time.Millisecond
 	leaveTimeout = time.Second
 )
@@ -25,59 +25,59 @@ const (
 // again.
 const ErrWorkerLost = "the worker that ran the task was lost"
 
-// Store is what a worker asks of its engine. C is what a run holds of its task:
-// the task is the run's as long as the server has the same. T is what else the
-// engine knows of a run. Methods are called by several goroutines, but Step,
-// and Upkeep, by one at a time.
+// Store is the set of requests that a worker sends through its engine. C
+// identifies a claim: a run owns its task while the server has the same C for
+// it. T is the engine's other knowledge of a run. Step and Upkeep are each
+// called by one goroutine at a time, the other methods by several.
 type Store[C comparable, T any] interface {
-	// Join makes the worker known, and counts up in what is known of it.
+	// Join makes the worker known, and changes its beat.
 	Join(ctx context.Context) error
-	// Leave undoes it.
+	// Leave makes the worker unknown.
 	Leave(ctx context.Context) error
 	// Step writes outcomes, gives orphans back, claims up to Want tasks, and
-	// calls Start with them. It reports whether there may be more to claim. Of
-	// outcomes that are not written it calls PutBack.
+	// calls Start with them. It calls PutBack with outcomes that it could not
+	// write. It reports whether more tasks may wait.
 	Step(ctx context.Context, s *Step[C, T]) (more bool, err error)
 	// Release gives running tasks back, as if they had not been claimed.
 	Release(ctx context.Context, claims []C) error
-	// Running returns what the server has as running.
+	// Running returns the tasks that the server lists as running.
 	Running(ctx context.Context) (*Running[C], error)
-	// Beats returns the counts of other workers, of which others is what they
-	// run, if Running tells.
+	// Beats returns the beat of each other worker. others lists their running
+	// tasks, if Running returned them.
 	Beats(ctx context.Context, others map[string][]C) (map[string]string, error)
-	// TakeOver lets the tasks of a worker run elsewhere whose count is still
-	// the same. It returns how many, and whether the worker is gone.
+	// TakeOver makes the tasks of a worker available to others, if its beat is
+	// still the same. It returns how many, and whether the worker is lost.
 	TakeOver(ctx context.Context, owner, beats string, claims []C) (tasks int, gone bool, err error)
-	// SaveMemo writes what is kept with a task that runs here. It reports
-	// whether the task is still the run's.
+	// SaveMemo writes the memo of a task that runs here. It reports whether
+	// the run still owns the task.
 	SaveMemo(ctx context.Context, claim C, memo json.RawMessage) (bool, error)
-	// Upkeep makes due tasks available, and whatever else is to be done now and
-	// then. It returns how long until the next is due, negative if none is.
+	// Upkeep makes due tasks available, and does the other periodic work. It
+	// returns how long until the next round is due, negative if none is.
 	Upkeep(ctx context.Context) (next time.Duration, err error)
-	// Listen calls Heard and the like for what other processes tell, until its
-	// connection fails or ctx ends, and Listening when it has begun.
+	// Listen turns notifications into News, Check and Due until ctx ends or
+	// its connection fails; it calls Listening once subscribed.
 	Listen(ctx context.Context) error
 }
 
-// Step is what one step of a worker is to do.
+// Step is the work of one step.
 type Step[C comparable, T any] struct {
 	Outcomes []*Outcome[C, T]
-	// Orphans are tasks that the server has as claimed for this worker, but of
-	// which it does not know: the answer to the claim was lost.
+	// Orphans are tasks that the server lists as claimed by this worker,
+	// without a run here: the answer to the claim was lost.
 	Orphans []C
-	// Queues are those of the worker, another one first each time.
+	// Queues are the worker's, starting with another one each time.
 	Queues []string
 	// Want is how many tasks to claim.
 	Want int
 }
 
-// Running is what the server has as running.
+// Running is the server's list of running tasks.
 type Running[C comparable] struct {
 	Mine   map[C]Cancel
 	Others map[string][]C // by worker; nil where Beats needs none
 }
 
-// Cancel is whether a running task was cancelled, and why.
+// Cancel says whether a running task was cancelled, and why.
 type Cancel struct {
 	Cancelled bool
 	Reason    string
@@ -85,26 +85,26 @@ type Cancel struct {
 
 // Config sets up a worker.
 type Config struct {
-	Engine       string          // begins what is logged
+	Engine       string          // prefix of log lines
 	Lease        time.Duration   // how long a worker may be silent
-	PollInterval time.Duration   // from one look for tasks to the next
-	Cooldown     time.Duration   // from the end of a step to the next one
-	Eager        bool            // there is no cooldown when all of a full claim have ended
+	PollInterval time.Duration   // between two looks for tasks
+	Cooldown     time.Duration   // between the end of a step and the next one
+	Eager        bool            // no cooldown once all tasks of a full claim have ended
 	UpkeepEvery  time.Duration   // at most
 	Closing      context.Context // ends when the engine is closed
 	Logger       *slog.Logger
-	Workers      *Workers         // where it is listed while it works
-	Hopeless     func(error) bool // no attempt to join can succeed; nil is never
+	Workers      *Workers         // lists the worker while it works
+	Hopeless     func(error) bool // reports that no attempt to join can succeed; nil is never
 }
 
-// Worker is one call of an engine's Serve. Its loop, in work, is the only one
-// that claims tasks and writes outcomes; beside it go the heartbeat, the upkeep
-// and the listener, each a goroutine that Serve waits for.
+// Worker is one call of an engine's Serve. Its loop, in work, alone claims
+// tasks and writes outcomes. Heartbeat, upkeep and listener run beside it,
+// each on a goroutine that Serve waits for.
 type Worker[C comparable, T any] struct {
 	*engine.Worker
 	cfg   Config
 	store Store[C, T]
-	runs  context.Context // of all runs; it never ends
+	runs  context.Context // parent of all runs; it never ends
 
 	ready chan struct{} // an outcome waits, or a run has returned
 	news  chan struct{} // there may be tasks to claim
@@ -117,14 +117,14 @@ type Worker[C comparable, T any] struct {
 	mu        sync.Mutex // guards all below
 	active    map[*Delivery[C, T]]struct{}
 	outcomes  []*Outcome[C, T]
-	orphans   []C  // perhaps
-	unsettled bool // a cancelled one is among them
+	orphans   []C  // tasks that may be orphans
+	unsettled bool // one of the orphans is cancelled
 	turn      int  // which queue goes first
-	want      int  // how many tasks the step under way claims
-	claimed   int  // how many the last one did, if as many as it could, else 0
+	want      int  // how many tasks the current step claims
+	claimed   int  // how many tasks the last step claimed if it was full, else 0
 	abandoned bool
 	warned    map[string]time.Time // when each failure was logged last
-	unknown   map[string]struct{}  // names of tasks of which Unknown has told
+	unknown   map[string]struct{}  // names that Unknown has logged
 	further   int                  // tasks of other unknown names, since toldOfFurther
 
 	toldOfFurther time.Time
@@ -142,8 +142,9 @@ func NewWorker[C comparable, T any](w *engine.Worker, store Store[C, T], cfg Con
 	}
 }
 
-// Serve works until ctx ends, as [engine.Engine] says. While the server cannot
-// be reached it tries again, and running tasks go on. It is called once.
+// Serve works until ctx ends, by the contract of [engine.Engine]. While the
+// server cannot be reached it tries again, and running tasks go on. It is
+// called once.
 func (w *Worker[C, T]) Serve(ctx context.Context) error {
 	w.runs = context.WithoutCancel(ctx)
 	w.cfg.Workers.add(w)
@@ -167,8 +168,8 @@ func (w *Worker[C, T]) Serve(ctx context.Context) error {
 	return err
 }
 
-// endAfterAbandon ends what the worker asks of the server soon after it was told
-// to give up, until ctx ends.
+// endAfterAbandon calls end, which ends the worker's requests, soon after
+// Abandon was closed, unless ctx ends first.
 func (w *Worker[C, T]) endAfterAbandon(ctx context.Context, end func()) {
 	select {
 	case <-w.Abandon:
@@ -185,8 +186,8 @@ func (w *Worker[C, T]) endAfterAbandon(ctx context.Context, end func()) {
 	end()
 }
 
-// join makes the worker known, before it takes a task. It returns false when
-// ctx has ended first: then there is nothing to do.
+// join makes the worker known before it takes a task. It returns false if ctx
+// has ended first.
 func (w *Worker[C, T]) join(ctx, side context.Context) (bool, error) {
 	for pause := firstPause; ; pause = longer(pause) {
 		bounded, cancel := context.WithTimeout(side, stepTimeout)
@@ -229,14 +230,14 @@ func (w *Worker[C, T]) leave(ctx context.Context) {
 	}
 }
 
-// warnEvery is how often a failure that goes on is logged.
+// warnEvery is how often a repeated failure is logged.
 const warnEvery = 10 * time.Second
 
-// unknownNames is how many names the log tells of one by one.
+// unknownNames is how many names the log names one by one.
 const unknownNames = 20
 
-// Unknown logs of a task that is put aside because no worker knows it: once for
-// each of the first names, and once in a while with a count for all others.
+// Unknown logs that a task is put aside because no worker knows it: once for
+// each of the first names, and now and then with a count for all others.
 func (w *Worker[C, T]) Unknown(name, reason string) {
 	w.mu.Lock()
 	_, told := w.unknown[name]
@@ -262,11 +263,11 @@ func (w *Worker[C, T]) Unknown(name, reason string) {
 	}
 }
 
-// unknownEvery is how often the log tells of further unknown names.
+// unknownEvery is how often the log counts further unknown names.
 const unknownEvery = time.Minute
 
-// Warn logs that something failed: while the server is away much does, again
-// and again, and once in a while is enough.
+// Warn logs a failure, at most once in warnEvery for each kind: while the
+// server is away the same ones repeat.
 func (w *Worker[C, T]) Warn(doing string, err error) {
 	now := time.Now()
 	w.mu.Lock()
@@ -289,11 +290,11 @@ func (w *Worker[C, T]) log(level slog.Level, text string, attrs ...slog.Attr) {
 // News makes the worker look for tasks.
 func (w *Worker[C, T]) News() { signal(w.news) }
 
-// Check makes the worker look whether one of its tasks was cancelled.
+// Check makes the worker look for cancelled tasks among its own.
 func (w *Worker[C, T]) Check() { signal(w.check) }
 
-// Listening says that the listener has begun: from now on the worker is told of
-// tasks. It looks for what was missed.
+// Listening reports that the listener has subscribed: from now on the server
+// announces tasks. The worker looks for earlier ones.
 func (w *Worker[C, T]) Listening() {
 	w.listening.Store(true)
 	w.News()
@@ -308,8 +309,7 @@ func (w *Worker[C, T]) NewsUnlessTold() {
 	}
 }
 
-// Workers are the workers of an engine that are at work. Its zero value is
-// ready.
+// Workers are the working workers of an engine. Its zero value is ready.
 type Workers struct {
 	mu  sync.Mutex
 	all map[teller]struct{} // guarded by mu
@@ -335,7 +335,7 @@ func (ws *Workers) remove(w teller) {
 	delete(ws.all, w)
 }
 
-// Nudge tells the workers of new tasks, if nobody else can.
+// Nudge makes the workers look for new tasks, unless their listeners do.
 func (ws *Workers) Nudge() { ws.each(teller.NewsUnlessTold) }
 
 // Check makes the workers look for cancelled tasks.
