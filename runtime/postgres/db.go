@@ -264,3 +264,21 @@ func passing(err error) bool {
 	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "53") || strings.HasPrefix(code, "57") ||
 		strings.HasPrefix(code, "58")
 }
+
+// collectIDs reads rows of numbers.
+func collectIDs(ids *[]int64) func(pgx.Rows) error {
+	return func(rows pgx.Rows) (err error) {
+		*ids, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+		return err
+	}
+}
+
+// scanIDs is collectIDs for query.
+func scanIDs(ids *[]int64) func(scan func(...any) error) error {
+	return func(scan func(...any) error) error {
+		var id int64
+		err := scan(&id)
+		*ids = append(*ids, id)
+		return err
+	}
+}

@@ -62,6 +62,22 @@
 // After one that was not answered, and when a server has become read-only, all
 // connections are made anew, so that a failover needs no restart.
 //
+// # What holds up nobody
+//
+// A transaction elsewhere that keeps an old snapshot, such as a backup, makes Postgres
+// keep the dead versions of all jobs that have run since. A worker that has to read
+// many of them begins each look where the last one has got to, and searches what
+// may have come below a part at a time: such a task, one that was given back or
+// whose transaction took long to commit, may wait for up to ten times as long as a
+// search takes, about 1 s for 100,000 dead rows. A snapshot older than 5 minutes is
+// a warning in the log, with who holds it; to see other roles' sessions the
+// engine's role needs pg_read_all_stats.
+//
+// Where the server refuses to change a job, because of a trigger, a constraint or
+// damage, the others go on. The log and the job's reason say why; it is tried again
+// after 10 s, and then more rarely. A task whose end the server refuses fails, or, if
+// that is refused too, goes on as running until it can be given back.
+//
 // # Keys and records
 //
 // Whether a key is held is asked of its holder's job when another task wants it:

@@ -8,3 +8,11 @@ func SetCleanEvery(d time.Duration) (undo func()) {
 	cleanEvery = d
 	return func() { cleanEvery = old }
 }
+
+// SetSnapshotAge changes from which age on a snapshot is told of, until undo is
+// called.
+func SetSnapshotAge(d time.Duration) (undo func()) {
+	old := snapshotAge
+	snapshotAge = d
+	return func() { snapshotAge = old }
+}

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,28 @@ var hostileRows = []string{
 	`state => 'running', attempt => '1', attempted_by => '{taskctx:ghost}', metadata => '{"cancel_attempted_at": "x", "taskctx": {"ended": -1e30}}'`,
 }
 
+// columnsOf are the columns and values of a row of the echo task, for INSERT.
+func columnsOf(row string) (columns, values string) {
+	cs, vs := []string{"max_attempts"}, []string{"3"}
+	for column, value := range map[string]string{"args": `'{"v": 1}'`, "kind": "'app.echo'"} {
+		if !strings.Contains(row, column+" =>") {
+			cs, vs = append(cs, column), append(vs, value)
+		}
+	}
+	starts := setting.FindAllStringSubmatchIndex(row, -1)
+	for i, at := range starts {
+		end := len(row)
+		if i+1 < len(starts) {
+			end = starts[i+1][0]
+		}
+		cs, vs = append(cs, row[at[2]:at[3]]), append(vs, row[at[1]:end])
+	}
+	return strings.Join(cs, ", "), strings.Join(vs, ", ")
+}
+
+// setting is the beginning of a column's value.
+var setting = regexp.MustCompile(`(?:^|, )(\w+) => `)
+
 // TestHostileRows_LeaveOthersAlone: whatever is in one job, the others run, and
 // listings go on.
 //
@@ -41,15 +64,8 @@ func TestHostileRows_LeaveOthersAlone(t *testing.T) {
 	app, _, pool, schema := newProxied(t, runtime.Config{Workers: 4, ParkFor: time.Second},
 		postgres.Config{Lease: 300 * time.Millisecond, PollInterval: 20 * time.Millisecond})
 	for _, row := range hostileRows {
-		columns, values := []string{"max_attempts", "args"}, []string{"3", `'{"v": 1}'`}
-		if !strings.Contains(row, "kind =>") {
-			columns, values = append(columns, "kind"), append(values, "'app.echo'")
-		}
-		for set := range strings.SplitSeq(row, "', ") {
-			column, value, _ := strings.Cut(set, " => ")
-			columns, values = append(columns, column), append(values, strings.TrimSuffix(value, "'")+"'")
-		}
-		_, err := pool.Exec(t.Context(), "INSERT INTO "+schema+".river_job ("+strings.Join(columns, ", ")+") VALUES ("+strings.Join(values, ", ")+")")
+		columns, values := columnsOf(row)
+		_, err := pool.Exec(t.Context(), "INSERT INTO "+schema+".river_job ("+columns+") VALUES ("+values+")")
 		require.NoError(t, err, row)
 	}
 	require.NoError(t, app.Start(t.Context()))

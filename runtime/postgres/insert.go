@@ -232,6 +232,9 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 		ins, err = e.in.Insert(ctx, l)
 	}
 	if err != nil {
+		if ofOneRow(err) && l.Len() > 1 {
+			err = e.blame(ctx, l, err)
+		}
 		return nil, e.failed("insert tasks", err)
 	}
 	e.workers.Nudge()
@@ -270,6 +273,36 @@ func (e *Engine) storeAlone(ctx context.Context, l *lot) ([]engine.Inserted, err
 		return nil, context.Cause(ctx)
 	}
 	return ins, err
+}
+
+// blame says with which task of a lot an insert has failed: it tries parts of the
+// lot, and stores nothing.
+func (e *Engine) blame(ctx context.Context, l *lot, cause error) error {
+	from, until := 0, l.Len()
+	for until-from > 1 {
+		half := (from + until) / 2
+		places := make([]int, 0, half-from)
+		for i := from; i < half; i++ {
+			places = append(places, i)
+		}
+		err := e.bounded(ctx, callTimeout, func(ctx context.Context) error {
+			tx, err := e.pool.BeginTx(ctx, readCommitted)
+			if err != nil {
+				return err
+			}
+			_, err = e.insertLot(ctx, pgxDB{tx}, l.only(places))
+			return errors.Join(err, tx.Rollback(ctx))
+		})
+		switch {
+		case err == nil:
+			from = half
+		case ofOneRow(err):
+			until, cause = half, err
+		default:
+			return cause
+		}
+	}
+	return fmt.Errorf("task %s (%d of %d): %w", l.kind[from], from+1, l.Len(), cause)
 }
 
 // store inserts a lot on a connection or in a transaction. With keys it must be

@@ -3,7 +3,10 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
@@ -28,27 +31,48 @@ func (s *serve) Leave(ctx context.Context) error {
 }
 
 // Running implements [remote.Store]. It learns beside which queues are paused.
+//
+// Where many dead rows stay, all tasks that run can be found by reading all that have
+// run only: then those are asked for that run here, and what the search has found.
 func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 	if err := s.readPaused(ctx); err != nil {
 		return nil, err
 	}
 	r := &remote.Running[claim]{Mine: make(map[claim]remote.Cancel)}
-	err := s.e.query(ctx, s.e.sql.mine, []any{s.owner}, func(scan func(...any) error) error {
+	collect := func(rows pgx.Rows) error {
 		var c claim
 		var cancel remote.Cancel
-		if err := scan(&c.job, &c.attempt, &cancel.Cancelled, &cancel.Reason); err != nil {
-			return err
+		_, err := pgx.ForEachRow(rows, []any{&c.job, &c.attempt, &cancel.Cancelled, &cancel.Reason}, func() error {
+			r.Mine[c] = cancel
+			return nil
+		})
+		return err
+	}
+	b := new(pgx.Batch)
+	if s.dead.known() {
+		ids := s.dead.worker(s.owner)
+		for _, c := range s.Active() {
+			ids = append(ids, c.job)
 		}
-		r.Mine[c] = cancel
-		return nil
-	})
-	return r, err
+		b.Queue(s.e.sql.mineOf, s.owner, ids).Query(collect)
+		return r, s.e.send(ctx, callTimeout, b)
+	}
+	l := s.measured(b, func(b *pgx.Batch) { b.Queue(s.e.sql.mine, s.owner).Query(collect) })
+	if err := s.e.send(ctx, callTimeout, b); err != nil {
+		return nil, err
+	}
+	s.dead.lookedRunning(*l)
+	return r, nil
 }
 
 // Beats implements [remote.Store].
 func (s *serve) Beats(ctx context.Context, _ map[string][]claim) (map[string]string, error) {
 	present := make(map[string]string)
-	err := s.e.query(ctx, s.e.sql.others, []any{s.owner}, func(scan func(...any) error) error {
+	known, text := s.dead.known(), s.e.sql.others
+	if known {
+		text = s.e.sql.workers
+	}
+	err := s.e.query(ctx, text, []any{s.owner}, func(scan func(...any) error) error {
 		var owner string
 		var beats int64
 		if err := scan(&owner, &beats); err != nil {
@@ -57,6 +81,13 @@ func (s *serve) Beats(ctx context.Context, _ map[string][]claim) (map[string]str
 		present[owner] = strconv.FormatInt(beats, 10)
 		return nil
 	})
+	if known {
+		s.dead.owners(func(owner string) {
+			if _, ok := present[owner]; !ok && owner != s.owner {
+				present[owner] = "0"
+			}
+		})
+	}
 	return present, err
 }
 
@@ -66,10 +97,40 @@ func (s *serve) TakeOver(ctx context.Context, owner, beats string, _ []claim) (t
 	if err != nil {
 		return 0, false, fmt.Errorf("take over from %s: %w", owner, err)
 	}
+	args := []any{owner, count, remote.ErrWorkerLost, s.e.sql.insertChannel}
+	if s.dead.known() {
+		return s.takeOverOf(ctx, args, s.dead.worker(owner))
+	}
+	tasks, gone, err = s.takeOver(ctx, s.e.sql.takeOver, args)
+	if !ofOneRow(err) {
+		return tasks, gone, err
+	}
+	var ids []int64
+	if err := s.e.query(ctx, s.e.sql.runningOf, []any{owner}, scanIDs(&ids)); err != nil {
+		return 0, false, err
+	}
+	return s.takeOverOf(ctx, args, ids)
+}
+
+func (s *serve) takeOver(ctx context.Context, text string, args []any) (tasks int, gone bool, err error) {
 	var told, rows int
-	err = s.e.row(ctx, s.e.sql.takeOver, []any{owner, count, remote.ErrWorkerLost, s.e.sql.insertChannel},
-		&tasks, &told, &rows)
+	err = s.e.row(ctx, text, args, &tasks, &told, &rows)
 	return tasks, tasks > 0 || rows > 0, err
+}
+
+// takeOverOf lets tasks of a worker run elsewhere, but for those that the server
+// refuses to change.
+func (s *serve) takeOverOf(ctx context.Context, args []any, ids []int64) (tasks int, gone bool, err error) {
+	ids = slices.DeleteFunc(ids, s.aside.has)
+	failed, err := halved([][]int64{ids}, func(some []int64) error {
+		n, here, err := s.takeOver(ctx, s.e.sql.takeOverOf, append(args[:len(args):len(args)], some))
+		tasks, gone = tasks+n, gone || here
+		return err
+	})
+	for _, f := range failed {
+		s.setAside(ctx, f.row, "take over from a lost worker", f.err)
+	}
+	return tasks, gone, err
 }
 
 // readPaused learns which queues are paused, by River's tools.

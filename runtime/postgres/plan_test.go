@@ -74,10 +74,7 @@ func planReads(t *testing.T, prepare string, n int) int {
 	put := func(n int) {
 		ms := make([]*engine.Message, n)
 		for i := range ms {
-			ms[i] = &engine.Message{
-				Name: "plan.task", Queue: "plan", Args: json.RawMessage(`{}`), Keep: time.Hour,
-				Meta: engine.Meta{Version: engine.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
-			}
+			ms[i] = planMessage()
 		}
 		ins, err := direct.Insert(ctx, ms)
 		if err != nil {
@@ -103,6 +100,13 @@ func planReads(t *testing.T, prepare string, n int) int {
 		t.Fatal(err)
 	}
 	return read
+}
+
+func planMessage() *engine.Message {
+	return &engine.Message{
+		Name: "plan.task", Queue: "plan", Args: json.RawMessage(`{}`), Keep: time.Hour,
+		Meta: engine.Meta{Version: engine.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
+	}
 }
 
 // planRun succeeds with and without a result, and after a memo was saved.

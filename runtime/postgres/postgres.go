@@ -160,7 +160,7 @@ func open(ctx context.Context, pc *pgxpool.Config, cfg Config) (*Engine, error) 
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
 	e.closing, e.close = context.WithCancel(context.Background())
-	e.in.Store, e.in.Own, e.in.Lost, e.in.IDs, e.in.Closing = e.storeOnPool, badData, wasLost, e.idsOf, e.closing
+	e.in.Store, e.in.Own, e.in.Lost, e.in.IDs, e.in.Closing = e.storeOnPool, ofOneRow, wasLost, e.idsOf, e.closing
 	e.watch.Hear, e.watch.Passing, e.watch.Closing = e.askForEnded, passing, e.closing
 	return e, nil
 }

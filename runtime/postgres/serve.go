@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
@@ -35,6 +36,13 @@ type serve struct {
 
 	listed atomic.Bool // the queues were listed as the worker joined
 
+	dead  deadRows
+	aside aside
+	// claims, stuck and wroteAt are Step's alone: see write.go.
+	claims  lots
+	stuck   map[claim]time.Time
+	wroteAt time.Time
+
 	mu     sync.Mutex
 	paused map[string]bool // guarded by mu: queues
 
@@ -53,7 +61,8 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	if err := served(w.Queues); err != nil {
 		return err
 	}
-	s := &serve{e: e, owner: ownerPrefix + w.ID}
+	s := &serve{e: e, owner: ownerPrefix + w.ID, stuck: make(map[claim]time.Time)}
+	s.claims = lots{doing: "claim tasks", most: w.Slots}
 	s.upkeep = newUpkeep(s, w)
 	s.Worker = remote.NewWorker(w, s, remote.Config{
 		Engine: "postgres", Lease: e.cfg.Lease, PollInterval: e.cfg.PollInterval, Cooldown: e.cfg.FetchCooldown, Eager: e.eager,

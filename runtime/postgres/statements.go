@@ -10,13 +10,35 @@ type statements struct {
 
 	readMark, nextNumbers, insert, stored          string
 	addKeys, lockKeys, takeKeys                    string
-	claim, succeed, conclude, saveMemo             string
-	leave, beat, others, mine, takeOver, wasLost   string
-	promote, promoteUnique, park, unpark, expire   string
-	clean, cleanKeys, queues, paused               string
+	claim, claimAfter, claimFound                  lotSQL
+	succeed, conclude, saveMemo, note              string
+	leave, beat, others, workers, mine, mineOf     string
+	takeOver, takeOverOf, runningOf, wasLost       string
+	promote, promoteUnique, park, unpark, expire   lotSQL
+	clean                                          lotSQL
+	cleanKeys, queues, paused                      string
 	get, lockJob, cancel, retry, remove, ended     string
 	list, listBrief, window, places, pages, sample string
 	countWaiting, countOthers                      string
+	reads, below, running, holders                 string
+}
+
+// lotSQL is a statement for the first of the rows that it finds, some at a time.
+type lotSQL struct {
+	// all is the statement. Its first parameters are those of first.
+	all string
+	// first finds the ids of the rows, without locking them.
+	first string
+}
+
+// forSome makes the statement for the rows that pick finds: {pick} stands for it in
+// text, {lock} in it for the lock on its rows, and {row} for what it returns.
+func forSome(text, pick string) lotSQL {
+	locked := strings.NewReplacer("{lock}", "FOR UPDATE SKIP LOCKED", "{row}", "ctid").Replace(pick)
+	return lotSQL{
+		all:   strings.ReplaceAll(text, "{pick}", locked),
+		first: "SELECT id FROM (" + strings.NewReplacer("{lock}", "", "{row}", "id").Replace(pick) + ") p",
+	}
 }
 
 // newStatements puts the schema into the statements. {s} is the schema as an
@@ -24,7 +46,7 @@ type statements struct {
 func newStatements(schema string) statements {
 	r := strings.NewReplacer("{s}", quoted(schema), "{seq}", quoted(schema)+".river_job_id_seq",
 		"{columns}", jobColumns, "{briefcolumns}", jobColumnsOf("NULL::jsonb", briefMetadata),
-		"{again}", isAgain, "{later}", isLater, "{own}", ownsJob, "{running}", runningOfUs, "{stopped}", stopAsked,
+		"{again}", isAgain, "{later}", isLater, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
 		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked,
 		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,
 		"{ours}", oursOrNone,
@@ -38,39 +60,42 @@ func newStatements(schema string) statements {
 
 		readMark: readMarkSQL, nextNumbers: nextNumbersSQL, insert: insertSQL, stored: storedSQL,
 		addKeys: addKeysSQL, lockKeys: lockKeysSQL, takeKeys: takeKeysSQL,
-		claim: claimSQL, succeed: succeedSQL, conclude: concludeSQL, saveMemo: saveMemoSQL,
-		leave: leaveSQL, beat: beatSQL, others: othersSQL, mine: mineSQL, takeOver: takeOverSQL, wasLost: wasLostSQL,
-		promote: promoteSQL, promoteUnique: promoteUniqueSQL, park: parkSQL, unpark: unparkSQL, expire: expireSQL,
-		clean: cleanSQL, cleanKeys: cleanKeysSQL, queues: queuesSQL, paused: pausedSQL,
+		claim: forSome(claimSQL("$5"), claimPick), claimAfter: forSome(claimSQL("$8"), claimAfterPick),
+		claimFound: forSome(claimSQL("$6"), claimFoundPick),
+		succeed:    succeedSQL, conclude: concludeSQL, saveMemo: saveMemoSQL, note: noteSQL,
+		leave: leaveSQL, beat: beatSQL, others: othersSQL, workers: workersSQL, mine: mineSQL, mineOf: mineOfSQL,
+		takeOver:   strings.ReplaceAll(takeOverSQL, "{which}", "j.state = 'running'"),
+		takeOverOf: strings.ReplaceAll(takeOverSQL, "{which}", "j.id = ANY($5::bigint[]) AND j.state::text = 'running'"),
+		runningOf:  runningOfSQL, wasLost: wasLostSQL,
+		promote: forSome(promoteSQL, promotePick), promoteUnique: forSome(promoteUniqueSQL, promoteUniquePick),
+		park: forSome(parkSQL, parkPick), unpark: forSome(unparkSQL, unparkPick), expire: forSome(expireSQL, expirePick),
+		clean: forSome(cleanSQL, cleanPick), cleanKeys: cleanKeysSQL,
+		queues: queuesSQL, paused: pausedSQL,
 		get: getSQL, lockJob: lockJobSQL, cancel: cancelSQL, retry: retrySQL, remove: removeSQL, ended: endedSQL,
 		list: listSQL, listBrief: listBriefSQL, window: windowSQL, places: placesSQL, pages: pagesSQL, sample: sampleSQL,
 		countWaiting: countWaitingSQL, countOthers: countOthersSQL,
+		reads: readsSQL, below: belowSQL, running: runningSQL, holders: holdersSQL,
 	}
 	for _, text := range []*string{
 		&s.readMark, &s.nextNumbers, &s.insert, &s.stored,
 		&s.addKeys, &s.lockKeys, &s.takeKeys,
-		&s.claim, &s.succeed, &s.conclude, &s.saveMemo,
-		&s.leave, &s.beat, &s.others, &s.mine, &s.takeOver, &s.wasLost,
-		&s.promote, &s.promoteUnique, &s.park, &s.unpark, &s.expire,
-		&s.clean, &s.cleanKeys, &s.queues, &s.paused,
+		&s.succeed, &s.conclude, &s.saveMemo, &s.note,
+		&s.leave, &s.beat, &s.others, &s.workers, &s.mine, &s.mineOf, &s.takeOver, &s.takeOverOf, &s.runningOf, &s.wasLost,
+		&s.cleanKeys, &s.queues, &s.paused,
 		&s.get, &s.lockJob, &s.cancel, &s.retry, &s.remove, &s.ended,
 		&s.list, &s.listBrief, &s.window, &s.places, &s.pages, &s.sample, &s.countWaiting, &s.countOthers,
+		&s.reads, &s.below, &s.running, &s.holders,
 	} {
 		*text = r.Replace(*text)
 	}
+	for _, l := range []*lotSQL{
+		&s.claim, &s.claimAfter, &s.claimFound, &s.promote, &s.promoteUnique, &s.park, &s.unpark, &s.expire,
+		&s.clean,
+	} {
+		l.all, l.first = r.Replace(l.all), r.Replace(l.first)
+	}
 	return s
 }
-
-// ownsJob holds for the run that has the job j, and for no other: the row o has
-// its number and attempt, and $1 is its worker. A worker's id is never used
-// again, and each run of one worker has another attempt, unless the run before
-// it was given back by that worker itself.
-//
-// The state is compared as text so that no index has it: those of all tasks that
-// have run since the table was vacuumed are in the index as running ones.
-const ownsJob = `j.id = o.id AND j.state::text = 'running' AND j.attempt = o.attempt AND ` + runningOfUs
-
-const runningOfUs = lastWorker + ` = $1`
 
 const readMarkSQL = `SELECT mark FROM {s}.taskctx_schema`
 
@@ -134,107 +159,3 @@ const freeKey = `CASE WHEN k.hold = 3 THEN k.until <= now() ELSE coalesce((
 		WHEN 2 THEN j.state IN ('completed', 'cancelled', 'discarded') OR j.attempted_at IS NOT NULL
 		ELSE j.state IN ('cancelled', 'discarded') OR k.until <= now() END
 	FROM {s}.river_job j WHERE j.id = k.job_id), true) END`
-
-// The order within a queue is River's. Of several queues the first in $2 goes
-// first: the worker turns them. What other workers claim is passed over.
-//
-// The rows, which are locked, go through an array, as the ids of those below do:
-// the planner expects few elements in one, where it may read the whole table for
-// a join of unknown size. A row that was changed since the statement began is
-// left for the next fetch.
-const claimSQL = `
-UPDATE {s}.river_job j SET
-	state = 'running', attempt = least(greatest(j.attempt, 0) + 1, 32767), attempted_at = now(),
-	attempted_by = array_append({workers}, $1::text)
-WHERE j.ctid = ANY(ARRAY(
-	SELECT a.ctid FROM unnest($2::text[]) AS q(name)
-	CROSS JOIN LATERAL (
-		SELECT ctid FROM {s}.river_job
-		WHERE state = 'available' AND queue = q.name AND scheduled_at <= now() AND kind = ANY($3::text[])
-		ORDER BY priority, scheduled_at, id
-		LIMIT $4::bigint
-		FOR UPDATE SKIP LOCKED
-	) a
-	LIMIT $4::bigint
-))
-RETURNING j.id, j.args, j.attempt, {created}, j.kind, j.metadata, j.priority, j.queue, {scheduled}`
-
-const succeedSQL = `
-UPDATE {s}.river_job j SET state = 'completed', finalized_at = now()
-FROM unnest($2::bigint[], $3::smallint[]) AS o(id, attempt)
-WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, j.attempt`
-
-// A task that was asked to stop, and did not end, is cancelled. $9 is what the
-// run adds to the metadata, $10 to our part of it.
-const concludeSQL = `
-UPDATE {s}.river_job j SET
-	state = CASE WHEN {stopped} THEN 'cancelled' ELSE o.state END::{s}.river_job_state,
-	attempt = greatest(j.attempt::int - o.back, 0),
-	errors = CASE WHEN o.error = '' THEN j.errors ELSE array_append({errors}, o.error::jsonb) END,
-	finalized_at = CASE WHEN {stopped} OR o.state IN ('completed', 'cancelled', 'discarded') THEN now() END,
-	scheduled_at = CASE WHEN o.after < 0 THEN j.scheduled_at ELSE now() + o.after * interval '1 microsecond' END,
-	metadata = {metadata} || o.top::jsonb || jsonb_build_object('taskctx',
-		{envelope} || o.own::jsonb
-		|| CASE WHEN NOT (o.ended OR {stopped}) THEN '{}' ELSE jsonb_build_object(
-			'ended', {ended} + CASE WHEN o.ended THEN 1 ELSE 1 - o.back END) END
-		|| CASE WHEN NOT {stopped} THEN '{}' ELSE jsonb_build_object(
-			'again', false, 'reason', coalesce(j.metadata -> 'taskctx' ->> 'cancel', '')) END)
-FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::smallint[], $6::boolean[], $7::text[], $8::bigint[],
-	$9::text[], $10::text[]) AS o(id, attempt, state, back, ended, error, after, top, own)
-WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, o.attempt`
-
-// stopAsked holds when the outcome o leaves the job j waiting, but somebody
-// asked the job to stop.
-const stopAsked = `(o.state IN ('available', 'retryable', 'scheduled') AND j.metadata ? 'cancel_attempted_at')`
-
-const saveMemoSQL = `
-UPDATE {s}.river_job j SET metadata = {metadata} || jsonb_build_object('taskctx',
-	{envelope} || o.own::jsonb)
-FROM (SELECT $2::bigint AS id, $3::smallint AS attempt, $4::text AS own) o
-WHERE {own} RETURNING j.id`
-
-// A worker that was taken for dead, and is not, joins again.
-const beatSQL = `
-INSERT INTO {s}.taskctx_worker AS w (id, beats, slots, queues, names) VALUES ($1, 1, $2, $3, $4)
-ON CONFLICT (id) DO UPDATE SET beats = w.beats + 1, beat_at = now()`
-
-const leaveSQL = `DELETE FROM {s}.taskctx_worker WHERE id = $1`
-
-// Workers, and those of which there are only running tasks.
-const othersSQL = `
-SELECT id, beats FROM {s}.taskctx_worker WHERE id <> $1
-UNION ALL
-SELECT DISTINCT {lastworker}, 0 FROM {s}.river_job j
-WHERE j.state = 'running' AND {lastworker} LIKE '` + ownerPrefix + `%'
-	AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE w.id = {lastworker})
-	AND {lastworker} <> $1`
-
-const mineSQL = `
-SELECT j.id, j.attempt, j.metadata ? 'cancel_attempted_at', coalesce(j.metadata -> 'taskctx' ->> 'cancel', '')
-FROM {s}.river_job j WHERE j.state = 'running' AND {running}`
-
-// Each take-over leaves an error for the attempt that was lost.
-const wasLostSQL = `SELECT EXISTS (SELECT FROM {s}.river_job j, unnest(j.errors) e
-WHERE j.id = $1 AND e ->> 'attempt' = $2::smallint::text AND e ->> 'error' = $3::text)`
-
-// Nothing happens when the worker $1 has beaten since it was seen with $2.
-const takeOverSQL = `
-WITH gone AS (
-	DELETE FROM {s}.taskctx_worker WHERE id = $1 AND beats = $2 RETURNING id
-), taken AS (
-	UPDATE {s}.river_job j SET
-		state = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN 'cancelled' ELSE 'available' END::{s}.river_job_state,
-		finalized_at = CASE WHEN j.metadata ? 'cancel_attempted_at' THEN now() END,
-		errors = array_append({errors}, jsonb_build_object('at', now(), 'attempt', j.attempt, 'error', $3::text, 'trace', '')),
-		metadata = {metadata} || jsonb_build_object('taskctx', {envelope}
-			|| CASE WHEN j.metadata ? 'cancel_attempted_at' THEN jsonb_build_object('again', false,
-				'ended', {ended} + 1,
-				'reason', coalesce(j.metadata -> 'taskctx' ->> 'cancel', ''))
-			ELSE jsonb_build_object('again', true, 'reason', $3::text) END)
-	WHERE j.state = 'running' AND {running}
-		AND (EXISTS (SELECT FROM gone) OR NOT EXISTS (SELECT FROM {s}.taskctx_worker WHERE id = $1))
-	RETURNING j.id, j.queue
-), told AS (
-	SELECT pg_notify($4::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM taken) q
-)
-SELECT (SELECT count(*) FROM taken), (SELECT count(*) FROM told), (SELECT count(*) FROM gone)`

@@ -3,7 +3,11 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -39,27 +43,46 @@ type chore struct {
 type upkeep struct {
 	grace  time.Duration // before a task of an unknown name is put aside
 	chores []*chore
+
+	due, unique, parking, parked, expiring lots
+
+	searching search
+	snapshot  snapshot
 }
 
 func newUpkeep(s *serve, w *engine.Worker) upkeep {
 	grace := min(max(w.ParkFor/4, 20*time.Millisecond), parkGrace)
 	now := time.Now()
 	soon := now.Add(cleanEvery / 10) // not at once: many may start together
-	return upkeep{grace: grace, chores: []*chore{
+	sql := &s.e.sql
+	u := upkeep{
+		grace:    grace,
+		due:      lots{doing: "make due tasks available", sql: sql.promote, most: promoteLot},
+		unique:   lots{doing: "make due tasks with unique keys available", sql: sql.promoteUnique, most: 1},
+		parking:  lots{doing: "put tasks aside that no worker knows", sql: sql.park, most: lotSize},
+		parked:   lots{doing: "take back parked tasks", sql: sql.unpark, most: lotSize},
+		expiring: lots{doing: "end tasks that no worker knows", sql: sql.expire, most: lotSize},
+	}
+	search := &chore{every: s.e.cfg.PollInterval, next: now}
+	search.lot = func(ctx context.Context) (bool, error) { return s.search(ctx, search) }
+	u.chores = []*chore{
 		{every: queuesEvery, next: now, lot: s.listQueues},
-		{every: never, next: now, lot: s.unpark},
+		{every: once, next: now, lot: s.unpark},
 		{every: uniqueEvery, next: now, lot: s.promoteUnique},
 		{every: grace, next: now, lot: s.park},
 		{every: grace, next: now, lot: s.expire},
-		{every: cleanEvery, next: soon, lot: s.cleanKeys},
-		{every: cleanEvery, next: soon, lot: s.clean(-1e11, 0)},
-		{every: cleanEvery, next: soon, lot: s.clean(keepUnsaid/2, keepUnsaid-s.e.cfg.KeepFor.Seconds())},
-		{every: cleanEvery, next: soon, lot: s.clean(keepFailedUnsaid*3/4, keepFailedUnsaid-s.e.cfg.KeepFailedFor.Seconds())},
-	}}
+		{every: cleanEvery, next: soon, lot: s.newCleaning(0, 0).keys},
+		{every: cleanEvery, next: soon, lot: s.newCleaning(-1e11, 0).records},
+		{every: cleanEvery, next: soon, lot: s.newCleaning(keepUnsaid/2, keepUnsaid-s.e.cfg.KeepFor.Seconds()).records},
+		{every: cleanEvery, next: soon, lot: s.newCleaning(keepFailedUnsaid*3/4, keepFailedUnsaid-s.e.cfg.KeepFailedFor.Seconds()).records},
+		{every: snapshotAge / 5, next: now.Add(snapshotAge / 5), lot: s.watchSnapshots},
+		search,
+	}
+	return u
 }
 
-// never is how often a chore is done that is done once.
-const never = 1 << 62
+// once is how often a chore is done that is done once.
+const once = 1 << 62
 
 // Upkeep implements [remote.Store]: it makes tasks available when they are due,
 // and does a lot of the chore that is due the longest.
@@ -108,109 +131,143 @@ func (s *serve) listQueues(ctx context.Context) (bool, error) {
 // unpark takes back tasks that were put aside for want of a worker that knows
 // them.
 func (s *serve) unpark(ctx context.Context) (bool, error) {
-	n, err := s.e.exec(ctx, s.e.sql.unpark, s.Queues, s.Names)
-	if err != nil {
-		return false, fmt.Errorf("take back parked tasks: %w", err)
-	}
-	if n > 0 {
-		s.News()
-	}
-	return n == lotSize, nil
+	args := []any{s.Queues, s.Names}
+	return s.do(ctx, &s.parked, args, func(limit int, pass []int64) (int, error) {
+		n, err := s.e.exec(ctx, s.e.sql.unpark.all, append(args, pass, limit)...)
+		if n > 0 {
+			s.News()
+		}
+		return n, err
+	})
 }
 
 // promoteLot is how many due tasks are made available with one statement.
 const promoteLot = 500
 
+// promoted is the answer of the statement that makes due tasks available.
+type promoted struct {
+	moved int
+	next  float64 // seconds until the next is due, negative if none is soon
+	now   time.Time
+}
+
+// queuePromote queues the statement for what is due between two times.
+func (s *serve) queuePromote(b *pgx.Batch, from, until pgtype.Timestamptz, pass []int64, limit int, p *promoted) {
+	ahead := min(s.e.cfg.PollInterval, s.grace).Microseconds() // when the upkeep looks again
+	b.Queue(s.e.sql.promote.all, from, until, pass, limit, s.e.sql.insertChannel, ahead).QueryRow(func(row pgx.Row) error {
+		var told int
+		return row.Scan(&p.moved, &told, &p.next, &p.now)
+	})
+}
+
 // promote makes due tasks available, and returns how long until the next is
-// due, negative when none is.
+// due, negative when none is soon.
 func (s *serve) promote(ctx context.Context) (time.Duration, error) {
 	for {
-		var moved, told int
-		var next float64
-		if err := s.e.row(ctx, s.e.sql.promote, []any{s.e.sql.insertChannel}, &moved, &told, &next); err != nil {
-			return 0, fmt.Errorf("make due tasks available: %w", err)
+		p := new(promoted)
+		from := s.dead.dueFrom()
+		more, err := s.do(ctx, &s.due, []any{from, infinity}, func(limit int, pass []int64) (int, error) {
+			err := s.promoteLot(ctx, from, pass, limit, p)
+			return p.moved, err
+		})
+		if err != nil {
+			return 0, err
 		}
-		if moved > 0 {
+		if p.moved > 0 {
 			s.NewsUnlessTold()
 		}
-		if moved < promoteLot {
-			if next < 0 {
+		if !more {
+			if p.next < 0 {
 				return -1, nil
 			}
-			return time.Duration(min(next, 3600) * float64(time.Second)), nil
+			return time.Duration(min(p.next, 3600) * float64(time.Second)), nil
 		}
 	}
 }
 
-func (s *serve) promoteUnique(ctx context.Context) (bool, error) {
-	var moved, told int
-	if err := s.e.row(ctx, s.e.sql.promoteUnique, []any{s.e.sql.insertChannel}, &moved, &told); err != nil {
-		return false, fmt.Errorf("make due tasks with unique keys available: %w", err)
+func (s *serve) promoteLot(ctx context.Context, from pgtype.Timestamptz, pass []int64, limit int, p *promoted) error {
+	b := new(pgx.Batch)
+	if !s.dead.measureDue() {
+		s.queuePromote(b, from, infinity, pass, limit, p)
+		return s.e.send(ctx, callTimeout, b)
 	}
-	return moved > 0, nil
+	l := s.measured(b, func(b *pgx.Batch) { s.queuePromote(b, from, infinity, pass, limit, p) })
+	if err := s.e.send(ctx, callTimeout, b); err != nil {
+		return err
+	}
+	s.dead.lookedDue(p.moved, p.moved < limit, *l)
+	return nil
+}
+
+func (s *serve) promoteUnique(ctx context.Context) (bool, error) {
+	args := []any{s.dead.dueFrom(), infinity}
+	return s.do(ctx, &s.unique, args, func(limit int, pass []int64) (int, error) {
+		var moved, told int
+		err := s.e.row(ctx, s.e.sql.promoteUnique.all, append(args, pass, limit, s.e.sql.insertChannel), &moved, &told)
+		return moved, err
+	})
+}
+
+// kindOfQueue is a task's name in a queue.
+type kindOfQueue struct{ queue, kind string }
+
+// queuePark queues the statement that puts aside what no worker knows, of lanes
+// between two times each.
+func (s *serve) queuePark(
+	b *pgx.Batch, in *lanes, since, until []pgtype.Timestamptz, pass []int64, limit int, unknown *[]kindOfQueue,
+) {
+	b.Queue(s.e.sql.park.all, in.queue, in.priority, since, until, s.Names, s.grace.Microseconds(), pass, limit).
+		Query(func(rows pgx.Rows) error {
+			var u kindOfQueue
+			_, err := pgx.ForEachRow(rows, []any{&u.queue, &u.kind}, func() error {
+				*unknown = append(*unknown, u)
+				return nil
+			})
+			return err
+		})
+}
+
+// tellUnknown logs of tasks that were put aside.
+func (s *serve) tellUnknown(unknown []kindOfQueue) {
+	for _, u := range unknown {
+		s.Unknown(u.kind, fmt.Sprintf("no worker of queue %q knows it", u.queue))
+	}
 }
 
 // park puts aside what no worker knows.
 func (s *serve) park(ctx context.Context) (bool, error) {
-	n := 0
-	err := s.e.query(ctx, s.e.sql.park, []any{s.Queues, s.Names, s.grace.Microseconds()},
-		func(scan func(...any) error) error {
-			var queue, kind string
-			err := scan(&queue, &kind)
-			if err == nil {
-				s.Unknown(kind, fmt.Sprintf("no worker of queue %q knows it", queue))
-			}
-			n++
-			return err
-		})
-	if err != nil {
-		return false, fmt.Errorf("put tasks aside that no worker knows: %w", err)
-	}
-	return n == lotSize, nil
+	in := s.dead.lanes(s.Queues)
+	until := slices.Repeat([]pgtype.Timestamptz{infinity}, len(in.queue))
+	args := []any{in.queue, in.priority, in.at, until, s.Names, s.grace.Microseconds()}
+	return s.do(ctx, &s.parking, args, func(limit int, pass []int64) (int, error) {
+		var unknown []kindOfQueue
+		b := new(pgx.Batch)
+		s.queuePark(b, in, in.at, until, pass, limit, &unknown)
+		err := s.e.send(ctx, callTimeout, b)
+		if err == nil {
+			s.tellUnknown(unknown)
+		}
+		return len(unknown), err
+	})
 }
 
 // expire ends what no worker has known for too long.
 func (s *serve) expire(ctx context.Context) (bool, error) {
-	var ended []int64
-	var queue, kind string
-	err := s.e.query(ctx, s.e.sql.expire,
-		[]any{s.Queues, s.Names, s.ParkFor.Microseconds(), s.ParkFor.String()},
-		func(scan func(...any) error) error {
-			var id int64
-			err := scan(&id, &queue, &kind)
-			ended = append(ended, id)
-			return err
-		})
-	if err != nil {
-		return false, fmt.Errorf("end tasks that no worker knows: %w", err)
-	}
-	if len(ended) > 0 {
-		s.Warn("tasks have failed that no worker knew", fmt.Errorf("%d tasks, the last %s of queue %q", len(ended), kind, queue))
-	}
-	s.e.watch.Tell(ended...)
-	return len(ended) == lotSize, nil
-}
-
-// cleanLot is how many records are forgotten with one statement.
-const cleanLot = 500
-
-// clean returns the chore that forgets records whose expiry is over from, and over
-// before now.
-func (s *serve) clean(from, before float64) func(context.Context) (bool, error) {
-	return func(ctx context.Context) (bool, error) {
-		gone := 0
-		err := s.e.steered(ctx, s.e.sql.clean, []any{from, before}, func(scan func(...any) error) error { return scan(&gone) })
-		if err != nil {
-			return false, fmt.Errorf("forget records: %w", err)
+	args := []any{s.Queues, s.Names, s.ParkFor.Microseconds()}
+	return s.do(ctx, &s.expiring, args, func(limit int, pass []int64) (int, error) {
+		var ended []int64
+		var queue, kind string
+		err := s.e.query(ctx, s.e.sql.expire.all, append(args, pass, limit, s.ParkFor.String()),
+			func(scan func(...any) error) error {
+				var id int64
+				err := scan(&id, &queue, &kind)
+				ended = append(ended, id)
+				return err
+			})
+		if err == nil && len(ended) > 0 {
+			s.Warn("tasks have failed that no worker knew", fmt.Errorf("%d tasks, the last %s of queue %q", len(ended), kind, queue))
 		}
-		return gone == cleanLot, nil
-	}
-}
-
-func (s *serve) cleanKeys(ctx context.Context) (bool, error) {
-	var seen int
-	if err := s.e.row(ctx, s.e.sql.cleanKeys, nil, &seen); err != nil {
-		return false, fmt.Errorf("forget keys: %w", err)
-	}
-	return seen == lotSize, nil
+		s.e.watch.Tell(ended...)
+		return len(ended), err
+	})
 }

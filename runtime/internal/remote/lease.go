@@ -111,7 +111,7 @@ func (w *Worker[C, T]) takeOver(ctx context.Context, owner, count string, claims
 		return err
 	}
 	if gone {
-		w.log(slog.LevelWarn, "a worker is gone; its tasks run again", slog.String("lost", owner), slog.Int("tasks", tasks))
+		w.Log(slog.LevelWarn, "a worker is gone; its tasks run again", slog.String("lost", owner), slog.Int("tasks", tasks))
 	}
 	w.News()
 	return nil

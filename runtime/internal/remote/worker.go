@@ -256,9 +256,9 @@ func (w *Worker[C, T]) Unknown(name, reason string) {
 	w.mu.Unlock()
 	switch {
 	case !told && few:
-		w.log(slog.LevelWarn, "a task waits that no worker knows", slog.String("task", name), slog.String("error", reason))
+		w.Log(slog.LevelWarn, "a task waits that no worker knows", slog.String("task", name), slog.String("error", reason))
 	case tell:
-		w.log(slog.LevelWarn, "tasks of many names wait that no worker knows", slog.Int("tasks", further),
+		w.Log(slog.LevelWarn, "tasks of many names wait that no worker knows", slog.Int("tasks", further),
 			slog.String("task", name), slog.String("error", reason))
 	}
 }
@@ -279,10 +279,11 @@ func (w *Worker[C, T]) Warn(doing string, err error) {
 	if quiet {
 		return
 	}
-	w.log(slog.LevelWarn, doing, slog.String("error", err.Error()))
+	w.Log(slog.LevelWarn, doing, slog.String("error", err.Error()))
 }
 
-func (w *Worker[C, T]) log(level slog.Level, text string, attrs ...slog.Attr) {
+// Log logs what the engine has to say of the worker.
+func (w *Worker[C, T]) Log(level slog.Level, text string, attrs ...slog.Attr) {
 	w.cfg.Logger.LogAttrs(context.Background(), level, w.cfg.Engine+": "+text,
 		append(attrs, slog.String("worker", w.ID))...)
 }

@@ -1,0 +1,151 @@
+package postgres
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// conclusions are outcomes by columns, for one statement.
+type conclusions struct {
+	id       []int64
+	attempt  []int16
+	state    []string
+	back     []int16
+	ended    []bool
+	err      []string
+	after    []int64
+	top, own []string
+}
+
+// split tells plain successes, which only change the state, from the rest.
+// Orphans are released.
+func split(outcomes []*outcome, orphans []claim) (plain, rest *conclusions) {
+	plain, rest = new(conclusions), new(conclusions)
+	for _, o := range outcomes {
+		if o.Kind == engine.OutcomeSucceed && o.Result == nil && o.Memo == nil {
+			plain.id = append(plain.id, o.Of.Claim.job)
+			plain.attempt = append(plain.attempt, o.Of.Claim.attempt)
+			continue
+		}
+		rest.add(o.Of.Claim.job, o.Of.Claim.attempt, &o.Outcome)
+	}
+	for _, p := range orphans {
+		rest.add(p.job, p.attempt, &engine.Outcome{Kind: engine.OutcomeRelease})
+	}
+	return plain, rest
+}
+
+// patch is what an outcome changes of an envelope.
+type patch struct {
+	Memo    json.RawMessage `json:"memo,omitempty"`
+	MemoRaw *string         `json:"memo_text,omitempty"`
+	Result  *string         `json:"result,omitempty"`
+	Reason  *string         `json:"reason,omitempty"`
+	Again   *bool           `json:"again,omitempty"`
+}
+
+// memoPatch puts a memo in its place: as JSON, or as a text where jsonb would
+// change it.
+func memoPatch(memo json.RawMessage) patch {
+	var p patch
+	switch {
+	case memo == nil:
+	case keeps(memo):
+		p.Memo, p.MemoRaw = memo, new("")
+	default:
+		p.MemoRaw = new(string(memo))
+	}
+	return p
+}
+
+// add adds the outcome of a run.
+func (c *conclusions) add(id int64, attempt int16, o *engine.Outcome) {
+	p := memoPatch(o.Memo)
+	top := "{}"
+	switch {
+	case o.Result == nil:
+	case keeps(o.Result):
+		top, p.Result = `{"output":`+string(o.Result)+`}`, new("")
+	default:
+		p.Result = new(string(o.Result))
+	}
+	state, back, ended, riverErr, after := riverCompleted, int16(0), false, "", int64(-1)
+	switch o.Kind {
+	case engine.OutcomeFail:
+		state, ended, riverErr = riverDiscarded, true, attemptError(attempt, o.Reason)
+		p.Again = new(false)
+	case engine.OutcomeCancel:
+		state, ended = riverCancelled, true
+		p.Again = new(false)
+	case engine.OutcomeRetry:
+		state, riverErr, after = riverRetryable, attemptError(attempt, o.Reason), max(o.After, 0).Microseconds()
+		p.Again = new(true)
+	case engine.OutcomeDelay:
+		state, back, after = riverScheduled, 1, max(o.After, 0).Microseconds()
+		p.Again = new(true)
+	case engine.OutcomeRelease:
+		state, back = riverAvailable, 1
+		p.Again = new(false)
+	}
+	if after == 0 {
+		state = riverAvailable
+	}
+	if o.Kind != engine.OutcomeRelease {
+		p.Reason = new(clean(o.Reason))
+	}
+	own, err := json.Marshal(p)
+	if err != nil { // only the memo may be no JSON
+		p.Memo, p.MemoRaw = nil, nil
+		own, _ = json.Marshal(p)
+	}
+	c.id = append(c.id, id)
+	c.attempt = append(c.attempt, attempt)
+	c.state = append(c.state, state)
+	c.back = append(c.back, back)
+	c.ended = append(c.ended, ended)
+	c.err = append(c.err, riverErr)
+	c.after = append(c.after, after)
+	c.top = append(c.top, top)
+	c.own = append(c.own, string(own))
+}
+
+// attemptError is an error as River keeps and shows it.
+func attemptError(attempt int16, reason string) string {
+	b, _ := json.Marshal(struct {
+		At      time.Time `json:"at"`
+		Attempt int16     `json:"attempt"`
+		Error   string    `json:"error"`
+		Trace   string    `json:"trace"`
+	}{time.Now().UTC(), attempt, clean(reason), ""})
+	return string(b)
+}
+
+func (s *serve) queueSucceed(b *pgx.Batch, c *conclusions, written map[claim]struct{}) {
+	if len(c.id) > 0 {
+		b.Queue(s.e.sql.succeed, s.owner, c.id, c.attempt).Query(collect(written))
+	}
+}
+
+func (s *serve) queueConclude(b *pgx.Batch, c *conclusions, written map[claim]struct{}) {
+	if len(c.id) > 0 {
+		b.Queue(s.e.sql.conclude, s.owner, c.id, c.attempt, c.state, c.back, c.ended, c.err, c.after, c.top, c.own).
+			Query(collect(written))
+	}
+}
+
+func collect(written map[claim]struct{}) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		for rows.Next() {
+			var w claim
+			if err := rows.Scan(&w.job, &w.attempt); err != nil {
+				return err
+			}
+			written[w] = struct{}{}
+		}
+		return rows.Err()
+	}
+}

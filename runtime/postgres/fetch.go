@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// fetch is a look for tasks to claim.
+type fetch struct {
+	queues  []string
+	want    int
+	found   []int64 // below the marks, to be claimed first
+	low     []*job  // claimed, of those
+	claimed []*job  // claimed otherwise
+	look    *look   // nil if it is not measured
+}
+
+// queueFetch queues what claims the tasks.
+func (s *serve) queueFetch(b *pgx.Batch, f *fetch) {
+	if f.want == 0 {
+		return
+	}
+	claim := func(b *pgx.Batch) {
+		pass := s.aside.ids()
+		if !s.dead.known() {
+			b.Queue(s.e.sql.claim.all, f.queues, s.Names, pass, f.want, s.owner).Query(collectJobs(&f.claimed))
+			return
+		}
+		f.found = s.dead.take(f.want)
+		if len(f.found) > 0 {
+			b.Queue(s.e.sql.claimFound.all, f.found, f.queues, s.Names, pass, f.want, s.owner).Query(collectJobs(&f.low))
+		}
+		if rest := f.want - len(f.found); rest > 0 {
+			in := s.dead.toLook(f.queues)
+			b.Queue(s.e.sql.claimAfter.all, in.queue, in.priority, in.at, in.id, s.Names, pass, rest, s.owner).
+				Query(collectJobs(&f.claimed))
+		}
+	}
+	if s.dead.measure() {
+		f.look = s.measured(b, claim)
+		return
+	}
+	claim(b)
+}
+
+// fetched starts the runs of what was claimed, and reports whether there may be
+// more.
+func (s *serve) fetched(f *fetch) (more bool) {
+	if f.look != nil {
+		s.dead.looked(f.queues, f.want-len(f.found), f.claimed, *f.look)
+	}
+	all := append(f.low, f.claimed...)
+	if len(all) > 0 {
+		s.wroteAt = time.Now()
+	}
+	s.begun(all)
+	return f.want > 0 && (len(all) == f.want || len(f.found) > 0)
+}
+
+// fetchSome claims tasks although one cannot be claimed: fewer at a time, until it
+// is found, and more again.
+func (s *serve) fetchSome(ctx context.Context, queues []string, want int) (more bool, err error) {
+	if want == 0 {
+		return false, nil
+	}
+	s.claims.sql, s.claims.most = s.e.sql.claim, want
+	args := []any{queues, s.Names}
+	if s.dead.known() {
+		in := s.dead.lanes(queues)
+		s.claims.sql, args = s.e.sql.claimAfter, []any{in.queue, in.priority, in.at, in.id, s.Names}
+	}
+	return s.do(ctx, &s.claims, args, func(limit int, pass []int64) (int, error) {
+		f := &fetch{queues: queues, want: limit}
+		b := steered()
+		s.queueFetch(b, f)
+		if err := s.sendOne(ctx, b); err != nil {
+			return 0, err
+		}
+		s.fetched(f)
+		return len(f.low) + len(f.claimed), nil
+	})
+}
+
+func collectJobs(claimed *[]*job) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		for rows.Next() {
+			j := new(job)
+			if err := rows.Scan(&j.id, &j.args, &j.attempt, &j.createdAt, &j.kind, &j.metadata, &j.priority,
+				&j.queue, &j.scheduledAt); err != nil {
+				return err
+			}
+			*claimed = append(*claimed, j)
+		}
+		return rows.Err()
+	}
+}
+
+// begun starts the runs of claimed jobs, in the order in which they wait.
+func (s *serve) begun(claimed []*job) {
+	if len(claimed) == 0 {
+		return
+	}
+	slices.SortFunc(claimed, func(a, b *job) int {
+		return cmp.Or(cmp.Compare(a.priority, b.priority), a.scheduledAt.Compare(b.scheduledAt), cmp.Compare(a.id, b.id))
+	})
+	ds := make([]*delivery, len(claimed))
+	for i, j := range claimed {
+		j.state = riverRunning
+		m, err := decode(j.metadata)
+		if err != nil {
+			s.Warn("read a job's metadata; it runs as a foreign task", fmt.Errorf("job %d: %w", j.id, err))
+		}
+		d := s.Deliver(claim{j.id, int16(j.attempt)}, struct{}{}, m.Own.memo())
+		d.Message, d.Attempt = s.e.message(j, m.Own), j.tried(m.Own)
+		ds[i] = d
+	}
+	s.Start(ds)
+}

@@ -1,0 +1,144 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+)
+
+// search goes through the indexes beside the looks that begin at the marks, from
+// now back to the beginning, a window of time after the other: over everything
+// that tasks were looked for, made available, given back and put aside. A window
+// is as long as what was read in the last one allows.
+//
+// The upkeep does a window at a time. A pass rests four times as long as it took.
+type search struct {
+	began time.Time // of the pass, by this process's clock; zero between two
+	until pgtype.Timestamptz
+	width time.Duration
+
+	read, found int // index entries, and rows, in this pass
+	runs        map[int64]string
+	park        bool
+	parked      time.Time // when a pass that parks began
+}
+
+const (
+	// windowRead is how many index entries a window is to read.
+	windowRead = 5000
+	// searchTimeout bounds a window of which too much was thought, by the server.
+	searchTimeout = "250ms"
+	firstWindow   = time.Second
+	leastWindow   = time.Millisecond
+	lastWindow    = 30 * 365 * 24 * time.Hour // and so to the beginning
+	searchRests   = 4
+	// fewRead is how many entries a pass reads in vain when the dead rows are gone.
+	fewRead = 4 * mostInVain
+)
+
+// search is the chore; c is its own.
+func (s *serve) search(ctx context.Context, c *chore) (more bool, err error) {
+	x := &s.searching
+	if !s.dead.known() {
+		c.every = s.e.cfg.PollInterval
+		*x = search{parked: x.parked}
+		return false, nil
+	}
+	if x.began.IsZero() {
+		now := time.Now()
+		*x = search{
+			began: now, until: infinity, width: firstWindow, runs: make(map[int64]string),
+			parked: x.parked, park: now.Sub(x.parked) >= s.grace,
+		}
+		if x.park {
+			x.parked = now
+		}
+	}
+	from := x.from(s.dead.serverNow())
+	read, err := s.searchWindow(ctx, x, from)
+	switch {
+	case sqlState(err) == queryCanceled && x.width > leastWindow:
+		x.width = max(x.width/8, leastWindow)
+		return true, nil
+	case err != nil:
+		return false, fmt.Errorf("search beside dead rows: %w", err)
+	}
+	if from.InfinityModifier != pgtype.NegativeInfinity {
+		x.next(from, read)
+		return true, nil
+	}
+	c.every = max(s.e.cfg.PollInterval, searchRests*time.Since(x.began))
+	s.dead.searched(x.runs, x.read-x.found <= fewRead)
+	x.began = time.Time{}
+	return false, nil
+}
+
+// queryCanceled is the code of a statement that took longer than it may.
+const queryCanceled = "57014"
+
+// from is where the window begins.
+func (x *search) from(now time.Time) pgtype.Timestamptz {
+	until := now
+	if x.until.InfinityModifier == pgtype.Finite {
+		until = x.until.Time
+	}
+	if x.width >= lastWindow {
+		return minusInfinity
+	}
+	return pgtype.Timestamptz{Time: until.Add(-x.width), Valid: true}
+}
+
+// next moves on to the window before from, after one that has read so much.
+func (x *search) next(from pgtype.Timestamptz, read int) {
+	x.until = from
+	switch {
+	case read > windowRead:
+		x.width = max(time.Duration(float64(x.width)*windowRead/float64(read)), leastWindow)
+	case read < windowRead/4:
+		x.width *= 4
+	}
+}
+
+// searchWindow does what there is to do from a time until the window's end, and
+// returns how many index entries were read.
+func (s *serve) searchWindow(ctx context.Context, x *search, from pgtype.Timestamptz) (read int, err error) {
+	b := steered()
+	if x.width > leastWindow {
+		b.Queue("SELECT set_config('statement_timeout', '" + searchTimeout + "', true)")
+	}
+	var found []int64
+	var unknown []kindOfQueue
+	due := new(promoted)
+	runs := make(map[int64]string)
+	l := s.measured(b, func(b *pgx.Batch) {
+		in, pass := s.dead.lanes(s.Queues), s.aside.ids()
+		b.Queue(s.e.sql.below, in.queue, in.priority, in.at, from, x.until, s.Names).Query(collectIDs(&found))
+		s.queuePromote(b, from, x.until, pass, promoteLot, due)
+		b.Queue(s.e.sql.promoteUnique.all, from, x.until, pass, 1, s.e.sql.insertChannel)
+		b.Queue(s.e.sql.running, from, x.until).Query(func(rows pgx.Rows) error {
+			var id int64
+			var owner string
+			_, err := pgx.ForEachRow(rows, []any{&id, &owner}, func() error { runs[id] = owner; return nil })
+			return err
+		})
+		if x.park {
+			since, until := in.below(from, x.until)
+			s.queuePark(b, in, since, until, pass, lotSize, &unknown)
+		}
+	})
+	if err := s.e.send(ctx, callTimeout, b); err != nil {
+		return 0, err
+	}
+	s.tellUnknown(unknown)
+	maps.Copy(x.runs, runs)
+	x.read += l.read
+	x.found += len(found) + due.moved + len(unknown) + len(runs)
+	if s.dead.add(found) || due.moved > 0 {
+		s.News()
+	}
+	return l.read, nil
+}

@@ -1,0 +1,148 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/remote"
+)
+
+// settle tells of outcomes that came too late, those who wait of the others,
+// and the upkeep when a task is due again.
+func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[claim]struct{}) {
+	var ended []int64
+	for _, o := range outcomes {
+		if _, ok := written[o.Of.Claim]; !ok && !(o.Doubted && s.wasWritten(ctx, o)) {
+			s.Late(o)
+			continue
+		}
+		switch o.Kind {
+		case engine.OutcomeRetry, engine.OutcomeDelay:
+			if o.After > 0 {
+				s.Due(o.After)
+				break
+			}
+			s.News()
+		case engine.OutcomeRelease:
+			s.News()
+		}
+		ended = append(ended, o.Of.Claim.job)
+		delete(s.stuck, o.Of.Claim)
+	}
+	if len(ended) > 0 {
+		s.wroteAt = time.Now()
+	}
+	s.e.watch.Tell(ended...)
+}
+
+// wasWritten reports whether an outcome that was sent before had been recorded
+// then: the run no longer has its job, and nobody took it over. Since a step
+// with such outcomes claims nothing, the job cannot run here again by now.
+func (s *serve) wasWritten(ctx context.Context, o *outcome) bool {
+	var lost bool
+	err := s.e.row(ctx, s.e.sql.wasLost, []any{o.Of.Claim.job, o.Of.Claim.attempt, remote.ErrWorkerLost}, &lost)
+	return err == nil && !lost
+}
+
+// ending is an outcome to write, or a task to give back of which this worker knows
+// nothing.
+type ending struct {
+	outcome *outcome
+	orphan  claim
+}
+
+// writeSome writes outcomes and gives orphans back after the server refused one of
+// them. That one's task fails, if it can.
+func (s *serve) writeSome(ctx context.Context, outcomes []*outcome, orphans []claim) error {
+	all := make([]ending, 0, len(outcomes)+len(orphans))
+	for _, o := range outcomes {
+		all = append(all, ending{outcome: o})
+	}
+	for _, c := range orphans {
+		all = append(all, ending{orphan: c})
+	}
+	done := make(map[claim]struct{}, len(outcomes))
+	failed, err := halved([][]ending{all}, func(some []ending) error { return s.write(ctx, some, done) })
+	if err != nil {
+		var left []*outcome
+		for _, o := range outcomes {
+			if _, ok := done[o.Of.Claim]; !ok {
+				left = append(left, o)
+			}
+		}
+		s.PutBack(left)
+		return err
+	}
+	for _, f := range failed {
+		if f.row.outcome == nil {
+			s.setAside(ctx, f.row.orphan.job, "give back a task", f.err)
+		} else if ferr := s.refuse(ctx, f.row.outcome, f.err); ferr != nil {
+			err = ferr
+		}
+	}
+	return err
+}
+
+// write writes some of them. done are the outcomes that were dealt with.
+func (s *serve) write(ctx context.Context, some []ending, done map[claim]struct{}) error {
+	var outcomes []*outcome
+	var orphans []claim
+	for _, e := range some {
+		if e.outcome != nil {
+			outcomes = append(outcomes, e.outcome)
+		} else {
+			orphans = append(orphans, e.orphan)
+		}
+	}
+	written := make(map[claim]struct{}, len(outcomes))
+	plain, rest := split(outcomes, orphans)
+	b := steered()
+	s.queueSucceed(b, plain, written)
+	s.queueConclude(b, rest, written)
+	if err := s.sendOne(ctx, b); err != nil {
+		return err
+	}
+	s.settle(ctx, outcomes, written)
+	for _, o := range outcomes {
+		done[o.Of.Claim] = struct{}{}
+	}
+	return nil
+}
+
+// refuse ends a task as failed whose outcome the server refused, and gives it up if
+// it refuses that too. Unless the outcome itself is bad it does so only when the
+// server takes other changes meanwhile: an error that is about all rows passes.
+func (s *serve) refuse(ctx context.Context, o *outcome, cause error) error {
+	first, before := s.stuck[o.Of.Claim]
+	if !badData(cause) && (!before || !s.wroteAt.After(first)) {
+		if !before {
+			s.stuck[o.Of.Claim] = time.Now()
+		}
+		s.putBack(o)
+		return fmt.Errorf("write the outcome of job %d: %w", o.Of.Claim.job, cause)
+	}
+	delete(s.stuck, o.Of.Claim)
+	o.Outcome = engine.Outcome{
+		Kind: engine.OutcomeFail, Reason: clean(fmt.Sprintf("the outcome cannot be stored: %v", cause)),
+	}
+	err := s.write(ctx, []ending{{outcome: o}}, make(map[claim]struct{}))
+	switch {
+	case err == nil:
+	case ofOneRow(err):
+		s.setAside(ctx, o.Of.Claim.job, "write an outcome", err)
+		s.Refuse(o)
+	default:
+		s.putBack(o)
+		return err
+	}
+	return nil
+}
+
+// putBack keeps an outcome that was not written for another step.
+func (s *serve) putBack(o *outcome) {
+	doubted := o.Doubted
+	s.PutBack([]*outcome{o})
+	o.Doubted = doubted
+}
