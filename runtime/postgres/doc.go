@@ -68,9 +68,9 @@
 // keep the dead versions of all jobs that have run since. A worker that has to read
 // many of them begins each look where the last one has got to, and searches what
 // may have come below a part at a time: such a task, one that was given back or
-// whose transaction took long to commit, may wait for up to ten times as long as a
-// search takes, about 1 s for 100,000 dead rows. A snapshot older than 5 minutes is
-// a warning in the log, with who holds it; to see other roles' sessions the
+// whose transaction took over a second to commit, may wait for five times as long as
+// a search through the dead rows takes. A snapshot that is held for over 5 minutes
+// is a warning in the log, with who holds it; to see other roles' sessions the
 // engine's role needs pg_read_all_stats.
 //
 // Where the server refuses to change a job, because of a trigger, a constraint or
