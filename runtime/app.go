@@ -29,9 +29,9 @@ type App struct {
 	contexts map[reflect.Type]contextReg
 	supplies map[reflect.Type]any
 	periodic []periodic
-	current  *service                // the running worker, nil when there is none
-	last     *service                // the one before, until somebody has asked for its error
-	running  atomic.Pointer[service] // current, unless it is of Drive, for who holds no lock
+	current  *service                // the running worker, nil if there is none
+	last     *service                // the worker before, until its error was returned
+	running  atomic.Pointer[service] // current, unless it is Drive's; for readers without the lock
 	frozen   atomic.Pointer[map[reflect.Type]any]
 
 	behind leftBehind // has its own lock
@@ -59,7 +59,7 @@ func New(eng engine.Engine, cfg Config) *App {
 	return a
 }
 
-// defaultApp is what a nil Context's App returns.
+// defaultApp is the app of a nil Context.
 var defaultApp atomic.Pointer[App]
 
 // SetDefault makes app the one that [AppFrom] returns outside of tasks.
@@ -89,7 +89,7 @@ func (a *App) register(r *registration) {
 	a.tasks = append(a.tasks, r)
 }
 
-// warnLate says that a registration has come after the start of the worker. It
+// warnLate logs that a registration came after the start of the worker. It
 // takes a.mu.
 func (a *App) warnLate(what, name string) {
 	a.mu.Lock()
@@ -101,8 +101,8 @@ func (a *App) warnLate(what, name string) {
 	}
 }
 
-// lookFor tells, once for each start, of a task that is enqueued on an app whose
-// worker does not know it. If its package was forgotten, nobody else says so:
+// lookFor logs, once for each start, that an app enqueues a task which its
+// worker does not know. If its package was forgotten, nothing else shows that:
 // the task waits for a worker that knows it.
 func (a *App) lookFor(r *service, s *definition, queue string) {
 	s.known.Store(r.number)
@@ -154,7 +154,7 @@ func (a *App) byName() (map[string]*registration, []error) {
 }
 
 // funcBeside returns the name of the task's function, with its package if the
-// other's is of another: generated arguments are a type of the package.
+// other's differs: generated arguments are a type of the package.
 func (reg *registration) funcBeside(other *registration) string {
 	if reg.args == nil || other.args == nil || reg.args.PkgPath() == other.args.PkgPath() {
 		return reg.def.Func

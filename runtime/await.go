@@ -12,8 +12,8 @@ import (
 )
 
 // Await returns the child's result, or suspends the task until the child has
-// ended. The error of a child that did not succeed is [Permanent], since another
-// run would read the same, and wraps a [*TaskError].
+// ended. If the child did not succeed, the error wraps a [*TaskError], and is
+// [Permanent], since another run would read the same.
 func (f *Future[R]) Await(ctx context.Context) (R, error) {
 	rs, err := awaitAll[R](ctx, "Future.Await", []*Future[R]{f})
 	if err != nil {
@@ -24,8 +24,8 @@ func (f *Future[R]) Await(ctx context.Context) (R, error) {
 }
 
 // AwaitAll returns the results of the children in their order, or suspends the
-// task until all have ended, or one has not succeeded. Then the error is that of
-// [Future.Await] for the first of those in time; the others go on.
+// task until all have ended or one has not succeeded. Then the error is that
+// of [Future.Await] for the first of those in time; the others go on.
 func AwaitAll[R any](ctx context.Context, fs ...*Future[R]) ([]R, error) {
 	return awaitAll[R](ctx, "runtime.AwaitAll", fs)
 }
@@ -53,9 +53,9 @@ func awaitAll[R any](ctx context.Context, what string, fs []*Future[R]) ([]R, er
 	return rs, nil
 }
 
-// AwaitAny returns the index and the result of the child that has ended first, or
-// suspends the task until there is one. In every run it is the same child. If it
-// did not succeed, the error is that of [Future.Await]; the others go on, and can
+// AwaitAny returns the index and the result of the child that ended first, or
+// suspends the task until one has. Every run gets the same child. If it did
+// not succeed, the error is that of [Future.Await]. The others go on, and can
 // be awaited.
 func AwaitAny[R any](ctx context.Context, fs ...*Future[R]) (int, R, error) {
 	var none R
@@ -76,14 +76,14 @@ func AwaitAny[R any](ctx context.Context, fs ...*Future[R]) (int, R, error) {
 	return first, r, err
 }
 
-// End is how a child has ended.
+// End is the end of a child.
 type End[R any] struct {
 	Result R
 	Err    error // that of Future.Await, nil if the child succeeded
 }
 
-// AwaitEnds returns how each child has ended, in their order, or suspends the task
-// until all have.
+// AwaitEnds returns the ends of the children, in their order, or suspends the
+// task until all have ended.
 func AwaitEnds[R any](ctx context.Context, fs ...*Future[R]) ([]End[R], error) {
 	entries, err := awaitEntries(ctx, "runtime.AwaitEnds", futures(fs), awaitEnd)
 	if err != nil {
@@ -192,7 +192,7 @@ func endOf[R any](f *future, e *engine.JournalEntry) (R, error) {
 	return r, err
 }
 
-// failure is the error of a child that did not succeed.
+// failure returns the error of a child that did not succeed.
 func (f *future) failure(e *engine.JournalEntry) error {
 	m := childMessage(e)
 	if m.Name == "" {

@@ -15,26 +15,26 @@ const (
 )
 
 // backoff returns how long to wait after the failure of an attempt, counted
-// from zero: delay × factor^attempt, at most the cap, with up to a tenth taken
-// off at random so that tasks that failed together do not all return together.
-// It is never negative and never over the cap, for any attempt.
+// from zero: delay × factor^attempt, at most the cap. Up to a tenth is taken
+// off at random, so that tasks which failed together do not come back
+// together. It is never negative and never over the cap, for any attempt.
 func (s *definition) backoff(attempt int) time.Duration {
 	return backoffAfter(attempt, s.Delay, s.Backoff, s.MaxDelay)
 }
 
-// backoffHeader is the key of Meta.Headers under which the backoff of one call
-// travels, as JSON.
+// backoffHeader is the key of Meta.Headers that carries the backoff of one
+// call, as JSON.
 const backoffHeader = "taskctx-backoff"
 
-// callBackoff is what [WithBackoff] asks for. A delay of zero is none.
+// callBackoff is the request of [WithBackoff]. A delay of zero is none.
 type callBackoff struct {
 	Delay  time.Duration `json:"delay"`
 	Factor float64       `json:"factor"`
 	Limit  time.Duration `json:"limit"`
 }
 
-// backoff returns how long the run's task waits for its next attempt: as its
-// enqueuer has asked, or else as the function's annotation says.
+// backoff returns how long the run's task waits for its next attempt: by
+// [WithBackoff], or else by the function's annotation.
 func (r *run) backoff() time.Duration {
 	if header := r.msg.Meta.Headers[backoffHeader]; header != "" {
 		var b callBackoff
@@ -65,7 +65,7 @@ func backoffAfter(attempt int, delay time.Duration, factor float64, limit time.D
 	if !(d < float64(limit)) { // infinity and NaN too
 		d = float64(limit)
 	}
-	if d *= 1 - rand.Float64()/10; d >= float64(limit) { // as an integer it may be over the largest
+	if d *= 1 - rand.Float64()/10; d >= float64(limit) { // as an integer it may exceed the largest
 		return limit
 	}
 	return time.Duration(d)

@@ -26,11 +26,10 @@ type Batch struct {
 	done  bool
 }
 
-// ErrBatchDone is returned when a batch is enqueued again.
+// ErrBatchDone is the error of enqueueing a batch again.
 var ErrBatchDone = errors.New("batch was enqueued already")
 
-// AddTo adds a call to the batch, and returns the handle that its task will
-// have once the batch was enqueued.
+// AddTo adds a call to the batch, and returns the handle of its future task.
 func AddTo[R any](b *Batch, c Call[R]) *Handle[R] {
 	h := new(Handle[R])
 	b.calls = append(b.calls, c.AnyCall)
@@ -41,8 +40,9 @@ func AddTo[R any](b *Batch, c Call[R]) *Handle[R] {
 // Len returns the number of calls in the batch.
 func (b *Batch) Len() int { return len(b.calls) }
 
-// Enqueue enqueues all calls of the batch, or none and returns an error. On an
-// engine without atomic batches the error may also be a [*PartialError].
+// Enqueue enqueues all calls of the batch, or returns an error and enqueues
+// none. On an engine without atomic batches the error may also be a
+// [*PartialError].
 func (b *Batch) Enqueue(ctx context.Context, q Enqueuer) error {
 	if b.done {
 		return ErrBatchDone
@@ -77,7 +77,8 @@ func (b *Batch) Enqueue(ctx context.Context, q Enqueuer) error {
 // PartialError says that some calls of a batch were enqueued and some were not.
 // Only engines without atomic batches return it.
 type PartialError struct {
-	// Failed are the indexes of the calls that were not enqueued, Errs why.
+	// Failed are the indexes of the calls that were not enqueued, Errs the
+	// reasons.
 	Failed []int
 	Errs   []error
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// AnyCall is a call of a task whose result type does not matter: what a Call
-// of every type holds. Its methods are not inlined, since each type of result
-// has all of them, compiled with the generated code.
+// AnyCall is a call of a task, whatever its result type: the common part of
+// every [Call]. Its methods are not inlined, since each type of result has all
+// of them, compiled with the generated code.
 type AnyCall struct {
 	def  *definition
 	args json.RawMessage
@@ -40,7 +40,7 @@ func (c AnyCall) With(opts ...Option) AnyCall {
 	return c
 }
 
-// String returns the task's name and its arguments, those to redact left out.
+// String returns the task's name and its arguments, without the redacted ones.
 //
 //go:noinline
 func (c AnyCall) String() string {
@@ -67,16 +67,18 @@ func (c AnyCall) Plain() AnyCall {
 	return c
 }
 
-// Call is a call of a task as a value: the arguments, encoded when it was made,
-// and options. It can be enqueued more than once; each time is a new task.
+// Call is a call of a task as a value: its arguments, encoded when it was
+// made, and its options. It can be enqueued more than once; each time makes a
+// new task.
 type Call[R any] struct{ AnyCall }
 
 // With returns the call with further options.
 func (c Call[R]) With(opts ...Option) Call[R] { return Call[R]{c.AnyCall.With(opts...)} }
 
 // Enqueue enqueues the call and returns the handle of the task. With an error
-// nothing was enqueued, unless it is an [*engine.UncertainError]: then the answer of
-// the store was lost, also because ctx ended, and [App.Lookup] of its id tells.
+// nothing was enqueued, unless it is an [*engine.UncertainError]: then the
+// store's answer was lost, perhaps because ctx ended. Ask [App.Lookup] for its
+// id.
 func (c Call[R]) Enqueue(ctx context.Context, q Enqueuer) (*Handle[R], error) {
 	h, err := enqueue(ctx, q, &c.AnyCall)
 	return (*Handle[R])(h), err

@@ -16,25 +16,27 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/redact"
 )
 
-// Codec transforms what a task stores, for example to encrypt it: the encoded
-// arguments, and what else Config.Sealed names. Each method must return valid
-// JSON, and is called concurrently. The package seal has one that encrypts.
+// Codec transforms the stored parts of a task, for example to encrypt them:
+// the encoded arguments, and the parts of Config.Sealed. Each method must
+// return valid JSON, and is called concurrently. The package seal has one that
+// encrypts.
 type Codec interface {
-	// Encode returns what is stored in place of plain.
+	// Encode returns the JSON to store in place of plain.
 	Encode(b Binding, plain json.RawMessage) (json.RawMessage, error)
 	// Decode undoes Encode. An error parks the task: another worker may have
 	// the key.
 	Decode(b Binding, stored json.RawMessage) (json.RawMessage, error)
 }
 
-// Binding says what a codec encodes or decodes. A codec that authenticates it
-// refuses what was stored for another task, another message or as another part.
+// Binding says which part of which task a codec encodes or decodes. A codec
+// that authenticates it refuses text that was stored for another task, message
+// or part.
 type Binding struct {
 	// Task is the task's name on the wire.
 	Task string
 	// Message is random, unique to the enqueued task, and stays with it. It is
-	// empty for a task that was enqueued without a codec, or by a version before
-	// there were bindings.
+	// empty for a task that was enqueued without a codec, or by a version
+	// without bindings.
 	Message string
 	Part    Part
 }
@@ -47,14 +49,14 @@ type Part string
 const (
 	PartArgs   Part = "args"
 	PartResult Part = "result"
-	// PartReason is why a task failed or was cancelled or is retried, with the
-	// errors of its attempts. Reasons of operators, and those for which a worker
-	// could not run the task, stay clear.
+	// PartReason is why a task failed, was cancelled or is retried, with the
+	// errors of its attempts. Reasons given by operators stay clear, and so do
+	// those for which a worker could not run the task.
 	PartReason Part = "reason"
 	// PartLogs are the kept log lines and the progress.
 	PartLogs Part = "logs"
-	// PartTags are the values of tags, not their keys. An [engine.Query] does not find a
-	// sealed value.
+	// PartTags are the values of tags, not their keys. An [engine.Query] does
+	// not find a sealed value.
 	PartTags Part = "tags"
 )
 
@@ -62,29 +64,29 @@ func (p Part) sealable() bool {
 	return p == PartResult || p == PartReason || p == PartLogs || p == PartTags
 }
 
-// KeyHasher is implemented by codecs that hash keys, those of unique calls and
-// of [WithKey] and the like, so that nobody who reads the store can try out
-// which values are in them. Keys of equal bytes need equal hashes in every
-// process at every time: the secret in them must not rotate.
+// KeyHasher is implemented by codecs that hash keys: those of unique calls, of
+// [WithKey] and the like. So readers of the store cannot try out which values
+// are in them. Keys of equal bytes need equal hashes in every process at every
+// time: the hash's secret must not rotate.
 type KeyHasher interface {
 	// HashKey returns a keyed hash, at least 16 bytes.
 	HashKey(key []byte) []byte
 }
 
-// bindingHeader is the key of Meta.Headers under which Binding.Message travels.
+// bindingHeader is the key of Meta.Headers that carries Binding.Message.
 const bindingHeader = "taskctx-binding"
 
 // sealedMark begins texts that the Codec has encoded, and is the key of results.
 const sealedMark = "taskctx-sealed"
 
-// unreadable stands in place of what cannot be decoded here.
+// unreadable stands in place of text that cannot be decoded here.
 const unreadable = "[sealed]"
 
 func bindingOf(m *engine.Message, p Part) Binding {
 	return Binding{Task: m.Name, Message: m.Meta.Headers[bindingHeader], Part: p}
 }
 
-// bind gives the message what a codec binds to.
+// bind gives the message a binding for the codec.
 func bind(m *engine.Message) {
 	headers := make(map[string]string, len(m.Meta.Headers)+1)
 	maps.Copy(headers, m.Meta.Headers)
@@ -140,7 +142,7 @@ func (a *App) decodePart(m *engine.Message, p Part, stored json.RawMessage) (jso
 	return a.cfg.Codec.Decode(bindingOf(m, p), bytes.Clone(stored))
 }
 
-// decodeArgs undoes the codec.
+// decodeArgs returns the arguments as they were before the codec.
 func (a *App) decodeArgs(m *engine.Message) (json.RawMessage, error) {
 	if a.cfg.Codec == nil {
 		return m.Args, nil
@@ -148,8 +150,8 @@ func (a *App) decodeArgs(m *engine.Message) (json.RawMessage, error) {
 	return a.decodePart(m, PartArgs, m.Args) // a panic is the task's
 }
 
-// sealText returns the text as the codec encodes it, in at most limit bytes: the
-// text is cut until it fits.
+// sealText returns the text as the codec encodes it, cut until that fits into
+// limit bytes.
 func (a *App) sealText(m *engine.Message, p Part, text string, limit int) (string, error) {
 	for {
 		plain, err := json.Marshal(text)
@@ -167,7 +169,7 @@ func (a *App) sealText(m *engine.Message, p Part, text string, limit int) (strin
 	}
 }
 
-// openText undoes sealText. A text that is not sealed is what it is.
+// openText undoes sealText. It returns unsealed text as it is.
 func (a *App) openText(m *engine.Message, p Part, text string) string {
 	stored, ok := strings.CutPrefix(text, sealedMark+":")
 	if !ok {
@@ -251,7 +253,8 @@ func (a *App) openResult(m *engine.Message, raw json.RawMessage) (plain json.Raw
 	return plain, nil
 }
 
-// isSealed reports whether sealResult made raw, however the store writes JSON.
+// isSealed reports whether sealResult made raw, in any formatting by the
+// store.
 func isSealed(raw json.RawMessage) bool {
 	rest, ok := bytes.CutPrefix(bytes.TrimSpace(raw), []byte("{"))
 	return ok && bytes.HasPrefix(bytes.TrimSpace(rest), []byte(`"`+sealedMark+`"`))
@@ -266,7 +269,7 @@ func (a *App) shownResult(m *engine.Message, raw json.RawMessage) json.RawMessag
 	return plain
 }
 
-// sealReason replaces the reason of an outcome by what the codec makes of it.
+// sealReason seals the reason of an outcome.
 func (a *App) sealReason(m *engine.Message, o *engine.Outcome) {
 	if o.Reason == "" || !a.seals(PartReason) {
 		return
@@ -280,8 +283,8 @@ func (a *App) sealReason(m *engine.Message, o *engine.Outcome) {
 	}
 }
 
-// hashKey makes the message's key what the codec says, unless it is the tick of
-// a schedule, which everybody knows.
+// hashKey replaces the message's key by the codec's hash, unless it is the
+// tick of a schedule, which is no secret.
 func (a *App) hashKey(m *engine.Message) error {
 	hasher, ok := a.cfg.Codec.(KeyHasher)
 	if !ok || m.Key == "" || m.KeyHold == engine.HoldTick {

@@ -10,28 +10,27 @@ import (
 
 // Config sets up an App. Its zero value works.
 //
-// Whatever a hook does, a panic, runtime.Goexit, a nil result, neither the
-// process nor another task is harmed: what it was called for, a run or an
-// Enqueue, ends with an error. So an app with hooks for the enqueueing, which
-// are EnqueueMiddleware, Propagators and Codec, enqueues on a goroutine of its
-// own; BenchmarkEnqueueHooked tells what that costs. Methods of the arguments themselves, such
-// as MarshalJSON, run on the caller's goroutine: if one calls Goexit, that ends,
-// and nothing is enqueued.
+// A failing hook fails only the run or Enqueue it was called for, by an error:
+// a panic, runtime.Goexit and a nil result do not harm the process or another
+// task. So an app with EnqueueMiddleware, Propagators or Codec enqueues on a
+// goroutine of its own; BenchmarkEnqueueHooked measures the cost. Methods of
+// the arguments, such as MarshalJSON, run on the caller's goroutine: a Goexit
+// there ends it, and nothing is enqueued.
 type Config struct {
 	// Workers is how many tasks run at a time. Defaults to 10.
 	Workers int
 	// Queues are the queues that the worker serves. Defaults to the queues of
 	// all registered tasks, and "default".
 	Queues []string
-	// Logger gets what the app has to say, and is what tasks log to. Defaults
-	// to slog.Default() at the time of New. With slog.DiscardHandler observers
-	// and records still get what tasks log from level info on.
+	// Logger gets the app's messages and those of tasks. Defaults to
+	// slog.Default() at the time of New. With slog.DiscardHandler observers
+	// and records still get the lines of tasks from level info on.
 	Logger *slog.Logger
 	// Middleware goes around every task, the first outermost.
 	Middleware []Middleware
 	// EnqueueMiddleware goes around every enqueueing, the first outermost.
 	EnqueueMiddleware []EnqueueMiddleware
-	// Observers see what happens to tasks.
+	// Observers see the events of tasks.
 	Observers []Observer
 	// Propagators carry values of the enqueuer's context to the task's.
 	Propagators []Propagator
@@ -40,7 +39,7 @@ type Config struct {
 	// Codec transforms the encoded arguments on their way to the engine and
 	// back, for example to encrypt them. Defaults to none.
 	Codec Codec
-	// Sealed are the parts of a task that go through the Codec beside its
+	// Sealed are further parts of a task that go through the Codec, beside its
 	// arguments. Defaults to none.
 	Sealed []Part
 	// RetryIf says whether a task that failed with err, and has retries left,
@@ -49,25 +48,25 @@ type Config struct {
 	// RetryPolicy says how long to wait before a retry, instead of the task's
 	// own delay and backoff.
 	RetryPolicy func(m Metadata, err error) time.Duration
-	// ShutdownTimeout is how long Stop lets running tasks go on before their
-	// contexts end with ErrShutdown. Defaults to 30 s.
+	// ShutdownTimeout is how long Stop lets running tasks go on before it ends
+	// their contexts with ErrShutdown. Defaults to 30 s.
 	ShutdownTimeout time.Duration
-	// ShutdownGrace is how long Stop then waits before it gives the tasks that
-	// still run back to the engine. Defaults to 5 s.
+	// ShutdownGrace is how long Stop then waits before it gives running tasks
+	// back to the engine. Defaults to 5 s.
 	ShutdownGrace time.Duration
 	// SkipUnsupported starts the app without the tasks that its engine cannot
-	// honour, such as one with a priority on Redis, and says so in the log. To
-	// enqueue one is [ErrUnsupported] all the same. By default the app does not
+	// honour, such as one with a priority on Redis, and logs that. Enqueueing
+	// such a task is still [ErrUnsupported]. By default the app does not
 	// start.
 	SkipUnsupported bool
 	// MaxPayload is the largest size of encoded arguments and of a result, in
-	// bytes. A task whose arguments are larger, as another process allows, is
+	// bytes. A task with larger arguments, from a process that allows them, is
 	// parked. Defaults to 1 MiB.
 	MaxPayload int
-	// KeepLogs is how many of a task's log lines are kept on its record, the
-	// last ones that Logger's level lets through. Of a line's message and of its
-	// attributes 4 KiB are kept, of all lines what fits into 64 KiB when it is
-	// compressed; Record.LogsDropped counts the others. Defaults to none.
+	// KeepLogs is how many of a task's log lines are kept on its record: the
+	// last ones that pass Logger's level. Each line keeps 4 KiB of its message
+	// and of its attributes, and all lines together 64 KiB when compressed;
+	// Record.LogsDropped counts the others. Defaults to none.
 	KeepLogs int
 	// Keep is how long records stay after their tasks have succeeded.
 	// Defaults to 1 h; tasks may differ by [WithKeep].
@@ -75,29 +74,29 @@ type Config struct {
 	// KeepFailed is how long records stay after their tasks have failed or were
 	// cancelled. Defaults to 7 days; tasks may differ by [WithKeepFailed].
 	KeepFailed time.Duration
-	// ParkFor is how long a task that no worker here can run, since its name,
-	// arguments or format are of another version, is tried again before it
-	// fails. Defaults to 24 h.
+	// ParkFor is how long a task waits that no worker here can run, since its
+	// name, arguments or format are of another version. It is tried again
+	// until then, and fails afterwards. Defaults to 24 h.
 	ParkFor time.Duration
 }
 
-// Handler runs a task, or a part of the way to it.
+// Handler runs a task, or one layer of middleware around it.
 type Handler func(ctx *Context) error
 
 // Middleware wraps the handler of every task. It may act before and after, see
-// or change the error, or not call next: a task that then succeeds has the zero
-// value for its result. It must call next at most once. A task that it does not
-// wait for holds its worker slot until it returns.
+// or change the error, or not call next: a task that then succeeds has the
+// zero value for its result. It must call next at most once. If it returns
+// before next does, the task holds its worker slot until next returns.
 //
-// Middleware has the last word on the task, not on its effects: the cleanups of
-// task scope, which commit or roll back, have run when next returns, with the
-// error of the task function. A task whose error middleware forgives succeeds
-// with its transaction rolled back; one that it fails after next has returned nil
-// is retried with its transaction committed. To give the task a context
-// with more in it, it passes ctx.With(derived) on.
+// Middleware has the last word on the task, not on its effects. The cleanups
+// of task scope, which commit or roll back, run before next returns, with the
+// error of the task function. So a task whose error middleware forgives
+// succeeds with its transaction rolled back; a task that middleware fails
+// after next returned nil is retried with its transaction committed. To put
+// more into the task's context, middleware passes on ctx.With(derived).
 type Middleware func(next Handler) Handler
 
-// detach makes the lists the configuration's own: the caller may go on with its.
+// detach copies the lists, so that the caller may go on changing its own.
 func (c *Config) detach() {
 	c.Queues = slices.Clone(c.Queues)
 	c.Sealed = slices.Clone(c.Sealed)
@@ -134,7 +133,7 @@ func setDefault(d *time.Duration, to time.Duration) {
 	}
 }
 
-// validate returns everything that is wrong with the configuration.
+// validate returns all errors in the configuration.
 func (c *Config) validate() []error {
 	var errs []error
 	if c.Workers < 0 {
@@ -169,7 +168,7 @@ func (c *Config) validate() []error {
 		wrongIn("Queues", "is empty", c.Queues, func(q string) bool { return q == "" }))
 }
 
-// wrongIn returns an error for each element of a field that is wrong.
+// wrongIn returns an error for each wrong element of a field.
 func wrongIn[T any](field, what string, list []T, wrong func(T) bool) []error {
 	var errs []error
 	for i, v := range list {

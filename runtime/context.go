@@ -9,7 +9,7 @@ import (
 )
 
 // Context is the context of a running task: a context.Context, and the way to
-// everything a task can ask. Context types embed it.
+// all else that a task can ask for. Context types embed it.
 //
 // It is a small handle, bound to the context.Context it was asked from. All
 // methods may be called concurrently, and on nil, where they answer as outside
@@ -40,7 +40,7 @@ func FromContext(ctx context.Context) (*Context, bool) {
 	return &Context{ctx: ctx, run: c.run}, true
 }
 
-// current is FromContext without a handle of its own for ctx.
+// current returns the run of ctx, nil outside a task.
 func current(ctx context.Context) *run {
 	if ctx == nil {
 		return nil
@@ -59,7 +59,7 @@ func (c *Context) runOrNil() *run {
 	return c.run
 }
 
-// With returns the handle bound to derived, a context made from this one, since
+// With returns the handle bound to derived, a context made from this one:
 // context.WithTimeout and its like return a plain context.
 func (c *Context) With(derived context.Context) *Context {
 	return &Context{ctx: derived, run: c.runOrNil()}
@@ -116,8 +116,8 @@ func (c *Context) Value(key any) any {
 	return c.run.life.Value(key)
 }
 
-// localsValue answers for the scope of local values: one opened on the way from
-// the run's own context to this one, or else the run's.
+// localsValue returns the scope of local values: the one opened between the
+// run's own context and this one, or else the run's.
 func (c *Context) localsValue() any {
 	if c.ctx != nil {
 		if v := c.ctx.Value(locals.ScopeKey{}); v != nil {

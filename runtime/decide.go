@@ -26,8 +26,8 @@ func park(format string, args ...any) error {
 	return &parkError{reason: fmt.Sprintf(format, args...)}
 }
 
-// inOwnWords reports whether an error shows nothing of the task's values, so
-// that no redactor need read them: they may be what makes that fail.
+// inOwnWords reports whether an error shows no values of the task. Then no
+// redactor need read the values, which may be the cause of the failure.
 func inOwnWords(err error) bool {
 	switch e := err.(type) {
 	case *parkError:
@@ -81,14 +81,15 @@ func (w *worker) release(r *run) {
 	}
 }
 
-// decide says what becomes of the task, and tells the log and the observers.
+// decide decides on the outcome of the run, and logs it and shows it to
+// observers.
 func (w *worker) decide(r *run, o *engine.Outcome) {
 	*o = w.outcome(r)
 	o.After = max(o.After, 0)
 	w.conclude(r, o)
 }
 
-// outcome says what becomes of the task.
+// outcome returns the outcome of the run.
 func (w *worker) outcome(r *run) engine.Outcome {
 	if o, ok := r.suspendedOutcome(); ok {
 		return o
@@ -146,7 +147,7 @@ func (w *worker) retryable(r *run) bool {
 	return ok
 }
 
-// retryDelay is how long to wait for the next attempt.
+// retryDelay returns how long to wait for the next attempt.
 func (w *worker) retryDelay(r *run) time.Duration {
 	if e, ok := guard.As[*RetryAfterError](r.err); ok {
 		return e.After
@@ -190,7 +191,7 @@ func (w *worker) decideParked(r *run, p *parkError) engine.Outcome {
 // errCrashed is the reason of a task that fails without another run.
 var errCrashed = errors.New("worker was lost during the task's last attempt")
 
-// checkCrashed fails a task that has used its attempts by losing its workers.
+// checkCrashed fails a task whose lost workers have used all of its attempts.
 func (r *run) checkCrashed() error {
 	x := r.more()
 	x.reading.Lock()
@@ -201,8 +202,8 @@ func (r *run) checkCrashed() error {
 	return Permanent(errCrashed)
 }
 
-// conclude completes the outcome with what is kept with the task, and tells
-// the log and the observers.
+// conclude completes the outcome with the memo, logs it and shows it to
+// observers.
 func (w *worker) conclude(r *run, o *engine.Outcome) {
 	if o.Reason != "" {
 		if !inOwnWords(r.err) {
@@ -224,7 +225,7 @@ func (w *worker) conclude(r *run, o *engine.Outcome) {
 	}
 }
 
-// logOutcome tells the app's logger of failures and retries.
+// logOutcome logs failures and retries.
 func (w *worker) logOutcome(r *run, o *engine.Outcome) {
 	level, text := slog.LevelWarn, "task will be retried"
 	switch o.Kind {
@@ -246,8 +247,8 @@ func (w *worker) logOutcome(r *run, o *engine.Outcome) {
 	w.app.log(level, text, attrs...)
 }
 
-// shownLocals are the run's local values that are marked [local.InLogs], without
-// secrets. Their own methods say what they are, and can panic and call Goexit.
+// shownLocals returns the run's local values marked local.InLogs, without
+// secrets. Their own methods give their text, and can panic and call Goexit.
 func (r *run) shownLocals() (attrs []slog.Attr) {
 	locals, d := localAttrs(&r.root, r), r.redactor()
 	if len(locals) == 0 || d == nil {

@@ -10,26 +10,26 @@ import (
 )
 
 // Definition is a task as generated code declares it, with a result of type R,
-// [Void] if it has none. It is data alone, so that a package of tasks runs no
-// code when its program starts, and refers to no function, so that a task may
-// enqueue itself. It must not be copied.
+// or [Void]. It is plain data: a package of tasks runs no code when its
+// program starts. It refers to no function, so that a task may enqueue itself.
+// It must not be copied.
 type Definition[R any] definition
 
-// definition is a Definition whatever the type of its result.
+// definition is a Definition, whatever the type of its result.
 type definition struct {
 	Spec
 	wire  atomic.Pointer[wireSpec] // made when something first needs it
-	known atomic.Uint64            // the start of an app that was last asked for the task
+	known atomic.Uint64            // the last start of an app that looked for the task
 }
 
-// wireSpec is what messages say of a task, derived from its Spec once.
+// wireSpec is the part of a Spec that goes into messages, derived once.
 type wireSpec struct {
 	queue     string
 	signature string
 	redact    []string
 }
 
-// derive returns what messages say of the task.
+// derive returns the task's part in messages.
 func (d *definition) derive() *wireSpec {
 	if w := d.wire.Load(); w != nil {
 		return w
@@ -47,8 +47,8 @@ func (d *definition) derive() *wireSpec {
 	return w
 }
 
-// signature is what tells two versions of a task apart: the parameters' names
-// and fingerprints, in order.
+// signature identifies a version of the task: the names and fingerprints of
+// its parameters, in order.
 func (d *definition) signature() string {
 	var b strings.Builder
 	for i, p := range d.Params {
@@ -62,8 +62,8 @@ func (d *definition) signature() string {
 	return b.String()
 }
 
-// NewCall returns the call of the task with the arguments that were listed to
-// args. An argument that cannot be encoded is an error when it is enqueued.
+// NewCall returns the call of the task with the arguments listed to args. An
+// argument that cannot be encoded is an error when the call is enqueued.
 func NewCall[R any](d *Definition[R], args *wire.Fields, opts []Option) Call[R] {
 	return Call[R]{newCall((*definition)(d), args, opts)}
 }
@@ -84,9 +84,9 @@ type Runnable[C, R any] interface {
 	Run(C) (R, error)
 }
 
-// RegisterTask adds a task to the app, by its arguments, which may be nil: what
-// counts is their type, a pointer to a struct. Generated code calls it, before
-// the app starts.
+// RegisterTask adds a task to the app, by its arguments. Only their type
+// counts, a pointer to a struct, so args may be nil. Generated code calls it,
+// before the app starts.
 //
 // It is compiled once for each context type with each type of result, and not
 // for each task.

@@ -1,6 +1,6 @@
-// Package runtime runs typed background tasks: plain functions that taskgen
-// found by the annotation //task:context, and for which it generated a typed
-// Enqueue function and the registration.
+// Package runtime runs typed background tasks: plain functions with the
+// annotation //task:context, for which taskgen generates a typed Enqueue
+// function and the registration.
 //
 // An [App] enqueues tasks on an [engine.Engine] and, once started, runs them:
 //
@@ -12,19 +12,19 @@
 //	h, err := billing.EnqueueChargeCard(ctx, app, "c-42", 1999) // generated
 //	receipt, err := h.Wait(ctx)
 //
-// A task's first parameter is its context: a context.Context, a [*Context] with
-// the task's metadata, logger and storage, or a pointer to a struct that embeds
-// a *Context and has fields for what the task needs.
+// A task's first parameter is its context: a context.Context, a [*Context]
+// with the task's metadata, logger and storage, or a pointer to a struct that
+// embeds a *Context and has a field for each thing the task needs.
 //
-// In packages of their own are the engines, memory, sqlite, postgres and redis,
-// and what not every program needs: cron for schedules, otel for traces and
-// metrics, tasktest for tests, engine to open an engine by its URL. This one
-// imports nothing but the standard library and google/uuid.
+// Packages of their own are the engines, memory, sqlite, postgres and redis,
+// and optional parts: cron for schedules, otel for traces and metrics,
+// tasktest for tests, engines to open an engine by its URL. This package
+// imports only the standard library and google/uuid.
 //
 // The path of one task through this package: a generated function makes a
-// [Call] (call.go), producer.go makes it an [engine.Message] and inserts it, the engine
-// hands it to worker.go, which takes a slot (slot.go) and decodes the arguments
-// (fields.go); execution.go builds the context and calls the function;
-// decide.go says what becomes of the task, and handle.go gives its result to
-// whoever waits for it.
+// [Call] (call.go). producer.go makes it an [engine.Message] and inserts it.
+// The engine hands it to worker.go, which takes a slot (slot.go) and decodes
+// the arguments (package wire). execution.go builds the context and calls the
+// function. decide.go decides on the outcome, and handle.go returns the result
+// to the waiting caller.
 package runtime

@@ -7,12 +7,12 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Drive runs one delivery of a task here and now, as a started app does, from
-// its decoding to its cleanups, and then closes what it opened. It is for tools
-// that test tasks: no engine serves, and of the registered tasks only this one
-// needs to have what it needs. The app must not be started, or be driven
-// elsewhere: that is [ErrStarted]. The error says that the task could not run,
-// or that something failed to close; what became of the task is the outcome.
+// Drive runs one delivery of a task here and now, from its decoding to its
+// cleanups, as a started app does, and then closes the values it opened. It is
+// for tools that test tasks: no engine serves, and only this task needs its
+// supplies and contexts. If the app is started or driven elsewhere, the error
+// is [ErrStarted]. Other errors say that the task could not run, or that a
+// value failed to close. How the task ended is the outcome.
 func (a *App) Drive(ctx context.Context, d *engine.Delivery) (engine.Outcome, error) {
 	w, err := a.newWorker(ctx, d.Message.Name)
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 type EnqueueHandler func(ctx context.Context, calls []AnyCall) ([]engine.Inserted, error)
 
 // EnqueueMiddleware goes around every enqueueing: of one call, of a batch, and
-// of a tick of [Every]. It may act before and after, refuse by an error, change
-// the context that propagators get, and give calls further options with
-// [AnyCall.With]. It passes on as many calls as it gets, in their order. A panic
-// or Goexit is an error of the enqueueing.
+// of a tick of [Every]. It may act before and after, refuse by an error,
+// change the context that propagators get, and give calls further options with
+// [AnyCall.With]. It passes on as many calls as it gets, in their order. A
+// panic or Goexit is an error of the enqueueing.
 type EnqueueMiddleware func(next EnqueueHandler) EnqueueHandler
 
 // wrap puts the app's middleware around the producer. An app without hooks for
-// the enqueueing, which an enqueue would have to survive, needs nothing around.
+// the enqueueing needs none.
 func (p *producer) wrap() {
 	cfg := &p.app.cfg
 	if len(cfg.EnqueueMiddleware) == 0 && len(cfg.Propagators) == 0 && cfg.Codec == nil {

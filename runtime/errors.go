@@ -21,7 +21,7 @@ var (
 	ErrJournalFull = engine.ErrJournalFull
 )
 
-// The causes with which a running task's context may end, from context.Cause.
+// Causes of the end of a running task's context, from context.Cause.
 var (
 	// ErrCancelled: the task was cancelled from outside. It wraps
 	// context.Canceled.
@@ -29,7 +29,7 @@ var (
 	// ErrShutdown: the worker stops. It wraps context.Canceled.
 	ErrShutdown = engine.ErrShutdown
 	// ErrLeaseLost: the task was given to another worker, since this one did
-	// not prove in time that it lives. It wraps context.Canceled.
+	// not renew its lease in time. It wraps context.Canceled.
 	ErrLeaseLost = engine.ErrLeaseLost
 	// ErrTimeout: the attempt took longer than the task's timeout. It wraps
 	// context.DeadlineExceeded.

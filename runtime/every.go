@@ -13,11 +13,11 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// Schedule says when a periodic task runs. It must be the same function of time
-// in all processes, for they agree on the ticks by it. The package runtime/cron
-// has schedules from cron expressions.
+// Schedule says when a periodic task runs. It must be the same function of
+// time in all processes, since they agree on the ticks by it. The package
+// runtime/cron has schedules from cron expressions.
 //
-// One that is a [wire.Validator] is validated when the app starts.
+// A schedule that is a [wire.Validator] is validated when the app starts.
 type Schedule interface {
 	// Next returns the first tick after t, or the zero time if there is none.
 	Next(t time.Time) time.Time
@@ -42,8 +42,8 @@ func (i interval) Validate() error {
 	return nil
 }
 
-// The tags of a task that [Every] enqueued: the schedule's name, and the tick,
-// in the format time.RFC3339Nano and UTC.
+// Tags of a task that [Every] enqueued: the schedule's name, and the tick, in
+// the format time.RFC3339Nano and UTC.
 const (
 	TagEvery = "every"
 	TagTick  = "tick"
@@ -56,28 +56,28 @@ type EveryOption func(*periodic)
 // second schedule of one task needs a name.
 func EveryName(name string) EveryOption { return func(p *periodic) { p.name = name } }
 
-// CatchUp makes up, when the app starts, for the last tick before, if no process
-// did. On an engine that forgets, such as memory, that is at every start. The
-// tick before a schedule's first deployment counts as missed, too: the task runs
-// once at that start. [CatchUpSince] is without that.
+// CatchUp makes up, when the app starts, for the last tick before, if no
+// process did. On an engine that forgets, such as memory, that is at every
+// start. The tick before a schedule's first deployment counts as missed, too:
+// the task runs once at that start. [CatchUpSince] avoids that.
 func CatchUp() EveryOption { return CatchUpSince(time.Time{}) }
 
-// CatchUpSince is [CatchUp] for the ticks from a time on, such as that of the
-// schedule's first deployment: those before it were not missed. An engine cannot
+// CatchUpSince is [CatchUp] for the ticks since a time, such as that of the
+// schedule's first deployment: earlier ones were not missed. An engine cannot
 // know that time, since it forgets ticks that have run.
 func CatchUpSince(since time.Time) EveryOption {
 	return func(p *periodic) { p.catchUp, p.since = true, since }
 }
 
 // Every enqueues the call at every tick of the schedule while the app's worker
-// runs. However many processes and workers do the same, a tick is one task: they
-// agree by a key of the schedule's name and the tick, which is held past the
-// next tick. The clocks of the processes may differ by up to 10 minutes.
+// runs. A tick is one task, however many processes and workers call Every:
+// they agree by a key of the schedule's name and the tick, held past the next
+// tick. The clocks of the processes may differ by up to 10 minutes.
 //
-// A tick that comes while no worker runs is missed, and is not made up for; see
-// [CatchUp]. Of the ticks that come while a process sleeps, is stopped or cannot
-// reach its engine, only the last is made up for. A tick is enqueued also while
-// the task of the one before still waits or runs.
+// A tick that comes while no worker runs is missed, and is not made up for;
+// see [CatchUp]. If a process sleeps, is stopped or cannot reach its engine,
+// it makes up for the last of the missed ticks only. A tick is enqueued even
+// while the task of the previous one still waits or runs.
 //
 // Call it before the app starts, which checks it.
 func Every(app *App, s Schedule, c Caller, opts ...EveryOption) {
@@ -119,7 +119,7 @@ const (
 	lastRetry  = time.Minute
 )
 
-// checkPeriodic returns the app's schedules, and all that is wrong with them.
+// checkPeriodic returns the app's schedules, and all errors in them.
 func (a *App) checkPeriodic() ([]periodic, []error) {
 	a.mu.Lock()
 	all := slices.Clone(a.periodic)
@@ -192,7 +192,8 @@ func (p *periodic) last(now time.Time) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-// skip returns the last tick up to now, from one of them on, and the next.
+// skip returns the last tick up to now, counted from the given one, and the
+// next.
 func (p *periodic) skip(tick, now time.Time) (last, next time.Time, err error) {
 	for {
 		next, err = p.next(tick)

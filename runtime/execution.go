@@ -16,13 +16,13 @@ type registration struct {
 	context reflect.Type // of the task's first parameter
 	call    func(r *run, ctx *Context) error
 
-	// Once the app starts: how to make a context, a func(*Context) (C, error),
-	// and a run with its arguments.
+	// build, made when the app starts, makes a context: it is a func(*Context)
+	// (C, error). alloc makes a run with its arguments.
 	build any
 	alloc func() (*run, wire.Arguments)
 }
 
-// start returns a copy for one start of the app, with what that needs.
+// start returns a copy for one start of the app, with build and alloc.
 func (reg *registration) start(app *App) (*registration, error) {
 	c := *reg
 	var err error
@@ -42,8 +42,8 @@ func (reg *registration) newRun() *run {
 	return r
 }
 
-// callTask builds the context, calls the function and encodes its result,
-// before any cleanup commits anything: what cannot be encoded is not committed.
+// callTask builds the context, calls the function and encodes its result, all
+// before any cleanup: a result that cannot be encoded is not committed.
 func callTask[C, R any](r *run, ctx *Context) error {
 	c, err := r.reg.build.(func(*Context) (C, error))(ctx)
 	if err != nil {
@@ -58,11 +58,11 @@ func callTask[C, R any](r *run, ctx *Context) error {
 
 func (r *run) unbuilt(err error) error { return fmt.Errorf("build %s: %w", r.reg.context, err) }
 
-// setResult makes raw the result of the task, unless it could not be encoded or
-// is too large.
+// setResult makes raw the result of the task, unless it could not be encoded
+// or is too large.
 func (r *run) setResult(raw json.RawMessage, err error) error {
 	if err != nil {
-		return Permanent(fmt.Errorf("encode %w", err)) // it says that it is the result's
+		return Permanent(fmt.Errorf("encode %w", err)) // the text names the result
 	}
 	raw, err = r.app.sealResult(r.msg, raw)
 	if err == nil {
@@ -77,7 +77,7 @@ func (r *run) setResult(raw json.RawMessage, err error) error {
 
 var errCalledTwice = errors.New("middleware called the task twice")
 
-// constructor returns how to build a context type for a run: for the type C, a
+// constructor returns the function that builds a context type C for a run, a
 // func(*Context) (C, error).
 func (a *App) constructor(context reflect.Type) (any, error) {
 	switch context {

@@ -16,8 +16,8 @@ import (
 // concurrently.
 type Handle[R any] handle
 
-// handle is a Handle whatever the type of the result: they differ only in how
-// the result is read.
+// handle is a Handle, whatever the type of the result: only reading the result
+// differs.
 type handle struct {
 	id       uuid.UUID
 	existing bool
@@ -33,8 +33,8 @@ func HandleOf[R any](app *App, id uuid.UUID) *Handle[R] {
 // ID returns the task's id.
 func (h *Handle[R]) ID() uuid.UUID { return h.id }
 
-// Existing reports that the call was not enqueued, since a task with its key
-// was there already, and that the handle is of that task.
+// Existing reports that the call was not enqueued, since another task held its
+// key. The handle is of that task.
 func (h *Handle[R]) Existing() bool { return h.existing }
 
 // Record returns the task's record as it is now.
@@ -52,8 +52,9 @@ func (h *handle) record(ctx context.Context) (*Record, error) {
 // errNotEnqueued is the error of a handle whose batch was not enqueued.
 var errNotEnqueued = errors.New("the task was not enqueued: its batch was not, or failed")
 
-// Wait waits until the task has ended, and returns its result. A task that
-// failed or was cancelled is a [*TaskError]; a forgotten one is [ErrNotFound].
+// Wait waits until the task has ended, and returns its result. If the task
+// failed or was cancelled, the error is a [*TaskError]; if its record is gone,
+// [ErrNotFound].
 //
 // In a task it returns [ErrWaitInTask], since tasks that wait for tasks can
 // fill every slot, unless ctx is from [AllowWait].
@@ -98,21 +99,21 @@ func (h *handle) undecoded(e *engine.Entry, err error) error {
 	return fmt.Errorf("decode %s %s: %w", e.Message.Name, h.id, err)
 }
 
-// ErrWaitInTask is returned by Handle.Wait in a task. It is a [Permanent] error:
-// the next attempt would enqueue its tasks once more, and fail as this one.
+// ErrWaitInTask is the error of Handle.Wait in a task. It is [Permanent]: the
+// next attempt would enqueue its tasks once more, and fail again.
 var ErrWaitInTask = Permanent(errors.New(
 	"a task that waits for a task can fill every worker: where it cannot, wait with runtime.AllowWait(ctx)"))
 
 type allowWaitKey struct{}
 
 // AllowWait returns a context with which a task may wait for another. The
-// caller sees to it that workers remain for that one: a task that waits holds
-// its slot, and when all of them do, none of the others ever runs. What is sure
-// is a queue of their own for the tasks that are waited for, and an App that
-// serves only that queue, in another process or on the same engine in this one.
+// caller ensures that workers remain for the other task: a waiting task holds
+// its slot, and if all slots wait, no other task ever runs. The safe setup is
+// a separate queue for the awaited tasks, served by its own App, in another
+// process or on the same engine in this one.
 //
-// A task that is retried enqueues again what it waits for, unless it does so
-// with a [WithKey] made of its own id.
+// A retried task enqueues the awaited tasks again, unless it gives them a
+// [WithKey] made of its own id.
 func AllowWait(ctx context.Context) context.Context {
 	if ctx == nil {
 		ctx = context.Background()
@@ -120,8 +121,8 @@ func AllowWait(ctx context.Context) context.Context {
 	return context.WithValue(ctx, allowWaitKey{}, true)
 }
 
-// TaskError is a task that ended as failed or cancelled, or a child of a durable
-// task that was deleted before its end, with [StateDeleted].
+// TaskError is the error of a task that failed or was cancelled, or of a
+// durable task's child that was deleted before its end, with [engine.StateDeleted].
 type TaskError struct {
 	ID     uuid.UUID
 	Name   string

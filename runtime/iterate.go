@@ -11,9 +11,9 @@ import (
 var errNilIterator = errors.New("the task returned a nil iterator")
 
 // Each calls each for every value of seq, in order, and returns its results.
-// It ends at the first error: of the iterator, of each, which it names by the
-// index of the value, or, between two values, of ctx. Generated code calls it
-// for tasks that return an iterator and name an each function.
+// It ends at the first error: of the iterator; of each, with the index of its
+// value; or, between two values, of ctx. Generated code calls it for tasks
+// that return an iterator and name an each function.
 func Each[C context.Context, T, U any](
 	ctx C, seq iter.Seq2[T, error], each func(C, T) (U, error),
 ) ([]U, error) {

@@ -22,9 +22,9 @@ import (
 var (
 	// ErrStarted: the app's worker runs already.
 	ErrStarted = errors.New("app is already started")
-	// ErrStillStopping: the worker did not stop in its time, since its engine
-	// has not returned: its store may be silent. It goes on stopping: another
-	// Stop waits for it, and until then Start is ErrStarted.
+	// ErrStillStopping: the worker did not stop in time, since its engine has
+	// not returned: its store may be silent. It goes on stopping. Another Stop
+	// waits for it; until then Start returns ErrStarted.
 	ErrStillStopping = errors.New("the worker did not stop in time: its engine has not returned")
 )
 
@@ -33,17 +33,18 @@ type service struct {
 	worker *worker
 	stop   context.CancelCauseFunc // Serve takes no more tasks
 	ending <-chan struct{}         // closed by stop
-	done   chan struct{}           // closed when all is over
+	done   chan struct{}           // closed when the stop is complete
 	number uint64                  // of the start, among all in the process
-	told   sync.Map                // names of tasks that lookFor has told of
+	told   sync.Map                // names of tasks that lookFor has logged
 	err    error                   // of Serve and of closing; read after done
 
-	// What a Stop with less time than the configuration gives asks for: each
-	// is closed, under App.mu, when it must happen at once.
+	// endRuns, abandon and leave are the requests of a Stop with less time
+	// than the configuration gives. Each is closed, under App.mu, when its
+	// step must happen at once.
 	endRuns, abandon, leave chan struct{}
 }
 
-// atOnce closes the channel if it is not.
+// atOnce closes the channel unless it is closed.
 func (a *App) atOnce(step chan struct{}) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -55,14 +56,14 @@ func (a *App) atOnce(step chan struct{}) {
 }
 
 // Start checks that the app has everything its tasks need, and starts its
-// worker. A process that only enqueues leaves it out. The error lists all that
-// is missing or wrong, and then nothing was started. A task that the app then
-// enqueues without running it, as if its RegisterTasks was forgotten, is told of
-// in the log, once.
+// worker. A process that only enqueues does not call it. The error lists
+// everything missing or wrong, and then nothing was started. If the app later
+// enqueues a task that it does not run, as if its RegisterTasks was forgotten,
+// it logs that once.
 //
 // When ctx ends, the worker stops as by [App.Stop]; tasks see its values. It
-// also stops when its engine fails: that is logged, and the error of Stop. A
-// process that is to end then calls [App.Run].
+// also stops when its engine fails, which is logged and is the error of Stop.
+// A process that should then end calls [App.Run].
 func (a *App) Start(ctx context.Context) error {
 	_, err := a.start(ctx)
 	return err
@@ -99,7 +100,7 @@ func (a *App) start(ctx context.Context) (*service, error) {
 	return s, nil
 }
 
-// engineName is the package of the engine, which says what it works on.
+// engineName returns the package of the engine, which names its store.
 func engineName(e engine.Engine) string {
 	t := reflect.TypeOf(e)
 	if t.Kind() == reflect.Pointer {
@@ -137,8 +138,8 @@ func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc
 	return a.current, nil
 }
 
-// end closes what tasks have opened, and says that all is over. err is what
-// went wrong before.
+// end closes the values that tasks opened, and marks the stop as complete. err
+// is an earlier error.
 func (a *App) end(s *service, err error) {
 	err = errors.Join(err, a.closeStorage(s))
 	a.observe(Event{Kind: EventWorkerStop, Worker: s.worker.id})
@@ -151,8 +152,8 @@ func (a *App) end(s *service, err error) {
 	close(s.done)
 }
 
-// errorOf returns what a start of the app ended with, once it has. From then on
-// Stop has nothing to say of it.
+// errorOf returns the error of a start of the app once it has ended. From then
+// on Stop does not return that error again.
 func (a *App) errorOf(s *service) error {
 	<-s.done
 	a.mu.Lock()
@@ -177,12 +178,13 @@ func (a *App) Run(ctx context.Context) error {
 	return a.awaitStop(s, a.stopBound())
 }
 
-// stopBound is how long a stop takes at most: the tasks' time, and a grace each
-// for giving back what still runs, for the engine, the storage and the observers.
+// stopBound returns how long a stop takes at most: the tasks' time, and a
+// grace each for giving tasks back, for the engine, the storage and the
+// observers.
 func (a *App) stopBound() time.Duration { return a.cfg.ShutdownTimeout + 4*a.cfg.ShutdownGrace }
 
-// awaitStop returns what the start of the app ended with, or after d that it has
-// not ended.
+// awaitStop returns the error of the start of the app, or after d
+// [ErrStillStopping].
 func (a *App) awaitStop(s *service, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -194,21 +196,21 @@ func (a *App) awaitStop(s *service, d time.Duration) error {
 	}
 }
 
-// leastStep is what each step of a shutdown gets at least.
+// leastStep is the least time for each step of a shutdown.
 const leastStep = 100 * time.Millisecond
 
 // Stop stops the worker: it takes no more tasks, lets the running ones go on
-// for Config.ShutdownTimeout, then ends their contexts with [ErrShutdown], and
-// after Config.ShutdownGrace gives what still runs back to the engine, and
-// names it in an [*engine.UnfinishedError]. Then it closes the storage. It returns nil
-// after a clean stop, or if there was no worker; if the worker has stopped by
-// itself, what it stopped with.
+// for Config.ShutdownTimeout, then ends their contexts with [ErrShutdown].
+// After Config.ShutdownGrace it gives the tasks that still run back to the
+// engine, and names them in an [*engine.UnfinishedError]. Then it closes the
+// storage. It returns nil after a clean stop, or without a worker. If the
+// worker has stopped by itself, it returns the error of that.
 //
-// If ctx has a deadline, all that happens as much sooner as it takes to return
-// by then. When ctx ends otherwise, the contexts of running tasks end at once.
-// An engine that does not return, as its store does not answer, is
-// [ErrStillStopping]: by the deadline, or else after Config.ShutdownTimeout and
-// four times ShutdownGrace.
+// If ctx has a deadline, all steps happen earlier, so that Stop returns by
+// then. When ctx ends otherwise, the contexts of running tasks end at once. If
+// an engine does not return, since its store does not answer, the error is
+// [ErrStillStopping]: by the deadline, or else after Config.ShutdownTimeout
+// and four times ShutdownGrace.
 func (a *App) Stop(ctx context.Context) error {
 	a.mu.Lock()
 	s, last := a.current, a.last
@@ -256,8 +258,8 @@ func (a *App) Stop(ctx context.Context) error {
 	return a.awaitStop(s, step)
 }
 
-// newWorker checks everything and freezes what is registered, or of the tasks
-// only the one named.
+// newWorker checks everything and freezes the registrations, or only that of
+// the named task.
 func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 	errs := a.cfg.validate()
 	if a.engine == nil {
@@ -279,7 +281,7 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 	for name, reg := range tasks {
 		started, err := reg.start(a)
 		if err != nil {
-			continue // said by missing already
+			continue // missing reported it already
 		}
 		frozen[name] = started
 		if name != reg.def.Name || a.engine == nil {
@@ -315,7 +317,8 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 	return w, nil
 }
 
-// checkQueues asks the engine about the queues that only the configuration names.
+// checkQueues asks the engine about the queues that only the configuration
+// names.
 func (a *App) checkQueues() (errs []error) {
 	if a.engine == nil {
 		return nil
@@ -328,7 +331,7 @@ func (a *App) checkQueues() (errs []error) {
 	return errs
 }
 
-// check asks the engine whether it can honour what the task asks for.
+// check asks the engine whether it can honour the task's options.
 func (a *App) check(d *definition) error {
 	if d.Durable && !a.journals {
 		return errNoJournals
@@ -336,7 +339,7 @@ func (a *App) check(d *definition) error {
 	return a.engine.Check(a.sample(d))
 }
 
-// sample is a message that asks for all that the task asks of an engine.
+// sample returns a message with all options of the task.
 func (a *App) sample(d *definition) *engine.Message {
 	m := &engine.Message{Name: d.Name, Queue: d.derive().queue, Priority: d.Priority}
 	m.Keep, m.KeepFailed = a.cfg.Keep, a.cfg.KeepFailed
@@ -352,7 +355,7 @@ func (a *App) sample(d *definition) *engine.Message {
 	return m
 }
 
-// queues returns what the worker serves.
+// queues returns the queues of the worker.
 func (a *App) queues(w *worker) []string {
 	if len(a.cfg.Queues) > 0 {
 		return slices.Clone(a.cfg.Queues)
@@ -365,8 +368,8 @@ func (a *App) queues(w *worker) []string {
 	return slices.Compact(qs)
 }
 
-// serve runs the engine's loop to its end, and then closes what tasks opened.
-// It owns the goroutines of one start.
+// serve runs the engine's loop to its end, and then closes the values that
+// tasks opened. It owns the goroutines of one start.
 func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	w := s.worker
 	abandon := make(chan struct{})
@@ -400,8 +403,8 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	a.end(s, err)
 }
 
-// wind is the shutdown's clock: when to end the contexts of running tasks, and
-// when to give up on them.
+// wind is the shutdown's clock: it ends the contexts of running tasks, and
+// later abandons the tasks.
 func (a *App) wind(s *service, served <-chan struct{}, abandon chan<- struct{}) {
 	defer close(abandon)
 	t := time.NewTimer(a.cfg.ShutdownTimeout)
@@ -424,8 +427,8 @@ func (a *App) wind(s *service, served <-chan struct{}, abandon chan<- struct{}) 
 // errStillClosing says that the shutdown did not wait for a value to close.
 var errStillClosing = errors.New("storage did not close in time")
 
-// closeStorage closes what tasks have opened, the workers' values before the
-// process's. It waits for Config.ShutdownGrace, should a close block.
+// closeStorage closes the values that tasks opened, the workers' before the
+// process's. It waits at most for Config.ShutdownGrace, should a close block.
 func (a *App) closeStorage(s *service) error {
 	closed := make(chan error, 1)
 	go func() {
@@ -448,7 +451,7 @@ func (a *App) closeStorage(s *service) error {
 	return errStillClosing
 }
 
-// refused is told by the engine that a run's outcome came too late.
+// refused logs that a run's outcome came too late; the engine calls it.
 func (w *worker) refused(d *engine.Delivery, o engine.Outcome) {
 	w.app.log(slog.LevelWarn, "outcome of a task came too late and was refused: it no longer belongs to this worker",
 		slog.String("task", d.Message.Name), slog.String("task_id", d.Message.Meta.ID.String()),

@@ -11,10 +11,10 @@ import (
 
 // Logger returns a logger with the task's attributes: task_id, task, attempt,
 // and logger, which is the task's name or the name given. A new name replaces
-// the one before. Each line goes to the app's logger, with the local values
-// marked [local.InLogs], and is kept on the task's record if Config.KeepLogs says so.
-// Outside a task it is slog.Default(), with the attribute logger if a name is
-// given.
+// the previous one. Each line goes to the app's logger, with the local values
+// marked local.InLogs. With Config.KeepLogs it is also kept on the task's
+// record. Outside a task it is slog.Default(), with the attribute logger if a
+// name is given.
 func (c *Context) Logger(name ...string) *slog.Logger {
 	r := c.runOrNil()
 	if r == nil {
@@ -31,15 +31,15 @@ func (c *Context) Logger(name ...string) *slog.Logger {
 	return slog.New(&taskHandler{next: next, flat: next, run: r, logger: logger})
 }
 
-// logAttrs are the attributes that tell tasks apart in a log.
+// logAttrs returns the attributes that identify the task in a log.
 func (r *run) logAttrs() []slog.Attr {
 	return []slog.Attr{
 		slog.String("task_id", r.id().String()), slog.String("task", r.msg.Name), slog.Int("attempt", r.d.Attempt),
 	}
 }
 
-// mute logs nothing, as slog.DiscardHandler does, but lets pass what observers
-// and records are to get.
+// mute logs nothing, as slog.DiscardHandler does, but passes lines on to
+// observers and records.
 type mute struct{}
 
 func (mute) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
@@ -47,16 +47,17 @@ func (mute) Handle(context.Context, slog.Record) error    { return nil }
 func (m mute) WithAttrs([]slog.Attr) slog.Handler         { return m }
 func (m mute) WithGroup(string) slog.Handler              { return m }
 
-// NewLogHandler returns a handler that adds the attributes of the task to every
-// record logged with a task's context, and the local values marked [local.InLogs],
-// keeps the record with the task if Config.KeepLogs says so, and passes it on
-// to next. Outside a task and a scope of local values it only passes on.
+// NewLogHandler returns a handler for records that are logged with a task's
+// context. It adds the attributes of the task and the local values marked
+// local.InLogs, keeps the record with the task if Config.KeepLogs says so,
+// and passes it on to next. Outside a task and a scope of local values it only
+// passes records on.
 func NewLogHandler(next slog.Handler) slog.Handler {
 	return &taskHandler{next: next, flat: next}
 }
 
-// taskHandler adds a task's attributes: of the run it was made for, or else of
-// the run that the record's context belongs to.
+// taskHandler adds a task's attributes: those of the run it was made for, or
+// else of the run of the record's context.
 type taskHandler struct {
 	next   slog.Handler // with the attributes of run, if there is one
 	flat   slog.Handler // next with all steps
@@ -158,8 +159,8 @@ func (h *taskHandler) chain(r *run, locals []slog.Attr, steps []logStep) slog.Ha
 	return next
 }
 
-// localAttrs are the local values to show: of the scope that ctx is in, or else
-// of the run that the logger was made for.
+// localAttrs returns the local values to show: of the scope of ctx, or else of
+// the logger's run.
 func localAttrs(ctx context.Context, r *run) []slog.Attr {
 	t, err := locals.ScopeOf(ctx, false)
 	if r != nil && (err != nil || !t.Of(r)) {

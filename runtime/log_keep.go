@@ -11,7 +11,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// notes are what a run keeps beside its outcome.
+// notes are a run's log lines and progress, to be kept with the task.
 type notes struct {
 	logs     []LogLine
 	progress *Progress
@@ -53,7 +53,7 @@ func (r *run) keepLog(rec slog.Record, logger string, locals []slog.Attr, steps 
 	r.app.observe(Event{Kind: EventLog, run: r, Log: line})
 }
 
-// keep adds a line to the notes, and sees to it that it is saved.
+// keep adds a line to the notes, and ensures that it is saved.
 func (r *run) keep(line LogLine) {
 	limit := r.app.cfg.KeepLogs
 	if limit == 0 {
@@ -76,16 +76,16 @@ func (r *run) markRetry() {
 		return
 	}
 	text := fmt.Sprintf("retry %d of %d", r.d.Attempt, r.retries())
-	if r.reg.def.Durable { // which has them for each step
+	if r.reg.def.Durable { // a durable task has such marks for each step
 		text = fmt.Sprintf("retry %d", r.d.Attempt)
 	}
 	r.keep(LogLine{Time: time.Now().UTC(), Attempt: r.d.Attempt, Retry: true, Message: text})
 }
 
-// A run writes its notes beside its handler, which never waits for the store:
-// one save at a time, at most one each saveEvery, each for saveTimeout at most.
-// The run owns them, and when it ends waits for the last one, which it ends
-// itself after saveGrace.
+// Bounds of saving. A run writes its notes beside its handler, which never
+// waits for the store: one save at a time, at most one each saveEvery, each
+// for saveTimeout at most. The run owns the saves. When it ends it waits for
+// the last one, and ends that after saveGrace.
 const (
 	saveTimeout = 5 * time.Second
 	saveGrace   = 250 * time.Millisecond
@@ -104,7 +104,7 @@ func (r *run) saveLater(x *extras, d time.Duration) {
 	}
 }
 
-// saveNow saves the notes, or later if that is under way. The outcome carries
+// saveNow saves the notes, later if a save is under way. The outcome carries
 // them in any case, so an error loses nothing.
 func (r *run) saveNow(x *extras) {
 	locked := x.saving.TryLock()
@@ -136,8 +136,8 @@ func (r *run) saveNow(x *extras) {
 	x.mu.Unlock()
 }
 
-// lockSaving takes x.saving for good: no save begins any more, and one that is
-// under way is ended after saveGrace.
+// lockSaving takes x.saving for good: no save begins any more, and a current
+// one is ended after saveGrace.
 func (x *extras) lockSaving() {
 	x.mu.Lock()
 	x.ending = true
@@ -156,7 +156,7 @@ func (x *extras) lockSaving() {
 	x.saving.Lock()
 }
 
-// stopSaving waits for a save that is under way; none begins after it.
+// stopSaving waits for the current save; none begins after it.
 func (x *extras) stopSaving() {
 	x.lockSaving()
 	x.concluded = true
@@ -169,7 +169,7 @@ func (x *extras) stopSaving() {
 	}
 }
 
-// mergeNotes adds what this run noted to what earlier ones did.
+// mergeNotes adds this run's notes to those of earlier ones.
 func (r *run) mergeNotes(m *memo) {
 	x := r.extra.Load()
 	if x == nil {
@@ -193,9 +193,9 @@ func (r *run) mergeNotes(m *memo) {
 	}
 }
 
-// marked returns the lines of this run with the mark that it needs after those
-// of earlier ones: none if the retry has begun before, and was snoozed or given
-// back.
+// marked returns the lines of this run, with a mark of the retry if they
+// follow earlier ones. It adds no mark if the retry has begun before, and was
+// snoozed or given back.
 func (r *run) marked(logs, earlier []LogLine, byHand bool) []LogLine {
 	hasMark := len(logs) > 0 && logs[0].Retry
 	if !byHand {
@@ -214,7 +214,7 @@ func (r *run) marked(logs, earlier []LogLine, byHand bool) []LogLine {
 	return append([]LogLine{mark}, logs...)
 }
 
-// addNotes completes the record of the run itself with what is not saved yet.
+// addNotes completes the record with the unsaved notes of the run itself.
 func (r *run) addNotes(rec *Record) {
 	if !r.hasNotes() {
 		return

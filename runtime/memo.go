@@ -12,26 +12,26 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/redact"
 )
 
-// memo is what the App keeps with a task from run to run.
+// memo is the App's data kept with a task from run to run.
 type memo struct {
 	// Concluded is one more than the attempt that last failed or was cancelled.
 	Concluded int `json:"concluded,omitempty"`
 	// ByHand: since then a retry by hand has begun. It has the same attempt.
 	ByHand   bool      `json:"by_hand,omitempty"`
 	ParkedAt time.Time `json:"parked_at,omitzero"`
-	// ParkedSeen is how much a durable task's journal had at ParkedAt.
+	// ParkedSeen is the size of a durable task's journal at ParkedAt.
 	ParkedSeen int64 `json:"parked_seen,omitempty"`
 	kept
 	// Sealed are the fields of kept that the codec has encoded.
 	Sealed json.RawMessage `json:"sealed,omitempty"`
 }
 
-// kept is what a record shows of a memo.
+// kept is the part of a memo that a record shows.
 type kept struct {
 	Errors []AttemptError `json:"errors,omitempty"`
 	Logs   []LogLine      `json:"logs,omitempty"`
-	// Packed are the log lines when there are so many that they must be
-	// compressed, and Dropped is how many are missing even so.
+	// Packed are the log lines, compressed when there are many; Dropped is how
+	// many are missing even so.
 	Packed   []byte    `json:"logs_packed,omitempty"`
 	Dropped  int       `json:"logs_dropped,omitempty"`
 	Progress *Progress `json:"progress,omitempty"`
@@ -42,17 +42,17 @@ type AttemptError struct {
 	Attempt int       `json:"attempt"`
 	At      time.Time `json:"at"`
 	Error   string    `json:"error"`
-	// Stack is where the attempt panicked, empty if it did not.
+	// Stack is where the attempt panicked, empty without a panic.
 	Stack string `json:"stack,omitempty"`
 }
 
-// LogLine is one log record that was kept with its task. Of its message and of
-// its attributes as much is kept as [engine.MaxReason] says.
+// LogLine is one log record that was kept with its task. Its message and its
+// attributes are each cut to [engine.MaxReason] bytes.
 type LogLine struct {
 	Time    time.Time  `json:"time"`
 	Level   slog.Level `json:"level"`
 	Attempt int        `json:"attempt"`
-	// Retry marks where a retry begins: nobody logged the line itself.
+	// Retry marks the begin of a retry: nobody logged the line itself.
 	Retry   bool   `json:"retry,omitempty"`
 	Logger  string `json:"logger,omitempty"`
 	Message string `json:"message"`
@@ -60,7 +60,7 @@ type LogLine struct {
 	Attrs string `json:"attrs,omitempty"`
 }
 
-// Progress is how far a task has come, as it said itself.
+// Progress is how far a task has come, by its own report.
 type Progress struct {
 	Done  int64     `json:"done"`
 	Total int64     `json:"total"`
@@ -71,8 +71,8 @@ type Progress struct {
 // keptErrors is how many errors a memo holds, the last ones.
 const keptErrors = 10
 
-// loadMemo reads the memo once in a run; the caller holds x.reading. What cannot
-// be read counts as empty.
+// loadMemo reads the memo once in a run; the caller holds x.reading. An
+// unreadable memo counts as empty.
 func (r *run) loadMemo(x *extras) *memo {
 	if x.memo != nil {
 		return x.memo
@@ -100,7 +100,7 @@ func (a *App) logMemo(r *run, text string, err error) {
 	a.log(slog.LevelError, text, append(r.logAttrs(), slog.String("error", r.redactor().Clean(guard.Text(err))))...)
 }
 
-// concludeMemo returns the memo as the run leaves it.
+// concludeMemo returns the memo at the end of the run.
 func (r *run) concludeMemo(o *engine.Outcome, failed, parked bool) json.RawMessage {
 	x := r.more()
 	x.lockSaving()

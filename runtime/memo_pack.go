@@ -13,14 +13,14 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// mostLogText bounds, in bytes, the text of the log lines that are compressed,
-// and so what they take to read back.
+// mostLogText bounds, in bytes, the text of the compressed log lines, and so
+// the memory for reading them back.
 const mostLogText = 512 << 10
 
-// encodeMemo merges what this run noted into the memo and encodes it. Log lines
-// that are too large as they are are compressed. What is too large even so goes:
-// first the oldest log lines, which are counted, then the oldest errors. The
-// caller holds x.reading.
+// encodeMemo merges this run's notes into the memo and encodes it. Log lines
+// that are too large are compressed. If the memo is still too large, it drops
+// the oldest log lines, which it counts, then the oldest errors. The caller
+// holds x.reading.
 func (r *run) encodeMemo(x *extras) json.RawMessage {
 	m := *r.loadMemo(x)
 	r.mergeNotes(&m)
@@ -56,7 +56,7 @@ func (k *kept) dropLogs(n int) {
 	k.Logs, k.Dropped = k.Logs[n:], k.Dropped+n
 }
 
-// lastThatFit returns the last lines whose text is of at most n bytes. As JSON
+// lastThatFit returns the last lines whose text has at most n bytes. As JSON
 // they may still be too large.
 func lastThatFit(lines []LogLine, n int) []LogLine {
 	for i, l := range slices.Backward(lines) {
@@ -103,7 +103,7 @@ func (k *kept) unpack() error {
 	return nil
 }
 
-// writeMemo encodes a memo, with the parts sealed that are to be.
+// writeMemo encodes a memo, and seals the parts of Config.Sealed.
 func (a *App) writeMemo(msg *engine.Message, m memo) (b json.RawMessage, err error) {
 	logs, errs := a.seals(PartLogs), a.seals(PartReason)
 	if !logs && !errs {
@@ -132,7 +132,7 @@ func (a *App) writeMemo(msg *engine.Message, m memo) (b json.RawMessage, err err
 }
 
 // readMemo undoes writeMemo, whether this app seals or not. With an error it
-// may return what can be read.
+// may return the readable rest.
 func (a *App) readMemo(msg *engine.Message, raw json.RawMessage) (*memo, error) {
 	if len(raw) > 4*engine.MaxMemo {
 		return nil, errors.New("it is too large")

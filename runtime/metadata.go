@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Metadata describes a running task. It is a copy: changing it changes nothing
-// else.
+// Metadata describes a running task. It is a copy: changes have no effect
+// elsewhere.
 type Metadata struct {
 	TaskID uuid.UUID `json:"task_id"`
 	// Name is the task's name on the wire, Func the name of its Go function.
@@ -25,8 +25,8 @@ type Metadata struct {
 	// attempt. It is zero for a task of a foreign producer.
 	EnqueuedAt time.Time `json:"enqueued_at"`
 	Tags       Tags      `json:"tags"`
-	// ParentID is the task that enqueued this one, and RootID the first of that
-	// line: the task itself if no task enqueued it.
+	// ParentID is the task that enqueued this one, and RootID the first task
+	// of that line: the task itself if no task enqueued it.
 	ParentID uuid.UUID `json:"parent_id,omitzero"`
 	RootID   uuid.UUID `json:"root_id"`
 	// Deadline is when the attempt, or the task, is out of time; zero if never.
@@ -69,7 +69,7 @@ func (t Tags) Map() map[string]string {
 // MarshalJSON encodes the tags as one object.
 func (t Tags) MarshalJSON() ([]byte, error) { return json.Marshal(t.Map()) }
 
-// UnmarshalJSON decodes what MarshalJSON encoded.
+// UnmarshalJSON decodes the JSON of MarshalJSON.
 func (t *Tags) UnmarshalJSON(b []byte) error {
 	var m map[string]string // not t.m, which others may share
 	if err := json.Unmarshal(b, &m); err != nil {

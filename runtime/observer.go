@@ -10,13 +10,13 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// EventKind says what an Event is about.
+// EventKind is the kind of an [Event].
 type EventKind uint8
 
 // The kinds of events.
 const (
-	// EventEnqueue: a call was enqueued. A worker may be so quick that its
-	// EventStart is seen first.
+	// EventEnqueue: a call was enqueued. A quick worker's EventStart may be
+	// seen first.
 	EventEnqueue EventKind = iota
 	EventStart
 	EventLog
@@ -31,22 +31,24 @@ func (k EventKind) String() string {
 	return [...]string{"enqueue", "start", "log", "progress", "end", "worker start", "worker stop"}[k]
 }
 
-// Event is something that happened. Fields that its kind does not have are zero.
+// Event is something that happened to a task or a worker. Fields that its kind
+// does not have are zero.
 type Event struct {
 	Kind EventKind
 	Time time.Time
 	// Task is the task; its Attempt is of the run.
 	Task Metadata
-	// Existing, on EventEnqueue: a task with the key was there already.
+	// Existing, on EventEnqueue: another task held the key already.
 	Existing bool
-	// State is what the task became by the run, on EventEnd: succeeded, failed,
-	// cancelled, retrying, scheduled (snoozed or parked, which the record has as
-	// retrying too), waiting (suspended), or pending (given back).
+	// State, on EventEnd, is the task's state after the run: succeeded,
+	// failed, cancelled, retrying, scheduled (snoozed or parked, retrying on
+	// the record), waiting (suspended), or pending (given back).
 	State engine.State
-	// Reason is why, with State; After is when the next run follows.
+	// Reason is the reason of State; After is the wait before the next run.
 	Reason string
 	After  time.Duration
-	// Duration is how long the run took, Waited how long it was due before it.
+	// Duration is how long the run took, Waited how long the task had been due
+	// before.
 	Duration, Waited time.Duration
 	Log              LogLine  // on EventLog
 	Progress         Progress // on EventProgress
@@ -60,8 +62,8 @@ type Event struct {
 }
 
 // Observer sees events, each observer on a goroutine of its own, in order. It
-// cannot slow down or harm tasks: what it panics with is logged, and while it
-// blocks at most [ObserverBuffer] events wait for it and later ones are lost.
+// cannot slow down or harm tasks. A panic is logged. While it blocks, at most
+// [ObserverBuffer] events wait for it, and later ones are lost.
 type Observer interface{ Observe(e Event) }
 
 // ObserverFunc is a function as an Observer.
@@ -85,8 +87,8 @@ type watcher struct {
 	idle    chan struct{} // closed when active ends, nil while nobody waits
 }
 
-// watched reports whether there are observers. An Event is large: where tasks
-// pass, ask first.
+// watched reports whether there are observers. An Event is large: on a task's
+// path, ask first.
 func (a *App) watched() bool { return len(a.watchers) > 0 }
 
 // observe completes the event and hands it to the observers.
@@ -139,7 +141,7 @@ func (e *Event) complete(a *App) {
 	e.run, e.message, e.outcome = nil, nil, engine.Outcome{} // observers may keep events
 }
 
-// tags are those of the message, without secrets.
+// tags returns those of the message, without secrets.
 func (e *Event) tags(a *App) map[string]string {
 	m := e.message
 	if len(m.Meta.Tags) == 0 {
@@ -148,7 +150,7 @@ func (e *Event) tags(a *App) map[string]string {
 	return a.redactorOf(m, nil).Tags(a.tagsOf(m))
 }
 
-// dueSince is when the task could first run.
+// dueSince returns when the task could first run.
 func dueSince(m *engine.Message) time.Time {
 	if m.Due.After(m.Meta.EnqueuedAt) {
 		return m.Due
@@ -156,7 +158,7 @@ func dueSince(m *engine.Message) time.Time {
 	return m.Meta.EnqueuedAt
 }
 
-// stateAfter is the state that an outcome leads to.
+// stateAfter returns the state that an outcome leads to.
 func stateAfter(o *engine.Outcome) engine.State {
 	switch o.Kind {
 	case engine.OutcomeSucceed:
@@ -190,7 +192,7 @@ func (w *watcher) push(a *App, e Event) {
 	}
 }
 
-// drain hands over what waits, until nothing does.
+// drain hands over waiting events, until there are none.
 func (w *watcher) drain(a *App) {
 	for {
 		w.mu.Lock()
@@ -217,7 +219,7 @@ func (w *watcher) drain(a *App) {
 }
 
 // handOver gives the observer the events, until it panics or ends the
-// goroutine. done counts those it was given.
+// goroutine. done counts the events given.
 func (w *watcher) handOver(events []Event, done *int) error {
 	for _, e := range events {
 		*done++
@@ -226,8 +228,8 @@ func (w *watcher) handOver(events []Event, done *int) error {
 	return nil
 }
 
-// awaitWatchers waits until the observers have seen what happened, or for
-// Config.ShutdownGrace, or until leave, if one of them blocks.
+// awaitWatchers waits until the observers have seen all events. If one of them
+// blocks, it waits for Config.ShutdownGrace or until leave.
 func (a *App) awaitWatchers(leave <-chan struct{}) {
 	if !a.watched() {
 		return

@@ -15,7 +15,7 @@ import (
 )
 
 // Option changes how one call is enqueued. A later option wins over an earlier
-// one. A value that makes no sense is an error from Enqueue.
+// one. An invalid value is an error from Enqueue.
 type Option func(*settings)
 
 // settings are the options of one call on their way into its message.
@@ -75,7 +75,7 @@ func WithDelay(d time.Duration) Option {
 	}
 }
 
-// lastYear is the last year that RFC 3339 can write, and so every engine.
+// lastYear is the last year that RFC 3339, and so every engine, can write.
 const lastYear = 9999
 
 // WithDue makes the task due at t; a t in the past is now.
@@ -121,9 +121,9 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// WithBackoff sets how long this task waits before its retries, instead of what
-// its annotation says: delay before the first, factor times longer before each
-// further one, at most limit. A delay of zero retries at once; a limit of zero is
+// WithBackoff sets how long this task waits before its retries, instead of its
+// annotation: delay before the first, then factor times longer each time, at
+// most limit. A delay of zero retries at once; a limit of zero is
 // [DefaultMaxDelay].
 func WithBackoff(delay time.Duration, factor float64, limit time.Duration) Option {
 	return func(s *settings) {
@@ -145,7 +145,7 @@ func WithBackoff(delay time.Duration, factor float64, limit time.Duration) Optio
 	}
 }
 
-// WithDeadline says when the task is no longer of use: a run then ends, and a
+// WithDeadline says when the task stops being useful: a run then ends, and a
 // task that has not begun fails.
 func WithDeadline(t time.Time) Option {
 	return func(s *settings) {
@@ -160,8 +160,8 @@ func WithDeadline(t time.Time) Option {
 }
 
 // WithKey makes the task the only one of the key for d from now: until then
-// another call with the key returns this task. When the task fails, is cancelled
-// or is deleted, the key is free at once.
+// another call with the key returns this task. When the task fails, is
+// cancelled or is deleted, the key is free at once.
 func WithKey(key string, d time.Duration) Option {
 	return func(s *settings) {
 		if d <= 0 {
@@ -227,7 +227,8 @@ func WithKeepFailed(d time.Duration) Option {
 	}
 }
 
-// apply applies the options to a message, and then what depends on several.
+// apply applies the options to a message, and then the settings that depend on
+// several options.
 func apply(m *engine.Message, opts []Option, now time.Time, unique time.Duration, hold engine.KeyHold) error {
 	s := &settings{m: m, now: now, unique: unique > 0 || hold != engine.HoldTime}
 	m.KeyFor, m.KeyHold = unique, hold

@@ -8,15 +8,15 @@ import (
 )
 
 // ErrDeadline is the cause when a task's [WithDeadline] has passed. It fails
-// the task: running again would be too late as well. It wraps [ErrTimeout].
+// the task: another run would be too late as well. It wraps [ErrTimeout].
 var ErrDeadline error = &guard.Hidden{Text: "task is past its deadline", Err: engine.ErrTimeout}
 
 // CancelledError ends a task as cancelled; see [Cancelled].
 type CancelledError struct{ Reason string }
 
-// Cancelled returns an error with which a task ends itself as cancelled: it is not
-// retried and not counted as a failure, and its cleanups run. The reason is by
-// default "name.cancel", with the task's name. Wrapping keeps it.
+// Cancelled returns an error with which a task ends itself as cancelled: it is
+// not retried and not counted as a failure, and its cleanups run. The reason
+// defaults to "name.cancel", with the task's name. The error may be wrapped.
 func Cancelled(reason string) error { return &CancelledError{reason} }
 
 func (e *CancelledError) Error() string {
@@ -29,8 +29,8 @@ func (e *CancelledError) Error() string {
 // PermanentError fails a task without a retry; see [Permanent].
 type PermanentError struct{ Err error }
 
-// Permanent returns an error that fails the task now, whatever retries it has
-// left. Permanent(nil) is nil.
+// Permanent returns an error that fails the task now, even with retries left.
+// Permanent(nil) is nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil

@@ -8,13 +8,13 @@ import (
 )
 
 // ErrGoexit is the error of a task whose handler called runtime.Goexit, or of
-// an Enqueue of which a hook did.
+// an Enqueue whose hook did.
 var ErrGoexit = guard.ErrGoexit
 
 // PanicError is the error of a task, or of a hook, that panicked.
 type PanicError struct {
-	// Value is what was passed to panic, and Stack where. It does not show what
-	// functions were called with, which may be what is to be redacted.
+	// Value is the argument of panic, and Stack its place. Stack leaves out
+	// the arguments of functions, which may be redacted values.
 	Value any
 	Stack []byte
 }
@@ -23,8 +23,8 @@ func init() { guard.Panicked = func(v any) error { return newPanicError(v) } }
 
 func newPanicError(v any) *PanicError { return &PanicError{v, withoutArgs(debug.Stack())} }
 
-// stackArgs matches the line of a call in a stack, up to its arguments: the
-// words they are made of, in hex. Lines of files are indented.
+// stackArgs matches the line of a call in a stack, up to its arguments in hex.
+// Lines of files are indented.
 var stackArgs = regexp.MustCompile(`(?m)^(\S.*\()[^()\n]+\)$`)
 
 func withoutArgs(stack []byte) []byte { return stackArgs.ReplaceAll(stack, []byte("${1}...)")) }

@@ -9,10 +9,10 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/store"
 )
 
-// processes are the stores of process scope that running apps use. Apps that
-// were supplied the same share one, so that a provider makes one value for the
-// process; an app with supplies of its own, such as a test's fakes, has a store
-// of its own.
+// processes are the stores of process scope of running apps. Apps that were
+// supplied the same share one, so that a provider makes one value for the
+// process. An app with other supplies, such as a test's fakes, has a store of
+// its own.
 var processes struct {
 	mu   sync.Mutex // guards all below, and the fields of each
 	list []*processStore
@@ -69,8 +69,8 @@ func sameSupplies(a, b map[reflect.Type]any) bool {
 	return true
 }
 
-// sameValue reports whether two supplies are one: equal, or for maps and slices,
-// which cannot be compared, the same. Of functions nobody can say.
+// sameValue reports whether two supplies are one: equal, or the same map or
+// slice, since those cannot be compared. Two functions are never the same.
 func sameValue(a, b reflect.Value) bool {
 	if !a.IsValid() || !b.IsValid() || a.Type() != b.Type() {
 		return a.IsValid() == b.IsValid() && !a.IsValid()

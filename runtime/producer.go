@@ -13,7 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// Enqueuer is what tasks are enqueued on: an [App], what [App.Via] returns, or
+// Enqueuer is the place to enqueue tasks: an [App], the value of [App.Via], or
 // a test's recorder.
 type Enqueuer interface {
 	enqueuer() *producer
@@ -33,8 +33,8 @@ type producer struct {
 
 func (p *producer) enqueuer() *producer { return p }
 
-// errNoEnqueuer is the error of enqueueing on nil: [AppFrom] returns it where
-// there is neither a task nor a default app.
+// errNoEnqueuer is the error of enqueueing on nil: [AppFrom] returns that
+// where there is no task and no default app.
 var errNoEnqueuer = errors.New("there is nothing to enqueue on: the app is nil")
 
 // producerOf returns the producer behind an Enqueuer.
@@ -114,7 +114,7 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 		if err := apply(m, c.opts, now, s.Unique, s.UniqueHold); err != nil {
 			return fmt.Errorf("enqueue %s: %w", s.Name, err)
 		}
-		if r := current(ctx); r != nil && len(meta.Tags) > 0 { // nobody knows later what they must not show
+		if r := current(ctx); r != nil && len(meta.Tags) > 0 { // they may hold secrets of the parent, which later readers do not know
 			meta.Tags = r.redactor().Tags(meta.Tags)
 		}
 	}
@@ -130,7 +130,7 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 	return nil
 }
 
-// checkSize applies Config.MaxPayload.
+// checkSize refuses payloads over Config.MaxPayload.
 func (a *App) checkSize(payload json.RawMessage) error {
 	if n := len(payload); n > a.cfg.MaxPayload {
 		return fmt.Errorf("%w: %d bytes, the limit is %d (Config.MaxPayload)", ErrPayloadTooLarge, n, a.cfg.MaxPayload)
@@ -175,8 +175,8 @@ func (p *producer) insert(ctx context.Context, ms []*engine.Message) ([]engine.I
 // structName matches the name of a struct before the hash of its shape.
 var structName = regexp.MustCompile(`[\pL\pN_]+:`)
 
-// unnamed is a fingerprint without the names of structs, which are for people:
-// a struct that was renamed reads the same JSON.
+// unnamed returns a fingerprint without the names of structs, which are for
+// people: a renamed struct reads the same JSON.
 func unnamed(sig string) string { return structName.ReplaceAllString(sig, ":") }
 
 // accepts reports, before anything is decoded, whether arguments enqueued with

@@ -2,8 +2,8 @@ package runtime
 
 import "time"
 
-// saveEvery is how often a run writes its progress and kept log lines to the
-// engine at most.
+// saveEvery is the least time between two saves of a run's progress and log
+// lines.
 const saveEvery = time.Second
 
 // Progress says how far the task has come. It is shown on the task's record: at

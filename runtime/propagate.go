@@ -12,9 +12,10 @@ import (
 // Propagator carries values of the enqueuer's context to the task's: a trace, a
 // correlation id. Its methods are called concurrently.
 type Propagator interface {
-	// Inject writes what is to travel into headers, which is its own.
+	// Inject writes the values into headers, a map of its own.
 	Inject(ctx context.Context, headers map[string]string)
-	// Extract returns ctx with what travelled. It must not change headers.
+	// Extract returns ctx with the values from headers, which it must not
+	// change.
 	Extract(ctx context.Context, headers map[string]string) context.Context
 }
 
@@ -46,7 +47,7 @@ func (a *App) propagate(ctx context.Context, m *engine.Message) error {
 	return nil
 }
 
-// extract gives the run a parent context with what travelled.
+// extract gives the run a parent context with the propagated values.
 func (r *run) extract() {
 	if len(r.app.cfg.Propagators) == 0 {
 		return

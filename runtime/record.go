@@ -11,7 +11,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Record is what is known of a task at one moment: a copy.
+// Record is a task at one moment: a copy.
 type Record struct {
 	ID       uuid.UUID    `json:"id"`
 	Name     string       `json:"name"`
@@ -21,7 +21,7 @@ type Record struct {
 	// Attempt is of the current run, the next, or the last, from zero.
 	Attempt    int `json:"attempt"`
 	MaxRetries int `json:"max_retries"`
-	// Args are the encoded arguments, those to redact left out.
+	// Args are the encoded arguments, without redacted values.
 	Args       json.RawMessage `json:"args"`
 	Tags       Tags            `json:"tags"`
 	ParentID   uuid.UUID       `json:"parent_id,omitzero"`
@@ -37,15 +37,15 @@ type Record struct {
 	Reason string         `json:"reason,omitempty"`
 	Errors []AttemptError `json:"errors,omitempty"`
 	Logs   []LogLine      `json:"logs,omitempty"`
-	// LogsDropped is how many lines of Config.KeepLogs are missing, the oldest,
-	// since together they were too large.
+	// LogsDropped is how many of the oldest lines of Config.KeepLogs are
+	// missing, since together they were too large.
 	LogsDropped int       `json:"logs_dropped,omitempty"`
 	Progress    *Progress `json:"progress,omitempty"`
 }
 
-// newRecord makes the record of an entry. A parameter is left out when either
-// the task as it was enqueued or the task as it is registered says so: a task of
-// a foreign producer says nothing.
+// newRecord makes the record of an entry. It redacts a parameter if the
+// message or the registration says so: a task of a foreign producer says
+// nothing.
 func (a *App) newRecord(e *engine.Entry) *Record {
 	m := e.Message
 	r := &Record{
@@ -83,8 +83,8 @@ func (a *App) registered(name string) *wireSpec {
 	return nil
 }
 
-// aboutTask says what was done to which task when the error came, since the
-// errors of engines leave that to the App.
+// aboutTask adds the operation and the task's id to an engine's error, since
+// engines leave that to the App.
 func aboutTask(what string, id uuid.UUID, err error) error {
 	return fmt.Errorf("%s task %s: %w", what, id, err)
 }
@@ -112,9 +112,9 @@ func (a *App) List(ctx context.Context, q engine.Query) ([]*Record, string, erro
 	return records, next, nil
 }
 
-// Cancel cancels a task: a waiting one ends as cancelled, a running one's
-// context ends with [ErrCancelled], in whichever process it runs. A task that
-// has ended is left as it is. The reason is by default "name.cancel".
+// Cancel cancels a task. A waiting one ends as cancelled; the context of a
+// running one ends with [ErrCancelled], in any process. An ended task stays as
+// it is. The reason defaults to "name.cancel".
 func (a *App) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
 	if reason == "" {
 		e, err := a.engine.Get(ctx, id)
@@ -146,9 +146,9 @@ func (a *App) Delete(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// Reload returns the running task's record, read now, with everything that this
-// run has logged and its latest progress. Outside a task it returns
-// [ErrNoTask], and after the run [ErrTaskDone].
+// Reload returns the running task's record, read now, with this run's log
+// lines and its latest progress. Outside a task it returns [ErrNoTask], and
+// after the run [ErrTaskDone].
 func (c *Context) Reload() (*Record, error) {
 	r := c.runOrNil()
 	if r == nil {
@@ -172,9 +172,9 @@ func (c *Context) Reload() (*Record, error) {
 	return rec, err
 }
 
-// Record returns the running task's record as it was last read in this run, by
-// this call if none did. Do not change it. Outside a task it returns [ErrNoTask],
-// and after the run [ErrTaskDone].
+// Record returns the running task's record as this run last read it; the first
+// call reads it. Do not change it. Outside a task it returns [ErrNoTask], and
+// after the run [ErrTaskDone].
 func (c *Context) Record() (*Record, error) {
 	r := c.runOrNil()
 	if r == nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/redact"
 )
 
-// redactor returns the run's, made when first needed.
+// redactor returns the run's redactor, made when first needed.
 func (r *run) redactor() *redact.Redactor {
 	if len(r.msg.Meta.Redact) == 0 && len(r.reg.def.derive().redact) == 0 {
 		return nil
@@ -19,8 +19,8 @@ func (r *run) redactor() *redact.Redactor {
 	return x.redactWith
 }
 
-// redactorOf returns the redactor of a message, nil if it has nothing to redact.
-// s is the task as it is registered here, nil if it is not.
+// redactorOf returns the redactor of a message, nil if it has nothing to
+// redact. s is the task as registered here, or nil.
 func (a *App) redactorOf(m *engine.Message, s *wireSpec) *redact.Redactor {
 	names, signature := m.Meta.Redact, m.Meta.Signature
 	if s != nil {
@@ -48,9 +48,10 @@ func (a *App) redactorOf(m *engine.Message, s *wireSpec) *redact.Redactor {
 	return redact.New(args, signature, names)
 }
 
-// Redact returns text without the values of the task's redacted parameters: for
-// text of a task's error on its way to somewhere that taskctx does not know.
-// Outside a task it returns text as it is. [wire.Param] says what it looks for.
+// Redact returns text without the values of the task's redacted parameters:
+// for text of a task's error that goes to a place which taskctx does not know.
+// Outside a task it returns text as it is. [wire.Param] lists the forms it
+// looks for.
 func (c *Context) Redact(text string) string {
 	r := c.runOrNil()
 	if r == nil {
@@ -68,8 +69,8 @@ func (c AnyCall) Redact(text string) string {
 	return redact.New(c.args, c.def.derive().signature, c.def.derive().redact).Clean(text)
 }
 
-// redactedArgs returns the arguments with the values of redacted parameters
-// replaced: those that the message names, and more.
+// redactedArgs returns the arguments with redacted values replaced, for the
+// parameters that the message names, and more.
 func redactedArgs(m *engine.Message, more []string) json.RawMessage {
 	names := slices.Concat(m.Meta.Redact, more)
 	if len(names) == 0 {
@@ -77,7 +78,7 @@ func redactedArgs(m *engine.Message, more []string) json.RawMessage {
 	}
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(m.Args, &fields) != nil {
-		return nil // it may be anything: show nothing
+		return nil // unreadable: show nothing
 	}
 	for _, name := range names {
 		if _, ok := fields[name]; ok {

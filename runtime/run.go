@@ -16,13 +16,13 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// ErrTaskDone is what a task's storage and locals return after its run has
+// ErrTaskDone is the error of a task's storage and locals after its run has
 // ended, and the cause with which its context then ends.
 var ErrTaskDone = life.ErrDone
 
 // run is one run of a task. It is made for one delivery and never used again,
-// so that what a task leaves behind cannot meet another task. There is one for
-// every task, so it holds what every task needs; the rest is in extras.
+// so that leftovers of a task cannot meet another task. It holds the part that
+// every run needs; the rest is in extras.
 type run struct {
 	root   Context   // the handle that the task gets; root.run is this run
 	life   life.Life // its context; the parent is the engine's, with what propagators extracted
@@ -33,11 +33,11 @@ type run struct {
 	slot   *slot
 	worker *worker
 
-	// Of the goroutine that runs the task.
+	// Used only by the goroutine that runs the task.
 	args    wire.Arguments
 	result  json.RawMessage
-	taskErr error // what became of the task
-	err     error // what became of the handler, which has the last word
+	taskErr error // the error of the task
+	err     error // the error of the handler, which has the last word
 	flags   runFlags
 
 	task     atomic.Int32           // taskIdle and what follows
@@ -45,7 +45,7 @@ type run struct {
 	extra    atomic.Pointer[extras] // made when something first needs it
 }
 
-// runFlags are what the goroutine that runs the task notes.
+// runFlags are notes of the goroutine that runs the task.
 type runFlags struct {
 	handled     bool // the handler has returned: no panic, no Goexit
 	broken      bool // it panicked or called Goexit: its slot is not used again
@@ -60,16 +60,16 @@ const (
 	taskOver                 // it has ended, or may not begin any more
 )
 
-// leave says that the task function has ended.
+// leave notes that the task function has ended.
 func (r *run) leave() {
 	if !r.task.CompareAndSwap(taskRunning, taskOver) {
 		close(r.more().late)
 	}
 }
 
-// join sees to it that the task function does not run when the run ends:
-// middleware may have called it on another goroutine and not waited for it, and
-// may call it when it is too late.
+// join ensures that the task function does not run after the run has ended.
+// Middleware may call it on another goroutine without waiting for it, or call
+// it too late.
 func (r *run) join() {
 	if r.task.Load() == taskOver || r.task.CompareAndSwap(taskIdle, taskOver) {
 		return
@@ -81,18 +81,18 @@ func (r *run) join() {
 	}
 }
 
-// extras is what few runs need.
+// extras is the part of a run that few runs need.
 type extras struct {
 	scoped   store.Store   // values of task scope
 	children children      // goroutines started with Go
-	bound    *Context      // what middleware passed to the task; nil: the run's own
+	bound    *Context      // the context that middleware passed to the task; nil: the run's own
 	late     chan struct{} // closed when a task that is taskLate has ended
 
 	saving    sync.Mutex // guards concluded; held while the memo is written to the engine
 	concluded bool       // the outcome has the memo: it is not saved any more
 
 	reading sync.Mutex // guards memo and byHand; taken after saving
-	memo    *memo      // what is kept with the task, once read
+	memo    *memo      // the memo, once read
 	byHand  bool       // the memo says that a retry by hand begins, to be marked in the log
 
 	outer      *run                    // of the run of a step: that of its task
@@ -117,7 +117,7 @@ func (r *run) more() *extras {
 	if x := r.extra.Load(); x != nil {
 		return x
 	}
-	r.life.Mu.Lock() // with it: extras made from now on know that the run has ended
+	r.life.Mu.Lock() // locked: extras made from now on know that the run has ended
 	defer r.life.Mu.Unlock()
 	x := r.extra.Load()
 	if x == nil {
@@ -128,7 +128,7 @@ func (r *run) more() *extras {
 	return x
 }
 
-// setLimit sets when the attempt is out of time, before the task runs.
+// setLimit sets the time limit of the attempt, before the task runs.
 func (r *run) setLimit(now time.Time) {
 	r.life.Mu.Lock() // Stop may be making the context
 	defer r.life.Mu.Unlock()
@@ -170,8 +170,8 @@ func (r *run) metadata() Metadata {
 	}
 }
 
-// retries is how many retries the task has: a foreign task says nothing, and
-// gets what its registration says.
+// retries returns how many retries the task has. A foreign task names none,
+// and gets those of its registration.
 func (r *run) retries() int {
 	if r.msg.Meta.Version == 0 {
 		return max(r.reg.def.Retries, 0)
@@ -179,7 +179,7 @@ func (r *run) retries() int {
 	return max(r.msg.Meta.Retries, 0)
 }
 
-// end closes the run: its context, and what a task may have kept of it.
+// end closes the run: its context, and values that a task may have kept of it.
 func (r *run) end() {
 	r.life.End(ErrTaskDone)
 	if x := r.extra.Load(); x != nil {

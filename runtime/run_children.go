@@ -30,7 +30,7 @@ func (r *run) Adopt() bool {
 	return true
 }
 
-// Leave says that a child has ended.
+// Leave notes that a child has ended.
 func (r *run) Leave(child locals.Child, broken bool) {
 	c := &r.more().children
 	c.mu.Lock()
@@ -62,8 +62,8 @@ func (c *children) wait() {
 	c.mu.Unlock()
 }
 
-// waitChildren waits for the goroutines that the task started, and returns the
-// task's error with theirs. No more can start from then on.
+// waitChildren waits for the goroutines that the task started, and joins their
+// errors to the task's. No more can start from then on.
 func (r *run) waitChildren(err error) error {
 	r.returned.Store(true)
 	x := r.extra.Load()

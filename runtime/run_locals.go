@@ -32,7 +32,7 @@ func (r *run) Locals(create bool) *locals.Table {
 	return x.locals
 }
 
-// arrivals reads what traveled here with the task.
+// arrivals reads the locals that traveled here with the task.
 func (r *run) arrivals(header string) map[string]locals.Arrival {
 	if header == "" {
 		return nil

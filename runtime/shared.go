@@ -9,21 +9,21 @@ import (
 )
 
 // Shared is a value of type T that all tasks of an app share in this process:
-// counters, caches, what is known of a remote system. It lives as long as its
-// App, and is not saved anywhere. Two apps in one process, as in tests, have
-// one each.
+// counters, caches, the state of a remote system. It lives as long as its App,
+// and is not saved anywhere. Two apps in one process, as in tests, have one
+// each.
 //
-// Make each Shared once, as a package-level variable; they are told apart by
+// Make each Shared once, as a package-level variable: a Shared is known by its
 // identity. All methods may be called concurrently. They work in a task, and
-// outside with the default app; see [SetDefault]. Else they return [ErrNoTask],
-// and in a task whose run has ended [ErrTaskDone].
+// outside with the default app; see [SetDefault]. Else they return
+// [ErrNoTask], and in a task whose run has ended [ErrTaskDone].
 type Shared[T any] struct {
 	name    string
 	initial func() T
 }
 
-// NewShared returns a shared value. initial makes the first value, when it is first
-// needed; nil is for the zero value. The name is for errors.
+// NewShared returns a shared value. initial makes the first value, when it is
+// first needed; nil means the zero value. The name is for errors.
 func NewShared[T any](name string, initial func() T) *Shared[T] {
 	return &Shared[T]{name, initial}
 }
@@ -31,16 +31,15 @@ func NewShared[T any](name string, initial func() T) *Shared[T] {
 // String returns the name.
 func (s *Shared[T]) String() string { return s.name }
 
-// sharedCell is the value that one app has.
+// sharedCell is the value of one app.
 type sharedCell[T any] struct {
 	mu   sync.Mutex
 	made bool // guarded by mu, as v is
 	v    T
 }
 
-// Get returns the value. What it points to, or holds in a map or slice, is
-// shared: read it within Update, or let T have a method Clone() T, which Get
-// then calls.
+// Get returns the value. Data behind its pointers, maps and slices is shared:
+// read it within Update, or give T a method Clone() T, which Get then calls.
 func (s *Shared[T]) Get(ctx context.Context) (v T, err error) {
 	err = s.Update(ctx, func(p *T) error {
 		v = locals.Clone(*p)
@@ -54,9 +53,9 @@ func (s *Shared[T]) Set(ctx context.Context, v T) error {
 	return s.Update(ctx, func(p *T) error { *p = v; return nil })
 }
 
-// Update calls f with the value, which it may read and change, while nobody
-// else can. f must not use this Shared by other means. What f has changed stays,
-// also when it returns an error, which Update returns, or panics.
+// Update calls f with the value, which it may read and change while nobody
+// else can. f must not use this Shared by other means. Changes by f stay, even
+// if it panics or returns an error, which Update returns.
 func (s *Shared[T]) Update(ctx context.Context, f func(v *T) error) error {
 	c, err := s.cell(ctx)
 	if err != nil {

@@ -20,13 +20,13 @@ type slot struct {
 	run     atomic.Pointer[run] // the task in it, nil while it is free
 }
 
-// slots are the places of one worker: never more than n, whatever the engine's
-// own limit does. The slot used last is taken first, so that an idle worker
+// slots are the places of one worker: never more than n, even if the engine
+// hands out more. The slot used last is taken first, so that an idle worker
 // keeps few values open.
 type slots struct {
-	ctx      context.Context       // what worker storage is opened with
-	behind   *leftBehind           // nil: nobody counts what is left running
-	stopping <-chan struct{}       // closed when no task is to begin any more
+	ctx      context.Context       // parent context for opening worker storage
+	behind   *leftBehind           // nil: no runs are counted that a stop leaves behind
+	stopping <-chan struct{}       // closed when no task may begin any more
 	stopped  atomic.Pointer[error] // why runs must end, nil while they need not
 
 	mu      sync.Mutex // guards all below
@@ -37,17 +37,17 @@ type slots struct {
 	closed  bool
 }
 
-// leftBehind counts, for all starts of an app, the runs that a stop has given up
-// on and that have not returned. Their places are the app's: a later start gets
-// each when its run returns.
+// leftBehind counts, for all starts of an app, the runs that a stop has given
+// up and that have not returned. Their places are the app's: a later start
+// gets each when its run returns.
 type leftBehind struct {
 	mu      sync.Mutex // guards all below; taken after that of slots which are closed
 	runs    int
 	current *slots // of the latest start
 }
 
-// lend makes s the slots of the latest start, without those that runs of earlier
-// ones still use, and returns how many that are.
+// lend makes s the slots of the latest start, without those that earlier runs
+// still use. It returns how many those are.
 func (b *leftBehind) lend(s *slots) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,7 +67,7 @@ func (b *leftBehind) add(n int) {
 	b.runs += n
 }
 
-// returned counts one run less, whose place the latest start gets.
+// returned counts one run less; the latest start gets its place.
 func (b *leftBehind) returned() {
 	b.mu.Lock()
 	b.runs--
@@ -87,7 +87,7 @@ func (s *slots) restore(runs int) {
 	}
 }
 
-// hand gives a slot to who waits for one, or makes it free; the caller holds
+// hand gives a slot to a waiting taker, or makes it free; the caller holds
 // s.mu.
 func (s *slots) hand(p *slot) {
 	if len(s.waiting) > 0 {
@@ -208,16 +208,16 @@ func (s *slots) close() error {
 	return errs
 }
 
-// close closes the slot's values, last opened first. It is closed for good:
-// what is still being opened is closed as soon as it is.
+// close closes the slot's values, last opened first, for good: a value that is
+// still being opened is closed as soon as it is.
 func (p *slot) close() error {
 	err := guard.Isolated(func() error { return p.storage.Close(nil) })
 	p.cancel(engine.ErrShutdown)
 	return err
 }
 
-// stopRuns ends the contexts of all runs, of those under way and of those that
-// are about to start.
+// stopRuns ends the contexts of all runs, current ones and those about to
+// start.
 func (s *slots) stopRuns(cause error) {
 	s.stopped.Store(&cause)
 	for _, r := range s.running() {
@@ -225,7 +225,7 @@ func (s *slots) stopRuns(cause error) {
 	}
 }
 
-// stopCause returns what stopRuns was called with, nil if it was not.
+// stopCause returns the cause given to stopRuns, nil before.
 func (s *slots) stopCause() error {
 	if p := s.stopped.Load(); p != nil {
 		return *p

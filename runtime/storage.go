@@ -9,7 +9,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/store"
 )
 
-// ErrNoTask is returned by what works only inside a task.
+// ErrNoTask is the error of functions that work only in a task.
 var ErrNoTask = errors.New("not in a task")
 
 // Scope is how long a stored value lives.
@@ -31,7 +31,7 @@ func (s Scope) String() string {
 	return [...]string{"worker", "process", "task"}[s]
 }
 
-// Key names a stored value of type T. Keys are told apart by identity, so make
+// Key names a stored value of type T. A key is known by its identity, so make
 // each once, as a package-level variable.
 type Key[T any] struct {
 	name  string
@@ -50,17 +50,17 @@ func (k *Key[T]) String() string { return k.name }
 
 // Stored returns the value of the key, opened by the first task that needs it:
 // once in the key's scope, while others that need it wait. When open fails or
-// panics nothing is stored, and the next task tries again. open gets the context
-// of the scope: the worker's or the process's, not the task's, but in task scope.
-// Values are closed, last opened first, when their scope ends, and those of a
-// worker when it is thrown away after a panic.
+// panics nothing is stored, and the next task tries again. open gets the
+// context of the scope: the worker's or the process's, and the task's only in
+// task scope. Values are closed, last opened first, when their scope ends, and
+// those of a worker when it is thrown away after a panic.
 //
 // Stored works in a task and anywhere its context reaches. Outside it returns
 // [ErrNoTask], after the task [ErrTaskDone].
 //
-// open may ask for values of other keys, with the task's context. One that asks
-// for its own key with that context waits for itself until the context ends; with
-// the context that it was given it gets [ErrNoTask] at once.
+// open may ask for values of other keys, with the task's context. If it asks
+// for its own key with that context, it waits for itself until the context
+// ends; with the context that it was given it gets [ErrNoTask] at once.
 func Stored[T any](ctx context.Context, k *Key[T], open func(context.Context) (T, error)) (T, error) {
 	return provide(ctx, k, func(scope context.Context) (T, func(error) error, error) {
 		v, err := open(scope)
@@ -72,8 +72,8 @@ func Stored[T any](ctx context.Context, k *Key[T], open func(context.Context) (T
 }
 
 // Provide is Stored for an open that returns the value's cleanup, for keys of
-// every scope. In task scope open gets the task's context, the cleanup gets the
-// task's error, and its own error fails the task. Generated code calls it.
+// every scope. In task scope open gets the task's context, the cleanup gets
+// the task's error, and its own error fails the task. Generated code calls it.
 func Provide[T any](
 	ctx context.Context, k *Key[T], open func(context.Context) (T, func(error) error, error),
 ) (T, error) {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Supply gives the app a value of type T, for context fields and providers that
-// ask for one. The last one given before the start wins, so that a test can
-// put a fake in place.
+// Supply gives the app a value of type T, for context fields and providers of
+// that type. The last one given before the start wins, so that a test can put
+// a fake in place.
 func Supply[T any](app *App, v T) {
 	app.mu.Lock()
 	defer app.mu.Unlock()
@@ -20,8 +20,8 @@ func Supply[T any](app *App, v T) {
 	app.frozen.Store(&frozen)
 }
 
-// Supplied returns what the app of the running task was given as a T; outside
-// a task, what the default app was given.
+// Supplied returns the T that was supplied to the app of the running task;
+// outside a task, to the default app.
 func Supplied[T any](ctx context.Context) (T, bool) {
 	return suppliedTo[T](AppFrom(ctx))
 }
@@ -42,7 +42,7 @@ func suppliedTo[T any](app *App) (v T, ok bool) {
 	return v, true
 }
 
-// Require is Supplied with an error that says what to write when there is none.
+// Require is Supplied with an error that shows the missing call of [Supply].
 func Require[T any](ctx context.Context) (T, error) {
 	v, ok := Supplied[T](ctx)
 	if !ok {
@@ -63,8 +63,7 @@ func AppFrom(ctx context.Context) *App {
 	return defaultApp.Load()
 }
 
-// Need is something that a context type asks of the app, for App.Start to
-// check.
+// Need is a requirement of a context type, for App.Start to check.
 type Need struct {
 	supply  reflect.Type
 	context reflect.Type
@@ -98,8 +97,8 @@ func buildContext[C any](ctx context.Context) (C, error) {
 	return build.(func(*Context) (C, error))(c)
 }
 
-// missing returns an error for each need, of the registered tasks and of the
-// context types they use, that the app cannot fill.
+// missing returns an error for each unmet need of the registered tasks and of
+// the context types they use.
 func (a *App) missing(tasks map[string]*registration) []error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -162,7 +161,7 @@ func sortedTypes(m map[reflect.Type]any) []reflect.Type {
 	})
 }
 
-// packageOf returns the package name by which the type is written.
+// packageOf returns the package name in the type's written form.
 func packageOf(t reflect.Type) string {
 	pkg, _, _ := strings.Cut(strings.TrimLeft(t.String(), "*"), ".")
 	return pkg

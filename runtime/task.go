@@ -12,8 +12,8 @@ import (
 // NoDelay is a Spec.Delay with which a task is retried at once.
 const NoDelay time.Duration = -1
 
-// Spec is what the annotation above a task function says, as data. Generated
-// code makes one for each task.
+// Spec is the annotation above a task function, as data. Generated code makes
+// one for each task.
 type Spec struct {
 	// Name is the stable name on the wire, and Aliases are the old names that
 	// the function still serves.
@@ -23,8 +23,8 @@ type Spec struct {
 	Func string
 	// Queue defaults to [engine.DefaultQueue].
 	Queue string
-	// Durable: the function remembers what it has done; see [Step]. Only an engine
-	// that is a [Journaler] can run it.
+	// Durable: the function remembers its steps; see [Step]. Only an
+	// [engine.Journaler] can run it.
 	Durable bool
 	// Retries is the number of retries after the first run.
 	Retries int
@@ -40,9 +40,9 @@ type Spec struct {
 	// Priority is from 0 to 3, higher first.
 	Priority int
 	// Unique, if not zero, is how long a second enqueue of the same arguments
-	// returns the first task, unless that one fails, is cancelled or is deleted.
-	// UniqueHold does the same for as long as it says, with [engine.HoldActive] or
-	// [engine.HoldWaiting], and Unique is then zero.
+	// returns the first task, unless that one fails, is cancelled or is
+	// deleted. UniqueHold, with [engine.HoldActive] or [engine.HoldWaiting],
+	// holds the arguments by that rule instead, and Unique is then zero.
 	Unique     time.Duration
 	UniqueHold engine.KeyHold
 	// Keep is how long the record stays after the task succeeded, and KeepFailed
@@ -55,11 +55,10 @@ type Spec struct {
 	Params []wire.Param
 }
 
-// Task is a task that is described by hand: how to enqueue a call with
-// arguments of the struct A, and how to read them back. It holds no reference
-// to the function itself, so that a task may enqueue itself. R is the type of
-// the result, [Void] if there is none. Generated code has a [Definition]
-// instead.
+// Task is a task described by hand: how to enqueue a call with arguments of
+// the struct A, and how to read them back. It holds no reference to the
+// function itself, so that a task may enqueue itself. R is the type of the
+// result, or [Void]. Generated code has a [Definition] instead.
 type Task[A, R any] struct {
 	def    Definition[R]
 	fields func(*A, *wire.Fields)
@@ -71,8 +70,8 @@ func NewTask[A, R any](s Spec, fields func(*A, *wire.Fields)) *Task[A, R] {
 	return &Task[A, R]{def: Definition[R]{Spec: s}, fields: fields}
 }
 
-// Call encodes the arguments, which args lists, and returns the call as a
-// value. An argument that cannot be encoded is an error when it is enqueued.
+// Call encodes the arguments that args lists, and returns the call as a value.
+// An argument that cannot be encoded is an error when it is enqueued.
 func (t *Task[A, R]) Call(args func(*wire.Fields), opts []Option) Call[R] {
 	f := wire.Encode()
 	if args != nil {
@@ -81,10 +80,10 @@ func (t *Task[A, R]) Call(args func(*wire.Fields), opts []Option) Call[R] {
 	return NewCall(&t.def, f, opts)
 }
 
-// Register adds a task that is described by hand to the app: how to call its
-// function with a context of type C and decoded arguments. C is
-// context.Context, [*Context], or a type given to [RegisterContext]. Call it
-// before the app starts.
+// Register adds a task described by hand to the app: how to call its function
+// with a context of type C and decoded arguments. C is context.Context,
+// [*Context], or a type given to [RegisterContext]. Call it before the app
+// starts.
 func Register[C, A, R any](app *App, t *Task[A, R], fn func(C, *A) (R, error)) {
 	h := &handTask[C, A, R]{t, fn}
 	app.register(&registration{
@@ -100,7 +99,7 @@ func Register[C, A, R any](app *App, t *Task[A, R], fn func(C, *A) (R, error)) {
 	})
 }
 
-// handTask is a registered task that is described by hand.
+// handTask is a registered task described by hand.
 type handTask[C, A, R any] struct {
 	task *Task[A, R]
 	fn   func(C, *A) (R, error)
@@ -120,19 +119,19 @@ func (h *handArgs[C, A, R]) Fields(f *wire.Fields) {
 
 func (h *handArgs[C, A, R]) Run(ctx C) (R, error) { return h.of.fn(ctx, &h.args) }
 
-// RegisterContext tells the app how to build the context type C for a run. The
-// last registration of a type before the start wins, so that a test can
-// replace it. needs is what build asks of the app; App.Start checks it.
+// RegisterContext gives the app a function that builds the context type C for
+// a run. The last registration of a type before the start wins, so that a test
+// can replace it. needs are the requirements of build; App.Start checks them.
 func RegisterContext[C any](app *App, build func(*Context) (C, error), needs ...Need) {
 	app.registerContext(reflect.TypeFor[C](), build, needs)
 }
 
 // BuildContext builds the registered context type C within a run: for
-// constructors of context types that embed C, and for tests. Of context.Context
-// and [*Context] there is nothing to build.
+// constructors of context types that embed C, and for tests. context.Context
+// and [*Context] are returned as they are.
 func BuildContext[C any](ctx context.Context) (C, error) {
 	return buildContext[C](ctx)
 }
 
-// Void is the result of a task that has none.
+// Void is the result of a task without one.
 type Void = wire.Void

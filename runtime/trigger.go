@@ -8,12 +8,12 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// TriggerError is what [Trigger] returns.
+// TriggerError is the error of [Trigger].
 type TriggerError struct{ Attrs []slog.Attr }
 
 // Trigger returns an error with which a task signals its surroundings: the
-// app's OnTrigger hooks are asked, and one of them may supply the task's result
-// instead. If none does, it is the task's error like any other.
+// app's OnTrigger hooks are asked, and one of them may supply the task's
+// result instead. If none does, it is the task's error like any other.
 func Trigger(attrs ...slog.Attr) error { return &TriggerError{attrs} }
 
 func (e *TriggerError) Error() string {

@@ -1,7 +1,7 @@
 package runtime
 
-// RunGoGenerateIfUndefinedV3 ties generated code to the runtime it was
-// generated for: every generated file names the constant of its version, and a
+// RunGoGenerateIfUndefinedV3 ties generated code to its version of the
+// runtime: every generated file names the constant of its version, and a
 // runtime that generated code must not use any more no longer declares it.
 //
 // V3 is of code that imports the package wire.

@@ -13,8 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// worker is what one start of an App makes: the slots, and what is known of the
-// tasks, frozen.
+// worker is one start of an App: the slots, and the registered tasks, frozen.
 type worker struct {
 	app     *App
 	id      string
@@ -22,7 +21,7 @@ type worker struct {
 	tasks   map[string]*registration // by name and alias
 	handler Handler                  // the middleware around the task
 
-	periodic []periodic // what Every was called with
+	periodic []periodic // the calls of Every
 }
 
 // run runs a delivery on a goroutine of its own, which a handler may end.
@@ -37,10 +36,10 @@ func (w *worker) run(ctx context.Context, d *engine.Delivery) (o engine.Outcome)
 }
 
 // runInline runs a delivery: it takes a slot, decodes the arguments, calls the
-// handler, and decides what becomes of the task. This is the path of every task.
+// handler, and decides on the outcome. This is the path of every task.
 func (w *worker) runInline(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
 	reg, ok := w.tasks[d.Message.Name]
-	if !ok { // an engine hands out only what it was asked for
+	if !ok { // engines hand out only known names
 		*o = engine.Outcome{Kind: engine.OutcomeDelay, After: parkDelay, Reason: unknownTask(d.Message.Name)}
 		return
 	}
@@ -108,8 +107,8 @@ func (r *run) admit() error {
 	return nil
 }
 
-// hideSecrets keeps what Validate says of a redacted parameter out of the text
-// of its error.
+// hideSecrets keeps the text of Validate about a redacted parameter out of the
+// error's text.
 func (d *definition) hideSecrets(err error) error {
 	if e, ok := err.(*wire.InvalidError); ok && slices.Contains(d.derive().redact, e.Param) {
 		e.HideText()
@@ -117,11 +116,11 @@ func (d *definition) hideSecrets(err error) error {
 	return err
 }
 
-// names returns what the worker can run, sorted.
+// names returns the names that the worker can run, sorted.
 func (w *worker) names() []string { return slices.Sorted(maps.Keys(w.tasks)) }
 
-// call is the innermost Handler: the task itself, with the context that the
-// middleware passed on.
+// call is the innermost Handler: the task itself, with the context from the
+// middleware.
 func call(ctx *Context) error {
 	r := ctx.runOrNil()
 	if r == nil {
@@ -131,7 +130,7 @@ func call(ctx *Context) error {
 }
 
 // execute builds the task's context, calls the function, encodes its result,
-// and runs the cleanups of task scope, with whatever came of it. Middleware may
+// and runs the cleanups of task scope, with the task's error. Middleware may
 // call it on a goroutine of its own, and return before it does.
 func (r *run) execute(ctx *Context) (err error) {
 	if !r.task.CompareAndSwap(taskIdle, taskRunning) {
@@ -154,8 +153,8 @@ func (r *run) execute(ctx *Context) (err error) {
 	return r.reg.call(r, ctx)
 }
 
-// settle ends what the task has started and opened, and returns its error with
-// theirs.
+// settle ends the goroutines of the task and closes its values, and returns
+// its error with theirs.
 func (r *run) settle(err error) error {
 	err = r.waitChildren(err)
 	if d := r.remembered(); d != nil {
