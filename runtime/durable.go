@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -47,6 +48,22 @@ type durable struct {
 	wait         engine.Wait
 	waits        []string  // what each branch waits for
 	until        time.Time // when the wait ends at the latest, zero if never
+}
+
+// lasting is what only runs of durable tasks need, and those of their steps.
+type lasting struct {
+	outer   *run                    // of the run of a step: that of its task
+	reading sync.Mutex              // held while the journal is read
+	journal atomic.Pointer[durable] // once it was read
+}
+
+// lasts returns the run's lasting part.
+func (r *run) lasts() *lasting {
+	x := r.more()
+	if x.lasting.Load() == nil {
+		x.lasting.CompareAndSwap(nil, new(lasting))
+	}
+	return x.lasting.Load()
 }
 
 // branch is the task function, or a goroutine that it started with Go: each waits
@@ -104,10 +121,10 @@ func durableOf(ctx context.Context, what string) (*durable, error) {
 
 // durable returns the run's journal, read when it is first needed.
 func (r *run) durable(ctx context.Context) (*durable, error) {
-	x := r.more()
-	x.journaling.Lock()
-	defer x.journaling.Unlock()
-	if d := x.durable.Load(); d != nil {
+	l := r.lasts()
+	l.reading.Lock()
+	defer l.reading.Unlock()
+	if d := l.journal.Load(); d != nil {
 		return d, nil
 	}
 	j, ok := r.d.Memo.(engine.Journal)
@@ -124,7 +141,7 @@ func (r *run) durable(ctx context.Context) (*durable, error) {
 	for i := range es {
 		d.add(&es[i])
 	}
-	x.durable.Store(d)
+	l.journal.Store(d)
 	return d, nil
 }
 
@@ -144,7 +161,9 @@ func inEntry(what, name string, err error) error {
 // remembered returns the run's journal if it was read.
 func (r *run) remembered() *durable {
 	if x := r.extra.Load(); x != nil {
-		return x.durable.Load()
+		if l := x.lasting.Load(); l != nil {
+			return l.journal.Load()
+		}
 	}
 	return nil
 }

@@ -95,9 +95,7 @@ type extras struct {
 	memo    *memo      // the memo, once read
 	byHand  bool       // the memo says that a retry by hand begins, to be marked in the log
 
-	outer      *run                    // of the run of a step: that of its task
-	journaling sync.Mutex              // held while the journal is read
-	durable    atomic.Pointer[durable] // of a durable task, once it was read
+	lasting atomic.Pointer[lasting] // of a durable task and of its steps
 
 	redactOnce sync.Once
 	redactWith *redact.Redactor

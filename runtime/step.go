@@ -115,10 +115,9 @@ func recall[T any](r *run, e *engine.JournalEntry) (T, error) {
 func (r *run) step(ctx context.Context, name string, fn func(*Context) (json.RawMessage, error)) (value json.RawMessage, err error) {
 	s := &run{app: r.app, reg: r.reg, msg: r.msg, d: r.d, slot: r.slot, worker: r.worker}
 	s.life.Parent = ctx
-	x := s.more()
-	x.outer = r
+	s.lasts().outer = r
 	c := &Context{ctx: s.life.Context(), run: s}
-	s.root, x.bound = *c, c
+	s.root, s.more().bound = *c, c
 	returned := false
 	defer func() {
 		if returned {
@@ -165,7 +164,9 @@ func (r *run) endStep() {
 // outer is the run of the task, of a run that is a step's; else nil.
 func (r *run) outer() *run {
 	if x := r.extra.Load(); x != nil {
-		return x.outer
+		if l := x.lasting.Load(); l != nil {
+			return l.outer
+		}
 	}
 	return nil
 }

@@ -1,0 +1,23 @@
+package runtime
+
+import (
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/assert"
+)
+
+// TestSizes: a run and arguments of a string and an int, made together, fill a
+// size class of the allocator. One word more in the run is 32 bytes more a task.
+func TestSizes(t *testing.T) {
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		t.Skip("the sizes are those of 64 bits")
+	}
+	type typed struct {
+		run
+		s string
+		n int
+	}
+	assert.LessOrEqual(t, unsafe.Sizeof(typed{}), uintptr(256), "run")
+	assert.LessOrEqual(t, unsafe.Sizeof(extras{}), uintptr(320), "extras")
+}
