@@ -19,8 +19,26 @@ type Directive struct {
 	Type *ast.TypeSpec
 	// Word is the bare word, if the directive has one.
 	Word string
+	// Flags are the flags that were given, in the order of the source.
+	Flags []Given
 	// Args are the keys that were given, in the order of the source.
 	Args []Arg
+}
+
+// Given is a flag where it was given.
+type Given struct {
+	*Flag
+	Pos, End token.Pos
+}
+
+// Flag returns the flag if it was given, or nil.
+func (d *Directive) Flag(name string) *Given {
+	for i := range d.Flags {
+		if d.Flags[i].Name == name {
+			return &d.Flags[i]
+		}
+	}
+	return nil
 }
 
 // Arg is a key of a directive with its value.

@@ -20,6 +20,9 @@ func Help(verb string) string {
 		if len(d.Words) > 0 {
 			fmt.Fprintf(&b, " %s", strings.Join(d.Words, "|"))
 		}
+		for _, f := range d.Flags {
+			fmt.Fprintf(&b, " [%s]", f.Name)
+		}
 		if len(d.Keys) > 0 {
 			b.WriteString(" [key=value ...]")
 		}
@@ -30,9 +33,11 @@ func Help(verb string) string {
 		if len(d.Keys) > 0 {
 			b.WriteString("\n")
 		}
+		for _, f := range d.Flags {
+			fmt.Fprintf(&b, "  %-20s %s\n", f.Name, indented(f.Help))
+		}
 		for _, k := range d.Keys {
-			fmt.Fprintf(&b, "  %-20s %s", k.Name+"="+string(k.Kind),
-				strings.ReplaceAll(k.Help, "\n", "\n"+strings.Repeat(" ", 23)))
+			fmt.Fprintf(&b, "  %-20s %s", k.Name+"="+string(k.Kind), indented(k.Help))
 			if k.Default != "" {
 				fmt.Fprintf(&b, " (default %s)", k.Default)
 			}
@@ -43,4 +48,9 @@ func Help(verb string) string {
 		}
 	}
 	return b.String()
+}
+
+// indented puts the lines of a text below each other, behind the names.
+func indented(help string) string {
+	return strings.ReplaceAll(help, "\n", "\n"+strings.Repeat(" ", 23))
 }

@@ -192,7 +192,9 @@ func (p *parser) unknownKey(dir *Directive, name string, pos, end token.Pos) {
 		names = append(names, k.Name)
 	}
 	hint := "it takes no keys"
-	if near := Nearest(name, names); near != "" {
+	if dir.flag(name) != nil {
+		hint = "write " + name + " alone"
+	} else if near := Nearest(name, names); near != "" {
 		hint = "did you mean " + near + "=?"
 	} else if len(names) > 0 {
 		hint = "its keys are " + strings.Join(names, ", ")
@@ -202,17 +204,14 @@ func (p *parser) unknownKey(dir *Directive, name string, pos, end token.Pos) {
 
 // word reads a bare word.
 func (p *parser) word(dir *Directive, a ast.DirectiveArg, end token.Pos) {
+	flag := dir.flag(a.Arg)
 	switch {
+	case flag != nil && dir.Flag(a.Arg) != nil:
+		p.errorf(a.Pos, end, "repeated-word", "", "%s is there twice", a.Arg)
+	case flag != nil:
+		dir.Flags = append(dir.Flags, Given{flag, a.Pos, end})
 	case len(dir.Words) == 0:
-		hint := "each word is key=value"
-		if k := dir.key(a.Arg); k != nil {
-			hint = fmt.Sprintf("write %s=%s", k.Name, k.Kind)
-		} else if len(dir.Keys) == 0 {
-			hint = "it takes no words"
-		} else if near := Nearest(a.Arg, keyNames(dir.Definition)); near != "" {
-			hint = "did you mean " + near + "=?"
-		}
-		p.errorf(a.Pos, end, "bare-word", hint, "//task:%s takes no bare word: %q", dir.Verb, a.Arg)
+		p.errorf(a.Pos, end, "bare-word", dir.wordHint(a.Arg), "//task:%s takes no bare word: %q", dir.Verb, a.Arg)
 	case !slices.Contains(dir.Words, a.Arg):
 		hint := "it is one of: " + strings.Join(dir.Words, ", ")
 		if near := Nearest(a.Arg, dir.Words); near != "" {
@@ -225,6 +224,28 @@ func (p *parser) word(dir *Directive, a ast.DirectiveArg, end token.Pos) {
 	default:
 		dir.Word = a.Arg
 	}
+}
+
+// wordHint says what may have been meant by a bare word that the directive does
+// not take.
+func (d *Definition) wordHint(word string) string {
+	if k := d.key(word); k != nil {
+		return fmt.Sprintf("write %s=%s", k.Name, k.Kind)
+	}
+	var flags []string
+	for _, f := range d.Flags {
+		flags = append(flags, f.Name)
+	}
+	if near := Nearest(word, flags); near != "" {
+		return "did you mean " + near + "?"
+	}
+	if near := Nearest(word, keyNames(d)); near != "" {
+		return "did you mean " + near + "=?"
+	}
+	if len(d.Keys) == 0 {
+		return "it takes no words"
+	}
+	return "each word is key=value"
 }
 
 func keyNames(d *Definition) []string {

@@ -12,6 +12,9 @@ package annotations
 // Tool is the name before the colon of every directive.
 const Tool = "task"
 
+// Durable is the flag of a task that remembers what it has done.
+const Durable = "durable"
+
 // The verbs of the directives.
 const (
 	Context  = "context"
@@ -67,8 +70,26 @@ type Definition struct {
 	On   Target
 	// Words are the bare words of which exactly one must be given, if any.
 	Words []string
+	// Flags are the bare words that may be given, each once.
+	Flags []Flag
 	Keys  []Key
 	Help  string
+}
+
+// Flag is the definition of a bare word that may be given.
+type Flag struct {
+	Name string
+	Help string
+}
+
+// flag returns the definition of the flag, or nil.
+func (d *Definition) flag(name string) *Flag {
+	for i := range d.Flags {
+		if d.Flags[i].Name == name {
+			return &d.Flags[i]
+		}
+	}
+	return nil
 }
 
 // key returns the definition of the key, or nil.
@@ -112,6 +133,11 @@ var registry = []*Definition{
 		Help: "The function is a task. Its first parameter is the context: context.Context,\n" +
 			"*runtime.Context, or a pointer to a struct that embeds *runtime.Context. The\n" +
 			"others travel with the task. It returns error, (R, error), or iter.Seq2[T, error].",
+		Flags: []Flag{{
+			Name: Durable,
+			Help: "the task remembers what it has done, and may wait for its children, for\n" +
+				"signals and for time: see runtime.Step. Its context has nothing of task scope",
+		}},
 		Keys: append([]Key{
 			{
 				Name: "name", Kind: KindName, Default: "package.Func",

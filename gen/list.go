@@ -18,6 +18,7 @@ type Listed struct {
 	Package   string   `json:"package"`
 	Func      string   `json:"func"`
 	Signature string   `json:"signature"`
+	Durable   bool     `json:"durable,omitempty"`
 	Queue     string   `json:"queue"`
 	Retries   int      `json:"retries"`
 	Context   string   `json:"context"`
@@ -36,6 +37,7 @@ func List(res *Result, dir string) []Listed {
 			l := Listed{
 				Name: t.Name, Aliases: t.Aliases, Package: p.Path, Func: t.Func,
 				Signature: strings.TrimPrefix(p.typeName(t.obj.Type()), "func"),
+				Durable:   t.Durable,
 				Queue:     t.Queue, Retries: t.Retries, Context: p.typeName(t.Context),
 				File: diag.Rel(pos.Filename, dir), Line: pos.Line,
 			}

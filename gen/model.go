@@ -36,6 +36,7 @@ type Task struct {
 	// Name is the task's name on the wire, and Aliases its old ones.
 	Name    string
 	Aliases []string
+	Durable bool
 	Queue   string
 	Retries int
 	// Delay, Backoff and MaxDelay are zero where they were not given.

@@ -11,6 +11,7 @@ import (
 // package's defaults say.
 func (b *builder) keys(t *Task) {
 	t.Name = taskName(b.Name, b.Path, t.Func)
+	t.Durable = t.directive.Flag(annotations.Durable) != nil
 	if b.defaults != nil {
 		for _, a := range b.defaults.Args {
 			t.set(&a)

@@ -84,6 +84,7 @@ func (m *modeler) model(p *load.Package) *Package {
 	for _, c := range b.Contexts {
 		c.needs()
 	}
+	b.durables()
 	b.constraints()
 	b.variants()
 	return b.Package

@@ -206,6 +206,9 @@ func (r *renderer) definition(t *Task) {
 		}))
 	}
 	add("Func", jen.Lit(t.Func))
+	if t.Durable {
+		add("Durable", jen.True())
+	}
 	if t.Queue != "" && t.Queue != "default" {
 		add("Queue", jen.Lit(t.Queue))
 	}

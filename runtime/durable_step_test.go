@@ -293,6 +293,11 @@ func TestNamesInADurableTask(t *testing.T) {
 			_, err := runtime.Step(ctx, "a", func(ctx context.Context) (int, error) { return runtime.Step(ctx, "b", one) })
 			return err
 		}, "runtime.Step: not in a step"},
+		"a context that nobody knows": {func(ctx *runtime.Context) error {
+			_, err := runtime.Step(ctx, "a", func(*bareContext) (int, error) { return 1, nil })
+			return err
+		}, "step a: context type *runtime_test.bareContext is not registered: call the RegisterTasks of its package, " +
+			"and write //task:context above *runtime_test.bareContext"},
 		"a child in a step": {func(ctx *runtime.Context) error {
 			_, err := runtime.Step(ctx, "a", func(ctx context.Context) (int, error) {
 				return runtime.Spawn(ctx, "b", child.call(1)).Await(ctx)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
@@ -42,7 +43,7 @@ func Step[C context.Context, T any](ctx context.Context, name string, fn func(ct
 	}
 	var v T
 	value, err := d.r.step(ctx, name, func(c *Context) (json.RawMessage, error) {
-		own, err := buildContext[C](c)
+		own, err := buildStepContext[C](c)
 		if err != nil {
 			return nil, err
 		}
@@ -68,6 +69,17 @@ func Step[C context.Context, T any](ctx context.Context, name string, fn func(ct
 		return recall[T](d.r, e)
 	}
 	return v, nil
+}
+
+// buildStepContext builds the context of a step. Nothing but the step itself says
+// that the type is needed, so that App.Start cannot find it missing.
+func buildStepContext[C context.Context](ctx *Context) (C, error) {
+	t := reflect.TypeFor[C]()
+	if _, err := ctx.run.app.constructor(t); err != nil {
+		var none C
+		return none, Permanent(fmt.Errorf("%w, and write //task:context above %s", err, t))
+	}
+	return buildContext[C](ctx)
 }
 
 // takeStep returns the entry of a step. Before one that is to run it enqueues the
