@@ -16,31 +16,32 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// place is where a task is: its queue, and its id as asynq knows it.
+// place is the place of a task: its queue, and its id in asynq.
 type place struct{ queue, id string }
 
-// reading is what the read script answers for one task.
+// reading is the read script's answer about one task.
 type reading struct {
 	place
-	at                                                       int // its place among those that were asked for
+	at                                                       int // its index among the places asked for
 	msg, state, details, memo, result, owner, started, score string
 }
 
-// selection is which tasks the read script answers with, and with how much.
+// selection says which tasks the read script returns, and how much of them.
 type selection struct {
-	brief  bool // without what may be large
+	brief  bool // without the large fields
 	bytes  int  // how many to read, at most
 	name   string
 	tagged bool   // only tasks with tags
 	states string // between commas; empty for all
 }
 
-// maxBytes is how many bytes of messages, memos and results one call reads, but for
-// the last task.
+// maxBytes is how many bytes of messages, memos and results one call reads,
+// apart from the last task.
 const maxBytes = 4 << 20
 
-// read reads tasks with one round trip, and returns how many it has looked at: fewer
-// than all when they are large. It takes what it has read off sel.bytes.
+// read reads tasks with one round trip, and returns how many it has looked at:
+// fewer than all when they are large. It subtracts the bytes read from
+// sel.bytes.
 func (e *Engine) read(ctx context.Context, ps []place, sel *selection) (looked int, rs []*reading, err error) {
 	if len(ps) == 0 {
 		return 0, nil, nil
@@ -95,7 +96,7 @@ func (e *Engine) Get(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	return e.entry(r), nil
 }
 
-// entry makes an entry of what was read of a task.
+// entry makes an entry of a reading.
 func (e *Engine) entry(r *reading) *engine.Entry {
 	own := decodeDetails(r.details)
 	tm, err := decodeTaskMessage([]byte(r.msg))
@@ -132,8 +133,8 @@ func (e *Engine) entry(r *reading) *engine.Entry {
 	return en
 }
 
-// raw is JSON that was stored. What others have written there, and is none, is shown
-// as a text.
+// raw returns stored JSON. It shows text of others that is not JSON as a
+// string.
 func raw(s string) json.RawMessage {
 	if s == "" {
 		return nil
@@ -152,7 +153,8 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// state is ours of asynq's, of a task that is due at the given time.
+// state returns our state for asynq's, of a task that is due at the given
+// time.
 func (d *details) state(asynq string, due time.Time) engine.State {
 	switch asynq {
 	case asynqActive:
@@ -249,10 +251,10 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// countAtOnce is of how many queues one script counts the tasks.
+// countAtOnce is for how many queues one script counts the tasks.
 const countAtOnce = 500
 
-// countedStates are those that countScript counts, in its order.
+// countedStates are the states that countScript counts, in its order.
 var countedStates = []engine.State{
 	engine.StateScheduled, engine.StatePending, engine.StateRunning, engine.StateRetrying,
 	engine.StateSucceeded, engine.StateFailed, engine.StateCancelled,

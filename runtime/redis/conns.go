@@ -16,14 +16,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// silence is how long a connection may owe an answer before all of its age are taken
-// for dead.
+// silence is how long a connection may owe an answer before all connections of
+// its age are taken for dead.
 const silence = 1500 * time.Millisecond
 
-// conns are the connections of a client that Open made. The client itself takes one
-// out of use at a time, after its own timeout. When one of them has fallen silent, or
-// leads to a server that may not write, all of them are closed: new ones are made
-// where the name leads by now.
+// conns are the connections of a client that Open made. The client itself
+// drops one at a time, after its own timeout. When one of them has fallen
+// silent, or leads to a read-only server, all of them are closed: new ones
+// lead to the current server of the name.
 type conns struct {
 	// lost is how many answers did not come.
 	lost atomic.Int64
@@ -39,7 +39,7 @@ type conn struct {
 	net.Conn
 	of     *conns
 	opened time.Time
-	owes   atomic.Int64 // since when an answer is due, by the time since opened; 0 if none is
+	owes   atomic.Int64 // when an answer became due, as the time since opened; 0 if none is
 }
 
 // socket is a conn that the client can look at for data.
@@ -90,8 +90,8 @@ func (cs *conns) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 
 func isReadOnly(err error) bool { return strings.Contains(err.Error(), "READONLY") }
 
-// closeOpenedBefore closes the connections that were opened before at. The client
-// finds out when it wants to use one.
+// closeOpenedBefore closes the connections that were opened before at. The
+// client notices when it next uses one.
 func (cs *conns) closeOpenedBefore(at time.Time) {
 	var old []*conn
 	cs.mu.Lock()
@@ -140,13 +140,13 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// lostAnswer is an error of an enqueue that leaves it open whether the tasks were
+// lostAnswer is an error of an enqueue after which the tasks may or may not be
 // stored.
 type lostAnswer struct{ error }
 
 func (e lostAnswer) Unwrap() error { return e.error }
 
-// answersLost is how many answers of the server did not come; see lost.
+// answersLost returns how many answers of the server did not come; see lost.
 func (e *Engine) answersLost() int64 {
 	if e.conns == nil {
 		return 0
@@ -154,10 +154,11 @@ func (e *Engine) answersLost() int64 {
 	return e.conns.lost.Load()
 }
 
-// lost reports whether an error leaves it open what the server did, since a time when
-// so many answers were lost. The client may have sent the request several times, and
-// only its last error is known: with a client of the caller's own each error that is
-// not the server's answer leaves it open, unless no connection was made.
+// lost reports whether the server may have acted in spite of err. before is
+// answersLost at the start of the request. The client may have sent the
+// request several times, and only its last error is known. With a client of
+// the caller's own, the server may have acted on every error that is not its
+// answer, unless no connection was made.
 func (e *Engine) lost(err error, before int64) bool {
 	if e.conns != nil {
 		return e.conns.lost.Load() != before
@@ -166,8 +167,8 @@ func (e *Engine) lost(err error, before int64) bool {
 	return !errors.As(err, &answer) && !errors.Is(err, redis.ErrClosed) && !errors.Is(err, redis.ErrPoolTimeout)
 }
 
-// isUnreachable reports that the server could not be reached, or cannot answer for
-// now, so that it is worth to ask again.
+// isUnreachable reports that the server could not be reached, or cannot answer
+// for now: asking again may succeed.
 func isUnreachable(err error) bool {
 	var answer redis.Error
 	var network net.Error
@@ -180,5 +181,5 @@ func isUnreachable(err error) bool {
 	return errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, redis.ErrPoolExhausted)
 }
 
-// passing are answers of a server that will do.
+// passing are error answers of a server that will recover.
 var passing = []string{"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "max number of clients", "BUSY"}

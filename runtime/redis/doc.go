@@ -1,14 +1,14 @@
 // Package redis is the engine on Redis, for many machines that already run it.
-// It keeps tasks as asynq does (github.com/hibiken/asynq, v0.26): the same keys,
-// the same messages. A task's name is the task type, its arguments are the JSON
-// payload, its queue, retries, result and retention are asynq's, so that
+// It keeps tasks as asynq does (github.com/hibiken/asynq, v0.26): the same
+// keys, the same messages. A task's name is the task type, its arguments are
+// the JSON payload, its queue, retries, result and retention are asynq's. So
 // asynqmon, asynq's command and its Inspector show tasks as they are, and
-// asynq's clients, of programs without taskctx too, enqueue them. What asynq has
-// no place for travels in one header, "taskctx", and stays in fields of the
-// task's hash that begin with "taskctx".
+// asynq's clients, of programs without taskctx too, enqueue them. The rest
+// travels in one header, "taskctx", and stays in fields of the task's hash
+// that begin with "taskctx".
 //
-// The worker is not asynq's. Its server completes a task without asking whether
-// the task is still its own, frees the place of a handler that ignores its
+// The worker is not asynq's. Asynq's server completes a task without asking
+// whether it still owns it, frees the place of a handler that ignores its
 // context while that still runs, cannot give a task back untouched, and makes
 // several round trips for each task. Here one loop claims tasks and writes
 // outcomes in lots, by scripts, and each outcome is written only if the run
@@ -16,49 +16,51 @@
 //
 // # Lost workers
 //
-// A worker counts up in a key of its own. One whose count stands still for
-// Config.Lease, by the clock of the process that watches it, is taken for lost,
-// and its tasks run again, at most a fifth of the lease later; each uses an
-// attempt. No wall clock takes part, so none that is set can take a task from a
-// worker that is alive. Asynq's own leases are set far ahead.
+// A worker counts up in a key of its own, its beat. If the beat stands still
+// for Config.Lease, by the clock of the process that watches it, the worker is
+// taken for lost, and its tasks run again, at most a fifth of the lease later;
+// each uses an attempt. No wall clock takes part, so setting one cannot take a
+// task from a worker that is alive. Asynq's own leases are set far ahead.
 //
-// While the server is away running tasks go on; their outcomes are written when
-// it is back, however long that takes, and nobody is taken for lost meanwhile.
+// While the server is away running tasks go on. Their outcomes are written
+// when it is back, however long that takes, and no worker is taken for lost
+// meanwhile.
 //
-// A server that falls silent, or becomes read-only after a failover, is left: the
-// connections of an engine from Open are closed and made anew, and waiting goes on.
-// An engine from New has the timeouts of its client.
+// A server that falls silent, or becomes read-only after a failover, is left:
+// the connections of an engine from Open are closed and made anew, and waiting
+// goes on. An engine from New has the timeouts of its client.
 //
 // # Keys
 //
-// A key is judged when another task wants it, by the record of the task that holds
-// it: what asynq's tools delete or archive frees its key, too. The record of a
-// succeeded task stays as long as the key that it holds for a time. A key held for a
-// time expires on the server; one held until a task begins or ends is deleted then,
-// and those that are left over are searched for now and then.
+// When another task wants a key, the record of its holder decides: a task that
+// asynq's tools delete or archive frees its key, too. The record of a
+// succeeded task stays as long as a key that it holds for a time. A key held
+// for a time expires on the server. A key held until a task begins or ends is
+// deleted then, and leftovers are searched for now and then.
 //
 // # Tasks that no worker knows
 //
-// A task of a name that a worker does not know holds up no other: it is put among
-// asynq's retries at once, with its reason, and a worker that knows the name takes it
-// from there at once. Until then it is looked at again at growing intervals, of 10 s
-// to 5 min, and fails after Config.ParkFor. Many of them cost the others nothing.
+// A task of a name that a worker does not know holds up no other: the worker
+// puts it among asynq's retries at once, with the reason. A worker that knows
+// the name takes it from there at once. Until then it is looked at again at
+// growing intervals, of 10 s to 5 min, and fails after Config.ParkFor. Many of
+// them cost the others nothing.
 //
 // # Lost answers
 //
-// The client sends a command again when its answer was lost, as often as its
-// MaxRetries says. Storing tasks and writing outcomes take notice of what they
-// have done before: a task is stored once, as long as its record stays, which is 10 s
-// at least. When it remains unknown whether tasks were stored, Insert returns a
-// [engine.UncertainError] with their ids. An engine from New cannot tell a lost answer
-// from a request that was never sent: then each error that is not the server's is one.
-// A Retry or Delete whose answer was lost may say that the task is not in the state
-// for it.
+// If an answer is lost, the client sends its command again, up to its
+// MaxRetries. Storing tasks and writing outcomes recognize their earlier
+// attempts: a task is stored once, as long as its record stays, which is 10 s
+// at least. When the tasks may or may not be stored, Insert returns an
+// [engine.UncertainError] with their ids. An engine from New cannot
+// distinguish a lost answer from a request that was never sent, so every error
+// that is not the server's is an UncertainError. A Retry or Delete whose
+// answer was lost may answer that the task is in the wrong state.
 //
 // # Durability
 //
-// A task is as durable as the server makes it. Redis by default loses what came
-// after its last snapshot: set appendonly yes, and appendfsync always where no
+// A task is as durable as the server makes it. Redis by default loses changes
+// since its last snapshot: set appendonly yes, and appendfsync always where no
 // acknowledged task may be lost (everysec loses up to a second).
 //
 // # What this engine cannot do
@@ -69,9 +71,9 @@
 //     order in which they became due at the server.
 //   - A Redis Cluster or a Ring: one step may touch several queues.
 //   - More than 100,000 tasks in one call of Insert.
-//   - An exact count, for a minute or more, of the states that asynq does not tell
-//     apart (pending and retrying, failed and cancelled), after asynq's tools have
-//     moved or deleted tasks.
+//   - An exact count, for a minute or more after asynq's tools have moved or
+//     deleted tasks, of the states that are one for asynq (pending and
+//     retrying, failed and cancelled).
 //   - Looking up, by id, a foreign task whose asynq id is not a UUID. It runs, and
 //     is listed.
 //   - Records of failed and cancelled tasks for longer than 90 days: asynq keeps none
@@ -79,31 +81,33 @@
 //   - More than 10,000 failed and cancelled tasks in a queue: as with asynq, the
 //     oldest go first.
 //
-// The server must let the user publish to the channels that begin with "taskctx:",
-// or the engine does not open (ACL SETUSER app &taskctx:*). Channels are the same for
-// all databases of a server: workers on another one look for tasks more often, no
-// more. A server that is full (noeviction) answers an enqueue with
-// [engine.ErrQueueFull]; tasks that run go on, and their outcomes are written.
+// The server must let the user publish to the channels that begin with
+// "taskctx:", or the engine does not open (ACL SETUSER app &taskctx:*).
+// Channels are the same for all databases of a server: workers on another
+// database look for tasks more often, no more. A full server (noeviction)
+// answers an enqueue with [engine.ErrQueueFull]; running tasks go on, and
+// their outcomes are written.
 //
-// List sorts up to 10,000 tasks by age. Where more are asked for, it goes queue by
-// queue through asynq's collections (succeeded, failed and cancelled, running,
-// pending, waiting for a retry, scheduled), each in its own order: those that are
-// forgotten next, have waited longest, or are due next come first. A call looks at
-// 5,000 tasks and reads 4 MiB at most, and returns a cursor where there are more. What
-// moves from one collection to another between two pages may be missed.
+// List sorts up to 10,000 tasks by age. Beyond that it goes queue by queue
+// through asynq's collections (succeeded, failed and cancelled, running,
+// pending, waiting for a retry, scheduled), each in its own order: tasks to be
+// forgotten next, waiting longest, or due next come first. A call looks at
+// 5,000 tasks and reads 4 MiB at most, and returns a cursor if there are more.
+// It may miss a task that moves from one collection to another between two
+// pages.
 //
-// The last two bytes of a task's id are a hash of its queue, so that Get need not ask
-// all queues; it does for the tasks of asynq's clients.
+// The last two bytes of a task's id are a hash of its queue, so that Get need
+// not ask all queues; for tasks of asynq's clients it asks all.
 //
-// A task that is cancelled or deleted while more than 10,000 wait in its queue leaves
-// its entry in asynq's list, where asynq's tools show it until workers have come to
-// it; not while servers of asynq are there.
+// A task that is cancelled or deleted while more than 10,000 wait in its queue
+// leaves its entry in asynq's list, where asynq's tools show it until workers
+// have come to it. This does not happen while servers of asynq are there.
 //
 // # Beside asynq
 //
-// An asynq server that serves the same queue also takes tasks of names that it
-// does not know, and archives them when its retries are used up: give each
-// kind of worker queues of its own. A queue that asynq's tools have paused is
-// not served. Asynq's CancelProcessing does not reach tasks that run here:
-// use App.Cancel.
+// An asynq server on the same queue also takes tasks of names that it does not
+// know, and archives them when their retries are used up: give each kind of
+// worker queues of its own. A queue that asynq's tools have paused is not
+// served. Asynq's CancelProcessing does not reach tasks that run here: use
+// App.Cancel.
 package redis

@@ -13,11 +13,11 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// A task is looked up by its id, while asynq keeps it under its queue's name. So
-// that not all queues need be asked, the last two bytes of an id that this engine
+// A task is looked up by its id, while asynq keeps it under its queue's name.
+// To avoid asking all queues, the last two bytes of an id that this engine
 // gives are a hash of the queue.
 
-// hintOf is what an id has of its queue.
+// hintOf returns the bytes of an id that hint at its queue.
 func hintOf(queue string) uint16 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(queue))
@@ -25,15 +25,15 @@ func hintOf(queue string) uint16 {
 	return uint16(sum ^ sum>>16)
 }
 
-// idIn is the id of a task in a queue that has the given one in its message: the
-// same each time.
+// idIn returns the id in a queue of a task whose message has the given one:
+// the same each time.
 func idIn(queue string, id uuid.UUID) uuid.UUID {
 	binary.BigEndian.PutUint16(id[14:], hintOf(queue))
 	return id
 }
 
-// directory is the queues that the server has, as they were last read, and those that
-// this engine has used, whatever others make of asynq's own list.
+// directory is the queues that the server had when last asked, and those that
+// this engine has used, even if others spoil asynq's own list.
 type directory struct {
 	used sync.Map // queues that this engine has enqueued into or serves
 
@@ -42,7 +42,7 @@ type directory struct {
 	byHint map[uint16][]string
 }
 
-// use takes note of a queue.
+// use adds a queue that this engine uses.
 func (d *directory) use(queue string) {
 	if _, known := d.used.Load(queue); known {
 		return
@@ -65,14 +65,14 @@ func (d *directory) add(queue string) {
 	d.byHint[hintOf(queue)] = append(d.byHint[hintOf(queue)], queue)
 }
 
-// like are the queues that a task with the id may be in.
+// like returns the queues that a task with the id may be in.
 func (d *directory) like(id uuid.UUID) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.byHint[binary.BigEndian.Uint16(id[14:])]
 }
 
-// set takes note of the queues that the server has, and returns all, sorted.
+// set replaces the queues that the server has, and returns all, sorted.
 func (d *directory) set(queues []string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -89,8 +89,8 @@ func (d *directory) set(queues []string) []string {
 	return slices.Sorted(maps.Keys(d.queues))
 }
 
-// allQueues reads which queues there are. Where others have spoilt the key, they are
-// those that this engine has used, until a worker has made it anew.
+// allQueues reads the list of queues. If others have spoilt its key, the list
+// is the queues that this engine has used, until a worker has made it anew.
 func (e *Engine) allQueues(ctx context.Context) ([]string, error) {
 	queues, err := e.db.SMembers(ctx, allQueues).Result()
 	if err = spoilt(err); err != nil {
@@ -99,11 +99,11 @@ func (e *Engine) allQueues(ctx context.Context) ([]string, error) {
 	return e.queues.set(queues), nil
 }
 
-// searchAtOnce is how many queues are asked for a task with one round trip.
+// searchAtOnce is how many queues one round trip asks for a task.
 const searchAtOnce = 500
 
-// find looks for a task: in the queue that its id hints at, then in all others, for
-// those that asynq clients or older versions have enqueued.
+// find looks for a task: in the queue that its id hints at, then in all
+// others, for tasks that asynq clients or older versions have enqueued.
 func (e *Engine) find(ctx context.Context, id uuid.UUID) (*reading, error) {
 	if err := e.closed(); err != nil {
 		return nil, err
@@ -134,7 +134,8 @@ func (e *Engine) find(ctx context.Context, id uuid.UUID) (*reading, error) {
 	return nil, engine.ErrNotFound
 }
 
-// findIn looks for a task in some queues; it is nil where it is in none.
+// findIn looks for a task in some queues; it returns nil if the task is in
+// none.
 func (e *Engine) findIn(ctx context.Context, queues []string, id uuid.UUID) (*reading, error) {
 	if len(queues) == 0 {
 		return nil, nil

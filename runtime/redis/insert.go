@@ -25,7 +25,7 @@ type lot struct {
 	args []any // of the insert script, perMessage for each
 }
 
-// The arguments of the insert script that a message has.
+// Arguments of the insert script for a message.
 const (
 	argQueue = iota
 	argID
@@ -79,8 +79,8 @@ func (l *lot) add(m *engine.Message, now time.Time) error {
 	return nil
 }
 
-// send runs the insert script, and answers with an id for each message whose
-// key is held by another task, else "".
+// send runs the insert script. It answers for each message with the id of the
+// task that holds its key, or "".
 func (l *lot) send(ctx context.Context, db redis.Scripter) (held []string, err error) {
 	now := time.Now().UnixNano()
 	if a := l.args; l.Len() == 1 && a[argDue] == "" && a[argKey] == "" {
@@ -171,9 +171,10 @@ func (e *Engine) store(ctx context.Context, l *lot) ([]engine.Inserted, error) {
 // conflict reports whether a task's id was taken, so that nothing was stored.
 func conflict(err error) bool { return redis.HasErrorPrefix(err, "CONFLICT") }
 
-// sentAgain answers for a script that found ids taken. The client sends a script
-// again when its answer was lost: then the lot is what took them, and each of
-// its tasks is there, or its key is held by another. Else it returns the error.
+// sentAgain answers for a script that found ids taken. The client sends a
+// script again when its answer was lost. Then this lot itself took the ids:
+// each of its tasks is there, or another holds its key. Otherwise sentAgain
+// returns the error.
 func (e *Engine) sentAgain(ctx context.Context, l *lot, conflict error) (held []string, err error) {
 	p := e.db.Pipeline()
 	for i := range l.ids {

@@ -4,8 +4,7 @@ import (
 	"time"
 )
 
-// The keys of asynq (internal/base of v0.26). Those of one queue share a hash
-// tag.
+// Keys of asynq (internal/base of v0.26). Those of one queue share a hash tag.
 const allQueues = "asynq:queues"
 
 func queueKey(queue, name string) string { return "asynq:{" + queue + "}:" + name }
@@ -14,17 +13,17 @@ func taskKey(queue, id string) string { return queueKey(queue, "t:"+id) }
 
 // Keys and channels of our own.
 const (
-	keyPrefix      = "taskctx:key:"  // + a Message.Key: which task holds it, and how; see holder
-	beatPrefix     = "taskctx:beat:" // + a worker: how often it has beaten
+	keyPrefix      = "taskctx:key:"  // + a Message.Key: the task that holds it, and how; see holder
+	beatPrefix     = "taskctx:beat:" // + a worker: its beat, a count
 	channelPrefix  = "taskctx:"
 	newChannel     = "taskctx:new"     // queues that got a task
 	controlChannel = "taskctx:control" // running tasks that were cancelled
 	endChannel     = "taskctx:end"     // tasks that ended
 )
 
-// Sets of our own beside asynq's keys of a queue, which tell apart what is one
-// state for asynq. Tasks are in them only while they differ from most, and tidy
-// takes out what asynq's tools leave behind.
+// Sets of our own beside asynq's keys of a queue, for states of ours that are
+// one for asynq. Only tasks in the rarer of these states are in them, and tidy
+// takes out leftovers of asynq's tools.
 //
 //   - taskctx:parked, by name: those of its retries that no worker has known.
 //   - taskctx:again: those pending, or parked, that have run before.
@@ -32,7 +31,7 @@ const (
 //   - taskctx:gone: entries of a long list of pending tasks that lead to no
 //     pending task any more.
 
-// The states of asynq, as its task hashes have them.
+// States of asynq, as its task hashes have them.
 const (
 	asynqPending   = "pending"
 	asynqScheduled = "scheduled"
@@ -42,12 +41,12 @@ const (
 	asynqCompleted = "completed"
 )
 
-// score is a time in a sorted set: asynq's are whole seconds, and it reads
-// fractions as well.
+// score returns a time as in a sorted set: asynq's are whole seconds, and it
+// reads fractions as well.
 func score(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 
-// fromScore is the time of a score, which anybody may have written, within the years
-// that JSON can have.
+// fromScore returns the time of a score, which anybody may have written,
+// within the years that JSON can have.
 func fromScore(s float64) time.Time {
 	return time.UnixMicro(int64(max(min(s, lastSecond), 0) * 1e6)).UTC()
 }

@@ -12,10 +12,10 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// beatLife is how long the count of a worker that is gone stays.
+// beatLife is how long the beat of a lost worker stays.
 const beatLife = 24 * time.Hour
 
-// Join implements [remote.Store]: it counts up in the worker's key.
+// Join implements [remote.Store]: it counts up the worker's beat.
 func (s *serve) Join(ctx context.Context) error {
 	p := s.e.db.Pipeline()
 	count := p.Incr(ctx, beatPrefix+s.ID)
@@ -37,8 +37,8 @@ func (s *serve) Join(ctx context.Context) error {
 // Leave implements [remote.Store].
 func (s *serve) Leave(ctx context.Context) error { return s.e.db.Del(ctx, beatPrefix+s.ID).Err() }
 
-// leaseAhead is how far ahead asynq's own leases are set, of which only its
-// tools, and the recoverers of its servers, take notice.
+// leaseAhead is how far ahead asynq's own leases are set; only its tools, and
+// the recoverers of its servers, use them.
 const leaseAhead = 10
 
 func (s *serve) leaseScore() int64 {
@@ -81,8 +81,8 @@ func (s *serve) Beats(ctx context.Context, others map[string][]claim) (map[strin
 	return present, nil
 }
 
-// TakeOver implements [remote.Store]. A task that cannot be taken over does not keep
-// others from it.
+// TakeOver implements [remote.Store]. A task that cannot be taken over does
+// not keep others from it.
 func (s *serve) TakeOver(ctx context.Context, owner, beats string, claims []claim) (taken int, gone bool, err error) {
 	for _, c := range claims {
 		n, failed := s.takeOver(ctx, owner, beats, c)
@@ -106,7 +106,7 @@ func (s *serve) takeOver(ctx context.Context, owner, beats string, c claim) (tak
 	}
 	now, raw, of := time.Now(), []byte(text(v[0])), new(engine.Message)
 	m, err := decodeTaskMessage(raw)
-	if err != nil { // whoever takes it next says so
+	if err != nil { // the next worker to take it reports that
 		m = &taskMessage{raw: raw}
 	} else {
 		of, _ = m.message(s.e.cfg.KeepFor)
@@ -122,13 +122,13 @@ func (s *serve) takeOver(ctx context.Context, owner, beats string, c claim) (tak
 		own.encode(), now.UnixNano(), now.UTC().Format(time.RFC3339Nano), s.e.archivedUntil(of, now)).Int()
 }
 
-// text is a string of an answer, empty for nil.
+// text returns a string of an answer, empty for nil.
 func text(v any) string {
 	s, _ := v.(string)
 	return s
 }
 
-// anys are strings as arguments of a script.
+// anys returns strings as arguments of a script.
 func anys(ss []string) []any {
 	as := make([]any, len(ss))
 	for i, s := range ss {

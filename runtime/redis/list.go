@@ -12,30 +12,31 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// List sorts what there is, as long as that is little. Beyond it goes through
-// asynq's own collections, in their order; see walk.
+// Bounds of List. It sorts all tasks while they are few; beyond that it goes
+// through asynq's own collections, in their order; see walk.
 
 const (
-	// maxSorted is how many tasks are sorted, in how many queues. A listing that
-	// began sorted goes on so up to sortedOn.
+	// maxSorted is how many tasks are sorted, in how many queues. A listing
+	// that began sorted goes on so up to sortedOn.
 	maxSorted, maxSortedQueues, sortedOn = 10_000, 1000, 50_000
-	// queuesAtOnce is of how many queues the ids are read with one round trip.
+	// queuesAtOnce is for how many queues one round trip reads the ids.
 	queuesAtOnce = 100
 	// readAtOnce is how many tasks List reads with one round trip.
 	readAtOnce = 500
-	// A call looks at maxLooked tasks at most, and after enoughLooked of them for
-	// no longer than lookTime.
+	// A call looks at maxLooked tasks at most, and after enoughLooked of them
+	// only until lookTime is over.
 	maxLooked, enoughLooked = 5000, 2000
 	lookTime                = 8 * time.Millisecond
 )
 
-// collections are asynq's, from those that hold the oldest tasks as a rule.
+// collections are asynq's, roughly from the oldest tasks to the newest.
 var collections = []string{asynqCompleted, asynqArchived, asynqActive, asynqPending, asynqRetry, asynqScheduled}
 
-// isList tells asynq's lists, in which the newest come first, from its sorted sets.
+// isList distinguishes asynq's lists, with the newest first, from its sorted
+// sets.
 func isList(collection string) bool { return collection == asynqActive || collection == asynqPending }
 
-// collectionsOf are those in which tasks of the states are.
+// collectionsOf returns the collections that hold tasks of the states.
 func collectionsOf(states []engine.State) []string {
 	if len(states) == 0 {
 		return collections
@@ -47,7 +48,7 @@ func collectionsOf(states []engine.State) []string {
 			in[asynqScheduled] = true
 		case engine.StatePending:
 			in[asynqPending] = true
-			in[asynqActive], in[asynqScheduled], in[asynqRetry] = true, true, true // looked at, due and not moved yet, parked
+			in[asynqActive], in[asynqScheduled], in[asynqRetry] = true, true, true // seen, due and not moved yet, parked
 		case engine.StateRunning:
 			in[asynqActive] = true
 		case engine.StateRetrying:
@@ -61,7 +62,7 @@ func collectionsOf(states []engine.State) []string {
 	return slices.DeleteFunc(slices.Clone(collections), func(c string) bool { return !in[c] })
 }
 
-// page is a page of a listing that is being made.
+// page is a page of a listing in the making.
 type page struct {
 	e       *Engine
 	q       engine.Query
@@ -100,7 +101,7 @@ func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, str
 	return p.entries, next, nil
 }
 
-// selectionOf is what of a query the server can select by.
+// selectionOf returns the part of a query by which the server can select.
 func selectionOf(q engine.Query) selection {
 	sel := selection{brief: q.Brief, bytes: maxBytes, name: q.Name, tagged: q.Tag != ""}
 	if len(q.States) > 0 {
@@ -158,10 +159,10 @@ func (p *page) few(ctx context.Context, queues, names []string, most int) (bool,
 	return total <= int64(most), nil
 }
 
-// sizesAtOnce is of how many queues the sizes are read with one round trip.
+// sizesAtOnce is for how many queues one round trip reads the sizes.
 const sizesAtOnce = 500
 
-// sizes are how many tasks the collections of the queues have.
+// sizes returns how many tasks the collections of the queues have.
 func (p *page) sizes(ctx context.Context, queues []string) ([]map[string]int64, error) {
 	all := make([]map[string]int64, 0, len(queues))
 	for chunk := range slices.Chunk(queues, sizesAtOnce) {
@@ -184,8 +185,8 @@ func (p *page) sizes(ctx context.Context, queues []string) ([]map[string]int64, 
 	return all, nil
 }
 
-// sorted fills the page from few tasks, the oldest first: version 7 ids sort by
-// time.
+// sorted fills the page from few tasks, the oldest first: version 7 ids sort
+// by time.
 func (p *page) sorted(ctx context.Context, queues, names []string, after place) (string, error) {
 	var places []place
 	for chunk := range slices.Chunk(queues, queuesAtOnce) {
@@ -222,8 +223,8 @@ func (p *page) sorted(ctx context.Context, queues, names []string, after place) 
 	return "", nil
 }
 
-// add reads tasks, of one collection if it is named, and adds those that are
-// selected. It returns how many it has looked at, and whether the page is full.
+// add reads tasks, of one collection if it is named, and adds the selected
+// ones. It returns how many it has looked at, and whether the page is full.
 func (p *page) add(ctx context.Context, places []place, collection, skip string) (n int, full bool, err error) {
 	n, rs, err := p.e.read(ctx, places, &p.sel)
 	if err != nil {
@@ -252,7 +253,7 @@ func (p *page) add(ctx context.Context, places []place, collection, skip string)
 	return n, p.enough(), nil
 }
 
-// enough reports that the page has cost as much as it may.
+// enough reports that the page has used its bounds.
 func (p *page) enough() bool {
 	return p.sel.bytes <= 0 || p.looked >= maxLooked || p.looked >= enoughLooked && time.Since(p.began) > lookTime
 }
@@ -261,9 +262,9 @@ func (p place) compare(o place) int {
 	return cmp.Or(strings.Compare(p.id, o.id), strings.Compare(p.queue, o.queue))
 }
 
-// cursorPrefix begins the cursor of a sorted listing. The queue, escaped, and the id
-// of the last task of the page follow: ids that asynq clients choose are unique in a
-// queue only.
+// cursorPrefix begins the cursor of a sorted listing. The queue, escaped, and
+// the id of the page's last task follow, since ids from asynq clients are
+// unique only in a queue.
 const cursorPrefix = "after:"
 
 func (p place) cursor() string { return cursorPrefix + url.PathEscape(p.queue) + "/" + p.id }

@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Listen implements [remote.Store]: it listens, on a connection of its own, to
-// what other processes tell of new and cancelled tasks.
+// Listen implements [remote.Store]: on a connection of its own it listens to
+// other processes' messages about new and cancelled tasks.
 func (s *serve) Listen(ctx context.Context) error {
 	sub := s.e.db.Subscribe(ctx, newChannel, controlChannel)
 	defer sub.Close()
@@ -22,7 +22,7 @@ func (s *serve) Listen(ctx context.Context) error {
 		switch {
 		case err == nil:
 			asked = false
-		case !asked && errors.Is(err, os.ErrDeadlineExceeded): // perhaps nobody is there any more
+		case !asked && errors.Is(err, os.ErrDeadlineExceeded): // perhaps the server is gone
 			if err := sub.Ping(ctx); err != nil {
 				return err
 			}
@@ -40,8 +40,8 @@ func (s *serve) Listen(ctx context.Context) error {
 	}
 }
 
-// listenTimeout is how long nothing is heard until the server is asked whether it is
-// there, and how long its answer may take.
+// listenTimeout is how long the connection is silent before the server is
+// asked whether it is there, and how long the answer may take.
 const listenTimeout = 5 * time.Second
 
 // heard acts on a message.

@@ -10,14 +10,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Open connects to the database that url names, as redis.ParseURL takes it
+// Open connects to the database of url, in the form of redis.ParseURL
 // ("redis://user:password@host:6379/0", "rediss://" for TLS), and returns an
-// engine on it. With "?master_name=" it is as redis.ParseFailoverURL takes it: the
-// hosts are Sentinels, which are asked for the server of that name. An error shows
-// nothing of what the URL holds. Close ends the connections.
+// engine on it. With "?master_name=" the form is that of
+// redis.ParseFailoverURL: the hosts are Sentinels, which are asked for the
+// server of that name. An error shows no part of the URL. Close ends the
+// connections.
 //
-// A server that falls silent, or becomes read-only after a failover, is left: the
-// connections to it are closed, and made anew.
+// A server that falls silent, or becomes read-only after a failover, is left:
+// the connections to it are closed, and made anew.
 func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 	db, err := connect(url)
 	if err != nil {
@@ -33,9 +34,9 @@ func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// connect returns a client of the server that a URL names. The errors of the
-// parsers show pieces of a URL, and those of a password that is not escaped: none is
-// passed on.
+// connect returns a client of the server that a URL names. It passes no error
+// of the parsers on: they show pieces of the URL, and of a password that is
+// not escaped.
 func connect(raw string) (*redis.Client, error) {
 	u, err := url.Parse(raw)
 	if err != nil || strings.Contains(u.Path+u.RawQuery+u.Fragment, "@") || u.Fragment != "" {
@@ -61,7 +62,7 @@ var errURL = errors.New("the URL is none of Redis: write redis://user:password@h
 	"and options that the client knows; in a user name or password escape %, /, ?, #, @, : and spaces " +
 	"(as url.UserPassword does)")
 
-// probe finds out what the user may not do that the engine needs.
+// probe looks for missing permissions of the user that the engine needs.
 func probe(ctx context.Context, db redis.UniversalClient) error {
 	if err := db.Ping(ctx).Err(); err != nil {
 		return err

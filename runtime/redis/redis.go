@@ -18,23 +18,23 @@ import (
 
 // Config sets up an engine. Its zero value works.
 type Config struct {
-	// Lease is how long a worker process may be silent before its tasks are
-	// given to others. A task whose worker was killed runs again after Lease and
+	// Lease is how long a worker process may be silent before others take its
+	// tasks over. A task whose worker was killed runs again after Lease and
 	// about a fifth of it more. Defaults to 15 s, at least 100 ms.
 	Lease time.Duration
-	// PollInterval is how often a worker looks for tasks of which it was not
-	// told: those of asynq clients. Defaults to 100 ms, at least 1 ms.
+	// PollInterval is how often a worker looks for tasks without a
+	// notification: those of asynq clients. Defaults to 100 ms, at least 1 ms.
 	PollInterval time.Duration
-	// KeepFor is how long the record of a succeeded task stays that does not
-	// say: one that a foreign producer enqueued without asynq.Retention.
+	// KeepFor is how long the record of a succeeded task stays if its message
+	// names no time: a task from a foreign producer without asynq.Retention.
 	// Defaults to 24 h.
 	KeepFor time.Duration
-	// KeepFailedFor is how long the record of a failed or cancelled task stays that
-	// does not say: one of a foreign producer, or of an older version. Defaults to 7
-	// days; asynq keeps none for more than 90.
+	// KeepFailedFor is how long the record of a failed or cancelled task stays
+	// if its message names no time: a task of a foreign producer, or of an
+	// older version. Defaults to 7 days; asynq keeps none for more than 90.
 	KeepFailedFor time.Duration
-	// Logger gets what the engine has to say: failing connections, tasks taken
-	// over from lost workers. Defaults to slog.Default() at the time of opening.
+	// Logger gets the engine's messages: failing connections, tasks taken over
+	// from lost workers. Defaults to slog.Default() at the time of opening.
 	Logger *slog.Logger
 }
 
@@ -63,7 +63,7 @@ type Engine struct {
 	workers remote.Workers
 	queues  directory
 
-	closing context.Context // of work that belongs to no caller
+	closing context.Context // of work without a caller
 	close   context.CancelFunc
 }
 
@@ -73,12 +73,13 @@ var (
 	_ engine.Counter = (*Engine)(nil)
 )
 
-// New returns an engine on the client, which stays the caller's to close, after
-// the engine. The client's database must be on one server: a Redis Cluster and
-// a Ring are [engine.ErrUnsupported], since one step may touch several queues.
-// A command that is under way when its context is cancelled goes on until the
-// server answers or the client's ReadTimeout, 3 s by default, has passed; so it
-// does at the context's deadline where the client has no ContextTimeoutEnabled.
+// New returns an engine on the client, which the caller closes after the
+// engine. The client's database must be on one server: a Redis Cluster and a
+// Ring are [engine.ErrUnsupported], since one step may touch several queues. A
+// cancelled context does not end a command that is under way: it goes on until
+// the server answers or the client's ReadTimeout, 3 s by default, has passed.
+// The same holds for the context's deadline, unless the client has
+// ContextTimeoutEnabled.
 func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, error) {
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
@@ -104,8 +105,8 @@ func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, er
 const closeGrace = 2 * time.Second
 
 // Close implements [engine.Engine]. A Serve that still runs returns
-// [engine.ErrClosed]; its tasks are taken over by others when its lease ends. What is
-// under way has 2 s to end; then an engine from Open closes its connections.
+// [engine.ErrClosed]; others take its tasks over when its lease ends. Current
+// requests have 2 s to end; then an engine from Open closes its connections.
 func (e *Engine) Close() error {
 	if e.owned {
 		silent := time.AfterFunc(closeGrace, func() { _ = e.db.Close() })
@@ -129,8 +130,8 @@ func (e *Engine) closed() error {
 	return nil
 }
 
-// failed says what an operation was about, and that the engine is closed if
-// that is why it failed.
+// failed wraps an operation's error with its name, or with ErrClosed if the
+// engine is closed.
 func (e *Engine) failed(doing string, err error) error {
 	if e.closing.Err() != nil && !errors.Is(err, engine.ErrClosed) {
 		err = fmt.Errorf("%w: %w", engine.ErrClosed, err)
@@ -139,8 +140,8 @@ func (e *Engine) failed(doing string, err error) error {
 }
 
 // Check implements [engine.Engine]. A list in Redis has no priorities, asynq's
-// messages hold no text that is not UTF-8, and its archive nothing for longer than
-// 90 days.
+// messages hold only valid UTF-8, and its archive keeps nothing for longer
+// than 90 days.
 func (e *Engine) Check(m *engine.Message) error {
 	switch {
 	case m.Priority != 0:

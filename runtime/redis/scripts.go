@@ -2,21 +2,21 @@ package redis
 
 import "github.com/redis/go-redis/v9"
 
-// Each script is one step of a task's life, which Redis takes as a whole. They
-// build the keys of asynq's layout from the names of queues, so that one may
-// touch several queues. Whatever a key holds, a script goes on: what cannot be
-// used is passed over, and no script ends between two writes that belong
+// Each script is one step of a task's life, which Redis runs as a whole.
+// Scripts build the keys of asynq's layout from the names of queues, so that
+// one may touch several queues. A script goes on, whatever a key holds: it
+// skips unusable values, and never ends between two writes that belong
 // together.
 
-// prelude has the names of a queue's keys, and commands that bear with keys of
+// prelude has the names of a queue's keys, and commands that tolerate keys of
 // the wrong type:
 //
-//   - soft answers false where a command fails because of what its key holds.
+//   - soft answers false where a command fails because of the key's type.
 //   - firm clears such a key, which nobody can use, and runs the command again.
 //   - tell publishes, where the user may.
 //
-// Any other error, of a server that is full or read-only, ends the script: Redis
-// raises those at a script's first write.
+// Any other error, of a server that is full or read-only, ends the script:
+// Redis raises those at a script's first write.
 const prelude = `
 local function k(q, name) return "asynq:{" .. q .. "}:" .. name end
 local function t(q, id) return "asynq:{" .. q .. "}:t:" .. id end

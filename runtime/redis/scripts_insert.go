@@ -2,11 +2,11 @@ package redis
 
 import "github.com/redis/go-redis/v9"
 
-// holder judges a key when another task wants it: it answers with the id of the
-// task that holds it, or nil. The value of a key is the id, how it is held (the
-// number of a engine.KeyHold), and the queue; older versions wrote the id alone
-// and are asked for in the queue of the task that wants it. A key that is held for
-// a time has that time to live.
+// holder judges a key when another task wants it: it answers with the id of
+// the task that holds it, or nil. The value of a key is the id, the way in
+// which it is held (the number of an engine.KeyHold), and the queue. Older
+// versions wrote the id alone, which is looked up in the queue of the task
+// that wants the key. A key that is held for a time has that time to live.
 const holder = `
 local function holder(key, mine)
 	local v = soft("GET", "taskctx:key:" .. key)
@@ -32,10 +32,10 @@ local function hold(key, value, ms)
 end
 `
 
-// insert stores messages, all or none. ARGV: the time in ns, then of each
-// message its queue, id, encoding, due score or "", key or "", what the key is to
-// hold, its time in ms or "", and the message's name. It answers with an id for
-// each whose key was held, else "".
+// insert stores messages, all or none. ARGV: the time in ns, then for each
+// message its queue, id, encoding, due score or "", key or "", the key's
+// value, its time in ms or "", and the message's name. It answers for each
+// message with the id of the task that holds its key, or "".
 var insertScript = script(holder + `
 local res, told, ids = {}, {}, {}
 for i = 2, #ARGV, 8 do
@@ -70,11 +70,11 @@ for i = 2, #ARGV, 8 do
 end
 return res`)
 
-// insertOne is insert of one message that has no key and is due: what a web
-// process does most. It stands alone, without the prelude, and its keys come
-// ready. KEYS: the task and the list of those that are pending. ARGV: the id, the
-// encoding, the time in ns, the name and the queue. A queue that has tasks waiting
-// is known to asynq's tools already.
+// insertOne is insert of one message that has no key and is due: the usual
+// request of a web process. It stands alone, without the prelude, and its keys
+// come ready. KEYS: the task and the list of pending tasks. ARGV: the id, the
+// encoding, the time in ns, the name and the queue. It adds no queue to
+// asynq's list if tasks wait there already.
 var insertOneScript = redis.NewScript(`
 local call = redis.call
 if call("EXISTS", KEYS[1]) == 1 then

@@ -28,10 +28,10 @@ end
 return {n, next}`)
 
 // clean forgets up to ARGV[1] ended tasks. ARGV[2] is the score before which
-// completed tasks are forgotten, ARGV[3] that of archived ones; the queues follow.
-// The score of a completed task is when it is forgotten, as asynq has it. That of
-// an archived one is 90 days before it is forgotten, after which asynq does so
-// itself; no more than 10,000 of them are kept, as asynq does.
+// completed tasks are forgotten, ARGV[3] that of archived ones; the queues
+// follow. The score of a completed task is the end of its record, as in asynq.
+// That of an archived one is 90 days before, so that asynq itself forgets it
+// then. No more than 10,000 of them are kept, as in asynq.
 var cleanScript = script(`
 local left = tonumber(ARGV[1])
 local function drop(q, set, ids)
@@ -59,8 +59,8 @@ end
 return tonumber(ARGV[1]) - left`)
 
 // tidy looks at a few members of the sets of our own in the queues ARGV[2]
-// onwards, and takes out those that are no longer right: asynq's tools change
-// tasks without them. ARGV[1] is a random number.
+// onwards, and takes out the wrong ones: asynq's tools change tasks without
+// updating them. ARGV[1] is a random number.
 var tidyScript = script(`
 local at = tonumber(ARGV[1])
 for i = 2, #ARGV do

@@ -1,19 +1,20 @@
 package redis
 
-// claim takes up to ARGV[1] tasks for the owner ARGV[2] until the lease score
-// ARGV[3], at the time ARGV[4] in µs, with the fence ARGV[5]. ARGV[6] is the time
-// as text, ARGV[7] how long in µs a task waits whose name nobody knows, ARGV[8]
-// whether to look for such tasks of the worker's names, ARGV[9] how many of the
-// following are those names, before the queues, in their order.
+// claim takes up to ARGV[1] tasks for the worker ARGV[2] until the lease score
+// ARGV[3], at the time ARGV[4] in µs, with the fence ARGV[5]. ARGV[6] is the
+// time as text, ARGV[7] how long in µs a task of an unknown name waits,
+// ARGV[8] whether to look for such tasks of the worker's names, ARGV[9] how
+// many of the following are those names, before the queues, in their order.
 //
-// A task of another name is parked at once: it waits among asynq's retries, where
-// it is looked at again at growing intervals, and in the queue's set of parked
-// tasks, by name, where a worker that knows it finds it at once. So it holds up no
-// other. One that has waited too long is taken, to be ended.
+// A task of another name is parked at once, so that it holds up no other. It
+// waits among asynq's retries, where it is looked at again at growing
+// intervals, and in the queue's set of parked tasks, by name, where a worker
+// that knows it finds it at once. One that has waited too long is taken, to be
+// ended.
 //
 // It answers with the queue, id, message, details and memo of each task taken;
-// how many were parked for the first time, and names of some; and ids that led to
-// no task.
+// how many were parked for the first time, and names of some; and ids that led
+// to no task.
 var claimScript = script(`
 local want, owner, lease, now, fence = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local stamp, patience, look = ARGV[6], tonumber(ARGV[7]), ARGV[8] == "1"
@@ -115,14 +116,17 @@ for i = first, #ARGV do
 end
 return {rows, parked, names, lost}`)
 
-// conclude writes outcomes. ARGV: the owner, the time in ns, as a score and as
-// text, asynq's day and when its counters expire, then of each outcome the
-// queue, id, fence, what becomes of it, its score, message or "", details, the memo
-// and the result, or "" to leave them, a key to let go of, and the score if it is
-// archived. A key begins with how it is held: one held until the task has begun is
-// let go of in any case. A task that was cancelled while it ran does not run again.
-// It answers with 1 for each that was the owner's to write, or that it has written:
-// the client sends a script again when its answer was lost.
+// conclude writes outcomes. ARGV: the worker, the time in ns, as a score and
+// as text, asynq's day and when its counters expire. Then for each outcome the
+// queue, id, fence, the task's next place, its score, message or "", details,
+// the memo and the result, or "" to leave them, a key to let go of, and the
+// score if it is archived.
+//
+// A key begins with the way in which it is held: one held until the task has
+// begun is let go of in any case. A task that was cancelled while it ran does
+// not run again. The answer is 1 for each outcome whose task the worker owned,
+// or that it had written: the client sends a script again when its answer was
+// lost.
 var concludeScript = script(`
 local owner, now, day, expire, res = ARGV[1], ARGV[2], ARGV[5], ARGV[6], {}
 local processed, failed, news = {}, {}, {}
@@ -186,7 +190,7 @@ count("failed", failed)
 for q in pairs(news) do tell("taskctx:new", q) end
 return res`)
 
-// saveMemo writes the memo of a task that runs. ARGV: the owner, queue, id,
+// saveMemo writes the memo of a running task. ARGV: the worker, queue, id,
 // fence and memo.
 var saveMemoScript = script(`
 local v = soft("HMGET", t(ARGV[2], ARGV[3]), "state", "taskctx_owner", "taskctx_fence")
@@ -194,9 +198,9 @@ if not v or v[1] ~= "active" or v[2] ~= ARGV[1] or v[3] ~= ARGV[4] then return 0
 redis.call("HSET", t(ARGV[2], ARGV[3]), "taskctx_memo", ARGV[5])
 return 1`)
 
-// running answers with the queue, id, owner, fence, cancel reason and whether
-// it was cancelled of all that run in the queues ARGV and belong to workers of
-// ours. An id that leads to no task is taken out.
+// running answers with the queue, id, worker, fence, cancel reason and whether
+// it was cancelled, for all tasks in the queues ARGV that run on workers of
+// ours. It takes out ids that lead to no task.
 var runningScript = script(`
 local res = {}
 for _, q in ipairs(ARGV) do
@@ -212,9 +216,9 @@ for _, q in ipairs(ARGV) do
 end
 return res`)
 
-// takeOver gives a task of a worker that is gone to others. ARGV: the worker,
-// its beats as they were seen, the queue, id, fence, message and details, the
-// time in ns and as text, and the score if it is archived.
+// takeOver gives a task of a lost worker to others. ARGV: the worker, its beat
+// as last seen, the queue, id, fence, message and details, the time in ns and
+// as text, and the score if it is archived.
 var takeOverScript = script(`
 local owner, beats, q, id, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if (soft("GET", "taskctx:beat:" .. owner) or "") ~= beats then return 0 end

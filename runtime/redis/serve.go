@@ -9,11 +9,11 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// claim is what a run holds of its task: it is the owner's as long as the
-// task's fence is the same.
+// claim is a run's right to its task: the run owns the task while that has the
+// same fence.
 type claim struct{ queue, id, fence string }
 
-// task is what a run knows of its task.
+// task is a run's knowledge of its task.
 type task struct {
 	msg    *taskMessage
 	own    details
@@ -33,10 +33,10 @@ type serve struct {
 
 	looked time.Time // for parked tasks; Step alone uses it
 
-	// What follows the upkeep alone uses.
-	cleaned  time.Time // when all there was to forget was forgotten
+	// Used only by the upkeep.
+	cleaned  time.Time // when all expired records were forgotten
 	tidied   time.Time // when the sets of our own were looked through
-	sweeping uint64    // where the search for keys that nobody holds has got to
+	sweeping uint64    // where the search for keys without a holder has got to
 }
 
 var _ remote.Store[claim, task] = (*serve)(nil)

@@ -54,11 +54,12 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 	return len(rows) == st.Want, s.write(ctx, s.begun(rows, fence, now))
 }
 
-// lookForParked is how often a worker looks for tasks of its names that others have
-// parked: at each look it asks for each of its names.
+// lookForParked is how often a worker looks for parked tasks of its names:
+// each look asks for each of its names.
 const lookForParked = 50 * time.Millisecond
 
-// tellParked logs of tasks that were put aside because this worker does not know them.
+// tellParked logs tasks that were put aside because this worker does not know
+// them.
 func (s *serve) tellParked(names any, n int64) {
 	some, _ := names.([]any)
 	for _, name := range some {
@@ -66,13 +67,13 @@ func (s *serve) tellParked(names any, n int64) {
 	}
 }
 
-// newFence returns the fence of the tasks of one claim. It is unlike any other,
-// and not counted on the server: one that has lost its last writes counts the
-// same number twice.
+// newFence returns the fence of the tasks of one claim. It is random, not
+// counted on the server, since a server that has lost its last writes would
+// count the same number twice.
 func newFence() string { return strconv.FormatUint(rand.Uint64(), 36) }
 
-// begun starts the runs of claimed tasks. It returns the outcomes of those that
-// cannot run here.
+// begun starts the runs of claimed tasks. It returns the outcomes of the tasks
+// that cannot run here.
 func (s *serve) begun(rows []any, fence string, now time.Time) []*outcome {
 	var run []*delivery
 	var rest []*outcome
@@ -96,7 +97,7 @@ func (s *serve) begun(rows []any, fence string, now time.Time) []*outcome {
 	return rest
 }
 
-// read completes a delivery with the task's message. It returns an outcome when
+// read completes a delivery with the task's message. It returns an outcome if
 // the task cannot run here.
 func (s *serve) read(d *delivery, raw string, now time.Time) *outcome {
 	m, err := decodeTaskMessage([]byte(raw))
@@ -121,8 +122,8 @@ func (s *serve) read(d *delivery, raw string, now time.Time) *outcome {
 	return s.park(d, now)
 }
 
-// park puts a task aside that no worker here knows, and ends what none has
-// known for too long.
+// park puts a task aside that no worker here knows, and ends a task that no
+// worker has known for too long.
 func (s *serve) park(d *delivery, now time.Time) *outcome {
 	since := d.Task.own.ParkedAt
 	if since.IsZero() {
@@ -149,8 +150,8 @@ func (s *serve) park(d *delivery, now time.Time) *outcome {
 	return o
 }
 
-// write writes outcomes, tells of those that came too late, those who wait of
-// the others, and the upkeep when a task is due again.
+// write writes outcomes. It reports late ones, wakes the waiters of ended
+// tasks, and the upkeep when a task is due again.
 func (s *serve) write(ctx context.Context, outcomes []*outcome) error {
 	if len(outcomes) == 0 {
 		return nil
@@ -188,7 +189,8 @@ func (s *serve) write(ctx context.Context, outcomes []*outcome) error {
 // statsLife is how long asynq keeps its daily counters.
 const statsLife = 90 * 24 * time.Hour
 
-// concludeArgs are the arguments of the conclude script before the outcomes.
+// concludeArgs returns the arguments of the conclude script before the
+// outcomes.
 func (s *serve) concludeArgs() []any {
 	now := time.Now().UTC()
 	return []any{
@@ -238,7 +240,7 @@ func (s *serve) appendOutcome(args []any, o *outcome) []any {
 		[]byte(o.Memo), []byte(o.Result), key, archived)
 }
 
-// waiting is where a task waits for its next run.
+// waiting returns the place in which a task waits for its next run.
 func waiting(after time.Duration, now time.Time) (to string, at any) {
 	if after <= 0 {
 		return asynqPending, "last"

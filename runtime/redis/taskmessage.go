@@ -18,9 +18,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// taskMessage is asynq's TaskMessage (internal/proto/asynq.proto of v0.26), the
-// protocol buffer in the msg field of a task's hash. Fields of other numbers
-// are kept as they are.
+// taskMessage is asynq's TaskMessage (internal/proto/asynq.proto of v0.26),
+// the protocol buffer in the msg field of a task's hash. Fields of other
+// numbers are kept as they are.
 type taskMessage struct {
 	kind, id, queue, errorMsg, uniqueKey, groupKey string
 	payload                                        []byte
@@ -29,13 +29,13 @@ type taskMessage struct {
 	timeout, deadline, lastFailedAt                int64
 	retention, completedAt                         int64
 	unknown                                        []byte
-	raw                                            []byte // of one that cannot be read: it stays as it is
+	raw                                            []byte // of an unreadable message, which stays as it is
 }
 
 // headerOf is a header of a task message.
 type headerOf struct{ key, value []byte }
 
-// The numbers of TaskMessage's fields.
+// Numbers of TaskMessage's fields.
 const (
 	fieldType = iota + 1
 	fieldPayload
@@ -54,8 +54,8 @@ const (
 	fieldHeaders
 )
 
-// farDeadline keeps an asynq server that takes a task of ours from applying its
-// default timeout of 30 minutes: the time limit is the App's business.
+// farDeadline keeps an asynq server that takes a task of ours from applying
+// its default timeout of 30 minutes: the App enforces time limits.
 var farDeadline = time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 
 func (m *taskMessage) encode() []byte {
@@ -190,7 +190,8 @@ func (m *taskMessage) setHeader(entry []byte) bool {
 	return true
 }
 
-// header is the value of our header: the last one, as in a protocol buffer's map.
+// header returns the value of our header: the last one, as in a protocol
+// buffer's map.
 func (m *taskMessage) header() []byte {
 	for _, h := range slices.Backward(m.headers) {
 		if string(h.key) == header {
@@ -200,14 +201,15 @@ func (m *taskMessage) header() []byte {
 	return nil
 }
 
-// header is the one header that holds our data.
+// header is the header that holds our data.
 const header = "taskctx"
 
 var headerKey = []byte(header)
 
-// envelope is what the header holds: the Meta, and what asynq has no place for.
-// What asynq's message has is left out: the id, and the retries and the time to
-// keep where it has them to the same precision.
+// envelope is the content of the header: the Meta, and fields of Message
+// without a place in asynq. It leaves out data that asynq's message has: the
+// id, and the retries and the time to keep if they have the same precision
+// there.
 type envelope struct {
 	engine.Meta
 	Retries    int            `json:"retries,omitempty"` // in place of Meta's
@@ -219,7 +221,7 @@ type envelope struct {
 	KeepFailed time.Duration  `json:"keep_failed,omitempty"`
 }
 
-// envelopeOf is what the header of a message holds.
+// envelopeOf returns the content of a message's header.
 func envelopeOf(m *engine.Message) envelope {
 	own := envelope{
 		Meta: m.Meta, Due: m.Due, Key: m.Key, KeyFor: m.KeyFor, KeyHold: m.KeyHold, KeepFailed: m.KeepFailed,
@@ -234,8 +236,8 @@ func envelopeOf(m *engine.Message) envelope {
 	return own
 }
 
-// encodeHeader is the header as encoding/json writes it, by hand where the
-// message has no more than every task's.
+// encodeHeader returns the header as encoding/json writes it, by hand if the
+// message has only the common fields.
 func encodeHeader(m *engine.Message) ([]byte, error) {
 	t := &m.Meta
 	own := envelopeOf(m)
@@ -254,12 +256,13 @@ func encodeHeader(m *engine.Message) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// isPlainTime reports that a time is set, and in JSON what it is in RFC 3339.
+// isPlainTime reports that a time is set and that its JSON is its RFC 3339
+// text.
 func isPlainTime(t time.Time) bool {
 	return t.Location() == time.UTC && !t.IsZero() && t.Year() >= 0 && t.Year() <= 9999
 }
 
-// isPlain reports that a text is not empty, and in JSON what it is.
+// isPlain reports that a text is not empty and the same in JSON.
 func isPlain(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -283,21 +286,21 @@ func encodeMessage(m *engine.Message) (taskMessage, error) {
 	}, nil
 }
 
-// retries are a message's, as far as asynq's message can have them.
+// retries returns a message's retries, within the bounds of asynq's message.
 func retries(m *engine.Message) int32 { return int32(max(min(m.Meta.Retries, math.MaxInt32), 0)) }
 
-// seconds is d in whole seconds, rounded up.
+// seconds returns d in whole seconds, rounded up.
 func seconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// ofSeconds is a time that asynq's message has in seconds, as far as a Duration can
-// have it.
+// ofSeconds returns the seconds of an asynq message as a Duration, within its
+// bounds.
 func ofSeconds(s int64) time.Duration {
 	return time.Duration(max(min(s, math.MaxInt64/int64(time.Second)), 0)) * time.Second
 }
 
-// message makes ours of an asynq message. One without our header is of a
-// foreign producer. An error says that the header cannot be read; the message
-// is then foreign too.
+// message makes our message of an asynq message. One without our header is of
+// a foreign producer. An error says that the header cannot be read; the
+// message is then foreign too.
 func (m *taskMessage) message(keep time.Duration) (*engine.Message, error) {
 	var head envelope
 	var err error
@@ -328,7 +331,7 @@ func (m *taskMessage) message(keep time.Duration) (*engine.Message, error) {
 // idSpace names the ids of foreign tasks whose asynq id is no UUID.
 var idSpace = uuid.MustParse("6f1c0b52-7f4e-4d0e-9b7b-6a1f4f1f3a55")
 
-// taskID is the id of the task that asynq knows by the given one.
+// taskID returns the id of the task with the given id in asynq.
 func taskID(id string) uuid.UUID {
 	if u, err := uuid.Parse(id); err == nil && u.String() == id {
 		return u
@@ -336,7 +339,7 @@ func taskID(id string) uuid.UUID {
 	return uuid.NewSHA1(idSpace, []byte(id))
 }
 
-// details are what a task's hash holds of ours beside the message, in the field
+// details are our data in a task's hash beside the message, in the field
 // "taskctx".
 type details struct {
 	Reason    string    `json:"reason,omitempty"`
@@ -345,17 +348,17 @@ type details struct {
 	Again     bool      `json:"again,omitempty"`   // it has run before
 	StartedAt time.Time `json:"started,omitzero"`
 	EndedAt   time.Time `json:"ended,omitzero"`
-	ParkedAt  time.Time `json:"parked,omitzero"` // when no worker first knew its name
+	ParkedAt  time.Time `json:"parked,omitzero"` // when it was first parked
 	Due       time.Time `json:"due,omitzero"`
 	Worker    string    `json:"worker,omitempty"`
 }
 
 func (d *details) encode() string {
-	b, _ := json.Marshal(d) // it consists of what can be encoded
+	b, _ := json.Marshal(d) // it has only fields that can be encoded
 	return string(b)
 }
 
-// decodeDetails reads details; what cannot be read counts as none.
+// decodeDetails reads details; unreadable ones count as none.
 func decodeDetails(s string) (d details) {
 	if s != "" {
 		_ = json.Unmarshal([]byte(s), &d)

@@ -8,26 +8,28 @@ import (
 	"time"
 )
 
-// What asynq's forwarder and janitor do: any worker does it here, and several
-// at a time do no harm.
+// Upkeep does the work of asynq's forwarder and janitor: any worker does it
+// here, and several at a time do no harm.
 
 const (
-	// cleanEvery is from when all that was due to be forgotten is forgotten, to the
-	// next look. cleanAtOnce is how many one script forgets, and cleanPause the time
-	// between two: tasks become due in between.
+	// cleanEvery is the pause between two cleanups, from the end of one that
+	// has forgotten all expired records. cleanAtOnce is how many one script
+	// forgets, and cleanPause the time between two scripts, in which other
+	// requests go.
 	cleanEvery  = 10 * time.Second
 	cleanAtOnce = 500
 	cleanPause  = 5 * time.Millisecond
 	tidyEvery   = time.Minute
-	// sentAgainFor is how long the record of a task stays at least, so that an enqueue
-	// that is sent again, since its answer was lost, finds what it has stored.
+	// sentAgainFor is the least time for which the record of a task stays, so
+	// that an enqueue that is sent again after a lost answer finds the tasks
+	// it has stored.
 	sentAgainFor = 10 * time.Second
-	// lookAhead is how far ahead a task is due at most that the upkeep waits for.
+	// lookAhead is the longest time for which the upkeep waits for a due task.
 	lookAhead = time.Hour
 )
 
-// Upkeep implements [remote.Store]: it makes tasks pending when they are due,
-// and now and then forgets some old ones.
+// Upkeep implements [remote.Store]: it makes due tasks pending, and now and
+// then forgets some old ones.
 func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 	if next, err = s.forward(ctx); err != nil {
 		return next, err
@@ -76,13 +78,13 @@ func (s *serve) forward(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// clean forgets tasks that ended long enough ago, and returns how many.
+// clean forgets tasks whose records have expired, and returns how many.
 func (s *serve) clean(ctx context.Context, now time.Time) (int, error) {
 	args := append([]any{cleanAtOnce, score(now.Add(-sentAgainFor)), score(now.Add(-archivedFor))}, anys(s.Queues)...)
 	return cleanScript.Run(ctx, s.e.db, nil, args...).Int()
 }
 
-// tidy looks through a part of what the engine keeps beside asynq's keys.
+// tidy looks through a part of the engine's own sets beside asynq's keys.
 func (s *serve) tidy(ctx context.Context) error {
 	args := append([]any{rand.IntN(1 << 30)}, anys(s.Queues)...)
 	if err := tidyScript.Run(ctx, s.e.db, nil, args...).Err(); err != nil {
@@ -105,8 +107,9 @@ func (s *serve) tidy(ctx context.Context) error {
 	return nil
 }
 
-// The search for keys that nobody holds takes so many steps each time, over so many
-// keys of the database. Most keys are deleted when they become free.
+// Bounds of the search for keys without a holder: how many steps it takes each
+// time, over how many keys of the database. Most keys are deleted when they
+// become free.
 const (
 	sweeps      = 5
 	sweepAtOnce = 1000

@@ -10,8 +10,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// lookEvery is how often a task that is awaited is looked at although nothing
-// was heard of its end.
+// lookEvery is how often an awaited task is looked at although no message of
+// its end came.
 const lookEvery = time.Second
 
 // Wait implements [engine.Waiter].
@@ -19,11 +19,11 @@ func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) 
 	return e.watch.Wait(ctx, id.String(), func(ctx context.Context) (*engine.Entry, error) { return e.Get(ctx, id) })
 }
 
-// linger is how long the subscription stays when nobody waits: the next waiter
-// is often not far.
+// linger is how long the subscription stays without a waiter: the next one
+// often comes soon.
 const linger = 5 * time.Second
 
-// hearEnds hears of ends until nobody waits.
+// hearEnds listens for ends until nobody waits.
 func (e *Engine) hearEnds() {
 	ctx, cancel := context.WithCancel(e.closing)
 	defer cancel()

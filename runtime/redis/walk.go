@@ -13,30 +13,33 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// walk is where a listing of many tasks has got to: queue by queue, and in each
+// walk is the progress of a listing of many tasks: queue by queue, and in each
 // collection by collection, from the first in line. It is also the cursor.
 //
-// In a sorted set the next task is the one after the last. A list has no such order:
-// tasks leave at the end where the listing begins, and cancelled ones anywhere. So
-// the walk has with it how far from the end it was, and some of the tasks that it
-// passed: the last of them that is still there shows how far the list has moved.
+// In a sorted set the next task is the one after the last. A list has no such
+// order: tasks leave at the end where the listing begins, and cancelled ones
+// anywhere. So the walk records how far from the end it was, and some of the
+// tasks that it passed. The last of them that is still there shows how far the
+// list has moved.
 type walk struct {
 	Queue      string `json:"q"`
 	Collection string `json:"c"`
-	// Last is the last task that was looked at, Score its score in a sorted set.
+	// Last is the last task seen, Score its score in a sorted set.
 	Last  string `json:"l,omitempty"`
 	Score string `json:"s,omitempty"`
-	// Passed is how many of a list's entries were, and Seen some of the last.
+	// Passed is how many entries of a list were seen, and Seen some of the
+	// last ones.
 	Passed int64    `json:"p,omitempty"`
 	Seen   []string `json:"e,omitempty"`
-	// Skip is the last task of a sorted listing before: up to it all were listed.
+	// Skip is the last task of a sorted listing before: all tasks up to it
+	// were listed.
 	Skip string `json:"k,omitempty"`
 }
 
 const walkPrefix = "walk:"
 
 func (w *walk) cursor() string {
-	b, _ := json.Marshal(w) // it consists of what can be encoded
+	b, _ := json.Marshal(w) // it has only fields that can be encoded
 	return walkPrefix + base64.RawURLEncoding.EncodeToString(b)
 }
 
@@ -52,7 +55,8 @@ func parseWalk(cursor string) (*walk, error) {
 	return w, nil
 }
 
-// walk fills the page from where the walk is, and returns the cursor of the next.
+// walk fills the page from the walk's position, and returns the cursor of the
+// next.
 func (p *page) walk(ctx context.Context, queues, names []string, w *walk) (string, error) {
 	first, _ := slices.BinarySearch(queues, w.Queue)
 	for chunk := range slices.Chunk(queues[first:], sizesAtOnce) {
@@ -88,7 +92,7 @@ func (p *page) walk(ctx context.Context, queues, names []string, w *walk) (strin
 	return "", nil
 }
 
-// collection adds tasks of the collection that the walk is in, until there are no
+// collection adds tasks of the walk's current collection, until there are no
 // more or the page is full.
 func (p *page) collection(ctx context.Context, w *walk) (full bool, err error) {
 	resume := w.Last != ""
@@ -121,7 +125,7 @@ func (p *page) collection(ctx context.Context, w *walk) (full bool, err error) {
 	}
 }
 
-// pass takes note of tasks that were looked at.
+// pass records tasks that were looked at.
 func (w *walk) pass(ids, scores []string) {
 	n := len(ids)
 	w.Last = ids[n-1]
@@ -136,7 +140,7 @@ func (w *walk) pass(ids, scores []string) {
 	}
 }
 
-// listed are the next entries of a list, from its end.
+// listed returns the next entries of a list, from its end.
 func (p *page) listed(ctx context.Context, w *walk, resume bool) ([]string, error) {
 	key := queueKey(w.Queue, w.Collection)
 	if resume {
@@ -149,12 +153,13 @@ func (p *page) listed(ctx context.Context, w *walk, resume bool) ([]string, erro
 	return ids, spoilt(err)
 }
 
-// aroundList is how many entries of a list are searched on either side of where the
-// walk was.
+// aroundList is how many entries of a list are searched on either side of the
+// walk's position.
 const aroundList = 2000
 
-// catchUp sets how many entries of a list the walk has passed, by those it has seen
-// that are still there. If none is, then workers have taken all that were passed.
+// catchUp sets how many entries of a list the walk has passed, by the seen
+// entries that are still there. If none is, workers have taken all that were
+// passed.
 func (p *page) catchUp(ctx context.Context, key string, w *walk) error {
 	around, err := p.e.db.LRange(ctx, key, -w.Passed-aroundList, -max(w.Passed-aroundList, 1)).Result()
 	if err != nil {
@@ -184,7 +189,7 @@ func (p *page) catchUp(ctx context.Context, key string, w *walk) error {
 	return nil
 }
 
-// ranked are the next members of a sorted set, with their scores.
+// ranked returns the next members of a sorted set, with their scores.
 func (p *page) ranked(ctx context.Context, w *walk) (ids, scores []string, err error) {
 	key := queueKey(w.Queue, w.Collection)
 	start := int64(0)
@@ -201,8 +206,8 @@ func (p *page) ranked(ctx context.Context, w *walk) (ids, scores []string, err e
 	return ids, scores, spoilt(err)
 }
 
-// rankAfter is the rank of the member after the last of the walk, which may be gone
-// or have another score by now.
+// rankAfter returns the rank of the member after the walk's last one, which
+// may be gone or have another score by now.
 func (p *page) rankAfter(ctx context.Context, key string, w *walk) (int64, error) {
 	pipe := p.e.db.Pipeline()
 	before := pipe.ZCount(ctx, key, "-inf", "("+w.Score)
@@ -215,7 +220,7 @@ func (p *page) rankAfter(ctx context.Context, key string, w *walk) (int64, error
 		return rank.Val() + 1, nil
 	}
 	ties, err := p.e.db.ZRangeByScore(ctx, key, &redis.ZRangeBy{Min: w.Score, Max: w.Score, Count: maxSorted}).Result()
-	at, _ := slices.BinarySearch(ties, w.Last) // of one score members are sorted
+	at, _ := slices.BinarySearch(ties, w.Last) // members of one score are sorted
 	return before.Val() + int64(at), err
 }
 
