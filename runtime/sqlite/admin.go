@@ -10,8 +10,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// find returns what an operation needs of a task's row. It does not find what
-// is kept no longer.
+// find returns the parts of a task's row that an operation needs. It does not
+// find records that are kept no longer.
 func (t *txn) find(id uuid.UUID) (*row, error) {
 	st := t.db.find
 	st.BindBlob(1, id[:])

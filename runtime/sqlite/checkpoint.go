@@ -9,19 +9,19 @@ import (
 
 // The write-ahead log is copied into the file beside the writer, on a
 // connection of its own, since that waits for the disk. The writer then copies
-// what came meanwhile, and the log begins anew.
+// the frames that came meanwhile, and the log begins anew.
 const (
 	checkpointAt = 8000  // frames of the log, of a page each
-	checkpointBy = 64000 // the writer does not go on without one
-	// checkpointAfter is how long a commit is in the log alone at most, however
-	// short that is.
+	checkpointBy = 64000 // the writer does not go on without a checkpoint
+	// checkpointAfter is the longest time that a commit is in the log alone,
+	// however short that is.
 	checkpointAfter = 10 * time.Second
 	// maxLog is the size in bytes that the log keeps on the disk when it begins
 	// anew, however long it was.
 	maxLog = 4 * checkpointAt * pageSize
 )
 
-// checkpointState is owned by the writer, but for done.
+// checkpointState is owned by the writer, except done.
 type checkpointState struct {
 	asked bool
 	at    int         // the length at which to ask next
@@ -30,8 +30,8 @@ type checkpointState struct {
 	done  atomic.Bool // set by the checkpointer
 }
 
-// askCheckpoint asks for a checkpoint when the log has grown. now is of the last
-// commit.
+// askCheckpoint asks for a checkpoint when the log has grown. now is the time
+// of the last commit.
 func (e *Engine) askCheckpoint(now time.Time) {
 	cp := &e.checkpoint
 	if cp.due.IsZero() {
@@ -63,8 +63,8 @@ func (e *Engine) startCheckpoint() {
 	}
 }
 
-// finishCheckpoint copies the rest of the log after the checkpointer's turn, and
-// asks for the next one when it is time.
+// finishCheckpoint copies the rest of the log after the checkpointer's turn,
+// and decides when to ask for the next one.
 func (e *Engine) finishCheckpoint(now time.Time) {
 	cp := &e.checkpoint
 	if cp.asked && cp.done.Swap(false) {
@@ -79,8 +79,8 @@ func (e *Engine) finishCheckpoint(now time.Time) {
 	}
 }
 
-// checkpointNow copies what it can without waiting for others. It returns how
-// many frames are left, since somebody reads what was before them.
+// checkpointNow copies all it can without waiting for others. It returns how
+// many frames are left, since somebody reads earlier ones.
 func (e *Engine) checkpointNow() (left int) {
 	frames, copied, err := e.db.c.Checkpoint()
 	if err != nil {

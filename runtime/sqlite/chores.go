@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// plan is what the writer has to do at what time.
+// plan is the writer's tasks of its own, each with its time.
 type plan struct {
 	// By the monotonic clock.
 	poll, beat, retry, rest time.Time
 	// By the clock of due times.
 	due   moment // the first task that waits for its time
-	purge moment // the first record that is kept no longer
+	purge moment // the first record whose time to be kept ends
 	park  moment // the first parked task that has waited for too long
 
 	version int64  // the file's data version at the last poll
 	lastKey string // up to which the keys were looked at
 	walk    parkWalk
-	told    time.Time // when the log last told of tasks that no worker knows
+	told    time.Time // when the log last named tasks that no worker knows
 }
 
 // moment is a time in nanoseconds.
@@ -28,7 +28,7 @@ type moment int64
 // min makes m the earlier of m and n.
 func (m *moment) min(n int64) { *m = min(*m, moment(n)) }
 
-// chores puts what is due of the writer's own work before the operations.
+// chores puts the writer's own due work before the operations.
 func (e *Engine) chores(ops []op) []op {
 	now := time.Now()
 	var own []op
@@ -83,7 +83,7 @@ func (e *Engine) ownChores(own []op, now time.Time, changed bool) []op {
 }
 
 // changedElsewhere reports whether another process changed the file since the
-// last call, and lets waiters look whether their task has ended.
+// last call. If so, it lets waiters look whether their task has ended.
 func (e *Engine) changedElsewhere(now time.Time) bool {
 	v, _, err := one(e.db.dataVersion)
 	if err != nil {
@@ -129,7 +129,8 @@ func (e *Engine) untilNext() time.Duration {
 // choreRetry is how long to wait after a chore failed.
 const choreRetry = 200 * time.Millisecond
 
-// chore is work of the writer's own. What fails is logged, and done again.
+// chore is work of the writer's own. A failure is logged, and the chore done
+// again.
 type chore struct {
 	e  *Engine
 	do func(t *txn) error
@@ -142,16 +143,17 @@ func (c *chore) settle(_ *txn, err error) {
 		return
 	}
 	c.e.complain("cannot do the housekeeping of the tasks' file, and try again", "error", err)
-	// It may have found out when it is due next, and that is undone too.
+	// The failed chore may have set its next time, which was undone too.
 	later := moment(add(nanos(c.e.now()), choreRetry))
 	c.e.plan.due, c.e.plan.purge, c.e.plan.park = later, later, later
 }
 
-// surveyAll looks what there is to do, after another process changed the file.
+// surveyAll looks for work after another process changed the file.
 func (t *txn) surveyAll() error {
 	began := time.Now()
 	err := t.survey(t.servers)
-	// With very many queues it takes long; it is not to take all of the time.
+	// With very many queues a survey takes long; it must not take all of the
+	// time.
 	if next := time.Now().Add(4 * time.Since(began)); next.After(t.plan.poll) {
 		t.plan.poll = next
 	}
@@ -160,8 +162,8 @@ func (t *txn) surveyAll() error {
 	return err
 }
 
-// foreignParks is how long the end of a task that another process has parked may
-// be overlooked.
+// foreignParks is for how long this process may overlook the end of a task
+// that another process has parked.
 const foreignParks = 10 * time.Second
 
 func (t *txn) survey(servers []*server) error {
@@ -233,7 +235,7 @@ func (t *txn) promote() error {
 	return nil
 }
 
-// sweep forgets tasks that ended and were kept for their time.
+// sweep deletes the records of ended tasks whose time to be kept is over.
 func (t *txn) sweep() error {
 	type purge struct {
 		at, n int64
@@ -271,8 +273,8 @@ func (t *txn) sweep() error {
 	next, ok, err := one(t.db.nextPurge)
 	t.plan.purge = never
 	if ok {
-		// Not for each record on its own: what ends at the same time goes at
-		// the same time.
+		// Not for each record alone: records that end at about the same time
+		// go together.
 		t.plan.purge = moment(max(next, add(t.now, 100*time.Millisecond)))
 		if next <= t.now {
 			t.plan.purge = moment(t.now)
@@ -284,7 +286,7 @@ func (t *txn) sweep() error {
 // restEvery is how often sweepRest is called.
 const restEvery = 10 * time.Second
 
-// sweepRest drops keys and workers that mean nothing any more.
+// sweepRest drops keys and workers without a use.
 func (t *txn) sweepRest() error {
 	if err := t.sweepKeys(); err != nil {
 		return err

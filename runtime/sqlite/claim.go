@@ -8,8 +8,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// claimOp takes due tasks for a worker, as many as it has room for. It is
-// applied at the end of a transaction, after whatever made tasks due or slots
+// claimOp takes due tasks for a worker, up to its free slots. It is applied at
+// the end of a transaction, after the operations that made tasks due or slots
 // free.
 type claimOp struct {
 	s   *server
@@ -30,7 +30,8 @@ const maxParks = 1000
 func (c *claimOp) apply(t *txn) error {
 	s := c.s
 	if time.Since(s.lastBeat) > t.lease/2 {
-		// It may have been taken for dead meanwhile: look before taking more.
+		// The worker may be lost to the others meanwhile: look before taking
+		// more.
 		if alive, err := s.beat(t); err != nil || !alive {
 			t.plan.beat = time.Time{}
 			return err
@@ -67,9 +68,10 @@ func (c *claimOp) apply(t *txn) error {
 	return nil
 }
 
-// runsOf splits deliveries where the tasks or the leases do not follow one
-// another. One statement writes such a run, which costs less than one each:
-// tasks of a queue are mostly claimed in the order in which they were enqueued.
+// runsOf splits deliveries into rows of consecutive tasks with consecutive
+// leases. One statement writes such a row, which costs less than one each:
+// tasks of a queue are mostly claimed in the order in which they were
+// enqueued.
 func runsOf(ds []*delivery) iter.Seq[[]*delivery] {
 	return func(yield func([]*delivery) bool) {
 		for len(ds) > 0 {

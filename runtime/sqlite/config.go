@@ -8,56 +8,58 @@ import (
 	"time"
 )
 
-// Sync says what a commit waits for.
+// Sync says how far a commit goes before it returns.
 type Sync int
 
 const (
-	// SyncNormal hands what is written to the operating system. It outlives
-	// the process, however that ends. A power failure or a crash of the
-	// operating system can undo the commits since the last checkpoint of the
-	// write-ahead log, from the newest back; the file stays sound. This is the
-	// default: it is what SQLite recommends for a write-ahead log, and a commit
-	// takes a few microseconds instead of the disk's time for a flush.
+	// SyncNormal hands a commit to the operating system. It outlives the
+	// process, however that ends. A power failure or a crash of the operating
+	// system can undo the commits since the last checkpoint of the write-ahead
+	// log, from the newest back; the file stays sound. This is the default:
+	// SQLite recommends it for a write-ahead log, and a commit takes a few
+	// microseconds instead of the disk's time for a flush.
 	SyncNormal Sync = iota
-	// SyncFull flushes the disk's cache at each commit: what Enqueue returned
-	// outlives a power failure too, if the disk does as it says. Commits are
-	// shared by everything that waits at the same moment, so that the cost
-	// shows with one caller more than with many.
+	// SyncFull flushes the disk's cache at each commit: a task that Enqueue
+	// returned outlives a power failure too, if the disk keeps its word. All
+	// commits that wait at the same moment share one flush, so that the cost
+	// shows more with one caller than with many.
 	SyncFull
 )
 
 // Config sets up an engine. Its zero value works.
 type Config struct {
-	// Sync is what a commit waits for. Defaults to [SyncNormal].
+	// Sync says how far a commit goes before it returns. Defaults to
+	// [SyncNormal].
 	Sync Sync
-	// Lease is how long a worker may show no sign of life before its tasks are
-	// given to others. It shows one every fifth of this time. A killed worker's
+	// Lease is how long a worker may show no sign of life before others take
+	// its tasks over. It shows one every fifth of this time. A killed worker's
 	// tasks run again after at most 7/5 of it, once another worker serves the
 	// file. Defaults to 15 s, at least 50 ms.
 	Lease time.Duration
 	// PollInterval is how often a process that serves or waits looks whether
-	// another process changed the file; a look costs some microseconds. Inside a
-	// process nothing polls. Defaults to 20 ms, at least 1 ms.
+	// another process changed the file; a look costs some microseconds. Inside
+	// a process nothing polls. Defaults to 20 ms, at least 1 ms.
 	PollInterval time.Duration
 	// BusyTimeout is how long to wait for the write lock that another process
 	// holds, before the answer is [ErrBusy]. Defaults to 10 s.
 	BusyTimeout time.Duration
-	// KeepFor is how long the record of a task stays that succeeded and does not
-	// say. Defaults to 24 h.
+	// KeepFor is how long the record of a succeeded task stays if its message
+	// names no time. Defaults to 24 h.
 	KeepFor time.Duration
-	// KeepFailedFor is the same for a task that failed or was cancelled. Defaults
-	// to 7 days.
+	// KeepFailedFor is the same for a task that failed or was cancelled.
+	// Defaults to 7 days.
 	KeepFailedFor time.Duration
-	// MaxSize bounds the file, in bytes: while it holds that many, Insert answers
-	// [ErrFull]. Running tasks still end, for which it may grow a little further.
-	// Defaults to no bound.
+	// MaxSize bounds the file, in bytes: at that size Insert answers
+	// [ErrFull]. Running tasks still end, for which the file may grow a little
+	// further. Defaults to no bound.
 	MaxSize int64
-	// Existing makes Open fail, with [ErrEmpty] or [os.ErrNotExist], where there
-	// are no tasks yet, instead of making the file or its tables: for programs
-	// that look at what others made.
+	// Existing makes Open fail, with [ErrEmpty] or [os.ErrNotExist], where
+	// there are no tasks yet, instead of making the file or its tables. It is
+	// for programs that only look at the tasks of others.
 	Existing bool
-	// Logger gets what the engine survives, such as a full disk while it records
-	// an outcome. Defaults to slog.Default() at the time of opening.
+	// Logger gets failures that the engine survives, such as a full disk while
+	// it records an outcome. Defaults to slog.Default() at the time of
+	// opening.
 	Logger *slog.Logger
 }
 
@@ -73,8 +75,7 @@ type config struct {
 	log      *slog.Logger
 }
 
-// check returns the configuration with its defaults, and all that is wrong with
-// it.
+// check returns the configuration with its defaults, and all errors in it.
 func (cfg Config) check() (config, error) {
 	c := config{sync: cfg.Sync, maxSize: cfg.MaxSize, existing: cfg.Existing, log: cfg.Logger}
 	if c.log == nil {

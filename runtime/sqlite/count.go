@@ -9,19 +9,19 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// Counts reads about maxCounted rows one by one at the most, and a sample of strata
-// times perStratum rows where there are more.
+// Bounds of Counts: it reads about maxCounted rows one by one at most. If
+// there are more, it reads a sample of strata times perStratum rows.
 const (
 	maxCounted = 20_000
 	strata     = 128
 	perStratum = 32
 )
 
-// Counts implements [engine.Counter]. A file of at most 20,000 tasks is counted
-// exactly. In a larger one tasks that wait, run or have ended badly are counted
-// exactly to [engine.ExactCounts] in each queue, as far as 20,000 in all; those
-// that succeeded, and the rest, are estimated from a sample of the file, so that a
-// queue with few of them may be left out.
+// Counts implements [engine.Counter]. It counts a file of at most 20,000 tasks
+// exactly. In a larger one it counts tasks that wait, run or have ended badly
+// exactly to [engine.ExactCounts] in each queue, 20,000 in all. It estimates
+// succeeded tasks and the rest from a sample of the file, which may miss a
+// queue with few of them.
 func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -38,16 +38,17 @@ func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	return t.counts(), nil
 }
 
-// countedColumns are those that say where a task is counted.
+// countedColumns are the columns that decide where a task is counted.
 const countedColumns = "queue, state, attempt, due, ended_at, keep, keep_failed"
 
-// place is what is counted apart.
+// place is a queue and a state, which are counted apart.
 type place struct {
 	queue string
 	state engine.State
 }
 
-// number is how many tasks were counted in a place, and what the sample says.
+// number is how many tasks were counted in a place, and how many the sample
+// estimates.
 type number struct {
 	counted int64
 	sampled float64
@@ -116,8 +117,8 @@ func (t *tally) count() error {
 	return nil
 }
 
-// countUpTo counts the tasks of a condition, which an index or the table serves,
-// but reads at most limit rows. It reports whether these were all.
+// countUpTo counts the tasks of a condition, which an index or the table
+// serves, but reads at most limit rows. It reports whether these were all.
 func (t *tally) countUpTo(where string, limit int) (all bool, err error) {
 	read, err := t.add(`SELECT queue, state, state = 5 AND attempt > 0, state = 6 AND due <= ?1, NOT (`+overKept+`), count(*)
 		FROM (SELECT `+countedColumns+` FROM tasks WHERE `+where+` LIMIT ?2) GROUP BY 1, 2, 3, 4, 5`, func(st *lite.Stmt) {
@@ -159,8 +160,8 @@ func (t *tally) countQueues(where string, states []engine.State) error {
 	}
 }
 
-// add adds what a statement counts, and returns how many rows that were. All of
-// them are taken from what may still be read.
+// add adds the counts of a statement, and returns how many rows that were. All
+// of them are taken from the rows left to read.
 func (t *tally) add(sql string, bind func(*lite.Stmt)) (read int, err error) {
 	st, err := t.c.Prepare(sql)
 	if err != nil {
@@ -182,8 +183,8 @@ func (t *tally) add(sql string, bind func(*lite.Stmt)) (read int, err error) {
 	return read, err
 }
 
-// leaveToSample says that the tasks of a queue, or of all, in these states were
-// not all counted.
+// leaveToSample notes that the tasks of a queue, or of all, in these states
+// were not all counted.
 func (t *tally) leaveToSample(queue string, states []engine.State) {
 	for _, s := range states {
 		if queue != "" {
@@ -196,8 +197,8 @@ func (t *tally) leaveToSample(queue string, states []engine.State) {
 	}
 }
 
-// sample reads a few tasks at places that are spread evenly over the file's
-// numbers of tasks, and weighs each with the numbers that it stands for.
+// sample reads a few tasks at places spread evenly over the file's sequence
+// numbers, and weighs each with the numbers that it stands for.
 func (t *tally) sample() error {
 	ends, err := t.c.Prepare("SELECT (SELECT min(seq) FROM tasks), (SELECT max(seq) FROM tasks)")
 	if err != nil {
@@ -245,7 +246,7 @@ func (t *tally) sampleStratum(st *lite.Stmt, from, to int64) error {
 		return err
 	}
 	weight := 1.0
-	if rows == perStratum { // what follows in the stratum is taken to be as dense
+	if rows == perStratum { // the rest of the stratum is taken to be as dense
 		weight = (float64(to) - float64(from) + 1) / (float64(end) - float64(from) + 1)
 	}
 	for p, n := range found {

@@ -28,17 +28,17 @@ type db struct {
 	sources map[[2]string]*lite.Stmt // by queue, and name if parked
 }
 
-// rowColumns are the columns that make a delivery or an entry, in the order in
-// which scanRow reads them.
+// rowColumns are the columns of a delivery or an entry, in the order in which
+// scanRow reads them.
 const rowColumns = `seq, state, attempt, lease, priority, due, started_at, ended_at, keep, id, name, queue, args, v, sig,
 	retries, enqueued_at, parent, root, extra, memo, keep_failed`
 
-// overKept is the condition for tasks that have ended, and whose record is kept
-// no longer at the time of the first parameter.
+// overKept is the condition for ended tasks whose time to be kept is over at
+// the time of the first parameter.
 const overKept = `state >= 8 AND ended_at + iif(state = 8 OR keep_failed <= 0, keep, keep_failed) <= ?1`
 
-// statements lists each statement's text. INDEXED BY makes a query that would
-// not use the index it is meant to use an error.
+// statements lists each statement's text. INDEXED BY turns a query that would
+// not use its index into an error.
 func (d *db) statements() map[**lite.Stmt]string {
 	return map[**lite.Stmt]string{
 		&d.begin: "BEGIN IMMEDIATE", &d.commit: "COMMIT", &d.rollback: "ROLLBACK",
@@ -54,8 +54,8 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.dropKeys: `DELETE FROM keys WHERE key IN (SELECT key FROM keys INDEXED BY keys_until
 			WHERE until <= ? ORDER BY until LIMIT 1000)`,
 
-		// OR FAIL spares the copies of pages with which a statement alone could be
-		// undone: an error undoes the transaction.
+		// OR FAIL spares the copies of pages that could undo a statement
+		// alone: an error undoes the transaction.
 		&d.claim: `UPDATE OR FAIL tasks NOT INDEXED SET state = 4, lease = seq + ?, started_at = ? WHERE seq BETWEEN ? AND ?`,
 		&d.park:  `UPDATE tasks SET state = 5, reason = ? WHERE seq = ?`,
 		&d.parkedKinds: `SELECT queue, name FROM tasks INDEXED BY parked
@@ -125,7 +125,7 @@ func openDB(path string, cfg *config) (_ *db, err error) {
 	if cfg.sync == SyncFull {
 		level = "FULL"
 	}
-	// The page size counts only for a file that is made now.
+	// The page size only takes effect for a new file.
 	if err := d.c.Exec(fmt.Sprintf("PRAGMA page_size = %d; PRAGMA journal_mode = WAL; PRAGMA synchronous = %s; "+
 		"PRAGMA cache_size = -4000; PRAGMA wal_autocheckpoint = 0; PRAGMA temp_store = MEMORY; PRAGMA journal_size_limit = %d",
 		pageSize, level, maxLog)); err != nil {

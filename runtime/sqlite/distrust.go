@@ -6,18 +6,18 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// Statements are made for rows of any shape. When one fails all the same for a
-// row, for instance by a trigger of another program, the row is set aside for a
-// while, so that no other task waits for it.
+// Statements are made for rows of any shape. If one fails all the same, for
+// instance by a trigger of another program, its row is set aside for a while,
+// so that no other task waits for it.
 
-// distrustFor is how long a row is set aside that could not be changed.
+// distrustFor is how long an unchangeable row is set aside.
 const distrustFor = time.Minute
 
 // maxDistrusted bounds the rows that are set aside.
 const maxDistrusted = 10_000
 
-// rowFault reports that a statement failed for the rows that it met, and not for
-// the state of the file or of its disk.
+// rowFault reports that a statement failed because of the row, not because of
+// the file or its disk.
 func rowFault(err error) bool {
 	switch lite.Code(err) {
 	case lite.Constraint, lite.TooBig, lite.Mismatch, lite.Generic:
@@ -39,7 +39,7 @@ func (e *Engine) distrusts(seq int64) bool {
 	return ok
 }
 
-// distrust sets a row aside that a statement failed for.
+// distrust sets a row aside for which a statement failed.
 func (t *txn) distrust(seq int64, err error) {
 	if t.distrusted == nil || len(t.distrusted) >= maxDistrusted {
 		t.distrusted = make(map[int64]time.Time)
@@ -58,11 +58,11 @@ func (t *txn) runFor(seq int64, st *lite.Stmt) error {
 	if t.db.c.InTransaction() {
 		return nil
 	}
-	return err // and the transaction was undone: the next one goes without the row
+	return err // the transaction was undone: the next one goes without the row
 }
 
-// claimRun writes the claims of tasks that follow one another. A task whose row
-// cannot be changed is parked, if it can, with the reason.
+// claimRun writes the claims of consecutive tasks. If a task's row cannot be
+// changed, it parks the task with the reason, if it can.
 func (c *claimOp) claimRun(t *txn, ds []*delivery) error {
 	st := t.db.claim
 	st.BindInt(1, ds[0].lease-ds[0].seq)
@@ -74,7 +74,7 @@ func (c *claimOp) claimRun(t *txn, ds []*delivery) error {
 		return err
 	}
 	if len(ds) == 1 || !t.db.c.InTransaction() {
-		c.s.single = true // to find out which it is, if the transaction was undone
+		c.s.single = true // to find the bad one, if the transaction was undone
 		if len(ds) > 1 {
 			return err
 		}

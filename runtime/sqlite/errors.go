@@ -13,19 +13,20 @@ var (
 	// ErrDamaged: the file is no SQLite database, or a broken one. The engine
 	// writes nothing to it.
 	ErrDamaged = errors.New("file is damaged or not a SQLite database")
-	// ErrNewer: a newer version of this package changed the file so that this one
-	// cannot work with it. The engine writes nothing to it.
+	// ErrNewer: a newer version of this package changed the file so that this
+	// one cannot work with it. The engine writes nothing to it.
 	ErrNewer = errors.New("file has a newer schema than this version knows")
 	// ErrForeign: the file is a SQLite database of another program. The engine
 	// writes nothing to it.
 	ErrForeign = errors.New("file is a database of another program")
 	// ErrReadOnly: the file or its folder cannot be written.
 	ErrReadOnly = errors.New("file is read-only")
-	// ErrEmpty: the file has no tasks, and Config.Existing says to make none.
+	// ErrEmpty: the file has no tasks, and Config.Existing forbids making any
+	// tables.
 	ErrEmpty = errors.New("file has no tasks")
-	// ErrGone: the file, or the log beside it, was deleted or replaced while it
-	// was open. The engine cannot go on; what it was told to store meanwhile
-	// ended with this error.
+	// ErrGone: the file, or the log beside it, was deleted or replaced while
+	// it was open. The engine cannot go on; inserts since then ended with this
+	// error.
 	ErrGone = errors.New("file was deleted or replaced while it was open")
 	// ErrBusy: another process held the write lock for longer than
 	// Config.BusyTimeout. Nothing was stored.
@@ -35,7 +36,7 @@ var (
 	ErrFull = fmt.Errorf("disk or file is full: %w", engine.ErrQueueFull)
 )
 
-// explain adds to an error of SQLite which of the errors above it is.
+// explain wraps an error of SQLite in the fitting error above.
 func (e *Engine) explain(err error) error {
 	if err == nil {
 		return nil

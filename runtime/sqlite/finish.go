@@ -21,7 +21,7 @@ type delivery struct {
 	row
 	s         *server
 	outcome   engine.Outcome
-	abandoned atomic.Bool // nobody records its outcome any more
+	abandoned atomic.Bool // its outcome is not recorded any more
 
 	// Owned by the writer.
 	stopped bool // a Cancel of this process asked it to stop
@@ -76,14 +76,14 @@ func (d *delivery) apply(t *txn) error {
 	return d.finish(t, &w)
 }
 
-// ending is what the end of a run writes.
+// ending is the columns that the end of a run writes.
 type ending struct {
 	state         int
 	attempts, due int64 // added; set unless 0
 	result, memo  json.RawMessage
 }
 
-// succeed is finish for the many tasks that end well and return nothing, all of
+// succeed is finish for the many tasks that end well without a result, all of
 // t.successes at once.
 func (t *txn) succeed() error {
 	all := t.successes
@@ -208,11 +208,12 @@ func (d *delivery) settle(t *txn, err error) {
 	s.checkDrained()
 }
 
-// maxSetbacks is how often an outcome is tried that its row does not take.
+// maxSetbacks is how often an outcome is tried if its row does not take it.
 const maxSetbacks = 3
 
-// setback follows an outcome that the row of its task does not take: from now on
-// the task fails with the reason. It reports when that was tried often enough.
+// setback handles an outcome that the row of its task does not take: from now
+// on the task fails with the reason. It reports whether that was tried often
+// enough.
 func (d *delivery) setback(err error) (enough bool) {
 	d.setbacks++
 	d.outcome = engine.Outcome{
@@ -221,7 +222,7 @@ func (d *delivery) setback(err error) (enough bool) {
 	return d.setbacks > maxSetbacks
 }
 
-// entry is the task as this run ended it.
+// entry returns the task as this run ended it.
 func (d *delivery) entry(now int64) *engine.Entry {
 	memo, _ := d.LoadMemo(context.Background())
 	if d.outcome.Memo != nil {
@@ -234,7 +235,7 @@ func (d *delivery) entry(now int64) *engine.Entry {
 	}
 }
 
-// refuse tells the worker that an outcome came too late.
+// refuse reports to the worker that an outcome came too late.
 func (s *server) refuse(d *delivery) {
 	if s.w.Refused == nil {
 		return
@@ -242,8 +243,8 @@ func (s *server) refuse(d *delivery) {
 	s.refusals.Go(func() { s.w.Refused(&d.Delivery, d.outcome) })
 }
 
-// deferOutcome keeps an outcome that could not be written, to try again: the
-// task has run, and must not run again.
+// deferOutcome keeps an unwritten outcome, to try again: the task has run, and
+// must not run again.
 func (e *Engine) deferOutcome(d *delivery, err error) {
 	if len(e.deferred) == 0 {
 		e.plan.retry = time.Now().Add(100 * time.Millisecond)
@@ -252,8 +253,8 @@ func (e *Engine) deferOutcome(d *delivery, err error) {
 	e.deferred = append(e.deferred, d)
 }
 
-// giveBack makes a running task wait again as it was, or end if it was asked to
-// stop. It reports whether the delivery still owned it.
+// giveBack makes a running task wait again as it was, or end if it was
+// cancelled. It reports whether the delivery still owned it.
 func (t *txn) giveBack(d *delivery, memo json.RawMessage) (bool, error) {
 	stop, err := t.stopOf(d.seq)
 	if err != nil {
@@ -280,8 +281,8 @@ func (t *txn) giveBack(d *delivery, memo json.RawMessage) (bool, error) {
 	return t.db.c.Changes() > 0, nil
 }
 
-// stopOf returns the reason with which a running task was asked to stop, nil if
-// it was not.
+// stopOf returns the reason with which a running task was cancelled, nil if it
+// was not.
 func (t *txn) stopOf(seq int64) (*string, error) {
 	st := t.db.stopOf
 	st.BindInt(1, seq)
@@ -299,7 +300,7 @@ func (t *txn) dropStop(seq int64) error {
 	return t.db.dropStop.Run()
 }
 
-// keepBadFor returns how long a task that fails or is cancelled now is kept.
+// keepBadFor returns how long a task is kept that fails or is cancelled now.
 func (t *txn) keepBadFor(keepFailed int64) int64 {
 	if keepFailed <= 0 {
 		return int64(t.keepBad)
@@ -307,7 +308,7 @@ func (t *txn) keepBadFor(keepFailed int64) int64 {
 	return keepFailed
 }
 
-// end notes that a task ended in this transaction, and is kept for so long.
+// end notes that a task ended in this transaction, and how long it is kept.
 func (t *txn) end(seq, keep int64) {
 	if t.ended == nil {
 		t.ended = make(map[int64][]int64)
@@ -316,9 +317,9 @@ func (t *txn) end(seq, keep int64) {
 	t.ended[at] = append(t.ended[at], seq)
 }
 
-// recordEnds writes down until when the tasks that ended are kept: one row for
-// all of them, since an index over all ended tasks costs as much as the rest
-// of a task's end.
+// recordEnds writes until when ended tasks are kept: one row for all of them,
+// since an index over all ended tasks costs as much as the rest of a task's
+// end.
 func (t *txn) recordEnds() error {
 	for at, seqs := range t.ended {
 		t.plan.purge.min(at)
@@ -381,7 +382,7 @@ func (d *delivery) SaveMemo(ctx context.Context, memo json.RawMessage) error {
 	return nil
 }
 
-// clean makes a text what a TEXT column can hold and show.
+// clean makes a text fit for a TEXT column, to hold and to show.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

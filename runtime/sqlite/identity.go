@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 )
 
-// resolve returns where a path leads by symbolic links, the last of which may
+// resolve returns the target of a path's symbolic links; the last link may
 // lead to a file that does not exist yet.
 func resolve(path string) (string, error) {
 	for range 40 {
@@ -17,10 +17,10 @@ func resolve(path string) (string, error) {
 			return real, err
 		}
 		to, err := os.Readlink(path)
-		if err != nil { // it is no link, and what makes the file makes it here
+		if err != nil { // it is no link, and the file will be made here
 			folder, err := filepath.EvalSymlinks(filepath.Dir(path))
 			if err != nil {
-				return path, nil // its folder is missing, as opening says
+				return path, nil // its folder is missing, as opening will say
 			}
 			return filepath.Join(folder, filepath.Base(path)), nil
 		}
@@ -40,8 +40,8 @@ func (e *Engine) identify() (err error) {
 	return err
 }
 
-// gone is [ErrGone] when the path does not lead to the file that is open, or the
-// log beside it is another one: what is written now would be lost.
+// gone returns [ErrGone] if the path no longer leads to the open file, or its
+// log is another one: a write now would be lost.
 func (e *Engine) gone() error {
 	for _, f := range [...]struct {
 		path string

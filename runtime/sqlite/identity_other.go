@@ -2,7 +2,8 @@
 
 package sqlite
 
-// identity tells files apart. Where an open file cannot be deleted, none need be.
+// identity identifies a file. Where an open file cannot be deleted, none need
+// be.
 type identity struct{}
 
 func identityOf(string) (identity, error) { return identity{}, nil }

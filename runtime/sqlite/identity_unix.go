@@ -4,7 +4,7 @@ package sqlite
 
 import "syscall"
 
-// identity tells files apart, however they are named.
+// identity identifies a file, whatever its path.
 type identity struct{ dev, ino uint64 }
 
 func identityOf(path string) (identity, error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// priorities is how many there are.
+// priorities is how many priorities there are.
 const priorities = 4
 
 // Check implements [engine.Engine]. This engine can honour every option.
@@ -91,7 +91,7 @@ func (e *Engine) insert(ctx context.Context, o *insertOp) error {
 	return o.wait(ctx, o.done)
 }
 
-// newID is the id of the message's task.
+// newID returns the id of the message's task.
 func newID(m *engine.Message) uuid.UUID {
 	if m.Meta.ID != uuid.Nil {
 		return m.Meta.ID
@@ -182,7 +182,7 @@ func (t *txn) insertTask(m *engine.Message, id uuid.UUID, extra []byte) error {
 	return nil
 }
 
-// checkSize answers ErrFull when the file is as large as it may be.
+// checkSize answers ErrFull when the file has its largest size.
 func (t *txn) checkSize() error {
 	if t.maxSize == 0 {
 		return nil

@@ -10,13 +10,13 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// holderColumns are what a holder is made of.
+// holderColumns are the columns of a holder.
 const holderColumns = `k.task, k.until, k.hold, coalesce(t.state, -1), coalesce(t.started_at, 0),
 	coalesce(t.ended_at, 0), coalesce(t.keep, 0), coalesce(t.keep_failed, 0), k.key
 	FROM keys k LEFT JOIN tasks t ON t.id = k.task`
 
-// holder is what the file says of a key: the task that has it, and what became of
-// that.
+// holder is the file's record of a key: the task that has it, and that task's
+// state.
 type holder struct {
 	task  uuid.UUID
 	until int64
@@ -46,7 +46,7 @@ func (h *holder) free(now int64) bool {
 	return h.hold.Free(h.state, h.begun, time.Unix(0, h.until), time.Unix(0, now))
 }
 
-// holder returns what the file says of a key. It reports whether it says anything.
+// holder returns the file's record of a key, and whether there is one.
 func (t *txn) holder(key string) (h holder, found bool, err error) {
 	s := t.db.keyHolder
 	s.BindText(1, key)
@@ -58,7 +58,7 @@ func (t *txn) holder(key string) (h holder, found bool, err error) {
 	return h, found, err
 }
 
-// holdKey gives the message's key to it, or reports the task that holds it.
+// holdKey gives the message's key to it, or returns the task that holds it.
 func (t *txn) holdKey(m *engine.Message, in *engine.Inserted) (held bool, err error) {
 	h, found, err := t.holder(m.Key)
 	if err != nil {
@@ -71,7 +71,7 @@ func (t *txn) holdKey(m *engine.Message, in *engine.Inserted) (held bool, err er
 	return false, t.takeKey(m, in.ID, add(t.now, m.KeyFor))
 }
 
-// takeKey writes down that the task has the message's key.
+// takeKey records that the task has the message's key.
 func (t *txn) takeKey(m *engine.Message, id uuid.UUID, until int64) error {
 	if m.KeyHold == engine.HoldActive || m.KeyHold == engine.HoldWaiting {
 		until = never
@@ -85,7 +85,8 @@ func (t *txn) takeKey(m *engine.Message, id uuid.UUID, until int64) error {
 }
 
 // takeKeyAgain gives a task that is retried by hand its key, if it would still
-// hold it. A key that another task holds by now is [engine.ErrState].
+// hold it. If another task holds the key by now, the error is
+// [engine.ErrState].
 func (t *txn) takeKeyAgain(r *row) error {
 	m := r.msg
 	if m.Key == "" {
@@ -110,8 +111,8 @@ func (t *txn) takeKeyAgain(r *row) error {
 	return t.takeKey(m, m.Meta.ID, until)
 }
 
-// letGo drops the key of a task that has ended or is deleted, unless the key
-// is held until its time: those are dropped when it comes.
+// letGo drops the key of a task that has ended or is deleted. A key held until
+// a time is dropped when that comes.
 func (t *txn) letGo(m *engine.Message) error {
 	if m.Key == "" || m.KeyHold != engine.HoldActive && m.KeyHold != engine.HoldWaiting {
 		return nil
@@ -122,8 +123,8 @@ func (t *txn) letGo(m *engine.Message) error {
 	return s.Run()
 }
 
-// keepWithKey returns how long the record of a run that has just ended stays: at
-// least as long as the task holds its key.
+// keepWithKey returns how long the record of a run that has just ended stays:
+// at least as long as the task holds its key.
 func (t *txn) keepWithKey(d *delivery, state int) (keep int64, err error) {
 	if keep = d.keep; state != succeeded {
 		keep = d.keepFailed
@@ -145,11 +146,11 @@ func (t *txn) keepWithKey(d *delivery, state int) (keep int64, err error) {
 	return keep, t.db.keepLonger.Run()
 }
 
-// maxKeys bounds the keys that one look at them reads.
+// maxKeys bounds the keys that one sweep reads.
 const maxKeys = 500
 
-// sweepKeys drops keys that nobody holds any more: those whose time has come, and,
-// some at each call, those whose task has ended or is gone.
+// sweepKeys drops keys that nobody holds any more: those whose time has come,
+// and, some at each call, those whose task has ended or is gone.
 func (t *txn) sweepKeys() error {
 	t.db.dropKeys.BindInt(1, t.now)
 	if err := t.db.dropKeys.Run(); err != nil {

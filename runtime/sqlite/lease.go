@@ -8,7 +8,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// beatsPerLease is how often in a lease a worker shows that it lives.
+// beatsPerLease is how often in a lease a worker beats and looks at its peers.
 const beatsPerLease = 5
 
 // peer is a worker of another process, as seen from this one. No clock is
@@ -24,11 +24,11 @@ type peer struct {
 	seen   time.Time
 }
 
-// beatOp shows that this process's workers live, and looks at the others.
+// beatOp beats for this process's workers, and looks at their peers.
 type beatOp struct {
 	e    *Engine
 	at   time.Time
-	lost []*server // whose tasks were given to others
+	lost []*server // workers whose tasks were taken over by others
 	seen map[int64]*peer
 }
 
@@ -51,7 +51,7 @@ func (b *beatOp) apply(t *txn) error {
 	}
 	for id, p := range b.seen {
 		if p.silent >= p.lease {
-			if err := t.reap(id, p.name); err != nil {
+			if err := t.takeOver(id, p.name); err != nil {
 				return err
 			}
 			delete(b.seen, id)
@@ -94,7 +94,7 @@ func (s *server) beat(t *txn) (bool, error) {
 	return true, nil
 }
 
-// observe reads the beats of other processes' workers into b.seen.
+// observe reads the beats of peers into b.seen.
 func (b *beatOp) observe(t *txn) error {
 	st := t.db.otherWorkers
 	return st.Each(func() bool {
@@ -105,7 +105,7 @@ func (b *beatOp) observe(t *txn) error {
 		p := &peer{beat: beat, lease: time.Duration(st.Int(2)), name: st.Text(3), seen: b.at}
 		if old := t.peers[id]; old != nil {
 			if old.beat == beat {
-				// A pause of this process is not one of the other's.
+				// A pause of this process is not one of the peer's.
 				p.silent = old.silent + min(b.at.Sub(old.seen), 2*t.lease/beatsPerLease)
 			}
 		}
@@ -114,8 +114,8 @@ func (b *beatOp) observe(t *txn) error {
 	})
 }
 
-// reap makes a lost worker's tasks due again, for one attempt more.
-func (t *txn) reap(id int64, name string) error {
+// takeOver makes a lost worker's tasks due again, for one attempt more.
+func (t *txn) takeOver(id int64, name string) error {
 	type task struct {
 		seq, attempt, keepFailed int64
 		lease                    int64
@@ -174,8 +174,8 @@ func (t *txn) offerAll() {
 	}
 }
 
-// adoptOrphans reaps running tasks whose worker is not live: somebody changed
-// the file by hand.
+// adoptOrphans takes over running tasks whose worker is unknown: somebody
+// changed the file by hand.
 func (t *txn) adoptOrphans() error {
 	var ids []int64
 	st := t.db.orphans
@@ -186,14 +186,14 @@ func (t *txn) adoptOrphans() error {
 		return err
 	}
 	for _, id := range ids {
-		if err := t.reap(id, "unknown"); err != nil {
+		if err := t.takeOver(id, "unknown"); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// obeyStops stops running tasks that another process cancelled, and forgets
+// obeyStops stops running tasks that another process cancelled, and drops
 // requests that came too late.
 func (t *txn) obeyStops() error {
 	type stop struct {
@@ -221,7 +221,7 @@ func (t *txn) obeyStops() error {
 	return nil
 }
 
-// stop stops the run with the lease, if it is of this process.
+// stop stops the run with the lease, if this process runs it.
 func (e *Engine) stop(lease int64, reason string) {
 	for _, s := range e.servers {
 		if d := s.running[lease]; d != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// pageLen is the size of a page of List when a query does not say.
+// pageLen is the size of a page of List when a query names none.
 const pageLen = 100
 
 // selectEntry reads whole tasks.
@@ -58,16 +58,16 @@ func (e *Engine) read(r *reader, id uuid.UUID) (*engine.Entry, error) {
 	return nil, engine.ErrNotFound
 }
 
-// A page of List looks at maxLook tasks, and returns entries of maxBodies bytes
-// and one more task, at most.
+// Bounds of a page of List: it looks at maxLook tasks at most, and ends with
+// the task that makes its bodies more than maxBodies bytes.
 const (
 	maxLook   = 5000
 	maxBodies = 4 << 20
 )
 
-// List implements [engine.Engine]. It looks at 5,000 tasks a page at most, and a
-// page ends with the task that makes its arguments, results and memos more than
-// 4 MiB.
+// List implements [engine.Engine]. It looks at 5,000 tasks a page at most, and
+// a page ends with the task that makes its arguments, results and memos more
+// than 4 MiB.
 func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	after := int64(math.MinInt64)
 	if q.Cursor != "" {
@@ -120,8 +120,8 @@ func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, str
 	}
 }
 
-// window returns the last of the maxLook tasks after one, and whether there may be
-// more after it.
+// window returns the last of the maxLook tasks after the given one, and
+// whether there may be more after it.
 func (r *reader) window(after int64) (last int64, more bool, err error) {
 	st, err := r.c.Prepare(fmt.Sprintf("SELECT seq FROM tasks WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET %d", maxLook-1))
 	if err != nil {
@@ -135,22 +135,22 @@ func (r *reader) window(after int64) (last int64, more bool, err error) {
 	return st.Int(0), true, nil
 }
 
-// filed are the states of the file that may be each public state.
+// filed are, for each public state, the states of the file that may mean it.
 var filed = map[engine.State]string{
 	engine.StateScheduled: "6", engine.StatePending: "2,5,6", engine.StateRunning: "4",
 	engine.StateRetrying: "3,5,7", engine.StateSucceeded: "8", engine.StateFailed: "9",
 	engine.StateCancelled: "10",
 }
 
-// briefEntry is selectEntry without what may be large.
+// briefEntry is selectEntry without the large columns.
 var briefEntry = func() string {
 	text := strings.Replace(selectEntry, " args,", " NULL,", 1)
 	text = strings.Replace(text, " memo,", " NULL,", 1)
 	return strings.Replace(text, " result,", " NULL,", 1)
 }()
 
-// listStmt makes the query for a page of the tasks after one, up to last. It may
-// find more than q asks for.
+// listStmt makes the query for a page of the tasks after one, up to last. It
+// may find more than q asks for.
 func listStmt(c *lite.Conn, q engine.Query, after, last, now int64) (*lite.Stmt, error) {
 	where := []string{"seq > ?2", "seq <= ?3", "NOT (" + overKept + ")"}
 	if len(q.States) > 0 {
@@ -171,7 +171,7 @@ func listStmt(c *lite.Conn, q engine.Query, after, last, now int64) (*lite.Stmt,
 	if q.Queue != "" {
 		where = append(where, "queue = ?5")
 	}
-	if q.Tag != "" { // q.Matches looks at it closely, in rows of any shape
+	if q.Tag != "" { // q.Matches decides, in rows of any shape
 		where = append(where, "extra IS NOT NULL")
 	}
 	columns := selectEntry

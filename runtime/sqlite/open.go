@@ -19,38 +19,38 @@ import (
 )
 
 // Engine is a [engine.Engine] on a SQLite file. Make it with [Open]. It
-// implements [engine.Waiter], [engine.SingleInserter] and [engine.Counter] too. Its methods may
-// be called concurrently.
+// implements [engine.Waiter], [engine.SingleInserter] and [engine.Counter]
+// too. Its methods may be called concurrently.
 type Engine struct {
 	config
-	path    string   // without symbolic links, as SQLite names what stands beside it
-	given   string   // what Open was called with, absolute
+	path    string   // without symbolic links, as SQLite names the files beside it
+	given   string   // the path given to Open, absolute
 	file    identity // of path when it was opened
 	wal     identity // of its log
 	host    string
 	db      *db        // the writer goroutine's connection
-	readers readerPool // for everything that only reads
-	queue   opQueue    // what the writer is to do
+	readers readerPool // for all reading
+	queue   opQueue    // operations for the writer
 	closing chan struct{}
 	written chan struct{} // closed when the writer has ended
 
-	crowded atomic.Bool  // several things were to be written at once
+	crowded atomic.Bool  // several operations were to be written at once
 	runs    atomic.Int64 // tasks that run now, of all workers
-	hurried atomic.Int64 // workers that are to stop at once
-	turn    sync.Mutex   // guards the use of db, and what is below
+	hurried atomic.Int64 // workers that must stop at once
+	turn    sync.Mutex   // guards the use of db, and the fields below
 
 	servers  []*server
 	peers    map[int64]*peer // live workers of other processes
-	plan     plan            // what is to be done when
+	plan     plan            // the writer's chores and their times
 	broken   error           // why the engine cannot go on
 	deferred []op            // outcomes that could not be written yet
 	held     time.Duration   // for how long the write lock was held without a break
 	foreign  time.Time       // when another process last changed the file
 
-	strangers  strangers           // of which the log is to tell
+	strangers  strangers           // tasks for the log to name
 	distrusted map[int64]time.Time // rows that are set aside, until when
 
-	successes []*delivery // of the transaction under way, not written yet
+	successes []*delivery // of the current transaction, not written yet
 
 	checkpoints  chan struct{} // asks the checkpointer for a checkpoint
 	checkpointed chan struct{} // closed when it has ended
@@ -71,10 +71,10 @@ var (
 )
 
 // Open opens the file of tasks at path, and makes it if there is none; its
-// folder must exist. A file of an older version of this package is brought
-// forward. A damaged file, one of a newer version and one of another program
-// are errors, and are left as they are. Beside it SQLite keeps "-wal" and
-// "-shm" files while it is open; they belong to it.
+// folder must exist. It migrates a file of an older version of this package. A
+// damaged file, one of a newer version and one of another program are errors,
+// and are left as they are. SQLite keeps "-wal" and "-shm" files beside it
+// while it is open; they belong to it.
 //
 // Any number of processes of one machine may open the same file. It must be on
 // a local disk: network file systems do not lock as SQLite needs it.
@@ -130,8 +130,9 @@ func Open(path string, cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// patiently tries again while the file is locked, for as long as Config.BusyTimeout
-// says: SQLite does not wait for the locks that it needs to turn the log on.
+// patiently tries again while the file is locked, for at most
+// Config.BusyTimeout: SQLite does not wait for the locks that it needs to turn
+// the log on.
 func (e *Engine) patiently(do func() error) error {
 	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
@@ -157,8 +158,8 @@ func (e *Engine) explainOpen(err error) error {
 }
 
 // check looks at an existing file without writing to it. It leaves all opening
-// and closing to SQLite: to close a file by hand ends the locks that other
-// connections of this process have on it.
+// and closing to SQLite, since closing a file by hand ends the locks that
+// other connections of this process have on it.
 func (e *Engine) check() error {
 	info, err := os.Stat(e.path)
 	switch {
@@ -197,8 +198,8 @@ func (e *Engine) check() error {
 // minFile is the size of the smallest SQLite database that is not empty.
 const minFile = 512
 
-// checkSize finds a file that was cut off, which SQLite would find only when
-// it needs what is missing.
+// checkSize finds a file that was cut off. SQLite would notice only when it
+// needs the missing part.
 func checkSize(c *lite.Conn, path string) error {
 	pages, err := c.Int("PRAGMA page_count")
 	if err != nil {
@@ -208,8 +209,8 @@ func checkSize(c *lite.Conn, path string) error {
 	if err != nil {
 		return err
 	}
-	// In this order: other processes write to the log, and then move what it
-	// holds into the file.
+	// In this order: other processes write to the log, and then move its pages
+	// into the file.
 	if wal, err := os.Stat(path + "-wal"); err == nil && wal.Size() > 0 {
 		return nil // the log may hold the rest
 	}
@@ -224,8 +225,8 @@ func checkSize(c *lite.Conn, path string) error {
 	return nil
 }
 
-// Close ends the engine's connections. It does not wait for running tasks: call
-// it after Serve has returned. Whatever waits on the engine returns
+// Close ends the engine's connections. It does not wait for running tasks:
+// call it after Serve has returned. Calls that wait on the engine return
 // [engine.ErrClosed], and so does every later call.
 func (e *Engine) Close() error {
 	var err error
@@ -250,11 +251,11 @@ func (e *Engine) now() time.Time {
 	return time.Now()
 }
 
-// complainEvery is how often a failure that goes on is reported.
+// complainEvery is how often a repeated failure is reported.
 const complainEvery = 10 * time.Second
 
-// complain is warn for what is tried again until it succeeds: with a full disk
-// that is often, and the log may be on that disk.
+// complain is warn for failures that are tried again until they end: with a
+// full disk that is often, and the log may be on that disk.
 func (e *Engine) complain(msg string, args ...any) {
 	now := time.Now()
 	e.complaints.Lock()
@@ -268,8 +269,8 @@ func (e *Engine) complain(msg string, args ...any) {
 	}
 }
 
-// warn reports what the engine survives. The logger is not ours: it may block
-// or panic.
+// warn reports failures that the engine survives. The logger is the user's: it
+// may block or panic.
 func (e *Engine) warn(msg string, args ...any) {
 	e.logs.Go(func() {
 		defer func() { _ = recover() }()

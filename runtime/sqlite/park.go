@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// setAside parks a task of an unknown name, where workers that know it find it
-// and it is in nobody's way. A task whose row cannot be read has failed.
+// setAside parks a task of an unknown name, out of the way, where workers that
+// know it find it. A task whose row cannot be read fails.
 func (c *claimOp) setAside(t *txn, b badTask) error {
 	if b.err != nil {
 		t.aside = true
@@ -40,7 +40,7 @@ func (c *claimOp) setAside(t *txn, b badTask) error {
 // maxShown bounds, in bytes, a name in a reason or in the log.
 const maxShown = 200
 
-// clip shortens a name that is to be shown.
+// clip shortens a name for showing it.
 func clip(name string) string {
 	if len(name) <= maxShown {
 		return name
@@ -48,7 +48,7 @@ func clip(name string) string {
 	return strings.ToValidUTF8(name[:maxShown], "") + "..."
 }
 
-// strangers counts tasks that no worker knows, until the log tells of them.
+// strangers counts tasks that no worker knows, until the log names them.
 type strangers struct {
 	tasks       int
 	name, queue string // of the first
@@ -61,11 +61,11 @@ func (s *strangers) add(n int, name, queue string) {
 	s.tasks += n
 }
 
-// strangersEvery is how often the log tells of tasks that no worker knows.
+// strangersEvery is how often the log names tasks that no worker knows.
 const strangersEvery = time.Minute
 
-// tellOfStrangers logs how many tasks wait that no worker knows, in one line for
-// all of a minute, whatever their names.
+// tellOfStrangers logs how many tasks wait that no worker knows, in one line a
+// minute, whatever their names.
 func (e *Engine) tellOfStrangers(now time.Time) {
 	s := &e.strangers
 	if s.tasks == 0 || now.Sub(e.plan.told) < strangersEvery && !e.plan.told.IsZero() {
@@ -76,7 +76,7 @@ func (e *Engine) tellOfStrangers(now time.Time) {
 	*s = strangers{}
 }
 
-// knownElsewhere returns the names of the tasks that live workers of all processes
+// knownElsewhere returns the task names that live workers of all processes
 // know.
 func (t *txn) knownElsewhere() (map[string]bool, error) {
 	if t.others != nil {
@@ -96,8 +96,8 @@ func (t *txn) knownElsewhere() (map[string]bool, error) {
 	return t.others, err
 }
 
-// surveyParked finds out which parked tasks the workers can run. It reads none of
-// the others: as many kinds of tasks at most as the workers know names.
+// surveyParked finds the parked tasks that the workers can run. It looks at no
+// more kinds of tasks than the workers know names, and reads no others.
 func (t *txn) surveyParked(servers []*server) error {
 	for queue := ""; ; {
 		parked, _, ok, err := t.parkedKind(queue, "")
@@ -134,8 +134,8 @@ func (t *txn) offerKnown(s *server, queue string) error {
 	return nil
 }
 
-// parkedKind returns the first queue and name, from the given ones on, of which
-// there are parked tasks.
+// parkedKind returns the first queue and name of parked tasks, from the given
+// ones on.
 func (t *txn) parkedKind(queue, name string) (nextQueue, nextName string, ok bool, err error) {
 	st := t.db.parkedKinds
 	st.BindText(1, queue)
@@ -150,16 +150,16 @@ func (t *txn) parkedKind(queue, name string) (nextQueue, nextName string, ok boo
 // kindsPerWalk bounds the kinds of tasks that one step of a walk looks at.
 const kindsPerWalk = 300
 
-// parkWalk is where a walk over the parked tasks stands, which looks for those that
-// have waited for too long.
+// parkWalk is the state of a walk over the parked tasks, which looks for those
+// that have waited for too long.
 type parkWalk struct {
 	queue, name string
-	next        moment        // when the first of those seen has waited for too long
+	next        moment        // when the first of the tasks seen has waited for too long
 	took        time.Duration // so far
 }
 
 // walkParked fails parked tasks that nobody knows and that have waited for too
-// long: some at each call, until it was at all of them.
+// long: some at each call, until it has seen all of them.
 func (t *txn) walkParked() error {
 	began, w := time.Now(), t.plan.walk
 	if w.queue == "" && w.name == "" {
@@ -172,7 +172,7 @@ func (t *txn) walkParked() error {
 			return err
 		}
 		if !ok {
-			// Not again for each of many that come to their end one by one.
+			// Not again for each of many whose times come one by one.
 			pause := max(100*time.Millisecond, 10*(w.took+time.Since(began)))
 			t.plan.park, t.plan.walk = w.next, parkWalk{}
 			if w.next < never {
@@ -195,7 +195,7 @@ func (t *txn) walkParked() error {
 	return nil
 }
 
-// parkFor returns for how long tasks of a name wait for a worker that knows it,
+// parkFor returns how long tasks of a name wait for a worker that knows it,
 // and whether one here or elsewhere does.
 func (t *txn) parkFor(queue, name string) (wait time.Duration, known bool, err error) {
 	for _, s := range t.servers {
@@ -211,8 +211,8 @@ func (t *txn) parkFor(queue, name string) (wait time.Duration, known bool, err e
 	return wait, others[name], err
 }
 
-// failParked fails the parked tasks of a name that have waited for too long, and
-// returns how many.
+// failParked fails the parked tasks of a name that have waited for too long,
+// and returns how many.
 func (t *txn) failParked(queue, name string, next *moment) (int, error) {
 	wait, known, err := t.parkFor(queue, name)
 	if err != nil || known || wait == 0 {

@@ -8,8 +8,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// maxReaders bounds the connections that only read. Readers do not wait for the
-// writer, nor the writer for them.
+// maxReaders bounds the connections that only read. Readers and the writer do
+// not wait for each other.
 const maxReaders = 4
 
 // reader is a connection that only reads.
@@ -29,7 +29,7 @@ type readerPool struct {
 
 func (p *readerPool) open(path string) error {
 	p.path, p.slots = path, make(chan struct{}, maxReaders)
-	r, err := p.get(context.Background()) // the first one tells whether reading works
+	r, err := p.get(context.Background()) // the first one shows whether reading works
 	if err == nil {
 		p.put(r)
 	}
@@ -76,7 +76,7 @@ func newReader(path string) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.BusyTimeout(1000) // readers wait for nobody but in moments of recovery
+	c.BusyTimeout(1000) // readers wait only in moments of recovery
 	r := &reader{c: c}
 	err = c.Exec("PRAGMA query_only = 1; PRAGMA cache_size = -1000; PRAGMA wal_autocheckpoint = 0")
 	if err == nil {

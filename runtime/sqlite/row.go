@@ -26,13 +26,13 @@ const (
 	cancelled = 10
 )
 
-// never is the time that never comes, and the lease that nobody has.
+// never is the time that never comes, and the lease that no run has.
 const never = 1 << 62
 
 // leaseBits is how many bits of a lease number a worker's claims.
 const leaseBits = 36
 
-// publicState returns the state that the contract knows.
+// publicState returns the state in the contract's terms.
 func publicState(state, attempt int, due, now int64) engine.State {
 	switch state {
 	case pending:
@@ -58,7 +58,7 @@ func publicState(state, attempt int, due, now int64) engine.State {
 	return engine.StateRetrying
 }
 
-// extra is what few messages have. It is stored as JSON.
+// extra is the fields that few messages have. It is stored as JSON.
 type extra struct {
 	Due      time.Time         `json:"due,omitzero"`
 	Key      string            `json:"key,omitempty"`
@@ -71,7 +71,7 @@ type extra struct {
 	Redact   []string          `json:"redact,omitempty"`
 }
 
-// encodeExtra returns the JSON of what is unusual in m, nil if nothing is.
+// encodeExtra returns the JSON of m's unusual fields, nil if there are none.
 func encodeExtra(m *engine.Message) ([]byte, error) {
 	if m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 && m.KeyHold == 0 && m.Meta.Timeout == 0 && m.Meta.Deadline.IsZero() &&
 		len(m.Meta.Tags) == 0 && len(m.Meta.Headers) == 0 && len(m.Meta.Redact) == 0 {
@@ -98,8 +98,8 @@ func decodeExtra(b []byte, m *engine.Message) error {
 	return nil
 }
 
-// nanos is t as the file has it. Times that do not fit become the nearest that
-// does.
+// nanos returns t as the file has it. Times that do not fit become the nearest
+// fitting one.
 func nanos(t time.Time) int64 {
 	switch y := t.Year(); {
 	case t.IsZero():
@@ -119,7 +119,7 @@ func timeOf(n int64) time.Time {
 	return time.Unix(0, n).UTC()
 }
 
-// add is a + b, or the largest number if it does not fit.
+// add returns a + b, or the largest number if that does not fit.
 func add(a int64, b time.Duration) int64 {
 	if s := a + int64(b); b <= 0 || s > a {
 		return s
@@ -136,8 +136,7 @@ type row struct {
 	memo                            json.RawMessage
 }
 
-// names makes strings of names that occur again and again without a copy for
-// each.
+// names makes strings of recurring names without a copy for each.
 type names map[string]string
 
 func (n names) get(b []byte) string {
@@ -152,8 +151,8 @@ func (n names) get(b []byte) string {
 	return s
 }
 
-// scanRow reads rowColumns into r and r.msg. What cannot be decoded in the rest
-// of a message is left out of it, with an error: the task can be shown anyhow.
+// scanRow reads rowColumns into r and r.msg. It leaves out undecodable parts
+// of a message, with an error: the task can be shown anyhow.
 func scanRow(s *lite.Stmt, n names, r *row) error {
 	r.seq, r.state, r.attempt, r.lease = s.Int(0), int(s.Int(1)), int(s.Int(2)), s.Int(3)
 	r.due, r.started, r.ended, r.keep = s.Int(5), s.Int(6), s.Int(7), s.Int(8)

@@ -11,26 +11,27 @@ import (
 // applicationID marks our files: "tctx".
 const applicationID = 0x74637478
 
-// migrations holds schema/NNN.sql: how to come from version NNN-1 to NNN.
-// A released file is never changed; a new version is a new file.
+// migrations holds schema/NNN.sql: the way from version NNN-1 to NNN. A
+// released file is never changed; a new version is a new file.
 //
 //go:embed schema/*.sql
 var migrations embed.FS
 
-// schemaVersion is the version that this package writes. A file says in the
-// table taskctx_schema which versions it was brought through, and for each from
-// which version on a program can still work with it: the largest of those is
-// also SQLite's user_version. So a program goes on with a file that a newer one
-// has only added to.
+// schemaVersion is the version that this package writes. The file's table
+// taskctx_schema lists the versions it was migrated through, and for each the
+// oldest version of programs that can still work with it. The largest of those
+// is also SQLite's user_version. So a program goes on with a file to which a
+// newer one has only added.
 const schemaVersion = 2
 
 // pageSize is small, since a commit writes whole pages: with 2048 bytes instead
 // of 4096, single inserts are a third faster and batches a quarter.
 const pageSize = 2048
 
-// inspect returns the schema's version, 0 for an empty file, or why the file
-// is not for a program that knows versions up to newest. It reads in a transaction, so
-// that all is of one moment: another process may be making the schema.
+// inspect returns the schema's version, 0 for an empty file. The error says
+// why the file does not suit a program that knows versions up to newest. It
+// reads in a transaction, at one moment: another process may be making the
+// schema.
 func inspect(c *lite.Conn, newest int) (version int, err error) {
 	err = transact(c, "BEGIN", func() error {
 		version, err = inspectWithin(c, newest)
@@ -79,7 +80,7 @@ func migrate(c *lite.Conn, steps fs.FS, newest int) error {
 	return transact(c, "BEGIN IMMEDIATE", func() error { return migrateLocked(c, steps, newest) })
 }
 
-// transact does something in a transaction of its own.
+// transact calls do in a transaction of its own.
 func transact(c *lite.Conn, begin string, do func() error) error {
 	if err := c.Exec(begin); err != nil {
 		return err
@@ -110,7 +111,7 @@ func migrateLocked(c *lite.Conn, steps fs.FS, newest int) error {
 		if err := c.Exec(string(text)); err != nil {
 			return fmt.Errorf("migrate the schema to version %d: %w", v, err)
 		}
-		// A step that does not say is for those who know it.
+		// A step that names no version is only for programs that know it.
 		if err := c.Exec(fmt.Sprintf("INSERT OR IGNORE INTO taskctx_schema(version, readable_from) VALUES (%d, %d)", v, v)); err != nil {
 			return err
 		}

@@ -30,10 +30,10 @@ type server struct {
 
 	// Owned by the writer.
 	id       int64               // of the row in workers; a new one after a lost lease
-	claims   int64               // made with this id
+	claims   int64               // claims made with this id
 	lastBeat time.Time           // when the row was last changed
 	running  map[int64]*delivery // by lease
-	ending   int                 // of those running, how many the transaction under way ends
+	ending   int                 // how many of the running the current transaction ends
 	runners  int
 	sources
 	names    names
@@ -59,7 +59,7 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	}
 	switch err := e.run(ctx, s.register, s.start); {
 	case err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)):
-		return nil // it was to stop before it began
+		return nil // it was stopped before it began
 	case err != nil:
 		return err
 	}
@@ -85,7 +85,7 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	return s.retire()
 }
 
-// register adds the worker to the file, and looks what there is to do.
+// register adds the worker to the file, and looks for work.
 func (s *server) register(t *txn) error {
 	if err := s.addRow(t); err != nil {
 		return err
@@ -119,7 +119,7 @@ func (s *server) addRow(t *txn) error {
 	st.BindInt(5, int64(t.lease))
 	st.BindInt(6, t.now)
 	if st.BindNull(7); ok && (id < 0 || id >= maxWorkers/2) {
-		// Somebody has made the numbers too large. One by chance is as good.
+		// Somebody has made the numbers too large. A random one is as good.
 		st.BindInt(7, maxWorkers/2+rand.Int64N(maxWorkers/2))
 	}
 	if err := st.Run(); err != nil {
@@ -129,7 +129,7 @@ func (s *server) addRow(t *txn) error {
 	return nil
 }
 
-// start makes the worker one of those that get tasks.
+// start adds the worker to those that get tasks.
 func (s *server) start(t *txn) {
 	e := s.e
 	e.servers = append(e.servers, s)
@@ -138,8 +138,8 @@ func (s *server) start(t *txn) {
 	}
 }
 
-// retire ends the worker's row. If that fails the others will take the worker
-// for lost, which does no harm, since it runs nothing.
+// retire ends the worker's row. If that fails, the others will take the worker
+// for lost, which does no harm: it runs nothing.
 func (s *server) retire() error {
 	s.e.hurried.Add(1)
 	defer s.e.hurried.Add(-1)
@@ -158,7 +158,7 @@ func (s *server) retire() error {
 	return err
 }
 
-// leave makes the worker none of those that get tasks.
+// leave removes the worker from those that get tasks.
 func (s *server) leave() {
 	s.e.servers = slices.DeleteFunc(s.e.servers, func(o *server) bool { return o == s })
 	if len(s.e.servers) == 0 {
@@ -166,11 +166,11 @@ func (s *server) leave() {
 	}
 }
 
-// abandonTries is how often to try to give tasks back, before that is left to
-// the end of the lease.
+// abandonTries is how often to try to give tasks back, before others take them
+// over at the end of the lease.
 const abandonTries = 2
 
-// abandon gives back what still runs, and names it.
+// abandon gives the running tasks back, and names them.
 func (s *server) abandon() error {
 	s.e.hurried.Add(1)
 	defer s.e.hurried.Add(-1)
@@ -195,8 +195,8 @@ func (s *server) abandon() error {
 	return a.unfinished
 }
 
-// fail ends Serve with an error, and stops the runs, whose outcomes nobody can
-// record.
+// fail ends Serve with an error, and stops the runs, since their outcomes
+// cannot be recorded.
 func (s *server) fail(err error) {
 	for _, d := range s.running {
 		d.Stop(engine.ErrLeaseLost)
@@ -207,7 +207,7 @@ func (s *server) fail(err error) {
 	}
 }
 
-// checkDrained tells Serve when there is no more to wait for.
+// checkDrained lets Serve return once the last run has ended.
 func (s *server) checkDrained() {
 	if s.stopping.Load() && !s.finished && len(s.running) == 0 {
 		s.finished = true
@@ -215,9 +215,9 @@ func (s *server) checkDrained() {
 	}
 }
 
-// taken is how many slots are not free: of runs that have not returned, and of
-// those whose outcome is not written yet. So a crash repeats no more runs than
-// there are slots.
+// taken returns how many slots are not free: those of runs that have not
+// returned, and those whose outcome is not written yet. So a crash repeats no
+// more runs than there are slots.
 func (s *server) taken() int { return max(int(s.busy.Load()), len(s.running)-s.ending) }
 
 // hungry reports whether the worker has room for a task, and there may be one.
@@ -237,7 +237,7 @@ func (e *Engine) hungry() bool {
 	return false
 }
 
-// offer tells the workers that a queue has a due task.
+// offer notes for the workers that a queue has a due task.
 func (t *txn) offer(queue string) {
 	for _, s := range t.servers {
 		s.offer(queue)
@@ -289,7 +289,7 @@ func (s *server) conclude(d *delivery) {
 	s.e.do(d)
 }
 
-// abandonOp gives back what a worker still runs.
+// abandonOp gives back a worker's running tasks.
 type abandonOp struct {
 	s          *server
 	unfinished *engine.UnfinishedError
@@ -313,7 +313,7 @@ func (a *abandonOp) settle(_ *txn, err error) {
 	a.done <- err
 }
 
-// letGo stops the runs, whose outcomes nobody records any more.
+// letGo stops the runs, since their outcomes are not recorded any more.
 func (a *abandonOp) letGo() {
 	if len(a.s.running) == 0 {
 		return

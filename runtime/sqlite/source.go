@@ -4,10 +4,10 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// source is where a worker finds due tasks: a queue, or the parked tasks of a
-// name in a queue. A source that may have tasks is active. Of one that is known,
-// the worker remembers the first task, so that a claim reads only the sources that
-// it takes from, however many there are.
+// source is a place of due tasks for a worker: a queue, or the parked tasks of
+// a name in a queue. A source that may have tasks is active. The worker
+// remembers the first task of a source, so that a claim reads only the sources
+// that it takes from, however many there are.
 type source struct {
 	queue, name string
 	active      bool
@@ -27,7 +27,7 @@ func (src *source) step() (bool, error) {
 	return ok && err == nil, err
 }
 
-// sources are those of a worker. The writer owns them.
+// sources are the sources of a worker. The writer owns them.
 type sources struct {
 	queues map[string]*source
 	parked map[[2]string]*source
@@ -94,8 +94,8 @@ func (s *sources) exhaust(src *source) {
 	}
 }
 
-// best returns the source of the next task: of several queues the one whose first
-// task has been due longest, and of a queue the highest priority.
+// best returns the source of the next task: among queues the one whose first
+// task has been due longest, within a queue the one of the highest priority.
 func (s *sources) best() *source {
 	first := s.active[0]
 	for _, src := range s.active[1:] {
@@ -114,8 +114,8 @@ func (s *sources) best() *source {
 	return first
 }
 
-// maxOpen is how many sources a claim keeps open whose first task it reads. Of
-// more than that it reads the first task alone.
+// maxOpen is how many sources a claim keeps open to read their tasks. From
+// further sources it reads the first task alone.
 const maxOpen = 32
 
 // maxPrepared bounds the statements of sources that are kept.
@@ -163,7 +163,7 @@ func (c *claimOp) collect(t *txn, room int) (err error) {
 	}
 	for len(c.got) < room && len(c.bad) < maxParks && len(s.active) > 0 {
 		src := s.best()
-		if src.st == nil { // the task that is remembered may be gone
+		if src.st == nil { // the remembered task may be gone
 			priority, due := src.priority, src.due
 			ok, err := open(src)
 			if err != nil {
@@ -189,7 +189,7 @@ func (c *claimOp) collect(t *txn, room int) (err error) {
 	return nil
 }
 
-// peek reads which task of a queue is the first. It reports whether there is one.
+// peek reads the first task of a queue. It reports whether there is one.
 func (t *txn) peek(src *source) (bool, error) {
 	st := t.db.firstReady
 	st.BindText(1, src.queue)

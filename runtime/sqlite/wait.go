@@ -12,18 +12,19 @@ import (
 
 // waiter is one call of Wait.
 type waiter struct {
-	// ended gets the task as it ended, nil to look again. It has room for one.
+	// ended gets the ended task, or nil for looking again. It has room for
+	// one.
 	ended chan *engine.Entry
 }
 
-// waiters are those who wait for the end of a task.
+// waiters are the calls that wait for the end of a task.
 type waiters struct {
 	n       atomic.Int64
 	mu      sync.Mutex
 	m       map[uuid.UUID][]*waiter // guarded by mu
 	closed  bool                    // guarded by mu
 	looking bool                    // guarded by mu: a goroutine looks at the file for them
-	again   bool                    // guarded by mu: and is to do so once more
+	again   bool                    // guarded by mu: the goroutine must look once more
 	looks   sync.WaitGroup
 }
 
@@ -82,8 +83,8 @@ func (w *waiters) remove(id uuid.UUID, me *waiter) {
 	w.n.Add(-1)
 }
 
-// tell tells those who wait for the task that it ended. entry makes the task as
-// it ended; without it they look themselves.
+// tell hands the ended task to its waiters. entry makes the task's entry;
+// without it they look themselves.
 func (w *waiters) tell(id uuid.UUID, entry func() *engine.Entry) {
 	if w.none() {
 		return
@@ -102,8 +103,7 @@ func (w *waiters) tell(id uuid.UUID, entry func() *engine.Entry) {
 	}
 }
 
-// look finds, beside the writer, which of the awaited tasks another process
-// ended.
+// look finds, beside the writer, the awaited tasks that another process ended.
 func (w *waiters) look(e *Engine) {
 	if w.none() {
 		return

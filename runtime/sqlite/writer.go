@@ -14,15 +14,15 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// op is something to be written. The writer goroutine applies all that wait at
+// op is an operation for the writer goroutine, which applies all that wait at
 // the same moment in one transaction.
 type op interface {
 	// apply writes. It may be called again, in a later transaction, and has no
 	// effect but on t. An error undoes the transaction, and then the op is
 	// tried once more, alone.
 	apply(t *txn) error
-	// settle is called once: when the transaction is committed, or with why
-	// nothing was written.
+	// settle is called once: when the transaction is committed, or with the
+	// reason why nothing was written.
 	settle(t *txn, err error)
 }
 
@@ -30,18 +30,18 @@ type op interface {
 type txn struct {
 	*Engine
 	now    int64             // when it began, by the clock of due times
-	ended  map[int64][]int64 // tasks that ended, by until when they are kept
-	aside  bool              // some of them did so without a run here: who waits for one is to look
-	added  bool              // tasks were added, which their callers are told once they are safe
+	ended  map[int64][]int64 // tasks that ended, by the end of their time to be kept
+	aside  bool              // some ended without a run here: wake local waiters
+	added  bool              // tasks were added; their callers learn it once they are safe
 	undone bool              // nothing of it is in the file
 	claims bool              // it took tasks for workers, or tried to
 
 	strangers strangers       // tasks that it parked and no worker knows
 	others    map[string]bool // names that workers know; nil if it did not look
-	join      []*server       // workers that it adds: from its end on they are in servers
+	join      []*server       // workers that it adds: afterwards they are in servers
 }
 
-// maxLot bounds what one transaction does, and so for how long it holds the
+// maxLot bounds the operations of one transaction, and so the time of the
 // write lock. Only a batch may be larger.
 const maxLot = 1024
 
@@ -60,7 +60,7 @@ func lot(ops []op) int {
 	return len(ops)
 }
 
-// opQueue holds what the writer is to do.
+// opQueue holds the operations for the writer.
 type opQueue struct {
 	wake   chan struct{} // has room for one
 	mu     sync.Mutex
@@ -92,7 +92,8 @@ func (q *opQueue) ring() {
 	}
 }
 
-// take returns what waits. The slice is used again after the next call.
+// take returns the waiting operations. The slice is used again after the next
+// call.
 func (q *opQueue) take(last []op) []op {
 	clear(last)
 	q.mu.Lock()
@@ -129,8 +130,8 @@ func (e *Engine) do(o op) {
 	}
 }
 
-// write is the writer goroutine. Whoever holds e.turn uses e.db: mostly this
-// goroutine, and sometimes a caller whose insert is all there is to do.
+// write is the writer goroutine. The holder of e.turn uses e.db: mostly this
+// goroutine, and sometimes a caller whose insert is the only operation.
 func (e *Engine) write() {
 	defer close(e.written)
 	defer close(e.checkpoints)
@@ -172,8 +173,8 @@ func (e *Engine) write() {
 	}
 }
 
-// gather lets those who are about to hand something to the writer do so, in
-// order that it shares a transaction.
+// gather yields to goroutines that are about to hand an operation to the
+// writer, so that it shares a transaction.
 func (e *Engine) gather() {
 	if e.crowded.Load() || e.runs.Load() > 1 {
 		goruntime.Gosched()
@@ -181,24 +182,24 @@ func (e *Engine) gather() {
 }
 
 // insertNow inserts on the caller's goroutine, which saves the way to the
-// writer and back, if nothing else is to be written. It reports whether it did.
+// writer and back, if no other operation waits. It reports whether it did.
 func (e *Engine) insertNow(o *insertOp) bool {
 	if e.crowded.Load() || !e.turn.TryLock() {
 		return false
 	}
 	defer e.turn.Unlock()
 	if !e.queue.idle() || e.broken != nil || e.greedy() || e.db.begin.Run() != nil {
-		return false // the writer waits for the lock, or says what is wrong
+		return false // the writer waits for the lock, or reports the fault
 	}
 	due := e.plan.due
 	e.commit([]op{o}, true)
 	if e.plan.due != due {
-		e.queue.ring() // it has to wake earlier
+		e.queue.ring() // it must wake earlier
 	}
 	return true
 }
 
-// shut answers everything that still waits.
+// shut answers all waiting operations.
 func (e *Engine) shut() {
 	for _, o := range append(e.queue.take(nil), e.deferred...) {
 		o.settle(nil, engine.ErrClosed)
@@ -209,7 +210,7 @@ func (e *Engine) shut() {
 }
 
 // commit applies the operations in one transaction, and hands out tasks to the
-// workers that have room for them. If that fails, each is tried alone, so that
+// workers that have room for them. If that fails, it tries each alone, so that
 // one operation's failure is no other's. The transaction may have begun.
 func (e *Engine) commit(ops []op, begun bool) {
 	if e.broken != nil {
@@ -223,14 +224,15 @@ func (e *Engine) commit(ops []op, begun bool) {
 		e.checkpointNow()
 		t, all, err = e.attempt(ops, true, false)
 	}
-	// The claims first: a worker is not drained while it gets more tasks.
+	// Claims first: a worker is not drained while it gets more tasks.
 	settleAll(all[len(ops):], t, err)
 	if err == nil {
 		settleAll(ops, t, nil)
 		return
 	}
 	if t.claims && len(ops) > 0 && !fatal(err) && !errors.Is(err, ErrBusy) {
-		// What the claims met is not for those who wait for the operations.
+		// A fault of the claims does not concern the callers of the
+		// operations.
 		untakeAll(ops)
 		if t, _, err = e.attempt(ops, false, false); err == nil {
 			settleAll(ops, t, nil)
@@ -255,8 +257,8 @@ func (e *Engine) commit(ops []op, begun bool) {
 	}
 }
 
-// untakeAll gives operations of a transaction that was undone back to their
-// callers, who may have given them up meanwhile.
+// untakeAll gives operations of an undone transaction back to their callers,
+// who may have given them up meanwhile.
 func untakeAll(ops []op) {
 	for _, o := range ops {
 		if c, ok := o.(interface{ untake() }); ok {
@@ -351,30 +353,30 @@ func (t *txn) applyAll(ops []op) error {
 	return t.succeed()
 }
 
-// The writer waits for another process's lock by itself, with a spread and
-// short naps, since SQLite's own waits grow to 100 ms.
+// The writer waits for another process's lock by itself, with jitter and short
+// naps, since SQLite's own waits grow to 100 ms.
 const (
 	minNap = 50 * time.Microsecond
 	maxNap = 5 * time.Millisecond
-	// maxHold is how long this process may hold the lock again and again before
-	// it lets others have it.
+	// maxHold is how long this process may hold the lock again and again
+	// before it lets others have it.
 	maxHold = 10 * time.Millisecond
 )
 
-// greedy reports that this process held the lock for long, while others may
+// greedy reports that this process held the lock for long while others may
 // want it.
 func (e *Engine) greedy() bool {
 	return e.held > maxHold && time.Since(e.foreign) < time.Second
 }
 
-// hurriedBusy is how long to wait for the write lock while a worker is to stop at
-// once.
+// hurriedBusy is how long to wait for the write lock while a worker must stop
+// at once.
 const hurriedBusy = 300 * time.Millisecond
 
 // begin takes the write lock.
 func (e *Engine) begin() error {
 	if e.greedy() {
-		time.Sleep(time.Millisecond) // unlocked: another process that wants it has it now
+		time.Sleep(time.Millisecond) // unlocked: another process can take it now
 		e.held = 0
 	}
 	start, nap := time.Time{}, minNap
@@ -412,8 +414,8 @@ func (e *Engine) fault(err error) {
 	}
 }
 
-// claimable is who an operation belongs to: its caller, who may give it up, or the
-// writer.
+// claimable is the owner of an operation: its caller, who may give it up, or
+// the writer.
 type claimable struct{ state atomic.Int32 }
 
 const (
@@ -422,7 +424,7 @@ const (
 	withdrawn // by the caller
 )
 
-// take gives the operation to the writer. It reports false if the caller has
+// take gives the operation to the writer. It returns false if the caller has
 // given it up.
 func (c *claimable) take() bool {
 	return c.state.CompareAndSwap(waiting, taken) || c.state.Load() != withdrawn
@@ -461,9 +463,9 @@ func (c *call) settle(t *txn, err error) {
 	c.done <- err
 }
 
-// run hands do to the writer and waits until it is committed, or until ctx ends
-// before the writer has begun. do returns an error of the caller's only before it
-// wrote anything.
+// run hands do to the writer and waits until it is committed, or until ctx
+// ends before the writer has begun. do returns an error of the caller's only
+// before it wrote anything.
 func (e *Engine) run(ctx context.Context, do func(t *txn) error, after func(t *txn)) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -473,7 +475,7 @@ func (e *Engine) run(ctx context.Context, do func(t *txn) error, after func(t *t
 	return c.wait(ctx, c.done)
 }
 
-// wait returns what became of an operation. When ctx ends before the writer has
+// wait returns the result of an operation. When ctx ends before the writer has
 // taken it, nothing is written.
 func (c *claimable) wait(ctx context.Context, done <-chan error) error {
 	select {
@@ -488,7 +490,7 @@ func (c *claimable) wait(ctx context.Context, done <-chan error) error {
 }
 
 // notice is an operation that writes nothing: the writer goroutine runs it,
-// whatever becomes of the transaction.
+// even if the transaction fails.
 type notice func()
 
 func (n notice) apply(*txn) error   { return nil }

@@ -1,7 +1,7 @@
-// Package lite is a thin layer over the SQLite library: prepared statements
-// that are prepared once, and values bound and read without a conversion or an
-// allocation that is not needed. The database/sql driver of the same library
-// prepares each statement again for every use.
+// Package lite is a thin layer over the SQLite library: statements are
+// prepared once, and values bound and read without unneeded conversions and
+// allocations. The database/sql driver of the same library prepares each
+// statement again for every use.
 package lite
 
 import (
@@ -13,8 +13,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// at makes a pointer of an address of the library's memory, which is not the Go
-// heap: nothing moves or frees it but this package.
+// at makes a pointer of an address in the library's memory. That is not the Go
+// heap: only this package moves or frees it.
 func at(p uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&p)) }
 
 // Error is an error of the SQLite library.
@@ -25,7 +25,7 @@ type Error struct {
 
 func (e *Error) Error() string { return fmt.Sprintf("%s (%d)", e.Msg, e.Code) }
 
-// The primary result codes that callers tell apart.
+// Primary result codes that callers distinguish.
 const (
 	Generic    = sqlite3.SQLITE_ERROR
 	Mismatch   = sqlite3.SQLITE_MISMATCH
@@ -133,7 +133,7 @@ func (c *Conn) Close() error {
 	return err
 }
 
-// WatchWAL makes WALFrames tell the length of the write-ahead log. It ends
+// WatchWAL makes WALFrames report the length of the write-ahead log. It ends
 // automatic checkpoints.
 func (c *Conn) WatchWAL() {
 	if c.wal == 0 {
@@ -142,7 +142,7 @@ func (c *Conn) WatchWAL() {
 	sqlite3.Xsqlite3_wal_hook(c.tls, c.db, walHookPtr, c.wal)
 }
 
-// walHookPtr is walHook as the library takes functions.
+// walHookPtr is walHook in the library's form of a function.
 var walHookPtr = *(*uintptr)(unsafe.Pointer(&struct {
 	f func(*libc.TLS, uintptr, uintptr, uintptr, int32) int32
 }{walHook}))
@@ -155,9 +155,9 @@ func walHook(_ *libc.TLS, p, _, _ uintptr, frames int32) int32 {
 // WALFrames returns the length of the write-ahead log after the last commit.
 func (c *Conn) WALFrames() int { return int(libc.AtomicLoadNInt32(c.wal, 0)) }
 
-// Checkpoint copies what it can of the write-ahead log into the file without
-// waiting for others. It returns the log's length in frames, and how many of them
-// are in the file.
+// Checkpoint copies as much of the write-ahead log into the file as it can
+// without waiting for others. It returns the log's length in frames, and how
+// many of them are in the file.
 func (c *Conn) Checkpoint() (frames, copied int, err error) {
 	p := c.tls.Alloc(8)
 	defer c.tls.Free(8)

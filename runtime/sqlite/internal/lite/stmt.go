@@ -8,7 +8,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// transient tells SQLite to copy a bound value.
+// transient makes SQLite copy a bound value.
 const transient = ^uintptr(0)
 
 // Stmt is a prepared statement. Parameters count from 1, columns from 0.
@@ -41,7 +41,7 @@ func (s *Stmt) finalize() {
 	s.p, s.arena = 0, 0
 }
 
-// Keep makes what is bound afterwards stay bound over Reset.
+// Keep makes values that are bound afterwards stay bound over Reset.
 func (s *Stmt) Keep() { s.keep = true }
 
 // BindInt binds an integer.
@@ -74,7 +74,7 @@ func (s *Stmt) BindBlob(i int, v []byte) {
 // maxArena bounds the memory that a statement keeps for its values.
 const maxArena = 64 << 10
 
-// bind copies the value to where SQLite may read it until the next Reset.
+// bind copies the value to memory that SQLite may read until the next Reset.
 func (s *Stmt) bind(i int, data *byte, n int, text bool) {
 	s.want += n + 1
 	p, destroy := s.arena+uintptr(s.used), uintptr(0)
@@ -97,7 +97,7 @@ func (s *Stmt) bind(i int, data *byte, n int, text bool) {
 	}
 }
 
-// Fault is asked, if it is not nil, before each step of a statement, and its error
+// Fault, if not nil, is called before each step of a statement, and its error
 // is the step's. It is for tests, which set it while nothing runs.
 var Fault func() error
 
