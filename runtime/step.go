@@ -94,10 +94,12 @@ func (d *durable) takeStep(ctx context.Context, name string) (*engine.JournalEnt
 	return e, err
 }
 
+// recordStep records what a step has returned, also when ctx has ended: its effects
+// are done.
 func (d *durable) recordStep(ctx context.Context, name string, value json.RawMessage) (*engine.JournalEntry, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out, err := d.record(ctx, []engine.NewEntry{{Name: name, Kind: engine.EntryStep, Value: value}})
+	out, err := d.record(context.WithoutCancel(ctx), []engine.NewEntry{{Name: name, Kind: engine.EntryStep, Value: value}})
 	if err != nil {
 		return nil, err
 	}

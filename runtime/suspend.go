@@ -69,13 +69,13 @@ func (d *durable) leave(err error) error {
 	if first {
 		d.verdict = d.judge(err)
 	}
+	if first && (err == nil || d.verdict == verdictSuspend) {
+		if ferr := d.finish(); ferr != nil {
+			d.verdict, err = verdictEnd, ferr
+		}
+	}
 	switch {
 	case d.verdict == verdictEnd:
-		if first && err == nil {
-			if err = d.refused; err == nil {
-				err = d.flush(&d.r.root)
-			}
-		}
 	case endsRun(err):
 		d.verdict = verdictEnd
 	case !guard.Is(err, ErrSuspended):
@@ -85,6 +85,15 @@ func (d *durable) leave(err error) error {
 		err = ErrSuspended
 	}
 	return err
+}
+
+// finish enqueues the children that are pending when the function has returned. The
+// caller holds d.mu.
+func (d *durable) finish() error {
+	if d.refused != nil {
+		return d.refused
+	}
+	return d.flush(&d.r.root)
 }
 
 // judge says what becomes of a run whose function has returned err. The caller

@@ -1,0 +1,94 @@
+package runtime
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+)
+
+// JournalRecord is what a durable task remembers under one name, or what came for
+// it: a copy.
+type JournalRecord struct {
+	// Kind is step, child, signal or rest.
+	Kind string `json:"kind"`
+	// Name is the step's, the child's or the signal's. Names that begin with a
+	// question mark are the times that the task's Await calls gave.
+	Name string `json:"name"`
+	// Value is the JSON of what the step has returned, or of what was sent; of a
+	// time, when it is over.
+	Value json.RawMessage `json:"value,omitempty"`
+	// Attempt is of the run that recorded it.
+	Attempt int `json:"attempt"`
+	// Came is the place in which the signal or the end of the child came, from 1; 0
+	// if it has not.
+	Came int64 `json:"came,omitempty"`
+	// Child is the task that was spawned, and Task its name. State and Reason are
+	// those of its end.
+	Child  uuid.UUID    `json:"child,omitzero"`
+	Task   string       `json:"task,omitempty"`
+	State  engine.State `json:"state,omitempty"`
+	Reason string       `json:"reason,omitempty"`
+}
+
+// Journal returns what the task remembers, in the order in which it was recorded,
+// as far as it may be shown. A task that is not durable has nothing; an unknown one
+// is [ErrNotFound], and an engine that has no durable tasks [ErrUnsupported].
+func (a *App) Journal(ctx context.Context, id uuid.UUID) ([]JournalRecord, error) {
+	j, ok := engine.As[engine.Journaler](a.engine)
+	if !ok {
+		return nil, aboutTask("read the journal of", id, errNoJournals)
+	}
+	e, err := a.engine.Get(ctx, id)
+	if err != nil {
+		return nil, aboutTask("read the journal of", id, err)
+	}
+	entries, err := j.Journal(ctx, id)
+	if err != nil {
+		return nil, aboutTask("read the journal of", id, err)
+	}
+	records := make([]JournalRecord, len(entries))
+	d := a.redactorOf(e.Message, a.registered(e.Message.Name))
+	for i := range entries {
+		r := a.newJournalRecord(e.Message, &entries[i])
+		r.Name, r.Value, r.Reason = d.CleanShown(r.Name), d.JSON(r.Value), d.CleanShown(r.Reason)
+		records[i] = r
+	}
+	return records, nil
+}
+
+// newJournalRecord opens what an entry has of the task of the message.
+func (a *App) newJournalRecord(m *engine.Message, e *engine.JournalEntry) JournalRecord {
+	r := JournalRecord{Kind: e.Kind.String(), Name: e.Name, Attempt: e.Attempt, Came: e.Came, Child: e.Child, State: e.State}
+	switch e.Kind {
+	case engine.EntryStep:
+		r.Value = a.shownNote(m, PartStep, e.Value)
+	case engine.EntrySignal:
+		r.Value = a.shownNote(signalMessage(e.Name, m.Meta.ID), PartSignal, e.Value)
+	case engine.EntryChild:
+		child := childMessage(e)
+		r.Task, r.Reason = child.Name, a.openText(child, PartReason, e.Reason)
+	default:
+		r.Value = e.Value
+	}
+	return r
+}
+
+// shownNote is openNote for a record.
+func (a *App) shownNote(m *engine.Message, p Part, stored json.RawMessage) json.RawMessage {
+	var n noted
+	err := guard.Isolated(func() error {
+		plain, err := a.openNote(m, p, stored)
+		if err != nil {
+			return err
+		}
+		return json.Unmarshal(plain, &n)
+	})
+	if err != nil {
+		return json.RawMessage(`"` + unreadable + `"`)
+	}
+	return n.Value
+}
