@@ -43,7 +43,7 @@ type driven struct {
 func (e *ledger) drive(ctx context.Context, app *runtime.App, m *engine.Message, attempt int) (engine.Outcome, error) {
 	// The memo says that the attempt before ended in an error, as it did: a
 	// task that is over its retries is else taken for one that lost its worker.
-	kept := &memo{raw: fmt.Appendf(nil, `{"concluded":%d}`, attempt+1)}
+	kept := &memo{of: e, attempt: attempt, raw: fmt.Appendf(nil, `{"concluded":%d}`, attempt+1)}
 	run := &driven{
 		entry: &engine.Entry{
 			ID: m.Meta.ID, Message: m, State: engine.StateRunning, Attempt: attempt,
@@ -81,6 +81,8 @@ func stateAfter(o engine.Outcome) engine.State {
 		return engine.StateCancelled
 	case engine.OutcomeRelease:
 		return engine.StatePending
+	case engine.OutcomeSuspend:
+		return engine.StateWaiting
 	}
 	return engine.StateRetrying
 }
@@ -90,6 +92,11 @@ func (e *ledger) Check(*engine.Message) error { return nil }
 func (e *ledger) Insert(_ context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	return e.insert(ms)
+}
+
+// insert is Insert with e.mu held.
+func (e *ledger) insert(ms []*engine.Message) ([]engine.Inserted, error) {
 	if e.fail != nil {
 		return nil, e.fail
 	}

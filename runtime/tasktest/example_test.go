@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +72,42 @@ func ExampleIdle() {
 		})
 	}
 	fmt.Println(passes(TestTomorrow))
+	// Output: true
+}
+
+// A durable task, from its first run to its end: 95 hours in no time, and once more
+// for each point at which its worker may die.
+func ExamplePlay() {
+	TestPublish := func(t *testing.T) {
+		url, err := tasktest.Play(t, RegisterPress, PublishCall("moby"), tasktest.Supply(new(kiosk)),
+			tasktest.Answer(RenderCall("moby", 0), "title", nil),
+			tasktest.Answer(RenderCall("moby", 1), "call me", nil),
+			tasktest.Answer(RenderCall("moby", 2), "the end", nil),
+			tasktest.Send(71*time.Hour, approved, "ann"),
+			tasktest.DyingEverywhere())
+		if err != nil || url != "[title call me the end] by ann" {
+			t.Errorf("got %q, %v", url, err)
+		}
+	}
+	fmt.Println(passes(TestPublish))
+	// Output: true
+}
+
+// From wait to wait: what the task waits for, and what it then does.
+func ExampleBegin() {
+	TestApproval := func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { // its rests take no time
+			p := tasktest.Begin(t, RegisterPress, PublishCall("moby"), tasktest.RunChildren(), tasktest.Supply(new(kiosk)))
+			if waits := p.Waits(); !strings.HasPrefix(waits, "signal approved") {
+				t.Errorf("it waits for %s", waits)
+			}
+			tasktest.SendTo(p, approved, "ann")
+			if _, err := p.End(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	fmt.Println(passes(TestApproval))
 	// Output: true
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -24,8 +25,8 @@ func Start(t testing.TB, app *runtime.App) {
 }
 
 // Idle waits until no task of the app waits or runs, those included that tasks
-// have enqueued meanwhile. Delays, retries and snoozes it waits out, which in a
-// bubble of testing/synctest takes no time:
+// have enqueued meanwhile. Delays, retries, snoozes and rests it waits out, which in
+// a bubble of testing/synctest takes no time:
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
@@ -36,27 +37,49 @@ func Start(t testing.TB, app *runtime.App) {
 //		...
 //	})
 //
-// The app must have been started, and know all tasks that wait.
+// A durable task that waits for ever, for a signal, is idle. The app must have been
+// started, and know all tasks that wait.
 func Idle(t testing.TB, app *runtime.App) {
 	t.Helper()
-	ctx := context.Background()
-	open := []engine.State{
-		engine.StateScheduled, engine.StatePending, engine.StateRunning, engine.StateRetrying,
-	}
-	for {
-		records, _, err := app.List(ctx, engine.Query{States: open})
-		if err != nil {
-			t.Fatalf("tasktest: %v", err)
-		}
-		if len(records) == 0 {
+	const first = time.Millisecond
+	for patience := first; ; {
+		open := busy(t, app)
+		if len(open) == 0 {
 			return
 		}
-		for _, rec := range records {
+		for _, rec := range open {
+			if rec.State == engine.StateWaiting { // until then, or something else wakes it
+				patience = max(time.Until(rec.Due), first)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			_, err := runtime.HandleOf[runtime.Void](app, rec.ID).Wait(ctx)
+			cancel()
 			var ended *runtime.TaskError // that it failed is not this function's business
-			if err != nil && !errors.As(err, &ended) && !errors.Is(err, engine.ErrNotFound) {
+			switch {
+			case errors.Is(err, context.DeadlineExceeded):
+				patience = min(2*patience, time.Hour)
+			case err == nil, errors.As(err, &ended), errors.Is(err, engine.ErrNotFound):
+				patience = first
+			default:
 				t.Fatalf("tasktest: %v", err)
 			}
 		}
 	}
+}
+
+// busy returns the tasks that will run without anybody's doing.
+func busy(t testing.TB, app *runtime.App) (open []*runtime.Record) {
+	t.Helper()
+	records, _, err := app.List(context.Background(), engine.Query{States: []engine.State{
+		engine.StateScheduled, engine.StatePending, engine.StateRunning, engine.StateRetrying, engine.StateWaiting,
+	}})
+	if err != nil {
+		t.Fatalf("tasktest: %v", err)
+	}
+	for _, rec := range records {
+		if rec.State != engine.StateWaiting || !rec.Due.IsZero() {
+			open = append(open, rec)
+		}
+	}
+	return open
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Option changes the surroundings in which [Run], [Context] and [NewRecorder]
@@ -20,6 +21,12 @@ type settings struct {
 	call    []runtime.Option
 	setup   []func(*runtime.App)
 	rec     *Recorder
+
+	engine   engine.Engine // instead of the recorder's
+	answers  []func(*Recorder)
+	sends    []sending
+	children bool
+	dying    bool
 }
 
 func newSettings(t testing.TB, opts []Option) *settings {
@@ -51,7 +58,11 @@ func (s *settings) app(t testing.TB, register func(*runtime.App)) *runtime.App {
 		level := &slog.HandlerOptions{Level: slog.LevelDebug}
 		cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), level))
 	}
-	app := runtime.New(s.rec.engine, cfg)
+	var on engine.Engine = s.rec.engine
+	if s.engine != nil {
+		on = s.engine
+	}
+	app := runtime.New(on, cfg)
 	if register != nil {
 		register(app)
 	}

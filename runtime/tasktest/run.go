@@ -166,10 +166,15 @@ func End(ctx context.Context, err error) error {
 }
 
 // memo is what the app keeps with a task that is driven. It implements
-// [engine.Memo].
+// [engine.Memo] and [engine.Journal].
 type memo struct {
-	mu  sync.Mutex
-	raw json.RawMessage
+	of      *ledger
+	attempt int
+
+	mu      sync.Mutex // guards all below; taken before that of the ledger
+	raw     json.RawMessage
+	entries []engine.JournalEntry
+	keys    map[[2]string]bool // names and keys of signals
 }
 
 func (m *memo) LoadMemo(context.Context) (json.RawMessage, error) {
