@@ -126,12 +126,12 @@ func (a *Arg) Tag() (key, value string) {
 	return key, value
 }
 
-// Error is a mistake in a directive, or in what looks like one.
+// Error is a mistake in a directive, or in a comment that resembles one.
 type Error struct {
 	Pos, End token.Pos
 	// Code names the kind of mistake, such as "unknown-key".
 	Code string
-	// Msg says what is wrong, and Hint, which may be empty, what to do.
+	// Msg describes the mistake, and Hint, which may be empty, its mend.
 	Msg, Hint string
 }
 

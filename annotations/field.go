@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Field is what the struct tag `task:"..."` of a context type's field says.
+// Field is the content of the struct tag `task:"..."` of a context type's
+// field.
 type Field struct {
 	// Skip leaves the field alone: task:"-".
 	Skip bool
@@ -49,8 +50,8 @@ func ParseField(tag string) (f Field, msg, hint string) {
 	return f, "", ""
 }
 
-// malformed reports whether a tag in which task: was not found has it all the
-// same, out of form.
+// malformed reports whether a tag without a key task: mentions it in a wrong
+// form.
 func malformed(tag string) bool {
 	for rest := tag; ; {
 		i := strings.Index(rest, Tool+":")

@@ -2,8 +2,8 @@ package annotations
 
 import "strings"
 
-// Nearest returns the candidate that name was probably meant to be, or "" if
-// none is near.
+// Nearest returns the candidate that was probably meant by name, or "" if none
+// is near.
 func Nearest(name string, candidates []string) string {
 	best, bestDist := "", 0
 	for _, c := range candidates {
@@ -18,8 +18,8 @@ func Nearest(name string, candidates []string) string {
 	return best
 }
 
-// distance is the number of letters to insert, remove, replace or swap with
-// their neighbour that makes a of b.
+// distance returns how many letters to insert, remove, replace or swap with
+// their neighbour to make b of a.
 func distance(a, b string) int {
 	if len(a) > 64 || len(b) > 64 {
 		return 64

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// nearMiss returns the directive that a comment was probably meant to be, or
-// "". It looks at comments that are no directive of ours, and leaves prose
-// alone: with a space where a directive has none, what follows must look like
-// the words of a directive.
+// nearMiss returns the directive that was probably meant by a comment, or "".
+// It looks at comments that are no directive of ours, and leaves prose alone:
+// if there is a space where a directive has none, the rest must look like the
+// words of a directive.
 func nearMiss(text string) string {
 	body, line := strings.CutPrefix(text, "//")
 	if !line {

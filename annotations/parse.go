@@ -65,8 +65,8 @@ func (p *parser) comment(g *ast.CommentGroup, c *ast.Comment) {
 	}
 }
 
-// place returns the definition for the declaration that the directive stands
-// on, or reports that there is none.
+// place returns the definition for the declaration under the directive, or
+// reports that there is none.
 func (p *parser) place(d ast.Directive, c *ast.Comment, s site, defs []*Definition) *Definition {
 	var wants []string
 	for _, def := range defs {
@@ -96,7 +96,7 @@ func (p *parser) next(c *ast.Comment) string {
 		}
 		if f, ok := decl.(*ast.FuncDecl); ok {
 			if f.Pos() == c.End()+1 {
-				return "; it is on the line of the code before it" // and so not above f
+				return "; it is on the line of the code before it" // so not above f
 			}
 			return fmt.Sprintf("; an empty line keeps it apart from func %s", f.Name.Name)
 		}

@@ -3,10 +3,10 @@
 //
 //	//task:context queue=billing retries=5
 //
-// It knows which directives there are, where each may stand, and which keys
-// and values it takes; [Parse] reads those of a file, and reports every mistake
-// at its own position. It knows nothing of types: whether a function named in a
-// directive exists is for others to say.
+// It knows all directives, the declarations that each may stand on, and the
+// keys and values it takes; [Parse] reads the directives of a file, and
+// reports every mistake at its own position. It knows no types: its callers
+// check whether a function named in a directive exists.
 package annotations
 
 // Tool is the name before the colon of every directive.
@@ -35,7 +35,7 @@ const (
 // Kind is the kind of a key's value.
 type Kind string
 
-// The kinds of values, as they are shown in the help.
+// Kinds of values, as the help shows them.
 const (
 	KindName     Kind = "NAME"     // a name on the wire: letters, digits and . _ - / :
 	KindIdent    Kind = "FUNC"     // a Go identifier
@@ -102,7 +102,7 @@ func (d *Definition) key(name string) *Key {
 	return nil
 }
 
-// The keys that a package may give defaults for.
+// Keys for which a package may give defaults.
 var sharedKeys = []Key{
 	{Name: "queue", Kind: KindName, Default: "default", Help: "the queue the task waits in"},
 	{Name: "retries", Kind: KindCount, Default: "3", Help: "retries after the first run"},

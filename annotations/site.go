@@ -5,7 +5,7 @@ import (
 	"go/types"
 )
 
-// site is what a comment group stands on.
+// site is the declaration under a comment group.
 type site struct {
 	target Target
 	what   string // in words; empty for nothing
@@ -13,7 +13,7 @@ type site struct {
 	typ    *ast.TypeSpec
 }
 
-// site returns what the comment group stands on.
+// site returns the declaration under the comment group.
 func (p *parser) site(g *ast.CommentGroup) site {
 	if p.sites == nil {
 		p.sites = map[*ast.CommentGroup]site{}
@@ -64,8 +64,8 @@ func typeSite(s *ast.TypeSpec) site {
 	return site{what: "type " + s.Name.Name + ", which is no struct type"}
 }
 
-// mayBeStruct reports whether the type is a struct type, or the name of one as
-// far as can be told here.
+// mayBeStruct reports whether the type is a struct type, or a name that may be
+// one: this package knows no types.
 func mayBeStruct(t ast.Expr) bool {
 	switch t := ast.Unparen(t).(type) {
 	case *ast.StructType, *ast.SelectorExpr, *ast.IndexExpr, *ast.IndexListExpr:

@@ -12,14 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// The longest names that every engine takes.
+// Longest names that every engine takes.
 const (
 	maxName  = 128
 	maxQueue = 64
 )
 
-// checkValue says what is wrong with a value, and how to mend it. Both are
-// empty for a good value.
+// checkValue returns the fault of a value, and its mend. Both are empty for a
+// good value.
 func checkValue(k *Key, v string) (msg, hint string) {
 	if v == "" {
 		return "the value is empty", "write " + k.Name + "=" + string(k.Kind)

@@ -13,15 +13,15 @@ import (
 type File struct {
 	// Name is its absolute name.
 	Name string
-	// Old is what was there, nil for nothing; New is what belongs there, nil for
-	// nothing.
+	// Old is the content of the file so far, nil for none. New is its right
+	// content, nil for none.
 	Old, New []byte
 
 	root string // of its module
-	mark string // what a file that may be replaced begins with, if not our header
+	mark string // first line of a replaceable file, if not our header
 }
 
-// Stale reports whether the file is not what it should be.
+// Stale reports whether the file is to change.
 func (f File) Stale() bool {
 	return (f.Old == nil) != (f.New == nil) || !bytes.Equal(f.Old, f.New)
 }
@@ -43,7 +43,7 @@ func (f *File) keepLines() {
 	}
 }
 
-// State says in a word what became of the file, or in a dry run what would.
+// State says in a word how the file changed, or in a dry run would change.
 func (f File) State(dry bool) string {
 	switch {
 	case !f.Stale():
@@ -56,8 +56,8 @@ func (f File) State(dry bool) string {
 	return "written"
 }
 
-// Diff returns what changes in the file as a unified diff, with its name
-// relative to dir. It is empty if nothing does.
+// Diff returns the change of the file as a unified diff, with its name
+// relative to dir. It is empty without a change.
 func (f File) Diff(dir string) []byte {
 	if !f.Stale() {
 		return nil

@@ -22,7 +22,7 @@ import (
 // a run's work: a long file is formatted in parts, side by side.
 func finish(raw []byte, expect []string) ([]byte, error) { return finishBy(partSize, raw, expect) }
 
-// partSize is how long at least the parts of a file are.
+// partSize is the least length of a file's parts.
 const partSize = 16 << 10
 
 func finishBy(size int, raw []byte, expect []string) ([]byte, error) {
@@ -59,8 +59,8 @@ func split(src []byte, size int) (parts [][]byte) {
 	return append(parts, src)
 }
 
-// finishPart formats a part of a file, the first of which has its head. It
-// returns what the part declares.
+// finishPart formats a part of a file, the first of them with its head. It
+// returns the declarations of the part.
 func finishPart(src []byte, first bool) (formatted []byte, declared []string, err error) {
 	if !first {
 		src = slices.Concat([]byte(fragment), []byte("\n"), src)
@@ -89,8 +89,8 @@ func finishPart(src []byte, first bool) (formatted []byte, declared []string, er
 
 var nestedStruct = regexp.MustCompile(`(?m)^\t.*\bstruct \{$`)
 
-// settle formats a part with struct types within others until it stays as it
-// is: of those the formatter does not get everything right at once.
+// settle formats a part with struct types within others until it stays the
+// same: the formatter does not get all of those right at once.
 func settle(src []byte, first bool) ([]byte, error) {
 	if !nestedStruct.Match(src) {
 		return src, nil
@@ -137,7 +137,8 @@ func groupImports(src []byte) []byte {
 	return slices.Concat(head, []byte("\nimport (\n"), block, []byte("\n)\n"), body)
 }
 
-// expect returns what the file declares, in order, as declarationsOf writes it.
+// expect returns the declarations of the file, in order, as declarationsOf
+// writes them.
 func (r *renderer) expect() []string {
 	list := []string{"const _"}
 	for _, t := range r.Tasks {
@@ -163,7 +164,7 @@ func (r *renderer) expect() []string {
 	return list
 }
 
-// declarationsOf returns what a file declares, without its imports.
+// declarationsOf returns the declarations of a file, without its imports.
 func declarationsOf(f *ast.File) (got []string) {
 	for _, decl := range f.Decls {
 		switch d := decl.(type) {

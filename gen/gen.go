@@ -1,8 +1,8 @@
 // Package gen generates the code that makes tasks of annotated functions.
 //
-// It is a short pipeline: load the packages, make a model of what is annotated
-// in each, validate it, render it, and write what changed. Every stage reports
-// all that it finds wrong, and nothing is written when there is anything.
+// It is a short pipeline: load the packages, make a model of the annotations
+// in each, validate it, render it, and write the changed files. Every stage
+// reports all mistakes that it finds, and if there is any, nothing is written.
 package gen
 
 import (
@@ -33,21 +33,21 @@ type Config struct {
 	Tags []string
 	// Env is the environment. Nil is that of the process.
 	Env []string
-	// CacheDir keeps what makes the next run fast. Empty keeps nothing.
+	// CacheDir keeps data that makes the next run fast. Empty keeps nothing.
 	CacheDir string
 	// DryRun writes nothing.
 	DryRun bool
 	// Lock writes tasks.lock, which accepts the tasks as they are now. Without
-	// it a run reports what would strand tasks that are enqueued, and a dry run
+	// it a run reports changes that would strand enqueued tasks, and a dry run
 	// also a tasks.lock that lacks something.
 	Lock bool
-	// Models are wanted: also of packages in which nothing changed.
+	// Models are wanted, also of packages in which nothing changed.
 	Models bool
 }
 
-// Result is what a run found and did.
+// Result is the outcome of a run.
 type Result struct {
-	// Diagnostics are what is wrong with the source, sorted. If there are any,
+	// Diagnostics are the mistakes in the source, sorted. If there are any,
 	// nothing was written.
 	Diagnostics []diag.Diagnostic
 	// Files are the generated files, in the order of their names.
@@ -56,8 +56,8 @@ type Result struct {
 	Packages []*Package
 }
 
-// Run generates. An error means that the run could not be made; what is wrong
-// with the source is in the result.
+// Run generates. An error means that the run could not be made; mistakes in
+// the source are in the result.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
 	loader, err := load.New(load.Config{
 		Dir: cfg.Dir, Env: cfg.Env, Tags: cfg.Tags, Output: Output, Header: Header, CacheDir: cfg.CacheDir,
@@ -104,7 +104,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	mem.forget(lacking)
 	if !cfg.Lock && !cfg.DryRun {
-		lockFiles = nil // what is being written and tried is not enqueued anywhere yet
+		lockFiles = nil // a package that is not written yet has no enqueued tasks
 	}
 	res.Files = slices.Concat(res.Files, made, lockFiles)
 	slices.SortFunc(res.Files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
@@ -117,7 +117,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	return res, nil
 }
 
-// validate checks each model, and collects what is wrong with any.
+// validate checks each model, and collects all mistakes.
 func (res *Result) validate(models []*Package) {
 	for _, m := range models {
 		validate(m)

@@ -13,7 +13,7 @@ type node struct {
 	id, label, kind string
 }
 
-// drawing is the graph of what needs what.
+// drawing is the graph of tasks and their needs.
 type drawing struct {
 	nodes []node
 	edges [][2]string
@@ -70,7 +70,7 @@ func (g *drawing) context(p *Package, c *ContextType) {
 	}
 }
 
-// value draws where a value comes from.
+// value draws the source of a value.
 func (g *drawing) value(p *Package, from string, v Value) {
 	switch v.Source {
 	case FromContext, FromForeign:

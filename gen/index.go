@@ -35,8 +35,8 @@ type index struct {
 }
 
 // newIndex reads the names of the packages of a module that are asked for, and
-// of those that have a generated file. They are read from the directives, and
-// not at all where they are remembered.
+// of those that have a generated file. It reads remembered names from the
+// memory, others from the directives.
 func newIndex(l *load.Loader, mem *memory, root string, asked []string) (*index, error) {
 	dirs, err := l.Generated(root)
 	if err != nil {
@@ -131,16 +131,16 @@ func (idx *index) clashes(asked []string) (diags []diag.Diagnostic) {
 	return diags
 }
 
-// longName proposes a name that tells a task from one of another package of the
-// same name.
+// longName proposes a name that differs from that of a task of another package
+// with the same name.
 func longName(s served) string {
 	parts := strings.Split(s.pkg, "/")
 	parts = parts[max(0, len(parts)-2):]
 	return strings.Join(append(parts, s.Func), ".")
 }
 
-// owner reports whether a run for these directories is the one to report what
-// belongs to no package: of several runs, one for each package, one is.
+// owner reports whether a run for these directories reports mistakes that
+// belong to no package: of several runs, one for each package, one does.
 func (idx *index) owner(asked []string) bool {
 	return len(idx.dirs) == 0 || slices.Contains(asked, idx.dirs[0])
 }

@@ -51,9 +51,9 @@ func List(res *Result, dir string) []Listed {
 	return list
 }
 
-// needsOf returns what the task's context asks of the app, each once: supplies,
-// also by contexts of other packages that were read, and the contexts of those
-// that were not.
+// needsOf returns the needs of the task's context, each once: supplies, also
+// by contexts of other packages that were read, and the contexts of those that
+// were not.
 func (p *Package) needsOf(res *Result, t *Task) []string {
 	var needs []string
 	add := func(typ types.Type) {

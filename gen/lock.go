@@ -15,8 +15,8 @@ import (
 	"github.com/taskctx/taskctx/gen/wiretype"
 )
 
-// LockFile is the name of the file, in a module's root, that keeps what tasks
-// that were enqueued look like.
+// LockFile is the name of the file, in a module's root, that records the tasks
+// as they may be enqueued.
 const LockFile = "tasks.lock"
 
 const lockHeader = `# The tasks that may be waiting in a queue. Written by "taskgen -lock"; keep it in the repository.`
@@ -125,8 +125,8 @@ func lockTask(p *Package, t *Task) locked {
 	return l
 }
 
-// check reports the changes that would strand tasks that are enqueued already,
-// as far as they are for a run for these directories to report.
+// check reports the changes that would strand enqueued tasks, if a run for
+// these directories should report them.
 func (l *lock) check(models []*Package, idx *index, asked []string) []diag.Diagnostic {
 	var diags []diag.Diagnostic
 	owner := idx.owner(asked)
@@ -158,9 +158,9 @@ func (l *lock) check(models []*Package, idx *index, asked []string) []diag.Diagn
 	return diags
 }
 
-// served reports what is wrong with the function that serves a locked name now:
-// it is another one, or its parameters are. The function may have moved, from
-// package to package too, where it says so, or where its whole package has.
+// served reports faults of the function that now serves a locked name: it is
+// another function, or its parameters are wrong. The function may have moved,
+// from package to package too, if it says so, or if its whole package has.
 func (l *lock) served(old locked, now served, p *Package, idx *index, asked []string) []diag.Diagnostic {
 	moved := now.Explicit || now.fn() == old.fn
 	if !moved && !idx.has(old.fn) {
@@ -236,7 +236,8 @@ func (p *Package) renamed(l *lock, old locked, t *Task) diag.Diagnostic {
 	}
 }
 
-// compare reports parameters of a task that cannot read what is enqueued.
+// compare reports parameters of a task that cannot read its enqueued
+// arguments.
 func (p *Package) compare(l *lock, old locked, t *Task) {
 	was := map[string]lockedParam{}
 	for _, param := range old.params {
@@ -272,8 +273,8 @@ func (p *Package) compare(l *lock, old locked, t *Task) {
 	}
 }
 
-// lacks reports whether tasks of the package may be enqueued of which the lock
-// file does not tell: new ones, and those with a new parameter.
+// lacks reports whether the lock file misses a task or parameter of the
+// package.
 func (l *lock) lacks(p *Package) bool {
 	return slices.ContainsFunc(p.Tasks, func(t *Task) bool {
 		i := slices.IndexFunc(l.tasks, func(old locked) bool { return old.name == t.Name })
@@ -284,7 +285,7 @@ func (l *lock) lacks(p *Package) bool {
 }
 
 // update returns the lock file with the tasks of these packages as they are
-// now, also by the old names that they serve still. Lines of other packages of
+// now, also by the old names that they still serve. Lines of other packages of
 // the module stay.
 func (l *lock) update(models []*Package) File {
 	var lines []string
@@ -327,16 +328,16 @@ func hasLock(l *load.Loader) bool {
 	})
 }
 
-// lockRun is what a run has to do with lock files.
+// lockRun is the part of a run that concerns lock files.
 type lockRun struct {
 	names  map[string]*index
 	asked  []string // the directories that it is for
 	accept bool
 }
 
-// locks does what the lock files of the packages' modules ask for. With accept
-// it returns them as the tasks are. Otherwise it returns what is wrong, the lock
-// files that lack something, and the packages that they lack it of.
+// locks handles the lock files of the packages' modules. With accept it
+// returns them as the tasks are. Otherwise it returns the mistakes, the lock
+// files that lack something, and the packages that they lack.
 func locks(l *load.Loader, models []*Package, run lockRun) (files []File, lacking []*Package, diags []diag.Diagnostic, err error) {
 	byRoot := map[string][]*Package{}
 	for _, p := range models {

@@ -12,12 +12,12 @@ import (
 	"github.com/taskctx/taskctx/gen/load"
 )
 
-// Package is what taskgen makes of one package.
+// Package is taskgen's model of one package.
 type Package struct {
 	Path, Name, Dir string
 	Tasks           []*Task
-	// Contexts are the context types to construct and register, each after those
-	// that it is built on.
+	// Contexts are the context types to construct and register, each after
+	// those that it is built on.
 	Contexts []*ContextType
 	// Providers are all of the package's providers.
 	Providers []*Provider
@@ -45,7 +45,8 @@ type Task struct {
 	MaxDelay time.Duration
 	Timeout  time.Duration
 	Priority int
-	// Unique is for how long, UniqueHold the word that was given instead of a time.
+	// Unique is the time, UniqueHold the word that was given instead of a
+	// time.
 	Unique           time.Duration
 	UniqueHold       string
 	Keep, KeepFailed time.Duration
@@ -55,11 +56,11 @@ type Task struct {
 	// Params are the other parameters.
 	Params   []*Param
 	Variadic bool
-	// Result is nil for a task that returns an error only. For an iterator it is
-	// what the task's caller gets: a slice.
+	// Result is nil for a task that returns only an error. For an iterator it
+	// is the slice that the task's caller gets.
 	Result types.Type
-	// Elem is the type of an iterator's values, nil for other tasks. Each is the
-	// function that gets them, "" if there is none.
+	// Elem is the type of an iterator's values, nil for other tasks. Each is
+	// the function that gets them, "" if there is none.
 	Elem types.Type
 	Each string
 	// EachResult: Each returns a value beside its error.
@@ -89,8 +90,8 @@ type ContextType struct {
 	Name   string
 	Type   *types.Named
 	Fields []*Field
-	// Needs are what its constructor asks of the app, each once: supplies, and
-	// context types of other packages.
+	// Needs are the needs of its constructor, each once: supplies, and context
+	// types of other packages.
 	Needs []Need
 	// By is the provider that replaces the constructor, or nil.
 	By *Provider
@@ -98,7 +99,7 @@ type ContextType struct {
 	pos token.Pos
 }
 
-// Source is where a value comes from.
+// Source is the source of a value.
 type Source int
 
 // The sources of values.
@@ -110,13 +111,13 @@ const (
 	FromSupply                     // a supply
 )
 
-// Value is how a field or a parameter of a provider is filled.
+// Value is the way in which a field or a parameter of a provider is filled.
 type Value struct {
 	Source   Source
 	Type     types.Type
 	Context  *ContextType // for FromContext
 	Provider *Provider    // for FromProvider
-	// Deref: the value is what a pointer leads to.
+	// Deref: the value is the target of a pointer.
 	Deref bool
 }
 
@@ -127,7 +128,7 @@ type Field struct {
 	pos token.Pos
 }
 
-// Need is what a constructor asks of the app.
+// Need is a requirement of a constructor on the app.
 type Need struct {
 	Type    types.Type
 	Context bool // a context type, else a supply
@@ -138,7 +139,7 @@ type Provider struct {
 	Func  string
 	Scope string // process, worker or task
 	Type  types.Type
-	// Ctx is what its first parameter is.
+	// Ctx is the kind of its first parameter.
 	Ctx CtxParam
 	// Params are its other parameters.
 	Params   []Value
@@ -150,7 +151,7 @@ type Provider struct {
 	names     []string // of the parameters, for messages
 }
 
-// CtxParam is what a provider's first parameter is.
+// CtxParam is the kind of a provider's first parameter.
 type CtxParam int
 
 // The first parameters of providers.
@@ -200,7 +201,7 @@ func (p *Package) at(pos token.Pos) token.Position {
 	return at
 }
 
-// typeName writes a type as it is written in this package.
+// typeName returns a type's text in this package.
 func (p *Package) typeName(t types.Type) string {
 	return types.TypeString(t, func(other *types.Package) string {
 		if other == p.load.Types {

@@ -12,13 +12,13 @@ import (
 )
 
 // constraints finds the build constraint that all annotated files share, in
-// whatever words, and reports those that differ: one generated file cannot
-// serve both. What is declared once for each system has the constraints of all
-// its declarations together.
+// any form, and reports those that differ: one generated file cannot serve
+// both. A declaration that exists once for each system has the constraints of
+// all of these together.
 func (b *builder) constraints() {
 	sites := b.sites(true)
 	if !sameBuilds(sites) {
-		// A package of which only some files use cgo needs it as a whole.
+		// If only some files use cgo, the package needs it as a whole.
 		sites = b.sites(false)
 	}
 	if len(sites) == 0 {
@@ -53,14 +53,14 @@ func orNone(e constraint.Expr) string {
 	return "none"
 }
 
-// site is an annotated declaration, and the builds that have it.
+// site is an annotated declaration, with the builds that have it.
 type site struct {
 	d      *annotations.Directive
 	builds constraint.Expr
 }
 
-// sites returns the annotated declarations of this build. A file that uses cgo
-// is only for builds with it, if cgo is asked for.
+// sites returns the annotated declarations of this build. With cgo set, a file
+// that uses cgo is only for builds with it.
 func (b *builder) sites(cgo bool) []site {
 	var all []site
 	for _, d := range b.found {
@@ -95,7 +95,7 @@ func (b *builder) fileOf(pos token.Pos) *ast.File {
 	return b.load.Files[i]
 }
 
-// declName returns the name of the declaration that a directive stands on.
+// declName returns the name of the declaration under a directive.
 func declName(d *annotations.Directive) string {
 	switch {
 	case d.Func != nil:

@@ -72,8 +72,8 @@ func (b *builder) useContext(t types.Type, at ast.Node) {
 	b.registered(named, at)
 }
 
-// registered checks that the package of a foreign context type registers it, as
-// far as its source is at hand. When it is not, App.Start finds out.
+// registered checks that the package of a foreign context type registers it,
+// if its source is at hand. Otherwise App.Start finds out.
 func (b *builder) registered(named *types.Named, at ast.Node) {
 	pkg := named.Obj().Pkg()
 	src := b.modeler.loader.Source(pkg.Path())
@@ -142,8 +142,8 @@ var methodsOfContext = []struct{ name, typ string }{
 	{"Value", "func(any) any"},
 }
 
-// notContext says why a struct that embeds a context is none, and how to mend
-// it.
+// notContext says why a struct that embeds a context is none itself, and gives
+// the mend.
 func notContext(named *types.Named, pkg *types.Package) (msg, fix string) {
 	for _, m := range methodsOfContext {
 		obj, index, _ := types.LookupFieldOrMethod(types.NewPointer(named), true, pkg, m.name)
@@ -199,7 +199,7 @@ func (b *builder) fields(c *ContextType, named *types.Named, spec *ast.TypeSpec)
 }
 
 // fieldDecls returns the declaration of each field of a struct, in order, nil
-// for a type that is defined by the name of another.
+// for a type that is defined by another type's name.
 func fieldDecls(spec *ast.TypeSpec) []*ast.Field {
 	st, ok := ast.Unparen(spec.Type).(*ast.StructType)
 	if !ok {
@@ -219,7 +219,7 @@ func fieldDecls(spec *ast.TypeSpec) []*ast.Field {
 func (b *builder) field(c *ContextType, v *types.Var, decl *ast.Field, text string) *Field {
 	f := &Field{Name: v.Name(), pos: v.Pos()}
 	if b.invalid(v.Type(), b.fieldType(c, v, decl), "the type of "+c.Name+"."+v.Name()) {
-		return nil // also of a field that is left alone: generated code lists them all
+		return nil // also for a field that is left alone: generated code lists them all
 	}
 	var tag annotations.Field
 	if text != "" {
@@ -273,8 +273,8 @@ func (b *builder) fieldValue(c *ContextType, v *types.Var, decl *ast.Field, tag 
 	return Value{}, false
 }
 
-// tagOf returns where a field's tag is, or the field's name if it is declared
-// with another type.
+// tagOf returns the place of a field's tag, or the field's name if it is
+// declared with another type.
 func tagOf(v *types.Var, decl *ast.Field) (pos, end token.Pos) {
 	if decl == nil || decl.Tag == nil {
 		return v.Pos(), v.Pos() + posLen(v.Name())
@@ -282,8 +282,8 @@ func tagOf(v *types.Var, decl *ast.Field) (pos, end token.Pos) {
 	return decl.Tag.Pos(), decl.Tag.End()
 }
 
-// fieldType returns the source of a field's type, or where the field or at least
-// its context type is declared.
+// fieldType returns the source of a field's type, or else the place of the
+// field or of its context type.
 func (b *builder) fieldType(c *ContextType, v *types.Var, decl *ast.Field) ast.Expr {
 	switch {
 	case decl == nil && v.Pkg() == b.load.Types:
@@ -302,7 +302,8 @@ func contextField(t types.Type) (n *types.Named, deref bool) {
 	return contextNamed(types.NewPointer(t)), true
 }
 
-// nestedContext is how a field is filled that is a context type itself.
+// nestedContext returns how a field is filled whose type is a context type
+// itself.
 func (b *builder) nestedContext(v *types.Var, n *types.Named, deref bool) (Value, bool) {
 	if n.TypeArgs().Len() > 0 {
 		b.report(v.Pos(), v.Pos()+posLen(v.Name()), "generic-context", "write one context type for each",
@@ -355,8 +356,8 @@ func (b *builder) unfilled(c *ContextType, v *types.Var) {
 	}
 }
 
-// meant reports whether a function that fits has a directive for providers, and
-// is no provider since it was reported: then a field that it would fill is not
+// meant reports whether a function that fits has a provider directive, but was
+// reported and so is no provider. A field that it would fill is then not
 // reported too.
 func (b *builder) meant(fits func(*ast.FuncDecl, *types.Func) bool) bool {
 	for _, file := range b.load.Files {
@@ -378,7 +379,7 @@ func (b *builder) meant(fits func(*ast.FuncDecl, *types.Func) bool) bool {
 }
 
 // makers returns the functions of the package that return the type first and
-// have no directive: perhaps they were meant as providers.
+// have no directive: they may be meant as providers.
 func (b *builder) makers(t types.Type) []*ast.FuncDecl {
 	if _, ok := t.(*types.Basic); ok {
 		return nil // it could mean anything

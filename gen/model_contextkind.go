@@ -80,16 +80,16 @@ func embeds(n *types.Named, seen map[*types.Named]bool) bool {
 	return false
 }
 
-// taker is a task whose first parameter is a struct of the package that
-// embeds no context.
+// taker is a task whose first parameter is a struct of the package that embeds
+// no context.
 type taker struct {
 	task string
 	of   *types.Named
 	at   ast.Expr // the parameter's type
 }
 
-// contextless reports each such struct once, at the first task that takes it:
-// one mistake, however many tasks there are.
+// contextless reports each such struct once, at the first task that takes it,
+// however many tasks there are.
 func (b *builder) contextless() {
 	by := map[*types.TypeName][]taker{}
 	for _, p := range b.takers {
@@ -117,5 +117,5 @@ func (b *builder) contextless() {
 	}
 }
 
-// maxTakers is how many further tasks that take a struct are shown.
+// maxTakers is how many further tasks with such a struct are shown.
 const maxTakers = 3

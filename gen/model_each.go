@@ -30,11 +30,11 @@ func (b *builder) iterator(t *Task, res types.Type) bool {
 	return true
 }
 
-// voidElem stands for a handler that returns an error only.
+// voidElem stands for a handler that returns only an error.
 var voidElem types.Type = types.Typ[types.UntypedNil]
 
-// each checks the function that gets the values, and returns what it makes of
-// each, or nil if it was reported.
+// each checks the function that gets the values, and returns the type of its
+// results, or nil if it was reported.
 func (b *builder) each(t *Task, a *annotations.Arg) types.Type {
 	fn, ok := b.object(a.Value).(*types.Func)
 	if !ok {
@@ -69,7 +69,7 @@ func (b *builder) each(t *Task, a *annotations.Arg) types.Type {
 	return nil
 }
 
-// contextOr is the task's context, or context.Context's place-holder when that
+// contextOr returns the task's context, or context.Context in its place if it
 // was reported as wrong.
 func (t *Task) contextOr() types.Type {
 	if t.Context != nil {

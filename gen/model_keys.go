@@ -7,8 +7,8 @@ import (
 	"github.com/taskctx/taskctx/annotations"
 )
 
-// keys fills in what the directive says, and where it says nothing what the
-// package's defaults say.
+// keys applies the directive's keys, and the package's defaults for the
+// others.
 func (b *builder) keys(t *Task) {
 	t.Name = taskName(b.Name, b.Path, t.Func)
 	t.Durable = t.directive.Flag(annotations.Durable) != nil

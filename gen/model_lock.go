@@ -6,7 +6,7 @@ import (
 	"go/types"
 )
 
-// locker is the interface of what may not be copied, as go vet has it.
+// locker is the interface of values that may not be copied, as in go vet.
 var locker = func() *types.Interface {
 	none := types.NewSignatureType(nil, nil, nil, nil, nil, false)
 	i := types.NewInterfaceType([]*types.Func{
@@ -39,7 +39,7 @@ func findLock(t types.Type, seen map[types.Type]bool) types.Type {
 		for f := range u.Fields() {
 			if lock := findLock(f.Type(), seen); lock != nil {
 				if n, ok := types.Unalias(lock).(*types.Named); ok && !n.Obj().Exported() {
-					return t // as sync.noCopy, which only says it of its struct
+					return t // such as sync.noCopy, which only marks its struct
 				}
 				return lock
 			}
@@ -48,7 +48,7 @@ func findLock(t types.Type, seen map[types.Type]bool) types.Type {
 	return nil
 }
 
-// copies reports a value that generated code would copy though it holds a lock.
+// copies reports a value with a lock that generated code would copy.
 func (b *builder) copies(t types.Type, pos, end token.Pos, what, fix string) bool {
 	lock := lockIn(t)
 	if lock == nil {
@@ -62,8 +62,8 @@ func (b *builder) copies(t types.Type, pos, end token.Pos, what, fix string) boo
 	return true
 }
 
-// fieldCopies reports a field whose value generated code would copy though it
-// holds a lock. A context type of this package is made in its place.
+// fieldCopies reports a field with a lock whose value generated code would
+// copy. A context type of this package is made in its place.
 func (b *builder) fieldCopies(c *ContextType, v *types.Var, decl *ast.Field, value Value) bool {
 	inPlace := value.Source == FromContext && value.Context.By == nil
 	if value.Source == FromProvider || value.Source == FromRun || value.Deref && inPlace {

@@ -2,8 +2,8 @@ package gen
 
 import "go/types"
 
-// needs finds out what the constructor of a context type asks of the app, by
-// itself and by all that it calls.
+// needs finds the needs of a context type's constructor, its own and those of
+// the functions that it calls.
 func (c *ContextType) needs() {
 	seen := map[any]bool{}
 	add := func(n Need) {

@@ -90,7 +90,7 @@ func (m *modeler) model(p *load.Package) *Package {
 	return b.Package
 }
 
-// foreign reports a file in the place of the generated one that is not ours.
+// foreign reports a foreign file in the place of the generated one.
 func (b *builder) foreign() {
 	if b.load.Foreign == nil {
 		return
@@ -176,8 +176,8 @@ func upperFirst(name string) string {
 	return strings.ToUpper(string(r[:1])) + string(r[1:])
 }
 
-// lowerFirst returns the name with its first word in lower case: "HTTPGet" gives
-// "httpGet".
+// lowerFirst returns the name with its first word in lower case: "HTTPGet"
+// gives "httpGet".
 func lowerFirst(name string) string {
 	r := []rune(name)
 	i := 0

@@ -26,7 +26,7 @@ func (b *builder) provider(d *annotations.Directive) {
 	}
 }
 
-// provided checks what a provider returns.
+// provided checks the results of a provider.
 func (b *builder) provided(p *Provider) {
 	f := p.directive.Func
 	res := p.obj.Signature().Results()
@@ -154,8 +154,8 @@ func (b *builder) resolveProviders() {
 	}
 }
 
-// paramValue is how a provider's parameter is filled: by a provider, or else as
-// a supply.
+// paramValue returns how a provider's parameter is filled: by a provider, or
+// else as a supply.
 func (b *builder) paramValue(p *Provider, v *types.Var, field *ast.Field) Value {
 	t := v.Type()
 	if n, _ := contextField(t); n != nil {
@@ -183,8 +183,8 @@ func (b *builder) providerOf(t types.Type) *Provider {
 	return nil
 }
 
-// ambiguous reports, at a place that needs a value of the type, that more than
-// one provider gives it.
+// ambiguous reports that several providers give the type of a value, at the
+// place that needs it.
 func (b *builder) ambiguous(t types.Type, at ast.Node, where, fix string) bool {
 	var all []*Provider
 	for _, p := range b.Providers {
@@ -203,7 +203,7 @@ func (b *builder) ambiguous(t types.Type, at ast.Node, where, fix string) bool {
 	return true
 }
 
-// byName is how a field is filled that names its provider.
+// byName returns how a field is filled that names its provider.
 func (b *builder) byName(c *ContextType, v *types.Var, decl *ast.Field, name string) (Value, bool) {
 	var names []string
 	at, end := tagOf(v, decl)

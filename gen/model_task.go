@@ -48,8 +48,8 @@ func (b *builder) task(d *annotations.Directive) {
 
 func isExported(name string) bool { return token.IsExported(name) }
 
-// function returns the function of a directive, or nil if it is of a kind that
-// generated code cannot call. what is what it would be.
+// function returns the function of a directive, or nil if generated code
+// cannot call it. what is the function's role.
 func (b *builder) function(d *annotations.Directive, what string) *types.Func {
 	f := d.Func
 	name := f.Name
@@ -104,8 +104,8 @@ func (b *builder) contextParam(t *Task) {
 	}
 }
 
-// noContext reports that the first parameter is no context, as precisely as
-// can be.
+// noContext reports that the first parameter is no context, as precisely as it
+// can.
 func (b *builder) noContext(t *Task, first *types.Var, field *ast.Field) {
 	params := t.obj.Signature().Params()
 	for i := 1; i < params.Len(); i++ {
@@ -175,7 +175,7 @@ func (b *builder) params(t *Task) {
 	}
 }
 
-// results checks what the task returns.
+// results checks the task's results.
 func (b *builder) results(t *Task) {
 	res := t.obj.Signature().Results()
 	f := t.directive.Func
@@ -235,7 +235,7 @@ func isError(t types.Type) bool {
 	return types.Identical(t, types.Universe.Lookup("error").Type())
 }
 
-// wire reports why values of the type cannot travel, at expr, and reports
+// wire reports why values of the type cannot travel, at expr, and returns
 // whether they can.
 func (b *builder) wire(t types.Type, expr ast.Expr, what string) bool {
 	if b.invalid(t, expr, "the type of "+what) {
@@ -255,9 +255,10 @@ func (b *builder) wire(t types.Type, expr ast.Expr, what string) bool {
 	return len(problems) == 0
 }
 
-// taskName is a task's default name: the package and the function. Programs are
-// all of package main, and are told apart by their directories; that of a
-// module's own program is the module's path, since a checkout may lie anywhere.
+// taskName returns a task's default name: the package and the function.
+// Programs are all of package main, so their directories are used. For the
+// program in a module's root that is the module's path, since a checkout may
+// lie anywhere.
 func taskName(pkg, importPath, fn string) string {
 	if pkg == "main" {
 		pkg = path.Base(importPath)

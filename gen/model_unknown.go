@@ -11,8 +11,8 @@ import (
 	"github.com/taskctx/taskctx/gen/load"
 )
 
-// invalid reports a type that is not known, with the error of the type checker,
-// and reports whether it is so.
+// invalid reports an unknown type, with the type checker's error, and returns
+// whether it is unknown.
 func (b *builder) invalid(t types.Type, expr ast.Expr, what string) bool {
 	if !hasInvalid(t) {
 		return false
@@ -32,7 +32,7 @@ func (b *builder) invalid(t types.Type, expr ast.Expr, what string) bool {
 	return true
 }
 
-// cgoType returns the first type of cgo's in the expression, or nil.
+// cgoType returns the first of cgo's types in the expression, or nil.
 func cgoType(expr ast.Expr) (found *ast.SelectorExpr) {
 	ast.Inspect(expr, func(n ast.Node) bool {
 		if sel, ok := n.(*ast.SelectorExpr); ok && found == nil {
@@ -45,10 +45,10 @@ func cgoType(expr ast.Expr) (found *ast.SelectorExpr) {
 	return found
 }
 
-// whyUnknown adds the likely causes of an unknown type: what the type checker
-// says of the expression, and of the declarations of the types that it is made
-// of, in this package and in others read from their source. An import that
-// failed is the cause where its name is used.
+// whyUnknown adds the likely causes of an unknown type: the type checker's
+// errors about the expression, and about the declarations of its part types,
+// in this package and in others read from their source. A failed import is a
+// cause if its name is used.
 func (b *builder) whyUnknown(d *diag.Diagnostic, expr ast.Expr, t types.Type) {
 	made := append([]typeSource{{b.load, expr}}, b.madeOf(t)...)
 	var causes []types.Error
@@ -73,7 +73,7 @@ type typeSource struct {
 	expr ast.Expr
 }
 
-// causedBy reports whether the error may be why the type is not known.
+// causedBy reports whether the error may be why the type is unknown.
 func (s typeSource) causedBy(e types.Error) bool {
 	if s.expr.Pos() <= e.Pos && e.Pos < s.expr.End() {
 		return true
@@ -90,8 +90,8 @@ func (s typeSource) causedBy(e types.Error) bool {
 	return used
 }
 
-// madeOf returns the declarations of the types that the type is made of, as far
-// as they were read from their source.
+// madeOf returns the declarations of the type's part types, if they were read
+// from their source.
 func (b *builder) madeOf(t types.Type) (list []typeSource) {
 	seen := map[types.Type]bool{}
 	var visit func(t types.Type)
@@ -148,7 +148,7 @@ func (b *builder) declaration(n *types.Named) (typeSource, bool) {
 	return typeSource{}, false
 }
 
-// hasInvalid reports whether the type is written with a name that is not known.
+// hasInvalid reports whether the type is written with an unknown name.
 func hasInvalid(t types.Type) bool {
 	switch t := types.Unalias(t).(type) {
 	case *types.Basic:

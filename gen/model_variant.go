@@ -15,7 +15,7 @@ import (
 	"github.com/taskctx/taskctx/gen/load"
 )
 
-// elsewhere is a directive in a file that is not in this build.
+// elsewhere is a directive in a file outside this build.
 type elsewhere struct {
 	*annotations.Directive
 	file *load.Other
@@ -37,9 +37,9 @@ func (b *builder) parseOthers() {
 	}
 }
 
-// inOrder puts the directives into the order that they have in every build, and
-// gives what is declared once for each system the document of the first of its
-// declarations: the generated file is the same for all.
+// inOrder puts the directives into the order that they have in every build. A
+// declaration that exists once for each system gets the comment of the first
+// of these. So the generated file is the same for all.
 func (b *builder) inOrder() {
 	if len(b.elsewhere) == 0 {
 		return
@@ -77,8 +77,8 @@ func (v elsewhere) sameAs(d *annotations.Directive) bool {
 	return declName(v.Directive) == declName(d) && v.Verb == d.Verb
 }
 
-// variants reports what is declared once for each system, and not in the same
-// way: one generated file serves them all.
+// variants reports declarations for several systems that differ: one generated
+// file serves them all.
 func (b *builder) variants() {
 	for _, d := range b.found {
 		for _, v := range b.elsewhere {
@@ -109,8 +109,8 @@ func (b *builder) variants() {
 	}
 }
 
-// sameEverywhere reports a context type that other builds which have the
-// generated file declare otherwise.
+// sameEverywhere reports a context type that another build with the generated
+// file declares differently.
 func (b *builder) sameEverywhere(n *types.Named) {
 	obj := n.Obj()
 	spec := b.types[obj.Name()]
@@ -136,7 +136,7 @@ func (b *builder) sameEverywhere(n *types.Named) {
 	}
 }
 
-// directiveText writes what a directive says, in the order of its keys.
+// directiveText writes the content of a directive, in the order of its keys.
 func directiveText(d *annotations.Directive) string {
 	words := []string{d.Verb, d.Word}
 	for _, a := range d.Args {
@@ -146,8 +146,7 @@ func directiveText(d *annotations.Directive) string {
 	return strconv.Quote(strings.Join(words, " "))
 }
 
-// funcText writes a function's parameters and results, with the packages that
-// they are of.
+// funcText writes a function's parameters and results, with their packages.
 func funcText(f *ast.File, fn *ast.FuncDecl) string {
 	var b strings.Builder
 	for _, list := range []*ast.FieldList{fn.Recv, fn.Type.TypeParams, fn.Type.Params, fn.Type.Results} {
@@ -164,7 +163,7 @@ func funcText(f *ast.File, fn *ast.FuncDecl) string {
 				for _, id := range names {
 					name := id.Name
 					if i == 0 && list == fn.Type.Params && id == names[0] {
-						name = "_" // that of the context does not travel
+						name = "_" // the context's name does not travel
 					}
 					b.WriteString(name + " " + types.ExprString(field.Type) + ",")
 				}
@@ -214,8 +213,8 @@ func importsOf(f *ast.File, expr ast.Expr) string {
 	return b.String()
 }
 
-// importNames returns the names that an import may have in its file: the one
-// that is given, or those that a package of this path may have.
+// importNames returns the names that an import may have in its file: its own,
+// or those that a package of this path may have.
 func importNames(s *ast.ImportSpec, path string) []string {
 	if s.Name != nil {
 		return []string{s.Name.Name}

@@ -14,8 +14,8 @@ import (
 
 const registerName = "RegisterTasks"
 
-// names are the names that generated code has for what it declares, chosen so
-// that they clash with nothing in the package.
+// names are the names that generated code gives to its declarations, chosen to
+// clash with nothing in the package.
 type names struct {
 	taken   map[string]bool // at package level
 	pkgs    map[string]bool // the names that imports have or may get
@@ -84,7 +84,7 @@ func newNames(p *Package) *names {
 	return n
 }
 
-// preferred takes over the names that the user gives to imports.
+// preferred takes over the user's names of imports.
 func (n *names) preferred(f *ast.File) {
 	for _, s := range f.Imports {
 		if s.Name == nil || s.Name.Name == "_" || s.Name.Name == "." {
@@ -97,7 +97,7 @@ func (n *names) preferred(f *ast.File) {
 	}
 }
 
-// imported leaves the names of a file's imports to them: no package-level name of
+// imported reserves the names of a file's imports: no package-level name of
 // any file may be one of them.
 func (n *names) imported(f *ast.File) {
 	for _, s := range f.Imports {
@@ -109,7 +109,7 @@ func (n *names) imported(f *ast.File) {
 	}
 }
 
-// global returns a package-level name like the one given that is not taken, nor
+// global returns a package-level name like the given one that is free and not
 // in avoid, and takes it.
 func (n *names) global(name string, avoid map[string]bool) string {
 	name = unique(name, func(s string) bool { return n.taken[s] || n.pkgs[s] || avoid[s] })
@@ -128,14 +128,14 @@ func (n *names) local() *scope { return &scope{n: n, used: map[string]bool{}} }
 // use takes a name as it is.
 func (s *scope) use(name string) { s.used[name] = true }
 
-// pick returns a name like the one given that hides nothing, and takes it.
+// pick returns a name like the given one that hides nothing, and takes it.
 func (s *scope) pick(name string) string {
 	name = unique(name, func(c string) bool { return s.used[c] || s.n.taken[c] || s.n.pkgs[c] })
 	s.used[name] = true
 	return name
 }
 
-// beside returns a name like the one given that is not used in this function,
+// beside returns a name like the given one that is not used in this function,
 // though it may hide a package-level name, and takes it.
 func (s *scope) beside(name string) string {
 	name = unique(name, func(c string) bool { return s.used[c] })
@@ -182,8 +182,8 @@ func (n *names) importName(pkg *types.Package) (name string, alias bool) {
 	return name, name != assumedName(pkg.Path())
 }
 
-// assumedName is the name that a reader takes an import path's package to have,
-// as goimports does.
+// assumedName returns the name that a reader assumes for an import path's
+// package, as goimports does.
 func assumedName(imp string) string {
 	base := path.Base(imp)
 	if len(base) > 1 && base[0] == 'v' && strings.Trim(base[1:], "0123456789") == "" {

@@ -18,9 +18,9 @@ import (
 	"github.com/taskctx/taskctx/gen/load"
 )
 
-// memory remembers from one run to the next from what each generated file was
-// made, by content. A package whose files all are the same, and whose generated
-// file is what was made of them, needs no further look.
+// memory remembers from one run to the next the content that each generated
+// file was made from. If all files of a package are the same, and its
+// generated file is the result, the package needs no further look.
 type memory struct {
 	name    string // of its file, "" if nothing is remembered
 	loader  *load.Loader
@@ -29,15 +29,15 @@ type memory struct {
 	changed bool
 }
 
-// entry is what was known when a package was generated.
+// entry is the knowledge about a package when it was generated.
 type entry struct {
 	Sources []load.Source
-	Names   []wireName        // that its tasks have
+	Names   []wireName        // of its tasks
 	Output  [sha256.Size]byte // of the generated file; zero for none
-	Raw     [sha256.Size]byte // of the same before it was formatted
+	Raw     [sha256.Size]byte // of the generated file before it was formatted
 }
 
-// recall reads what is remembered for this module, environment and taskgen.
+// recall reads the memory of this module, environment and taskgen.
 func recall(l *load.Loader, cfg Config) *memory {
 	m := &memory{loader: l, entries: map[string]*entry{}, raw: map[string][sha256.Size]byte{}}
 	key, self := l.Key(), buildID()
@@ -94,8 +94,8 @@ func sumOf(data []byte) (sum [sha256.Size]byte) {
 	return sum
 }
 
-// render returns the files of the packages, and remembers those that are as they
-// should be when the run has ended.
+// render returns the files of the packages. When the run has ended, it
+// remembers those that are right.
 func (m *memory) render(models []*Package, dry bool) ([]File, error) {
 	outs, err := m.outputs(models)
 	if err != nil {
@@ -115,18 +115,18 @@ func (m *memory) render(models []*Package, dry bool) ([]File, error) {
 	return files, nil
 }
 
-// outputs returns the generated files of the packages, nil for those that have
-// none. Most edits change nothing in a file: then it need not be formatted
-// again, for that is what takes longest.
+// outputs returns the generated files of the packages, nil for packages
+// without one. Most edits do not change a file: then it need not be formatted
+// again, which takes longest.
 func (m *memory) outputs(models []*Package) ([][]byte, error) {
 	outs := make([][]byte, len(models))
 	var work errgroup.Group
 	work.SetLimit(runtime.GOMAXPROCS(0))
-	defer func() { _ = work.Wait() }() // where an error is returned before it
+	defer func() { _ = work.Wait() }() // if an error is returned earlier
 	for i, p := range models {
 		if p.empty() {
 			if p.load.Elsewhere {
-				outs[i] = p.load.Output // its tasks are in files that this build leaves out
+				outs[i] = p.load.Output // its tasks are in files outside this build
 			}
 			continue
 		}
@@ -171,8 +171,7 @@ func (m *memory) forget(packages []*Package) {
 	}
 }
 
-// save writes what is remembered. It is of use only later: a failure is no
-// error.
+// save writes the memory. A failure is no error, since only later runs use it.
 func (m *memory) save() {
 	if !m.changed {
 		return
@@ -182,9 +181,8 @@ func (m *memory) save() {
 	}
 }
 
-// buildID returns what tells this taskgen from any other: the id that the
-// linker put into it, which is made of its contents. It is empty if there is
-// none to be found.
+// buildID identifies this taskgen by the id that the linker put into it, which
+// is made of its contents. It is empty if none is found.
 func buildID() string {
 	name, err := os.Executable()
 	if err != nil {

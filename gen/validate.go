@@ -11,8 +11,8 @@ import (
 	"github.com/taskctx/taskctx/gen/diag"
 )
 
-// validate reports what is wrong with the model as a whole: names that clash,
-// and providers that cannot be put in an order.
+// validate reports faults of the model as a whole: names that clash, and
+// providers that cannot be put in an order.
 func validate(p *Package) {
 	if p.load.Types == nil || p.empty() && len(p.Providers) == 0 {
 		return
@@ -24,17 +24,17 @@ func validate(p *Package) {
 	validateProviders(p)
 }
 
-// minGo is the version whose language generated code needs: that a type argument
-// is inferred from the methods of another.
+// minGo is the language version that generated code needs: it infers a type
+// argument from the methods of another.
 const minGo = "go1.21"
 
-// validateGo reports a module that is written in an older language, as a member
-// of a workspace may be.
+// validateGo reports a module in an older language, as a member of a workspace
+// may be.
 func validateGo(p *Package) {
 	m := p.load.Module
 	v := m.Go
 	if v == "" {
-		v = "1.16" // that of a go.mod which has none
+		v = "1.16" // of a go.mod without one
 	}
 	if version.Compare("go"+v, minGo) >= 0 {
 		return
@@ -78,8 +78,8 @@ func (t *Task) exportedNames() []string {
 	return []string{"Enqueue" + upperFirst(t.Func), upperFirst(t.Func) + "Call", upperFirst(t.Func) + "Task"}
 }
 
-// validatePredeclared reports predeclared names that the package declares anew
-// and that its generated code needs.
+// validatePredeclared reports predeclared names that generated code needs and
+// the package declares anew.
 func validatePredeclared(p *Package) {
 	hidden := map[string]token.Pos{}
 	for _, f := range p.declaredFiles() {
@@ -104,8 +104,8 @@ func validatePredeclared(p *Package) {
 	}
 }
 
-// validateProviders reports cycles, and values that outlive what they are made
-// from.
+// validateProviders reports cycles, and values that outlive the values they
+// are made from.
 func validateProviders(p *Package) {
 	done := map[*Provider]bool{}
 	var path []*Provider

@@ -31,14 +31,12 @@ func (p *Package) declaredFiles() []declaredFile {
 	return list
 }
 
-// beside reports whether there are builds with both the file and the generated
-// one.
+// beside reports whether any build has both the file and the generated one.
 func (p *Package) beside(f declaredFile) bool {
 	return f.built || buildtag.Possible(buildtag.And(p.builds, f.constraint))
 }
 
-// exportedName is an exported name that is generated, and where to report that
-// there is another of it.
+// exportedName is a generated exported name, with the place to report a clash.
 type exportedName struct {
 	name     string
 	of       string // the function, "" for the package
@@ -56,8 +54,9 @@ func (p *Package) exportedNames() []exportedName {
 	return list
 }
 
-// validateDeclared reports exported names that the package declares already, in
-// whatever build, that an import brings or has, or that two tasks would share.
+// validateDeclared reports generated exported names that the package declares
+// already, in any build, that an import brings or has, or that two tasks would
+// share.
 func validateDeclared(p *Package) {
 	names := p.exportedNames()
 	first := map[string]*Task{}
@@ -102,7 +101,8 @@ func (p *Package) clashes(names []exportedName, declared map[string]token.Pos, c
 	}
 }
 
-// importClashes reports the names that a file's imports have, or bring into it.
+// importClashes reports clashes with the names of a file's imports, and those
+// they bring into it.
 func (p *Package) importClashes(f declaredFile, names []exportedName) {
 	for _, s := range f.tree.Imports {
 		path, err := strconv.Unquote(s.Path.Value)
@@ -111,7 +111,8 @@ func (p *Package) importClashes(f declaredFile, names []exportedName) {
 		}
 		dot := s.Name != nil && s.Name.Name == "."
 		if f.external {
-			// A test from outside clashes where it takes our names for its own.
+			// A test from outside clashes where it takes our names for its
+			// own.
 			if dot && path == p.Path {
 				p.clashes(names, declaredNames(f.tree), map[string]bool{})
 			}
@@ -125,7 +126,7 @@ func (p *Package) importClashes(f declaredFile, names []exportedName) {
 			if dot && p.brings(path, n.name) {
 				p.report(s.Pos(), s.End(), "name-clash", "import it by its name",
 					"%s is generated for %s, and this import brings another %s into the file", n.name, what, n.name)
-				break // of one import one is enough
+				break // one report for an import is enough
 			}
 			if s.Name != nil && s.Name.Name == n.name {
 				p.report(s.Name.Pos(), s.Name.End(), "name-clash", "give the import another name",

@@ -14,10 +14,10 @@ const (
 	tabColumns = 4
 )
 
-// wrap breaks lines that are too long: it puts what is between the outermost
-// brackets of the line on lines of their own. It does so with the parameters of
-// a function, too, when one of them takes lines itself, as a struct type does.
-// It looks only at the declarations that have such lines.
+// wrap breaks lines that are too long: it puts the items between the outermost
+// brackets of the line on lines of their own. It does so with the parameters
+// of a function, too, if one of them takes lines itself, as a struct type
+// does. It looks only at the declarations that have such lines.
 func wrap(src []byte) ([]byte, error) {
 	if !anyUgly(src) {
 		return src, nil
@@ -66,8 +66,8 @@ func columns(line []byte) int {
 	return utf8.RuneCount(line) + tabs*(tabColumns-1)
 }
 
-// anyUgly reports whether a line is too long, or the first of a function and
-// ends within a struct type.
+// anyUgly reports whether a line is too long, or begins a function and ends
+// within a struct type.
 func anyUgly(src []byte) bool {
 	for line := range bytes.Lines(src) {
 		line = bytes.TrimSuffix(line, []byte("\n"))
@@ -79,7 +79,7 @@ func anyUgly(src []byte) bool {
 	return false
 }
 
-// brackets are the places of two brackets and of what is between them.
+// brackets are the places of two brackets and of the items between them.
 type brackets struct {
 	open, close token.Pos
 	items       []token.Pos
@@ -216,7 +216,7 @@ func (b *brackets) edits(file *token.File, src []byte) []edit {
 	return append(edits, edit{file.Offset(b.close), ",\n"})
 }
 
-// indent is how far the line of pos is indented.
+// indent returns how far the line of pos is indented.
 func indent(src []byte, file *token.File, pos token.Pos) int {
 	line := src[file.Offset(file.LineStart(file.Line(pos))):]
 	return tabColumns * (len(line) - len(bytes.TrimLeft(line, "\t")))

@@ -12,8 +12,7 @@ import (
 	"github.com/taskctx/taskctx/gen/load"
 )
 
-// writeAll writes the files that changed and removes those that are no longer
-// needed.
+// writeAll writes the changed files and removes unneeded ones.
 func writeAll(files []File) error {
 	for _, f := range files {
 		if !f.Stale() {
@@ -51,7 +50,7 @@ func write(f File) error {
 		return errors.New("it is not a regular file")
 	default:
 		mode = st.Mode().Perm()
-		// What is there may have changed since it was read.
+		// The file may have changed since it was read.
 		now, err := root.ReadFile(name)
 		if err != nil {
 			return err
@@ -70,8 +69,8 @@ func write(f File) error {
 	return replace(root, name, f.New, mode)
 }
 
-// replace writes a file under another name and then puts it in place. The mode,
-// unless zero, is that of the file it replaces.
+// replace writes a file under another name and then puts it in place. The
+// mode, unless zero, is that of the replaced file.
 func replace(root *os.Root, name string, data []byte, mode fs.FileMode) error {
 	temp := filepath.Join(filepath.Dir(name), ".tmp-"+rand.Text())
 	file, err := root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)

@@ -24,12 +24,12 @@ const engineVariable = "TASKCTX_ENGINE"
 // command is one of taskctx's commands.
 type command struct {
 	name, args, help string
-	// flags declares the command's flags and returns what it does with the
-	// arguments that remain.
+	// flags declares the command's flags and returns its action for the
+	// remaining arguments.
 	flags func(f *flag.FlagSet) action
 }
 
-// action does what a command is for.
+// action is the work of a command.
 type action func(ctx context.Context, s *session, args []string) error
 
 // session is one call of the program.
@@ -126,8 +126,8 @@ func runCommand(ctx context.Context, c command, url string, args []string, out, 
 	return do(ctx, &session{app: runtime.New(e, runtime.Config{}), out: out, errOut: errOut}, f.Args())
 }
 
-// openWithin is how long an engine may take to answer at first: long enough for
-// a slow network, and short for somebody who has mistaken the port.
+// openWithin is how long an engine may take to open: long enough for a slow
+// network, short for a mistaken port.
 const openWithin = 15 * time.Second
 
 func open(ctx context.Context, url string) (engine.Engine, error) {

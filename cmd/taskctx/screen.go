@@ -23,8 +23,8 @@ func (s *screen) size() (width, height int) {
 	return width, height
 }
 
-// draw shows the text in the place of the one before. What does not fit is cut
-// off, since a line that wraps would move all below it.
+// draw replaces the shown text. It cuts off text beyond the screen, since a
+// line that wraps would move all below it.
 func (s *screen) draw(text []byte) error {
 	width, height := s.size()
 	var b bytes.Buffer
@@ -44,7 +44,7 @@ func (s *screen) draw(text []byte) error {
 		b.Write(line)
 		b.WriteString("\x1b[K\n") // and clear the rest of the line
 	}
-	b.WriteString("\x1b[J") // and what is below
+	b.WriteString("\x1b[J") // and the lines below
 	_, err := s.out.Write(b.Bytes())
 	return err
 }

@@ -52,7 +52,7 @@ func listFlags(f *flag.FlagSet) action {
 		case !*asJSON:
 			show, flush = table(s.out)
 		}
-		q.Brief = !*asJSON // the table shows nothing that is large
+		q.Brief = !*asJSON // the table shows no large fields
 		print := func(r *runtime.Record) error { return show(s.out, r) }
 		var shown int
 		var more bool
@@ -199,7 +199,7 @@ func cancelFlags(f *flag.FlagSet) action {
 	}
 }
 
-// eachFlags declares a command that does the same with each task named.
+// eachFlags declares a command that does the same with each task given.
 func eachFlags(done string, do func(*runtime.App, context.Context, uuid.UUID) error) func(*flag.FlagSet) action {
 	return func(*flag.FlagSet) action {
 		return func(ctx context.Context, s *session, args []string) error {
@@ -214,7 +214,8 @@ func eachFlags(done string, do func(*runtime.App, context.Context, uuid.UUID) er
 	}
 }
 
-// eachID goes on after a failure: the error has them all.
+// eachID calls do for each id, goes on after a failure, and returns all
+// errors.
 func eachID(args []string, do func(uuid.UUID) error) error {
 	ids, err := parseIDs(args)
 	if err != nil {
@@ -227,7 +228,7 @@ func eachID(args []string, do func(uuid.UUID) error) error {
 	return errors.Join(errs...)
 }
 
-// printRecord prints all that is known of a task, for people.
+// printRecord prints all of a task's record, for people.
 func printRecord(out io.Writer, r *runtime.Record) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	line := func(name, value string) {
@@ -276,7 +277,7 @@ func showTime(t time.Time) string {
 	return t.Local().Format("2006-01-02 15:04:05.000")
 }
 
-// firstLine keeps a table a table.
+// firstLine returns the first line of s, so that a table stays one.
 func firstLine(s string) string {
 	line, _, more := strings.Cut(s, "\n")
 	if runes := []rune(line); len(runes) > 80 {

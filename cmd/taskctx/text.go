@@ -13,10 +13,10 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// escaper is the writer that all output goes through, JSON too. What a terminal
-// would act on, or not show, it writes as JSON does, such as \u001b: control
-// characters but the newline, marks of direction, invisible characters. Names,
-// tags, reasons and logs come from whoever enqueued the task.
+// escaper is the writer of all output, JSON too. It writes characters that a
+// terminal would act on, or not show, as JSON does, such as \u001b: control
+// characters except the newline, marks of direction, invisible characters.
+// Names, tags, reasons and logs come from any enqueuer.
 type escaper struct{ w io.Writer }
 
 // Write implements [io.Writer].
@@ -50,13 +50,14 @@ func escape(s, keep string) string {
 	return string(append(b, s[from:]...))
 }
 
-// oneLine is a text that stays within its line and its column.
+// oneLine returns a text that stays within its line and its column.
 func oneLine(s string) string { return escape(s, "") }
 
-// manyLines is a text that may have several lines, each within its column.
+// manyLines returns a text that may have several lines, each within its
+// column.
 func manyLines(s string) string { return escape(strings.ReplaceAll(s, "\t", "    "), "\n") }
 
-// encode writes a record as one line of JSON. What is no JSON in the store is
+// encode writes a record as one line of JSON. Invalid JSON in the store is
 // shown as a string, and a time that JSON cannot write is left out.
 func encode(w io.Writer, r *runtime.Record) error {
 	line, err := json.Marshal(r)
@@ -76,7 +77,7 @@ func encode(w io.Writer, r *runtime.Record) error {
 	return err
 }
 
-// valid returns raw, or if it is no JSON a string of it.
+// valid returns raw, or a string of it if it is not JSON.
 func valid(raw json.RawMessage) json.RawMessage {
 	if len(raw) == 0 || json.Valid(raw) {
 		return raw

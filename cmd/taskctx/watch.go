@@ -20,8 +20,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// watchFlags declares watch: on a terminal a table that is drawn anew, else one
-// after the other.
+// watchFlags declares watch: on a terminal a table that is redrawn, elsewhere
+// one table after the other.
 func watchFlags(f *flag.FlagSet) action {
 	every := f.Duration("every", time.Second, "how long to wait between looks, a `duration`")
 	times := f.Int("times", 0, "look so often, then end; 0 is until interrupted")
@@ -96,7 +96,7 @@ func (w *watch) look(ctx context.Context) error {
 	return w.print(w.last)
 }
 
-// print shows a text, on a terminal in the place of the one before.
+// print shows a text; on a terminal it replaces the previous one.
 func (w *watch) print(text []byte) error {
 	if w.screen != nil {
 		return w.screen.draw(text)
@@ -105,7 +105,7 @@ func (w *watch) print(text []byte) error {
 	return err
 }
 
-// complain tells that a look failed, beside what was seen last.
+// complain shows that a look failed, beside the last counts.
 func (w *watch) complain(err error) error {
 	if w.screen == nil {
 		fmt.Fprintf(w.s.errOut, "taskctx watch: %v; it goes on trying\n", err)
@@ -121,7 +121,7 @@ var shortHeads = map[engine.State]string{
 	engine.StateSucceeded: "OK", engine.StateFailed: "FAIL", engine.StateCancelled: "CANC",
 }
 
-// wideTable is how many columns the table takes with whole heads, beside the
+// wideTable is how many columns the table takes with whole heads, without the
 // names of queues.
 const wideTable = 85
 
@@ -164,7 +164,8 @@ func (w *watch) table(out io.Writer, counts []engine.Count, now time.Time, width
 	tw.Flush()
 }
 
-// rate is unknown at the first look, and when records were forgotten since.
+// rate returns the ended tasks per second, empty at the first look and after
+// records were forgotten.
 func (w *watch) rate(queue string, ended int64, now time.Time) string {
 	before, ok := w.before[queue]
 	if !ok || ended < before {

@@ -12,7 +12,7 @@ import (
 	"github.com/taskctx/taskctx/gen/diag"
 )
 
-// generateFlags are the flags of the command without a name of its own.
+// generateFlags are the flags of the unnamed command.
 type generateFlags struct{ check, diff, lock, verbose *bool }
 
 func newGenerateFlags(fs *flag.FlagSet) generateFlags {
@@ -24,7 +24,7 @@ func newGenerateFlags(fs *flag.FlagSet) generateFlags {
 	}
 }
 
-// generate is the command without a name of its own.
+// generate is the unnamed command.
 func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs, opts := newFlags("taskgen", stderr)
 	flags := newGenerateFlags(fs)

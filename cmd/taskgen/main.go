@@ -77,7 +77,7 @@ func newFlags(name string, stderr io.Writer) (*flag.FlagSet, *options) {
 	}
 }
 
-// config returns the configuration that the flags ask for.
+// config returns the configuration of the flags.
 func (o *options) config(fs *flag.FlagSet) (gen.Config, error) {
 	wd, err := os.Getwd()
 	if err != nil {
@@ -112,8 +112,8 @@ func cacheDir() string {
 	}
 }
 
-// parse parses the flags. It returns false, with the exit code, if the command
-// is over.
+// parse parses the flags. If the command is over, it returns false and the
+// exit code.
 func parse(fs *flag.FlagSet, args []string) (code int, ok bool) {
 	err := fs.Parse(args)
 	switch {
@@ -144,7 +144,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// load runs the generator without writing, for the commands that only look.
+// load runs the generator without writing, for commands that write nothing.
 func load(ctx context.Context, fs *flag.FlagSet, opts *options, stderr io.Writer) (*gen.Result, int) {
 	cfg, err := opts.config(fs)
 	if err == nil {
@@ -161,7 +161,7 @@ func load(ctx context.Context, fs *flag.FlagSet, opts *options, stderr io.Writer
 	return nil, exitStale
 }
 
-// report prints what is wrong with the source.
+// report prints the mistakes in the source.
 func report(res *gen.Result, dir string, stderr io.Writer) int {
 	for _, d := range res.Diagnostics {
 		fmt.Fprintln(stderr, d.Text(dir))

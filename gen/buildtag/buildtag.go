@@ -1,5 +1,5 @@
-// Package buildtag reads the build constraints of Go files, and compares them:
-// by the builds that they choose, not by how they are written.
+// Package buildtag reads the build constraints of Go files, and compares them
+// by the builds they choose, not by their text.
 //
 // A nil expression is no constraint.
 package buildtag
@@ -45,9 +45,9 @@ func String(e constraint.Expr) string {
 	return e.String()
 }
 
-// header returns the constraint that the lines before a file's package clause
-// give. As for the go command it is that of the //go:build line, or without one
-// of the // +build lines that an empty line follows.
+// header returns the constraint in the lines before a file's package clause.
+// As for the go command it is that of the //go:build line, or without one that
+// of the // +build lines before an empty line.
 func header(src []byte) constraint.Expr {
 	var goBuild, plus, pending constraint.Expr
 	inBlock := false
@@ -82,16 +82,15 @@ func header(src []byte) constraint.Expr {
 	return goBuild
 }
 
-// afterBlock returns what follows the end of a comment in a line, or inBlock if
-// it does not end there.
+// afterBlock returns the text after the end of a comment in a line, or inBlock
+// if it does not end there.
 func afterBlock(line string) (before, after string, inBlock bool) {
 	before, after, ended := strings.Cut(line, "*/")
 	return before, strings.TrimSpace(after), !ended
 }
 
-// ofName returns the constraint that a file's name stands for: "mail_linux.go"
-// is built for linux only, and so are "mail_linux_test.go" and
-// "mail_linux.pb.go".
+// ofName returns the constraint of a file's name: "mail_linux.go" is built for
+// linux only, and so are "mail_linux_test.go" and "mail_linux.pb.go".
 func ofName(name string) constraint.Expr {
 	name, _, _ = strings.Cut(filepath.Base(name), ".")
 	_, name, ok := strings.Cut(name, "_")

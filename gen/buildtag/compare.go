@@ -19,7 +19,7 @@ func Possible(e constraint.Expr) bool {
 // Same reports whether two constraints choose the same builds.
 func Same(a, b constraint.Expr) bool { return implies(a, b) && implies(b, a) }
 
-// implies reports whether each build that a chooses b chooses too.
+// implies reports whether b chooses each build that a chooses.
 func implies(a, b constraint.Expr) bool {
 	if b == nil {
 		return true
@@ -34,8 +34,8 @@ func implies(a, b constraint.Expr) bool {
 // maxFree is how many tags at most are tried both ways.
 const maxFree = 10
 
-// anyBuild reports whether any build makes the constraint true, and whether that
-// is known: with too many tags it is not.
+// anyBuild reports whether any build makes the constraint true, and whether
+// that is known: with too many tags it is not.
 func anyBuild(e constraint.Expr) (possible, known bool) {
 	var free, arches []string
 	for _, tag := range tagsOf(e) {
@@ -72,15 +72,15 @@ func anyBuild(e constraint.Expr) (possible, known bool) {
 	return false, true
 }
 
-// hasFree reports whether a tag that is tried both ways is set; one that is not
-// tried is.
+// hasFree reports whether a tag is set that is tried both ways; a tag that is
+// not tried counts as set.
 func hasFree(free []string, bits int, tag string) bool {
 	i := slices.Index(free, tag)
 	return i < 0 || bits>>i&1 == 1
 }
 
-// tagsOf returns the tags of a constraint, each once. With gccgo comes gc, which
-// is its opposite.
+// tagsOf returns the tags of a constraint, each once. gccgo adds its opposite,
+// gc.
 func tagsOf(e constraint.Expr) (tags []string) {
 	add := func(tag string) {
 		if !slices.Contains(tags, tag) {

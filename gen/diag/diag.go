@@ -1,5 +1,5 @@
-// Package diag is what taskgen has to say about a source file: what is wrong,
-// where, and what to do.
+// Package diag describes mistakes in source files: the fault, its place, and
+// its mend.
 package diag
 
 import (
@@ -19,21 +19,21 @@ type Diagnostic struct {
 	// Code names the kind of mistake, such as "unknown-key". It stays the same
 	// from version to version.
 	Code string
-	// Message says what is wrong.
+	// Message describes the mistake.
 	Message string
-	// Fix says what to do. It may be empty, and may have several lines.
+	// Fix is the mend. It may be empty, and may have several lines.
 	Fix string
-	// Related are other places that have a part in it.
+	// Related are other places involved in it.
 	Related []Related
 }
 
-// Related is another place that has a part in a mistake.
+// Related is another place involved in a mistake.
 type Related struct {
 	Pos     token.Position
 	Message string
 }
 
-// Sort sorts by position, then by message, and drops what is there twice.
+// Sort sorts by position, then by message, and drops duplicates.
 func Sort(ds []Diagnostic) []Diagnostic {
 	slices.SortStableFunc(ds, func(a, b Diagnostic) int {
 		return cmp.Or(

@@ -20,7 +20,7 @@ func (l *Loader) check(ctx context.Context, p *Package) {
 	p.state = checking
 	l.checkOnce(ctx, p)
 	if !p.all && p.undefined() {
-		// Perhaps the guess at which imports matter was wrong.
+		// The guess about the needed imports may be wrong: take all.
 		p.all = true
 		p.imports = nil
 		need := map[string]bool{}
@@ -67,9 +67,9 @@ type importerFunc func(path string) (*types.Package, error)
 
 func (f importerFunc) Import(path string) (*types.Package, error) { return f(path) }
 
-// importOr returns an imported package. One that cannot be imported it returns
-// with the error, empty and named as the importing package uses it, so that
-// what is said of its names is that it could not be imported.
+// importOr returns an imported package. If that cannot be imported, it returns
+// an empty package with the error, named as the importing package uses it.
+// Complaints about its names then say that the import failed.
 func (l *Loader) importOr(ctx context.Context, path string, used map[string]bool) (*types.Package, error) {
 	pkg, err := l.importFor(ctx, path)
 	if pkg == nil && err != nil {
@@ -78,8 +78,8 @@ func (l *Loader) importOr(ctx context.Context, path string, used map[string]bool
 	return pkg, err
 }
 
-// FailedImport returns the name of the import that could not be imported, for
-// such an error, or "".
+// FailedImport returns the name of the failed import behind such an error, or
+// "".
 func (p *Package) FailedImport(e types.Error) string {
 	for _, f := range p.Files {
 		if e.Pos < f.FileStart || f.FileEnd < e.Pos {
@@ -100,8 +100,8 @@ func (p *Package) FailedImport(e types.Error) string {
 	return ""
 }
 
-// likelyName returns the name that a package of this path most likely has: one
-// that is used, if there is one.
+// likelyName returns the most likely name of the package at this path,
+// preferring a used one.
 func likelyName(imp string, used map[string]bool) string {
 	name := guessName(imp)
 	base, version, ok := strings.Cut(name, ".") // gopkg.in/yaml.v3
@@ -152,7 +152,7 @@ func (l *Loader) importFor(ctx context.Context, path string) (*types.Package, er
 }
 
 // usedNames returns the names that the package's types, constants and
-// signatures use. A variable that is not among them is of no interest.
+// signatures use. Other variables do not matter.
 func (p *Package) usedNames() map[string]bool {
 	used := map[string]bool{}
 	for _, f := range p.Files {
@@ -204,8 +204,8 @@ func eachType(f *ast.File, visit func(ast.Node)) {
 	}
 }
 
-// prune returns the file without what its types do not depend on: imports that
-// no declaration needs, and the values of variables. It shares the rest.
+// prune returns the file without the parts that its types do not depend on:
+// unneeded imports, and the values of variables. It shares the rest.
 func (p *Package) prune(f *ast.File, used map[string]bool) *ast.File {
 	pruned := *f
 	pruned.Decls = nil
@@ -288,7 +288,7 @@ func (l *Loader) neededImports(p *Package, f *ast.File) []string {
 	return need
 }
 
-// guessName returns the name that a package of this path most often has.
+// guessName returns the usual name of the package at this path.
 func guessName(imp string) string {
 	name := path.Base(imp)
 	if len(name) > 1 && name[0] == 'v' && strings.Trim(name[1:], "0123456789") == "" {
@@ -297,7 +297,7 @@ func guessName(imp string) string {
 	return name
 }
 
-// isStandard reports whether the path is one of the standard library: those
+// isStandard reports whether the path is in the standard library, whose paths
 // have no dot in their first element.
 func isStandard(imp string) bool {
 	first, _, _ := strings.Cut(imp, "/")

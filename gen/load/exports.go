@@ -26,7 +26,7 @@ type exports struct {
 	l      *Loader
 	imp    types.Importer
 	files  map[string]string // import path to file of export data
-	stored map[string]string // what the cache holds, of immutable packages only
+	stored map[string]string // content of the cache: immutable packages only
 	failed map[string]string // import path to why
 	loaded bool
 	// unreadable: there is export data that the importer does not understand.
@@ -39,7 +39,7 @@ func newExports(l *Loader) *exports {
 	return x
 }
 
-// open is how the importer gets at export data.
+// open opens export data for the importer.
 func (x *exports) open(path string) (io.ReadCloser, error) {
 	if name := x.files[path]; name != "" {
 		return os.Open(name)
@@ -64,8 +64,8 @@ func (x *exports) Import(path string) (*types.Package, error) {
 	return pkg, err
 }
 
-// read reads a package's export data. The importer may panic at that of a newer
-// compiler.
+// read reads a package's export data. The importer may panic at data of a
+// newer compiler.
 func (x *exports) read(path string) (pkg *types.Package, err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -100,7 +100,7 @@ func (x *exports) ensure(ctx context.Context, paths map[string]bool) error {
 	return x.list(ctx, missing)
 }
 
-// malformed says why a path is none that the go command could be asked for.
+// malformed says why the go command cannot be asked for a path.
 func malformed(path string) string {
 	switch path {
 	case "all", "std", "cmd", "tool", "work":
@@ -118,7 +118,7 @@ func malformed(path string) string {
 const listFormat = `{{.ImportPath}}	{{.Export}}	{{.Standard}}	` +
 	`{{with .Module}}{{if not .Main}}{{.Dir}}{{end}}{{end}}	{{with .Error}}{{printf "%q" .Err}}{{end}}`
 
-// list asks the go command. It compiles what was never compiled.
+// list asks the go command, which compiles missing packages.
 func (x *exports) list(ctx context.Context, paths []string) error {
 	args := []string{"list", "-e", "-export", "-f", listFormat}
 	if x.l.cfg.Tags != nil {
@@ -160,8 +160,8 @@ func (x *exports) list(ctx context.Context, paths []string) error {
 	return nil
 }
 
-// cacheFile returns the name of the file that keeps where export data lies,
-// for this toolchain, environment and module; "" keeps nothing.
+// cacheFile returns the name of the file with the places of export data, for
+// this toolchain, environment and module; "" keeps nothing.
 func (x *exports) cacheFile() string {
 	key := x.l.Key()
 	if x.l.cfg.CacheDir == "" || key == "" {
@@ -195,7 +195,7 @@ func (x *exports) load() {
 	}
 }
 
-// store writes the cache. It is of use only later: a failure is no error.
+// store writes the cache. A failure is no error, since only later runs use it.
 func (x *exports) store() {
 	name := x.cacheFile()
 	if name == "" {
@@ -208,8 +208,8 @@ func (x *exports) store() {
 	_ = WriteCache(name, b.Bytes())
 }
 
-// ReadCache returns what WriteCache wrote, or false if the file is missing or
-// damaged.
+// ReadCache returns the content that WriteCache wrote, or false if the file is
+// missing or damaged.
 func ReadCache(name string) ([]byte, bool) {
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -218,8 +218,7 @@ func ReadCache(name string) ([]byte, bool) {
 	return unseal(data)
 }
 
-// WriteCache writes a file of the cache, whole or not at all, with a sum that
-// tells when it was damaged.
+// WriteCache writes a file of the cache, whole or not at all, with a checksum.
 func WriteCache(name string, body []byte) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
 		return err

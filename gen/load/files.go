@@ -40,7 +40,7 @@ type file struct {
 	mentions bool
 }
 
-// empty reports whether the directory has nothing that others could import.
+// empty reports whether the directory has nothing for others to import.
 func (s *snapshot) empty() bool {
 	return !slices.ContainsFunc(s.files, func(f file) bool { return !f.test })
 }
@@ -94,17 +94,17 @@ func (s *snapshot) read(output, header string) error {
 			to = io.MultiWriter(sum, own)
 		}
 		fmt.Fprintf(to, "%s %d\n", name, len(data))
-		_, _ = to.Write(data) // a hash takes all
+		_, _ = to.Write(data) // a hash never fails
 	}
 	sum.Sum(s.sum[:0])
 	own.Sum(s.own[:0])
 	return nil
 }
 
-// readRegular reads a file of this type, or what a link of this type leads to.
-// It returns nil for a directory, which is no source file whatever its name is,
-// and for a broken link, as editors leave them. What is neither would perhaps
-// never end.
+// readRegular reads a file of this type, or the target of a link. It returns
+// nil for a directory, which is no source file by any name, and for a broken
+// link, as editors leave them. It does not read other types, which might never
+// end.
 func readRegular(name string, typ fs.FileMode) ([]byte, error) {
 	if typ&fs.ModeSymlink != 0 {
 		st, err := os.Stat(name)
@@ -147,7 +147,8 @@ func Ours(data []byte, header string) bool {
 	return string(bytes.TrimRight(line, "\r")) == header
 }
 
-// mentions reports whether a file may hold a directive or what looks like one.
+// mentions reports whether a file may hold a directive, or a comment that
+// resembles one.
 func mentions(data []byte) bool {
 	for _, word := range []string{"task", "Task", "TASK", "taks", "tsak", "tsk"} {
 		for rest := data; ; {
@@ -165,8 +166,8 @@ func mentions(data []byte) bool {
 	return false
 }
 
-// afterTool returns what follows the name of a directive's tool, of which rest
-// is the end, with the space between.
+// afterTool returns the text after the name of a directive's tool, with the
+// space between. rest ends that name.
 func afterTool(rest []byte) []byte {
 	next := rest[:min(len(rest), 16)]
 	for _, end := range []string{"ctx", "gen"} {
@@ -175,8 +176,8 @@ func afterTool(rest []byte) []byte {
 	return bytes.TrimLeft(next, "s \t")
 }
 
-// hasVerb reports whether a directive's verb follows, after a sign that stands
-// for a colon.
+// hasVerb reports whether a directive's verb follows, after a sign in the
+// place of the colon.
 func hasVerb(next []byte) bool {
 	next = bytes.TrimLeft(next, "-._/")
 	for _, verb := range []string{"context", "provide", "defaults"} {
@@ -187,15 +188,15 @@ func hasVerb(next []byte) bool {
 	return false
 }
 
-// beginsComment reports whether a comment begins at the end of data, but for the
-// signs that directives of other tools begin with.
+// beginsComment reports whether a comment begins at the end of data, apart
+// from the signs that begin directives of other tools.
 func beginsComment(data []byte) bool {
 	data = bytes.TrimSuffix(bytes.TrimRight(data, "+@#!$%"), []byte("go:"))
 	return bytes.HasSuffix(data, []byte("//"))
 }
 
-// parse parses the files of a package to generate for: those that belong to the
-// build, and for their names the others.
+// parse parses the files of a package to generate for: those of the build, and
+// the others for their names.
 func (l *Loader) parse(p *Package) {
 	if p.Files == nil {
 		l.parseFiles(p, parser.ParseComments, func(n int, do func(int)) {
@@ -207,9 +208,9 @@ func (l *Loader) parse(p *Package) {
 	}
 }
 
-// parseImport parses the files of a package that others import: side by side,
-// for nobody asks which of its positions comes first, and only with comments if
-// it may have directives that matter.
+// parseImport parses the files of a package that others import. It parses them
+// side by side, since the order of their positions does not matter, and with
+// comments only if they may hold relevant directives.
 func (l *Loader) parseImport(p *Package) {
 	if p.Files != nil {
 		return
@@ -224,7 +225,8 @@ func (l *Loader) parseImport(p *Package) {
 	}
 }
 
-// parsed is what became of a file: nothing, if it is not part of the build.
+// parsed is the result of parsing a file: nothing, if it is not part of the
+// build.
 type parsed struct {
 	tree *ast.File
 	err  error
@@ -268,8 +270,8 @@ func ignored(tree *ast.File) bool {
 	return tree != nil && tree.Name != nil && tree.Name.Name == "documentation"
 }
 
-// Other is a file in a package's directory that is not in its build: one of
-// another system or another tag, or a test.
+// Other is a file in a package's directory outside its build: for another
+// system or tag, or a test.
 type Other struct {
 	Tree *ast.File
 	Test bool
@@ -277,8 +279,8 @@ type Other struct {
 	Constraint constraint.Expr
 }
 
-// parseOthers parses the files that are not in the build. Mistakes in them are
-// for those to report who build them.
+// parseOthers parses the files outside the build. Mistakes in them are
+// reported where they are built.
 func (l *Loader) parseOthers(p *Package) {
 	have := map[string]bool{}
 	for _, f := range p.Files {
@@ -316,8 +318,8 @@ func (p *Package) FileName(f *ast.File) string {
 	return p.Fset.PositionFor(f.FileStart, false).Filename
 }
 
-// Constraint returns the build constraint of one of the package's files. A file
-// that uses cgo has that of cgo, if it is asked for.
+// Constraint returns the build constraint of one of the package's files. With
+// cgo set, a file that uses cgo has that of cgo too.
 func (p *Package) Constraint(f *ast.File, cgo bool) constraint.Expr {
 	name := p.FileName(f)
 	for _, s := range p.snap.files {
@@ -368,7 +370,7 @@ func (p *Package) syntax(name string, err error) {
 	}
 	for i, e := range list {
 		if i == 3 {
-			break // what follows is most often an echo
+			break // later errors mostly follow from this one
 		}
 		p.Problems = append(p.Problems, diag.Diagnostic{Pos: e.Pos, Code: "syntax", Message: e.Msg})
 	}
@@ -379,7 +381,7 @@ func (l *Loader) inBuild(dir string, f file) bool {
 	ctxt := l.ctxt // a copy, for the file's own opener
 	ctxt.OpenFile = func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(f.data)), nil }
 	ok, err := ctxt.MatchFile(dir, f.name)
-	return ok || err != nil // what cannot be read is for the parser to report
+	return ok || err != nil // the parser reports an unreadable file
 }
 
 func usesCgo(f *ast.File) bool {

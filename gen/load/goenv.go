@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// goEnv is the go command's environment as far as it matters here: the
-// variables of the process, and under them what "go env -w" wrote.
+// goEnv is the relevant part of the go command's environment: the variables of
+// the process, and under them those of "go env -w".
 type goEnv struct {
 	process []string
 	written map[string]string
@@ -102,8 +102,8 @@ func (e *goEnv) buildContext() build.Context {
 	return ctxt
 }
 
-// cgoByDefault reports whether the go command enables cgo without being told
-// to: for this machine's own system only, and with a C compiler at hand.
+// cgoByDefault reports whether the go command enables cgo by default: only for
+// this machine's own system, and with a C compiler at hand.
 func (e *goEnv) cgoByDefault(goos, goarch string) bool {
 	if goos != runtime.GOOS || goarch != runtime.GOARCH || !cgoSystem(goos, goarch) {
 		return false

@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// keyVars are the variables that change what a build is. PATH is not among
-// them: the go command that it leads to is.
+// keyVars are the variables that change a build. PATH is not among them, but
+// the go command that it leads to is.
 var keyVars = []string{
 	"GOFLAGS", "GOEXPERIMENT", "GOOS", "GOARCH", "CGO_ENABLED", "GOTOOLCHAIN", "GOROOT", "GOPATH", "GOMODCACHE",
 	"GOCACHE", "GOWORK", "GO111MODULE", "GOAMD64", "GOARM", "GOARM64", "GO386", "GOMIPS", "GOMIPS64", "GOPPC64",
 	"GORISCV64", "GOWASM", "GOFIPS140", "GODEBUG", "CC", "CGO_CFLAGS", "CGO_CPPFLAGS", "HOME", "XDG_CACHE_HOME",
 }
 
-// Key returns what tells this toolchain, environment and set of module files
-// from others, or "" if that cannot be told: then nothing may be cached.
+// Key identifies this toolchain, environment and set of module files. If it is
+// "", nothing may be cached, since they could not be identified.
 func (l *Loader) Key() string {
 	if l.key == "" {
 		l.key = l.makeKey()
@@ -52,9 +52,9 @@ func (l *Loader) makeKey() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// toolchain describes the go command: where it is, and its version as its
-// GOROOT has it. A toolchain without a version, one under development, may
-// change in place, and gives "".
+// toolchain describes the go command: its place, and the version of its
+// GOROOT. A development toolchain without a version may change in place, and
+// gives "".
 func toolchain(env *goEnv) string {
 	name, err := exec.LookPath("go")
 	if err != nil {

@@ -1,11 +1,11 @@
-// Package load reads Go packages for taskgen: their files, the types of their
-// declarations, and nothing else.
+// Package load reads Go packages for taskgen: their files, and the types of
+// their declarations.
 //
-// It type-checks declarations only, since function bodies may call code that is
-// not generated yet, and takes packages of the module's own from their source
-// in the same way. All other packages come from the compiler's export data, and
-// of those only what a declaration names. So the packages that the user just
-// edited are never compiled.
+// It type-checks declarations only, since function bodies may call code that
+// is not generated yet. It reads packages of the module's own from their
+// source in the same way. For all other packages it reads the compiler's
+// export data, and only those that a declaration names. So the packages that
+// the user just edited are never compiled.
 package load
 
 import (
@@ -37,7 +37,7 @@ type Config struct {
 	// Output is the name of the generated files, and Header their first line. A
 	// file of that name and first line is never parsed.
 	Output, Header string
-	// CacheDir keeps what the go command said about export data; "" keeps
+	// CacheDir keeps the go command's answers about export data; "" keeps
 	// nothing.
 	CacheDir string
 }
@@ -57,7 +57,8 @@ type Package struct {
 	Output, Foreign []byte
 	// Elsewhere: the generated file is for another build, by its constraint.
 	Elsewhere bool
-	// Types holds what could be checked; Errors is what could not.
+	// Types holds the checked declarations; Errors are the faults of the
+	// others.
 	Types  *types.Package
 	Errors []types.Error
 	// Problems are mistakes that leave Types incomplete, such as bad syntax.
@@ -116,8 +117,8 @@ func New(cfg Config) (*Loader, error) {
 	return l, nil
 }
 
-// Dirs returns the directories that the patterns name. No pattern is the
-// working directory.
+// Dirs returns the directories that the patterns name. Without a pattern it is
+// the working directory.
 func (l *Loader) Dirs(patterns []string) ([]string, error) { return l.dirs(patterns) }
 
 // Root returns the directory of the main module that dir belongs to, "" if it
@@ -140,8 +141,8 @@ func (l *Loader) MainDirs() []string {
 	return dirs
 }
 
-// Gone reports whether the path is one of a main module's, and no package is
-// there any more.
+// Gone reports whether the path belongs to a main module that no longer has
+// the package.
 func (l *Loader) Gone(path string) bool {
 	if !l.mods.covers(path) {
 		return false
@@ -154,8 +155,8 @@ func (l *Loader) Gone(path string) bool {
 	return s.err != nil || s.empty()
 }
 
-// Load returns the packages of the directories that hold something for taskgen:
-// a directive, or a generated file.
+// Load returns the packages of the directories that hold a directive or a
+// generated file.
 func (l *Loader) Load(ctx context.Context, dirs []string) ([]*Package, error) {
 	snaps := make([]*snapshot, len(dirs))
 	parallel(len(dirs), func(i int) { snaps[i] = l.snapshot(dirs[i]) })
@@ -184,8 +185,8 @@ func (l *Loader) Load(ctx context.Context, dirs []string) ([]*Package, error) {
 	return l.slow(ctx, used)
 }
 
-// fast loads the directories without the go command, except for the export data
-// of packages that it never told of before.
+// fast loads the directories without the go command, which it asks only for
+// new export data.
 func (l *Loader) fast(ctx context.Context, snaps []*snapshot) ([]*Package, error) {
 	pkgs := make([]*Package, len(snaps))
 	for i, s := range snaps {
@@ -206,15 +207,15 @@ func (l *Loader) fast(ctx context.Context, snaps []*snapshot) ([]*Package, error
 	return pkgs, nil
 }
 
-// Source returns a package that was read from its source, asked for or as an
-// import of one that was, or nil.
+// Source returns a package that was read from its source, on request or as an
+// import, or nil.
 func (l *Loader) Source(path string) *Package { return l.pkgs[path] }
 
 // Import returns the package of an import path if it is read from its source,
 // perhaps without its types, or nil.
 func (l *Loader) Import(path string) *Package { return l.source(path) }
 
-// add returns the package of a snapshot, which is the same each time.
+// add returns the package of a snapshot, the same each time.
 func (l *Loader) add(mod *Module, path string, s *snapshot) *Package {
 	p := l.pkgs[path]
 	if p == nil {
@@ -242,8 +243,8 @@ func (l *Loader) source(path string) *Package {
 	return p
 }
 
-// plan adds to need the imports of p, and of what p imports from source, whose
-// export data is needed.
+// plan adds to need the imports whose export data p needs, and those of the
+// packages that p imports from source.
 func (l *Loader) plan(p *Package, need map[string]bool) {
 	if p.imports != nil {
 		return
@@ -263,7 +264,7 @@ func (l *Loader) plan(p *Package, need map[string]bool) {
 	}
 }
 
-// Source is a directory whose files a package's types came from.
+// Source is a directory whose files gave a package its types.
 type Source struct {
 	Path string // the import path
 	Dir  string
@@ -272,8 +273,8 @@ type Source struct {
 }
 
 // Sources returns every directory that the package was made from, its own
-// included, in order. It returns false if something else had a part in it that
-// may change unnoticed.
+// included, in order. It returns false if something else contributed that may
+// change unnoticed.
 func (l *Loader) Sources(p *Package) ([]Source, bool) {
 	seen := map[string]*Package{}
 	fixed := true
@@ -353,8 +354,8 @@ func keys[K cmp.Ordered, V any](m map[K]V) func(func(K) bool) {
 	}
 }
 
-// parallel calls do with 0 to n-1, on as many goroutines as there are
-// processors, and waits for all.
+// parallel calls do with 0 to n-1, on one goroutine for each processor, and
+// waits for all.
 func parallel(n int, do func(int)) {
 	workers := min(n, runtime.GOMAXPROCS(0))
 	if workers <= 1 {

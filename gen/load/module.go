@@ -11,22 +11,22 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// Module is a module whose packages are read from their source: the one that
-// was asked for, those of its workspace, and those that a replace directive
-// puts in a directory.
+// Module is a module whose packages are read from their source: the one asked
+// for, those of its workspace, and those that a replace directive puts in a
+// directory.
 type Module struct {
 	Path, Dir string
 	// Main: its packages may be generated for.
 	Main bool
-	// Go is the version in its go line, "" without one, and GoLine where that
-	// is.
+	// Go is the version in its go line, "" without one, and GoLine the place
+	// of that line.
 	Go     string
 	GoLine token.Position
 
-	ignore []string // the directories that its go.mod says to ignore
+	ignore []string // the directories that its go.mod ignores
 }
 
-// modules is what go.mod and go.work say.
+// modules is the content of go.mod and go.work.
 type modules struct {
 	root   string // of the main module that holds the working directory
 	source []*Module
@@ -163,7 +163,7 @@ func (m *modules) addReplaces(rs []*modfile.Replace, base string) {
 }
 
 // absolute returns the directory that a module file in base names, without a
-// slash at its end, which the file may have.
+// final slash.
 func absolute(base, name string) string {
 	dir := filepath.FromSlash(name)
 	if !filepath.IsAbs(dir) {
@@ -172,8 +172,7 @@ func absolute(base, name string) string {
 	return filepath.Clean(dir)
 }
 
-// ignored reports whether the go.mod of a directory's main module says to ignore
-// it.
+// ignored reports whether the go.mod of a directory's main module ignores it.
 func (m *modules) ignored(dir string) bool {
 	var best *Module
 	for _, s := range m.source {
@@ -185,9 +184,9 @@ func (m *modules) ignored(dir string) bool {
 	return best != nil && best.ignores(dir)
 }
 
-// ignores reports whether the module's go.mod says to ignore the directory: one
-// that begins with ./ is below the module's root, others are of that name
-// anywhere, and all below them is ignored too.
+// ignores reports whether the module's go.mod ignores the directory. An entry
+// that begins with ./ is a path below the module's root; other entries are
+// names at any depth. All directories below are ignored too.
 func (m *Module) ignores(dir string) bool {
 	if len(m.ignore) == 0 {
 		return false
@@ -296,7 +295,8 @@ func (m *modules) ofPath(path string) (*Module, string) {
 	if st, err := os.Stat(dir); err != nil || !st.IsDir() {
 		return nil, ""
 	}
-	// A directory with a go.mod of its own on the way is another module's.
+	// A directory with a go.mod of its own on the way belongs to another
+	// module.
 	for d := dir; d != best.Dir; d = filepath.Dir(d) {
 		if _, err := os.Stat(filepath.Join(d, "go.mod")); err == nil {
 			return nil, ""

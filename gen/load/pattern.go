@@ -58,9 +58,9 @@ func (l *Loader) patternDir(pattern, base string) (string, error) {
 	return "", fmt.Errorf("package %s is not in this module; a directory begins with ./", pattern)
 }
 
-// walk returns the directories with Go files at and below dir that "./..."
-// means: not testdata, vendor, those that begin with a dot or an underscore,
-// and other modules.
+// walk returns the directories with Go files that "./..." at dir means: not
+// testdata, vendor, names that begin with a dot or an underscore, and other
+// modules.
 func (l *Loader) walk(dir string) ([]string, error) {
 	return l.walkFor(dir, func(name string) bool { return strings.HasSuffix(name, ".go") })
 }

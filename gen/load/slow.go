@@ -15,8 +15,8 @@ import (
 )
 
 // slow loads the directories with go/packages, all dependencies from their
-// sources. It is for what the fast way does not know: flags that only the go
-// command understands, and export data of another format.
+// sources. It handles the cases that the fast way does not know: flags that
+// only the go command understands, and export data of another format.
 func (l *Loader) slow(ctx context.Context, snaps []*snapshot) ([]*Package, error) {
 	cfg := &packages.Config{
 		Mode: packages.NeedName | packages.NeedFiles | packages.NeedCompiledGoFiles | packages.NeedImports |
@@ -62,7 +62,7 @@ func (l *Loader) slow(ctx context.Context, snaps []*snapshot) ([]*Package, error
 	return list, nil
 }
 
-// withoutBodies parses a file and forgets the bodies of its functions, which
+// withoutBodies parses a file and drops the bodies of its functions, which
 // take most of the time to check.
 func withoutBodies(fset *token.FileSet, name string, src []byte) (*ast.File, error) {
 	f, err := parser.ParseFile(fset, name, src, parser.ParseComments|parser.SkipObjectResolution)
@@ -77,7 +77,7 @@ func withoutBodies(fset *token.FileSet, name string, src []byte) (*ast.File, err
 	return f, err
 }
 
-// overlay hides the generated files of the main modules: what is in them may be
+// overlay hides the generated files of the main modules, whose content may be
 // anything.
 func (l *Loader) overlay(files map[string][]byte) error {
 	for _, m := range l.mods.source {
@@ -101,7 +101,7 @@ func (l *Loader) overlay(files map[string][]byte) error {
 	return nil
 }
 
-// convert makes a Package of what go/packages knows.
+// convert makes a Package of a package from go/packages.
 func (l *Loader) convert(m *Module, dir string, p *packages.Package) *Package {
 	q := &Package{
 		Path: p.PkgPath, Name: p.Name, Dir: dir, Module: m, Fset: l.fset, Types: p.Types, Errors: p.TypeErrors,

@@ -1,7 +1,7 @@
-// Package wiretype tells whether values of a Go type come back equal from JSON,
-// how to list a parameter of the type to the runtime, and by which fingerprint
-// two versions of a type are told apart. It knows types only as go/types has
-// them: nothing is run.
+// Package wiretype decides whether values of a Go type come back equal from
+// JSON, how a parameter of the type is listed to the runtime, and which
+// fingerprint identifies a version of a type. It knows types only from
+// go/types: nothing is run.
 package wiretype
 
 import (
@@ -14,37 +14,36 @@ import (
 // Problem is one reason why values of a type do not survive JSON.
 type Problem struct {
 	// Path leads from the value to the part at fault: ".Items[].Price". It is
-	// empty for the value itself. A key of a map is "[key]".
+	// empty for the value itself. A map's key is "[key]".
 	Path string
-	// Reason says what goes wrong.
+	// Reason describes the loss.
 	Reason string
-	// Fix says what to do instead.
+	// Fix is the mend.
 	Fix string
 }
 
 // Check returns every reason why values of t would not come back equal, in the
-// order of the source, none if they do. A type is reported where it is met
-// first. A type that encodes and decodes itself is trusted, unless it is known
-// to lose something. Types are called as they are in the package from, which may
-// be nil.
+// order of the source, none if they do. A type is reported at its first place.
+// A type that encodes and decodes itself is trusted, unless it is known to
+// lose something. Types are named as in the package from, which may be nil.
 func Check(t types.Type, from *types.Package) []Problem {
 	c := checker{from: from, seen: map[seen]bool{}}
 	c.check(t, "")
 	return c.problems
 }
 
-// Limits says what holds for every value of a type that [Check] accepts.
+// Limits are the limits of the values of a type that [Check] accepts.
 type Limits struct {
-	// Refused are the values that Enqueue refuses since they would not come back
-	// equal, beside those that no JSON holds.
+	// Refused are the values that Enqueue refuses since they would not come
+	// back equal, apart from those that no JSON holds.
 	Refused []string
-	// Trusted are the types that encode themselves: their values are as exact as
-	// their methods are.
+	// Trusted are the types that encode themselves: their values are as exact
+	// as their methods.
 	Trusted []string
 }
 
-// LimitsOf returns the limits of t, whose parts are called as they are in the
-// package from, which may be nil.
+// LimitsOf returns the limits of t. Its parts are named as in the package
+// from, which may be nil.
 func LimitsOf(t types.Type, from *types.Package) Limits {
 	c := checker{from: from, seen: map[seen]bool{}}
 	c.check(t, "")
@@ -59,7 +58,7 @@ type checker struct {
 	depth    int
 }
 
-// maxDepth ends the check of types that never end, which do not compile either.
+// maxDepth ends the check of infinite types, which do not compile either.
 const maxDepth = 200
 
 // seen is a named type that was checked, by itself or behind a pointer.
@@ -72,7 +71,7 @@ func (c *checker) report(path, fix, reason string, args ...any) {
 	c.problems = append(c.problems, Problem{Path: path, Reason: fmt.Sprintf(reason, args...), Fix: fix})
 }
 
-// check reports what is wrong with values of type t.
+// check reports faults of values of type t.
 func (c *checker) check(t types.Type, path string) { c.value(t, false, path) }
 
 // value is check for values that may be behind a pointer.
@@ -140,8 +139,9 @@ func (c *checker) basic(t types.Type, b *types.Basic, path string) {
 }
 
 // pointer reports pointers whose target may be null in JSON itself: a pointer
-// to null comes back as nil. It reports named pointers, t, to what decodes
-// itself: encoding/json of Go 1.26 looks for the methods of a pointer's own type.
+// to null comes back as nil. It reports named pointers, t, to targets that
+// decode themselves: encoding/json of Go 1.26 looks for the methods of a
+// pointer's own type.
 func (c *checker) pointer(t types.Type, p *types.Pointer, path string) {
 	elem := p.Elem()
 	m := methodsOf(elem)
@@ -161,7 +161,7 @@ func (c *checker) pointer(t types.Type, p *types.Pointer, path string) {
 	}
 }
 
-// add adds a text that is not there yet.
+// add adds a text unless it is there.
 func add(list *[]string, text string) {
 	if text != "" && !slices.Contains(*list, text) {
 		*list = append(*list, text)
@@ -200,13 +200,13 @@ func isTypeParam(t types.Type) bool {
 	return ok
 }
 
-// name is how a type is called: packages by their names.
+// name returns a type's name, with the packages' names.
 func name(t types.Type) string { return nameFrom(t, nil) }
 
-// name is how a type is called in messages.
+// name returns a type's name for messages.
 func (c *checker) name(t types.Type) string { return nameFrom(t, c.from) }
 
-// nameFrom is how a type is called in a package.
+// nameFrom returns a type's name in a package.
 func nameFrom(t types.Type, from *types.Package) string {
 	s := types.TypeString(t, func(pkg *types.Package) string {
 		if pkg == from {

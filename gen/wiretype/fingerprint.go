@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// Fingerprint returns a short text for the shape that values of t have in JSON:
-// types of one fingerprint read each other's values. Basic and well-known types
-// are called by their names; so are types that encode themselves, since their
-// shape is in their code. A struct is its name and a hash of its keys and their
-// shapes, in any order:
+// Fingerprint returns a short text for the shape of t's values in JSON: types
+// of one fingerprint read each other's values. Basic and well-known types have
+// their names; so have types that encode themselves, since their shape is in
+// their code. A struct is its name and a hash of its keys and their shapes, in
+// any order:
 //
 //	string   []int64   map[string]*time.Time   Order:9f86d081
 //
-// What precedes a colon does not count: a struct that is renamed reads the same
-// JSON. Other named types have the fingerprint of what they are declared as.
-// The fingerprint of a type that survives has no white space in it.
+// The name before a colon does not count: a renamed struct reads the same
+// JSON. Other named types have the fingerprint of their underlying type. The
+// fingerprint of a type that survives has no white space in it.
 func Fingerprint(t types.Type) string {
 	s := shaper{closed: map[types.Type]string{}}
 	return s.shape(t, true)
@@ -38,7 +38,7 @@ type shaper struct {
 	expanded  int
 }
 
-// shape writes the shape of t. At the top structs are named, within other
+// shape writes the shape of t. At the top structs are named; within other
 // structs only their hash counts.
 func (s *shaper) shape(t types.Type, top bool) string {
 	if q := qualified(t); named(q) {
@@ -64,7 +64,7 @@ func (s *shaper) shape(t types.Type, top bool) string {
 	return s.underlying(t, top)
 }
 
-// underlying writes the shape of t by what it is declared as.
+// underlying writes the shape of t by its underlying type.
 func (s *shaper) underlying(t types.Type, top bool) string {
 	switch u := t.Underlying().(type) {
 	case *types.Basic:
@@ -94,8 +94,8 @@ func (s *shaper) underlying(t types.Type, top bool) string {
 	return name(t)
 }
 
-// structure writes a struct's keys, sorted, with their shapes. One that refers
-// to no struct around it is written as its hash, and only once.
+// structure writes a struct's keys, sorted, with their shapes. A struct that
+// refers to no struct around it is written as its hash, and only once.
 func (s *shaper) structure(t types.Type, u *types.Struct) string {
 	if shape, ok := s.closed[t]; ok {
 		return shape
@@ -133,8 +133,8 @@ func hash(text string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// structsFrom counts the structs around the current type down to the i-th
-// named type: named slices and maps between them leave no trace in the JSON.
+// structsFrom counts the structs from the current type out to the i-th named
+// type: named slices and maps between them leave no trace in the JSON.
 func (s *shaper) structsFrom(i int) int {
 	n := 0
 	for _, t := range s.around[i:] {
@@ -145,7 +145,7 @@ func (s *shaper) structsFrom(i int) int {
 	return n
 }
 
-// opaque is the shape of a type that encodes itself.
+// opaque returns the shape of a type that encodes itself.
 func (s *shaper) opaque(t *types.Named, top bool) string {
 	obj := t.Obj()
 	text := obj.Name()

@@ -2,7 +2,7 @@ package wiretype
 
 import "go/types"
 
-// key reports what is wrong with keys of type t.
+// key reports faults of keys of type t.
 func (c *checker) key(t types.Type, path string) {
 	if w := wellKnown[qualified(t)]; w.key != "" {
 		c.report(path, w.fix, "%s %s", c.name(t), w.key)
@@ -24,7 +24,7 @@ func (c *checker) key(t types.Type, path string) {
 	}
 }
 
-// textKey reports what is wrong with keys that encode themselves as text.
+// textKey reports faults of keys that encode themselves as text.
 func (c *checker) textKey(t types.Type, m *methods, path string) {
 	fix := "give it both, MarshalText with a value receiver and UnmarshalText with a pointer receiver"
 	fault := ""
@@ -49,8 +49,8 @@ func (c *checker) textKey(t types.Type, m *methods, path string) {
 	}
 }
 
-// hasPointer reports whether two keys of type t with one text may differ, since
-// a pointer, an interface or a channel is in them.
+// hasPointer reports whether two keys of type t with one text may differ,
+// since they contain a pointer, an interface or a channel.
 func hasPointer(t types.Type) bool {
 	if wellKnown[qualified(t)].goodKey {
 		return false

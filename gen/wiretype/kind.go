@@ -10,14 +10,14 @@ var methodOf = map[types.BasicKind]string{
 	types.Float32: "Float32", types.Float64: "Float64",
 }
 
-// Kind returns the method of wire.Fields that lists a parameter of type t,
-// and the basic type to convert the pointer to first, empty if to none:
+// Kind returns the method of wire.Fields that lists a parameter of type t, and
+// the basic type to convert the pointer to first, empty without a conversion:
 //
 //	f.Int64("cents", &a.cents)            // int64
 //	f.String("plan", (*string)(&a.plan))  // type Plan string
 //	f.JSON("order", &a.order)             // type Order struct { ... }
 //
-// A basic type that marshals or validates itself is left as it is, so that its
+// A basic type that marshals or validates itself is not converted, so that its
 // methods are found.
 func Kind(t types.Type) (method, convertTo string) {
 	if w, ok := wellKnown[qualified(t)]; ok {

@@ -7,7 +7,7 @@ type receiver int
 
 const (
 	none      receiver = iota
-	onPointer          // only where the value can be addressed
+	onPointer          // only for addressable values
 	onValue            // everywhere
 )
 
@@ -15,13 +15,13 @@ const (
 type method struct {
 	name     string
 	receiver receiver
-	from     *types.Var // the embedded field that it comes from, if any
+	from     *types.Var // the embedded field it comes from, if any
 }
 
 func (m method) there() bool { return m.receiver != none }
 
-// methods are all of them. Go 1.26 has none that write to an encoder and read
-// from a decoder.
+// methods are all of a type's encoding and decoding methods. Go 1.26 has none
+// that write to an encoder and read from a decoder.
 type methods struct {
 	marshalTo, unmarshalFrom   method
 	marshalJSON, unmarshalJSON method
@@ -50,8 +50,8 @@ func (m *methods) json() bool {
 // text reports whether the type has a method for text.
 func (m *methods) text() bool { return m.marshalText.there() || m.unmarshalText.there() }
 
-// codec returns the two that encoding/json uses for a value: those for text
-// count only when there are none for JSON.
+// codec returns the two methods that encoding/json uses for a value: those for
+// text count only without any for JSON.
 func (m *methods) codec() (encode, decode method) {
 	if !m.json() {
 		return m.marshalText, m.unmarshalText
@@ -99,8 +99,8 @@ func isUnmarshal(s *types.Signature) bool {
 		isBytes(s.Params().At(0).Type()) && isError(s.Results().At(0).Type())
 }
 
-// isStreaming returns what reports whether a signature is func(*jsontext.T)
-// error.
+// isStreaming returns a function that reports whether a signature is
+// func(*jsontext.T) error.
 func isStreaming(name string) func(*types.Signature) bool {
 	return func(s *types.Signature) bool {
 		if s.Params().Len() != 1 || s.Results().Len() != 1 || !isError(s.Results().At(0).Type()) {
@@ -132,8 +132,8 @@ func isError(t types.Type) bool {
 
 const ownBoth = "give it both, the one that encodes with a value receiver, the one that decodes with a pointer receiver"
 
-// marshaler reports whether t encodes or decodes itself, and what is wrong with
-// how it does. behind says that the values are behind a pointer.
+// marshaler reports whether t encodes or decodes itself, and faults of that.
+// behind says that the values are behind a pointer.
 func (c *checker) marshaler(t types.Type, behind bool, path string) bool {
 	m := methodsOf(t)
 	if _, pointer := t.Underlying().(*types.Pointer); pointer || !m.any() {
@@ -161,8 +161,8 @@ func (c *checker) marshaler(t types.Type, behind bool, path string) bool {
 	return true
 }
 
-// promoted reports structs that encode themselves by the method of an embedded
-// field: the other fields are lost.
+// promoted reports structs that encode themselves by an embedded field's
+// method, which loses the other fields.
 func (c *checker) promoted(t types.Type, encode method, behind bool, path string) {
 	s := t.Underlying().(*types.Struct)
 	_, isNamed := t.(*types.Named)

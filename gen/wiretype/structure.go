@@ -20,7 +20,7 @@ type field struct {
 	zero   bool // the option "omitzero"
 }
 
-// fieldSet is what encoding/json makes of a struct.
+// fieldSet is a struct's fields by the rules of encoding/json.
 type fieldSet struct {
 	fields []field   // those in the JSON, in the order of the source
 	lost   []Problem // those that are not, with paths from the struct
@@ -76,7 +76,7 @@ func dominant(fields []field, i, j int) int {
 	return -a.depth - 1
 }
 
-// maxFields bounds what embedded structs promote.
+// maxFields bounds how many fields embedded structs promote.
 const maxFields = 10_000
 
 func (set *fieldSet) collect(s *types.Struct, path string, depth int, around map[types.Type]bool) {
@@ -181,7 +181,7 @@ func (f *field) parseTag(tag string) {
 	}
 }
 
-// oddTag says what versions of Go read differently in the tag of a field.
+// oddTag describes a tag that versions of Go read differently.
 func oddTag(tag string) (reason, fix string) {
 	key, opts, _ := strings.Cut(tag, ",")
 	if key != "" && !validKey(key) {
@@ -205,8 +205,8 @@ func oddTag(tag string) (reason, fix string) {
 
 func isWord(c rune) bool { return c == '_' || unicode.IsLetter(c) || unicode.IsDigit(c) }
 
-// validKey is the rule of encoding/json of Go 1.26: a tag with another key is
-// ignored.
+// validKey is Go 1.26's rule of encoding/json for a key in a tag: a tag with
+// another key is ignored.
 func validKey(key string) bool {
 	for _, c := range key {
 		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", c) && !unicode.IsLetter(c) && !unicode.IsDigit(c) {
@@ -226,7 +226,7 @@ func quotable(t types.Type) bool {
 	return ok && b.Info()&(types.IsBoolean|types.IsInteger|types.IsFloat|types.IsString) != 0
 }
 
-// structure reports what is wrong with the fields of a struct.
+// structure reports faults of a struct's fields.
 func (c *checker) structure(s *types.Struct, path string) {
 	set := fieldsOf(s)
 	for _, p := range set.lost {

@@ -5,24 +5,23 @@ import (
 	"path"
 )
 
-// known is what there is to know about a type that its declaration does not
-// tell.
+// known is knowledge about a type that its declaration does not show.
 type known struct {
 	lossy   string // what a value loses; empty if nothing
-	key     string // what goes wrong with it as the key of a map
+	key     string // its fault as the key of a map
 	fix     string // what to use instead
-	goodKey bool   // as a key it is equal to itself when it comes back
+	goodKey bool   // as a key it comes back equal to itself
 	pointer bool   // nothing is lost behind a pointer
 	null    bool   // its JSON may be null
 	method  string // its method of wire.Fields, if it has one
-	values  string // the values that Enqueue refuses, if there are any
+	values  string // the values that Enqueue refuses, if any
 	note    string // how its methods change a value without an error
 }
 
-// wellKnown are types by the import path and name that programs know them by:
-// all of the standard library that encode themselves, so that their names on the
-// wire stay when one moves (a test looks for those that are missing), and types
-// of packages used everywhere whose methods alone do not tell the truth.
+// wellKnown are types by their usual import path and name: all self-encoding
+// types of the standard library, so that their names on the wire stay when one
+// moves (a test looks for missing ones), and widely used types whose methods
+// alone would mislead.
 var wellKnown = map[string]known{
 	"time.Time": {
 		method: "Time",
@@ -94,14 +93,14 @@ var wellKnown = map[string]known{
 }
 
 // moved are well-known types by their path and name since Go 1.27, where the
-// name that programs know is an alias.
+// usual name is an alias.
 var moved = map[string]string{
 	"encoding/json/jsontext.Value": "encoding/json.RawMessage",
 }
 
 // qualified returns the import path and name of a type that has one, "" for
-// others. A well-known type that was moved is called as before, whether t is the
-// alias that it left behind or the type itself.
+// others. A moved well-known type keeps its old name, whether t is the alias
+// or the type itself.
 func qualified(t types.Type) string {
 	for {
 		alias, ok := t.(*types.Alias)
@@ -124,8 +123,8 @@ func qualified(t types.Type) string {
 	return q
 }
 
-// named reports whether fingerprints call the type by its name although its
-// shape may not be in its code.
+// named reports whether fingerprints use the type's name although its shape
+// may not be in its code.
 func named(qualified string) bool {
 	_, ok := wellKnown[qualified]
 	return ok || qualified == "time.Duration"
@@ -138,5 +137,5 @@ func pathAndName(obj *types.TypeName) string {
 	return obj.Pkg().Path() + "." + obj.Name()
 }
 
-// short is a qualified name with the package's name for its path.
+// short returns a qualified name with the package's name for its path.
 func short(qualified string) string { return path.Base(qualified) }

@@ -53,8 +53,8 @@ func compileTable(dir, repo string, counts []string, n int) (string, error) {
 	return text, nil
 }
 
-// compile returns the least processor time that the compiler takes for the
-// package, once what it imports is compiled.
+// compile returns the least processor time of the compiler for the package,
+// once its imports are compiled.
 func (s *shape) compile(n int) (time.Duration, error) {
 	const format = `{{if .Export}}packagefile {{.ImportPath}}={{.Export}}{{end}}`
 	list := exec.Command("go", "list", "-mod=mod", "-deps", "-export", "-f", format, "./p0")

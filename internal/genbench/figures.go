@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// figure is what a tool took on one shape: a median.
+// figure is a tool's median time on one shape.
 type figure struct {
 	Tool, Version, Column string
 	Missing               string        `json:",omitempty"` // instead of the rest: why there is none
-	Wall, CPU             time.Duration // of the clock, and of the processors
+	Wall, CPU             time.Duration // in place of the rest: why there is none
 	BaseWall, BaseCPU     time.Duration // of taskgen in the same run
 }
 
-// figures are those of this run, and of those before that were kept.
+// figures are those of this run, and kept ones of earlier runs.
 type figures struct{ list []figure }
 
 func readFigures(name string) (*figures, error) {
@@ -110,8 +110,8 @@ func measure(t tool, s *shape, n int) ([]figure, error) {
 	return list, nil
 }
 
-// wrote checks that the tool did its work: that there is a function at least
-// for each item in the last package.
+// wrote checks that the tool did its work: the last package has at least a
+// function for each item.
 func (t *tool) wrote(s *shape) error {
 	if t.output == "" {
 		return nil

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// input is what a kind of tool finds in a package beside the tasks, which are
-// there for all: so each reads the same declarations and imports, and has one
-// thing to generate for each item.
+// input is a package's content for a kind of tool, beside the tasks that all
+// packages have. So each tool reads the same declarations and imports, and has
+// one thing to generate for each item.
 type input struct {
 	name     string
 	requires []string // modules that its users require

@@ -1,18 +1,18 @@
-// Genbench measures taskgen beside other ways to read and generate Go: it builds
-// modules of several shapes, runs each tool on them, and prints medians and
-// ratios as a Markdown table.
+// Genbench measures taskgen beside other ways to read and generate Go: it
+// builds modules of several shapes, runs each tool on them, and prints medians
+// and ratios as a Markdown table.
 //
 //	go run ./internal/genbench [-n 3] [-shapes 100,1000,50x20] [-tools moq,wire] [-keep file]
 //	go run ./internal/genbench [-n 3] -compile 100,300,1000,3000
 //
-// The floor of most generators is measured too: "go list -deps -export", and
-// packages.Load. The other generators are pinned in tools/peers, and built from
-// there. Each works on packages with the same tasks, and something of its own
-// for each task: an interface, a marked type, a provider.
+// It measures the floor of most generators too: "go list -deps -export", and
+// packages.Load. The other generators are pinned in tools/peers, and built
+// from there. Each works on packages with the same tasks, and something of its
+// own for each task: an interface, a marked type, a provider.
 //
-// All of it takes a while. With -keep the figures are kept in a file, and those
-// of several runs, for some tools and shapes each, come together there. Taskgen
-// itself is measured in each run, for the ratios: they are of one run, always.
+// All of it takes a while. With -keep a file collects the figures of several
+// runs, for some tools and shapes each. Taskgen itself is measured in each
+// run, so that ratios are always within one run.
 package main
 
 import (
@@ -43,7 +43,7 @@ func main() {
 	}
 }
 
-// runCompile prints what the compiler takes for generated code.
+// runCompile prints the compiler's time for generated code.
 func runCompile(n int, counts []string) error {
 	dir, err := os.MkdirTemp("", "genbench-")
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 // peersDir is the module that pins the other generators.
 const peersDir = "tools/peers"
 
-// peers are other generators, each with the input that it has one thing to
-// generate for each item of, and run as go generate would run it.
+// peers are other generators, each run as go generate would run it, on an
+// input with one thing to generate for each item.
 func peers() []tool {
 	return []tool{
 		{name: "moq", pkg: "github.com/matryer/moq", input: ifaces, output: "moq_gen.go", run: func(bin string, s *shape) error {
@@ -37,7 +37,7 @@ func peers() []tool {
 	}
 }
 
-// buildPeer builds a peer. A peer that cannot be had says why.
+// buildPeer builds a peer. If that fails, the peer says why.
 func buildPeer(t *tool, dir, repo string) {
 	t.bin = filepath.Join(dir, t.name)
 	if err := build(filepath.Join(repo, peersDir), t.bin, t.pkg); err != nil {
@@ -60,8 +60,8 @@ func build(dir, out, pkg string) error {
 	return nil
 }
 
-// peerVersion returns the version of a module that the peers are pinned with,
-// and downloads it.
+// peerVersion returns the version of a module in the peers' go.mod, and
+// downloads it.
 func peerVersion(repo, module string) (string, error) {
 	cmd := exec.CommandContext(context.Background(), "go", "mod", "download", module)
 	cmd.Dir = filepath.Join(repo, peersDir)

@@ -13,7 +13,7 @@ import (
 )
 
 // shape is a module with a number of packages, each with a number of items, in
-// the form that one kind of tool works on.
+// the form for one kind of tool.
 type shape struct {
 	name            string
 	dir             string
@@ -66,8 +66,8 @@ func (s *shape) write(name, text string) error {
 
 var repoLines = regexp.MustCompile(`(?m)^(module .*|tool .*)$`)
 
-// module writes go.mod and go.sum: those of this repository, and what the tool
-// wants its users to require.
+// module writes go.mod and go.sum: this repository's, with the requirements of
+// the tool's users.
 func (s *shape) module(repo string, in input) error {
 	mod, err := os.ReadFile(filepath.Join(repo, "go.mod"))
 	if err != nil {

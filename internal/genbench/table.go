@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// edited is what the columns after an edit are called.
+// edited ends the names of the columns after an edit.
 const edited = ", edit"
 
-// goals are what taskgen shall take at most, in seconds.
+// goals are taskgen's longest times, in seconds.
 var goals = map[string]float64{
 	"100": 0.010, "100" + edited: 0.05, "1000": 0.010, "1000" + edited: 0.4, "50x20": 0.030, "50x20" + edited: 0.3,
 }
@@ -59,7 +59,7 @@ func (all *figures) markdown(withGoals bool, times func(figure) (took, base time
 	return b.String()
 }
 
-// order is what the columns are sorted by: packages, items, and the edit last.
+// order returns the sort key of a column: packages, items, and the edit last.
 func order(column string) []int {
 	name, _, _ := strings.Cut(column, edited)
 	packages, items, _ := parseShape(name) // it was parsed when it was measured

@@ -16,20 +16,20 @@ type tool struct {
 	version string
 	missing string // why it could not be had
 	input   input
-	output  string // what it writes in each package, "" for nothing
-	bin     string // what run runs
+	output  string // the file it writes in each package, "" for none
+	bin     string // the program of run
 	run     func(bin string, s *shape) error
 	prepare func(s *shape) error // once, when the shape was written
 }
 
-// ours is the tool that all are compared with, and output is what it writes.
+// ours is the tool that all are compared with, and output the file it writes.
 const (
 	ours   = "taskgen"
 	output = "tasks_gen.go"
 )
 
-// findTools builds taskgen, the loaders and the peers, those that are wanted.
-// No names want all.
+// findTools builds taskgen, the loaders and the wanted peers. Without names all
+// are wanted.
 func findTools(dir, repo string, names []string) ([]tool, error) {
 	bin := filepath.Join(dir, "bin")
 	if err := os.MkdirAll(bin, 0o777); err != nil {
@@ -79,7 +79,7 @@ func findTools(dir, repo string, names []string) ([]tool, error) {
 	return wanted, nil
 }
 
-// removeGenerated removes what taskgen wrote.
+// removeGenerated removes taskgen's files.
 func (s *shape) removeGenerated() error {
 	for k := range s.packages {
 		err := os.Remove(filepath.Join(s.dir, fmt.Sprintf("p%d", k), output))

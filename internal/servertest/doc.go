@@ -3,11 +3,11 @@
 // loopback address, in a temporary folder, and stops it when the test binary
 // ends, however it ends.
 //
-// TASKCTX_POSTGRES_URL and TASKCTX_REDIS_URL name servers to use instead. Where
-// there is neither, tests that ask for one are skipped by name; with
-// TASKCTX_REQUIRE_SERVERS=1 they fail, so that a run that is to prove something
-// cannot pass by skipping. So it is with tests that need another command.
+// TASKCTX_POSTGRES_URL and TASKCTX_REDIS_URL name servers to use instead.
+// Without either, tests that ask for a server are skipped by name. With
+// TASKCTX_REQUIRE_SERVERS=1 they fail, so that a run that must prove something
+// cannot pass by skipping. The same holds for tests that need another command.
 //
-// The servers do not sync to disk: they outlive their clients and themselves
-// being stopped or killed, not the machine.
+// The servers do not sync to disk: their data survives that they or their
+// clients are stopped or killed, but not a crash of the machine.
 package servertest

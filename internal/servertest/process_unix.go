@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// keeper is the shell that stands between the test and its server. It waits for
-// a line with a signal's name on its input; when instead the input ends, the
+// keeper is the shell that stands between the test and its server. It waits
+// for a line with a signal's name on its input. If the input ends instead, the
 // test process has ended, and the server goes, with its folder.
 const keeper = `kill=$1 dir=$2
 shift 2

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Proxy stands between an engine and its server, and can hold everything up, as
+// Proxy stands between an engine and its server. It can hold everything up, as
 // if the engine's process were suspended, or cut a connection.
 type Proxy struct {
 	// URL is the server's, with the proxy's address.
@@ -18,24 +18,25 @@ type Proxy struct {
 	mu    sync.RWMutex // held for writing while everything is held up
 	conns sync.WaitGroup
 
-	// The request, counted from 1 over all connections, at which the connection
-	// is cut: before the server has it, or after, so that its answer is lost.
+	// cutAt is the request, counted from 1 over all connections, at which the
+	// connection is cut: before the server has it, or after, so that its
+	// answer is lost.
 	requests  atomic.Int64
 	cutAt     atomic.Int64
 	cutBefore atomic.Bool
 
 	target atomic.Pointer[string] // the address where new connections lead
 
-	// deafened counts Deafen: connections that were made before swallow all.
+	// deafened counts calls of Deafen: connections made before swallow all.
 	deafened atomic.Int64
 }
 
-// Deafen makes the connections there are swallow all that is sent on them, in both
-// directions, as when the network between forgot them. New ones work.
+// Deafen makes the current connections swallow all data, in both directions,
+// as when the network between forgot them. New ones work.
 func (p *Proxy) Deafen() { p.deafened.Add(1) }
 
-// LeadTo makes new connections lead to the server at another URL, as a name or an
-// address does after a failover. Those there are stay with the server they have.
+// LeadTo makes new connections lead to the server at another URL, as a name or
+// an address does after a failover. Current ones stay with their server.
 func (p *Proxy) LeadTo(tb testing.TB, raw string) {
 	tb.Helper()
 	u, err := url.Parse(raw)
@@ -52,11 +53,11 @@ func (p *Proxy) Cut(n int64, before bool) {
 	p.cutAt.Store(p.requests.Load() + n)
 }
 
-// WasCut reports whether it has happened.
+// WasCut reports whether the cut has happened.
 func (p *Proxy) WasCut() bool { return p.requests.Load() >= p.cutAt.Load() }
 
-// NewProxy starts a proxy of the server at the URL. It ends with the test, after
-// everything that was opened through it was closed.
+// NewProxy starts a proxy of the server at the URL. It ends with the test,
+// after all that was opened through it was closed.
 func NewProxy(tb testing.TB, raw string) *Proxy {
 	tb.Helper()
 	u, err := url.Parse(raw)
@@ -112,8 +113,8 @@ func (p *Proxy) serve(client net.Conn, target string) {
 	back.Wait()
 }
 
-// pump carries bytes until one side ends, or cut says to end before what was
-// read is passed on, or after. While the connection is deaf nothing is passed on.
+// pump carries bytes until one side ends, or cut asks to end before or after
+// passing on the data read. While the connection is deaf it passes on nothing.
 func (p *Proxy) pump(to, from net.Conn, deaf func() bool, cut func() (before, after bool)) {
 	b := make([]byte, 32<<10)
 	for {
@@ -136,7 +137,7 @@ func (p *Proxy) pump(to, from net.Conn, deaf func() bool, cut func() (before, af
 		}
 		p.mu.RUnlock()
 		if after {
-			time.Sleep(5 * time.Millisecond) // let the server do it
+			time.Sleep(5 * time.Millisecond) // let the server act
 		}
 		if err != nil || werr != nil || before || after {
 			return

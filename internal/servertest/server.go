@@ -22,11 +22,11 @@ const startTimeout = 30 * time.Second
 // Server is a server process of the test's own. Its methods may be called from
 // any goroutine, one at a time.
 type Server struct {
-	// URL is what clients connect to. It stays the same over Stop and Start.
+	// URL is the address for clients. It stays the same over Stop and Start.
 	URL string
 
 	dir   string
-	owner *user.User // whom the process runs as; nil is the caller
+	owner *user.User // runs the process; nil is the caller
 	args  []string
 	ready func() error
 	stop  string // the signal for an orderly stop
@@ -39,7 +39,7 @@ type Server struct {
 // Stop stops the server in an orderly way, and returns when it has ended.
 func (s *Server) Stop(tb testing.TB) { tb.Helper(); s.mustEnd(tb, s.stop) }
 
-// Kill ends the server as a crash would, and returns when it has ended.
+// Kill ends the server like a crash, and returns when it has ended.
 func (s *Server) Kill(tb testing.TB) { tb.Helper(); s.mustEnd(tb, s.kill) }
 
 func (s *Server) mustEnd(tb testing.TB, signal string) {
@@ -123,9 +123,9 @@ func newServer(name string, owner *user.User) (s *Server, port string, err error
 	return s, port, nil
 }
 
-// freePort returns a port below those that systems give to clients: while the
+// freePort returns a port below those that systems give to clients. While the
 // server is down, a client's own end could otherwise get its port, and clients
-// that try to reach it can even connect to themselves.
+// that try to reach it could connect to themselves.
 func freePort() (string, error) {
 	for range 100 {
 		port := strconv.Itoa(10_000 + rand.N(20_000))
@@ -138,7 +138,7 @@ func freePort() (string, error) {
 }
 
 // startPostgres makes and starts a server. PostgreSQL refuses to run as root:
-// there it runs as the user postgres, or else nobody.
+// in that case it runs as the user postgres, or else nobody.
 func startPostgres() (*Server, error) {
 	postgres, err := program(exec.LookPath, "postgres", "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin",
 		"/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin")

@@ -65,16 +65,16 @@ func Redis(tb testing.TB) (url string, named bool) {
 	return fmt.Sprintf("%s%d", s.URL, redisDatabase.Add(1)), false
 }
 
-// NewPostgres starts a PostgreSQL server for this test alone, to be stopped and
-// started under it. It is removed when the test ends.
+// NewPostgres starts a PostgreSQL server for this test alone, which may stop
+// and start it. It is removed when the test ends.
 func NewPostgres(tb testing.TB) *Server {
 	tb.Helper()
 	return private(tb, "PostgreSQL", startPostgres)
 }
 
-// NewRedis starts a Redis server for this test alone, to be stopped and started
-// under it: it writes every change to its file before it answers. It is removed
-// when the test ends. Its URL ends in "/"; append the number of a database.
+// NewRedis starts a Redis server for this test alone, which may stop and start
+// it: it writes every change to its file before it answers. It is removed when
+// the test ends. Its URL ends in "/"; append the number of a database.
 func NewRedis(tb testing.TB) *Server {
 	tb.Helper()
 	return private(tb, "Redis", startRedis)
@@ -119,8 +119,8 @@ func lacking(tb testing.TB, text string) {
 	tb.Skip(text)
 }
 
-// program finds a program in PATH, else in the folders that the patterns match,
-// the latest first.
+// program finds a program in PATH, else in the folders that the patterns
+// match, the latest first.
 func program(look func(string) (string, error), name string, patterns ...string) (string, error) {
 	path, err := look(name)
 	if err == nil {

@@ -1,3 +1,3 @@
 // Package twogo tests that workers built by two versions of Go share a queue:
-// encoding/json is another one since Go 1.27.
+// Go 1.27 has another encoding/json.
 package twogo

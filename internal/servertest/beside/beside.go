@@ -36,24 +36,24 @@ type Side struct {
 }
 
 // Row is work that sides do in turn, round by round. The first side is
-// compared with each of the others, and these with the second one, so that a
-// side that is there twice shows how much is noise.
+// compared with each of the others, and these with the second one. So a side
+// that is there twice shows the noise.
 type Row struct {
 	Name  string
 	Sides []Side
 	// Tasks is how many tasks a round has.
 	Tasks int
-	// One of these says what a round is. Callers enqueue one task at a time
-	// each; Batch enqueues so many at once; Workers work tasks off that wait;
-	// Idle enqueues one task after the other, at moments that are not told
-	// before, while a worker waits for it.
+	// One of these defines a round. Callers enqueue one task at a time each;
+	// Batch enqueues so many at once; Workers work off waiting tasks; Idle
+	// enqueues one task after the other, at unannounced moments, while a
+	// worker waits for it.
 	Callers, Batch, Workers int
 	Idle                    bool
 }
 
-// Run does the work of each row and prints a table in Markdown, and one more of
-// rows that are Idle, which come last. base is the name of the library. Beside
-// the tables stands what go test prints.
+// Run does the work of each row and prints a table in Markdown, and a second
+// one for Idle rows, which come last. base is the name of the library. The
+// output of go test stands beside the tables.
 func Run(b *testing.B, base string, rows []Row) {
 	for i, r := range rows {
 		switch {
@@ -87,7 +87,7 @@ func (r *Row) run(b *testing.B) {
 	samples := make([][]sample, len(queues))
 	for n := range *rounds + 1 {
 		for i := range queues {
-			i = (i + n) % len(queues) // none always goes first
+			i = (i + n) % len(queues) // no side always goes first
 			s, err := r.round(queues[i])
 			if err != nil {
 				b.Fatalf("%s: %v", r.Sides[i].Name, err)
@@ -120,7 +120,7 @@ func (r *Row) round(q Queue) (sample, error) {
 	}
 }
 
-// measure measures what f needs for n tasks.
+// measure measures the time and CPU of f for n tasks.
 func measure(n int, f func() error) (sample, error) {
 	cpu, server, began := cputime.Used(), serverCPU(), time.Now()
 	if err := f(); err != nil {
@@ -167,8 +167,8 @@ func fill(q Queue, n, batch int) error {
 	return nil
 }
 
-// workOff works off the tasks there are. What a side writes after the last task
-// counts as CPU time, and not as time.
+// workOff works off the waiting tasks. Writes after the last task count as CPU
+// time, not as time.
 func (r *Row) workOff(q Queue) (sample, error) {
 	var left sync.WaitGroup
 	left.Add(r.Tasks)

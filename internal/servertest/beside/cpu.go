@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// process is what /proc tells of one.
+// process is a process by its entry in /proc.
 type process struct {
 	parent int
 	cpu    time.Duration // its own, and of its children that have ended
@@ -20,8 +20,8 @@ type process struct {
 // tick is the unit of /proc's times: Linux has it at 10 ms everywhere.
 const tick = 10 * time.Millisecond
 
-// serverCPU is the CPU time of the processes below this one: of the servers
-// that were started here, and of their children. It is 0 without /proc.
+// serverCPU returns the CPU time of the processes below this one: of the
+// servers started here, and of their children. It is 0 without /proc.
 func serverCPU() (sum time.Duration) {
 	all := make(map[int]process)
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")

@@ -1,7 +1,7 @@
-// Package beside measures an engine on a server beside the library whose layout
-// it keeps: the same work, in turns, on one server, round after round. It
-// counts the CPU time of both sides' processes, since the time on the wall says
-// little on a machine that others use.
+// Package beside measures an engine on a server beside the library whose
+// layout it keeps: the same work, in turns, on one server, round after round.
+// It counts the CPU time of both sides' processes, since the time on the wall
+// means little on a shared machine.
 package beside
 
 // Kind is the name of the task that all sides have, and Args are its arguments.

@@ -12,8 +12,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Engine is the side of an engine: it enqueues and works off messages as an App
-// makes them.
+// Engine is the side of an engine: it enqueues and works off messages as an
+// App makes them.
 type Engine struct{ engine.Engine }
 
 // Insert implements [Queue].

@@ -19,8 +19,8 @@ const (
 	crowdSlots = 50
 )
 
-// EachOfCrowd is Each for a worker with many slots, whose tasks end all at once:
-// its steps write and claim many.
+// EachOfCrowd is Each for a worker with many slots, whose tasks end all at
+// once: its steps write and claim many.
 func EachOfCrowd(t *testing.T, url, name string, open func(tb testing.TB, url string) Engine) {
 	t.Helper()
 	direct := open(t, url)
@@ -42,7 +42,7 @@ type crowd struct {
 	ran     map[uuid.UUID]int
 	begun   int
 	running int
-	gate    chan struct{} // closed when those that run may end
+	gate    chan struct{} // closed when the running tasks may end
 }
 
 func (w *crowd) insert(t *testing.T) []uuid.UUID {
@@ -96,7 +96,7 @@ func (w *crowd) run(t *testing.T, ids []uuid.UUID) {
 	}
 }
 
-// handle runs a task, which ends when all slots are taken, or no more will be.
+// handle runs a task, which ends once all slots are taken or no more will be.
 func (w *crowd) handle(_ context.Context, d *engine.Delivery, o *engine.Outcome) {
 	w.mu.Lock()
 	w.ran[d.Message.Meta.ID]++

@@ -17,7 +17,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// every is which requests fail: every so many.
+// every selects one request in so many to fail.
 var every = flag.Int("faults", 7, "lose every so many of an engine's requests, one a run; 1 for all")
 
 // Engine is an engine that can wait.
@@ -26,11 +26,11 @@ type Engine interface {
 	engine.Waiter
 }
 
-// Each cuts the connection at each of the engine's requests in turn, once before
-// the server has it and once before its answer comes back. Nothing may be lost,
-// stay, or run more often than it must. Open opens an engine on a server's URL,
-// with a lease of about half a second, and closes it at tb's end; name is unlike
-// that of any other call on the same storage.
+// Each cuts the connection at each of the engine's requests in turn, once
+// before the server has it and once before its answer comes back. Nothing may
+// be lost, stay, or run more often than it must. Open opens an engine on a
+// server's URL, with a lease of about half a second, and closes it at tb's
+// end. No other call on the same storage may have the same name.
 func Each(t *testing.T, url, name string, open func(tb testing.TB, url string) Engine) {
 	t.Helper()
 	direct := open(t, url)
@@ -41,9 +41,9 @@ func Each(t *testing.T, url, name string, open func(tb testing.TB, url string) E
 	})
 }
 
-// each calls do with the URL of a proxy to the server, the name of a queue, and
-// cut, after which one of the requests is cut: another one each time, until there
-// are no more.
+// each calls do with the URL of a proxy to the server, the name of a queue,
+// and cut, after which one of the requests is cut: another one each time,
+// until there are no more.
 func each(t *testing.T, url, name string, do func(t *testing.T, url, queue string, cut func())) {
 	t.Helper()
 	cuts, ran := 0, false
@@ -138,7 +138,8 @@ func (w *work) handle(ctx context.Context, d *engine.Delivery, o *engine.Outcome
 	*o = engine.Outcome{Kind: engine.OutcomeSucceed, Result: d.Message.Args}
 }
 
-// insert enqueues a task until it is told that it is stored: once, by its key.
+// insert enqueues a task until the engine says that it is stored: once, by its
+// key.
 func (w *work) insert(name string) uuid.UUID {
 	m := &engine.Message{
 		Name: name, Queue: w.queue, Args: json.RawMessage(`{"n":1}`), Keep: time.Hour, Key: w.queue + name, KeyFor: time.Hour,

@@ -19,20 +19,20 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// How hard to test: by default a few seconds' worth.
+// Flags for the size of the tests: the default takes a few seconds.
 var (
 	kills = flag.Int("kills", 4, "how often worker processes are killed")
 	tasks = flag.Int("tasks", 1500, "how many tasks run meanwhile")
 )
 
-// Lease is what worker processes are to have.
+// Lease is the lease of worker processes.
 const Lease = 1500 * time.Millisecond
 
 // envSlots is set for worker processes.
 const envSlots = "TASKCTX_TEST_SLOTS"
 
-// Main is for a TestMain to call first. It returns in the test process; in a
-// worker process it works, with the slots, until it is told to stop, and exits.
+// Main must be called first by a TestMain. It returns in the test process; in
+// a worker process it works, with the slots, until that is stopped, and exits.
 func Main(work func(ctx context.Context, slots int) error) {
 	slots, err := strconv.Atoi(os.Getenv(envSlots))
 	if err != nil {
@@ -47,8 +47,8 @@ func Main(work func(ctx context.Context, slots int) error) {
 	os.Exit(0)
 }
 
-// Storage is what an engine's tests know of its storage. Its methods may be
-// called while the server is away.
+// Storage is an engine's storage, for tests. Its methods may be called while
+// the server is away.
 type Storage interface {
 	// Left returns how many tasks have not ended.
 	Left() (int, error)
@@ -56,7 +56,7 @@ type Storage interface {
 	Succeeded() (int, error)
 	// Workers returns how many workers are known.
 	Workers() (int, error)
-	// Runs returns what the ledger has.
+	// Runs returns the runs in the ledger.
 	Runs() ([]Run, error)
 }
 
@@ -71,8 +71,8 @@ type Crew struct {
 	workers []*exec.Cmd // guarded by mu
 }
 
-// NewCrew returns a crew without workers. Env is what tells a worker process
-// where its storage is, and app enqueues there. The workers end with the test.
+// NewCrew returns a crew without workers. Env gives a worker process the place
+// of its storage, and app enqueues there. The workers end with the test.
 func NewCrew(tb testing.TB, s Storage, app *runtime.App, env ...string) *Crew {
 	c := &Crew{tb: tb, s: s, env: env, app: app}
 	tb.Cleanup(c.killAll)
@@ -107,7 +107,7 @@ func (c *Crew) killAll() {
 	}
 }
 
-// kill ends a worker process as a crash does.
+// kill ends a worker process like a crash.
 func (c *Crew) kill(w *exec.Cmd) {
 	c.tb.Helper()
 	if err := w.Process.Kill(); err != nil {
@@ -200,11 +200,11 @@ func (c *Crew) runs() []Run {
 	return rs
 }
 
-// audit is what became of tasks.
+// audit counts the faults among tasks.
 type audit struct{ lost, extra, bad int }
 
-// audit returns how many of n tasks were lost, how many runs were too many, and
-// how many ended otherwise than by success.
+// audit returns how many of n tasks were lost, how many runs were too many,
+// and how many tasks ended without success.
 func (c *Crew) audit(n int) audit {
 	c.tb.Helper()
 	runs := c.runs()

@@ -38,14 +38,14 @@ func StepCall(n, sleep int, opts ...runtime.Option) runtime.Call[int] {
 // Run is a run of a step, as the ledger has it.
 type Run struct{ N, Attempt, PID int }
 
-// Register registers Step. note writes a run into the ledger; it may be called
-// again for a run that it has written, when it has returned an error, with the
-// same id.
+// Register registers Step. note writes a run into the ledger. If it returns an
+// error, it may be called again with the same id, even after it has written
+// the run.
 func Register(app *runtime.App, note func(ctx context.Context, id string, r Run) error) {
 	runtime.Register(app, Step, func(ctx *runtime.Context, a *StepArgs) (int, error) {
 		r := Run{a.N, ctx.Metadata().Attempt, os.Getpid()}
 		id := uuid.NewString()
-		// A run that cannot be noted did not happen: it is tried until it is.
+		// A run that cannot be noted did not happen: try until it is.
 		for note(context.WithoutCancel(ctx), id, r) != nil {
 			time.Sleep(10 * time.Millisecond)
 		}

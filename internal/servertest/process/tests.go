@@ -47,8 +47,8 @@ func Killed(t *testing.T, c *Crew) {
 	}
 }
 
-// Recovery tests that after a kill the task of the worker that was killed runs
-// again within the lease and two heartbeats.
+// Recovery tests that after a kill the task of the killed worker runs again
+// within the lease and two heartbeats.
 func Recovery(t *testing.T, c *Crew) {
 	first, other := c.hire(2), c.hire(2)
 	c.untilWorkers(2)
@@ -63,7 +63,7 @@ func Recovery(t *testing.T, c *Crew) {
 	c.untilRuns(2)
 	took := time.Since(began)
 	t.Logf("a task of a killed worker ran again after %v; the lease is %v", took, Lease)
-	// The machine may be slow, so this is a multiple of what is promised.
+	// The machine may be slow, so this is a multiple of the promised time.
 	if took > 4*Lease {
 		t.Errorf("it took %v, the lease is %v", took, Lease)
 	}
@@ -100,8 +100,8 @@ func Three(t *testing.T, c *Crew) {
 	}
 }
 
-// Suspended tests that a process that was stopped for longer than its lease, while
-// another ran its task, writes nothing when it goes on.
+// Suspended tests that a process writes nothing when it goes on after it was
+// stopped for longer than its lease, while another ran its task.
 func Suspended(t *testing.T, c *Crew) {
 	first := c.hire(1)
 	h := c.enqueue(1, 4000)
@@ -141,8 +141,8 @@ type Server interface {
 }
 
 // Restarted stops, kills and starts the server while tasks are enqueued and
-// run, and has it away for longer than the lease. The worker lives on, so that
-// nothing may run twice.
+// run, and keeps it away for longer than the lease. The worker lives on, so
+// that nothing may run twice.
 func Restarted(t *testing.T, c *Crew, server Server) {
 	worker := c.hire(8)
 	stored := c.enqueueUntil(func() {
@@ -179,7 +179,7 @@ func Restarted(t *testing.T, c *Crew, server Server) {
 }
 
 // enqueueUntil enqueues tasks from four goroutines until f returns. It returns
-// the numbers of those that Enqueue says are stored; others may be.
+// the numbers of tasks that Enqueue reported as stored; others may be.
 func (c *Crew) enqueueUntil(f func()) (stored []int) {
 	stop := make(chan struct{})
 	var mu sync.Mutex
