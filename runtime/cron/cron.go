@@ -4,13 +4,7 @@
 //
 // An expression has five fields, minute, hour, day of the month, month and day
 // of the week, or six with the second first. It may also be @yearly, @monthly,
-// @weekly, @daily, @hourly, or "@every 1h30m", in whole seconds, which is
-// [runtime.Interval]. Times are in UTC, so that all processes agree, unless the
-// expression begins with a time zone: "CRON_TZ=Europe/Vienna 0 6 * * 1-5".
-//
-// Where the clocks of the zone are put forward, a tick in the hour that is left
-// out is left out. Where they are put back, one in the hour that comes twice
-// comes twice, at different instants.
+// @weekly,
 package cron
 
 import (
