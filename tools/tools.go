@@ -1,7 +1,7 @@
 //go:build tools
 
 // Package tools pins the programs that the Makefile runs, in a module of its
-// own: what they depend on is of no concern to users of taskctx.
+// own: their dependencies do not concern users of taskctx.
 package tools
 
 import (

@@ -4,7 +4,13 @@
 //
 // An expression has five fields, minute, hour, day of the month, month and day
 // of the week, or six with the second first. It may also be @yearly, @monthly,
-// @weekly,
+// @weekly, @daily, @hourly, or "@every 1h30m", in whole seconds, which is
+// [runtime.Interval]. Times are in UTC, so that all processes agree, unless
+// the expression begins with a time zone: "CRON_TZ=Europe/Vienna 0 6 * * 1-5".
+//
+// Where the clocks of the zone are put forward, the ticks of the skipped hour
+// are left out. Where they are put back, the ticks of the repeated hour come
+// twice, at different instants.
 package cron
 
 import (
@@ -22,8 +28,8 @@ import (
 var parser = robfig.NewParser(robfig.SecondOptional | robfig.Minute | robfig.Hour | robfig.Dom | robfig.Month |
 	robfig.Dow | robfig.Descriptor)
 
-// Every is [runtime.Every] with a cron expression. One that is not valid is an
-// error when the app starts.
+// Every is [runtime.Every] with a cron expression. An invalid one is an error
+// when the app starts.
 func Every(app *runtime.App, expr string, c runtime.Caller, opts ...runtime.EveryOption) {
 	s, err := Parse(expr)
 	if err != nil {
@@ -48,8 +54,8 @@ func Parse(expr string) (runtime.Schedule, error) {
 	return s, nil
 }
 
-// interval returns the schedule of @every. The library rounds what is less than
-// a second to one, and counts from when it is asked.
+// interval returns the schedule of @every. The library rounds less than a
+// second up to one, and counts from the time of the call.
 func interval(expr string) (runtime.Schedule, error) {
 	_, text, _ := strings.Cut(expr, "@every ")
 	d, err := time.ParseDuration(text)
@@ -78,18 +84,18 @@ type schedule struct {
 	parsed robfig.Schedule
 }
 
-// Next returns the first tick after t. Without a zone of its own, the schedule
-// is read in that of t, which is made UTC.
+// Next returns the first tick after t. A schedule without a zone of its own is
+// read in that of t, which is UTC.
 //
-// The library does not read zones well whose clocks move by half an hour. So it
-// is asked for one offset at a time.
+// The library misreads zones whose clocks move by half an hour. So Next asks
+// it for one offset at a time.
 func (s schedule) Next(t time.Time) time.Time {
 	spec, ok := s.parsed.(*robfig.SpecSchedule)
 	if !ok || spec.Location == time.Local {
 		return s.parsed.Next(t.UTC())
 	}
 	for last := t.AddDate(searched, 0, 0); t.Before(last); {
-		// The offset that the first instant which may be a tick has.
+		// The offset of the first instant that may be a tick.
 		here := t.Truncate(time.Second).Add(time.Second).In(spec.Location)
 		_, offset := here.Zone()
 		_, end := here.ZoneBounds()
@@ -111,7 +117,7 @@ const searched = 5
 // String returns the expression.
 func (s schedule) String() string { return s.expr }
 
-// invalid is what an expression becomes that cannot be parsed.
+// invalid stands for an invalid expression.
 type invalid struct{ err error }
 
 func (invalid) Next(time.Time) time.Time { return time.Time{} }

@@ -1,6 +1,6 @@
-// Package engine opens an engine by its URL, for commands and examples that
-// let their user choose. It imports every engine: a program that knows which
-// one it uses should import that one alone.
+// Package engines opens an engine by its URL, for commands and examples that
+// let their user choose. It imports every engine: a program with one known
+// engine should import that one alone.
 package engines
 
 import (
@@ -21,7 +21,7 @@ import (
 
 // Scheme is one kind of engine URL.
 type Scheme struct {
-	Name    string // what stands before the colon
+	Name    string // the part before the colon
 	Example string // empty for a synonym of another
 	Help    string
 	open    func(ctx context.Context, url string, existing bool) (engine.Engine, error)
@@ -76,8 +76,7 @@ func openRedis(ctx context.Context, url string, _ bool) (engine.Engine, error) {
 	return opened(redis.Open(ctx, url, redis.Config{}))
 }
 
-// opened keeps the nil of an engine that did not open from becoming an Engine
-// that is not nil.
+// opened turns the nil of an engine that did not open into a nil Engine.
 func opened[E engine.Engine](e E, err error) (engine.Engine, error) {
 	if err != nil {
 		return nil, err
@@ -96,7 +95,7 @@ func Open(ctx context.Context, url string) (engine.Engine, error) {
 	return open(ctx, url, false)
 }
 
-// OpenExisting is Open for programs that only look at what others made: it
+// OpenExisting is Open for programs that only look at existing tasks: it
 // creates no file and no table, and fails where there are none.
 func OpenExisting(ctx context.Context, url string) (engine.Engine, error) {
 	return open(ctx, url, true)
@@ -122,11 +121,11 @@ func open(ctx context.Context, url string, existing bool) (engine.Engine, error)
 	return nil, fmt.Errorf("unknown engine %q: it must be one of %s", shown(url), strings.Join(known, ", "))
 }
 
-// scheme matches what may be the scheme of a URL.
+// scheme matches a possible scheme of a URL.
 var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`)
 
-// shown is what of a URL that cannot be read may stand in an error: its scheme. The
-// rest may hold a password anywhere.
+// shown returns the part of an unreadable URL that may stand in an error: its
+// scheme. The rest may hold a password anywhere.
 func shown(url string) string {
 	name, rest, ok := strings.Cut(url, ":")
 	switch {
@@ -140,8 +139,8 @@ func shown(url string) string {
 	return name + ":..."
 }
 
-// checkURL refuses a URL that parsers may cut elsewhere than its writer meant, as at a
-// password that is not escaped: they quote the pieces in their errors.
+// checkURL refuses a URL that parsers may cut at the wrong place, as at an
+// unescaped password: they quote the pieces in their errors.
 func checkURL(raw string) error {
 	u, err := url.Parse(raw)
 	if err != nil || u.Fragment != "" || strings.Contains(u.Path+u.RawQuery, "@") {

@@ -11,8 +11,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// metrics records what happens to tasks. It is an observer, and middleware for
-// how many run, where a lost event would tell for ever.
+// metrics records the events of tasks. It is an observer, and also middleware
+// to count running tasks, since a lost event would falsify that count for
+// ever.
 type metrics struct {
 	enqueued, runs, failures metric.Int64Counter
 	duration, waiting        metric.Float64Histogram
@@ -54,7 +55,7 @@ func (m *metrics) Observe(e runtime.Event) {
 		state := attribute.String("taskctx.state", string(e.State))
 		ended := metric.WithAttributeSet(attribute.NewSet(append(taskAttrs(e.Task), state)...))
 		m.runs.Add(ctx, 1, ended)
-		if e.Duration > 0 { // a task that was parked did not begin
+		if e.Duration > 0 { // a parked task did not begin
 			m.duration.Record(ctx, e.Duration.Seconds(), ended)
 		}
 		if e.State == engine.StateFailed || e.State == engine.StateRetrying {

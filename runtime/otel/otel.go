@@ -1,19 +1,19 @@
-// Package otel gives an app OpenTelemetry: traces that go from where a task is
-// enqueued to where it runs, in whichever process that is, and metrics.
+// Package otel gives an app OpenTelemetry: metrics, and traces that lead from
+// the enqueueing of a task to its run, in any process.
 //
 //	cfg := runtime.Config{Workers: 8}
 //	if err := otel.Instrument(&cfg, otel.Config{}); err != nil { ... }
 //	app := runtime.New(engine, cfg)
 //
 // Enqueueing a call, or a batch, is a span of the kind producer, named "send"
-// and the task. Each run is one of the kind consumer, named "process" and the
-// task, which goes on with the trace and links to the span of the enqueueing.
-// The task has it in its context. A run that failed has the status Error; one
-// that was cancelled, snoozed, or stopped and given back says why in
+// and the task. Each run is a span of the kind consumer, named "process" and
+// the task, which continues the trace and links to the span of the enqueueing.
+// The task has it in its context. A run that failed has the status Error. A
+// run that was cancelled, snoozed, or stopped and given back has the reason in
 // taskctx.reason.
 //
 // The metrics are, with the attributes taskctx.task, taskctx.queue, and
-// taskctx.state for what became of a run:
+// taskctx.state for the outcome of a run:
 //
 //	taskctx.enqueued        calls enqueued
 //	taskctx.runs            runs that ended
@@ -22,9 +22,9 @@
 //	taskctx.run.waiting     how long a task was due before its first run, in seconds
 //	taskctx.running         tasks that run
 //
-// What redacted parameters hold is in neither. Metrics are recorded behind the
-// tasks' back, by an observer: when they come faster than they can be recorded
-// for long, some are lost; see [runtime.ObserverBuffer].
+// Neither shows the values of redacted parameters. An observer records the
+// metrics beside the tasks. If they keep coming faster than it can record
+// them, some are lost; see [runtime.ObserverBuffer].
 package otel
 
 import (
@@ -39,7 +39,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// scope names what the spans and metrics come from.
+// scope names the source of the spans and metrics.
 const scope = "github.com/taskctx/taskctx/runtime/otel"
 
 // Config sets up the instruments. Its zero value works.
@@ -48,16 +48,16 @@ type Config struct {
 	TracerProvider trace.TracerProvider
 	// MeterProvider makes the metrics. Defaults to the global one.
 	MeterProvider metric.MeterProvider
-	// Propagator is how a trace travels with a task. Defaults to W3C Trace
+	// Propagator sends a trace along with a task. Defaults to W3C Trace
 	// Context and Baggage.
 	Propagator propagation.TextMapPropagator
 	// NewTraces makes each run a trace of its own, which links to the span of
-	// the enqueueing, instead of going on with its trace.
+	// the enqueueing, instead of continuing its trace.
 	NewTraces bool
 }
 
-// Instrument adds traces and metrics to the configuration of an app, around the
-// middleware that is there. Its error is one of the providers'.
+// Instrument adds traces and metrics to the configuration of an app, around
+// its middleware. Its error is one of the providers'.
 func Instrument(cfg *runtime.Config, c Config) error {
 	if c.TracerProvider == nil {
 		c.TracerProvider = global.GetTracerProvider()
@@ -77,8 +77,9 @@ func Instrument(cfg *runtime.Config, c Config) error {
 	return nil
 }
 
-// NewPropagator returns a propagator of traces and baggage alone, for a process
-// that makes no spans for tasks. A nil p is for W3C Trace Context and Baggage.
+// NewPropagator returns a propagator of traces and baggage alone, for a
+// process without spans for tasks. A nil p means W3C Trace Context and
+// Baggage.
 func NewPropagator(p propagation.TextMapPropagator) runtime.Propagator {
 	if p == nil {
 		p = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})

@@ -66,8 +66,8 @@ func (t *tracing) enqueue(next runtime.EnqueueHandler) runtime.EnqueueHandler {
 	}
 }
 
-// withoutSecrets is the text of an error of enqueueing: without what the calls
-// are to hide, and the task that makes them.
+// withoutSecrets returns the text of an enqueueing error without the secrets
+// of the calls, and of the task that makes them.
 func withoutSecrets(ctx context.Context, calls []runtime.AnyCall, err error) string {
 	text := err.Error()
 	for _, c := range calls {
@@ -79,8 +79,8 @@ func withoutSecrets(ctx context.Context, calls []runtime.AnyCall, err error) str
 	return text
 }
 
-// end ends the span. Deferred itself, End would record with what a hook has
-// panicked, secrets included.
+// end ends the span. If End itself were deferred, it would record a hook's
+// panic, secrets included.
 func end(span trace.Span) { span.End() }
 
 // run is the middleware around tasks.
@@ -111,8 +111,8 @@ func (t *tracing) run(next runtime.Handler) runtime.Handler {
 
 var errNoReturn = errors.New("the task called runtime.Goexit, or middleware panicked")
 
-// conclude puts on the span how the run ended. A task that cancels itself, or
-// snoozes, did not fail, and neither did one that was stopped.
+// conclude records on the span how the run ended. A task that cancels itself,
+// or snoozes, did not fail, nor did a stopped one.
 func conclude(ctx *runtime.Context, span trace.Span, err error) {
 	var (
 		cancel  *runtime.CancelledError
@@ -133,7 +133,7 @@ func conclude(ctx *runtime.Context, span trace.Span, err error) {
 	}
 }
 
-// stopped reports whether the run ended with err because it was told to: the
+// stopped reports whether the run ended with err because it was stopped: the
 // task was cancelled, or is given back to run again.
 func stopped(ctx *runtime.Context, err error) bool {
 	cause := context.Cause(ctx)
@@ -144,7 +144,7 @@ func stopped(ctx *runtime.Context, err error) bool {
 	return !errors.As(err, &permanent) && (errors.Is(cause, engine.ErrShutdown) || errors.Is(cause, engine.ErrLeaseLost))
 }
 
-// fail records an error by a text that shows nothing it must not.
+// fail records an error by a text without secrets.
 func fail(span trace.Span, err error, text string, attrs ...attribute.KeyValue) {
 	span.SetStatus(codes.Error, text)
 	span.SetAttributes(attrErrorType.String(fmt.Sprintf("%T", err)))

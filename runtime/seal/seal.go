@@ -1,4 +1,5 @@
-// Package seal encrypts what tasks store, by AES-GCM of the standard library:
+// Package seal encrypts the stored parts of tasks, by AES-GCM of the standard
+// library:
 //
 //	codec, err := seal.New(seal.Config{
 //		Keys:   []seal.Key{{ID: "2026-11", Secret: current}, {ID: "2026-05", Secret: old}},
@@ -9,25 +10,25 @@
 //		Sealed: []runtime.Part{runtime.PartResult, runtime.PartReason, runtime.PartLogs},
 //	})
 //
-// The first key seals, each of them opens. To rotate, first add the new key to
-// the end of the list in every process, then move it to the front, and take the
-// old one away once no record is left that it sealed. A task whose key a worker
+// The first key seals, each of them opens. To rotate, add the new key to the
+// end of the list in every process, then move it to the front. Take the old
+// one away once no record is left that it sealed. A task whose key a worker
 // lacks is parked. A key seals at most four billion values: rotate before.
 //
-// What is sealed is bound to the task's name, to the message and to its part:
-// what was stored for one task does not open as that of another. Whoever can
-// write to the store can still enqueue a copy of a whole message.
+// A sealed text is bound to the task's name, to the message and to its part:
+// the text of one task does not open as that of another. Writers of the store
+// can still enqueue a copy of a whole message.
 //
 // Unique calls and keys, as of [runtime.WithKey], are stored as a MAC under
-// MACKey, so that values with few possibilities cannot be tried out. It must not
-// rotate: a key that is held would no longer be found. When a fleet begins to
-// use the codec, a call may be enqueued twice that is unique.
+// MACKey, so that nobody can try out the few possible values of a key. MACKey
+// must not rotate: a held key would no longer be found. When a fleet begins to
+// use the codec, a unique call may be enqueued twice.
 //
-// Clear stay the name of the task, its queue, priority, times, ids, the keys of
-// tags, what propagators and locals send along, and of what runtime.Config.Sealed
-// does not name everything; also the size of all that is sealed, the reasons
-// that operators give, and those for which a task is parked. docs/encryption.md
-// has a table.
+// Not encrypted are the task's name, queue, priority, times and ids, the keys
+// of tags, the headers of propagators and locals, and all parts that
+// runtime.Config.Sealed does not name. So are the sizes of sealed texts, the
+// reasons that operators give, and the reasons for which a task is parked.
+// docs/encryption.md has a table.
 package seal
 
 import (
@@ -45,8 +46,8 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// Key is a key of AES: Secret has 16, 24 or 32 bytes, and ID, which is stored
-// with what the key seals, has no dot.
+// Key is a key of AES: Secret has 16, 24 or 32 bytes. ID, which is stored with
+// each text that the key seals, has no dot.
 type Key struct {
 	ID     string
 	Secret []byte
@@ -60,13 +61,13 @@ func (k Key) GoString() string { return k.String() }
 
 // Config has the keys of a Codec.
 type Config struct {
-	// Keys open what they sealed; the first one seals.
+	// Keys open the texts that they sealed; the first one seals.
 	Keys []Key
 	// MACKey hashes the keys of tasks, at least 32 bytes. It does not rotate.
 	MACKey []byte
-	// AllowPlain opens what was never sealed: tasks of producers without a
-	// codec, for the time in which a fleet begins to use one. Without it they
-	// are parked.
+	// AllowPlain opens text that was never sealed: of tasks from producers
+	// without a codec, while a fleet begins to use one. Without it they are
+	// parked.
 	AllowPlain bool
 }
 
@@ -79,7 +80,7 @@ type Codec struct {
 	allowPlain bool
 }
 
-// New returns a codec, or says which key is not one.
+// New returns a codec. Its error names a wrong key.
 func New(c Config) (*Codec, error) {
 	if len(c.Keys) == 0 {
 		return nil, errors.New("seal: Config.Keys is empty")
@@ -109,7 +110,7 @@ func New(c Config) (*Codec, error) {
 	return codec, nil
 }
 
-// version begins everything sealed: "s1.", the ID of the key, a dot, and in
+// version begins every sealed text: "s1.", the ID of the key, a dot, and in
 // base64 the nonce, the ciphertext and the tag.
 const version = "s1"
 
@@ -119,8 +120,8 @@ func (c *Codec) Encode(b runtime.Binding, plain json.RawMessage) (json.RawMessag
 	return json.Marshal(version + "." + c.first + "." + base64.RawURLEncoding.EncodeToString(sealed))
 }
 
-// Decode implements runtime.Codec. Its errors show neither keys nor what is
-// sealed.
+// Decode implements runtime.Codec. Its errors show neither keys nor sealed
+// text.
 func (c *Codec) Decode(b runtime.Binding, stored json.RawMessage) (json.RawMessage, error) {
 	var text string
 	if err := json.Unmarshal(stored, &text); err != nil {
@@ -153,8 +154,8 @@ func (c *Codec) plain(stored json.RawMessage) (json.RawMessage, error) {
 	return stored, nil
 }
 
-// bound is what is authenticated with a ciphertext: each part with its length,
-// so that no two bindings have the same bytes.
+// bound returns the bytes that are authenticated with a ciphertext: each part
+// with its length, so that no two bindings have the same bytes.
 func bound(b runtime.Binding, key string) []byte {
 	var out []byte
 	for _, s := range []string{version, key, string(b.Part), b.Task, b.Message} {

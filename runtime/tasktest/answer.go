@@ -14,7 +14,7 @@ import (
 
 var _ engine.Waiter = (*ledger)(nil)
 
-// answer is what became of the tasks that a call enqueues.
+// answer is the end of the tasks that a call enqueues.
 type answer struct {
 	want   want
 	state  engine.State
@@ -22,12 +22,12 @@ type answer struct {
 	reason string
 }
 
-// Answer says what becomes of each task that the call enqueues, as in
-// [Recorder.AssertEnqueued], before or after: it has succeeded with the result,
-// or failed with err, or was cancelled if err wraps [runtime.ErrCancelled]. The
-// result is one of the task's type, nil for a task without one. The latest of
-// several answers to a call holds. Answer panics when the call cannot be enqueued
-// or the result cannot be encoded.
+// Answer sets the end of each task that the call enqueues, as in
+// [Recorder.AssertEnqueued], before or after: it has succeeded with the
+// result, or failed with err, or was cancelled if err wraps
+// [runtime.ErrCancelled]. The result is one of the task's type, nil for a task
+// without one. The latest of several answers to a call holds. Answer panics
+// when the call cannot be enqueued or the result cannot be encoded.
 //
 //	rec := tasktest.NewRecorder()
 //	rec.Answer(ChildCall(1), 41, nil)
@@ -56,7 +56,7 @@ func (r *Recorder) Answer(call runtime.Caller, result any, err error) {
 	}
 }
 
-// answer makes the entry one that has ended, if there is an answer to it.
+// answer makes the entry an ended one, if there is an answer to it.
 func (e *ledger) answer(en *engine.Entry) {
 	for _, a := range e.answers {
 		if len(a.want.differences(Enqueued{Message: en.Message})) == 0 {
@@ -65,7 +65,7 @@ func (e *ledger) answer(en *engine.Entry) {
 	}
 }
 
-// Wait implements [engine.Waiter]: what nobody runs never ends.
+// Wait implements [engine.Waiter]: a task without an answer never ends.
 func (e *ledger) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) {
 	e.mu.Lock()
 	run := e.driven[id]

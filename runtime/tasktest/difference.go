@@ -15,8 +15,8 @@ import (
 
 const redacted = "[redacted]"
 
-// differences says, a line each, in what the enqueued call differs from the
-// wanted one. Nil is in nothing.
+// differences returns the differences between the enqueued call and the wanted
+// one, a line each. It returns nil if there are none.
 func (w want) differences(e Enqueued) []string {
 	if e.Message.Name != w.full.Name {
 		return []string{fmt.Sprintf("task: want %s, got %s", w.full.Name, e.Message.Name)}
@@ -45,7 +45,7 @@ func (w want) argDifferences(got *engine.Message) []string {
 
 func arguments(m *engine.Message) map[string]json.RawMessage {
 	args := make(map[string]json.RawMessage)
-	if json.Unmarshal(m.Args, &args) != nil { // a codec made it something else
+	if json.Unmarshal(m.Args, &args) != nil { // a codec encoded it
 		return map[string]json.RawMessage{"arguments": m.Args}
 	}
 	return args
@@ -64,7 +64,7 @@ func decoded(raw json.RawMessage) (v any) {
 	return v
 }
 
-// shown is the value of an argument, unless it must not be shown.
+// shown returns the value of an argument, or redacted text.
 func shown(m *engine.Message, name string, v json.RawMessage) string {
 	if slices.Contains(m.Meta.Redact, name) {
 		return redacted
@@ -72,7 +72,7 @@ func shown(m *engine.Message, name string, v json.RawMessage) string {
 	return string(v)
 }
 
-// optionDifferences compares what the wanted call's options have set.
+// optionDifferences compares the options set by the wanted call.
 func (w want) optionDifferences(got *engine.Message) []string {
 	var diffs []string
 	plain, full, found := options(w.plain), options(w.full), options(got)
@@ -120,8 +120,8 @@ func dueAfter(m *engine.Message) time.Duration {
 	return m.Due.Sub(m.Meta.EnqueuedAt)
 }
 
-// report says what was wanted, how what comes nearest differs, and what there
-// is.
+// report returns the wanted call, its differences to the nearest enqueued one,
+// and a list of the enqueued calls.
 func (w want) report(all []Enqueued) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "tasktest: %s was not enqueued as wanted\n  want: %s", w.full.Name, w)
@@ -149,7 +149,7 @@ func (w want) report(all []Enqueued) string {
 	return b.String()
 }
 
-// String is the wanted call with the options it sets.
+// String returns the wanted call with the options it sets.
 func (w want) String() string {
 	text := describe(Enqueued{Message: w.full})
 	plain := options(w.plain)
@@ -176,7 +176,7 @@ func listing(all []Enqueued) string {
 	return b.String()
 }
 
-// describe is a call on one line.
+// describe returns a call on one line.
 func describe(e Enqueued) string {
 	m := e.Message
 	args := arguments(m)

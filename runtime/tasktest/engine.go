@@ -15,8 +15,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// engine is a engine.Engine that keeps what is inserted, and runs nothing but
-// what drive is given.
+// ledger is an engine.Engine that keeps inserted tasks, and runs only those
+// given to drive.
 type ledger struct {
 	mu      sync.Mutex // guards all below
 	fail    error
@@ -31,7 +31,7 @@ type held struct {
 	until time.Time
 }
 
-// driven is a task that is run, or was.
+// driven is a task that runs, or ran.
 type driven struct {
 	entry *engine.Entry
 	d     *engine.Delivery
@@ -41,8 +41,8 @@ type driven struct {
 
 // drive runs the message.
 func (e *ledger) drive(ctx context.Context, app *runtime.App, m *engine.Message, attempt int) (engine.Outcome, error) {
-	// The memo says that the attempt before ended in an error, as it did: a
-	// task that is over its retries is else taken for one that lost its worker.
+	// The memo records that the attempt before ended in an error. Otherwise a
+	// task over its retries would look like one that lost its worker.
 	kept := &memo{of: e, attempt: attempt, raw: fmt.Appendf(nil, `{"concluded":%d}`, attempt+1)}
 	run := &driven{
 		entry: &engine.Entry{
@@ -159,7 +159,7 @@ func (e *ledger) Get(_ context.Context, id uuid.UUID) (*engine.Entry, error) {
 	return &entry, nil
 }
 
-// index is where the entry of the task is, -1 if it is nowhere.
+// index returns where the entry of the task is, -1 if there is none.
 func (e *ledger) index(id uuid.UUID) int {
 	return slices.IndexFunc(e.entries, func(en *engine.Entry) bool { return en.ID == id })
 }

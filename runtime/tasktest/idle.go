@@ -10,8 +10,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Start starts the app, and stops it when the test ends. It fails the test when
-// the app cannot start, or does not stop cleanly.
+// Start starts the app, and stops it when the test ends. It fails the test
+// when the app cannot start, or does not stop cleanly.
 func Start(t testing.TB, app *runtime.App) {
 	t.Helper()
 	if err := app.Start(context.Background()); err != nil {
@@ -54,7 +54,7 @@ func Idle(t testing.TB, app *runtime.App) {
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			_, err := runtime.HandleOf[runtime.Void](app, rec.ID).Wait(ctx)
 			cancel()
-			var ended *runtime.TaskError // that it failed is not this function's business
+			var ended *runtime.TaskError // a task's failure is not this function's business
 			switch {
 			case errors.Is(err, context.DeadlineExceeded):
 				patience = min(2*patience, time.Hour)

@@ -50,7 +50,7 @@ func (s *settings) apply(opts []Option) {
 	}
 }
 
-// app returns an app that is set up but for its tasks. It logs to the test.
+// app returns an app with everything but its tasks. It logs to the test.
 func (s *settings) app(t testing.TB, register func(*runtime.App)) *runtime.App {
 	cfg := s.cfg
 	cfg.Workers = 1
@@ -84,8 +84,8 @@ func With(opts ...runtime.Option) Option {
 	return func(s *settings) { s.call = append(s.call, opts...) }
 }
 
-// WithName is the name of the task that [Context] seems to run. It is
-// "tasktest.Task" by default.
+// WithName sets the name of the task that [Context] seems to run, by default
+// "tasktest.Task".
 func WithName(name string) Option { return func(s *settings) { s.name = name } }
 
 // WithContext runs the task with a context made from ctx, so that it ends when
@@ -97,15 +97,15 @@ func WithContext(ctx context.Context) Option { return func(s *settings) { s.ctx 
 // one that writes to the test's output, and its Workers is always 1.
 func WithConfig(cfg runtime.Config) Option { return func(s *settings) { s.cfg = cfg } }
 
-// WithRecorder keeps what the task itself enqueues on its app.
+// WithRecorder keeps the calls that the task itself enqueues on its app.
 func WithRecorder(r *Recorder) Option { return func(s *settings) { s.rec = r } }
 
 // Supply gives the app a value, as [runtime.Supply] does. It comes after the
 // registration, so that it wins.
 func Supply[T any](v T) Option { return Setup(func(app *runtime.App) { runtime.Supply(app, v) }) }
 
-// Build replaces how the context type C is built, as [runtime.RegisterContext]
-// does after the registration.
+// Build replaces the function that builds the context type C, as
+// [runtime.RegisterContext] does after the registration.
 func Build[C any](build func(*runtime.Context) (C, error), needs ...runtime.Need) Option {
 	return Setup(func(app *runtime.App) { runtime.RegisterContext(app, build, needs...) })
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Recorder is an Enqueuer that keeps what is enqueued and runs nothing. Make it
+// Recorder is an Enqueuer that keeps enqueued calls and runs nothing. Make it
 // with [NewRecorder]. Pass it to an Enqueue function, or supply it to a task.
 // Its methods may be called concurrently.
 type Recorder struct {
@@ -40,12 +40,12 @@ func (r *Recorder) App() *runtime.App { return r.app }
 type Enqueued struct {
 	// N counts from 1 in the order of enqueueing.
 	N int
-	// Message is what would be stored. Do not change it.
+	// Message is the message to store. Do not change it.
 	Message *engine.Message
 }
 
-// All returns what was enqueued, in order. A call whose unique key was held is
-// not among it.
+// All returns the enqueued calls, in order. It leaves out calls whose unique
+// key was held.
 func (r *Recorder) All() []Enqueued {
 	r.engine.mu.Lock()
 	defer r.engine.mu.Unlock()
@@ -56,7 +56,7 @@ func (r *Recorder) All() []Enqueued {
 	return all
 }
 
-// Named returns what was enqueued of the task, by its name on the wire.
+// Named returns the enqueued calls of the task, by its name on the wire.
 func (r *Recorder) Named(name string) []Enqueued {
 	return slices.DeleteFunc(r.All(), func(e Enqueued) bool { return e.Message.Name != name })
 }
@@ -64,7 +64,7 @@ func (r *Recorder) Named(name string) []Enqueued {
 // Len returns how many calls were enqueued.
 func (r *Recorder) Len() int { return len(r.All()) }
 
-// Reset forgets what was enqueued, and the answers.
+// Reset forgets the enqueued calls, and the answers.
 func (r *Recorder) Reset() {
 	r.engine.mu.Lock()
 	defer r.engine.mu.Unlock()
@@ -98,8 +98,8 @@ func Arg[T any](t testing.TB, e Enqueued, name string) T {
 }
 
 // AssertEnqueued fails the test, with the differences, unless the call was
-// enqueued: the task with these arguments, and with what the call's own options
-// say. Options that the call does not have are not compared.
+// enqueued: the task with these arguments and the call's own options. Other
+// options are not compared.
 func (r *Recorder) AssertEnqueued(t testing.TB, call runtime.Caller) bool {
 	t.Helper()
 	w := r.want(t, call)
@@ -148,7 +148,7 @@ func (r *Recorder) AssertOnly(t testing.TB, calls ...runtime.Caller) bool {
 	return ok
 }
 
-// want is a call that is looked for.
+// want is a call to look for.
 type want struct {
 	plain, full *engine.Message // without the call's options, and with them
 }

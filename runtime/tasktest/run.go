@@ -18,9 +18,9 @@ var ErrNotRun = errors.New("the task did not run")
 
 // Run runs one attempt of the call here and now, as a worker does, and returns
 // the task's result or its error: the very error that the task returned, with
-// those of its cleanups, or a [*runtime.PanicError]. What would follow, such as
-// a retry, does not. register is the RegisterTasks of the task's package; of
-// its tasks only this one needs to have its supplies.
+// those of its cleanups, or a [*runtime.PanicError]. Nothing follows, such as
+// a retry. register is the RegisterTasks of the task's package; only this task
+// needs its supplies.
 //
 // When the task calls t.FailNow or its like, so does Run.
 func Run[R any](t testing.TB, register func(*runtime.App), call runtime.Call[R], opts ...Option) (R, error) {
@@ -48,7 +48,7 @@ func Run[R any](t testing.TB, register func(*runtime.App), call runtime.Call[R],
 	}
 }
 
-// outermost is middleware that keeps what came of all the others and the task.
+// outermost is middleware that keeps the error of all others and the task.
 type outermost struct{ err error }
 
 func (h *outermost) wrap(next runtime.Handler) runtime.Handler {
@@ -133,7 +133,7 @@ type direct struct {
 	release chan error
 	done    chan struct{}
 	once    sync.Once
-	asked   bool // somebody was told of its end
+	asked   bool // its end was returned to a caller
 
 	outcome engine.Outcome // read after done
 	err     error
@@ -144,7 +144,7 @@ func (d *direct) end(err error) {
 	<-d.done
 }
 
-// failure is why the run did not succeed.
+// failure returns why the run did not succeed.
 func (d *direct) failure() error {
 	if d.err == nil && d.outcome.Kind != engine.OutcomeSucceed {
 		return errors.New(d.outcome.Reason)

@@ -1,7 +1,7 @@
 //go:build tools
 
-// Package peers pins the generators that taskgen is measured beside, and what
-// the code that they write imports, in a module of its own: no user of taskctx
+// Package peers pins the generators that taskgen is measured beside, and the
+// imports of their generated code, in a module of its own: no user of taskctx
 // downloads them.
 package peers
 
