@@ -50,6 +50,11 @@ func commands() []command {
 		{"cancel", "ID...", "cancel tasks, waiting or running", cancelFlags},
 		{"retry", "ID...", "run failed or cancelled tasks once more", eachFlags("retried", (*runtime.App).Retry)},
 		{"delete", "ID...", "forget tasks that do not run", eachFlags("deleted", (*runtime.App).Delete)},
+		{"pause", "NAME...", "pause queues, or with -task tasks by name",
+			pauseFlags("paused", (*runtime.App).Pause, (*runtime.App).PauseTask)},
+		{"resume", "NAME...", "end a pause",
+			pauseFlags("resumed", (*runtime.App).Resume, (*runtime.App).ResumeTask)},
+		{"paused", "", "list what is paused", pausedFlags},
 		{"watch", "", "show the queues, live", watchFlags},
 	}
 }

@@ -133,6 +133,7 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		{"Stop", stopTests},
 		{"Lease", leaseTests},
 		{"Count", countTests},
+		{"Pause", pauseTests},
 		{"Hostile", hostileTests},
 		{"Race", slices.Concat(raceTests, journalRaceTests)},
 		{"Many", slices.Concat(manyTests, journalManyTests)},

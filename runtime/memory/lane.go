@@ -4,6 +4,8 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // priorities is how many levels of priority there are.
@@ -24,13 +26,14 @@ type laneIndex struct {
 	scattered []*group // those taken apart, whose tasks go to others by and by
 	parked    []*group // those that no worker can run, of queues that some serve
 	lanes     map[laneKey]*group
+	paused    []engine.Pause
 	lastKey   laneKey // what was looked up last, and what was found
 	last      *group
 }
 
 type groupKey struct {
 	queue string
-	able  string // who can run its tasks: a byte for each worker
+	able  string // who can run its tasks: a byte for each worker; or paused
 }
 
 // group holds the due tasks of one queue that the same workers can run, in the
@@ -74,7 +77,7 @@ func (x *laneIndex) open(lane laneKey, serves []*serve) *group {
 	if x.lanes == nil {
 		x.lanes, x.groups = make(map[laneKey]*group), make(map[groupKey]*group)
 	}
-	key := keyOf(lane, serves)
+	key := x.keyOf(lane, serves)
 	g := x.groups[key]
 	if g == nil {
 		g = &group{queue: lane.queue, names: make(map[string]struct{})}
@@ -91,7 +94,10 @@ func (x *laneIndex) open(lane laneKey, serves []*serve) *group {
 }
 
 // keyOf returns the key of the group to which the lane belongs.
-func keyOf(lane laneKey, serves []*serve) groupKey {
+func (x *laneIndex) keyOf(lane laneKey, serves []*serve) groupKey {
+	if len(x.paused) > 0 && engine.Holds(x.paused, lane.queue, lane.name) {
+		return groupKey{lane.queue, paused}
+	}
 	able := make([]byte, len(serves))
 	for i, s := range serves {
 		if s.serves(lane.queue) && s.w.Knows(lane.name) {
@@ -105,6 +111,9 @@ func keyOf(lane laneKey, serves []*serve) groupKey {
 func (x *laneIndex) add(g *group, key groupKey, serves []*serve) {
 	x.groups[key] = g
 	g.serves, g.at, g.turn, g.parkFor = nil, nil, 0, 0
+	if key.able == paused {
+		return
+	}
 	served, forever := false, false
 	for i, s := range serves {
 		if key.able[i] == 1 {
@@ -153,7 +162,10 @@ func (x *laneIndex) prune() {
 // Mostly a group stays together, and then no task is touched.
 func (e *Engine) regroup() {
 	old := e.lanes.groups
-	e.lanes = laneIndex{lanes: make(map[laneKey]*group), groups: make(map[groupKey]*group), scattered: e.lanes.scattered}
+	e.lanes = laneIndex{
+		lanes: make(map[laneKey]*group), groups: make(map[groupKey]*group),
+		scattered: e.lanes.scattered, paused: e.lanes.paused,
+	}
 	for _, s := range e.serves {
 		s.groups, s.shared, s.ready.gs = make(map[string]int), 0, nil
 	}
@@ -162,7 +174,7 @@ func (e *Engine) regroup() {
 		if g.n == 0 {
 			continue
 		}
-		if key, one := g.key(e.serves); one && e.lanes.groups[key] == nil {
+		if key, one := e.lanes.keyOfAll(g, e.serves); one && e.lanes.groups[key] == nil {
 			e.lanes.add(g, key, e.serves)
 			continue
 		}
@@ -183,11 +195,11 @@ func (e *Engine) regroup() {
 	}
 }
 
-// key returns the key of the group to which all lanes of g belong now; false if
-// they are not of one group any more.
-func (g *group) key(serves []*serve) (key groupKey, one bool) {
+// keyOfAll returns the key of the group to which all lanes of g belong now; false
+// if they are not of one group any more.
+func (x *laneIndex) keyOfAll(g *group, serves []*serve) (key groupKey, one bool) {
 	for name := range g.names {
-		k := keyOf(laneKey{g.queue, name}, serves)
+		k := x.keyOf(laneKey{g.queue, name}, serves)
 		if one && k != key {
 			return key, false
 		}

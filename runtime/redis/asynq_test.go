@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
@@ -337,4 +339,36 @@ func enqueueForeign(t *testing.T, url, queue, id string) {
 	if _, err := client.EnqueueContext(t.Context(), task, asynq.Queue(queue), asynq.TaskID(id)); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestPause_AgreesWithAsynq: a pause of ours is asynq's, and the other way round.
+func TestPause_AgreesWithAsynq(t *testing.T) {
+	url, _ := servertest.Redis(t)
+	queue := newQueue()
+	app, task := sumApp(t, url, queue, nil)
+	ins := asynq.NewInspector(asynqOpt(t, url))
+	t.Cleanup(func() { _ = ins.Close() })
+	paused := func() bool {
+		t.Helper()
+		ps, err := app.Paused(t.Context())
+		require.NoError(t, err)
+		return engine.Holds(ps, queue, "")
+	}
+	require.NoError(t, app.Pause(t.Context(), queue), "a queue without tasks")
+	h, err := sumCall(task, 1, 2).Enqueue(t.Context(), app)
+	require.NoError(t, err)
+	info, err := ins.GetQueueInfo(queue)
+	require.NoError(t, err)
+	assert.True(t, info.Paused, "asynq's tools show it as paused")
+	assert.True(t, paused())
+	require.NoError(t, ins.UnpauseQueue(queue))
+	assert.False(t, paused())
+	_, err = h.Wait(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, ins.PauseQueue(queue))
+	assert.True(t, paused())
+	require.NoError(t, app.Resume(t.Context(), queue))
+	info, err = ins.GetQueueInfo(queue)
+	require.NoError(t, err)
+	assert.False(t, info.Paused)
 }

@@ -49,6 +49,9 @@ func (s *serve) heard(m *redis.Message) {
 	switch {
 	case m.Channel == controlChannel:
 		s.Check()
+	case m.Payload == namesResumed:
+		s.resumed.Store(true)
+		s.News()
 	case slices.Contains(s.Queues, m.Payload):
 		s.News()
 		s.Due(0) // it may be due later

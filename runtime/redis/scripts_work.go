@@ -15,12 +15,17 @@ package redis
 // It answers with the queue, id, message, details and memo of each task taken;
 // how many were parked for the first time, and names of some; and ids that led
 // to no task.
+//
+// A task of a name that is paused is parked in the same way, and waits there for
+// as long as it is paused.
 var claimScript = script(`
 local want, owner, lease, now, fence = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local stamp, patience, look = ARGV[6], tonumber(ARGV[7]), ARGV[8] == "1"
 local known, first = {}, 10 + tonumber(ARGV[9])
 for i = 10, first - 1 do known[ARGV[i]] = true end
 local rows, parked, names, lost = {}, 0, {}, {}
+local held = {}
+for _, name in ipairs(soft("HKEYS", "taskctx:paused") or {}) do held[name] = true end
 
 -- kind is the type in an asynq message, its first field as a rule.
 local function kind(msg)
@@ -60,13 +65,14 @@ local function park(q, id, v, name, from)
 	local ok, own = pcall(cjson.decode, v[3] or "{}")
 	if not ok or type(own) ~= "table" then own = {} end
 	own.reason = 'no worker of queue "' .. q .. '" knows the task "' .. name .. '"'
+	if held[name] then delay, own.reason = 3e8, 'tasks named "' .. name .. '" are paused' end
 	own.parked = own.parked or stamp
 	redis.call("HSET", t(q, id), "state", "retry", "taskctx", cjson.encode(own),
 		"taskctx_parked", string.format("%.0f", from), "taskctx_name", name)
 	redis.call("HDEL", t(q, id), "pending_since")
 	firm("ZADD", k(q, "retry"), string.format("%.6f", (now + delay) / 1e6), id)
 	firm("ZADD", k(q, "taskctx:parked"), 0, name .. "\0" .. id)
-	if not v[6] then
+	if not v[6] and not held[name] then
 		parked = parked + 1
 		if #names < 10 then names[#names+1] = name end
 	end
@@ -76,7 +82,7 @@ local function lookFor(q)
 	if (soft("ZCARD", set) or 0) == 0 then return end
 	for i = 10, first - 1 do
 		local name = ARGV[i]
-		if want > 0 then
+		if want > 0 and not held[name] then
 			for _, m in ipairs(soft("ZRANGEBYLEX", set, "[" .. name .. "\0", "(" .. name .. "\1", "LIMIT", 0, want) or {}) do
 				local id = string.sub(m, #name + 2)
 				redis.call("ZREM", set, m)
@@ -99,12 +105,12 @@ for i = first, #ARGV do
 			if not v or not (v[1] or v[2]) or elsewhere(q, id, v[1]) then
 				aside = aside + 1
 				if soft("SREM", k(q, "taskctx:gone"), id) ~= 1 and #lost < 10 and (not v or not v[1]) then lost[#lost+1] = id end
-			elseif not name or known[name] then
+			elseif not name or known[name] and not held[name] then
 				take(q, id, v, ARGV[4])
 			else
 				aside = aside + 1
 				local from = since(v)
-				if now - from >= patience then
+				if now - from >= patience and not held[name] then
 					take(q, id, v, "")
 				else
 					park(q, id, v, name, from)

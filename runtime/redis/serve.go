@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/json"
+	"sync/atomic"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -31,7 +32,8 @@ type serve struct {
 	e     *Engine
 	names []any // the worker's, as arguments
 
-	looked time.Time // for parked tasks; Step alone uses it
+	looked  time.Time   // for parked tasks; Step alone uses it
+	resumed atomic.Bool // look for them at once
 
 	// Used only by the upkeep.
 	cleaned  time.Time // when all expired records were forgotten

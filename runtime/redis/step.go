@@ -31,7 +31,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 		return false, nil
 	}
 	now, fence := time.Now().UTC(), newFence()
-	look := now.Sub(s.looked) >= lookForParked || now.Before(s.looked)
+	look := now.Sub(s.looked) >= lookForParked || now.Before(s.looked) || s.resumed.Swap(false)
 	if look {
 		s.looked = now
 	}

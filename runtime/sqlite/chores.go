@@ -177,6 +177,9 @@ func (t *txn) survey(servers []*server) error {
 	if err := t.obeyStops(); err != nil {
 		return err
 	}
+	if err := t.readPauses(); err != nil {
+		return err
+	}
 	if err := t.surveyParked(servers); err != nil {
 		return err
 	}

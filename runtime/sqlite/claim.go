@@ -104,7 +104,7 @@ func (c *claimOp) take(t *txn, src *source) {
 		return
 	}
 	if src.name == "" {
-		if name := s.names.get(st.View(10)); !s.w.Knows(name) {
+		if name := s.names.get(st.View(10)); !s.w.Knows(name) || t.paused.name(name) {
 			c.bad = append(c.bad, badTask{seq: st.Int(0), due: src.due, queue: src.queue, name: name})
 			return
 		}

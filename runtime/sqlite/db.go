@@ -24,6 +24,7 @@ type db struct {
 	purge, dropPurge                                 *lite.Stmt
 	addWorker, endWorker, beat, otherWorkers         *lite.Stmt
 	running, lost, orphans, dropWorkers              *lite.Stmt
+	pauses, addPause, dropPause                      *lite.Stmt
 
 	sources map[[2]string]*lite.Stmt // by queue, and name if parked
 }
@@ -106,6 +107,10 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.orphans: `SELECT DISTINCT lease >> 36 FROM tasks INDEXED BY running WHERE state = 4 AND lease >> 36 NOT IN
 			(SELECT id FROM workers WHERE ended_at = 4611686018427387904)`,
 		&d.dropWorkers: `DELETE FROM workers WHERE ended_at < ?`,
+
+		&d.pauses:    `SELECT queue, name, since FROM pauses`,
+		&d.addPause:  `INSERT OR IGNORE INTO pauses(queue, name, since) VALUES(?,?,?)`,
+		&d.dropPause: `DELETE FROM pauses WHERE queue = ? AND name = ?`,
 	}
 }
 

@@ -23,8 +23,8 @@ func Migrate(path string, steps fs.FS, newest int) error {
 	return migrate(c, steps, newest)
 }
 
-// Pause stops the engine's writer, as if its process were suspended.
-func (e *Engine) Pause() (resume func()) {
+// Suspend stops the engine's writer, as if its process were suspended.
+func (e *Engine) Suspend() (resume func()) {
 	paused, goOn := make(chan struct{}), make(chan struct{})
 	e.do(&call{
 		do:    func(*txn) error { return nil },

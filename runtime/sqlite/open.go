@@ -46,6 +46,7 @@ type Engine struct {
 	deferred []op            // outcomes that could not be written yet
 	held     time.Duration   // for how long the write lock was held without a break
 	foreign  time.Time       // when another process last changed the file
+	paused   pauses          // as the file had them when it was last looked at
 
 	strangers  strangers           // tasks for the log to name
 	distrusted map[int64]time.Time // rows that are set aside, until when
@@ -98,6 +99,7 @@ func Open(path string, cfg Config) (*Engine, error) {
 		path:         path,
 		given:        given,
 		peers:        make(map[int64]*peer),
+		paused:       newPauses(),
 		complained:   make(map[string]time.Time),
 		closing:      make(chan struct{}),
 		written:      make(chan struct{}),

@@ -15,8 +15,12 @@ func (c *claimOp) setAside(t *txn, b badTask) error {
 		t.aside = true
 		return t.endWaiting(b.seq, failed, b.err.Error(), b.keepFailed)
 	}
-	t.db.park.BindText(1, fmt.Sprintf("no worker here knows the task %q", clip(b.name)))
 	t.db.park.BindInt(2, b.seq)
+	if t.paused.name(b.name) {
+		t.db.park.BindText(1, fmt.Sprintf("tasks named %q are paused", clip(b.name)))
+		return t.runFor(b.seq, t.db.park)
+	}
+	t.db.park.BindText(1, fmt.Sprintf("no worker here knows the task %q", clip(b.name)))
 	t.plan.park.min(add(b.due, c.s.w.ParkFor))
 	known := false
 	for _, s := range slices.Concat(t.servers, t.join) {
@@ -202,7 +206,7 @@ func (t *txn) parkFor(queue, name string) (wait time.Duration, known bool, err e
 		if !s.serves(queue) {
 			continue
 		}
-		if s.w.Knows(name) {
+		if s.w.Knows(name) || t.paused.queue(queue) || t.paused.name(name) {
 			return 0, true, nil
 		}
 		wait = max(wait, s.w.ParkFor)

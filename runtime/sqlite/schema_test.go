@@ -175,20 +175,22 @@ func testFixture(t *testing.T, path string) {
 // twice is as good as once.
 func TestMigrationSteps(t *testing.T) {
 	path := madeFile(t, 3)
+	const next = sqlite.SchemaVersion + 1
+	step := func(version int) string { return fmt.Sprintf("schema/%03d.sql", version) }
 	steps := fstest.MapFS{
-		"schema/003.sql": {Data: []byte("ALTER TABLE tasks ADD COLUMN colour TEXT DEFAULT 'blue'; CREATE TABLE shades(x);")},
-		"schema/004.sql": {Data: []byte("CREATE TABLE other(x); INSERT INTO no_such_table VALUES (1);")},
+		step(next):     {Data: []byte("ALTER TABLE tasks ADD COLUMN colour TEXT DEFAULT 'blue'; CREATE TABLE shades(x);")},
+		step(next + 1): {Data: []byte("CREATE TABLE other(x); INSERT INTO no_such_table VALUES (1);")},
 	}
-	err := sqlite.Migrate(path, steps, 4)
+	err := sqlite.Migrate(path, steps, next+1)
 	require.Error(t, err, "a broken step")
 	t.Log(err)
 	const version = "SELECT max(version) FROM taskctx_schema"
 	assert.Equal(t, sqlite.SchemaVersion, query[int](t, path, version), "the version after a broken migration")
 	assert.Zero(t, query[int](t, path, "SELECT count(*) FROM sqlite_schema WHERE name IN ('shades', 'other')"))
 	for range 2 {
-		require.NoError(t, sqlite.Migrate(path, steps, 3))
+		require.NoError(t, sqlite.Migrate(path, steps, next))
 	}
-	assert.Equal(t, 3, query[int](t, path, version))
+	assert.Equal(t, next, query[int](t, path, version))
 	assert.Equal(t, "blue", query[string](t, path, "SELECT colour FROM tasks LIMIT 1"))
 	_, err = sqlite.Open(path, sqlite.Config{})
 	assert.ErrorIs(t, err, sqlite.ErrNewer, "a step that does not say from which version on its file can be read")
@@ -198,8 +200,9 @@ func TestMigrationSteps(t *testing.T) {
 // one has only added to, and leaves it at its version.
 func TestOpen_NewerSchemaThatOnlyAdds(t *testing.T) {
 	path := madeFile(t, 3)
-	steps := fstest.MapFS{"schema/003.sql": {Data: []byte(`ALTER TABLE tasks ADD COLUMN colour TEXT DEFAULT 'blue';
-		CREATE TABLE journal(x); INSERT INTO taskctx_schema(version, readable_from) VALUES (3, 1);`)}}
+	const next = sqlite.SchemaVersion + 1
+	steps := fstest.MapFS{fmt.Sprintf("schema/%03d.sql", next): {Data: fmt.Appendf(nil, `ALTER TABLE tasks ADD COLUMN colour TEXT DEFAULT 'blue';
+		CREATE TABLE shade(x); INSERT INTO taskctx_schema(version, readable_from) VALUES (%d, 1);`, next)}}
 	serving := open(t, path) // of before the migration, and goes on
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
@@ -211,7 +214,7 @@ func TestOpen_NewerSchemaThatOnlyAdds(t *testing.T) {
 			},
 		})
 	}()
-	require.NoError(t, sqlite.Migrate(path, steps, 3))
+	require.NoError(t, sqlite.Migrate(path, steps, next))
 	e := open(t, path)
 	m := message("file.task")
 	_, err := e.InsertOne(ctx, m)
@@ -219,7 +222,7 @@ func TestOpen_NewerSchemaThatOnlyAdds(t *testing.T) {
 	entry, err := e.Wait(ctx, m.Meta.ID)
 	require.NoError(t, err)
 	assert.Equal(t, engine.StateSucceeded, entry.State)
-	assert.Equal(t, 3, query[int](t, path, "SELECT max(version) FROM taskctx_schema"))
+	assert.Equal(t, next, query[int](t, path, "SELECT max(version) FROM taskctx_schema"))
 	stop()
 	assert.NoError(t, <-served)
 }

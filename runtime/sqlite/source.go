@@ -144,6 +144,10 @@ func (c *claimOp) collect(t *txn, room int) (err error) {
 	}
 	for i := 0; i < len(s.active); {
 		src := s.active[i]
+		if t.paused.source(src) {
+			s.exhaust(src)
+			continue
+		}
 		ok, err := src.known, error(nil)
 		switch {
 		case ok:

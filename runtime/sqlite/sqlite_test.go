@@ -72,6 +72,6 @@ func TestEngine(t *testing.T) {
 			defer mu.Unlock()
 			change(t, files[e], fmt.Sprintf("DELETE FROM tasks WHERE id = x'%x'", id[:]))
 		},
-		Pause: func(_ testing.TB, e engine.Engine) func() { return e.(*sqlite.Engine).Pause() },
+		Pause: func(_ testing.TB, e engine.Engine) func() { return e.(*sqlite.Engine).Suspend() },
 	})
 }

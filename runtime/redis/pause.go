@@ -1,0 +1,105 @@
+package redis
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+var _ engine.Pauser = (*Engine)(nil)
+
+// pausedNames is a hash of ours: the names of tasks that are paused, and since when
+// in seconds. A queue is paused by asynq's own key.
+const pausedNames = "taskctx:paused"
+
+// namesResumed is what newChannel tells, in the place of a queue, when tasks of a
+// name are not paused any more.
+const namesResumed = ""
+
+// pauseScript pauses. ARGV: the queue or "", the name or "", and the time in
+// seconds. A queue without tasks becomes one that asynq's tools list.
+var pauseScript = script(`
+if ARGV[1] == "" then return firm("HSETNX", "taskctx:paused", ARGV[2], ARGV[3]) end
+firm("SADD", "asynq:queues", ARGV[1])
+return redis.call("SETNX", k(ARGV[1], "paused"), ARGV[3])`)
+
+// resumeScript resumes what pauseScript has paused. ARGV: the queue or "", and the
+// name or "".
+var resumeScript = script(`
+if ARGV[1] == "" then
+	soft("HDEL", "taskctx:paused", ARGV[2])
+else
+	redis.call("DEL", k(ARGV[1], "paused"))
+end
+tell("taskctx:new", ARGV[1])
+return 1`)
+
+// pausedScript answers with the names that are paused and since when, and with the
+// same of queues, among those of ARGV.
+var pausedScript = script(`
+local queues = {}
+for _, q in ipairs(ARGV) do
+	local key = k(q, "paused")
+	if redis.call("EXISTS", key) == 1 then
+		queues[#queues+1] = q
+		queues[#queues+1] = soft("GET", key) or ""
+	end
+end
+return {soft("HGETALL", "taskctx:paused") or {}, queues}`)
+
+// Pause implements [engine.Pauser]. It holds for all workers at once.
+func (e *Engine) Pause(ctx context.Context, p engine.Pause) error {
+	if err := e.closed(); err != nil {
+		return err
+	}
+	if err := pauseScript.Run(ctx, e.db, nil, p.Queue, p.Name, time.Now().Unix()).Err(); err != nil {
+		return e.failed("redis", err)
+	}
+	return nil
+}
+
+// Resume implements [engine.Pauser].
+func (e *Engine) Resume(ctx context.Context, p engine.Pause) error {
+	if err := e.closed(); err != nil {
+		return err
+	}
+	if err := resumeScript.Run(ctx, e.db, nil, p.Queue, p.Name).Err(); err != nil {
+		return e.failed("redis", err)
+	}
+	return nil
+}
+
+// Paused implements [engine.Pauser].
+func (e *Engine) Paused(ctx context.Context) ([]engine.Pause, error) {
+	if err := e.closed(); err != nil {
+		return nil, err
+	}
+	queues, err := e.allQueues(ctx)
+	if err != nil {
+		return nil, e.failed("redis", err)
+	}
+	answer, err := pausedScript.Run(ctx, e.db, nil, anys(queues)...).Slice()
+	if err == nil && len(answer) < 2 {
+		err = errAnswer
+	}
+	if err != nil {
+		return nil, e.failed("redis", err)
+	}
+	var ps []engine.Pause
+	for i, named := range []func(string) engine.Pause{
+		func(s string) engine.Pause { return engine.Pause{Name: s} },
+		func(s string) engine.Pause { return engine.Pause{Queue: s} },
+	} {
+		pairs, _ := answer[i].([]any)
+		for ; len(pairs) > 1; pairs = pairs[2:] {
+			p := named(text(pairs[0]))
+			if at, err := strconv.ParseInt(text(pairs[1]), 10, 64); err == nil {
+				p.Since = time.Unix(at, 0).UTC()
+			}
+			ps = append(ps, p)
+		}
+	}
+	return ps, nil
+}
