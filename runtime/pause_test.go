@@ -13,7 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Proves: FEATURES 100
+// TestPause: a paused queue and a paused task wait, and resuming wakes them.
 func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 4})
