@@ -10,15 +10,15 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// found is a task wherever it is: t, or in the archive.
+// found is a task in either place: t, or in the archive.
 type found struct {
 	t *task
 	r *packed
 	c *chunk
 }
 
-// find returns the task, with the lock held. It does not find what is kept no
-// longer.
+// find returns the task, with the lock held. It does not find a task whose
+// time to be kept is over.
 func (e *Engine) find(id uuid.UUID, now time.Time) (found, error) {
 	if e.closed {
 		return found{}, engine.ErrClosed
@@ -165,8 +165,8 @@ func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// unqueue takes a task that waits, for a worker or suspended, out of where it
-// waits. It is counted as live then.
+// unqueue takes a waiting or suspended task out of its place of waiting. The
+// task then counts as live.
 func (e *Engine) unqueue(t *task) {
 	if t.state == suspended {
 		e.unsuspend(t)
@@ -175,8 +175,8 @@ func (e *Engine) unqueue(t *task) {
 	e.dequeue(t)
 }
 
-// cancelTask ends a task that waits as cancelled. It returns the run of one that
-// runs, if it was not cancelled before, for the caller to stop once the lock is
+// cancelTask ends a waiting task as cancelled. For a running task that was not
+// cancelled before it returns the run, which the caller stops once the lock is
 // free.
 func (e *Engine) cancelTask(t *task, reason string, now time.Time) *run {
 	switch {

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// maxAlarm is the longest time between two looks at what is due, while
-// something will be: a wall clock may be set, and then a timer that was right
-// no longer is.
+// maxAlarm is the longest time between two looks at due tasks, while there are
+// later ones: setting the wall clock makes a timer wrong.
 const maxAlarm = time.Minute
 
 // alarm is the one timer of an engine. It runs while somebody serves.
@@ -55,9 +54,9 @@ func (e *Engine) tick() {
 	}
 }
 
-// moveOn does some of what is due, and reports whether there is more: it hands
-// over tasks whose time has come, and gives up those that no worker could run
-// for too long. Then it sets the alarm.
+// moveOn does some of the due work, and reports whether there is more: it
+// hands over tasks whose time has come, and gives up tasks that no worker
+// could run for too long. Then it sets the alarm.
 func (e *Engine) moveOn() (more bool) {
 	now := e.now()
 	e.scatter(now)
@@ -68,8 +67,8 @@ func (e *Engine) moveOn() (more bool) {
 	return more
 }
 
-// moveDue hands over some of the tasks whose time has come, and reports whether
-// there are more.
+// moveDue hands over some of the tasks whose time has come, and reports
+// whether there are more.
 func (e *Engine) moveDue(now time.Time) (more bool) {
 	for range lotTasks {
 		t := e.later.top()
@@ -109,8 +108,8 @@ func (e *Engine) giveUp(g *group, now time.Time) (more bool) {
 	return true
 }
 
-// scatter brings some of the tasks whose group was taken apart to their new
-// ones, in the order in which they are to run.
+// scatter brings some of the tasks of a dissolved group to their new groups,
+// in the order in which they are to run.
 func (e *Engine) scatter(now time.Time) {
 	for n := 0; n < lotTasks && len(e.lanes.scattered) > 0; n++ {
 		g := e.lanes.scattered[0]
@@ -125,7 +124,8 @@ func (e *Engine) scatter(now time.Time) {
 	}
 }
 
-// workersChanged sorts the due tasks by who can run them now, and has them run.
+// workersChanged sorts the due tasks by the workers that can run them now, and
+// has them run.
 func (e *Engine) workersChanged() {
 	e.inbox.shut()
 	e.regroup()

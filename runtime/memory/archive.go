@@ -13,20 +13,20 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// archive holds the records of tasks that succeeded, which are by far the most
-// of all, until they are forgotten: packed, without a pointer, so that the
-// garbage collector has nothing to follow. A hundred thousand tasks kept as
-// they were made cost each new task more than all else that this engine does.
+// archive holds the records of succeeded tasks, by far the most, until they
+// are forgotten. They are packed without a pointer, so that the garbage
+// collector has nothing to follow: a hundred thousand tasks kept as they were
+// made cost each new task more than all else that this engine does.
 //
 // It is a ring of chunks, filled at the tail and emptied at the head. A record
 // is known by its position: how many came before it. A deleted one keeps its
 // place until all older ones are gone.
 //
 // A hash table leads from an id to the newest record of its bucket, and each
-// record to the next older one. So a chain ends where it leads to a record
-// that is gone, and forgetting the oldest record costs nothing. Records enter
-// the table when one is looked for, or when many have come: each of its buckets
-// is a cache miss, of which several at once cost little more than one.
+// record to the next older one. So a chain ends at the first missing record,
+// and forgetting the oldest record costs nothing. Records enter the table at
+// the first lookup, or when many have come: each bucket is a cache miss, and
+// several at once cost little more than one.
 type archive struct {
 	chunks  []*chunk
 	head    uint64 // the position of the oldest record
@@ -36,20 +36,20 @@ type archive struct {
 	buckets []uint32
 	seed    uint64
 	kinds   kindSet
-	gone    func(*packed) // is told of each record that is forgotten
+	gone    func(*packed) // called with each record that is forgotten
 }
 
 // chunk is a part of the ring. It is made when it is first needed, and reused.
 type chunk struct {
 	data    []byte // first: the garbage collector reads no further
 	records [chunkSize]packed
-	expires stamp // when the first of them has been kept for its time, at the earliest
+	expires stamp // the earliest end of their time to be kept
 }
 
 // maxUnindexed is how many records may come before they enter the table.
 const maxUnindexed = 1024
 
-// A chunk is full when it has so many records, or so many bytes of data.
+// A chunk is full at so many records, or so many bytes of data.
 const (
 	chunkSize = 256
 	chunkData = 256 << 10
@@ -65,7 +65,7 @@ type packed struct {
 	enqueued, due, started, ended stamp
 	kind                          uint32
 	attempt                       int32
-	at                            uint32 // where its data begins: args, result and rest
+	at                            uint32 // the beginning of its data: args, result and rest
 	args, result, rest            uint32 // their lengths
 	next                          uint32 // the low bits of the next position in its bucket
 	dead                          bool   // deleted
@@ -103,8 +103,8 @@ func (a *archive) record(pos uint64) (*packed, *chunk) {
 	return &c.records[pos%chunkSize], c
 }
 
-// older returns the position, below pos, that has the low bits; false if it is
-// of a record that is gone.
+// older returns the position, below pos, that has the low bits; false if its
+// record is gone.
 func (a *archive) older(low uint32, pos uint64) (uint64, bool) {
 	back := uint64(uint32(pos) - low)
 	return pos - back, back > 0 && back <= pos-a.head
@@ -116,8 +116,8 @@ func (a *archive) bucket(id uuid.UUID) *uint32 {
 	return &a.buckets[(h^h>>32)&uint64(len(a.buckets)-1)]
 }
 
-// add packs a task that has succeeded. It returns false, and does nothing, if
-// it cannot: the caller then keeps the task as it is.
+// add packs a succeeded task. If it cannot, it does nothing and returns false:
+// the caller then keeps the task as it is.
 func (a *archive) add(t *task, result []byte, ended, expires stamp) bool {
 	m := t.msg
 	enqueued, ok := stampOf(m.Meta.EnqueuedAt)
@@ -182,7 +182,7 @@ func (a *archive) place(size int) *chunk {
 	p := &a.chunks[a.tail/chunkSize%uint64(len(a.chunks))]
 	if *p == nil {
 		*p = new(chunk)
-		if a.tail > 0 { // likely as much data as the one before has
+		if a.tail > 0 { // it likely needs as much data as the previous one
 			_, last := a.record(a.tail - 1)
 			(*p).data = make([]byte, 0, len(last.data)+len(last.data)/8)
 		}
@@ -191,8 +191,8 @@ func (a *archive) place(size int) *chunk {
 	return *p
 }
 
-// rehash makes a small hash table, or then one that is large enough for all
-// records, and indexes those that there are.
+// rehash makes a small hash table, or then one large enough for all records,
+// and indexes the present ones.
 func (a *archive) rehash() {
 	if a.buckets == nil {
 		a.seed = rand.Uint64()
@@ -203,7 +203,7 @@ func (a *archive) rehash() {
 	}
 	a.buckets = make([]uint32, size)
 	for i := range a.buckets {
-		a.buckets[i] = uint32(a.head) - 1 // of a record that is gone
+		a.buckets[i] = uint32(a.head) - 1 // of a missing record
 	}
 	a.indexed = a.head
 	a.index()
@@ -234,7 +234,7 @@ func (a *archive) forget(r *packed) {
 	a.trim()
 }
 
-// trim gives up the places of the oldest records as far as they are deleted.
+// trim gives up the places of the oldest records while they are deleted.
 func (a *archive) trim() {
 	for a.head < a.tail {
 		r, c := a.record(a.head)
@@ -261,10 +261,10 @@ func (a *archive) oldest() *packed {
 	return r
 }
 
-// keep is the Keep of the record's message.
+// keep returns the Keep of the record's message.
 func (a *archive) keep(r *packed) time.Duration { return a.kinds.all[r.kind].Keep }
 
-// entry unpacks a record, in brief without what may be large.
+// entry unpacks a record; in brief it leaves out the large fields.
 func (a *archive) entry(r *packed, c *chunk, brief bool) *engine.Entry {
 	k := &a.kinds.all[r.kind]
 	m := k.message()
@@ -284,7 +284,7 @@ func (a *archive) entry(r *packed, c *chunk, brief bool) *engine.Entry {
 	return en
 }
 
-// clone copies bytes; none are nil.
+// clone copies bytes; it returns nil for none.
 func clone(b []byte) []byte {
 	if len(b) == 0 {
 		return nil

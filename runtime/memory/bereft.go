@@ -12,7 +12,7 @@ import (
 type keptJournals struct {
 	entries int
 	n       int     // how many journals
-	tasks   []*task // in the order of their end, with some that have none any more
+	tasks   []*task // in the order of their end; some have no journal any more
 }
 
 // keepsJournal reports whether the task has ended, can be looked up, and has a
@@ -47,9 +47,9 @@ func (e *Engine) endJournal(t *task) {
 	}
 }
 
-// forgetJournals forgets the oldest journals, but for the last one, when they have
-// more entries than there may be records. A task that could be retried by hand
-// goes with its own.
+// forgetJournals forgets the oldest journals, except the last one, while they
+// have more entries than there may be records. With a journal goes a task that
+// could be retried by hand.
 func (e *Engine) forgetJournals() {
 	for e.kept.entries > e.records && e.kept.n > 1 && len(e.kept.tasks) > 0 {
 		t := e.kept.tasks[0]
@@ -66,9 +66,9 @@ func (e *Engine) forgetJournals() {
 	}
 }
 
-// forgetFailed makes the journal of a task that is to run again one without the
-// children that did not succeed, are gone, or will be cancelled. A child that was
-// retried by hand is as it is now.
+// forgetFailed drops from the journal of a task that is to run again the
+// children that did not succeed, are gone, or will be cancelled. A child that
+// was retried by hand has its current state.
 func (e *Engine) forgetFailed(j *journal, now time.Time) {
 	j.bereft = false
 	old, last := j.entries, j.came
@@ -88,8 +88,8 @@ func (e *Engine) forgetFailed(j *journal, now time.Time) {
 	}
 }
 
-// childNow returns the entry of a child that had not succeeded as it is by now,
-// nil if it will not succeed any more. Came is only whether it has ended.
+// childNow returns the current entry of a child that had not succeeded, nil if
+// it will not succeed any more. Came only says whether it has ended.
 func (e *Engine) childNow(en *engine.JournalEntry, now time.Time) *engine.JournalEntry {
 	f, err := e.find(en.Child, now)
 	if err != nil || f.t != nil && !e.goesOn(f.t) && f.t.state != succeeded {

@@ -11,14 +11,14 @@ var _ engine.Counter = (*Engine)(nil)
 const (
 	// lotQueues is how many queues are counted with the lock held.
 	lotQueues = 2048
-	// maxCountLots bounds the work that Counts does for others, such as to find
-	// that tasks have become due while no worker served.
+	// maxCountLots bounds the work that Counts does for others, such as
+	// finding tasks that have become due while no worker served.
 	maxCountLots = 20
 )
 
-// Counts implements [engine.Counter]. It is exact, unless more tasks have
-// become due or are kept no longer than can be looked at in some milliseconds:
-// it then says that it is an estimate.
+// Counts implements [engine.Counter]. It is exact, unless too many tasks have
+// become due or outlived their time to be kept: then it returns an estimate
+// after some milliseconds.
 func (e *Engine) Counts(context.Context) ([]engine.Count, error) {
 	tally := make(map[string][showStates]int64)
 	exact, from := false, 0

@@ -8,8 +8,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// conclude records the outcome of a run. It returns false, and records
-// nothing, when the task no longer belongs to the run.
+// conclude records the outcome of a run. When the run no longer owns the task,
+// it records nothing and returns false.
 func (e *Engine) conclude(r *run, o *engine.Outcome, now time.Time) bool {
 	t := r.t
 	if t.owner != r {
@@ -49,7 +49,8 @@ func (e *Engine) conclude(r *run, o *engine.Outcome, now time.Time) bool {
 	return true
 }
 
-// release gives a running task back as it was. One that was to be cancelled is.
+// release gives a running task back as it was, or cancels it if a Cancel asked
+// for that.
 func (e *Engine) release(t *task, now time.Time) {
 	t.owner = nil
 	if t.stopAsked() {
@@ -70,7 +71,7 @@ func (t *task) stopAsked() bool {
 	return true
 }
 
-// end makes a task, which neither waits nor runs any more, an ended one.
+// end makes an ended task of one that does not wait or run any more.
 func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	now := stamp(at.UnixNano())
 	t.state = s
@@ -86,13 +87,13 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	}
 	held := t.holds && t.msg.KeyHold != engine.HoldTick && e.keys.holds(t, at)
 	packed := s == succeeded && !held && !t.remembers() && e.past.add(t, result, now, after(now, positive(t.msg.Keep, e.keepFor)))
-	if !packed || t.more != nil && t.more.done != nil { // those who wait look here
+	if !packed || t.more != nil && t.more.done != nil { // waiters look here
 		m := t.extra()
 		m.ended, m.result = now, result
 	}
 	e.show(t, showSucceeded+shown(s-succeeded))
 	if packed {
-		t.tally = nil // the record is counted in its place
+		t.tally = nil // the record is counted instead
 		e.forget(t)
 		t.wake()
 		e.spare.put(t)
@@ -104,7 +105,7 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 		e.forgetOldest()
 	}
 	e.forgetJournals()
-	// One in, two out: so what is kept no longer needs no timer.
+	// One in, two out: so forgetting needs no timer.
 	for range 2 {
 		if t := e.expiry.top(); t != nil && t.more.expires <= now {
 			e.forgetEnded(t)
@@ -115,8 +116,8 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	}
 }
 
-// list adds a task that has ended to those that can be looked up. With held it
-// still holds its key.
+// list makes an ended task one that can be looked up. held says that it still
+// holds its key.
 func (e *Engine) list(t *task, held bool) {
 	m := t.more
 	m.expires = after(m.ended, e.keepOf(t))
@@ -146,7 +147,7 @@ func (e *Engine) unlist(t *task) {
 	t.place = nowhere
 }
 
-// forgetOldest forgets the task that has ended first.
+// forgetOldest forgets the task that ended first.
 func (e *Engine) forgetOldest() {
 	t, r := e.ended.head, e.past.oldest()
 	if r == nil || t != nil && t.more.ended < r.ended {
@@ -168,7 +169,7 @@ func (e *Engine) forgetEnded(t *task) {
 	e.forget(t)
 }
 
-// forget makes a task one that is not found.
+// forget makes the task impossible to find.
 func (e *Engine) forget(t *task) { e.tasks.remove(t) }
 
 // never is a time that does not come.
@@ -182,11 +183,11 @@ func after(s stamp, d time.Duration) stamp {
 	return s + stamp(d)
 }
 
-// overKept reports whether the task has ended, was kept for its time, and holds
-// no key any more.
+// overKept reports whether the task has ended, outlived its time to be kept,
+// and holds no key any more.
 func (t *task) overKept(now stamp) bool { return t.state.final() && t.more.expires <= now }
 
-// keepOf is how long the record of the task, which has ended, stays.
+// keepOf returns how long the record of the ended task stays.
 func (e *Engine) keepOf(t *task) time.Duration {
 	if t.state == succeeded {
 		return positive(t.msg.Keep, e.keepFor)
@@ -202,15 +203,15 @@ func (e *Engine) expiresPast(r *packed) stamp {
 }
 
 const (
-	// lotTasks is how many tasks that are due, or kept no longer, are looked
-	// after with the lock held.
+	// lotTasks is how many due or outlived tasks are handled with the lock
+	// held.
 	lotTasks = 512
 	// lotChunks is the same for chunks of the archive.
 	lotChunks = 16
 )
 
-// sweep forgets some of the tasks that are kept no longer, and reports whether
-// there may be more.
+// sweep forgets some of the tasks whose time to be kept is over, and reports
+// whether there may be more.
 func (e *Engine) sweep(now time.Time) (more bool) {
 	at := stamp(now.UnixNano())
 	for range lotTasks {

@@ -10,11 +10,11 @@ import (
 )
 
 // inbox takes new tasks that may run at once without the engine's lock, so
-// that those who enqueue and the workers do not wait for each other. Whoever
-// takes that lock next finds them, in the order in which they came.
+// that enqueuers and workers do not wait for each other. The next holder of
+// that lock takes them in, in the order of their arrival.
 type inbox struct {
-	lanes  atomic.Pointer[[]laneKey] // those whose tasks it takes; changed under Engine.mu
-	summon atomic.Bool               // a worker sleeps that should look; changed under Engine.mu
+	lanes  atomic.Pointer[[]laneKey] // lanes whose tasks it takes; changed under Engine.mu
+	summon atomic.Bool               // a sleeping worker should look; changed under Engine.mu
 	n      atomic.Int32              // messages in it; changed under mu
 
 	mu    sync.Mutex // guards fresh
@@ -62,10 +62,10 @@ func (b *inbox) put(m *engine.Message) {
 	b.mu.Unlock()
 }
 
-// maxInboxKept bounds what an empty inbox holds on to.
+// maxInboxKept bounds the memory of an empty inbox, in messages.
 const maxInboxKept = 4096
 
-// take empties the inbox. The slice is good until the next call.
+// take empties the inbox. The slice is valid until the next call.
 func (b *inbox) take() []*engine.Message {
 	b.mu.Lock()
 	ms := b.fresh
@@ -79,7 +79,7 @@ func (b *inbox) take() []*engine.Message {
 	return ms
 }
 
-// lock takes the engine's lock, and takes in what is in the inbox.
+// lock takes the engine's lock, and takes in the tasks of the inbox.
 func (e *Engine) lock() {
 	e.mu.Lock()
 	if e.inbox.n.Load() > 0 {
@@ -87,8 +87,8 @@ func (e *Engine) lock() {
 	}
 }
 
-// lockSoon is lock for those who take it all the time: they let others run
-// rather than be put to sleep and woken, which costs more than a task.
+// lockSoon is lock for frequent callers: they yield to others rather than
+// sleep and be woken, which costs more than a task.
 func (e *Engine) lockSoon() {
 	for range spins {
 		if e.mu.TryLock() {
@@ -102,10 +102,10 @@ func (e *Engine) lockSoon() {
 	e.lock()
 }
 
-// unlock lets go of the lock, and wakes the workers that are to be woken.
+// unlock frees the lock, and wakes the workers that should be woken.
 func (e *Engine) unlock() {
-	// Whoever puts a message into the inbox looks at summon afterwards. So once
-	// summon is set, a message that came before it is found here.
+	// A caller that puts a message into the inbox looks at summon afterwards.
+	// So once summon is set, this finds any earlier message.
 	for {
 		summon := e.sleepy()
 		if e.inbox.summon.Load() != summon {
@@ -125,7 +125,7 @@ func (e *Engine) unlock() {
 }
 
 // sleepy reports whether a worker could run one more task but is not looking
-// for one: it then has to be woken.
+// for one: it must then be woken.
 func (e *Engine) sleepy() bool {
 	for _, s := range e.serves {
 		if !s.stopping && s.searching == 0 && (len(s.idle) > 0 || len(s.hands) < s.w.Slots) {
@@ -135,7 +135,7 @@ func (e *Engine) sleepy() bool {
 	return false
 }
 
-// takeIn stores what is in the inbox.
+// takeIn stores the messages of the inbox.
 func (e *Engine) takeIn() {
 	ms := e.inbox.take()
 	if !e.closed {

@@ -57,7 +57,7 @@ func (e *Engine) InsertOne(ctx context.Context, m *engine.Message) (engine.Inser
 	if e.inbox.takes(m) && !e.crowded.Load() && e.reserve(1) {
 		e.inbox.put(m)
 		if e.inbox.summon.Load() {
-			e.lockSoon() // finds it there
+			e.lockSoon() // which finds it there
 			e.unlock()
 		}
 		return engine.Inserted{ID: m.Meta.ID}, nil
@@ -149,8 +149,8 @@ func (e *Engine) unstore(ts []*task, ins []engine.Inserted) {
 	}
 }
 
-// queue makes a task wait for its time, or for a worker. With last, it is due,
-// and comes after all others of its kind.
+// queue makes a task wait for its time, or for a worker. last says that it is
+// due, and comes after all others of its kind.
 func (e *Engine) queue(t *task, last bool, now time.Time) {
 	if last || !t.due.After(now) {
 		e.enter(t, last, now)
@@ -192,7 +192,7 @@ func (e *Engine) enter(t *task, last bool, now time.Time) {
 	}
 }
 
-// dequeue takes a waiting task out of where it waits.
+// dequeue takes a waiting task out of its place.
 func (e *Engine) dequeue(t *task) {
 	if t.place == inLater {
 		e.later.remove(t)

@@ -15,16 +15,16 @@ import (
 
 var _ engine.Journal = (*run)(nil)
 
-// journal is what a task remembers. Guarded by Engine.mu.
+// journal is the memory of a durable task. Guarded by Engine.mu.
 type journal struct {
 	entries []*engine.JournalEntry // in order; each is replaced, never changed
-	byName  map[string]int         // places of those that are no signals
+	byName  map[string]int         // places of entries other than signals
 	signals map[string]int64       // the greatest Came of each signal's name
 	keys    map[signalKey]struct{} // those of signals
 	came    int64                  // the greatest Came
-	failed  int64                  // how many are Failed
-	open    int                    // how many are of children that have not ended
-	others  int                    // how many are no children
+	failed  int64                  // how many entries are Failed
+	open    int                    // how many children have not ended
+	others  int                    // how many entries are not children
 	bytes   int
 
 	wait   engine.Wait // of a suspended task,
@@ -47,7 +47,7 @@ func (t *task) remember() *journal {
 	return m.journal
 }
 
-// read returns the entries, for a caller that has let go of the lock.
+// read returns the entries, for a caller that has freed the lock.
 func (j *journal) read() []*engine.JournalEntry {
 	if j == nil {
 		return nil
@@ -55,7 +55,7 @@ func (j *journal) read() []*engine.JournalEntry {
 	return slices.Clone(j.entries)
 }
 
-// copied are the entries as a caller may change them.
+// copied returns the entries for a caller that may change them.
 func copied(entries []*engine.JournalEntry) []engine.JournalEntry {
 	if len(entries) == 0 {
 		return nil
@@ -73,7 +73,8 @@ func copyOf(e *engine.JournalEntry) engine.JournalEntry {
 	return c
 }
 
-// sizeOf is what an entry counts towards engine.MaxJournalBytes.
+// sizeOf returns the bytes of an entry that count towards
+// engine.MaxJournalBytes.
 func sizeOf(e *engine.JournalEntry) int {
 	return len(e.Name) + len(e.Value) + len(e.Result) + len(e.Reason)
 }
@@ -92,7 +93,7 @@ func (j *journal) add(e *engine.JournalEntry) {
 	j.entries = append(j.entries, e)
 }
 
-// count counts an entry that is new, or has changed from one that had not come.
+// count counts a new entry, or one that has now come.
 func (j *journal) count(e *engine.JournalEntry) {
 	j.came = max(j.came, e.Came)
 	j.bytes += sizeOf(e)
@@ -107,7 +108,7 @@ func (j *journal) count(e *engine.JournalEntry) {
 	}
 }
 
-// named is the greatest Came of a child and of signals of the name.
+// named returns the greatest Came of a child and of signals of the name.
 func (j *journal) named(name string) int64 {
 	came := j.signals[name]
 	if at, ok := j.byName[name]; ok {
@@ -177,7 +178,8 @@ func (r *run) Record(_ context.Context, entries []engine.NewEntry) ([]engine.Jou
 	return out, nil
 }
 
-// spawn stores the children of entries that are not in the journal: all or none.
+// spawn stores the children of entries that are not in the journal: all or
+// none.
 func (e *Engine) spawn(j *journal, entries []engine.NewEntry) error {
 	var names []string
 	var ts []*task
@@ -215,7 +217,7 @@ func (e *Engine) spawn(j *journal, entries []engine.NewEntry) error {
 	return nil
 }
 
-// suspend makes a task wait that has run, unless what it waits for has come.
+// suspend makes a task wait after its run, unless its wait is over already.
 func (e *Engine) suspend(t *task, o *engine.Outcome, now time.Time) {
 	j := t.remember()
 	j.wait = engine.Wait{}
@@ -244,7 +246,8 @@ func (e *Engine) suspend(t *task, o *engine.Outcome, now time.Time) {
 	e.leave(1)
 }
 
-// unsuspend takes a suspended task out of where it waits, and counts it as live.
+// unsuspend takes a suspended task out of its place of waiting, and counts it
+// as live.
 func (e *Engine) unsuspend(t *task) {
 	if t.place == inLater {
 		e.later.remove(t)
@@ -263,7 +266,7 @@ func (e *Engine) resume(t *task, now time.Time) {
 	e.admitWaiting() // inserts that waited for fewer suspended tasks
 }
 
-// arrived wakes the task if it waits for what has come.
+// arrived wakes the task if its wait is over.
 func (e *Engine) arrived(t *task, now time.Time) {
 	if t.state == suspended && t.more.journal.met() {
 		e.resume(t, now)

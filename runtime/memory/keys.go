@@ -9,9 +9,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// keySet are the unique keys that are held. A task lets go of its key as it
-// begins, ends or is forgotten, by its KeyHold; see Engine.letGo. What ends with
-// time is let go of later, in lots.
+// keySet is the unique keys that are held. A task lets go of its key as it
+// begins, ends or is forgotten, by its KeyHold; see Engine.letGo. A key whose
+// time ends is let go of later, in lots.
 type keySet struct {
 	limit int
 	held  map[string]*keyHold
@@ -84,11 +84,12 @@ func (s *keySet) over(now time.Time) *keyHold {
 	return s.byEnd[0]
 }
 
-// maxKeysOver is how many keys whose time has ended are let go of at once.
+// maxKeysOver is how many keys are let go of at once when their time has
+// ended.
 const maxKeysOver = 64
 
-// keyFree reports whether no task holds the key, and lets go of some of those
-// whose time has ended. It returns the hold otherwise.
+// keyFree reports whether no task holds the key, and lets go of some keys
+// whose time has ended. Otherwise it returns the hold.
 func (e *Engine) keyFree(key string, now time.Time) (*keyHold, bool) {
 	for range maxKeysOver {
 		h := e.keys.over(now)
@@ -117,8 +118,8 @@ func (e *Engine) keyOver(h *keyHold) {
 	}
 }
 
-// take gives the task its key, which is free; until is when the time of the key
-// ends, if it is held for a time.
+// take gives the task its key, which is free. until is the end of the key's
+// time, if it is held for one.
 func (e *Engine) take(t *task, until time.Time) {
 	if !timed(t.msg.KeyHold) {
 		until = time.Time{}
@@ -127,8 +128,8 @@ func (e *Engine) take(t *task, until time.Time) {
 	t.holds = true
 }
 
-// letGo lets go of the key of a task that changes to the state, or that is to
-// be forgotten.
+// letGo lets go of the key of a task that changes to the state, or is to be
+// forgotten.
 func (e *Engine) letGo(t *task, s state, forgotten bool) {
 	var free bool
 	switch t.msg.KeyHold {
@@ -156,8 +157,8 @@ func (e *Engine) dropKey(t *task) {
 	}
 }
 
-// takeAgain gives a task that is to be retried its key again, if it would still
-// hold it. It returns the hold of another task that has the key by now.
+// takeAgain gives a task that is to be retried its key again, if it would
+// still hold it. If another task has the key by now, it returns that hold.
 func (e *Engine) takeAgain(t *task, now time.Time) *keyHold {
 	m := t.msg
 	if m.KeyHold == engine.HoldTick || !keyed(m) || m.KeyHold.Free(engine.StatePending, t.begun, t.more.keyUntil, now) {

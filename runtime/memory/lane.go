@@ -14,26 +14,26 @@ const priorities = 4
 // maxLanes is how many lanes are remembered.
 const maxLanes = 4096
 
-// laneKey is what decides who can run a task.
+// laneKey decides which workers can run a task.
 type laneKey struct{ queue, name string }
 
-// laneIndex finds the group of a task. A lane is a pair of a queue and a name;
-// the lanes of a queue that the same workers can run share a group, so that a
-// worker has few groups to choose from, however many names there are, and never
-// looks at a task that it cannot run.
+// laneIndex finds the group of a task. A lane is a pair of a queue and a name.
+// Lanes of a queue that the same workers can run share a group. So a worker
+// has few groups to choose from, however many names there are, and never looks
+// at a task that it cannot run.
 type laneIndex struct {
 	groups    map[groupKey]*group
-	scattered []*group // those taken apart, whose tasks go to others by and by
-	parked    []*group // those that no worker can run, of queues that some serve
+	scattered []*group // dissolved ones, whose tasks move to others by and by
+	parked    []*group // those without a worker for them, of queues that some serve
 	lanes     map[laneKey]*group
 	paused    []engine.Pause
-	lastKey   laneKey // what was looked up last, and what was found
+	lastKey   laneKey // the last key looked up, and its group
 	last      *group
 }
 
 type groupKey struct {
 	queue string
-	able  string // who can run its tasks: a byte for each worker; or paused
+	able  string // the workers that can run its tasks: a byte for each worker; or paused
 }
 
 // group holds the due tasks of one queue that the same workers can run, in the
@@ -41,8 +41,8 @@ type groupKey struct {
 type group struct {
 	queue  string
 	names  map[string]struct{} // of its lanes; nil once they are too many
-	serves []*serve            // who can run the tasks,
-	at     []int               // where it is in the ready of each of them, -1 if nowhere
+	serves []*serve            // the workers that can run the tasks,
+	at     []int               // its place in the ready of each of them, -1 if none
 	first  *task               // the task to run next, nil if there is none
 	turn   int                 // which of the serves to wake next
 	n      int
@@ -50,8 +50,8 @@ type group struct {
 	fifo   [priorities]list
 	heap   [priorities]taskHeap // those that were not pushed in order
 
-	// If no worker can run the tasks but some serve the queue: how long they
-	// may wait for one that can. Zero is for ever.
+	// parkFor is how long the tasks wait for a worker that can run them, if
+	// some serve the queue but none can. Zero is for ever.
 	parkFor time.Duration
 }
 
@@ -195,8 +195,8 @@ func (e *Engine) regroup() {
 	}
 }
 
-// keyOfAll returns the key of the group to which all lanes of g belong now; false
-// if they are not of one group any more.
+// keyOfAll returns the key of the group to which all lanes of g belong now;
+// false if they no longer share one.
 func (x *laneIndex) keyOfAll(g *group, serves []*serve) (key groupKey, one bool) {
 	for name := range g.names {
 		k := x.keyOf(laneKey{g.queue, name}, serves)
@@ -208,8 +208,8 @@ func (x *laneIndex) keyOfAll(g *group, serves []*serve) (key groupKey, one bool)
 	return key, one
 }
 
-// push adds a task that is due, and that comes after the others of its group,
-// its priority and its place in time.
+// push adds a due task that comes after the others of its group and priority,
+// in time as well.
 func (g *group) push(t *task) {
 	t.group, t.place = g, inFifo
 	g.fifo[t.msg.Priority].push(t)
@@ -218,7 +218,7 @@ func (g *group) push(t *task) {
 	g.changed()
 }
 
-// insert adds a task that is due, wherever it belongs.
+// insert adds a due task at its place.
 func (g *group) insert(t *task) {
 	t.group, t.place = g, inHeap
 	g.heap[t.msg.Priority].push(t)

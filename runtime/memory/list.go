@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	// pageSize is the size of a page when a query does not say.
+	// pageSize is the size of a page when a query names none.
 	pageSize = 100
 	// pageBytes bounds the arguments, results and memos on a page.
 	pageBytes = 4 << 20
-	// pageRows bounds the tasks that are looked at for a page.
+	// pageRows bounds the tasks looked at for a page.
 	pageRows = 4_096
 	// lotRows is how many are looked at with the lock held: others take it in
 	// between.
@@ -23,8 +23,8 @@ const (
 )
 
 // List implements [engine.Engine]. It looks at no more than 4,096 tasks and
-// returns no more than 4 MiB of bodies, if it is not a single task that is
-// larger. It lets go of the engine's lock again and again.
+// returns no more than 4 MiB of bodies, except for a single larger task. It
+// frees the engine's lock again and again.
 func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	p := page{limit: min(positive(q.Limit, pageSize), pageRows), query: &q}
 	if q.Cursor != "" {
@@ -50,7 +50,7 @@ func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, str
 	}
 }
 
-// page collects the entries of those that a query selects.
+// page collects the entries that a query selects.
 type page struct {
 	query   *engine.Query
 	limit   int
@@ -61,7 +61,7 @@ type page struct {
 	full    bool
 }
 
-// listLot looks at some of the tasks that follow, and reports whether there are
+// listLot looks at some of the following tasks, and reports whether there are
 // more.
 func (e *Engine) listLot(p *page) (more bool, err error) {
 	e.lock()

@@ -54,8 +54,8 @@ type (
 func (byDue) before(t, o *task) bool    { return t.before(o) }
 func (byExpiry) before(t, o *task) bool { return t.more.expires < o.more.expires }
 
-// heapOf is a binary heap of tasks in an order. Each task knows its position, so
-// that any of them can be taken out.
+// heapOf is a binary heap of tasks in an order. Each task knows its position,
+// so that any of them can be taken out.
 type heapOf[O interface{ before(t, o *task) bool }] []*task
 
 func (h heapOf[O]) before(i, j int) bool {
@@ -125,7 +125,7 @@ func (h heapOf[O]) swap(i, j int) {
 
 // table finds tasks by id. It is a hash table with the chains in the tasks: a
 // third of the time of a map, and no allocation for a task. It grows by one
-// bucket at a time (linear hashing): to hash a million tasks anew would stop all
+// bucket at a time (linear hashing): rehashing a million tasks would stop all
 // others for a tenth of a second.
 type table struct {
 	parts [][]*task // the buckets, tablePart in each
@@ -204,7 +204,7 @@ func (tb *table) all() iter.Seq[*task] {
 	}
 }
 
-// grow adds a bucket, and moves there what belongs into it.
+// grow adds a bucket, and moves its tasks there.
 func (tb *table) grow() {
 	if tb.size == 0 {
 		tb.seed = rand.Uint64()

@@ -7,9 +7,9 @@ import (
 )
 
 // order lists all tasks in the order of their insertion, for List: blocks of
-// rows, filled at the end. A task that is forgotten leaves an empty row, and
-// blocks that are mostly empty are merged. It has no pointer to a task, so that
-// the garbage collector has nothing to follow.
+// rows, filled at the end. A forgotten task leaves an empty row, and blocks
+// that are mostly empty are merged. It has no pointer to a task, so that the
+// garbage collector has nothing to follow.
 type order struct {
 	blocks []*block
 	firsts []uint64 // the first sequence number of each block
@@ -23,7 +23,7 @@ type block struct {
 	rows    [blockRows]orderRow
 }
 
-// orderRow is a task; of one that is forgotten the id is nil.
+// orderRow is a task; the id of a forgotten one is nil.
 type orderRow struct {
 	seq uint64
 	id  uuid.UUID
@@ -43,11 +43,11 @@ func (o *order) push(seq uint64, id uuid.UUID) {
 	b.live++
 }
 
-// block returns the index of the block in which the sequence number is, or
-// would be; -1 if it is below all.
+// block returns the index of the block for the sequence number; -1 if it is
+// below all.
 func (o *order) block(seq uint64) int {
 	n := len(o.firsts)
-	switch { // mostly it is of the newest or the oldest
+	switch { // mostly the newest or the oldest
 	case n == 0 || seq < o.firsts[0]:
 		return -1
 	case seq >= o.firsts[n-1]:
@@ -126,7 +126,7 @@ func (o *order) merge(i int) {
 			}
 		}
 		if b == into {
-			into.n = n // what follows is read from the other
+			into.n = n // later rows are read from the other
 		}
 	}
 	into.n, into.live = n, n
@@ -134,8 +134,8 @@ func (o *order) merge(i int) {
 	o.drop(i + 1)
 }
 
-// after appends to rows those that follow the sequence number, as far as there
-// is room for them, and reports whether there are more.
+// after appends to rows those that follow the sequence number, up to their
+// capacity, and reports whether there are more.
 func (o *order) after(seq uint64, rows []orderRow) (_ []orderRow, more bool) {
 	i := max(o.block(seq), 0)
 	for ; i < len(o.blocks); i++ {

@@ -9,7 +9,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// kind is what all tasks of one type, and of one worker, have in common.
+// kind is the common part of all tasks of one type, and of one worker.
 type kind struct {
 	Name, Queue, Signature string
 	Priority               int
@@ -27,7 +27,7 @@ const maxKinds = 1 << 13
 type kindSet struct {
 	all    []kind
 	number map[kind]uint32
-	recent [16]uint32 // numbers plus 1 of kinds seen lately, by what is cheap to hash
+	recent [16]uint32 // numbers plus 1 of kinds seen lately, by cheap hashes
 }
 
 // is reports whether the task is of the kind.
@@ -78,7 +78,7 @@ func (s *kindSet) find(t *task) (uint32, bool) {
 	return i, true
 }
 
-// message returns a message with what its kind says.
+// message returns a message with the fields of its kind.
 func (k *kind) message() *engine.Message {
 	return &engine.Message{
 		Name: k.Name, Queue: k.Queue, Priority: k.Priority,
@@ -87,8 +87,8 @@ func (k *kind) message() *engine.Message {
 	}
 }
 
-// The fields of the rest of a record, which few tasks have. Each is written as
-// its number and its value; strings with their length before them.
+// Fields of the rest of a record, which few tasks have. Each is written as its
+// number and its value; strings with their length before them.
 const (
 	restKey byte = iota + 1
 	restDue
@@ -104,7 +104,7 @@ const (
 	restOrphan
 )
 
-// appendRest writes what else the task has.
+// appendRest writes the other fields of the task.
 func appendRest(b []byte, t *task) []byte {
 	m := t.msg
 	if m.Key != "" {
@@ -160,7 +160,7 @@ func appendTime(b []byte, field byte, t time.Time) []byte {
 	return binary.AppendUvarint(b, uint64(t.Nanosecond()))
 }
 
-// rest reads what appendRest wrote.
+// rest reads the bytes of appendRest.
 type rest []byte
 
 func (r *rest) text() string {
@@ -183,7 +183,7 @@ func (r *rest) id() (id uuid.UUID) {
 	return id
 }
 
-// readRest sets in the entry what appendRest wrote.
+// readRest sets the fields in the entry from the bytes of appendRest.
 func readRest(b []byte, en *engine.Entry) {
 	m := en.Message
 	for r := rest(b); len(r) > 0; {

@@ -1,14 +1,15 @@
 package memory
 
-// readyHeap are the groups with tasks that a worker can run, by the task that is
-// first in each, so that a worker of thousands of queues finds its next task as
-// soon as one of a single queue.
+// readyHeap is the groups with tasks that a worker can run, by the first task
+// in each. So a worker of thousands of queues finds its next task as fast as
+// one of a single queue.
 type readyHeap struct {
 	s  *serve
 	gs []*group
 }
 
-// changed is to be called when tasks were added to the group or taken out of it.
+// changed must be called when tasks were added to the group or taken out of
+// it.
 func (g *group) changed() {
 	first := g.head()
 	if first == g.first {
@@ -53,7 +54,7 @@ func (h *readyHeap) swap(i, j int) {
 	h.gs[j].move(h.s, j)
 }
 
-// move notes where the group is in the worker's heap.
+// move notes the group's place in the worker's heap.
 func (g *group) move(s *serve, pos int) {
 	for i, o := range g.serves {
 		if o == s {

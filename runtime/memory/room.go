@@ -7,14 +7,15 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// reserve counts n more tasks as live, if there is room for them and no more are
-// suspended than may be. It needs no lock.
+// reserve counts n more tasks as live, if there is room for them and not too
+// many are suspended. It needs no lock.
 func (e *Engine) reserve(n int) bool {
 	return e.suspended.Load() < int64(e.capacity) && e.reserveUpTo(n, e.capacity)
 }
 
-// reserveChildren is reserve for the children of a running task: there is as much
-// room again for them, since parents that fill all of it would else never end.
+// reserveChildren is reserve for the children of a running task. They have as
+// much room again, since parents that fill all of it would otherwise never
+// end.
 func (e *Engine) reserveChildren(n int) bool { return e.reserveUpTo(n, 2*e.capacity) }
 
 func (e *Engine) reserveUpTo(n, most int) bool {
@@ -29,7 +30,8 @@ func (e *Engine) reserveUpTo(n, most int) bool {
 	}
 }
 
-// leave counts n tasks as live no more, and lets in who waits for their room.
+// leave counts n tasks as live no more, and admits inserts that wait for their
+// room.
 func (e *Engine) leave(n int) {
 	e.live.Add(-int64(n))
 	e.admitWaiting()
@@ -65,7 +67,7 @@ func (e *Engine) admit(ctx context.Context, n int) error {
 		return nil
 	}
 	e.room.drop(c)
-	e.admitWaiting() // it may have stood in the way of a smaller one
+	e.admitWaiting() // it may have blocked a smaller one
 	return fmt.Errorf("wait for room: %w", context.Cause(ctx))
 }
 
@@ -95,7 +97,7 @@ func (q *roomQueue) wakeAll() {
 	*q = nil
 }
 
-// admitWaiting grants the room that there is to those who wait for it.
+// admitWaiting grants the free room to waiting inserts.
 func (e *Engine) admitWaiting() {
 	if !e.crowded.Load() {
 		return

@@ -9,8 +9,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// spins is how often a worker goroutine that finds no task looks again, letting
-// others run, before it sleeps. Under load that saves most of the system calls
+// spins is how often a worker goroutine without a task looks again, yielding
+// to others, before it sleeps. Under load that saves most of the system calls
 // of sleeping and waking, which cost more than a task.
 const spins = 20
 
@@ -24,12 +24,12 @@ type serve struct {
 	queues map[string]struct{}
 
 	// Guarded by Engine.mu.
-	ready     readyHeap      // the tasks that it can run
+	ready     readyHeap      // tasks that it can run
 	groups    map[string]int // how many groups it can run of each queue,
 	shared    int            // and of how many queues more than one
 	hands     []*hand        // the goroutines started
-	idle      []*hand        // those asleep
-	searching int            // those awake that have no task: see group.summon
+	idle      []*hand        // hands asleep
+	searching int            // hands awake without a task: see group.summon
 	busy      int            // hands that have not left
 	stopping  bool           // no more tasks are taken
 	abandoned bool           // nobody waits for the hands any more
@@ -116,7 +116,7 @@ func (s *serve) stop() {
 	}
 }
 
-// abandon gives the tasks that still run back, and names them.
+// abandon gives the running tasks back, and names them.
 func (s *serve) abandon() *engine.UnfinishedError {
 	e := s.e
 	e.lock()
@@ -240,8 +240,8 @@ func (h *hand) work() {
 	}
 }
 
-// next records what became of the task that the hand has run, if any, and
-// returns the next one. It waits for one, and returns nil when the worker stops.
+// next records the outcome of the hand's run, if any, and returns the next
+// run. It waits for one, and returns nil when the worker stops.
 func (h *hand) next() *run {
 	s, e := h.s, h.s.e
 	now := s.now()
@@ -286,16 +286,16 @@ func (h *hand) wait() {
 	s.searching--
 	s.idle = append(s.idle, h)
 	e.unlock()
-	<-h.wake // whoever wakes it counts it as searching again
+	<-h.wake // its waker counts it as searching again
 	e.lock()
 }
 
-// maxSummons is of how many groups a worker that takes a task looks whether
-// somebody looks for the next one.
+// maxSummons is for how many groups a worker that takes a task checks that
+// another looks for the next one.
 const maxSummons = 8
 
-// take takes the next task, if there is one, and sees to it that somebody looks
-// for the one after it.
+// take takes the next task, if there is one, and ensures that another worker
+// looks for the one after it.
 func (h *hand) take(now time.Time) *run {
 	s := h.s
 	if s.stopping {
@@ -317,9 +317,9 @@ func (h *hand) take(now time.Time) *run {
 	return h.run
 }
 
-// best returns the task to run next: of a queue by priority, and of several
-// queues the one that has been due longest. It returns nil if there is none, or
-// none is to be taken any more.
+// best returns the task to run next: within a queue by priority, among queues
+// the one that has been due longest. It returns nil if there is none, or none
+// may be taken any more.
 func (s *serve) best() *task {
 	if s.end.Err() != nil {
 		return nil

@@ -25,7 +25,7 @@ const (
 	showSucceeded
 	showFailed
 	showCancelled
-	showStates // how many there are
+	showStates // how many states there are
 )
 
 var states = engine.States()
@@ -34,8 +34,8 @@ var states = engine.States()
 type tallySet struct {
 	by   map[string]*tally
 	all  []*tally
-	last *tally // what was asked for last
-	next int    // in all: which to look at for being empty
+	last *tally // the last one asked for
+	next int    // in all: the next to check for emptiness
 }
 
 // of returns the tally of the queue.
@@ -91,7 +91,8 @@ func (e *Engine) show(t *task, s shown) {
 	t.shown = s
 }
 
-// gone takes a task that is to be forgotten out of the count and out of order.
+// gone takes a task that is about to be forgotten out of the count and out of
+// order.
 func (e *Engine) gone(t *task) {
 	if t.tally != nil {
 		t.tally.n[t.shown]--
@@ -106,7 +107,8 @@ func (e *Engine) gonePast(r *packed) {
 	e.order.remove(r.seq)
 }
 
-// counts appends what the tallies from an index on count, of at most n queues.
+// counts appends the counts of at most n queues, from the tally at an index
+// on.
 func (s *tallySet) counts(from, n int, to map[string][showStates]int64) (next int) {
 	end := min(from+n, len(s.all))
 	for _, c := range s.all[min(from, end):end] {
@@ -117,8 +119,8 @@ func (s *tallySet) counts(from, n int, to map[string][showStates]int64) (next in
 	return end
 }
 
-// matches reports whether the query selects a task of the message that shows
-// the state.
+// matches reports whether the query selects a task with this message and
+// state.
 func matches(q *engine.Query, m *engine.Message, s engine.State) bool {
 	if len(q.States) > 0 && !slices.Contains(q.States, s) {
 		return false

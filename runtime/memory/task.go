@@ -12,7 +12,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// place says which structure holds a task.
+// place is the structure that holds a task.
 type place uint8
 
 const (
@@ -36,23 +36,23 @@ type task struct {
 	started stamp     // of the latest run
 	owner   *run      // the run that may conclude it, nil if none
 	worker  string    // the id of the worker of the latest run
-	more    *more     // what few tasks have for long
+	more    *more     // rarely needed fields
 	attempt int32
 	pos     int32 // in a heap
 	state   state
 	place   place
 	shown   shown
-	holds   bool // its key, as far as it has not let go of it
+	holds   bool // its key, unless it has let go of it
 	begun   bool // it has had a run
 
-	tally      *tally // that counts it
+	tally      *tally // the tally that counts it
 	group      *group // while in inFifo or inHeap
 	next, prev *task  // in a list
 	chain      *task  // in a bucket of Engine.tasks
 }
 
-// state is a task's state, as far as it is stored: whether a waiting task is
-// scheduled or pending is told by the clock.
+// state is a task's stored state: whether a waiting task is scheduled or
+// pending depends on the clock.
 type state uint8
 
 const (
@@ -67,17 +67,17 @@ const (
 
 func (s state) final() bool { return s >= succeeded }
 
-// more is what most tasks never have, or only when they leave.
+// more is fields that most tasks never have, or only at their end.
 type more struct {
 	ended     stamp
-	expires   stamp // until when it is kept, once it has ended
+	expires   stamp // end of its time to be kept, once it has ended
 	result    json.RawMessage
 	reason    string
 	memo      json.RawMessage
 	cancelled bool   // while running: a Cancel asked it to stop
-	why       string // with which reason
+	why       string // the reason
 	done      chan struct{}
-	keyUntil  time.Time // when the time of the key ends that it let go of
+	keyUntil  time.Time // the end of the time of a key that it has let go of
 	journal   *journal
 }
 
@@ -88,7 +88,7 @@ func (t *task) extra() *more {
 	return t.more
 }
 
-// wake tells those who wait for the end of the task to look again.
+// wake makes the waiters for the task's end look again.
 func (t *task) wake() {
 	if t.more != nil && t.more.done != nil {
 		close(t.more.done)
@@ -150,7 +150,7 @@ func (t *task) publicState(now time.Time) engine.State {
 	}
 }
 
-// spareTasks are the tasks that are forgotten, for new ones to be made of.
+// spareTasks is forgotten tasks, for reuse by new ones.
 type spareTasks struct {
 	first *task // linked by chain
 	n     int
@@ -170,8 +170,8 @@ func (s *spareTasks) get() *task {
 	return t
 }
 
-// put takes a task that nothing refers to any more but runs that do not own it.
-// Those who wait for a task's end refer to it: it is not spare.
+// put takes a task that only runs refer to, which do not own it. A task with a
+// waiter for its end is not spare.
 func (s *spareTasks) put(t *task) {
 	if t.more != nil || s.n >= maxSpare {
 		return
@@ -181,9 +181,8 @@ func (s *spareTasks) put(t *task) {
 	s.n++
 }
 
-// run is one run of a task: what is handed to the worker, and, as long as it
-// owns the task, the right to say what became of it. When it does not any more,
-// t may be another task.
+// run is one run of a task: it is handed to the worker and, while it owns the
+// task, may conclude it. Afterwards t may be another task.
 type run struct {
 	engine.Delivery
 	e *Engine
