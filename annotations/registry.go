@@ -102,7 +102,7 @@ func (d *Definition) key(name string) *Key {
 	return nil
 }
 
-// Keys for which a package may give defaults.
+// sharedKeys are the keys for which a package may give defaults.
 var sharedKeys = []Key{
 	{Name: "queue", Kind: KindName, Default: "default", Help: "the queue the task waits in"},
 	{Name: "retries", Kind: KindCount, Default: "3", Help: "retries after the first run"},

@@ -15,8 +15,8 @@ import (
 // figure is a tool's median time on one shape.
 type figure struct {
 	Tool, Version, Column string
-	Missing               string        `json:",omitempty"` // instead of the rest: why there is none
-	Wall, CPU             time.Duration // in place of the rest: why there is none
+	Missing               string        `json:",omitempty"` // in place of the rest: why there is none
+	Wall, CPU             time.Duration // of the clock, and of the processors
 	BaseWall, BaseCPU     time.Duration // of taskgen in the same run
 }
 

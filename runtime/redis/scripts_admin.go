@@ -1,9 +1,9 @@
 package redis
 
-// waiting takes a task out of its place of waiting. It does not look for an
-// entry in the middle of a list of more than 10,000: the entry stays, and
-// workers notice that it leads to no pending task. Servers of asynq would not,
-// so waiting looks for it where there are any.
+// waitingPrelude takes a task out of its place of waiting. It does not look
+// for an entry in the middle of a list of more than 10,000: the entry stays,
+// and workers notice that it leads to no pending task. Servers of asynq would
+// not, so waiting looks for it where there are any.
 const waitingPrelude = `
 local function leave(q, id, state, now)
 	if state == "pending" then
@@ -26,9 +26,9 @@ local function leave(q, id, state, now)
 end
 `
 
-// cancel cancels a task. ARGV: the queue, id, reason, the time as text and as
-// a score, the score if it is archived, and its key. It answers with the
-// task's state before.
+// cancelScript cancels a task. ARGV: the queue, id, reason, the time as text
+// and as a score, the score if it is archived, and its key. It answers with
+// the task's state before.
 var cancelScript = script(waitingPrelude + `
 local q, id = ARGV[1], ARGV[2]
 local state = soft("HGET", t(q, id), "state")
@@ -49,10 +49,10 @@ archive(q, id, own, ARGV[6])
 forget(ARGV[7], id)
 return state`)
 
-// retry makes an archived task pending. ARGV: the queue, id, details, the time
-// in ns, and the key it takes again, or "", the key's value, and its time in
-// ms or "". It answers with the task's state before, and the id of another
-// task that holds the key, or "".
+// retryScript makes an archived task pending. ARGV: the queue, id, details,
+// the time in ns, and the key it takes again, or "", the key's value, and its
+// time in ms or "". It answers with the task's state before, and the id of
+// another task that holds the key, or "".
 var retryScript = script(holder + `
 local q, id, key = ARGV[1], ARGV[2], ARGV[5]
 local state = soft("HGET", t(q, id), "state")
@@ -71,8 +71,8 @@ firm("LPUSH", k(q, "pending"), id)
 tell("taskctx:new", q)
 return {state, ""}`)
 
-// delete forgets a task that does not run. ARGV: the queue and id, the time as
-// a score, and its key. It answers with the task's state before.
+// deleteScript forgets a task that does not run. ARGV: the queue and id, the
+// time as a score, and its key. It answers with the task's state before.
 var deleteScript = script(waitingPrelude + `
 local q, id = ARGV[1], ARGV[2]
 local state = soft("HGET", t(q, id), "state")
@@ -83,12 +83,12 @@ forget(ARGV[4], id)
 tell("taskctx:end", id)
 return state`)
 
-// read answers with tasks. ARGV: "1" to leave out the large fields, how many
-// bytes to read at most, a name or "", "1" to leave out tasks without tags,
-// and states between commas or ""; then the queue and id of each. The answer
-// is how many of the tasks were looked at; for each task that exists and may
-// be selected its index, message, state, details, memo, result, worker, start
-// and score; and how many bytes are left.
+// readScript answers with tasks. ARGV: "1" to leave out the large fields, how
+// many bytes to read at most, a name or "", "1" to leave out tasks without
+// tags, and states between commas or ""; then the queue and id of each. The
+// answer is how many of the tasks were looked at; for each task that exists
+// and may be selected its index, message, state, details, memo, result,
+// worker, start and score; and how many bytes are left.
 var readScript = script(`
 local brief, left, name, tagged, states = ARGV[1] == "1", tonumber(ARGV[2]), ARGV[3], ARGV[4] == "1", ARGV[5]
 -- lean is a message without its payload, the second field.
@@ -144,9 +144,9 @@ for i = 6, #ARGV, 2 do
 end
 return {looked, rows, left}`)
 
-// ids answers with all ids in the collections of queues, all at one time:
-// otherwise it might miss a task that moves meanwhile. ARGV: how many of the
-// following are collections; the queues follow them.
+// idsScript answers with all ids in the collections of queues, all at one
+// time: otherwise it might miss a task that moves meanwhile. ARGV: how many of
+// the following are collections; the queues follow them.
 var idsScript = script(`
 local res, first = {}, 2 + tonumber(ARGV[1])
 for i = first, #ARGV do
@@ -158,8 +158,8 @@ for i = first, #ARGV do
 end
 return res`)
 
-// size answers with how many tasks are in each collection of the queues ARGV,
-// in the order of collections.
+// sizeScript answers with how many tasks are in each collection of the queues
+// ARGV, in the order of collections.
 var sizeScript = script(`
 local res = {}
 for i, q in ipairs(ARGV) do
@@ -169,9 +169,9 @@ for i, q in ipairs(ARGV) do
 end
 return res`)
 
-// count answers with how many tasks of the queues from ARGV[2] are in each
-// state at the score ARGV[1], in the order of engine.States. Sets of our own
-// distinguish states that are one for asynq.
+// countScript answers with how many tasks of the queues from ARGV[2] are in
+// each state at the score ARGV[1], in the order of engine.States. Sets of our
+// own distinguish states that are one for asynq.
 var countScript = script(`
 local res = {}
 for i = 2, #ARGV do

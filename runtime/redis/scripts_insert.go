@@ -32,8 +32,8 @@ local function hold(key, value, ms)
 end
 `
 
-// insert stores messages, all or none. ARGV: the time in ns, then for each
-// message its queue, id, encoding, due score or "", key or "", the key's
+// insertScript stores messages, all or none. ARGV: the time in ns, then for
+// each message its queue, id, encoding, due score or "", key or "", the key's
 // value, its time in ms or "", and the message's name. It answers for each
 // message with the id of the task that holds its key, or "".
 var insertScript = script(holder + `
@@ -70,11 +70,11 @@ for i = 2, #ARGV, 8 do
 end
 return res`)
 
-// insertOne is insert of one message that has no key and is due: the usual
-// request of a web process. It stands alone, without the prelude, and its keys
-// come ready. KEYS: the task and the list of pending tasks. ARGV: the id, the
-// encoding, the time in ns, the name and the queue. It adds no queue to
-// asynq's list if tasks wait there already.
+// insertOneScript is insert of one message that has no key and is due: the
+// usual request of a web process. It stands alone, without the prelude, and
+// its keys come ready. KEYS: the task and the list of pending tasks. ARGV: the
+// id, the encoding, the time in ns, the name and the queue. It adds no queue
+// to asynq's list if tasks wait there already.
 var insertOneScript = redis.NewScript(`
 local call = redis.call
 if call("EXISTS", KEYS[1]) == 1 then

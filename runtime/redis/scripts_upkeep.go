@@ -1,7 +1,7 @@
 package redis
 
-// forward makes due tasks pending. ARGV: the time as a score and in ns, then
-// the queues. It answers with how many, and the score of the next, or "".
+// forwardScript makes due tasks pending. ARGV: the time as a score and in ns,
+// then the queues. It answers with how many, and the score of the next, or "".
 var forwardScript = script(`
 local n, next = 0, ""
 for i = 3, #ARGV do
@@ -27,11 +27,11 @@ for i = 3, #ARGV do
 end
 return {n, next}`)
 
-// clean forgets up to ARGV[1] ended tasks. ARGV[2] is the score before which
-// completed tasks are forgotten, ARGV[3] that of archived ones; the queues
-// follow. The score of a completed task is the end of its record, as in asynq.
-// That of an archived one is 90 days before, so that asynq itself forgets it
-// then. No more than 10,000 of them are kept, as in asynq.
+// cleanScript forgets up to ARGV[1] ended tasks. ARGV[2] is the score before
+// which completed tasks are forgotten, ARGV[3] that of archived ones; the
+// queues follow. The score of a completed task is the end of its record, as in
+// asynq. That of an archived one is 90 days before, so that asynq itself
+// forgets it then. No more than 10,000 of them are kept, as in asynq.
 var cleanScript = script(`
 local left = tonumber(ARGV[1])
 local function drop(q, set, ids)
@@ -58,9 +58,9 @@ for i = 4, #ARGV do
 end
 return tonumber(ARGV[1]) - left`)
 
-// tidy looks at a few members of the sets of our own in the queues ARGV[2]
-// onwards, and takes out the wrong ones: asynq's tools change tasks without
-// updating them. ARGV[1] is a random number.
+// tidyScript looks at a few members of the sets of our own in the queues
+// ARGV[2] onwards, and takes out the wrong ones: asynq's tools change tasks
+// without updating them. ARGV[1] is a random number.
 var tidyScript = script(`
 local at = tonumber(ARGV[1])
 for i = 2, #ARGV do
@@ -90,7 +90,7 @@ for i = 2, #ARGV do
 end
 return 1`)
 
-// sweep deletes the keys ARGV that no task holds.
+// sweepScript deletes the keys ARGV that no task holds.
 var sweepScript = script(holder + `
 local n = 0
 for _, name in ipairs(ARGV) do

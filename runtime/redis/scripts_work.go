@@ -1,8 +1,8 @@
 package redis
 
-// claim takes up to ARGV[1] tasks for the worker ARGV[2] until the lease score
-// ARGV[3], at the time ARGV[4] in µs, with the fence ARGV[5]. ARGV[6] is the
-// time as text, ARGV[7] how long in µs a task of an unknown name waits,
+// claimScript takes up to ARGV[1] tasks for the worker ARGV[2] until the lease
+// score ARGV[3], at the time ARGV[4] in µs, with the fence ARGV[5]. ARGV[6] is
+// the time as text, ARGV[7] how long in µs a task of an unknown name waits,
 // ARGV[8] whether to look for such tasks of the worker's names, ARGV[9] how
 // many of the following are those names, before the queues, in their order.
 //
@@ -122,11 +122,11 @@ for i = first, #ARGV do
 end
 return {rows, parked, names, lost}`)
 
-// conclude writes outcomes. ARGV: the worker, the time in ns, as a score and
-// as text, asynq's day and when its counters expire. Then for each outcome the
-// queue, id, fence, the task's next place, its score, message or "", details,
-// the memo and the result, or "" to leave them, a key to let go of, and the
-// score if it is archived.
+// concludeScript writes outcomes. ARGV: the worker, the time in ns, as a score
+// and as text, asynq's day and when its counters expire. Then for each outcome
+// the queue, id, fence, the task's next place, its score, message or "",
+// details, the memo and the result, or "" to leave them, a key to let go of,
+// and the score if it is archived.
 //
 // A key begins with the way in which it is held: one held until the task has
 // begun is let go of in any case. A task that was cancelled while it ran does
@@ -196,17 +196,17 @@ count("failed", failed)
 for q in pairs(news) do tell("taskctx:new", q) end
 return res`)
 
-// saveMemo writes the memo of a running task. ARGV: the worker, queue, id,
-// fence and memo.
+// saveMemoScript writes the memo of a running task. ARGV: the worker, queue,
+// id, fence and memo.
 var saveMemoScript = script(`
 local v = soft("HMGET", t(ARGV[2], ARGV[3]), "state", "taskctx_owner", "taskctx_fence")
 if not v or v[1] ~= "active" or v[2] ~= ARGV[1] or v[3] ~= ARGV[4] then return 0 end
 redis.call("HSET", t(ARGV[2], ARGV[3]), "taskctx_memo", ARGV[5])
 return 1`)
 
-// running answers with the queue, id, worker, fence, cancel reason and whether
-// it was cancelled, for all tasks in the queues ARGV that run on workers of
-// ours. It takes out ids that lead to no task.
+// runningScript answers with the queue, id, worker, fence, cancel reason and
+// whether it was cancelled, for all tasks in the queues ARGV that run on
+// workers of ours. It takes out ids that lead to no task.
 var runningScript = script(`
 local res = {}
 for _, q in ipairs(ARGV) do
@@ -222,9 +222,9 @@ for _, q in ipairs(ARGV) do
 end
 return res`)
 
-// takeOver gives a task of a lost worker to others. ARGV: the worker, its beat
-// as last seen, the queue, id, fence, message and details, the time in ns and
-// as text, and the score if it is archived.
+// takeOverScript gives a task of a lost worker to others. ARGV: the worker,
+// its beat as last seen, the queue, id, fence, message and details, the time
+// in ns and as text, and the score if it is archived.
 var takeOverScript = script(`
 local owner, beats, q, id, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if (soft("GET", "taskctx:beat:" .. owner) or "") ~= beats then return 0 end
