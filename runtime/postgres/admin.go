@@ -107,7 +107,7 @@ func (e *Engine) retry(ctx context.Context, d db, number int64) error {
 	case j.state != riverDiscarded && j.state != riverCancelled:
 		return fmt.Errorf("%w: it has neither failed nor been cancelled", engine.ErrState)
 	}
-	meta, _ := decode(j.metadata) // what cannot be read holds no key
+	meta, _ := decode(j.metadata) // an unreadable one holds no key
 	m := e.message(j, meta.Own)
 	if holds(m) && !m.KeyHold.Free(engine.StatePending, j.attemptedAt != nil, j.createdAt.Add(m.KeyFor), now) {
 		m.KeyFor = j.createdAt.Add(m.KeyFor).Sub(now) // what is left of it

@@ -11,20 +11,21 @@ import (
 	"time"
 )
 
-// A statement for many rows fails as a whole because of one that the server refuses
-// to change: a trigger of somebody's, a constraint, a damaged page. Then it is done
-// for fewer rows, and again, until the row is found. That one is told of in the log
-// and set aside: statements pass it over, for longer each time.
+// A statement for many rows fails as a whole because of one that the server
+// refuses to change: by a trigger of somebody's, a constraint, a damaged page.
+// Then it is done for fewer rows, and again, until that row is found. The row
+// is logged and set aside: statements pass it over, for longer each time.
 
 const (
 	// firstAside and lastAside are how long a job is set aside.
 	firstAside = 10 * time.Second
 	lastAside  = 10 * time.Minute
-	// asideLines is of how many the log tells in a minute, one by one.
+	// asideLines is how many rows the log names in a minute, one by one.
 	asideLines = 20
-	// mostAside is how many are at most: each statement has them all with it.
+	// mostAside is how many jobs are set aside at most: each statement carries
+	// them all.
 	mostAside = 1000
-	// fewerEach is by how much a lot is smaller after one that failed.
+	// fewerEach is by how much a lot shrinks after a failure.
 	fewerEach = 4
 )
 
@@ -42,7 +43,7 @@ type setAside struct {
 	next  time.Duration // for how long, when it fails again
 }
 
-// ids are the jobs to pass over now; it is not nil, which would be NULL.
+// ids returns the jobs to pass over now; it is not nil, which would be NULL.
 func (a *aside) ids() []int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -66,8 +67,8 @@ func (a *aside) has(id int64) bool {
 	return time.Now().Before(a.jobs[id].until)
 }
 
-// add sets a job aside. It reports whether to tell of it, and how many others were
-// not told of before.
+// add sets a job aside. It reports whether to log that, and how many others
+// were not logged before.
 func (a *aside) add(id int64) (tell bool, further int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -92,13 +93,13 @@ func (a *aside) add(id int64) (tell bool, further int) {
 	return tell, further
 }
 
-// ofOneRow reports that an error of the server may be because of one row of many.
+// ofOneRow reports that the server's error may be due to one row of many.
 func ofOneRow(err error) bool {
 	if badData(err) {
 		return true
 	}
 	code := sqlState(err)
-	// What triggers and functions raise, a view's check, damaged data.
+	// Errors raised by triggers and functions, a view's check, damaged data.
 	return slices.ContainsFunc([]string{"09", "2F", "38", "39", "44", "P0", "XX"}, func(class string) bool {
 		return strings.HasPrefix(code, class)
 	})
@@ -110,9 +111,10 @@ type refused[T any] struct {
 	err error
 }
 
-// halved does something for rows, lot by lot, and where a lot fails because of one
-// of its rows, for each half of it. It returns the rows for which it failed, and the
-// error of a lot that failed otherwise: that and all after it was not done.
+// halved calls do for rows, lot by lot; where a lot fails because of one of
+// its rows, it calls do for each half. It returns the rows for which do
+// failed. If a lot fails for another reason, it returns that error, and leaves
+// out the lot and all after it.
 func halved[T any](todo [][]T, do func(some []T) error) (failed []refused[T], err error) {
 	for len(todo) > 0 {
 		some := todo[0]
@@ -135,7 +137,7 @@ func halved[T any](todo [][]T, do func(some []T) error) (failed []refused[T], er
 	return failed, nil
 }
 
-// lots is a statement for some rows at a time. It is used by one goroutine.
+// lots is a statement for some rows at a time. One goroutine uses it.
 type lots struct {
 	doing string // for the log
 	sql   lotSQL
@@ -143,9 +145,9 @@ type lots struct {
 	size  int // now; 0 is most
 }
 
-// do runs the statement for some rows, and reports whether there may be more. run
-// gets how many at most, and the jobs to pass over, and returns how many there were;
-// args are the first parameters, before those two.
+// do runs the statement for some rows, and reports whether there may be more.
+// run gets the greatest number of rows and the jobs to pass over, and returns
+// how many rows there were. args are the first parameters, before those two.
 func (s *serve) do(ctx context.Context, l *lots, args []any, run func(limit int, pass []int64) (int, error)) (more bool, err error) {
 	size, pass := l.size, s.aside.ids()
 	if size == 0 || size > l.most {
@@ -172,7 +174,8 @@ func (s *serve) do(ctx context.Context, l *lots, args []any, run func(limit int,
 		l.size = max(size/fewerEach, 1)
 		return true, nil
 	}
-	// Unless another worker has changed what is first meanwhile, it is this one.
+	// It is this one, unless another worker has changed the first row
+	// meanwhile.
 	id, ferr := s.first(ctx, l, args, pass)
 	switch {
 	case ferr != nil:
@@ -183,7 +186,7 @@ func (s *serve) do(ctx context.Context, l *lots, args []any, run func(limit int,
 	return true, nil
 }
 
-// first returns the first job that the statement is for, 0 if there is none.
+// first returns the first job for the statement, 0 if there is none.
 func (s *serve) first(ctx context.Context, l *lots, args []any, pass []int64) (id int64, err error) {
 	err = s.e.steered(ctx, l.sql.first, append(slices.Clone(args), pass, 1), func(scan func(...any) error) error { return scan(&id) })
 	if err != nil {
@@ -192,8 +195,8 @@ func (s *serve) first(ctx context.Context, l *lots, args []any, pass []int64) (i
 	return id, nil
 }
 
-// setAside passes a job over from now on, and says why: in the log, and with the job
-// if the server takes that.
+// setAside passes a job over from now on, and gives the reason: in the log,
+// and with the job if the server takes that.
 func (s *serve) setAside(ctx context.Context, id int64, doing string, err error) {
 	tell, further := s.aside.add(id)
 	if !tell {

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// cleaning forgets what is kept no longer, a lot at a time. What it has forgotten
-// stays in the index for a time, or for long beside an old snapshot: it goes on
+// cleaning forgets expired records, a lot at a time. Forgotten ones stay in
+// the index for a time, or for long beside an old snapshot. So it goes on
 // where it was, and begins at the beginning only now and then.
 type cleaning struct {
 	s *serve
 	// from and before are the range of the index: before is to be added to now.
 	from, before float64
 	lots         lots
-	at           float64   // where it goes on
+	at           float64   // its place in the index
 	whole        time.Time // when it begins at the beginning
 	done         bool      // a pass has ended
 }
 
 const (
-	// wholeEvery is how often it begins at the beginning, slackSeconds how far before
-	// the end of the last pass else.
+	// wholeEvery is how often it begins at the beginning, slackSeconds how far
+	// before the end of the last pass otherwise.
 	wholeEvery   = time.Hour
 	slackSeconds = 300
 )
@@ -64,7 +64,7 @@ func (c *cleaning) keys(ctx context.Context) (bool, error) {
 	return more, nil
 }
 
-// start is where the lot begins.
+// start returns where the lot begins.
 func (c *cleaning) start() float64 {
 	if c.done && time.Now().After(c.whole) {
 		c.at = c.from
@@ -79,7 +79,7 @@ func (c *cleaning) start() float64 {
 // goOn notes where the next lot begins.
 func (c *cleaning) goOn(more bool, n int, last, now float64, err error) {
 	switch {
-	case err != nil: // it may take too long from the beginning
+	case err != nil: // from the beginning it may take too long
 		if c.at <= c.from {
 			c.at = c.before + float64(time.Now().Unix()) - slackSeconds
 		}

@@ -21,7 +21,7 @@ type conclusions struct {
 	top, own []string
 }
 
-// split tells plain successes, which only change the state, from the rest.
+// split separates plain successes, which only change the state, from the rest.
 // Orphans are released.
 func split(outcomes []*outcome, orphans []claim) (plain, rest *conclusions) {
 	plain, rest = new(conclusions), new(conclusions)
@@ -39,7 +39,7 @@ func split(outcomes []*outcome, orphans []claim) (plain, rest *conclusions) {
 	return plain, rest
 }
 
-// patch is what an outcome changes of an envelope.
+// patch is an outcome's change of an envelope.
 type patch struct {
 	Memo    json.RawMessage `json:"memo,omitempty"`
 	MemoRaw *string         `json:"memo_text,omitempty"`
@@ -48,7 +48,7 @@ type patch struct {
 	Again   *bool           `json:"again,omitempty"`
 }
 
-// memoPatch puts a memo in its place: as JSON, or as a text where jsonb would
+// memoPatch puts a memo in its place: as JSON, or as a text if jsonb would
 // change it.
 func memoPatch(memo json.RawMessage) patch {
 	var p patch
@@ -98,7 +98,7 @@ func (c *conclusions) add(id int64, attempt int16, o *engine.Outcome) {
 		p.Reason = new(clean(o.Reason))
 	}
 	own, err := json.Marshal(p)
-	if err != nil { // only the memo may be no JSON
+	if err != nil { // only the memo may be invalid JSON
 		p.Memo, p.MemoRaw = nil, nil
 		own, _ = json.Marshal(p)
 	}
@@ -113,7 +113,7 @@ func (c *conclusions) add(id int64, attempt int16, o *engine.Outcome) {
 	c.own = append(c.own, string(own))
 }
 
-// attemptError is an error as River keeps and shows it.
+// attemptError returns an error in the form that River keeps and shows.
 func attemptError(attempt int16, reason string) string {
 	b, _ := json.Marshal(struct {
 		At      time.Time `json:"at"`

@@ -11,7 +11,7 @@ const (
 	countPlaces = 10_000
 	// samplePages is how many pages of a large table are read for an estimate.
 	samplePages = 300
-	// sureFactor is how many times engine.ExactCounts a sample must tell, and
+	// sureFactor is how many times engine.ExactCounts a sample must show, and
 	// surePages on how many pages it must have seen such jobs, to be believed
 	// without counting.
 	sureFactor = 3
@@ -27,16 +27,16 @@ type share struct {
 	jobs         float64
 }
 
-// sample is what some pages of the table tell of a place.
+// sample is a sample's result for a place.
 type sample struct {
 	shares []share
 	jobs   float64
 	pages  int
 }
 
-// Counts implements [engine.Counter]. Of a state of River's that has more than
-// [engine.ExactCounts] jobs in a queue it returns an estimate, of some pages of
-// the table.
+// Counts implements [engine.Counter]. If a state of River's has more than
+// [engine.ExactCounts] jobs in a queue, it returns an estimate from some pages
+// of the table.
 func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	if err := e.closed(); err != nil {
 		return nil, err
@@ -129,8 +129,8 @@ func (s *sample) add(x share) {
 	s.jobs += x.jobs
 }
 
-// sample reads some pages of a large table. It returns what they tell of the whole,
-// and up to how many jobs of a place are to be counted.
+// sample reads some pages of a large table. It returns their estimates of the
+// whole, and up to how many jobs of a place are to be counted.
 func (e *Engine) sample(ctx context.Context) (map[place]*sample, int, error) {
 	var pages int64
 	if err := e.row(ctx, e.sql.pages, nil, &pages); err != nil {
@@ -160,7 +160,7 @@ func (e *Engine) sample(ctx context.Context) (map[place]*sample, int, error) {
 	return samples, engine.ExactCounts, err
 }
 
-// tally adds up what is counted, by queue and state of ours.
+// tally adds up the counts, by queue and state of ours.
 type tally map[tallied]*engine.Count
 
 type tallied struct {

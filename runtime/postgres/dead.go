@@ -11,23 +11,23 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// Postgres keeps dead versions of rows as long as a transaction of the database may
-// see them: a backup, a report, a session that was left open. Each task leaves
-// some of them in the indexes by which tasks are looked for, and each look would
-// read all of them again.
+// Postgres keeps dead versions of rows as long as a transaction of the
+// database may see them: a backup, a report, a session that was left open.
+// Each task leaves some of them in the indexes by which tasks are looked for,
+// and each look would read all of them again.
 //
-// So a worker asks now and then how many index entries a look has read. Once these
-// were many more than it found, a look begins where one has got to some moments ago,
-// and now and then where one had got to a second ago: a transaction commits later than
-// now() in it says. What comes below that, such as a task that was given back, is
-// found by a search through the rest, a part at a time, for as long as the dead rows
-// are there; see search.
+// So a worker asks now and then how many index entries a look has read. If
+// these were many more than it found, a look begins where one some moments ago
+// ended, and now and then where one a second ago ended, since a transaction
+// commits later than its now(). Tasks below that place, such as one that was
+// given back, are found by a search through the rest, a part at a time, as
+// long as the dead rows are there; see search.
 
 const (
 	// measureEvery is how often a look is measured before any has read too much.
 	measureEvery = 250 * time.Millisecond
-	// mostInVain is how many index entries a look may read beside twice as many as it
-	// is to find.
+	// mostInVain is how many index entries a look may read beyond twice the
+	// wanted ones.
 	mostInVain = 256
 	// mostRunning is the same for the look at all running tasks, of all workers.
 	mostRunning = 20_000
@@ -38,8 +38,8 @@ const (
 // priorities are River's.
 var priorities = []int16{1, 2, 3, 4}
 
-// lane is the tasks of a queue with one of River's priorities, in the index one
-// after the other.
+// lane is the tasks of a queue with one of River's priorities, which are
+// consecutive in the index.
 type lane struct {
 	queue    string
 	priority int16
@@ -53,18 +53,19 @@ type mark struct {
 
 func (m mark) compare(o mark) int { return cmp.Or(m.at.Compare(o.at), cmp.Compare(m.id, o.id)) }
 
-// deadRows is what a worker knows of dead rows that stay, and of where it has
-// looked. Its zero value is ready, and knows of none.
+// deadRows is a worker's knowledge of dead rows that stay, and of the places
+// where it has looked. Its zero value is ready, and knows of none.
 type deadRows struct {
 	mu    sync.Mutex // guards all below
 	many  bool       // looks begin at the marks
-	since time.Time  // many is true
-	// When a look for tasks, and for due ones, was measured, by this process's clock.
+	since time.Time  // when many became true
+	// measured and measuredDue are when a look for tasks, and for due ones, was
+	// measured, by this process's clock.
 	measured, measuredDue time.Time
-	now                   time.Time        // the server's, at the last look that was measured
+	now                   time.Time        // the server's, at the last measured look
 	heads                 map[lane]mark    // how far looks for tasks have got
 	marks                 trail[heads]     // how far they had, not long ago
-	due                   trail[time.Time] // how far looks for due tasks had
+	due                   trail[time.Time] // how far looks for due tasks have got
 	found                 []int64          // tasks below the marks
 	runs                  map[int64]string // the workers of running tasks, by the last search; nil before
 }
@@ -87,7 +88,7 @@ func (d *deadRows) measureNow(last *time.Time) bool {
 	return d.many
 }
 
-// known reports whether there are many.
+// known reports whether there are many dead rows.
 func (d *deadRows) known() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -107,7 +108,7 @@ func (d *deadRows) begin() {
 	}
 }
 
-// knownFor is how long there have been many.
+// knownFor returns for how long there have been many.
 func (d *deadRows) knownFor() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -117,7 +118,7 @@ func (d *deadRows) knownFor() time.Duration {
 	return time.Since(d.since)
 }
 
-// at notes the server's time. When its clock was set back, what comes now is below
+// at notes the server's time. If its clock was set back, new tasks come below
 // the marks. It is called with the lock held.
 func (d *deadRows) at(now time.Time) {
 	if now.Before(d.now.Add(-time.Second)) {
@@ -126,8 +127,8 @@ func (d *deadRows) at(now time.Time) {
 	d.now = now
 }
 
-// looked notes a look for tasks in the lanes of queues, which has read so many
-// entries.
+// looked notes a look for tasks in the lanes of queues, with the number of
+// entries read.
 func (d *deadRows) looked(queues []string, want int, claimed []*job, l look) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -139,7 +140,7 @@ func (d *deadRows) looked(queues []string, want int, claimed []*job, l look) {
 	if d.heads == nil {
 		d.heads = make(heads)
 	}
-	if len(claimed) < want { // it has seen all there was
+	if len(claimed) < want { // it has seen all of them
 		for _, q := range queues {
 			for _, p := range priorities {
 				d.heads[lane{q, p}] = mark{at: l.now}
@@ -166,8 +167,8 @@ func (d *deadRows) looked(queues []string, want int, claimed []*job, l look) {
 	d.marks.looked(l.read)
 }
 
-// lookedDue notes a look for due tasks, which has moved so many, and all there
-// were if it says so.
+// lookedDue notes a look for due tasks, with the number of tasks moved, and
+// whether these were all.
 func (d *deadRows) lookedDue(moved int, all bool, l look) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -195,7 +196,7 @@ func (d *deadRows) lookedRunning(l look) {
 	}
 }
 
-// dueFrom is where a look for due tasks begins.
+// dueFrom returns where a look for due tasks begins.
 func (d *deadRows) dueFrom() pgtype.Timestamptz {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -210,14 +211,14 @@ type lanes struct {
 	id       []int64
 }
 
-// toLook are the lanes for a look for tasks.
+// toLook returns the lanes for a look for tasks.
 func (d *deadRows) toLook(queues []string) *lanes {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return newLanes(queues, d.marks.mark())
 }
 
-// lanes are the lanes with the last marks.
+// lanes returns the lanes with the last marks.
 func (d *deadRows) lanes(queues []string) *lanes {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -236,7 +237,8 @@ func newLanes(queues []string, marks heads) *lanes {
 	return l
 }
 
-// below are the bounds in time of what is between two times and below the marks.
+// below returns time bounds for the tasks between two times and below the
+// marks.
 func (l *lanes) below(from, until pgtype.Timestamptz) (since, to []pgtype.Timestamptz) {
 	for _, at := range l.at {
 		if until.InfinityModifier == pgtype.Finite && at.InfinityModifier == pgtype.Finite && until.Time.Before(at.Time) {
@@ -259,8 +261,9 @@ func (d *deadRows) add(found []int64) bool {
 	return len(found) > 0
 }
 
-// searched notes the end of a search through everything, with the workers of what
-// runs. When few dead rows are left, looks begin at the beginning again.
+// searched notes the end of a search through everything, with the workers of
+// the running tasks. If few dead rows are left, looks begin at the beginning
+// again.
 func (d *deadRows) searched(runs map[int64]string, few bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -269,7 +272,7 @@ func (d *deadRows) searched(runs map[int64]string, few bool) {
 	}
 }
 
-// serverNow is the server's time, at the last look that was measured.
+// serverNow returns the server's time, at the last measured look.
 func (d *deadRows) serverNow() time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -286,7 +289,7 @@ func (d *deadRows) take(n int) []int64 {
 	return taken
 }
 
-// worker returns the running tasks of a worker, as the last search has found them.
+// worker returns the running tasks of a worker, by the last search.
 func (d *deadRows) worker(owner string) []int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -299,8 +302,7 @@ func (d *deadRows) worker(owner string) []int64 {
 	return ids
 }
 
-// owners calls each with the workers of running tasks, as the last search has found
-// them.
+// owners calls each with the workers of running tasks, by the last search.
 func (d *deadRows) owners(each func(owner string)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -309,14 +311,14 @@ func (d *deadRows) owners(each func(owner string)) {
 	}
 }
 
-// look is what a look has cost, and the server's time.
+// look is the cost of a look, and the server's time.
 type look struct {
 	read int
 	now  time.Time
 }
 
-// measured queues what do queues between two questions to the server; the look is
-// known when the batch was sent.
+// measured calls do to queue its statements between two questions to the
+// server; the look is known when the batch was sent.
 func (s *serve) measured(b *pgx.Batch, do func(b *pgx.Batch)) *look {
 	l := new(look)
 	b.Queue(s.e.sql.reads).QueryRow(func(row pgx.Row) error {
@@ -339,7 +341,7 @@ var (
 	infinity      = pgtype.Timestamptz{InfinityModifier: pgtype.Infinity, Valid: true}
 )
 
-// timeOrNever is a time as a parameter, minus infinity for none.
+// timeOrNever returns a time as a parameter, minus infinity for none.
 func timeOrNever(t time.Time) pgtype.Timestamptz {
 	if t.IsZero() {
 		return minusInfinity

@@ -14,13 +14,13 @@ import (
 type fetch struct {
 	queues  []string
 	want    int
-	found   []int64 // below the marks, to be claimed first
-	low     []*job  // claimed, of those
+	found   []int64 // tasks below the marks, to be claimed first
+	low     []*job  // claimed tasks among those
 	claimed []*job  // claimed otherwise
-	look    *look   // nil if it is not measured
+	look    *look   // nil unless it is measured
 }
 
-// queueFetch queues what claims the tasks.
+// queueFetch queues the statements that claim the tasks.
 func (s *serve) queueFetch(b *pgx.Batch, f *fetch) {
 	if f.want == 0 {
 		return
@@ -48,8 +48,8 @@ func (s *serve) queueFetch(b *pgx.Batch, f *fetch) {
 	claim(b)
 }
 
-// fetched starts the runs of what was claimed, and reports whether there may be
-// more.
+// fetched starts the runs of the claimed tasks, and reports whether there may
+// be more.
 func (s *serve) fetched(f *fetch) (more bool) {
 	if f.look != nil {
 		s.dead.looked(f.queues, f.want-len(f.found), f.claimed, *f.look)
@@ -62,8 +62,8 @@ func (s *serve) fetched(f *fetch) (more bool) {
 	return f.want > 0 && (len(all) == f.want || len(f.found) > 0)
 }
 
-// fetchSome claims tasks although one cannot be claimed: fewer at a time, until it
-// is found, and more again.
+// fetchSome claims tasks although one cannot be claimed: fewer at a time,
+// until that is found, and more again.
 func (s *serve) fetchSome(ctx context.Context, queues []string, want int) (more bool, err error) {
 	if want == 0 {
 		return false, nil

@@ -10,9 +10,9 @@ import (
 // River numbers its jobs, and a task's id is made of that number, so that it
 // needs no place of its own in the row: an id in the arguments or the metadata
 // would be an entry of its own in River's GIN indexes, which halves the speed
-// of batches. It is a UUID of version 8 (RFC 9562): 60 bits of the schema's
-// mark, so that ids of two databases differ, then 62 bits of the job's number.
-// Ids of one schema sort in the order of insertion.
+// of batches. The id is a UUID of version 8 (RFC 9562): 60 bits of the
+// schema's mark, so that ids of two databases differ, then 62 bits of the
+// job's number. Ids of one schema sort in the order of insertion.
 
 const (
 	versionByte, versionBits = 6, 0x80 // version 8

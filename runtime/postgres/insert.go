@@ -18,7 +18,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// riverKind is what River takes as the kind of a job.
+// riverKind matches River's names of a job's kind.
 var riverKind = regexp.MustCompile(`\A[\w][\w\-\[\]<>\/.·:+]+\z`)
 
 const (
@@ -63,9 +63,10 @@ type lot struct {
 	queue    []string
 	tags     []string
 
-	keys map[int]*engine.Message // those with a key, by their place
+	keys map[int]*engine.Message // the messages with a key, by their place
 
-	// The last message that has nothing of its own in its metadata, and this.
+	// bare is the last message without metadata of its own, and bareMetadata its
+	// metadata.
 	bare         *engine.Message
 	bareMetadata string
 }
@@ -118,8 +119,8 @@ func (e *Engine) add(l *lot, m *engine.Message) error {
 	return nil
 }
 
-// encode is the metadata of a message's job. Of many calls of one task it is
-// often the same. Arguments that jsonb does not keep are in it.
+// encode returns the metadata of a message's job. It is often the same for
+// many calls of one task. It holds arguments that jsonb does not keep.
 func (l *lot) encode(m *engine.Message, argsKept bool) (string, error) {
 	bare := argsKept && remote.IsBare(m)
 	if last := l.bare; bare && last != nil && last.Keep == m.Keep &&
@@ -147,8 +148,8 @@ func optional(t time.Time) *time.Time {
 	return &t
 }
 
-// riverTags are the tags as River's tools show them, with commas between: those
-// that fit. Those that count are in the metadata.
+// riverTags returns the tags that River's tools can show, with commas between.
+// The tags that count are in the metadata.
 func riverTags(tags map[string]string) string {
 	var b strings.Builder
 	for k, v := range tags {
@@ -275,8 +276,8 @@ func (e *Engine) storeAlone(ctx context.Context, l *lot) ([]engine.Inserted, err
 	return ins, err
 }
 
-// blame says with which task of a lot an insert has failed: it tries parts of the
-// lot, and stores nothing.
+// blame finds the task of a lot for which an insert has failed: it tries parts
+// of the lot, and stores nothing.
 func (e *Engine) blame(ctx context.Context, l *lot, cause error) error {
 	from, until := 0, l.Len()
 	for until-from > 1 {
@@ -305,8 +306,8 @@ func (e *Engine) blame(ctx context.Context, l *lot, cause error) error {
 	return fmt.Errorf("task %s (%d of %d): %w", l.kind[from], from+1, l.Len(), cause)
 }
 
-// store inserts a lot on a connection or in a transaction. With keys it must be
-// a transaction. With an error of the insert itself the answer is the one for jobs
+// store inserts a lot on a connection or in a transaction. With keys it must
+// be a transaction. If the insert itself fails, the answer is the one for jobs
 // that are stored already.
 func (e *Engine) store(ctx context.Context, d db, l *lot) ([]engine.Inserted, error) {
 	ins := make([]engine.Inserted, l.Len())
@@ -341,8 +342,8 @@ func (e *Engine) store(ctx context.Context, d db, l *lot) ([]engine.Inserted, er
 	return ins, nil
 }
 
-// insertLot inserts jobs and tells the workers. It returns their numbers, in
-// the order of the lot.
+// insertLot inserts jobs and notifies the workers. It returns their numbers,
+// in the order of the lot.
 func (e *Engine) insertLot(ctx context.Context, d db, l *lot) ([]int64, error) {
 	ids := make([]int64, 0, l.Len())
 	err := d.query(ctx, e.sql.insert, []any{

@@ -11,13 +11,13 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// River's unique jobs know no time, and hold their keys in another way. Keys are
-// held in a table of their own instead. Whether a key is held is judged when
-// another task wants it, by its holder's job: so whoever ends or deletes a job
-// frees its key.
+// River's unique jobs know no time, and hold their keys in another way. So
+// keys are held in a table of their own. When another task wants a key, its
+// holder's job decides: ending or deleting a job, by any program, frees its
+// key.
 
-// takeKeys takes the keys of a lot, whose jobs have their numbers. It answers for
-// the messages whose key is held, and returns the places of the others.
+// takeKeys takes the keys of a lot, whose jobs have their numbers. It answers
+// for the messages whose key is held, and returns the places of the others.
 func (e *Engine) takeKeys(ctx context.Context, d db, l *lot, ins []engine.Inserted) ([]int, error) {
 	first := make(map[string]int) // the first message of each key
 	later := make(map[int]string) // further messages of a key in the same lot
@@ -58,15 +58,15 @@ func (e *Engine) takeKeys(ctx context.Context, d db, l *lot, ins []engine.Insert
 	return places, nil
 }
 
-// wish is a job that wants a key, as its message says.
+// wish is a job that wants a key, by its message.
 type wish struct {
 	job int64
 	m   *engine.Message
 }
 
-// holdKeys takes those keys that are free, and returns the job that holds each
-// now. Keys are taken in one order everywhere, so that two calls cannot wait for
-// each other.
+// holdKeys takes the free ones among the keys, and returns the job that holds
+// each now. Keys are taken in one order everywhere, so that two calls cannot
+// wait for each other.
 func (e *Engine) holdKeys(ctx context.Context, d db, wanted map[string]wish) (map[string]int64, error) {
 	holders := make(map[string]int64, len(wanted))
 	note := func(scan func(...any) error) error {
@@ -96,15 +96,16 @@ func (e *Engine) holdKeys(ctx context.Context, d db, wanted map[string]wish) (ma
 		if len(holders) == len(wanted) {
 			return holders, nil
 		}
-		// Others have the rest. Each of these statements sees what those have
-		// committed for which the one before has waited.
+		// Others have the rest. Each of these statements sees the commits for
+		// which the one before has waited.
 		if err := d.query(ctx, e.sql.lockKeys, []any{keys}, note); err != nil {
 			return nil, fmt.Errorf("find keys: %w", err)
 		}
 		if err := d.query(ctx, e.sql.takeKeys, []any{keys, jobs, fors, holds}, note); err != nil {
 			return nil, fmt.Errorf("take free keys: %w", err)
 		}
-		// A key may have been forgotten between the two: then once more.
+		// A key may have been forgotten between the two statements: then once
+		// more.
 	}
 	return nil, errors.New("a unique key could neither be taken nor found held")
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// Join implements [remote.Store]: it makes the worker's row, or counts up in it.
-// The first time it lists the worker's queues, and learns which are paused.
+// Join implements [remote.Store]: it makes the worker's row, or counts up its
+// beat. The first time it lists the worker's queues, and learns which are
+// paused.
 func (s *serve) Join(ctx context.Context) error {
 	if _, err := s.e.exec(ctx, s.e.sql.beat, s.owner, s.Slots, s.Queues, s.Names); err != nil || s.listed.Load() {
 		return err
@@ -30,10 +31,11 @@ func (s *serve) Leave(ctx context.Context) error {
 	return err
 }
 
-// Running implements [remote.Store]. It learns beside which queues are paused.
+// Running implements [remote.Store]. It also learns which queues are paused.
 //
-// Where many dead rows stay, all tasks that run can be found by reading all that have
-// run only: then those are asked for that run here, and what the search has found.
+// If many dead rows stay, finding all running tasks means reading all that
+// have run. Then it asks only for those that run here, and takes the others
+// from the search.
 func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 	if err := s.readPaused(ctx); err != nil {
 		return nil, err
@@ -118,8 +120,8 @@ func (s *serve) takeOver(ctx context.Context, text string, args []any) (tasks in
 	return tasks, tasks > 0 || rows > 0, err
 }
 
-// takeOverOf lets tasks of a worker run elsewhere, but for those that the server
-// refuses to change.
+// takeOverOf makes tasks of a worker available to others, except those that
+// the server refuses to change.
 func (s *serve) takeOverOf(ctx context.Context, args []any, ids []int64) (tasks int, gone bool, err error) {
 	ids = slices.DeleteFunc(ids, s.aside.has)
 	failed, err := halved([][]int64{ids}, func(some []int64) error {
@@ -133,7 +135,7 @@ func (s *serve) takeOverOf(ctx context.Context, args []any, ids []int64) (tasks 
 	return tasks, gone, err
 }
 
-// readPaused learns which queues are paused, by River's tools.
+// readPaused learns which queues River's tools have paused.
 func (s *serve) readPaused(ctx context.Context) error {
 	paused := make(map[string]bool)
 	err := s.e.query(ctx, s.e.sql.paused, []any{s.Queues}, func(scan func(...any) error) error {

@@ -12,15 +12,14 @@ import (
 )
 
 const (
-	// pageSize is the size of a page when a query does not say.
+	// pageSize is the size of a page when a query names none.
 	pageSize = 100
-	// pageBytes is from how many bytes of bodies on a page is full.
+	// pageBytes is the size of bodies at which a page is full.
 	pageBytes = 4 << 20
-	// windowRows is how many rows are looked at for a page whose filter has many
-	// jobs in its indexes, or none.
+	// windowRows is how many rows are looked at for a page, if the filter has
+	// many jobs in its indexes, or no index.
 	windowRows = 5000
-	// fewRows is up to how many jobs an index may find for a filter that are all
-	// looked at.
+	// fewRows is up to how many jobs found by an index are all looked at.
 	fewRows = 2000
 )
 
@@ -41,7 +40,7 @@ var stateConditions = map[engine.State]string{
 	engine.StateCancelled: `j.state = 'cancelled'`,
 }
 
-// riverStates are the states of River's that a state may be.
+// riverStates are, for each state, the states of River's that may mean it.
 var riverStates = map[engine.State][]string{
 	engine.StateScheduled: {riverScheduled},
 	engine.StatePending:   {riverAvailable, riverPending, riverScheduled},
@@ -81,7 +80,7 @@ type listing struct {
 	limit int
 	after int64   // jobs from here on
 	last  int64   // and up to here are looked at
-	few   []int64 // all that the filter can have, if an index found few
+	few   []int64 // all candidates of the filter, if an index found few
 
 	found []*engine.Entry
 	bytes int
@@ -125,7 +124,7 @@ func (l *listing) read(ctx context.Context) error {
 		case full:
 			l.next = strconv.FormatInt(after, 10)
 			return nil
-		case read < rows: // the end of what is looked at
+		case read < rows: // the end of the window
 			if l.last != math.MaxInt64 {
 				l.next = strconv.FormatInt(l.last, 10)
 			}
@@ -134,8 +133,8 @@ func (l *listing) read(ctx context.Context) error {
 	}
 }
 
-// chunk is how many rows to ask for at once, so that few are read in vain when
-// they turn out to be large.
+// chunk returns how many rows to ask for at once, so that few are read in vain
+// when they turn out to be large.
 func (l *listing) chunk() int {
 	if len(l.found) == 0 {
 		return pageSize + 1
@@ -144,8 +143,8 @@ func (l *listing) chunk() int {
 	return min(max((pageBytes-l.bytes)/each, 1)+1, windowRows)
 }
 
-// bound bounds what is looked at: all jobs that an index finds, if they are few,
-// or else so many from the cursor on.
+// bound bounds the rows to look at: all jobs that an index finds, if they are
+// few, or else a window from the cursor on.
 func (l *listing) bound(ctx context.Context) error {
 	if text, args := l.candidates(); text != "" {
 		var ids []int64
@@ -171,8 +170,8 @@ func (l *listing) bound(ctx context.Context) error {
 	})
 }
 
-// candidates is a query of an index for jobs that the filter may have, empty if
-// there is no such index.
+// candidates returns a query of an index for jobs that may match the filter,
+// empty without such an index.
 func (l *listing) candidates() (string, []any) {
 	from := "SELECT id FROM " + quoted(l.e.cfg.Schema) + ".river_job j WHERE "
 	limit := fmt.Sprintf(" LIMIT %d", fewRows+1)
@@ -212,7 +211,7 @@ func (l *listing) candidates() (string, []any) {
 	return text, nil
 }
 
-// query is the query for so many rows of the filter.
+// query returns the query for a number of rows of the filter.
 func (l *listing) query(after int64, rows int) (string, []any) {
 	var b strings.Builder
 	if l.q.Brief {

@@ -12,16 +12,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// The bounds of the listener's connection.
+// Bounds of the listener's connection.
 const (
-	// proveEvery is how often it is asked whether it still hears anything.
+	// proveEvery is how often the server is asked whether the connection still
+	// works.
 	proveEvery = 10 * time.Second
 	// quietTimeout bounds its requests.
 	quietTimeout = 5 * time.Second
 )
 
 // Listen implements [remote.Store]: it listens, on a connection of its own, to
-// what River's clients and ours tell of new and cancelled tasks.
+// the notifications of River's clients and ours about new and cancelled tasks.
 func (s *serve) Listen(ctx context.Context) error {
 	conn, err := s.connect(ctx)
 	if err != nil {
@@ -69,7 +70,7 @@ func (s *serve) Listen(ctx context.Context) error {
 // connect makes the listener's connection.
 func (s *serve) connect(ctx context.Context) (*pgx.Conn, error) {
 	cc := s.e.pool.Config().ConnConfig
-	cc.OnNotification = nil // those are waited for
+	cc.OnNotification = nil // the listener waits for those
 	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
 	defer cancel()
 	return pgx.ConnectConfig(ctx, cc)
@@ -82,8 +83,8 @@ func execWithin(ctx context.Context, conn *pgx.Conn, text string) error {
 	return err
 }
 
-// proveWriter fails unless the server answers and can write: nobody writes, and so
-// tells of anything, on a server that was failed over.
+// proveWriter fails unless the server answers and can write: after a failover
+// the old server has no writers, and so no notifications.
 func proveWriter(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
 	defer cancel()
@@ -97,8 +98,8 @@ func proveWriter(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// behindPooler reports whether the connection's session is shared with others, as
-// a pooler of transactions or statements does.
+// behindPooler reports whether the connection's session is shared with others,
+// as by a pooler of transactions or statements.
 func (s *serve) behindPooler(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
 	defer cancel()
@@ -112,8 +113,8 @@ func (s *serve) behindPooler(ctx context.Context, conn *pgx.Conn) (bool, error) 
 	if err != nil || first == conn.PgConn().PID() {
 		return false, err
 	}
-	// There is a pooler. One that shares sessions gives this one to a transaction
-	// of another connection, or another one to us meanwhile.
+	// There is a pooler. If it shares sessions, it gives this one to a
+	// transaction of another connection, or another one to us meanwhile.
 	for range 3 {
 		other, err := s.e.pool.Begin(ctx)
 		if err != nil {

@@ -10,22 +10,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// An enqueue whose answer is lost is sent again, and must not store its tasks
-// twice. So a job's number is known before it is inserted: numbers of River's
-// sequence are reserved, some at a time, and each is used once.
+// If the answer to an enqueue is lost, it is sent again, and must not store its
+// tasks twice. So a job's number is known before it is inserted: numbers of
+// River's sequence are reserved, some at a time, and each is used once.
 
 const (
 	firstNumbers = 4
 	mostNumbers  = 512
-	// numbersAge is how long reserved numbers are used: tasks are listed in the
-	// order of their numbers, and those of several processes are not to differ by
-	// much from the order in which they were enqueued.
+	// numbersAge is how long reserved numbers are used: tasks are listed in
+	// the order of their numbers, which should stay close to the order of
+	// enqueueing across processes.
 	numbersAge = 5 * time.Second
 )
 
 // numbers are reserved for jobs that this process will insert.
 type numbers struct {
-	refill chan struct{} // has room for one: whoever reserves more
+	refill chan struct{} // has room for one: the goroutine that reserves more
 
 	mu       sync.Mutex
 	free     []int64   // guarded by mu, as all below
@@ -33,7 +33,7 @@ type numbers struct {
 	size     int       // how many were reserved then
 }
 
-// take returns n of the free numbers, nil if there are fewer that are not too old.
+// take returns n of the free numbers, nil if there are too few fresh ones.
 func (s *numbers) take(n int) []int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,8 +45,8 @@ func (s *numbers) take(n int) []int64 {
 	return taken
 }
 
-// next is how many numbers to reserve when n are needed: more and more while they
-// are used up before they are too old.
+// next returns how many numbers to reserve when n are needed: more and more
+// while they are used up before they are too old.
 func (s *numbers) next(n int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,8 +71,9 @@ func (s *numbers) put(free []int64) {
 // drop forgets the free numbers.
 func (s *numbers) drop() { s.put(nil) }
 
-// reserve returns numbers for n jobs. What fetches them ends with the engine, not
-// with ctx: many callers with little time would else all begin anew.
+// reserve returns numbers for n jobs. The goroutine that fetches them ends
+// with the engine, not with ctx: otherwise many callers with little time would
+// all begin anew.
 func (e *Engine) reserve(ctx context.Context, n int) ([]int64, error) {
 	for {
 		if taken := e.numbers.take(n); taken != nil {
@@ -103,8 +104,8 @@ func (e *Engine) reserve(ctx context.Context, n int) ([]int64, error) {
 	}
 }
 
-// fetchNumbers reserves n numbers. When an answer is lost it asks again: numbers
-// that nobody gets are no loss.
+// fetchNumbers reserves n numbers. When an answer is lost it asks again:
+// unused numbers are no loss.
 func (e *Engine) fetchNumbers(n int) error {
 	got, err := e.nextNumbers(e.closing, e, n)
 	for range maxStale {
@@ -133,7 +134,7 @@ func (e *Engine) nextNumbers(ctx context.Context, d db, n int) (got []int64, err
 	return got, err
 }
 
-// idsOf are the ids that the tasks of a lot have if they are stored.
+// idsOf returns the ids that the tasks of a lot have if they are stored.
 func (e *Engine) idsOf(l *lot) []uuid.UUID {
 	ids := make([]uuid.UUID, len(l.id))
 	for i, number := range l.id {

@@ -15,7 +15,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// Migrations says what opening an engine does about the tables it needs.
+// Migrations says whether opening an engine makes the tables it needs.
 type Migrations int
 
 const (
@@ -23,45 +23,46 @@ const (
 	// package's own up to date. Processes that start at once wait for each other.
 	MigrationsRun Migrations = iota
 	// MigrationsCheck changes nothing, and fails with [ErrMigrations] when
-	// something is missing. [Migrate] does the work, from a program that may.
+	// something is missing. [Migrate] does the work, from a program with the
+	// permission.
 	MigrationsCheck
 )
 
 // Config sets up an engine. Its zero value works.
 type Config struct {
-	// Schema is the schema that holds River's tables and this package's own. It
-	// is letters, digits and underscores, at most 46 of them. Defaults to
-	// "taskctx". Name the schema of a River client to share its tables; the
-	// package's documentation says what to know before.
+	// Schema is the schema that holds River's tables and this package's own:
+	// letters, digits and underscores, at most 46 of them. Defaults to
+	// "taskctx". Name the schema of a River client to share its tables; see
+	// the package's documentation before.
 	Schema string
 	// Migrations says whether to create and update tables. Defaults to
 	// MigrationsRun.
 	Migrations Migrations
-	// Lease is how long a worker process may be silent before its tasks are
-	// given to others. A task whose worker was killed runs again after Lease and
+	// Lease is how long a worker process may be silent before others take its
+	// tasks over. A task whose worker was killed runs again after Lease and
 	// about a fifth of it more. Defaults to 15 s, at least 100 ms.
 	Lease time.Duration
-	// PollInterval is how often a worker looks for tasks of which it was not
-	// told: notifications are not delivered through some connection poolers, and
-	// a delayed task of another process is found by looking. Defaults to 1 s.
+	// PollInterval is how often a worker looks for tasks without a
+	// notification: some connection poolers deliver none, and a delayed task
+	// of another process is found by looking. Defaults to 1 s.
 	PollInterval time.Duration
 	// FetchCooldown is the least time from the end of one fetch of a worker to
 	// the next. More gathers more tasks and outcomes into each, and costs
-	// latency. Defaults to 1 ms, but where a fetch found as many tasks as it
-	// could take, it ends at once when all of those have ended.
+	// latency. Defaults to 1 ms; by default it also ends early when a fetch
+	// was full and all of its tasks have ended.
 	FetchCooldown time.Duration
-	// KeepFor is how long the record of a task stays that succeeded and does not
-	// say: one that a foreign producer enqueued. Defaults to 24 h.
+	// KeepFor is how long the record of a succeeded task stays if its message
+	// names no time: a task from a foreign producer. Defaults to 24 h.
 	KeepFor time.Duration
-	// KeepFailedFor is the same for a task that failed or was cancelled. Defaults
-	// to 7 days.
+	// KeepFailedFor is the same for a task that failed or was cancelled.
+	// Defaults to 7 days.
 	KeepFailedFor time.Duration
-	// Logger gets what the engine has to say: failing connections, tasks taken
-	// over from lost workers. Defaults to slog.Default() at the time of opening.
+	// Logger gets the engine's messages: failing connections, tasks taken over
+	// from lost workers. Defaults to slog.Default() at the time of opening.
 	Logger *slog.Logger
 }
 
-// schemaName is what River takes as the name of a schema.
+// schemaName matches River's names of a schema.
 var schemaName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
 // maxSchema leaves room for the longest channel of notifications.
@@ -91,7 +92,7 @@ func (c *Config) setDefaults() error {
 type Engine struct {
 	cfg   Config
 	pool  *pgxpool.Pool // the engine's own
-	eager bool          // FetchCooldown was left to us
+	eager bool          // FetchCooldown is the default
 	sql   statements
 	mark  [8]byte // in the ids of this schema's tasks
 	in    remote.Gatherer[*lot]
@@ -99,7 +100,7 @@ type Engine struct {
 	// workers are the calls of Serve.
 	workers remote.Workers
 
-	closing context.Context // of work that belongs to no caller
+	closing context.Context // of work without a caller
 	close   context.CancelFunc
 
 	numbers numbers
@@ -115,8 +116,8 @@ var (
 	_ engine.Counter        = (*Engine)(nil)
 )
 
-// Open connects to the database that url names, as pgxpool.ParseConfig takes
-// it, and returns an engine on it. Close ends the connections. The parameter
+// Open connects to the database of url, in the form of pgxpool.ParseConfig,
+// and returns an engine on it. Close ends the connections. The parameter
 // "schema" of the url is [Config.Schema].
 func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 	pc, err := pgxpool.ParseConfig(url)
@@ -137,9 +138,9 @@ func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 // the same time.
 const minConns = 8
 
-// New returns an engine on the database of the pool, which stays the caller's.
-// The engine takes its configuration, and connects by itself: the pool's
-// connections are all the caller's.
+// New returns an engine on the pool's database. The engine takes the pool's
+// configuration, and connects by itself: the pool stays the caller's, with all
+// its connections.
 func New(ctx context.Context, pool *pgxpool.Pool, cfg Config) (*Engine, error) {
 	return open(ctx, pool.Config(), cfg)
 }
@@ -176,7 +177,7 @@ func (e *Engine) prepare(ctx context.Context) error {
 }
 
 // Close implements [engine.Engine]. A Serve that still runs returns
-// [engine.ErrClosed]; its tasks are taken over by others when its lease ends.
+// [engine.ErrClosed]; others take its tasks over when its lease ends.
 func (e *Engine) Close() error {
 	e.watch.Close(e.close)
 	e.in.Close(e.close)
@@ -186,8 +187,8 @@ func (e *Engine) Close() error {
 	return nil
 }
 
-// endPool closes the pool. For connections that do not end in time it leaves that
-// to a goroutine, which pgx bounds.
+// endPool closes the pool. It leaves connections that do not end in time to a
+// goroutine, which pgx bounds.
 func endPool(pool *pgxpool.Pool) {
 	ended := make(chan struct{})
 	go func() {
@@ -210,8 +211,8 @@ func (e *Engine) closed() error {
 	return nil
 }
 
-// failed says what an operation was about, and that the engine is closed if
-// that is why it failed.
+// failed wraps an operation's error with its name, or with ErrClosed if the
+// engine is closed.
 func (e *Engine) failed(doing string, err error) error {
 	if e.closing.Err() != nil && !errors.Is(err, engine.ErrClosed) {
 		err = fmt.Errorf("%w: %w", engine.ErrClosed, err)

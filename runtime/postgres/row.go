@@ -18,7 +18,7 @@ type metadata struct {
 	Output json.RawMessage `json:"output,omitempty"`
 }
 
-// envelope is what is kept beside a job's arguments. Meta's id and time of
+// envelope is our data beside a job's arguments. Meta's id and time of
 // enqueueing are not in it, but made of the job's number and created_at.
 type envelope struct {
 	engine.Meta
@@ -33,13 +33,13 @@ type envelope struct {
 	Result  string `json:"result,omitempty"`
 	MemoRaw string `json:"memo_text,omitempty"`
 
-	// What became of the task so far.
+	// Memo, Reason and the like are the task's history.
 	Memo   json.RawMessage `json:"memo,omitempty"`
 	Reason string          `json:"reason,omitempty"`
 	// Again says that a waiting task waits for another run.
 	Again bool `json:"again,omitempty"`
-	// Ended counts the runs that ended the task, and used no attempt, before it
-	// was retried by hand.
+	// Ended counts the runs that ended the task, and used no attempt, before
+	// it was retried by hand.
 	Ended int `json:"ended,omitempty"`
 	// Cancel is the reason of a cancellation that has reached no run yet.
 	Cancel string `json:"cancel,omitempty"`
@@ -48,7 +48,7 @@ type envelope struct {
 	Parked int64 `json:"parked,omitempty"`
 }
 
-// job is a row of river_job, as far as this package reads it.
+// job is the columns of river_job that this package reads.
 type job struct {
 	id          int64
 	args        []byte
@@ -70,7 +70,8 @@ type job struct {
 // jobColumns are the columns of a job, in the order of scan's pointers.
 var jobColumns = jobColumnsOf("j.args", "j.metadata")
 
-// jobColumnsOf are the columns with what stands for the arguments and the metadata.
+// jobColumnsOf returns the columns, with SQL in the place of the arguments and
+// the metadata.
 func jobColumnsOf(args, metadata string) string {
 	return `j.id, ` + args + `, j.attempt, ` + within("j.attempted_at") + `, ` + lastWorker + `, ` + within("j.created_at") + `,
 	` + within("j.finalized_at") + `, j.kind, ` + metadata + `, j.priority, j.queue, ` + within("j.scheduled_at") + `,
@@ -85,8 +86,8 @@ func (j *job) pointers() []any {
 	}
 }
 
-// decode reads a job's metadata. What River or another producer wrote, without
-// our key, is a foreign task's.
+// decode reads a job's metadata. Metadata without our key, of River or another
+// producer, is a foreign task's.
 func decode(raw []byte) (metadata, error) {
 	var m metadata
 	if err := json.Unmarshal(raw, &m); err != nil {
@@ -114,11 +115,12 @@ func (e *Engine) message(j *job, own *envelope) *engine.Message {
 	return m
 }
 
-// River's priorities go from 1, the first, to 4.
+// riverPriority returns a priority as River counts it, from 1, the first, to
+// 4.
 func riverPriority(p int) int16 { return int16(4 - p) }
 func clientPriority(p int) int  { return min(max(4-p, 0), 3) }
 
-// The states of River's jobs that the engine names.
+// States of River's jobs that the engine names.
 const (
 	riverAvailable = "available"
 	riverCancelled = "cancelled"
@@ -191,15 +193,15 @@ func (j *job) publicState(own *envelope) engine.State {
 // maxMicro is the last microsecond of the year 9999.
 const maxMicro = 253402300799999999
 
-// tried is the task's attempt, as Delivery and Entry count it. River counts
-// each run as it starts, and takes a snooze's back.
+// tried returns the task's attempt, as Delivery and Entry count it. River
+// counts each run as it starts, and takes a snooze's back.
 func (j *job) tried(own *envelope) int {
 	n := j.attempt - own.Ended
 	switch j.state {
 	case riverRunning, riverCompleted:
 		n--
 	case riverDiscarded, riverCancelled:
-		if j.worker != nil && !strings.HasPrefix(*j.worker, ownerPrefix) { // it knows nothing of Ended
+		if j.worker != nil && !strings.HasPrefix(*j.worker, ownerPrefix) { // a River worker knows nothing of Ended
 			n--
 		}
 	}
@@ -221,8 +223,8 @@ func (own *envelope) memo() json.RawMessage {
 }
 
 // keeps reports whether jsonb gives back the value of the JSON: it has no
-// negative zero, and refuses NUL characters and half surrogates. It may say no
-// where yes would do.
+// negative zero, and refuses NUL characters and half surrogates. It may answer
+// false although jsonb would.
 func keeps(b []byte) bool {
 	if bytes.Contains(b, []byte(`\u0000`)) || bytes.Contains(b, []byte(`\ud`)) || bytes.Contains(b, []byte(`\uD`)) {
 		return false
@@ -244,7 +246,7 @@ func keeps(b []byte) bool {
 	return true
 }
 
-// zero reports whether the number that b begins with is zero.
+// zero reports whether the number at the beginning of b is zero.
 func zero(b []byte) bool {
 	for _, c := range b {
 		switch {

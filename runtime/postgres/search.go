@@ -10,12 +10,14 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// search goes through the indexes beside the looks that begin at the marks, from
-// now back to the beginning, a window of time after the other: over everything
-// that tasks were looked for, made available, given back and put aside. A window
-// is as long as what was read in the last one allows.
+// search goes through the indexes beside the looks that begin at the marks:
+// from now back to the beginning, one window of time after the other. It
+// repeats all looks there: for tasks, for due ones, for ones given back and
+// put aside. The number of entries read in a window sets the length of the
+// next.
 //
-// The upkeep does a window at a time. A pass rests four times as long as it took.
+// The upkeep does a window at a time. A pass rests four times as long as it
+// took.
 type search struct {
 	began time.Time // of the pass, by this process's clock; zero between two
 	until pgtype.Timestamptz
@@ -28,15 +30,16 @@ type search struct {
 }
 
 const (
-	// windowRead is how many index entries a window is to read.
+	// windowRead is how many index entries a window should read.
 	windowRead = 5000
-	// searchTimeout bounds a window of which too much was thought, by the server.
+	// searchTimeout bounds an overlong window, on the server.
 	searchTimeout = "250ms"
 	firstWindow   = time.Second
 	leastWindow   = time.Millisecond
-	lastWindow    = 30 * 365 * 24 * time.Hour // and so to the beginning
+	lastWindow    = 30 * 365 * 24 * time.Hour // thus to the beginning
 	searchRests   = 4
-	// fewRead is how many entries a pass reads in vain when the dead rows are gone.
+	// fewRead is how many entries a pass reads in vain when the dead rows are
+	// gone.
 	fewRead = 4 * mostInVain
 )
 
@@ -80,7 +83,7 @@ func (s *serve) search(ctx context.Context, c *chore) (more bool, err error) {
 // queryCanceled is the code of a statement that took longer than it may.
 const queryCanceled = "57014"
 
-// from is where the window begins.
+// from returns where the window begins.
 func (x *search) from(now time.Time) pgtype.Timestamptz {
 	until := now
 	if x.until.InfinityModifier == pgtype.Finite {
@@ -92,7 +95,7 @@ func (x *search) from(now time.Time) pgtype.Timestamptz {
 	return pgtype.Timestamptz{Time: until.Add(-x.width), Valid: true}
 }
 
-// next moves on to the window before from, after one that has read so much.
+// next moves on to the window before from; read is how much this one has read.
 func (x *search) next(from pgtype.Timestamptz, read int) {
 	x.until = from
 	switch {
@@ -103,7 +106,7 @@ func (x *search) next(from pgtype.Timestamptz, read int) {
 	}
 }
 
-// searchWindow does what there is to do from a time until the window's end, and
+// searchWindow does the due work between a time and the window's end, and
 // returns how many index entries were read.
 func (s *serve) searchWindow(ctx context.Context, x *search, from pgtype.Timestamptz) (read int, err error) {
 	b := steered()

@@ -12,11 +12,11 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// ownerPrefix begins what attempted_by has of our workers, and tells their jobs
-// from those of River's clients.
+// ownerPrefix begins our workers' entries in attempted_by, and distinguishes
+// their jobs from those of River's clients.
 const ownerPrefix = "taskctx:"
 
-// claim is what a run holds of its job: it is the worker's as long as River's
+// claim is a run's right to its job: the worker owns the job while River's
 // count of attempts is the same.
 type claim struct {
 	job     int64
@@ -34,11 +34,11 @@ type serve struct {
 	e     *Engine
 	owner string
 
-	listed atomic.Bool // the queues were listed as the worker joined
+	listed atomic.Bool // the queues were listed when the worker joined
 
 	dead  deadRows
 	aside aside
-	// claims, stuck and wroteAt are Step's alone: see write.go.
+	// claims, stuck and wroteAt are used by Step alone: see write.go.
 	claims  lots
 	stuck   map[claim]time.Time
 	wroteAt time.Time

@@ -10,20 +10,21 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// snapshotAge is from which age on a snapshot is told of that keeps dead rows.
+// snapshotAge is the age from which on the log names a snapshot that keeps
+// dead rows.
 var snapshotAge = 5 * time.Minute // a variable for tests
 
-// snapshotEvery is how often the log tells of one, in ages.
+// snapshotEvery is how often the log names one, in ages.
 const snapshotEvery = 3
 
 // snapshot is the oldest snapshot that the upkeep knows of.
 type snapshot struct {
-	id    string    // who holds it, and since which transaction
+	id    string    // its holder, and its transaction
 	since time.Time // when it was first seen
 	told  time.Time
 }
 
-// watchSnapshots tells of a snapshot that has been the oldest for long.
+// watchSnapshots logs a snapshot that has been the oldest for long.
 func (s *serve) watchSnapshots(ctx context.Context) (bool, error) {
 	var kind, name, detail, xid string
 	var seconds float64

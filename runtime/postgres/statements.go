@@ -2,7 +2,7 @@ package postgres
 
 import "strings"
 
-// statements are the engine's SQL, for its schema. They speak to River's tables
+// statements are the engine's SQL, for its schema. They treat River's tables
 // as River's own clients do: the same states, the same order of fetching, the
 // same notifications.
 type statements struct {
@@ -23,7 +23,8 @@ type statements struct {
 	reads, below, running, holders                 string
 }
 
-// lotSQL is a statement for the first of the rows that it finds, some at a time.
+// lotSQL is a statement for the first of the rows that it finds, some at a
+// time.
 type lotSQL struct {
 	// all is the statement. Its first parameters are those of first.
 	all string
@@ -31,8 +32,9 @@ type lotSQL struct {
 	first string
 }
 
-// forSome makes the statement for the rows that pick finds: {pick} stands for it in
-// text, {lock} in it for the lock on its rows, and {row} for what it returns.
+// forSome makes the statement for the rows that pick finds. In text, {pick}
+// stands for pick; in pick, {lock} stands for the lock on its rows, and {row}
+// for its result.
 func forSome(text, pick string) lotSQL {
 	locked := strings.NewReplacer("{lock}", "FOR UPDATE SKIP LOCKED", "{row}", "ctid").Replace(pick)
 	return lotSQL{
@@ -101,15 +103,16 @@ const readMarkSQL = `SELECT mark FROM {s}.taskctx_schema`
 
 const nextNumbersSQL = `SELECT nextval('{seq}'::regclass) FROM generate_series(1, $1::bigint)`
 
-// Whether jobs with such numbers are those that were to be inserted.
+// storedSQL finds out whether the jobs with these numbers are the ones to
+// insert.
 const storedSQL = `
 SELECT count(*) FROM {s}.river_job j
 JOIN unnest($1::bigint[], $2::text[], $3::timestamptz[]) AS r(id, kind, at) ON j.id = r.id AND j.kind = r.kind
 WHERE r.at IS NULL OR j.created_at = r.at`
 
-// A task due later is scheduled, by the server's clock. The workers of each
-// queue with new tasks are told as River tells them, and those of ours when
-// something is due before they look next.
+// insertSQL inserts jobs. A task due later is scheduled, by the server's
+// clock. It notifies the workers of each queue with new tasks as River does,
+// and ours if something is due before they look next.
 const insertSQL = `
 WITH ins AS (
 	INSERT INTO {s}.river_job
@@ -133,8 +136,8 @@ WITH ins AS (
 )
 SELECT id, (SELECT count(*) FROM told) FROM ins`
 
-// A key whose job's end says when it is free has a time too: when to look whether
-// it is.
+// keyUntil is when to look whether a key is free. A key whose job's end
+// decides that has such a time too.
 const keyUntil = `now() + CASE WHEN r.hold IN (1, 2) THEN interval '1 day' ELSE r.held * interval '1 microsecond' END`
 
 const addKeysSQL = `

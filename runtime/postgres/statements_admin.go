@@ -4,15 +4,17 @@ const getSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id = $1`
 
 const lockJobSQL = `SELECT {columns}, now() FROM {s}.river_job j WHERE j.id = $1 FOR UPDATE`
 
-// The rows of a page, and the same without what may be large.
+// listSQL selects the rows of a page; listBriefSQL leaves out the large columns.
 const listSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id > $1 AND j.id <= $2`
 
 const listBriefSQL = `SELECT {briefcolumns} FROM {s}.river_job j WHERE j.id > $1 AND j.id <= $2`
 
-// The last of so many jobs after $1, none if there are fewer.
+// windowSQL selects the last of so many jobs after $1, none if there are
+// fewer.
 const windowSQL = `SELECT id FROM {s}.river_job WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2`
 
-// Each state and queue that has jobs, by an index alone, at most $1.
+// placesSQL selects each state and queue that has jobs, by an index alone, at
+// most $1.
 const placesSQL = `
 WITH RECURSIVE p AS (
 	(SELECT state, queue FROM {s}.river_job ORDER BY state, queue LIMIT 1)
@@ -25,13 +27,14 @@ SELECT state::text, queue FROM p LIMIT $1`
 
 const pagesSQL = `SELECT pg_relation_size('{s}.river_job'::regclass) / current_setting('block_size')::int`
 
-// Some pages of the table, $1 of 100.
+// sampleSQL counts on some pages of the table, $1 of 100.
 const sampleSQL = `
 SELECT j.state::text, j.queue, {again}, {later}, count(*), count(DISTINCT (j.ctid::text::point)[0])
 FROM {s}.river_job j TABLESAMPLE SYSTEM ($1::real) GROUP BY 1, 2, 3, 4`
 
-// Jobs of states and queues, up to $3 of each. What waits is told apart by its
-// metadata, as publicState does; all others are counted by an index alone.
+// countWaitingSQL counts jobs of states and queues, up to $3 of each. It
+// distinguishes waiting ones by their metadata, as publicState does; an index
+// alone counts all others.
 const countWaitingSQL = `
 SELECT p.state, p.queue, c.again, c.later, c.n FROM unnest($1::text[], $2::text[]) AS p(state, queue)
 CROSS JOIN LATERAL (
@@ -49,8 +52,8 @@ CROSS JOIN LATERAL (
 	) x
 ) c`
 
-// A job that waits is cancelled. One that runs is asked to stop, as River asks:
-// by its metadata, and by a notification to whoever runs it. The first reason
+// cancelSQL cancels a waiting job. It asks a running one to stop, as River
+// does: by its metadata, and by a notification to its worker. The first reason
 // stays.
 const cancelSQL = `
 WITH changed AS (
@@ -93,7 +96,7 @@ WITH gone AS (
 )
 SELECT EXISTS (SELECT FROM {s}.river_job WHERE id = $1), EXISTS (SELECT FROM gone)`
 
-// Of the jobs asked for, those that have ended or are gone.
+// endedSQL selects the given jobs that have ended or are gone.
 const endedSQL = `
 SELECT a.id FROM unnest($1::bigint[]) AS a(id)
 WHERE coalesce((SELECT j.state::text FROM {s}.river_job j WHERE j.id = a.id), 'completed')

@@ -1,14 +1,15 @@
 package postgres
 
-// Statements beside dead rows that stay; see deadRows.
+// Statements for dead rows that stay; see deadRows.
 
-// How many index entries this transaction has read, and those before that the
-// server has not counted yet; and the time.
+// readsSQL selects how many index entries this transaction has read, and
+// earlier ones that the server has not counted yet; and the time.
 const readsSQL = `
 SELECT coalesce(pg_stat_get_xact_tuples_returned(to_regclass('{s}.river_job_prioritized_fetching_index')), 0)
 	+ coalesce(pg_stat_get_xact_tuples_returned(to_regclass('{s}.taskctx_due')), 0), now()`
 
-// Jobs between two times that are below the marks of their queue and priority.
+// belowSQL selects jobs between two times that are below the marks of their
+// queue and priority.
 const belowSQL = `
 SELECT a.id FROM unnest($1::text[], $2::smallint[], $3::timestamptz[]) AS q(name, priority, mark)
 CROSS JOIN LATERAL (
@@ -19,7 +20,7 @@ CROSS JOIN LATERAL (
 ) a
 LIMIT 1000`
 
-// Jobs between two times that workers of ours run.
+// runningSQL selects jobs between two times that workers of ours run.
 const runningSQL = `
 SELECT r.id, r.worker FROM {s}.river_queue q
 CROSS JOIN (VALUES (1::smallint), (2::smallint), (3::smallint), (4::smallint)) AS p(priority)
@@ -30,9 +31,9 @@ CROSS JOIN LATERAL (
 ) r
 WHERE r.worker LIKE '` + ownerPrefix + `%'`
 
-// Who keeps the oldest row versions: a session, a standby or its slot, a prepared
-// transaction; since which transaction, and for how many seconds where that is
-// known. Vacuum keeps none.
+// holdersSQL selects the keepers of the oldest row versions: a session, a
+// standby or its slot, a prepared transaction; since which transaction, and
+// for how many seconds if that is known. Vacuum keeps none.
 const holdersSQL = `
 SELECT h.kind, h.name, h.detail, h.xid, h.seconds FROM (
 	SELECT 'session' AS kind, a.pid::text AS name,

@@ -1,8 +1,8 @@
 package postgres
 
-// What other programs may have written where we read is taken for nothing unless
-// it has the right type and range: a statement that failed on one job would hold
-// up the others. Only a bad job is to pay for what it is.
+// Values that other programs wrote count as missing unless they have the right
+// type and range: a statement that failed on one job would hold up the others.
+// Only the bad job may suffer from its fault.
 
 const (
 	anyMetadata = `CASE WHEN jsonb_typeof(j.metadata) = 'object' THEN j.metadata ELSE '{}' END`
@@ -11,12 +11,12 @@ const (
 		THEN greatest(least((j.metadata -> 'taskctx' ->> 'ended')::numeric, 30000), 0)::int ELSE 0 END`
 	anyParked = `CASE WHEN ` + hasParked + `
 		THEN to_timestamp(greatest(least((j.metadata -> 'taskctx' ->> 'parked')::numeric, 1e17), 0)::float8 / 1000000) END`
-	// hasParked holds for a job that was put aside, or says so.
+	// hasParked holds for a job that was put aside, or has the mark of one.
 	hasParked = `coalesce(jsonb_typeof(j.metadata -> 'taskctx' -> 'parked') = 'number', false)`
 	// anyErrors are the errors that can be appended to.
 	anyErrors = `CASE WHEN coalesce(array_ndims(j.errors), 1) = 1 THEN j.errors[:] END`
-	// anyWorkers are those who had the job, the last 19 at most, which can be
-	// appended to.
+	// anyWorkers are the workers that had the job, the last 19 at most, in a
+	// form that can be appended to.
 	anyWorkers = `CASE WHEN coalesce(array_ndims(j.attempted_by), 1) = 1
 		THEN (j.attempted_by[:])[array_length(j.attempted_by, 1) - 18:] END`
 	// oursOrNone holds unless the last worker that had the job is one of River's.
@@ -36,20 +36,20 @@ func within(column string) string {
 		least(greatest(` + column + `, '0001-01-01 00:00:00+00'), '9999-12-31 00:00:00+00') END`
 }
 
-// lifetime is how many seconds a record is kept, by a key of the envelope; 0 if it
-// does not say.
+// lifetime is how many seconds a record is kept, by a key of the envelope; 0
+// if it has none.
 func lifetime(key string) string {
 	return `(CASE WHEN jsonb_typeof(metadata -> 'taskctx' -> '` + key + `') = 'number' THEN
 		greatest(least((metadata -> 'taskctx' ->> '` + key + `')::numeric, 1e19), 0)::float8 / 1e9 ELSE 0 END)`
 }
 
-// heldFor is how many seconds from its making a job holds its key although it has
-// succeeded.
+// heldFor is for how many seconds from its making a job holds its key although
+// it has succeeded.
 var heldFor = `(CASE WHEN metadata -> 'taskctx' ? 'key' AND NOT metadata -> 'taskctx' ? 'key_hold' THEN ` +
 	lifetime("key_for") + ` ELSE 0 END)`
 
-// Records that do not say how long they are kept are as if they were kept from
-// another time: those that succeeded, and the others.
+// Records without a time are treated as if they were kept from another time:
+// those that succeeded, and the others.
 const (
 	keepUnsaid       = 1e12
 	keepFailedUnsaid = 2e12
@@ -60,9 +60,8 @@ func epoch(column string) string {
 	return `date_part('epoch', ` + column + ` - '1970-01-01 00:00:00+00'::timestamptz)`
 }
 
-// expiry is when a record of ours is kept no longer, in seconds since 1970, null
-// for what is not ours. It is the expression of an index: another one is another
-// migration.
+// expiry is when a record of ours expires, in seconds since 1970, null for
+// others. It is the expression of an index: a change needs a migration.
 var expiry = `CASE
 	WHEN NOT isfinite(finalized_at) OR NOT isfinite(created_at) THEN NULL
 	WHEN NOT (metadata ? 'taskctx' OR coalesce(attempted_by[array_upper(attempted_by, 1)] LIKE '` + ownerPrefix + `%', false)) THEN NULL

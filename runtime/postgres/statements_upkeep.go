@@ -1,12 +1,11 @@
 package postgres
 
-// Statements of upkeep: what becomes due, what nobody knows, what is kept no
-// longer.
+// Statements of upkeep: for due tasks, unknown ones and expired records.
 
-// Jobs with a key of River's own are left to promoteUnique. A parked task is
-// due again as it was before. $1 and $2 are between which times to look, and $6
-// how far ahead. The last column is how many seconds later the next job is due
-// within that time.
+// promoteSQL makes due jobs available. It leaves jobs with a key of River's
+// own to promoteUniqueSQL. A parked task is due again as it was before. $1 and $2
+// are the times between which to look, and $6 how far ahead. The last column
+// is how many seconds later the next job is due within that time.
 const promoteSQL = `
 WITH moved AS (
 	UPDATE {s}.river_job j SET
@@ -29,7 +28,8 @@ const promotePick = `
 		AND unique_key IS NULL AND id <> ALL($3::bigint[])
 	ORDER BY scheduled_at LIMIT $4::bigint {lock}`
 
-// As River's scheduler does: of jobs with one key only one may wait.
+// promoteUniqueSQL does the same as River's scheduler: of jobs with one key
+// only one may wait.
 const promoteUniqueSQL = `
 WITH due AS (
 	{pick}
@@ -53,9 +53,10 @@ const promoteUniquePick = `
 		AND unique_key IS NOT NULL AND id <> ALL($3::bigint[])
 	ORDER BY scheduled_at LIMIT $4::bigint {lock}`
 
-// Tasks that nobody knows gather at the head of their queue, where every fetch
-// would read them again: they are put aside for a minute, and shown with a
-// reason. Only ours: a kind without our metadata may be a River worker's.
+// parkSQL puts unknown tasks aside for a minute, with a reason. They would
+// gather at the head of their queue, where every fetch would read them again.
+// It parks only tasks of ours: a kind without our metadata may be a River
+// worker's.
 const parkSQL = `
 UPDATE {s}.river_job j SET
 	state = 'scheduled', scheduled_at = now() + interval '1 minute',
@@ -65,7 +66,8 @@ UPDATE {s}.river_job j SET
 WHERE j.id = ANY(ARRAY({pick})) AND j.state = 'available'
 RETURNING j.queue, j.kind`
 
-// $1 to $4 are queues and priorities, and between which times to look there.
+// parkPick finds them. $1 to $4 are queues and priorities, and the times
+// between which to look there.
 const parkPick = `
 	SELECT c.id FROM unnest($1::text[], $2::smallint[], $3::timestamptz[], $4::timestamptz[]) AS q(name, priority, since, until)
 	CROSS JOIN LATERAL (
@@ -79,16 +81,16 @@ const parkPick = `
 		AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE c.kind = ANY(w.names) AND c.queue = ANY(w.queues))
 	LIMIT $8::bigint`
 
-// A worker that starts takes the tasks that were put aside for want of it, some
-// at a time.
+// unparkSQL takes tasks back that were put aside before a worker that knows
+// them started, some at a time.
 const unparkSQL = `
 UPDATE {s}.river_job j SET
 	state = 'available', scheduled_at = coalesce({parked}, j.scheduled_at),
 	metadata = {metadata} || jsonb_build_object('taskctx', {envelope} - 'parked' - 'reason')
 WHERE j.id = ANY(ARRAY({pick}))`
 
-// A task is put aside for a minute at a time. When that is over it is available
-// again, unless it is about to be.
+// unparkPick finds them. A task is put aside for a minute at a time. When that
+// is over it is available again, unless it is about to be.
 const unparkPick = `
 	SELECT j.id FROM {s}.river_job j
 	WHERE j.state IN ('scheduled', 'retryable')
@@ -118,8 +120,8 @@ const expirePick = `
 		AND j.id <> ALL($4::bigint[])
 	LIMIT $5::bigint {lock}`
 
-// Records whose time is over, some at a time. The last columns are the expiry of
-// the last of them, and the time.
+// cleanSQL forgets expired records, some at a time. The last columns are the
+// expiry of the last of them, and the time.
 const cleanSQL = `
 WITH old AS ({pick}
 ), gone AS (
@@ -129,8 +131,8 @@ WITH old AS ({pick}
 )
 SELECT (SELECT count(*) FROM gone), coalesce((SELECT max(at) FROM old), 0), {now}`
 
-// $1 and $2 are the range of the expiry, before now. A job that succeeded and still
-// holds its key stays.
+// cleanPick finds them. $1 and $2 are the range of the expiry, before now. A
+// job that succeeded and still holds its key stays.
 const cleanPick = `
 	SELECT id, {expiry} AS at FROM {s}.river_job
 	WHERE finalized_at IS NOT NULL AND {expiry} >= $1::float8 AND {expiry} <= $2::float8 + {now}
@@ -138,9 +140,9 @@ const cleanPick = `
 		AND id <> ALL($3::bigint[])
 	ORDER BY {expiry} LIMIT $4::bigint {lock}`
 
-// Keys that nobody holds, some at a time. Of those that a job holds until it says
-// otherwise, the others are looked at again in a day. The last columns are the last
-// of their times, and the time.
+// cleanKeysSQL forgets keys that nobody holds, some at a time. Keys that a job
+// still holds until its end are looked at again in a day. The last columns are
+// the last of their times, and the time.
 const cleanKeysSQL = `
 WITH seen AS (
 	SELECT k.key, k.until, k.hold NOT IN (1, 2) OR {free} AS dead FROM {s}.taskctx_key k
@@ -152,7 +154,7 @@ WITH seen AS (
 )
 SELECT count(*), coalesce(max(date_part('epoch', seen.until)), 0), {now} FROM seen`
 
-// River's tools list the queues that somebody serves, and can pause them.
+// queuesSQL lists the served queues for River's tools, which can pause them.
 const queuesSQL = `
 INSERT INTO {s}.river_queue (name, updated_at) SELECT unnest($1::text[]), now()
 ON CONFLICT (name) DO UPDATE SET updated_at = now()`

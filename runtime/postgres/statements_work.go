@@ -1,26 +1,26 @@
 package postgres
 
-// Statements of a worker: what it claims, writes and proves.
+// Statements of a worker: for its claims, outcomes and beats.
 
-// ownsJob holds for the run that has the job j, and for no other: the row o has
-// its number and attempt, and $1 is its worker. A worker's id is never used
-// again, and each run of one worker has another attempt, unless the run before
-// it was given back by that worker itself.
+// ownsJob holds for the run that has the job j, and for no other: the row o
+// has its number and attempt, and $1 is its worker. A worker's id is never
+// used again. Each run of one worker has another attempt, unless that worker
+// itself gave the previous run back.
 //
-// The state is compared as text so that no index has it: those of all tasks that
-// have run since the table was vacuumed are in the index as running ones.
+// The state is compared as text so that no index applies: an index lists all
+// tasks that have run since the last vacuum as running.
 const ownsJob = `j.id = o.id AND j.state::text = 'running' AND j.attempt = o.attempt AND ` + runningOfUs
 
 const runningOfUs = lastWorker + ` = $1`
 
-// The order within a queue is River's. Of several queues the first in $1 goes
-// first: the worker turns them. What other workers claim is passed over, and what
-// the server refused to change before.
+// claimSQL claims jobs. The order within a queue is River's. Of several queues
+// the first in $1 goes first: the worker turns them. It skips jobs that other
+// workers claim, and those that the server refused to change.
 //
-// The rows, which are locked, go through an array, as the ids of those below do:
-// the planner expects few elements in one, where it may read the whole table for
-// a join of unknown size. A row that was changed since the statement began is
-// left for the next fetch.
+// The rows, which are locked, go through an array, as the ids of those below
+// do: the planner expects few elements in one, while it may read the whole
+// table for a join of unknown size. A row that was changed since the statement
+// began is left for the next fetch.
 func claimSQL(owner string) string {
 	return `
 UPDATE {s}.river_job j SET
@@ -42,7 +42,8 @@ const claimPick = `
 	) a
 	LIMIT $4::bigint`
 
-// The same from a place on in each queue and priority; see deadRows.
+// claimAfterPick is claimPick from a place on in each queue and priority; see
+// deadRows.
 const claimAfterPick = `
 	SELECT a.{row} FROM unnest($1::text[], $2::smallint[], $3::timestamptz[], $4::bigint[]) AS q(name, priority, at, id)
 	CROSS JOIN LATERAL (
@@ -55,7 +56,7 @@ const claimAfterPick = `
 	) a
 	LIMIT $7::bigint`
 
-// The same of some jobs.
+// claimFoundPick is claimPick among given jobs.
 const claimFoundPick = `
 	SELECT {row} FROM {s}.river_job
 	WHERE id = ANY($1::bigint[]) AND state::text = 'available' AND queue = ANY($2::text[]) AND kind = ANY($3::text[])
@@ -69,8 +70,9 @@ UPDATE {s}.river_job j SET state = 'completed', finalized_at = now()
 FROM unnest($2::bigint[], $3::smallint[]) AS o(id, attempt)
 WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, j.attempt`
 
-// A task that was asked to stop, and did not end, is cancelled. $9 is what the
-// run adds to the metadata, $10 to our part of it.
+// concludeSQL writes outcomes. A task that was asked to stop, and did not end,
+// is cancelled. $9 is the run's addition to the metadata, $10 to our part of
+// it.
 const concludeSQL = `
 UPDATE {s}.river_job j SET
 	state = CASE WHEN {stopped} THEN 'cancelled' ELSE o.state END::{s}.river_job_state,
@@ -88,8 +90,8 @@ FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::smallint[], $6::boolea
 	$9::text[], $10::text[]) AS o(id, attempt, state, back, ended, error, after, top, own)
 WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, o.attempt`
 
-// stopAsked holds when the outcome o leaves the job j waiting, but somebody
-// asked the job to stop.
+// stopAsked holds when the outcome o leaves the job j waiting, although a
+// Cancel asked the job to stop.
 const stopAsked = `(o.state IN ('available', 'retryable', 'scheduled') AND j.metadata ? 'cancel_attempted_at')`
 
 const saveMemoSQL = `
@@ -98,19 +100,21 @@ UPDATE {s}.river_job j SET metadata = {metadata} || jsonb_build_object('taskctx'
 FROM (SELECT $2::bigint AS id, $3::smallint AS attempt, $4::text AS own) o
 WHERE {own} RETURNING j.id`
 
-// Why a job that does not run is left alone.
+// noteSQL notes why a job that does not run is left alone.
 const noteSQL = `
 UPDATE {s}.river_job j SET metadata = {metadata} || jsonb_build_object('taskctx', {envelope} || jsonb_build_object('reason', $2::text))
 WHERE j.id = $1 AND j.state::text <> 'running'`
 
-// A worker that was taken for dead, and is not, joins again.
+// beatSQL changes the worker's beat. A worker that was taken for lost, and is
+// not, joins again.
 const beatSQL = `
 INSERT INTO {s}.taskctx_worker AS w (id, beats, slots, queues, names) VALUES ($1, 1, $2, $3, $4)
 ON CONFLICT (id) DO UPDATE SET beats = w.beats + 1, beat_at = now()`
 
 const leaveSQL = `DELETE FROM {s}.taskctx_worker WHERE id = $1`
 
-// Workers, and those of which there are only running tasks.
+// othersSQL selects workers, and the owners of running tasks without a row of
+// a worker.
 const othersSQL = `
 SELECT id, beats FROM {s}.taskctx_worker WHERE id <> $1
 UNION ALL
@@ -125,19 +129,21 @@ const mineSQL = `
 SELECT j.id, j.attempt, j.metadata ? 'cancel_attempted_at', coalesce(j.metadata -> 'taskctx' ->> 'cancel', '')
 FROM {s}.river_job j WHERE j.state = 'running' AND {mine}`
 
-// The same of some jobs.
+// mineOfSQL is mineSQL among given jobs.
 const mineOfSQL = `
 SELECT j.id, j.attempt, j.metadata ? 'cancel_attempted_at', coalesce(j.metadata -> 'taskctx' ->> 'cancel', '')
 FROM {s}.river_job j WHERE j.id = ANY($2::bigint[]) AND j.state::text = 'running' AND {mine}`
 
-// Each take-over leaves an error for the attempt that was lost.
+// wasLostSQL finds out whether an attempt was lost: each take-over leaves an
+// error for it.
 const wasLostSQL = `SELECT EXISTS (SELECT FROM {s}.river_job j, unnest(j.errors) e
 WHERE j.id = $1 AND e ->> 'attempt' = $2::smallint::text AND e ->> 'error' = $3::text)`
 
 const runningOfSQL = `SELECT j.id FROM {s}.river_job j WHERE j.state = 'running' AND {lastworker} = $1`
 
-// Nothing happens when the worker $1 has beaten since it was seen with $2. {which}
-// are the jobs to look at, all or those of $5.
+// takeOverSQL makes a lost worker's jobs available. It does nothing if the
+// worker $1 has beaten since $2 was seen. {which} are the jobs to look at, all
+// or those of $5.
 const takeOverSQL = `
 WITH gone AS (
 	DELETE FROM {s}.taskctx_worker WHERE id = $1 AND beats = $2 RETURNING id

@@ -12,8 +12,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// wide is from how many outcomes, and tasks to claim, a step writes and claims on
-// two connections at once: with fewer a second commit costs more than it saves.
+// wide is the number of outcomes, and of tasks to claim, from which on a step
+// uses two connections at once: with fewer a second commit costs more than it
+// saves.
 const wide = 32
 
 // Step implements [remote.Store]: one round trip and one commit, or two at once.
@@ -61,9 +62,9 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	return more || unclaimed != nil, errors.Join(unwritten, unclaimed)
 }
 
-// runsAgain reports whether the outcome makes its job wait. Such a job must not be
-// claimed beside the writing: were the answer to that lost, it would be written
-// again, perhaps over a new run of the job with the same attempt.
+// runsAgain reports whether the outcome makes its job wait. Such a job must
+// not be claimed beside the writing: if the answer to that were lost, it would
+// be written again, perhaps over a new run of the job with the same attempt.
 func runsAgain(o *outcome) bool {
 	switch o.Kind {
 	case engine.OutcomeSucceed, engine.OutcomeFail, engine.OutcomeCancel:
@@ -72,8 +73,8 @@ func runsAgain(o *outcome) bool {
 	return true
 }
 
-// send sends two batches at once, or one that is both, and returns the errors of
-// each.
+// send sends two batches at once, or one that is both, and returns the errors
+// of each.
 func (s *serve) send(ctx context.Context, writes, claims *pgx.Batch) (unwritten, unclaimed error) {
 	if claims == writes {
 		err := s.sendOne(ctx, writes)
@@ -90,7 +91,7 @@ func (s *serve) send(ctx context.Context, writes, claims *pgx.Batch) (unwritten,
 }
 
 func (s *serve) sendOne(ctx context.Context, b *pgx.Batch) error {
-	if b.Len() == 1 { // nothing but what steers
+	if b.Len() == 1 { // only the steering statements
 		return nil
 	}
 	return s.e.send(ctx, stepTimeout, b)
@@ -109,7 +110,7 @@ func (s *serve) Release(ctx context.Context, jobs []claim) error {
 	return s.e.send(ctx, stepTimeout, b)
 }
 
-// open are the queues that are not paused.
+// open returns the queues that are not paused.
 func (s *serve) open(queues []string) []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// An insert is sent again until it is known what became of it: the jobs have
-// their numbers already, so that they are stored once.
+// An insert is sent again until its result is known: the jobs have their
+// numbers already, so that they are stored once.
 
 const (
 	// storeTimeout bounds an insert with all its attempts, and each task of it adds
@@ -24,14 +24,14 @@ const (
 	storePause = 20 * time.Millisecond
 )
 
-// lostError is an insert of which it is not known whether it was executed.
+// lostError is the error of an insert that may or may not have been executed.
 type lostError struct{ err error }
 
 func (l *lostError) Error() string { return l.err.Error() }
 func (l *lostError) Unwrap() error { return l.err }
 
-// wasLost reports whether the error of storeOnPool leaves it open whether the lot
-// was stored.
+// wasLost reports whether the lot may have been stored in spite of the error
+// of storeOnPool.
 func wasLost(err error) bool {
 	_, ok := errors.AsType[*lostError](err)
 	return ok
@@ -69,7 +69,7 @@ func (e *Engine) storeOnPool(ctx context.Context, l *lot) ([]engine.Inserted, er
 	}
 }
 
-// attempt stores the lot, or finds that an attempt before has.
+// attempt stores the lot, or finds that an earlier attempt has.
 func (s *storing) attempt(ctx context.Context) ([]engine.Inserted, error) {
 	conn, err := s.e.pool.Acquire(ctx)
 	if err != nil {
@@ -96,14 +96,15 @@ func (s *storing) inTx(ctx context.Context, conn *pgxpool.Conn) ([]engine.Insert
 	if err == nil {
 		return ins, committed(tx.Commit(ctx))
 	}
-	_ = tx.Rollback(ctx) // the connection ends with it, if it cannot
+	_ = tx.Rollback(ctx) // if it fails, the connection ends
 	if sqlState(err) == uniqueViolation {
 		return s.taken(ctx, conn, ins, err)
 	}
 	return nil, &unsentError{err}
 }
 
-// committed returns the error of a commit: pgx does not always say that it was sent.
+// committed returns the error of a commit: pgx does not always say that it was
+// sent.
 func committed(err error) error {
 	if err == nil {
 		return nil
@@ -117,8 +118,9 @@ func committed(err error) error {
 // uniqueViolation is the code of an insert with a number that a job has.
 const uniqueViolation = "23505"
 
-// taken decides what to do when a number of the lot has a job: an attempt before
-// has stored it, and ins is the answer, or the lot gets other numbers.
+// taken decides what happens when a number of the lot has a job: either an
+// earlier attempt has stored the lot, and ins is the answer, or the lot gets
+// other numbers.
 func (s *storing) taken(ctx context.Context, conn *pgxpool.Conn, ins []engine.Inserted, err error) ([]engine.Inserted, error) {
 	if s.doubted == nil {
 		return nil, s.renumber(ctx, err)
@@ -136,13 +138,13 @@ func (s *storing) taken(ctx context.Context, conn *pgxpool.Conn, ins []engine.In
 	return ins, nil
 }
 
-// unsentError is of an attempt that has stored nothing.
+// unsentError is the error of an attempt that has stored nothing.
 type unsentError struct{ err error }
 
 func (u *unsentError) Error() string { return u.err.Error() }
 func (u *unsentError) Unwrap() error { return u.err }
 
-// again decides, after an attempt that failed, whether to try once more.
+// again decides, after a failed attempt, whether to try once more.
 func (s *storing) again(ctx context.Context, err error) bool {
 	_, unsent := errors.AsType[*unsentError](err)
 	_, renumbered := errors.AsType[*renumberedError](err)
@@ -179,8 +181,8 @@ type renumberedError struct{ err error }
 func (r *renumberedError) Error() string { return fmt.Sprintf("numbers of jobs are taken: %v", r.err) }
 func (r *renumberedError) Unwrap() error { return r.err }
 
-// renumber gives the lot other numbers: a server that took over from another one
-// may not know of all that were reserved there.
+// renumber gives the lot other numbers: after a failover the server may not
+// know of all numbers reserved before.
 func (s *storing) renumber(ctx context.Context, err error) error {
 	s.e.numbers.drop()
 	numbers, rerr := s.e.reserve(ctx, s.l.Len())

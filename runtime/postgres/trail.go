@@ -3,20 +3,21 @@ package postgres
 import "time"
 
 const (
-	// trailStep is how far apart two marks of a trail are, and longTrail how old the
-	// oldest is that looks begin at.
+	// trailStep is the distance of two marks of a trail, and longTrail the age
+	// of the oldest mark at which looks begin.
 	trailStep = 50 * time.Millisecond
 	longTrail = time.Second
-	// longEvery is how often a look begins at that one at most, and longRests how many
-	// times as long as it took the next one waits, if an entry takes entryTakes.
+	// longEvery is how often at most a look begins at that one. longRests is
+	// how many times its duration the next one waits, if an entry takes
+	// entryTakes.
 	longEvery  = 100 * time.Millisecond
 	longRests  = 20
 	entryTakes = time.Microsecond
 )
 
 // trail is the marks of the last second: a look begins at one that is some
-// milliseconds old, and now and then at one that is a second old. Its zero value is
-// empty.
+// milliseconds old, and now and then at one that is a second old. Its zero
+// value is empty.
 type trail[T any] struct {
 	at    []time.Time // by the server's clock
 	marks []T
@@ -41,7 +42,7 @@ func (t *trail[T]) add(now time.Time, mark T) {
 	t.at, t.marks = t.at[old:], t.marks[old:]
 }
 
-// mark is the one at which the next look begins.
+// mark returns the mark at which the next look begins.
 func (t *trail[T]) mark() (mark T) {
 	now := time.Now()
 	switch n := len(t.marks); {
@@ -56,7 +57,7 @@ func (t *trail[T]) mark() (mark T) {
 	}
 }
 
-// last is the last mark at which looks begin.
+// last returns the last mark at which looks begin.
 func (t *trail[T]) last() (mark T) {
 	if n := len(t.marks); n > 0 {
 		mark = t.marks[max(n-2, 0)]
@@ -64,7 +65,7 @@ func (t *trail[T]) last() (mark T) {
 	return mark
 }
 
-// looked notes what the look has read that began at mark.
+// looked notes how much the look that began at mark has read.
 func (t *trail[T]) looked(read int) {
 	if t.took {
 		t.long = time.Now().Add(max(longEvery, longRests*entryTakes*time.Duration(read)))

@@ -13,10 +13,10 @@ import (
 
 // Tx returns an Enqueuer that stores tasks in the caller's transaction: they
 // exist when it commits, and never if it does not. The app's engine must be of
-// this package, or have a method Unwrap() engine.Engine that leads to one, and the
-// transaction on its database. A transaction is not for
-// concurrent use, and neither is the Enqueuer. Waiting for a task before the
-// commit would wait for ever.
+// this package, or have a method Unwrap() engine.Engine that leads to one, and
+// the transaction must be on its database. Neither a transaction nor its
+// Enqueuer may be used concurrently. A Wait for a task before the commit never
+// returns.
 //
 // A task with a unique key makes others that enqueue the same key wait for the
 // transaction's end.
@@ -34,7 +34,7 @@ func via(app *runtime.App, d db) runtime.Enqueuer {
 	return app.Via(txInserter{unwrap(app.Engine()), d})
 }
 
-// unwrap returns the engine of this package that e is, or is around, nil if there
+// unwrap returns the engine of this package that e is or wraps, nil if there
 // is none.
 func unwrap(e engine.Engine) *Engine {
 	for {
@@ -70,7 +70,7 @@ func (t txInserter) Insert(ctx context.Context, ms []*engine.Message) ([]engine.
 	if err != nil {
 		return nil, err
 	}
-	if l.keys != nil { // a key is held by a number
+	if l.keys != nil { // the key's row needs a number
 		if l.id, err = t.e.nextNumbers(ctx, t.d, l.Len()); err != nil {
 			return nil, t.e.failed("insert tasks in the transaction", err)
 		}

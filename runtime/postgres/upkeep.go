@@ -12,16 +12,16 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// River's leader schedules, rescues and cleans. In a schema of ours there may
-// be no River client, so every worker does it, passing over what another has
+// River's leader schedules, rescues and cleans. A schema of ours may have no
+// River client, so every worker does it, skipping rows that another has
 // locked.
 
-// cleanEvery is how often records that are over their time are forgotten.
+// cleanEvery is how often expired records are forgotten.
 var cleanEvery = time.Minute // a variable for tests
 
 const (
-	// parkGrace is how long a task may be due before it is put aside because no
-	// worker knows it.
+	// parkGrace is how long a task may be due before it is put aside because
+	// no worker knows it.
 	parkGrace = 10 * time.Second
 	// uniqueEvery is how often jobs with a unique key of River's own are made
 	// available, as River's scheduler does.
@@ -30,8 +30,8 @@ const (
 	queuesEvery = time.Minute
 )
 
-// chore is something that the upkeep does now and then, a lot at a time: what is
-// due goes before the next lot.
+// chore is a part of the upkeep that is done now and then, a lot at a time:
+// due tasks go before the next lot.
 type chore struct {
 	every time.Duration
 	next  time.Time
@@ -39,7 +39,8 @@ type chore struct {
 	lot func(ctx context.Context) (more bool, err error)
 }
 
-// upkeep is what is to be done, and when. The upkeep's goroutine alone uses it.
+// upkeep is the chores, each with its time. Only the upkeep's goroutine uses
+// it.
 type upkeep struct {
 	grace  time.Duration // before a task of an unknown name is put aside
 	chores []*chore
@@ -81,11 +82,11 @@ func newUpkeep(s *serve, w *engine.Worker) upkeep {
 	return u
 }
 
-// once is how often a chore is done that is done once.
+// once is the period of a chore that is done once.
 const once = 1 << 62
 
-// Upkeep implements [remote.Store]: it makes tasks available when they are due,
-// and does a lot of the chore that is due the longest.
+// Upkeep implements [remote.Store]: it makes due tasks available, and does a
+// lot of the chore that has been due the longest.
 func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 	next, err = s.promote(ctx)
 	if err != nil {
@@ -100,7 +101,7 @@ func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 	}
 	if !c.next.After(now) {
 		more, err := c.lot(ctx)
-		if c.next = now; err != nil || !more { // else once more, after the others
+		if c.next = now; err != nil || !more { // otherwise once more, after the others
 			c.next = now.Add(c.every)
 		}
 		if err != nil {
@@ -115,8 +116,8 @@ func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 	return next, nil
 }
 
-// lotSize is how many rows a lot of a chore has at most, but for where its
-// statement says otherwise.
+// lotSize is how many rows a lot of a chore has at most, unless its statement
+// says otherwise.
 const lotSize = 1000
 
 // listQueues shows the worker's queues to River's tools, and learns which they
@@ -128,8 +129,8 @@ func (s *serve) listQueues(ctx context.Context) (bool, error) {
 	return false, s.readPaused(ctx)
 }
 
-// unpark takes back tasks that were put aside for want of a worker that knows
-// them.
+// unpark takes back tasks that were put aside before a worker that knows them
+// started.
 func (s *serve) unpark(ctx context.Context) (bool, error) {
 	args := []any{s.Queues, s.Names}
 	return s.do(ctx, &s.parked, args, func(limit int, pass []int64) (int, error) {
@@ -151,7 +152,7 @@ type promoted struct {
 	now   time.Time
 }
 
-// queuePromote queues the statement for what is due between two times.
+// queuePromote queues the statement for tasks that are due between two times.
 func (s *serve) queuePromote(b *pgx.Batch, from, until pgtype.Timestamptz, pass []int64, limit int, p *promoted) {
 	ahead := min(s.e.cfg.PollInterval, s.grace).Microseconds() // when the upkeep looks again
 	b.Queue(s.e.sql.promote.all, from, until, pass, limit, s.e.sql.insertChannel, ahead).QueryRow(func(row pgx.Row) error {
@@ -160,8 +161,8 @@ func (s *serve) queuePromote(b *pgx.Batch, from, until pgtype.Timestamptz, pass 
 	})
 }
 
-// promote makes due tasks available, and returns how long until the next is
-// due, negative when none is soon.
+// promote makes due tasks available. It returns how long until the next is
+// due, negative if none is soon.
 func (s *serve) promote(ctx context.Context) (time.Duration, error) {
 	for {
 		p := new(promoted)
@@ -211,7 +212,7 @@ func (s *serve) promoteUnique(ctx context.Context) (bool, error) {
 // kindOfQueue is a task's name in a queue.
 type kindOfQueue struct{ queue, kind string }
 
-// queuePark queues the statement that puts aside what no worker knows, of lanes
+// queuePark queues the statement that puts unknown tasks aside, of lanes
 // between two times each.
 func (s *serve) queuePark(
 	b *pgx.Batch, in *lanes, since, until []pgtype.Timestamptz, pass []int64, limit int, unknown *[]kindOfQueue,
@@ -227,14 +228,14 @@ func (s *serve) queuePark(
 		})
 }
 
-// tellUnknown logs of tasks that were put aside.
+// tellUnknown logs tasks that were put aside.
 func (s *serve) tellUnknown(unknown []kindOfQueue) {
 	for _, u := range unknown {
 		s.Unknown(u.kind, fmt.Sprintf("no worker of queue %q knows it", u.queue))
 	}
 }
 
-// park puts aside what no worker knows.
+// park puts unknown tasks aside.
 func (s *serve) park(ctx context.Context) (bool, error) {
 	in := s.dead.lanes(s.Queues)
 	until := slices.Repeat([]pgtype.Timestamptz{infinity}, len(in.queue))
@@ -251,7 +252,7 @@ func (s *serve) park(ctx context.Context) (bool, error) {
 	})
 }
 
-// expire ends what no worker has known for too long.
+// expire ends tasks that no worker has known for too long.
 func (s *serve) expire(ctx context.Context) (bool, error) {
 	args := []any{s.Queues, s.Names, s.ParkFor.Microseconds()}
 	return s.do(ctx, &s.expiring, args, func(limit int, pass []int64) (int, error) {

@@ -28,7 +28,7 @@ func (e *Engine) Wait(ctx context.Context, id uuid.UUID) (*engine.Entry, error) 
 	})
 }
 
-// askForEnded tells of tasks that have ended, until nobody waits.
+// askForEnded wakes the waiters of ended tasks, until nobody waits.
 func (e *Engine) askForEnded() {
 	pause := firstLook
 	t := time.NewTimer(pause)

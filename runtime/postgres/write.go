@@ -9,7 +9,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
-// settle tells of outcomes that came too late, those who wait of the others,
+// settle reports outcomes that came too late, wakes the waiters of the others,
 // and the upkeep when a task is due again.
 func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[claim]struct{}) {
 	var ended []int64
@@ -38,7 +38,7 @@ func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[cla
 }
 
 // wasWritten reports whether an outcome that was sent before had been recorded
-// then: the run no longer has its job, and nobody took it over. Since a step
+// then: the run no longer has its job, and nobody took that over. Since a step
 // with such outcomes claims nothing, the job cannot run here again by now.
 func (s *serve) wasWritten(ctx context.Context, o *outcome) bool {
 	var lost bool
@@ -46,15 +46,14 @@ func (s *serve) wasWritten(ctx context.Context, o *outcome) bool {
 	return err == nil && !lost
 }
 
-// ending is an outcome to write, or a task to give back of which this worker knows
-// nothing.
+// ending is an outcome to write, or an orphan to give back.
 type ending struct {
 	outcome *outcome
 	orphan  claim
 }
 
-// writeSome writes outcomes and gives orphans back after the server refused one of
-// them. That one's task fails, if it can.
+// writeSome writes outcomes and gives orphans back after the server refused
+// one of them. That one's task fails, if it can.
 func (s *serve) writeSome(ctx context.Context, outcomes []*outcome, orphans []claim) error {
 	all := make([]ending, 0, len(outcomes)+len(orphans))
 	for _, o := range outcomes {
@@ -111,9 +110,10 @@ func (s *serve) write(ctx context.Context, some []ending, done map[claim]struct{
 	return nil
 }
 
-// refuse ends a task as failed whose outcome the server refused, and gives it up if
-// it refuses that too. Unless the outcome itself is bad it does so only when the
-// server takes other changes meanwhile: an error that is about all rows passes.
+// refuse ends a task as failed whose outcome the server refused, and gives it
+// up if the server refuses that too. Unless the outcome itself is bad, it does
+// so only while the server takes other changes: an error that concerns all
+// rows passes.
 func (s *serve) refuse(ctx context.Context, o *outcome, cause error) error {
 	first, before := s.stuck[o.Of.Claim]
 	if !badData(cause) && (!before || !s.wroteAt.After(first)) {
@@ -140,7 +140,7 @@ func (s *serve) refuse(ctx context.Context, o *outcome, cause error) error {
 	return nil
 }
 
-// putBack keeps an outcome that was not written for another step.
+// putBack keeps an unwritten outcome for another step.
 func (s *serve) putBack(o *outcome) {
 	doubted := o.Doubted
 	s.PutBack([]*outcome{o})
