@@ -147,14 +147,14 @@ func (r *renderer) expect() []string {
 	for _, t := range r.Tasks {
 		n := r.tasks[t]
 		list = append(list, "func "+n.enqueue, "func "+n.call, "type "+n.args,
-			"func (*"+n.args+")."+fieldsName, "func (*"+n.args+")."+runName, "var "+n.task)
+			"func (*"+n.args+")."+runName, "var "+n.task)
 	}
 	list = append(list, "func "+registerName)
 	for _, c := range r.Contexts {
 		if c.By == nil {
 			list = append(list, "func "+r.contexts[c])
 			if c.guarded() {
-				list = append(list, "var _")
+				list = append(list, "func _")
 			}
 		}
 	}

@@ -72,7 +72,7 @@ func (r *renderer) all() {
 		r.file.HeaderComment("//go:build " + p.constraint)
 	}
 	r.comment("This file and the runtime differ in version if this does not compile: run go generate.")
-	r.file.Const().Id("_").Op("=").Add(r.rt("RunGoGenerateIfUndefinedV3"))
+	r.file.Const().Id("_").Op("=").Add(r.rt("RunGoGenerateIfUndefinedV4"))
 	r.file.Line()
 	r.taskNames()
 	for _, t := range p.Tasks {

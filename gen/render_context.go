@@ -34,7 +34,8 @@ func (r *renderer) context(c *ContextType) {
 	}
 	r.comment("The fields of " + c.Name + " changed if this does not compile: run go generate.")
 	st := c.Type.Underlying().(*types.Struct)
-	r.file.Var().Id("_").Op("=").Add(r.structure(st, false)).Parens(jen.Id(c.Name).Values())
+	fields := r.structure(st, false).Parens(jen.Id(c.Name).Values())
+	r.file.Func().Id("_").Params().Block(jen.Id("_").Op("=").Add(fields)) // checked, and not compiled
 	r.file.Line()
 }
 

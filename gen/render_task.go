@@ -63,20 +63,40 @@ func (r *renderer) enqueue(t *Task) {
 func (r *renderer) call(t *Task) {
 	n := r.tasks[t]
 	s := r.local()
-	rt, _ := r.importName(runtimePackage)
-	wire, _ := r.importName(wirePackage)
-	params := s.params(t, n.args, n.task, rt, wire)
+	params := s.params(t, r.neededByCall(t)...)
 	opts, f := s.beside("opts"), s.beside("f")
 	in := append(r.declare(t, params), jen.Id(opts).Op("...").Add(r.rt("Option")))
 	body := []jen.Code{jen.Id(f).Op(":=").Add(r.wire("Encode")).Call()}
-	if len(t.Params) > 0 {
-		args := jen.Op("&").Id(n.args).Values(ids(params)...)
-		body = append(body, jen.Parens(args).Dot(fieldsName).Call(jen.Id(f)))
+	for i, p := range t.Params {
+		method, convert := wiretype.Kind(p.Type)
+		value := jen.Op("&").Id(params[i])
+		if convert != "" {
+			value = jen.Parens(jen.Op("*").Add(r.predeclared(convert))).Parens(value)
+		}
+		body = append(body, jen.Id(f).Dot(method).Call(jen.Lit(p.Name), value))
 	}
-	body = append(body, jen.Return(r.rt("NewCall").Call(jen.Op("&").Id(n.task), jen.Id(f), jen.Id(opts))))
+	made := r.rt("NewCall").Call(jen.Op("&").Id(n.task), jen.Id(f), jen.Id(opts))
+	body = append(body, jen.Return(r.rt("Call").Types(r.result(t)).Values(jen.Id("AnyCall").Op(":").Add(made))))
 	r.comment(n.call + " is a call of " + t.link() + " as a value: for batches, schedules and tests.")
 	r.file.Func().Id(n.call).Params(in...).Add(r.rt("Call")).Types(r.result(t)).Block(body...)
 	r.file.Line()
+}
+
+// neededByCall returns the names that the body of the Call function refers to,
+// which no parameter may hide.
+func (r *renderer) neededByCall(t *Task) []string {
+	rt, _ := r.importName(runtimePackage)
+	wire, _ := r.importName(wirePackage)
+	needed := []string{r.tasks[t].task, rt, wire}
+	for _, p := range t.Params {
+		if _, convert := wiretype.Kind(p.Type); convert != "" {
+			needed = append(needed, convert)
+		}
+	}
+	if t.Result != nil {
+		needed = append(needed, r.namesIn(t.Result)...)
+	}
+	return needed
 }
 
 // link is how a comment refers to the task's function.
@@ -131,16 +151,13 @@ func (s *scope) params(t *Task, needed ...string) []string {
 	return names
 }
 
-// The methods of the struct of a task's arguments.
-const (
-	fieldsName = "Fields"
-	runName    = "Run"
-)
+// runName is the method of the struct of a task's arguments.
+const runName = "Run"
 
 // fields returns the names of the fields that hold the arguments: those of the
-// parameters, unless a method has it.
+// parameters, unless the method has it.
 func (t *Task) fields() []string {
-	used := map[string]bool{fieldsName: true, runName: true}
+	used := map[string]bool{runName: true}
 	var names []string
 	for _, p := range t.Params {
 		name := p.Name
@@ -153,34 +170,30 @@ func (t *Task) fields() []string {
 	return names
 }
 
-// args writes the struct of the arguments, the method that lists them, and the
-// one that calls the function with them.
+// args writes the struct of the arguments, and the method that calls the
+// function with them.
 func (r *renderer) args(t *Task) {
 	n := r.tasks[t]
 	s := r.local()
-	recv, f, ctx := s.pick("a"), s.pick("f"), s.pick("ctx")
 	names := t.fields()
-	var fields, list []jen.Code
+	var fields []jen.Code
 	for i, p := range t.Params {
 		fields = append(fields, jen.Id(names[i]).Add(r.typ(p.Type)))
-		method, convert := wiretype.Kind(p.Type)
-		value := jen.Op("&").Id(recv).Dot(names[i])
-		if convert != "" {
-			r.used[convert] = true
-			value = jen.Parens(jen.Op("*").Id(convert)).Parens(value)
-		}
-		list = append(list, jen.Id(f).Dot(method).Call(jen.Lit(p.Name), value))
 	}
-	self, visitor := jen.Id(recv).Op("*").Id(n.args), jen.Id(f).Op("*").Add(r.wire("Fields"))
+	recv, ctx := s.pick("a"), s.pick("ctx")
+	self := jen.Id(recv).Op("*").Id(n.args)
 	if len(t.Params) == 0 {
-		self, visitor = jen.Op("*").Id(n.args), jen.Op("*").Add(r.wire("Fields"))
+		self = jen.Op("*").Id(n.args)
+	}
+	result := "_"
+	if t.Result != nil {
+		result = s.pick("result")
 	}
 	r.file.Type().Id(n.args).Struct(fields...)
 	r.file.Line()
-	r.file.Func().Params(self).Id(fieldsName).Params(visitor).Block(list...)
-	r.file.Line()
-	r.file.Func().Params(self).Id(runName).Params(jen.Id(ctx).Add(r.typ(t.Context))).
-		Params(r.result(t), jen.Error()).Block(r.run(t, ctx, recv, names))
+	r.file.Func().Params(self).Id(runName).
+		Params(jen.Id(ctx).Add(r.typ(t.Context)), jen.Id(result).Op("*").Add(r.rt("Result"))).
+		Error().Block(r.run(t, s, ctx, result, r.passed(t, ctx, recv, names))...)
 	r.file.Line()
 }
 
@@ -229,7 +242,7 @@ func (r *renderer) definition(t *Task) {
 	if len(t.Params) > 0 {
 		spec = append(spec, jen.Id("Params").Op(":").Index().Add(r.wire("Param")).Values(r.wireParams(t)...))
 	}
-	r.file.Var().Id(n.task).Op("=").Add(r.rt("Definition")).Types(r.result(t)).
+	r.file.Var().Id(n.task).Op("=").Add(r.rt("Definition")).
 		Values(jen.Id("Spec").Op(":").Add(r.rt("Spec")).Add(lines(spec)))
 	r.file.Line()
 }
@@ -361,8 +374,8 @@ func (r *renderer) register() {
 	r.file.Line()
 }
 
-// run writes the call of the user's function with the fields of the receiver.
-func (r *renderer) run(t *Task, ctx, recv string, fields []string) *jen.Statement {
+// passed writes the call of the user's function with the fields of the receiver.
+func (r *renderer) passed(t *Task, ctx, recv string, fields []string) *jen.Statement {
 	pass := []jen.Code{jen.Id(ctx)}
 	for i, name := range fields {
 		arg := jen.Id(recv).Dot(name)
@@ -371,17 +384,30 @@ func (r *renderer) run(t *Task, ctx, recv string, fields []string) *jen.Statemen
 		}
 		pass = append(pass, arg)
 	}
-	call := jen.Id(t.Func).Call(pass...)
+	return jen.Id(t.Func).Call(pass...)
+}
+
+// run writes the body that calls the user's function, and gives what it returns
+// to the result.
+func (r *renderer) run(t *Task, s *scope, ctx, result string, call *jen.Statement) []jen.Code {
 	switch {
-	case t.Elem == nil && t.Result == nil:
-		return jen.Return(r.rt("Void").Values(), call)
-	case t.Elem == nil:
-		return jen.Return(call)
-	case t.Each == "":
-		return jen.Return(r.rt("Collect").Call(call))
-	case t.EachResult:
-		return jen.Return(r.rt("Each").Call(jen.Id(ctx), call, jen.Id(t.Each)))
-	default:
-		return jen.Return(r.rt("Void").Values(), r.rt("EachDo").Call(jen.Id(ctx), call, jen.Id(t.Each)))
+	case t.Elem != nil && t.Each == "":
+		call = r.rt("Collect").Call(call)
+	case t.Elem != nil && t.EachResult:
+		call = r.rt("Each").Call(jen.Id(ctx), call, jen.Id(t.Each))
+	case t.Elem != nil:
+		call = r.rt("EachDo").Call(jen.Id(ctx), call, jen.Id(t.Each))
+	}
+	if t.Result == nil {
+		return []jen.Code{jen.Return(call)}
+	}
+	method := "JSON"
+	if plain, convert := wiretype.Kind(t.Result); plain != "JSON" && convert == "" {
+		method = "Plain"
+	}
+	v, err := s.pick("v"), s.pick("err")
+	return []jen.Code{
+		jen.List(jen.Id(v), jen.Id(err)).Op(":=").Add(call),
+		jen.Return(jen.Id(result).Dot(method).Call(jen.Op("&").Id(v), jen.Id(err))),
 	}
 }

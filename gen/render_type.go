@@ -3,6 +3,8 @@ package gen
 import (
 	"go/types"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/dave/jennifer/jen"
 )
@@ -47,6 +49,19 @@ func (r *renderer) typ(t types.Type) *jen.Statement {
 		return r.iface(t)
 	}
 	panic("gen: a type that no declaration has: " + t.String())
+}
+
+// namesIn returns the names that the text of a type has, perhaps more than it
+// refers to.
+func (r *renderer) namesIn(t types.Type) []string {
+	text := types.TypeString(t, func(p *types.Package) string {
+		if p.Path() == r.Path {
+			return ""
+		}
+		name, _ := r.importName(p)
+		return name
+	})
+	return strings.FieldsFunc(text, func(c rune) bool { return c != '_' && !unicode.IsLetter(c) && !unicode.IsDigit(c) })
 }
 
 // instance adds type arguments to a generic type's name.

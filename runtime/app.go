@@ -3,7 +3,6 @@ package runtime
 import (
 	"fmt"
 	"log/slog"
-	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -20,19 +19,19 @@ type App struct {
 	cfg      Config
 	journals bool // the engine is a Journaler
 	producer producer
-	process  atomic.Pointer[processStore] // of the current start, or the last
-	shared   sync.Map                     // of *Shared[T] to *sharedCell[T]
+	process  atomic.Value // a *processStore, of the current start or the last
+	shared   table        // of *Shared[T] to *sharedCell[T]
 	watchers []*watcher
 
 	mu       sync.Mutex // guards all below
 	tasks    []*registration
-	contexts map[reflect.Type]contextReg
-	supplies map[reflect.Type]any
+	contexts map[goType]contextReg
+	supplies map[goType]any
 	periodic []periodic
-	current  *service                // the running worker, nil if there is none
-	last     *service                // the worker before, until its error was returned
-	running  atomic.Pointer[service] // current, unless it is Drive's; for readers without the lock
-	frozen   atomic.Pointer[map[reflect.Type]any]
+	current  *service     // the running worker, nil when there is none
+	last     *service     // the one before, until somebody has asked for its error
+	running  atomic.Value // current, a *service, unless it is of Drive, for who holds no lock
+	frozen   atomic.Value // supplies as they are, a map[goType]any, for who holds no lock
 
 	behind leftBehind // has its own lock
 }
@@ -44,8 +43,9 @@ func New(eng engine.Engine, cfg Config) *App {
 	cfg.setDefaults()
 	a := &App{
 		engine: eng, cfg: cfg,
-		contexts: make(map[reflect.Type]contextReg),
-		supplies: make(map[reflect.Type]any),
+		contexts: make(map[goType]contextReg),
+		supplies: make(map[goType]any),
+		shared:   new(sync.Map),
 	}
 	for _, o := range cfg.Observers {
 		if o != nil {
@@ -104,7 +104,7 @@ func (a *App) warnLate(what, name string) {
 // lookFor logs, once for each start, that an app enqueues a task which its
 // worker does not know. If its package was forgotten, nothing else shows that:
 // the task waits for a worker that knows it.
-func (a *App) lookFor(r *service, s *definition, queue string) {
+func (a *App) lookFor(r *service, s *Definition, queue string) {
 	s.known.Store(r.number)
 	if _, ok := r.worker.tasks[s.Name]; ok {
 		return
@@ -126,7 +126,7 @@ type contextReg struct {
 	needs []Need
 }
 
-func (a *App) registerContext(t reflect.Type, build any, needs []Need) {
+func (a *App) registerContext(t goType, build any, needs []Need) {
 	defer a.warnLate("RegisterContext", t.String())
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -184,7 +184,7 @@ func endOf[R any](f *future, e *engine.JournalEntry) (R, error) {
 	}
 	raw, err := f.d.r.app.openResult(childMessage(e), e.Result)
 	if err == nil {
-		r, err = wire.DecodeResult[R](raw)
+		r, err = wire.DecodeAs[R](raw)
 	}
 	if err != nil {
 		err = inEntry("child", f.name, park("read the result of %s: %s", f.task, guard.Text(err)))

@@ -18,7 +18,7 @@ const (
 // from zero: delay × factor^attempt, at most the cap. Up to a tenth is taken
 // off at random, so that tasks which failed together do not come back
 // together. It is never negative and never over the cap, for any attempt.
-func (s *definition) backoff(attempt int) time.Duration {
+func (s *Definition) backoff(attempt int) time.Duration {
 	return backoffAfter(attempt, s.Delay, s.Backoff, s.MaxDelay)
 }
 

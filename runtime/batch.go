@@ -10,11 +10,7 @@ import (
 )
 
 // Caller is a call of any task: a [Call] or an [AnyCall].
-type Caller interface {
-	// Plain returns the call without its options.
-	Plain() AnyCall
-	anyCall() AnyCall
-}
+type Caller interface{ anyCall() AnyCall }
 
 func (c AnyCall) anyCall() AnyCall { return c }
 

@@ -27,17 +27,12 @@ type chargeArgs struct {
 	Cents      int64  `json:"cents"`
 }
 
-func (a *chargeArgs) Fields(f *wire.Fields) {
-	f.String("customerID", &a.CustomerID)
-	f.Int64("cents", &a.Cents)
-}
-
-func (a *chargeArgs) Run(ctx *chargeContext) (runtime.Void, error) {
+func (a *chargeArgs) Run(ctx *chargeContext, _ *runtime.Result) error {
 	ctx.Ledger.cents.Add(a.Cents)
 	if ctx.done != nil {
 		ctx.done.Done()
 	}
-	return runtime.Void{}, nil
+	return nil
 }
 
 // chargeContext is a context type as a user would write it.
@@ -50,15 +45,16 @@ type chargeContext struct {
 var ledgerKey = runtime.NewKey[*ledger]("ledger", runtime.PerWorker, nil)
 
 // chargeTask, its arguments and its call are as taskgen generates them.
-var chargeTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var chargeTask = runtime.Definition{Spec: runtime.Spec{
 	Name: "bench.Charge", Func: "Charge", Retries: 3,
 	Params: []wire.Param{{Name: "customerID", Sig: "string"}, {Name: "cents", Sig: "int64"}},
 }}
 
 func chargeCall(customerID string, cents int64, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
-	(&chargeArgs{customerID, cents}).Fields(f)
-	return runtime.NewCall(&chargeTask, f, opts)
+	f.String("customerID", &customerID)
+	f.Int64("cents", &cents)
+	return runtime.Call[runtime.Void]{AnyCall: runtime.NewCall(&chargeTask, f, opts)}
 }
 
 func newChargeContext(ctx *runtime.Context) (*chargeContext, error) {

@@ -12,15 +12,13 @@ import (
 // every [Call]. Its methods are not inlined, since each type of result has all
 // of them, compiled with the generated code.
 type AnyCall struct {
-	def  *definition
+	def  *Definition
 	args json.RawMessage
 	err  error
 	opts []Option
 }
 
 // Name returns the task's name, empty for the zero value.
-//
-//go:noinline
 func (c AnyCall) Name() string {
 	if c.def == nil {
 		return ""
@@ -33,8 +31,6 @@ func (c AnyCall) Name() string {
 func (c AnyCall) Args() json.RawMessage { return c.args }
 
 // With returns the call with further options.
-//
-//go:noinline
 func (c AnyCall) With(opts ...Option) AnyCall {
 	c.opts = append(c.opts[:len(c.opts):len(c.opts)], opts...)
 	return c
@@ -55,25 +51,24 @@ func (c AnyCall) String() string {
 }
 
 // GoString is String: a call is safe to print in every way.
-//
-//go:noinline
 func (c AnyCall) GoString() string { return c.String() }
 
-// Plain returns the call without its options.
-//
-//go:noinline
-func (c AnyCall) Plain() AnyCall {
-	c.opts = nil
-	return c
+// Plain returns a call without its options.
+func Plain(c Caller) AnyCall {
+	plain := c.anyCall()
+	plain.opts = nil
+	return plain
 }
 
 // Call is a call of a task as a value: its arguments, encoded when it was
 // made, and its options. It can be enqueued more than once; each time makes a
 // new task.
-type Call[R any] struct{ AnyCall }
+type Call[R any] struct{ AnyCall AnyCall }
 
 // With returns the call with further options.
-func (c Call[R]) With(opts ...Option) Call[R] { return Call[R]{c.AnyCall.With(opts...)} }
+func With[R any](c Call[R], opts ...Option) Call[R] { return Call[R]{c.AnyCall.With(opts...)} }
+
+func (c Call[R]) anyCall() AnyCall { return c.AnyCall }
 
 // Enqueue enqueues the call and returns the handle of the task. With an error
 // nothing was enqueued, unless it is an [*engine.UncertainError]: then the

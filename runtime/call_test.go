@@ -17,7 +17,7 @@ func TestCallIsMadeBeforeItIsSent(t *testing.T) {
 	u := newUnit[[]string, []string]("test.Made")
 	args := []string{"a", "b"}
 	call := u.call(args)
-	tagged := call.With(runtime.WithTag("n", "1"))
+	tagged := runtime.With(call, runtime.WithTag("n", "1"))
 	args[0] = "changed"
 	app := newUnitApp(t, runtime.Config{})
 	u.handle(app, func(ctx *runtime.Context, v []string) ([]string, error) {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"sync/atomic"
@@ -13,13 +14,10 @@ import (
 // or [Void]. It is plain data: a package of tasks runs no code when its
 // program starts. It refers to no function, so that a task may enqueue itself.
 // It must not be copied.
-type Definition[R any] definition
-
-// definition is a Definition, whatever the type of its result.
-type definition struct {
+type Definition struct {
 	Spec
-	wire  atomic.Pointer[wireSpec] // made when something first needs it
-	known atomic.Uint64            // the last start of an app that looked for the task
+	wire  atomic.Value  // a *wireSpec, made when something first needs it
+	known atomic.Uint64 // the start of an app that was last asked for the task
 }
 
 // wireSpec is the part of a Spec that goes into messages, derived once.
@@ -30,8 +28,8 @@ type wireSpec struct {
 }
 
 // derive returns the task's part in messages.
-func (d *definition) derive() *wireSpec {
-	if w := d.wire.Load(); w != nil {
+func (d *Definition) derive() *wireSpec {
+	if w, _ := d.wire.Load().(*wireSpec); w != nil {
 		return w
 	}
 	w := &wireSpec{queue: d.Queue, signature: d.signature()}
@@ -49,7 +47,7 @@ func (d *definition) derive() *wireSpec {
 
 // signature identifies a version of the task: the names and fingerprints of
 // its parameters, in order.
-func (d *definition) signature() string {
+func (d *Definition) signature() string {
 	var b strings.Builder
 	for i, p := range d.Params {
 		if i > 0 {
@@ -64,12 +62,7 @@ func (d *definition) signature() string {
 
 // NewCall returns the call of the task with the arguments listed to args. An
 // argument that cannot be encoded is an error when the call is enqueued.
-func NewCall[R any](d *Definition[R], args *wire.Fields, opts []Option) Call[R] {
-	return Call[R]{newCall((*definition)(d), args, opts)}
-}
-
-//go:noinline
-func newCall(d *definition, args *wire.Fields, opts []Option) AnyCall {
+func NewCall(d *Definition, args *wire.Fields, opts []Option) AnyCall {
 	payload, err := args.Payload()
 	if err != nil {
 		err = d.hideSecrets(err)
@@ -77,35 +70,39 @@ func newCall(d *definition, args *wire.Fields, opts []Option) AnyCall {
 	return AnyCall{def: d, args: payload, err: err, opts: opts}
 }
 
-// Runnable are arguments that call their task's function with a context of type
-// C: context.Context, [*Context], or a type given to [RegisterContext].
-type Runnable[C, R any] interface {
-	wire.Arguments
-	Run(C) (R, error)
-}
+// Runnable are the arguments of one task, which call its function with a context
+// of type C: context.Context, [*Context], or a type given to [RegisterContext].
+type Runnable[C any] interface{ Run(C, *Result) error }
 
 // RegisterTask adds a task to the app, by its arguments. Only their type
 // counts, a pointer to a struct, so args may be nil. Generated code calls it,
 // before the app starts.
 //
-// It is compiled once for each context type with each type of result, and not
-// for each task.
+// It is compiled once for each context type, and not for each task.
 //
 //go:noinline
-func RegisterTask[C, R any](app *App, d *Definition[R], args Runnable[C, R]) {
+func RegisterTask[C any](app *App, d *Definition, args Runnable[C]) {
 	app.register(&registration{
-		def: (*definition)(d), args: reflect.TypeOf(args).Elem(), context: reflect.TypeFor[C](), call: callTask[C, R],
+		def: d, args: typeOf(args), context: typeOf((*C)(nil)), call: callTask[C],
 	})
 }
 
-// allocFor returns how to make a run together with arguments of a type.
-func allocFor(args reflect.Type) func() (*run, wire.Arguments) {
-	layout := reflect.StructOf([]reflect.StructField{
+// lay finds out how to make a run together with arguments of the task, and how
+// to list these.
+func (reg *registration) lay() error {
+	args := reg.args.(reflect.Type)
+	layout, err := wire.LayoutOf(args, reg.def.Params)
+	if err != nil {
+		return fmt.Errorf("task %s: %w", reg.def.Name, err)
+	}
+	both := reflect.StructOf([]reflect.StructField{
 		{Name: "Run", Type: reflect.TypeFor[run]()},
 		{Name: "Args", Type: args},
 	})
-	return func() (*run, wire.Arguments) {
-		v := reflect.New(layout).Elem()
-		return v.Field(0).Addr().Interface().(*run), v.Field(1).Addr().Interface().(wire.Arguments)
+	reg.alloc = func() (*run, any) {
+		v := reflect.New(both).Elem()
+		return v.Field(0).Addr().Interface().(*run), v.Field(1).Addr().Interface()
 	}
+	reg.list = func(args any, f *wire.Fields) { layout.List(f, reflect.ValueOf(args).UnsafePointer()) }
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
@@ -52,19 +53,22 @@ type durable struct {
 
 // lasting is what only runs of durable tasks need, and those of their steps.
 type lasting struct {
-	outer   *run                    // of the run of a step: that of its task
-	reading sync.Mutex              // held while the journal is read
-	journal atomic.Pointer[durable] // once it was read
+	outer   *run         // of the run of a step: that of its task
+	reading sync.Mutex   // held while the journal is read
+	journal atomic.Value // the *durable, once it was read
 }
 
 // lasts returns the run's lasting part.
 func (r *run) lasts() *lasting {
 	x := r.more()
-	if x.lasting.Load() == nil {
-		x.lasting.CompareAndSwap(nil, new(lasting))
+	if x.lasts() == nil {
+		atomic.CompareAndSwapPointer(&x.lasting, nil, unsafe.Pointer(new(lasting)))
 	}
-	return x.lasting.Load()
+	return x.lasts()
 }
+
+// lasts returns the lasting part, nil while there is none.
+func (x *extras) lasts() *lasting { return (*lasting)(atomic.LoadPointer(&x.lasting)) }
 
 // branch is the task function, or a goroutine that it started with Go: each waits
 // for itself.
@@ -124,7 +128,7 @@ func (r *run) durable(ctx context.Context) (*durable, error) {
 	l := r.lasts()
 	l.reading.Lock()
 	defer l.reading.Unlock()
-	if d := l.journal.Load(); d != nil {
+	if d, _ := l.journal.Load().(*durable); d != nil {
 		return d, nil
 	}
 	j, ok := r.d.Memo.(engine.Journal)
@@ -160,9 +164,10 @@ func inEntry(what, name string, err error) error {
 
 // remembered returns the run's journal if it was read.
 func (r *run) remembered() *durable {
-	if x := r.extra.Load(); x != nil {
-		if l := x.lasting.Load(); l != nil {
-			return l.journal.Load()
+	if x := r.extras(); x != nil {
+		if l := x.lasts(); l != nil {
+			d, _ := l.journal.Load().(*durable)
+			return d
 		}
 	}
 	return nil

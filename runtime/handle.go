@@ -19,6 +19,7 @@ type Handle[R any] handle
 // handle is a Handle, whatever the type of the result: only reading the result
 // differs.
 type handle struct {
+	_        [0]func() // not to be compared: what compares is compiled for each type of result
 	id       uuid.UUID
 	existing bool
 	app      *App
@@ -63,10 +64,16 @@ func (h *Handle[R]) Wait(ctx context.Context) (result R, err error) {
 	if err != nil || len(e.Result) == 0 { // middleware may let it succeed without the task
 		return result, err
 	}
-	if result, err = wire.DecodeResult[R](e.Result); err != nil {
-		err = (*handle)(h).undecoded(e, err)
+	plain, err := wire.DecodePlain(e.Result, &result)
+	if !plain { // and the result is on the heap only if it is no plain one
+		p := new(R)
+		err = wire.DecodeResult(e.Result, p)
+		result = *p
 	}
-	return result, err
+	if err != nil {
+		return *new(R), (*handle)(h).undecoded(e, err)
+	}
+	return result, nil
 }
 
 // wait returns the entry of the task once it has succeeded.

@@ -35,7 +35,7 @@ type service struct {
 	ending <-chan struct{}         // closed by stop
 	done   chan struct{}           // closed when the stop is complete
 	number uint64                  // of the start, among all in the process
-	told   sync.Map                // names of tasks that lookFor has logged
+	told   table                   // names of tasks that lookFor has told of
 	err    error                   // of Serve and of closing; read after done
 
 	// endRuns, abandon and leave are the requests of a Stop with less time
@@ -127,13 +127,11 @@ func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc
 	}
 	a.last = nil
 	a.current = &service{
+		told:   new(sync.Map),
 		worker: w, stop: stop, done: make(chan struct{}), number: starts.Add(1),
 		endRuns: make(chan struct{}), abandon: make(chan struct{}), leave: make(chan struct{}),
 	}
-	var supplies map[reflect.Type]any
-	if m := a.frozen.Load(); m != nil {
-		supplies = *m
-	}
+	supplies, _ := a.frozen.Load().(map[goType]any)
 	a.process.Store(joinProcess(context.WithoutCancel(ctx), supplies))
 	return a.current, nil
 }
@@ -146,7 +144,7 @@ func (a *App) end(s *service, err error) {
 	a.awaitWatchers(s.leave)
 	a.mu.Lock()
 	a.current, a.last = nil, s
-	a.running.Store(nil)
+	a.running.Store((*service)(nil))
 	a.mu.Unlock()
 	s.err = err
 	close(s.done)
@@ -332,7 +330,7 @@ func (a *App) checkQueues() (errs []error) {
 }
 
 // check asks the engine whether it can honour the task's options.
-func (a *App) check(d *definition) error {
+func (a *App) check(d *Definition) error {
 	if d.Durable && !a.journals {
 		return errNoJournals
 	}
@@ -340,7 +338,7 @@ func (a *App) check(d *definition) error {
 }
 
 // sample returns a message with all options of the task.
-func (a *App) sample(d *definition) *engine.Message {
+func (a *App) sample(d *Definition) *engine.Message {
 	m := &engine.Message{Name: d.Name, Queue: d.derive().queue, Priority: d.Priority}
 	m.Keep, m.KeepFailed = a.cfg.Keep, a.cfg.KeepFailed
 	if d.Unique > 0 || d.UniqueHold != engine.HoldTime {
@@ -432,7 +430,7 @@ var errStillClosing = errors.New("storage did not close in time")
 func (a *App) closeStorage(s *service) error {
 	closed := make(chan error, 1)
 	go func() {
-		closed <- errors.Join(s.worker.slots.close(), guard.Isolated(a.process.Load().leave))
+		closed <- errors.Join(s.worker.slots.close(), guard.Isolated(a.process.Load().(*processStore).leave))
 	}()
 	t := time.NewTimer(a.cfg.ShutdownGrace)
 	defer t.Stop()

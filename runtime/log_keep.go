@@ -19,7 +19,7 @@ type notes struct {
 }
 
 func (r *run) hasNotes() bool {
-	x := r.extra.Load()
+	x := r.extras()
 	if x == nil {
 		return false
 	}
@@ -171,7 +171,7 @@ func (x *extras) stopSaving() {
 
 // mergeNotes adds this run's notes to those of earlier ones.
 func (r *run) mergeNotes(m *memo) {
-	x := r.extra.Load()
+	x := r.extras()
 	if x == nil {
 		return
 	}

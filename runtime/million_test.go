@@ -101,7 +101,7 @@ func TestAMillionTasks(t *testing.T) {
 				for i := producer; i < tasks/parts; i += 2 {
 					c := u.call(part*tasks/parts+i, runtime.WithTag("part", "x"))
 					if i%61 == 0 {
-						c = c.With(runtime.WithTimeout(time.Minute), runtime.WithUnique(time.Millisecond))
+						c = runtime.With(c, runtime.WithTimeout(time.Minute), runtime.WithUnique(time.Millisecond))
 					}
 					if _, err := c.Enqueue(ctx, app); err != nil {
 						t.Error(err)

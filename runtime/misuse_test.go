@@ -51,8 +51,8 @@ func TestEnqueueOnNothing(t *testing.T) {
 		t.Errorf("Start: %v", err)
 	}
 	var zero runtime.Call[int]
-	if _, err := zero.Enqueue(ctx, runtime.New(newMemory(t), runtime.Config{})); err == nil || zero.Name() != "" {
-		t.Errorf("the zero call: %v, its name is %q", err, zero.Name())
+	if _, err := zero.Enqueue(ctx, runtime.New(newMemory(t), runtime.Config{})); err == nil || zero.AnyCall.Name() != "" {
+		t.Errorf("the zero call: %v, its name is %q", err, zero.AnyCall.Name())
 	}
 }
 

@@ -20,13 +20,13 @@ var processes struct {
 
 type processStore struct {
 	store    store.Store
-	supplies map[reflect.Type]any
+	supplies map[goType]any
 	users    int
 }
 
 // joinProcess returns the store for apps with the supplies, made if no running
 // app has it.
-func joinProcess(ctx context.Context, supplies map[reflect.Type]any) *processStore {
+func joinProcess(ctx context.Context, supplies map[goType]any) *processStore {
 	processes.mu.Lock()
 	defer processes.mu.Unlock()
 	for _, p := range processes.list {
@@ -56,7 +56,7 @@ func (p *processStore) leave() error {
 	return p.store.Close(nil)
 }
 
-func sameSupplies(a, b map[reflect.Type]any) bool {
+func sameSupplies(a, b map[goType]any) bool {
 	if len(a) != len(b) {
 		return false
 	}

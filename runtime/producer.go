@@ -124,7 +124,7 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 	if err := p.app.encodeMessage(m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}
-	if r := p.app.running.Load(); r != nil && r.number != s.known.Load() {
+	if r, _ := p.app.running.Load().(*service); r != nil && r.number != s.known.Load() {
 		p.app.lookFor(r, s, m.Queue)
 	}
 	return nil
@@ -181,7 +181,7 @@ func unnamed(sig string) string { return structName.ReplaceAllString(sig, ":") }
 
 // accepts reports, before anything is decoded, whether arguments enqueued with
 // another signature can be read as the parameters of this one.
-func (s *definition) accepts(sig string) error {
+func (s *Definition) accepts(sig string) error {
 	if sig == s.derive().signature || sig == "" { // empty: a foreign producer
 		return nil
 	}

@@ -62,7 +62,7 @@ func TestRedact_LinearInTheArguments(t *testing.T) {
 				var before, after goruntime.MemStats
 				goruntime.ReadMemStats(&before)
 				began := time.Now()
-				call.Redact(text)
+				call.AnyCall.Redact(text)
 				least = min(least, time.Since(began))
 				goruntime.ReadMemStats(&after)
 				bytes = min(bytes, after.TotalAlloc-before.TotalAlloc)

@@ -61,7 +61,7 @@ func TestRedact_WhateverMadeTheText(t *testing.T) {
 		call := secretUnit().call(secret)
 		for name, form := range forms {
 			text := form(secret)
-			got := call.Redact("before " + text + " after")
+			got := call.AnyCall.Redact("before " + text + " after")
 			for _, line := range strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\t' }) {
 				if line = strings.TrimSpace(line); len(line) < 4 {
 					continue // the rest of brackets
@@ -71,7 +71,7 @@ func TestRedact_WhateverMadeTheText(t *testing.T) {
 			assert.Contains(t, got, "before ", "%s of %q", name, secret)
 			assert.Contains(t, got, " after", "%s of %q", name, secret)
 			assert.Contains(t, got, "[redacted]", "%s of %q", name, secret)
-			assert.Equal(t, got, call.Redact(got), "again: %s of %q", name, secret)
+			assert.Equal(t, got, call.AnyCall.Redact(got), "again: %s of %q", name, secret)
 		}
 	}
 }
@@ -82,9 +82,9 @@ func TestRedact_BeginningOfALongSecret(t *testing.T) {
 	secret := strings.Repeat("0123456789abcdef", 200)
 	call := secretUnit().call(secret)
 	for _, n := range []int{64, 100, 3000, 3200} {
-		assert.Equal(t, "is [redacted]!", call.Redact("is "+secret[:n]+"!"))
+		assert.Equal(t, "is [redacted]!", call.AnyCall.Redact("is "+secret[:n]+"!"))
 	}
-	long := call.Redact(strings.Repeat("text ", 6500) + secret)
+	long := call.AnyCall.Redact(strings.Repeat("text ", 6500) + secret)
 	assert.NotContains(t, long, "01234567")
 	assert.Less(t, len(long), 33_000)
 }
@@ -101,10 +101,10 @@ func TestRedact_ShortValuesAreNoSecrets(t *testing.T) {
 	}
 	u := newUnit[card, runtime.Void]("test.Short", func(s *runtime.Spec) { s.Params[0].Redact = true })
 	const text = "decode 10 of 100 codes: true"
-	assert.Equal(t, text, u.call(card{"c", 0, true}).Redact(text))
-	assert.Equal(t, text, u.call(card{"cod", 100, true}).Redact(text))
-	assert.Equal(t, "de[redacted] 10 of 100 [redacted]s: true", u.call(card{"code", 10, true}).Redact(text))
-	assert.Equal(t, "pin [redacted]", u.call(card{"", 4711, true}).Redact("pin 4711"))
+	assert.Equal(t, text, u.call(card{"c", 0, true}).AnyCall.Redact(text))
+	assert.Equal(t, text, u.call(card{"cod", 100, true}).AnyCall.Redact(text))
+	assert.Equal(t, "de[redacted] 10 of 100 [redacted]s: true", u.call(card{"code", 10, true}).AnyCall.Redact(text))
+	assert.Equal(t, "pin [redacted]", u.call(card{"", 4711, true}).AnyCall.Redact("pin 4711"))
 }
 
 // Results and tags are given as they are to who asks for them by their type, and

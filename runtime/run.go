@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/google/uuid"
 
@@ -13,7 +14,6 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/locals"
 	"github.com/taskctx/taskctx/runtime/internal/redact"
 	"github.com/taskctx/taskctx/runtime/internal/store"
-	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // ErrTaskDone is the error of a task's storage and locals after its run has
@@ -34,20 +34,21 @@ type run struct {
 	worker *worker
 
 	// Used only by the goroutine that runs the task.
-	args    wire.Arguments
+	args    any
 	result  json.RawMessage
-	taskErr error // the error of the task
-	err     error // the error of the handler, which has the last word
+	taskErr error // what became of the task
+	err     error // what became of the handler, which has the last word
 	flags   runFlags
 
-	task     atomic.Int32           // taskIdle and what follows
-	returned atomic.Bool            // the task function has returned
-	extra    atomic.Pointer[extras] // made when something first needs it
+	task     atomic.Int32   // taskIdle and what follows
+	returned atomic.Bool    // the task function has returned
+	extra    unsafe.Pointer // an *extras, made when something first needs it; atomic
 }
 
 // runFlags are notes of the goroutine that runs the task.
 type runFlags struct {
 	handled     bool // the handler has returned: no panic, no Goexit
+	taken       bool // the result, or the error that is there instead
 	broken      bool // it panicked or called Goexit: its slot is not used again
 	memoChanged bool
 }
@@ -95,7 +96,7 @@ type extras struct {
 	memo    *memo      // the memo, once read
 	byHand  bool       // the memo says that a retry by hand begins, to be marked in the log
 
-	lasting atomic.Pointer[lasting] // of a durable task and of its steps
+	lasting unsafe.Pointer // a *lasting, of a durable task and of its steps; atomic
 
 	redactOnce sync.Once
 	redactWith *redact.Redactor
@@ -110,18 +111,23 @@ type extras struct {
 	started time.Time     // for observers
 }
 
-// more returns the run's extras.
+// extras returns the run's extras, nil while it has none.
+func (r *run) extras() *extras {
+	return (*extras)(atomic.LoadPointer(&r.extra))
+}
+
+// more returns the run's extras, made if it has none.
 func (r *run) more() *extras {
-	if x := r.extra.Load(); x != nil {
+	if x := r.extras(); x != nil {
 		return x
 	}
 	r.life.Mu.Lock() // locked: extras made from now on know that the run has ended
 	defer r.life.Mu.Unlock()
-	x := r.extra.Load()
+	x := r.extras()
 	if x == nil {
 		x = new(extras)
 		x.concluded = r.life.Ended.Load()
-		r.extra.Store(x)
+		atomic.StorePointer(&r.extra, unsafe.Pointer(x))
 	}
 	return x
 }
@@ -144,7 +150,7 @@ func (r *run) setLimit(now time.Time) {
 
 // closeScoped runs the cleanups of task scope with the task's error.
 func (r *run) closeScoped(cause error) error {
-	if x := r.extra.Load(); x != nil {
+	if x := r.extras(); x != nil {
 		return x.scoped.Close(cause)
 	}
 	return nil
@@ -180,7 +186,7 @@ func (r *run) retries() int {
 // end closes the run: its context, and values that a task may have kept of it.
 func (r *run) end() {
 	r.life.End(ErrTaskDone)
-	if x := r.extra.Load(); x != nil {
+	if x := r.extras(); x != nil {
 		x.stopSaving()
 	}
 }

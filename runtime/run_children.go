@@ -66,7 +66,7 @@ func (c *children) wait() {
 // errors to the task's. No more can start from then on.
 func (r *run) waitChildren(err error) error {
 	r.returned.Store(true)
-	x := r.extra.Load()
+	x := r.extras()
 	if x == nil { // adopt, if it is called now, sees that the task has returned
 		return err
 	}

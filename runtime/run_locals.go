@@ -20,7 +20,7 @@ func (r *run) Ended() bool { return r.life.Ended.Load() }
 func (r *run) Locals(create bool) *locals.Table {
 	r = r.whole()
 	header := r.msg.Meta.Headers[locals.Header]
-	if !create && header == "" && r.extra.Load() == nil {
+	if !create && header == "" && r.extras() == nil {
 		return nil
 	}
 	x := r.more()

@@ -42,7 +42,7 @@ func WithSendKey(key string) SendOption { return func(s *sending) { s.key = key 
 // [ErrState], on an engine that has no durable tasks [ErrUnsupported], and
 // [engine.ErrJournalFull] for a task that was sent too much.
 func (s *Signal[T]) Send(ctx context.Context, app *App, id uuid.UUID, v T, opts ...SendOption) error {
-	raw, err := wire.EncodeResult(v)
+	raw, err := wire.EncodeResult(&v)
 	if err == nil {
 		raw, err = note[T](s.name, raw)
 	}

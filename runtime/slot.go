@@ -17,17 +17,17 @@ import (
 type slot struct {
 	storage store.Store
 	cancel  context.CancelCauseFunc
-	run     atomic.Pointer[run] // the task in it, nil while it is free
+	run     atomic.Value // the task in it, a *run, nil while it is free
 }
 
 // slots are the places of one worker: never more than n, even if the engine
 // hands out more. The slot used last is taken first, so that an idle worker
 // keeps few values open.
 type slots struct {
-	ctx      context.Context       // parent context for opening worker storage
-	behind   *leftBehind           // nil: no runs are counted that a stop leaves behind
-	stopping <-chan struct{}       // closed when no task may begin any more
-	stopped  atomic.Pointer[error] // why runs must end, nil while they need not
+	ctx      context.Context // what worker storage is opened with
+	behind   *leftBehind     // nil: nobody counts what is left running
+	stopping <-chan struct{} // closed when no task is to begin any more
+	stopped  atomic.Value    // why runs must end, an *error, nil while they need not
 
 	mu      sync.Mutex // guards all below
 	all     []*slot    // free and used
@@ -148,7 +148,7 @@ func (s *slots) take(ctx context.Context) *slot {
 
 // put gives a slot back. A broken one is thrown away and its values are closed.
 func (s *slots) put(p *slot, broken bool) error {
-	p.run.Store(nil)
+	p.run.Store((*run)(nil))
 	var err error
 	if broken {
 		err = p.close()
@@ -183,7 +183,7 @@ func (s *slots) running() []*run {
 	defer s.mu.Unlock()
 	var rs []*run
 	for _, p := range s.all {
-		if r := p.run.Load(); r != nil {
+		if r, _ := p.run.Load().(*run); r != nil {
 			rs = append(rs, r)
 		}
 	}
@@ -227,7 +227,7 @@ func (s *slots) stopRuns(cause error) {
 
 // stopCause returns the cause given to stopRuns, nil before.
 func (s *slots) stopCause() error {
-	if p := s.stopped.Load(); p != nil {
+	if p, _ := s.stopped.Load().(*error); p != nil {
 		return *p
 	}
 	return nil

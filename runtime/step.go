@@ -50,7 +50,7 @@ func Step[C context.Context, T any](ctx context.Context, name string, fn func(ct
 		if v, err = fn(own); err != nil {
 			return nil, err
 		}
-		raw, err := wire.EncodeResult(v)
+		raw, err := wire.EncodeResult(&v)
 		if err == nil {
 			raw, err = note[T](name, raw)
 		}
@@ -177,8 +177,8 @@ func (r *run) endStep() {
 
 // outer is the run of the task, of a run that is a step's; else nil.
 func (r *run) outer() *run {
-	if x := r.extra.Load(); x != nil {
-		if l := x.lasting.Load(); l != nil {
+	if x := r.extras(); x != nil {
+		if l := x.lasts(); l != nil {
 			return l.outer
 		}
 	}

@@ -57,7 +57,7 @@ func readNote[T any](name string, plain json.RawMessage) (T, error) {
 	if len(n.Value) == 0 {
 		return none, nil
 	}
-	return wire.DecodeResult[T](n.Value)
+	return wire.DecodeAs[T](n.Value)
 }
 
 // signalMessage is what a codec binds signals to.

@@ -83,40 +83,60 @@ func Provide[T any](
 func provide[T any](
 	ctx context.Context, k *Key[T], open func(context.Context) (T, func(error) error, error),
 ) (T, error) {
-	var none T
+	v, in, err := find(ctx, k, k.scope)
+	if in != nil {
+		v, err = in.open(ctx, k, func(scope context.Context) (any, func(error) error, error) { return open(scope) })
+	}
+	t, _ := v.(T) // a nil of an interface type is no T
+	return t, err
+}
+
+// place is where a value of a run is kept.
+type place struct {
+	run   *run
+	scope Scope
+	store *store.Store
+}
+
+// find returns the value of a key, or where to open it.
+func find(ctx context.Context, key fmt.Stringer, scope Scope) (v any, in *place, err error) {
 	r := current(ctx)
 	if r == nil {
-		return none, fmt.Errorf("%s: %w", k.name, ErrNoTask)
+		return nil, nil, fmt.Errorf("%s: %w", key, ErrNoTask)
 	}
 	if r.life.Ended.Load() {
-		return none, fmt.Errorf("%s: %w", k.name, ErrTaskDone)
+		return nil, nil, fmt.Errorf("%s: %w", key, ErrTaskDone)
 	}
-	s := r.storeOf(k.scope)
-	if v, ok := s.Peek(k); ok {
-		t, _ := v.(T) // a nil of an interface type is no T
-		return t, nil
+	s := r.storeOf(scope)
+	if v, ok := s.Peek(key); ok {
+		return v, nil, nil
 	}
-	v, err := s.Get(ctx, k, func() (any, func(error) error, error) {
-		v, cleanup, err := open(r.scopeContext(k.scope, s))
-		return v, cleanup, err
+	return nil, &place{r, scope, s}, nil
+}
+
+// open returns the value of a key, opened by this call or another.
+func (p *place) open(
+	ctx context.Context, key fmt.Stringer, open func(context.Context) (any, func(error) error, error),
+) (any, error) {
+	v, err := p.store.Get(ctx, key, func() (any, func(error) error, error) {
+		return open(p.run.scopeContext(p.scope, p.store))
 	})
 	if err != nil {
-		if k.scope == PerTask && guard.Is(err, store.ErrClosed) { // its cleanups have run
+		if p.scope == PerTask && guard.Is(err, store.ErrClosed) { // its cleanups have run
 			err = fmt.Errorf("%w (%w)", ErrTaskDone, err)
 		}
-		return none, fmt.Errorf("open %s: %w", k.name, err)
+		return nil, fmt.Errorf("open %s: %w", key, err)
 	}
-	if k.scope == PerTask && r.life.Ended.Load() { // it ended meanwhile: nobody else may close it
-		return none, errors.Join(fmt.Errorf("%s: %w", k.name, ErrTaskDone), s.Close(ErrTaskDone))
+	if p.scope == PerTask && p.run.life.Ended.Load() { // it ended meanwhile: nobody else may close it
+		return nil, errors.Join(fmt.Errorf("%s: %w", key, ErrTaskDone), p.store.Close(ErrTaskDone))
 	}
-	t, _ := v.(T)
-	return t, nil
+	return v, nil
 }
 
 func (r *run) storeOf(s Scope) *store.Store {
 	switch s {
 	case PerProcess:
-		return &r.app.process.Load().store
+		return &r.app.process.Load().(*processStore).store
 	case PerTask:
 		return &r.more().scoped
 	default:

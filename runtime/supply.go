@@ -12,12 +12,13 @@ import (
 // Supply gives the app a value of type T, for context fields and providers of
 // that type. The last one given before the start wins, so that a test can put
 // a fake in place.
-func Supply[T any](app *App, v T) {
-	app.mu.Lock()
-	defer app.mu.Unlock()
-	app.supplies[reflect.TypeFor[T]()] = v
-	frozen := maps.Clone(app.supplies)
-	app.frozen.Store(&frozen)
+func Supply[T any](app *App, v T) { app.supply(typeOf((*T)(nil)), v) }
+
+func (a *App) supply(t goType, v any) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.supplies[t] = v
+	a.frozen.Store(maps.Clone(a.supplies))
 }
 
 // Supplied returns the T that was supplied to the app of the running task;
@@ -27,32 +28,34 @@ func Supplied[T any](ctx context.Context) (T, bool) {
 }
 
 func suppliedTo[T any](app *App) (v T, ok bool) {
-	if app == nil {
-		return v, false
-	}
-	m := app.frozen.Load()
-	if m == nil {
-		return v, false
-	}
-	a, ok := (*m)[reflect.TypeFor[T]()]
-	if !ok {
-		return v, false
-	}
+	a, ok := app.supplied(typeOf((*T)(nil)))
 	v, _ = a.(T) // a nil interface value stays the zero T
-	return v, true
+	return v, ok
+}
+
+func (a *App) supplied(t goType) (v any, ok bool) {
+	if a == nil {
+		return nil, false
+	}
+	supplies, _ := a.frozen.Load().(map[goType]any)
+	v, ok = supplies[t]
+	return v, ok
 }
 
 // Require is Supplied with an error that shows the missing call of [Supply].
 func Require[T any](ctx context.Context) (T, error) {
 	v, ok := Supplied[T](ctx)
 	if !ok {
-		return v, fmt.Errorf("nothing supplies %s: call %s before the app starts",
-			reflect.TypeFor[T](), supplyCall(reflect.TypeFor[T]()))
+		return v, notSupplied(typeOf((*T)(nil)))
 	}
 	return v, nil
 }
 
-func supplyCall(t reflect.Type) string { return fmt.Sprintf("runtime.Supply[%s](app, ...)", t) }
+func notSupplied(t goType) error {
+	return fmt.Errorf("nothing supplies %s: call %s before the app starts", t, supplyCall(t))
+}
+
+func supplyCall(t goType) string { return fmt.Sprintf("runtime.Supply[%s](app, ...)", t) }
 
 // AppFrom returns the app that runs the task of ctx; outside a task, the app
 // set with [SetDefault], or nil.
@@ -65,19 +68,19 @@ func AppFrom(ctx context.Context) *App {
 
 // Need is a requirement of a context type, for App.Start to check.
 type Need struct {
-	supply  reflect.Type
-	context reflect.Type
+	supply  goType
+	context goType
 }
 
 // NeedSupply is the need of a value given with [Supply].
-func NeedSupply[T any]() Need { return Need{supply: reflect.TypeFor[T]()} }
+func NeedSupply[T any]() Need { return Need{supply: typeOf((*T)(nil))} }
 
 // NeedContext is the need of a registered context type.
-func NeedContext[C any]() Need { return Need{context: reflect.TypeFor[C]()} }
+func NeedContext[C any]() Need { return Need{context: typeOf((*C)(nil))} }
 
 var (
-	contextType = reflect.TypeFor[context.Context]()
-	handleType  = reflect.TypeFor[*Context]()
+	contextType = typeOf((*context.Context)(nil))
+	handleType  = typeOf((**Context)(nil))
 )
 
 func buildPlain(ctx *Context) (context.Context, error) { return ctx, nil }
@@ -85,20 +88,26 @@ func buildHandle(ctx *Context) (*Context, error)       { return ctx, nil }
 
 // buildContext builds the registered context type C within a run.
 func buildContext[C any](ctx context.Context) (C, error) {
-	var none C
-	c, ok := FromContext(ctx)
-	if !ok {
-		return none, fmt.Errorf("build %s: %w", reflect.TypeFor[C](), ErrNoTask)
-	}
-	build, err := c.run.app.constructor(reflect.TypeFor[C]())
+	c, build, err := builderOf(ctx, typeOf((*C)(nil)))
 	if err != nil {
-		return none, err
+		return *new(C), err
 	}
 	return build.(func(*Context) (C, error))(c)
 }
 
 // missing returns an error for each unmet need of the registered tasks and of
 // the context types they use.
+func builderOf(ctx context.Context, t goType) (c *Context, build any, err error) {
+	c, ok := FromContext(ctx)
+	if !ok {
+		return nil, nil, fmt.Errorf("build %s: %w", t, ErrNoTask)
+	}
+	build, err = c.run.app.constructor(t)
+	return c, build, err
+}
+
+// missing returns an error for each need, of the registered tasks and of the
+// context types they use, that the app cannot fill.
 func (a *App) missing(tasks map[string]*registration) []error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -115,7 +124,7 @@ type needCheck struct {
 	errs []error
 }
 
-func (c *needCheck) context(t reflect.Type, by string) {
+func (c *needCheck) context(t goType, by string) {
 	if t == contextType || t == handleType || c.seen[Need{context: t}] {
 		return
 	}
@@ -144,9 +153,9 @@ func (c *needCheck) supply(n Need, by string) {
 		return
 	}
 	err := fmt.Errorf("%s needs a %s: call %s", by, n.supply, supplyCall(n.supply))
-	if n.supply.Kind() == reflect.Interface {
+	if want := n.supply.(reflect.Type); want.Kind() == reflect.Interface {
 		for _, t := range sortedTypes(c.app.supplies) {
-			if t.Implements(n.supply) {
+			if t.(reflect.Type).Implements(want) {
 				err = fmt.Errorf("%w (a %s was supplied as %[2]s, which would do: pass it to that call)", err, t)
 				break
 			}
@@ -155,14 +164,14 @@ func (c *needCheck) supply(n Need, by string) {
 	c.errs = append(c.errs, err)
 }
 
-func sortedTypes(m map[reflect.Type]any) []reflect.Type {
-	return slices.SortedFunc(maps.Keys(m), func(a, b reflect.Type) int {
+func sortedTypes(m map[goType]any) []goType {
+	return slices.SortedFunc(maps.Keys(m), func(a, b goType) int {
 		return strings.Compare(a.String(), b.String())
 	})
 }
 
 // packageOf returns the package name in the type's written form.
-func packageOf(t reflect.Type) string {
+func packageOf(t goType) string {
 	pkg, _, _ := strings.Cut(strings.TrimLeft(t.String(), "*"), ".")
 	return pkg
 }

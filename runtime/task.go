@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"reflect"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -60,14 +59,14 @@ type Spec struct {
 // function itself, so that a task may enqueue itself. R is the type of the
 // result, or [Void]. Generated code has a [Definition] instead.
 type Task[A, R any] struct {
-	def    Definition[R]
+	def    Definition
 	fields func(*A, *wire.Fields)
 }
 
 // NewTask describes a task. fields lists A's fields to [wire.Fields], for encoding
 // and decoding alike; it is nil for a task without parameters.
 func NewTask[A, R any](s Spec, fields func(*A, *wire.Fields)) *Task[A, R] {
-	return &Task[A, R]{def: Definition[R]{Spec: s}, fields: fields}
+	return &Task[A, R]{def: Definition{Spec: s}, fields: fields}
 }
 
 // Call encodes the arguments that args lists, and returns the call as a value.
@@ -77,7 +76,7 @@ func (t *Task[A, R]) Call(args func(*wire.Fields), opts []Option) Call[R] {
 	if args != nil {
 		args(f)
 	}
-	return NewCall(&t.def, f, opts)
+	return Call[R]{NewCall(&t.def, f, opts)}
 }
 
 // Register adds a task described by hand to the app: how to call its function
@@ -85,45 +84,40 @@ func (t *Task[A, R]) Call(args func(*wire.Fields), opts []Option) Call[R] {
 // [*Context], or a type given to [RegisterContext]. Call it before the app
 // starts.
 func Register[C, A, R any](app *App, t *Task[A, R], fn func(C, *A) (R, error)) {
-	h := &handTask[C, A, R]{t, fn}
 	app.register(&registration{
-		def: (*definition)(&t.def), context: reflect.TypeFor[C](), call: callTask[C, R],
-		alloc: func() (*run, wire.Arguments) {
+		def: &t.def, context: typeOf((*C)(nil)), call: callTask[C],
+		alloc: func() (*run, any) {
 			x := new(struct {
 				run  run
 				args handArgs[C, A, R]
 			})
-			x.args.of = h
+			x.args.fn = fn
 			return &x.run, &x.args
+		},
+		list: func(args any, f *wire.Fields) {
+			if t.fields != nil {
+				t.fields(&args.(*handArgs[C, A, R]).args, f)
+			}
 		},
 	})
 }
 
 // handTask is a registered task described by hand.
-type handTask[C, A, R any] struct {
-	task *Task[A, R]
-	fn   func(C, *A) (R, error)
-}
-
-// handArgs are its arguments.
 type handArgs[C, A, R any] struct {
-	of   *handTask[C, A, R]
+	fn   func(C, *A) (R, error)
 	args A
 }
 
-func (h *handArgs[C, A, R]) Fields(f *wire.Fields) {
-	if h.of.task.fields != nil {
-		h.of.task.fields(&h.args, f)
-	}
+func (h *handArgs[C, A, R]) Run(ctx C, result *Result) error {
+	v, err := h.fn(ctx, &h.args)
+	return result.JSON(&v, err)
 }
 
-func (h *handArgs[C, A, R]) Run(ctx C) (R, error) { return h.of.fn(ctx, &h.args) }
-
-// RegisterContext gives the app a function that builds the context type C for
-// a run. The last registration of a type before the start wins, so that a test
-// can replace it. needs are the requirements of build; App.Start checks them.
+// RegisterContext tells the app how to build the context type C for a run. The
+// last registration of a type before the start wins, so that a test can
+// replace it. needs is what build asks of the app; App.Start checks it.
 func RegisterContext[C any](app *App, build func(*Context) (C, error), needs ...Need) {
-	app.registerContext(reflect.TypeFor[C](), build, needs)
+	app.registerContext(typeOf((*C)(nil)), build, needs)
 }
 
 // BuildContext builds the registered context type C within a run: for

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"reflect"
 
 	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // TriggerError is the error of [Trigger].
@@ -28,8 +30,9 @@ func (e *TriggerError) Error() string {
 // error that the task ends with. It runs in the task, before its cleanups.
 type TriggerHook func(ctx *Context, t *TriggerError) (result any, handled bool, err error)
 
-// trigger asks the hooks about the error of a task.
-func (r *run) trigger(err error, decodes func(json.RawMessage) error) error {
+// trigger asks the hooks about the error of a task with a result of the type that
+// p points to.
+func (r *run) trigger(err error, p any) error {
 	hooks := r.app.cfg.OnTrigger
 	if len(hooks) == 0 {
 		return err
@@ -42,21 +45,21 @@ func (r *run) trigger(err error, decodes func(json.RawMessage) error) error {
 		if hook == nil {
 			continue
 		}
-		result, handled, herr := hook(&r.root, t)
+		supplied, handled, herr := hook(&r.root, t)
 		if !handled {
 			continue
 		}
 		if herr != nil {
 			return herr
 		}
-		raw, jerr := json.Marshal(result)
+		raw, jerr := json.Marshal(supplied)
 		if jerr == nil {
-			jerr = decodes(raw)
+			jerr = wire.DecodeResult(raw, reflect.New(reflect.TypeOf(p).Elem()).Interface())
 		}
 		if jerr != nil {
 			return Permanent(fmt.Errorf("result of a trigger hook: %w", jerr))
 		}
-		return r.setResult(raw, nil)
+		return (*Result)(r).succeeded(raw, nil)
 	}
 	return err
 }

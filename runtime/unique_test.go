@@ -119,7 +119,7 @@ func TestWithKey_LeadsToItsTaskWhateverItsKeep(t *testing.T) {
 			return total, nil
 		})
 		start(t, app)
-		n, err := await(t, app, parent.call([]string{"tea", "coffee"}).With(runtime.WithTimeout(time.Hour)))
+		n, err := await(t, app, parent.call([]string{"tea", "coffee"}, runtime.WithTimeout(time.Hour)))
 		require.NoError(t, app.Stop(context.Background()))
 		require.NoError(t, engine.Close())
 		require.NoError(t, err)

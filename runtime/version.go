@@ -4,5 +4,5 @@ package runtime
 // runtime: every generated file names the constant of its version, and a
 // runtime that generated code must not use any more no longer declares it.
 //
-// V3 is of code that imports the package wire.
-const RunGoGenerateIfUndefinedV3 = true
+// V4 is of code that has one method for the arguments of a task.
+const RunGoGenerateIfUndefinedV4 = true

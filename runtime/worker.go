@@ -96,7 +96,7 @@ func (r *run) admit() error {
 	if err != nil {
 		return park("decode arguments: %s", guard.Text(err))
 	}
-	if err := wire.Unmarshal(args, r.args.Fields, r.reg.def.Params); err != nil {
+	if err := wire.Unmarshal(args, r.listArgs, r.reg.def.Params); err != nil {
 		if _, refused := err.(*wire.InvalidError); refused {
 			return Permanent(r.reg.def.hideSecrets(err))
 		}
@@ -109,7 +109,11 @@ func (r *run) admit() error {
 
 // hideSecrets keeps the text of Validate about a redacted parameter out of the
 // error's text.
-func (d *definition) hideSecrets(err error) error {
+func (r *run) listArgs(f *wire.Fields) { r.reg.list(r.args, f) }
+
+// hideSecrets keeps what Validate says of a redacted parameter out of the text
+// of its error.
+func (d *Definition) hideSecrets(err error) error {
 	if e, ok := err.(*wire.InvalidError); ok && slices.Contains(d.derive().redact, e.Param) {
 		e.HideText()
 	}

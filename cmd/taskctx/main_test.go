@@ -79,7 +79,7 @@ func seedEngine(ctx context.Context, url string) (err error) {
 		if _, err := h.Wait(ctx); err != nil && !errors.As(err, &failed) {
 			return err
 		}
-		if err := os.WriteFile(string(c.Args()[13:16])+".id", []byte(h.ID().String()), 0o644); err != nil {
+		if err := os.WriteFile(string(c.AnyCall.Args()[13:16])+".id", []byte(h.ID().String()), 0o644); err != nil {
 			return err
 		}
 	}

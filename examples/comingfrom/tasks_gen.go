@@ -12,7 +12,7 @@ import (
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV3
+const _ = runtime.RunGoGenerateIfUndefinedV4
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -42,23 +42,20 @@ func EnqueueDeliver(
 // DeliverCall is a call of [Deliver] as a value: for batches, schedules and tests.
 func DeliverCall(d Delivery, opts ...runtime.Option) runtime.Call[int] {
 	f := wire.Encode()
-	(&deliverArgs{d}).Fields(f)
-	return runtime.NewCall(&deliverTask, f, opts)
+	f.JSON("d", &d)
+	return runtime.Call[int]{AnyCall: runtime.NewCall(&deliverTask, f, opts)}
 }
 
 type deliverArgs struct {
 	d Delivery
 }
 
-func (a *deliverArgs) Fields(f *wire.Fields) {
-	f.JSON("d", &a.d)
+func (a *deliverArgs) Run(ctx context.Context, result *runtime.Result) error {
+	v, err := Deliver(ctx, a.d)
+	return result.Plain(&v, err)
 }
 
-func (a *deliverArgs) Run(ctx context.Context) (int, error) {
-	return Deliver(ctx, a.d)
-}
-
-var deliverTask = runtime.Definition[int]{Spec: runtime.Spec{
+var deliverTask = runtime.Definition{Spec: runtime.Spec{
 	Name: DeliverTask, Func: "Deliver", Queue: "critical", Retries: 10, Timeout: 20 * time.Second,
 	Params: []wire.Param{{Name: "d", Sig: "Delivery:595a548f"}},
 }}
@@ -75,18 +72,16 @@ func EnqueueCleanup(
 // CleanupCall is a call of [Cleanup] as a value: for batches, schedules and tests.
 func CleanupCall(opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
-	return runtime.NewCall(&cleanupTask, f, opts)
+	return runtime.Call[runtime.Void]{AnyCall: runtime.NewCall(&cleanupTask, f, opts)}
 }
 
 type cleanupArgs struct{}
 
-func (*cleanupArgs) Fields(*wire.Fields) {}
-
-func (*cleanupArgs) Run(ctx *runtime.Context) (runtime.Void, error) {
-	return runtime.Void{}, Cleanup(ctx)
+func (*cleanupArgs) Run(ctx *runtime.Context, _ *runtime.Result) error {
+	return Cleanup(ctx)
 }
 
-var cleanupTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var cleanupTask = runtime.Definition{Spec: runtime.Spec{
 	Name: CleanupTask, Func: "Cleanup", Retries: 3,
 }}
 
@@ -102,8 +97,9 @@ func EnqueueCreateUser(
 // CreateUserCall is a call of [CreateUser] as a value: for batches, schedules and tests.
 func CreateUserCall(email, name string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
-	(&createUserArgs{email, name}).Fields(f)
-	return runtime.NewCall(&createUserTask, f, opts)
+	f.String("email", &email)
+	f.String("name", &name)
+	return runtime.Call[runtime.Void]{AnyCall: runtime.NewCall(&createUserTask, f, opts)}
 }
 
 type createUserArgs struct {
@@ -111,16 +107,11 @@ type createUserArgs struct {
 	name  string
 }
 
-func (a *createUserArgs) Fields(f *wire.Fields) {
-	f.String("email", &a.email)
-	f.String("name", &a.name)
+func (a *createUserArgs) Run(ctx *DBContext, _ *runtime.Result) error {
+	return CreateUser(ctx, a.email, a.name)
 }
 
-func (a *createUserArgs) Run(ctx *DBContext) (runtime.Void, error) {
-	return runtime.Void{}, CreateUser(ctx, a.email, a.name)
-}
-
-var createUserTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var createUserTask = runtime.Definition{Spec: runtime.Spec{
 	Name: CreateUserTask, Func: "CreateUser", Queue: "users", Retries: 5,
 	Params: []wire.Param{{Name: "email", Sig: "string"}, {Name: "name", Sig: "string"}},
 }}
@@ -137,23 +128,20 @@ func EnqueuePing(
 // PingCall is a call of [Ping] as a value: for batches, schedules and tests.
 func PingCall(url string, opts ...runtime.Option) runtime.Call[int] {
 	f := wire.Encode()
-	(&pingArgs{url}).Fields(f)
-	return runtime.NewCall(&pingTask, f, opts)
+	f.String("url", &url)
+	return runtime.Call[int]{AnyCall: runtime.NewCall(&pingTask, f, opts)}
 }
 
 type pingArgs struct {
 	url string
 }
 
-func (a *pingArgs) Fields(f *wire.Fields) {
-	f.String("url", &a.url)
+func (a *pingArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
+	v, err := Ping(ctx, a.url)
+	return result.Plain(&v, err)
 }
 
-func (a *pingArgs) Run(ctx *runtime.Context) (int, error) {
-	return Ping(ctx, a.url)
-}
-
-var pingTask = runtime.Definition[int]{Spec: runtime.Spec{
+var pingTask = runtime.Definition{Spec: runtime.Spec{
 	Name: PingTask, Func: "Ping", Retries: 3,
 	Params: []wire.Param{{Name: "url", Sig: "string"}},
 }}
@@ -168,18 +156,17 @@ func EnqueueAudit(ctx context.Context, q runtime.Enqueuer, opts ...runtime.Optio
 // AuditCall is a call of [Audit] as a value: for batches, schedules and tests.
 func AuditCall(opts ...runtime.Option) runtime.Call[string] {
 	f := wire.Encode()
-	return runtime.NewCall(&auditTask, f, opts)
+	return runtime.Call[string]{AnyCall: runtime.NewCall(&auditTask, f, opts)}
 }
 
 type auditArgs struct{}
 
-func (*auditArgs) Fields(*wire.Fields) {}
-
-func (*auditArgs) Run(ctx *runtime.Context) (string, error) {
-	return Audit(ctx)
+func (*auditArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
+	v, err := Audit(ctx)
+	return result.Plain(&v, err)
 }
 
-var auditTask = runtime.Definition[string]{Spec: runtime.Spec{
+var auditTask = runtime.Definition{Spec: runtime.Spec{
 	Name: AuditTask, Func: "Audit", Retries: 3,
 }}
 
@@ -193,18 +180,17 @@ func EnqueueCrawl(ctx context.Context, q runtime.Enqueuer, opts ...runtime.Optio
 // CrawlCall is a call of [Crawl] as a value: for batches, schedules and tests.
 func CrawlCall(opts ...runtime.Option) runtime.Call[[]string] {
 	f := wire.Encode()
-	return runtime.NewCall(&crawlTask, f, opts)
+	return runtime.Call[[]string]{AnyCall: runtime.NewCall(&crawlTask, f, opts)}
 }
 
 type crawlArgs struct{}
 
-func (*crawlArgs) Fields(*wire.Fields) {}
-
-func (*crawlArgs) Run(ctx *runtime.Context) ([]string, error) {
-	return Crawl(ctx)
+func (*crawlArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
+	v, err := Crawl(ctx)
+	return result.JSON(&v, err)
 }
 
-var crawlTask = runtime.Definition[[]string]{Spec: runtime.Spec{
+var crawlTask = runtime.Definition{Spec: runtime.Spec{
 	Name: CrawlTask, Func: "Crawl", Retries: 3,
 }}
 
@@ -220,23 +206,20 @@ func EnqueueImport(
 // ImportCall is a call of [Import] as a value: for batches, schedules and tests.
 func ImportCall(file string, opts ...runtime.Option) runtime.Call[int] {
 	f := wire.Encode()
-	(&importArgs{file}).Fields(f)
-	return runtime.NewCall(&importTask, f, opts)
+	f.String("file", &file)
+	return runtime.Call[int]{AnyCall: runtime.NewCall(&importTask, f, opts)}
 }
 
 type importArgs struct {
 	file string
 }
 
-func (a *importArgs) Fields(f *wire.Fields) {
-	f.String("file", &a.file)
+func (a *importArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
+	v, err := Import(ctx, a.file)
+	return result.Plain(&v, err)
 }
 
-func (a *importArgs) Run(ctx *runtime.Context) (int, error) {
-	return Import(ctx, a.file)
-}
-
-var importTask = runtime.Definition[int]{Spec: runtime.Spec{
+var importTask = runtime.Definition{Spec: runtime.Spec{
 	Name: ImportTask, Func: "Import", Retries: 3, Timeout: 30 * time.Second,
 	Params: []wire.Param{{Name: "file", Sig: "string"}},
 }}
@@ -254,23 +237,20 @@ func EnqueueCountUp(
 // CountUpCall is a call of [CountUp] as a value: for batches, schedules and tests.
 func CountUpCall(n int, opts ...runtime.Option) runtime.Call[[]int] {
 	f := wire.Encode()
-	(&countUpArgs{n}).Fields(f)
-	return runtime.NewCall(&countUpTask, f, opts)
+	f.Int("n", &n)
+	return runtime.Call[[]int]{AnyCall: runtime.NewCall(&countUpTask, f, opts)}
 }
 
 type countUpArgs struct {
 	n int
 }
 
-func (a *countUpArgs) Fields(f *wire.Fields) {
-	f.Int("n", &a.n)
+func (a *countUpArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
+	v, err := runtime.Each(ctx, CountUp(ctx, a.n), addTwo)
+	return result.JSON(&v, err)
 }
 
-func (a *countUpArgs) Run(ctx *runtime.Context) ([]int, error) {
-	return runtime.Each(ctx, CountUp(ctx, a.n), addTwo)
-}
-
-var countUpTask = runtime.Definition[[]int]{Spec: runtime.Spec{
+var countUpTask = runtime.Definition{Spec: runtime.Spec{
 	Name: CountUpTask, Func: "CountUp", Retries: 3,
 	Params: []wire.Param{{Name: "n", Sig: "int"}},
 }}
@@ -285,18 +265,17 @@ func EnqueueCountImport(ctx context.Context, q runtime.Enqueuer, opts ...runtime
 // CountImportCall is a call of [CountImport] as a value: for batches, schedules and tests.
 func CountImportCall(opts ...runtime.Option) runtime.Call[int] {
 	f := wire.Encode()
-	return runtime.NewCall(&countImportTask, f, opts)
+	return runtime.Call[int]{AnyCall: runtime.NewCall(&countImportTask, f, opts)}
 }
 
 type countImportArgs struct{}
 
-func (*countImportArgs) Fields(*wire.Fields) {}
-
-func (*countImportArgs) Run(ctx *runtime.Context) (int, error) {
-	return CountImport(ctx)
+func (*countImportArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
+	v, err := CountImport(ctx)
+	return result.Plain(&v, err)
 }
 
-var countImportTask = runtime.Definition[int]{Spec: runtime.Spec{
+var countImportTask = runtime.Definition{Spec: runtime.Spec{
 	Name: CountImportTask, Func: "CountImport", Retries: 3,
 }}
 
@@ -312,23 +291,20 @@ func EnqueueSort(
 // SortCall is a call of [Sort] as a value: for batches, schedules and tests.
 func SortCall(values []string, opts ...runtime.Option) runtime.Call[[]string] {
 	f := wire.Encode()
-	(&sortArgs{values}).Fields(f)
-	return runtime.NewCall(&sortTask, f, opts)
+	f.JSON("values", &values)
+	return runtime.Call[[]string]{AnyCall: runtime.NewCall(&sortTask, f, opts)}
 }
 
 type sortArgs struct {
 	values []string
 }
 
-func (a *sortArgs) Fields(f *wire.Fields) {
-	f.JSON("values", &a.values)
+func (a *sortArgs) Run(ctx context.Context, result *runtime.Result) error {
+	v, err := Sort(ctx, a.values)
+	return result.JSON(&v, err)
 }
 
-func (a *sortArgs) Run(ctx context.Context) ([]string, error) {
-	return Sort(ctx, a.values)
-}
-
-var sortTask = runtime.Definition[[]string]{Spec: runtime.Spec{
+var sortTask = runtime.Definition{Spec: runtime.Spec{
 	Name: SortTask, Func: "Sort", Retries: 24,
 	Params: []wire.Param{{Name: "values", Sig: "[]string"}},
 }}
@@ -346,23 +322,19 @@ func EnqueueExport(
 // ExportCall is a call of [Export] as a value: for batches, schedules and tests.
 func ExportCall(file string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
-	(&exportArgs{file}).Fields(f)
-	return runtime.NewCall(&exportTask, f, opts)
+	f.String("file", &file)
+	return runtime.Call[runtime.Void]{AnyCall: runtime.NewCall(&exportTask, f, opts)}
 }
 
 type exportArgs struct {
 	file string
 }
 
-func (a *exportArgs) Fields(f *wire.Fields) {
-	f.String("file", &a.file)
+func (a *exportArgs) Run(ctx *runtime.Context, _ *runtime.Result) error {
+	return Export(ctx, a.file)
 }
 
-func (a *exportArgs) Run(ctx *runtime.Context) (runtime.Void, error) {
-	return runtime.Void{}, Export(ctx, a.file)
-}
-
-var exportTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var exportTask = runtime.Definition{Spec: runtime.Spec{
 	Name: ExportTask, Func: "Export", Retries: 3,
 	Params: []wire.Param{{Name: "file", Sig: "string"}},
 }}
@@ -379,23 +351,19 @@ func EnqueueSendEmail(
 // SendEmailCall is a call of [SendEmail] as a value: for batches, schedules and tests.
 func SendEmailCall(address string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
-	(&sendEmailArgs{address}).Fields(f)
-	return runtime.NewCall(&sendEmailTask, f, opts)
+	f.String("address", &address)
+	return runtime.Call[runtime.Void]{AnyCall: runtime.NewCall(&sendEmailTask, f, opts)}
 }
 
 type sendEmailArgs struct {
 	address string
 }
 
-func (a *sendEmailArgs) Fields(f *wire.Fields) {
-	f.String("address", &a.address)
+func (a *sendEmailArgs) Run(ctx context.Context, _ *runtime.Result) error {
+	return SendEmail(ctx, a.address)
 }
 
-func (a *sendEmailArgs) Run(ctx context.Context) (runtime.Void, error) {
-	return runtime.Void{}, SendEmail(ctx, a.address)
-}
-
-var sendEmailTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var sendEmailTask = runtime.Definition{Spec: runtime.Spec{
 	Name: SendEmailTask, Func: "SendEmail", Retries: 3,
 	Params: []wire.Param{{Name: "address", Sig: "string"}},
 }}
@@ -427,10 +395,12 @@ func newDBContext(ctx *runtime.Context) (*DBContext, error) {
 }
 
 // The fields of DBContext changed if this does not compile: run go generate.
-var _ = struct {
-	*runtime.Context
-	Tx *sql.Tx
-}(DBContext{})
+func _() {
+	_ = struct {
+		*runtime.Context
+		Tx *sql.Tx
+	}(DBContext{})
+}
 
 var openDBKey = runtime.NewKey[*sql.DB]("comingfrom.openDB", runtime.PerWorker, nil)
 

@@ -11,7 +11,7 @@ import (
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV3
+const _ = runtime.RunGoGenerateIfUndefinedV4
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -31,8 +31,9 @@ func EnqueueOrder(
 // OrderCall is a call of [Order] as a value: for batches, schedules and tests.
 func OrderCall(item string, count int, opts ...runtime.Option) runtime.Call[int] {
 	f := wire.Encode()
-	(&orderArgs{item, count}).Fields(f)
-	return runtime.NewCall(&orderTask, f, opts)
+	f.String("item", &item)
+	f.Int("count", &count)
+	return runtime.Call[int]{AnyCall: runtime.NewCall(&orderTask, f, opts)}
 }
 
 type orderArgs struct {
@@ -40,16 +41,12 @@ type orderArgs struct {
 	count int
 }
 
-func (a *orderArgs) Fields(f *wire.Fields) {
-	f.String("item", &a.item)
-	f.Int("count", &a.count)
+func (a *orderArgs) Run(ctx *Cafe, result *runtime.Result) error {
+	v, err := Order(ctx, a.item, a.count)
+	return result.Plain(&v, err)
 }
 
-func (a *orderArgs) Run(ctx *Cafe) (int, error) {
-	return Order(ctx, a.item, a.count)
-}
-
-var orderTask = runtime.Definition[int]{Spec: runtime.Spec{
+var orderTask = runtime.Definition{Spec: runtime.Spec{
 	Name: OrderTask, Func: "Order", Retries: 2, Delay: 100 * time.Millisecond,
 	Params: []wire.Param{{Name: "item", Sig: "string"}, {Name: "count", Sig: "int"}},
 }}
@@ -64,23 +61,19 @@ func EnqueueGreet(
 // GreetCall is a call of greet as a value: for batches, schedules and tests.
 func GreetCall(name string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
-	(&greetArgs{name}).Fields(f)
-	return runtime.NewCall(&greetTask, f, opts)
+	f.String("name", &name)
+	return runtime.Call[runtime.Void]{AnyCall: runtime.NewCall(&greetTask, f, opts)}
 }
 
 type greetArgs struct {
 	name string
 }
 
-func (a *greetArgs) Fields(f *wire.Fields) {
-	f.String("name", &a.name)
+func (a *greetArgs) Run(ctx context.Context, _ *runtime.Result) error {
+	return greet(ctx, a.name)
 }
 
-func (a *greetArgs) Run(ctx context.Context) (runtime.Void, error) {
-	return runtime.Void{}, greet(ctx, a.name)
-}
-
-var greetTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var greetTask = runtime.Definition{Spec: runtime.Spec{
 	Name: GreetTask, Func: "greet", Retries: 3,
 	Params: []wire.Param{{Name: "name", Sig: "string"}},
 }}
@@ -102,7 +95,9 @@ func newCafe(ctx *runtime.Context) (*Cafe, error) {
 }
 
 // The fields of Cafe changed if this does not compile: run go generate.
-var _ = struct {
-	*runtime.Context
-	Prices map[string]int
-}(Cafe{})
+func _() {
+	_ = struct {
+		*runtime.Context
+		Prices map[string]int
+	}(Cafe{})
+}

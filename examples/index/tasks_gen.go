@@ -12,7 +12,7 @@ import (
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV3
+const _ = runtime.RunGoGenerateIfUndefinedV4
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -34,23 +34,20 @@ func EnqueueAddFile(
 // AddFileCall is a call of [AddFile] as a value: for batches, schedules and tests.
 func AddFileCall(path string, opts ...runtime.Option) runtime.Call[Change] {
 	f := wire.Encode()
-	(&addFileArgs{path}).Fields(f)
-	return runtime.NewCall(&addFileTask, f, opts)
+	f.String("path", &path)
+	return runtime.Call[Change]{AnyCall: runtime.NewCall(&addFileTask, f, opts)}
 }
 
 type addFileArgs struct {
 	path string
 }
 
-func (a *addFileArgs) Fields(f *wire.Fields) {
-	f.String("path", &a.path)
+func (a *addFileArgs) Run(ctx *IndexContext, result *runtime.Result) error {
+	v, err := AddFile(ctx, a.path)
+	return result.JSON(&v, err)
 }
 
-func (a *addFileArgs) Run(ctx *IndexContext) (Change, error) {
-	return AddFile(ctx, a.path)
-}
-
-var addFileTask = runtime.Definition[Change]{Spec: runtime.Spec{
+var addFileTask = runtime.Definition{Spec: runtime.Spec{
 	Name: AddFileTask, Func: "AddFile", Queue: "index", Retries: 5, Delay: 100 * time.Millisecond, Timeout: 5 * time.Minute,
 	Params: []wire.Param{{Name: "path", Sig: "string"}},
 }}
@@ -67,23 +64,20 @@ func EnqueueForgetFile(
 // ForgetFileCall is a call of forgetFile as a value: for batches, schedules and tests.
 func ForgetFileCall(path string, opts ...runtime.Option) runtime.Call[Change] {
 	f := wire.Encode()
-	(&forgetFileArgs{path}).Fields(f)
-	return runtime.NewCall(&forgetFileTask, f, opts)
+	f.String("path", &path)
+	return runtime.Call[Change]{AnyCall: runtime.NewCall(&forgetFileTask, f, opts)}
 }
 
 type forgetFileArgs struct {
 	path string
 }
 
-func (a *forgetFileArgs) Fields(f *wire.Fields) {
-	f.String("path", &a.path)
+func (a *forgetFileArgs) Run(ctx *IndexContext, result *runtime.Result) error {
+	v, err := forgetFile(ctx, a.path)
+	return result.JSON(&v, err)
 }
 
-func (a *forgetFileArgs) Run(ctx *IndexContext) (Change, error) {
-	return forgetFile(ctx, a.path)
-}
-
-var forgetFileTask = runtime.Definition[Change]{Spec: runtime.Spec{
+var forgetFileTask = runtime.Definition{Spec: runtime.Spec{
 	Name: ForgetFileTask, Func: "forgetFile", Queue: "index", Retries: 5, Delay: 100 * time.Millisecond,
 	Params: []wire.Param{{Name: "path", Sig: "string"}},
 }}
@@ -105,10 +99,12 @@ func newIndexContext(ctx *runtime.Context) (*IndexContext, error) {
 }
 
 // The fields of IndexContext changed if this does not compile: run go generate.
-var _ = struct {
-	*runtime.Context
-	Tx *sql.Tx
-}(IndexContext{})
+func _() {
+	_ = struct {
+		*runtime.Context
+		Tx *sql.Tx
+	}(IndexContext{})
+}
 
 var openDBKey = runtime.NewKey[*sql.DB]("main.openDB", runtime.PerWorker, nil)
 

@@ -12,7 +12,7 @@ import (
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV3
+const _ = runtime.RunGoGenerateIfUndefinedV4
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -34,8 +34,9 @@ func EnqueuePlace(
 // PlaceCall is a call of [Place] as a value: for batches, schedules and tests.
 func PlaceCall(order Order, card string, opts ...runtime.Option) runtime.Call[runtime.Void] {
 	f := wire.Encode()
-	(&placeArgs{order, card}).Fields(f)
-	return runtime.NewCall(&placeTask, f, opts)
+	f.JSON("order", &order)
+	f.String("card", &card)
+	return runtime.Call[runtime.Void]{AnyCall: runtime.NewCall(&placeTask, f, opts)}
 }
 
 type placeArgs struct {
@@ -43,16 +44,11 @@ type placeArgs struct {
 	card  string
 }
 
-func (a *placeArgs) Fields(f *wire.Fields) {
-	f.JSON("order", &a.order)
-	f.String("card", &a.card)
+func (a *placeArgs) Run(ctx *Lab, _ *runtime.Result) error {
+	return Place(ctx, a.order, a.card)
 }
 
-func (a *placeArgs) Run(ctx *Lab) (runtime.Void, error) {
-	return runtime.Void{}, Place(ctx, a.order, a.card)
-}
-
-var placeTask = runtime.Definition[runtime.Void]{Spec: runtime.Spec{
+var placeTask = runtime.Definition{Spec: runtime.Spec{
 	Name: PlaceTask, Func: "Place", Retries: 5, Delay: 200 * time.Millisecond, Timeout: 10 * time.Second, Unique: 24 * time.Hour,
 	Params: []wire.Param{{Name: "order", Sig: "Order:5ac97923"}, {Name: "card", Sig: "string", Redact: true}},
 }}
@@ -70,23 +66,20 @@ func EnqueuePrint(
 // PrintCall is a call of [Print] as a value: for batches, schedules and tests.
 func PrintCall(order string, opts ...runtime.Option) runtime.Call[[]string] {
 	f := wire.Encode()
-	(&printArgs{order}).Fields(f)
-	return runtime.NewCall(&printTask, f, opts)
+	f.String("order", &order)
+	return runtime.Call[[]string]{AnyCall: runtime.NewCall(&printTask, f, opts)}
 }
 
 type printArgs struct {
 	order string
 }
 
-func (a *printArgs) Fields(f *wire.Fields) {
-	f.String("order", &a.order)
+func (a *printArgs) Run(ctx *Lab, result *runtime.Result) error {
+	v, err := runtime.Each(ctx, Print(ctx, a.order), printPhoto)
+	return result.JSON(&v, err)
 }
 
-func (a *printArgs) Run(ctx *Lab) ([]string, error) {
-	return runtime.Each(ctx, Print(ctx, a.order), printPhoto)
-}
-
-var printTask = runtime.Definition[[]string]{Spec: runtime.Spec{
+var printTask = runtime.Definition{Spec: runtime.Spec{
 	Name: PrintTask, Func: "Print", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "string"}},
 }}
@@ -101,18 +94,17 @@ func EnqueueSweep(ctx context.Context, q runtime.Enqueuer, opts ...runtime.Optio
 // SweepCall is a call of [Sweep] as a value: for batches, schedules and tests.
 func SweepCall(opts ...runtime.Option) runtime.Call[int64] {
 	f := wire.Encode()
-	return runtime.NewCall(&sweepTask, f, opts)
+	return runtime.Call[int64]{AnyCall: runtime.NewCall(&sweepTask, f, opts)}
 }
 
 type sweepArgs struct{}
 
-func (*sweepArgs) Fields(*wire.Fields) {}
-
-func (*sweepArgs) Run(ctx *Lab) (int64, error) {
-	return Sweep(ctx)
+func (*sweepArgs) Run(ctx *Lab, result *runtime.Result) error {
+	v, err := Sweep(ctx)
+	return result.Plain(&v, err)
 }
 
-var sweepTask = runtime.Definition[int64]{Spec: runtime.Spec{
+var sweepTask = runtime.Definition{Spec: runtime.Spec{
 	Name: SweepTask, Func: "Sweep", Retries: 0,
 }}
 
@@ -138,11 +130,13 @@ func newLab(ctx *runtime.Context) (*Lab, error) {
 }
 
 // The fields of Lab changed if this does not compile: run go generate.
-var _ = struct {
-	*runtime.Context
-	Tx   *sql.Tx
-	Bank Bank
-}(Lab{})
+func _() {
+	_ = struct {
+		*runtime.Context
+		Tx   *sql.Tx
+		Bank Bank
+	}(Lab{})
+}
 
 var openDBKey = runtime.NewKey[*sql.DB]("main.openDB", runtime.PerProcess, nil)
 

@@ -14,8 +14,8 @@ import (
 // Stop sets cause and then looks for a run. Bind sets the run and then looks
 // for a cause. The later of both sees the value of the other.
 type stopper struct {
-	cause atomic.Pointer[error]     // why the run must end, nil if it need not
-	run   atomic.Pointer[life.Life] // set while the task runs
+	cause atomic.Value // why the run must end, an *error, nil if it need not
+	run   atomic.Value // a *life.Life, set while the task runs
 }
 
 // Stop ends the context of the delivery's run with the cause: [ErrShutdown],
@@ -24,8 +24,8 @@ type stopper struct {
 // counts. It does not wait, and may be called from any goroutine.
 func (d *Delivery) Stop(cause error) {
 	d.cause.CompareAndSwap(nil, &cause)
-	if r := d.run.Load(); r != nil {
-		r.Cancel(*d.cause.Load())
+	if r, _ := d.run.Load().(*life.Life); r != nil {
+		r.Cancel(*d.cause.Load().(*error))
 	}
 }
 
@@ -49,7 +49,7 @@ func (d *Delivery) Context(parent context.Context) (context.Context, context.Can
 // engine may keep the delivery with the task's record.
 func (d *Delivery) Bind(l *life.Life) error {
 	d.run.Store(l)
-	if cause := d.cause.Load(); cause != nil {
+	if cause, _ := d.cause.Load().(*error); cause != nil {
 		return *cause
 	}
 	return nil

@@ -347,7 +347,7 @@ func TestMetrics(t *testing.T) {
 			return nil
 		})
 		for _, opts := range [][]runtime.Option{{runtime.WithDelay(time.Hour)}, {runtime.WithTag("fail", "yes")}} {
-			if _, err := chargeCall("1").With(opts...).Enqueue(context.Background(), p); err != nil {
+			if _, err := runtime.With(chargeCall("1"), opts...).Enqueue(context.Background(), p); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -424,14 +424,14 @@ func TestSpans_HideSecretsOfPanicsAndOfEnqueueing(t *testing.T) {
 	app := runtime.New(engine, cfg)
 	runtime.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (runtime.Void, error) {
 		for _, opt := range []runtime.Option{runtime.WithTag("a", "b"), runtime.WithQueue(a.card + "\x00")} {
-			_, err := chargeCall("another").With(opt).Enqueue(ctx, app)
+			_, err := runtime.With(chargeCall("another"), opt).Enqueue(ctx, app)
 			assert.ErrorContains(t, err, secret)
 		}
 		return runtime.Void{}, nil
 	})
 	ctx := context.Background()
 	require.NoError(t, app.Start(ctx))
-	h, err := chargeCall(secret).With(runtime.WithRetries(0)).Enqueue(ctx, app)
+	h, err := runtime.With(chargeCall(secret), runtime.WithRetries(0)).Enqueue(ctx, app)
 	require.NoError(t, err)
 	_, err = h.Wait(ctx)
 	require.Error(t, err)

@@ -394,13 +394,13 @@ func TestKeptTooLong(t *testing.T) {
 	refused("Start", app.Start(t.Context()))
 	_, err := sumCall(task, 1, 2).Enqueue(t.Context(), app)
 	refused("Enqueue", err)
-	if _, err := sumCall(task, 1, 2).With(runtime.WithKeepFailed(most), runtime.WithKeep(2*most)).Enqueue(t.Context(), app); err != nil {
+	if _, err := sumCall(task, 1, 2, runtime.WithKeepFailed(most), runtime.WithKeep(2*most)).Enqueue(t.Context(), app); err != nil {
 		t.Errorf("Enqueue at the limit: %v", err)
 	}
 	app = newApp(t, url, runtime.Config{KeepFailed: most, Keep: 2 * most}, task, run)
 	if err := app.Start(t.Context()); err != nil {
 		t.Errorf("Start at the limit: %v", err)
 	}
-	_, err = sumCall(task, 1, 2).With(runtime.WithKeepFailed(most+time.Hour)).Enqueue(t.Context(), app)
+	_, err = sumCall(task, 1, 2, runtime.WithKeepFailed(most+time.Hour)).Enqueue(t.Context(), app)
 	refused("Enqueue with an option", err)
 }

@@ -133,7 +133,7 @@ func begin[R any](
 		err = p.app.Start(context.Background())
 	}
 	if err == nil {
-		err = p.enqueue(s.ctx, call.With(s.call...), id)
+		err = p.enqueue(s.ctx, runtime.With(call, s.call...), id)
 	}
 	if err != nil {
 		p.stop()

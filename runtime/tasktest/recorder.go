@@ -164,7 +164,7 @@ func (r *Recorder) want(t testing.TB, call runtime.Caller) want {
 
 func (r *Recorder) wanted(call runtime.Caller) (want, error) {
 	ctx := context.Background()
-	plain, err := r.app.Prepare(ctx, call.Plain())
+	plain, err := r.app.Prepare(ctx, runtime.Plain(call))
 	if err != nil {
 		return want{}, err
 	}

@@ -30,7 +30,7 @@ func Run[R any](t testing.TB, register func(*runtime.App), call runtime.Call[R],
 	var handler outermost
 	s.cfg.Middleware = append([]runtime.Middleware{handler.wrap}, s.cfg.Middleware...)
 	app := s.app(t, register)
-	m, err := app.Prepare(s.ctx, call.With(s.call...))
+	m, err := app.Prepare(s.ctx, runtime.With(call, s.call...))
 	if err != nil {
 		return none, err
 	}

@@ -15,14 +15,16 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
 
-// Fields visits the arguments of a task. A generated method lists them, and
-// that one list both writes them as JSON and reads them back:
+// Fields visits the arguments of a task, to write them as JSON or to read them
+// back. Generated code lists them to it for a call:
 //
-//	func (a *chargeCardArgs) Fields(f *wire.Fields) {
-//		f.String("customerID", &a.customerID)
-//		f.Int64("cents", &a.cents)
-//		f.JSON("order", &a.order)
-//	}
+//	f := wire.Encode()
+//	f.String("customerID", &customerID)
+//	f.Int64("cents", &cents)
+//	f.JSON("order", &order)
+//
+// To read them a [Layout] lists the fields of a struct. A runtime.Task has one
+// list for both.
 //
 // The JSON is the same, byte for byte, that encoding/json makes of a struct
 // with these keys. Unlike encoding/json, Fields refuses values that would not
@@ -266,7 +268,3 @@ func Encode() *Fields {
 	f.buf = append(f.buf, '{')
 	return f
 }
-
-// Arguments are the arguments of one task. Fields lists them, for encoding and
-// decoding alike.
-type Arguments interface{ Fields(*Fields) }

@@ -11,26 +11,53 @@ import (
 // in an object.
 const resultName = ""
 
-// EncodeResult returns the result as JSON, nil for [Void].
-func EncodeResult[R any](r R) (json.RawMessage, error) {
+// EncodeResult returns the result that p points to as JSON, nil for [Void].
+func EncodeResult(p any) (json.RawMessage, error) {
 	f := fieldsPool.Get().(*Fields)
-	if !f.basic(&r) {
-		visitJSON(f, r)
+	if !f.plain(p) {
+		f.JSON(resultName, p)
 	}
 	return f.finishEncode()
 }
 
-// DecodeResult reads a result. For [Void] it ignores the text.
-func DecodeResult[R any](raw json.RawMessage) (R, error) {
-	var r, zero R
+// EncodePlain is EncodeResult of a type that Fields has a method for. What p
+// points to need not be on the heap.
+func EncodePlain(p any) (json.RawMessage, error) {
+	f := fieldsPool.Get().(*Fields)
+	if !f.plain(p) {
+		f.fail(resultName, "is of a type for EncodeResult")
+	}
+	return f.finishEncode()
+}
+
+// DecodeResult reads a result into what p points to, which is not to be used if
+// there is an error. For [Void] whatever there is is ignored.
+func DecodeResult(raw json.RawMessage, p any) error {
 	f := startResult(raw)
-	if !f.basic(&r) {
-		r = visitJSON(f, r)
+	if !f.plain(p) {
+		f.JSON(resultName, p)
 	}
-	if err := f.endResult(); err != nil {
-		return zero, err
+	return f.endResult()
+}
+
+// DecodePlain is DecodeResult for a type that Fields has a method for; of others
+// it says that it did nothing. What p points to need not be on the heap.
+func DecodePlain(raw json.RawMessage, p any) (plain bool, err error) {
+	f := startResult(raw)
+	if !f.plain(p) {
+		f.release()
+		return false, nil
 	}
-	return r, nil
+	return true, f.endResult()
+}
+
+// DecodeAs is DecodeResult into a new value, which is zero if there is an error.
+func DecodeAs[R any](raw json.RawMessage) (R, error) {
+	p := new(R)
+	if err := DecodeResult(raw, p); err != nil {
+		return *new(R), err
+	}
+	return *p, nil
 }
 
 // startResult returns a Fields that reads a result.
@@ -53,15 +80,9 @@ func (f *Fields) endResult() error {
 	return f.err
 }
 
-// visitJSON visits a result of a type that is not basic. It is a function of
-// its own so that only such results go to the heap.
-func visitJSON[R any](f *Fields, r R) R {
-	f.JSON(resultName, &r)
-	return r
-}
-
-// basic visits the result at p, if Fields has a method for its type.
-func (f *Fields) basic(p any) bool {
+// plain visits the result that p points to, if its type has a method of its
+// own.
+func (f *Fields) plain(p any) bool {
 	switch p := p.(type) {
 	case *Void:
 		f.pos = len(f.data)

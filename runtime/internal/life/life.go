@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // TaskKey is the key under which the Value of a task's context finds its run.
@@ -23,9 +24,9 @@ type Life struct {
 	Limit  *Limit // nil: none
 	Ended  atomic.Bool
 
-	Mu    sync.Mutex // guards Parent, Limit, cause, and the making of std
-	cause error      // why the context ended, nil while it has not
-	std   atomic.Pointer[standard]
+	Mu    sync.Mutex     // guards Parent, Limit, cause, and the making of std
+	cause error          // why the context ended, nil while it has not
+	std   unsafe.Pointer // a *standard, nil while there is none; atomic
 }
 
 // Limit is when an attempt is out of time, and the cause then.
@@ -41,10 +42,15 @@ type standard struct {
 	stop   context.CancelFunc
 }
 
+// made returns the standard context if there is one.
+func (l *Life) made() *standard {
+	return (*standard)(atomic.LoadPointer(&l.std))
+}
+
 // Context makes the standard context. Most tasks never ask for their Done
 // channel, and then none is made.
 func (l *Life) Context() context.Context {
-	if s := l.std.Load(); s != nil {
+	if s := l.made(); s != nil {
 		return s.Context
 	}
 	l.Mu.Lock()
@@ -53,7 +59,7 @@ func (l *Life) Context() context.Context {
 }
 
 func (l *Life) standard() *standard {
-	if s := l.std.Load(); s != nil {
+	if s := l.made(); s != nil {
 		return s
 	}
 	s := new(standard)
@@ -64,7 +70,7 @@ func (l *Life) standard() *standard {
 	if l.cause != nil {
 		s.cancel(l.cause)
 	}
-	l.std.Store(s)
+	atomic.StorePointer(&l.std, unsafe.Pointer(s))
 	return s
 }
 
@@ -75,7 +81,7 @@ func (l *Life) Cancel(cause error) {
 	if l.cause != nil {
 		return
 	}
-	if l.std.Load() == nil && l.Parent.Err() == nil {
+	if l.made() == nil && l.Parent.Err() == nil {
 		l.cause = cause
 		l.standard()
 		return
@@ -95,7 +101,7 @@ func (l *Life) End(cause error) {
 	if l.cause == nil {
 		l.cause = cause
 	}
-	if s := l.std.Load(); s != nil {
+	if s := l.made(); s != nil {
 		s.cancel(cause)
 		if s.stop != nil {
 			s.stop()
@@ -104,7 +110,7 @@ func (l *Life) End(cause error) {
 }
 
 // lazy reports that no standard context is needed yet to answer.
-func (l *Life) lazy() bool { return l.std.Load() == nil && l.Limit == nil && !l.Ended.Load() }
+func (l *Life) lazy() bool { return l.made() == nil && l.Limit == nil && !l.Ended.Load() }
 
 // Err is the Err of the context.
 func (l *Life) Err() error {

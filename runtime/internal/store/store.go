@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
@@ -16,7 +17,7 @@ import (
 type Store struct {
 	Ctx context.Context // what open gets
 
-	recent atomic.Pointer[cell] // one that is open, nil once the store is closed
+	recent unsafe.Pointer // a *cell that is open, nil once the store is closed; atomic
 
 	mu     sync.Mutex    // guards all below
 	cells  map[any]*cell // by key
@@ -42,7 +43,7 @@ var ErrClosed = errors.New("storage is closed")
 
 // Peek returns a value that is open already.
 func (s *Store) Peek(key any) (any, bool) {
-	if c := s.recent.Load(); c != nil && c.key == key {
+	if c := (*cell)(atomic.LoadPointer(&s.recent)); c != nil && c.key == key {
 		return c.v, true
 	}
 	s.mu.Lock()
@@ -59,7 +60,7 @@ func (s *Store) Peek(key any) (any, bool) {
 	if c.err != nil {
 		return nil, false
 	}
-	s.recent.Store(c)
+	atomic.StorePointer(&s.recent, unsafe.Pointer(c))
 	return c.v, true
 }
 
@@ -143,7 +144,7 @@ func (s *Store) Close(cause error) error {
 	s.mu.Lock()
 	opened := s.opened
 	s.closed, s.opened, s.cells = true, nil, nil
-	s.recent.Store(nil)
+	atomic.StorePointer(&s.recent, nil)
 	s.mu.Unlock()
 	if len(opened) == 0 {
 		return nil
