@@ -35,25 +35,20 @@ func (r *row) overKept(now int64) bool {
 	if r.state != succeeded && r.keepFailed > 0 {
 		keep = r.keepFailed
 	}
-	return r.state >= succeeded && add(r.ended, time.Duration(keep)) <= now
+	return r.final() && add(r.ended, time.Duration(keep)) <= now
 }
 
 // Cancel implements [engine.Engine].
 func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error {
 	var r *row
 	return e.run(ctx, func(t *txn) (err error) {
-		if r, err = t.find(id); err != nil || r.state >= succeeded {
+		if r, err = t.find(id); err != nil || r.final() {
 			return err
 		}
 		if r.state != running {
-			if err := t.endWaiting(r.seq, cancelled, reason, r.keepFailed); err != nil {
-				return err
-			}
-			return t.letGo(r.msg)
+			return t.cancelWaiting(r, reason)
 		}
-		t.db.addStop.BindInt(1, r.seq)
-		t.db.addStop.BindText(2, clean(reason))
-		return t.db.addStop.Run()
+		return t.askToStop(r.seq, reason)
 	}, func(*txn) {
 		if r.state == running {
 			e.stop(r.lease, reason)
@@ -61,6 +56,24 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 			e.waiters.tell(id, nil)
 		}
 	})
+}
+
+// cancelWaiting ends a task that does not run as cancelled.
+func (t *txn) cancelWaiting(r *row, reason string) error {
+	if err := t.endWaiting(r.seq, cancelled, reason, r.keepFailed); err != nil {
+		return err
+	}
+	if err := t.journalEnd(r.seq, r.msg, cancelled, nil, reason); err != nil {
+		return err
+	}
+	return t.letGo(r.msg)
+}
+
+// askToStop notes that a running task is to be cancelled.
+func (t *txn) askToStop(seq int64, reason string) error {
+	t.db.addStop.BindInt(1, seq)
+	t.db.addStop.BindText(2, clean(reason))
+	return t.db.addStop.Run()
 }
 
 // Retry implements [engine.Engine].
@@ -78,6 +91,11 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 		}
 		if err := t.dropStop(r.seq); err != nil {
 			return err
+		}
+		if r.msg.Meta.Version >= engine.WireDurable {
+			if err := t.forgetFailed(r.seq); err != nil {
+				return err
+			}
 		}
 		t.db.setState.BindInt(1, dueAgain)
 		t.db.setState.BindInt(2, t.now)
@@ -100,6 +118,11 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 		t.db.forget.BindInt(1, r.seq)
 		if err := t.db.forget.Run(); err != nil {
 			return err
+		}
+		if !r.final() {
+			if err := t.childEnded(r.msg, engine.StateDeleted, nil, engine.ReasonDeleted); err != nil {
+				return err
+			}
 		}
 		return t.letGo(r.msg)
 	}, func(*txn) { e.waiters.tell(id, nil) })

@@ -19,6 +19,9 @@ type plan struct {
 	version int64  // the file's data version at the last poll
 	lastKey string // up to which the keys were looked at
 	walk    parkWalk
+	bereft  bool      // tasks have failed whose children are to be cancelled
+	sleeper int64     // up to which suspended tasks were looked at; negative: all were
+	slept   time.Time // when that was begun
 	told    time.Time // when the log last named tasks that no worker knows
 }
 
@@ -70,6 +73,9 @@ func (e *Engine) ownChores(own []op, now time.Time, changed bool) []op {
 	if changed {
 		own = append(own, &chore{e: e, do: (*txn).surveyAll})
 	}
+	if e.plan.bereft {
+		own = append(own, &chore{e: e, do: (*txn).cancelBereft})
+	}
 	if e.plan.park <= wall {
 		own = append(own, &chore{e: e, do: (*txn).walkParked})
 	}
@@ -115,6 +121,9 @@ func (e *Engine) untilNext() time.Duration {
 		d = min(d, e.checkpoint.due.Sub(now))
 	}
 	if len(e.servers) > 0 {
+		if e.plan.bereft {
+			return 0
+		}
 		wall := nanos(e.now())
 		d = min(d, e.plan.beat.Sub(now), e.plan.rest.Sub(now))
 		for _, m := range [...]moment{e.plan.due, e.plan.purge, e.plan.park} {
@@ -187,6 +196,9 @@ func (t *txn) survey(servers []*server) error {
 		return err
 	}
 	t.plan.due.min(t.now)
+	if _, t.plan.bereft, err = one(t.db.journal.anyBereft); err != nil {
+		return err
+	}
 	next, ok, err := one(t.db.nextPurge)
 	if ok {
 		t.plan.purge.min(next)
@@ -231,6 +243,9 @@ func (t *txn) promote() error {
 		if err := t.runFor(p.seq, t.db.setState); err != nil {
 			return err
 		}
+	}
+	if err := t.wakeDue(); err != nil {
+		return err
 	}
 	if len(t.distrusted) > 0 {
 		t.plan.due.min(add(t.now, distrustFor))
@@ -292,6 +307,9 @@ const restEvery = 10 * time.Second
 // sweepRest drops keys and workers without a use.
 func (t *txn) sweepRest() error {
 	if err := t.sweepKeys(); err != nil {
+		return err
+	}
+	if err := t.lookAtSleepers(); err != nil {
 		return err
 	}
 	t.db.dropWorkers.BindInt(1, t.now-int64(workerRecords))

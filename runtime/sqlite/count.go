@@ -104,6 +104,7 @@ func (t *tally) count() error {
 	}
 	for where, states := range map[string][]engine.State{
 		"state = 4":       {engine.StateRunning},
+		"state = 11":      {engine.StateWaiting},
 		"state IN (6, 7)": {engine.StateScheduled, engine.StatePending, engine.StateRetrying},
 	} {
 		all, err := t.countUpTo(where, max(t.left, 1))

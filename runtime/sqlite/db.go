@@ -26,6 +26,8 @@ type db struct {
 	running, lost, orphans, dropWorkers              *lite.Stmt
 	pauses, addPause, dropPause                      *lite.Stmt
 
+	journal journalDB
+
 	sources map[[2]string]*lite.Stmt // by queue, and name if parked
 }
 
@@ -142,9 +144,11 @@ func openDB(path string, cfg *config) (_ *db, err error) {
 	if err := migrate(d.c, migrations, schemaVersion); err != nil {
 		return nil, err
 	}
-	for s, text := range d.statements() {
-		if *s, err = d.c.Prepare(text); err != nil {
-			return nil, err
+	for _, group := range []map[**lite.Stmt]string{d.statements(), d.journalStatements()} {
+		for s, text := range group {
+			if *s, err = d.c.Prepare(text); err != nil {
+				return nil, err
+			}
 		}
 	}
 	d.c.WatchWAL()

@@ -61,6 +61,14 @@ func (d *delivery) apply(t *txn) error {
 		if o.Kind == engine.OutcomeRetry {
 			w.attempts = 1
 		}
+	case engine.OutcomeSuspend:
+		if stop, err := t.stopOf(d.seq); err != nil {
+			return err
+		} else if stop == nil {
+			return t.suspend(d)
+		} else {
+			w.state, d.reason = cancelled, *stop
+		}
 	default:
 		ok, err := t.giveBack(d, o.Memo)
 		d.refused = !ok
@@ -129,7 +137,7 @@ func (t *txn) hasSucceeded(d *delivery) (bool, error) {
 // finish writes the end of a run, if it still owns the task.
 func (d *delivery) finish(t *txn, w *ending) error {
 	ended := int64(never)
-	if w.state >= succeeded {
+	if isFinal(w.state) {
 		ended = t.now
 	}
 	st := t.db.finish
@@ -168,13 +176,16 @@ func (d *delivery) finished(t *txn, state int, owned bool) error {
 		d.refused = true
 		return nil
 	}
-	if state >= succeeded {
+	if isFinal(state) {
 		d.final = state
 		keep, err := t.keepWithKey(d, state)
 		if err != nil {
 			return err
 		}
 		t.end(d.seq, keep)
+		if err := t.journalEnd(d.seq, &d.msg, state, d.outcome.Result, d.reason); err != nil {
+			return err
+		}
 	}
 	if d.stopped || state == cancelled {
 		return t.dropStop(d.seq)

@@ -158,6 +158,11 @@ func (t *txn) takeOver(id int64, name string) error {
 		if err := t.runFor(k.seq, st); err != nil {
 			return err
 		}
+		if stop != nil {
+			if err := t.endedAt(k.seq, cancelled, *stop); err != nil {
+				return err
+			}
+		}
 	}
 	t.offerAll()
 	if len(tasks) > 0 {

@@ -140,6 +140,7 @@ var filed = map[engine.State]string{
 	engine.StateScheduled: "6", engine.StatePending: "2,5,6", engine.StateRunning: "4",
 	engine.StateRetrying: "3,5,7", engine.StateSucceeded: "8", engine.StateFailed: "9",
 	engine.StateCancelled: "10",
+	engine.StateWaiting:   "11",
 }
 
 // briefEntry is selectEntry without the large columns.
@@ -161,7 +162,7 @@ func listStmt(c *lite.Conn, q engine.Query, after, last, now int64) (*lite.Stmt,
 			}
 		}
 		if slices.Contains(q.States, engine.StateRetrying) { // also what is no state of ours
-			in += ") OR state NOT IN (2,4,5,6,8,9,10"
+			in += ") OR state NOT IN (2,4,5,6,8,9,10,11"
 		}
 		where = append(where, "(state IN ("+in+"))")
 	}

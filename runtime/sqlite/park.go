@@ -13,7 +13,10 @@ import (
 func (c *claimOp) setAside(t *txn, b badTask) error {
 	if b.err != nil {
 		t.aside = true
-		return t.endWaiting(b.seq, failed, b.err.Error(), b.keepFailed)
+		if err := t.endWaiting(b.seq, failed, b.err.Error(), b.keepFailed); err != nil {
+			return err
+		}
+		return t.endedAt(b.seq, failed, b.err.Error())
 	}
 	t.db.park.BindInt(2, b.seq)
 	if t.paused.name(b.name) {
@@ -250,6 +253,9 @@ func (t *txn) failParked(queue, name string, next *moment) (int, error) {
 	reason := fmt.Sprintf("no worker knew the task %q for %v", clip(name), wait)
 	for _, b := range over {
 		if err := t.endWaiting(b.seq, failed, reason, b.keepFailed); err != nil {
+			return 0, err
+		}
+		if err := t.endedAt(b.seq, failed, reason); err != nil {
 			return 0, err
 		}
 	}

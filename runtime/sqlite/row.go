@@ -13,7 +13,7 @@ import (
 )
 
 // The states as the file has them. The ready ones are first, the final ones
-// last, and all take one byte.
+// last but one, and all take one byte.
 const (
 	pending   = 2
 	dueAgain  = 3
@@ -24,6 +24,7 @@ const (
 	succeeded = 8
 	failed    = 9
 	cancelled = 10
+	suspended = 11 // a number that programs without journals leave alone
 )
 
 // never is the time that never comes, and the lease that no run has.
@@ -54,6 +55,8 @@ func publicState(state, attempt int, due, now int64) engine.State {
 		return engine.StateFailed
 	case cancelled:
 		return engine.StateCancelled
+	case suspended:
+		return engine.StateWaiting
 	}
 	return engine.StateRetrying
 }
@@ -69,17 +72,20 @@ type extra struct {
 	Tags     map[string]string `json:"tags,omitempty"`
 	Headers  map[string]string `json:"headers,omitempty"`
 	Redact   []string          `json:"redact,omitempty"`
+	Entry    string            `json:"entry,omitempty"`
+	Orphan   bool              `json:"orphan,omitempty"`
 }
 
 // encodeExtra returns the JSON of m's unusual fields, nil if there are none.
 func encodeExtra(m *engine.Message) ([]byte, error) {
 	if m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 && m.KeyHold == 0 && m.Meta.Timeout == 0 && m.Meta.Deadline.IsZero() &&
-		len(m.Meta.Tags) == 0 && len(m.Meta.Headers) == 0 && len(m.Meta.Redact) == 0 {
+		len(m.Meta.Tags) == 0 && len(m.Meta.Headers) == 0 && len(m.Meta.Redact) == 0 && m.Meta.Entry == "" && !m.Meta.Orphan {
 		return nil, nil
 	}
 	b, err := json.Marshal(extra{
 		Due: m.Due, Key: m.Key, KeyFor: m.KeyFor, KeyHold: m.KeyHold, Timeout: m.Meta.Timeout, Deadline: m.Meta.Deadline,
 		Tags: m.Meta.Tags, Headers: m.Meta.Headers, Redact: m.Meta.Redact,
+		Entry: m.Meta.Entry, Orphan: m.Meta.Orphan,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode the options of task %s: %w", m.Name, err)
@@ -95,6 +101,7 @@ func decodeExtra(b []byte, m *engine.Message) error {
 	m.Due, m.Key, m.KeyFor, m.KeyHold = x.Due, x.Key, x.KeyFor, x.KeyHold
 	m.Meta.Timeout, m.Meta.Deadline = x.Timeout, x.Deadline
 	m.Meta.Tags, m.Meta.Headers, m.Meta.Redact = x.Tags, x.Headers, x.Redact
+	m.Meta.Entry, m.Meta.Orphan = x.Entry, x.Orphan
 	return nil
 }
 
@@ -135,6 +142,11 @@ type row struct {
 	msg                             *engine.Message
 	memo                            json.RawMessage
 }
+
+// final reports whether the task has ended.
+func (r *row) final() bool { return isFinal(r.state) }
+
+func isFinal(state int) bool { return state >= succeeded && state <= cancelled }
 
 // names makes strings of recurring names without a copy for each.
 type names map[string]string

@@ -1,8 +1,6 @@
 package sqlite
 
-import (
-	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
-)
+import "github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 
 // source is a place of due tasks for a worker: a queue, or the parked tasks of
 // a name in a queue. A source that may have tasks is active. The worker

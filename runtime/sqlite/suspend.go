@@ -1,0 +1,295 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// suspend writes the outcome that makes the task wait for its journal, unless
+// what it waits for has come.
+func (t *txn) suspend(d *delivery) error {
+	o := &d.outcome
+	var w engine.Wait
+	if o.Wait != nil {
+		w = *o.Wait
+	}
+	end := ending{state: suspended, memo: o.Memo}
+	switch {
+	case o.After > 0:
+		end.due = add(t.now, o.After)
+	case w.Need > 0:
+		end.due = never
+	default:
+		end.state = pending
+	}
+	if end.state == suspended {
+		h, _, err := t.head(d.seq)
+		if err != nil {
+			return err
+		}
+		named, err := t.named(d.seq, w.Name)
+		if err != nil {
+			return err
+		}
+		if w.Met(h.came, h.failed, named) {
+			end.state, end.due = pending, 0
+		}
+	}
+	if err := d.finish(t, &end); err != nil || d.refused {
+		return err
+	}
+	if end.state == pending {
+		t.offer(d.msg.Queue)
+		return nil
+	}
+	t.plan.due.min(end.due)
+	if err := t.addHead(d.seq); err != nil {
+		return err
+	}
+	st := t.db.journal.wait
+	st.BindInt(1, d.seq)
+	st.BindInt(2, d.due)
+	st.BindInt(3, w.Seen)
+	st.BindInt(4, w.Need)
+	if st.BindNull(5); w.FailFast {
+		st.BindInt(5, w.Failed)
+	}
+	if st.BindNull(6); w.Name != "" {
+		st.BindText(6, w.Name)
+	}
+	return st.Run()
+}
+
+// named returns the greatest Came of the entries with a name.
+func (t *txn) named(seq int64, name string) (int64, error) {
+	if name == "" {
+		return 0, nil
+	}
+	st := t.db.journal.entryNames
+	st.BindInt(1, seq)
+	st.BindText(2, name)
+	n, _, err := one(st)
+	return n, err
+}
+
+// arrived wakes a task if what it waits for has come with an entry of the name.
+func (t *txn) arrived(seq int64, queue, name string) error {
+	h, found, err := t.head(seq)
+	if err != nil || !found || !h.waits {
+		return err
+	}
+	named := int64(0)
+	if h.wait.Name == name {
+		named = h.came
+	}
+	if !h.wait.Met(h.came, h.failed, named) {
+		return nil
+	}
+	return t.wake(seq, queue)
+}
+
+// wake makes a suspended task due again.
+func (t *txn) wake(seq int64, queue string) error {
+	j := &t.db.journal
+	j.wake.BindInt(1, seq)
+	if err := t.runFor(seq, j.wake); err != nil {
+		return err
+	}
+	if t.db.c.Changes() > 0 {
+		t.offer(queue)
+	}
+	j.stayDue.BindInt(1, seq)
+	return j.stayDue.Run()
+}
+
+// childEnded writes the end of a child into its parent's journal, and wakes the
+// parent if it waits for that. Once, and only while the parent's record is there.
+func (t *txn) childEnded(m *engine.Message, state engine.State, result json.RawMessage, reason string) error {
+	if m.Meta.Entry == "" || m.Meta.Parent == uuid.Nil {
+		return nil
+	}
+	j := &t.db.journal
+	j.parentOf.BindBlob(1, m.Meta.Parent[:])
+	ok, err := j.parentOf.Step()
+	seq, queue := j.parentOf.Int(0), ""
+	if ok {
+		queue = j.parentOf.Text(1)
+	}
+	j.parentOf.Reset()
+	if err != nil || !ok {
+		return err
+	}
+	return t.writeEnd(seq, queue, childEnd{m.Meta.Entry, m.Meta.ID, state, result, clean(reason)})
+}
+
+// childEnd is the end of a child, for its parent's journal.
+type childEnd struct {
+	name   string
+	child  uuid.UUID
+	state  engine.State
+	result json.RawMessage
+	reason string
+}
+
+func (t *txn) writeEnd(parent int64, queue string, c childEnd) error {
+	h, found, err := t.head(parent)
+	if err != nil || !found {
+		return err
+	}
+	j := &t.db.journal
+	j.endEntry.BindInt(1, parent)
+	j.endEntry.BindText(2, c.name)
+	j.endEntry.BindBlob(3, c.child[:])
+	j.endEntry.BindInt(4, h.came+1)
+	j.endEntry.BindText(5, string(c.state))
+	j.endEntry.BindTextBytes(6, c.result)
+	if j.endEntry.BindNull(7); c.reason != "" {
+		j.endEntry.BindText(7, c.reason)
+	}
+	if err := j.endEntry.Run(); err != nil || t.db.c.Changes() == 0 {
+		return err
+	}
+	j.countEnd.BindInt(1, parent)
+	j.countEnd.BindInt(2, 0)
+	if c.state != engine.StateSucceeded {
+		j.countEnd.BindInt(2, 1)
+	}
+	j.countEnd.BindInt(3, int64(len(c.result)+len(c.reason)))
+	if err := j.countEnd.Run(); err != nil {
+		return err
+	}
+	return t.arrived(parent, queue, c.name)
+}
+
+// endedAt follows the end, by other ways than a run's outcome, of the task at seq.
+func (t *txn) endedAt(seq int64, state int, reason string) error {
+	j := &t.db.journal
+	j.childOf.BindInt(1, seq)
+	ok, err := j.childOf.Step()
+	m := new(engine.Message)
+	if ok {
+		m.Meta.Version = int(j.childOf.Int(0))
+		copy(m.Meta.Parent[:], j.childOf.View(1))
+		copy(m.Meta.ID[:], j.childOf.View(3))
+		if x := j.childOf.View(2); x != nil && m.Meta.Version >= engine.WireDurable {
+			_ = decodeExtra(x, m) // options that cannot be read are those of no child
+		}
+	}
+	j.childOf.Reset()
+	if err != nil || !ok || m.Meta.Version < engine.WireDurable {
+		return err
+	}
+	return t.journalEnd(seq, m, state, nil, reason)
+}
+
+// journalEnd follows the end of a task that may be a child, and have children.
+func (t *txn) journalEnd(seq int64, m *engine.Message, state int, result json.RawMessage, reason string) error {
+	if m.Meta.Version < engine.WireDurable {
+		return nil
+	}
+	if state != succeeded {
+		if err := t.markBereft(seq, state); err != nil {
+			return err
+		}
+	}
+	return t.childEnded(m, publicState(state, 0, 0, 0), result, reason)
+}
+
+// wakeDue wakes suspended tasks whose time has come. It looks for ends that
+// nobody wrote down before.
+func (t *txn) wakeDue() error {
+	type task struct {
+		seq   int64
+		queue string
+	}
+	var tasks []task
+	st := t.db.journal.waitingDue
+	if err := st.Each(func() bool {
+		if due := st.Int(1); due > t.now || len(tasks) == maxSteps {
+			t.plan.due.min(due)
+			return false
+		}
+		if !t.distrusts(st.Int(0)) {
+			tasks = append(tasks, task{st.Int(0), st.Text(2)})
+		}
+		return true
+	}); err != nil {
+		return err
+	}
+	for _, k := range tasks {
+		if err := t.lookForEnds(k.seq, k.queue); err != nil {
+			return err
+		}
+		if err := t.wake(k.seq, k.queue); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookForEnds writes down the ends of children that a program which knows no
+// journals, or a person, has ended or deleted.
+func (t *txn) lookForEnds(seq int64, queue string) error {
+	var ends []childEnd
+	st := t.db.journal.unseenEnds
+	st.BindInt(1, seq)
+	if err := st.Each(func() bool {
+		c := childEnd{name: st.Text(0), state: engine.StateDeleted, reason: engine.ReasonDeleted}
+		copy(c.child[:], st.View(1))
+		if !st.Null(2) {
+			c.state, c.result, c.reason = publicState(int(st.Int(2)), 0, 0, 0), st.Bytes(3), st.Text(4)
+		}
+		ends = append(ends, c)
+		return true
+	}); err != nil {
+		return err
+	}
+	for _, c := range ends {
+		if err := t.writeEnd(seq, queue, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lookAtSleepers looks, at some suspended tasks a call, for ends that nobody wrote
+// down: those that wait for ever would not notice otherwise.
+func (t *txn) lookAtSleepers() error {
+	if t.plan.sleeper < 0 {
+		if time.Since(t.plan.slept) < sleepersEvery {
+			return nil
+		}
+		t.plan.sleeper, t.plan.slept = 0, time.Now()
+	}
+	type task struct {
+		seq   int64
+		queue string
+	}
+	var tasks []task
+	st := t.db.journal.sleepers
+	st.BindInt(1, t.plan.sleeper)
+	if err := st.Each(func() bool {
+		tasks = append(tasks, task{st.Int(0), st.Text(1)})
+		return true
+	}); err != nil {
+		return err
+	}
+	for _, k := range tasks {
+		if err := t.lookForEnds(k.seq, k.queue); err != nil {
+			return err
+		}
+		t.plan.sleeper = k.seq
+	}
+	if len(tasks) == 0 {
+		t.plan.sleeper = -1
+	}
+	return nil
+}
+
+// sleepersEvery is how often tasks that wait are looked at for ends that nobody
+// wrote down.
+const sleepersEvery = time.Hour
