@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -246,12 +247,34 @@ func (sqliteStore) restore(t *testing.T, url string, b []byte) {
 
 type postgresStore struct{}
 
-func (postgresStore) url(t *testing.T) string { return servertest.Postgres(t) }
+func (postgresStore) url(t *testing.T) string {
+	u, err := url.Parse(servertest.Postgres(t))
+	require.NoError(t, err)
+	q := u.Query()
+	q.Set("schema", "taskctx")
+	if !*store {
+		q.Set("schema", "stored_"+strings.ToLower(rand.Text()))
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// connect returns a connection to the database, and the schema of the URL.
+func (postgresStore) connect(t *testing.T, at string) (*pgx.Conn, string) {
+	u, err := url.Parse(at)
+	require.NoError(t, err)
+	q := u.Query()
+	schema := q.Get("schema")
+	q.Del("schema")
+	u.RawQuery = q.Encode()
+	db, err := pgx.Connect(t.Context(), u.String())
+	require.NoError(t, err)
+	return db, schema
+}
 
 // tables are those of the tasks, with their rows: the engine makes the others.
-func (postgresStore) dump(t *testing.T, url string) []byte {
-	db, err := pgx.Connect(t.Context(), url)
-	require.NoError(t, err)
+func (s postgresStore) dump(t *testing.T, url string) []byte {
+	db, _ := s.connect(t, url)
 	defer db.Close(context.Background())
 	rows, err := db.Query(t.Context(), `SELECT table_name FROM information_schema.tables
 		WHERE table_schema = 'taskctx' AND table_type = 'BASE TABLE' AND table_name NOT LIKE '%migration%'
@@ -271,17 +294,20 @@ func (postgresStore) dump(t *testing.T, url string) []byte {
 	return b
 }
 
-func (postgresStore) restore(t *testing.T, url string, b []byte) {
+func (s postgresStore) restore(t *testing.T, url string, b []byte) {
 	e, err := engines.Open(t.Context(), url) // makes the tables
 	require.NoError(t, err)
 	require.NoError(t, e.Close())
-	db, err := pgx.Connect(t.Context(), url)
-	require.NoError(t, err)
-	defer db.Close(context.Background())
+	db, schema := s.connect(t, url)
+	t.Cleanup(func() {
+		_, err := db.Exec(context.Background(), "DROP SCHEMA "+schema+" CASCADE")
+		assert.NoError(t, err)
+		assert.NoError(t, db.Close(context.Background()))
+	})
 	var in map[string][]json.RawMessage
 	require.NoError(t, json.Unmarshal(b, &in))
 	for name, rows := range in {
-		table := "taskctx." + pgx.Identifier{name}.Sanitize()
+		table := schema + "." + pgx.Identifier{name}.Sanitize()
 		for _, row := range rows {
 			_, err := db.Exec(t.Context(), `INSERT INTO `+table+` SELECT (jsonb_populate_record(NULL::`+table+`, $1)).*
 				ON CONFLICT DO NOTHING`, row)
