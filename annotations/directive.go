@@ -133,6 +133,9 @@ type Error struct {
 	Code string
 	// Msg describes the mistake, and Hint, which may be empty, its mend.
 	Msg, Hint string
+	// Instead is what was probably meant in the place of Pos to End. It is empty
+	// where nobody can say.
+	Instead string
 }
 
 // Error returns the message, with the hint after it.

@@ -34,7 +34,7 @@ func nearMiss(text string) string {
 	verb, args, _ := strings.Cut(strings.TrimSpace(rest), " ")
 	if verb == "" {
 		if line && tool == Tool && strings.HasPrefix(body, Tool+":") {
-			return "//task:context, or leave the comment out"
+			return "//task:context" + orNothing
 		}
 		return ""
 	}
@@ -52,6 +52,9 @@ func nearMiss(text string) string {
 	}
 	return meant
 }
+
+// orNothing ends what a comment that says too little to be sure was meant to be.
+const orNothing = ", or leave the comment out"
 
 // ownNames are the names that the tool of a directive of ours may be thought to
 // have.

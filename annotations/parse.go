@@ -30,8 +30,10 @@ type parser struct {
 	errs  []*Error
 }
 
-func (p *parser) errorf(pos, end token.Pos, code, hint, format string, args ...any) {
-	p.errs = append(p.errs, &Error{Pos: pos, End: end, Code: code, Msg: fmt.Sprintf(format, args...), Hint: hint})
+func (p *parser) errorf(pos, end token.Pos, code, hint, format string, args ...any) *Error {
+	e := &Error{Pos: pos, End: end, Code: code, Msg: fmt.Sprintf(format, args...), Hint: hint}
+	p.errs = append(p.errs, e)
+	return e
 }
 
 // comment reads one comment.
@@ -39,19 +41,23 @@ func (p *parser) comment(g *ast.CommentGroup, c *ast.Comment) {
 	d, ok := ast.ParseDirective(c.Slash, c.Text)
 	if !ok || d.Tool != Tool {
 		if meant := nearMiss(c.Text); meant != "" {
-			p.errorf(c.Pos(), c.End(), "near-miss", "write "+meant,
+			e := p.errorf(c.Pos(), c.End(), "near-miss", "write "+meant,
 				"this comment is no directive, and looks meant as one")
+			if !strings.HasSuffix(meant, orNothing) {
+				e.Instead = meant
+			}
 		}
 		return
 	}
 	defs := lookup(d.Name)
 	if defs == nil {
-		hint := "the directives are //task:" + strings.Join(verbs(), ", //task:")
+		hint, instead := "the directives are //task:"+strings.Join(verbs(), ", //task:"), ""
 		if near := Nearest(d.Name, verbs()); near != "" {
-			hint = "did you mean //task:" + near + "?"
+			instead = "//task:" + near
+			hint = "did you mean " + instead + "?"
 		}
 		p.errorf(c.Pos(), c.Pos()+token.Pos(len("//task:")+len(d.Name)), "unknown-directive", hint,
-			"there is no directive //task:%s", d.Name)
+			"there is no directive //task:%s", d.Name).Instead = instead
 		return
 	}
 	s := p.site(g)
@@ -143,7 +149,10 @@ func (p *parser) argument(dir *Directive, a ast.DirectiveArg, end token.Pos, quo
 	}
 	k := dir.key(name)
 	if k == nil {
-		p.unknownKey(dir, name, a.Pos, end)
+		e := p.unknownKey(dir, name, a.Pos, end)
+		if near := Nearest(name, keyNames(dir.Definition)); near != "" && !quoted {
+			e.Instead = near + "=" + value
+		}
 		return
 	}
 	arg := Arg{Key: k, Pos: a.Pos, ValuePos: a.Pos + token.Pos(len(name)+1), End: end, Value: value}
@@ -186,11 +195,8 @@ func repeated(dir *Directive, arg *Arg) string {
 	return ""
 }
 
-func (p *parser) unknownKey(dir *Directive, name string, pos, end token.Pos) {
-	var names []string
-	for _, k := range dir.Keys {
-		names = append(names, k.Name)
-	}
+func (p *parser) unknownKey(dir *Directive, name string, pos, end token.Pos) *Error {
+	names := keyNames(dir.Definition)
 	hint := "it takes no keys"
 	if dir.flag(name) != nil {
 		hint = "write " + name + " alone"
@@ -199,7 +205,7 @@ func (p *parser) unknownKey(dir *Directive, name string, pos, end token.Pos) {
 	} else if len(names) > 0 {
 		hint = "its keys are " + strings.Join(names, ", ")
 	}
-	p.errorf(pos, end, "unknown-key", hint, "//task:%s on %s has no key %q", dir.Verb, dir.On, name)
+	return p.errorf(pos, end, "unknown-key", hint, "//task:%s on %s has no key %q", dir.Verb, dir.On, name)
 }
 
 // word reads a bare word.
@@ -214,10 +220,11 @@ func (p *parser) word(dir *Directive, a ast.DirectiveArg, end token.Pos) {
 		p.errorf(a.Pos, end, "bare-word", dir.wordHint(a.Arg), "//task:%s takes no bare word: %q", dir.Verb, a.Arg)
 	case !slices.Contains(dir.Words, a.Arg):
 		hint := "it is one of: " + strings.Join(dir.Words, ", ")
-		if near := Nearest(a.Arg, dir.Words); near != "" {
+		near := Nearest(a.Arg, dir.Words)
+		if near != "" {
 			hint = "did you mean " + near + "?"
 		}
-		p.errorf(a.Pos, end, "unknown-word", hint, "//task:%s knows no %q", dir.Verb, a.Arg)
+		p.errorf(a.Pos, end, "unknown-word", hint, "//task:%s knows no %q", dir.Verb, a.Arg).Instead = near
 	case dir.Word != "":
 		p.errorf(a.Pos, end, "repeated-word", "", "//task:%s takes one of %s, and %s is there already",
 			dir.Verb, strings.Join(dir.Words, ", "), dir.Word)

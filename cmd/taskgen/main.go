@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 
@@ -83,7 +82,7 @@ func (o *options) config(fs *flag.FlagSet) (gen.Config, error) {
 	if err != nil {
 		return gen.Config{}, err
 	}
-	cfg := gen.Config{Dir: wd, Patterns: fs.Args(), CacheDir: cacheDir()}
+	cfg := gen.Config{Dir: wd, Patterns: fs.Args(), CacheDir: gen.CacheDir()}
 	fs.Visit(func(f *flag.Flag) {
 		if f.Name == "tags" {
 			cfg.Tags = strings.FieldsFunc(*o.tags, func(r rune) bool { return r == ',' || r == ' ' })
@@ -93,23 +92,6 @@ func (o *options) config(fs *flag.FlagSet) (gen.Config, error) {
 		}
 	})
 	return cfg, nil
-}
-
-// cacheDir returns the directory of the cache: $TASKGENCACHE, which may be
-// "off", or one in the user's cache directory.
-func cacheDir() string {
-	switch dir := os.Getenv("TASKGENCACHE"); dir {
-	case "off":
-		return ""
-	case "":
-		base, err := os.UserCacheDir()
-		if err != nil {
-			return ""
-		}
-		return filepath.Join(base, "taskgen")
-	default:
-		return dir
-	}
 }
 
 // parse parses the flags. If the command is over, it returns false and the

@@ -1,0 +1,46 @@
+package vet
+
+import (
+	"go/ast"
+
+	"golang.org/x/tools/go/analysis"
+)
+
+// Key reports keys that are made in a task.
+var Key = &analysis.Analyzer{
+	Name: "taskkey",
+	Doc: `report keys, shared values and locals that are made in a task
+
+runtime.NewKey, runtime.NewShared and local.New are told apart by identity. One
+that is made in each run finds nothing of the run before: a database is opened
+again for each task, and all of them stay open until the worker stops. Make
+them once, as package-level variables.`,
+	URL:      page + "taskkey",
+	Requires: []*analysis.Analyzer{tasksOf},
+	Run:      key,
+}
+
+func key(pass *analysis.Pass) (any, error) {
+	for _, t := range tasks(pass) {
+		t.inspect(func(n ast.Node, _ []ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			path, name := callee(pass, call)
+			switch {
+			case path == runtimePath && (name == "NewKey" || name == "NewShared"), path == localPath && name == "New":
+				pkg := path[len(path)-len("local"):]
+				if path == runtimePath {
+					pkg = "runtime"
+				}
+				pass.Report(analysis.Diagnostic{
+					Pos: call.Pos(), End: call.End(), Message: pkg + "." + name +
+						" in a task makes another one in each run, which finds nothing of the others: make it a package-level variable",
+				})
+			}
+			return true
+		})
+	}
+	return nil, nil
+}

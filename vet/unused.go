@@ -1,0 +1,129 @@
+package vet
+
+import (
+	"cmp"
+	"go/ast"
+	"go/types"
+	"maps"
+	"slices"
+
+	"golang.org/x/tools/go/analysis"
+)
+
+// Unused reports values that do something only where they go, and go nowhere.
+var Unused = &analysis.Analyzer{
+	Name: "taskunused",
+	Doc: `report outcomes, calls and batches that are made and dropped
+
+runtime.Permanent, RetryAfter, Snooze, Cancelled and Trigger are errors: they
+end the task when it returns them. OrderCall makes a call, which Enqueue
+enqueues; a Batch enqueues nothing before its Enqueue. AllowWait, local.With and
+local.Fork return the context that has what they say.`,
+	URL:      page + "taskunused",
+	Requires: []*analysis.Analyzer{tasksOf},
+	Run:      unused,
+}
+
+// outcomes are the functions that make an error for a task to return.
+var outcomes = []string{"Permanent", "RetryAfter", "Snooze", "Cancelled", "Trigger"}
+
+func unused(pass *analysis.Pass) (any, error) {
+	byDecl := map[*ast.FuncDecl]*task{}
+	for _, t := range tasks(pass) {
+		byDecl[t.FuncDecl] = t
+	}
+	for _, f := range pass.Files {
+		if isTest(pass, f) {
+			continue // which may want to see that they do nothing
+		}
+		for _, decl := range f.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Body == nil {
+				continue
+			}
+			t := byDecl[fn]
+			if t == nil {
+				t = &task{FuncDecl: fn}
+			}
+			t.dropped(pass)
+			t.batches(pass)
+		}
+	}
+	return nil, nil
+}
+
+// dropped reports statements that are only a call of such a function.
+func (t *task) dropped(pass *analysis.Pass) {
+	t.inspect(func(n ast.Node, around []ast.Node) bool {
+		stmt, ok := n.(*ast.ExprStmt)
+		if !ok {
+			return true
+		}
+		call, ok := ast.Unparen(stmt.X).(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		path, name := callee(pass, call)
+		d := analysis.Diagnostic{Pos: call.Pos(), End: call.End()}
+		switch {
+		case path == runtimePath && slices.Contains(outcomes, name):
+			d.Message = "runtime." + name + " is an error that does nothing unless the task returns it"
+			if back := t.returning(pass, source(pass, call)); back != "" && ownStatement(stmt, around) {
+				d.SuggestedFixes = fix("Return it", edit(stmt, back))
+			}
+		case path == runtimePath && name == "AllowWait", path == localPath && (name == "With" || name == "Fork"):
+			d.Message = name + " returns the context that has it: the one given has not"
+		case isNamed(pass.TypesInfo.TypeOf(call), runtimePath, "Call"):
+			d.Message = name + " makes a call that nobody enqueues: call Enqueue on it, or put it in a Batch"
+		default:
+			return true
+		}
+		pass.Report(d)
+		return true
+	})
+}
+
+// batches reports a batch that gets calls and cannot be enqueued by anybody:
+// a variable of the function's own that only AddTo is given.
+func (t *task) batches(pass *analysis.Pass) {
+	added := map[types.Object]*ast.Ident{}
+	used := map[types.Object]bool{}
+	t.inspect(func(n ast.Node, around []ast.Node) bool {
+		id, ok := n.(*ast.Ident)
+		if !ok {
+			return true
+		}
+		obj, ok := pass.TypesInfo.Uses[id].(*types.Var)
+		if !ok || obj.Parent() == nil || obj.Parent() == pass.Pkg.Scope() || !isNamed(obj.Type(), runtimePath, "Batch") {
+			return true
+		}
+		if givenToAddTo(pass, around) {
+			if added[obj] == nil {
+				added[obj] = id
+			}
+		} else {
+			used[obj] = true
+		}
+		return true
+	})
+	inOrder := func(a, b types.Object) int { return cmp.Compare(a.Pos(), b.Pos()) }
+	for _, obj := range slices.SortedFunc(maps.Keys(added), inOrder) {
+		if !used[obj] && obj.Pos() > t.Pos() && obj.Pos() < t.End() {
+			id := added[obj]
+			pass.Reportf(id.Pos(), "the calls in %s are never enqueued: call %[1]s.Enqueue", id.Name)
+		}
+	}
+}
+
+// givenToAddTo reports whether the identifier below these nodes is the batch of
+// an AddTo, or is only asked for its length.
+func givenToAddTo(pass *analysis.Pass, around []ast.Node) bool {
+	if len(around) < 2 {
+		return false
+	}
+	if sel, ok := around[len(around)-1].(*ast.SelectorExpr); ok {
+		return sel.Sel.Name == "Len"
+	}
+	call, ok := around[len(around)-2].(*ast.CallExpr)
+	return ok && calls(pass, call, runtimePath, "AddTo")
+}
