@@ -131,6 +131,12 @@ kills: ## kill worker processes of each engine again and again, and print what w
 	$(GO) test ./runtime/postgres ./runtime/redis -p 1 -count=1 -v -run 'TestKilledWorkers|TestEachRequest' \
 		-timeout 60m -kills $$(($(KILLS) / 4)) -tasks $$(($(KILLTASKS) / 2)) -faults 1
 
+DURABLEENGINES ?= memory|sqlite|postgres|redis
+.PHONY: durable
+durable: ## durable tasks that die, are killed, meet their signals, fan out and wait, by the thousand, on each engine
+	$(GO) test ./runtime/engines -count=1 -v -run 'TestDurable/^($(DURABLEENGINES))$$' -timeout 120m -args \
+		-parents 1000 -durablekills 50 -races 20000 -fan 10000 -waiting 10000
+
 .PHONY: clocks
 clocks: ## step the clock of a worker process of each engine by an hour, both ways, while tasks run
 	$(GO) test ./runtime/engines -count=1 -v -run TestProcessClockSteps -timeout 20m -args -clocks
