@@ -142,8 +142,8 @@ func layerOf(p string) (pattern string, ok bool) {
 	return pattern, ok
 }
 
-// TestLayers holds who may import whom.
-func TestLayers(t *testing.T) {
+// TestLayout_Layers holds who may import whom.
+func TestLayout_Layers(t *testing.T) {
 	for _, p := range list(t, "./...") {
 		layer, ok := layerOf(p.short())
 		if !ok {
@@ -168,8 +168,8 @@ func standard(importPath string) bool {
 	return !strings.Contains(first, ".")
 }
 
-// TestDependencies holds what packages may pull in at all, through others too.
-func TestDependencies(t *testing.T) {
+// TestLayout_Dependencies holds what packages may pull in at all, through others too.
+func TestLayout_Dependencies(t *testing.T) {
 	for name, allowed := range map[string][]string{
 		"annotations": {},
 		"runtime": {
@@ -208,9 +208,9 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// TestJenniferIsInRenderFilesOnly: the other stages do not know how code is
+// TestLayout_JenniferIsInRenderFilesOnly: the other stages do not know how code is
 // written.
-func TestJenniferIsInRenderFilesOnly(t *testing.T) {
+func TestLayout_JenniferIsInRenderFilesOnly(t *testing.T) {
 	found := false
 	for _, p := range list(t, "./...") {
 		if !slices.Contains(p.Imports, jennifer) {
@@ -242,8 +242,8 @@ func importsPath(f *ast.File, want string) bool {
 	})
 }
 
-// TestPackagesAreDocumented: each has a comment that begins as godoc expects.
-func TestPackagesAreDocumented(t *testing.T) {
+// TestLayout_PackagesAreDocumented: each has a comment that begins as godoc expects.
+func TestLayout_PackagesAreDocumented(t *testing.T) {
 	for _, p := range list(t, "./...") {
 		if p.Doc == "" && len(p.GoFiles) > 0 { // tests alone need none
 			t.Errorf("%s has no doc comment", p.short())
