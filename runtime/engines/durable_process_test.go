@@ -27,7 +27,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-var durableKills = flag.Int("durablekills", 3, "how many worker processes TestDurableKills kills")
+var durableKills = flag.Int("durablekills", 3, "how many worker processes TestDurable_Kills kills")
 
 // The environment of a worker process of durable tasks.
 const (
@@ -75,11 +75,11 @@ func durableWorker(url, ledger string) error {
 	return errors.Join(app.Run(ctx), e.Close(), file.Close())
 }
 
-// TestDurableKills: worker processes of durable tasks are killed again and again.
+// TestDurable_Kills: worker processes of durable tasks are killed again and again.
 // Each child is enqueued once, and no parent waits for ever.
 //
 // Proves: FEATURES 82, 85, 87, RELIABILITY 38
-func TestDurableKills(t *testing.T) {
+func TestDurable_Kills(t *testing.T) {
 	onJournals(t, func(t *testing.T, e engine.Engine, url string) {
 		if url == "memory:" {
 			t.Skip("its tasks are gone with the process")

@@ -248,10 +248,10 @@ func allEnd(t *testing.T, app *runtime.App, hs []*runtime.Handle[int]) {
 	assert.Equal(t, 10*len(hs), total, "children enqueued")
 }
 
-// TestDurableBetweenProcesses: one process enqueues, sends and looks, another runs.
+// TestDurable_BetweenProcesses: one process enqueues, sends and looks, another runs.
 //
 // Proves: FEATURES 81, 82, 83, 86, 89
-func TestDurableBetweenProcesses(t *testing.T) {
+func TestDurable_BetweenProcesses(t *testing.T) {
 	onJournals(t, func(t *testing.T, e engine.Engine, url string) {
 		other := e
 		if url != "memory:" {
@@ -296,11 +296,11 @@ func waits(t *testing.T, app *runtime.App, id uuid.UUID) {
 	}, time.Minute, time.Millisecond)
 }
 
-// TestDurableDying: parents die at every point, a quarter of the times that they
+// TestDurable_Dying: parents die at every point, a quarter of the times that they
 // come there, and their worker is stopped without time for its tasks.
 //
 // Proves: FEATURES 82, RELIABILITY 38
-func TestDurableDying(t *testing.T) {
+func TestDurable_Dying(t *testing.T) {
 	onJournals(t, func(t *testing.T, e engine.Engine, _ string) {
 		var deaths atomic.Int64
 		w := &world{die: func() error {
@@ -326,11 +326,11 @@ func TestDurableDying(t *testing.T) {
 	})
 }
 
-// TestDurableRaces: signals come, and children end, in the moment in which their
+// TestDurable_Races: signals come, and children end, in the moment in which their
 // parent is suspended. No wake-up is lost.
 //
 // Proves: RELIABILITY 38
-func TestDurableRaces(t *testing.T) {
+func TestDurable_Races(t *testing.T) {
 	onJournals(t, func(t *testing.T, e engine.Engine, _ string) {
 		w := new(world)
 		app := startDurable(t, e, w, 8)
@@ -393,8 +393,8 @@ func TestDurableRaces(t *testing.T) {
 	})
 }
 
-// TestDurableFan: a parent of very many children, beside as many plain tasks.
-func TestDurableFan(t *testing.T) {
+// TestDurable_Fan: a parent of very many children, beside as many plain tasks.
+func TestDurable_Fan(t *testing.T) {
 	onJournals(t, func(t *testing.T, e engine.Engine, _ string) {
 		w := new(world)
 		app := startDurable(t, e, w, 50)
@@ -429,10 +429,10 @@ func TestDurableFan(t *testing.T) {
 	})
 }
 
-// TestDurableWaiting: very many tasks wait at once on 4 workers.
+// TestDurable_Waiting: very many tasks wait at once on 4 workers.
 //
 // Proves: FEATURES 83
-func TestDurableWaiting(t *testing.T) {
+func TestDurable_Waiting(t *testing.T) {
 	onJournals(t, func(t *testing.T, e engine.Engine, _ string) {
 		w := new(world)
 		app := startDurable(t, e, w, 4)
