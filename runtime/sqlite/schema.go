@@ -22,7 +22,7 @@ var migrations embed.FS
 // oldest version of programs that can still work with it. The largest of those
 // is also SQLite's user_version. So a program goes on with a file to which a
 // newer one has only added.
-const schemaVersion = 4
+const schemaVersion = 5
 
 // pageSize is small, since a commit writes whole pages: with 2048 bytes instead
 // of 4096, single inserts are a third faster and batches a quarter.
