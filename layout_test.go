@@ -96,11 +96,13 @@ var layers = map[string][]string{
 	"cmd/taskvet":                 {"golang.org/x/tools/...", "vet"},
 	"vet":                         {"annotations", "gen", "gen/diag", "golang.org/x/tools/..."},
 	"vet/golangci":                {"vet", "golang.org/x/tools/...", "github.com/golangci/plugin-module-register/register"},
-	"cmd/taskctx/...":             {"runtime/...", uuid, "golang.org/x/..."},
+	"cmd/taskctx/...":             {"runtime/...", "internal/bulk", "internal/timetext", uuid, "golang.org/x/..."},
 	"internal/...":                {"internal/...", "golang.org/x/..."},
 	"internal/vetprograms":        {"gen", "github.com/stretchr/testify/require"},
 	"internal/servertest/beside":  {"internal/cputime", "runtime", "runtime/engine", uuid},
 	"internal/servertest/fault":   {"internal/servertest", "runtime", "runtime/engine", uuid},
+	"internal/bulk":               {"runtime", "runtime/engine", uuid},
+	"internal/webtest":            {"runtime", "runtime/engine", "runtime/wire"},
 	"internal/servertest/process": {"runtime", "runtime/engine", "runtime/wire", uuid},
 	"examples/...": {
 		"runtime/...", "examples/...", uuid, "modernc.org/sqlite/...", "golang.org/x/...",
@@ -116,6 +118,7 @@ var layers = map[string][]string{
 	"runtime/internal/remote": {"runtime/engine", uuid},
 	"runtime/seal":            {"runtime"},
 	"runtime/tasktest":        {"runtime", "runtime/engine", "runtime/memory", uuid},
+	"runtime/web":             {"runtime", "runtime/engine", "runtime/wire", "internal/bulk", "internal/timetext", uuid},
 }
 
 const (

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"time"
 
@@ -78,7 +77,7 @@ func (reg *registration) example() (example json.RawMessage) {
 		if err != nil {
 			return err
 		}
-		example, err = wire.Marshal(args.Fields)
+		example, err = wire.Marshal(args)
 		return err
 	})
 	if err != nil {
@@ -104,10 +103,10 @@ func (a *App) CallOf(name string, args json.RawMessage, opts ...Option) (Call[js
 		if err != nil {
 			return err
 		}
-		if err := wire.Unmarshal(args, typed.Fields, reg.def.Params); err != nil {
+		if err := wire.Unmarshal(args, typed, reg.def.Params); err != nil {
 			return reg.def.hideSecrets(err)
 		}
-		c.args, err = wire.Marshal(typed.Fields)
+		c.args, err = wire.Marshal(typed)
 		return err
 	})
 	if err != nil {
@@ -116,15 +115,14 @@ func (a *App) CallOf(name string, args json.RawMessage, opts ...Option) (Call[js
 	return Call[json.RawMessage]{c}, nil
 }
 
-// arguments returns a task's arguments, each of them zero.
-func (reg *registration) arguments() (wire.Arguments, error) {
-	if reg.alloc != nil {
-		_, args := reg.alloc()
-		return args, nil
+// arguments returns what lists the arguments of a task, each of them zero.
+func (reg *registration) arguments() (list func(*wire.Fields), err error) {
+	own := *reg
+	if own.alloc == nil {
+		if err := own.lay(); err != nil {
+			return nil, err
+		}
 	}
-	args, ok := reflect.New(reg.args).Interface().(wire.Arguments)
-	if !ok {
-		return nil, fmt.Errorf("the arguments of %s list no fields", reg.def.Name)
-	}
-	return args, nil
+	_, args := own.alloc()
+	return func(f *wire.Fields) { own.list(args, f) }, nil
 }

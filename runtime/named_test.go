@@ -55,7 +55,7 @@ func TestCallOfChecksArguments(t *testing.T) {
 	for _, name := range []string{"named.Double", "named.Twice"} {
 		call, err := app.CallOf(name, json.RawMessage(` { "v" : 21 } `), runtime.WithTag("by", "name"))
 		require.NoError(t, err)
-		assert.Equal(t, "named.Double", call.Name())
+		assert.Equal(t, "named.Double", call.AnyCall.Name())
 		h, err := call.Enqueue(t.Context(), app)
 		require.NoError(t, err)
 		result, err := h.Wait(t.Context())
