@@ -33,6 +33,8 @@ type App struct {
 	running  atomic.Value // current, a *service, unless it is of Drive, for who holds no lock
 	frozen   atomic.Value // supplies as they are, a map[goType]any, for who holds no lock
 
+	toldApart atomic.Bool // the log knows of a transaction on another database
+
 	behind leftBehind // has its own lock
 }
 

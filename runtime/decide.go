@@ -84,6 +84,9 @@ func (w *worker) release(r *run) {
 // decide decides on the outcome of the run, and logs it and shows it to
 // observers.
 func (w *worker) decide(r *run, o *engine.Outcome) {
+	if w.concluded(r, o) {
+		return
+	}
 	*o = w.outcome(r)
 	o.After = max(o.After, 0)
 	w.conclude(r, o)
@@ -108,6 +111,9 @@ func (w *worker) outcome(r *run) engine.Outcome {
 		return engine.Outcome{Kind: engine.OutcomeCancel, Reason: reason}
 	}
 	cause := r.life.StopCause()
+	if x := r.extras(); x != nil && x.lost {
+		cause = engine.ErrLeaseLost
+	}
 	if reason, ok := engine.CancelReason(cause); ok {
 		return engine.Outcome{Kind: engine.OutcomeCancel, Reason: reason}
 	}

@@ -40,7 +40,7 @@ func (s *syncBuffer) String() string {
 }
 
 // Proves: FEATURES 88
-func TestSuspend_SwallowedIsOneAllTheSame(t *testing.T) {
+func TestASwallowedSuspensionIsOneAllTheSame(t *testing.T) {
 	for how, returns := range map[string]func(v string, err error) error{
 		"nil":       func(string, error) error { return nil },
 		"permanent": func(_ string, err error) error { return runtime.Permanent(fmt.Errorf("lost: %v", err)) },
@@ -84,7 +84,7 @@ func TestSuspend_SwallowedIsOneAllTheSame(t *testing.T) {
 	}
 }
 
-func TestSuspend_PanicAfterwardsIsAFailure(t *testing.T) {
+func TestAPanicAfterASuspensionIsAFailure(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[int, int]("press.Publish", durably, retries(1))
 	var runs atomic.Int64
@@ -102,7 +102,7 @@ func TestSuspend_PanicAfterwardsIsAFailure(t *testing.T) {
 	assert.EqualValues(t, 2, runs.Load())
 }
 
-func TestGo_BranchesWaitForThemselves(t *testing.T) {
+func TestBranchesWaitForThemselves(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[int, int]("press.Publish", durably)
 	var steps, runs atomic.Int64
@@ -137,9 +137,9 @@ func TestGo_BranchesWaitForThemselves(t *testing.T) {
 	assert.EqualValues(t, 2, runs.Load())
 }
 
-// TestGo_FailedBranchIsRetried: a suspension of one branch does not keep the
+// TestABranchThatFailsIsRetried: a suspension of one branch does not keep the
 // failure of another from being one.
-func TestGo_FailedBranchIsRetried(t *testing.T) {
+func TestABranchThatFailsIsRetried(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[bool, int]("press.Publish", durably, retries(2))
 	var tries atomic.Int64
@@ -173,7 +173,7 @@ func TestGo_FailedBranchIsRetried(t *testing.T) {
 	require.ErrorContains(t, err, "no way")
 }
 
-func TestRecord_OfASuspendedTask(t *testing.T) {
+func TestWhatSuspendedTasksShow(t *testing.T) {
 	var mu sync.Mutex
 	var states []engine.State
 	app, render := press(t, runtime.Config{Workers: 1, Observers: []runtime.Observer{runtime.ObserverFunc(func(e runtime.Event) {
@@ -208,7 +208,7 @@ func TestRecord_OfASuspendedTask(t *testing.T) {
 	assert.Equal(t, []engine.State{engine.StateWaiting}, states)
 }
 
-func TestWithDeadline_CapsTheWait(t *testing.T) {
+func TestADeadlineCapsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[int, string]("press.Publish", durably, retries(3))
@@ -223,7 +223,7 @@ func TestWithDeadline_CapsTheWait(t *testing.T) {
 	})
 }
 
-func TestWithTimeout_IsOfOneRun(t *testing.T) {
+func TestATimeoutIsOfOneRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[int, string]("press.Publish", durably)
@@ -246,7 +246,7 @@ func TestWithTimeout_IsOfOneRun(t *testing.T) {
 }
 
 // Proves: FEATURES 86
-func TestSignal(t *testing.T) {
+func TestSignals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[int, string]("press.Publish", durably, retries(3))
@@ -289,7 +289,7 @@ func TestSignal(t *testing.T) {
 }
 
 // Proves: FEATURES 87
-func TestSuspend_SurvivesItsWorker(t *testing.T) {
+func TestAWaitSurvivesItsWorker(t *testing.T) {
 	app, render := press(t, runtime.Config{Workers: 1})
 	u := newUnit[int, string]("press.Publish", durably)
 	u.handle(app, func(ctx *runtime.Context, n int) (string, error) {
@@ -313,7 +313,7 @@ func TestSuspend_SurvivesItsWorker(t *testing.T) {
 }
 
 // Proves: FEATURES 83
-func TestDurable_TreeOnOneSlot(t *testing.T) {
+func TestATreeOfDurableTasksOnOneSlot(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[int, int]("press.Tree", durably)
 	u.handle(app, func(ctx *runtime.Context, n int) (int, error) {
@@ -338,7 +338,7 @@ func TestDurable_TreeOnOneSlot(t *testing.T) {
 }
 
 // Proves: FEATURES 89
-func TestCancel_GoesDownTheTree(t *testing.T) {
+func TestCancellingGoesDownTheTree(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
 	u := newUnit[int, string]("press.Tree", durably)
 	u.handle(app, func(ctx *runtime.Context, n int) (string, error) {
@@ -364,7 +364,7 @@ func TestCancel_GoesDownTheTree(t *testing.T) {
 }
 
 // Proves: FEATURES 85
-func TestApp_RetryForgetsOnlyFailedChildren(t *testing.T) {
+func TestARetryByHandForgetsFailedChildrenOnly(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
 	var broken atomic.Bool
 	broken.Store(true)
@@ -411,7 +411,7 @@ func TestApp_RetryForgetsOnlyFailedChildren(t *testing.T) {
 	assert.EqualValues(t, 4, renders.Load())
 }
 
-func TestMiddleware_MaySwallowASuspension(t *testing.T) {
+func TestMiddlewareMaySwallowASuspension(t *testing.T) {
 	swallow := func(next runtime.Handler) runtime.Handler {
 		return func(ctx *runtime.Context) error { _ = next(ctx); return nil }
 	}

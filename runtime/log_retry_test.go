@@ -14,7 +14,7 @@ import (
 // snoozed.
 //
 // Proves: FEATURES 33
-func TestKeepLogs_MarksRetriesByHand(t *testing.T) {
+func TestKeptLogMarksRetriesByHand(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{KeepLogs: 100})
 	u := newUnit[int, int]("test.ByHand", retries(1))
 	ends := []error{errFlaky, errFlaky, runtime.Cancelled("enough"), runtime.Snooze(0), errFlaky, nil}
@@ -53,7 +53,7 @@ func TestKeepLogs_MarksRetriesByHand(t *testing.T) {
 }
 
 // Proves: FEATURES 33
-func TestKeepLogs_MarksARetryByHandOfTheFirstRun(t *testing.T) {
+func TestKeptLogMarksARetryByHandOfTheFirstRun(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{KeepLogs: 2})
 	u := newUnit[int, int]("test.Once")
 	run := 0

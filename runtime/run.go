@@ -96,6 +96,9 @@ type extras struct {
 	memo    *memo      // the memo, once read
 	byHand  bool       // the memo says that a retry by hand begins, to be marked in the log
 
+	final *engine.Outcome // what a transaction of the task's has committed
+	lost  bool            // such a transaction was refused, since the run does not own the task
+
 	lasting unsafe.Pointer // a *lasting, of a durable task and of its steps; atomic
 
 	redactOnce sync.Once
@@ -107,6 +110,7 @@ type extras struct {
 	endSave func()        // ends a save that is under way, nil while none is
 	ending  bool          // no save may begin
 	record  *Record       // as last read by the task
+	commits int           // transactions that are to end the task
 	locals  *locals.Table // the task's local values, nil while there are none
 	started time.Time     // for observers
 }

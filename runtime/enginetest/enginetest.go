@@ -54,6 +54,14 @@ type Options struct {
 	// deletions are left out.
 	Remove func(t testing.TB, e engine.Engine, id uuid.UUID)
 
+	// Begin begins a transaction on the engine's database as a program does that
+	// has its own tables there. Without it the tests of an [engine.Transactor] are
+	// left out.
+	Begin func(t testing.TB, e engine.Engine) Transaction
+
+	// Foreign begins transactions that the engine must refuse, by what they are.
+	Foreign map[string]func(t testing.TB) Transaction
+
 	// Unsupported lists the features that the engine lacks. The suite then
 	// tests that the engine answers ErrUnsupported.
 	Unsupported []Feature
@@ -86,8 +94,6 @@ const (
 	// ListOrder: List returns the oldest first. Each task is still returned
 	// once.
 	ListOrder Feature = "list order"
-	// NewestFirst: List returns the newest first if asked to.
-	NewestFirst Feature = "newest first"
 )
 
 func (o Options) lacks(f Feature) bool {
@@ -136,11 +142,11 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		{"Lease", leaseTests},
 		{"Count", countTests},
 		{"Pause", pauseTests},
-		{"Look", lookTests},
 		{"Hostile", hostileTests},
 		{"Race", slices.Concat(raceTests, journalRaceTests)},
 		{"Many", slices.Concat(manyTests, journalManyTests)},
 		{"Journal", journalTests},
+		{"Transaction", transactionTests},
 		{"Suspend", suspendTests},
 		{"Ends", endsTests},
 		{"Bereft", bereftTests},
@@ -174,6 +180,7 @@ type test struct {
 type need struct {
 	second, pause, bounded, remove bool
 	journal                        bool // a Journaler
+	begin, foreign                 bool // transactions
 	feature                        Feature
 }
 
@@ -187,6 +194,10 @@ func (n need) missing(o Options) string {
 		return "the engine is not bounded: Options.Bounded is not set"
 	case n.remove && o.Remove == nil:
 		return "nothing else writes to the engine's storage: Options.Remove is not set"
+	case n.begin && o.Begin == nil:
+		return "the engine writes in no transaction of the caller's: Options.Begin is not set"
+	case n.foreign && len(o.Foreign) == 0:
+		return "there are no other databases: Options.Foreign is not set"
 	case n.feature != "" && o.lacks(n.feature):
 		return "the engine does not support " + string(n.feature)
 	}

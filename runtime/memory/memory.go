@@ -47,6 +47,12 @@ type Config struct {
 	KeepFor time.Duration
 	// KeepFailedFor is the same for a failed or cancelled task. Defaults to 7 days.
 	KeepFailedFor time.Duration
+	// JoinAtOnce makes what is enqueued in a transaction, by runtime.App.In, be
+	// enqueued at once, whatever becomes of the transaction: a program that is made
+	// for an engine on its own database runs in development, but a task may run
+	// before the rows that it needs are committed. Without it, that is
+	// [engine.ErrUnsupported].
+	JoinAtOnce bool
 }
 
 func positive[T int | time.Duration](v, otherwise T) T {
@@ -57,12 +63,13 @@ func positive[T int | time.Duration](v, otherwise T) T {
 }
 
 // Engine is a [engine.Engine] in memory. Make it with [New]. It implements
-// [engine.Waiter], [engine.SingleInserter] and [engine.Journaler] too.
+// [engine.Waiter], [engine.SingleInserter], [engine.Journaler] and
+// [engine.Transactor] too.
 type Engine struct {
 	capacity, records int
 	keepFor           time.Duration // succeeded tasks
 	keepFailed        time.Duration // failed and cancelled tasks
-	wait              bool
+	wait, joinAtOnce  bool
 
 	// ready is how many tasks are due and wait: what an idle worker looks at
 	// before it takes the lock. Changed under mu.
@@ -105,6 +112,7 @@ var (
 	_ engine.Waiter         = (*Engine)(nil)
 	_ engine.SingleInserter = (*Engine)(nil)
 	_ engine.Journaler      = (*Engine)(nil)
+	_ engine.Transactor     = (*Engine)(nil)
 )
 
 // New returns an empty engine. It needs no Close if no Serve runs.
@@ -115,6 +123,7 @@ func New(cfg Config) *Engine {
 		keepFor:    positive(cfg.KeepFor, 24*time.Hour),
 		keepFailed: positive(cfg.KeepFailedFor, 7*24*time.Hour),
 		wait:       cfg.Wait,
+		joinAtOnce: cfg.JoinAtOnce,
 	}
 	e.keys.limit = positive(cfg.Keys, 1_000_000)
 	e.past.resize(e.records)

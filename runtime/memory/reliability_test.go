@@ -56,13 +56,13 @@ func (l *ledger) refuse(d *engine.Delivery, _ engine.Outcome) {
 	l.refused++
 }
 
-// TestStop_UnderLoad: workers are stopped again and again while handlers ignore
+// TestStopUnderLoad: workers are stopped again and again while handlers ignore
 // their contexts. Nothing is lost; Serve returns at once when it is told to
 // wait no longer, and names exactly what did not return; late outcomes are
 // refused every time.
 //
 // Proves: RELIABILITY 6
-func TestStop_UnderLoad(t *testing.T) {
+func TestStopUnderLoad(t *testing.T) {
 	tasks, stops := size(2_000, 30_000), size(40, 1_000)
 	e := memory.New(memory.Config{})
 	l := newLedger()
@@ -136,11 +136,11 @@ func TestStop_UnderLoad(t *testing.T) {
 	}
 }
 
-// TestServe_NeverMoreThanSlots: handlers ignore that they are told to stop, all the
+// TestNeverMoreThanSlots: handlers ignore that they are told to stop, all the
 // time; still no more of them run than there are slots.
 //
 // Proves: RELIABILITY 7
-func TestServe_NeverMoreThanSlots(t *testing.T) {
+func TestNeverMoreThanSlots(t *testing.T) {
 	tasks := size(500, 50_000)
 	const slots = 4
 	e := memory.New(memory.Config{})
@@ -185,11 +185,11 @@ func TestServe_NeverMoreThanSlots(t *testing.T) {
 	}
 }
 
-// TestServe_FromManyGoroutines: workers come and go from many goroutines at
+// TestServeFromManyGoroutines: workers come and go from many goroutines at
 // once, some told twice to wait no longer. goleak sees what is left.
 //
 // Proves: RELIABILITY 8
-func TestServe_FromManyGoroutines(t *testing.T) {
+func TestServeFromManyGoroutines(t *testing.T) {
 	rounds, tasks := size(30, 1_000), size(3_000, 200_000)
 	e := memory.New(memory.Config{Capacity: tasks, Records: tasks})
 	l := newLedger()
@@ -251,9 +251,9 @@ func TestServe_FromManyGoroutines(t *testing.T) {
 	}
 }
 
-// TestServe_LateOutcomeRefused: a worker stands still, its task is given to another,
+// TestLateOutcomeRefused: a worker stands still, its task is given to another,
 // which completes it; then the first one wakes up.
-func TestServe_LateOutcomeRefused(t *testing.T) {
+func TestLateOutcomeRefused(t *testing.T) {
 	rounds := size(200, 20_000)
 	refused, kept := 0, 0
 	for range rounds {
@@ -309,9 +309,9 @@ func TestServe_LateOutcomeRefused(t *testing.T) {
 	}
 }
 
-// TestServe_BadTaskAmongMany: tasks of a name that nobody knows wait, and no other
+// TestBadTaskAmongMany: tasks of a name that nobody knows wait, and no other
 // waits for them.
-func TestServe_BadTaskAmongMany(t *testing.T) {
+func TestBadTaskAmongMany(t *testing.T) {
 	const n = 1000
 	e := memory.New(memory.Config{})
 	var ids []uuid.UUID

@@ -128,5 +128,9 @@ func matches(q *engine.Query, m *engine.Message, s engine.State) bool {
 	if q.Name != "" && q.Name != m.Name || q.Queue != "" && q.Queue != m.Queue {
 		return false
 	}
-	return q.MatchesTags(m.Meta.Tags)
+	if q.Tag != "" {
+		v, ok := m.Meta.Tags[q.Tag]
+		return ok && (q.TagValue == "" || q.TagValue == v)
+	}
+	return true
 }

@@ -39,6 +39,10 @@ type driven struct {
 	ended chan struct{}
 }
 
+// Join implements [engine.Transactor]: it keeps what is inserted in a transaction,
+// whatever becomes of that.
+func (e *ledger) Join(context.Context, any) (engine.Inserter, error) { return e, nil }
+
 // drive runs the message.
 func (e *ledger) drive(ctx context.Context, app *runtime.App, m *engine.Message, attempt int) (engine.Outcome, error) {
 	// The memo records that the attempt before ended in an error. Otherwise a
@@ -167,14 +171,11 @@ func (e *ledger) index(id uuid.UUID) int {
 func (e *ledger) List(_ context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if q.Newest {
-		return nil, "", fmt.Errorf("newest first: %w", runtime.ErrUnsupported)
-	}
 	from := 0
 	if q.Cursor != "" {
 		n, err := strconv.Atoi(q.Cursor)
 		if err != nil || n < 1 {
-			return nil, "", fmt.Errorf("cursor %q: %w", q.Cursor, engine.ErrCursor)
+			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
 		}
 		from = min(n, len(e.entries))
 	}
