@@ -96,13 +96,11 @@ var layers = map[string][]string{
 	"cmd/taskvet":                 {"golang.org/x/tools/...", "vet"},
 	"vet":                         {"annotations", "gen", "gen/diag", "golang.org/x/tools/..."},
 	"vet/golangci":                {"vet", "golang.org/x/tools/...", "github.com/golangci/plugin-module-register/register"},
-	"cmd/taskctx/...":             {"runtime/...", "internal/bulk", "internal/timetext", uuid, "golang.org/x/..."},
+	"cmd/taskctx/...":             {"runtime/...", uuid, "golang.org/x/..."},
 	"internal/...":                {"internal/...", "golang.org/x/..."},
 	"internal/vetprograms":        {"gen", "github.com/stretchr/testify/require"},
 	"internal/servertest/beside":  {"internal/cputime", "runtime", "runtime/engine", uuid},
 	"internal/servertest/fault":   {"internal/servertest", "runtime", "runtime/engine", uuid},
-	"internal/bulk":               {"runtime", "runtime/engine", uuid},
-	"internal/webtest":            {"runtime", "runtime/engine", "runtime/wire"},
 	"internal/servertest/process": {"runtime", "runtime/engine", "runtime/wire", uuid},
 	"examples/...": {
 		"runtime/...", "examples/...", uuid, "modernc.org/sqlite/...", "golang.org/x/...",
@@ -118,7 +116,6 @@ var layers = map[string][]string{
 	"runtime/internal/remote": {"runtime/engine", uuid},
 	"runtime/seal":            {"runtime"},
 	"runtime/tasktest":        {"runtime", "runtime/engine", "runtime/memory", uuid},
-	"runtime/web":             {"runtime", "runtime/engine", "runtime/wire", "internal/bulk", "internal/timetext", uuid},
 }
 
 const (
@@ -145,8 +142,8 @@ func layerOf(p string) (pattern string, ok bool) {
 	return pattern, ok
 }
 
-// TestLayout_Layers holds who may import whom.
-func TestLayout_Layers(t *testing.T) {
+// TestLayers holds who may import whom.
+func TestLayers(t *testing.T) {
 	for _, p := range list(t, "./...") {
 		layer, ok := layerOf(p.short())
 		if !ok {
@@ -171,8 +168,8 @@ func standard(importPath string) bool {
 	return !strings.Contains(first, ".")
 }
 
-// TestLayout_Dependencies holds what packages may pull in at all, through others too.
-func TestLayout_Dependencies(t *testing.T) {
+// TestDependencies holds what packages may pull in at all, through others too.
+func TestDependencies(t *testing.T) {
 	for name, allowed := range map[string][]string{
 		"annotations": {},
 		"runtime": {
@@ -211,9 +208,9 @@ func TestLayout_Dependencies(t *testing.T) {
 	}
 }
 
-// TestLayout_JenniferIsInRenderFilesOnly: the other stages do not know how code is
+// TestJenniferIsInRenderFilesOnly: the other stages do not know how code is
 // written.
-func TestLayout_JenniferIsInRenderFilesOnly(t *testing.T) {
+func TestJenniferIsInRenderFilesOnly(t *testing.T) {
 	found := false
 	for _, p := range list(t, "./...") {
 		if !slices.Contains(p.Imports, jennifer) {
@@ -245,8 +242,8 @@ func importsPath(f *ast.File, want string) bool {
 	})
 }
 
-// TestLayout_PackagesAreDocumented: each has a comment that begins as godoc expects.
-func TestLayout_PackagesAreDocumented(t *testing.T) {
+// TestPackagesAreDocumented: each has a comment that begins as godoc expects.
+func TestPackagesAreDocumented(t *testing.T) {
 	for _, p := range list(t, "./...") {
 		if p.Doc == "" && len(p.GoFiles) > 0 { // tests alone need none
 			t.Errorf("%s has no doc comment", p.short())

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,7 +33,6 @@ type serve struct {
 	*remote.Worker[claim, struct{}]
 	e     *Engine
 	owner string
-	host  string
 
 	listed atomic.Bool // the queues were listed when the worker joined
 
@@ -64,7 +62,6 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 		return err
 	}
 	s := &serve{e: e, owner: ownerPrefix + w.ID, stuck: make(map[claim]time.Time)}
-	s.host, _ = os.Hostname() // for people: without a name it has none
 	s.claims = lots{doing: "claim tasks", most: w.Slots}
 	s.upkeep = newUpkeep(s, w)
 	s.Worker = remote.NewWorker(w, s, remote.Config{

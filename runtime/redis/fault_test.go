@@ -8,12 +8,12 @@ import (
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
-// TestEngine_EachRequestFailsOnce: nothing is lost, stays, or runs more often than it
+// TestEachRequestFailsOnce: nothing is lost, stays, or runs more often than it
 // must, whichever of the engine's requests is lost, or its answer; where the
 // client sends again what got no answer, and where it does not.
 //
 // Proves: RELIABILITY 4
-func TestEngine_EachRequestFailsOnce(t *testing.T) {
+func TestEachRequestFailsOnce(t *testing.T) {
 	slow(t)
 	url := server(t)
 	cfg := redis.Config{Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}
@@ -22,9 +22,9 @@ func TestEngine_EachRequestFailsOnce(t *testing.T) {
 	}
 }
 
-// TestEngine_EachRequestOfCrowdFailsOnce is the same for steps with many outcomes and
+// TestEachRequestOfCrowdFailsOnce is the same for steps with many outcomes and
 // many claims.
-func TestEngine_EachRequestOfCrowdFailsOnce(t *testing.T) {
+func TestEachRequestOfCrowdFailsOnce(t *testing.T) {
 	slow(t)
 	url := server(t)
 	cfg := redis.Config{Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}

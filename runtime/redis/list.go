@@ -136,14 +136,7 @@ func (p *page) fill(ctx context.Context, walked *walk, after place) (string, err
 		if few {
 			return p.sorted(ctx, queues, names, after)
 		}
-		walked = &walk{Skip: after.id, Newest: p.q.Newest}
-	}
-	if walked.Newest != p.q.Newest {
-		return "", engine.ErrCursor
-	}
-	if p.q.Newest {
-		names = slices.Clone(names)
-		slices.Reverse(names)
+		walked = &walk{Skip: after.id}
 	}
 	return p.walk(ctx, queues, names, walked)
 }
@@ -208,14 +201,10 @@ func (p *page) sorted(ctx context.Context, queues, names []string, after place) 
 			}
 		}
 	}
-	compare := place.compare
-	if p.q.Newest {
-		compare = func(a, b place) int { return b.compare(a) }
-	}
-	slices.SortFunc(places, compare)
+	slices.SortFunc(places, place.compare)
 	places = slices.Compact(places)
 	if after != (place{}) {
-		first, found := slices.BinarySearchFunc(places, after, compare)
+		first, found := slices.BinarySearchFunc(places, after, place.compare)
 		if found {
 			first++
 		}
@@ -245,11 +234,8 @@ func (p *page) add(ctx context.Context, places []place, collection, skip string)
 		return 0, false, errAnswer
 	}
 	for _, r := range rs {
-		if collection != "" && r.state != collection {
-			continue // it has moved on
-		}
-		if skip != "" && (p.q.Newest && r.id >= skip || !p.q.Newest && r.id <= skip) {
-			continue // it was listed
+		if collection != "" && r.state != collection || skip != "" && r.id <= skip {
+			continue // it has moved on, or was listed
 		}
 		en := p.e.entry(r)
 		if !p.q.Matches(en) {
@@ -294,5 +280,5 @@ func parseCursor(cursor string) (place, error) {
 }
 
 func notACursor(cursor string) error {
-	return fmt.Errorf("cursor %q: %w", cursor, engine.ErrCursor)
+	return fmt.Errorf("cursor %q is not one that List returned", cursor)
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// TestEngine_Miniredis runs the suite where no Redis is: on a server in this process.
+// TestMiniredis runs the suite where no Redis is: on a server in this process.
 // Time has to be told to it.
-func TestEngine_Miniredis(t *testing.T) {
+func TestMiniredis(t *testing.T) {
 	slow(t)
 	t.Parallel()
 	server := miniredis.RunT(t)

@@ -112,27 +112,27 @@ func (s storage) Runs() ([]process.Run, error) {
 	return rs, nil
 }
 
-func TestServe_KilledWorkers(t *testing.T) {
+func TestKilledWorkers(t *testing.T) {
 	slow(t)
 	process.Killed(t, newCrew(t, server(t)))
 }
 
-func TestServe_Recovery(t *testing.T) {
+func TestRecovery(t *testing.T) {
 	slow(t)
 	process.Recovery(t, newCrew(t, server(t)))
 }
 
-func TestServe_ThreeProcesses(t *testing.T) {
+func TestThreeProcesses(t *testing.T) {
 	slow(t)
 	process.Three(t, newCrew(t, server(t)))
 }
 
-func TestServe_SuspendedWorker(t *testing.T) {
+func TestSuspendedWorker(t *testing.T) {
 	slow(t)
 	process.Suspended(t, newCrew(t, server(t)))
 }
 
-func TestServe_ServerRestart(t *testing.T) {
+func TestServerRestart(t *testing.T) {
 	slow(t)
 	t.Parallel()
 	server := servertest.NewRedis(t)

@@ -176,7 +176,7 @@ func (t *txn) surveyAll() error {
 const foreignParks = 10 * time.Second
 
 func (t *txn) survey(servers []*server) error {
-	version, _, err := one(t.db.userVersion)
+	version, _, err := one(t.db.readable)
 	if err != nil {
 		return err
 	}

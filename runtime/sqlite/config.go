@@ -51,8 +51,14 @@ type Config struct {
 	KeepFailedFor time.Duration
 	// MaxSize bounds the file, in bytes: at that size Insert answers
 	// [ErrFull]. Running tasks still end, for which the file may grow a little
-	// further. Defaults to no bound.
+	// further. In a file of the app's own tables, those count too. Defaults to
+	// no bound.
 	MaxSize int64
+	// Beside puts the tasks into the file of the app's own tables, in tables
+	// whose names begin with "taskctx_". Open makes them in a file of another
+	// program, which is [ErrForeign] otherwise, and turns on SQLite's
+	// write-ahead log for it. A file that has tasks already stays as it is.
+	Beside bool
 	// Existing makes Open fail, with [ErrEmpty] or [os.ErrNotExist], where
 	// there are no tasks yet, instead of making the file or its tables. It is
 	// for programs that only look at the tasks of others.
@@ -72,12 +78,13 @@ type config struct {
 	keepBad  time.Duration // failed and cancelled ones
 	maxSize  int64
 	existing bool
+	beside   bool
 	log      *slog.Logger
 }
 
 // check returns the configuration with its defaults, and all errors in it.
 func (cfg Config) check() (config, error) {
-	c := config{sync: cfg.Sync, maxSize: cfg.MaxSize, existing: cfg.Existing, log: cfg.Logger}
+	c := config{sync: cfg.Sync, maxSize: cfg.MaxSize, existing: cfg.Existing, beside: cfg.Beside, log: cfg.Logger}
 	if c.log == nil {
 		c.log = slog.Default()
 	}

@@ -32,11 +32,7 @@ func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	}
 	defer e.readers.put(r)
 	t := tally{c: r.c, now: nanos(e.now()), left: maxCounted, places: make(map[place]*number)}
-	err = t.count()
-	if err == nil {
-		err = t.addOldest()
-	}
-	if err != nil {
+	if err := t.count(); err != nil {
 		return nil, e.explain(err)
 	}
 	return t.counts(), nil
@@ -56,8 +52,7 @@ type place struct {
 type number struct {
 	counted int64
 	sampled float64
-	more    bool  // not all were counted
-	oldest  int64 // since when the oldest is due; 0 is not known
+	more    bool // not all were counted
 }
 
 // tally is one counting.
@@ -78,7 +73,7 @@ func (t *tally) at(p place) *number {
 }
 
 func (t *tally) count() error {
-	large, err := t.c.Prepare(fmt.Sprintf("SELECT 1 FROM tasks LIMIT 1 OFFSET %d", maxCounted))
+	large, err := t.c.Prepare(fmt.Sprintf("SELECT 1 FROM @tasks LIMIT 1 OFFSET %d", maxCounted))
 	if err != nil {
 		return err
 	}
@@ -127,7 +122,7 @@ func (t *tally) count() error {
 // serves, but reads at most limit rows. It reports whether these were all.
 func (t *tally) countUpTo(where string, limit int) (all bool, err error) {
 	read, err := t.add(`SELECT queue, state, state = 5 AND attempt > 0, state = 6 AND due <= ?1, NOT (`+overKept+`), count(*)
-		FROM (SELECT `+countedColumns+` FROM tasks WHERE `+where+` LIMIT ?2) GROUP BY 1, 2, 3, 4, 5`, func(st *lite.Stmt) {
+		FROM (SELECT `+countedColumns+` FROM @tasks WHERE `+where+` LIMIT ?2) GROUP BY 1, 2, 3, 4, 5`, func(st *lite.Stmt) {
 		st.BindInt(2, int64(limit)+1)
 	})
 	return read <= limit, err
@@ -135,7 +130,7 @@ func (t *tally) countUpTo(where string, limit int) (all bool, err error) {
 
 // countQueues counts the tasks of a condition whose index begins with the queue.
 func (t *tally) countQueues(where string, states []engine.State) error {
-	next, err := t.c.Prepare("SELECT queue FROM tasks WHERE " + where + " AND queue > ?1 ORDER BY queue LIMIT 1")
+	next, err := t.c.Prepare("SELECT queue FROM @tasks WHERE " + where + " AND queue > ?1 ORDER BY queue LIMIT 1")
 	if err != nil {
 		return err
 	}
@@ -153,7 +148,7 @@ func (t *tally) countQueues(where string, states []engine.State) error {
 		queue = next.Text(0)
 		limit := min(t.left, engine.ExactCounts)
 		read, err := t.add(`SELECT queue, state, state = 5 AND attempt > 0, 0, NOT (`+overKept+`), count(*)
-			FROM (SELECT `+countedColumns+` FROM tasks WHERE `+where+` AND queue = ?3 LIMIT ?2) GROUP BY 1, 2, 3, 4, 5`, func(st *lite.Stmt) {
+			FROM (SELECT `+countedColumns+` FROM @tasks WHERE `+where+` AND queue = ?3 LIMIT ?2) GROUP BY 1, 2, 3, 4, 5`, func(st *lite.Stmt) {
 			st.BindInt(2, int64(limit)+1)
 			st.BindText(3, queue)
 		})
@@ -206,7 +201,7 @@ func (t *tally) leaveToSample(queue string, states []engine.State) {
 // sample reads a few tasks at places spread evenly over the file's sequence
 // numbers, and weighs each with the numbers that it stands for.
 func (t *tally) sample() error {
-	ends, err := t.c.Prepare("SELECT (SELECT min(seq) FROM tasks), (SELECT max(seq) FROM tasks)")
+	ends, err := t.c.Prepare("SELECT (SELECT min(seq) FROM @tasks), (SELECT max(seq) FROM @tasks)")
 	if err != nil {
 		return err
 	}
@@ -216,7 +211,7 @@ func (t *tally) sample() error {
 	}
 	first, last := ends.Int(0), ends.Int(1)
 	st, err := t.c.Prepare(fmt.Sprintf(`SELECT queue, state, attempt, due, NOT (%s), seq
-		FROM tasks WHERE seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT %d`, overKept, perStratum))
+		FROM @tasks WHERE seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT %d`, overKept, perStratum))
 	if err != nil {
 		return err
 	}
@@ -268,9 +263,6 @@ func (t *tally) counts() []engine.Count {
 		c := engine.Count{Queue: p.queue, State: p.state, Tasks: n.counted}
 		if n.more {
 			c.Tasks, c.Estimated = max(n.counted, int64(math.Round(n.sampled))), true
-		}
-		if n.oldest != 0 && p.state == engine.StatePending {
-			c.Oldest = timeOf(n.oldest)
 		}
 		if c.Tasks > 0 {
 			counts = append(counts, c)

@@ -8,10 +8,11 @@ import (
 
 // db is the connection that writes, with its statements.
 type db struct {
-	c *lite.Conn
+	c        *lite.Conn
+	pageSize int64 // of the file, in bytes
 
-	begin, commit, rollback, dataVersion, userVersion *lite.Stmt
-	pageCount, freePages                              *lite.Stmt
+	begin, commit, rollback, dataVersion, readable *lite.Stmt
+	pageCount, freePages                           *lite.Stmt
 
 	insert, keyHolder, holdKey, dropKey, keysFrom    *lite.Stmt
 	dropKeys, keepLonger, firstReady, nextReady      *lite.Stmt
@@ -45,76 +46,84 @@ const overKept = `state >= 8 AND ended_at + iif(state = 8 OR keep_failed <= 0, k
 func (d *db) statements() map[**lite.Stmt]string {
 	return map[**lite.Stmt]string{
 		&d.begin: "BEGIN IMMEDIATE", &d.commit: "COMMIT", &d.rollback: "ROLLBACK",
-		&d.dataVersion: "PRAGMA data_version", &d.userVersion: "PRAGMA user_version",
+		&d.dataVersion: "PRAGMA data_version", &d.readable: d.readableFrom(),
 		&d.pageCount: "PRAGMA page_count", &d.freePages: "PRAGMA freelist_count",
 
-		&d.insert: `INSERT INTO tasks(state, priority, due, keep, id, name, queue, args, v, sig, retries, enqueued_at,
+		&d.insert: `INSERT INTO @tasks(state, priority, due, keep, id, name, queue, args, v, sig, retries, enqueued_at,
 			parent, root, extra, keep_failed) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)`,
 		&d.keyHolder: `SELECT ` + holderColumns + ` WHERE k.key = ?`,
 		&d.keysFrom:  `SELECT ` + holderColumns + ` WHERE k.key > ? ORDER BY k.key`,
-		&d.holdKey:   `INSERT OR REPLACE INTO keys(key, task, until, hold) VALUES(?,?,?,?)`,
-		&d.dropKey:   `DELETE FROM keys WHERE key = ? AND task = ?`,
-		&d.dropKeys: `DELETE FROM keys WHERE key IN (SELECT key FROM keys INDEXED BY keys_until
+		&d.holdKey:   `INSERT OR REPLACE INTO @keys(key, task, until, hold) VALUES(?,?,?,?)`,
+		&d.dropKey:   `DELETE FROM @keys WHERE key = ? AND task = ?`,
+		&d.dropKeys: `DELETE FROM @keys WHERE key IN (SELECT key FROM @keys INDEXED BY @keys_until
 			WHERE until <= ? ORDER BY until LIMIT 1000)`,
 
 		// OR FAIL spares the copies of pages that could undo a statement
 		// alone: an error undoes the transaction.
-		&d.claim: `UPDATE OR FAIL tasks NOT INDEXED SET state = 4, lease = seq + ?, started_at = ? WHERE seq BETWEEN ? AND ?`,
-		&d.park:  `UPDATE tasks SET state = 5, reason = ? WHERE seq = ?`,
-		&d.parkedKinds: `SELECT queue, name FROM tasks INDEXED BY parked
+		&d.claim: `UPDATE OR FAIL @tasks NOT INDEXED SET state = 4, lease = seq + ?, started_at = ? WHERE seq BETWEEN ? AND ?`,
+		&d.park:  `UPDATE @tasks SET state = 5, reason = ? WHERE seq = ?`,
+		&d.parkedKinds: `SELECT queue, name FROM @tasks INDEXED BY @parked
 			WHERE state = 5 AND (queue, name) >= (?, ?) ORDER BY queue, name LIMIT 1`,
-		&d.parkedDue: `SELECT seq, due, keep_failed, priority FROM tasks INDEXED BY parked
+		&d.parkedDue: `SELECT seq, due, keep_failed, priority FROM @tasks INDEXED BY @parked
 			WHERE state = 5 AND queue = ? AND name = ? AND priority <= ? ORDER BY priority DESC, due`,
-		&d.firstReady: `SELECT priority, due FROM tasks INDEXED BY ready WHERE state <= 3 AND queue = ?
+		&d.firstReady: `SELECT priority, due FROM @tasks INDEXED BY @ready WHERE state <= 3 AND queue = ?
 			ORDER BY priority DESC, due LIMIT 1`,
-		&d.nextReady: `SELECT queue FROM tasks INDEXED BY ready WHERE state <= 3 AND queue > ? ORDER BY queue LIMIT 1`,
+		&d.nextReady: `SELECT queue FROM @tasks INDEXED BY @ready WHERE state <= 3 AND queue > ? ORDER BY queue LIMIT 1`,
 
-		&d.succeed: `UPDATE OR FAIL tasks NOT INDEXED SET state = 8, ended_at = ?, reason = NULL
+		&d.succeed: `UPDATE OR FAIL @tasks NOT INDEXED SET state = 8, ended_at = ?, reason = NULL
 			WHERE seq BETWEEN ? AND ? AND lease = seq + ? AND state = 4`,
-		&d.hasSucceeded: `SELECT 1 FROM tasks WHERE seq = ? AND lease = ? AND state = 8`,
-		&d.finish: `UPDATE tasks SET state = ?, attempt = attempt + ?, due = coalesce(?, due), ended_at = ?, result = ?,
+		&d.hasSucceeded: `SELECT 1 FROM @tasks WHERE seq = ? AND lease = ? AND state = 8`,
+		&d.finish: `UPDATE @tasks SET state = ?, attempt = attempt + ?, due = coalesce(?, due), ended_at = ?, result = ?,
 			reason = ?, memo = coalesce(?, memo), keep_failed = ? WHERE seq = ? AND lease = ? AND state = 4`,
-		&d.keepLonger: `UPDATE tasks SET keep = ? WHERE seq = ?`,
-		&d.release: `UPDATE tasks SET state = ?, memo = coalesce(?, memo)
+		&d.keepLonger: `UPDATE @tasks SET keep = ? WHERE seq = ?`,
+		&d.release: `UPDATE @tasks SET state = ?, memo = coalesce(?, memo)
 			WHERE seq = ? AND lease = ? AND state = 4`,
-		&d.saveMemo: `UPDATE tasks SET memo = ? WHERE seq = ? AND lease = ? AND state = 4`,
-		&d.stopOf:   `SELECT reason FROM stops WHERE seq = ?`,
+		&d.saveMemo: `UPDATE @tasks SET memo = ? WHERE seq = ? AND lease = ? AND state = 4`,
+		&d.stopOf:   `SELECT reason FROM @stops WHERE seq = ?`,
 		&d.stops: `SELECT s.seq, s.reason, coalesce(t.state, 0), coalesce(t.lease, 0)
-			FROM stops s LEFT JOIN tasks t ON t.seq = s.seq`,
-		&d.dropStop: `DELETE FROM stops WHERE seq = ?`,
-		&d.addStop:  `INSERT OR IGNORE INTO stops(seq, reason) VALUES(?,?)`,
+			FROM @stops s LEFT JOIN @tasks t ON t.seq = s.seq`,
+		&d.dropStop: `DELETE FROM @stops WHERE seq = ?`,
+		&d.addStop:  `INSERT OR IGNORE INTO @stops(seq, reason) VALUES(?,?)`,
 
-		&d.find: `SELECT ` + rowColumns + `, result, reason FROM tasks WHERE id = ?`,
-		&d.setState: `UPDATE tasks SET state = ?, due = ?, ended_at = 4611686018427387904
+		&d.find: `SELECT ` + rowColumns + `, result, reason FROM @tasks WHERE id = ?`,
+		&d.setState: `UPDATE @tasks SET state = ?, due = ?, ended_at = 4611686018427387904
 			WHERE seq = ?`,
-		&d.endWaiting: `UPDATE tasks SET state = ?, ended_at = ?, reason = ?, keep_failed = ? WHERE seq = ?`,
-		&d.forget:     `DELETE FROM tasks WHERE seq = ?`,
+		&d.endWaiting: `UPDATE @tasks SET state = ?, ended_at = ?, reason = ?, keep_failed = ? WHERE seq = ?`,
+		&d.forget:     `DELETE FROM @tasks WHERE seq = ?`,
 
-		&d.promotable: `SELECT seq, state, due, queue FROM tasks INDEXED BY later WHERE state IN (6, 7) ORDER BY due`,
-		&d.addPurge:   `INSERT OR REPLACE INTO purges(at, n, tasks) VALUES(?,?,?)`,
-		&d.duePurges:  `SELECT at, n, tasks FROM purges WHERE at <= ? ORDER BY at, n`,
-		&d.nextPurge:  `SELECT at FROM purges ORDER BY at`,
-		&d.purge:      `DELETE FROM tasks WHERE seq = ?2 AND ` + overKept,
-		&d.dropPurge:  `DELETE FROM purges WHERE at = ? AND n = ?`,
+		&d.promotable: `SELECT seq, state, due, queue FROM @tasks INDEXED BY @later WHERE state IN (6, 7) ORDER BY due`,
+		&d.addPurge:   `INSERT OR REPLACE INTO @purges(at, n, tasks) VALUES(?,?,?)`,
+		&d.duePurges:  `SELECT at, n, tasks FROM @purges WHERE at <= ? ORDER BY at, n`,
+		&d.nextPurge:  `SELECT at FROM @purges ORDER BY at`,
+		&d.purge:      `DELETE FROM @tasks WHERE seq = ?2 AND ` + overKept,
+		&d.dropPurge:  `DELETE FROM @purges WHERE at = ? AND n = ?`,
 
-		&d.addWorker: `INSERT INTO workers(name, host, pid, names, lease, beat, started_at, id, slots, queues, seen_at)
-			VALUES(?1,?2,?3,?4,?5,0,?6,?7,?8,?9,?6)`,
-		&d.nextWorker: `SELECT seq FROM sqlite_sequence WHERE name = 'workers'`,
-		&d.endWorker:  `UPDATE workers SET ended_at = ? WHERE id = ? AND ended_at = 4611686018427387904`,
-		&d.beat:       `UPDATE workers SET beat = beat + 1, seen_at = ?2 WHERE id = ?1 AND ended_at = 4611686018427387904`,
-		&d.otherWorkers: `SELECT id, beat, lease, name, names FROM workers INDEXED BY workers_live
+		&d.addWorker:  `INSERT INTO @workers(name, host, pid, names, lease, beat, started_at, id) VALUES(?,?,?,?,?,0,?,?)`,
+		&d.nextWorker: `SELECT seq FROM sqlite_sequence WHERE name = '@workers'`,
+		&d.endWorker:  `UPDATE @workers SET ended_at = ? WHERE id = ? AND ended_at = 4611686018427387904`,
+		&d.beat:       `UPDATE @workers SET beat = beat + 1 WHERE id = ? AND ended_at = 4611686018427387904`,
+		&d.otherWorkers: `SELECT id, beat, lease, name, names FROM @workers INDEXED BY @workers_live
 			WHERE ended_at = 4611686018427387904`,
-		&d.running: `SELECT seq, lease, attempt, keep_failed, id FROM tasks INDEXED BY running
+		&d.running: `SELECT seq, lease, attempt, keep_failed, id FROM @tasks INDEXED BY @running
 			WHERE state = 4 AND lease >= ? AND lease < ?`,
-		&d.lost: `UPDATE tasks SET state = ?, attempt = attempt + ?, ended_at = ?, reason = ?, keep_failed = ? WHERE seq = ?`,
-		&d.orphans: `SELECT DISTINCT lease >> 36 FROM tasks INDEXED BY running WHERE state = 4 AND lease >> 36 NOT IN
-			(SELECT id FROM workers WHERE ended_at = 4611686018427387904)`,
-		&d.dropWorkers: `DELETE FROM workers WHERE ended_at < ?`,
+		&d.lost: `UPDATE @tasks SET state = ?, attempt = attempt + ?, ended_at = ?, reason = ?, keep_failed = ? WHERE seq = ?`,
+		&d.orphans: `SELECT DISTINCT lease >> 36 FROM @tasks INDEXED BY @running WHERE state = 4 AND lease >> 36 NOT IN
+			(SELECT id FROM @workers WHERE ended_at = 4611686018427387904)`,
+		&d.dropWorkers: `DELETE FROM @workers WHERE ended_at < ?`,
 
-		&d.pauses:    `SELECT queue, name, since FROM pauses`,
-		&d.addPause:  `INSERT OR IGNORE INTO pauses(queue, name, since) VALUES(?,?,?)`,
-		&d.dropPause: `DELETE FROM pauses WHERE queue = ? AND name = ?`,
+		&d.pauses:    `SELECT queue, name, since FROM @pauses`,
+		&d.addPause:  `INSERT OR IGNORE INTO @pauses(queue, name, since) VALUES(?,?,?)`,
+		&d.dropPause: `DELETE FROM @pauses WHERE queue = ? AND name = ?`,
 	}
+}
+
+// readableFrom is the query for the version from which on a program can work with
+// the file.
+func (d *db) readableFrom() string {
+	if d.c.Prefix != "" {
+		return "SELECT max(readable_from) FROM taskctx_schema"
+	}
+	return "PRAGMA user_version"
 }
 
 // openDB opens the connection that writes, and brings the schema forward.
@@ -142,7 +151,10 @@ func openDB(path string, cfg *config) (_ *db, err error) {
 	if mode, err := d.c.Text("PRAGMA journal_mode"); err != nil || mode != "wal" {
 		return nil, fmt.Errorf("no write-ahead log on this file system (journal mode %q): %w", mode, err)
 	}
-	if err := migrate(d.c, migrations, schemaVersion); err != nil {
+	if err := migrate(d.c, migrations, schemaVersion, cfg.beside); err != nil {
+		return nil, err
+	}
+	if d.pageSize, err = d.c.Int("PRAGMA page_size"); err != nil {
 		return nil, err
 	}
 	for _, group := range []map[**lite.Stmt]string{d.statements(), d.journalStatements()} {
@@ -164,10 +176,10 @@ func (d *db) source(queue, name string) (*lite.Stmt, error) {
 	if s := d.sources[[2]string{queue, name}]; s != nil {
 		return s, nil
 	}
-	text := `SELECT ` + rowColumns + ` FROM tasks INDEXED BY ready WHERE state <= 3 AND queue = ?
+	text := `SELECT ` + rowColumns + ` FROM @tasks INDEXED BY @ready WHERE state <= 3 AND queue = ?
 		ORDER BY priority DESC, due, seq`
 	if name != "" {
-		text = `SELECT ` + rowColumns + ` FROM tasks INDEXED BY parked WHERE state = 5 AND queue = ? AND name = ?
+		text = `SELECT ` + rowColumns + ` FROM @tasks INDEXED BY @parked WHERE state = 5 AND queue = ? AND name = ?
 		ORDER BY priority DESC, due, seq`
 	}
 	s, err := d.c.Prepare(text)

@@ -20,7 +20,7 @@ func Migrate(path string, steps fs.FS, newest int) error {
 	}
 	defer c.Close()
 	c.BusyTimeout(5000)
-	return migrate(c, steps, newest)
+	return migrate(c, steps, newest, false)
 }
 
 // Suspend stops the engine's writer, as if its process were suspended.

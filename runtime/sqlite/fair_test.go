@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// TestWriter_IsFairToOtherProcesses: a process that is always busy lets another one write, and prints
+// TestFair: a process that is always busy lets another one write, and prints
 // how long that waits.
-func TestWriter_IsFairToOtherProcesses(t *testing.T) {
+func TestFair(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	busy, other := open(t, path), open(t, path)
 	ctx := context.Background()

@@ -22,6 +22,7 @@ type delivery struct {
 	s         *server
 	outcome   engine.Outcome
 	abandoned atomic.Bool // its outcome is not recorded any more
+	recorded  atomic.Bool // a transaction of the task has committed its success
 
 	// Owned by the writer.
 	stopped bool // a Cancel of this process asked it to stop
@@ -34,6 +35,11 @@ type delivery struct {
 
 // apply implements op.
 func (d *delivery) apply(t *txn) error {
+	if d.recorded.Load() {
+		d.refused, d.final = false, 0
+		d.s.ending++
+		return nil
+	}
 	d.refused, d.final = d.s.running[d.lease] != d, 0
 	if d.refused {
 		return nil

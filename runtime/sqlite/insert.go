@@ -44,13 +44,17 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 	if len(ms) == 0 {
 		return nil, nil
 	}
-	o := &insertOp{
-		ms: ms, extras: make([][]byte, len(ms)), out: make([]engine.Inserted, len(ms)), done: make(chan error, 1),
-	}
+	o := newInsertOp(ms)
 	if err := e.insert(ctx, o); err != nil {
 		return nil, err
 	}
 	return o.out, nil
+}
+
+func newInsertOp(ms []*engine.Message) *insertOp {
+	return &insertOp{
+		ms: ms, extras: make([][]byte, len(ms)), out: make([]engine.Inserted, len(ms)), done: make(chan error, 1),
+	}
 }
 
 // InsertOne implements [engine.SingleInserter].
@@ -75,6 +79,17 @@ func (e *Engine) insert(ctx context.Context, o *insertOp) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if err := o.prepare(e); err != nil {
+		return err
+	}
+	if len(o.ms) > 1 || !e.insertNow(o) {
+		e.do(o)
+	}
+	return o.wait(ctx, o.done)
+}
+
+// prepare checks and encodes the messages.
+func (o *insertOp) prepare(e *Engine) error {
 	for i, m := range o.ms {
 		if err := e.Check(m); err != nil {
 			return err
@@ -85,10 +100,7 @@ func (e *Engine) insert(ctx context.Context, o *insertOp) error {
 		}
 		o.out[i].ID = newID(m)
 	}
-	if len(o.ms) > 1 || !e.insertNow(o) {
-		e.do(o)
-	}
-	return o.wait(ctx, o.done)
+	return nil
 }
 
 // newID returns the id of the message's task.
@@ -192,7 +204,7 @@ func (t *txn) checkSize() error {
 	if err := errors.Join(err, ferr); err != nil {
 		return err
 	}
-	if (pages-free)*pageSize >= t.maxSize {
+	if (pages-free)*t.db.pageSize >= t.maxSize {
 		return fmt.Errorf("sqlite %s: %w", t.path, ErrFull)
 	}
 	return nil

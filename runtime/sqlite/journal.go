@@ -35,54 +35,54 @@ const headColumns = `came, failed, others, bytes, due, seen, need, fail_fast, na
 func (d *db) journalStatements() map[**lite.Stmt]string {
 	j := &d.journal
 	return map[**lite.Stmt]string{
-		&j.ownRun:  `SELECT 1 FROM tasks WHERE seq = ? AND lease = ? AND state = 4`,
-		&j.addHead: `INSERT OR IGNORE INTO journals(task) VALUES(?)`,
-		&j.head:    `SELECT ` + headColumns + ` FROM journals WHERE task = ?`,
-		&j.countEntry: `UPDATE journals SET came = max(came, ?2), others = others + ?3, bytes = bytes + ?4
+		&j.ownRun:  `SELECT 1 FROM @tasks WHERE seq = ? AND lease = ? AND state = 4`,
+		&j.addHead: `INSERT OR IGNORE INTO @journals(task) VALUES(?)`,
+		&j.head:    `SELECT ` + headColumns + ` FROM @journals WHERE task = ?`,
+		&j.countEntry: `UPDATE @journals SET came = max(came, ?2), others = others + ?3, bytes = bytes + ?4
 			WHERE task = ?1`,
-		&j.addEntry: `INSERT INTO entries(task, kind, name, key, attempt, value, child, orphan, came)
+		&j.addEntry: `INSERT INTO @entries(task, kind, name, key, attempt, value, child, orphan, came)
 			VALUES(?,?,?,?,?,?,?,?,?)`,
-		&j.entry: `SELECT ` + entryColumns + ` FROM entries INDEXED BY entry_names
+		&j.entry: `SELECT ` + entryColumns + ` FROM @entries INDEXED BY @entry_names
 			WHERE task = ? AND name = ? AND kind <> 'g'`,
-		&j.entryNames: `SELECT max(came) FROM entries WHERE task = ?1 AND name = ?2`,
-		&j.signalOf: `SELECT 1 FROM entries INDEXED BY signal_names
+		&j.entryNames: `SELECT max(came) FROM @entries WHERE task = ?1 AND name = ?2`,
+		&j.signalOf: `SELECT 1 FROM @entries INDEXED BY @signal_names
 			WHERE task = ? AND name = ? AND kind = 'g' AND key = ?`,
 
-		&j.parentOf: `SELECT seq, queue FROM tasks WHERE id = ?`,
-		&j.endEntry: `UPDATE entries SET came = ?4, state = ?5, result = ?6, reason = ?7
+		&j.parentOf: `SELECT seq, queue FROM @tasks WHERE id = ?`,
+		&j.endEntry: `UPDATE @entries SET came = ?4, state = ?5, result = ?6, reason = ?7
 			WHERE task = ?1 AND name = ?2 AND kind <> 'g' AND child = ?3 AND came = 0`,
-		&j.countEnd: `UPDATE journals SET came = came + 1, failed = failed + ?2, bytes = bytes + ?3 WHERE task = ?1`,
-		&j.wait: `UPDATE journals SET due = ?2, seen = ?3, need = ?4, fail_fast = ?5, name = ?6
+		&j.countEnd: `UPDATE @journals SET came = came + 1, failed = failed + ?2, bytes = bytes + ?3 WHERE task = ?1`,
+		&j.wait: `UPDATE @journals SET due = ?2, seen = ?3, need = ?4, fail_fast = ?5, name = ?6
 			WHERE task = ?1`,
-		&j.wake: `UPDATE tasks SET state = 2, due = coalesce((SELECT due FROM journals WHERE task = ?1), due)
+		&j.wake: `UPDATE @tasks SET state = 2, due = coalesce((SELECT due FROM @journals WHERE task = ?1), due)
 			WHERE seq = ?1 AND state = 11`,
-		&j.stayDue:    `UPDATE journals SET due = NULL WHERE task = ?`,
-		&j.childOf:    `SELECT v, parent, extra, id FROM tasks WHERE seq = ?`,
-		&j.waitingDue: `SELECT seq, due, queue FROM tasks INDEXED BY waiting WHERE state = 11 ORDER BY due`,
-		&j.unseenEnds: `SELECT e.name, e.child, t.state, t.result, t.reason FROM entries e INDEXED BY entries_of
-			LEFT JOIN tasks t ON t.id = e.child
+		&j.stayDue:    `UPDATE @journals SET due = NULL WHERE task = ?`,
+		&j.childOf:    `SELECT v, parent, extra, id FROM @tasks WHERE seq = ?`,
+		&j.waitingDue: `SELECT seq, due, queue FROM @tasks INDEXED BY @waiting WHERE state = 11 ORDER BY due`,
+		&j.unseenEnds: `SELECT e.name, e.child, t.state, t.result, t.reason FROM @entries e INDEXED BY @entries_of
+			LEFT JOIN @tasks t ON t.id = e.child
 			WHERE e.task = ? AND e.kind = 'c' AND e.came = 0 AND (t.seq IS NULL OR t.state BETWEEN 8 AND 10)`,
-		&j.sleepers: `SELECT j.task, t.queue FROM journals j INDEXED BY sleeping JOIN tasks t ON t.seq = j.task
+		&j.sleepers: `SELECT j.task, t.queue FROM @journals j INDEXED BY @sleeping JOIN @tasks t ON t.seq = j.task
 			WHERE j.task > ? AND j.due IS NOT NULL ORDER BY j.task LIMIT 100`,
 
-		&j.markBereft: `UPDATE journals SET bereft = ?2, bereft_at = 0, due = NULL WHERE task = ?1`,
-		&j.bereft: `SELECT j.task, j.bereft, j.bereft_at, t.id FROM journals j INDEXED BY bereft
-			JOIN tasks t ON t.seq = j.task WHERE j.bereft IS NOT NULL LIMIT 1`,
-		&j.anyBereft: `SELECT 1 FROM journals INDEXED BY bereft WHERE bereft IS NOT NULL LIMIT 1`,
-		&j.bereftChildren: `SELECT seq, child FROM entries INDEXED BY entries_of
+		&j.markBereft: `UPDATE @journals SET bereft = ?2, bereft_at = 0, due = NULL WHERE task = ?1`,
+		&j.bereft: `SELECT j.task, j.bereft, j.bereft_at, t.id FROM @journals j INDEXED BY @bereft
+			JOIN @tasks t ON t.seq = j.task WHERE j.bereft IS NOT NULL LIMIT 1`,
+		&j.anyBereft: `SELECT 1 FROM @journals INDEXED BY @bereft WHERE bereft IS NOT NULL LIMIT 1`,
+		&j.bereftChildren: `SELECT seq, child FROM @entries INDEXED BY @entries_of
 			WHERE task = ? AND seq > ? AND kind = 'c' AND came = 0 AND orphan = 0 ORDER BY seq LIMIT ?`,
-		&j.bereftAt:     `UPDATE journals SET bereft_at = ?2 WHERE task = ?1`,
-		&j.unmarkBereft: `UPDATE journals SET bereft = NULL WHERE task = ?`,
+		&j.bereftAt:     `UPDATE @journals SET bereft_at = ?2 WHERE task = ?1`,
+		&j.unmarkBereft: `UPDATE @journals SET bereft = NULL WHERE task = ?`,
 
 		&j.badChildren: `SELECT e.seq, t.state, s.seq IS NOT NULL, t.result
-			FROM entries e INDEXED BY entries_of LEFT JOIN tasks t ON t.id = e.child LEFT JOIN stops s ON s.seq = t.seq
+			FROM @entries e INDEXED BY @entries_of LEFT JOIN @tasks t ON t.id = e.child LEFT JOIN @stops s ON s.seq = t.seq
 			WHERE e.task = ? AND e.kind = 'c' AND (e.came = 0 OR e.state <> 'succeeded') ORDER BY e.seq`,
-		&j.dropEntry: `DELETE FROM entries WHERE seq = ?`,
-		&j.redoEntry: `UPDATE entries SET came = ?2, state = ?3, result = ?4, reason = NULL WHERE seq = ?1`,
-		&j.recount: `UPDATE journals SET due = NULL, bereft = NULL, failed = 0, (came, others, bytes) = (
+		&j.dropEntry: `DELETE FROM @entries WHERE seq = ?`,
+		&j.redoEntry: `UPDATE @entries SET came = ?2, state = ?3, result = ?4, reason = NULL WHERE seq = ?1`,
+		&j.recount: `UPDATE @journals SET due = NULL, bereft = NULL, failed = 0, (came, others, bytes) = (
 			SELECT coalesce(max(came), 0), coalesce(sum(kind <> 'c'), 0), coalesce(sum(length(CAST(name AS BLOB)) +
 				coalesce(length(CAST(value AS BLOB)), 0) + coalesce(length(CAST(result AS BLOB)), 0) +
-				coalesce(length(CAST(reason AS BLOB)), 0)), 0) FROM entries WHERE task = ?1) WHERE task = ?1`,
+				coalesce(length(CAST(reason AS BLOB)), 0)), 0) FROM @entries WHERE task = ?1) WHERE task = ?1`,
 	}
 }
 
@@ -127,7 +127,7 @@ func scanJournalEntry(s *lite.Stmt) engine.JournalEntry {
 // Journal implements [engine.Journaler].
 func (e *Engine) Journal(ctx context.Context, id uuid.UUID) ([]engine.JournalEntry, error) {
 	return e.readEntries(ctx, func(c *lite.Conn) (seq int64, err error) {
-		st, err := c.Prepare("SELECT seq FROM tasks WHERE id = ?2 AND NOT (" + overKept + ")")
+		st, err := c.Prepare("SELECT seq FROM @tasks WHERE id = ?2 AND NOT (" + overKept + ")")
 		if err != nil {
 			return 0, err
 		}
@@ -145,7 +145,7 @@ func (e *Engine) Journal(ctx context.Context, id uuid.UUID) ([]engine.JournalEnt
 // ReadJournal implements [engine.Journal].
 func (d *delivery) ReadJournal(ctx context.Context) ([]engine.JournalEntry, error) {
 	return d.s.e.readEntries(ctx, func(c *lite.Conn) (int64, error) {
-		st, err := c.Prepare("SELECT 1 FROM tasks WHERE seq = ? AND lease = ? AND state = 4")
+		st, err := c.Prepare("SELECT 1 FROM @tasks WHERE seq = ? AND lease = ? AND state = 4")
 		if err != nil {
 			return 0, err
 		}
@@ -174,7 +174,7 @@ func (e *Engine) readEntries(ctx context.Context, find func(*lite.Conn) (int64, 
 		if err != nil {
 			return err
 		}
-		st, err := r.c.Prepare("SELECT " + entryColumns + " FROM entries INDEXED BY entries_of WHERE task = ? ORDER BY seq")
+		st, err := r.c.Prepare("SELECT " + entryColumns + " FROM @entries INDEXED BY @entries_of WHERE task = ? ORDER BY seq")
 		if err != nil {
 			return err
 		}

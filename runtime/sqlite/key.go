@@ -13,7 +13,7 @@ import (
 // holderColumns are the columns of a holder.
 const holderColumns = `k.task, k.until, k.hold, coalesce(t.state, -1), coalesce(t.started_at, 0),
 	coalesce(t.ended_at, 0), coalesce(t.keep, 0), coalesce(t.keep_failed, 0), k.key
-	FROM keys k LEFT JOIN tasks t ON t.id = k.task`
+	FROM @keys k LEFT JOIN @tasks t ON t.id = k.task`
 
 // holder is the file's record of a key: the task that has it, and that task's
 // state.

@@ -19,8 +19,8 @@ import (
 )
 
 // Engine is a [engine.Engine] on a SQLite file. Make it with [Open]. It
-// implements [engine.Waiter], [engine.SingleInserter] and [engine.Counter]
-// too. Its methods may be called concurrently.
+// implements [engine.Waiter], [engine.SingleInserter], [engine.Counter] and
+// [engine.Transactor] too. Its methods may be called concurrently.
 type Engine struct {
 	config
 	path    string   // without symbolic links, as SQLite names the files beside it
@@ -69,6 +69,7 @@ var (
 	_ engine.Waiter         = (*Engine)(nil)
 	_ engine.SingleInserter = (*Engine)(nil)
 	_ engine.Counter        = (*Engine)(nil)
+	_ engine.Transactor     = (*Engine)(nil)
 )
 
 // Open opens the file of tasks at path, and makes it if there is none; its
@@ -123,7 +124,7 @@ func Open(path string, cfg Config) (*Engine, error) {
 		e.db.c.Close()
 		return nil, e.explainOpen(err)
 	}
-	if err := e.readers.open(path); err != nil {
+	if err := e.readers.open(path, e.db.c.Prefix); err != nil {
 		e.db.c.Close()
 		return nil, e.explainOpen(err)
 	}
@@ -187,7 +188,7 @@ func (e *Engine) check() error {
 		return errors.Join(ErrReadOnly, err)
 	}
 	c.BusyTimeout(int(e.busy.Milliseconds()))
-	version, err := inspect(c, schemaVersion)
+	version, err := inspect(c, schemaVersion, e.beside)
 	if err != nil {
 		return err
 	}

@@ -8,9 +8,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
-// TestOpen_Together: processes that open a new file at the same moment all find
+// TestOpenTogether: processes that open a new file at the same moment all find
 // it whole, whoever makes its schema.
-func TestOpen_Together(t *testing.T) {
+func TestOpenTogether(t *testing.T) {
 	for round := range 30 {
 		path := filepath.Join(t.TempDir(), "tasks.db")
 		start := make(chan struct{})

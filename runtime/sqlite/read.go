@@ -21,14 +21,15 @@ type reader struct {
 // readerPool lends readers, and makes them when they are first needed.
 type readerPool struct {
 	path  string
+	names string        // what the names of the tables begin with
 	slots chan struct{} // one for each reader that is lent
 	mu    sync.Mutex
 	free  []*reader // guarded by mu
 	shut  bool      // guarded by mu
 }
 
-func (p *readerPool) open(path string) error {
-	p.path, p.slots = path, make(chan struct{}, maxReaders)
+func (p *readerPool) open(path, names string) error {
+	p.path, p.names, p.slots = path, names, make(chan struct{}, maxReaders)
 	r, err := p.get(context.Background()) // the first one shows whether reading works
 	if err == nil {
 		p.put(r)
@@ -55,7 +56,7 @@ func (p *readerPool) get(ctx context.Context) (*reader, error) {
 		return r, nil
 	}
 	p.mu.Unlock()
-	r, err := newReader(p.path)
+	r, err := newReader(p.path, p.names)
 	if err != nil {
 		<-p.slots
 	}
@@ -71,11 +72,12 @@ func (e *Engine) reader(ctx context.Context) (*reader, error) {
 	return r, e.explain(err)
 }
 
-func newReader(path string) (*reader, error) {
+func newReader(path, names string) (*reader, error) {
 	c, err := lite.Open(path, false)
 	if err != nil {
 		return nil, err
 	}
+	c.Prefix = names
 	c.BusyTimeout(1000) // readers wait only in moments of recovery
 	r := &reader{c: c}
 	err = c.Exec("PRAGMA query_only = 1; PRAGMA cache_size = -1000; PRAGMA wal_autocheckpoint = 0")

@@ -22,26 +22,38 @@ var migrations embed.FS
 // oldest version of programs that can still work with it. The largest of those
 // is also SQLite's user_version. So a program goes on with a file to which a
 // newer one has only added.
-const schemaVersion = 5
+const schemaVersion = 4
+
+// besidePrefix is what the names of our tables, indexes and views begin with in a
+// file of the app's own tables. In a file that is ours alone they have no prefix.
+// In the text of statements "@" stands for it.
+const besidePrefix = "taskctx_"
 
 // pageSize is small, since a commit writes whole pages: with 2048 bytes instead
 // of 4096, single inserts are a third faster and batches a quarter.
 const pageSize = 2048
 
-// inspect returns the schema's version, 0 for an empty file. The error says
-// why the file does not suit a program that knows versions up to newest. It
-// reads in a transaction, at one moment: another process may be making the
-// schema.
-func inspect(c *lite.Conn, newest int) (version int, err error) {
+// inspect returns the schema's version, 0 for a file without our tables, and
+// sets c.Prefix. The error says why the file does not suit a program that knows
+// versions up to newest. It reads in a transaction, at one moment: another process
+// may be making the schema. With beside the file may be another program's.
+func inspect(c *lite.Conn, newest int, beside bool) (version int, err error) {
 	err = transact(c, "BEGIN", func() error {
-		version, err = inspectWithin(c, newest)
+		version, err = inspectWithin(c, newest, beside)
 		return err
 	})
 	return version, err
 }
 
 // inspectWithin is inspect in a transaction of the caller's.
-func inspectWithin(c *lite.Conn, newest int) (int, error) {
+func inspectWithin(c *lite.Conn, newest int, beside bool) (int, error) {
+	if there, err := c.Int("SELECT count(*) FROM sqlite_schema WHERE name = '" + besidePrefix + "tasks'"); err != nil {
+		return 0, err
+	} else if there > 0 {
+		c.Prefix = besidePrefix
+		return inspectBeside(c, newest)
+	}
+	c.Prefix = ""
 	version, err := c.Int("PRAGMA user_version")
 	if err != nil {
 		return 0, err
@@ -55,6 +67,9 @@ func inspectWithin(c *lite.Conn, newest int) (int, error) {
 		return 0, err
 	}
 	switch {
+	case beside && app != applicationID:
+		c.Prefix = besidePrefix
+		return 0, nil
 	case app == 0 && version == 0 && tables == 0:
 		return 0, nil
 	case app != applicationID:
@@ -71,13 +86,27 @@ func inspectWithin(c *lite.Conn, newest int) (int, error) {
 	return max(int(version), int(last)), err
 }
 
+// inspectBeside is inspectWithin for a file in which our tables stand beside those
+// of the app, whose the file's own marks are.
+func inspectBeside(c *lite.Conn, newest int) (int, error) {
+	from, err := c.Int("SELECT max(readable_from) FROM taskctx_schema")
+	if err != nil {
+		return 0, err
+	}
+	if from > int64(newest) {
+		return 0, fmt.Errorf("%w: it can be read from version %d on, this one knows %d", ErrNewer, from, newest)
+	}
+	last, err := c.Int("SELECT max(version) FROM taskctx_schema")
+	return int(last), err
+}
+
 // migrate brings the file's schema to the newest version, in one transaction.
 // Another process may do the same at the same time.
-func migrate(c *lite.Conn, steps fs.FS, newest int) error {
-	if version, err := inspect(c, newest); err != nil || version >= newest {
+func migrate(c *lite.Conn, steps fs.FS, newest int, beside bool) error {
+	if version, err := inspect(c, newest, beside); err != nil || version >= newest {
 		return err
 	}
-	return transact(c, "BEGIN IMMEDIATE", func() error { return migrateLocked(c, steps, newest) })
+	return transact(c, "BEGIN IMMEDIATE", func() error { return migrateLocked(c, steps, newest, beside) })
 }
 
 // transact calls do in a transaction of its own.
@@ -95,8 +124,8 @@ func transact(c *lite.Conn, begin string, do func() error) error {
 	return err
 }
 
-func migrateLocked(c *lite.Conn, steps fs.FS, newest int) error {
-	version, err := inspectWithin(c, newest)
+func migrateLocked(c *lite.Conn, steps fs.FS, newest int, beside bool) error {
+	version, err := inspectWithin(c, newest, beside)
 	if err != nil || version >= newest {
 		return err
 	}
@@ -115,6 +144,9 @@ func migrateLocked(c *lite.Conn, steps fs.FS, newest int) error {
 		if err := c.Exec(fmt.Sprintf("INSERT OR IGNORE INTO taskctx_schema(version, readable_from) VALUES (%d, %d)", v, v)); err != nil {
 			return err
 		}
+	}
+	if c.Prefix != "" {
+		return nil
 	}
 	from, err := c.Int("SELECT max(readable_from) FROM taskctx_schema")
 	if err != nil {

@@ -48,13 +48,26 @@ func open(t testing.TB, path string, cfg ...sqlite.Config) *sqlite.Engine {
 // ones, and long enough that a busy machine loses none in the others.
 const suiteLease = time.Second
 
-// TestEngine holds the engine to the contract.
-func TestEngine(t *testing.T) {
+// TestEngine holds the engine to the contract, in a file of its own.
+func TestEngine(t *testing.T) { testEngine(t, sqlite.Config{}) }
+
+// TestEngine_Beside does in a file of an app's own tables.
+func TestEngine_Beside(t *testing.T) { testEngine(t, sqlite.Config{Beside: true}) }
+
+func testEngine(t *testing.T, cfg sqlite.Config) {
 	var mu sync.Mutex
 	files := make(map[engine.Engine]string)
-	cfg := sqlite.Config{Lease: suiteLease, PollInterval: 5 * time.Millisecond}
+	cfg.Lease, cfg.PollInterval = suiteLease, 5*time.Millisecond
+	file := func(e engine.Engine) string {
+		mu.Lock()
+		defer mu.Unlock()
+		return files[e]
+	}
 	enginetest.Run(t, func(t testing.TB) engine.Engine {
 		path := filepath.Join(t.TempDir(), "tasks.db")
+		if cfg.Beside {
+			ownTables(t, path)
+		}
 		e := open(t, path, cfg)
 		mu.Lock()
 		defer mu.Unlock()
@@ -63,15 +76,22 @@ func TestEngine(t *testing.T) {
 	}, enginetest.Options{
 		Lease: 7 * suiteLease / 5,
 		Second: func(t testing.TB, first engine.Engine) engine.Engine {
-			mu.Lock()
-			defer mu.Unlock()
-			return open(t, files[first], cfg)
+			return open(t, file(first), cfg)
 		},
 		Remove: func(t testing.TB, e engine.Engine, id uuid.UUID) {
-			mu.Lock()
-			defer mu.Unlock()
-			change(t, files[e], fmt.Sprintf("DELETE FROM tasks WHERE id = x'%x'", id[:]))
+			table := "tasks"
+			if cfg.Beside {
+				table = "taskctx_tasks"
+			}
+			change(t, file(e), fmt.Sprintf("DELETE FROM %s WHERE id = x'%x'", table, id[:]))
 		},
 		Pause: func(_ testing.TB, e engine.Engine) func() { return e.(*sqlite.Engine).Suspend() },
+		Begin: func(t testing.TB, e engine.Engine) enginetest.Transaction { return begin(t, file(e)) },
+		Foreign: map[string]func(t testing.TB) enginetest.Transaction{
+			"another file": func(t testing.TB) enginetest.Transaction {
+				return begin(t, filepath.Join(t.TempDir(), "other.db"))
+			},
+			"no file": func(t testing.TB) enginetest.Transaction { return begin(t, ":memory:") },
+		},
 	})
 }

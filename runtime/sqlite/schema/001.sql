@@ -4,7 +4,7 @@
 -- For reading, use the view "task", with any sqlite3 from 3.32 on. Columns that a run changes have values of
 -- the same width before and after, so that a row stays where it is.
 
-CREATE TABLE tasks (
+CREATE TABLE @tasks (
   seq         INTEGER PRIMARY KEY,  -- in the order of enqueueing
   -- 2 pending, 3 retrying and due again, 4 running, 5 parked (no worker that
   -- saw it knows its name), 6 scheduled, 7 retrying later, 8 succeeded,
@@ -36,29 +36,29 @@ CREATE TABLE tasks (
   memo        TEXT                  -- JSON: what the app keeps with the task
 );
 
-CREATE INDEX ready   ON tasks(queue, priority DESC, due)       WHERE state <= 3;
-CREATE INDEX running ON tasks(lease)                           WHERE state = 4;
-CREATE INDEX parked  ON tasks(queue, name, priority DESC, due) WHERE state = 5;
-CREATE INDEX later   ON tasks(due)                             WHERE state IN (6, 7);
+CREATE INDEX @ready   ON @tasks(queue, priority DESC, due)       WHERE state <= 3;
+CREATE INDEX @running ON @tasks(lease)                           WHERE state = 4;
+CREATE INDEX @parked  ON @tasks(queue, name, priority DESC, due) WHERE state = 5;
+CREATE INDEX @later   ON @tasks(due)                             WHERE state IN (6, 7);
 
 -- Running tasks that were asked to stop.
-CREATE TABLE stops (
+CREATE TABLE @stops (
   seq    INTEGER PRIMARY KEY,
   reason TEXT NOT NULL
 );
 
 -- Unique keys that are held, until their time.
-CREATE TABLE keys (
+CREATE TABLE @keys (
   key   TEXT PRIMARY KEY,
   task  BLOB NOT NULL,
   until INTEGER NOT NULL
 ) WITHOUT ROWID;
 
-CREATE INDEX keys_until ON keys(until);
+CREATE INDEX @keys_until ON @keys(until);
 
 -- Ended tasks by the time until which they are kept: a row for all that ended
 -- in one transaction.
-CREATE TABLE purges (
+CREATE TABLE @purges (
   at    INTEGER NOT NULL,
   n     INTEGER NOT NULL, -- tells rows of one time apart
   tasks TEXT    NOT NULL, -- JSON: an array of tasks.seq
@@ -67,7 +67,7 @@ CREATE TABLE purges (
 
 -- Workers. A live one changes beat every fifth of its lease; one whose beat
 -- another worker sees unchanged for the length of the lease is lost.
-CREATE TABLE workers (
+CREATE TABLE @workers (
   id         INTEGER PRIMARY KEY AUTOINCREMENT,
   name       TEXT    NOT NULL,
   host       TEXT    NOT NULL,
@@ -79,11 +79,11 @@ CREATE TABLE workers (
   ended_at   INTEGER NOT NULL DEFAULT 4611686018427387904
 );
 
-CREATE INDEX workers_live ON workers(id) WHERE ended_at = 4611686018427387904;
+CREATE INDEX @workers_live ON @workers(id) WHERE ended_at = 4611686018427387904;
 
-INSERT INTO sqlite_sequence(name, seq) VALUES ('workers', 16384);
+INSERT INTO sqlite_sequence(name, seq) VALUES ('@workers', 16384);
 
-CREATE VIEW task AS
+CREATE VIEW @task AS
 SELECT
   t.seq,
   lower(substr(hex(t.id), 1, 8) || '-' || substr(hex(t.id), 9, 4) || '-' || substr(hex(t.id), 13, 4) || '-' ||
@@ -111,6 +111,6 @@ SELECT
   strftime('%Y-%m-%dT%H:%M:%fZ', t.due / 1e9, 'unixepoch') AS due,
   strftime('%Y-%m-%dT%H:%M:%fZ', nullif(t.started_at, 4611686018427387904) / 1e9, 'unixepoch') AS started_at,
   strftime('%Y-%m-%dT%H:%M:%fZ', nullif(t.ended_at, 4611686018427387904) / 1e9, 'unixepoch') AS ended_at,
-  (SELECT w.name FROM workers w WHERE w.id = t.lease >> 36) AS worker,
+  (SELECT w.name FROM @workers w WHERE w.id = t.lease >> 36) AS worker,
   t.memo
-FROM tasks t;
+FROM @tasks t;

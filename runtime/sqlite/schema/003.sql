@@ -2,7 +2,7 @@
 -- 1 can go on with the file, and runs what is paused.
 
 -- Queues that are paused, and names of tasks; the other of the two is empty.
-CREATE TABLE pauses (
+CREATE TABLE @pauses (
   queue TEXT    NOT NULL,
   name  TEXT    NOT NULL,
   since INTEGER NOT NULL,

@@ -3,10 +3,10 @@
 
 -- tasks.state 11: suspended, until what its journal waits for has come, or its
 -- due time.
-CREATE INDEX waiting ON tasks(due) WHERE state = 11;
+CREATE INDEX @waiting ON @tasks(due) WHERE state = 11;
 
 -- The journals of tasks that remember something, or have waited.
-CREATE TABLE journals (
+CREATE TABLE @journals (
   task   INTEGER PRIMARY KEY,         -- tasks.seq
   came   INTEGER NOT NULL DEFAULT 0,  -- the greatest entries.came
   failed INTEGER NOT NULL DEFAULT 0,  -- children that ended, and did not succeed
@@ -25,11 +25,11 @@ CREATE TABLE journals (
   bereft_at INTEGER NOT NULL DEFAULT 0
 );
 
-CREATE INDEX sleeping ON journals(task) WHERE due IS NOT NULL;
+CREATE INDEX @sleeping ON @journals(task) WHERE due IS NOT NULL;
 
-CREATE INDEX bereft ON journals(task) WHERE bereft IS NOT NULL;
+CREATE INDEX @bereft ON @journals(task) WHERE bereft IS NOT NULL;
 
-CREATE TABLE entries (
+CREATE TABLE @entries (
   seq     INTEGER PRIMARY KEY,        -- in the order of recording
   task    INTEGER NOT NULL,           -- tasks.seq
   kind    TEXT    NOT NULL,           -- s step, c child, g signal, t rest
@@ -45,19 +45,19 @@ CREATE TABLE entries (
   reason  TEXT
 );
 
-CREATE INDEX entries_of ON entries(task);
-CREATE UNIQUE INDEX entry_names ON entries(task, name) WHERE kind <> 'g';
-CREATE INDEX signal_names ON entries(task, name) WHERE kind = 'g';
+CREATE INDEX @entries_of ON @entries(task);
+CREATE UNIQUE INDEX @entry_names ON @entries(task, name) WHERE kind <> 'g';
+CREATE INDEX @signal_names ON @entries(task, name) WHERE kind = 'g';
 
-CREATE TRIGGER forget_journal AFTER DELETE ON tasks
-WHEN EXISTS (SELECT 1 FROM journals WHERE task = old.seq) BEGIN
-  DELETE FROM journals WHERE task = old.seq;
-  DELETE FROM entries WHERE task = old.seq;
+CREATE TRIGGER @forget_journal AFTER DELETE ON @tasks
+WHEN EXISTS (SELECT 1 FROM @journals WHERE task = old.seq) BEGIN
+  DELETE FROM @journals WHERE task = old.seq;
+  DELETE FROM @entries WHERE task = old.seq;
 END;
 
-DROP VIEW task;
+DROP VIEW @task;
 
-CREATE VIEW task AS
+CREATE VIEW @task AS
 SELECT
   t.seq,
   lower(substr(hex(t.id), 1, 8) || '-' || substr(hex(t.id), 9, 4) || '-' || substr(hex(t.id), 13, 4) || '-' ||
@@ -86,8 +86,8 @@ SELECT
   strftime('%Y-%m-%dT%H:%M:%fZ', nullif(t.due, 4611686018427387904) / 1e9, 'unixepoch') AS due,
   strftime('%Y-%m-%dT%H:%M:%fZ', nullif(t.started_at, 4611686018427387904) / 1e9, 'unixepoch') AS started_at,
   strftime('%Y-%m-%dT%H:%M:%fZ', nullif(t.ended_at, 4611686018427387904) / 1e9, 'unixepoch') AS ended_at,
-  (SELECT w.name FROM workers w WHERE w.id = t.lease >> 36) AS worker,
+  (SELECT w.name FROM @workers w WHERE w.id = t.lease >> 36) AS worker,
   t.memo
-FROM tasks t;
+FROM @tasks t;
 
 INSERT OR REPLACE INTO taskctx_schema(version, readable_from) VALUES (4, 1);

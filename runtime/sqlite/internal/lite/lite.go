@@ -7,6 +7,7 @@ package lite
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"unsafe"
 
 	"modernc.org/libc"
@@ -51,8 +52,18 @@ func Code(err error) int {
 	return 0
 }
 
+// Waits reports whether err says that another connection holds the write lock, and
+// that this one may have it later: its transaction has not read what changes meanwhile.
+func Waits(err error) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Code&0xff == Busy && e.Code != sqlite3.SQLITE_BUSY_SNAPSHOT
+}
+
 // Conn is a connection. One goroutine uses it at a time.
 type Conn struct {
+	// Prefix stands for each @ in the text of a statement.
+	Prefix string
+
 	tls   *libc.TLS
 	db    uintptr
 	stmts []*Stmt
@@ -176,7 +187,7 @@ func (c *Conn) BusyTimeout(ms int) {
 
 // Exec runs statements without parameters, and ignores rows they return.
 func (c *Conn) Exec(sql string) error {
-	text, err := libc.CString(sql)
+	text, err := libc.CString(c.text(sql))
 	if err != nil {
 		return err
 	}
@@ -226,10 +237,12 @@ func (c *Conn) Changes() int64 { return sqlite3.Xsqlite3_changes64(c.tls, c.db) 
 // LastID returns the row id of the last INSERT.
 func (c *Conn) LastID() int64 { return sqlite3.Xsqlite3_last_insert_rowid(c.tls, c.db) }
 
+func (c *Conn) text(sql string) string { return strings.ReplaceAll(sql, "@", c.Prefix) }
+
 // Prepare compiles one statement, which lives until it or the connection is
 // closed.
 func (c *Conn) Prepare(sql string) (*Stmt, error) {
-	text, err := libc.CString(sql)
+	text, err := libc.CString(c.text(sql))
 	if err != nil {
 		return nil, err
 	}
