@@ -38,7 +38,8 @@ NEWEST_GO ?= $(shell cat .ci/newest-go)
 newest: ## run the tests of what is generated and on the wire with the newest Go, too
 	GOTOOLCHAIN=$(NEWEST_GO) $(GO) test ./gen/wiretype ./gen/load ./internal/typetable -short
 	GOTOOLCHAIN=$(NEWEST_GO) $(GO) test ./gen -run TestGoldens -args -texts
-	GOTOOLCHAIN=$(NEWEST_GO) $(GO) test ./runtime -run 'Fields|Enqueue_|Validate|Result'
+	GOTOOLCHAIN=$(NEWEST_GO) $(GO) test ./runtime/wire
+	GOTOOLCHAIN=$(NEWEST_GO) $(GO) test ./runtime -run 'Enqueue_|Valid|Result'
 
 SEED ?= $(shell date +%s)
 TYPES ?= 600
@@ -114,7 +115,7 @@ bench-servers: ## measure tasks on Postgres and Redis beside River and asynq, an
 
 .PHONY: million
 million: ## run a million tasks, and print what memory, goroutines and files do
-	$(GO) test ./runtime -run TestAMillionTasks -v -args -tasks 1000000
+	$(GO) test ./runtime -run TestApp_MillionTasks -v -args -tasks 1000000
 
 SCALE ?= 0,100000,500000,1000000
 SCALEENGINES ?= memory,sqlite,postgres,redis
@@ -127,13 +128,19 @@ KILLS ?= 200
 KILLTASKS ?= 100000
 .PHONY: kills
 kills: ## kill worker processes of each engine again and again, and print what was lost (none) or ran twice
-	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestKill$$' -timeout 30m -kills $(KILLS) -tasks $(KILLTASKS)
-	$(GO) test ./runtime/postgres ./runtime/redis -p 1 -count=1 -v -run 'TestKilledWorkers|TestEachRequest' \
+	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestServe_KilledWorkers$$' -timeout 30m -kills $(KILLS) -tasks $(KILLTASKS)
+	$(GO) test ./runtime/postgres ./runtime/redis -p 1 -count=1 -v -run 'TestServe_KilledWorkers|TestEngine_EachRequest' \
 		-timeout 60m -kills $$(($(KILLS) / 4)) -tasks $$(($(KILLTASKS) / 2)) -faults 1
+
+DURABLEENGINES ?= memory|sqlite|postgres|redis
+.PHONY: durable
+durable: ## durable tasks that die, are killed, meet their signals, fan out and wait, by the thousand, on each engine
+	$(GO) test ./runtime/engines -count=1 -v -run 'TestDurable/^($(DURABLEENGINES))$$' -timeout 120m -args \
+		-parents 1000 -durablekills 50 -races 20000 -fan 10000 -waiting 10000
 
 .PHONY: clocks
 clocks: ## step the clock of a worker process of each engine by an hour, both ways, while tasks run
-	$(GO) test ./runtime/engines -count=1 -v -run TestProcessClockSteps -timeout 20m -args -clocks
+	$(GO) test ./runtime/engines -count=1 -v -run TestEngines_ProcessClockSteps -timeout 20m -args -clocks
 
 .PHONY: speed
 speed: ## measure taskgen beside other generators (ten minutes), and print docs/speed.md

@@ -14,17 +14,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestGeneratedCodeIsFresh: every committed tasks_gen.go is what taskgen makes.
-func TestGeneratedCodeIsFresh(t *testing.T) {
+// TestGenerate_CodeIsFresh: every committed tasks_gen.go is what taskgen makes.
+func TestGenerate_CodeIsFresh(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "tool", "taskgen", "-check", "./...").CombinedOutput()
 	if err != nil {
 		t.Errorf("run go generate ./...: %v\n%s", err, out)
 	}
 }
 
-// TestGenerateFromAnyState damages the generated files of a copy of the
+// TestGenerate_FromAnyState damages the generated files of a copy of the
 // module in every way, and generates them again.
-func TestGenerateFromAnyState(t *testing.T) {
+func TestGenerate_FromAnyState(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it compiles the generator of a copy")
 	}

@@ -96,11 +96,13 @@ var layers = map[string][]string{
 	"cmd/taskvet":                 {"golang.org/x/tools/...", "vet"},
 	"vet":                         {"annotations", "gen", "gen/diag", "golang.org/x/tools/..."},
 	"vet/golangci":                {"vet", "golang.org/x/tools/...", "github.com/golangci/plugin-module-register/register"},
-	"cmd/taskctx/...":             {"runtime/...", uuid, "golang.org/x/..."},
+	"cmd/taskctx/...":             {"runtime/...", "internal/bulk", "internal/timetext", uuid, "golang.org/x/..."},
 	"internal/...":                {"internal/...", "golang.org/x/..."},
 	"internal/vetprograms":        {"gen", "github.com/stretchr/testify/require"},
 	"internal/servertest/beside":  {"internal/cputime", "runtime", "runtime/engine", uuid},
 	"internal/servertest/fault":   {"internal/servertest", "runtime", "runtime/engine", uuid},
+	"internal/bulk":               {"runtime", "runtime/engine", uuid},
+	"internal/webtest":            {"runtime", "runtime/engine", "runtime/wire"},
 	"internal/servertest/process": {"runtime", "runtime/engine", "runtime/wire", uuid},
 	"examples/...": {
 		"runtime/...", "examples/...", uuid, "modernc.org/sqlite/...", "golang.org/x/...",
@@ -116,6 +118,7 @@ var layers = map[string][]string{
 	"runtime/internal/remote": {"runtime/engine", uuid},
 	"runtime/seal":            {"runtime"},
 	"runtime/tasktest":        {"runtime", "runtime/engine", "runtime/memory", uuid},
+	"runtime/web":             {"runtime", "runtime/engine", "runtime/wire", "internal/bulk", "internal/timetext", uuid},
 }
 
 const (
@@ -142,8 +145,8 @@ func layerOf(p string) (pattern string, ok bool) {
 	return pattern, ok
 }
 
-// TestLayers holds who may import whom.
-func TestLayers(t *testing.T) {
+// TestLayout_Layers holds who may import whom.
+func TestLayout_Layers(t *testing.T) {
 	for _, p := range list(t, "./...") {
 		layer, ok := layerOf(p.short())
 		if !ok {
@@ -168,8 +171,8 @@ func standard(importPath string) bool {
 	return !strings.Contains(first, ".")
 }
 
-// TestDependencies holds what packages may pull in at all, through others too.
-func TestDependencies(t *testing.T) {
+// TestLayout_Dependencies holds what packages may pull in at all, through others too.
+func TestLayout_Dependencies(t *testing.T) {
 	for name, allowed := range map[string][]string{
 		"annotations": {},
 		"runtime": {
@@ -208,9 +211,9 @@ func TestDependencies(t *testing.T) {
 	}
 }
 
-// TestJenniferIsInRenderFilesOnly: the other stages do not know how code is
+// TestLayout_JenniferIsInRenderFilesOnly: the other stages do not know how code is
 // written.
-func TestJenniferIsInRenderFilesOnly(t *testing.T) {
+func TestLayout_JenniferIsInRenderFilesOnly(t *testing.T) {
 	found := false
 	for _, p := range list(t, "./...") {
 		if !slices.Contains(p.Imports, jennifer) {
@@ -242,8 +245,8 @@ func importsPath(f *ast.File, want string) bool {
 	})
 }
 
-// TestPackagesAreDocumented: each has a comment that begins as godoc expects.
-func TestPackagesAreDocumented(t *testing.T) {
+// TestLayout_PackagesAreDocumented: each has a comment that begins as godoc expects.
+func TestLayout_PackagesAreDocumented(t *testing.T) {
 	for _, p := range list(t, "./...") {
 		if p.Doc == "" && len(p.GoFiles) > 0 { // tests alone need none
 			t.Errorf("%s has no doc comment", p.short())

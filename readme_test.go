@@ -16,8 +16,8 @@ var update = flag.Bool("update", false, "write the examples' code into README.md
 // codeBlock is a block of Go code in a Markdown file.
 var codeBlock = regexp.MustCompile("(?s)```go\n(.*?)```\n")
 
-// TestReadmeShowsTheExamples: the code in the README is code that runs.
-func TestReadmeShowsTheExamples(t *testing.T) {
+// TestReadme_ShowsTheExamples: the code in the README is code that runs.
+func TestReadme_ShowsTheExamples(t *testing.T) {
 	readme := read(t, "README.md")
 	tasks := read(t, "examples/index/tasks.go")
 	want := []string{
@@ -55,9 +55,9 @@ func between(t *testing.T, text, from, to string) string {
 	return text[i:j]
 }
 
-// TestContinuousIntegrationRunsTheReadmesTests: what the README tells people
+// TestReadme_TestsRunInContinuousIntegration: what the README tells people
 // to run is what is known to work.
-func TestContinuousIntegrationRunsTheReadmesTests(t *testing.T) {
+func TestReadme_TestsRunInContinuousIntegration(t *testing.T) {
 	_, after, ok := strings.Cut(read(t, "README.md"), "The tests, as CI runs them:\n\n```sh\n")
 	command, _, _ := strings.Cut(after, "\n```")
 	if !ok || command == "" {
@@ -73,9 +73,9 @@ var (
 	code = regexp.MustCompile("(?s)```.*?```|`[^`\n]*`") // where Go's generics look like links
 )
 
-// TestLinks: every link from a document to a file of this repository leads
+// TestDocs_Links: every link from a document to a file of this repository leads
 // somewhere.
-func TestLinks(t *testing.T) {
+func TestDocs_Links(t *testing.T) {
 	documents := 0
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		switch {
@@ -106,8 +106,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestEveryDocumentIsListed: docs/README.md leads to all of docs.
-func TestEveryDocumentIsListed(t *testing.T) {
+// TestDocs_EveryDocumentIsListed: docs/README.md leads to all of docs.
+func TestDocs_EveryDocumentIsListed(t *testing.T) {
 	index := read(t, "docs/README.md")
 	files, err := filepath.Glob("docs/*.md")
 	if err != nil || len(files) < 2 {

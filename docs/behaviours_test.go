@@ -31,9 +31,9 @@ type behaviour struct {
 // proof is a test that shows a behaviour.
 type proof struct{ name, file string }
 
-// TestEveryBehaviourIsProven: each behaviour has a test that says so, and
+// TestBehaviours_AreProven: each behaviour has a test that says so, and
 // behaviours.md says which.
-func TestEveryBehaviourIsProven(t *testing.T) {
+func TestBehaviours_AreProven(t *testing.T) {
 	sections := readBehaviours(t)
 	proofs := findProofs(t)
 	known := make(map[int]bool)

@@ -19,9 +19,9 @@ const codeDir = "../examples/comingfrom"
 // block of code below, which is made of them.
 var shown = regexp.MustCompile("(?s)(<!-- code: (\\S+\\.go) ([^>]+?) -->\n)```go\n(.*?)```\n")
 
-// TestPagesShowCodeThatCompiles: our side of the pages is code of a package that
+// TestPages_ShowCodeThatCompiles: our side of the pages is code of a package that
 // is tested.
-func TestPagesShowCodeThatCompiles(t *testing.T) {
+func TestPages_ShowCodeThatCompiles(t *testing.T) {
 	pages, err := filepath.Glob("coming-from-*.md")
 	if err != nil || len(pages) != 6 {
 		t.Fatalf("pages: %v, %v", pages, err)

@@ -11,7 +11,7 @@ import (
 )
 
 // However a file is cut up to be formatted, what comes out is the same.
-func TestFinishInParts(t *testing.T) {
+func TestFinish_InParts(t *testing.T) {
 	names, err := filepath.Glob("../testdata/golden/*.txtar")
 	if err != nil {
 		t.Fatal(err)

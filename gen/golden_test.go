@@ -299,7 +299,7 @@ func write(t testing.TB, name, text string) {
 
 // Every kind of mistake that the code can report is shown by a golden or a
 // script.
-func TestEveryDiagnosticIsShown(t *testing.T) {
+func TestGoldens_ShowEveryDiagnostic(t *testing.T) {
 	shown := map[string]bool{}
 	for _, pattern := range []string{filepath.Join(goldens, "*.txtar"), "../testdata/script/*.txtar"} {
 		names, err := filepath.Glob(pattern)

@@ -19,7 +19,7 @@ import (
 // The same source gives the same bytes: wherever it lies, in whatever order its
 // files were written and its packages named, on however many processors, with
 // and without what earlier runs remember. A second run writes nothing.
-func TestSameBytes(t *testing.T) {
+func TestRun_SameBytes(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
 	var want map[string]string
 	for i, run := range []struct {

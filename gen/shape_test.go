@@ -17,10 +17,10 @@ import (
 	"github.com/taskctx/taskctx/gen"
 )
 
-// TestGeneratedShape: the compiler's time for a task is that of its functions, so
+// TestGenerate_Shape: the compiler's time for a task is that of its functions, so
 // that a task has three and no more: to enqueue, to call and to run. There is no function literal among them, and none for each task in
 // RegisterTasks.
-func TestGeneratedShape(t *testing.T) {
+func TestGenerate_Shape(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "../examples/index/tasks_gen.go", nil, parser.SkipObjectResolution)
 	require.NoError(t, err)
 	functions := 0

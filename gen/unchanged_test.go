@@ -97,7 +97,7 @@ func outcome(t *testing.T, cfg gen.Config) string {
 
 // Whatever changes, a run with what earlier runs remember must say what a run
 // without says.
-func TestCacheIsNeverStale(t *testing.T) {
+func TestRun_CacheIsNeverStale(t *testing.T) {
 	cases := map[string]func(t *testing.T, root string, cfg *gen.Config){
 		"nothing":     func(*testing.T, string, *gen.Config) {},
 		"a signature": func(t *testing.T, r string, _ *gen.Config) { edit(t, r+"/a/a.go", "d dep.D", "x dep.D") },
@@ -208,7 +208,7 @@ func TestCacheIsNeverStale(t *testing.T) {
 }
 
 // When nothing changed, nothing is parsed and no file is touched.
-func TestNothingChanged(t *testing.T) {
+func TestRun_NothingChanged(t *testing.T) {
 	t.Setenv("GOWORK", "off")
 	root := cacheModule(t)
 	cfg := gen.Config{Dir: root, Patterns: []string{"./..."}, CacheDir: t.TempDir()}

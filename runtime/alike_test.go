@@ -18,7 +18,7 @@ import (
 // the other from running.
 //
 // Proves: FEATURES 17
-func TestBlockingAndConcurrentTasks(t *testing.T) {
+func TestRun_BlockingAndConcurrentTasks(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
 	release := make(chan struct{})
 	blocking, concurrent := newUnit[int, int]("test.Blocking"), newUnit[int, int]("test.Concurrent")
@@ -59,7 +59,7 @@ func TestBlockingAndConcurrentTasks(t *testing.T) {
 }
 
 // Proves: FEATURES 13, 23, 43
-func TestATaskKnowsWhatItIs(t *testing.T) {
+func TestMetadata_OfARunningTask(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, runtime.Metadata]("test.Unit", retries(4), func(s *runtime.Spec) { s.Func = "Unit" })
 	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Metadata, error) {

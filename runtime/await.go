@@ -141,7 +141,7 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 		case f.d != d:
 			return nil, Permanent(fmt.Errorf("%s: the future %s is of another run", what, f.name))
 		}
-		e := d.entries[f.name]
+		e := f.n.e
 		if e == nil || e.Came == 0 {
 			open = append(open, f.name)
 			continue
@@ -182,7 +182,10 @@ func endOf[R any](f *future, e *engine.JournalEntry) (R, error) {
 	if len(e.Result) == 0 {
 		return r, nil
 	}
-	raw, err := f.d.r.app.openResult(childMessage(e), e.Result)
+	raw, err := e.Result, error(nil)
+	if isSealed(raw) {
+		raw, err = f.d.r.app.openResult(childMessage(e), raw)
+	}
 	if err == nil {
 		r, err = wire.DecodeAs[R](raw)
 	}

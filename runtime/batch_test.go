@@ -49,7 +49,7 @@ func TestBatch(t *testing.T) {
 }
 
 // Proves: FEATURES 76
-func TestBatchIsAllOrNone(t *testing.T) {
+func TestBatch_IsAllOrNone(t *testing.T) {
 	app := runtime.New(newMemory(t, memory.Config{Capacity: 3}), runtime.Config{})
 	u := newUnit[string, runtime.Void]("test.AllOrNone")
 	ctx := context.Background()
@@ -74,7 +74,7 @@ func TestBatchIsAllOrNone(t *testing.T) {
 }
 
 // An engine that cannot store a batch as one says which calls it did not store.
-func TestPartialBatch(t *testing.T) {
+func TestBatch_Partial(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, runtime.Void]("test.Partial")
 	var b runtime.Batch

@@ -13,7 +13,7 @@ import (
 // another of it, and many can send it, each time as a new task.
 //
 // Proves: FEATURES 58
-func TestCallIsMadeBeforeItIsSent(t *testing.T) {
+func TestCall_IsMadeBeforeItIsSent(t *testing.T) {
 	u := newUnit[[]string, []string]("test.Made")
 	args := []string{"a", "b"}
 	call := u.call(args)

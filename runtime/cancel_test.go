@@ -14,7 +14,7 @@ import (
 )
 
 // Proves: FEATURES 51, 52
-func TestTaskCancelsItself(t *testing.T) {
+func TestCancelled_EndsTheTask(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error
 		want string
@@ -54,7 +54,7 @@ func TestTaskCancelsItself(t *testing.T) {
 }
 
 // Proves: FEATURES 38, 52
-func TestCancelOfARunningTask(t *testing.T) {
+func TestCancel_RunningTask(t *testing.T) {
 	tx := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 	for name, test := range map[string]struct {
 		ret   func(ctx *runtime.Context) error
@@ -126,7 +126,7 @@ func TestCancelOfARunningTask(t *testing.T) {
 }
 
 // Proves: FEATURES 38, 50
-func TestCancelEndsSleep(t *testing.T) {
+func TestCancel_EndsSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})
 		u := newUnit[int, runtime.Void]("test.Sleep")
@@ -161,7 +161,7 @@ func TestCancelEndsSleep(t *testing.T) {
 }
 
 // Proves: FEATURES 38
-func TestCancelOfAWaitingTask(t *testing.T) {
+func TestCancel_WaitingTask(t *testing.T) {
 	for name, opts := range map[string][]runtime.Option{
 		"pending": nil, "scheduled": {runtime.WithDelay(time.Hour)},
 	} {
@@ -189,7 +189,7 @@ func TestCancelOfAWaitingTask(t *testing.T) {
 }
 
 // Proves: FEATURES 38
-func TestCancelBetweenRetries(t *testing.T) {
+func TestCancel_BetweenRetries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})
 		u := newUnit[int, runtime.Void]("test.Between", retries(3), backoff(time.Hour, 1, 0))
@@ -215,7 +215,7 @@ func TestCancelBetweenRetries(t *testing.T) {
 }
 
 // Proves: FEATURES 49
-func TestControlOfUnknownTasks(t *testing.T) {
+func TestApp_ControlOfUnknownTasks(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	ctx := context.Background()
 	id := [16]byte{1, 2, 3}
@@ -232,7 +232,7 @@ func TestControlOfUnknownTasks(t *testing.T) {
 }
 
 // Proves: FEATURES 57
-func TestTimeoutPerAttempt(t *testing.T) {
+func TestWithTimeout_PerAttempt(t *testing.T) {
 	for name, change := range map[string]func(*runtime.Spec){
 		"of the task": func(s *runtime.Spec) { s.Timeout = time.Minute },
 	} {
@@ -265,7 +265,7 @@ func TestTimeoutPerAttempt(t *testing.T) {
 }
 
 // A handler that does not look at its context is out of time all the same.
-func TestTimeoutThatTheHandlerIgnores(t *testing.T) {
+func TestWithTimeout_IgnoredByTheHandler(t *testing.T) {
 	_, rec, err := attempts(t, runtime.Config{}, func(*runtime.Context, int) error {
 		time.Sleep(2 * time.Minute)
 		return errFlaky
@@ -283,7 +283,7 @@ func TestTimeoutThatTheHandlerIgnores(t *testing.T) {
 }
 
 // Proves: FEATURES 50
-func TestDeadline(t *testing.T) {
+func TestWithDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[int, runtime.Void]("test.Deadline", retries(5))

@@ -67,7 +67,7 @@ func TestCodec(t *testing.T) {
 	}
 }
 
-func TestCodecThatFails(t *testing.T) {
+func TestCodec_Failing(t *testing.T) {
 	for name, codec := range map[string]runtime.Codec{
 		"error":    codecFuncs{encode: func(json.RawMessage) (json.RawMessage, error) { return nil, errFlaky }},
 		"not JSON": codecFuncs{encode: func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage("{"), nil }},

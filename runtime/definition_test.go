@@ -8,7 +8,7 @@ import (
 )
 
 // A task that was enqueued by another version is recognised by its signature.
-func TestSignatures(t *testing.T) {
+func TestDefinition_Signatures(t *testing.T) {
 	task := &Definition{Spec: Spec{Params: []wire.Param{
 		{Name: "id", Sig: "string"}, {Name: "orders", Sig: "map[string]*Order:9f86d081"}, {Name: "note", Sig: "string", Optional: true},
 	}}}

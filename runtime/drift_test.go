@@ -70,7 +70,7 @@ func parked(t *testing.T, app *runtime.App, h *runtime.Handle[string]) (bool, st
 }
 
 // Proves: FEATURES 20, 73
-func TestTaskOfAnotherVersionIsParked(t *testing.T) {
+func TestPark_TaskOfAnotherVersion(t *testing.T) {
 	retyped := pairTask(func(ps []wire.Param) { ps[1].Sig = "int64" })
 	for name, test := range map[string]struct {
 		call   runtime.Call[string]
@@ -123,7 +123,7 @@ func TestTaskOfAnotherVersionIsParked(t *testing.T) {
 }
 
 // Proves: FEATURES 73
-func TestCompatibleVersions(t *testing.T) {
+func TestRun_CompatibleVersions(t *testing.T) {
 	optional := pairTask(func(ps []wire.Param) { ps[1].Optional = true })
 	renamed := runtime.NewTask[pairArgs, string](runtime.Spec{
 		Name: "drift.Renamed", Aliases: []string{"drift.Task"}, Func: "Renamed",
@@ -155,7 +155,7 @@ func TestCompatibleVersions(t *testing.T) {
 }
 
 // Proves: FEATURES 73
-func TestParkedTaskFailsAtLast(t *testing.T) {
+func TestParkFor_FailsTheTaskAtLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: silent, ParkFor: time.Hour})
 		runtime.Register(app, pairTask(nil), func(context.Context, *pairArgs) (string, error) {
@@ -203,7 +203,7 @@ func (f inserterFunc) Insert(ctx context.Context, ms []*engine.Message) ([]engin
 }
 
 // Proves: RELIABILITY 9
-func TestOneBadTaskAmongAThousand(t *testing.T) {
+func TestRun_OneBadTaskAmongAThousand(t *testing.T) {
 	for name, test := range map[string]struct {
 		change func(m *engine.Message)
 		want   string
@@ -268,7 +268,7 @@ func TestOneBadTaskAmongAThousand(t *testing.T) {
 }
 
 // A producer in another language sends a name and arguments, nothing more.
-func TestForeignProducer(t *testing.T) {
+func TestRun_TaskOfAForeignProducer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		eng := memory.New(memory.Config{})
 		app := runtime.New(eng, runtime.Config{Logger: silent})

@@ -33,12 +33,11 @@ type durable struct {
 	j engine.Journal
 
 	mu      sync.Mutex // guards all below; held while the journal is written
-	entries map[string]*engine.JournalEntry
-	used    map[string]bool                   // names that this run has used
+	names   map[string]*named
 	signals map[string][]*engine.JournalEntry // by name, in the order in which they came
 	awaited map[string]*awaited               // the calls of Signal.Await, by name
 	pending []spawn                           // children that are not enqueued yet
-	children,
+	children, others,
 	bytes int
 	came, failed int64
 	base         int    // the attempt that last recorded something
@@ -49,6 +48,12 @@ type durable struct {
 	wait         engine.Wait
 	waits        []string  // what each branch waits for
 	until        time.Time // when the wait ends at the latest, zero if never
+}
+
+// named is what has one name in a journal, or will have.
+type named struct {
+	e    *engine.JournalEntry // nil while there is none
+	used bool                 // this run has used the name
 }
 
 // lasting is what only runs of durable tasks need, and those of their steps.
@@ -141,9 +146,10 @@ func (r *run) durable(ctx context.Context) (*durable, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
-	d := &durable{r: r, j: j, entries: make(map[string]*engine.JournalEntry, len(es)), used: make(map[string]bool)}
+	d := &durable{r: r, j: j, names: make(map[string]*named, len(es))}
+	all := make([]named, len(es))
 	for i := range es {
-		d.add(&es[i])
+		d.add(&es[i], &all[i])
 	}
 	l.journal.Store(d)
 	return d, nil
@@ -173,8 +179,9 @@ func (r *run) remembered() *durable {
 	return nil
 }
 
-// add notes an entry of the journal. The caller holds d.mu, or is the only one.
-func (d *durable) add(e *engine.JournalEntry) {
+// add notes an entry of the journal, as what has its name. The caller holds d.mu, or
+// is the only one.
+func (d *durable) add(e *engine.JournalEntry, n *named) {
 	d.bytes += len(e.Name) + len(e.Value) + len(e.Result) + len(e.Reason)
 	d.came = max(d.came, e.Came)
 	if e.Failed() {
@@ -185,12 +192,16 @@ func (d *durable) add(e *engine.JournalEntry) {
 			d.signals = make(map[string][]*engine.JournalEntry)
 		}
 		d.signals[e.Name] = append(d.signals[e.Name], e)
+		d.others++
 		return
 	}
-	d.entries[e.Name] = e
+	n.e = e
+	d.names[e.Name] = n
 	d.base = max(d.base, e.Attempt)
 	if e.Kind == engine.EntryChild {
 		d.children++
+	} else {
+		d.others++
 	}
 }
 
@@ -209,26 +220,46 @@ func checkName(name string) error {
 // ownMark begins the names of entries that no function has named.
 const ownMark = "?"
 
-// take marks a name as used in this run, and returns its entry, nil if there is
-// none. The caller holds d.mu.
-func (d *durable) take(name string, kind engine.EntryKind) (*engine.JournalEntry, error) {
+// take marks a name as used in this run, and returns what has it. The caller holds
+// d.mu.
+func (d *durable) take(name string, kind engine.EntryKind) (*named, error) {
 	if err := checkName(name); err != nil {
 		return nil, Permanent(err)
 	}
-	if d.used[name] {
+	n := d.names[name]
+	if n == nil {
+		n = new(named)
+		d.names[name] = n
+	}
+	if n.used {
 		return nil, Permanent(fmt.Errorf("the name %q is used twice in one run: give each step, child and rest its own", name))
 	}
-	d.used[name] = true
-	return d.entryOf(name, kind)
+	n.used = true
+	return n, n.check(name, kind)
 }
 
-// entryOf returns the entry of the name, nil if there is none.
-func (d *durable) entryOf(name string, kind engine.EntryKind) (*engine.JournalEntry, error) {
-	e := d.entries[name]
-	if e != nil && e.Kind != kind {
-		return nil, park("%q was recorded as a %s, here it is a %s: the way out is another name", name, e.Kind, kind)
+// entry is the entry that has the name, nil if there is none.
+func (n *named) entry() *engine.JournalEntry {
+	if n == nil {
+		return nil
 	}
-	return e, nil
+	return n.e
+}
+
+// check parks the task if the name is of an entry of another kind.
+func (n *named) check(name string, kind engine.EntryKind) error {
+	if n.e != nil && n.e.Kind != kind {
+		return park("%q was recorded as a %s, here it is a %s: the way out is another name", name, n.e.Kind, kind)
+	}
+	return nil
+}
+
+// entryOf returns the entry of a name of our own, nil if there is none.
+func (d *durable) entryOf(name string) *engine.JournalEntry {
+	if n := d.names[name]; n != nil {
+		return n.e
+	}
+	return nil
 }
 
 // record writes entries, all of one kind. The caller holds d.mu.
@@ -237,7 +268,7 @@ func (d *durable) record(ctx context.Context, es []engine.NewEntry) ([]engine.Jo
 	for i := range es {
 		size += len(es[i].Name) + len(es[i].Value)
 	}
-	n, limit, what := len(d.entries)-d.children+d.signalled(), engine.MaxJournalEntries, "entries"
+	n, limit, what := d.others, engine.MaxJournalEntries, "entries"
 	if es[0].Kind == engine.EntryChild {
 		n, limit, what = d.children, engine.MaxJournalChildren, "children"
 	}
@@ -255,17 +286,13 @@ func (d *durable) record(ctx context.Context, es []engine.NewEntry) ([]engine.Jo
 		return nil, fmt.Errorf("record in the journal: %w", err)
 	}
 	for i := range out {
-		d.add(&out[i])
+		n := d.names[out[i].Name]
+		if n == nil { // of our own
+			n = new(named)
+		}
+		d.add(&out[i], n)
 	}
 	return out, nil
-}
-
-// signalled is how many signals there are.
-func (d *durable) signalled() (n int) {
-	for _, es := range d.signals {
-		n += len(es)
-	}
-	return n
 }
 
 // failures is how many runs of the task have failed since it last recorded
@@ -295,5 +322,5 @@ func (r *run) journalSeen() int64 {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.came + int64(len(d.entries))
+	return d.came + int64(d.children+d.others)
 }

@@ -41,9 +41,9 @@ func (boundCodec) HashKey(key []byte) []byte {
 	return []byte(fmt.Sprintf("hash of %d bytes.", len(key)))
 }
 
-// TestWhatADurableTaskRemembersGoesThroughTheCodec: steps, signals and the results
+// TestCodec_SealsTheJournal: steps, signals and the results
 // and reasons of children, each bound to its task.
-func TestWhatADurableTaskRemembersGoesThroughTheCodec(t *testing.T) {
+func TestCodec_SealsTheJournal(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2, Codec: boundCodec{}, Sealed: []runtime.Part{runtime.PartResult, runtime.PartReason}})
 	render := newUnit[string, string]("press.Render")
 	render.handle(app, func(_ *runtime.Context, s string) (string, error) {
@@ -100,9 +100,9 @@ func TestWhatADurableTaskRemembersGoesThroughTheCodec(t *testing.T) {
 	assert.Contains(t, rec.Reason, "signal approved: codec: encoded for")
 }
 
-// TestJournalsShowNoSecrets: a redacted parameter that is in a step, a signal, a
+// TestJournal_ShowsNoSecrets: a redacted parameter that is in a step, a signal, a
 // name or a reason is not shown.
-func TestJournalsShowNoSecrets(t *testing.T) {
+func TestJournal_ShowsNoSecrets(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
 	redacting := func(s *runtime.Spec) { s.Params = []wire.Param{{Name: "v", Sig: "T", Redact: true}} }
 	render := newUnit[string, string]("press.Render", redacting)

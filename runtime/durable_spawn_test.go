@@ -35,7 +35,7 @@ func press(t *testing.T, cfg runtime.Config) (*runtime.App, unitTask[int, int]) 
 }
 
 // Proves: FEATURES 82, 84
-func TestChildrenAreSpawnedOnceOverAllRuns(t *testing.T) {
+func TestSpawn_OnceOverAllRuns(t *testing.T) {
 	app, render := press(t, runtime.Config{Workers: 4})
 	u := newUnit[int, []int]("press.Publish", durably, retries(3))
 	var runs atomic.Int64
@@ -65,7 +65,7 @@ func TestChildrenAreSpawnedOnceOverAllRuns(t *testing.T) {
 	assert.Len(t, rs, 10)
 }
 
-func TestChildrenKnowTheirParent(t *testing.T) {
+func TestSpawn_ChildrenKnowTheirParent(t *testing.T) {
 	app, render := press(t, runtime.Config{Workers: 4})
 	u := newUnit[int, int]("press.Publish", durably)
 	u.handle(app, func(ctx *runtime.Context, n int) (int, error) {
@@ -86,7 +86,7 @@ func TestChildrenKnowTheirParent(t *testing.T) {
 }
 
 // Proves: FEATURES 85
-func TestAFailedChildFailsItsParentAtOnce(t *testing.T) {
+func TestAwaitAll_FailedChildFailsItsParentAtOnce(t *testing.T) {
 	app, render := press(t, runtime.Config{Workers: 4})
 	u := newUnit[int, []int]("press.Publish", durably, retries(3))
 	var runs atomic.Int64
@@ -106,7 +106,7 @@ func TestAFailedChildFailsItsParentAtOnce(t *testing.T) {
 	assert.Equal(t, engine.ParentEnded(h.ID(), engine.StateFailed), late.Reason)
 }
 
-func TestTheErrorOfAChildIsTyped(t *testing.T) {
+func TestAwait_ErrorOfAChildIsTyped(t *testing.T) {
 	app, render := press(t, runtime.Config{Workers: 4})
 	u := newUnit[string, string]("press.Publish", durably, retries(3))
 	u.handle(app, func(ctx *runtime.Context, how string) (string, error) {
@@ -139,7 +139,7 @@ func TestTheErrorOfAChildIsTyped(t *testing.T) {
 }
 
 // Proves: FEATURES 84
-func TestAwaitEndsHasResultsAndFailures(t *testing.T) {
+func TestAwaitEnds_HasResultsAndFailures(t *testing.T) {
 	app, render := press(t, runtime.Config{Workers: 4})
 	u := newUnit[int, string]("press.Publish", durably)
 	u.handle(app, func(ctx *runtime.Context, _ int) (string, error) {
@@ -164,7 +164,7 @@ func TestAwaitEndsHasResultsAndFailures(t *testing.T) {
 }
 
 // Proves: FEATURES 84
-func TestAwaitAnyIsTheSameInEveryRun(t *testing.T) {
+func TestAwaitAny_IsTheSameInEveryRun(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 4})
 	u := newUnit[int, int]("press.Publish", durably, retries(5))
 	race := newUnit[int, int]("press.Race")
@@ -205,7 +205,7 @@ func TestAwaitAnyIsTheSameInEveryRun(t *testing.T) {
 	}
 }
 
-func TestAChildWhoseKeyIsHeldFailsItsParent(t *testing.T) {
+func TestSpawn_HeldKeyFailsTheParent(t *testing.T) {
 	app, render := press(t, runtime.Config{Workers: 4})
 	holder := enqueue(t, app, render.call(1, runtime.WithActiveKey("ink"), runtime.WithDelay(time.Hour)))
 	u := newUnit[int, int]("press.Publish", durably, retries(3))
@@ -220,7 +220,7 @@ func TestAChildWhoseKeyIsHeldFailsItsParent(t *testing.T) {
 	assert.EqualValues(t, 1, runs.Load())
 }
 
-func TestAChildThatCannotBeEncodedFailsItsParent(t *testing.T) {
+func TestSpawn_UnencodableChildFailsTheParent(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	render := newUnit[float64, int]("press.Render")
 	render.handle(app, func(*runtime.Context, float64) (int, error) { return 1, nil })
@@ -239,7 +239,7 @@ func TestAChildThatCannotBeEncodedFailsItsParent(t *testing.T) {
 	}
 }
 
-func TestOrphansGoOn(t *testing.T) {
+func TestOrphan_GoesOn(t *testing.T) {
 	app, render := press(t, runtime.Config{Workers: 2})
 	u := newUnit[int, int]("press.Publish", durably)
 	u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
@@ -286,7 +286,7 @@ func (m recordingMemo) Record(ctx context.Context, es []engine.NewEntry) ([]engi
 	return m.Journal.Record(ctx, es)
 }
 
-func TestManyChildrenAreStoredTogether(t *testing.T) {
+func TestSpawn_ManyChildrenAreStoredTogether(t *testing.T) {
 	store := &recording{Engine: memory.New(memory.Config{})}
 	app := runtime.New(store, runtime.Config{Workers: 4, Logger: discard})
 	render := newUnit[int, int]("press.Render")
@@ -312,7 +312,7 @@ func TestManyChildrenAreStoredTogether(t *testing.T) {
 	require.NoError(t, store.Close())
 }
 
-func TestSpawnGoesThroughTheMiddlewareWithItsOwnContext(t *testing.T) {
+func TestSpawn_GoesThroughMiddlewareWithItsContext(t *testing.T) {
 	var names []string
 	var who []any
 	type whoKey struct{}
@@ -352,7 +352,7 @@ func TestSpawnGoesThroughTheMiddlewareWithItsOwnContext(t *testing.T) {
 }
 
 // Proves: FEATURES 90
-func TestOldWorkersParkDurableTasksAndTheirChildrenOnly(t *testing.T) {
+func TestDurable_OldWorkersParkOnlyDurableTasksAndChildren(t *testing.T) {
 	app, render := press(t, runtime.Config{Workers: 1})
 	u := newUnit[int, int]("press.Publish", durably)
 	u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
@@ -377,7 +377,7 @@ func TestOldWorkersParkDurableTasksAndTheirChildrenOnly(t *testing.T) {
 // plain is an engine without journals.
 type plain struct{ engine.Engine }
 
-func TestAnEngineWithoutJournalsRefusesDurableTasks(t *testing.T) {
+func TestDurable_RefusedWithoutJournals(t *testing.T) {
 	store := memory.New(memory.Config{})
 	t.Cleanup(func() { _ = store.Close() })
 	app := runtime.New(plain{store}, runtime.Config{Workers: 1, Logger: discard})
@@ -395,7 +395,7 @@ func TestAnEngineWithoutJournalsRefusesDurableTasks(t *testing.T) {
 	require.NoError(t, skipping.Stop(t.Context()))
 }
 
-func TestAJournalIsBounded(t *testing.T) {
+func TestDurable_JournalIsBounded(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[int, int]("press.Publish", durably, retries(3))
 	large := string(make([]byte, 0))
@@ -420,7 +420,7 @@ func TestAJournalIsBounded(t *testing.T) {
 	assert.Len(t, journalOf(t, app, h.ID()), 16)
 }
 
-func TestValuesOfStepsAreJSON(t *testing.T) {
+func TestStep_ValuesAreJSON(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[int, int]("press.Publish", durably)
 	u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {

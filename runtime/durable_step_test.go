@@ -29,7 +29,7 @@ type draft struct {
 }
 
 // Proves: FEATURES 81
-func TestStepSucceedsOnceOverAllRuns(t *testing.T) {
+func TestStep_SucceedsOnceOverAllRuns(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
 	u := newUnit[string, draft]("press.Publish", durably, retries(3))
 	var runs, steps atomic.Int64
@@ -62,7 +62,7 @@ func TestStepSucceedsOnceOverAllRuns(t *testing.T) {
 }
 
 // Proves: FEATURES 88
-func TestStepCommitsWhatSuspensionRollsBack(t *testing.T) {
+func TestStep_CommitsBeforeSuspensionRollsBack(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
 	log := withTx(app)
 	u := newUnit[string, string]("press.Publish", durably)
@@ -93,7 +93,7 @@ func TestStepCommitsWhatSuspensionRollsBack(t *testing.T) {
 	assert.Equal(t, []string{"draft", "run"}, log.committed())
 }
 
-func TestStepFailureRollsBackAndIsRetried(t *testing.T) {
+func TestStep_FailureRollsBackAndIsRetried(t *testing.T) {
 	for name, end := range map[string]func() error{
 		"error":  func() error { return errors.New("flaky") },
 		"panic":  func() error { panic("flaky") },
@@ -133,14 +133,14 @@ func TestStepFailureRollsBackAndIsRetried(t *testing.T) {
 			if name == "panic" {
 				var p *runtime.PanicError
 				require.ErrorAs(t, ends[0], &p)
-				assert.Contains(t, string(p.Stack), "TestStepFailureRollsBackAndIsRetried")
+				assert.Contains(t, string(p.Stack), "TestStep_FailureRollsBackAndIsRetried")
 			}
 		})
 	}
 }
 
 // Proves: FEATURES 85
-func TestAttemptsCountFromTheLastStep(t *testing.T) {
+func TestStep_AttemptsCountFromTheLast(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[string, int]("press.Publish", durably, retries(3))
 	var log []string
@@ -174,7 +174,7 @@ type (
 )
 
 // Proves: FEATURES 90
-func TestStepOfAnotherTypeParks(t *testing.T) {
+func TestStep_OfAnotherTypeParks(t *testing.T) {
 	store := memory.New(memory.Config{})
 	t.Cleanup(func() { _ = store.Close() })
 	u := newUnit[int, string]("press.Publish", durably)
@@ -213,7 +213,7 @@ func TestStepOfAnotherTypeParks(t *testing.T) {
 }
 
 // Proves: FEATURES 90
-func TestRenamedStepRunsAgainAndRenamedTypeDoesNot(t *testing.T) {
+func TestStep_RenamedRunsAgainAndRenamedTypeDoesNot(t *testing.T) {
 	type sheet struct{ N int } // as page
 	store := memory.New(memory.Config{})
 	t.Cleanup(func() { _ = store.Close() })
@@ -257,7 +257,7 @@ func TestRenamedStepRunsAgainAndRenamedTypeDoesNot(t *testing.T) {
 	require.NoError(t, second.Stop(t.Context()))
 }
 
-func TestNamesInADurableTask(t *testing.T) {
+func TestDurable_Names(t *testing.T) {
 	one := func(context.Context) (int, error) { return 1, nil }
 	child := newUnit[int, int]("press.Render")
 	for name, c := range map[string]struct {
@@ -322,7 +322,7 @@ func TestNamesInADurableTask(t *testing.T) {
 	}
 }
 
-func TestDurableCallsElsewhereSayWhatToWrite(t *testing.T) {
+func TestDurable_CallsElsewhereNameTheMend(t *testing.T) {
 	child := newUnit[int, int]("press.Render")
 	calls := map[string]func(ctx context.Context) error{
 		"runtime.Step": func(ctx context.Context) error {
@@ -352,7 +352,7 @@ func TestDurableCallsElsewhereSayWhatToWrite(t *testing.T) {
 	}
 }
 
-func TestStepSeesTheTaskAndItsContextEnds(t *testing.T) {
+func TestStep_SeesTheTaskAndItsContextEnds(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1, KeepLogs: 10})
 	u := newUnit[int, string]("press.Publish", durably)
 	who := local.New[string]("who", local.InLogs())
@@ -394,7 +394,7 @@ func TestStepSeesTheTaskAndItsContextEnds(t *testing.T) {
 	assert.Equal(t, "half", rec.Progress.Note)
 }
 
-func TestRestIsCountedFromTheFirstRun(t *testing.T) {
+func TestRest_IsCountedFromTheFirstRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[int, string]("press.Publish", durably, retries(1))

@@ -40,7 +40,7 @@ func (s *syncBuffer) String() string {
 }
 
 // Proves: FEATURES 88
-func TestASwallowedSuspensionIsOneAllTheSame(t *testing.T) {
+func TestSuspend_SwallowedIsOneAllTheSame(t *testing.T) {
 	for how, returns := range map[string]func(v string, err error) error{
 		"nil":       func(string, error) error { return nil },
 		"permanent": func(_ string, err error) error { return runtime.Permanent(fmt.Errorf("lost: %v", err)) },
@@ -84,7 +84,7 @@ func TestASwallowedSuspensionIsOneAllTheSame(t *testing.T) {
 	}
 }
 
-func TestAPanicAfterASuspensionIsAFailure(t *testing.T) {
+func TestSuspend_PanicAfterwardsIsAFailure(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[int, int]("press.Publish", durably, retries(1))
 	var runs atomic.Int64
@@ -102,7 +102,7 @@ func TestAPanicAfterASuspensionIsAFailure(t *testing.T) {
 	assert.EqualValues(t, 2, runs.Load())
 }
 
-func TestBranchesWaitForThemselves(t *testing.T) {
+func TestGo_BranchesWaitForThemselves(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[int, int]("press.Publish", durably)
 	var steps, runs atomic.Int64
@@ -137,9 +137,9 @@ func TestBranchesWaitForThemselves(t *testing.T) {
 	assert.EqualValues(t, 2, runs.Load())
 }
 
-// TestABranchThatFailsIsRetried: a suspension of one branch does not keep the
+// TestGo_FailedBranchIsRetried: a suspension of one branch does not keep the
 // failure of another from being one.
-func TestABranchThatFailsIsRetried(t *testing.T) {
+func TestGo_FailedBranchIsRetried(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[bool, int]("press.Publish", durably, retries(2))
 	var tries atomic.Int64
@@ -173,7 +173,7 @@ func TestABranchThatFailsIsRetried(t *testing.T) {
 	require.ErrorContains(t, err, "no way")
 }
 
-func TestWhatSuspendedTasksShow(t *testing.T) {
+func TestRecord_OfASuspendedTask(t *testing.T) {
 	var mu sync.Mutex
 	var states []engine.State
 	app, render := press(t, runtime.Config{Workers: 1, Observers: []runtime.Observer{runtime.ObserverFunc(func(e runtime.Event) {
@@ -208,7 +208,7 @@ func TestWhatSuspendedTasksShow(t *testing.T) {
 	assert.Equal(t, []engine.State{engine.StateWaiting}, states)
 }
 
-func TestADeadlineCapsTheWait(t *testing.T) {
+func TestWithDeadline_CapsTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[int, string]("press.Publish", durably, retries(3))
@@ -223,7 +223,7 @@ func TestADeadlineCapsTheWait(t *testing.T) {
 	})
 }
 
-func TestATimeoutIsOfOneRun(t *testing.T) {
+func TestWithTimeout_IsOfOneRun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[int, string]("press.Publish", durably)
@@ -246,7 +246,7 @@ func TestATimeoutIsOfOneRun(t *testing.T) {
 }
 
 // Proves: FEATURES 86
-func TestSignals(t *testing.T) {
+func TestSignal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		u := newUnit[int, string]("press.Publish", durably, retries(3))
@@ -289,7 +289,7 @@ func TestSignals(t *testing.T) {
 }
 
 // Proves: FEATURES 87
-func TestAWaitSurvivesItsWorker(t *testing.T) {
+func TestSuspend_SurvivesItsWorker(t *testing.T) {
 	app, render := press(t, runtime.Config{Workers: 1})
 	u := newUnit[int, string]("press.Publish", durably)
 	u.handle(app, func(ctx *runtime.Context, n int) (string, error) {
@@ -313,7 +313,7 @@ func TestAWaitSurvivesItsWorker(t *testing.T) {
 }
 
 // Proves: FEATURES 83
-func TestATreeOfDurableTasksOnOneSlot(t *testing.T) {
+func TestDurable_TreeOnOneSlot(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[int, int]("press.Tree", durably)
 	u.handle(app, func(ctx *runtime.Context, n int) (int, error) {
@@ -338,7 +338,7 @@ func TestATreeOfDurableTasksOnOneSlot(t *testing.T) {
 }
 
 // Proves: FEATURES 89
-func TestCancellingGoesDownTheTree(t *testing.T) {
+func TestCancel_GoesDownTheTree(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
 	u := newUnit[int, string]("press.Tree", durably)
 	u.handle(app, func(ctx *runtime.Context, n int) (string, error) {
@@ -364,7 +364,7 @@ func TestCancellingGoesDownTheTree(t *testing.T) {
 }
 
 // Proves: FEATURES 85
-func TestARetryByHandForgetsFailedChildrenOnly(t *testing.T) {
+func TestApp_RetryForgetsOnlyFailedChildren(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
 	var broken atomic.Bool
 	broken.Store(true)
@@ -411,7 +411,7 @@ func TestARetryByHandForgetsFailedChildrenOnly(t *testing.T) {
 	assert.EqualValues(t, 4, renders.Load())
 }
 
-func TestMiddlewareMaySwallowASuspension(t *testing.T) {
+func TestMiddleware_MaySwallowASuspension(t *testing.T) {
 	swallow := func(next runtime.Handler) runtime.Handler {
 		return func(ctx *runtime.Context) error { _ = next(ctx); return nil }
 	}

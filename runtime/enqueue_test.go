@@ -78,7 +78,7 @@ func (carry) Extract(ctx context.Context, headers map[string]string) context.Con
 	return context.WithValue(ctx, ctxKey{}, headers["carry"])
 }
 
-func TestEnqueueMiddlewareThatFails(t *testing.T) {
+func TestEnqueueMiddleware_Failing(t *testing.T) {
 	tests := map[string]runtime.EnqueueMiddleware{
 		"refused": func(runtime.EnqueueHandler) runtime.EnqueueHandler {
 			return func(context.Context, []runtime.AnyCall) ([]engine.Inserted, error) {

@@ -19,6 +19,8 @@ var (
 	ErrClosed = engine.ErrClosed
 	// ErrJournalFull: a durable task remembers as much as it may.
 	ErrJournalFull = engine.ErrJournalFull
+	// ErrCursor: the cursor is not one that List returned for such a query.
+	ErrCursor = engine.ErrCursor
 )
 
 // Causes of the end of a running task's context, from context.Cause.

@@ -63,7 +63,7 @@ func stop(t *testing.T, app *runtime.App) {
 }
 
 // Proves: FEATURES 63
-func TestEveryRunsATaskForEachTick(t *testing.T) {
+func TestEvery_RunsATaskForEachTick(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k ticks
 		engine := memory.New(memory.Config{})
@@ -83,7 +83,7 @@ func TestEveryRunsATaskForEachTick(t *testing.T) {
 }
 
 // Proves: FEATURES 63
-func TestEveryTickIsOneTask(t *testing.T) {
+func TestEvery_TickIsOneTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k ticks
 		engine := memory.New(memory.Config{})
@@ -159,7 +159,7 @@ func (e *slowEngine) InsertOne(ctx context.Context, m *engine.Message) (engine.I
 	return e.Engine.InsertOne(ctx, m)
 }
 
-func TestEveryWithAnEngineThatFails(t *testing.T) {
+func TestEvery_EngineThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begin := time.Now()
 		e := &slowEngine{Engine: memory.New(memory.Config{})}
@@ -183,7 +183,7 @@ func TestEveryWithAnEngineThatFails(t *testing.T) {
 	})
 }
 
-func TestEveryAfterALongPause(t *testing.T) {
+func TestEvery_AfterALongPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := &slowEngine{Engine: memory.New(memory.Config{})}
 		defer e.Close()
@@ -204,7 +204,7 @@ func TestEveryAfterALongPause(t *testing.T) {
 }
 
 // Proves: FEATURES 63
-func TestEveryIsCheckedAtTheStart(t *testing.T) {
+func TestEvery_IsCheckedAtTheStart(t *testing.T) {
 	engine := memory.New(memory.Config{})
 	defer engine.Close()
 	app := runtime.New(engine, runtime.Config{Logger: discard})
@@ -254,7 +254,7 @@ func (o once) Next(t time.Time) time.Time {
 	return time.Time{}
 }
 
-func TestScheduleThatEnds(t *testing.T) {
+func TestEvery_ScheduleThatEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k ticks
 		engine := memory.New(memory.Config{})
@@ -267,7 +267,7 @@ func TestScheduleThatEnds(t *testing.T) {
 	})
 }
 
-func TestIntervalsAreAligned(t *testing.T) {
+func TestInterval_IsAligned(t *testing.T) {
 	zone := time.FixedZone("half", 5*3600+1800)
 	at := time.Date(2026, 3, 4, 10, 47, 12, 5, zone)
 	if got, want := runtime.Interval(time.Hour).Next(at), time.Date(2026, 3, 4, 11, 30, 0, 0, zone); !got.Equal(want) {

@@ -147,7 +147,7 @@ func (m faultyMemo) SaveMemo(ctx context.Context, memo json.RawMessage) error {
 // told, or does without; no task is lost, stuck, or run again after success.
 //
 // Proves: RELIABILITY 4
-func TestEveryEngineCallFailsOnce(t *testing.T) {
+func TestApp_EveryEngineCallFailsOnce(t *testing.T) {
 	faults := 0
 	for _, method := range []string{
 		"Serve", "Insert", "InsertOne", "Get", "Wait", "List", "Cancel", "Retry", "Delete", "Counts", "LoadMemo", "SaveMemo",

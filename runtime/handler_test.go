@@ -13,7 +13,7 @@ import (
 )
 
 // Proves: FEATURES 61
-func TestMiddlewareHasTheLastWord(t *testing.T) {
+func TestMiddleware_HasTheLastWord(t *testing.T) {
 	wrap := func(f func(ctx *runtime.Context, next runtime.Handler) error) runtime.Config {
 		return runtime.Config{Workers: 1, Middleware: []runtime.Middleware{func(next runtime.Handler) runtime.Handler {
 			return func(ctx *runtime.Context) error { return f(ctx, next) }
@@ -40,7 +40,7 @@ func TestMiddlewareHasTheLastWord(t *testing.T) {
 }
 
 // A task that did not run has no result: the zero value.
-func TestResultWithoutTheTask(t *testing.T) {
+func TestMiddleware_ResultWithoutTheTask(t *testing.T) {
 	cfg := runtime.Config{Middleware: []runtime.Middleware{func(runtime.Handler) runtime.Handler {
 		return func(*runtime.Context) error { return nil }
 	}}}
@@ -54,7 +54,7 @@ func TestResultWithoutTheTask(t *testing.T) {
 // late, frees no slot that is in use.
 //
 // Proves: FEATURES 79
-func TestMiddlewareThatDoesNotWait(t *testing.T) {
+func TestMiddleware_ThatDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var late sync.WaitGroup
 		var lateErr error

@@ -31,7 +31,7 @@ func (r trappedResult) MarshalJSON() ([]byte, error)  { encodeTrap.spring(); ret
 func (r *trappedResult) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &r.N) }
 
 // Proves: RELIABILITY 5
-func TestMethodsThatCrash(t *testing.T) {
+func TestHooks_MethodsThatCrash(t *testing.T) {
 	for method, tr := range map[string]*trap{
 		"UnmarshalJSON of an argument": &decodeTrap, "Validate": &validateTrap, "MarshalJSON of a result": &encodeTrap,
 	} {
@@ -106,7 +106,7 @@ func inTheTask() []badHook {
 }
 
 // Proves: RELIABILITY 5
-func TestFunctionsInTheTaskThatCrash(t *testing.T) {
+func TestHooks_FunctionsInTheTaskThatCrash(t *testing.T) {
 	for _, hook := range inTheTask() {
 		for name, crash := range crashes {
 			t.Run(hook.name+"/"+name, func(t *testing.T) { testBadHook(t, hook, crash) })
@@ -125,7 +125,7 @@ func (nilPropagator) Extract(context.Context, map[string]string) context.Context
 // or is as if it were not there.
 //
 // Proves: RELIABILITY 5
-func TestHooksThatReturnNil(t *testing.T) {
+func TestHooks_ThatReturnNil(t *testing.T) {
 	around := func(f func(ctx *runtime.Context, next runtime.Handler) error) runtime.Config {
 		return runtime.Config{Middleware: []runtime.Middleware{func(next runtime.Handler) runtime.Handler {
 			return func(ctx *runtime.Context) error { return f(ctx, next) }

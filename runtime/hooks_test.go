@@ -215,7 +215,7 @@ type trapError struct{ tr *trap }
 func (e trapError) Error() string { e.tr.spring(); return "trap" }
 
 // Proves: FEATURES 34, RELIABILITY 5
-func TestHooksThatCrash(t *testing.T) {
+func TestHooks_ThatCrash(t *testing.T) {
 	ran := 0
 	for _, hook := range badHooks() {
 		for name, crash := range crashes {
@@ -293,7 +293,7 @@ func testBadHook(t *testing.T, hook badHook, crash func()) {
 var errEnded = errors.New("the caller's goroutine ended")
 
 // Proves: RELIABILITY 5
-func TestHooksOfTheEnqueuerThatCrash(t *testing.T) {
+func TestHooks_OfTheEnqueuerThatCrash(t *testing.T) {
 	hooks := map[string]func(tr *trap, cfg *runtime.Config){
 		"codec":      func(tr *trap, cfg *runtime.Config) { cfg.Codec = trapEncoder{tr} },
 		"propagator": func(tr *trap, cfg *runtime.Config) { cfg.Propagators = []runtime.Propagator{trapInjector{tr}} },
@@ -372,7 +372,7 @@ func (p trapInjector) Inject(context.Context, map[string]string) { p.tr.spring()
 func (p trapInjector) Extract(ctx context.Context, _ map[string]string) context.Context { return ctx }
 
 // Proves: RELIABILITY 5
-func TestPanicIsOnTheRecordWithItsStack(t *testing.T) {
+func TestPanicError_IsOnTheRecordWithItsStack(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, runtime.Void]("test.Panic")
 	u.handle(app, func(*runtime.Context, int) (runtime.Void, error) { return explode() })
@@ -398,7 +398,7 @@ func explode() (runtime.Void, error) { panic("the boiler") }
 // A hook that is nil is said at the start, or is as if it were not there.
 //
 // Proves: RELIABILITY 5
-func TestNilHooks(t *testing.T) {
+func TestHooks_Nil(t *testing.T) {
 	for name, cfg := range map[string]runtime.Config{
 		"Config.Middleware[0]":        {Middleware: []runtime.Middleware{nil}},
 		"Config.EnqueueMiddleware[0]": {EnqueueMiddleware: []runtime.EnqueueMiddleware{nil}},
@@ -418,7 +418,7 @@ func TestNilHooks(t *testing.T) {
 }
 
 // Proves: RELIABILITY 5
-func TestMiddlewareConstructorThatCrashes(t *testing.T) {
+func TestMiddleware_ConstructorThatCrashes(t *testing.T) {
 	for name, crash := range crashes {
 		t.Run(name, func(t *testing.T) {
 			app := newUnitApp(t, runtime.Config{Middleware: []runtime.Middleware{
@@ -432,7 +432,7 @@ func TestMiddlewareConstructorThatCrashes(t *testing.T) {
 }
 
 // Proves: RELIABILITY 5
-func TestNilContextsAndFunctions(t *testing.T) {
+func TestHooks_NilContextsAndFunctions(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	bad := newUnit[int, runtime.Void]("test.NilContext")
 	runtime.RegisterContext(app, func(*runtime.Context) (*hookContext, error) { return nil, nil })

@@ -28,7 +28,7 @@ func pages(n int, err error) iter.Seq2[int, error] {
 }
 
 // Proves: FEATURES 44, 45
-func TestIteratorTasks(t *testing.T) {
+func TestEach_IteratorTasks(t *testing.T) {
 	var order []int
 	got, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) ([]string, error) {
 		return runtime.Each(ctx, pages(3, nil), func(ctx *runtime.Context, page int) (string, error) {
@@ -54,7 +54,7 @@ func TestIteratorTasks(t *testing.T) {
 }
 
 // Proves: FEATURES 44
-func TestIteratorTasksEndAtTheFirstError(t *testing.T) {
+func TestEach_EndsAtTheFirstError(t *testing.T) {
 	errIter, errEach := errors.New("iterator failed"), errors.New("each failed")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	each := func(failAt, cancelAt int) ([]int, []int, error) {

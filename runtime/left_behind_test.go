@@ -18,7 +18,7 @@ import (
 // is over, and nothing that it writes is seen by another.
 //
 // Proves: FEATURES 74, RELIABILITY 20
-func TestWhatATaskLeavesBehind(t *testing.T) {
+func TestContext_LeftBehindByATask(t *testing.T) {
 	const tasks, every = 1000, 50
 	app := newUnitApp(t, runtime.Config{Workers: 2, KeepLogs: 2})
 	u := newUnit[int, runtime.Void]("test.Left")
@@ -142,7 +142,7 @@ func (g leftBehind) look(first bool) error {
 // While the cleanups of a task run, its own storage is over; the worker's is not.
 //
 // Proves: FEATURES 74
-func TestStorageInACleanup(t *testing.T) {
+func TestStored_InACleanup(t *testing.T) {
 	var opened bool
 	var own, worker error
 	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {

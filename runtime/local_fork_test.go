@@ -13,7 +13,7 @@ import (
 )
 
 // Proves: FEATURES 27
-func TestChildrenSeeTheTask(t *testing.T) {
+func TestGo_ChildSeesTheTask(t *testing.T) {
 	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {
 		for _, mode := range []local.ForkMode{local.Copy, local.Share, local.Overlay} {
 			err := local.Go(ctx, mode, func(child context.Context) error {
@@ -34,7 +34,7 @@ func TestChildrenSeeTheTask(t *testing.T) {
 	}
 }
 
-func TestChildrenEndBeforeTheCleanups(t *testing.T) {
+func TestGo_ChildEndsBeforeTheCleanups(t *testing.T) {
 	var childEnded, cleanedEarly atomic.Bool
 	release := make(chan struct{})
 	key := runtime.NewKey[int]("tx", runtime.PerTask, nil)
@@ -59,7 +59,7 @@ func TestChildrenEndBeforeTheCleanups(t *testing.T) {
 	}
 }
 
-func TestErrorsOfChildren(t *testing.T) {
+func TestGo_ErrorsOfChildren(t *testing.T) {
 	errChild := errors.New("child failed")
 	tests := []struct {
 		name string
@@ -110,7 +110,7 @@ func TestErrorsOfChildren(t *testing.T) {
 	}
 }
 
-func TestPanicOfAChildThrowsItsSlotAway(t *testing.T) {
+func TestGo_PanicThrowsTheSlotAway(t *testing.T) {
 	key := runtime.NewKey[int]("opened", runtime.PerWorker, nil)
 	var opened atomic.Int64
 	app := newUnitApp(t, runtime.Config{Workers: 1})
@@ -130,7 +130,7 @@ func TestPanicOfAChildThrowsItsSlotAway(t *testing.T) {
 	}
 }
 
-func TestChildOfMiddlewareIsWaitedFor(t *testing.T) {
+func TestGo_ChildOfMiddlewareIsWaitedFor(t *testing.T) {
 	var ended atomic.Bool
 	release := make(chan struct{})
 	cfg := runtime.Config{Middleware: []runtime.Middleware{func(runtime.Handler) runtime.Handler {
@@ -146,7 +146,7 @@ func TestChildOfMiddlewareIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestGoOutsideATask(t *testing.T) {
+func TestGo_OutsideATask(t *testing.T) {
 	loc := local.New[int]("n")
 	ctx := local.With(context.Background())
 	if err := loc.Set(ctx, 1); err != nil {

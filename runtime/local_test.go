@@ -16,7 +16,7 @@ import (
 )
 
 // Proves: FEATURES 64, 65
-func TestLocalHoldsAValueOfItsType(t *testing.T) {
+func TestLocal_HoldsAValueOfItsType(t *testing.T) {
 	loc := local.New[int]("n")
 	steps, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (steps []string, _ error) {
 		note := func() {
@@ -44,7 +44,7 @@ func TestLocalHoldsAValueOfItsType(t *testing.T) {
 }
 
 // Proves: FEATURES 64
-func TestLocalOfAnInterfaceHoldsNil(t *testing.T) {
+func TestLocal_OfAnInterfaceHoldsNil(t *testing.T) {
 	loc := local.New[error]("err")
 	ctx := local.With(context.Background())
 	if err := loc.Set(ctx, nil); err != nil {
@@ -58,7 +58,7 @@ func TestLocalOfAnInterfaceHoldsNil(t *testing.T) {
 	}
 }
 
-func TestLocalsOfOneNameAreTwo(t *testing.T) {
+func TestLocal_TwoOfOneName(t *testing.T) {
 	ctx := local.With(context.Background())
 	a, b := local.New[int]("same"), local.New[int]("same")
 	if err := a.Set(ctx, 1); err != nil {
@@ -70,7 +70,7 @@ func TestLocalsOfOneNameAreTwo(t *testing.T) {
 }
 
 // Proves: FEATURES 66
-func TestLocalOutsideAnyScope(t *testing.T) {
+func TestLocal_OutsideAnyScope(t *testing.T) {
 	loc := local.New[int]("n")
 	var none *runtime.Context
 	for _, ctx := range []context.Context{context.Background(), local.Fork(context.Background(), local.Copy), none} {
@@ -90,7 +90,7 @@ func TestLocalOutsideAnyScope(t *testing.T) {
 }
 
 // Proves: FEATURES 66
-func TestWithLocalsOpensAScope(t *testing.T) {
+func TestWith_OpensAScope(t *testing.T) {
 	loc := local.New[int]("n")
 	outer := local.With(context.Background())
 	if err := loc.Set(outer, 1); err != nil {
@@ -109,7 +109,7 @@ func TestWithLocalsOpensAScope(t *testing.T) {
 
 type ctxKey struct{}
 
-func TestScopeOfTheProcessIsNotTheTasks(t *testing.T) {
+func TestWith_ScopeOfTheProcessIsNotTheTasks(t *testing.T) {
 	loc := local.New[int]("n")
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, int]("test.Unit")
@@ -135,7 +135,7 @@ func TestScopeOfTheProcessIsNotTheTasks(t *testing.T) {
 }
 
 // Proves: FEATURES 74
-func TestLocalAfterTheTask(t *testing.T) {
+func TestLocal_AfterTheTask(t *testing.T) {
 	loc := local.New[int]("n")
 	kept := make(chan []context.Context, 1)
 	if _, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {
@@ -163,7 +163,7 @@ func TestLocalAfterTheTask(t *testing.T) {
 }
 
 // Proves: FEATURES 67, 68
-func TestForkModes(t *testing.T) {
+func TestFork_Modes(t *testing.T) {
 	loc, other := local.New[string]("n"), local.New[string]("other")
 	var byDefault local.ForkMode
 	tests := []struct {
@@ -219,7 +219,7 @@ type wallet struct{ notes []string }
 func (w *wallet) Clone() wallet { return wallet{slices.Clone(w.notes)} }
 
 // Proves: FEATURES 68
-func TestCopyIsDeepForValuesThatClone(t *testing.T) {
+func TestFork_CopyClonesValues(t *testing.T) {
 	deep, shallow := local.New[*cart]("deep"), local.New[map[string]int]("shallow")
 	ctx := local.With(context.Background())
 	if err := errors.Join(deep.Set(ctx, &cart{[]string{"a"}}), shallow.Set(ctx, map[string]int{"a": 1})); err != nil {
@@ -251,7 +251,7 @@ func TestCopyIsDeepForValuesThatClone(t *testing.T) {
 }
 
 // Proves: FEATURES 67, 69
-func TestLocalsStayApart(t *testing.T) {
+func TestLocal_TasksStayApart(t *testing.T) {
 	const tasks, kids = 1000, 10
 	loc := local.New[int]("n")
 	app := newUnitApp(t, runtime.Config{Workers: 16})
@@ -307,7 +307,7 @@ func TestLocalsStayApart(t *testing.T) {
 }
 
 // Proves: FEATURES 28, 70
-func TestLocalsTravelWithTasks(t *testing.T) {
+func TestTravels_WithTasks(t *testing.T) {
 	sent := local.New[map[string]int]("sent", local.Travels())
 	home := local.New[string]("home")
 	app := newUnitApp(t, runtime.Config{})
@@ -349,7 +349,7 @@ func TestLocalsTravelWithTasks(t *testing.T) {
 	}
 }
 
-func TestTravelingLocalSetAnew(t *testing.T) {
+func TestTravels_SetAnew(t *testing.T) {
 	loc := local.New[string]("id", local.Travels())
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[string, []string]("test.Unit")
@@ -390,7 +390,7 @@ func TestTravelingLocalSetAnew(t *testing.T) {
 	}
 }
 
-func TestLocalThatCannotTravel(t *testing.T) {
+func TestTravels_UnencodableValue(t *testing.T) {
 	loc := local.New[string]("id", local.Travels())
 	app := newUnitApp(t, runtime.Config{MaxPayload: 100})
 	u := newUnit[int, int]("test.Unit")
@@ -408,7 +408,7 @@ func TestLocalThatCannotTravel(t *testing.T) {
 	}
 }
 
-func TestLocalsCostNothingUnused(t *testing.T) {
+func TestLocal_CostsNothingUnused(t *testing.T) {
 	local := local.New[int]("n", local.Travels(), local.InLogs())
 	allocs, err := runUnit(t, runtime.Config{Workers: 1}, func(ctx *runtime.Context) (float64, error) {
 		return testing.AllocsPerRun(100, func() { local.GetOr(ctx, 0) }), nil

@@ -17,7 +17,7 @@ import (
 // that the task set.
 //
 // Proves: FEATURES 70, 80
-func TestLocalsInWhatTheAppLogs(t *testing.T) {
+func TestInLogs_InTheAppsLog(t *testing.T) {
 	const canary = "canary-4711"
 	id := local.New[string]("request_id", local.InLogs(), local.Travels())
 	own := local.New[lazy]("own", local.InLogs())
@@ -63,7 +63,7 @@ type rudeValue struct{ crash func() }
 func (v rudeValue) LogValue() slog.Value { v.crash(); return slog.Value{} }
 
 // Proves: RELIABILITY 5
-func TestLocalThatCannotBeLogged(t *testing.T) {
+func TestInLogs_LocalThatCannotBeLogged(t *testing.T) {
 	local := local.New[rudeValue]("rude", local.InLogs())
 	for name, crash := range crashes {
 		t.Run(name, func(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 // snoozed.
 //
 // Proves: FEATURES 33
-func TestKeptLogMarksRetriesByHand(t *testing.T) {
+func TestKeepLogs_MarksRetriesByHand(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{KeepLogs: 100})
 	u := newUnit[int, int]("test.ByHand", retries(1))
 	ends := []error{errFlaky, errFlaky, runtime.Cancelled("enough"), runtime.Snooze(0), errFlaky, nil}
@@ -53,7 +53,7 @@ func TestKeptLogMarksRetriesByHand(t *testing.T) {
 }
 
 // Proves: FEATURES 33
-func TestKeptLogMarksARetryByHandOfTheFirstRun(t *testing.T) {
+func TestKeepLogs_MarksARetryByHandOfTheFirstRun(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{KeepLogs: 2})
 	u := newUnit[int, int]("test.Once")
 	run := 0

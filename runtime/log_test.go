@@ -60,7 +60,7 @@ func newLog() (*slog.Logger, *logBuffer) {
 	return slog.New(slog.NewJSONHandler(b, nil)), b
 }
 
-func TestLogHandlerPassesSlogtest(t *testing.T) {
+func TestNewLogHandler_PassesSlogtest(t *testing.T) {
 	var b bytes.Buffer
 	slogtest.Run(t, func(t *testing.T) slog.Handler {
 		b.Reset()
@@ -75,7 +75,7 @@ func TestLogHandlerPassesSlogtest(t *testing.T) {
 
 // The suite logs with context.Background(): a task's logger adds its attributes
 // all the same, and NewLogHandler adds those of a scope of locals.
-func TestTaskLoggerPassesSlogtest(t *testing.T) {
+func TestLogger_PassesSlogtest(t *testing.T) {
 	for name, secret := range map[string]bool{"plain": false, "redacting": true} {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
@@ -107,7 +107,7 @@ func TestTaskLoggerPassesSlogtest(t *testing.T) {
 }
 
 // Proves: FEATURES 30, 46
-func TestTaskLogger(t *testing.T) {
+func TestLogger_HasTheTasksAttributes(t *testing.T) {
 	logger, out := newLog()
 	var id string
 	_, err := runUnit(t, runtime.Config{Logger: logger.With("svc", "pay")}, func(ctx *runtime.Context) (int, error) {
@@ -154,7 +154,7 @@ func TestTaskLogger(t *testing.T) {
 }
 
 // Proves: FEATURES 30, 31
-func TestLogHandlerAddsTheTaskOnlyInATask(t *testing.T) {
+func TestNewLogHandler_AddsTheTaskOnlyInATask(t *testing.T) {
 	b := new(logBuffer)
 	logger := slog.New(runtime.NewLogHandler(slog.NewJSONHandler(b, nil)))
 	log := func(ctx context.Context) { logger.With("a", 1).WithGroup("g").WarnContext(ctx, "line", "b", 2) }
@@ -194,7 +194,7 @@ func TestLogHandlerAddsTheTaskOnlyInATask(t *testing.T) {
 }
 
 // Handlers one behind the other complete a line once.
-func TestLogHandlersInARow(t *testing.T) {
+func TestNewLogHandler_TwoInARow(t *testing.T) {
 	b := new(logBuffer)
 	inner := slog.New(runtime.NewLogHandler(slog.NewJSONHandler(b, nil))).With("svc", "pay")
 	outer := runtime.NewLogHandler(forward{inner.Handler()})
@@ -227,7 +227,7 @@ func (f forward) WithAttrs(a []slog.Attr) slog.Handler { return forward{f.Handle
 func (f forward) WithGroup(n string) slog.Handler      { return forward{f.Handler.WithGroup(n)} }
 
 // Proves: FEATURES 31
-func TestLoggerOutsideATask(t *testing.T) {
+func TestLogger_OutsideATask(t *testing.T) {
 	b := new(logBuffer)
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewJSONHandler(b, nil)))
@@ -245,7 +245,7 @@ func TestLoggerOutsideATask(t *testing.T) {
 }
 
 // Proves: FEATURES 70
-func TestLocalsInLogs(t *testing.T) {
+func TestInLogs_ShowsLocals(t *testing.T) {
 	id := local.New[string]("request_id", local.InLogs(), local.Travels())
 	user := local.New[int]("user", local.InLogs())
 	quiet := local.New[string]("quiet", local.Travels())
@@ -313,7 +313,7 @@ func TestLocalsInLogs(t *testing.T) {
 }
 
 // Proves: FEATURES 32, 33
-func TestKeptLogs(t *testing.T) {
+func TestKeepLogs_OnTheRecord(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{KeepLogs: 6})
 	u := newUnit[int, int]("test.Unit", retries(2))
 	var snoozed bool
@@ -357,7 +357,7 @@ func TestKeptLogs(t *testing.T) {
 }
 
 // Proves: FEATURES 32
-func TestKeptLogsAreTheLast(t *testing.T) {
+func TestKeepLogs_KeepsTheLast(t *testing.T) {
 	for keep, want := range map[int]int{0: 0, 1: 1, 7: 7, 1000: 100} {
 		app := newUnitApp(t, runtime.Config{KeepLogs: keep})
 		u := newUnit[int, int]("test.Unit")
@@ -384,7 +384,7 @@ func TestKeptLogsAreTheLast(t *testing.T) {
 }
 
 // Proves: FEATURES 32, 48
-func TestLogsAndProgressWhileRunning(t *testing.T) {
+func TestKeepLogs_WhileRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{KeepLogs: 10})
 		u := newUnit[int, int]("test.Unit")
@@ -430,7 +430,7 @@ func TestLogsAndProgressWhileRunning(t *testing.T) {
 }
 
 // Proves: FEATURES 80
-func TestLogsHideRedactedParameters(t *testing.T) {
+func TestLogger_HidesRedactedParameters(t *testing.T) {
 	const canary = "canary-4711"
 	type order struct{ Card *string }
 	b := new(logBuffer)

@@ -12,7 +12,7 @@ import (
 )
 
 // Proves: FEATURES 61
-func TestMiddlewareGoesAroundEveryTask(t *testing.T) {
+func TestMiddleware_GoesAroundEveryTask(t *testing.T) {
 	errTask, errChanged := errors.New("task failed"), errors.New("changed")
 	var steps []string
 	around := func(name string) runtime.Middleware {
@@ -72,7 +72,7 @@ func TestMiddlewareGoesAroundEveryTask(t *testing.T) {
 
 // What middleware adds to the context reaches the task, its context type, its
 // providers and its cleanups, and the task's context is still the task's.
-func TestMiddlewareAddsToTheContext(t *testing.T) {
+func TestMiddleware_AddsToTheContext(t *testing.T) {
 	type reqContext struct{ *runtime.Context }
 	key := runtime.NewKey[string]("tx", runtime.PerTask, nil)
 	cfg := runtime.Config{Middleware: []runtime.Middleware{func(next runtime.Handler) runtime.Handler {

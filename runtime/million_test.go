@@ -18,7 +18,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
-var manyTasks = flag.Int("tasks", 20_000, "how many tasks TestAMillionTasks runs; make million runs a million")
+var manyTasks = flag.Int("tasks", 20_000, "how many tasks TestApp_MillionTasks runs; make million runs a million")
 
 // usage is what a process holds at one moment.
 type usage struct {
@@ -41,7 +41,7 @@ func measure() usage {
 // workers are thrown away and the app is restarted.
 //
 // Proves: RELIABILITY 18
-func TestAMillionTasks(t *testing.T) {
+func TestApp_MillionTasks(t *testing.T) {
 	const parts = 10
 	tasks := *manyTasks
 	var opened, closed, panicked, failed atomic.Int64
@@ -155,7 +155,7 @@ func drain(t *testing.T, app *runtime.App) {
 }
 
 // Proves: RELIABILITY 19
-func TestEnqueueTenTimesPastTheLimit(t *testing.T) {
+func TestCapacity_TenTimesPastTheLimit(t *testing.T) {
 	const limit, size = 1000, 1 << 10
 	eng := newMemory(t, memory.Config{Capacity: limit})
 	app := runtime.New(eng, runtime.Config{})

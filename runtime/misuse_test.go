@@ -19,7 +19,7 @@ import (
 // What is nil, or was never made, is an error that says so, and no panic.
 //
 // Proves: RELIABILITY 5
-func TestEnqueueOnNothing(t *testing.T) {
+func TestEnqueue_OnNil(t *testing.T) {
 	u := newUnit[int, int]("test.Nothing")
 	ctx := context.Background()
 	noEngine := runtime.New(nil, runtime.Config{})
@@ -57,7 +57,7 @@ func TestEnqueueOnNothing(t *testing.T) {
 }
 
 // A result is bounded as arguments are, also one of a trigger hook.
-func TestResultTooLarge(t *testing.T) {
+func TestMaxPayload_ResultTooLarge(t *testing.T) {
 	hook := func(*runtime.Context, *runtime.TriggerError) (any, bool, error) {
 		return strings.Repeat("x", 99), true, nil
 	}
@@ -82,7 +82,7 @@ func TestResultTooLarge(t *testing.T) {
 }
 
 // A worker whose engine has failed leaves its error to Stop.
-func TestStopTellsWhyTheWorkerStopped(t *testing.T) {
+func TestStop_ReturnsWhyTheWorkerStopped(t *testing.T) {
 	errDisk := errors.New("disk full")
 	stopped := make(chan struct{})
 	app := runtime.New(failingEngine{newMemory(t), func() error { return errDisk }}, runtime.Config{
@@ -103,7 +103,7 @@ func TestStopTellsWhyTheWorkerStopped(t *testing.T) {
 }
 
 // What has no effect, or none yet, is in the log.
-func TestWhatIsForgottenIsLogged(t *testing.T) {
+func TestStart_LogsForgottenRegistrations(t *testing.T) {
 	var log safeBuffer
 	app := newUnitApp(t, runtime.Config{Logger: textLogger(&log)})
 	start(t, app)
@@ -133,7 +133,7 @@ func TestWhatIsForgottenIsLogged(t *testing.T) {
 }
 
 // An app does not see what becomes of the lists that it was configured with.
-func TestConfigIsCopied(t *testing.T) {
+func TestConfig_IsCopied(t *testing.T) {
 	cfg := runtime.Config{
 		Queues:      []string{"default"},
 		Propagators: []runtime.Propagator{trapInjector{new(trap)}},
@@ -152,7 +152,7 @@ func TestConfigIsCopied(t *testing.T) {
 }
 
 // A time that RFC 3339 cannot write is refused, on every engine alike.
-func TestTimesThatCannotBeStored(t *testing.T) {
+func TestWithDue_RefusesUnstorableTimes(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, int]("test.Far")
 	for name, test := range map[string]struct {
@@ -187,7 +187,7 @@ const notRun = "this app does not run a task that it enqueues: call RegisterTask
 
 // What is enqueued where its package was not registered waits, and the log says
 // why: once for each task, and as a warning where the worker serves its queue.
-func TestTaskThatWasNotRegistered(t *testing.T) {
+func TestEnqueue_TaskThatIsNotRegistered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		logger, logs := newLog()
 		app := newUnitApp(t, runtime.Config{Logger: logger})
@@ -229,7 +229,7 @@ func TestTaskThatWasNotRegistered(t *testing.T) {
 }
 
 // A task under test may enqueue others: Drive knows no worker, and tells nothing.
-func TestDriveOfATaskThatEnqueues(t *testing.T) {
+func TestDrive_TaskThatEnqueues(t *testing.T) {
 	logger, logs := newLog()
 	app := newUnitApp(t, runtime.Config{Logger: logger})
 	parent, child := newUnit[int, int]("test.Parent"), newUnit[int, int]("test.Child")

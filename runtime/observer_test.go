@@ -14,7 +14,7 @@ import (
 )
 
 // Proves: FEATURES 34, 35
-func TestObserversSeeTheLifecycle(t *testing.T) {
+func TestObserver_SeesTheLifecycle(t *testing.T) {
 	var mu sync.Mutex
 	seen := make(map[string][]runtime.Event)
 	observe := runtime.ObserverFunc(func(e runtime.Event) {
@@ -115,7 +115,7 @@ func TestObserversSeeTheLifecycle(t *testing.T) {
 // them, nor to the task: it sees everything.
 //
 // Proves: FEATURES 34
-func TestObserversDoNotHarmEachOther(t *testing.T) {
+func TestObserver_HarmsNoOther(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	seen := make(chan string, 100)
@@ -152,7 +152,7 @@ func TestObserversDoNotHarmEachOther(t *testing.T) {
 }
 
 // Proves: FEATURES 34
-func TestObserverThatIsTooSlowLosesEvents(t *testing.T) {
+func TestObserver_LosesEventsWhenTooSlow(t *testing.T) {
 	var log safeBuffer
 	release := make(chan struct{})
 	var mu sync.Mutex

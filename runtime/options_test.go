@@ -16,7 +16,7 @@ import (
 )
 
 // Proves: FEATURES 40
-func TestPriorityThenOrder(t *testing.T) {
+func TestWithPriority_ThenOrder(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	u := newUnit[string, runtime.Void]("test.Order")
 	var mu sync.Mutex
@@ -50,7 +50,7 @@ func TestPriorityThenOrder(t *testing.T) {
 }
 
 // Proves: FEATURES 37
-func TestDelayAndDue(t *testing.T) {
+func TestWithDelay_AndWithDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})
 		u := newUnit[int, time.Duration]("test.Delay")
@@ -85,7 +85,7 @@ func TestDelayAndDue(t *testing.T) {
 }
 
 // Proves: FEATURES 40
-func TestUniqueKeys(t *testing.T) {
+func TestWithKey_OneTaskAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})
 		u := newUnit[string, string]("test.Unique", func(s *runtime.Spec) { s.Unique = time.Hour })
@@ -136,7 +136,7 @@ func TestUniqueKeys(t *testing.T) {
 }
 
 // Proves: FEATURES 40
-func TestUniqueFromManyGoroutines(t *testing.T) {
+func TestWithUnique_FromManyGoroutines(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 4})
 	u := newUnit[int, runtime.Void]("test.Race")
 	var mu sync.Mutex
@@ -170,7 +170,7 @@ func TestUniqueFromManyGoroutines(t *testing.T) {
 	}
 }
 
-func TestOptionsThatMakeNoSense(t *testing.T) {
+func TestOptions_RefuseInvalidValues(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{MaxPayload: 100})
 	u := newUnit[string, runtime.Void]("test.Options")
 	for name, opts := range map[string][]runtime.Option{

@@ -29,7 +29,7 @@ func (p headerValue) Extract(ctx context.Context, headers map[string]string) con
 }
 
 // Proves: FEATURES 28
-func TestPropagators(t *testing.T) {
+func TestPropagator(t *testing.T) {
 	one, two := headerValue{"one"}, headerValue{"two"}
 	app := newUnitApp(t, runtime.Config{Workers: 1, Propagators: []runtime.Propagator{one, two}})
 	u := newUnit[int, string]("test.Propagated", retries(1))

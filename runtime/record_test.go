@@ -57,7 +57,7 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
-func TestIDsAreUniqueAndInOrder(t *testing.T) {
+func TestHandle_IDsAreUniqueAndInOrder(t *testing.T) {
 	app := runtime.New(newMemory(t), runtime.Config{})
 	u := newUnit[int, int]("test.ID")
 	seen := make(map[uuid.UUID]bool)
@@ -84,7 +84,7 @@ func TestIDsAreUniqueAndInOrder(t *testing.T) {
 // same from outside: both take a slot, and neither holds up the other.
 //
 // Proves: FEATURES 17
-func TestBlockingAndWaitingTasks(t *testing.T) {
+func TestRecord_BlockingAndWaitingTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 2})
 		var running atomic.Int32
@@ -119,7 +119,7 @@ func TestBlockingAndWaitingTasks(t *testing.T) {
 }
 
 // Proves: FEATURES 48
-func TestOwnRecord(t *testing.T) {
+func TestContext_OwnRecord(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, runtime.Void]("test.Own", retries(1))
 	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
@@ -152,7 +152,7 @@ func TestOwnRecord(t *testing.T) {
 }
 
 // Proves: FEATURES 19, 49
-func TestListsOfTasks(t *testing.T) {
+func TestApp_List(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	a, b := newUnit[int, int]("list.A"), newUnit[int, int]("list.B", func(s *runtime.Spec) { s.Queue = "b" })
 	for _, u := range []unitTask[int, int]{a, b} {
@@ -233,7 +233,7 @@ func TestListsOfTasks(t *testing.T) {
 }
 
 // Proves: FEATURES 19
-func TestFailedTaskIsRetriedByHand(t *testing.T) {
+func TestApp_RetryOfAFailedTask(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, int]("test.ByHand", retries(1))
 	var fixed atomic.Bool
@@ -277,7 +277,7 @@ func TestFailedTaskIsRetriedByHand(t *testing.T) {
 	}
 }
 
-func TestDeleteOfARunningTask(t *testing.T) {
+func TestApp_DeleteOfARunningTask(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	release := make(chan struct{})
 	running := make(chan struct{})
@@ -338,7 +338,7 @@ func TestProgress(t *testing.T) {
 }
 
 // What is kept with a task stays within its bounds, whatever the task does.
-func TestRecordIsBounded(t *testing.T) {
+func TestRecord_IsBounded(t *testing.T) {
 	huge := strings.Repeat("x\x00\xffé", 2_000)
 	app := newUnitApp(t, runtime.Config{KeepLogs: 1000, Logger: silent})
 	u := newUnit[int, runtime.Void]("test.Huge", retries(20))
@@ -382,7 +382,7 @@ func TestRecordIsBounded(t *testing.T) {
 // while tasks run: no task is taken from its worker, and all are done once.
 //
 // Proves: RELIABILITY 11
-func TestClockSteps(t *testing.T) {
+func TestRecord_ClockSteps(t *testing.T) {
 	const tasks = 300
 	var offset atomic.Int64
 	engine := &steppedEngine{Engine: newMemory(t), offset: &offset}

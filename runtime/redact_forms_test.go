@@ -137,7 +137,7 @@ func declined(card int64, pin [4]byte) error {
 // handlers of logs give it.
 //
 // Proves: FEATURES 80, RELIABILITY 21
-func TestRedactedInEveryForm(t *testing.T) {
+func TestRedact_InEveryForm(t *testing.T) {
 	const secret = "canary/ x&7ü"
 	b64 := base64.StdEncoding.EncodeToString([]byte(secret))
 	tests := map[string]func(t *testing.T){
@@ -227,7 +227,7 @@ type suspicion string
 func (s suspicion) Error() string { return "suspicious: " + string(s) }
 
 // Proves: RELIABILITY 21
-func TestValidateOfRedactedParameterIsNotShown(t *testing.T) {
+func TestRedact_HidesTheTextOfValidate(t *testing.T) {
 	u := newUnit[suspicious, runtime.Void]("test.Suspicious", func(s *runtime.Spec) { s.Params[0].Redact = true })
 	_, err := u.call("canary").Enqueue(context.Background(), runtime.New(newMemory(t), runtime.Config{}))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {

@@ -150,7 +150,7 @@ func secretErrors() map[string]func(ctx *runtime.Context, a *secretArgs) error {
 }
 
 // Proves: FEATURES 80, RELIABILITY 21
-func TestRedactedParametersAreNeverShown(t *testing.T) {
+func TestRedact_ParametersAreNeverShown(t *testing.T) {
 	ways := 0
 	for name, way := range secretErrors() {
 		t.Run(name, func(t *testing.T) {
@@ -214,7 +214,7 @@ func TestRedactedParametersAreNeverShown(t *testing.T) {
 // does. And what a newer version redacts is not shown of older tasks.
 //
 // Proves: FEATURES 80, RELIABILITY 21
-func TestRedactedByTheRegistration(t *testing.T) {
+func TestRedact_ByTheRegistration(t *testing.T) {
 	eng := newMemory(t)
 	app := runtime.New(eng, runtime.Config{Logger: silent})
 	task := secretTask(true)
@@ -253,7 +253,7 @@ func TestRedactedByTheRegistration(t *testing.T) {
 }
 
 // Proves: RELIABILITY 21
-func TestErrorsOfEnqueueHideRedactedParameters(t *testing.T) {
+func TestRedact_ErrorsOfEnqueue(t *testing.T) {
 	task := secretTask(true)
 	for name, test := range map[string]struct {
 		cfg  runtime.Config
@@ -277,7 +277,7 @@ func TestErrorsOfEnqueueHideRedactedParameters(t *testing.T) {
 }
 
 // Many short secrets must not make a text explode.
-func TestRedactionOfManyShortValues(t *testing.T) {
+func TestRedact_ManyShortValues(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[[]string, string]("test.Short", func(s *runtime.Spec) { s.Params[0].Redact = true })
 	u.handle(app, func(ctx *runtime.Context, _ []string) (string, error) {
@@ -294,7 +294,7 @@ func TestRedactionOfManyShortValues(t *testing.T) {
 // other task sees.
 //
 // Proves: RELIABILITY 20
-func TestMarkedValuesStayWithTheirTask(t *testing.T) {
+func TestRedact_MarkedValuesStayWithTheirTask(t *testing.T) {
 	const tasks = 2000
 	loc := local.New[string]("mark")
 	scoped := runtime.NewKey[string]("mark", runtime.PerTask, nil)

@@ -18,11 +18,11 @@ func Rest(ctx context.Context, name string, d time.Duration) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	e, err := j.take(name, engine.EntryTimer)
+	n, err := j.take(name, engine.EntryTimer)
 	if err != nil {
 		return inEntry("rest", name, err)
 	}
-	due, err := j.timer(ctx, e, name, d)
+	due, err := j.timer(ctx, n.e, name, d)
 	if err != nil {
 		return inEntry("rest", name, err)
 	}

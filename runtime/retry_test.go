@@ -54,7 +54,7 @@ func backoff(delay time.Duration, factor float64, limit time.Duration) func(*run
 }
 
 // Proves: FEATURES 19, 36
-func TestRetriesWithGrowingDelay(t *testing.T) {
+func TestRetry_WithGrowingDelay(t *testing.T) {
 	began, rec, err := attempts(t, runtime.Config{}, func(*runtime.Context, int) error { return errFlaky },
 		retries(5), backoff(2*time.Second, 3, 20*time.Second))
 	if len(began) != 6 {
@@ -90,7 +90,7 @@ func TestRetriesWithGrowingDelay(t *testing.T) {
 // never more than an hour.
 //
 // Proves: FEATURES 36
-func TestDefaultBackoff(t *testing.T) {
+func TestRetry_DefaultBackoff(t *testing.T) {
 	began, _, _ := attempts(t, runtime.Config{}, func(*runtime.Context, int) error { return errFlaky }, retries(14), backoff(0, 0, 0))
 	for i := range 14 {
 		want := min(time.Second<<i, time.Hour)
@@ -101,7 +101,7 @@ func TestDefaultBackoff(t *testing.T) {
 }
 
 // Proves: FEATURES 36
-func TestSuccessEndsRetries(t *testing.T) {
+func TestRetry_EndsWithSuccess(t *testing.T) {
 	began, rec, err := attempts(t, runtime.Config{}, func(_ *runtime.Context, run int) error {
 		if run < 2 {
 			return errFlaky
@@ -116,7 +116,7 @@ func TestSuccessEndsRetries(t *testing.T) {
 	}
 }
 
-func TestNoDelayRetriesAtOnce(t *testing.T) {
+func TestNoDelay_RetriesAtOnce(t *testing.T) {
 	began, _, _ := attempts(t, runtime.Config{}, func(*runtime.Context, int) error { return errFlaky }, retries(2))
 	if len(began) != 3 || began[2] != 0 {
 		t.Errorf("attempts began at %v, want three at once", began)
@@ -124,7 +124,7 @@ func TestNoDelayRetriesAtOnce(t *testing.T) {
 }
 
 // Proves: FEATURES 24
-func TestAttemptCountsFromZeroAndTheIDStays(t *testing.T) {
+func TestMetadata_AttemptCountsFromZeroAndTheIDStays(t *testing.T) {
 	var metas []runtime.Metadata
 	_, rec, _ := attempts(t, runtime.Config{}, func(ctx *runtime.Context, _ int) error {
 		metas = append(metas, ctx.Metadata())
@@ -138,7 +138,7 @@ func TestAttemptCountsFromZeroAndTheIDStays(t *testing.T) {
 }
 
 // Proves: FEATURES 14
-func TestEnqueuedAtIsTheSameInEachAttempt(t *testing.T) {
+func TestMetadata_EnqueuedAtIsTheSameInEachAttempt(t *testing.T) {
 	var at []time.Time
 	var first time.Time
 	attempts(t, runtime.Config{}, func(ctx *runtime.Context, run int) error {
@@ -159,7 +159,7 @@ func TestEnqueuedAtIsTheSameInEachAttempt(t *testing.T) {
 }
 
 // Proves: FEATURES 56
-func TestPermanentIsNotRetried(t *testing.T) {
+func TestPermanent_IsNotRetried(t *testing.T) {
 	for name, err := range map[string]error{
 		"plain":   runtime.Permanent(errFlaky),
 		"wrapped": fmt.Errorf("charge: %w", runtime.Permanent(errFlaky)),
@@ -194,7 +194,7 @@ func TestRetryAfter(t *testing.T) {
 }
 
 // Errors made by hand may hold what the constructors would not.
-func TestNegativeWaits(t *testing.T) {
+func TestRetryAfter_NegativeWaits(t *testing.T) {
 	began, rec, err := attempts(t, runtime.Config{}, func(_ *runtime.Context, run int) error {
 		switch run {
 		case 0:
@@ -210,7 +210,7 @@ func TestNegativeWaits(t *testing.T) {
 }
 
 // Proves: FEATURES 77
-func TestSnoozeUsesNoAttempt(t *testing.T) {
+func TestSnooze_UsesNoAttempt(t *testing.T) {
 	var attempt []int
 	began, rec, err := attempts(t, runtime.Config{}, func(ctx *runtime.Context, run int) error {
 		attempt = append(attempt, ctx.Metadata().Attempt)
@@ -228,7 +228,7 @@ func TestSnoozeUsesNoAttempt(t *testing.T) {
 }
 
 // Proves: FEATURES 56
-func TestRetryIfChoosesTheErrors(t *testing.T) {
+func TestRetryIf_ChoosesTheErrors(t *testing.T) {
 	errFatal := errors.New("fatal")
 	cfg := runtime.Config{RetryIf: func(m runtime.Metadata, err error) bool {
 		return m.Name == "test.Attempts" && !errors.Is(err, errFatal)
@@ -244,7 +244,7 @@ func TestRetryIfChoosesTheErrors(t *testing.T) {
 	}
 }
 
-func TestRetryPolicyOfTheApp(t *testing.T) {
+func TestRetryPolicy_OfTheApp(t *testing.T) {
 	cfg := runtime.Config{RetryPolicy: func(m runtime.Metadata, err error) time.Duration {
 		if !errors.Is(err, errFlaky) {
 			t.Errorf("policy got %v", err)
@@ -258,7 +258,7 @@ func TestRetryPolicyOfTheApp(t *testing.T) {
 }
 
 // Proves: RELIABILITY 5
-func TestHookOfRetriesThatFails(t *testing.T) {
+func TestRetryIf_HookThatFails(t *testing.T) {
 	for name, crash := range map[string]func(){
 		"panic": func() { panic("policy") }, "goexit": goexit,
 	} {
@@ -302,7 +302,7 @@ func TestWithRetries(t *testing.T) {
 // hands out one delivery with the attempt it likes.
 //
 // Proves: RELIABILITY 12
-func TestBackoffIsWithinItsBounds(t *testing.T) {
+func TestBackoff_IsWithinItsBounds(t *testing.T) {
 	durations := rapid.OneOf(
 		rapid.Int64Range(1, int64(24*time.Hour)), rapid.Int64Range(1, math.MaxInt64), rapid.Just(int64(math.MaxInt64)),
 	)

@@ -14,7 +14,7 @@ import (
 )
 
 // Proves: FEATURES 18
-func TestTransactionEndsWithTheTask(t *testing.T) {
+func TestProvide_TransactionEndsWithTheTask(t *testing.T) {
 	errCommit := errors.New("commit failed")
 	tx := runtime.NewKey[string]("tx", runtime.PerTask, nil)
 	outer := runtime.NewKey[string]("outer", runtime.PerTask, nil)
@@ -81,7 +81,7 @@ func TestTransactionEndsWithTheTask(t *testing.T) {
 
 // What the task's result is must be known to be storable before anything is
 // committed.
-func TestResultIsEncodedBeforeTheCommit(t *testing.T) {
+func TestProvide_ResultIsEncodedBeforeTheCommit(t *testing.T) {
 	tx := runtime.NewKey[string]("tx", runtime.PerTask, nil)
 	var ended error
 	app := newUnitApp(t, runtime.Config{})
@@ -100,7 +100,7 @@ func TestResultIsEncodedBeforeTheCommit(t *testing.T) {
 
 // Values of task scope that middleware opens before or after the task, or
 // without calling it, are cleaned up all the same.
-func TestTaskScopeOfMiddleware(t *testing.T) {
+func TestProvide_TaskScopeOfMiddleware(t *testing.T) {
 	key := runtime.NewKey[int]("value", runtime.PerTask, nil)
 	var opened, closed atomic.Int32
 	open := func(ctx context.Context) {
@@ -137,7 +137,7 @@ func TestTaskScopeOfMiddleware(t *testing.T) {
 }
 
 // Proves: FEATURES 74
-func TestUseAfterTheRun(t *testing.T) {
+func TestContext_UseAfterTheRun(t *testing.T) {
 	key := runtime.NewKey[int]("value", runtime.PerWorker, nil)
 	for name, opts := range map[string][]runtime.Option{"plain": nil, "timeout": {runtime.WithTimeout(1 << 40)}} {
 		t.Run(name, func(t *testing.T) {
@@ -213,7 +213,7 @@ func TestUseAfterTheRun(t *testing.T) {
 // those of a task once for each run, and none is closed after what it is made of.
 //
 // Proves: FEATURES 59
-func TestScopesAreMadeOnceEach(t *testing.T) {
+func TestProvide_OncePerScope(t *testing.T) {
 	const workers, rounds = 4, 3
 	scopes := []runtime.Scope{
 		runtime.PerProcess, runtime.PerProcess, runtime.PerWorker, runtime.PerWorker, runtime.PerTask, runtime.PerTask,

@@ -12,7 +12,7 @@ import (
 )
 
 // Proves: FEATURES 60
-func TestSharedByAllTasksOfTheApp(t *testing.T) {
+func TestShared_ByAllTasksOfTheApp(t *testing.T) {
 	const tasks = 200
 	made := 0
 	seen := runtime.NewShared("seen", func() map[int]bool { made++; return make(map[int]bool) })

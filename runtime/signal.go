@@ -151,7 +151,7 @@ func (d *durable) awaitSignal(ctx context.Context, name string, limit time.Durat
 	timer := fmt.Sprintf("%s%s#%d", ownMark, name, a.calls)
 	over := timer + "/over"
 	a.calls++
-	if d.entries[over] != nil {
+	if d.entryOf(over) != nil {
 		return nil, ErrAwaitTimeout
 	}
 	if n := a.taken; n < len(d.signals[name]) {
@@ -160,11 +160,8 @@ func (d *durable) awaitSignal(ctx context.Context, name string, limit time.Durat
 	}
 	var until time.Time
 	if limit > 0 {
-		e, err := d.entryOf(timer, engine.EntryTimer)
-		if err == nil {
-			until, err = d.timer(ctx, e, timer, limit)
-		}
-		if err != nil {
+		var err error
+		if until, err = d.timer(ctx, d.entryOf(timer), timer, limit); err != nil {
 			return nil, err
 		}
 		if !time.Now().Before(until) {

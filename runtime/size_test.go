@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestSizes: a run and arguments of a string and an int, made together, fill a
+// TestRun_Sizes: a run and arguments of a string and an int, made together, fill a
 // size class of the allocator. One word more in the run is 32 bytes more a task.
-func TestSizes(t *testing.T) {
+func TestRun_Sizes(t *testing.T) {
 	if unsafe.Sizeof(uintptr(0)) != 8 {
 		t.Skip("the sizes are those of 64 bits")
 	}

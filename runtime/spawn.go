@@ -25,6 +25,7 @@ type future struct {
 	name string
 	task string // the child's name on the wire
 	d    *durable
+	n    *named
 	err  error // why there is no child
 }
 
@@ -56,8 +57,8 @@ func spawnChild(ctx context.Context, name string, c AnyCall) *future {
 	d := f.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e, err := d.take(name, engine.EntryChild)
-	if err == nil && e == nil && c.err != nil {
+	n, err := d.take(name, engine.EntryChild)
+	if err == nil && n.e == nil && c.err != nil {
 		err = Permanent(fmt.Errorf("enqueue %s: %w", c.Name(), c.err))
 	}
 	if err != nil {
@@ -65,7 +66,7 @@ func spawnChild(ctx context.Context, name string, c AnyCall) *future {
 		d.refused = cmp.Or(d.refused, f.err)
 		return f
 	}
-	if e == nil {
+	if f.n = n; n.e == nil {
 		d.pending = append(d.pending, spawn{ctx, name, c})
 	}
 	return f
@@ -138,19 +139,31 @@ type childValue struct {
 	Binding string `json:"binding,omitempty"`
 }
 
+// childValues encodes the values of children, of which many are alike.
+type childValues struct {
+	last childValue
+	json json.RawMessage
+}
+
+func (c *childValues) of(m *engine.Message) json.RawMessage {
+	v := childValue{m.Name, m.Meta.Headers[bindingHeader]}
+	if c.json == nil || v != c.last {
+		c.json, _ = json.Marshal(v) // two strings
+		c.last = v
+	}
+	return c.json
+}
+
 // Insert implements Inserter.
 func (s *spawner) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inserted, error) {
 	if len(ms) != len(s.names) {
 		return nil, errors.New("Config.EnqueueMiddleware did not pass on all children")
 	}
 	es := make([]engine.NewEntry, len(ms))
+	var values childValues
 	for i, m := range ms {
 		m.Meta.Version, m.Meta.Entry = engine.WireDurable, s.names[i]
-		v, err := json.Marshal(childValue{m.Name, m.Meta.Headers[bindingHeader]})
-		if err != nil {
-			return nil, err
-		}
-		es[i] = engine.NewEntry{Name: s.names[i], Kind: engine.EntryChild, Value: v, Spawn: m}
+		es[i] = engine.NewEntry{Name: s.names[i], Kind: engine.EntryChild, Value: values.of(m), Spawn: m}
 	}
 	out, err := s.d.record(ctx, es)
 	if err != nil {

@@ -26,7 +26,7 @@ type concrete struct{}
 func (*concrete) Supply() string { return "concrete" }
 
 // Proves: FEATURES 6, 10
-func TestStartListsEverythingMissing(t *testing.T) {
+func TestStart_ListsEverythingMissing(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: -1, KeepLogs: -1})
 	void := func(name, fn string) *runtime.Task[struct{}, runtime.Void] {
 		return runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: name, Func: fn}, nil)
@@ -78,7 +78,7 @@ type (
 )
 
 // Proves: FEATURES 47, 54
-func TestSupplies(t *testing.T) {
+func TestSupply(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, string]("test.Supplied")
 	u.handle(app, func(ctx *runtime.Context, _ int) (string, error) {
@@ -117,7 +117,7 @@ func TestSupplies(t *testing.T) {
 }
 
 // Proves: FEATURES 55
-func TestAppOfTheTask(t *testing.T) {
+func TestAppFrom_OfTheTask(t *testing.T) {
 	defer runtime.SetDefault(nil)
 	byDefault := newUnitApp(t, runtime.Config{})
 	if runtime.AppFrom(context.Background()) != nil || (*runtime.Context)(nil).App() != nil {
@@ -143,7 +143,7 @@ func TestAppOfTheTask(t *testing.T) {
 }
 
 // Proves: FEATURES 7, 42
-func TestKindsOfContext(t *testing.T) {
+func TestRegisterContext_KindsOfContext(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	plain, handle, custom := newUnit[int, string]("test.Plain"), newUnit[int, string]("test.Handle"), newUnit[int, string]("test.Custom")
 	name := func(ctx context.Context) (string, error) {
@@ -178,7 +178,7 @@ func TestKindsOfContext(t *testing.T) {
 // told apart by their Go types, also where one embeds the other.
 //
 // Proves: FEATURES 6, 8
-func TestContextTypesOfOneName(t *testing.T) {
+func TestRegisterContext_TypesOfOneName(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	first, second := newUnit[int, string]("test.First"), newUnit[int, string]("test.Second")
 	inner := func() {
@@ -217,7 +217,7 @@ func TestContextTypesOfOneName(t *testing.T) {
 
 // The last registration before the start wins, and a later one leaves the
 // running worker alone.
-func TestReplacedContextType(t *testing.T) {
+func TestRegisterContext_Replaced(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	type faked struct {
 		*runtime.Context
@@ -248,7 +248,7 @@ var outside = []context.Context{
 }
 
 // Proves: FEATURES 16
-func TestFunctionsOutsideATask(t *testing.T) {
+func TestContext_FunctionsOutsideATask(t *testing.T) {
 	key := runtime.NewKey[int]("key", runtime.PerTask, nil)
 	shared := runtime.NewShared[int]("shared", nil)
 	for _, ctx := range outside {
@@ -291,7 +291,7 @@ func TestFunctionsOutsideATask(t *testing.T) {
 }
 
 // Proves: FEATURES 16, 22, 48
-func TestNilContextIsSafe(t *testing.T) {
+func TestContext_NilIsSafe(t *testing.T) {
 	for _, ctx := range outside {
 		c, ok := runtime.FromContext(ctx)
 		if ok {
@@ -324,7 +324,7 @@ func TestNilContextIsSafe(t *testing.T) {
 }
 
 // Proves: FEATURES 21, 27
-func TestHandleIsBoundToTheContextAskedWith(t *testing.T) {
+func TestFromContext_IsBoundToTheContextAskedWith(t *testing.T) {
 	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (runtime.Void, error) {
 		cause := errors.New("inner")
 		derived, cancel := context.WithCancelCause(context.WithValue(ctx, "k", "v")) //nolint:staticcheck // a key of this test

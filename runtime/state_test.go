@@ -15,7 +15,7 @@ import (
 // Tasks go through their states, as one sees who asks from outside.
 //
 // Proves: FEATURES 37
-func TestStates(t *testing.T) {
+func TestState_OverATasksLife(t *testing.T) {
 	errFatal := errors.New("fatal")
 	const (
 		scheduled, pending, running, retrying = engine.StateScheduled, engine.StatePending, engine.StateRunning, engine.StateRetrying
@@ -77,7 +77,7 @@ func TestStates(t *testing.T) {
 // change it.
 //
 // Proves: FEATURES 14
-func TestEnqueuedAtStays(t *testing.T) {
+func TestMetadata_EnqueuedAtStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{ShutdownTimeout: time.Second})
 		u := newUnit[int, runtime.Void]("test.EnqueuedAt", retries(2), backoff(time.Hour, 1, 0))

@@ -87,11 +87,11 @@ func buildStepContext[C context.Context](ctx *Context) (C, error) {
 func (d *durable) takeStep(ctx context.Context, name string) (*engine.JournalEntry, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	e, err := d.take(name, engine.EntryStep)
-	if err == nil && e == nil {
-		err = d.flush(ctx)
+	n, err := d.take(name, engine.EntryStep)
+	if err != nil || n.e != nil {
+		return n.entry(), err
 	}
-	return e, err
+	return nil, d.flush(ctx)
 }
 
 // recordStep records what a step has returned, also when ctx has ended: its effects
@@ -103,11 +103,7 @@ func (d *durable) recordStep(ctx context.Context, name string, value json.RawMes
 	if err != nil {
 		return nil, err
 	}
-	if out[0].Kind != engine.EntryStep {
-		_, err := d.entryOf(name, engine.EntryStep)
-		return nil, err
-	}
-	return &out[0], nil
+	return &out[0], d.names[name].check(name, engine.EntryStep)
 }
 
 // recall reads what a step has returned in an earlier run.

@@ -17,7 +17,7 @@ import (
 )
 
 // Proves: FEATURES 39, RELIABILITY 6
-func TestStopUnderLoad(t *testing.T) {
+func TestStop_UnderLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const tasks = 1000
 		eng := memory.New(memory.Config{})
@@ -95,7 +95,7 @@ func TestStopUnderLoad(t *testing.T) {
 }
 
 // Proves: FEATURES 39, RELIABILITY 6
-func TestStopLetsRunningTasksEnd(t *testing.T) {
+func TestStop_LetsRunningTasksEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{ShutdownTimeout: time.Minute})
 		u := newUnit[int, runtime.Void]("test.Quick")
@@ -122,7 +122,7 @@ func TestStopLetsRunningTasksEnd(t *testing.T) {
 // A task that ends when it is told to is given back, and has used no attempt.
 //
 // Proves: FEATURES 37, 39, 50
-func TestStoppedTaskIsPendingAgain(t *testing.T) {
+func TestStop_TaskIsPendingAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{ShutdownTimeout: time.Minute, KeepLogs: 10})
 		u := newUnit[int, int]("test.Interrupted", retries(1))
@@ -164,7 +164,7 @@ func TestStoppedTaskIsPendingAgain(t *testing.T) {
 }
 
 // Proves: RELIABILITY 6
-func TestStopReturnsByItsDeadline(t *testing.T) {
+func TestStop_ReturnsByItsDeadline(t *testing.T) {
 	blocked := runtime.NewKey("blocked", runtime.PerWorker, func(chan struct{}) error { return nil })
 	for name, test := range map[string]struct {
 		limit time.Duration
@@ -207,7 +207,7 @@ func TestStopReturnsByItsDeadline(t *testing.T) {
 }
 
 // Proves: RELIABILITY 5, 6
-func TestStopWithWhatBlocks(t *testing.T) {
+func TestStop_WithBlockingHooks(t *testing.T) {
 	for _, scope := range []runtime.Scope{runtime.PerWorker, runtime.PerProcess} {
 		t.Run("close of the "+scope.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestStopWithWhatBlocks(t *testing.T) {
 }
 
 // Proves: RELIABILITY 8
-func TestStartAndStopFromManyGoroutines(t *testing.T) {
+func TestStop_AndStartFromManyGoroutines(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2, ShutdownTimeout: time.Second})
 	var opened, closed atomic.Int64
 	key := runtime.NewKey("value", runtime.PerWorker, func(int) error { closed.Add(1); return nil })
@@ -314,7 +314,7 @@ func TestStartAndStopFromManyGoroutines(t *testing.T) {
 	t.Logf("%d starts, %d refused; %d values opened, %d closed", started.Load(), refused.Load(), opened.Load(), closed.Load())
 }
 
-func TestRunEndsWithItsContext(t *testing.T) {
+func TestRun_EndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		type key struct{}
 		app := newUnitApp(t, runtime.Config{})
@@ -353,7 +353,7 @@ type failingEngine struct {
 
 func (e failingEngine) Serve(context.Context, *engine.Worker) error { return e.serve() }
 
-func TestEngineThatFails(t *testing.T) {
+func TestRun_EngineThatFails(t *testing.T) {
 	errDisk := errors.New("disk full")
 	for name, serve := range map[string]func() error{
 		"error": func() error { return errDisk }, "panic": func() error { panic(errDisk) },
@@ -377,7 +377,7 @@ func TestEngineThatFails(t *testing.T) {
 }
 
 // Proves: FEATURES 79, RELIABILITY 7
-func TestNeverMoreThanWorkersRun(t *testing.T) {
+func TestWorkers_BoundRunningTasks(t *testing.T) {
 	const workers, tasks = 4, 400
 	var running, most atomic.Int32
 	slot := runtime.NewKey[*resource]("slot", runtime.PerWorker, nil)

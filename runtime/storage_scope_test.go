@@ -18,7 +18,7 @@ type scopeRun struct{ Worker, Process int }
 // task opens while those on the other workers wait.
 //
 // Proves: FEATURES 11, 12
-func TestTasksAtOnceHaveAValueEach(t *testing.T) {
+func TestStored_ConcurrentTasksHaveAValueEach(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const workers, rounds = 4, 3
 		var j journal

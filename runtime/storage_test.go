@@ -56,7 +56,7 @@ func (r *resource) use() error {
 }
 
 // Proves: FEATURES 8, 11, 12, 13, 15, RELIABILITY 18, 20
-func TestTenThousandTasksOnEightWorkers(t *testing.T) {
+func TestStored_TenThousandTasksOnEightWorkers(t *testing.T) {
 	const tasks, workers = 10_000, 8
 	var opened, closed atomic.Int64
 	key := runtime.NewKey("resource", runtime.PerWorker, func(r *resource) error {
@@ -127,7 +127,7 @@ func TestTenThousandTasksOnEightWorkers(t *testing.T) {
 }
 
 // Proves: FEATURES 9
-func TestEachRunHasItsOwnContext(t *testing.T) {
+func TestContext_OneForEachRun(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	type own struct {
 		*runtime.Context
@@ -154,7 +154,7 @@ func TestEachRunHasItsOwnContext(t *testing.T) {
 }
 
 // Proves: FEATURES 12
-func TestOpeningIsSingleFlight(t *testing.T) {
+func TestStored_OpeningIsSingleFlight(t *testing.T) {
 	for _, scope := range []runtime.Scope{runtime.PerWorker, runtime.PerProcess} {
 		synctest.Test(t, func(t *testing.T) {
 			var opened atomic.Int32
@@ -192,7 +192,7 @@ func TestOpeningIsSingleFlight(t *testing.T) {
 }
 
 // Proves: FEATURES 12, 59
-func TestFailedOpeningIsNotKept(t *testing.T) {
+func TestStored_FailedOpeningIsNotKept(t *testing.T) {
 	for _, scope := range []runtime.Scope{runtime.PerWorker, runtime.PerProcess} {
 		var opened int
 		var closed []int
@@ -223,7 +223,7 @@ func TestFailedOpeningIsNotKept(t *testing.T) {
 }
 
 // Proves: FEATURES 12, 59
-func TestValuesCloseLastFirst(t *testing.T) {
+func TestStored_ValuesCloseLastFirst(t *testing.T) {
 	var j journal
 	keys := make(map[string]*runtime.Key[string])
 	for _, name := range []string{"w1", "w2", "w3"} {
@@ -270,7 +270,7 @@ func TestValuesCloseLastFirst(t *testing.T) {
 }
 
 // Proves: FEATURES 12, 18
-func TestBrokenSlotIsThrownAway(t *testing.T) {
+func TestStored_BrokenSlotIsThrownAway(t *testing.T) {
 	for name, crash := range map[string]func(){"panic": func() { panic("x") }, "goexit": goexit} {
 		t.Run(name, func(t *testing.T) {
 			var opened, closed []int
@@ -311,7 +311,7 @@ func TestBrokenSlotIsThrownAway(t *testing.T) {
 }
 
 // Proves: FEATURES 16
-func TestStorageOutsideATask(t *testing.T) {
+func TestStored_OutsideATask(t *testing.T) {
 	key := runtime.NewKey[int]("value", runtime.PerWorker, nil)
 	for _, ctx := range []context.Context{nil, context.Background(), (*runtime.Context)(nil), new(runtime.Context)} {
 		_, err := runtime.Stored(ctx, key, func(context.Context) (int, error) { t.Error("opened"); return 1, nil })
@@ -323,7 +323,7 @@ func TestStorageOutsideATask(t *testing.T) {
 
 // An open that asks for its own key is told so by its own context, and with the
 // task's waits no longer than that.
-func TestKeepInItsOwnOpen(t *testing.T) {
+func TestStored_InItsOwnOpen(t *testing.T) {
 	stop := errors.New("stop")
 	open := func(context.Context) (int, error) { t.Error("opened by the inner Keep"); return 1, nil }
 	for name, key := range map[string]*runtime.Key[int]{
@@ -357,7 +357,7 @@ func TestKeepInItsOwnOpen(t *testing.T) {
 }
 
 // The context that a provider of the worker gets outlives the task.
-func TestContextOfAWorkerProvider(t *testing.T) {
+func TestProvide_ContextOfAWorkerProvider(t *testing.T) {
 	type ctxKey struct{}
 	key := runtime.NewKey[context.Context]("ctx", runtime.PerWorker, nil)
 	app := newUnitApp(t, runtime.Config{Workers: 1})

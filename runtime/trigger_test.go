@@ -13,7 +13,7 @@ import (
 )
 
 // Proves: FEATURES 53
-func TestTriggers(t *testing.T) {
+func TestTrigger(t *testing.T) {
 	ask := func(results ...any) []runtime.TriggerHook { // each hook answers with one; nil does not answer
 		var hooks []runtime.TriggerHook
 		for _, r := range results {

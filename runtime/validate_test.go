@@ -65,7 +65,7 @@ func validated[T any](t *testing.T, v T, raw string) (enqueue, run error) {
 }
 
 // Proves: FEATURES 62
-func TestArgumentsValidateThemselves(t *testing.T) {
+func TestValidator_ArgumentsValidateThemselves(t *testing.T) {
 	tests := []struct {
 		name         string
 		try          func() (enqueue, run error)
@@ -103,7 +103,7 @@ func TestArgumentsValidateThemselves(t *testing.T) {
 
 // Arguments that cannot be read are parked, not refused: a newer worker may
 // read them.
-func TestUnreadableArgumentsAreNotInvalid(t *testing.T) {
+func TestValidator_UnreadableArgumentsAreNotInvalid(t *testing.T) {
 	eng := memory.New(memory.Config{})
 	defer eng.Close()
 	app := runtime.New(eng, runtime.Config{Logger: discard})
@@ -132,7 +132,7 @@ func TestUnreadableArgumentsAreNotInvalid(t *testing.T) {
 }
 
 // Proves: FEATURES 62, 80
-func TestValidationHidesRedactedParameters(t *testing.T) {
+func TestValidator_HidesRedactedParameters(t *testing.T) {
 	u := newUnit[amount, int]("test.Unit", func(s *runtime.Spec) { s.Params[0].Redact = true })
 	_, err := u.call(-4711).Enqueue(t.Context(), newUnitApp(t, runtime.Config{}))
 	if !errors.Is(err, errCents) || strings.Contains(err.Error(), "4711") || strings.Contains(err.Error(), "cents") {

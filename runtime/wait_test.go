@@ -16,7 +16,7 @@ import (
 )
 
 // Proves: FEATURES 3, 58
-func TestWaitIsTyped(t *testing.T) {
+func TestHandle_WaitReturnsATypedResult(t *testing.T) {
 	type result struct {
 		N  int64
 		At time.Time
@@ -46,7 +46,7 @@ func TestWaitIsTyped(t *testing.T) {
 }
 
 // Proves: FEATURES 58
-func TestWaitEndsWithItsContext(t *testing.T) {
+func TestHandle_WaitEndsWithItsContext(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, int]("test.NeverRuns")
 	h, err := u.call(0).Enqueue(context.Background(), app)
@@ -60,7 +60,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestWaitInATask(t *testing.T) {
+func TestHandle_WaitInATask(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
 	child, parent := newUnit[int, int]("test.Child"), newUnit[bool, int]("test.Parent", retries(3))
 	child.handle(app, func(_ *runtime.Context, i int) (int, error) { return i + 1, nil })
@@ -91,7 +91,7 @@ func TestWaitInATask(t *testing.T) {
 // pollEngine hides that the memory engine can tell when a task ends.
 type pollEngine struct{ engine.Engine }
 
-func TestWaitByPolling(t *testing.T) {
+func TestHandle_WaitByPolling(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := runtime.New(pollEngine{memory.New(memory.Config{})}, runtime.Config{})
 		u := newUnit[int, int]("test.Polled")
@@ -110,7 +110,7 @@ func TestWaitByPolling(t *testing.T) {
 // A tree of tasks, of which each enqueues one alone and two in a batch.
 //
 // Proves: FEATURES 77
-func TestParentsAndRoots(t *testing.T) {
+func TestMetadata_ParentsAndRoots(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 13})
 	u := newUnit[int, []string]("test.Tree")
 	u.handle(app, func(ctx *runtime.Context, depth int) ([]string, error) {

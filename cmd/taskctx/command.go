@@ -7,12 +7,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/taskctx/taskctx/internal/bulk"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
@@ -35,8 +38,12 @@ type action func(ctx context.Context, s *session, args []string) error
 // session is one call of the program.
 type session struct {
 	app         *runtime.App
+	in          io.Reader
 	out, errOut escaper
 }
+
+// logger logs to where errors go.
+func (s *session) logger() *slog.Logger { return slog.New(slog.NewTextHandler(s.errOut, nil)) }
 
 // usageError is a call with wrong arguments.
 type usageError struct{ error }
@@ -47,15 +54,17 @@ func commands() []command {
 	return []command{
 		{"list", "", "list tasks, oldest first", listFlags},
 		{"show", "ID...", "show all that is known of tasks", showFlags},
-		{"cancel", "ID...", "cancel tasks, waiting or running", cancelFlags},
-		{"retry", "ID...", "run failed or cancelled tasks once more", eachFlags("retried", (*runtime.App).Retry)},
-		{"delete", "ID...", "forget tasks that do not run", eachFlags("deleted", (*runtime.App).Delete)},
+		{"cancel", "[ID...]", "cancel tasks, waiting or running", cancelFlags},
+		{"retry", "[ID...]", "run failed or cancelled tasks once more", eachFlags("retried", bulk.Retry)},
+		{"delete", "[ID...]", "forget tasks that do not run", eachFlags("deleted", bulk.Delete)},
 		{"pause", "NAME...", "pause queues, or with -task tasks by name",
 			pauseFlags("paused", (*runtime.App).Pause, (*runtime.App).PauseTask)},
 		{"resume", "NAME...", "end a pause",
 			pauseFlags("resumed", (*runtime.App).Resume, (*runtime.App).ResumeTask)},
 		{"paused", "", "list what is paused", pausedFlags},
+		{"workers", "", "list the workers, and how much they run", workersFlags},
 		{"watch", "", "show the queues, live", watchFlags},
+		{"serve", "", "serve a dashboard and a JSON API", serveFlags},
 	}
 }
 
@@ -78,6 +87,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			printUsage(out)
 			return 0
 		}
+	}
+	switch name {
+	case "completion":
+		return report(errOut, command{name: name}, completion(out, rest[1:]))
+	case "complete": // for shells
+		return report(errOut, command{name: name}, complete(ctx, out, *url, slices.DeleteFunc(rest[1:], func(w string) bool { return w == "--" })))
 	}
 	for _, c := range commands() {
 		if c.name == name {
@@ -120,7 +135,7 @@ func runCommand(ctx context.Context, c command, url string, args []string, out, 
 	if c.args == "" && f.NArg() > 0 {
 		return usagef("%s takes no arguments: %s", c.name, strings.Join(f.Args(), " "))
 	}
-	if c.args != "" && f.NArg() == 0 {
+	if c.args != "" && c.args[0] != '[' && f.NArg() == 0 {
 		return usagef("%s needs %s", c.name, c.args)
 	}
 	e, err := open(ctx, url)
@@ -128,7 +143,7 @@ func runCommand(ctx context.Context, c command, url string, args []string, out, 
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
-	return do(ctx, &session{app: runtime.New(e, runtime.Config{}), out: out, errOut: errOut}, f.Args())
+	return do(ctx, &session{app: runtime.New(e, runtime.Config{}), in: os.Stdin, out: out, errOut: errOut}, f.Args())
 }
 
 // openWithin is how long an engine may take to open: long enough for a slow
@@ -179,13 +194,13 @@ func printUsage(w io.Writer) {
 	for _, c := range commands() {
 		fmt.Fprintf(w, "  %-14s %s\n", strings.TrimSpace(c.name+" "+c.args), c.help)
 	}
+	fmt.Fprintf(w, "  %-14s %s\n", "completion", "print what bash, zsh or fish need to complete words")
 	fmt.Fprintf(w, "\nThe engine is one of:\n")
 	for _, s := range engines.Schemes() {
 		fmt.Fprintf(w, "  %-40s %s\n", s.Example, s.Help)
 	}
 	fmt.Fprintf(w, "It defaults to $%s. taskctx COMMAND -h shows a command's flags.\n\n", engineVariable)
-	fmt.Fprintf(w, "To run all failed tasks of a queue again:\n"+
-		"  taskctx list -ids -limit 0 -state failed -queue mail | xargs taskctx retry\n")
+	fmt.Fprintf(w, "To run all failed tasks of a queue again:\n  taskctx retry -all -state failed -queue mail\n")
 }
 
 // parseIDs reads task ids; every mistake is in the error.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/taskctx/taskctx/internal/bulk"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -21,23 +22,16 @@ import (
 // listFlags declares list: a table, or with -json one record per line, or with
 // -ids one id.
 func listFlags(f *flag.FlagSet) action {
-	var q engine.Query
-	states := f.String("state", "", "only tasks in these `states`, with commas between")
-	f.StringVar(&q.Name, "name", "", "only tasks of this `name`")
-	f.StringVar(&q.Queue, "queue", "", "only tasks of this `queue`")
-	tag := f.String("tag", "", "only tasks with this tag: `KEY` or KEY:VALUE")
+	x := filterFlags(f)
 	limit := f.Int("limit", 100, "at most so many tasks; 0 is all")
-	last := f.Int("last", 0, "only the newest so many tasks; it reads all of them")
+	last := f.Int("last", 0, "only the newest so many tasks, the newest last")
+	newest := f.Bool("newest", false, "the newest first")
 	asJSON := f.Bool("json", false, "print each record as a line of JSON")
 	ids := f.Bool("ids", false, "print the ids only, a line each, as the other commands take them")
 	return func(ctx context.Context, s *session, _ []string) error {
-		q.Tag, q.TagValue, _ = strings.Cut(*tag, ":")
-		for _, name := range strings.FieldsFunc(*states, func(r rune) bool { return r == ',' }) {
-			state := engine.State(name)
-			if !slices.Contains(engine.States(), state) {
-				return usagef("no state %q: the states are %s", name, stateNames())
-			}
-			q.States = append(q.States, state)
+		q, err := x.query()
+		if err != nil {
+			return err
 		}
 		if *limit < 0 || *last < 0 {
 			return usagef("-limit and -last must not be negative")
@@ -52,11 +46,11 @@ func listFlags(f *flag.FlagSet) action {
 		case !*asJSON:
 			show, flush = table(s.out)
 		}
-		q.Brief = !*asJSON // the table shows no large fields
+		q.Newest = *newest
+		q.Brief = !*asJSON // the table shows nothing that is large
 		print := func(r *runtime.Record) error { return show(s.out, r) }
 		var shown int
 		var more bool
-		var err error
 		if *last > 0 {
 			shown, err = lastRecords(ctx, s.app, q, *last, print, flush)
 		} else {
@@ -113,18 +107,26 @@ func eachRecord(
 	}
 }
 
-// lastRecords is eachRecord for the newest n.
+// lastRecords is eachRecord for the newest n, the newest last.
 func lastRecords(
 	ctx context.Context, app *runtime.App, q engine.Query, n int, show func(*runtime.Record) error, flush func() error,
 ) (shown int, err error) {
 	var newest []*runtime.Record
-	keep := func(r *runtime.Record) error {
-		if newest = append(newest, r); len(newest) >= 2*n {
-			newest = slices.Clone(newest[len(newest)-n:])
-		}
-		return nil
+	keep := func(r *runtime.Record) error { newest = append(newest, r); return nil }
+	none := func() error { return nil }
+	q.Newest = true
+	_, _, err = eachRecord(ctx, app, q, n, keep, none)
+	slices.Reverse(newest)
+	if errors.Is(err, runtime.ErrUnsupported) { // then all are read
+		q.Newest, newest = false, nil
+		_, _, err = eachRecord(ctx, app, q, 0, func(r *runtime.Record) error {
+			if newest = append(newest, r); len(newest) >= 2*n {
+				newest = slices.Clone(newest[len(newest)-n:])
+			}
+			return nil
+		}, none)
 	}
-	if _, _, err := eachRecord(ctx, app, q, 0, keep, func() error { return nil }); err != nil {
+	if err != nil {
 		return 0, err
 	}
 	newest = newest[max(0, len(newest)-n):]
@@ -176,10 +178,14 @@ func showFlags(f *flag.FlagSet) action {
 
 // cancelFlags declares cancel.
 func cancelFlags(f *flag.FlagSet) action {
-	reason := f.String("reason", "", "why; by default the task's name and .cancel")
+	why := f.String("why", "", "the reason on the records; by default each task's name and .cancel")
+	all := bulkFlags(f)
 	return func(ctx context.Context, s *session, args []string) error {
+		if done, err := all(ctx, s, bulk.Cancel, *why, args); done {
+			return err
+		}
 		return eachID(args, func(id uuid.UUID) error {
-			if err := s.app.Cancel(ctx, id, *reason); err != nil {
+			if err := s.app.Cancel(ctx, id, *why); err != nil {
 				return err
 			}
 			r, err := s.app.Lookup(ctx, id)
@@ -199,12 +205,16 @@ func cancelFlags(f *flag.FlagSet) action {
 	}
 }
 
-// eachFlags declares a command that does the same with each task given.
-func eachFlags(done string, do func(*runtime.App, context.Context, uuid.UUID) error) func(*flag.FlagSet) action {
-	return func(*flag.FlagSet) action {
+// eachFlags declares a command that does the same with each task named.
+func eachFlags(done string, a bulk.Action) func(*flag.FlagSet) action {
+	return func(f *flag.FlagSet) action {
+		all := bulkFlags(f)
 		return func(ctx context.Context, s *session, args []string) error {
+			if done, err := all(ctx, s, a, "", args); done {
+				return err
+			}
 			return eachID(args, func(id uuid.UUID) error {
-				if err := do(s.app, ctx, id); err != nil {
+				if err := a.Do(ctx, s.app, id, ""); err != nil {
 					return err
 				}
 				fmt.Fprintf(s.out, "%s %s\n", id, done)

@@ -88,3 +88,13 @@ func valid(raw json.RawMessage) json.RawMessage {
 	}
 	return text
 }
+
+// encodeLine writes a value as one line of JSON.
+func encodeLine(w io.Writer, v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(line, '\n'))
+	return err
+}

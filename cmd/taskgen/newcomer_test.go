@@ -55,7 +55,7 @@ func TestNewcomer(t *testing.T) {
 
 // Somebody has a clone, and a proxy that refuses to tell of a module that it does
 // not know, where others say that there is none.
-func TestNewcomerWithAClone(t *testing.T) {
+func TestNewcomer_WithAClone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it runs the go command")
 	}

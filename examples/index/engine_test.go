@@ -93,12 +93,12 @@ func start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	return cmd, out
 }
 
-// TestKilledOnEveryEngine kills the process half-way. A second run makes the
+// TestIndex_KilledOnEveryEngine kills the process half-way. A second run makes the
 // index that a run without a kill makes. Its tasks are what taskgen wrote, with a
 // context type of their own, on every engine the same.
 //
 // Proves: FEATURES 71
-func TestKilledOnEveryEngine(t *testing.T) {
+func TestIndex_KilledOnEveryEngine(t *testing.T) {
 	const files = 300
 	dir := tree(t, files)
 	whole := filepath.Join(t.TempDir(), "whole.db")
@@ -136,9 +136,9 @@ func TestKilledOnEveryEngine(t *testing.T) {
 	})
 }
 
-// TestOpenLocal: the program links the engines that need no server, and says how
+// TestOpenEngine_Local: the program links the engines that need no server, and says how
 // to link the others without a word of their URL.
-func TestOpenLocal(t *testing.T) {
+func TestOpenEngine_Local(t *testing.T) {
 	for _, url := range []string{memoryURL, "sqlite:" + filepath.Join(t.TempDir(), "tasks.db")} {
 		e, err := openLocal(t.Context(), url)
 		require.NoError(t, err, url)
@@ -154,8 +154,8 @@ func TestOpenLocal(t *testing.T) {
 	}
 }
 
-// TestWorkerProcesses leaves all the work to two other processes.
-func TestWorkerProcesses(t *testing.T) {
+// TestWork_Processes leaves all the work to two other processes.
+func TestWork_Processes(t *testing.T) {
 	dir := tree(t, 100)
 	eachEngine(t, func(t *testing.T, url string) {
 		if url == memoryURL {

@@ -119,7 +119,7 @@ func openTest(t *testing.T, db string) *sql.DB {
 	return d
 }
 
-func TestIndexAndSearch(t *testing.T) {
+func TestIndex_AndSearch(t *testing.T) {
 	dir, db := tree(t, 20), filepath.Join(t.TempDir(), "a b?#%.db")
 	out, err := run(t, "-db", db, "-workers", "3", "-v", dir)
 	if err != nil {
@@ -160,7 +160,7 @@ func TestIndexAndSearch(t *testing.T) {
 	}
 }
 
-func TestSecondRunBringsUpToDate(t *testing.T) {
+func TestIndex_SecondRunBringsUpToDate(t *testing.T) {
 	dir, db := tree(t, 10), filepath.Join(t.TempDir(), "index.db")
 	if _, err := run(t, "-db", db, dir); err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func (s *stopAt) step() {
 }
 func (*stopAt) end() {}
 
-func TestInterruptedRunsMakeTheSameIndex(t *testing.T) {
+func TestIndex_InterruptedRunsMakeTheSameIndex(t *testing.T) {
 	const files = 400
 	dir := tree(t, files)
 	whole, parts := filepath.Join(t.TempDir(), "whole.db"), filepath.Join(t.TempDir(), "parts.db")
@@ -239,9 +239,9 @@ func TestInterruptedRunsMakeTheSameIndex(t *testing.T) {
 	}
 }
 
-// TestCtrlC interrupts the command itself while the index is locked, so that
+// TestIndex_CtrlC interrupts the command itself while the index is locked, so that
 // it surely has work left.
-func TestCtrlC(t *testing.T) {
+func TestIndex_CtrlC(t *testing.T) {
 	dir, db := tree(t, 100), filepath.Join(t.TempDir(), "index.db")
 	d := openTest(t, db)
 	defer d.Close()
@@ -296,7 +296,7 @@ func after(s, mark string) string {
 	return s
 }
 
-func TestFailuresLoseNothingElse(t *testing.T) {
+func TestIndex_FailuresLoseNothingElse(t *testing.T) {
 	dir, db := tree(t, 5), filepath.Join(t.TempDir(), "index.db")
 	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Workers: 2, Logger: slog.New(slog.DiscardHandler)})
 	RegisterTasks(app)
@@ -361,7 +361,7 @@ func TestFailuresLoseNothingElse(t *testing.T) {
 	}
 }
 
-func TestUsage(t *testing.T) {
+func TestCommand_Usage(t *testing.T) {
 	dir := t.TempDir()
 	db := filepath.Join(dir, "index.db")
 	newer := filepath.Join(dir, "newer.db")
@@ -396,7 +396,7 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestShownPaths(t *testing.T) {
+func TestShownPath(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
 	wd, _ := os.Getwd()

@@ -38,7 +38,7 @@ func given(t *testing.T, bank Bank) tasktest.Option {
 }
 
 // One run of a task, in one line.
-func TestPlaceChargesAndHasThePhotosPrinted(t *testing.T) {
+func TestPlace_ChargesAndHasThePhotosPrinted(t *testing.T) {
 	bank, enqueued := new(fakeBank), tasktest.NewRecorder()
 	order := Order{ID: "o-1", Photos: []string{"a.jpg", "b.jpg"}}
 	_, err := tasktest.Run(t, RegisterTasks, PlaceCall(order, "4111"), given(t, bank), tasktest.WithRecorder(enqueued))
@@ -48,7 +48,7 @@ func TestPlaceChargesAndHasThePhotosPrinted(t *testing.T) {
 	enqueued.AssertOnly(t, PrintCall("o-1"))
 }
 
-func TestRefusedCardIsNotPrinted(t *testing.T) {
+func TestPlace_RefusedCardIsNotPrinted(t *testing.T) {
 	enqueued := tasktest.NewRecorder()
 	order := Order{ID: "o-1", Photos: []string{"a.jpg"}}
 	_, err := tasktest.Run(t, RegisterTasks, PlaceCall(order, "4111"),
@@ -96,7 +96,7 @@ func TestService(t *testing.T) {
 }
 
 // serve ends when it is told to, with nothing left behind.
-func TestServeStops(t *testing.T) {
+func TestServe_Stops(t *testing.T) {
 	t.Chdir(t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

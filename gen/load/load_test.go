@@ -15,7 +15,7 @@ const (
 )
 
 // What the fast way says of a declaration is what go/packages says.
-func TestFastWayEqualsPackagesLoad(t *testing.T) {
+func TestLoad_FastWayEqualsPackagesLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("go/packages is slow")
 	}

@@ -140,7 +140,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestKindAndFingerprint(t *testing.T) {
+func TestKind_AndFingerprint(t *testing.T) {
 	tests := []struct{ typ, method, convert, print string }{
 		{"string", "String", "", "string"},
 		{"byte", "Uint8", "", "uint8"},
@@ -176,7 +176,7 @@ func TestKindAndFingerprint(t *testing.T) {
 }
 
 // Proves: FEATURES 73
-func TestFingerprintHash(t *testing.T) {
+func TestFingerprint_Hash(t *testing.T) {
 	v := load(t, `
 		type A struct { X int; Y []B }
 		type B struct { P string; Q *A }
@@ -241,7 +241,7 @@ func FuzzTypes(f *testing.F) {
 }
 
 // Types that would be enormous if written out cost no more than others.
-func TestLargeTypes(t *testing.T) {
+func TestCheck_LargeTypes(t *testing.T) {
 	var chain, ring, diamond strings.Builder
 	const n = 60
 	for i := range n {

@@ -26,7 +26,7 @@ func answers(t *testing.T, raw string) bool {
 	return c.Close() == nil
 }
 
-func TestStopAndStart(t *testing.T) {
+func TestServer_StopAndStart(t *testing.T) {
 	for name, start := range map[string]func(testing.TB) *servertest.Server{
 		"postgres": servertest.NewPostgres, "redis": servertest.NewRedis,
 	} {
@@ -46,9 +46,9 @@ func TestStopAndStart(t *testing.T) {
 	}
 }
 
-// TestGoneWithItsProcess runs this binary again, as a test that starts both
+// TestServer_GoneWithItsProcess runs this binary again, as a test that starts both
 // servers and is then killed.
-func TestGoneWithItsProcess(t *testing.T) {
+func TestServer_GoneWithItsProcess(t *testing.T) {
 	if os.Getenv("SERVERTEST_CHILD") != "" {
 		redis, _ := servertest.Redis(t)
 		os.Stdout.WriteString(servertest.Postgres(t) + "\n" + redis + "\n")
@@ -56,7 +56,7 @@ func TestGoneWithItsProcess(t *testing.T) {
 	}
 	servertest.NewPostgres(t) // skips where there is none
 	servertest.NewRedis(t)
-	cmd := exec.Command(os.Args[0], "-test.run=^TestGoneWithItsProcess$")
+	cmd := exec.Command(os.Args[0], "-test.run=^TestServer_GoneWithItsProcess$")
 	cmd.Env = append(os.Environ(), "SERVERTEST_CHILD=1", servertest.EnvPostgres+"=", servertest.EnvRedis+"=")
 	out, err := cmd.StdoutPipe()
 	if err != nil {

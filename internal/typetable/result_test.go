@@ -17,7 +17,7 @@ import (
 // Results go the way of parameters.
 //
 // Proves: FEATURES 75, RELIABILITY 13
-func TestResults(t *testing.T) {
+func TestTypes_Results(t *testing.T) {
 	var (
 		app   = runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: slog.New(slog.DiscardHandler)})
 		tests []func(t *testing.T)

@@ -54,7 +54,7 @@ func ExampleEvery() {
 }
 
 // Proves: FEATURES 63
-func TestTicksOfExpressions(t *testing.T) {
+func TestParse_Ticks(t *testing.T) {
 	tests := []struct {
 		expr, from string
 		want       []string
@@ -92,7 +92,7 @@ func TestTicksOfExpressions(t *testing.T) {
 	}
 }
 
-func TestWrongExpressions(t *testing.T) {
+func TestParse_WrongExpressions(t *testing.T) {
 	for _, expr := range []string{
 		"", "* * * *", "* * * * * * *", "61 * * * *", "* * * * 9", "a b c d e", "@reboot", "@every", "@every 0s", "@every -5m",
 		"CRON_TZ=Nowhere/City * * * * *", "CRON_TZ=UTC", "TZ=", "0 0 30 2 *", "*/0 * * * *",

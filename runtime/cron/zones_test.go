@@ -14,7 +14,7 @@ import (
 // by a day.
 //
 // Proves: FEATURES 63
-func TestTicksWhereClocksMove(t *testing.T) {
+func TestParse_TicksWhereClocksMove(t *testing.T) {
 	type pattern struct {
 		expr  string
 		shows func(t time.Time) bool

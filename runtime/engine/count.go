@@ -1,6 +1,9 @@
 package engine
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Count is how many tasks of a queue are in a state.
 type Count struct {
@@ -10,6 +13,9 @@ type Count struct {
 	// Estimated says that Tasks is an estimate. Engines count exactly up to
 	// [ExactCounts] for each queue and state.
 	Estimated bool `json:"estimated,omitempty"`
+	// Oldest, of pending tasks, is since when the one that has been due longest is
+	// due, if the engine tells.
+	Oldest time.Time `json:"oldest,omitzero"`
 }
 
 // ExactCounts is the number up to which engines count tasks exactly.

@@ -38,10 +38,10 @@ type Engine interface {
 	// adds both.
 	Get(ctx context.Context, id uuid.UUID) (*Entry, error)
 
-	// List returns entries that match q, oldest first, and the cursor of the
-	// next page, empty after the last. It reads a bounded number of rows and
-	// bytes: a page may hold fewer entries than q.Limit, or none, although
-	// more follow.
+	// List returns entries that match q, oldest first unless q says otherwise,
+	// and the cursor of the next page, empty after the last. It reads a bounded
+	// number of rows and bytes: a page may hold fewer entries than q.Limit, or
+	// none, although more follow.
 	List(ctx context.Context, q Query) (entries []*Entry, next string, err error)
 
 	// Cancel ends a waiting task as cancelled with the reason, and stops a

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,34 +28,14 @@ type Entry struct {
 	Memo   json.RawMessage
 }
 
-// Query selects tasks. Zero fields select all.
-type Query struct {
-	States []State
-	Name   string
-	Queue  string
-	// Tag and TagValue select tasks with the tag, and with the value if it is
-	// not empty.
-	Tag, TagValue string
-	// Limit is the size of a page at most, 100 if zero.
-	Limit int
-	// Brief leaves out the large fields: Message.Args, Result and Memo.
-	Brief bool
-	// Cursor is what List returned as next.
-	Cursor string
-}
-
-// Matches reports whether q selects the entry, apart from q's limit and
-// cursor. It is for engines that filter in Go.
-func (q Query) Matches(e *Entry) bool {
-	if len(q.States) > 0 && !slices.Contains(q.States, e.State) {
-		return false
+// When is the time of the last thing that is known to have become of the task:
+// its end, else the begin of its latest run, else its enqueueing.
+func (e *Entry) When() time.Time {
+	switch {
+	case !e.EndedAt.IsZero():
+		return e.EndedAt
+	case !e.StartedAt.IsZero():
+		return e.StartedAt
 	}
-	if q.Name != "" && q.Name != e.Message.Name || q.Queue != "" && q.Queue != e.Message.Queue {
-		return false
-	}
-	if q.Tag != "" {
-		v, ok := e.Message.Meta.Tags[q.Tag]
-		return ok && (q.TagValue == "" || q.TagValue == v)
-	}
-	return true
+	return e.Message.Meta.EnqueuedAt
 }

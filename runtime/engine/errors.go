@@ -24,6 +24,8 @@ var (
 	ErrQueueFull = errors.New("queue is full")
 	// ErrClosed: the engine was closed.
 	ErrClosed = errors.New("engine is closed")
+	// ErrCursor: the cursor is not one that List returned for such a query.
+	ErrCursor = errors.New("not a cursor of this list")
 )
 
 // Causes of the end of a running task's context, from context.Cause.

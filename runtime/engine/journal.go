@@ -61,7 +61,7 @@ type Journal interface {
 
 	// Record adds entries, and inserts the children that they spawn, as one step:
 	// all or none. It answers for each, in order, with the entry that the journal
-	// has under its name. One that is there already stays as it is, and its child
+	// has under its name. It neither changes the entries nor keeps the slice. One that is there already stays as it is, and its child
 	// is not inserted again: so a Record whose answer was lost can be repeated by
 	// the next run. The names of signals are apart from those of other entries.
 	//
@@ -115,7 +115,7 @@ type NewEntry struct {
 	// of at most [MaxEntryName] bytes.
 	Name string
 	Kind EntryKind
-	// Value is JSON, or nil.
+	// Value is JSON, or nil. The engine may keep it.
 	Value json.RawMessage
 	// Spawn is the message of the child, of an [EntryChild]. Its Meta.Parent is
 	// the task and its Meta.Entry is Name.
@@ -126,7 +126,8 @@ type NewEntry struct {
 // signals.
 const MaxEntryName = 512
 
-// JournalEntry is an entry of a journal.
+// JournalEntry is an entry of a journal. Its value and result may be shared: treat
+// them as read-only.
 type JournalEntry struct {
 	// Name is as in NewEntry; of a signal, what it was sent as, which other
 	// signals may be called too.

@@ -23,7 +23,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-var clocks = flag.Bool("clocks", false, "run TestProcessClockSteps, which compiles the standard library anew")
+var clocks = flag.Bool("clocks", false, "run TestEngines_ProcessClockSteps, which compiles the standard library anew")
 
 // The environment of a worker process: this test binary, started again.
 const (
@@ -137,12 +137,12 @@ func buildStepped(t *testing.T) string {
 	return binary
 }
 
-// TestProcessClockSteps steps the clock of a worker process by an hour, both
+// TestEngines_ProcessClockSteps steps the clock of a worker process by an hour, both
 // ways, while it and a process with the right clock run long tasks: neither
 // loses one to the other, and both go on with short ones.
 //
 // Proves: RELIABILITY 11
-func TestProcessClockSteps(t *testing.T) {
+func TestEngines_ProcessClockSteps(t *testing.T) {
 	if !*clocks {
 		t.Skip("run by make clocks: it compiles the standard library anew, and takes a few leases of each engine")
 	}

@@ -30,7 +30,7 @@ func (bytesCodec) Decode(_ runtime.Binding, args json.RawMessage) (b json.RawMes
 // whatever JSON it is.
 //
 // Proves: FEATURES 62
-func TestCodecOnEveryEngine(t *testing.T) {
+func TestEngines_Codec(t *testing.T) {
 	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, url(t), func() runtime.Config {

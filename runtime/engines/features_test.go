@@ -215,7 +215,7 @@ func (header) Extract(ctx context.Context, headers map[string]string) context.Co
 // every engine, and the same is on its record.
 //
 // Proves: FEATURES 29, 71
-func TestEveryAnswerIsTheSameOnEveryEngine(t *testing.T) {
+func TestEngines_AnswerTheSame(t *testing.T) {
 	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			var logged strings.Builder
@@ -282,7 +282,7 @@ func TestEveryAnswerIsTheSameOnEveryEngine(t *testing.T) {
 }
 
 // Proves: FEATURES 63
-func TestEveryTickIsOneTaskOnEveryEngine(t *testing.T) {
+func TestEngines_EveryTickIsOneTask(t *testing.T) {
 	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, url(t), func() runtime.Config {
@@ -317,7 +317,7 @@ func TestEveryTickIsOneTaskOnEveryEngine(t *testing.T) {
 // What a task ends itself with is the same on every engine.
 //
 // Proves: FEATURES 51, 71
-func TestEndsAreTheSameOnEveryEngine(t *testing.T) {
+func TestEngines_EndsAreTheSame(t *testing.T) {
 	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, url(t), func() runtime.Config {

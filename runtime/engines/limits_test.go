@@ -89,10 +89,10 @@ var errAny = errors.New("any")
 // notOptions are the rows of the table that no option of a task is about.
 var notOptions = []string{"order of tasks that are due already", "records of failed and cancelled tasks", "clusters"}
 
-// TestLimits holds docs/engines.md to its word: what an engine cannot do is
+// TestEngines_Limits holds docs/engines.md to its word: what an engine cannot do is
 // ErrUnsupported from Check and from Insert, which stores nothing; all else it
 // takes. Each row of the table is tested.
-func TestLimits(t *testing.T) {
+func TestEngines_Limits(t *testing.T) {
 	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			e, err := engines.Open(t.Context(), url(t))

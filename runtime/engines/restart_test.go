@@ -17,7 +17,7 @@ import (
 // twice, on any engine.
 //
 // Proves: RELIABILITY 6, 8
-func TestStartAndStopOnEveryEngine(t *testing.T) {
+func TestEngines_StartAndStop(t *testing.T) {
 	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, url(t), func() runtime.Config {

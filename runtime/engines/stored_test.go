@@ -32,7 +32,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// store writes what TestStoredBefore runs: it was set once, on the commit of
+// store writes what TestEngines_RunTasksStoredBefore runs: it was set once, on the commit of
 // 2026-11-29 before the contract of engines became a package of its own.
 var store = flag.Bool("store", false, "write testdata/stored-*: what this version stores")
 
@@ -75,9 +75,9 @@ func argsOf(name string) *oldArgs {
 
 var oldLocal = local.New[string]("old-request", local.Travels())
 
-// TestStoredBefore: tasks that an older version stored run, with all that came
+// TestEngines_RunTasksStoredBefore: tasks that an older version stored run, with all that came
 // with them, and what had ended can be looked up.
-func TestStoredBefore(t *testing.T) {
+func TestEngines_RunTasksStoredBefore(t *testing.T) {
 	for name, s := range map[string]oldStore{"sqlite": sqliteStore{}, "postgres": postgresStore{}, "redis": redisStore{}} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join("testdata", "stored-"+name+".gz")

@@ -94,6 +94,8 @@ const (
 	// ListOrder: List returns the oldest first. Each task is still returned
 	// once.
 	ListOrder Feature = "list order"
+	// NewestFirst: List returns the newest first if asked to.
+	NewestFirst Feature = "newest first"
 )
 
 func (o Options) lacks(f Feature) bool {
@@ -142,6 +144,7 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		{"Lease", leaseTests},
 		{"Count", countTests},
 		{"Pause", pauseTests},
+		{"Look", lookTests},
 		{"Hostile", hostileTests},
 		{"Race", slices.Concat(raceTests, journalRaceTests)},
 		{"Many", slices.Concat(manyTests, journalManyTests)},

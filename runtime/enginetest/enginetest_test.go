@@ -267,9 +267,9 @@ var broken = []struct {
 	{"StopIsAnError", "Stop", spoiled{served: func(err error) error { return errors.Join(err, context.Canceled) }}},
 }
 
-// TestFindsBroken: for each broken engine the suite fails, in the group that is
+// TestRun_FindsBroken: for each broken engine the suite fails, in the group that is
 // about what is broken.
-func TestFindsBroken(t *testing.T) {
+func TestRun_FindsBroken(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a process for each broken engine")
 	}
@@ -301,7 +301,7 @@ func TestFindsBroken(t *testing.T) {
 func TestBroken(t *testing.T) {
 	name := os.Getenv(brokenEnv)
 	if name == "" {
-		t.Skip("run by TestFindsBroken")
+		t.Skip("run by TestRun_FindsBroken")
 	}
 	for _, b := range broken {
 		if b.name == name {

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -21,6 +22,7 @@ const (
 // after some milliseconds.
 func (e *Engine) Counts(context.Context) ([]engine.Count, error) {
 	tally := make(map[string][showStates]int64)
+	var oldest map[string]time.Time
 	exact, from := false, 0
 	for lots := 0; ; lots++ {
 		e.lock()
@@ -35,7 +37,9 @@ func (e *Engine) Counts(context.Context) ([]engine.Count, error) {
 			exact = !e.sweep(now) && !more
 		} else {
 			from = e.tallies.counts(from, lotQueues, tally)
-			done = from >= len(e.tallies.all)
+			if done = from >= len(e.tallies.all); done {
+				oldest = e.lanes.oldest()
+			}
 		}
 		e.unlock()
 		if done {
@@ -46,9 +50,33 @@ func (e *Engine) Counts(context.Context) ([]engine.Count, error) {
 	for queue, by := range tally {
 		for s, n := range by {
 			if n > 0 {
-				counts = append(counts, engine.Count{Queue: queue, State: states[s], Tasks: n, Estimated: !exact})
+				c := engine.Count{Queue: queue, State: states[s], Tasks: n, Estimated: !exact}
+				if shown(s) == showPending {
+					c.Oldest = oldest[queue]
+				}
+				counts = append(counts, c)
 			}
 		}
 	}
 	return counts, nil
+}
+
+// maxOldest bounds the groups that are asked for their oldest task.
+const maxOldest = 4 * maxLanes
+
+// oldest returns since when the task of each queue is due that has been longest.
+func (x *laneIndex) oldest() map[string]time.Time {
+	oldest := make(map[string]time.Time)
+	n := 0
+	for _, g := range x.groups {
+		if n++; n > maxOldest {
+			break
+		}
+		if t := g.longest(); t != nil {
+			if o, ok := oldest[g.queue]; !ok || t.due.Before(o) {
+				oldest[g.queue] = t.due.UTC()
+			}
+		}
+	}
+	return oldest
 }

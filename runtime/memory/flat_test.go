@@ -26,9 +26,9 @@ func measure() usage {
 	return usage{m.HeapAlloc, goruntime.NumGoroutine()}
 }
 
-// TestFlat: after as many tasks as the engine keeps, the memory that it holds
+// TestEngine_CostsStayFlat: after as many tasks as the engine keeps, the memory that it holds
 // grows no more, however many follow, and however often workers are replaced.
-func TestFlat(t *testing.T) {
+func TestEngine_CostsStayFlat(t *testing.T) {
 	tasks := size(60_000, 1_000_000)
 	const records = 5_000
 	e := memory.New(memory.Config{Records: records, Capacity: 1_000, Wait: true})
@@ -75,9 +75,9 @@ func TestFlat(t *testing.T) {
 	}
 }
 
-// TestTenTimesPastTheLimit: producers that go on and on get a typed error, and
+// TestInsert_TenTimesPastTheLimit: producers that go on and on get a typed error, and
 // the engine holds what it may, whatever becomes of the tasks.
-func TestTenTimesPastTheLimit(t *testing.T) {
+func TestInsert_TenTimesPastTheLimit(t *testing.T) {
 	capacity := size(2_000, 20_000)
 	e := memory.New(memory.Config{Capacity: capacity, Records: 100})
 	before := measure()

@@ -25,9 +25,9 @@ func rounds(n int) int {
 	return n
 }
 
-// TestNobodySleepsOnATask: a task that comes at the very moment at which the
+// TestInbox_NobodySleepsOnATask: a task that comes at the very moment at which the
 // workers fall asleep is run all the same.
-func TestNobodySleepsOnATask(t *testing.T) {
+func TestInbox_NobodySleepsOnATask(t *testing.T) {
 	for _, producers := range []int{1, 4} {
 		t.Run(fmt.Sprintf("producers=%d", producers), func(t *testing.T) {
 			e := memory.New(memory.Config{})
@@ -72,9 +72,9 @@ func TestNobodySleepsOnATask(t *testing.T) {
 	}
 }
 
-// TestNothingIsLostAsWorkersChange: while workers of other names come and go,
+// TestInbox_NothingIsLostAsWorkersChange: while workers of other names come and go,
 // each task that was accepted is there at once, runs once, or waits in the end.
-func TestNothingIsLostAsWorkersChange(t *testing.T) {
+func TestInbox_NothingIsLostAsWorkersChange(t *testing.T) {
 	e := memory.New(memory.Config{Records: 1_000_000})
 	names := []string{"a", "b", "c"}
 	var runs sync.Map // id to *atomic.Int32
@@ -135,9 +135,9 @@ func TestNothingIsLostAsWorkersChange(t *testing.T) {
 	}
 }
 
-// TestRoomIsGivenBack: however many enqueue at once, what has run takes no room,
+// TestInbox_RoomIsGivenBack: however many enqueue at once, what has run takes no room,
 // and what waits does.
-func TestRoomIsGivenBack(t *testing.T) {
+func TestInbox_RoomIsGivenBack(t *testing.T) {
 	const capacity = 8
 	for _, wait := range []bool{false, true} {
 		e := memory.New(memory.Config{Capacity: capacity, Wait: wait})

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -55,22 +54,16 @@ func (j *journal) read() []*engine.JournalEntry {
 	return slices.Clone(j.entries)
 }
 
-// copied returns the entries for a caller that may change them.
+// copied returns the entries as values, which share what they hold.
 func copied(entries []*engine.JournalEntry) []engine.JournalEntry {
 	if len(entries) == 0 {
 		return nil
 	}
 	out := make([]engine.JournalEntry, len(entries))
 	for i, e := range entries {
-		out[i] = copyOf(e)
+		out[i] = *e
 	}
 	return out
-}
-
-func copyOf(e *engine.JournalEntry) engine.JournalEntry {
-	c := *e
-	c.Value, c.Result = bytes.Clone(e.Value), bytes.Clone(e.Result)
-	return c
 }
 
 // sizeOf returns the bytes of an entry that count towards
@@ -158,58 +151,64 @@ func (r *run) Record(_ context.Context, entries []engine.NewEntry) ([]engine.Jou
 		return nil, engine.ErrLeaseLost
 	}
 	j := r.t.remember()
-	if err := e.spawn(j, entries); err != nil {
-		return nil, err
-	}
+	before := len(j.entries)
 	out := make([]engine.JournalEntry, len(entries))
+	var children []*engine.Message
 	for i := range entries {
 		n := &entries[i]
 		at, ok := j.byName[n.Name]
 		if !ok {
 			at = len(j.entries)
-			en := &engine.JournalEntry{Name: n.Name, Kind: n.Kind, Value: bytes.Clone(n.Value), Attempt: r.Attempt}
+			en := &engine.JournalEntry{Name: n.Name, Kind: n.Kind, Value: n.Value, Attempt: r.Attempt}
 			if n.Spawn != nil {
 				en.Child = n.Spawn.Meta.ID
+				children = append(children, n.Spawn)
 			}
 			j.add(en)
 		}
-		out[i] = copyOf(j.entries[at])
+		out[i] = *j.entries[at]
+	}
+	if err := e.spawn(children); err != nil {
+		j.cut(before)
+		return nil, err
 	}
 	return out, nil
 }
 
-// spawn stores the children of entries that are not in the journal: all or
-// none.
-func (e *Engine) spawn(j *journal, entries []engine.NewEntry) error {
-	var names []string
-	var ts []*task
-	fresh := make(map[string]struct{})
-	for i := range entries {
-		n := &entries[i]
-		_, there := j.byName[n.Name]
-		_, twice := fresh[n.Name]
-		if there || twice || n.Spawn == nil {
-			continue
+// cut takes back the entries from a place on, which nobody has seen.
+func (j *journal) cut(from int) {
+	for _, en := range j.entries[from:] {
+		delete(j.byName, en.Name)
+		j.bytes -= sizeOf(en)
+		if en.Kind == engine.EntryChild {
+			j.open--
+		} else {
+			j.others--
 		}
-		fresh[n.Name] = struct{}{}
-		names, ts = append(names, n.Name), append(ts, e.newTask(n.Spawn))
 	}
-	if len(ts) == 0 {
+	j.entries = slices.Delete(j.entries, from, len(j.entries))
+}
+
+// spawn stores children: all or none.
+func (e *Engine) spawn(children []*engine.Message) error {
+	if len(children) == 0 {
 		return nil
 	}
-	if !e.reserveChildren(len(ts)) {
+	if !e.reserveChildren(len(children)) {
 		return fmt.Errorf("%d children beside %d tasks that wait or run, with them at most %d may: %w",
-			len(ts), e.live.Load(), 2*e.capacity, engine.ErrQueueFull)
+			len(children), e.live.Load(), 2*e.capacity, engine.ErrQueueFull)
 	}
-	ins := make([]engine.Inserted, len(ts))
-	for i, t := range ts {
-		in, err := e.store(t)
+	ts := make([]*task, len(children))
+	ins := make([]engine.Inserted, len(children))
+	for i, m := range children {
+		ts[i] = e.newTask(m)
+		in, err := e.store(ts[i])
 		if err == nil && in.Existing {
-			err = &engine.KeyHeldError{Entry: names[i], Holder: in.ID}
+			err = &engine.KeyHeldError{Entry: m.Meta.Entry, Holder: in.ID}
 		}
 		if err != nil {
 			e.unstore(ts[:i], ins[:i])
-			e.leave(len(ts))
+			e.leave(len(children))
 			return err
 		}
 		ins[i] = in
@@ -302,7 +301,7 @@ func (e *Engine) tellEnd(t *task, s engine.State, result json.RawMessage, reason
 		return
 	}
 	en := *old
-	en.Came, en.State, en.Result, en.Reason = j.came+1, s, bytes.Clone(result), reason
+	en.Came, en.State, en.Result, en.Reason = j.came+1, s, result, reason
 	j.entries[at] = &en
 	j.bytes -= sizeOf(old)
 	j.open--
@@ -327,7 +326,7 @@ func (e *Engine) Signal(_ context.Context, id uuid.UUID, name, key string, value
 	if _, sent := j.keys[k]; sent {
 		return nil
 	}
-	en := &engine.JournalEntry{Name: name, Kind: engine.EntrySignal, Value: bytes.Clone(value), Came: j.came + 1}
+	en := &engine.JournalEntry{Name: name, Kind: engine.EntrySignal, Value: value, Came: j.came + 1}
 	if j.others >= engine.MaxJournalEntries || j.bytes+sizeOf(en) > engine.MaxJournalBytes {
 		return engine.ErrJournalFull
 	}

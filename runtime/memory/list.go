@@ -1,8 +1,10 @@
 package memory
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"time"
@@ -27,10 +29,13 @@ const (
 // frees the engine's lock again and again.
 func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	p := page{limit: min(positive(q.Limit, pageSize), pageRows), query: &q}
+	if q.Newest {
+		p.after = math.MaxUint64
+	}
 	if q.Cursor != "" {
 		var err error
 		if p.after, err = strconv.ParseUint(q.Cursor, 36, 64); err != nil {
-			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
+			return nil, "", fmt.Errorf("cursor %q: %w", q.Cursor, engine.ErrCursor)
 		}
 	}
 	p.rows = make([]orderRow, 0, lotRows)
@@ -70,7 +75,11 @@ func (e *Engine) listLot(p *page) (more bool, err error) {
 		return false, engine.ErrClosed
 	}
 	now := e.now()
-	rows, more := e.order.after(p.after, p.rows[:0])
+	next := e.order.after
+	if p.query.Newest {
+		next = e.order.before
+	}
+	rows, more := next(p.after, p.rows[:0])
 	for i, r := range rows {
 		en := e.selected(r, p.query, now)
 		if en == nil {
@@ -103,11 +112,16 @@ func (e *Engine) selected(row orderRow, q *engine.Query, now time.Time) *engine.
 		if !matches(q, f.t.msg, f.t.publicState(now)) {
 			return nil
 		}
-		en := f.t.entry(now)
+		en := f.t.glimpse(now)
+		if !q.Matches(en) {
+			return nil
+		}
 		if q.Brief {
 			m := *en.Message
 			m.Args = nil
 			en.Message, en.Result, en.Memo = &m, nil, nil
+		} else {
+			en.Result, en.Memo = bytes.Clone(en.Result), bytes.Clone(en.Memo)
 		}
 		return en
 	}
@@ -116,11 +130,14 @@ func (e *Engine) selected(row orderRow, q *engine.Query, now time.Time) *engine.
 		q.Name != "" && q.Name != k.Name || q.Queue != "" && q.Queue != k.Queue {
 		return nil
 	}
-	if q.Tag == "" {
+	if q.Tag == "" && q.Worker == "" && q.Reason == "" && q.Since.IsZero() && q.Until.IsZero() {
 		return e.past.entry(f.r, f.c, q.Brief)
 	}
+	if !q.MatchesWhen(f.r.ended.time()) {
+		return nil
+	}
 	en := e.past.entry(f.r, f.c, true)
-	if !matches(q, en.Message, en.State) {
+	if !q.Matches(en) {
 		return nil
 	}
 	if q.Brief {

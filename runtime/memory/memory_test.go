@@ -95,9 +95,9 @@ func serve(t testing.TB, e *memory.Engine, w *engine.Worker) (stop func() error)
 	return stop
 }
 
-// TestStartsWhenDue: on a clock that moves only when all sleep, a task starts
+// TestServe_StartsWhenDue: on a clock that moves only when all sleep, a task starts
 // at the very instant that it is due, however it came to wait.
-func TestStartsWhenDue(t *testing.T) {
+func TestServe_StartsWhenDue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.Config{})
 		began := time.Now()
@@ -136,9 +136,9 @@ func TestStartsWhenDue(t *testing.T) {
 	})
 }
 
-// TestWallClockSet: a task due at a time of day runs within a minute of it when
+// TestServe_WallClockSet: a task due at a time of day runs within a minute of it when
 // somebody sets the clock forward, although the timer was for later.
-func TestWallClockSet(t *testing.T) {
+func TestServe_WallClockSet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var ahead time.Duration
@@ -170,8 +170,8 @@ func TestWallClockSet(t *testing.T) {
 	})
 }
 
-// TestForgotten: records go after their Keep, or the engine's time.
-func TestForgotten(t *testing.T) {
+// TestGet_ForgottenTasks: records go after their Keep, or the engine's time.
+func TestGet_ForgottenTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.Config{KeepFor: 10 * time.Minute, KeepFailedFor: 20 * time.Minute})
 		fail := func(_ context.Context, d *engine.Delivery) engine.Outcome {
@@ -215,8 +215,8 @@ func TestForgotten(t *testing.T) {
 	})
 }
 
-// TestKeyEnds: a key is free the instant its time ends, not before.
-func TestKeyEnds(t *testing.T) {
+// TestInsert_KeyEnds: a key is free the instant its time ends, not before.
+func TestInsert_KeyEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.Config{})
 		keyed := func() *engine.Message {
@@ -234,8 +234,8 @@ func TestKeyEnds(t *testing.T) {
 	})
 }
 
-// TestCloseWakesAll: whatever waits on a closed engine learns of it.
-func TestCloseWakesAll(t *testing.T) {
+// TestClose_WakesAll: whatever waits on a closed engine learns of it.
+func TestClose_WakesAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.Config{Capacity: 2, Wait: true})
 		release := make(chan struct{})
@@ -274,8 +274,8 @@ func TestCloseWakesAll(t *testing.T) {
 	})
 }
 
-// TestSameMessageTwice: the message is stored once.
-func TestSameMessageTwice(t *testing.T) {
+// TestInsert_SameMessageTwice: the message is stored once.
+func TestInsert_SameMessageTwice(t *testing.T) {
 	e := memory.New(memory.Config{})
 	m := message("task")
 	first := put(t, e, m)
@@ -285,9 +285,9 @@ func TestSameMessageTwice(t *testing.T) {
 	}
 }
 
-// TestManyNames: lanes of names that nobody uses any more are dropped, and
+// TestServe_ManyNames: lanes of names that nobody uses any more are dropped, and
 // nothing is lost by it.
-func TestManyNames(t *testing.T) {
+func TestServe_ManyNames(t *testing.T) {
 	e := memory.New(memory.Config{})
 	const n = 10_000
 	names := make([]string, n)

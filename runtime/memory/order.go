@@ -152,3 +152,24 @@ func (o *order) after(seq uint64, rows []orderRow) (_ []orderRow, more bool) {
 	}
 	return rows, false
 }
+
+// before is after for those that precede the sequence number, from it down.
+func (o *order) before(seq uint64, rows []orderRow) (_ []orderRow, more bool) {
+	if seq == 0 {
+		return rows, false
+	}
+	for i := o.block(seq - 1); i >= 0; i-- {
+		b := o.blocks[i]
+		for at := b.row(seq) - 1; at >= 0; at-- {
+			r := b.rows[at]
+			if r.id == uuid.Nil {
+				continue
+			}
+			if len(rows) == cap(rows) {
+				return rows, true
+			}
+			rows = append(rows, r)
+		}
+	}
+	return rows, false
+}

@@ -74,9 +74,9 @@ func normal(m *engine.Message) engine.Message {
 	return n
 }
 
-// TestRecordsExact: the record of a task that has succeeded, which is stored in
+// TestRecords_Exact: the record of a task that has succeeded, which is stored in
 // another form, says what the task said.
-func TestRecordsExact(t *testing.T) {
+func TestRecords_Exact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		e := memory.New(memory.Config{})
 		var ms []*engine.Message
@@ -149,9 +149,9 @@ func keysOf(set map[string]bool) []string {
 	return keys
 }
 
-// TestRecordsBounded: the newest records stay, the others are forgotten, those
+// TestRecords_Bounded: the newest records stay, the others are forgotten, those
 // that failed and those that succeeded alike; a deleted one leaves no trace.
-func TestRecordsBounded(t *testing.T) {
+func TestRecords_Bounded(t *testing.T) {
 	const limit, n = 1000, 5000
 	e := memory.New(memory.Config{Records: limit})
 	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
@@ -225,9 +225,9 @@ func TestRecordsBounded(t *testing.T) {
 	}
 }
 
-// TestManyQueuesAndWorkers: records of more kinds than the packed form has room
+// TestServe_ManyQueuesAndWorkers: records of more kinds than the packed form has room
 // for are kept all the same.
-func TestManyQueuesAndWorkers(t *testing.T) {
+func TestServe_ManyQueuesAndWorkers(t *testing.T) {
 	const n = 10_000
 	e := memory.New(memory.Config{})
 	var done sync.WaitGroup

@@ -56,13 +56,13 @@ func (l *ledger) refuse(d *engine.Delivery, _ engine.Outcome) {
 	l.refused++
 }
 
-// TestStopUnderLoad: workers are stopped again and again while handlers ignore
+// TestStop_UnderLoad: workers are stopped again and again while handlers ignore
 // their contexts. Nothing is lost; Serve returns at once when it is told to
 // wait no longer, and names exactly what did not return; late outcomes are
 // refused every time.
 //
 // Proves: RELIABILITY 6
-func TestStopUnderLoad(t *testing.T) {
+func TestStop_UnderLoad(t *testing.T) {
 	tasks, stops := size(2_000, 30_000), size(40, 1_000)
 	e := memory.New(memory.Config{})
 	l := newLedger()
@@ -136,11 +136,11 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 }
 
-// TestNeverMoreThanSlots: handlers ignore that they are told to stop, all the
+// TestServe_NeverMoreThanSlots: handlers ignore that they are told to stop, all the
 // time; still no more of them run than there are slots.
 //
 // Proves: RELIABILITY 7
-func TestNeverMoreThanSlots(t *testing.T) {
+func TestServe_NeverMoreThanSlots(t *testing.T) {
 	tasks := size(500, 50_000)
 	const slots = 4
 	e := memory.New(memory.Config{})
@@ -185,11 +185,11 @@ func TestNeverMoreThanSlots(t *testing.T) {
 	}
 }
 
-// TestServeFromManyGoroutines: workers come and go from many goroutines at
+// TestServe_FromManyGoroutines: workers come and go from many goroutines at
 // once, some told twice to wait no longer. goleak sees what is left.
 //
 // Proves: RELIABILITY 8
-func TestServeFromManyGoroutines(t *testing.T) {
+func TestServe_FromManyGoroutines(t *testing.T) {
 	rounds, tasks := size(30, 1_000), size(3_000, 200_000)
 	e := memory.New(memory.Config{Capacity: tasks, Records: tasks})
 	l := newLedger()
@@ -251,9 +251,9 @@ func TestServeFromManyGoroutines(t *testing.T) {
 	}
 }
 
-// TestLateOutcomeRefused: a worker stands still, its task is given to another,
+// TestServe_LateOutcomeRefused: a worker stands still, its task is given to another,
 // which completes it; then the first one wakes up.
-func TestLateOutcomeRefused(t *testing.T) {
+func TestServe_LateOutcomeRefused(t *testing.T) {
 	rounds := size(200, 20_000)
 	refused, kept := 0, 0
 	for range rounds {
@@ -309,9 +309,9 @@ func TestLateOutcomeRefused(t *testing.T) {
 	}
 }
 
-// TestBadTaskAmongMany: tasks of a name that nobody knows wait, and no other
+// TestServe_BadTaskAmongMany: tasks of a name that nobody knows wait, and no other
 // waits for them.
-func TestBadTaskAmongMany(t *testing.T) {
+func TestServe_BadTaskAmongMany(t *testing.T) {
 	const n = 1000
 	e := memory.New(memory.Config{})
 	var ids []uuid.UUID

@@ -16,8 +16,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// TestKeysBounded: so are the keys held at a time.
-func TestKeysBounded(t *testing.T) {
+// TestInsert_KeysBounded: so are the keys held at a time.
+func TestInsert_KeysBounded(t *testing.T) {
 	e := memory.New(memory.Config{Keys: 3})
 	for i := range 5 {
 		m := message("task", func(m *engine.Message) { m.Key, m.KeyFor = fmt.Sprint(i), time.Hour })
@@ -43,8 +43,8 @@ func TestKeysBounded(t *testing.T) {
 	}
 }
 
-// TestWaitsForRoom: with Config.Wait inserts wait in the order of arrival.
-func TestWaitsForRoom(t *testing.T) {
+// TestInsert_WaitsForRoom: with Config.Wait inserts wait in the order of arrival.
+func TestInsert_WaitsForRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.Config{Capacity: 2, Wait: true})
 		put(t, e, message("task"))
@@ -98,8 +98,8 @@ func TestWaitsForRoom(t *testing.T) {
 	})
 }
 
-// TestNoWaitInsideTask: a task that waited for room could wait for itself.
-func TestNoWaitInsideTask(t *testing.T) {
+// TestInsert_NoWaitInsideTask: a task that waited for room could wait for itself.
+func TestInsert_NoWaitInsideTask(t *testing.T) {
 	e := memory.New(memory.Config{Capacity: 1, Wait: true})
 	app := runtime.New(e, runtime.Config{Workers: 1})
 	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "self", Func: "self"}, nil)
@@ -128,9 +128,9 @@ func TestNoWaitInsideTask(t *testing.T) {
 	}
 }
 
-// TestRoomOfHeldKeys: an insert that waited and then needed no room leaves it to
+// TestInsert_RoomOfHeldKeys: an insert that waited and then needed no room leaves it to
 // the next one.
-func TestRoomOfHeldKeys(t *testing.T) {
+func TestInsert_RoomOfHeldKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.Config{Capacity: 1, Wait: true})
 		keyed := func(m *engine.Message) { m.Key, m.KeyHold, m.KeyFor = "k", engine.HoldTick, time.Hour }
@@ -156,9 +156,9 @@ func TestRoomOfHeldKeys(t *testing.T) {
 	})
 }
 
-// TestRoomOfFailedBatch: a batch that fails gives back the room it had taken,
+// TestInsert_RoomOfFailedBatch: a batch that fails gives back the room it had taken,
 // and no more, also when one of its tasks existed.
-func TestRoomOfFailedBatch(t *testing.T) {
+func TestInsert_RoomOfFailedBatch(t *testing.T) {
 	keyed := func(key string) *engine.Message {
 		return message("task", func(m *engine.Message) { m.Key, m.KeyFor = key, time.Hour })
 	}

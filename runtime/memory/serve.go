@@ -21,6 +21,8 @@ type serve struct {
 	ctx context.Context // of all runs
 	end context.Context // when it ends, no more tasks are taken
 
+	began time.Time
+
 	queues map[string]struct{}
 
 	// Guarded by Engine.mu.
@@ -56,7 +58,7 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 		closed: make(chan struct{}),
 		queues: make(map[string]struct{}, len(w.Queues)),
 	}
-	s.ready.s = s
+	s.ready.s, s.began = s, s.now().UTC()
 	for _, queue := range w.Queues {
 		s.queues[queue] = struct{}{}
 	}

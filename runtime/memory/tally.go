@@ -128,9 +128,5 @@ func matches(q *engine.Query, m *engine.Message, s engine.State) bool {
 	if q.Name != "" && q.Name != m.Name || q.Queue != "" && q.Queue != m.Queue {
 		return false
 	}
-	if q.Tag != "" {
-		v, ok := m.Meta.Tags[q.Tag]
-		return ok && (q.TagValue == "" || q.TagValue == v)
-	}
-	return true
+	return q.MatchesTags(m.Meta.Tags)
 }

@@ -112,12 +112,19 @@ func (t *task) before(o *task) bool {
 
 // entry describes the task as it is at the time now.
 func (t *task) entry(now time.Time) *engine.Entry {
+	en := t.glimpse(now)
+	en.Result, en.Memo = bytes.Clone(en.Result), bytes.Clone(en.Memo)
+	return en
+}
+
+// glimpse is entry with a result and a memo that are the task's own.
+func (t *task) glimpse(now time.Time) *engine.Entry {
 	en := &engine.Entry{
 		ID: t.id, Message: t.msg, State: t.publicState(now), Attempt: int(t.attempt), Due: t.due.UTC(),
 		StartedAt: t.started.time(), Worker: t.worker,
 	}
 	if m := t.more; m != nil {
-		en.EndedAt, en.Result, en.Reason, en.Memo = m.ended.time(), bytes.Clone(m.result), m.reason, bytes.Clone(m.memo)
+		en.EndedAt, en.Result, en.Reason, en.Memo = m.ended.time(), m.result, m.reason, m.memo
 	}
 	if t.place == inWait {
 		en.Due = time.Time{}

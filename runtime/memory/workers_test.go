@@ -16,9 +16,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
-// TestOrderThroughWorkers: however workers of other names come and go while
+// TestServe_OrderThroughWorkers: however workers of other names come and go while
 // tasks wait, the tasks run in their order in the end.
-func TestOrderThroughWorkers(t *testing.T) {
+func TestServe_OrderThroughWorkers(t *testing.T) {
 	names := []string{"a", "b", "c", "d"}
 	for range 30 {
 		synctest.Test(t, func(t *testing.T) {
@@ -82,9 +82,9 @@ func TestOrderThroughWorkers(t *testing.T) {
 	}
 }
 
-// TestEachToWhoKnowsIt: workers of overlapping names share an engine under
+// TestServe_TasksGoToWorkersThatKnowThem: workers of overlapping names share an engine under
 // load; none gets a task that it does not know, and none is left.
-func TestEachToWhoKnowsIt(t *testing.T) {
+func TestServe_TasksGoToWorkersThatKnowThem(t *testing.T) {
 	e := memory.New(memory.Config{})
 	sets := [][]string{{"a", "b"}, {"b", "c"}, {"c"}, {"a", "c", "d"}}
 	var mu sync.Mutex
@@ -134,9 +134,9 @@ func TestEachToWhoKnowsIt(t *testing.T) {
 	}
 }
 
-// TestIdleWorkersOfOthers: when one worker is busy, a task goes to another that
+// TestServe_IdleWorkersOfOthers: when one worker is busy, a task goes to another that
 // is idle, at once.
-func TestIdleWorkersOfOthers(t *testing.T) {
+func TestServe_IdleWorkersOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.Config{})
 		release := make(chan struct{})
@@ -168,8 +168,8 @@ func TestIdleWorkersOfOthers(t *testing.T) {
 	})
 }
 
-// TestTakesNoMore: once the context of Serve has ended, no task begins.
-func TestTakesNoMore(t *testing.T) {
+// TestServe_TakesNoMore: once the context of Serve has ended, no task begins.
+func TestServe_TakesNoMore(t *testing.T) {
 	for range 200 {
 		e := memory.New(memory.Config{})
 		ctx, cancel := context.WithCancel(t.Context())

@@ -109,7 +109,7 @@ func attr(s tracetest.SpanStub, key string) attribute.Value {
 }
 
 // Proves: FEATURES 28
-func TestTraceGoesThroughProcesses(t *testing.T) {
+func TestTrace_GoesThroughProcesses(t *testing.T) {
 	for _, newTraces := range []bool{false, true} {
 		engine := memory.New(memory.Config{})
 		web := newProcess(t, engine, otel.Config{}, nil)
@@ -167,7 +167,7 @@ func TestTraceGoesThroughProcesses(t *testing.T) {
 	}
 }
 
-func TestSpanOfABatch(t *testing.T) {
+func TestSpans_Batch(t *testing.T) {
 	engine := memory.New(memory.Config{})
 	defer engine.Close()
 	p := newProcess(t, engine, otel.Config{}, func(*runtime.Context) error { return nil })
@@ -196,7 +196,7 @@ func TestSpanOfABatch(t *testing.T) {
 	}
 }
 
-func TestSpanOfAnEnqueueingThatFails(t *testing.T) {
+func TestSpans_FailedEnqueueing(t *testing.T) {
 	engine := memory.New(memory.Config{})
 	p := newProcess(t, engine, otel.Config{}, nil)
 	if err := engine.Close(); err != nil {
@@ -211,7 +211,7 @@ func TestSpanOfAnEnqueueingThatFails(t *testing.T) {
 }
 
 // Proves: FEATURES 80
-func TestSpansOfFailures(t *testing.T) {
+func TestSpans_Failures(t *testing.T) {
 	const canary = "canary-4711"
 	tests := []struct {
 		name   string
@@ -252,7 +252,7 @@ func TestSpansOfFailures(t *testing.T) {
 }
 
 // Proves: FEATURES 52
-func TestSpanOfATaskCancelledFromOutside(t *testing.T) {
+func TestSpans_CancelledFromOutside(t *testing.T) {
 	begun := make(chan struct{})
 	eng := memory.New(memory.Config{})
 	p := newProcess(t, eng, otel.Config{}, func(ctx *runtime.Context) error {
@@ -281,7 +281,7 @@ func TestSpanOfATaskCancelledFromOutside(t *testing.T) {
 }
 
 // A run that was told to end did not fail: every deployment would be an alarm.
-func TestSpansOfStoppedRuns(t *testing.T) {
+func TestSpans_StoppedRuns(t *testing.T) {
 	broken := errors.New("card was refused")
 	tests := []struct {
 		name   string

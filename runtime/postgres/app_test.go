@@ -158,17 +158,17 @@ func TestTx(t *testing.T) {
 	}
 }
 
-// TestTxOfAnotherEngine: it says so, and does not panic.
-func TestTxOfAnotherEngine(t *testing.T) {
+// TestTx_OfAnotherEngine: it says so, and does not panic.
+func TestTx_OfAnotherEngine(t *testing.T) {
 	app := runtime.New(nil, runtime.Config{})
 	if _, err := echoCall(`1`).Enqueue(t.Context(), postgres.Tx(app, nil)); err == nil {
 		t.Error("a transaction was accepted for an app on another engine")
 	}
 }
 
-// TestExactValues: what jsonb would change comes back as it was, and what it
+// TestInsert_ExactValues: what jsonb would change comes back as it was, and what it
 // refuses is refused when enqueueing.
-func TestExactValues(t *testing.T) {
+func TestInsert_ExactValues(t *testing.T) {
 	app, _, _ := newApp(t, runtime.Config{}, postgres.Config{})
 	start(t, app)
 	for _, v := range []string{`-0`, `[-0.0,1]`, `{"a":"-0"}`, `"2024-01-02"`, `1e-7`, `"\ud83d\ude00"`, `18446744073709551615`} {
@@ -202,9 +202,9 @@ func TestExactValues(t *testing.T) {
 	}
 }
 
-// TestUnstorableResult: a result that the server refuses fails its own task, and
+// TestServe_UnstorableResult: a result that the server refuses fails its own task, and
 // no other that ended at the same time.
-func TestUnstorableResult(t *testing.T) {
+func TestServe_UnstorableResult(t *testing.T) {
 	url := servertest.Postgres(t)
 	e := open(t, url, postgres.Config{Schema: newSchema(t, url)})
 	ms := make([]*engine.Message, 20)
@@ -246,11 +246,11 @@ func TestUnstorableResult(t *testing.T) {
 	}
 }
 
-// TestOneBadTask: one bad task of each kind among 1,000 is parked or refused,
+// TestServe_OneBadTask: one bad task of each kind among 1,000 is parked or refused,
 // with its reason, and holds up no other.
 //
 // Proves: RELIABILITY 9
-func TestOneBadTask(t *testing.T) {
+func TestServe_OneBadTask(t *testing.T) {
 	app, pool, schema := newApp(t, runtime.Config{Workers: 20, ParkFor: time.Hour}, postgres.Config{PollInterval: 100 * time.Millisecond})
 	var b runtime.Batch
 	var hs []*runtime.Handle[json.RawMessage]
@@ -305,9 +305,9 @@ func TestOneBadTask(t *testing.T) {
 	}
 }
 
-// TestParkedAreOutOfTheWay: many tasks that nobody knows do not slow down the
+// TestServe_ParkedTasksAreOutOfTheWay: many tasks that nobody knows do not slow down the
 // others, and a worker that knows them takes them at once.
-func TestParkedAreOutOfTheWay(t *testing.T) {
+func TestServe_ParkedTasksAreOutOfTheWay(t *testing.T) {
 	logs := new(logBuffer)
 	app, pool, schema := newApp(t, runtime.Config{ParkFor: 400 * time.Millisecond},
 		postgres.Config{PollInterval: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(logs, nil))})
@@ -369,11 +369,11 @@ func (l *logBuffer) count(text string) int {
 	return strings.Count(l.b.String(), text)
 }
 
-// TestStopUnderLoad: tasks that ignore their context. Stop returns in time and
+// TestStop_UnderLoad: tasks that ignore their context. Stop returns in time and
 // names them, and nothing is lost.
 //
 // Proves: RELIABILITY 6
-func TestStopUnderLoad(t *testing.T) {
+func TestStop_UnderLoad(t *testing.T) {
 	const n, workers = 200, 8
 	cfg := runtime.Config{Workers: workers, ShutdownTimeout: 50 * time.Millisecond, ShutdownGrace: 50 * time.Millisecond}
 	app, pool, schema := newApp(t, cfg, postgres.Config{})

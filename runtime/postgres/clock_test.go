@@ -15,7 +15,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
-// TestServerClockSteps steps the server's clock by an hour, both ways, while a
+// TestServe_ServerClockSteps steps the server's clock by an hour, both ways, while a
 // worker runs a task and another serves too: the task stays with its worker,
 // due ones run, and a later one runs when the server's clock says so, which
 // shows that it is this clock that the engine reads.
@@ -24,7 +24,7 @@ import (
 // server's in the search path of the workers' sessions.
 //
 // Proves: RELIABILITY 11
-func TestServerClockSteps(t *testing.T) {
+func TestServe_ServerClockSteps(t *testing.T) {
 	slow(t)
 	server := servertest.Postgres(t)
 	c := newCrew(t, server) // makes the tables, by the right clock

@@ -79,6 +79,9 @@ func (e *Engine) count(ctx context.Context) ([]engine.Count, error) {
 			return nil, err
 		}
 	}
+	if err := e.addOldest(ctx, t); err != nil {
+		return nil, err
+	}
 	return t.counts(), nil
 }
 

@@ -9,20 +9,20 @@ import (
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
-// TestEachRequestFailsOnce: nothing is lost, stays, or runs more often than it
+// TestEngine_EachRequestFailsOnce: nothing is lost, stays, or runs more often than it
 // must, whichever of the engine's requests is lost, or its answer.
 //
 // Proves: RELIABILITY 4
-func TestEachRequestFailsOnce(t *testing.T) {
+func TestEngine_EachRequestFailsOnce(t *testing.T) {
 	slow(t)
 	url := servertest.Postgres(t)
 	cfg := postgres.Config{Schema: newSchema(t, url), Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}
 	fault.Each(t, url, "fault", func(tb testing.TB, url string) fault.Engine { return open(tb, url, cfg) })
 }
 
-// TestEachRequestOfCrowdFailsOnce is the same for steps with many outcomes and
+// TestEngine_EachRequestOfCrowdFailsOnce is the same for steps with many outcomes and
 // many claims, which go over two connections.
-func TestEachRequestOfCrowdFailsOnce(t *testing.T) {
+func TestEngine_EachRequestOfCrowdFailsOnce(t *testing.T) {
 	slow(t)
 	url := servertest.Postgres(t)
 	cfg := postgres.Config{Schema: newSchema(t, url), Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}

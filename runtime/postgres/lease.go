@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 
@@ -15,7 +16,7 @@ import (
 // beat. The first time it lists the worker's queues, and learns which are
 // paused.
 func (s *serve) Join(ctx context.Context) error {
-	if _, err := s.e.exec(ctx, s.e.sql.beat, s.owner, s.Slots, s.Queues, s.Names); err != nil || s.listed.Load() {
+	if _, err := s.e.exec(ctx, s.e.sql.beat, s.owner, s.Slots, s.Queues, s.Names, s.host, os.Getpid()); err != nil || s.listed.Load() {
 		return err
 	}
 	if _, err := s.listQueues(ctx); err != nil { // before the first claim: some may be paused

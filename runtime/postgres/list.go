@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -40,6 +41,13 @@ var stateConditions = map[engine.State]string{
 	engine.StateCancelled: `j.state = 'cancelled'`,
 }
 
+// happened is when something last became of the job j, as engine.Entry.When tells,
+// and anyReason is every text that may be its reason.
+const (
+	happened  = `coalesce(j.finalized_at, j.attempted_at, j.created_at)`
+	anyReason = `concat(j.metadata -> 'taskctx' ->> 'reason', E'\n', j.errors[array_upper(j.errors, 1)] ->> 'error')`
+)
+
 // riverStates are, for each state, the states of River's that may mean it.
 var riverStates = map[engine.State][]string{
 	engine.StateScheduled: {riverScheduled},
@@ -56,11 +64,14 @@ func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, str
 	if err := e.closed(); err != nil {
 		return nil, "", err
 	}
-	l := listing{e: e, q: q, limit: q.Limit, last: math.MaxInt64}
+	l := listing{e: e, q: q, limit: q.Limit}
+	if q.Newest {
+		l.after = math.MaxInt64
+	}
 	if q.Cursor != "" {
 		n, err := strconv.ParseInt(q.Cursor, 10, 64)
 		if err != nil || n < 1 {
-			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
+			return nil, "", fmt.Errorf("cursor %q: %w", q.Cursor, engine.ErrCursor)
 		}
 		l.after = n
 	}
@@ -78,9 +89,9 @@ type listing struct {
 	e     *Engine
 	q     engine.Query
 	limit int
-	after int64   // jobs from here on
-	last  int64   // and up to here are looked at
-	few   []int64 // all candidates of the filter, if an index found few
+	after int64   // jobs from here on, the newest first down from here,
+	last  *int64  // and up to here, or down to it, are looked at; nil: to the end
+	few   []int64 // all that the filter can have, if an index found few
 
 	found []*engine.Entry
 	bytes int
@@ -99,6 +110,9 @@ func (l *listing) read(ctx context.Context) error {
 	for {
 		want := l.limit - len(l.found)
 		rows := min(want+1, l.chunk())
+		if l.q.Reason != "" {
+			rows = max(rows, pageSize)
+		}
 		read, full := 0, false
 		text, args := l.query(after, rows)
 		err := l.e.steered(ctx, text, args, func(scan func(...any) error) error {
@@ -114,8 +128,10 @@ func (l *listing) read(ctx context.Context) error {
 				return err
 			}
 			read, after = read+1, j.id
-			l.bytes += len(j.args) + len(j.metadata)
-			l.found = append(l.found, l.e.entry(&j))
+			if en := l.e.entry(&j); l.q.Matches(en) { // the query finds too much where reasons are compared
+				l.bytes += len(j.args) + len(j.metadata)
+				l.found = append(l.found, en)
+			}
 			return nil
 		})
 		switch {
@@ -124,9 +140,9 @@ func (l *listing) read(ctx context.Context) error {
 		case full:
 			l.next = strconv.FormatInt(after, 10)
 			return nil
-		case read < rows: // the end of the window
-			if l.last != math.MaxInt64 {
-				l.next = strconv.FormatInt(l.last, 10)
+		case read < rows: // the end of what is looked at
+			if l.last != nil {
+				l.next = strconv.FormatInt(*l.last, 10)
 			}
 			return nil
 		}
@@ -158,15 +174,20 @@ func (l *listing) bound(ctx context.Context) error {
 			return err
 		}
 		if len(ids) <= fewRows {
-			l.few = slices.DeleteFunc(ids, func(id int64) bool { return id <= l.after })
+			l.few = slices.DeleteFunc(ids, func(id int64) bool { return l.q.Newest && id >= l.after || !l.q.Newest && id <= l.after })
 			if l.few == nil {
 				l.few = []int64{}
 			}
 			return nil
 		}
 	}
-	return l.e.steered(ctx, l.e.sql.window, []any{l.after, windowRows - 1}, func(scan func(...any) error) error {
-		return scan(&l.last)
+	window := l.e.sql.window
+	if l.q.Newest {
+		window = l.e.sql.windowNewest
+	}
+	return l.e.steered(ctx, window, []any{l.after, windowRows - 1}, func(scan func(...any) error) error {
+		l.last = new(int64)
+		return scan(l.last)
 	})
 }
 
@@ -219,10 +240,18 @@ func (l *listing) query(after int64, rows int) (string, []any) {
 	} else {
 		b.WriteString(l.e.sql.list)
 	}
-	args := []any{after, l.last}
+	var args []any
 	arg := func(v any, typ string) string {
 		args = append(args, v)
 		return "$" + strconv.Itoa(len(args)) + "::" + typ
+	}
+	beyond, upTo, order := ">", "<=", ""
+	if l.q.Newest {
+		beyond, upTo, order = "<", ">=", " DESC"
+	}
+	b.WriteString("j.id " + beyond + " " + arg(after, "bigint"))
+	if l.last != nil {
+		b.WriteString(" AND j.id " + upTo + " " + arg(*l.last, "bigint"))
 	}
 	if l.few != nil {
 		b.WriteString(" AND j.id = ANY(" + arg(l.few, "bigint[]") + ")")
@@ -248,6 +277,18 @@ func (l *listing) query(after int64, rows int) (string, []any) {
 	case l.q.Tag != "":
 		b.WriteString(" AND j.metadata -> 'taskctx' -> 'tags' ? " + arg(l.q.Tag, "text"))
 	}
-	b.WriteString(" ORDER BY j.id LIMIT " + arg(rows, "bigint"))
+	if l.q.Worker != "" {
+		b.WriteString(" AND " + lastWorker + " IN (" + arg(l.q.Worker, "text") + ", " + arg(ownerPrefix+l.q.Worker, "text") + ")")
+	}
+	if part := l.q.ReasonPart(); part != "" {
+		b.WriteString(" AND strpos(" + anyReason + ", " + arg(part, "text") + ") > 0")
+	}
+	if !l.q.Since.IsZero() {
+		b.WriteString(" AND " + happened + " >= " + arg(l.q.Since, "timestamptz"))
+	}
+	if !l.q.Until.IsZero() {
+		b.WriteString(" AND " + happened + " < " + arg(l.q.Until.Add(time.Microsecond), "timestamptz"))
+	}
+	b.WriteString(" ORDER BY j.id" + order + " LIMIT " + arg(rows, "bigint"))
 	return b.String(), args
 }

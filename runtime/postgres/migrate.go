@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 2
+const ownVersion = 3
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -73,6 +73,9 @@ CREATE INDEX taskctx_key_job ON {s}.taskctx_key (job_id);
 -- Finds the records that have been kept for their time.
 CREATE INDEX taskctx_expiry ON {s}.river_job ({expiry}) WHERE finalized_at IS NOT NULL;
 DROP TABLE {s}.taskctx_keep;
+`, `
+-- What dashboards show of workers.
+ALTER TABLE {s}.taskctx_worker ADD COLUMN host text NOT NULL DEFAULT '', ADD COLUMN pid integer NOT NULL DEFAULT 0;
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own

@@ -12,9 +12,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
-// TestMigrationOfAnOldRiver brings forward the tables of each version of River,
+// TestMigrate_OldRiver brings forward the tables of each version of River,
 // which is also what an engine meets while another process migrates.
-func TestMigrationOfAnOldRiver(t *testing.T) {
+func TestMigrate_OldRiver(t *testing.T) {
 	url := servertest.Postgres(t)
 	pool, err := pgxpool.New(t.Context(), url)
 	if err != nil {

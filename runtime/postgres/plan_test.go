@@ -15,10 +15,10 @@ import (
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
-// TestPlansOfASmallTableServeALargeOne: Postgres keeps the plans that it made for
+// TestPlans_OfASmallTableServeALargeOne: Postgres keeps the plans that it made for
 // the first tasks, when the table was empty, until the table is analyzed. The
 // many that follow cost no more rows each for that.
-func TestPlansOfASmallTableServeALargeOne(t *testing.T) {
+func TestPlans_OfASmallTableServeALargeOne(t *testing.T) {
 	slow(t)
 	for name, prepare := range map[string]string{"new": "", "analyzed": "VACUUM ANALYZE river_job"} {
 		t.Run(name, func(t *testing.T) {

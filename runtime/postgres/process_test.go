@@ -104,27 +104,27 @@ func (c *crew) Runs() ([]process.Run, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[process.Run])
 }
 
-func TestKilledWorkers(t *testing.T) {
+func TestServe_KilledWorkers(t *testing.T) {
 	slow(t)
 	process.Killed(t, newCrew(t, servertest.Postgres(t)).Crew)
 }
 
-func TestRecovery(t *testing.T) {
+func TestServe_Recovery(t *testing.T) {
 	slow(t)
 	process.Recovery(t, newCrew(t, servertest.Postgres(t)).Crew)
 }
 
-func TestThreeProcesses(t *testing.T) {
+func TestServe_ThreeProcesses(t *testing.T) {
 	slow(t)
 	process.Three(t, newCrew(t, servertest.Postgres(t)).Crew)
 }
 
-func TestSuspendedWorker(t *testing.T) {
+func TestServe_SuspendedWorker(t *testing.T) {
 	slow(t)
 	process.Suspended(t, newCrew(t, servertest.Postgres(t)).Crew)
 }
 
-func TestServerRestart(t *testing.T) {
+func TestServe_ServerRestart(t *testing.T) {
 	slow(t)
 	server := servertest.NewPostgres(t)
 	process.Restarted(t, newCrew(t, server.URL).Crew, server)

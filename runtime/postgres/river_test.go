@@ -106,8 +106,8 @@ func (b *neighbours) state(n int64, want rivertype.JobState) *rivertype.JobRow {
 	}
 }
 
-// TestNativeJob: what River's tools show of a task is what it is.
-func TestNativeJob(t *testing.T) {
+// TestRiver_NativeJob: what River's tools show of a task is what it is.
+func TestRiver_NativeJob(t *testing.T) {
 	b := newNeighbours(t)
 	m := benchMessage()
 	m.Queue, m.Priority, m.Meta.Tags = "billing", 3, map[string]string{"plan": "pro"}
@@ -135,8 +135,8 @@ func TestNativeJob(t *testing.T) {
 	}
 }
 
-// TestNativeOutcomes: the state, the errors, the attempts and the output.
-func TestNativeOutcomes(t *testing.T) {
+// TestRiver_NativeOutcomes: the state, the errors, the attempts and the output.
+func TestRiver_NativeOutcomes(t *testing.T) {
 	b := newNeighbours(t)
 	again := make(chan struct{})
 	b.serve([]string{"ok", "retry", "snooze", "fail", "cancel"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
@@ -177,8 +177,8 @@ func TestNativeOutcomes(t *testing.T) {
 	b.state(5, rivertype.JobStateCancelled)
 }
 
-// TestRiverCommands: cancel, retry and delete by a River client, as its UI does.
-func TestRiverCommands(t *testing.T) {
+// TestRiver_Commands: cancel, retry and delete by a River client, as its UI does.
+func TestRiver_Commands(t *testing.T) {
 	b := newNeighbours(t)
 	running := make(chan struct{}, 10)
 	b.serve([]string{"long"}, func(ctx context.Context, d *engine.Delivery) engine.Outcome {
@@ -223,8 +223,8 @@ func TestRiverCommands(t *testing.T) {
 	}
 }
 
-// TestRiverProducer: what a River client enqueues is run, with its options.
-func TestRiverProducer(t *testing.T) {
+// TestRiver_Producer: what a River client enqueues is run, with its options.
+func TestRiver_Producer(t *testing.T) {
 	b := newNeighbours(t)
 	ran := make(chan *engine.Delivery, 10)
 	b.serve([]string{"bench.charge"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
@@ -247,8 +247,8 @@ func TestRiverProducer(t *testing.T) {
 	b.state(1, rivertype.JobStateCompleted)
 }
 
-// TestPausedQueue: River's UI pauses and resumes a queue.
-func TestPausedQueue(t *testing.T) {
+// TestRiver_PausedQueue: River's UI pauses and resumes a queue.
+func TestRiver_PausedQueue(t *testing.T) {
 	b := newNeighbours(t)
 	ran := make(chan string, 10)
 	b.serve([]string{"bench.charge"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
@@ -279,9 +279,9 @@ func TestPausedQueue(t *testing.T) {
 	<-ran
 }
 
-// TestRiverInAnotherSchema: a River of the user's own in the same database, with
+// TestRiver_InAnotherSchema: a River of the user's own in the same database, with
 // a queue and a kind of the same names, has nothing to do with ours.
-func TestRiverInAnotherSchema(t *testing.T) {
+func TestRiver_InAnotherSchema(t *testing.T) {
 	ours, theirs := newNeighbours(t), newNeighbours(t)
 	mine := make(chan *engine.Delivery, 100)
 	ours.serve([]string{beside.Kind}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
@@ -325,9 +325,9 @@ func TestRiverInAnotherSchema(t *testing.T) {
 	}
 }
 
-// TestRiverWorkerBeside: a River worker works its own queue of the same schema,
+// TestRiver_WorkerBeside: a River worker works its own queue of the same schema,
 // with all of River's maintenance, and neither touches the other's jobs.
-func TestRiverWorkerBeside(t *testing.T) {
+func TestRiver_WorkerBeside(t *testing.T) {
 	b := newNeighbours(t)
 	mine, theirs := make(chan string, 100), make(chan string, 100)
 	b.serve([]string{"ours.task"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {

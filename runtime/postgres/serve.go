@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +34,7 @@ type serve struct {
 	*remote.Worker[claim, struct{}]
 	e     *Engine
 	owner string
+	host  string
 
 	listed atomic.Bool // the queues were listed when the worker joined
 
@@ -62,6 +64,7 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 		return err
 	}
 	s := &serve{e: e, owner: ownerPrefix + w.ID, stuck: make(map[claim]time.Time)}
+	s.host, _ = os.Hostname() // for people: without a name it has none
 	s.claims = lots{doing: "claim tasks", most: w.Slots}
 	s.upkeep = newUpkeep(s, w)
 	s.Worker = remote.NewWorker(w, s, remote.Config{

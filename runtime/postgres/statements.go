@@ -19,6 +19,7 @@ type statements struct {
 	cleanKeys, queues, paused                      string
 	get, lockJob, cancel, retry, remove, ended     string
 	list, listBrief, window, places, pages, sample string
+	windowNewest, alive, oldest, oldestAside       string
 	countWaiting, countOthers                      string
 	reads, below, running, holders                 string
 }
@@ -75,6 +76,7 @@ func newStatements(schema string) statements {
 		queues: queuesSQL, paused: pausedSQL,
 		get: getSQL, lockJob: lockJobSQL, cancel: cancelSQL, retry: retrySQL, remove: removeSQL, ended: endedSQL,
 		list: listSQL, listBrief: listBriefSQL, window: windowSQL, places: placesSQL, pages: pagesSQL, sample: sampleSQL,
+		windowNewest: windowNewestSQL, alive: aliveSQL, oldest: oldestSQL, oldestAside: oldestAsideSQL,
 		countWaiting: countWaitingSQL, countOthers: countOthersSQL,
 		reads: readsSQL, below: belowSQL, running: runningSQL, holders: holdersSQL,
 	}
@@ -86,6 +88,7 @@ func newStatements(schema string) statements {
 		&s.cleanKeys, &s.queues, &s.paused,
 		&s.get, &s.lockJob, &s.cancel, &s.retry, &s.remove, &s.ended,
 		&s.list, &s.listBrief, &s.window, &s.places, &s.pages, &s.sample, &s.countWaiting, &s.countOthers,
+		&s.windowNewest, &s.alive, &s.oldest, &s.oldestAside,
 		&s.reads, &s.below, &s.running, &s.holders,
 	} {
 		*text = r.Replace(*text)

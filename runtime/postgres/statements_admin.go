@@ -5,13 +5,40 @@ const getSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id = $1`
 const lockJobSQL = `SELECT {columns}, now() FROM {s}.river_job j WHERE j.id = $1 FOR UPDATE`
 
 // listSQL selects the rows of a page; listBriefSQL leaves out the large columns.
-const listSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id > $1 AND j.id <= $2`
+const listSQL = `SELECT {columns} FROM {s}.river_job j WHERE `
 
-const listBriefSQL = `SELECT {briefcolumns} FROM {s}.river_job j WHERE j.id > $1 AND j.id <= $2`
+const listBriefSQL = `SELECT {briefcolumns} FROM {s}.river_job j WHERE `
 
 // windowSQL selects the last of so many jobs after $1, none if there are
 // fewer.
 const windowSQL = `SELECT id FROM {s}.river_job WHERE id > $1 ORDER BY id LIMIT 1 OFFSET $2`
+
+const windowNewestSQL = `SELECT id FROM {s}.river_job WHERE id < $1 ORDER BY id DESC LIMIT 1 OFFSET $2`
+
+// aliveSQL selects the workers that have not stopped, for how many seconds nothing was heard of each,
+// and how many tasks it runs.
+const aliveSQL = `
+SELECT w.id, w.host, w.pid, w.started_at, w.beat_at, w.slots, w.queues, w.names,
+	extract(epoch FROM now() - w.beat_at)::float8, coalesce(r.n, 0)
+FROM {s}.taskctx_worker w LEFT JOIN (
+	SELECT {lastworker} AS id, count(*) AS n FROM {s}.river_job j WHERE j.state = 'running' GROUP BY 1
+) r ON r.id = w.id`
+
+// oldestSQL selects since when the available job of each of the queues $1 is due that has been
+// longest, by an index alone.
+const oldestSQL = `
+SELECT q.name, min(o.at) FROM unnest($1::text[]) AS q(name) CROSS JOIN generate_series(1, 4) AS p(n) CROSS JOIN LATERAL (
+	SELECT {scheduled} AS at FROM {s}.river_job j
+	WHERE j.state = 'available' AND j.queue = q.name AND j.priority = p.n ORDER BY j.scheduled_at LIMIT 1
+) o GROUP BY 1`
+
+// oldestAsideSQL does the same for jobs that are due and not available: put aside, or not moved yet.
+const oldestAsideSQL = `
+SELECT o.queue, min(o.at) FROM (
+	SELECT j.queue, coalesce({parked}, {scheduled}) AS at FROM {s}.river_job j
+	WHERE j.state IN ('scheduled', 'retryable') AND j.scheduled_at <= now() + interval '2 minutes'
+	ORDER BY j.scheduled_at LIMIT 5000
+) o WHERE o.at <= now() GROUP BY 1 LIMIT 1000`
 
 // placesSQL selects each state and queue that has jobs, by an index alone, at
 // most $1.

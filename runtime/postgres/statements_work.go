@@ -108,7 +108,7 @@ WHERE j.id = $1 AND j.state::text <> 'running'`
 // beatSQL changes the worker's beat. A worker that was taken for lost, and is
 // not, joins again.
 const beatSQL = `
-INSERT INTO {s}.taskctx_worker AS w (id, beats, slots, queues, names) VALUES ($1, 1, $2, $3, $4)
+INSERT INTO {s}.taskctx_worker AS w (id, beats, slots, queues, names, host, pid) VALUES ($1, 1, $2, $3, $4, $5, $6)
 ON CONFLICT (id) DO UPDATE SET beats = w.beats + 1, beat_at = now()`
 
 const leaveSQL = `DELETE FROM {s}.taskctx_worker WHERE id = $1`

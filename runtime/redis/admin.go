@@ -275,11 +275,19 @@ func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 		if err != nil {
 			return nil, e.failed("count", err)
 		}
+		oldest, err := e.oldestOf(ctx, chunk)
+		if err != nil {
+			return nil, e.failed("count", err)
+		}
 		for i, row := range rows {
 			numbers, _ := row.([]any)
 			for j, v := range numbers {
 				if n, _ := v.(int64); n > 0 {
-					counts = append(counts, engine.Count{Queue: chunk[i], State: countedStates[j], Tasks: n})
+					c := engine.Count{Queue: chunk[i], State: countedStates[j], Tasks: n}
+					if c.State == engine.StatePending {
+						c.Oldest = oldest[i]
+					}
+					counts = append(counts, c)
 				}
 			}
 		}

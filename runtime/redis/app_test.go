@@ -62,9 +62,9 @@ func spoil(t *testing.T, app *runtime.App, db *goredis.Client, call runtime.Call
 	}
 }
 
-// TestTheLogTellsOfUnknownTasks: once for each name while they wait, and when they
+// TestServe_LogsUnknownTasks: once for each name while they wait, and when they
 // fail.
-func TestTheLogTellsOfUnknownTasks(t *testing.T) {
+func TestServe_LogsUnknownTasks(t *testing.T) {
 	slow(t) // tasks are left to other workers for five seconds
 	logs := new(logBuffer)
 	engine := open(t, server(t), redis.Config{Logger: slog.New(slog.NewTextHandler(logs, nil))})
@@ -113,11 +113,11 @@ func (l *logBuffer) count(text string) int {
 	return strings.Count(l.b.String(), text)
 }
 
-// TestOneBadTask: one bad task of each kind among 1,000 is parked or fails, with
+// TestServe_OneBadTask: one bad task of each kind among 1,000 is parked or fails, with
 // its reason, and holds up no other.
 //
 // Proves: RELIABILITY 9
-func TestOneBadTask(t *testing.T) {
+func TestServe_OneBadTask(t *testing.T) {
 	slow(t)
 	url := server(t)
 	db, err := client(url)
@@ -189,11 +189,11 @@ func TestOneBadTask(t *testing.T) {
 	}
 }
 
-// TestStopUnderLoad: tasks that ignore their context. Stop returns in time and
+// TestStop_UnderLoad: tasks that ignore their context. Stop returns in time and
 // names them, and nothing is lost.
 //
 // Proves: RELIABILITY 6
-func TestStopUnderLoad(t *testing.T) {
+func TestStop_UnderLoad(t *testing.T) {
 	url := server(t)
 	const n, workers = 200, 8
 	task := sumTask("")
@@ -258,10 +258,10 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 }
 
-// TestForgetfulServer: a server that comes back without its data, scripts and
+// TestEngine_ForgetfulServer: a server that comes back without its data, scripts and
 // counts, as after FLUSHALL, is worked with as it is: what runs is told that its
 // task is no longer its own, and new tasks run.
-func TestForgetfulServer(t *testing.T) {
+func TestEngine_ForgetfulServer(t *testing.T) {
 	url := server(t)
 	db, err := client(url)
 	if err != nil {
@@ -311,9 +311,9 @@ func TestForgetfulServer(t *testing.T) {
 	}
 }
 
-// TestForeignIDs: ids that asynq clients chose, the same in two queues, are each
+// TestGet_ForeignIDs: ids that asynq clients chose, the same in two queues, are each
 // listed once, page by page.
-func TestForeignIDs(t *testing.T) {
+func TestGet_ForeignIDs(t *testing.T) {
 	url := server(t)
 	e := open(t, url, redis.Config{})
 	queues := []string{newQueue(), newQueue() + "/%", newQueue()}
@@ -350,9 +350,9 @@ func TestForeignIDs(t *testing.T) {
 	}
 }
 
-// TestOneIDTwice: an id that is taken, in the same batch too, is an error, and
+// TestInsert_OneIDTwice: an id that is taken, in the same batch too, is an error, and
 // nothing is stored.
-func TestOneIDTwice(t *testing.T) {
+func TestInsert_OneIDTwice(t *testing.T) {
 	url := server(t)
 	e := open(t, url, redis.Config{})
 	message := func(id uuid.UUID, args string) *engine.Message {
@@ -377,9 +377,9 @@ func TestOneIDTwice(t *testing.T) {
 	}
 }
 
-// TestKeptTooLong: what asynq's archive would forget too early is refused, by
+// TestCheck_KeptTooLong: what asynq's archive would forget too early is refused, by
 // Start where the App asks for it, and by Enqueue.
-func TestKeptTooLong(t *testing.T) {
+func TestCheck_KeptTooLong(t *testing.T) {
 	const most = 90 * 24 * time.Hour
 	url, task := server(t), sumTask("")
 	run := func(_ *runtime.Context, x *sumArgs) (int, error) { return x.a + x.b, nil }

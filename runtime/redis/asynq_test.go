@@ -80,9 +80,9 @@ func asynqOpt(t *testing.T, url string) asynq.RedisConnOpt {
 	return opt
 }
 
-// TestInspectorSeesTasks: asynq's Inspector, on which its tools are built, shows
+// TestAsynq_InspectorSeesTasks: asynq's Inspector, on which its tools are built, shows
 // a task of ours in each state, as one of asynq's own.
-func TestInspectorSeesTasks(t *testing.T) {
+func TestAsynq_InspectorSeesTasks(t *testing.T) {
 	url, _ := servertest.Redis(t)
 	queue := newQueue()
 	release := make(chan struct{})
@@ -153,8 +153,8 @@ func TestInspectorSeesTasks(t *testing.T) {
 	}
 }
 
-// TestInspectorCommands: what asynq's tools do to a task has its effect here.
-func TestInspectorCommands(t *testing.T) {
+// TestAsynq_InspectorCommands: what asynq's tools do to a task has its effect here.
+func TestAsynq_InspectorCommands(t *testing.T) {
 	url, _ := servertest.Redis(t)
 	queue := newQueue()
 	app, task := sumApp(t, url, queue, nil)
@@ -221,10 +221,10 @@ func TestInspectorCommands(t *testing.T) {
 	}
 }
 
-// TestAsynqServerBeside: a server of asynq's works its own queue of the same
+// TestAsynq_ServerBeside: a server of asynq's works its own queue of the same
 // database, with all of its upkeep, and neither touches the other's tasks, one of
 // ours that runs meanwhile too.
-func TestAsynqServerBeside(t *testing.T) {
+func TestAsynq_ServerBeside(t *testing.T) {
 	url, _ := servertest.Redis(t)
 	ours, theirs := newQueue(), newQueue()
 	release := make(chan struct{})
@@ -272,8 +272,8 @@ func TestAsynqServerBeside(t *testing.T) {
 	}
 }
 
-// TestAsynqClient: a task of a program that knows only asynq runs here.
-func TestAsynqClient(t *testing.T) {
+// TestAsynq_Client: a task of a program that knows only asynq runs here.
+func TestAsynq_Client(t *testing.T) {
 	url, _ := servertest.Redis(t)
 	queue := newQueue()
 	app, _ := sumApp(t, url, queue, nil)
@@ -295,9 +295,9 @@ func TestAsynqClient(t *testing.T) {
 	}
 }
 
-// TestPausedQueue: a queue that asynq's tools have paused is not served until
+// TestAsynq_PausedQueue: a queue that asynq's tools have paused is not served until
 // they let it go on.
-func TestPausedQueue(t *testing.T) {
+func TestAsynq_PausedQueue(t *testing.T) {
 	url, _ := servertest.Redis(t)
 	queue := newQueue()
 	app, task := sumApp(t, url, queue, nil)

@@ -8,12 +8,12 @@ import (
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
-// TestEachRequestFailsOnce: nothing is lost, stays, or runs more often than it
+// TestEngine_EachRequestFailsOnce: nothing is lost, stays, or runs more often than it
 // must, whichever of the engine's requests is lost, or its answer; where the
 // client sends again what got no answer, and where it does not.
 //
 // Proves: RELIABILITY 4
-func TestEachRequestFailsOnce(t *testing.T) {
+func TestEngine_EachRequestFailsOnce(t *testing.T) {
 	slow(t)
 	url := server(t)
 	cfg := redis.Config{Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}
@@ -22,9 +22,9 @@ func TestEachRequestFailsOnce(t *testing.T) {
 	}
 }
 
-// TestEachRequestOfCrowdFailsOnce is the same for steps with many outcomes and
+// TestEngine_EachRequestOfCrowdFailsOnce is the same for steps with many outcomes and
 // many claims.
-func TestEachRequestOfCrowdFailsOnce(t *testing.T) {
+func TestEngine_EachRequestOfCrowdFailsOnce(t *testing.T) {
 	slow(t)
 	url := server(t)
 	cfg := redis.Config{Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}

@@ -13,9 +13,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// TestHeaderIsJSON: what is written by hand is what encoding/json writes, with
+// TestEncodeHeader_IsJSON: what is written by hand is what encoding/json writes, with
 // any field set or not.
-func TestHeaderIsJSON(t *testing.T) {
+func TestEncodeHeader_IsJSON(t *testing.T) {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 8900, time.UTC)
 	plain := engine.Message{
 		Meta: engine.Meta{Version: 1, EnqueuedAt: at, Signature: "s:int64", Retries: 3}, Keep: time.Hour,

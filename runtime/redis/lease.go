@@ -20,6 +20,7 @@ func (s *serve) Join(ctx context.Context) error {
 	p := s.e.db.Pipeline()
 	count := p.Incr(ctx, beatPrefix+s.ID)
 	p.Expire(ctx, beatPrefix+s.ID, max(beatLife, 2*s.e.cfg.Lease))
+	told := s.show(ctx, p)
 	known := p.SAdd(ctx, allQueues, anys(s.Queues)...) // for asynq's tools
 	for _, c := range s.Active() {
 		p.ZAddXX(ctx, queueKey(c.queue, "lease"), redis.Z{Score: float64(s.leaseScore()), Member: c.id})
@@ -31,11 +32,18 @@ func (s *serve) Join(ctx context.Context) error {
 	if count.Err() == nil {
 		err = spoilt(err)
 	}
+	s.told = told.Err() == nil && told.Val()
 	return err
 }
 
 // Leave implements [remote.Store].
-func (s *serve) Leave(ctx context.Context) error { return s.e.db.Del(ctx, beatPrefix+s.ID).Err() }
+func (s *serve) Leave(ctx context.Context) error {
+	p := s.e.db.Pipeline()
+	p.Del(ctx, beatPrefix+s.ID, workerPrefix+s.ID)
+	p.ZRem(ctx, workersKey, s.ID)
+	_, err := p.Exec(ctx)
+	return spoilt(err)
+}
 
 // leaseAhead is how far ahead asynq's own leases are set; only its tools, and
 // the recoverers of its servers, use them.

@@ -136,7 +136,14 @@ func (p *page) fill(ctx context.Context, walked *walk, after place) (string, err
 		if few {
 			return p.sorted(ctx, queues, names, after)
 		}
-		walked = &walk{Skip: after.id}
+		walked = &walk{Skip: after.id, Newest: p.q.Newest}
+	}
+	if walked.Newest != p.q.Newest {
+		return "", engine.ErrCursor
+	}
+	if p.q.Newest {
+		names = slices.Clone(names)
+		slices.Reverse(names)
 	}
 	return p.walk(ctx, queues, names, walked)
 }
@@ -201,10 +208,14 @@ func (p *page) sorted(ctx context.Context, queues, names []string, after place) 
 			}
 		}
 	}
-	slices.SortFunc(places, place.compare)
+	compare := place.compare
+	if p.q.Newest {
+		compare = func(a, b place) int { return b.compare(a) }
+	}
+	slices.SortFunc(places, compare)
 	places = slices.Compact(places)
 	if after != (place{}) {
-		first, found := slices.BinarySearchFunc(places, after, place.compare)
+		first, found := slices.BinarySearchFunc(places, after, compare)
 		if found {
 			first++
 		}
@@ -234,8 +245,11 @@ func (p *page) add(ctx context.Context, places []place, collection, skip string)
 		return 0, false, errAnswer
 	}
 	for _, r := range rs {
-		if collection != "" && r.state != collection || skip != "" && r.id <= skip {
-			continue // it has moved on, or was listed
+		if collection != "" && r.state != collection {
+			continue // it has moved on
+		}
+		if skip != "" && (p.q.Newest && r.id >= skip || !p.q.Newest && r.id <= skip) {
+			continue // it was listed
 		}
 		en := p.e.entry(r)
 		if !p.q.Matches(en) {
@@ -280,5 +294,5 @@ func parseCursor(cursor string) (place, error) {
 }
 
 func notACursor(cursor string) error {
-	return fmt.Errorf("cursor %q is not one that List returned", cursor)
+	return fmt.Errorf("cursor %q: %w", cursor, engine.ErrCursor)
 }

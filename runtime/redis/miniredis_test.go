@@ -7,9 +7,9 @@ import (
 	"github.com/alicebob/miniredis/v2"
 )
 
-// TestMiniredis runs the suite where no Redis is: on a server in this process.
+// TestEngine_Miniredis runs the suite where no Redis is: on a server in this process.
 // Time has to be told to it.
-func TestMiniredis(t *testing.T) {
+func TestEngine_Miniredis(t *testing.T) {
 	slow(t)
 	t.Parallel()
 	server := miniredis.RunT(t)

@@ -112,27 +112,27 @@ func (s storage) Runs() ([]process.Run, error) {
 	return rs, nil
 }
 
-func TestKilledWorkers(t *testing.T) {
+func TestServe_KilledWorkers(t *testing.T) {
 	slow(t)
 	process.Killed(t, newCrew(t, server(t)))
 }
 
-func TestRecovery(t *testing.T) {
+func TestServe_Recovery(t *testing.T) {
 	slow(t)
 	process.Recovery(t, newCrew(t, server(t)))
 }
 
-func TestThreeProcesses(t *testing.T) {
+func TestServe_ThreeProcesses(t *testing.T) {
 	slow(t)
 	process.Three(t, newCrew(t, server(t)))
 }
 
-func TestSuspendedWorker(t *testing.T) {
+func TestServe_SuspendedWorker(t *testing.T) {
 	slow(t)
 	process.Suspended(t, newCrew(t, server(t)))
 }
 
-func TestServerRestart(t *testing.T) {
+func TestServe_ServerRestart(t *testing.T) {
 	slow(t)
 	t.Parallel()
 	server := servertest.NewRedis(t)

@@ -189,3 +189,36 @@ for i = 2, #ARGV do
 		retry - parked + again, zcard("completed"), archived - cancelled, cancelled}
 end
 return res`)
+
+// owners answers with the worker of each task that runs in the queues ARGV.
+var ownersScript = script(`
+local res = {}
+for _, q in ipairs(ARGV) do
+	for _, id in ipairs(soft("LRANGE", k(q, "active"), 0, -1) or {}) do
+		local v = soft("HMGET", t(q, id), "taskctx_owner", "state")
+		if v and v[1] and v[2] == "active" then res[#res+1] = v[1] end
+	end
+end
+return res`)
+
+// oldest answers, for each of the queues from ARGV[2], with the time in ns since
+// which the first pending task is due, and with the score of the first scheduled one
+// that is due at the score ARGV[1]; "" where there is none. Of a list's end the last
+// entries that are no pending task's are passed over.
+var oldestScript = script(`
+local res = {}
+for i = 2, #ARGV do
+	local q, since, due = ARGV[i], "", ""
+	local ids = soft("LRANGE", k(q, "pending"), -20, -1) or {}
+	for j = #ids, 1, -1 do
+		local v = soft("HMGET", t(q, ids[j]), "state", "pending_since")
+		if v and v[1] == "pending" then
+			since = v[2] or ""
+			break
+		end
+	end
+	local first = soft("ZRANGEBYSCORE", k(q, "scheduled"), "-inf", ARGV[1], "WITHSCORES", "LIMIT", 0, 1)
+	if first and first[2] then due = first[2] end
+	res[i-1] = {since, due}
+end
+return res`)

@@ -30,7 +30,9 @@ type (
 type serve struct {
 	*remote.Worker[claim, task]
 	e     *Engine
-	names []any // the worker's, as arguments
+	names []any  // the worker's, as arguments
+	about []byte // what it says of itself, and whether the server still has it
+	told  bool
 
 	looked  time.Time   // for parked tasks; Step alone uses it
 	resumed atomic.Bool // look for them at once
@@ -59,6 +61,9 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 		Engine: "redis", Lease: e.cfg.Lease, PollInterval: e.cfg.PollInterval, UpkeepEvery: e.cfg.PollInterval,
 		Closing: e.closing, Logger: e.cfg.Logger, Workers: &e.workers,
 	})
+	if err := s.describe(); err != nil {
+		return err
+	}
 	return s.Worker.Serve(ctx)
 }
 

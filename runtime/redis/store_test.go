@@ -300,7 +300,7 @@ func TestCancel_InALongQueue(t *testing.T) {
 	require.NoError(t, err)
 	assert.ElementsMatch(t, []engine.Count{
 		{Queue: "default", State: engine.StatePending, Tasks: 10_097}, {Queue: "default", State: engine.StateCancelled, Tasks: 2},
-	}, counts)
+	}, ageless(counts))
 	require.NoError(t, app.Retry(t.Context(), again.ID()))
 	require.NoError(t, app.Start(t.Context()))
 	_, err = hs[10_099].Wait(t.Context())
@@ -317,4 +317,12 @@ func TestCancel_InALongQueue(t *testing.T) {
 	require.Len(t, runs, 1)
 	assert.Equal(t, 5001, <-runs)
 	assert.Zero(t, db.Exists(t.Context(), "asynq:{default}:taskctx:gone").Val())
+}
+
+// ageless are counts without the ages of tasks.
+func ageless(counts []engine.Count) []engine.Count {
+	for i := range counts {
+		counts[i].Oldest = time.Time{}
+	}
+	return counts
 }

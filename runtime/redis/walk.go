@@ -21,6 +21,9 @@ import (
 // anywhere. So the walk records how far from the end it was, and some of the
 // tasks that it passed. The last of them that is still there shows how far the
 // list has moved.
+//
+// The newest first it goes the other way through the collections, and through
+// each of them. Tasks then come at the end of a list where it begins.
 type walk struct {
 	Queue      string `json:"q"`
 	Collection string `json:"c"`
@@ -33,7 +36,19 @@ type walk struct {
 	Seen   []string `json:"e,omitempty"`
 	// Skip is the last task of a sorted listing before: all tasks up to it
 	// were listed.
-	Skip string `json:"k,omitempty"`
+	Skip   string `json:"k,omitempty"`
+	Newest bool   `json:"n,omitempty"`
+}
+
+// precedes reports whether a collection comes before another in the walk.
+func (w *walk) precedes(a, b string) bool {
+	i, j := slices.Index(collections, a), slices.Index(collections, b)
+	return !w.Newest && i < j || w.Newest && i > j
+}
+
+// in is the walk at the beginning of a collection.
+func (w *walk) in(queue, collection string) *walk {
+	return &walk{Queue: queue, Collection: collection, Skip: w.Skip, Newest: w.Newest}
 }
 
 const walkPrefix = "walk:"
@@ -61,7 +76,7 @@ func (p *page) walk(ctx context.Context, queues, names []string, w *walk) (strin
 	first, _ := slices.BinarySearch(queues, w.Queue)
 	for chunk := range slices.Chunk(queues[first:], sizesAtOnce) {
 		if w.Queue < chunk[0] {
-			w = &walk{Queue: chunk[0], Collection: names[0], Skip: w.Skip}
+			w = w.in(chunk[0], names[0])
 		}
 		if p.looked > 0 && time.Since(p.began) > lookTime {
 			return w.cursor(), nil
@@ -72,11 +87,11 @@ func (p *page) walk(ctx context.Context, queues, names []string, w *walk) (strin
 		}
 		for i, queue := range chunk {
 			for _, c := range names {
-				if queue == w.Queue && slices.Index(collections, c) < slices.Index(collections, w.Collection) || sizes[i][c] == 0 {
+				if queue == w.Queue && w.precedes(c, w.Collection) || sizes[i][c] == 0 {
 					continue
 				}
 				if queue != w.Queue || c != w.Collection {
-					w = &walk{Queue: queue, Collection: c, Skip: w.Skip}
+					w = w.in(queue, c)
 				}
 				full, err := p.collection(ctx, w)
 				if err != nil {
@@ -148,6 +163,10 @@ func (p *page) listed(ctx context.Context, w *walk, resume bool) ([]string, erro
 			return nil, spoilt(err)
 		}
 	}
+	if w.Newest {
+		ids, err := p.e.db.LRange(ctx, key, w.Passed, w.Passed+readAtOnce-1).Result()
+		return ids, spoilt(err)
+	}
 	ids, err := p.e.db.LRange(ctx, key, -w.Passed-readAtOnce, -w.Passed-1).Result()
 	slices.Reverse(ids)
 	return ids, spoilt(err)
@@ -159,8 +178,11 @@ const aroundList = 2000
 
 // catchUp sets how many entries of a list the walk has passed, by the seen
 // entries that are still there. If none is, workers have taken all that were
-// passed.
+// passed, or the caller has deleted them.
 func (p *page) catchUp(ctx context.Context, key string, w *walk) error {
+	if w.Newest {
+		return p.catchUpNewest(ctx, key, w)
+	}
 	around, err := p.e.db.LRange(ctx, key, -w.Passed-aroundList, -max(w.Passed-aroundList, 1)).Result()
 	if err != nil {
 		return err
@@ -189,6 +211,31 @@ func (p *page) catchUp(ctx context.Context, key string, w *walk) error {
 	return nil
 }
 
+// catchUpNewest is catchUp for a walk from the end where tasks come.
+func (p *page) catchUpNewest(ctx context.Context, key string, w *walk) error {
+	from := max(w.Passed-aroundList, 0)
+	around, err := p.e.db.LRange(ctx, key, from, w.Passed+aroundList).Result()
+	if err != nil {
+		return err
+	}
+	for _, id := range w.Seen {
+		if i := slices.Index(around, id); i >= 0 {
+			w.Passed = from + int64(i) + 1
+			return nil
+		}
+	}
+	for _, id := range w.Seen {
+		at, err := p.e.db.LPos(ctx, key, id, redis.LPosArgs{}).Result()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		w.Passed = at + 1
+		return err
+	}
+	w.Passed = 0
+	return nil
+}
+
 // ranked returns the next members of a sorted set, with their scores.
 func (p *page) ranked(ctx context.Context, w *walk) (ids, scores []string, err error) {
 	key := queueKey(w.Queue, w.Collection)
@@ -198,7 +245,11 @@ func (p *page) ranked(ctx context.Context, w *walk) (ids, scores []string, err e
 			return nil, nil, spoilt(err)
 		}
 	}
-	zs, err := p.e.db.ZRangeWithScores(ctx, key, start, start+readAtOnce-1).Result()
+	read := p.e.db.ZRangeWithScores
+	if w.Newest {
+		read = p.e.db.ZRevRangeWithScores
+	}
+	zs, err := read(ctx, key, start, start+readAtOnce-1).Result()
 	for _, z := range zs {
 		id, _ := z.Member.(string)
 		ids, scores = append(ids, id), append(scores, strconv.FormatFloat(z.Score, 'g', -1, 64))
@@ -210,9 +261,13 @@ func (p *page) ranked(ctx context.Context, w *walk) (ids, scores []string, err e
 // may be gone or have another score by now.
 func (p *page) rankAfter(ctx context.Context, key string, w *walk) (int64, error) {
 	pipe := p.e.db.Pipeline()
-	before := pipe.ZCount(ctx, key, "-inf", "("+w.Score)
+	low, high, rankOf := "-inf", "("+w.Score, pipe.ZRank
+	if w.Newest {
+		low, high, rankOf = "("+w.Score, "+inf", pipe.ZRevRank
+	}
+	before := pipe.ZCount(ctx, key, low, high)
 	score := pipe.ZScore(ctx, key, w.Last)
-	rank := pipe.ZRank(ctx, key, w.Last)
+	rank := rankOf(ctx, key, w.Last)
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
 		return 0, err
 	}
@@ -220,7 +275,13 @@ func (p *page) rankAfter(ctx context.Context, key string, w *walk) (int64, error
 		return rank.Val() + 1, nil
 	}
 	ties, err := p.e.db.ZRangeByScore(ctx, key, &redis.ZRangeBy{Min: w.Score, Max: w.Score, Count: maxSorted}).Result()
-	at, _ := slices.BinarySearch(ties, w.Last) // members of one score are sorted
+	at, found := slices.BinarySearch(ties, w.Last) // members of one score are sorted
+	if w.Newest {
+		if found {
+			at++
+		}
+		at = len(ties) - at
+	}
 	return before.Val() + int64(at), err
 }
 

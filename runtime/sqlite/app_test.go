@@ -38,8 +38,8 @@ func add(task *runtime.Task[addArgs, int], a, b int, opts ...runtime.Option) run
 	return task.Call(x.fields, opts)
 }
 
-// TestApp runs tasks through an App, from the enqueue to the typed result.
-func TestApp(t *testing.T) {
+// TestEngine_App runs tasks through an App, from the enqueue to the typed result.
+func TestEngine_App(t *testing.T) {
 	ctx := context.Background()
 	e := open(t, filepath.Join(t.TempDir(), "tasks.db"))
 	app := runtime.New(e, runtime.Config{Workers: 4, Logger: discard})
@@ -97,12 +97,12 @@ func TestApp(t *testing.T) {
 	}
 }
 
-// TestBadTasks: among a thousand tasks one of an unknown name, one that cannot
+// TestServe_BadTasks: among a thousand tasks one of an unknown name, one that cannot
 // be decoded and one of a future format do not keep the others, and are parked
 // with the reason.
 //
 // Proves: RELIABILITY 9
-func TestBadTasks(t *testing.T) {
+func TestServe_BadTasks(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, path)
@@ -159,11 +159,11 @@ func TestBadTasks(t *testing.T) {
 	}
 }
 
-// TestStopUnderLoad stops an app whose tasks ignore their context: it returns,
+// TestStop_UnderLoad stops an app whose tasks ignore their context: it returns,
 // names them, and loses none.
 //
 // Proves: RELIABILITY 6
-func TestStopUnderLoad(t *testing.T) {
+func TestStop_UnderLoad(t *testing.T) {
 	ctx := context.Background()
 	e := open(t, filepath.Join(t.TempDir(), "tasks.db"))
 	release := make(chan struct{})
@@ -213,9 +213,9 @@ func TestStopUnderLoad(t *testing.T) {
 	}
 }
 
-// TestTheLogTellsOfUnknownTasks: once for each name while they wait, and when
+// TestServe_LogsUnknownTasks: once for each name while they wait, and when
 // they fail. One that another worker knows is nothing to tell of.
-func TestTheLogTellsOfUnknownTasks(t *testing.T) {
+func TestServe_LogsUnknownTasks(t *testing.T) {
 	ctx := context.Background()
 	var logs bytes.Buffer
 	e, err := sqlite.Open(filepath.Join(t.TempDir(), "tasks.db"), sqlite.Config{Logger: slog.New(slog.NewTextHandler(&logs, nil))})

@@ -13,12 +13,12 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
-// TestClockSteps steps the clock by an hour, both ways, while a worker runs a
+// TestServe_ClockSteps steps the clock by an hour, both ways, while a worker runs a
 // task and another handle of the file serves too: the task stays with its
 // worker, due ones run, and later ones run when the clock says so.
 //
 // Proves: RELIABILITY 11
-func TestClockSteps(t *testing.T) {
+func TestServe_ClockSteps(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	cfg := sqlite.Config{Lease: suiteLease, PollInterval: 2 * time.Millisecond}
 	var offset atomic.Int64

@@ -12,7 +12,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
-func TestSync(t *testing.T) {
+func TestConfig_Sync(t *testing.T) {
 	for sync, want := range map[sqlite.Sync]int64{sqlite.SyncNormal: 1, sqlite.SyncFull: 2} {
 		e := open(t, filepath.Join(t.TempDir(), "tasks.db"), sqlite.Config{Sync: sync})
 		if got, err := e.Synchronous(); err != nil || got != want {

@@ -32,7 +32,11 @@ func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	}
 	defer e.readers.put(r)
 	t := tally{c: r.c, now: nanos(e.now()), left: maxCounted, places: make(map[place]*number)}
-	if err := t.count(); err != nil {
+	err = t.count()
+	if err == nil {
+		err = t.addOldest()
+	}
+	if err != nil {
 		return nil, e.explain(err)
 	}
 	return t.counts(), nil
@@ -52,7 +56,8 @@ type place struct {
 type number struct {
 	counted int64
 	sampled float64
-	more    bool // not all were counted
+	more    bool  // not all were counted
+	oldest  int64 // since when the oldest is due; 0 is not known
 }
 
 // tally is one counting.
@@ -263,6 +268,9 @@ func (t *tally) counts() []engine.Count {
 		c := engine.Count{Queue: p.queue, State: p.state, Tasks: n.counted}
 		if n.more {
 			c.Tasks, c.Estimated = max(n.counted, int64(math.Round(n.sampled))), true
+		}
+		if n.oldest != 0 && p.state == engine.StatePending {
+			c.Oldest = timeOf(n.oldest)
 		}
 		if c.Tasks > 0 {
 			counts = append(counts, c)

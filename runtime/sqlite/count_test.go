@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -36,7 +37,10 @@ func TestCounts_LargeFile(t *testing.T) {
 	}
 	exact := func(queue string, s engine.State, n int64) {
 		t.Helper()
-		assert.Equal(t, engine.Count{Queue: queue, State: s, Tasks: n}, got[queue+" "+string(s)])
+		c := got[queue+" "+string(s)]
+		assert.Equal(t, s == engine.StatePending, !c.Oldest.IsZero(), "%+v", c)
+		c.Oldest = time.Time{}
+		assert.Equal(t, engine.Count{Queue: queue, State: s, Tasks: n}, c)
 	}
 	estimate := func(queue string, s engine.State, n, off float64) {
 		t.Helper()

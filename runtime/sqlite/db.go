@@ -98,10 +98,11 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.purge:      `DELETE FROM @tasks WHERE seq = ?2 AND ` + overKept,
 		&d.dropPurge:  `DELETE FROM @purges WHERE at = ? AND n = ?`,
 
-		&d.addWorker:  `INSERT INTO @workers(name, host, pid, names, lease, beat, started_at, id) VALUES(?,?,?,?,?,0,?,?)`,
+		&d.addWorker: `INSERT INTO @workers(name, host, pid, names, lease, beat, started_at, id, slots, queues, seen_at)
+			VALUES(?1,?2,?3,?4,?5,0,?6,?7,?8,?9,?6)`,
 		&d.nextWorker: `SELECT seq FROM sqlite_sequence WHERE name = '@workers'`,
 		&d.endWorker:  `UPDATE @workers SET ended_at = ? WHERE id = ? AND ended_at = 4611686018427387904`,
-		&d.beat:       `UPDATE @workers SET beat = beat + 1 WHERE id = ? AND ended_at = 4611686018427387904`,
+		&d.beat:       `UPDATE @workers SET beat = beat + 1, seen_at = ?2 WHERE id = ?1 AND ended_at = 4611686018427387904`,
 		&d.otherWorkers: `SELECT id, beat, lease, name, names FROM @workers INDEXED BY @workers_live
 			WHERE ended_at = 4611686018427387904`,
 		&d.running: `SELECT seq, lease, attempt, keep_failed, id FROM @tasks INDEXED BY @running

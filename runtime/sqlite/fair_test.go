@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// TestFair: a process that is always busy lets another one write, and prints
+// TestWriter_IsFairToOtherProcesses: a process that is always busy lets another one write, and prints
 // how long that waits.
-func TestFair(t *testing.T) {
+func TestWriter_IsFairToOtherProcesses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	busy, other := open(t, path), open(t, path)
 	ctx := context.Background()

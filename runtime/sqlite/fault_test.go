@@ -22,12 +22,12 @@ import (
 
 var discard = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// TestEveryCallFailsOnce fails each step of each statement once, one in each
+// TestEngine_EveryCallFailsOnce fails each step of each statement once, one in each
 // round: nothing acknowledged is lost, nothing is stuck, and no task that
 // succeeded runs again.
 //
 // Proves: RELIABILITY 4
-func TestEveryCallFailsOnce(t *testing.T) {
+func TestEngine_EveryCallFailsOnce(t *testing.T) {
 	var steps, failAt atomic.Int64
 	lite.Fault = func() error {
 		if steps.Add(1) == failAt.Load() {

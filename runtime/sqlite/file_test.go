@@ -91,9 +91,9 @@ func read(t testing.TB, path string) []byte {
 	return data
 }
 
-// TestRefusedFiles: a file that is not for this package is a clear error, and
+// TestOpen_RefusedFiles: a file that is not for this package is a clear error, and
 // stays as it is.
-func TestRefusedFiles(t *testing.T) {
+func TestOpen_RefusedFiles(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		make func(t *testing.T) string
@@ -164,9 +164,9 @@ func TestRefusedFiles(t *testing.T) {
 	}
 }
 
-// TestDamagedInside: damage that shows only in use is an error of what met it,
+// TestEngine_DamagedFile: damage that shows only in use is an error of what met it,
 // ends Serve, and stops all writing.
-func TestDamagedInside(t *testing.T) {
+func TestEngine_DamagedFile(t *testing.T) {
 	path := madeFile(t, 300)
 	id := uuid.MustParse(query[string](t, path, "SELECT id FROM task"))
 	root := query[int](t, path, "SELECT rootpage FROM sqlite_schema WHERE name = 'tasks'")
@@ -196,10 +196,10 @@ func TestDamagedInside(t *testing.T) {
 	}
 }
 
-// TestFull: when the disk is full, Insert is an error and stores nothing, and
+// TestInsert_FullDisk: when the disk is full, Insert is an error and stores nothing, and
 // tasks that ran are recorded once there is room again. Meanwhile the log, which
 // may be on that disk, is told once.
-func TestFull(t *testing.T) {
+func TestInsert_FullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	var logged bytes.Buffer
 	e := open(t, path, sqlite.Config{Logger: slog.New(slog.NewTextHandler(&logged, nil))})
@@ -269,8 +269,8 @@ func TestFull(t *testing.T) {
 	}
 }
 
-// TestMaxSize: an engine of a bounded size says when it is full.
-func TestMaxSize(t *testing.T) {
+// TestConfig_MaxSize: an engine of a bounded size says when it is full.
+func TestConfig_MaxSize(t *testing.T) {
 	e := open(t, filepath.Join(t.TempDir(), "tasks.db"), sqlite.Config{MaxSize: 200_000})
 	for n := 0; ; n++ {
 		_, err := e.InsertOne(context.Background(), message("file.task"))
@@ -286,9 +286,9 @@ func TestMaxSize(t *testing.T) {
 	}
 }
 
-// TestBusy: another process that holds the write lock for too long is an error,
+// TestInsert_BusyFile: another process that holds the write lock for too long is an error,
 // and one that lets it go is not.
-func TestBusy(t *testing.T) {
+func TestInsert_BusyFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, path, sqlite.Config{BusyTimeout: 100 * time.Millisecond})
 	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate")
@@ -313,8 +313,8 @@ func TestBusy(t *testing.T) {
 	}
 }
 
-// TestView: the view shows tasks in words.
-func TestView(t *testing.T) {
+// TestFile_View: the view shows tasks in words.
+func TestFile_View(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, path)
 	m := message("file.task")
@@ -335,9 +335,9 @@ func TestView(t *testing.T) {
 	}
 }
 
-// TestCommand reads and writes the file with the sqlite3 command, whose version
+// TestFile_Command reads and writes the file with the sqlite3 command, whose version
 // is whatever the machine has, as the package document shows it.
-func TestCommand(t *testing.T) {
+func TestFile_Command(t *testing.T) {
 	command := servertest.Command(t, "sqlite3")
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, path) // it is open meanwhile
@@ -369,9 +369,9 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-// TestByHand: a task inserted with the sqlite3 command is one of a foreign
+// TestFile_TasksByHand: a task inserted with the sqlite3 command is one of a foreign
 // producer.
-func TestByHand(t *testing.T) {
+func TestFile_TasksByHand(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, path)
 	ctx, stop := context.WithCancel(context.Background())

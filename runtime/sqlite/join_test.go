@@ -12,9 +12,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// TestWorkerThatJoinsFindsItsTask: a task that comes at the very moment at which
+// TestServe_JoiningWorkerFindsItsTask: a task that comes at the very moment at which
 // the worker joins that knows it, beside one that does not, is run.
-func TestWorkerThatJoinsFindsItsTask(t *testing.T) {
+func TestServe_JoiningWorkerFindsItsTask(t *testing.T) {
 	e := open(t, filepath.Join(t.TempDir(), "tasks.db"))
 	ran := make(chan struct{}, 1)
 	serve := func(ctx context.Context, name string) error {

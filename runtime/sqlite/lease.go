@@ -84,6 +84,7 @@ func (b *beatOp) settle(_ *txn, err error) {
 // beat changes the worker's row. It reports whether the worker still has it.
 func (s *server) beat(t *txn) (bool, error) {
 	t.db.beat.BindInt(1, s.id)
+	t.db.beat.BindInt(2, t.now)
 	if err := t.db.beat.Run(); err != nil {
 		return false, err
 	}

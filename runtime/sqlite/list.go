@@ -70,10 +70,13 @@ const (
 // than 4 MiB.
 func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	after := int64(math.MinInt64)
+	if q.Newest {
+		after = math.MaxInt64
+	}
 	if q.Cursor != "" {
 		n, err := strconv.ParseUint(q.Cursor, 36, 64)
 		if err != nil {
-			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
+			return nil, "", fmt.Errorf("cursor %q: %w", q.Cursor, engine.ErrCursor)
 		}
 		after = int64(n - 1<<63)
 	}
@@ -86,7 +89,7 @@ func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, str
 		return nil, "", err
 	}
 	defer e.readers.put(r)
-	last, more, err := r.window(after)
+	last, more, err := r.window(after, q.Newest)
 	if err != nil {
 		return nil, "", e.explain(err)
 	}
@@ -120,17 +123,21 @@ func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, str
 	}
 }
 
-// window returns the last of the maxLook tasks after the given one, and
-// whether there may be more after it.
-func (r *reader) window(after int64) (last int64, more bool, err error) {
-	st, err := r.c.Prepare(fmt.Sprintf("SELECT seq FROM @tasks WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET %d", maxLook-1))
+// window returns the last of the maxLook tasks after one, or before it, and
+// whether there may be more beyond it.
+func (r *reader) window(after int64, newest bool) (last int64, more bool, err error) {
+	where, end := "seq > ? ORDER BY seq", int64(math.MaxInt64)
+	if newest {
+		where, end = "seq < ? ORDER BY seq DESC", math.MinInt64
+	}
+	st, err := r.c.Prepare(fmt.Sprintf("SELECT seq FROM @tasks WHERE %s LIMIT 1 OFFSET %d", where, maxLook-1))
 	if err != nil {
 		return 0, false, err
 	}
 	defer st.Close()
 	st.BindInt(1, after)
 	if more, err = st.Step(); err != nil || !more {
-		return math.MaxInt64, false, err
+		return end, false, err
 	}
 	return st.Int(0), true, nil
 }
@@ -150,44 +157,74 @@ var briefEntry = func() string {
 	return strings.Replace(text, " result,", " NULL,", 1)
 }()
 
-// listStmt makes the query for a page of the tasks after one, up to last. It
-// may find more than q asks for.
+// happened is when something last became of a task, as engine.Entry.When tells.
+var happened = fmt.Sprintf(`CASE WHEN ended_at < %[1]d THEN ended_at WHEN started_at < %[1]d THEN started_at
+	WHEN enqueued_at < %[1]d THEN enqueued_at ELSE 0 END`, never)
+
+// listStmt makes the query for a page of the tasks after one, up to last, or down
+// to it. It may find more than q asks for.
 func listStmt(c *lite.Conn, q engine.Query, after, last, now int64) (*lite.Stmt, error) {
-	where := []string{"seq > ?2", "seq <= ?3", "NOT (" + overKept + ")"}
+	where, order := []string{"seq > ?2", "seq <= ?3", "NOT (" + overKept + ")"}, " ORDER BY seq"
+	if q.Newest {
+		where[0], where[1], order = "seq < ?2", "seq >= ?3", " ORDER BY seq DESC"
+	}
+	var texts []string // bound from ?4 on
+	text := func(condition, value string) {
+		texts = append(texts, value)
+		where = append(where, fmt.Sprintf(condition, len(texts)+3))
+	}
 	if len(q.States) > 0 {
-		in := "-1"
-		for _, s := range q.States {
-			if codes := filed[s]; codes != "" {
-				in += "," + codes
-			}
-		}
-		if slices.Contains(q.States, engine.StateRetrying) { // also what is no state of ours
-			in += ") OR state NOT IN (2,4,5,6,8,9,10,11"
-		}
-		where = append(where, "(state IN ("+in+"))")
+		where = append(where, stateCondition(q.States))
 	}
 	if q.Name != "" {
-		where = append(where, "name = ?4")
+		text("name = ?%d", q.Name)
 	}
 	if q.Queue != "" {
-		where = append(where, "queue = ?5")
+		text("queue = ?%d", q.Queue)
 	}
-	if q.Tag != "" { // q.Matches decides, in rows of any shape
+	if q.Worker != "" {
+		text("lease >> 36 IN (SELECT id FROM @workers WHERE name = ?%d)", q.Worker)
+	}
+	// What follows finds too much: q.Matches looks at it closely.
+	if q.Tag != "" { // in rows of any shape
 		where = append(where, "extra IS NOT NULL")
+	}
+	if part := q.ReasonPart(); part != "" {
+		text("instr(reason, ?%d) > 0", part)
+	}
+	if !q.Since.IsZero() {
+		where = append(where, fmt.Sprintf("%s >= %d", happened, nanos(q.Since)))
+	}
+	if !q.Until.IsZero() {
+		where = append(where, fmt.Sprintf("%s < %d", happened, nanos(q.Until)))
 	}
 	columns := selectEntry
 	if q.Brief {
 		columns = briefEntry
 	}
-	st, err := c.Prepare(columns + " WHERE " + strings.Join(where, " AND ") + " ORDER BY seq")
+	st, err := c.Prepare(columns + " WHERE " + strings.Join(where, " AND ") + order)
 	if err != nil {
 		return nil, err
 	}
 	st.BindInt(1, now)
 	st.BindInt(2, after)
 	st.BindInt(3, last)
-	for i, v := range []string{q.Name, q.Queue} {
-		st.BindText(i+4, v) // out of range if the query has no such parameter
+	for i, v := range texts {
+		st.BindText(i+4, v)
 	}
 	return st, nil
+}
+
+// stateCondition finds the tasks that may be in one of the states.
+func stateCondition(states []engine.State) string {
+	in := "-1"
+	for _, s := range states {
+		if codes := filed[s]; codes != "" {
+			in += "," + codes
+		}
+	}
+	if slices.Contains(states, engine.StateRetrying) { // also what is no state of ours
+		in += ") OR state NOT IN (2,4,5,6,8,9,10,11"
+	}
+	return "(state IN (" + in + "))"
 }

@@ -14,10 +14,10 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// TestOneOfALotIsTaken: tasks that end at the same moment are written together.
+// TestServe_TakesOneOfALot: tasks that end at the same moment are written together.
 // One of them that was taken from the worker meanwhile is refused, and the
 // others are recorded.
-func TestOneOfALotIsTaken(t *testing.T) {
+func TestServe_TakesOneOfALot(t *testing.T) {
 	const n = 24
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, path)

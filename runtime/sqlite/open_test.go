@@ -8,9 +8,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
-// TestOpenTogether: processes that open a new file at the same moment all find
+// TestOpen_Together: processes that open a new file at the same moment all find
 // it whole, whoever makes its schema.
-func TestOpenTogether(t *testing.T) {
+func TestOpen_Together(t *testing.T) {
 	for round := range 30 {
 		path := filepath.Join(t.TempDir(), "tasks.db")
 		start := make(chan struct{})

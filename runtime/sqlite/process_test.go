@@ -30,8 +30,8 @@ import (
 // The tests below run this test binary again as worker processes.
 
 var (
-	killCount = flag.Int("kills", 10, "how many worker processes TestKill kills")
-	killTasks = flag.Int("tasks", 2000, "how many tasks TestKill runs")
+	killCount = flag.Int("kills", 10, "how many worker processes TestServe_KilledWorkers kills")
+	killTasks = flag.Int("tasks", 2000, "how many tasks TestServe_KilledWorkers runs")
 )
 
 // place is a file of tasks, its journal, and an engine of the test's own on it.
@@ -144,9 +144,9 @@ func (p *place) wait(ids []uuid.UUID) (lost int) {
 	return lost
 }
 
-// TestKill kills worker processes again and again while they work: no task is
+// TestServe_KilledWorkers kills worker processes again and again while they work: no task is
 // lost, and no more run twice than were running at a kill.
-func TestKill(t *testing.T) {
+func TestServe_KilledWorkers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts many processes")
 	}
@@ -208,9 +208,9 @@ func journalEnds(path string) int64 {
 	return info.Size() / int64(pair)
 }
 
-// TestRecovery prints how long after the kill of its worker a task runs again:
+// TestServe_Recovery prints how long after the kill of its worker a task runs again:
 // within the lease and two fifths of it.
-func TestRecovery(t *testing.T) {
+func TestServe_Recovery(t *testing.T) {
 	p := newPlace(t)
 	const lease = 2 * time.Second
 	env := fmt.Sprintf("%s=%v", workerLease, lease)
@@ -240,8 +240,8 @@ func TestRecovery(t *testing.T) {
 	p.end(second)
 }
 
-// TestTwoProcesses: two worker processes share the work, and run each task once.
-func TestTwoProcesses(t *testing.T) {
+// TestServe_TwoProcesses: two worker processes share the work, and run each task once.
+func TestServe_TwoProcesses(t *testing.T) {
 	p := newPlace(t)
 	lease := workerLease + "=1m" // nobody dies, however slow the machine
 	workers := []*exec.Cmd{p.worker(lease), p.worker(lease)}
@@ -282,9 +282,9 @@ func TestTwoProcesses(t *testing.T) {
 	}
 }
 
-// TestPausedProcess: a worker process that is suspended past its lease loses its
+// TestServe_PausedProcess: a worker process that is suspended past its lease loses its
 // task, and cannot write its result when it goes on.
-func TestPausedProcess(t *testing.T) {
+func TestServe_PausedProcess(t *testing.T) {
 	p := newPlace(t)
 	paused := p.worker()
 	for round := range 3 {
@@ -328,8 +328,8 @@ func TestPausedProcess(t *testing.T) {
 	p.end(paused)
 }
 
-// TestCancelElsewhere: a task is cancelled from another process than its worker.
-func TestCancelElsewhere(t *testing.T) {
+// TestCancel_InAnotherProcess: a task is cancelled from another process than its worker.
+func TestCancel_InAnotherProcess(t *testing.T) {
 	p := newPlace(t)
 	file := filepath.Join(filepath.Dir(p.path), "go")
 	id := p.insert(holdTask, file, 1)[0]
@@ -351,9 +351,9 @@ func TestCancelElsewhere(t *testing.T) {
 	}
 }
 
-// TestTaskThatKills: a task that kills its worker each time ends as failed when
+// TestServe_TaskThatKillsItsProcess: a task that kills its worker each time ends as failed when
 // its retries are used up.
-func TestTaskThatKills(t *testing.T) {
+func TestServe_TaskThatKillsItsProcess(t *testing.T) {
 	p := newPlace(t)
 	app := runtime.New(p.e, runtime.Config{Logger: discard})
 	h, err := add(crashTask, 1, 2).Enqueue(context.Background(), app) // with two retries

@@ -171,9 +171,9 @@ func testFixture(t *testing.T, path string) {
 	}
 }
 
-// TestMigrationSteps: a migration takes place as a whole or not at all, and
+// TestMigrations_Steps: a migration takes place as a whole or not at all, and
 // twice is as good as once.
-func TestMigrationSteps(t *testing.T) {
+func TestMigrations_Steps(t *testing.T) {
 	path := madeFile(t, 3)
 	const next = sqlite.SchemaVersion + 1
 	step := func(version int) string { return fmt.Sprintf("schema/%03d.sql", version) }
@@ -246,9 +246,9 @@ func TestMigrations_KeepTheStatementsOfVersion1(t *testing.T) {
 	}
 }
 
-// TestNewerWhileServing: when another process brings the file to a newer
+// TestServe_FileMigratedByANewerVersion: when another process brings the file to a newer
 // version, this one ends its work with an error.
-func TestNewerWhileServing(t *testing.T) {
+func TestServe_FileMigratedByANewerVersion(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, path)
 	served := make(chan error, 1)
@@ -267,8 +267,8 @@ func TestNewerWhileServing(t *testing.T) {
 	}
 }
 
-// TestReadOnly: a file that this user may not write is a clear error.
-func TestReadOnly(t *testing.T) {
+// TestOpen_ReadOnlyFile: a file that this user may not write is a clear error.
+func TestOpen_ReadOnlyFile(t *testing.T) {
 	path := madeFile(t, 1)
 	if err := os.Chmod(path, 0o444); err != nil {
 		t.Fatal(err)

@@ -107,6 +107,10 @@ func (s *server) addRow(t *txn) error {
 	if err != nil {
 		return err
 	}
+	queues, err := json.Marshal(s.w.Queues)
+	if err != nil {
+		return err
+	}
 	id, ok, err := one(t.db.nextWorker)
 	if err != nil {
 		return err
@@ -122,6 +126,8 @@ func (s *server) addRow(t *txn) error {
 		// Somebody has made the numbers too large. A random one is as good.
 		st.BindInt(7, maxWorkers/2+rand.Int64N(maxWorkers/2))
 	}
+	st.BindInt(8, int64(s.w.Slots))
+	st.BindText(9, string(queues))
 	if err := st.Run(); err != nil {
 		return err
 	}

@@ -171,11 +171,14 @@ func (e *ledger) index(id uuid.UUID) int {
 func (e *ledger) List(_ context.Context, q engine.Query) ([]*engine.Entry, string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if q.Newest {
+		return nil, "", fmt.Errorf("newest first: %w", runtime.ErrUnsupported)
+	}
 	from := 0
 	if q.Cursor != "" {
 		n, err := strconv.Atoi(q.Cursor)
 		if err != nil || n < 1 {
-			return nil, "", fmt.Errorf("cursor %q is not one that List returned", q.Cursor)
+			return nil, "", fmt.Errorf("cursor %q: %w", q.Cursor, engine.ErrCursor)
 		}
 		from = min(n, len(e.entries))
 	}

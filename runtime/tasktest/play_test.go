@@ -35,7 +35,7 @@ func TestPlay(t *testing.T) {
 	assert.Less(t, time.Since(began), time.Minute, "95 hours")
 }
 
-func TestPlayInABubbleOfTheTest(t *testing.T) {
+func TestPlay_InABubbleOfTheTest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		_, err := tasktest.Play(t, RegisterPress, PublishCall("moby"), page0, page1, page2, tasktest.Supply(new(kiosk)),
@@ -45,7 +45,7 @@ func TestPlayInABubbleOfTheTest(t *testing.T) {
 	})
 }
 
-func TestPlayRetries(t *testing.T) {
+func TestPlay_Retries(t *testing.T) {
 	k := &kiosk{flaky: 2}
 	_, err := tasktest.Play(t, RegisterPress, PublishCall("moby"), page0, page1, page2, tasktest.Supply(k), tasktest.Send(0, approved, "ann"))
 	require.NoError(t, err)
@@ -57,7 +57,7 @@ func TestPlayRetries(t *testing.T) {
 	assert.Equal(t, 3, k.uploads)
 }
 
-func TestPlayTimesOut(t *testing.T) {
+func TestPlay_TimesOut(t *testing.T) {
 	_, err := tasktest.Play(t, RegisterPress, PublishCall("moby"), page0, page1, page2, tasktest.Supply(new(kiosk)),
 		tasktest.Send(73*time.Hour, approved, "ann"))
 	var cancelled *runtime.CancelledError
@@ -65,7 +65,7 @@ func TestPlayTimesOut(t *testing.T) {
 	assert.Equal(t, "nobody has approved it", cancelled.Reason)
 }
 
-func TestPlayWithAChildThatFails(t *testing.T) {
+func TestPlay_ChildThatFails(t *testing.T) {
 	_, err := tasktest.Play(t, RegisterPress, PublishCall("moby"), page0, page1, page2, tasktest.Supply(new(kiosk)),
 		tasktest.Answer(RenderCall("moby", 1), "", errors.New("no ink")))
 	var te *runtime.TaskError
@@ -74,14 +74,14 @@ func TestPlayWithAChildThatFails(t *testing.T) {
 	assert.Equal(t, "press.Render", te.Name)
 }
 
-func TestPlayRunsChildren(t *testing.T) {
+func TestPlay_RunsChildren(t *testing.T) {
 	url, err := tasktest.Play(t, RegisterPress, PublishCall("moby"), tasktest.RunChildren(), tasktest.Supply(new(kiosk)),
 		tasktest.Answer(RenderCall("moby", 2), "faked", nil), tasktest.Send(time.Hour, approved, "ann"))
 	require.NoError(t, err)
 	assert.Equal(t, "[moby/0 moby/1 faked] by ann", url)
 }
 
-func TestPlayThatIsStuck(t *testing.T) {
+func TestPlay_Stuck(t *testing.T) {
 	noLimit := func(app *runtime.App) {
 		runtime.Register(app, publishTask, func(ctx *runtime.Context, _ *publishArgs) (string, error) { return approved.Await(ctx, 0) })
 	}
@@ -90,7 +90,7 @@ func TestPlayThatIsStuck(t *testing.T) {
 	require.ErrorContains(t, err, "for signal approved")
 }
 
-func TestPlaySaysWhatHasNoAnswer(t *testing.T) {
+func TestPlay_NamesTasksWithoutAnswer(t *testing.T) {
 	inner := &report{TB: t}
 	synctest.Test(t, func(*testing.T) {
 		_, err := tasktest.Play(inner, RegisterPress, PublishCall("moby"), tasktest.Supply(new(kiosk)))
@@ -110,7 +110,7 @@ func (r *report) Error(args ...any)                 { r.text += fmt.Sprintln(arg
 func (r *report) Errorf(format string, args ...any) { r.text += fmt.Sprintf(format, args...) + "\n" }
 
 // Proves: FEATURES 91
-func TestDyingEverywhere(t *testing.T) {
+func TestPlay_DyingEverywhere(t *testing.T) {
 	k := new(kiosk)
 	url, err := tasktest.Play(t, RegisterPress, PublishCall("moby"), page0, page1, page2, tasktest.Supply(k),
 		tasktest.Send(71*time.Hour, approved, "ann"), tasktest.DyingEverywhere())
@@ -147,8 +147,8 @@ func TestBegin(t *testing.T) {
 	})
 }
 
-// TestRunOfADurableTask: one attempt, with a recorder.
-func TestRunOfADurableTask(t *testing.T) {
+// TestRun_DurableTask: one attempt, with a recorder.
+func TestRun_DurableTask(t *testing.T) {
 	rec := tasktest.NewRecorder()
 	_, err := tasktest.Run(t, RegisterPress, PublishCall("moby"), tasktest.Supply(new(kiosk)), tasktest.WithRecorder(rec))
 	require.ErrorIs(t, err, runtime.ErrSuspended)
@@ -161,7 +161,7 @@ func TestRunOfADurableTask(t *testing.T) {
 	require.ErrorIs(t, err, runtime.ErrSuspended, "at the signal")
 }
 
-func TestIdleLeavesTasksThatWaitForSignals(t *testing.T) {
+func TestIdle_LeavesTasksThatWaitForSignals(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		app := newIdleApp(t)

@@ -22,7 +22,7 @@ func enqueue(t *testing.T, rec *tasktest.Recorder, calls ...runtime.Call[runtime
 }
 
 // Proves: FEATURES 35, 78
-func TestRecorderKeepsWhatIsEnqueued(t *testing.T) {
+func TestRecorder_KeepsEnqueuedCalls(t *testing.T) {
 	rec := tasktest.NewRecorder()
 	h, err := ChargeCardCall("c-1", 100, runtime.WithDelay(time.Hour)).Enqueue(context.Background(), rec)
 	if err != nil {
@@ -47,7 +47,7 @@ func TestRecorderKeepsWhatIsEnqueued(t *testing.T) {
 	rec.AssertOnly(t)
 }
 
-func TestRecorderTakesBatchesAndUniqueKeys(t *testing.T) {
+func TestRecorder_TakesBatchesAndUniqueKeys(t *testing.T) {
 	rec := tasktest.NewRecorder()
 	var b runtime.Batch
 	runtime.AddTo(&b, ChargeCardCall("c-1", 1))
@@ -62,7 +62,7 @@ func TestRecorderTakesBatchesAndUniqueKeys(t *testing.T) {
 	}
 }
 
-func TestRecorderFails(t *testing.T) {
+func TestRecorder_Fail(t *testing.T) {
 	rec := tasktest.NewRecorder()
 	rec.Fail(engine.ErrQueueFull)
 	if _, err := ChargeCardCall("c-1", 1).Enqueue(context.Background(), rec); !errors.Is(err, engine.ErrQueueFull) {
@@ -72,7 +72,7 @@ func TestRecorderFails(t *testing.T) {
 	enqueue(t, rec, SendReceiptCall("c-1", "1"))
 }
 
-func TestAssertionsShowTheDifference(t *testing.T) {
+func TestRecorder_AssertionsShowTheDifference(t *testing.T) {
 	rec := tasktest.NewRecorder()
 	failed, text := catch(t, func(t testing.TB) { rec.AssertEnqueued(t, ChargeCardCall("c-1", 100)) })
 	if !failed || !strings.Contains(text, "nothing was enqueued") {
@@ -140,7 +140,7 @@ func TestAssertionsShowTheDifference(t *testing.T) {
 	}
 }
 
-func TestFailNowInATaskFailsTheTest(t *testing.T) {
+func TestRun_FailNowInATaskFailsTheTest(t *testing.T) {
 	u := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "t.FailNow"}, nil)
 	var inner *halted
 	register := func(app *runtime.App) {

@@ -16,7 +16,7 @@ import (
 )
 
 // Proves: FEATURES 78
-func TestRunInOneLine(t *testing.T) {
+func TestRun_InOneLine(t *testing.T) {
 	box := new(outbox)
 	got, err := tasktest.Run(t, RegisterTasks, ChargeCardCall("c-1", 100),
 		tasktest.WithAttempt(2), tasktest.WithTag("plan", "pro"), tasktest.Supply[sender](box))
@@ -28,7 +28,7 @@ func TestRunInOneLine(t *testing.T) {
 	}
 }
 
-func TestRunReturnsTheTasksOwnError(t *testing.T) {
+func TestRun_ReturnsTheTasksOwnError(t *testing.T) {
 	var transaction *tx
 	seeTx := tasktest.WithConfig(runtime.Config{Middleware: []runtime.Middleware{
 		func(next runtime.Handler) runtime.Handler {
@@ -56,7 +56,7 @@ func TestRunReturnsTheTasksOwnError(t *testing.T) {
 	}
 }
 
-func TestRunOverItsRetries(t *testing.T) {
+func TestRun_OverItsRetries(t *testing.T) {
 	got, err := tasktest.Run(t, RegisterTasks, ChargeCardCall("c-1", 1),
 		tasktest.WithAttempt(9), tasktest.Supply[sender](new(outbox)))
 	if err != nil || got.Attempt != 9 {
@@ -64,7 +64,7 @@ func TestRunOverItsRetries(t *testing.T) {
 	}
 }
 
-func TestRunSaysWhatIsMissingForThisTask(t *testing.T) {
+func TestRun_ListsMissingSuppliesOfThisTask(t *testing.T) {
 	_, err := tasktest.Run(t, RegisterTasks, ChargeCardCall("c-1", 1))
 	if err == nil || !strings.Contains(err.Error(), "runtime.Supply[tasktest_test.sender]") {
 		t.Errorf("%v, want the supply that is missing", err)
@@ -78,7 +78,7 @@ func TestRunSaysWhatIsMissingForThisTask(t *testing.T) {
 	}
 }
 
-func TestRunOfACallThatCannotBe(t *testing.T) {
+func TestRun_InvalidCall(t *testing.T) {
 	_, err := tasktest.Run(t, RegisterTasks, ChargeCardCall("\xff", 1), tasktest.Supply[sender](new(outbox)))
 	if err == nil || !strings.Contains(err.Error(), "customer") {
 		t.Errorf("%v, want the argument that cannot be encoded", err)
@@ -91,7 +91,7 @@ func TestRunOfACallThatCannotBe(t *testing.T) {
 }
 
 // A nil option is none, as for Enqueue.
-func TestOptionsThatMakeNoSense(t *testing.T) {
+func TestRun_InvalidOptions(t *testing.T) {
 	_, err := tasktest.Run(t, RegisterTasks, ChargeCardCall("c", 1), nil, tasktest.Supply[sender](new(outbox)))
 	if err != nil || tasktest.NewRecorder(nil).Len() != 0 {
 		t.Error(err)
@@ -105,7 +105,7 @@ func TestOptionsThatMakeNoSense(t *testing.T) {
 }
 
 // Proves: FEATURES 78
-func TestRunWithAFakeContext(t *testing.T) {
+func TestRun_WithAFakeContext(t *testing.T) {
 	fake := &tx{ended: []error{nil}}
 	box := new(outbox)
 	_, err := tasktest.Run(t, RegisterTasks, ChargeCardCall("c-1", 1),
@@ -117,7 +117,7 @@ func TestRunWithAFakeContext(t *testing.T) {
 	}
 }
 
-func TestRunRecordsWhatTheTaskEnqueues(t *testing.T) {
+func TestRun_RecordsCallsOfTheTask(t *testing.T) {
 	rec := tasktest.NewRecorder()
 	if _, err := tasktest.Run(t, RegisterTasks, ChargeCardCall("c-1", 1),
 		tasktest.Supply[sender](new(outbox)), tasktest.WithRecorder(rec), tasktest.WithTag("plan", "pro")); err != nil {
@@ -130,7 +130,7 @@ func TestRunRecordsWhatTheTaskEnqueues(t *testing.T) {
 	}
 }
 
-func TestRunWithACancelledContext(t *testing.T) {
+func TestRun_WithACancelledContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cause := errors.New("no time")
 		ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, cause)
@@ -150,7 +150,7 @@ func TestRunWithACancelledContext(t *testing.T) {
 }
 
 // Proves: FEATURES 41, 78
-func TestContextToCallTheFunctionDirectly(t *testing.T) {
+func TestContext_CallsTheFunctionDirectly(t *testing.T) {
 	box := new(outbox)
 	var transaction *tx
 	t.Run("use", func(t *testing.T) {
@@ -170,7 +170,7 @@ func TestContextToCallTheFunctionDirectly(t *testing.T) {
 	}
 }
 
-func TestContextIsATasks(t *testing.T) {
+func TestContext_IsATasks(t *testing.T) {
 	var ctx *runtime.Context
 	t.Run("use", func(t *testing.T) {
 		ctx = tasktest.Context(t, tasktest.WithTag("plan", "pro"), tasktest.With(runtime.WithTimeout(time.Hour)))
@@ -194,7 +194,7 @@ func TestContextIsATasks(t *testing.T) {
 	}
 }
 
-func TestEndBeforeTheTestEnds(t *testing.T) {
+func TestEnd_BeforeTheTestEnds(t *testing.T) {
 	ctx := tasktest.ContextOf[*billingContext](t, RegisterTasks, tasktest.Supply[sender](new(outbox)))
 	err := tasktest.End(ctx, errDeclined)
 	if err == nil || !strings.Contains(err.Error(), "declined") {
@@ -209,7 +209,7 @@ func TestEndBeforeTheTestEnds(t *testing.T) {
 }
 
 // Proves: FEATURES 78
-func TestIdleInABubble(t *testing.T) {
+func TestIdle_InABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 		runs := 0
@@ -272,7 +272,7 @@ func catch(t *testing.T, f func(t testing.TB)) (failed bool, text string) {
 	return h.failed, strings.Join(h.text, "\n")
 }
 
-func TestListRefusesForeignCursors(t *testing.T) {
+func TestList_RefusesForeignCursors(t *testing.T) {
 	app := tasktest.Context(t).App()
 	for _, cursor := range []string{"no cursor", "-1"} {
 		if _, _, err := app.List(t.Context(), engine.Query{Cursor: cursor}); err == nil {

@@ -23,7 +23,7 @@ func (a *plainArgs) fields(f *Fields) {
 
 var plainParams = []Param{{Name: "ok"}, {Name: "n"}, {Name: "u"}, {Name: "x"}, {Name: "s"}}
 
-func TestFieldsAllocations(t *testing.T) {
+func TestFields_Allocations(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}

@@ -83,7 +83,7 @@ var badPayloads = []struct{ payload, want string }{
 	{`{"n":1,"id":"canary","tree":` + strings.Repeat(`{"kids":[`, maxDepth), `parameter "tree": is nested too deep`},
 }
 
-func TestFieldsDecodeErrors(t *testing.T) {
+func TestFields_DecodeErrors(t *testing.T) {
 	for _, test := range badPayloads {
 		var a pairArgs
 		err := Unmarshal(json.RawMessage(test.payload), a.fields, pairParams)
@@ -101,7 +101,7 @@ func TestFieldsDecodeErrors(t *testing.T) {
 	}
 }
 
-func TestFieldsDecodeAccepts(t *testing.T) {
+func TestFields_DecodeAccepts(t *testing.T) {
 	at := time.Date(2024, 2, 29, 12, 30, 0, 5, time.FixedZone("", -(3*3600+30*60)))
 	for payload, want := range map[string]pairArgs{
 		`{"id":"a","n":-0}`: {ID: "a"},
@@ -131,7 +131,7 @@ func TestFieldsDecodeAccepts(t *testing.T) {
 	}
 }
 
-func TestFieldsDecodeHooks(t *testing.T) {
+func TestFields_DecodeHooks(t *testing.T) {
 	for payload, want := range map[string]string{
 		`{"v":"panic"}`: `parameter "v": panic of type string while it was decoded`,
 		`{"v":"x"}`:     `parameter "v": cannot be decoded from JSON`,

@@ -47,7 +47,7 @@ type keyed struct{ a, b string }
 func (k keyed) MarshalText() ([]byte, error)  { return []byte(k.a + k.b), nil }
 func (k *keyed) UnmarshalText(b []byte) error { k.a = string(b); return nil }
 
-func TestFieldsEncodeErrors(t *testing.T) {
+func TestFields_EncodeErrors(t *testing.T) {
 	const notUTF8 = "contains a string that is not valid UTF-8"
 	odd := time.Date(1900, 1, 1, 0, 0, 0, 0, time.FixedZone("canary", 1172))
 	var self any
@@ -95,7 +95,7 @@ func TestFieldsEncodeErrors(t *testing.T) {
 	}
 }
 
-func TestFieldsEncodeBasicErrors(t *testing.T) {
+func TestFields_EncodeBasicErrors(t *testing.T) {
 	odd := time.Date(1900, 1, 1, 0, 0, 0, 0, time.FixedZone("canary", 1172))
 	late := time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)
 	for want, visit := range map[string]func(*Fields){
@@ -112,7 +112,7 @@ func TestFieldsEncodeBasicErrors(t *testing.T) {
 }
 
 // U+FFFD itself is a character like any other.
-func TestFieldsReplacementCharacter(t *testing.T) {
+func TestFields_ReplacementCharacter(t *testing.T) {
 	in := everyArgs{String: "\ufffd", Tree: tree{Name: "\ufffd"}}
 	payload, err := Marshal(in.fields)
 	if err != nil {

@@ -166,7 +166,7 @@ func equalTrees(a, b *tree) bool {
 }
 
 // Arguments come back equal, and are the JSON that encoding/json makes.
-func TestFieldsRoundTrip(t *testing.T) {
+func TestFields_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := genEvery.Draw(t, "args")
 		payload, err := Marshal(in.fields)

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestResults(t *testing.T) {
+func TestResult_RoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := genEvery.Draw(t, "result")
 		checkResult(t, in.Bool)
@@ -72,7 +72,7 @@ func checkResult[R any](t *rapid.T, in R) {
 	}
 }
 
-func TestResultErrors(t *testing.T) {
+func TestResult_Errors(t *testing.T) {
 	if _, err := EncodeResult(new("canary\xff")); err == nil || err.Error() != "result: is not valid UTF-8" {
 		t.Error(err)
 	}

@@ -92,9 +92,9 @@ func (c *callers) call(ctx context.Context, t *testing.T, g *Gatherer[numbers], 
 	synctest.Wait()
 }
 
-// TestGather: a call that is alone is stored alone, those that come meanwhile
+// TestGatherer: a call that is alone is stored alone, those that come meanwhile
 // together, and a bad one among them is heard of by its own caller only.
-func TestGather(t *testing.T) {
+func TestGatherer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g, end := newGatherer()
 		defer end()
@@ -123,8 +123,8 @@ func TestGather(t *testing.T) {
 	})
 }
 
-// TestGatherAtMost: no more are stored together than may be.
-func TestGatherAtMost(t *testing.T) {
+// TestGatherer_AtMost: no more are stored together than may be.
+func TestGatherer_AtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g, end := newGatherer()
 		defer end()
@@ -145,9 +145,9 @@ func TestGatherAtMost(t *testing.T) {
 	})
 }
 
-// TestGatherGivesUp: a call ends with its context, whether it waits, is stored
+// TestGatherer_GivesUp: a call ends with its context, whether it waits, is stored
 // alone, or with others, who hear the answer.
-func TestGatherGivesUp(t *testing.T) {
+func TestGatherer_GivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g, end := newGatherer()
 		defer end()
@@ -180,9 +180,9 @@ func TestGatherGivesUp(t *testing.T) {
 	})
 }
 
-// TestGatherClose: what is under way ends, what waits is stored no more, and
+// TestGatherer_Close: what is under way ends, what waits is stored no more, and
 // nothing is afterwards.
-func TestGatherClose(t *testing.T) {
+func TestGatherer_Close(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g, end := newGatherer()
 		var c callers

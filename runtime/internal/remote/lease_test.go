@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// TestSilent: a worker is taken for gone when its count has stood still for the
+// TestBeats_Silent: a worker is taken for gone when its count has stood still for the
 // lease, by the time between two looks, and not before; after a gap between
 // looks, which may be this process's own pause, all begin anew.
-func TestSilent(t *testing.T) {
+func TestBeats_Silent(t *testing.T) {
 	const lease = time.Second
 	start := time.Now()
 	for _, c := range []struct {

@@ -63,9 +63,9 @@ func (s *plentyStore) Listen(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// TestCooldown: outcomes gather between two steps; but where a step claimed as
+// TestServe_Cooldown: outcomes gather between two steps; but where a step claimed as
 // many tasks as it could, the next one follows when all of those have ended.
-func TestCooldown(t *testing.T) {
+func TestServe_Cooldown(t *testing.T) {
 	const cooldown, slots = time.Second, 10
 	for name, test := range map[string]struct {
 		eager bool

@@ -62,9 +62,9 @@ func (e *ends) wait(ctx context.Context, task string) chan error {
 	return result
 }
 
-// TestWaitersAreTold: who waits is told of its own task, and the goroutine that
+// TestWaiters_Tell: who waits is told of its own task, and the goroutine that
 // hears of others ends when nobody waits.
-func TestWaitersAreTold(t *testing.T) {
+func TestWaiters_Tell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnds(0)
 		defer e.close()
@@ -98,8 +98,8 @@ func TestWaitersAreTold(t *testing.T) {
 	})
 }
 
-// TestWaitersLook: an end that nobody tells of is found by looking.
-func TestWaitersLook(t *testing.T) {
+// TestWaiters_Look: an end that nobody tells of is found by looking.
+func TestWaiters_Look(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnds(time.Second)
 		defer e.close()
@@ -112,9 +112,9 @@ func TestWaitersLook(t *testing.T) {
 	})
 }
 
-// TestWaitersClose: who waits hears that the engine is closed, and so does who
+// TestWaiters_Close: who waits hears that the engine is closed, and so does who
 // comes later.
-func TestWaitersClose(t *testing.T) {
+func TestWaiters_Close(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEnds(0)
 		a := e.wait(t.Context(), "a")

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
+)
+
+// completions are what a shell reads to complete the words of a call: it asks
+// taskctx itself.
+var completions = map[string]string{
+	"bash": `_taskctx() {
+	local IFS=$'\n'
+	COMPREPLY=($(taskctx complete -- "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
+}
+complete -o default -F _taskctx taskctx
+`,
+	"zsh": `#compdef taskctx
+_taskctx() {
+	local -a found
+	found=("${(@f)$(taskctx complete -- "${(@)words[2,CURRENT]}" 2>/dev/null)}")
+	compadd -a found
+}
+compdef _taskctx taskctx
+`,
+	"fish": `complete -c taskctx -f -a '(taskctx complete -- (commandline -opc)[2..-1] (commandline -ct))'
+`,
+}
+
+// completion prints what a shell reads.
+func completion(out io.Writer, args []string) error {
+	if len(args) == 1 {
+		if text, ok := completions[args[0]]; ok {
+			_, err := io.WriteString(out, text)
+			return err
+		}
+	}
+	return usagef("completion needs a shell: bash, zsh or fish; for example: source <(taskctx completion bash)")
+}
+
+// complete prints the words that may stand in place of the last one.
+func complete(ctx context.Context, out io.Writer, url string, words []string) error {
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	last, before := words[len(words)-1], words[:len(words)-1]
+	for _, w := range candidates(ctx, url, before) {
+		if strings.HasPrefix(w, last) {
+			fmt.Fprintln(out, w)
+		}
+	}
+	return nil
+}
+
+// candidates are the words that may follow.
+func candidates(ctx context.Context, url string, before []string) []string {
+	var command *command
+	for i, w := range before {
+		if name := strings.TrimLeft(w, "-"); name != w && name == "engine" && i+1 < len(before) {
+			url = before[i+1]
+		}
+		if command == nil {
+			for _, c := range commands() {
+				if c.name == w {
+					command = &c
+				}
+			}
+		}
+	}
+	if len(before) > 0 {
+		if flagName, ok := strings.CutPrefix(before[len(before)-1], "-"); ok {
+			if values, takes := valuesOf(ctx, url, strings.TrimPrefix(flagName, "-")); takes {
+				return values
+			}
+		}
+	}
+	if command == nil {
+		words := []string{"-engine", "help", "completion"}
+		for _, c := range commands() {
+			words = append(words, c.name)
+		}
+		return words
+	}
+	f := flag.NewFlagSet(command.name, flag.ContinueOnError)
+	f.String("engine", "", "")
+	command.flags(f)
+	var words []string
+	f.VisitAll(func(x *flag.Flag) { words = append(words, "-"+x.Name) })
+	return words
+}
+
+// askWithin is how long the engine is asked for words.
+const askWithin = 2 * time.Second
+
+// valuesOf are the values of a flag, if it takes some that are known.
+func valuesOf(ctx context.Context, url, name string) (values []string, takes bool) {
+	switch name {
+	case "engine":
+		for _, s := range engines.Schemes() {
+			values = append(values, s.Name+":")
+		}
+		return values, true
+	case "state":
+		for _, s := range engine.States() {
+			values = append(values, string(s))
+		}
+		return values, true
+	case "queue", "name", "worker":
+		ctx, cancel := context.WithTimeout(ctx, askWithin)
+		defer cancel()
+		return askEngine(ctx, url, name), true
+	case "tag", "reason", "since", "until", "limit", "last", "why", "addr", "title", "token-file", "every", "times":
+		return nil, true
+	}
+	return nil, false
+}
+
+// askEngine asks the engine for names. One that does not answer has none.
+func askEngine(ctx context.Context, url, what string) (values []string) {
+	e, err := engines.OpenExisting(ctx, url)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = e.Close() }() // nothing was written
+	app := runtime.New(e, runtime.Config{})
+	workers, err := app.Workers(ctx)
+	if err != nil {
+		workers = nil // the counts may tell
+	}
+	for _, w := range workers {
+		switch what {
+		case "queue":
+			values = append(values, w.Queues...)
+		case "name":
+			values = append(values, w.Names...)
+		default:
+			values = append(values, w.ID)
+		}
+	}
+	if what == "queue" {
+		counts, err := app.Counts(ctx)
+		if err != nil {
+			counts = nil
+		}
+		for _, c := range counts {
+			values = append(values, c.Queue)
+		}
+	}
+	slices.Sort(values)
+	return slices.Compact(values)
+}

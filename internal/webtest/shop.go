@@ -1,0 +1,201 @@
+// Package webtest is an app with tasks of every state, for tests that look at
+// them.
+package webtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/wire"
+)
+
+// Shop is an app whose tasks do what their arguments say. Its methods may be
+// called concurrently.
+type Shop struct {
+	*runtime.App
+	// Release lets the reports that run go on, when it is closed.
+	Release chan struct{}
+	release sync.Once
+	// Began gets a value whenever a report begins.
+	Began chan struct{}
+}
+
+// Options of reports, as an example of a struct.
+type Options struct {
+	Format string   `json:"format"`
+	Pages  []int    `json:"pages"`
+	Share  *float64 `json:"share"`
+}
+
+type mailArgs struct{ to, subject, body string }
+
+func (a *mailArgs) fields(f *wire.Fields) {
+	f.String("to", &a.to)
+	f.String("subject", &a.subject)
+	f.String("body", &a.body)
+}
+
+var mailTask = runtime.NewTask[mailArgs, runtime.Void](runtime.Spec{
+	Name: "mail.Send", Func: "Send", Queue: "mail", Retries: 2, Delay: runtime.NoDelay,
+	Params: []wire.Param{{Name: "to", Sig: "string"}, {Name: "subject", Sig: "string"}, {Name: "body", Sig: "string", Optional: true}},
+}, (*mailArgs).fields)
+
+// Mail sends a mail: to "gone..." it fails for good, to "slow..." it is retried
+// in an hour.
+func Mail(to, subject, body string, opts ...runtime.Option) runtime.Call[runtime.Void] {
+	a := mailArgs{to, subject, body}
+	return mailTask.Call(a.fields, opts)
+}
+
+func (s *Shop) mail(ctx *runtime.Context, a *mailArgs) (runtime.Void, error) {
+	ctx.Logger().Info("connected", "host", "smtp.example.com", "tls", true)
+	switch {
+	case len(a.to) > 4 && a.to[:4] == "gone":
+		return runtime.Void{}, runtime.Permanent(fmt.Errorf("smtp: 550 mailbox %q is unavailable", a.to))
+	case len(a.to) > 4 && a.to[:4] == "slow":
+		return runtime.Void{}, runtime.RetryAfter(time.Hour, errors.New("smtp: 451 try again later"))
+	case len(a.to) > 4 && a.to[:4] == "boom":
+		panic("no template " + a.subject)
+	}
+	return runtime.Void{}, nil
+}
+
+type chargeArgs struct {
+	customer string
+	cents    int64
+	card     string
+}
+
+func (a *chargeArgs) fields(f *wire.Fields) {
+	f.String("customer", &a.customer)
+	f.Int64("cents", &a.cents)
+	f.String("card", &a.card)
+}
+
+var chargeTask = runtime.NewTask[chargeArgs, int64](runtime.Spec{
+	Name: "billing.Charge", Func: "Charge", Queue: "billing", Retries: 1, Delay: runtime.NoDelay,
+	Params: []wire.Param{{Name: "customer", Sig: "string"}, {Name: "cents", Sig: "int64"}, {Name: "card", Sig: "string", Redact: true}},
+}, (*chargeArgs).fields)
+
+// Charge charges a card: over 9,999 cents the bank refuses.
+func Charge(customer string, cents int64, card string, opts ...runtime.Option) runtime.Call[int64] {
+	a := chargeArgs{customer, cents, card}
+	return chargeTask.Call(a.fields, opts)
+}
+
+func (s *Shop) charge(ctx *runtime.Context, a *chargeArgs) (int64, error) {
+	if a.cents > 9_999 {
+		ctx.Logger().Warn("the bank refuses", "cents", a.cents)
+		return 0, fmt.Errorf("card of customer %s was declined: insufficient funds", a.customer)
+	}
+	return a.cents, nil
+}
+
+type reportArgs struct {
+	year    int
+	draft   bool
+	options Options
+}
+
+func (a *reportArgs) fields(f *wire.Fields) {
+	f.Int("year", &a.year)
+	f.Bool("draft", &a.draft)
+	f.JSON("options", &a.options)
+}
+
+var reportTask = runtime.NewTask[reportArgs, map[string]int](runtime.Spec{
+	Name: "report.Build", Func: "Build", Queue: "reports", Retries: 3, Delay: runtime.NoDelay, Timeout: time.Hour,
+	Params: []wire.Param{{Name: "year", Sig: "int"}, {Name: "draft", Sig: "bool"}, {Name: "options", Sig: "Options:12345678"}},
+}, (*reportArgs).fields)
+
+// Report builds a report: it runs until the shop is released.
+func Report(year int, opts ...runtime.Option) runtime.Call[map[string]int] {
+	share := 0.5
+	a := reportArgs{year: year, options: Options{Format: "pdf", Pages: []int{1, 2, 3}, Share: &share}}
+	return reportTask.Call(a.fields, opts)
+}
+
+func (s *Shop) report(ctx *runtime.Context, a *reportArgs) (map[string]int, error) {
+	ctx.Progress(7, 12, fmt.Sprintf("month 7 of %d", a.year))
+	ctx.Logger().Info("reading the ledger", "year", a.year)
+	select {
+	case s.Began <- struct{}{}:
+	default:
+	}
+	select {
+	case <-s.Release:
+		return map[string]int{"pages": 12, "year": a.year}, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// Done lets the reports that run go on.
+func (s *Shop) Done() { s.release.Do(func() { close(s.Release) }) }
+
+// New returns the shop on an engine. It is not started.
+func New(engine engine.Engine, logger *slog.Logger) *Shop {
+	s := &Shop{
+		App: runtime.New(engine, runtime.Config{
+			Workers: 4, KeepLogs: 100, Logger: logger, ShutdownTimeout: time.Second, Queues: []string{"mail", "billing", "reports"},
+		}),
+		Release: make(chan struct{}), Began: make(chan struct{}, 16),
+	}
+	runtime.Register(s.App, mailTask, s.mail)
+	runtime.Register(s.App, chargeTask, s.charge)
+	runtime.Register(s.App, reportTask, s.report)
+	return s
+}
+
+// Fill enqueues tasks that will be in every state, each of them n times, and
+// waits for those that end. The app must be started.
+func (s *Shop) Fill(ctx context.Context, n int) error {
+	var ended []func(context.Context) error
+	enqueue := func(c runtime.Caller, await bool) error {
+		h, err := runtime.Call[runtime.Void]{AnyCall: runtime.Plain(c)}.Enqueue(ctx, s.App)
+		if err == nil && await {
+			ended = append(ended, func(ctx context.Context) error {
+				_, err := h.Wait(ctx)
+				if task := new(runtime.TaskError); errors.As(err, &task) {
+					return nil
+				}
+				return err
+			})
+		}
+		return err
+	}
+	var errs []error
+	for i := range n {
+		who := fmt.Sprintf("%s%d@example.com", []string{"ann", "bob", "gone", "eve"}[i%4], i)
+		errs = append(errs,
+			enqueue(Mail(who, "Your order", "Thank you."), true),
+			enqueue(Charge(fmt.Sprintf("c-%d", i), int64(1000+i%3*9000), "4111-1111-1111-1111"), true),
+		)
+	}
+	for i := range 2 {
+		_, err := Mail(fmt.Sprintf("slow%d@example.com", i), "Reminder", "").Enqueue(ctx, s.App)
+		errs = append(errs, err)
+		_, err = Report(2020+i, runtime.WithTag("customer", "acme"), runtime.WithTag("plan", "pro")).Enqueue(ctx, s.App)
+		errs = append(errs, err)
+		_, err = Mail(fmt.Sprintf("later%d@example.com", i), "Newsletter", "", runtime.WithDelay(48*time.Hour)).Enqueue(ctx, s.App)
+		errs = append(errs, err)
+		_, err = Mail("nobody@example.com", "Unserved", "", runtime.WithQueue("archive")).Enqueue(ctx, s.App)
+		errs = append(errs, err)
+		h, err := Charge("c-off", 1, "4111-1111-1111-1111", runtime.WithDelay(time.Hour)).Enqueue(ctx, s.App)
+		if err == nil {
+			err = s.Cancel(ctx, h.ID(), "the order was withdrawn")
+		}
+		errs = append(errs, err)
+	}
+	errs = append(errs, enqueue(Mail("boom@example.com", "welcome", ""), true))
+	for _, wait := range ended {
+		errs = append(errs, wait(ctx))
+	}
+	return errors.Join(errs...)
+}

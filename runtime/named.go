@@ -1,0 +1,128 @@
+package runtime
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
+)
+
+// ErrUnknownTask says that the app has no task of a name.
+var ErrUnknownTask = errors.New("no task of this name is registered")
+
+// TaskInfo is what is known of a registered task: a copy.
+type TaskInfo struct {
+	Name    string   `json:"name"`
+	Aliases []string `json:"aliases,omitempty"`
+	// Func is the name of the Go function.
+	Func     string        `json:"func"`
+	Queue    string        `json:"queue"`
+	Retries  int           `json:"retries"`
+	Timeout  time.Duration `json:"timeout,omitempty"` // in nanoseconds, zero is none
+	Priority int           `json:"priority,omitempty"`
+	// Tags are the default tags.
+	Tags map[string]string `json:"tags,omitempty"`
+	// Params are the parameters on the wire, in order.
+	Params []ParamInfo `json:"params"`
+	// Example is an argument object in which each parameter has its zero value,
+	// nil if a zero value cannot be enqueued.
+	Example json.RawMessage `json:"example,omitempty"`
+}
+
+// ParamInfo is one parameter of a registered task; see [wire.Param].
+type ParamInfo struct {
+	Name string `json:"name"`
+	// Type is the fingerprint of the type, such as "string" or "Order:9f86d081".
+	Type     string `json:"type"`
+	Optional bool   `json:"optional,omitempty"`
+	Redact   bool   `json:"redact,omitempty"`
+}
+
+// Tasks returns the registered tasks by name.
+func (a *App) Tasks() []TaskInfo {
+	a.mu.Lock()
+	regs := slices.Clone(a.tasks)
+	a.mu.Unlock()
+	infos := make([]TaskInfo, len(regs))
+	for i, reg := range regs {
+		infos[i] = reg.info()
+	}
+	slices.SortStableFunc(infos, func(x, y TaskInfo) int { return cmp.Compare(x.Name, y.Name) })
+	return infos
+}
+
+func (reg *registration) info() TaskInfo {
+	s := &reg.def.Spec
+	t := TaskInfo{
+		Name: s.Name, Aliases: slices.Clone(s.Aliases), Func: s.Func, Queue: reg.def.derive().queue, Retries: s.Retries,
+		Timeout: s.Timeout, Priority: s.Priority, Tags: maps.Clone(s.Tags), Params: make([]ParamInfo, len(s.Params)),
+	}
+	for i, p := range s.Params {
+		t.Params[i] = ParamInfo{Name: p.Name, Type: p.Sig, Optional: p.Optional, Redact: p.Redact}
+	}
+	t.Example = reg.example()
+	return t
+}
+
+// example returns arguments that are zero, nil if those cannot be encoded.
+func (reg *registration) example() (example json.RawMessage) {
+	err := guard.Isolated(func() error { // methods of the arguments are the user's
+		args, err := reg.arguments()
+		if err != nil {
+			return err
+		}
+		example, err = wire.Marshal(args)
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return example
+}
+
+// CallOf returns the call of the registered task with this name or alias, with
+// arguments as JSON: one object keyed by parameter name. Arguments that a worker
+// of this app would not read are an error, as are those that a Validate method
+// refuses ([*wire.InvalidError]); a name that is not registered is [ErrUnknownTask].
+// No error shows a value.
+func (a *App) CallOf(name string, args json.RawMessage, opts ...Option) (Call[json.RawMessage], error) {
+	var none Call[json.RawMessage]
+	reg := a.named(name)[name]
+	if reg == nil {
+		return none, fmt.Errorf("call %q: %w", name, ErrUnknownTask)
+	}
+	c := AnyCall{def: reg.def, opts: opts}
+	err := guard.Isolated(func() (err error) { // methods of the arguments are the user's
+		typed, err := reg.arguments()
+		if err != nil {
+			return err
+		}
+		if err := wire.Unmarshal(args, typed, reg.def.Params); err != nil {
+			return reg.def.hideSecrets(err)
+		}
+		c.args, err = wire.Marshal(typed)
+		return err
+	})
+	if err != nil {
+		return none, fmt.Errorf("call %s: %w", reg.def.Name, err)
+	}
+	return Call[json.RawMessage]{c}, nil
+}
+
+// arguments returns what lists the arguments of a task, each of them zero.
+func (reg *registration) arguments() (list func(*wire.Fields), err error) {
+	own := *reg
+	if own.alloc == nil {
+		if err := own.lay(); err != nil {
+			return nil, err
+		}
+	}
+	_, args := own.alloc()
+	return func(f *wire.Fields) { own.list(args, f) }, nil
+}

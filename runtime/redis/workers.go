@@ -1,0 +1,159 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+var _ engine.WorkerLister = (*Engine)(nil)
+
+// about is what a worker says of itself, for those who look.
+type about struct {
+	Host      string        `json:"host,omitempty"`
+	PID       int           `json:"pid"`
+	StartedAt time.Time     `json:"started_at"`
+	Lease     time.Duration `json:"lease"`
+	Slots     int           `json:"slots"`
+	Queues    []string      `json:"queues"`
+	Names     []string      `json:"names"`
+}
+
+// describe makes what the worker says of itself.
+func (s *serve) describe() (err error) {
+	a := about{
+		PID: os.Getpid(), StartedAt: time.Now().UTC(), Lease: s.e.cfg.Lease, Slots: s.Slots, Queues: s.Queues, Names: s.Worker.Names,
+	}
+	a.Host, _ = os.Hostname() // for people: without a name it has none
+	if s.about, err = json.Marshal(a); err != nil {
+		return fmt.Errorf("describe worker %s: %w", s.ID, err)
+	}
+	return nil
+}
+
+// show tells, with the worker's beat, that it lives. The answer says whether the
+// server still knows what the worker has said of itself.
+func (s *serve) show(ctx context.Context, p redis.Pipeliner) *redis.BoolCmd {
+	now := time.Now()
+	life := max(beatLife, 2*s.e.cfg.Lease)
+	p.ZAdd(ctx, workersKey, redis.Z{Score: score(now), Member: s.ID})
+	p.ZRemRangeByScore(ctx, workersKey, "-inf", strconv.FormatFloat(score(now.Add(-life)), 'f', 0, 64))
+	p.Expire(ctx, workersKey, life)
+	if !s.told {
+		p.Set(ctx, workerPrefix+s.ID, s.about, life)
+	}
+	return p.Expire(ctx, workerPrefix+s.ID, life)
+}
+
+// maxWorkers bounds the workers that are listed.
+const maxWorkers = 10_000
+
+// Workers implements [engine.WorkerLister]. It knows workers of this package, not
+// asynq's, and those of earlier versions only while they run something.
+func (e *Engine) Workers(ctx context.Context) ([]engine.WorkerInfo, error) {
+	if err := e.closed(); err != nil {
+		return nil, err
+	}
+	infos, err := e.workersSeen(ctx)
+	if err != nil {
+		return nil, e.failed("list workers", err)
+	}
+	running, err := e.runningBy(ctx)
+	if err != nil {
+		return nil, e.failed("list workers", err)
+	}
+	for i := range infos {
+		infos[i].Running = running[infos[i].ID]
+		delete(running, infos[i].ID)
+	}
+	for id, n := range running {
+		infos = append(infos, engine.WorkerInfo{ID: id, Running: n, Queues: []string{}, Names: []string{}})
+	}
+	return infos, nil
+}
+
+// workersSeen are those that have shown that they live.
+func (e *Engine) workersSeen(ctx context.Context) ([]engine.WorkerInfo, error) {
+	seen, err := e.db.ZRevRangeWithScores(ctx, workersKey, 0, maxWorkers-1).Result()
+	if err = spoilt(err); err != nil || len(seen) == 0 {
+		return []engine.WorkerInfo{}, err
+	}
+	infos := make([]engine.WorkerInfo, 0, len(seen))
+	now := time.Now()
+	for chunk := range slices.Chunk(seen, readAtOnce) {
+		keys := make([]string, len(chunk))
+		for i, z := range chunk {
+			keys[i] = workerPrefix + text(z.Member)
+		}
+		told, err := e.db.MGet(ctx, keys...).Result()
+		if err != nil {
+			return nil, err
+		}
+		for i, z := range chunk {
+			a := about{Lease: e.cfg.Lease}
+			_ = json.Unmarshal([]byte(text(told[i])), &a) // of what cannot be read nothing is shown
+			w := engine.WorkerInfo{
+				ID: text(z.Member), Host: a.Host, PID: a.PID, StartedAt: a.StartedAt, SeenAt: fromScore(z.Score), Slots: a.Slots,
+				Queues: append([]string{}, a.Queues...), Names: append([]string{}, a.Names...),
+			}
+			w.Lost = now.Sub(w.SeenAt) > a.Lease+a.Lease/5
+			infos = append(infos, w)
+		}
+	}
+	return infos, nil
+}
+
+// runningBy is how many tasks each worker runs.
+func (e *Engine) runningBy(ctx context.Context) (map[string]int, error) {
+	queues, err := e.allQueues(ctx)
+	if err != nil {
+		return nil, err
+	}
+	running := make(map[string]int)
+	for chunk := range slices.Chunk(queues, queuesAtOnce) {
+		owners, err := ownersScript.Run(ctx, e.db, nil, anys(chunk)...).Slice()
+		if err != nil {
+			return nil, err
+		}
+		for _, owner := range owners {
+			running[text(owner)]++
+		}
+	}
+	return running, nil
+}
+
+// oldestOf is since when the pending task of each queue is due that has been
+// longest, in the order of the queues; zero where there is none.
+func (e *Engine) oldestOf(ctx context.Context, queues []string) ([]time.Time, error) {
+	rows, err := oldestScript.Run(ctx, e.db, nil, append([]any{score(time.Now())}, anys(queues)...)...).Slice()
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) != len(queues) {
+		return nil, errAnswer
+	}
+	oldest := make([]time.Time, len(rows))
+	for i, row := range rows {
+		v, _ := row.([]any)
+		if len(v) < 2 {
+			continue
+		}
+		if ns, err := strconv.ParseInt(text(v[0]), 10, 64); err == nil {
+			oldest[i] = fromScore(float64(ns) / 1e9)
+		}
+		if at, err := strconv.ParseFloat(text(v[1]), 64); err == nil {
+			if t := fromScore(at); oldest[i].IsZero() || t.Before(oldest[i]) {
+				oldest[i] = t
+			}
+		}
+	}
+	return oldest, nil
+}

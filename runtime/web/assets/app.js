@@ -1,0 +1,152 @@
+// What pages can do with JavaScript: they follow changes, and choose many tasks
+// at once. Without it they are read, and act, all the same.
+"use strict";
+(() => {
+  const parts = () => document.querySelectorAll("[data-live-part]");
+
+  // ---- Following changes ----
+
+  const url = document.body.dataset.live;
+  const button = document.getElementById("live");
+  const paused = () => sessionStorage.getItem("taskctx-paused") === "1";
+  let source = null, timer = 0, busy = false, again = false;
+
+  // What the reader has done to the page stays: chosen boxes, opened details.
+  const keep = (old, now) => {
+    if (!(now instanceof Element)) return;
+    if (old instanceof HTMLInputElement && old.type === "checkbox") {
+      now.checked = old.checked;
+      now.toggleAttribute("checked", old.checked);
+      now.hidden = old.hidden;
+    }
+    if (old instanceof HTMLDetailsElement) now.toggleAttribute("open", old.open);
+  };
+
+  const selecting = () => {
+    const s = getSelection();
+    return s && !s.isCollapsed && [...parts()].some((p) => p.contains(s.anchorNode));
+  };
+
+  const refresh = async () => {
+    if (busy) { again = true; return; }
+    if (selecting()) { setTimeout(refresh, 2000); return; }
+    busy = true;
+    try {
+      const r = await fetch(location.href, {headers: {Accept: "text/html", "Taskctx-Live": "1"}});
+      const now = new DOMParser().parseFromString(await r.text(), "text/html");
+      state(r.ok ? "on" : "down");
+      if (r.ok) {
+        for (const part of parts()) {
+          const next = now.querySelector(`[data-live-part="${part.dataset.livePart}"]`);
+          if (next) Idiomorph.morph(part, next, {callbacks: {beforeNodeMorphed: keep}});
+        }
+        const side = now.querySelector("header.side"), mine = document.querySelector("header.side");
+        if (side && mine) Idiomorph.morph(mine, side);
+        document.title = now.title;
+        localTimes(); chosen();
+      } else if (r.status === 404) {
+        location.reload();
+      }
+    } catch {
+      state("down");
+    }
+    busy = false;
+    if (again) { again = false; setTimeout(refresh, 500); }
+  };
+
+  const labels = {on: "Live", off: "Paused", down: "No answer"};
+  const state = (s) => {
+    if (!button || (s !== "off" && paused())) return;
+    button.dataset.state = s;
+    button.querySelector(".label").textContent = labels[s];
+    button.setAttribute("aria-pressed", String(s !== "off"));
+  };
+
+  const close = () => { source?.close(); source = null; clearTimeout(timer); };
+
+  // A proxy that keeps events back is found out: nothing comes in time. Then the
+  // page asks by itself, now and then.
+  const poll = () => {
+    close();
+    timer = setTimeout(async () => { await refresh(); if (!paused() && !document.hidden) poll(); }, 5000 + Math.random() * 5000);
+  };
+
+  const open = () => {
+    close();
+    if (!url || paused() || document.hidden) return;
+    source = new EventSource(url);
+    timer = setTimeout(poll, 8000);
+    source.addEventListener("hello", () => { clearTimeout(timer); state("on"); });
+    source.addEventListener("change", refresh);
+    source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) poll(); });
+  };
+
+  if (url && button) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      sessionStorage.setItem("taskctx-paused", paused() ? "0" : "1");
+      if (paused()) { close(); state("off"); } else { state("on"); refresh(); open(); }
+    });
+    if (paused()) state("off");
+    document.addEventListener("visibilitychange", () => {
+      if (document.hidden) close(); else if (!paused()) { refresh(); open(); }
+    });
+    addEventListener("pagehide", close);
+    open();
+  }
+
+  // ---- Choosing tasks ----
+
+  const boxes = () => [...document.querySelectorAll('#chosen input[name="id"]')];
+
+  const chosen = () => {
+    const label = document.querySelector("[data-chosen]");
+    if (!label) return;
+    const n = boxes().filter((b) => b.checked).length;
+    label.textContent = n === 1 ? "1 chosen:" : `${n} chosen:`;
+    for (const b of document.querySelectorAll('#chosen button[name="do"]')) b.disabled = n === 0;
+    const all = document.querySelector("#chosen [data-all]");
+    if (all) {
+      all.hidden = false;
+      all.checked = n > 0 && n === boxes().length;
+      all.indeterminate = n > 0 && n < boxes().length;
+    }
+  };
+
+  document.addEventListener("change", (e) => {
+    if (e.target.matches?.("#chosen [data-all]")) for (const b of boxes()) b.checked = e.target.checked;
+    chosen();
+  });
+
+  // ---- Forms ----
+
+  // What is empty need not be in the URL.
+  document.addEventListener("submit", (e) => {
+    if (!e.target.matches("form.filter")) return;
+    for (const f of e.target.elements) if (f.name && f.value === "") f.disabled = true;
+    setTimeout(() => { for (const f of e.target.elements) f.disabled = false; });
+  });
+
+  // An action on many tasks goes on by itself.
+  const going = document.querySelector("form[data-continue]");
+  if (going) setTimeout(() => going.requestSubmit(), 300);
+
+  // A slash looks for a task.
+  document.addEventListener("keydown", (e) => {
+    if (e.key !== "/" || e.ctrlKey || e.metaKey || e.altKey || e.target.matches("input, textarea, select")) return;
+    const find = document.getElementById("find");
+    if (find) { e.preventDefault(); find.focus(); }
+  });
+
+  // ---- Times in the reader's own zone ----
+
+  const local = new Intl.DateTimeFormat(undefined, {dateStyle: "medium", timeStyle: "medium"});
+  const localTimes = () => {
+    for (const t of document.querySelectorAll("time[title]")) {
+      const d = new Date(t.dateTime);
+      if (!isNaN(d)) t.title = `${local.format(d)} (${d.toISOString()})`;
+    }
+  };
+
+  localTimes(); chosen();
+})();

@@ -1,0 +1,232 @@
+package web
+
+import (
+	"cmp"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// A cause is why tasks failed: their name, and their reason without what differs
+// from task to task.
+
+const (
+	// causeTasks is of how many failed tasks the causes are told, and causeTime
+	// how long they are looked for.
+	causeTasks = 5000
+	causeTime  = 60 * time.Millisecond
+	// maxPattern bounds the text of a cause, in bytes.
+	maxPattern = 160
+)
+
+// causesIn asks for the causes of failures, or, with the state retrying, of
+// retries.
+type causesIn struct {
+	filter
+}
+
+// causesOut are the causes, the most frequent first.
+type causesOut struct {
+	Causes []cause `json:"causes"`
+	// Tasks is how many failed tasks were looked at, the newest. More says that
+	// there are others.
+	Tasks int  `json:"tasks"`
+	More  bool `json:"more,omitempty"`
+}
+
+// cause is one cause of failures.
+type cause struct {
+	Name string `json:"name"`
+	// Reason is the reason's first line, with * for what differs from task to
+	// task, between ^ and $: it is a filter for these tasks.
+	Reason string         `json:"reason"`
+	Tasks  int            `json:"tasks"`
+	First  time.Time      `json:"first,omitzero"` // when the first of these tasks ended, or ran
+	Last   time.Time      `json:"last,omitzero"`
+	Queues map[string]int `json:"queues"`
+	// Example is the newest of these tasks.
+	Example *runtime.Record `json:"example"`
+}
+
+// varies matches what differs from task to task in a reason: quoted texts, ids,
+// numbers, and addresses of memory. What kept matches, too, stays: a status is
+// part of the cause.
+var (
+	varies = regexp.MustCompile(`(?i)` + kept + `|"[^"]*"|'[^']*'|` + "`[^`]*`" + `|\b0x[0-9a-f]+\b|[\w+-]*\d[\w.:+-]*\b|\*`)
+	status = regexp.MustCompile(`(?i)^` + kept)
+)
+
+const kept = `\b(?:status(?: code)?|code|http(?:/[\d.]+)?|smtp|returned|response|error)[:= ]+[1-5]\d\d\b`
+
+// patternOf is what is alike in reasons of one cause.
+func patternOf(reason string) string {
+	line := firstLine(reason)
+	cut := len(line) > 4*maxPattern
+	if cut {
+		line = strings.ToValidUTF8(line[:4*maxPattern], "*")
+	}
+	p := varies.ReplaceAllStringFunc(strings.TrimSpace(line), func(s string) string {
+		if status.MatchString(s) {
+			return s
+		}
+		return "*"
+	})
+	for strings.Contains(p, "**") {
+		p = strings.ReplaceAll(p, "**", "*")
+	}
+	if len(p) > maxPattern {
+		p, cut = strings.ToValidUTF8(p[:maxPattern], ""), true
+	}
+	if cut {
+		p = strings.TrimRight(p, "*") + "*"
+	}
+	return "^" + p + "$"
+}
+
+// causes groups the newest failed tasks of a filter by their causes.
+func (q *request) causes(in *causesIn) (causesOut, error) {
+	out := causesOut{Causes: []cause{}}
+	f := in.filter
+	if len(f.State) == 0 {
+		f.State = []string{string(engine.StateFailed)}
+	}
+	rq, err := f.query(q.now)
+	if err != nil {
+		return out, err
+	}
+	rq.Newest = true
+	type key struct{ name, pattern string }
+	found := make(map[key]*cause)
+	add := func(page []*runtime.Record) {
+		for _, r := range page {
+			k := key{r.Name, patternOf(r.Reason)}
+			c := found[k]
+			if c == nil {
+				c = &cause{Name: r.Name, Reason: k.pattern, Queues: make(map[string]int), Example: sound(r)}
+				found[k] = c
+			}
+			c.add(r)
+		}
+		out.Tasks += len(page)
+	}
+	ctx, cancel := q.store()
+	defer cancel()
+	began := time.Now()
+	look := func(page []*runtime.Record, next string) bool {
+		add(page)
+		if out.Tasks >= causeTasks || time.Since(began) > causeTime {
+			out.More = next != ""
+			return false
+		}
+		return true
+	}
+	_, err = q.each(ctx, rq, look)
+	if isUnsupported(err) {
+		rq.Newest = false
+		_, err = q.each(ctx, rq, look)
+	}
+	if err != nil {
+		return out, err
+	}
+	for _, c := range found {
+		out.Causes = append(out.Causes, *c)
+	}
+	slices.SortFunc(out.Causes, func(x, y cause) int {
+		return cmp.Or(cmp.Compare(y.Tasks, x.Tasks), cmp.Compare(x.Name, y.Name), cmp.Compare(x.Reason, y.Reason))
+	})
+	return out, nil
+}
+
+// add counts a task.
+func (c *cause) add(r *runtime.Record) {
+	c.Tasks++
+	if len(c.Queues) < 100 {
+		c.Queues[r.Queue]++
+	}
+	t := r.EndedAt
+	if t.IsZero() {
+		t = r.StartedAt
+	}
+	if !t.IsZero() && t.Year() > 0 && t.Year() <= 9999 {
+		if c.First.IsZero() || t.Before(c.First) {
+			c.First = t
+		}
+		if t.After(c.Last) {
+			c.Last = t
+		}
+	}
+}
+
+// text is the reason for people.
+func (c *cause) text() string {
+	if t := strings.TrimSuffix(strings.TrimPrefix(c.Reason, "^"), "$"); t != "" {
+		return strings.ReplaceAll(t, "*", "…")
+	}
+	return "no reason was given"
+}
+
+// causeRow is a cause as a page shows it.
+type causeRow struct {
+	Name, Reason string
+	Tasks        string
+	Share        string // of all that were looked at, in percent, for a bar
+	First, Last  moment
+	Show         string // relative URL of these tasks, or of one of them
+	Bulk         []bulkLink
+}
+
+// shown returns a cause for a page: what a URL can lead to, if it is not too
+// long for one.
+func (c *cause) shown(s engine.State, all int, now time.Time) causeRow {
+	r := causeRow{
+		Name: clean(c.Name, maxName), Reason: clean(c.text(), maxLine), Tasks: number(int64(c.Tasks)),
+		First: at(c.First, now), Last: at(c.Last, now), Show: "tasks/" + c.Example.ID.String(),
+	}
+	if all > 0 {
+		r.Share = number(int64(max(100*c.Tasks/all, 1)))
+	}
+	f := filter{State: []string{string(s)}, Name: c.Name, Reason: c.Reason}
+	if link := filterLink(f); link != "" {
+		r.Show = link
+		for _, a := range []Action{Retry, Cancel, Delete} {
+			if !possible(s)[string(a)] {
+				continue
+			}
+			v := f.values()
+			v.Set("do", string(a))
+			r.Bulk = append(r.Bulk, bulkLink{a, "confirm?" + v.Encode()})
+		}
+	}
+	return r
+}
+
+// failedPage shows what failed, by cause.
+type failedPage struct {
+	Rows  []causeRow
+	Tasks string
+	More  bool
+	All   string
+}
+
+func (q *request) failedPage() (*view, error) {
+	in := new(causesIn)
+	if err := q.decode(in); err != nil {
+		return nil, err
+	}
+	out, err := q.causes(in)
+	if err != nil {
+		return nil, err
+	}
+	p := &failedPage{Tasks: many(int64(out.Tasks), "failed task"), More: out.More, All: "tasks?state=failed"}
+	for _, c := range out.Causes {
+		if len(p.Rows) == 100 {
+			break
+		}
+		p.Rows = append(p.Rows, c.shown(engine.StateFailed, out.Tasks, q.now))
+	}
+	return &view{Title: "Failed", Nav: "failed", Template: "failed", Live: q.h.allEvents(), Data: p}, nil
+}

@@ -1,0 +1,51 @@
+package web
+
+import "github.com/taskctx/taskctx/runtime"
+
+type none struct{}
+
+// endpoints adds the API.
+func (h *handler) endpoints() {
+	get := func(path, summary string) operation {
+		return operation{method: "GET", path: path, action: View, summary: summary}
+	}
+	post := func(a Action, path, summary string) operation {
+		return operation{method: "POST", path: path, action: a, summary: summary}
+	}
+	endpoint(h, get("/api/queues", "How many tasks each queue has in each state, and since when the oldest of them is due."),
+		func(q *request, _ *none) (queuesOut, error) {
+			ctx, cancel := q.store()
+			defer cancel()
+			s, err := q.h.snapshot(ctx)
+			if err != nil {
+				return queuesOut{}, err
+			}
+			return queuesOut{Queues: s.queues()}, nil
+		})
+	endpoint(h, get("/api/workers", "The workers that are alive."),
+		func(q *request, _ *none) (workersOut, error) { return q.workers() })
+	endpoint(h, get("/api/tasks", "Tasks that a filter selects, page by page."), (*request).list)
+	endpoint(h, get("/api/tasks/{id}", "One task, with all that is known of it."), (*request).lookup)
+	endpoint(h, get("/api/count", "How many tasks a filter selects, to 10,000."), (*request).count)
+	endpoint(h, get("/api/causes", "Why tasks failed, of the newest that did; with the state retrying why tasks are retried."), (*request).causes)
+	endpoint(h, get("/api/definitions", "The tasks that can be enqueued by name, with their parameters."),
+		func(q *request, _ *none) (definitionsOut, error) {
+			return definitionsOut{Tasks: append([]runtime.TaskInfo{}, q.h.app.Tasks()...)}, nil
+		})
+	endpoint(h, post(Enqueue, "/api/tasks", "Enqueues a task by its name. Its arguments are checked as a worker would."), (*request).enqueue)
+	endpoint(h, post(Retry, "/api/tasks/{id}/retry", "Runs a task once more that failed or was cancelled."),
+		func(q *request, in *taskIn) (done, error) { return q.act(Retry, in.ID, "") })
+	endpoint(h, post(Cancel, "/api/tasks/{id}/cancel", "Cancels a task. One that runs is told to stop."),
+		func(q *request, in *cancelIn) (done, error) { return q.act(Cancel, in.ID, in.Reason) })
+	endpoint(h, post(Delete, "/api/tasks/{id}/delete", "Forgets a task that does not run."),
+		func(q *request, in *taskIn) (done, error) { return q.act(Delete, in.ID, "") })
+	for a, summary := range map[Action]string{
+		Retry:  "Runs those of many tasks once more that failed or were cancelled.",
+		Cancel: "Cancels those of many tasks that have not ended.",
+		Delete: "Forgets those of many tasks that do not run.",
+	} {
+		endpoint(h, post(a, "/api/"+string(a), summary), func(q *request, in *bulkIn) (bulkOut, error) { return q.bulk(a, in) })
+	}
+	h.mux.HandleFunc("GET /api/events", h.events)
+	h.describe()
+}

@@ -1,0 +1,297 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+)
+
+// enqueueIn asks to enqueue a task by its name.
+type enqueueIn struct {
+	Name  string            `json:"name" doc:"name of the task"`
+	Args  json.RawMessage   `json:"args,omitempty" doc:"one object, keyed by parameter name"`
+	Queue string            `json:"queue,omitempty" doc:"another queue than the task's own"`
+	Delay duration          `json:"delay,omitempty" doc:"how long it waits, such as 1m30s"`
+	Due   *time.Time        `json:"due,omitempty" doc:"when it may first run, instead of delay"`
+	Key   string            `json:"key,omitempty" doc:"while a task with this key has not ended, it is the answer"`
+	Tags  map[string]string `json:"tags,omitempty" doc:"tags beside the task's own"`
+}
+
+// enqueueOut is the task that was enqueued.
+type enqueueOut struct {
+	ID uuid.UUID `json:"id"`
+	// Existing says that a task held the key, and that this is its id.
+	Existing bool `json:"existing,omitempty"`
+}
+
+// enqueue enqueues a task, and logs who did. Arguments are not logged.
+func (q *request) enqueue(in *enqueueIn) (out enqueueOut, err error) {
+	defer func() {
+		q.h.audit(q.Request, Enqueue, err, "name", clean(in.Name, maxName), "task", out.ID.String())
+	}()
+	var opts []runtime.Option
+	if in.Queue != "" {
+		opts = append(opts, runtime.WithQueue(in.Queue))
+	}
+	switch {
+	case in.Delay != 0 && in.Due != nil:
+		return out, badRequest("there are both delay and due")
+	case in.Delay != 0:
+		opts = append(opts, runtime.WithDelay(time.Duration(in.Delay)))
+	case in.Due != nil:
+		opts = append(opts, runtime.WithDue(*in.Due))
+	}
+	if in.Key != "" {
+		opts = append(opts, runtime.WithActiveKey(in.Key))
+	}
+	for k, v := range in.Tags {
+		opts = append(opts, runtime.WithTag(k, v))
+	}
+	call, err := q.h.app.CallOf(in.Name, in.Args, opts...)
+	if err != nil {
+		if errors.Is(err, runtime.ErrUnknownTask) {
+			return out, err
+		}
+		return out, &statusError{http.StatusUnprocessableEntity, err.Error()}
+	}
+	ctx, cancel := q.store()
+	defer cancel()
+	// The task is enqueued by an operator, and is nobody's child.
+	handle, err := call.Enqueue(ctx, q.h.app)
+	if err != nil {
+		return out, err
+	}
+	q.h.stale()
+	return enqueueOut{ID: handle.ID(), Existing: handle.Existing()}, nil
+}
+
+// definitionsOut are the tasks that can be enqueued by name.
+type definitionsOut struct {
+	Tasks []runtime.TaskInfo `json:"tasks"`
+}
+
+// enqueuePage is the form that enqueues a task.
+type enqueuePage struct {
+	Tasks   []labelled // to choose from
+	Name    string     // the chosen one, empty for none
+	Func    string
+	Fields  []formField
+	Queue   string
+	Delay   string
+	Key     string
+	Error   string
+	Unknown bool
+}
+
+// formField is a parameter in the form.
+type formField struct {
+	Name, Label, Type string
+	Kind              string // of the input: text, number, bool, time, json
+	Value             string
+	Example           string
+	Optional, Secret  bool
+	Step              string
+	Rows              int
+}
+
+// param is how the fields of parameters are named in the form: the others have
+// names of their own.
+const param = "p."
+
+// enqueuePage shows the form, empty or like an earlier task.
+func (q *request) enqueuePage() (*view, error) {
+	in := new(struct {
+		Name string `query:"name"`
+		Like string `query:"like"`
+	})
+	if err := q.decode(in); err != nil {
+		return nil, err
+	}
+	p, info := q.form(in.Name)
+	if info != nil {
+		args := info.Example
+		if id, err := uuid.Parse(in.Like); err == nil {
+			r, err := q.lookup(&taskIn{ID: id})
+			switch {
+			case err == nil && r.Name == info.Name:
+				args = r.Args
+			case err != nil && statusOf(err) != http.StatusNotFound:
+				return nil, err
+			}
+		}
+		p.fill(info, args)
+	}
+	return &view{Title: "Enqueue", Nav: "enqueue", Template: "enqueue", Data: p}, nil
+}
+
+// form returns the form for the task of a name, and the task, nil if there is
+// none.
+func (q *request) form(name string) (*enqueuePage, *runtime.TaskInfo) {
+	p := &enqueuePage{}
+	var info *runtime.TaskInfo
+	for _, t := range q.h.app.Tasks() {
+		p.Tasks = append(p.Tasks, labelled{clean(t.Name, maxName), "enqueue?" + urlQuery("name", t.Name)})
+		if t.Name == name {
+			info = &t
+		}
+	}
+	p.Unknown = name != "" && info == nil
+	if info != nil {
+		p.Name, p.Func, p.Queue = info.Name, clean(info.Func, maxName), info.Queue
+	}
+	return p, info
+}
+
+// fill makes the fields, with the values of args.
+func (p *enqueuePage) fill(t *runtime.TaskInfo, args json.RawMessage) {
+	var values, examples map[string]json.RawMessage
+	_ = json.Unmarshal(args, &values) // what cannot be read is empty
+	_ = json.Unmarshal(t.Example, &examples)
+	for _, param := range t.Params {
+		f := fieldOf(param)
+		if !param.Redact {
+			f.Value = f.show(values[param.Name])
+		}
+		if f.Kind == "json" {
+			f.Example = indented(examples[param.Name])
+			f.Rows = min(max(strings.Count(f.Value, "\n")+1, 3), 16)
+		}
+		p.Fields = append(p.Fields, f)
+	}
+}
+
+// fieldOf chooses the input for a parameter by its type's fingerprint.
+func fieldOf(p runtime.ParamInfo) formField {
+	f := formField{Name: param + p.Name, Label: p.Name, Type: p.Type, Kind: "json", Optional: p.Optional, Secret: p.Redact}
+	switch t := strings.TrimPrefix(p.Type, "*"); t {
+	case "string":
+		f.Kind = "text"
+	case "int", "int8", "int16", "int32", "int64", "uint", "uint8", "uint16", "uint32", "uint64":
+		f.Kind, f.Step = "number", "1"
+	case "float32", "float64":
+		f.Kind, f.Step = "number", "any"
+	case "bool":
+		f.Kind = "bool"
+	case "time.Time":
+		f.Kind, f.Example = "time", "2006-01-02T15:04:05Z"
+	}
+	if strings.HasPrefix(p.Type, "*") && f.Kind == "bool" || f.Secret && f.Kind == "bool" {
+		f.Kind = "json"
+	}
+	if i := strings.LastIndexByte(f.Type, ':'); i > 0 { // the hash says nothing to people
+		f.Type = f.Type[:i]
+	}
+	f.Type = clean(f.Type, 60)
+	return f
+}
+
+// show is the value of an argument in the field.
+func (f *formField) show(v json.RawMessage) string {
+	if len(v) == 0 || string(v) == "null" {
+		return ""
+	}
+	switch f.Kind {
+	case "text", "time":
+		var s string
+		if json.Unmarshal(v, &s) == nil {
+			return s
+		}
+	case "json":
+		return indented(v)
+	}
+	return string(v)
+}
+
+func indented(v json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Indent(&b, v, "", "  ") != nil {
+		return string(v)
+	}
+	return b.String()
+}
+
+// enqueueForm enqueues what the form says, and shows the task; or the form again
+// with what is wrong.
+func (q *request) enqueueForm() (*view, error) {
+	p, info := q.form(q.PostForm.Get("name"))
+	if info == nil {
+		return nil, notFound("there is no task %q here", clean(q.PostForm.Get("name"), maxName))
+	}
+	in := &enqueueIn{Name: info.Name, Key: q.PostForm.Get("key")}
+	if queue := q.PostForm.Get("queue"); queue != info.Queue {
+		in.Queue = queue
+	}
+	args, err := formArgs(info, q.PostForm)
+	if err == nil && q.PostForm.Get("delay") != "" {
+		err = in.Delay.UnmarshalText([]byte(q.PostForm.Get("delay")))
+	}
+	if err == nil {
+		in.Args = args
+		var out any
+		out, err = q.run(Enqueue, func() (any, error) { return q.enqueue(in) })
+		if err == nil {
+			redirect(q.w, q.root+"tasks/"+out.(enqueueOut).ID.String()+"?did=enqueue")
+			return nil, nil
+		}
+	}
+	if no := new(refused); errors.As(err, &no) || statusOf(err) == http.StatusServiceUnavailable && in.Args != nil {
+		return nil, err
+	}
+	p.fill(info, nil)
+	for i := range p.Fields {
+		if f := &p.Fields[i]; !f.Secret {
+			f.Value = q.PostForm.Get(f.Name)
+			f.Rows = min(max(strings.Count(f.Value, "\n")+1, f.Rows), 16)
+		}
+	}
+	p.Queue, p.Delay, p.Key, p.Error = q.PostForm.Get("queue"), q.PostForm.Get("delay"), in.Key, cleanLines(err.Error(), maxReason)
+	return &view{Title: "Enqueue", Nav: "enqueue", Template: "enqueue", Data: p, Status: http.StatusUnprocessableEntity}, nil
+}
+
+// formArgs makes the arguments of what a form's fields say. An optional
+// parameter that is empty is left out.
+func formArgs(t *runtime.TaskInfo, form url.Values) (json.RawMessage, error) {
+	args := make(map[string]json.RawMessage, len(t.Params))
+	for _, p := range t.Params {
+		f := fieldOf(p)
+		text := form.Get(f.Name)
+		if text == "" && p.Optional {
+			continue
+		}
+		v, err := f.parse(text, strings.HasPrefix(p.Type, "*"))
+		if err != nil {
+			return nil, err
+		}
+		args[p.Name] = v
+	}
+	return json.Marshal(args)
+}
+
+// parse makes JSON of what a field says. It shows no value in its error.
+func (f *formField) parse(text string, pointer bool) (json.RawMessage, error) {
+	if text == "" && pointer {
+		return json.RawMessage("null"), nil
+	}
+	switch f.Kind {
+	case "text", "time":
+		return json.Marshal(strings.ReplaceAll(text, "\r\n", "\n"))
+	case "bool":
+		return strconv.AppendBool(nil, text != ""), nil
+	}
+	if text = strings.TrimSpace(text); text == "" && f.Kind == "json" {
+		text = "null"
+	}
+	if !json.Valid([]byte(text)) {
+		return nil, &statusError{http.StatusUnprocessableEntity, `parameter "` + clean(f.Label, maxName) + `" is not valid ` + f.Kind}
+	}
+	return json.RawMessage(text), nil
+}

@@ -1,0 +1,105 @@
+package web_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// hostile is an engine whose tasks have a text wherever they can have one.
+type hostile struct {
+	*memory.Engine
+	text    string
+	entries []*engine.Entry
+}
+
+func newHostile(t *testing.T, text string) *hostile {
+	t.Helper()
+	e := &hostile{Engine: memory.New(memory.Config{}), text: text}
+	quoted, err := json.Marshal(text)
+	require.NoError(t, err)
+	var lines []runtime.LogLine
+	for range 40 {
+		lines = append(lines, runtime.LogLine{Time: time.Now(), Level: slog.LevelWarn, Logger: text, Message: text, Attrs: text})
+	}
+	if len(text) > 10_000 {
+		lines = lines[:2]
+	}
+	memo, err := json.Marshal(map[string]any{
+		"errors":   []runtime.AttemptError{{At: time.Now(), Error: text, Stack: text}},
+		"logs":     lines,
+		"progress": runtime.Progress{Done: -7, Total: 3, Note: text, At: time.Now()},
+	})
+	require.NoError(t, err)
+	now := time.Now()
+	for i, s := range engine.States() {
+		id := uuid.UUID{15: byte(i + 1)}
+		m := &engine.Message{
+			Name: text, Queue: text, Args: json.RawMessage(quoted),
+			Meta: engine.Meta{ID: id, EnqueuedAt: now, Tags: map[string]string{text: text, "every": text}, Parent: id, Root: uuid.UUID{14: 1}},
+		}
+		e.entries = append(e.entries, &engine.Entry{
+			ID: id, Message: m, State: s, Attempt: 1 << 30, Due: now, StartedAt: now, EndedAt: now, Worker: text, Result: json.RawMessage(text),
+			Reason: text, Memo: memo,
+		})
+	}
+	// Times that no JSON can have.
+	e.entries[1].Due, e.entries[1].StartedAt, e.entries[1].EndedAt = time.Unix(1<<60, 0), time.Unix(-1<<60, 0), time.Unix(1<<60, 0)
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	return e
+}
+
+func (e *hostile) ids() []string {
+	var ids []string
+	for _, en := range e.entries {
+		ids = append(ids, en.ID.String())
+	}
+	return ids
+}
+
+func (e *hostile) Get(_ context.Context, id uuid.UUID) (*engine.Entry, error) {
+	for _, en := range e.entries {
+		if en.ID == id {
+			own := *en
+			return &own, nil
+		}
+	}
+	return nil, runtime.ErrNotFound
+}
+
+func (e *hostile) List(_ context.Context, q engine.Query) (found []*engine.Entry, next string, err error) {
+	for _, en := range e.entries {
+		if q.Matches(en) {
+			own := *en
+			if q.Brief {
+				own.Memo, own.Result = nil, nil
+			}
+			found = append(found, &own)
+		}
+	}
+	return found, "", nil
+}
+
+func (e *hostile) Counts(context.Context) ([]engine.Count, error) {
+	var counts []engine.Count
+	for _, s := range engine.States() {
+		counts = append(counts, engine.Count{Queue: e.text, State: s, Tasks: 1 << 60, Estimated: true, Oldest: time.Unix(1, 0)})
+	}
+	return counts, nil
+}
+
+func (e *hostile) Workers(context.Context) ([]engine.WorkerInfo, error) {
+	return []engine.WorkerInfo{{
+		ID: e.text, Host: e.text, PID: -1, StartedAt: time.Unix(0, 0), SeenAt: time.Now(), Slots: -5, Running: 1 << 40,
+		Queues: []string{e.text}, Names: []string{e.text},
+	}}, nil
+}

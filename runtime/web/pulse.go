@@ -1,0 +1,186 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// snapshot is what all pages need to know of the engine, at one moment.
+type snapshot struct {
+	at      time.Time
+	counts  []engine.Count
+	workers []engine.WorkerInfo
+	known   bool   // the engine knows its workers
+	version uint64 // changes when something else does
+}
+
+const (
+	// pulseAge is how old a snapshot may be. One that costs the engine more is
+	// used for pulseShare times as long as it took.
+	pulseAge   = time.Second
+	pulseShare = 50
+)
+
+// pulse reads snapshots, one at a time, however many ask for one.
+type pulse struct {
+	mu      sync.Mutex // guards all below
+	last    *snapshot
+	until   time.Time     // last is used up to then
+	reading chan struct{} // closed when the snapshot that is being read is there, nil while none is
+	streams int           // live pages
+	turn    time.Time     // when the next live page may be told to read itself anew
+	cost    time.Duration // of a page, smoothed
+}
+
+// snapshot returns one that is not too old.
+func (h *handler) snapshot(ctx context.Context) (*snapshot, error) {
+	p := &h.pulse
+	for {
+		p.mu.Lock()
+		if p.last != nil && time.Now().Before(p.until) {
+			s := p.last
+			p.mu.Unlock()
+			return s, nil
+		}
+		reading := p.reading
+		if reading == nil {
+			p.reading = make(chan struct{})
+			p.mu.Unlock()
+			return h.readSnapshot(ctx)
+		}
+		p.mu.Unlock()
+		select {
+		case <-reading:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// readSnapshot reads the snapshot that others wait for, too.
+func (h *handler) readSnapshot(ctx context.Context) (*snapshot, error) {
+	began := time.Now()
+	s, err := h.look(ctx)
+	took := time.Since(began)
+	p := &h.pulse
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.reading)
+	p.reading = nil
+	if err != nil {
+		return nil, err
+	}
+	s.version = 1
+	if p.last != nil {
+		s.version = p.last.version
+		if !s.same(p.last) {
+			s.version++
+		}
+	}
+	p.last, p.until = s, time.Now().Add(max(pulseAge, pulseShare*took))
+	return s, nil
+}
+
+// look asks the engine.
+func (h *handler) look(ctx context.Context) (*snapshot, error) {
+	counts, err := h.app.Counts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &snapshot{at: time.Now(), counts: counts}
+	s.workers, err = h.app.Workers(ctx)
+	switch {
+	case isUnsupported(err):
+		return s, nil
+	case err != nil:
+		return nil, err
+	}
+	s.known = true
+	slices.SortFunc(s.workers, func(x, y engine.WorkerInfo) int {
+		return cmp.Or(x.StartedAt.Compare(y.StartedAt), cmp.Compare(x.ID, y.ID))
+	})
+	return s, nil
+}
+
+// same reports whether a page would show the same for both, but for times.
+func (s *snapshot) same(o *snapshot) bool {
+	return reflect.DeepEqual(s.counts, o.counts) && slices.EqualFunc(s.workers, o.workers, func(x, y engine.WorkerInfo) bool {
+		return x.ID == y.ID && x.Running == y.Running
+	})
+}
+
+// stale lets the next page read a snapshot of its own: something was changed.
+func (h *handler) stale() {
+	h.pulse.mu.Lock()
+	defer h.pulse.mu.Unlock()
+	h.pulse.until = time.Time{}
+}
+
+// total is how many tasks there are in a state, and whether that is a guess.
+func (s *snapshot) total(state engine.State) (tasks int64, estimated bool) {
+	for _, c := range s.counts {
+		if c.State == state {
+			tasks += c.Tasks
+			estimated = estimated || c.Estimated
+		}
+	}
+	return tasks, estimated
+}
+
+func isUnsupported(err error) bool { return errors.Is(err, runtime.ErrUnsupported) }
+
+const (
+	// liveShare bounds the time that live pages take: a page that took d to make
+	// is followed by the next no sooner than liveShare times d.
+	liveShare = 40
+	minTurn   = 25 * time.Millisecond
+	maxTurn   = 5 * time.Second
+	// perStream is how much longer all live pages wait between two looks at their
+	// tasks, for each of them.
+	perStream = 50 * time.Millisecond
+)
+
+// open counts one more live page. The caller calls close at its end.
+func (p *pulse) open() (close func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.streams++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.streams--
+	}
+}
+
+// interval is how long a live page waits between two looks.
+func (p *pulse) interval() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return max(pulseAge, time.Duration(p.streams)*perStream)
+}
+
+// mayTurn reports whether a live page may be told now that it has changed.
+func (p *pulse) mayTurn(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now.Before(p.turn) {
+		return false
+	}
+	p.turn = now.Add(min(max(liveShare*p.cost, minTurn), maxTurn))
+	return true
+}
+
+// spent takes note of what a page has cost.
+func (p *pulse) spent(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cost += (d - p.cost) / 8
+}

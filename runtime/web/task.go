@@ -1,0 +1,229 @@
+package web
+
+import (
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/internal/bulk"
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// taskIn names a task.
+type taskIn struct {
+	ID uuid.UUID `path:"id" json:"-" doc:"id of the task"`
+}
+
+// lookup reads a task.
+func (q *request) lookup(in *taskIn) (*runtime.Record, error) {
+	ctx, cancel := q.store()
+	defer cancel()
+	r, err := q.h.app.Lookup(ctx, in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return sound(r), nil
+}
+
+// cancelIn is a task to cancel, and why.
+type cancelIn struct {
+	taskIn
+	Reason string `json:"reason,omitempty" doc:"why; by default the task's name and .cancel"`
+}
+
+// done is what an action answers.
+type done struct {
+	ID uuid.UUID `json:"id"`
+	// State is the task's state after the action, empty if it was deleted. A
+	// running task that was cancelled is running until it has stopped.
+	State engine.State `json:"state,omitempty"`
+}
+
+// act does something with one task, and logs who did.
+func (q *request) act(a Action, id uuid.UUID, reason string) (done, error) {
+	ctx, cancel := q.store()
+	defer cancel()
+	err := bulk.Action(a).Do(ctx, q.h.app, id, reason)
+	q.h.audit(q.Request, a, err, "task", id.String())
+	if err != nil {
+		return done{}, err
+	}
+	d := done{ID: id}
+	if a == Delete {
+		return d, nil
+	}
+	r, err := q.h.app.Lookup(ctx, id)
+	if err == nil {
+		d.State = r.State
+	}
+	return d, nil // it is done, whatever became of the task since
+}
+
+// taskPage is the page of one task.
+type taskPage struct {
+	*runtime.Record
+	Row       row
+	Facts     []fact
+	Story     []event
+	Hidden    int // events that are not shown
+	AllEvents string
+	Args      data
+	Result    data
+	Why       string
+	Progress  *progress
+	Can       map[string]bool // what its state allows
+	Tags      []tag
+	Enqueue   string // relative URL of the form with these arguments
+}
+
+// fact is a line of what is known of a task.
+type fact struct {
+	Label, Text, Link string
+	When              moment
+	Mono              bool
+}
+
+type tag struct{ Key, Value, Link string }
+
+// progress is how far a task says that it is.
+type progress struct {
+	Done, Total int64
+	Percent     string // empty if it is not known
+	Note        string
+	When        moment
+}
+
+// data is JSON as a page shows it.
+type data struct {
+	Tokens []token
+	Cut    string // how much is missing
+}
+
+// storyLen is how many events a page shows when it is not asked for all.
+const storyLen = 150
+
+// taskPage shows one task.
+func (q *request) taskPage() (*view, error) {
+	in := new(struct {
+		taskIn
+		Events string `query:"events"`
+		Did    string `query:"did"`
+	})
+	if err := q.decode(in); err != nil {
+		return nil, err
+	}
+	r, err := q.lookup(&in.taskIn)
+	if err != nil {
+		return nil, err
+	}
+	p := &taskPage{
+		Record: r, Row: rowOf(r, q.now), Facts: q.facts(r), Args: showJSON(r.Args, maxData), Result: showJSON(r.Result, maxData),
+		Why: cleanLines(r.Reason, maxReason), Can: possible(r.State), Enqueue: "enqueue",
+	}
+	p.Story = story(r, q.now)
+	if n := len(p.Story) - storyLen; n > 0 && in.Events != "all" {
+		p.Hidden, p.AllEvents = n, "?events=all"
+		p.Story = p.Story[n:]
+	}
+	if len(r.Name) <= maxName {
+		p.Enqueue = "enqueue?" + urlQuery("name", r.Name, "like", r.ID.String())
+	}
+	for k, v := range r.Tags.All() {
+		t := tag{Key: clean(k, maxName), Value: clean(v, maxName)}
+		if len(k)+len(v) <= maxName {
+			t.Link = "tasks?" + urlQuery("tag", k+":"+v)
+		}
+		if p.Tags = append(p.Tags, t); len(p.Tags) == 50 {
+			break
+		}
+	}
+	if g := r.Progress; g != nil {
+		p.Progress = &progress{Done: g.Done, Total: g.Total, Note: clean(g.Note, maxReason), When: at(g.At, q.now)}
+		if g.Total > 0 && g.Done >= 0 {
+			percent := min(100*float64(g.Done)/float64(g.Total), 100)
+			p.Progress.Percent = strconv.FormatFloat(percent, 'f', 0, 64)
+		}
+	}
+	return &view{
+		Title: clean(r.Name, 80), Nav: "tasks", Template: "task", Live: taskEvents(r), Data: p, Did: in.Did,
+	}, nil
+}
+
+// possible says what may be done with a task in a state.
+func possible(s engine.State) map[string]bool {
+	can := make(map[string]bool)
+	for _, a := range []Action{Retry, Cancel, Delete} {
+		can[string(a)] = bulk.Action(a).Possible(s)
+	}
+	return can
+}
+
+func (q *request) facts(r *runtime.Record) []fact {
+	var fs []fact
+	add := func(f fact) {
+		if f.Text != "" || !f.When.Zero() {
+			fs = append(fs, f)
+		}
+	}
+	add(fact{Label: "Id", Text: r.ID.String(), Mono: true})
+	add(fact{Label: "Queue", Text: clean(r.Queue, maxName), Link: filterLink(filter{Queue: r.Queue})})
+	add(fact{Label: "Attempt", Text: attemptOf(r)})
+	if r.Priority != 0 {
+		add(fact{Label: "Priority", Text: strconv.Itoa(r.Priority)})
+	}
+	add(fact{Label: "Enqueued", When: at(r.EnqueuedAt, q.now)})
+	if !r.State.Final() && r.State != engine.StateRunning {
+		add(fact{Label: "Due", When: at(r.Due, q.now)})
+	}
+	add(fact{Label: "Last started", When: at(r.StartedAt, q.now)})
+	add(fact{Label: "Ended", When: at(r.EndedAt, q.now)})
+	add(fact{Label: "Took", Text: took(r, q.now)})
+	if waited := r.StartedAt.Sub(latest(r.EnqueuedAt, r.Due)); !r.StartedAt.IsZero() && r.Attempt == 0 && waited >= 0 && r.State.Final() {
+		add(fact{Label: "Waited", Text: span(waited)})
+	}
+	add(fact{Label: "Worker", Text: clean(r.Worker, maxName), Link: filterLink(filter{Worker: r.Worker}), Mono: true})
+	if r.ParentID != uuid.Nil {
+		add(fact{Label: "Enqueued by", Text: r.ParentID.String(), Link: "tasks/" + r.ParentID.String(), Mono: true})
+	}
+	if r.RootID != uuid.Nil && r.RootID != r.ID && r.RootID != r.ParentID {
+		add(fact{Label: "Root", Text: r.RootID.String(), Link: "tasks/" + r.RootID.String(), Mono: true})
+	}
+	return fs
+}
+
+// maxLink is the length of a URL that every proxy passes on, in bytes.
+const maxLink = 1000
+
+// filterLink is the link of a filter, empty if that is too long for a URL.
+func filterLink(f filter) string {
+	if len(f.Name)+len(f.Queue)+len(f.Tag)+len(f.Reason)+len(f.Worker) > maxLink {
+		return ""
+	}
+	if link := f.link("tasks"); len(link) <= maxLink {
+		return link
+	}
+	return ""
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// showJSON is how a page shows JSON: indented, in tokens, at most limit bytes.
+func showJSON(raw json.RawMessage, limit int) data {
+	if len(raw) == 0 {
+		return data{}
+	}
+	tokens, shown := tokenize(raw, limit)
+	d := data{Tokens: tokens}
+	if shown < len(raw) {
+		d.Cut = number(int64(len(raw)-shown)) + " more bytes are not shown"
+	}
+	return d
+}

@@ -1,0 +1,234 @@
+package web
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+const (
+	// pageLen is how many tasks a page shows when the request does not say.
+	pageLen = 50
+	maxPage = 1000
+	// fillPages and fillTime bound how much is read to fill a page: what a filter
+	// selects may be far apart.
+	fillPages = 40
+	fillTime  = 60 * time.Millisecond
+)
+
+// listIn asks for a page of tasks.
+type listIn struct {
+	filter
+	Order  string `query:"order" json:"-" doc:"oldest (default) or newest, by when they were enqueued"`
+	Limit  int    `query:"limit" json:"-" doc:"how many at most, 50 by default, up to 1000"`
+	Brief  bool   `query:"brief" json:"-" doc:"leave out arguments, results, logs and errors"`
+	Cursor string `query:"cursor" json:"-" doc:"what the page before had as next"`
+}
+
+// listOut is a page of tasks.
+type listOut struct {
+	Tasks []*runtime.Record `json:"tasks"`
+	// Next is the cursor of the next page, empty after the last. A page may have
+	// fewer tasks than asked for, or none, although more follow.
+	Next string `json:"next,omitempty"`
+}
+
+// list reads a page of tasks.
+func (q *request) list(in *listIn) (listOut, error) {
+	out := listOut{Tasks: []*runtime.Record{}}
+	rq, err := in.query(q.now)
+	if err != nil {
+		return out, err
+	}
+	switch in.Order {
+	case "", "oldest":
+	case "newest":
+		rq.Newest = true
+	default:
+		return out, badRequest("order is %q, want oldest or newest", clean(in.Order, maxName))
+	}
+	if in.Limit > maxPage {
+		return out, badRequest("limit is %d, want at most %d", in.Limit, maxPage)
+	}
+	limit := in.Limit
+	if limit == 0 {
+		limit = pageLen
+	}
+	rq.Brief, rq.Cursor = in.Brief, in.Cursor
+	ctx, cancel := q.store()
+	defer cancel()
+	began := time.Now()
+	for pages := 0; ; pages++ {
+		rq.Limit = limit - len(out.Tasks)
+		records, next, err := q.h.app.List(ctx, rq)
+		if err != nil {
+			return out, err
+		}
+		for _, r := range records {
+			out.Tasks = append(out.Tasks, sound(r))
+		}
+		out.Next, rq.Cursor = next, next
+		if next == "" || len(out.Tasks) >= limit || pages >= fillPages || time.Since(began) > fillTime {
+			return out, nil
+		}
+	}
+}
+
+// each calls do for the tasks of a query in brief, page by page, until do says
+// that it is enough. It returns the cursor after the last page, empty at the end.
+func (q *request) each(ctx context.Context, rq engine.Query, do func(page []*runtime.Record, next string) (more bool)) (string, error) {
+	rq.Brief = true
+	if rq.Limit == 0 {
+		rq.Limit = maxPage
+	}
+	for {
+		records, next, err := q.h.app.List(ctx, rq)
+		if err != nil {
+			return rq.Cursor, err
+		}
+		if more := do(records, next); !more || next == "" {
+			return next, nil
+		}
+		rq.Cursor = next
+	}
+}
+
+// row is a task in a list.
+type row struct {
+	*runtime.Record
+	Short  string // the end of the id: its beginning is the time
+	When   moment
+	What   string // happened then
+	Why    string // the first line of the reason
+	Parked bool
+	Took   string // how long its last run took, or has taken
+	// AttemptOf is the attempt, and how many there are.
+	AttemptOf string
+}
+
+func rowOf(r *runtime.Record, now time.Time) row {
+	t, what := when(r)
+	return row{
+		Record: r, Short: r.ID.String()[28:], When: at(t, now), What: what, Why: clean(firstLine(r.Reason), maxLine),
+		Parked: parked(r), Took: took(r, now), AttemptOf: attemptOf(r),
+	}
+}
+
+// attemptOf is the attempt of how many, from one. A task that was retried by hand
+// may have had more than it should.
+func attemptOf(r *runtime.Record) string {
+	if r.Attempt > r.MaxRetries {
+		return number(int64(r.Attempt) + 1)
+	}
+	return number(int64(r.Attempt)+1) + " of " + number(int64(r.MaxRetries)+1)
+}
+
+// took is how long the last run took, or has taken so far, empty if it is not
+// known.
+func took(r *runtime.Record, now time.Time) string {
+	end := r.EndedAt
+	if r.State == engine.StateRunning {
+		end = now
+	}
+	if r.StartedAt.IsZero() || end.Before(r.StartedAt) {
+		return ""
+	}
+	return span(end.Sub(r.StartedAt))
+}
+
+// parked reports whether a task waits for want of a worker that can run it.
+func parked(r *runtime.Record) bool {
+	return r.Reason != "" && (r.State == engine.StatePending || r.State == engine.StateScheduled)
+}
+
+// listPage is the page of tasks.
+type listPage struct {
+	In     *listIn
+	Rows   []row
+	Next   string // relative URL of the next page
+	First  string // of the first, if this is another
+	Tabs   []tab
+	Queues []string
+	Names  []string
+	Bulk   []bulkLink
+	Note   string
+	Plain  bool // there is no filter
+}
+
+// tab is a set of states to choose.
+type tab struct {
+	Label, Link string
+	Current     bool
+}
+
+// bulkLink leads to the question whether to do something with all that a filter
+// selects.
+type bulkLink struct {
+	Action Action
+	Link   string
+}
+
+var tabs = []struct{ label, states string }{
+	{"All", ""}, {"Waiting", "scheduled,pending,retrying,waiting"}, {"Running", "running"}, {"Failed", "failed"},
+	{"Cancelled", "cancelled"}, {"Succeeded", "succeeded"},
+}
+
+// tasksPage shows tasks, the newest first where the engine can.
+func (q *request) tasksPage() (*view, error) {
+	in := new(listIn)
+	if err := q.decode(in); err != nil {
+		return nil, err
+	}
+	in.Brief = true
+	p := &listPage{In: in, Plain: in.empty()}
+	if in.Order == "" {
+		in.Order = "newest"
+	}
+	out, err := q.list(in)
+	if isUnsupported(err) && in.Order == "newest" {
+		in.Order, p.Note = "oldest", "This engine lists the oldest tasks first."
+		out, err = q.list(in)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range out.Tasks {
+		p.Rows = append(p.Rows, rowOf(r, q.now))
+	}
+	link := func(f filter, cursor string) string {
+		v := f.values()
+		if in.Order != "newest" {
+			v.Set("order", in.Order)
+		}
+		if cursor != "" {
+			v.Set("cursor", cursor)
+		}
+		return "tasks?" + v.Encode()
+	}
+	if out.Next != "" {
+		p.Next = link(in.filter, out.Next)
+	}
+	if in.Cursor != "" {
+		p.First = link(in.filter, "")
+	}
+	for _, t := range tabs {
+		f := in.filter
+		f.State = nil
+		if t.states != "" {
+			f.State = []string{t.states}
+		}
+		p.Tabs = append(p.Tabs, tab{t.label, link(f, ""), t.states == strings.Join(in.State, ",")})
+	}
+	for _, a := range []Action{Retry, Cancel, Delete} {
+		if f, some := in.narrowed(a); some && len(p.Rows) > 0 {
+			v := f.values()
+			v.Set("do", string(a))
+			p.Bulk = append(p.Bulk, bulkLink{a, "confirm?" + v.Encode()})
+		}
+	}
+	p.Queues, p.Names = q.known()
+	return &view{Title: "Tasks", Nav: "tasks", Template: "tasks", Live: q.h.allEvents(), Data: p}, nil
+}

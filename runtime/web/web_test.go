@@ -1,0 +1,308 @@
+package web_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/taskctx/taskctx/internal/webtest"
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/web"
+)
+
+// Every page answers, is small, has no script or style of its own, and leads
+// only to pages that answer, under the prefix.
+func TestPagesLeadToPages(t *testing.T) {
+	shop := newShop(t)
+	require.NoError(t, shop.Fill(t.Context(), 12))
+	s := serve(t, shop.App, web.Config{Title: "shop"})
+	seen, queue := map[string]bool{"": true}, []string{""}
+	for len(queue) > 0 && len(seen) < 400 {
+		at := queue[0]
+		queue = queue[1:]
+		a := s.get(at)
+		require.Equal(t, http.StatusOK, a.StatusCode, at)
+		kind := a.Header.Get("Content-Type")
+		if !strings.HasPrefix(kind, "text/html") {
+			continue
+		}
+		assert.Less(t, len(a.text), 100_000, at)
+		assert.NotRegexp(t, `<script(?: [^>]*)?>[^<]|<style| style=| on[a-z]+=|javascript:`, a.text, at)
+		for _, link := range links(a.text) {
+			u, err := url.Parse(link)
+			require.NoError(t, err, "%s in %s", link, at)
+			require.False(t, u.IsAbs() || strings.HasPrefix(u.Path, "/"), "%s in %s is not relative", link, at)
+			base, err := url.Parse(s.base + at)
+			require.NoError(t, err)
+			to := base.ResolveReference(u).String()
+			require.True(t, strings.HasPrefix(to, s.base), "%s in %s leads out of the prefix, to %s", link, at, to)
+			rest := strings.TrimPrefix(to, s.base)
+			posts := strings.HasSuffix(u.Path, "/retry") || strings.HasSuffix(u.Path, "/cancel") || strings.HasSuffix(u.Path, "bulk") ||
+				strings.HasSuffix(u.Path, "confirm") && u.RawQuery == "" // a form
+			if !seen[rest] && !posts {
+				seen[rest] = true
+				queue = append(queue, rest)
+			}
+		}
+	}
+	assert.Greater(t, len(seen), 50)
+}
+
+func TestOverviewSaysWhatIsWrongFirst(t *testing.T) {
+	shop := newShop(t)
+	s := serve(t, shop.App, web.Config{})
+	assert.Contains(t, s.get("").text, "Nothing is wrong")
+	require.NoError(t, shop.Fill(t.Context(), 8))
+	s = serve(t, shop.App, web.Config{}) // with no snapshot yet
+	page := s.get("").text
+	for _, want := range []string{
+		"No worker serves the queue archive", "Tasks fail: ", "2 tasks will be retried", "smtp: 550 mailbox … is unavailable",
+		"card of customer … was declined: insufficient funds", "report.Build",
+	} {
+		assert.Contains(t, page, want)
+	}
+	assert.Less(t, strings.Index(page, "No worker serves"), strings.Index(page, "tile s-pending"))
+	assert.NotContains(t, page, "Nothing is wrong")
+}
+
+func TestTaskPageTellsItsStory(t *testing.T) {
+	shop := newShop(t)
+	h, err := webtest.Charge("c-7", 20_000, "4111-2222", runtime.WithTag("plan", "pro")).Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	_, err = h.Wait(t.Context())
+	require.Error(t, err)
+	s := serve(t, shop.App, web.Config{})
+	page := s.get("tasks/" + h.ID().String()).text
+	for _, want := range []string{
+		"billing.Charge", "card of customer c-7 was declined", "Attempt 1 failed", "Attempt 2 failed", "Failed for good",
+		"the bank refuses", "plan", "2 of 2", "[redacted]", "20000",
+	} {
+		assert.Contains(t, page, want)
+	}
+	assert.NotContains(t, page, "4111-2222")
+	assert.Equal(t, http.StatusNotFound, s.get("tasks/0190c0de-0000-7000-8000-000000000000").StatusCode)
+	assert.Equal(t, http.StatusNotFound, s.get("tasks/nothing").StatusCode)
+}
+
+func TestActionsOnOneTask(t *testing.T) {
+	shop := newShop(t)
+	log := new(logBuffer)
+	s := serve(t, shop.App, web.Config{Logger: log.logger(), User: func(*http.Request) string { return "ann" }})
+	s.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	failed, err := webtest.Mail("gone@example.com", "s", "").Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	_, err = failed.Wait(t.Context())
+	require.Error(t, err)
+	id := failed.ID().String()
+
+	a := s.form("tasks/"+id+"/retry", nil)
+	assert.Equal(t, http.StatusSeeOther, a.StatusCode)
+	assert.Equal(t, "../../tasks/"+id+"?did=retry", a.Header.Get("Location"))
+	assert.Contains(t, s.get("tasks/"+id+"?did=retry").text, "The task will run once more.")
+	_, err = failed.Wait(t.Context())
+	require.Error(t, err)
+
+	later, err := webtest.Mail("ann@example.com", "s", "", runtime.WithDelay(time.Hour)).Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	a = s.form("tasks/"+later.ID().String()+"/cancel", url.Values{"why": {"not wanted"}})
+	assert.Equal(t, http.StatusSeeOther, a.StatusCode)
+	r, err := shop.Lookup(t.Context(), later.ID())
+	require.NoError(t, err)
+	assert.Equal(t, engine.StateCancelled, r.State)
+	assert.Equal(t, "not wanted", r.Reason)
+	a = s.form("tasks/"+later.ID().String()+"/retry", nil) // it may still run, for it was cancelled
+	assert.Equal(t, http.StatusSeeOther, a.StatusCode)
+	_, err = later.Wait(t.Context())
+	require.NoError(t, err)
+	a = s.form("tasks/"+later.ID().String()+"/retry", nil)
+	assert.Equal(t, http.StatusConflict, a.StatusCode)
+	assert.Contains(t, a.text, "That is not possible now")
+
+	assert.Contains(t, s.get("tasks/"+id+"/delete").text, "Delete this task?")
+	a = s.form("tasks/"+later.ID().String()+"/delete", nil)
+	assert.Equal(t, "../../tasks", a.Header.Get("Location"))
+	_, err = shop.Lookup(t.Context(), later.ID())
+	require.ErrorIs(t, err, runtime.ErrNotFound)
+	assert.Equal(t, http.StatusNotFound, s.form("tasks/"+later.ID().String()+"/delete", nil).StatusCode)
+	for _, want := range []string{"action=retry user=ann", "action=cancel user=ann", "action=delete user=ann", "task=" + id, "web: action failed"} {
+		assert.Contains(t, log.String(), want)
+	}
+}
+
+func TestBulkAsksAndSaysHowMany(t *testing.T) {
+	shop := newShop(t)
+	require.NoError(t, shop.Fill(t.Context(), 40))
+	log := new(logBuffer)
+	s := serve(t, shop.App, web.Config{Logger: log.logger()})
+	causes := read[struct {
+		Causes []struct {
+			Name, Reason string
+			Tasks        int
+		}
+	}](t, s.get("api/causes")).Causes
+	require.NotEmpty(t, causes)
+	first := causes[0]
+	assert.Equal(t, "billing.Charge", first.Name)
+	assert.Equal(t, "^card of customer * was declined: insufficient funds$", first.Reason)
+	filter := url.Values{"state": {"failed"}, "name": {first.Name}, "reason": {first.Reason}}
+	count := read[struct{ Tasks int }](t, s.get("api/count?"+filter.Encode()))
+	assert.Equal(t, first.Tasks, count.Tasks)
+
+	ask := s.get("confirm?do=delete&" + filter.Encode())
+	require.Equal(t, http.StatusOK, ask.StatusCode, ask.text)
+	assert.Contains(t, ask.text, "Delete "+plural(first.Tasks)+"?")
+	filter.Set("do", "delete")
+	filter.Set("limit", "3")
+	did := s.form("bulk", filter)
+	assert.Contains(t, did.text, "Delete: 3 tasks done")
+	filter.Del("limit")
+	did = s.form("bulk", filter)
+	assert.Contains(t, did.text, "Delete: "+plural(first.Tasks-3)+" done")
+	filter.Del("do")
+	assert.Zero(t, read[struct{ Tasks int }](t, s.get("api/count?"+filter.Encode())).Tasks)
+	assert.Contains(t, log.String(), "done=3")
+
+	// Those chosen by hand.
+	mails := read[list](t, s.get("api/tasks?state=failed&name=mail.Send&limit=2")).Tasks
+	require.Len(t, mails, 2)
+	chosen := url.Values{"do": {"retry"}, "id": {mails[0].ID.String(), mails[1].ID.String()}}
+	assert.Contains(t, s.get("confirm?"+chosen.Encode()).text, "Retry 2 tasks?")
+	assert.Contains(t, s.form("bulk", chosen).text, "Retry: 2 tasks done")
+}
+
+func plural(n int) string {
+	return map[bool]string{true: "1 task", false: strings.TrimSpace(itoa(n)) + " tasks"}[n == 1]
+}
+
+func TestEnqueueForm(t *testing.T) {
+	shop := newShop(t)
+	s := serve(t, shop.App, web.Config{})
+	s.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	form := s.get("enqueue?name=report.Build").text
+	for _, want := range []string{`name="p.year"`, `type="number"`, `name="p.draft"`, `type="checkbox"`, `name="p.options"`, "&#34;format&#34;: &#34;&#34;"} {
+		assert.Contains(t, form, want)
+	}
+	assert.Contains(t, s.get("enqueue?name=billing.Charge").text, `type="password" name="p.card"`)
+	assert.Contains(t, s.get("enqueue?name=none.Such").text, "There is no task of this name here.")
+
+	a := s.form("enqueue", url.Values{
+		"name": {"report.Build"}, "p.year": {"2024"}, "p.draft": {"true"}, "p.options": {`{"format":"pdf","pages":null,"share":null}`},
+		"queue": {"reports"}, "delay": {"1h"},
+	})
+	require.Equal(t, http.StatusSeeOther, a.StatusCode, a.text)
+	id := strings.TrimSuffix(path.Base(a.Header.Get("Location")), "?did=enqueue")
+	r := read[runtime.Record](t, s.get("api/tasks/"+id))
+	assert.Equal(t, engine.StateScheduled, r.State)
+	assert.JSONEq(t, `{"year":2024,"draft":true,"options":{"format":"pdf","pages":null,"share":null}}`, string(r.Args))
+	again := s.get("enqueue?name=report.Build&like=" + id).text
+	assert.Contains(t, again, `value="2024"`)
+
+	a = s.form("enqueue", url.Values{"name": {"report.Build"}, "p.year": {"two"}, "p.options": {"{}"}, "queue": {"reports"}})
+	assert.Equal(t, http.StatusUnprocessableEntity, a.StatusCode)
+	assert.Contains(t, a.text, "p.year")
+	assert.Contains(t, a.text, "is not valid number")
+}
+
+// A store that is down gives a page that says so, and comes back by itself.
+func TestStoreThatIsDown(t *testing.T) {
+	engine := &failing{Engine: memory.New(memory.Config{})}
+	shop := shopOn(t, engine)
+	s := serve(t, shop.App, web.Config{})
+	engine.down.Store(true)
+	for _, page := range []string{"", "tasks", "failed", "queues", "workers", "tasks/0190c0de-0000-7000-8000-000000000000"} {
+		a := s.get(page)
+		assert.Equal(t, http.StatusServiceUnavailable, a.StatusCode, page)
+		assert.Contains(t, a.text, "The store does not answer", page)
+		assert.Contains(t, a.text, "connection refused", page)
+		assert.NotEmpty(t, a.Header.Get("Refresh"))
+	}
+	assert.Equal(t, http.StatusOK, s.get("docs").StatusCode)
+	assert.Equal(t, http.StatusOK, s.get("enqueue?name=mail.Send").StatusCode)
+	a := s.get("api/queues")
+	assert.Equal(t, http.StatusServiceUnavailable, a.StatusCode)
+	assert.JSONEq(t, `{"error":"count tasks: connection refused"}`, a.text)
+	engine.down.Store(false)
+	assert.Equal(t, http.StatusOK, s.get("").StatusCode)
+}
+
+func TestEventsOfChanges(t *testing.T) {
+	shop := newShop(t)
+	s := serve(t, shop.App, web.Config{})
+	h, err := webtest.Report(2020).Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	<-shop.Began
+	for _, at := range []string{"events", "events?task=" + h.ID().String()} {
+		got := listen(t, s, at)
+		assert.Equal(t, "hello", <-got)
+		if at == "events" {
+			_, err := webtest.Mail("ann@example.com", "s", "").Enqueue(t.Context(), shop)
+			require.NoError(t, err)
+		} else {
+			shop.Done()
+		}
+		assert.Equal(t, "change", <-got)
+	}
+	assert.Equal(t, http.StatusBadRequest, s.get("events?task=none").StatusCode)
+}
+
+func TestMountedInEveryWay(t *testing.T) {
+	shop := newShop(t)
+	h := web.Handler(shop.App, web.Config{Allow: allowAll, Logger: silent})
+	mux := http.NewServeMux()
+	mux.Handle("/", h)
+	mux.Handle("/a/b/", http.StripPrefix("/a/b", h))
+	mux.Handle("/slash/", http.StripPrefix("/slash/", h))
+	mux.Handle("/bare", http.StripPrefix("/bare", h))
+	mux.Handle("/wrong/", h)
+	get := func(target string) *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", target, nil))
+		return w
+	}
+	for _, target := range []string{"/", "/tasks", "/a/b/", "/a/b/tasks?state=failed", "/slash/", "/slash/tasks"} {
+		assert.Equal(t, http.StatusOK, get(target).Code, target)
+	}
+	assert.Equal(t, "bare/", get("/bare").Header().Get("Location"))
+	w := get("/wrong/tasks")
+	assert.Equal(t, http.StatusNotFound, w.Code)
+	assert.Contains(t, w.Body.String(), "http.StripPrefix")
+	for _, target := range []string{"/a/b/tasks//x", "/a/b//evil.example/", "/a/b/../b/tasks/.", "/a/b/nothing"} {
+		w := get(target)
+		assert.NotEqual(t, http.StatusOK, w.Code, target)
+		assert.False(t, strings.HasPrefix(w.Header().Get("Location"), "//"), target)
+	}
+	w = get("/a/b/bulk")
+	assert.Equal(t, http.StatusMethodNotAllowed, w.Code)
+	assert.Equal(t, "POST", w.Header().Get("Allow"))
+}
+
+func TestNothingIsToldOfPeopleWhoMayNot(t *testing.T) {
+	shop := newShop(t)
+	require.NoError(t, shop.Fill(t.Context(), 4))
+	s := serve(t, shop.App, web.Config{Allow: func(*http.Request, web.Action) error { return errors.New("log in first") }})
+	for _, page := range []string{"", "tasks", "failed", "queues", "workers", "docs", "enqueue", "confirm?do=retry&state=failed", "nothing"} {
+		a := s.get(page)
+		assert.Contains(t, []int{http.StatusForbidden, http.StatusNotFound}, a.StatusCode, page)
+		assert.NotContains(t, a.text, "aria-current", page)
+		assert.NotContains(t, a.text, "mail.Send", page)
+	}
+	assert.Contains(t, s.get("").text, "log in first")
+	for _, at := range []string{"api/tasks", "api/queues", "api/openapi.json", "api/events", "events"} {
+		a := s.get(at)
+		assert.Equal(t, http.StatusForbidden, a.StatusCode, at)
+		assert.JSONEq(t, `{"error":"log in first"}`, a.text)
+	}
+	_, err := shop.Counts(context.Background())
+	require.NoError(t, err)
+}
