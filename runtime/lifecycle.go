@@ -334,6 +334,9 @@ func (a *App) check(d *Definition) error {
 	if d.Durable && !a.journals {
 		return errNoJournals
 	}
+	if d.limited() && a.limits() == nil {
+		return errNoLimits
+	}
 	return a.engine.Check(a.sample(d))
 }
 

@@ -118,6 +118,11 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 			meta.Tags = r.redactor().Tags(meta.Tags)
 		}
 	}
+	if s.limited() || m.Limits != nil {
+		if err := p.app.limit(m, s); err != nil {
+			return fmt.Errorf("enqueue %s: %w", s.Name, err)
+		}
+	}
 	if err := p.app.hashKey(m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}

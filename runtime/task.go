@@ -48,6 +48,13 @@ type Spec struct {
 	// after it failed or was cancelled; zero takes Config.Keep and
 	// Config.KeepFailed.
 	Keep, KeepFailed time.Duration
+	// Limit, if not zero, is how many of the tasks run at a time, in all
+	// processes; LimitBy is the same for each value of a parameter. OrderBy names
+	// a parameter: for each value of it tasks run one at a time, in the order of
+	// enqueueing. Only an [engine.Limiter] can run such a task.
+	Limit   int
+	LimitBy []LimitBy
+	OrderBy string
 	// Tags are the default tags.
 	Tags map[string]string
 	// Params are the parameters on the wire, in order.

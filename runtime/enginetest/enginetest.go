@@ -145,6 +145,7 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		{"Count", countTests},
 		{"Pause", pauseTests},
 		{"Look", lookTests},
+		{"Limit", limitTests},
 		{"Hostile", hostileTests},
 		{"Race", slices.Concat(raceTests, journalRaceTests)},
 		{"Many", slices.Concat(manyTests, journalManyTests)},

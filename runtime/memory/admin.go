@@ -129,6 +129,8 @@ func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 	}
 	t.state, t.due = waiting, now
 	t.more.ended, t.more.result, t.more.cancelled = noTime, nil, false
+	e.seq++
+	t.more.turn = e.seq
 	e.queue(t, true, now)
 	return nil
 }
@@ -151,6 +153,7 @@ func (e *Engine) Delete(_ context.Context, id uuid.UUID) error {
 		e.forgetEnded(t)
 	default:
 		e.unqueue(t)
+		e.leaveGates(t, true)
 		if t.holds {
 			e.letGo(t, t.state, true)
 		}

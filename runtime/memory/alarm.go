@@ -129,6 +129,7 @@ func (e *Engine) scatter(now time.Time) {
 func (e *Engine) workersChanged() {
 	e.inbox.shut()
 	e.regroup()
+	e.giveUpPlaces()
 	if len(e.serves) == 0 {
 		e.alarm.stop()
 		return

@@ -37,12 +37,14 @@ func (e *Engine) conclude(r *run, o *engine.Outcome, now time.Time) bool {
 			break
 		}
 		if o.Kind == engine.OutcomeSuspend {
+			e.leaveGates(t, false)
 			e.suspend(t, o, now)
 			break
 		}
 		if o.Kind == engine.OutcomeRetry {
 			t.attempt++
 		}
+		e.leaveGates(t, false)
 		t.state, t.due = retrying, now.Add(max(o.After, 0))
 		e.queue(t, o.After <= 0, now)
 	}
@@ -57,6 +59,7 @@ func (e *Engine) release(t *task, now time.Time) {
 		e.end(t, cancelled, now, nil)
 		return
 	}
+	e.leaveGates(t, false)
 	t.state = waiting
 	e.queue(t, false, now)
 }
@@ -76,6 +79,7 @@ func (e *Engine) end(t *task, s state, at time.Time, result json.RawMessage) {
 	now := stamp(at.UnixNano())
 	t.state = s
 	e.leave(1)
+	e.leaveGates(t, true)
 	if t.holds {
 		e.letGo(t, s, false)
 	}

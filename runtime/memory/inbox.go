@@ -44,7 +44,7 @@ func (b *inbox) shut() { b.lanes.Store(nil) }
 // takes reports whether the message may go through the inbox.
 func (b *inbox) takes(m *engine.Message) bool {
 	p := b.lanes.Load()
-	if p == nil || m.Key != "" || !m.Due.IsZero() {
+	if p == nil || m.Key != "" || !m.Due.IsZero() || m.Limits != nil {
 		return false
 	}
 	for i := range *p {

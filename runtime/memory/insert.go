@@ -142,6 +142,7 @@ func (e *Engine) unstore(ts []*task, ins []engine.Inserted) {
 	for i, t := range ts {
 		if !ins[i].Existing {
 			e.dequeue(t)
+			e.leaveGates(t, true)
 			e.gone(t)
 			e.forget(t)
 			e.keys.release(t.msg.Key, t.id)
@@ -152,6 +153,15 @@ func (e *Engine) unstore(ts []*task, ins []engine.Inserted) {
 // queue makes a task wait for its time, or for a worker. last says that it is
 // due, and comes after all others of its kind.
 func (e *Engine) queue(t *task, last bool, now time.Time) {
+	if t.msg.Limits != nil {
+		if !e.admitOrdered(t) {
+			return
+		}
+		if last { // others of its priority may come after it
+			e.enter(t, false, now)
+			return
+		}
+	}
 	if last || !t.due.After(now) {
 		e.enter(t, last, now)
 		return
@@ -171,6 +181,9 @@ func (e *Engine) queue(t *task, last bool, now time.Time) {
 // enter makes a task that is due wait for a worker.
 func (e *Engine) enter(t *task, last bool, now time.Time) {
 	g := e.lanes.group(t.msg.Queue, t.msg.Name, e.serves)
+	if t.msg.Limits != nil && len(g.serves) > 0 && !e.admitAll(t) {
+		return
+	}
 	if last {
 		g.push(t)
 	} else {
@@ -194,6 +207,12 @@ func (e *Engine) enter(t *task, last bool, now time.Time) {
 
 // dequeue takes a waiting task out of its place.
 func (e *Engine) dequeue(t *task) {
+	if t.place == inGate {
+		t.more.gate.waiting.remove(t)
+		t.more.gate.settle(e)
+		t.more.gate, t.place = nil, nowhere
+		return
+	}
 	if t.place == inLater {
 		e.later.remove(t)
 		t.place = nowhere

@@ -98,6 +98,7 @@ type Engine struct {
 	past    archive    // and the other succeeded ones, packed
 	keys    keySet     // unique keys that are held
 	room    roomQueue  // inserts that wait for room
+	gates   gates      // of the limits of tasks that have not ended
 	serves  []*serve   // the workers
 	wakes   wakeList   // the hands to wake by unlock
 	alarm   alarm      // fires when the next task is due
@@ -162,7 +163,7 @@ func (e *Engine) Close() error {
 	e.tasks, e.later, e.ended, e.held, e.past, e.keys = table{}, nil, list{}, list{}, archive{}, keySet{}
 	e.spare, e.order, e.tallies, e.expiry = spareTasks{}, order{}, tallySet{}, nil
 	e.lanes = laneIndex{}
-	e.kept, e.bereft = keptJournals{}, nil
+	e.kept, e.bereft, e.gates = keptJournals{}, nil, gates{}
 	e.live.Store(0)
 	e.suspended.Store(0)
 	e.inbox.shut()

@@ -304,11 +304,19 @@ func (h *hand) take(now time.Time) *run {
 		return nil
 	}
 	t := s.best()
+	for n := 0; t != nil; t = s.best() {
+		t.group.remove(t)
+		s.e.ready.Add(-1)
+		if !t.limited() || s.e.admitAll(t) {
+			break
+		}
+		if n++; n == lotTasks { // the rest once others have had the lock
+			return nil
+		}
+	}
 	if t == nil {
 		return nil
 	}
-	t.group.remove(t)
-	s.e.ready.Add(-1)
 	h.run = s.e.start(t, stamp(now.UnixNano()), s.w.ID)
 	s.searching--
 	for _, g := range s.ready.gs[:min(len(s.ready.gs), maxSummons)] {

@@ -23,6 +23,7 @@ const (
 	inEnded              // Engine.ended
 	inHeld               // Engine.held
 	inWait               // it is suspended, with no time to wake it
+	inGate               // a gate's heap
 )
 
 // task is one task, from its insertion until it is forgotten; then its memory
@@ -79,6 +80,9 @@ type more struct {
 	done      chan struct{}
 	keyUntil  time.Time // the end of the time of a key that it has let go of
 	journal   *journal
+	held      []*gate // in which it has a place, in the order of its limits
+	gate      *gate   // while in inGate
+	turn      uint64  // after which others it comes, if it was retried by hand
 }
 
 func (t *task) extra() *more {
@@ -131,6 +135,9 @@ func (t *task) glimpse(now time.Time) *engine.Entry {
 	}
 	if g := t.group; g != nil && g.parkFor > 0 {
 		en.Reason = fmt.Sprintf("no worker of queue %q knows a task named %q", t.msg.Queue, t.msg.Name)
+	}
+	if t.place == inGate {
+		en.Reason = t.more.gate.reason()
 	}
 	return en
 }

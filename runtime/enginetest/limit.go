@@ -1,0 +1,555 @@
+package enginetest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// limitTests are of [engine.Limiter].
+var limitTests = []test{
+	{name: "ComesBack", run: testLimitComesBack},
+	{name: "AtMost", run: testLimitAtMost},
+	{name: "BeforeServe", run: testLimitBeforeServe},
+	{name: "OthersGoOn", run: testLimitOthersGoOn},
+	{name: "EveryEndLetsIn", run: testLimitEveryEnd},
+	{name: "WaitingIsCancelledAndDeleted", run: testLimitWaitingEnds},
+	{name: "Delayed", run: testLimitDelayed},
+	{name: "Narrow", run: testLimitNarrow},
+	{name: "ManyKeys", run: testLimitManyKeys},
+	{name: "Priority", run: testLimitPriority, needs: need{feature: Priorities}},
+	{name: "PausedHoldsNoPlace", run: testLimitPaused},
+	{name: "SetLimit", run: testSetLimit},
+	{name: "Counts", run: testLimitCounts},
+	{name: "Ordered", run: testLimitOrdered},
+	{name: "OrderedHead", run: testLimitOrderedHead},
+	{name: "OrderedDelayedHead", run: testLimitOrderedDelayed},
+	{name: "OrderedRetryJoinsTheTail", run: testLimitOrderedRetry},
+	{name: "OtherHandle", run: testLimitOtherHandle, needs: need{second: true}},
+	{name: "LostWorker", run: testLimitLostWorker, needs: need{second: true, pause: true}},
+	{name: "Race", run: testLimitRace},
+}
+
+// limiter returns the engine's Limiter, or skips the test.
+func (b *bench) limiter(e engine.Engine) engine.Limiter {
+	b.Helper()
+	l, ok := engine.As[engine.Limiter](e)
+	if !ok {
+		b.Skip("the engine has no limits")
+	}
+	return l
+}
+
+// limit is a limit of the test's own; its rule is its key.
+func (b *bench) limit(key string, most int) func(*engine.Message) {
+	b.Helper()
+	b.limiter(b.e)
+	key += " of " + b.queue
+	return func(m *engine.Message) {
+		m.Limits = append(m.Limits, engine.Limit{Rule: key, Key: key, Most: most})
+	}
+}
+
+// inOrder is a limit that keeps the order.
+func (b *bench) inOrder(key string) func(*engine.Message) {
+	b.Helper()
+	b.limiter(b.e)
+	key += " of " + b.queue
+	return func(m *engine.Message) {
+		m.Limits = append([]engine.Limit{{Rule: key, Key: key, Most: 1, Ordered: true}}, m.Limits...)
+	}
+}
+
+// nextID is next, and fails the test unless the run is of the task.
+func (s *server) nextID(id uuid.UUID) *handed {
+	s.b.Helper()
+	h := s.next()
+	if h.id() != id {
+		s.b.Fatalf("task %s %q was run, want %s", h.id(), h.d.Message.Name, id)
+	}
+	return h
+}
+
+func testLimitComesBack(b *bench) {
+	m := b.message("task.limited", b.limit("a", 2), b.limit("b", 7), b.inOrder("c"), dueIn(time.Hour))
+	b.sameMessage("Entry.Message", b.get(b.put(m)).Message, m, m.Meta.ID)
+	delivered := b.message("task.limited", b.limit("a", 2))
+	b.put(delivered)
+	h := b.serve([]string{"task.limited"}).next()
+	b.sameMessage("Delivery.Message", h.d.Message, delivered, delivered.Meta.ID)
+	h.succeed()
+}
+
+func testLimitAtMost(b *bench) {
+	s := b.serve([]string{"task.limited"}, slots(5))
+	two := b.limit("k", 2)
+	var ids []uuid.UUID
+	for range 6 {
+		ids = append(ids, b.insert("task.limited", two))
+	}
+	first, second := s.next(), s.next()
+	s.quiet("two tasks of the key run")
+	en := b.get(ids[5])
+	if en.State != engine.StatePending || !strings.Contains(en.Reason, "k of "+b.queue) {
+		b.Errorf("a task that waits for a limit is %s, reason %q; want pending, and the limit in the reason", en.State, en.Reason)
+	}
+	first.succeed()
+	third := s.next()
+	s.quiet("two tasks of the key run")
+	second.succeed()
+	third.succeed()
+	for range 3 {
+		s.next().succeed()
+	}
+	for _, id := range ids {
+		if en := b.until(id, engine.StateSucceeded); en.Reason != "" {
+			b.Errorf("a task that has succeeded has the reason %q", en.Reason)
+		}
+	}
+}
+
+func testLimitBeforeServe(b *bench) {
+	one := b.limit("k", 1)
+	var ms []*engine.Message
+	for range 20 {
+		ms = append(ms, b.message("task.limited", one))
+	}
+	b.batch(ms...)
+	free := b.insert("task.free")
+	s := b.serve([]string{"task.limited", "task.free"}, slots(2))
+	h, other := s.next(), s.next()
+	if h.id() == free {
+		h, other = other, h
+	}
+	if other.id() != free {
+		b.Fatalf("two tasks of the key run")
+	}
+	other.succeed()
+	for range 19 {
+		s.none("a task of the key runs")
+		h.succeed()
+		h = s.next()
+	}
+	h.succeed()
+}
+
+// testLimitOthersGoOn: a queue full of tasks that may not run yet delays no other.
+func testLimitOthersGoOn(b *bench) {
+	s := b.serve([]string{"task.limited", "task.free"}, slots(2))
+	one := b.limit("k", 1)
+	var ms []*engine.Message
+	for range 300 {
+		ms = append(ms, b.message("task.limited", one))
+	}
+	b.batch(ms...)
+	h := s.nextNamed("task.limited")
+	for range 5 {
+		b.insert("task.free")
+		s.nextNamed("task.free").succeed()
+	}
+	s.none("a task of the key runs")
+	h.succeed()
+	s.nextNamed("task.limited").succeed()
+}
+
+func testLimitEveryEnd(b *bench) {
+	for _, o := range []engine.Outcome{
+		{Kind: engine.OutcomeSucceed}, {Kind: engine.OutcomeSucceed, Result: number(1)},
+		{Kind: engine.OutcomeFail, Reason: "no"}, {Kind: engine.OutcomeCancel, Reason: "not needed"},
+		{Kind: engine.OutcomeRetry, Reason: "again", After: time.Hour}, {Kind: engine.OutcomeDelay, After: time.Hour},
+	} {
+		s := b.serve([]string{"task.limited"}, slots(3))
+		one := b.limit(fmt.Sprintf("k%d%v", o.Kind, o.Result != nil), 1)
+		first := b.insert("task.limited", one)
+		s.nextID(first)
+		second := b.insert("task.limited", one)
+		s.b.get(second)
+		s.mustReturn(first, o)
+		s.nextID(second).succeed()
+		s.mustStop()
+	}
+	s := b.serve([]string{"task.limited"}, slots(3))
+	one := b.limit("release", 1)
+	first := b.insert("task.limited", one)
+	h := s.nextID(first)
+	b.insert("task.limited", one)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRelease})
+	s.next().succeed()
+	s.next().succeed()
+	cancelled := b.insert("task.limited", one)
+	h = s.nextID(cancelled)
+	last := b.insert("task.limited", one)
+	b.cancel(b.e, cancelled, "no")
+	h.stopped()
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry, After: time.Hour})
+	s.nextID(last).succeed()
+}
+
+// mustReturn concludes the open run of the task.
+func (s *server) mustReturn(id uuid.UUID, o engine.Outcome) {
+	s.b.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for h := range s.open {
+		if h.id() == id {
+			h.conclude(o)
+			return
+		}
+	}
+	s.b.Fatalf("task %s does not run", id)
+}
+
+func testLimitWaitingEnds(b *bench) {
+	s := b.serve([]string{"task.limited"}, slots(3))
+	one := b.limit("k", 1)
+	h := s.nextID(b.insert("task.limited", one))
+	cancelled, deleted, last := b.insert("task.limited", one), b.insert("task.limited", one), b.insert("task.limited", one)
+	b.cancel(b.e, cancelled, "no")
+	b.until(cancelled, engine.StateCancelled)
+	b.remove(deleted)
+	h.succeed()
+	s.nextID(last).succeed()
+	if err := b.e.Retry(b.ctx(), cancelled); err != nil {
+		b.Fatalf("Retry: %v", err)
+	}
+	s.nextID(cancelled).succeed()
+}
+
+// testLimitDelayed: a task that is not due yet, or waits for its next run, holds no
+// place.
+func testLimitDelayed(b *bench) {
+	s := b.serve([]string{"task.limited"}, slots(3))
+	one := b.limit("k", 1)
+	later := b.insert("task.limited", one, dueIn(4*b.o.Step))
+	first := b.insert("task.limited", one)
+	h := s.nextID(first)
+	s.quiet("a task of the key runs")
+	s.quiet("a task of the key runs")
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry, After: b.o.Step, Reason: "again"})
+	h = s.nextID(later)
+	s.quiet("a task of the key runs")
+	h.succeed()
+	s.nextID(first).succeed()
+}
+
+// testLimitNarrow: tasks that wait for their own value's limit hold no place that
+// others need.
+func testLimitNarrow(b *bench) {
+	s := b.serve([]string{"task.limited"}, slots(5))
+	ann, bob, all := b.limit("ann", 1), b.limit("bob", 1), b.limit("whole", 2)
+	a := s.nextID(b.insert("task.limited", ann, all))
+	for range 10 {
+		b.insert("task.limited", ann, all)
+	}
+	bobs := b.insert("task.limited", bob, all)
+	h := s.nextID(bobs)
+	s.quiet("two tasks run")
+	carl := b.insert("task.limited", b.limit("carl", 1), all)
+	s.quiet("two tasks run")
+	h.succeed()
+	c := s.next()
+	if c.id() != carl {
+		b.Fatalf("a second task of a value with limit 1 runs")
+	}
+	c.succeed()
+	a.succeed()
+	for range 10 {
+		s.next().succeed()
+	}
+}
+
+func testLimitManyKeys(b *bench) {
+	s := b.serve([]string{"task.limited"}, slots(8))
+	var first []*handed
+	for i := range 4 {
+		one := b.limit(fmt.Sprint("key", i), 1)
+		b.batch(b.message("task.limited", one), b.message("task.limited", one))
+	}
+	for range 4 {
+		first = append(first, s.next())
+	}
+	s.quiet("a task of each key runs")
+	for _, h := range first {
+		h.succeed()
+	}
+	for range 4 {
+		s.next().succeed()
+	}
+}
+
+func testLimitPriority(b *bench) {
+	s := b.serve([]string{"task.limited"}, slots(3))
+	one := b.limit("k", 1)
+	h := s.nextID(b.insert("task.limited", one))
+	low := b.insert("task.limited", one, priority(0))
+	middle := b.insert("task.limited", one, priority(1))
+	older := b.insert("task.limited", one, priority(1), dueIn(-time.Hour))
+	high := b.insert("task.limited", one, priority(3))
+	for _, id := range []uuid.UUID{high, older, middle, low} {
+		h.succeed()
+		h = s.nextID(id)
+	}
+	h.succeed()
+}
+
+// testLimitPaused: what is paused keeps nobody else from the key.
+func testLimitPaused(b *bench) {
+	held, free := b.own("task.held"), b.own("task.free")
+	one := b.limit("k", 1)
+	s := b.serve([]string{held, free}, slots(3))
+	resume := b.pausing(b.e, engine.Pause{Name: held})
+	b.insert(held, one)
+	b.insert(free, one)
+	h := s.nextNamed(free)
+	b.insert(held, one)
+	b.insert(free, one)
+	h.succeed()
+	s.nextNamed(free).succeed()
+	s.quiet("it is paused")
+	resume()
+	s.nextNamed(held).succeed()
+	s.nextNamed(held).succeed()
+}
+
+func testSetLimit(b *bench) {
+	l := b.limiter(b.e)
+	s := b.serve([]string{"task.limited"}, slots(5))
+	rule := "k of " + b.queue
+	set := func(n int) {
+		b.Helper()
+		if err := l.SetLimit(b.ctx(), rule, n); err != nil {
+			b.Fatalf("SetLimit(%d): %v", n, err)
+		}
+	}
+	one := b.limit("k", 1)
+	for range 5 {
+		b.insert("task.limited", one)
+	}
+	first := s.next()
+	s.quiet("the limit is 1")
+	set(3)
+	second, third := s.next(), s.next()
+	s.quiet("the limit is 3")
+	set(0)
+	for _, h := range []*handed{first, second, third} {
+		h.succeed()
+	}
+	s.quiet("the limit is 0")
+	b.insert("task.limited", one)
+	s.quiet("the limit is 0")
+	set(-1)
+	h := s.next()
+	s.quiet("the limit is 1 again")
+	h.succeed()
+	s.next().succeed()
+	s.next().succeed()
+}
+
+func testLimitCounts(b *bench) {
+	l := b.limiter(b.e)
+	rule := "k of " + b.queue
+	count := func() engine.LimitCount {
+		b.Helper()
+		cs, err := l.Limits(b.ctx())
+		if err != nil {
+			b.Fatalf("Limits: %v", err)
+		}
+		for _, c := range cs {
+			if c.Rule == rule {
+				return c
+			}
+		}
+		return engine.LimitCount{Rule: rule, Set: -1}
+	}
+	is := func(when string, want engine.LimitCount) {
+		b.Helper()
+		want.Rule = rule
+		b.poll(fmt.Sprintf("%s: Limits returns %+v", when, want), func() bool { return count() == want })
+	}
+	s := b.serve([]string{"task.limited"}, slots(5))
+	one := b.limit("k", 1)
+	h := s.nextID(b.insert("task.limited", one))
+	b.insert("task.limited", one)
+	b.insert("task.limited", one)
+	is("one runs", engine.LimitCount{Set: -1, Keys: 1, Held: 1, Waiting: 2})
+	if err := l.SetLimit(b.ctx(), rule, 0); err != nil {
+		b.Fatalf("SetLimit: %v", err)
+	}
+	h.succeed()
+	is("set to 0", engine.LimitCount{Set: 0, Keys: 1, Waiting: 2})
+	if err := l.SetLimit(b.ctx(), rule, -1); err != nil {
+		b.Fatalf("SetLimit: %v", err)
+	}
+	s.next().succeed()
+	s.next().succeed()
+	is("all have ended", engine.LimitCount{Set: -1})
+}
+
+func testLimitOrdered(b *bench) {
+	order := b.inOrder("k")
+	var ids []uuid.UUID
+	for i := range 10 {
+		m := b.message("task.ordered", order)
+		if !b.o.lacks(Priorities) {
+			m.Priority = i % 4
+		}
+		ids = append(ids, b.put(m))
+	}
+	s := b.serve([]string{"task.ordered"}, slots(5))
+	for i, id := range ids {
+		h := s.nextID(id)
+		if i == 3 {
+			s.quiet("the one before it runs")
+		}
+		h.succeed()
+	}
+}
+
+// testLimitOrderedHead: the head keeps its place while it waits for its next run,
+// and lets the next go when it has ended, in whatever way.
+func testLimitOrderedHead(b *bench) {
+	s := b.serve([]string{"task.ordered"}, slots(5))
+	order := b.inOrder("k")
+	first := b.insert("task.ordered", order)
+	second, third, fourth := b.insert("task.ordered", order), b.insert("task.ordered", order), b.insert("task.ordered", order)
+	s.nextID(first).conclude(engine.Outcome{Kind: engine.OutcomeRetry, After: 2 * b.o.Step, Reason: "again"})
+	h := s.nextID(first)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeDelay, After: 2 * b.o.Step})
+	s.nextID(first).conclude(engine.Outcome{Kind: engine.OutcomeRelease})
+	s.nextID(first).conclude(engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"})
+	h = s.nextID(second)
+	b.cancel(b.e, third, "no")
+	h.succeed()
+	s.nextID(fourth).succeed()
+}
+
+func testLimitOrderedDelayed(b *bench) {
+	s := b.serve([]string{"task.ordered"}, slots(5))
+	order := b.inOrder("k")
+	first := b.insert("task.ordered", order, dueIn(6*b.o.Step))
+	second := b.insert("task.ordered", order)
+	s.quiet("the head of its key is not due")
+	s.nextID(first).succeed()
+	s.nextID(second).succeed()
+	head := b.insert("task.ordered", order, dueIn(time.Hour))
+	next := b.insert("task.ordered", order)
+	s.quiet("the head of its key is not due")
+	b.cancel(b.e, head, "no")
+	s.nextID(next).succeed()
+}
+
+func testLimitOrderedRetry(b *bench) {
+	s := b.serve([]string{"task.ordered"}, slots(5))
+	order := b.inOrder("k")
+	first := b.insert("task.ordered", order)
+	h := s.nextID(first)
+	second, third := b.insert("task.ordered", order), b.insert("task.ordered", order)
+	h.conclude(engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"})
+	b.until(first, engine.StateFailed)
+	h = s.nextID(second)
+	if err := b.e.Retry(b.ctx(), first); err != nil {
+		b.Fatalf("Retry: %v", err)
+	}
+	h.succeed()
+	s.nextID(third).succeed()
+	s.nextID(first).succeed()
+}
+
+func testLimitOtherHandle(b *bench) {
+	s := b.serve([]string{"task.limited"}, slots(3))
+	other := b.serveOn(b.second(), []string{"task.limited"}, slots(3))
+	two := b.limit("k", 2)
+	for range 8 {
+		b.insert("task.limited", two)
+	}
+	next := func() *handed {
+		b.Helper()
+		select {
+		case h := <-s.runs:
+			return h
+		case h := <-other.runs:
+			return h
+		case <-time.After(b.o.Patience):
+			b.Fatalf("no task was run for %v, although the key has a place", b.o.Patience)
+			return nil
+		}
+	}
+	first, second := next(), next()
+	for range 3 {
+		s.quiet("two tasks of the key run")
+		other.none("two tasks of the key run")
+		first.succeed()
+		second.succeed()
+		first, second = next(), next()
+	}
+	first.succeed()
+	second.succeed()
+}
+
+// testLimitLostWorker: the place of a task whose worker is lost is free once its
+// lease is over, and goes to that task or another.
+func testLimitLostWorker(b *bench) {
+	one := b.limit("k", 1)
+	lost := b.serve([]string{"task.limited"}, slots(1))
+	first := b.insert("task.limited", one)
+	h := lost.nextID(first)
+	b.pause()
+	second := b.second()
+	s := b.serveOn(second, []string{"task.limited"}, slots(3))
+	b.insertInto(second, b.message("task.limited", one))
+	again := s.next()
+	s.quiet("a task of the key runs")
+	again.succeed()
+	s.next().succeed()
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRelease})
+}
+
+// testLimitRace: with many keys and several workers never more run than may, and
+// all do.
+func testLimitRace(b *bench) {
+	const keys, most = 7, 2
+	var mu sync.Mutex
+	running, over := make(map[string]int), 0
+	var l log
+	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
+		key := d.Message.Limits[0].Key
+		mu.Lock()
+		if running[key]++; running[key] > most {
+			over++
+		}
+		mu.Unlock()
+		if d.Message.Priority == 0 && d.Attempt == 0 && d.Message.Meta.ID[15]%5 == 0 {
+			mu.Lock()
+			running[key]--
+			mu.Unlock()
+			return engine.Outcome{Kind: engine.OutcomeRetry, Reason: "again"}
+		}
+		time.Sleep(time.Millisecond)
+		l.add(d)
+		mu.Lock()
+		running[key]--
+		mu.Unlock()
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
+	}
+	for range 3 {
+		b.auto([]string{"task.limited"}, run, slots(5))
+	}
+	var ids []uuid.UUID
+	whole := b.limit("whole", 9)
+	for i := range b.o.Tasks {
+		ids = append(ids, b.insert("task.limited", b.limit(fmt.Sprint("key", i%keys), most), whole))
+	}
+	b.poll("all tasks have run", func() bool { return l.len() >= len(ids) })
+	mu.Lock()
+	defer mu.Unlock()
+	if over > 0 {
+		b.Errorf("%d times more than %d tasks of a key ran", over, most)
+	}
+	l.once(b, ids)
+}

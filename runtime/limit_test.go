@@ -1,0 +1,174 @@
+package runtime_test
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// crowd counts how many tasks of a value run at a time.
+type crowd struct {
+	mu    sync.Mutex
+	now   map[string]int // guarded by mu
+	most  map[string]int // guarded by mu
+	all   int            // guarded by mu
+	peak  int            // guarded by mu
+	order []string       // guarded by mu
+}
+
+func (c *crowd) enter(v string) (leave func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.now == nil {
+		c.now, c.most = make(map[string]int), make(map[string]int)
+	}
+	c.now[v]++
+	c.most[v] = max(c.most[v], c.now[v])
+	c.all++
+	c.peak = max(c.peak, c.all)
+	c.order = append(c.order, v)
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.now[v]--
+		c.all--
+	}
+}
+
+// TestLimits: the limits of an annotation and of an option all hold, and values
+// have limits of their own.
+func TestLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newUnitApp(t, runtime.Config{Workers: 20})
+		var c crowd
+		u := newUnit[string, runtime.Void]("test.Sync", func(s *runtime.Spec) {
+			s.Limit, s.LimitBy = 5, []runtime.LimitBy{{Param: "v", Most: 2}}
+		})
+		u.handle(app, func(ctx *runtime.Context, v string) (runtime.Void, error) {
+			defer c.enter(v)()
+			return runtime.Void{}, ctx.Sleep(time.Second)
+		})
+		start(t, app)
+		began := time.Now()
+		var hs []*runtime.Handle[runtime.Void]
+		for i := range 40 {
+			h, err := u.call([]string{"ann", "bob", "carl", "dan"}[i%4]).Enqueue(t.Context(), app)
+			require.NoError(t, err)
+			hs = append(hs, h)
+		}
+		synctest.Wait()
+		rec, err := hs[39].Record(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, engine.StatePending, rec.State)
+		assert.Contains(t, rec.Reason, "waits for test.Sync limit")
+		counts, err := app.Limits(t.Context())
+		require.NoError(t, err)
+		require.Len(t, counts, 2)
+		assert.Equal(t, runtime.LimitRule("test.Sync", ""), counts[0].Rule)
+		assert.Equal(t, 5, counts[0].Held)
+		assert.Equal(t, 4, counts[1].Keys)
+		for _, h := range hs {
+			_, err := h.Wait(t.Context())
+			require.NoError(t, err)
+		}
+		assert.Equal(t, 5, c.peak, "of all values")
+		for v, most := range c.most {
+			assert.LessOrEqual(t, most, 2, "of %s", v)
+		}
+		assert.Equal(t, 8*time.Second, time.Since(began), "no place stays empty while a task waits for it")
+	})
+}
+
+func TestWithLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newUnitApp(t, runtime.Config{Workers: 20})
+		var c crowd
+		run := func(ctx *runtime.Context, v string) (runtime.Void, error) {
+			defer c.enter(v)()
+			return runtime.Void{}, ctx.Sleep(time.Second)
+		}
+		one, two := newUnit[string, runtime.Void]("test.One"), newUnit[string, runtime.Void]("test.Two")
+		one.handle(app, run)
+		two.handle(app, run)
+		start(t, app)
+		for range 4 {
+			for _, u := range []unitTask[string, runtime.Void]{one, two} {
+				_, err := u.call("x", runtime.WithLimit("api", 9), runtime.WithLimit("api", 3)).Enqueue(t.Context(), app)
+				require.NoError(t, err)
+			}
+		}
+		synctest.Wait()
+		assert.Equal(t, 3, c.all, "tasks of two names share a key")
+		require.NoError(t, app.SetLimit(t.Context(), "key:api", 5))
+		synctest.Wait()
+		assert.Equal(t, 5, c.all)
+		_, err := one.call("x", runtime.WithLimit("", 1)).Enqueue(t.Context(), app)
+		require.ErrorContains(t, err, `WithLimit("", 1): not a key`)
+		_, err = one.call("x", runtime.WithLimit("api", 0)).Enqueue(t.Context(), app)
+		require.ErrorContains(t, err, "it must be positive")
+		time.Sleep(time.Minute)
+	})
+}
+
+// TestOrderBy: tasks of a value run one at a time, in order, also where one is
+// retried; those of other values run beside them.
+func TestOrderBy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newUnitApp(t, runtime.Config{Workers: 20})
+		var c crowd
+		u := newUnit[string, runtime.Void]("test.Order", func(s *runtime.Spec) { s.OrderBy = "v" }, retries(1))
+		tried := make(map[uuid.UUID]bool)
+		u.handle(app, func(ctx *runtime.Context, v string) (runtime.Void, error) {
+			defer c.enter(v)()
+			_ = ctx.Sleep(time.Second)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if id := ctx.Metadata().TaskID; !tried[id] {
+				tried[id] = true
+				return runtime.Void{}, errFlaky
+			}
+			return runtime.Void{}, nil
+		})
+		start(t, app)
+		var hs []*runtime.Handle[runtime.Void]
+		for range 3 {
+			for _, v := range []string{"ann", "bob"} {
+				h, err := u.call(v).Enqueue(t.Context(), app)
+				require.NoError(t, err)
+				hs = append(hs, h)
+			}
+		}
+		var ended []time.Time
+		for _, h := range hs {
+			_, err := h.Wait(t.Context())
+			require.NoError(t, err)
+			ended = append(ended, time.Now())
+		}
+		assert.Equal(t, map[string]int{"ann": 1, "bob": 1}, c.most)
+		assert.Equal(t, 2, c.peak, "values do not wait for each other")
+		for i := 2; i < len(ended); i++ {
+			assert.GreaterOrEqual(t, ended[i].Sub(ended[i-2]), 2*time.Second, "each has two runs before the next begins")
+		}
+	})
+}
+
+func TestLimits_Unsupported(t *testing.T) {
+	app := runtime.New(plainEngine{}, runtime.Config{Logger: discard})
+	u := newUnit[string, runtime.Void]("test.Sync", func(s *runtime.Spec) { s.Limit = 1 })
+	u.handle(app, func(*runtime.Context, string) (runtime.Void, error) { return runtime.Void{}, nil })
+	_, err := u.call("x").Enqueue(t.Context(), app)
+	require.ErrorIs(t, err, runtime.ErrUnsupported)
+	_, err = newUnit[string, runtime.Void]("test.Free").call("x", runtime.WithLimit("api", 1)).Enqueue(t.Context(), app)
+	require.ErrorIs(t, err, runtime.ErrUnsupported)
+	require.ErrorIs(t, app.SetLimit(t.Context(), "key:api", 1), runtime.ErrUnsupported)
+	_, err = app.Limits(t.Context())
+	require.ErrorIs(t, err, runtime.ErrUnsupported)
+}
