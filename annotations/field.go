@@ -14,7 +14,8 @@ type Field struct {
 	Skip bool
 	// Supply takes the value from the app's supplies: task:"supply".
 	Supply bool
-	// By names the provider: task:"by=openReplica".
+	// By names the provider: task:"by=openReplica", a method with its type:
+	// task:"by=Config.OpenReplica".
 	By string
 }
 
@@ -36,7 +37,7 @@ func ParseField(tag string) (f Field, msg, hint string) {
 	case v == "supply":
 		f.Supply = true
 	case isBy && key == "by":
-		if !token.IsIdentifier(by) {
+		if typ, method, ok := strings.Cut(by, "."); !token.IsIdentifier(typ) || ok && !token.IsIdentifier(method) {
 			return f, fmt.Sprintf("%q is no name of a provider", by), "write task:\"by=openReplica\""
 		}
 		f.By = by

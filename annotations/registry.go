@@ -132,7 +132,9 @@ var registry = []*Definition{
 		Verb: Context, On: OnFunc,
 		Help: "The function is a task. Its first parameter is the context: context.Context,\n" +
 			"*runtime.Context, or a pointer to a struct that embeds *runtime.Context. The\n" +
-			"others travel with the task. It returns error, (R, error), or iter.Seq2[T, error].",
+			"others travel with the task. It returns error, (R, error), or iter.Seq2[T, error].\n" +
+			"It may be a method: its receiver is what the provider of that type makes, or\n" +
+			"else what the app was given, with runtime.Supply.",
 		Flags: []Flag{{
 			Name: Durable,
 			Help: "the task remembers what it has done, and may wait for its children, for\n" +
@@ -141,7 +143,7 @@ var registry = []*Definition{
 		Keys: append([]Key{
 			{
 				Name: "name", Kind: KindName, Default: "package.Func",
-				Help: "the name on the wire; keep it when the function is renamed",
+				Help: "the name on the wire; keep it when the function is renamed. That of a method\nis package.Type.Method",
 			},
 			{Name: "alias", Kind: KindName, Repeat: true, Help: "an old name that this function still serves"},
 			{Name: "optional", Kind: KindIdents, Help: "parameters that an older task may lack"},
@@ -168,9 +170,10 @@ var registry = []*Definition{
 		Help: "The function makes the values of its first result's type for context types and\n" +
 			"other providers: once per process, per worker, or per run of a task. It may take\n" +
 			"a context.Context first, in task scope a *runtime.Context; its other parameters\n" +
-			"are filled by providers, or supplied to the app. It returns T or (T, error), and\n" +
-			"after T perhaps a cleanup: func(), func() error, or in task scope func(error)\n" +
-			"error, which gets the task's error and may fail the task itself.",
+			"are filled by providers, or supplied to the app, as is the receiver of a method.\n" +
+			"It returns T or (T, error), and after T perhaps a cleanup: func(), func() error,\n" +
+			"or in task scope func(error) error, which gets the task's error and may fail the\n" +
+			"task itself.",
 	},
 	{
 		Verb: Defaults, On: OnPackage, Keys: sharedKeys,

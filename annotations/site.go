@@ -37,6 +37,7 @@ func (p *parser) addDecl(decl ast.Decl) {
 			switch s := spec.(type) {
 			case *ast.TypeSpec:
 				t := typeSite(s)
+				p.addMethods(s)
 				p.add(s.Doc, t)
 				p.add(s.Comment, site{what: "the end of a line"})
 				if !d.Lparen.IsValid() {
@@ -46,6 +47,15 @@ func (p *parser) addDecl(decl ast.Decl) {
 				p.add(s.Doc, site{what: "a declaration of " + d.Tok.String()})
 				p.add(s.Comment, site{what: "the end of a line"})
 			}
+		}
+	}
+}
+
+// addMethods adds the methods of an interface, on which no directive may stand.
+func (p *parser) addMethods(s *ast.TypeSpec) {
+	if i, ok := ast.Unparen(s.Type).(*ast.InterfaceType); ok {
+		for _, m := range i.Methods.List {
+			p.add(m.Doc, site{what: "a method of the interface " + s.Name.Name})
 		}
 	}
 }

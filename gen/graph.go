@@ -52,6 +52,9 @@ func draw(res *Result) *drawing {
 				to, _ := g.add("context", n.Obj().Pkg().Name()+"."+n.Obj().Name())
 				g.edge(id, to)
 			}
+			if t.Receiver != nil {
+				g.value(p, id, *t.Receiver)
+			}
 		}
 		for _, c := range p.Contexts {
 			g.context(p, c)

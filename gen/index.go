@@ -24,7 +24,7 @@ type served struct {
 	dir, pkg string
 }
 
-func (s served) fn() string { return s.pkg + "." + s.Func }
+func (s served) fn() string { return funcPath(s.pkg, s.Func) }
 
 // index is the names of all tasks of a module, whatever packages a run is for:
 // they share a queue.
@@ -86,7 +86,8 @@ func wireNames(p *load.Package) (names []wireName) {
 				continue
 			}
 			id := d.Func.Name
-			n := wireName{Name: taskName(p.Name, p.Path, id.Name), Func: id.Name}
+			n := wireName{Func: funcName(d.Func)}
+			n.Name = taskName(p.Name, p.Path, n.Func)
 			n.Pos, n.End = p.Fset.Position(id.Pos()), p.Fset.Position(id.End())
 			add := func(a *annotations.Arg) {
 				n.Name, n.Explicit, n.Pos, n.End = a.Value, true, p.Fset.Position(a.Pos), p.Fset.Position(a.End)

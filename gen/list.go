@@ -81,6 +81,11 @@ func (p *Package) needsOf(res *Result, t *Task) []string {
 		}
 	}
 	visit(t.Context)
+	if t.Receiver != nil {
+		for _, n := range needsOf(*t.Receiver) {
+			add(n.Type)
+		}
+	}
 	return needs
 }
 

@@ -52,7 +52,10 @@ func (l locked) String() string {
 // pkg returns the import path of the task's package.
 func (l locked) pkg() string {
 	slash := strings.LastIndexByte(l.fn, '/') + 1
-	i := strings.LastIndexByte(l.fn[slash:], '.')
+	i := strings.LastIndex(l.fn[slash:], ".(") // of a method
+	if i < 0 {
+		i = strings.LastIndexByte(l.fn[slash:], '.')
+	}
 	return l.fn[:slash+i]
 }
 
@@ -118,7 +121,7 @@ func parseLocked(line string) (locked, bool) {
 
 // lockTask returns the line of a task.
 func lockTask(p *Package, t *Task) locked {
-	l := locked{name: t.Name, fn: p.Path + "." + t.Func}
+	l := locked{name: t.Name, fn: funcPath(p.Path, t.Func)}
 	for _, param := range t.Params {
 		l.params = append(l.params, lockedParam{param.Name, param.Sig, param.Optional})
 	}
@@ -204,7 +207,7 @@ func (p *Package) serving(name string) *Task {
 
 func (p *Package) byFunc(old locked) *Task {
 	for _, t := range p.Tasks {
-		if p.Path+"."+t.Func == old.fn {
+		if funcPath(p.Path, t.Func) == old.fn {
 			return t
 		}
 	}

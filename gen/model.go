@@ -31,7 +31,7 @@ type Package struct {
 
 // Task is a function that is a task.
 type Task struct {
-	// Func is the function's name, Doc its comment without directives.
+	// Func is the function's name, a method's with its type, Doc its comment without directives.
 	Func, Doc string
 	// Name is the task's name on the wire, and Aliases its old ones.
 	Name    string
@@ -65,6 +65,9 @@ type Task struct {
 	Each string
 	// EachResult: Each returns a value beside its error.
 	EachResult bool
+
+	// Receiver is how the receiver of a method is filled, nil for a function.
+	Receiver *Value
 
 	directive *annotations.Directive
 	obj       *types.Func
@@ -141,8 +144,9 @@ type Provider struct {
 	Type  types.Type
 	// Ctx is the kind of its first parameter.
 	Ctx CtxParam
-	// Params are its other parameters.
+	// Params are its other parameters. Method: the first is its receiver.
 	Params   []Value
+	Method   bool
 	HasError bool
 	Cleanup  Cleanup
 

@@ -99,7 +99,7 @@ func (b *builder) fileOf(pos token.Pos) *ast.File {
 func declName(d *annotations.Directive) string {
 	switch {
 	case d.Func != nil:
-		return d.Func.Name.Name
+		return funcName(d.Func)
 	case d.Type != nil:
 		return d.Type.Name.Name
 	}

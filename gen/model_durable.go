@@ -11,6 +11,12 @@ func (b *builder) durables() {
 		if !t.Durable {
 			continue
 		}
+		if t.Receiver != nil {
+			if p := b.modeler.perRun(b.Package, *t.Receiver, map[any]bool{}); p != nil {
+				b.durableReceiver(t, p)
+				continue
+			}
+		}
 		named := contextNamed(t.Context)
 		if named == nil {
 			continue
@@ -27,6 +33,14 @@ func (b *builder) durables() {
 			b.typeName(t.Context), b.typeName(p.Type), p.Func)
 		b.related(d, p.obj.Pos(), "%s, once per run", p.Func)
 	}
+}
+
+// durableReceiver reports a durable method whose receiver is made for each run.
+func (b *builder) durableReceiver(t *Task, p *Provider) {
+	at := t.directive.Flag(annotations.Durable)
+	d := b.report(at.Pos, at.End, "durable-scope", "make "+p.Func+" //task:provide worker, or use what it makes in steps only",
+		"%s is durable, and its receiver has a %s that %s makes for each run: only a step's may", t.Func, b.typeName(p.Type), p.Func)
+	b.related(d, p.obj.Pos(), "%s, once per run", p.Func)
 }
 
 // perRun returns a provider of task scope that a value is made with, nil if there

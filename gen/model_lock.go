@@ -26,7 +26,7 @@ func findLock(t types.Type, seen map[types.Type]bool) types.Type {
 		return nil
 	}
 	seen[t] = true
-	if types.IsInterface(t) {
+	if types.IsInterface(t) || t == types.Typ[types.Invalid] {
 		return nil
 	}
 	if types.Implements(types.NewPointer(t), locker) && !types.Implements(t, locker) {

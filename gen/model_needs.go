@@ -5,14 +5,20 @@ import "go/types"
 // needs finds the needs of a context type's constructor, its own and those of
 // the functions that it calls.
 func (c *ContextType) needs() {
+	c.Needs = needsOf(Value{Source: FromContext, Context: c})
+}
+
+// needsOf returns the needs of a value: its own, and those of the functions that
+// make it.
+func needsOf(v Value) (needs []Need) {
 	seen := map[any]bool{}
 	add := func(n Need) {
-		for _, other := range c.Needs {
+		for _, other := range needs {
 			if other.Context == n.Context && types.Identical(other.Type, n.Type) {
 				return
 			}
 		}
-		c.Needs = append(c.Needs, n)
+		needs = append(needs, n)
 	}
 	var visit func(v Value)
 	inContext := func(c *ContextType) {
@@ -43,5 +49,6 @@ func (c *ContextType) needs() {
 			}
 		}
 	}
-	inContext(c)
+	visit(v)
+	return needs
 }

@@ -17,7 +17,7 @@ func (b *builder) provider(d *annotations.Directive) {
 	if obj == nil {
 		return
 	}
-	p := &Provider{Func: obj.Name(), Scope: d.Word, directive: d, obj: obj}
+	p := &Provider{Func: funcName(d.Func), Method: d.Func.Recv != nil, Scope: d.Word, directive: d, obj: obj}
 	before := len(b.diags)
 	b.provided(p)
 	b.providerCtx(p)
@@ -142,6 +142,10 @@ func (b *builder) resolveProviders() {
 	for _, p := range b.Providers {
 		params := p.obj.Signature().Params()
 		start := 0
+		if f := p.directive.Func; p.Method {
+			v, _ := b.receiver(f, p.obj)
+			p.Params, p.names = append(p.Params, v), append(p.names, receiverVar(f))
+		}
 		if p.Ctx != NoCtx {
 			start = 1
 		}

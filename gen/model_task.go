@@ -27,8 +27,8 @@ func (b *builder) task(d *annotations.Directive) {
 	if !ok {
 		doc = f.Doc
 	}
-	t := &Task{Func: f.Name.Name, Doc: doc.Text(), Retries: defaultRetries, directive: d, obj: obj}
-	if !isExported("Enqueue"+upperFirst(t.Func)) || !isExported(upperFirst(t.Func)) {
+	t := &Task{Func: funcName(f), Doc: doc.Text(), Retries: defaultRetries, directive: d, obj: obj}
+	if name := upperFirst(ident(t.Func)); !isExported("Enqueue"+name) || !isExported(name) {
 		b.report(f.Name.Pos(), f.Name.End(), "no-exported-name", "rename the function",
 			"%s has no form that begins with an upper-case letter, as %sCall would need", t.Func, t.Func)
 		return
@@ -37,6 +37,11 @@ func (b *builder) task(d *annotations.Directive) {
 		t.file = filepath.Base(b.load.FileName(b.fileOf(f.Pos())))
 	}
 	before := len(b.diags)
+	if f.Recv != nil {
+		if v, ok := b.receiver(f, obj); ok {
+			t.Receiver = &v
+		}
+	}
 	b.contextParam(t)
 	b.params(t)
 	b.results(t)
@@ -54,17 +59,27 @@ func (b *builder) function(d *annotations.Directive, what string) *types.Func {
 	f := d.Func
 	name := f.Name
 	switch {
-	case f.Recv != nil:
-		b.report(name.Pos(), name.End(), "method",
-			"write a function that calls the method, with what the method's value holds in its context type",
-			"%s is a method: %s is a plain function", name.Name, what)
+	case isGeneric(f):
+		recv := f.Recv.List[0].Type
+		b.report(recv.Pos(), recv.End(), "generic-function",
+			"write "+what+" for each type it is needed for, as a function that calls the method",
+			"the type of %s has type parameters: what is enqueued has one type", funcName(f))
 	case f.Type.TypeParams != nil:
 		b.report(f.Type.TypeParams.Pos(), f.Type.TypeParams.End(), "generic-function",
 			"write one function for each type it is needed for",
 			"%s has type parameters: what is enqueued has one type", name.Name)
-	case name.Name == "_" || name.Name == "init" || name.Name == "main" && b.Name == "main":
+	case name.Name == "_" || f.Recv == nil && (name.Name == "init" || name.Name == "main" && b.Name == "main"):
 		b.report(name.Pos(), name.End(), "uncallable", "give the function another name",
 			"func %s cannot be called", name.Name)
+	case f.Recv != nil:
+		if obj := b.method(f); obj != nil {
+			return obj
+		}
+		if id := receiverName(f); id == nil || b.object(id.Name) == nil {
+			b.report(name.Pos(), name.End(), "unknown-type", "", "the type of the method %s is not known", funcName(f))
+			return nil
+		}
+		b.report(name.Pos(), name.End(), "redeclared", "", "%s is declared twice in this package", funcName(f))
 	default:
 		obj, ok := b.object(name.Name).(*types.Func)
 		if ok && obj.Pos() == name.Pos() {
@@ -83,7 +98,7 @@ func (b *builder) contextParam(t *Task) {
 	params := t.obj.Signature().Params()
 	name := t.directive.Func.Name
 	if params.Len() == 0 {
-		b.report(name.Pos(), name.End(), "no-context", fmt.Sprintf("write func %s(ctx context.Context)", t.Func),
+		b.report(name.Pos(), name.End(), "no-context", fmt.Sprintf("write func %s(ctx context.Context)", name.Name),
 			"%s has no context parameter", t.Func)
 		return
 	}

@@ -91,7 +91,7 @@ func (b *builder) variants() {
 			}
 			e := b.report(d.Func.Name.Pos(), d.Func.Name.End(), "differs-by-system",
 				"give both the same directive, parameters and results, for they share one generated file",
-				"%s is declared otherwise for other builds", d.Func.Name.Name)
+				"%s is declared otherwise for other builds", funcName(d.Func))
 			b.related(e, v.Func.Name.Pos(), "here")
 		}
 	}

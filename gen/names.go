@@ -67,7 +67,7 @@ func newNames(p *Package) *names {
 			params[param.Name] = true
 		}
 		exported := t.exportedNames()
-		base := lowerFirst(t.Func)
+		base := lowerFirst(ident(t.Func))
 		n.tasks[t] = taskNames{
 			enqueue: exported[0], call: exported[1], name: exported[2],
 			args: n.global(base+"Args", params), task: n.global(base+"Task", params),
@@ -78,7 +78,7 @@ func newNames(p *Package) *names {
 	}
 	for _, pr := range p.Providers {
 		n.providers[pr] = providerNames{
-			provide: n.global("provide"+upperFirst(pr.Func), nil), key: n.global(lowerFirst(pr.Func)+"Key", nil),
+			provide: n.global("provide"+upperFirst(ident(pr.Func)), nil), key: n.global(lowerFirst(ident(pr.Func))+"Key", nil),
 		}
 	}
 	return n

@@ -101,6 +101,11 @@ func (p *Package) usedProviders() []*Provider {
 			use(param)
 		}
 	}
+	for _, t := range p.Tasks {
+		if t.Receiver != nil {
+			use(*t.Receiver)
+		}
+	}
 	for _, c := range p.Contexts {
 		use(Value{Provider: c.By})
 		for _, f := range c.Fields {

@@ -117,6 +117,7 @@ func (r *renderer) provider(p *Provider) {
 	case TaskCtx:
 		pass = append(pass, jen.Id(ctx))
 	}
+	fn := jen.Id(p.Func)
 	for i, v := range p.Params {
 		name := p.names[i]
 		if name == "" || name == "_" {
@@ -124,9 +125,13 @@ func (r *renderer) provider(p *Provider) {
 		}
 		name = s.pick(name)
 		body = append(body, r.fetch(v, ctx, name, err, r.zero(p.Type), jen.Nil())...)
+		if p.Method && i == 0 {
+			fn = jen.Id(name).Dot(p.obj.Name())
+			continue
+		}
 		pass = append(pass, jen.Id(name))
 	}
-	body = append(body, r.provided(p, s, err, jen.Id(p.Func).Call(pass...))...)
+	body = append(body, r.provided(p, s, err, fn.Call(pass...))...)
 	open := jen.Func().Params(jen.Id(scope).Add(r.qual(contextPackage, "Context"))).
 		Params(r.typ(p.Type), jen.Func().Params(jen.Error()).Error(), jen.Error()).Block(body...)
 	r.file.Var().Id(n.key).Op("=").Add(r.rt("NewKey")).Types(r.typ(p.Type)).

@@ -101,7 +101,7 @@ func (r *renderer) neededByCall(t *Task) []string {
 
 // link is how a comment refers to the task's function.
 func (t *Task) link() string {
-	if token.IsExported(t.Func) {
+	if typ, method, ok := strings.Cut(t.Func, "."); token.IsExported(typ) && (!ok || token.IsExported(method)) {
 		return "[" + t.Func + "]"
 	}
 	return t.Func
@@ -191,9 +191,23 @@ func (r *renderer) args(t *Task) {
 	}
 	r.file.Type().Id(n.args).Struct(fields...)
 	r.file.Line()
+	context, err := t.Context, ""
+	call, body := jen.Id(t.Func), []jen.Code(nil)
+	if t.Receiver != nil {
+		if isPlainContext(context) {
+			context = nil // the receiver comes from the run: a *runtime.Context is a context.Context, too
+		}
+		err = s.pick("err")
+		call, body = r.receiver(t, s, ctx, err)
+	}
+	of := jen.Op("*").Add(r.rt("Context"))
+	if context != nil {
+		of = r.typ(context)
+	}
+	body = append(body, r.run(t, s, ctx, result, err, r.passed(t, call, ctx, recv, names))...)
 	r.file.Func().Params(self).Id(runName).
-		Params(jen.Id(ctx).Add(r.typ(t.Context)), jen.Id(result).Op("*").Add(r.rt("Result"))).
-		Error().Block(r.run(t, s, ctx, result, r.passed(t, ctx, recv, names))...)
+		Params(jen.Id(ctx).Add(of), jen.Id(result).Op("*").Add(r.rt("Result"))).
+		Error().Block(body...)
 	r.file.Line()
 }
 
@@ -348,6 +362,18 @@ func (r *renderer) doc(text string) {
 	}
 }
 
+// needs writes what the app is asked for.
+func (r *renderer) needs(needs []Need) (args []jen.Code) {
+	for _, n := range needs {
+		kind := "NeedSupply"
+		if n.Context {
+			kind = "NeedContext"
+		}
+		args = append(args, r.rt(kind).Types(r.typ(n.Type)).Call())
+	}
+	return args
+}
+
 // register writes RegisterTasks.
 func (r *renderer) register() {
 	s := r.local()
@@ -355,19 +381,16 @@ func (r *renderer) register() {
 	var body []jen.Code
 	for _, c := range r.Contexts {
 		args := []jen.Code{jen.Id(app), jen.Id(r.constructor(c))}
-		for _, n := range c.Needs {
-			kind := "NeedSupply"
-			if n.Context {
-				kind = "NeedContext"
-			}
-			args = append(args, r.rt(kind).Types(r.typ(n.Type)).Call())
-		}
+		args = append(args, r.needs(c.Needs)...)
 		body = append(body, r.rt("RegisterContext").Call(args...))
 	}
 	for _, t := range r.Tasks {
 		n := r.tasks[t]
-		body = append(body, r.rt("RegisterTask").Call(
-			jen.Id(app), jen.Op("&").Id(n.task), jen.Parens(jen.Op("*").Id(n.args)).Parens(jen.Nil())))
+		args := []jen.Code{jen.Id(app), jen.Op("&").Id(n.task), jen.Parens(jen.Op("*").Id(n.args)).Parens(jen.Nil())}
+		if t.Receiver != nil {
+			args = append(args, r.needs(needsOf(*t.Receiver))...)
+		}
+		body = append(body, r.rt("RegisterTask").Call(args...))
 	}
 	r.comment(registerName + " adds this package's tasks and context types to " + app + ".")
 	r.file.Func().Id(registerName).Params(jen.Id(app).Op("*").Add(r.rt("App"))).Block(body...)
@@ -375,7 +398,7 @@ func (r *renderer) register() {
 }
 
 // passed writes the call of the user's function with the fields of the receiver.
-func (r *renderer) passed(t *Task, ctx, recv string, fields []string) *jen.Statement {
+func (r *renderer) passed(t *Task, fn *jen.Statement, ctx, recv string, fields []string) *jen.Statement {
 	pass := []jen.Code{jen.Id(ctx)}
 	for i, name := range fields {
 		arg := jen.Id(recv).Dot(name)
@@ -384,12 +407,23 @@ func (r *renderer) passed(t *Task, ctx, recv string, fields []string) *jen.State
 		}
 		pass = append(pass, arg)
 	}
-	return jen.Id(t.Func).Call(pass...)
+	return fn.Call(pass...)
+}
+
+// receiver writes the statements that get the receiver of a method, and the
+// method's name behind it.
+func (r *renderer) receiver(t *Task, s *scope, ctx, err string) (method *jen.Statement, body []jen.Code) {
+	name := s.pick(receiverVar(t.directive.Func))
+	handle := ctx
+	if t.Receiver.Source == FromProvider {
+		handle = strings.Join(append([]string{ctx}, handlePath(t.Context)...), ".")
+	}
+	return jen.Id(name).Dot(t.obj.Name()), r.fetch(*t.Receiver, handle, name, err)
 }
 
 // run writes the body that calls the user's function, and gives what it returns
 // to the result.
-func (r *renderer) run(t *Task, s *scope, ctx, result string, call *jen.Statement) []jen.Code {
+func (r *renderer) run(t *Task, s *scope, ctx, result, err string, call *jen.Statement) []jen.Code {
 	switch {
 	case t.Elem != nil && t.Each == "":
 		call = r.rt("Collect").Call(call)
@@ -405,7 +439,10 @@ func (r *renderer) run(t *Task, s *scope, ctx, result string, call *jen.Statemen
 	if plain, convert := wiretype.Kind(t.Result); plain != "JSON" && convert == "" {
 		method = "Plain"
 	}
-	v, err := s.pick("v"), s.pick("err")
+	v := s.pick("v")
+	if err == "" {
+		err = s.pick("err")
+	}
 	return []jen.Code{
 		jen.List(jen.Id(v), jen.Id(err)).Op(":=").Add(call),
 		jen.Return(jen.Id(result).Dot(method).Call(jen.Op("&").Id(v), jen.Id(err))),

@@ -75,7 +75,8 @@ func validateNames(p *Package) {
 
 // exportedNames returns the exported names that are generated for a task.
 func (t *Task) exportedNames() []string {
-	return []string{"Enqueue" + upperFirst(t.Func), upperFirst(t.Func) + "Call", upperFirst(t.Func) + "Task"}
+	name := upperFirst(ident(t.Func))
+	return []string{"Enqueue" + name, name + "Call", name + "Task"}
 }
 
 // validatePredeclared reports predeclared names that generated code needs and
@@ -124,7 +125,7 @@ func validateProviders(p *Package) {
 				continue
 			}
 			if lifetime(v.Provider.Scope) < lifetime(pr.Scope) {
-				field := pr.obj.Signature().Params().At(pr.obj.Signature().Params().Len() - len(pr.Params) + i)
+				field := pr.param(i)
 				d := p.report(field.Pos(), field.Pos()+posLen(field.Name()), "scope",
 					"make "+pr.Func+" //task:provide "+v.Provider.Scope+", or "+v.Provider.Func+" //task:provide "+pr.Scope,
 					"%s makes values once per %s, from a %s that lives only as long as a %s",
@@ -139,6 +140,15 @@ func validateProviders(p *Package) {
 	for _, pr := range p.Providers {
 		visit(pr)
 	}
+}
+
+// param returns the parameter that is the provider's i-th, or its receiver.
+func (pr *Provider) param(i int) *types.Var {
+	sig := pr.obj.Signature()
+	if pr.Method && i == 0 {
+		return sig.Recv()
+	}
+	return sig.Params().At(sig.Params().Len() - len(pr.Params) + i)
 }
 
 func lifetime(scope string) int { return slices.Index([]string{"task", "worker", "process"}, scope) }

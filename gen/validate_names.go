@@ -160,7 +160,7 @@ func (p *Package) brings(path, name string) bool {
 			if d.Func == nil || d.Verb != annotations.Context {
 				continue
 			}
-			t := Task{Func: d.Func.Name.Name}
+			t := Task{Func: funcName(d.Func)}
 			for _, n := range t.exportedNames() {
 				if n == name {
 					return true

@@ -76,14 +76,15 @@ type Runnable[C any] interface{ Run(C, *Result) error }
 
 // RegisterTask adds a task to the app, by its arguments. Only their type
 // counts, a pointer to a struct, so args may be nil. Generated code calls it,
-// before the app starts.
+// before the app starts. needs is what the task asks of the app beside its
+// context; App.Start checks it.
 //
 // It is compiled once for each context type, and not for each task.
 //
 //go:noinline
-func RegisterTask[C any](app *App, d *Definition, args Runnable[C]) {
+func RegisterTask[C any](app *App, d *Definition, args Runnable[C], needs ...Need) {
 	app.register(&registration{
-		def: d, args: typeOf(args), context: typeOf((*C)(nil)), call: callTask[C],
+		def: d, args: typeOf(args), context: typeOf((*C)(nil)), call: callTask[C], needs: needs,
 	})
 }
 

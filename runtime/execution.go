@@ -13,6 +13,7 @@ type registration struct {
 	args    goType // a struct, whose pointer is Runnable; nil of a task described by hand
 	context goType // of the task's first parameter
 	call    func(r *run, ctx *Context) error
+	needs   []Need // of the task itself, as its receiver
 
 	// build, made when the app starts, makes a context: it is a func(*Context)
 	// (C, error). alloc makes a run with its arguments.

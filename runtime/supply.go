@@ -114,6 +114,7 @@ func (a *App) missing(tasks map[string]*registration) []error {
 	c := needCheck{app: a, seen: make(map[Need]bool)}
 	for _, name := range slices.Sorted(maps.Keys(tasks)) {
 		c.context(tasks[name].context, "task "+name)
+		c.needs(tasks[name].needs, "task "+name)
 	}
 	return c.errs
 }
@@ -135,11 +136,15 @@ func (c *needCheck) context(t goType, by string) {
 			t, by, packageOf(t)))
 		return
 	}
-	for _, n := range reg.needs {
+	c.needs(reg.needs, t.String())
+}
+
+func (c *needCheck) needs(needs []Need, by string) {
+	for _, n := range needs {
 		if n.context != nil {
-			c.context(n.context, t.String())
+			c.context(n.context, by)
 		} else {
-			c.supply(n, t.String())
+			c.supply(n, by)
 		}
 	}
 }

@@ -65,6 +65,7 @@ func TestVet(t *testing.T) {
 }
 
 var shop = []string{
+	"time.Sleep in a task",
 	"runtime.Cancelled is an error",
 	"beside the open transaction tx",
 	"beside the open transaction tx",

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"net/http"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime"
 )
@@ -102,4 +103,12 @@ func (s *Shop) many(ctx context.Context, ids []int64) int {
 //task:context
 func Close(ctx *runtime.Context) error {
 	return ctx.App().Stop(ctx) // want `Stop waits for running tasks, and so for this one`
+}
+
+// Refund is a method, and a task all the same.
+//
+//task:context
+func (s *Shop) Refund(ctx context.Context, order int64) error {
+	time.Sleep(time.Second) // want `time.Sleep in a task goes on when the task must stop`
+	return nil
 }
