@@ -108,10 +108,22 @@ func (a *Arg) Hold() (period time.Duration, word string) {
 	return a.Duration(), ""
 }
 
-// Count returns a value of [KindCount] or [KindPriority].
+// Count returns a value of [KindCount], [KindPriority] or [KindLimit].
 func (a *Arg) Count() int {
 	n, _ := strconv.Atoi(a.Value)
 	return n
+}
+
+// LimitBy returns the two parts of a value of [KindLimitBy]: the parameter and the
+// number.
+func (a *Arg) LimitBy() (Item, int) {
+	param, n, _ := strings.Cut(a.Value, ":")
+	it := Item{Name: param, Pos: a.ValuePos, End: a.ValuePos + token.Pos(len(param))}
+	if a.ValuePos == a.Pos { // quoted
+		it.Pos, it.End = a.Pos, a.End
+	}
+	most, _ := strconv.Atoi(n)
+	return it, most
 }
 
 // Factor returns a value of [KindFactor].

@@ -69,6 +69,14 @@ func checkParsed(t *testing.T, file *ast.File, src string) {
 				if !(a.Factor() >= 1) {
 					t.Errorf("%s=%s is accepted", a.Name, a.Value)
 				}
+			case annotations.KindLimit:
+				if a.Count() < 1 {
+					t.Errorf("%s=%s is accepted", a.Name, a.Value)
+				}
+			case annotations.KindLimitBy:
+				if it, n := a.LimitBy(); n < 1 || !token.IsIdentifier(it.Name) || it.Pos < a.Pos || it.End > a.End {
+					t.Errorf("%s=%s is accepted: %+v, %d", a.Name, a.Value, it, n)
+				}
 			case annotations.KindIdents:
 				for _, it := range a.Items() {
 					if !token.IsIdentifier(it.Name) || it.Pos < a.Pos || it.End > a.End {

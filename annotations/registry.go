@@ -47,6 +47,8 @@ const (
 	KindPriority Kind = "0..3"
 	KindFactor   Kind = "FACTOR" // a number from 1
 	KindTag      Kind = "KEY:VALUE"
+	KindLimit    Kind = "1..N"    // a whole number from 1
+	KindLimitBy  Kind = "PARAM:N" // a Go identifier, and a whole number from 1
 )
 
 // The words of [KindHold].
@@ -148,6 +150,16 @@ var registry = []*Definition{
 			{Name: "alias", Kind: KindName, Repeat: true, Help: "an old name that this function still serves"},
 			{Name: "optional", Kind: KindIdents, Help: "parameters that an older task may lack"},
 			{Name: "redact", Kind: KindIdents, Help: "parameters whose values are never shown"},
+			{Name: "limit", Kind: KindLimit, Help: "how many of the tasks run at a time, in all processes"},
+			{
+				Name: "limitby", Kind: KindLimitBy, Repeat: true,
+				Help: "how many run at a time for each value of a parameter",
+			},
+			{
+				Name: "orderby", Kind: KindIdent,
+				Help: "a parameter: for each value of it the tasks run one at a time, in the order of\n" +
+					"enqueueing, and one that is retried or delayed keeps the others waiting",
+			},
 			{
 				Name: "each", Kind: KindIdent,
 				Help: "for a task that returns an iterator: the function that gets each value",

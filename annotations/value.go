@@ -44,6 +44,10 @@ func checkValue(k *Key, v string) (msg, hint string) {
 		}
 	case KindTag:
 		return checkTag(v)
+	case KindLimit:
+		return checkLimit(v)
+	case KindLimitBy:
+		return checkLimitBy(k, v)
 	}
 	return "", ""
 }
@@ -129,6 +133,24 @@ func checkNumber(k *Key, v string) (msg, hint string) {
 		return fmt.Sprintf("%q is no number from 0 to %d", v, top), ""
 	}
 	return "", ""
+}
+
+func checkLimit(v string) (msg, hint string) {
+	if n, err := strconv.Atoi(v); err != nil || n < 1 || n > math.MaxInt32 {
+		return fmt.Sprintf("%q is no number from 1 to %d", v, math.MaxInt32), ""
+	}
+	return "", ""
+}
+
+func checkLimitBy(k *Key, v string) (msg, hint string) {
+	param, n, ok := strings.Cut(v, ":")
+	if !ok {
+		return fmt.Sprintf("%q lacks a number", v), fmt.Sprintf("write %s=%s:2 for two at a time", k.Name, v)
+	}
+	if msg := checkIdent(param); msg != "" {
+		return msg, "write " + k.Name + "=" + string(k.Kind)
+	}
+	return checkLimit(n)
 }
 
 func checkTag(v string) (msg, hint string) {

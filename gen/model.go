@@ -50,7 +50,12 @@ type Task struct {
 	Unique           time.Duration
 	UniqueHold       string
 	Keep, KeepFailed time.Duration
-	Tags             []Tag
+	// Limit is how many run at a time, zero if there is no such limit, and OrderBy
+	// the parameter whose values keep an order, "" if none does.
+	Limit   int
+	LimitBy []LimitBy
+	OrderBy string
+	Tags    []Tag
 	// Context is the type of the first parameter.
 	Context types.Type
 	// Params are the other parameters.
@@ -72,6 +77,12 @@ type Task struct {
 	directive *annotations.Directive
 	obj       *types.Func
 	file      string // that has the function, without its directory
+}
+
+// LimitBy is how many run at a time for each value of a parameter.
+type LimitBy struct {
+	Param string
+	Most  int
 }
 
 // Tag is a default tag.

@@ -27,6 +27,12 @@ func (b *builder) keys(t *Task) {
 			b.mark(t, &a, func(p *Param) { p.Optional = true })
 		case "redact":
 			b.mark(t, &a, func(p *Param) { p.Redact = true })
+		case "limit":
+			t.Limit = a.Count()
+		case "limitby":
+			b.limitBy(t, &a)
+		case "orderby":
+			b.mark(t, &a, func(p *Param) { t.OrderBy = p.Name })
 		case "each":
 			// read with the results
 		default:
@@ -74,26 +80,43 @@ func (t *Task) set(a *annotations.Arg) {
 	}
 }
 
+// limitBy adds a limit for each value of a parameter.
+func (b *builder) limitBy(t *Task, a *annotations.Arg) {
+	item, most := a.LimitBy()
+	b.markItem(t, item, func(p *Param) {
+		if slices.ContainsFunc(t.LimitBy, func(l LimitBy) bool { return l.Param == p.Name }) {
+			b.report(item.Pos, item.End, "repeated-limit", "leave one out", "%s has two limits by %s", t.Func, p.Name)
+			return
+		}
+		t.LimitBy = append(t.LimitBy, LimitBy{p.Name, most})
+	})
+}
+
 // mark finds the parameters that a key names.
 func (b *builder) mark(t *Task, a *annotations.Arg, do func(*Param)) {
 	for _, item := range a.Items() {
-		i := slices.IndexFunc(t.Params, func(p *Param) bool { return p.Name == item.Name })
-		if i >= 0 {
-			do(t.Params[i])
-			continue
-		}
-		var names []string
-		for _, p := range t.Params {
-			names = append(names, p.Name)
-		}
-		fix := "it has no parameters that travel"
-		if near := annotations.Nearest(item.Name, names); near != "" {
-			fix = "did you mean " + near + "?"
-		} else if len(names) > 0 {
-			fix = "its parameters are " + strings.Join(names, ", ")
-		}
-		b.report(item.Pos, item.End, "unknown-parameter", fix, "%s has no parameter %s", t.Func, item.Name)
+		b.markItem(t, item, do)
 	}
+}
+
+// markItem finds the parameter of a name.
+func (b *builder) markItem(t *Task, item annotations.Item, do func(*Param)) {
+	i := slices.IndexFunc(t.Params, func(p *Param) bool { return p.Name == item.Name })
+	if i >= 0 {
+		do(t.Params[i])
+		return
+	}
+	var names []string
+	for _, p := range t.Params {
+		names = append(names, p.Name)
+	}
+	fix := "it has no parameters that travel"
+	if near := annotations.Nearest(item.Name, names); near != "" {
+		fix = "did you mean " + near + "?"
+	} else if len(names) > 0 {
+		fix = "its parameters are " + strings.Join(names, ", ")
+	}
+	b.report(item.Pos, item.End, "unknown-parameter", fix, "%s has no parameter %s", t.Func, item.Name)
 }
 
 // delays checks the first delay against the longest.

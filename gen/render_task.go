@@ -245,6 +245,7 @@ func (r *renderer) definition(t *Task) {
 		add("Priority", jen.Lit(t.Priority))
 	}
 	r.records(t, add)
+	r.limits(t, add)
 	if len(t.Tags) > 0 {
 		var tags []jen.Code
 		for _, tag := range t.Tags {
@@ -297,6 +298,23 @@ func (r *renderer) records(t *Task, add func(string, jen.Code)) {
 	}
 	if t.KeepFailed != 0 {
 		add("KeepFailed", r.duration(t.KeepFailed))
+	}
+}
+
+// limits adds the keys that bound how many run at a time.
+func (r *renderer) limits(t *Task, add func(string, jen.Code)) {
+	if t.Limit != 0 {
+		add("Limit", jen.Lit(t.Limit))
+	}
+	if len(t.LimitBy) > 0 {
+		var list []jen.Code
+		for _, by := range t.LimitBy {
+			list = append(list, jen.Values(jen.Id("Param").Op(":").Lit(by.Param), jen.Id("Most").Op(":").Lit(by.Most)))
+		}
+		add("LimitBy", jen.Index().Add(r.rt("LimitBy")).Values(list...))
+	}
+	if t.OrderBy != "" {
+		add("OrderBy", jen.Lit(t.OrderBy))
 	}
 }
 
