@@ -95,27 +95,27 @@ func (s *serve) Beats(ctx context.Context, _ map[string][]claim) (map[string]str
 }
 
 // TakeOver implements [remote.Store].
-func (s *serve) TakeOver(ctx context.Context, owner, beats string, _ []claim) (tasks int, gone bool, err error) {
-	count, err := strconv.ParseInt(beats, 10, 64)
+func (s *serve) TakeOver(ctx context.Context, worker, beat string, _ []claim) (tasks int, lost bool, err error) {
+	count, err := strconv.ParseInt(beat, 10, 64)
 	if err != nil {
-		return 0, false, fmt.Errorf("take over from %s: %w", owner, err)
+		return 0, false, fmt.Errorf("take over from %s: %w", worker, err)
 	}
-	args := []any{owner, count, remote.ErrWorkerLost, s.e.sql.insertChannel}
+	args := []any{worker, count, remote.ErrWorkerLost, s.e.sql.insertChannel}
 	if s.dead.known() {
-		return s.takeOverOf(ctx, args, s.dead.worker(owner))
+		return s.takeOverOf(ctx, args, s.dead.worker(worker))
 	}
-	tasks, gone, err = s.takeOver(ctx, s.e.sql.takeOver, args)
+	tasks, lost, err = s.takeOver(ctx, s.e.sql.takeOver, args)
 	if !ofOneRow(err) {
-		return tasks, gone, err
+		return tasks, lost, err
 	}
 	var ids []int64
-	if err := s.e.query(ctx, s.e.sql.runningOf, []any{owner}, scanIDs(&ids)); err != nil {
+	if err := s.e.query(ctx, s.e.sql.runningOf, []any{worker}, scanIDs(&ids)); err != nil {
 		return 0, false, err
 	}
 	return s.takeOverOf(ctx, args, ids)
 }
 
-func (s *serve) takeOver(ctx context.Context, text string, args []any) (tasks int, gone bool, err error) {
+func (s *serve) takeOver(ctx context.Context, text string, args []any) (tasks int, lost bool, err error) {
 	var told, rows int
 	err = s.e.row(ctx, text, args, &tasks, &told, &rows)
 	return tasks, tasks > 0 || rows > 0, err
@@ -123,17 +123,17 @@ func (s *serve) takeOver(ctx context.Context, text string, args []any) (tasks in
 
 // takeOverOf makes tasks of a worker available to others, except those that
 // the server refuses to change.
-func (s *serve) takeOverOf(ctx context.Context, args []any, ids []int64) (tasks int, gone bool, err error) {
+func (s *serve) takeOverOf(ctx context.Context, args []any, ids []int64) (tasks int, lost bool, err error) {
 	ids = slices.DeleteFunc(ids, s.aside.has)
 	failed, err := halved([][]int64{ids}, func(some []int64) error {
 		n, here, err := s.takeOver(ctx, s.e.sql.takeOverOf, append(args[:len(args):len(args)], some))
-		tasks, gone = tasks+n, gone || here
+		tasks, lost = tasks+n, lost || here
 		return err
 	})
 	for _, f := range failed {
 		s.setAside(ctx, f.row, "take over from a lost worker", f.err)
 	}
-	return tasks, gone, err
+	return tasks, lost, err
 }
 
 // readPaused learns which queues River's tools have paused.

@@ -79,21 +79,21 @@ func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 // Beats implements [remote.Store].
 func (s *serve) Beats(ctx context.Context, others map[string][]claim) (map[string]string, error) {
 	present := make(map[string]string, len(others))
-	for owner := range others {
-		count, err := s.e.db.Get(ctx, beatPrefix+owner).Result()
+	for worker := range others {
+		beat, err := s.e.db.Get(ctx, beatPrefix+worker).Result()
 		if err = spoilt(err); err != nil && !errors.Is(err, redis.Nil) {
 			return nil, err
 		}
-		present[owner] = count
+		present[worker] = beat
 	}
 	return present, nil
 }
 
 // TakeOver implements [remote.Store]. A task that cannot be taken over does
 // not keep others from it.
-func (s *serve) TakeOver(ctx context.Context, owner, beats string, claims []claim) (taken int, gone bool, err error) {
+func (s *serve) TakeOver(ctx context.Context, worker, beat string, claims []claim) (taken int, lost bool, err error) {
 	for _, c := range claims {
-		n, failed := s.takeOver(ctx, owner, beats, c)
+		n, failed := s.takeOver(ctx, worker, beat, c)
 		if taken += n; failed != nil {
 			err = failed
 		}
@@ -107,7 +107,7 @@ func (s *serve) TakeOver(ctx context.Context, owner, beats string, claims []clai
 	return taken, taken > 0, err
 }
 
-func (s *serve) takeOver(ctx context.Context, owner, beats string, c claim) (taken int, err error) {
+func (s *serve) takeOver(ctx context.Context, worker, beat string, c claim) (taken int, err error) {
 	v, err := s.e.db.HMGet(ctx, taskKey(c.queue, c.id), "msg", "taskctx", "taskctx_started").Result()
 	if err != nil {
 		return 0, spoilt(err)
@@ -124,9 +124,9 @@ func (s *serve) takeOver(ctx context.Context, owner, beats string, c claim) (tak
 	own := decodeDetails(text(v[1]))
 	own.Reason, own.Again = remote.ErrWorkerLost, false
 	if us, err := strconv.ParseFloat(text(v[2]), 64); err == nil {
-		own.StartedAt, own.Worker = fromScore(us/1e6), owner
+		own.StartedAt, own.Worker = fromScore(us/1e6), worker
 	}
-	return takeOverScript.Run(ctx, s.e.db, nil, owner, beats, c.queue, c.id, c.fence, m.encode(),
+	return takeOverScript.Run(ctx, s.e.db, nil, worker, beat, c.queue, c.id, c.fence, m.encode(),
 		own.encode(), now.UnixNano(), now.UTC().Format(time.RFC3339Nano), s.e.archivedUntil(of, now)).Int()
 }
 

@@ -24,7 +24,7 @@ type db struct {
 	promotable, addPurge, duePurges, nextPurge       *lite.Stmt
 	purge, dropPurge                                 *lite.Stmt
 	addWorker, endWorker, beat, otherWorkers         *lite.Stmt
-	running, lost, orphans, dropWorkers              *lite.Stmt
+	running, lost, strays, dropWorkers               *lite.Stmt
 	pauses, addPause, dropPause                      *lite.Stmt
 
 	journal journalDB
@@ -108,7 +108,7 @@ func (d *db) statements() map[**lite.Stmt]string {
 		&d.running: `SELECT seq, lease, attempt, keep_failed, id FROM @tasks INDEXED BY @running
 			WHERE state = 4 AND lease >= ? AND lease < ?`,
 		&d.lost: `UPDATE @tasks SET state = ?, attempt = attempt + ?, ended_at = ?, reason = ?, keep_failed = ? WHERE seq = ?`,
-		&d.orphans: `SELECT DISTINCT lease >> 36 FROM @tasks INDEXED BY @running WHERE state = 4 AND lease >> 36 NOT IN
+		&d.strays: `SELECT DISTINCT lease >> 36 FROM @tasks INDEXED BY @running WHERE state = 4 AND lease >> 36 NOT IN
 			(SELECT id FROM @workers WHERE ended_at = 4611686018427387904)`,
 		&d.dropWorkers: `DELETE FROM @workers WHERE ended_at < ?`,
 

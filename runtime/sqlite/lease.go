@@ -180,11 +180,11 @@ func (t *txn) offerAll() {
 	}
 }
 
-// adoptOrphans takes over running tasks whose worker is unknown: somebody
+// takeOverStrays takes over running tasks whose worker is unknown: somebody
 // changed the file by hand.
-func (t *txn) adoptOrphans() error {
+func (t *txn) takeOverStrays() error {
 	var ids []int64
-	st := t.db.orphans
+	st := t.db.strays
 	if err := st.Each(func() bool {
 		ids = append(ids, st.Int(0))
 		return true

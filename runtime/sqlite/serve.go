@@ -90,7 +90,7 @@ func (s *server) register(t *txn) error {
 	if err := s.addRow(t); err != nil {
 		return err
 	}
-	if err := t.adoptOrphans(); err != nil {
+	if err := t.takeOverStrays(); err != nil {
 		return err
 	}
 	t.join = append(t.join, s)

@@ -15,15 +15,16 @@ import (
 // beatsPerLease is how often in a lease a worker beats and looks at its peers.
 const beatsPerLease = 5
 
-// beats is what this worker has seen of its peers. Only its heartbeat uses it.
-type beats struct {
-	seen map[string]sight
-	last time.Time // of the last look
+// peers are the other workers, as this one has seen them. Only its heartbeat
+// uses them.
+type peers struct {
+	seen map[string]peer // by the worker's id
+	last time.Time       // of the last look
 }
 
-// sight is what a worker has seen of another.
-type sight struct {
-	beats string
+// peer is another worker, as this one has seen it.
+type peer struct {
+	beat  string
 	since time.Time // when the beat was first seen
 }
 
@@ -34,7 +35,7 @@ func (w *Worker[C, T]) beatLoop(ctx context.Context) {
 	defer beat.Stop()
 	again := time.NewTimer(0)
 	again.Stop()
-	w.beats.seen = make(map[string]sight)
+	w.peers.seen = make(map[string]peer)
 	for {
 		limited, cancel := context.WithTimeout(ctx, max(w.cfg.Lease, time.Second))
 		select {
@@ -72,46 +73,46 @@ func (w *Worker[C, T]) beat(ctx context.Context) error {
 	// The bound is half a beat less than the lease, so that a look a moment
 	// early need not wait for the next one. A worker thus has a lease since
 	// its last beat, and at most one beat more.
-	for _, owner := range w.beats.silent(present, time.Now(), w.cfg.Lease-w.cfg.Lease/beatsPerLease/2, w.cfg.Lease/2) {
-		if err := w.takeOver(ctx, owner, present[owner], others[owner]); err != nil {
+	for _, id := range w.peers.lost(present, time.Now(), w.cfg.Lease-w.cfg.Lease/beatsPerLease/2, w.cfg.Lease/2) {
+		if err := w.takeOver(ctx, id, present[id], others[id]); err != nil {
 			return err
 		}
-		delete(w.beats.seen, owner)
+		delete(w.peers.seen, id)
 	}
 	return nil
 }
 
-// silent notes the beats of peers, and returns the peers whose beat has stood
-// still for the lease. After a gap between two looks it starts anew: this
-// process was paused, or the server away.
-func (b *beats) silent(present map[string]string, now time.Time, lease, gap time.Duration) (owners []string) {
-	if now.Sub(b.last) > gap {
-		clear(b.seen)
+// lost notes the beats of the peers present, and returns the ids of those whose
+// beat has stood still for the lease. After a gap between two looks it starts
+// anew: this process was paused, or the server away.
+func (p *peers) lost(present map[string]string, now time.Time, lease, gap time.Duration) (ids []string) {
+	if now.Sub(p.last) > gap {
+		clear(p.seen)
 	}
-	b.last = now
-	for owner, count := range present {
-		if old, ok := b.seen[owner]; !ok || old.beats != count {
-			b.seen[owner] = sight{count, now}
+	p.last = now
+	for id, beat := range present {
+		if old, ok := p.seen[id]; !ok || old.beat != beat {
+			p.seen[id] = peer{beat, now}
 		}
 	}
-	for owner, was := range b.seen {
-		if _, ok := present[owner]; !ok {
-			delete(b.seen, owner)
+	for id, was := range p.seen {
+		if _, ok := present[id]; !ok {
+			delete(p.seen, id)
 		} else if now.Sub(was.since) >= lease {
-			owners = append(owners, owner)
+			ids = append(ids, id)
 		}
 	}
-	return owners
+	return ids
 }
 
 // takeOver makes the tasks of a lost worker available to others.
-func (w *Worker[C, T]) takeOver(ctx context.Context, owner, count string, claims []C) error {
-	tasks, gone, err := w.store.TakeOver(ctx, owner, count, claims)
+func (w *Worker[C, T]) takeOver(ctx context.Context, worker, beat string, claims []C) error {
+	tasks, lost, err := w.store.TakeOver(ctx, worker, beat, claims)
 	if err != nil {
 		return err
 	}
-	if gone {
-		w.Log(slog.LevelWarn, "a worker is gone; its tasks run again", slog.String("lost", owner), slog.Int("tasks", tasks))
+	if lost {
+		w.Log(slog.LevelWarn, "a worker is gone; its tasks run again", slog.String("lost", worker), slog.Int("tasks", tasks))
 	}
 	w.News()
 	return nil

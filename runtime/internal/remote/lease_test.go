@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// TestBeats_Silent: a worker is taken for gone when its count has stood still for the
+// TestPeers_Lost: a worker is lost when its beat has stood still for the
 // lease, by the time between two looks, and not before; after a gap between
 // looks, which may be this process's own pause, all begin anew.
-func TestBeats_Silent(t *testing.T) {
+func TestPeers_Lost(t *testing.T) {
 	const lease = time.Second
 	start := time.Now()
 	for _, c := range []struct {
-		name   string
-		looks  []time.Duration // since the start
-		counts []string        // of the other worker; "" is that it is not there
-		want   bool            // after the last look
+		name  string
+		looks []time.Duration // since the start
+		beats []string        // of the other worker; "" is that it is not there
+		want  bool            // after the last look
 	}{
 		{"it stands still", []time.Duration{0, 400, 800, 1000}, []string{"7", "7", "7", "7"}, true},
 		{"not long enough", []time.Duration{0, 400, 800}, []string{"7", "7", "7"}, false},
@@ -26,17 +26,17 @@ func TestBeats_Silent(t *testing.T) {
 		{"this process was paused", []time.Duration{0, 400, 1000}, []string{"7", "7", "7"}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			b := beats{seen: make(map[string]sight)}
-			var silent []string
+			p := peers{seen: make(map[string]peer)}
+			var lost []string
 			for i, at := range c.looks {
 				present := make(map[string]string)
-				if c.counts[i] != "" {
-					present["other"] = c.counts[i]
+				if c.beats[i] != "" {
+					present["other"] = c.beats[i]
 				}
-				silent = b.silent(present, start.Add(at*time.Millisecond), lease, lease/2)
+				lost = p.lost(present, start.Add(at*time.Millisecond), lease, lease/2)
 			}
-			if got := len(silent) == 1; got != c.want {
-				t.Errorf("taken for gone: %v, want %v", got, c.want)
+			if got := len(lost) == 1; got != c.want {
+				t.Errorf("lost: %v, want %v", got, c.want)
 			}
 		})
 	}

@@ -47,7 +47,7 @@ type Store[C comparable, T any] interface {
 	Beats(ctx context.Context, others map[string][]C) (map[string]string, error)
 	// TakeOver makes the tasks of a worker available to others, if its beat is
 	// still the same. It returns how many, and whether the worker is lost.
-	TakeOver(ctx context.Context, owner, beats string, claims []C) (tasks int, gone bool, err error)
+	TakeOver(ctx context.Context, worker, beat string, claims []C) (tasks int, lost bool, err error)
 	// SaveMemo writes the memo of a task that runs here. It reports whether
 	// the run still owns the task.
 	SaveMemo(ctx context.Context, claim C, memo json.RawMessage) (bool, error)
@@ -112,7 +112,7 @@ type Worker[C comparable, T any] struct {
 	ended chan struct{} // as many outcomes wait as tasks were claimed
 	alarm
 	listening atomic.Bool
-	beats     beats
+	peers     peers
 
 	mu        sync.Mutex // guards all below
 	active    map[*Delivery[C, T]]struct{}
