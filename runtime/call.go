@@ -4,18 +4,41 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"unsafe"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // AnyCall is a call of a task, whatever its result type: the common part of
-// every [Call]. Its methods are not inlined, since each type of result has all
-// of them, compiled with the generated code.
+// every [Call]. It is four words, which generated code passes in registers.
 type AnyCall struct {
+	_    [0]func() // not to be compared: the comparison would be compiled for each type of result
 	def  *Definition
-	args json.RawMessage
-	err  error
+	args string   // the payload, which nobody changes
+	rest *andMore // nil if there is neither an error nor an option
+}
+
+// andMore is the part that few calls have.
+type andMore struct {
+	err  error // of encoding the arguments
 	opts []Option
+}
+
+// newCall returns the call with a payload, which nobody may change any more.
+func newCall(d *Definition, payload json.RawMessage, err error, opts []Option) AnyCall {
+	c := AnyCall{def: d, args: unsafe.String(unsafe.SliceData(payload), len(payload))}
+	if err != nil || len(opts) > 0 {
+		c.rest = &andMore{err, opts}
+	}
+	return c
+}
+
+func (c AnyCall) more() andMore {
+	if c.rest == nil {
+		return andMore{}
+	}
+	return *c.rest
 }
 
 // Name returns the task's name, empty for the zero value.
@@ -28,24 +51,29 @@ func (c AnyCall) Name() string {
 
 // Args returns the encoded arguments: one JSON object keyed by parameter name.
 // The caller must not change it.
-func (c AnyCall) Args() json.RawMessage { return c.args }
+func (c AnyCall) Args() json.RawMessage {
+	if c.args == "" {
+		return nil
+	}
+	return unsafe.Slice(unsafe.StringData(c.args), len(c.args))
+}
 
 // With returns the call with further options.
 func (c AnyCall) With(opts ...Option) AnyCall {
-	c.opts = append(c.opts[:len(c.opts):len(c.opts)], opts...)
+	m := c.more()
+	m.opts = slices.Concat(m.opts, opts)
+	c.rest = &m
 	return c
 }
 
 // String returns the task's name and its arguments, without the redacted ones.
-//
-//go:noinline
 func (c AnyCall) String() string {
 	if c.def == nil {
 		return "no call"
 	}
-	args := redactedArgs(&engine.Message{Args: c.args}, c.def.derive().redact)
-	if c.err != nil {
-		return c.def.Name + " " + c.err.Error()
+	args := redactedArgs(&engine.Message{Args: c.Args()}, c.def.derive().redact)
+	if err := c.more().err; err != nil {
+		return c.def.Name + " " + err.Error()
 	}
 	return c.def.Name + " " + string(args)
 }
@@ -56,13 +84,20 @@ func (c AnyCall) GoString() string { return c.String() }
 // Plain returns a call without its options.
 func Plain(c Caller) AnyCall {
 	plain := c.anyCall()
-	plain.opts = nil
+	if err := plain.more().err; err != nil {
+		plain.rest = &andMore{err: err}
+	} else {
+		plain.rest = nil
+	}
 	return plain
 }
 
 // Call is a call of a task as a value: its arguments, encoded when it was
 // made, and its options. It can be enqueued more than once; each time makes a
 // new task.
+//
+// It has few methods, since all are compiled again for each type of result. The
+// others, which do not depend on it, are its AnyCall's.
 type Call[R any] struct{ AnyCall AnyCall }
 
 // With returns the call with further options.
@@ -75,18 +110,18 @@ func (c Call[R]) anyCall() AnyCall { return c.AnyCall }
 // store's answer was lost, perhaps because ctx ended. Ask [App.Lookup] for its
 // id.
 func (c Call[R]) Enqueue(ctx context.Context, q Enqueuer) (*Handle[R], error) {
-	h, err := enqueue(ctx, q, &c.AnyCall)
+	h, err := enqueue(ctx, q, c.AnyCall)
 	return (*Handle[R])(h), err
 }
 
 // enqueue enqueues one call.
-func enqueue(ctx context.Context, q Enqueuer, c *AnyCall) (*handle, error) {
+func enqueue(ctx context.Context, q Enqueuer, c AnyCall) (*handle, error) {
 	p, err := producerOf(q)
 	if err != nil {
 		return nil, fmt.Errorf("enqueue %s: %w", c.Name(), err)
 	}
 	if p.around != nil {
-		ins, err := p.enqueue(ctx, []AnyCall{*c})
+		ins, err := p.enqueue(ctx, []AnyCall{c})
 		if err == nil {
 			err = ins[0].Err
 		}
@@ -99,7 +134,7 @@ func enqueue(ctx context.Context, q Enqueuer, c *AnyCall) (*handle, error) {
 		h handle
 		m engine.Message
 	})
-	if err := p.prepare(ctx, &e.m, *c); err != nil {
+	if err := p.prepare(ctx, &e.m, c); err != nil {
 		return nil, err
 	}
 	in, err := p.insertOne(ctx, &e.m)

@@ -67,7 +67,7 @@ func NewCall(d *Definition, args *wire.Fields, opts []Option) AnyCall {
 	if err != nil {
 		err = d.hideSecrets(err)
 	}
-	return AnyCall{def: d, args: payload, err: err, opts: opts}
+	return newCall(d, payload, err, opts)
 }
 
 // Runnable are the arguments of one task, which call its function with a context

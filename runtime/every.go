@@ -141,8 +141,8 @@ func (a *App) checkOne(p periodic) error {
 	switch {
 	case p.call.def == nil:
 		return errors.New("it has no call")
-	case p.call.err != nil:
-		return p.call.err
+	case p.call.more().err != nil:
+		return p.call.more().err
 	case p.schedule == nil:
 		return errors.New("it is nil")
 	case p.name == "" || !storable(p.name):

@@ -97,7 +97,7 @@ func (a *App) CallOf(name string, args json.RawMessage, opts ...Option) (Call[js
 	if reg == nil {
 		return none, fmt.Errorf("call %q: %w", name, ErrUnknownTask)
 	}
-	c := AnyCall{def: reg.def, opts: opts}
+	var payload json.RawMessage
 	err := guard.Isolated(func() (err error) { // methods of the arguments are the user's
 		typed, err := reg.arguments()
 		if err != nil {
@@ -106,13 +106,13 @@ func (a *App) CallOf(name string, args json.RawMessage, opts ...Option) (Call[js
 		if err := wire.Unmarshal(args, typed, reg.def.Params); err != nil {
 			return reg.def.hideSecrets(err)
 		}
-		c.args, err = wire.Marshal(typed)
+		payload, err = wire.Marshal(typed)
 		return err
 	})
 	if err != nil {
 		return none, fmt.Errorf("call %s: %w", reg.def.Name, err)
 	}
-	return Call[json.RawMessage]{c}, nil
+	return Call[json.RawMessage]{AnyCall: newCall(reg.def, payload, nil, opts)}, nil
 }
 
 // arguments returns what lists the arguments of a task, each of them zero.

@@ -77,8 +77,9 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 	if s == nil {
 		return errors.New("enqueue: the call is the zero value")
 	}
-	if c.err != nil {
-		return fmt.Errorf("enqueue %s: %w", s.Name, c.err)
+	more := c.more()
+	if more.err != nil {
+		return fmt.Errorf("enqueue %s: %w", s.Name, more.err)
 	}
 	if ctx == nil {
 		return fmt.Errorf("enqueue %s: the context is nil", s.Name)
@@ -88,7 +89,7 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 	}
 	now := time.Now().Round(0).UTC()
 	wire := s.derive()
-	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, wire.queue, c.args, s.Priority, p.app.cfg.Keep
+	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, wire.queue, c.Args(), s.Priority, p.app.cfg.Keep
 	m.KeepFailed = p.app.cfg.KeepFailed
 	if s.Keep > 0 {
 		m.Keep = s.Keep
@@ -110,8 +111,8 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 	if err := p.app.inject(ctx, m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}
-	if len(c.opts) > 0 || s.Unique > 0 || s.UniqueHold != engine.HoldTime {
-		if err := apply(m, c.opts, now, s.Unique, s.UniqueHold); err != nil {
+	if len(more.opts) > 0 || s.Unique > 0 || s.UniqueHold != engine.HoldTime {
+		if err := apply(m, more.opts, now, s.Unique, s.UniqueHold); err != nil {
 			return fmt.Errorf("enqueue %s: %w", s.Name, err)
 		}
 		if r := current(ctx); r != nil && len(meta.Tags) > 0 { // they may hold secrets of the parent, which later readers do not know

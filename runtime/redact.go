@@ -66,7 +66,7 @@ func (c AnyCall) Redact(text string) string {
 	if c.def == nil || len(c.def.derive().redact) == 0 {
 		return text
 	}
-	return redact.New(c.args, c.def.derive().signature, c.def.derive().redact).Clean(text)
+	return redact.New(c.Args(), c.def.derive().signature, c.def.derive().redact).Clean(text)
 }
 
 // redactedArgs returns the arguments with redacted values replaced, for the

@@ -58,8 +58,8 @@ func spawnChild(ctx context.Context, name string, c AnyCall) *future {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	n, err := d.take(name, engine.EntryChild)
-	if err == nil && n.e == nil && c.err != nil {
-		err = Permanent(fmt.Errorf("enqueue %s: %w", c.Name(), c.err))
+	if err == nil && n.e == nil && c.more().err != nil {
+		err = Permanent(fmt.Errorf("enqueue %s: %w", c.Name(), c.more().err))
 	}
 	if err != nil {
 		f.err = inEntry("child", name, err)
