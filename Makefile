@@ -104,8 +104,8 @@ bench-peers: ## run the same work on taskctx, bare channels and other libraries,
 	cd bench && $(GO) test -run '^$$' -bench Peers -benchtime 1x -args -page $(CURDIR)/docs/in-process.md
 
 .PHONY: bench-durable
-bench-durable: ## measure tasks in a file beside an ordinary queue in one, and write docs/durable.md
-	$(GO) test -run '^$$' -bench 'Durable$$' -benchtime 1x -timeout 30m ./runtime/sqlite -args -page $(CURDIR)/docs/durable.md
+bench-durable: ## measure tasks in a file beside an ordinary queue in one, and write docs/sqlite-speed.md
+	$(GO) test -run '^$$' -bench 'Durable$$' -benchtime 1x -timeout 30m ./runtime/sqlite -args -page $(CURDIR)/docs/sqlite-speed.md
 
 .PHONY: bench-servers
 bench-servers: ## measure tasks on Postgres and Redis beside River and asynq, and print the tables of docs/engines.md

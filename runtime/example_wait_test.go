@@ -2,6 +2,7 @@ package runtime_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,27 +11,22 @@ import (
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
-// pageTask is generated, in a program, of a task with queue=pages.
-var pageTask = newUnit[string, int]("print.Page", func(s *runtime.Spec) { s.Queue = "pages" })
+// pageTask is generated, in a program.
+var pageTask = newUnit[string, int]("print.Page")
 
-// printCatalog is a task that enqueues others, all or none, and waits for them.
+// printCatalog is a durable task: it has its pages printed, each once, however often
+// it is retried, and holds no worker while it waits for them.
 func printCatalog(ctx *runtime.Context, texts []string) (int, error) {
-	var b runtime.Batch
-	var pages []*runtime.Handle[int]
+	calls := make([]runtime.Call[int], len(texts))
 	for i, text := range texts {
-		// With this key a second attempt waits for the pages of the first.
-		key := fmt.Sprintf("%s/%d", ctx.Metadata().TaskID, i)
-		pages = append(pages, runtime.AddTo(&b, pageTask.call(text, runtime.WithKey(key, 24*time.Hour))))
+		calls[i] = pageTask.call(text) // PageCall(text), in a program
 	}
-	if err := b.Enqueue(ctx, ctx.App()); err != nil {
-		return 0, err
+	sizes, err := runtime.All(ctx, "page", calls...)
+	if err != nil {
+		return 0, err // until they are printed: runtime.ErrSuspended
 	}
 	total := 0
-	for _, h := range pages {
-		n, err := h.Wait(runtime.AllowWait(ctx))
-		if err != nil {
-			return 0, err
-		}
+	for _, n := range sizes {
 		total += n
 	}
 	if ctx.Metadata().Attempt == 0 {
@@ -39,33 +35,57 @@ func printCatalog(ctx *runtime.Context, texts []string) (int, error) {
 	return total, nil
 }
 
-// The pages have a queue of their own, and an app that serves no other: however
-// many catalogs wait for pages, there are workers for them.
-func ExampleAllowWait() {
+// A task and its children, on one worker.
+func ExampleAll() {
 	ctx := context.Background()
-	eng := memory.New(memory.Config{})
-	catalog := newUnit[[]string, int]("print.Catalog", retries(3))
-	start := func(queue string) *runtime.App {
-		app := runtime.New(eng, runtime.Config{Workers: 2, Queues: []string{queue}, Logger: discard})
-		catalog.handle(app, printCatalog) // RegisterTasks, in a program
-		pageTask.handle(app, func(_ *runtime.Context, text string) (int, error) { return len(text), nil })
-		if err := app.Start(ctx); err != nil {
-			panic(err)
-		}
-		return app
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Workers: 1, Logger: discard})
+	catalog := newUnit[[]string, int]("print.Catalog", retries(3), durably) // task:context durable retries=3
+	catalog.handle(app, printCatalog)                                       // RegisterTasks, in a program
+	pageTask.handle(app, func(_ *runtime.Context, text string) (int, error) { return len(text), nil })
+	if err := app.Start(ctx); err != nil {
+		panic(err)
 	}
-	catalogs, pages := start("default"), start("pages")
-
-	h, err := catalog.call([]string{"tea", "coffee"}).Enqueue(ctx, catalogs)
+	h, err := catalog.call([]string{"tea", "coffee"}).Enqueue(ctx, app)
 	if err != nil {
 		panic(err)
 	}
 	fmt.Println(h.Wait(ctx))
-	printed, _, err := catalogs.List(ctx, engine.Query{Name: "print.Page"})
+	printed, _, err := app.List(ctx, engine.Query{Name: "print.Page"})
 	fmt.Println(len(printed), "pages", err)
-	stopApp(catalogs) // first those that wait
-	stopApp(pages)
+	stopApp(app)
 	// Output:
 	// 9 <nil>
 	// 2 pages <nil>
+}
+
+// An approval by a person, which may come days later, or before.
+func ExampleSignal() {
+	ctx := context.Background()
+	type approval struct{ By string }
+	approved := runtime.NewSignal[approval]("approved")
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: discard})
+	order := newUnit[string, string]("shop.Order", durably)
+	order.handle(app, func(ctx *runtime.Context, item string) (string, error) {
+		a, err := approved.Await(ctx, 72*time.Hour)
+		switch {
+		case errors.Is(err, runtime.ErrAwaitTimeout):
+			return "", runtime.Cancelled("nobody approved it")
+		case err != nil:
+			return "", err
+		}
+		return runtime.Step(ctx, "order", func(context.Context) (string, error) { return item + ", approved by " + a.By, nil })
+	})
+	if err := app.Start(ctx); err != nil {
+		panic(err)
+	}
+	h, err := order.call("coffee").Enqueue(ctx, app)
+	if err != nil {
+		panic(err)
+	}
+	if err := approved.Send(ctx, app, h.ID(), approval{By: "ann"}); err != nil {
+		panic(err)
+	}
+	fmt.Println(h.Wait(ctx))
+	stopApp(app)
+	// Output: coffee, approved by ann <nil>
 }

@@ -58,7 +58,7 @@ var errNotEnqueued = errors.New("the task was not enqueued: its batch was not, o
 // [ErrNotFound].
 //
 // In a task it returns [ErrWaitInTask], since tasks that wait for tasks can
-// fill every slot, unless ctx is from [AllowWait].
+// fill every slot: a durable task waits with [Spawn] and [Future.Await].
 func (h *Handle[R]) Wait(ctx context.Context) (result R, err error) {
 	e, err := (*handle)(h).wait(ctx)
 	if err != nil || len(e.Result) == 0 { // middleware may let it succeed without the task
@@ -78,7 +78,7 @@ func (h *Handle[R]) Wait(ctx context.Context) (result R, err error) {
 
 // wait returns the entry of the task once it has succeeded.
 func (h *handle) wait(ctx context.Context) (*engine.Entry, error) {
-	if r := current(ctx); r != nil && ctx.Value(allowWaitKey{}) == nil {
+	if current(ctx) != nil {
 		return nil, ErrWaitInTask
 	}
 	if h.app == nil {
@@ -108,25 +108,8 @@ func (h *handle) undecoded(e *engine.Entry, err error) error {
 
 // ErrWaitInTask is the error of Handle.Wait in a task. It is [Permanent]: the
 // next attempt would enqueue its tasks once more, and fail again.
-var ErrWaitInTask = Permanent(errors.New(
-	"a task that waits for a task can fill every worker: where it cannot, wait with runtime.AllowWait(ctx)"))
-
-type allowWaitKey struct{}
-
-// AllowWait returns a context with which a task may wait for another. The
-// caller ensures that workers remain for the other task: a waiting task holds
-// its slot, and if all slots wait, no other task ever runs. The safe setup is
-// a separate queue for the awaited tasks, served by its own App, in another
-// process or on the same engine in this one.
-//
-// A retried task enqueues the awaited tasks again, unless it gives them a
-// [WithKey] made of its own id.
-func AllowWait(ctx context.Context) context.Context {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	return context.WithValue(ctx, allowWaitKey{}, true)
-}
+var ErrWaitInTask = Permanent(errors.New("a task that waits for a task holds a slot that the other may need, and enqueues it " +
+	"again when it is retried: make it durable, and wait with runtime.Spawn(ctx, name, call).Await(ctx)"))
 
 // TaskError is the error of a task that failed or was cancelled, or of a
 // durable task's child that was deleted before its end, with [engine.StateDeleted].

@@ -321,7 +321,7 @@ func TestTravels_WithTasks(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			return h.Wait(runtime.AllowWait(ctx))
+			return h.Wait(context.Background()) // workers remain for it
 		}
 		return sent.Get(ctx)
 	})
@@ -367,7 +367,7 @@ func TestTravels_SetAnew(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			more, err := h.Wait(runtime.AllowWait(ctx))
+			more, err := h.Wait(context.Background()) // workers remain for it
 			if err != nil {
 				return nil, err
 			}

@@ -273,7 +273,7 @@ func TestInLogs_ShowsLocals(t *testing.T) {
 		if err != nil {
 			return 0, err
 		}
-		return h.Wait(runtime.AllowWait(ctx))
+		return h.Wait(context.Background()) // workers remain for it
 	})
 	start(t, app)
 	ctx := local.With(t.Context())

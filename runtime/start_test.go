@@ -281,7 +281,7 @@ func TestContext_FunctionsOutsideATask(t *testing.T) {
 			t.Errorf("Go with %T: %v", ctx, err)
 		}
 		for what, derived := range map[string]context.Context{
-			"WithLocals": local.With(ctx), "AllowWait": runtime.AllowWait(ctx),
+			"WithLocals": local.With(ctx),
 		} {
 			if _, ok := runtime.FromContext(derived); ok || derived.Err() != nil {
 				t.Errorf("%s of %T is in a task, or has ended", what, ctx)

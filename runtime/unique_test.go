@@ -107,7 +107,7 @@ func TestWithKey_LeadsToItsTaskWhateverItsKeep(t *testing.T) {
 				if err != nil {
 					return 0, err
 				}
-				n, err := h.Wait(runtime.AllowWait(ctx))
+				n, err := h.Wait(context.Background()) // workers remain for it
 				if err != nil {
 					return 0, fmt.Errorf("existing=%v: %w", h.Existing(), err)
 				}

@@ -62,29 +62,30 @@ func TestHandle_WaitEndsWithItsContext(t *testing.T) {
 
 func TestHandle_WaitInATask(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
-	child, parent := newUnit[int, int]("test.Child"), newUnit[bool, int]("test.Parent", retries(3))
+	child, parent := newUnit[int, int]("test.Child"), newUnit[int, int]("test.Parent", retries(3))
+	durable := newUnit[int, int]("test.Durable", durably)
 	child.handle(app, func(_ *runtime.Context, i int) (int, error) { return i + 1, nil })
-	parent.handle(app, func(ctx *runtime.Context, allow bool) (int, error) {
+	parent.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
 		h, err := child.call(1).Enqueue(ctx, ctx.App())
 		if err != nil {
 			return 0, err
 		}
-		wait := context.Context(ctx)
-		if allow {
-			wait = runtime.AllowWait(ctx)
-		}
-		return h.Wait(wait)
+		return h.Wait(ctx)
+	})
+	durable.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
+		return runtime.Spawn(ctx, "child", child.call(1)).Await(ctx)
 	})
 	start(t, app)
-	if _, err := await(t, app, parent.call(false)); err == nil || !strings.Contains(err.Error(), runtime.ErrWaitInTask.Error()) {
+	if _, err := await(t, app, parent.call(0)); err == nil || !strings.Contains(err.Error(), runtime.ErrWaitInTask.Error()) ||
+		!strings.Contains(err.Error(), "runtime.Spawn") {
 		t.Errorf("%v, want ErrWaitInTask", err)
 	}
 	children, _, err := app.List(context.Background(), engine.Query{Name: "test.Child"})
 	if err != nil || len(children) != 1 {
 		t.Errorf("it enqueued %d tasks to wait for, want 1, with no retry: %v", len(children), err)
 	}
-	if v, err := await(t, app, parent.call(true)); err != nil || v != 2 {
-		t.Errorf("with AllowWait: %d, %v", v, err)
+	if v, err := await(t, app, durable.call(0)); err != nil || v != 2 {
+		t.Errorf("with Spawn: %d, %v", v, err)
 	}
 }
 
@@ -128,7 +129,7 @@ func TestMetadata_ParentsAndRoots(t *testing.T) {
 			return nil, err
 		}
 		for _, h := range []*runtime.Handle[[]string]{alone, first, second} {
-			below, err := h.Wait(runtime.AllowWait(ctx))
+			below, err := h.Wait(context.Background()) // there are workers for all
 			if err != nil {
 				return nil, err
 			}

@@ -17,7 +17,7 @@ var Unused = &analysis.Analyzer{
 
 runtime.Permanent, RetryAfter, Snooze, Cancelled and Trigger are errors: they
 end the task when it returns them. OrderCall makes a call, which Enqueue
-enqueues; a Batch enqueues nothing before its Enqueue. AllowWait, local.With and
+enqueues; a Batch enqueues nothing before its Enqueue. local.With and
 local.Fork return the context that has what they say.`,
 	URL:      page + "taskunused",
 	Requires: []*analysis.Analyzer{tasksOf},
@@ -71,7 +71,7 @@ func (t *task) dropped(pass *analysis.Pass) {
 			if back := t.returning(pass, source(pass, call)); back != "" && ownStatement(stmt, around) {
 				d.SuggestedFixes = fix("Return it", edit(stmt, back))
 			}
-		case path == runtimePath && name == "AllowWait", path == localPath && (name == "With" || name == "Fork"):
+		case path == localPath && (name == "With" || name == "Fork"):
 			d.Message = name + " returns the context that has it: the one given has not"
 		case isNamed(pass.TypesInfo.TypeOf(call), runtimePath, "Call"):
 			d.Message = name + " makes a call that nobody enqueues: call Enqueue on it, or put it in a Batch"

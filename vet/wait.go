@@ -7,14 +7,13 @@ import (
 	"golang.org/x/tools/go/analysis"
 )
 
-// Wait reports a task that waits for a task without leave.
+// Wait reports a task that waits for a task.
 var Wait = &analysis.Analyzer{
 	Name: "taskwait",
 	Doc: `report Handle.Wait in a task
 
 It returns ErrWaitInTask, and the task fails: tasks that wait for tasks can hold
-every slot. A durable task waits without a slot, with runtime.Spawn and Await;
-another may wait with runtime.AllowWait(ctx), where workers remain.`,
+every slot. A durable task waits without a slot, with runtime.Spawn and Await.`,
 	URL:      page + "taskwait",
 	Requires: []*analysis.Analyzer{tasksOf},
 	Run:      wait,
@@ -28,8 +27,8 @@ func wait(pass *analysis.Pass) (any, error) {
 				return true
 			}
 			pass.Report(analysis.Diagnostic{
-				Pos: call.Pos(), End: call.End(), Message: "Wait in a task is ErrWaitInTask: " +
-					"a durable task waits with runtime.Spawn and Await, another with runtime.AllowWait where workers remain",
+				Pos: call.Pos(), End: call.End(),
+				Message: "Wait in a task is ErrWaitInTask: make the task durable, and wait with runtime.Spawn and Await",
 			})
 			return true
 		})

@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"taskctx": main, "seed": seed})
+	testscript.Main(m, map[string]func(){"taskctx": main, "seed": seed, "seedpress": seedPress})
 }
 
 // TestCommands runs the scripts in testdata: the program as a user calls it.

@@ -158,24 +158,6 @@ func table(out io.Writer) (show func(io.Writer, *runtime.Record) error, flush fu
 	}, w.Flush
 }
 
-// showFlags declares show.
-func showFlags(f *flag.FlagSet) action {
-	asJSON := f.Bool("json", false, "print each record as a line of JSON")
-	return func(ctx context.Context, s *session, args []string) error {
-		print := printRecord
-		if *asJSON {
-			print = showRecord
-		}
-		return eachID(args, func(id uuid.UUID) error {
-			r, err := s.app.Lookup(ctx, id)
-			if err != nil {
-				return err
-			}
-			return print(s.out, r)
-		})
-	}
-}
-
 // cancelFlags declares cancel.
 func cancelFlags(f *flag.FlagSet) action {
 	why := f.String("why", "", "the reason on the records; by default each task's name and .cancel")

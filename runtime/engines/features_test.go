@@ -184,7 +184,7 @@ func ask(ctx *askContext, a *askArgs) (answers, error) {
 	if err != nil {
 		return r, err
 	}
-	child, err := h.Wait(runtime.AllowWait(ctx))
+	child, err := h.Wait(context.Background()) // workers remain for it
 	r.Child = &child
 	return r, err
 }

@@ -41,7 +41,7 @@ func registerFamily(app *runtime.App) {
 			if err != nil {
 				return 0, err
 			}
-			v, err := h.Wait(runtime.AllowWait(ctx))
+			v, err := h.Wait(context.Background()) // workers remain for it
 			if err != nil {
 				return 0, err
 			}

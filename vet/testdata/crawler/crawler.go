@@ -72,23 +72,6 @@ func Crawl(ctx *runtime.Context, urls []string) (total int64, err error) {
 	return total, nil
 }
 
-// CrawlAllowed may wait.
-//
-//task:context queue=crawl
-func CrawlAllowed(ctx *runtime.Context, url string) error {
-	h, err := EnqueueFetch(ctx, ctx.App(), url)
-	if err != nil {
-		return err
-	}
-	runtime.AllowWait(ctx) // want `AllowWait returns the context that has it`
-	allowed := runtime.AllowWait(ctx)
-	if _, err = h.Wait(allowed); err != nil {
-		return err
-	}
-	_, err = h.Wait(runtime.AllowWait(ctx))
-	return err
-}
-
 // Watch watches a page for a day.
 //
 //task:context

@@ -101,21 +101,18 @@ func mine(ctx *Deep, h *tasks.Handle[int], other stdctx.Context) error {
 	if _, err := h.Wait(ctx.Context); err != nil { // want `Wait in a task is ErrWaitInTask`
 		return err
 	}
-	may := stdctx.WithValue(ctx, "k", 1)
-	may = tasks.AllowWait(may)
-	if _, err := h.Wait(may); err != nil {
-		return err
-	}
 	if _, err := h.Wait(other); err != nil {
 		return err
 	}
-	_, err := h.Wait(tasks.AllowWait(stdctx.WithValue(ctx, "k", 1)))
+	may := stdctx.WithValue(ctx, "k", 1)
+	may = other
+	_, err := h.Wait(may)
 	return err
 }
 
-// allowed makes of its parameter one that may wait.
-func allowed(ctx stdctx.Context, h *tasks.Handle[int]) error {
-	ctx = tasks.AllowWait(ctx)
+// passed makes of its parameter another one, which may be no task's.
+func passed(ctx, other stdctx.Context, h *tasks.Handle[int]) error {
+	ctx = other
 	_, err := h.Wait(ctx)
 	return err
 }
