@@ -12,8 +12,11 @@ import (
 	"testing"
 )
 
-// codeDir has the code that the pages coming-from-*.md show.
-const codeDir = "../examples/comingfrom"
+// codeDirs have the code that pages show, by the pages' names.
+var codeDirs = map[string]string{
+	"coming-from-*.md":     "../examples/comingfrom",
+	"durable-functions.md": "../examples/durable",
+}
 
 // shown is a mark in a page, that names a file and declarations in it, and the
 // block of code below, which is made of them.
@@ -22,8 +25,15 @@ var shown = regexp.MustCompile("(?s)(<!-- code: (\\S+\\.go) ([^>]+?) -->\n)```go
 // TestPages_ShowCodeThatCompiles: our side of the pages is code of a package that
 // is tested.
 func TestPages_ShowCodeThatCompiles(t *testing.T) {
-	pages, err := filepath.Glob("coming-from-*.md")
-	if err != nil || len(pages) != 6 {
+	for pattern, dir := range codeDirs {
+		t.Run(pattern, func(t *testing.T) { showCode(t, pattern, dir) })
+	}
+}
+
+// showCode compares the pages that a pattern matches with the code of a directory.
+func showCode(t *testing.T, pattern, codeDir string) {
+	pages, err := filepath.Glob(pattern)
+	if err != nil || len(pages) == 0 || strings.Contains(pattern, "*") && len(pages) != 6 {
 		t.Fatalf("pages: %v, %v", pages, err)
 	}
 	used := make(map[string]bool)
@@ -37,7 +47,7 @@ func TestPages_ShowCodeThatCompiles(t *testing.T) {
 			n++
 			m := shown.FindStringSubmatch(block)
 			used[m[2]] = true
-			return m[1] + "```go\n" + declarations(t, page, m[2], strings.Fields(m[3])) + "```\n"
+			return m[1] + "```go\n" + declarations(t, page, filepath.Join(codeDir, m[2]), strings.Fields(m[3])) + "```\n"
 		})
 		if blocks := strings.Count(string(text), "<!-- code:"); n != blocks || n == 0 {
 			t.Errorf("%s: %d of %d marks are followed by a block of Go code", page, n, blocks)
@@ -50,7 +60,7 @@ func TestPages_ShowCodeThatCompiles(t *testing.T) {
 	}
 	for _, f := range files {
 		switch name := filepath.Base(f); {
-		case name == "doc.go", strings.HasSuffix(name, "_gen.go"), strings.HasSuffix(name, "_test.go"), used[name]:
+		case name == "doc.go", name == "agency.go", strings.HasSuffix(name, "_gen.go"), strings.HasSuffix(name, "_test.go"), used[name]:
 		default:
 			t.Errorf("no page shows %s", name)
 		}
@@ -59,9 +69,8 @@ func TestPages_ShowCodeThatCompiles(t *testing.T) {
 
 // declarations returns the source of declarations with their comments, in the
 // order they are asked for.
-func declarations(t *testing.T, page, file string, names []string) string {
+func declarations(t *testing.T, page, path string, names []string) string {
 	t.Helper()
-	path := filepath.Join(codeDir, file)
 	src, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -94,7 +103,7 @@ func declarations(t *testing.T, page, file string, names []string) string {
 	for _, name := range names {
 		text, ok := found[name]
 		if !ok {
-			t.Errorf("%s: %s declares no %s", page, file, name)
+			t.Errorf("%s: %s declares no %s", page, path, name)
 		}
 		parts = append(parts, text)
 	}

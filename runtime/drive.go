@@ -28,6 +28,22 @@ func (a *App) Drive(ctx context.Context, d *engine.Delivery) (engine.Outcome, er
 	return o, a.errorOf(s)
 }
 
+// StartSome is [App.Start] for tools that test tasks: of the registered tasks those
+// that lack a supply or a context type are left out, for good, but for the named
+// ones.
+func (a *App) StartSome(ctx context.Context, names ...string) error {
+	a.mu.Lock()
+	all := slices.Clone(a.tasks)
+	a.mu.Unlock()
+	kept := slices.DeleteFunc(all, func(r *registration) bool {
+		return !slices.Contains(names, r.def.Name) && len(a.missing(map[string]*registration{r.def.Name: r})) > 0
+	})
+	a.mu.Lock()
+	a.tasks = kept
+	a.mu.Unlock()
+	return a.Start(ctx)
+}
+
 // named returns the task of the name or alias: the last one, should several
 // have it.
 func (a *App) named(name string) map[string]*registration {

@@ -89,15 +89,17 @@ type extras struct {
 	bound    *Context      // the context that middleware passed to the task; nil: the run's own
 	late     chan struct{} // closed when a task that is taskLate has ended
 
-	saving    sync.Mutex // guards concluded; held while the memo is written to the engine
-	concluded bool       // the outcome has the memo: it is not saved any more
-
+	saving  sync.Mutex // guards concluded; held while the memo is written to the engine
 	reading sync.Mutex // guards memo and byHand; taken after saving
 	memo    *memo      // the memo, once read
-	byHand  bool       // the memo says that a retry by hand begins, to be marked in the log
 
 	final *engine.Outcome // what a transaction of the task's has committed
-	lost  bool            // such a transaction was refused, since the run does not own the task
+
+	// Together, since they fill one word.
+	concluded bool // the outcome has the memo: it is not saved any more
+	byHand    bool // the memo says that a retry by hand begins, to be marked in the log
+	lost      bool // a transaction of the task's was refused, since the run does not own the task
+	ending    bool // no save may begin; guarded by mu
 
 	lasting unsafe.Pointer // a *lasting, of a durable task and of its steps; atomic
 
@@ -108,7 +110,6 @@ type extras struct {
 	notes   *notes        // log lines and progress, nil while there are none
 	saved   time.Time     // when notes were last written
 	endSave func()        // ends a save that is under way, nil while none is
-	ending  bool          // no save may begin
 	record  *Record       // as last read by the task
 	commits int           // transactions that are to end the task
 	locals  *locals.Table // the task's local values, nil while there are none

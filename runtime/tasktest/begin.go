@@ -51,11 +51,17 @@ func (p *Playing[R]) ID() uuid.UUID { return p.stage.id }
 // has ended. Retries it waits out.
 func (p *Playing[R]) Waits() string {
 	p.t.Helper()
-	rec := p.settled()
-	if rec.State == engine.StateWaiting {
-		return waitsFor(rec.Reason)
+	for {
+		rec := p.settled()
+		switch {
+		case rec.State == engine.StateWaiting:
+			return waitsFor(rec.Reason)
+		case rec.State.Final():
+			return ""
+		}
+		time.Sleep(time.Until(rec.Due))
+		p.wake()
 	}
-	return ""
 }
 
 // Journal is what the task remembers.
@@ -89,14 +95,15 @@ func (p *Playing[R]) End() (R, error) {
 	p.t.Helper()
 	for {
 		rec := p.settled()
-		switch {
-		case rec.State.Final():
+		if rec.State.Final() {
 			return p.ended(rec)
-		case rec.State == engine.StateWaiting && rec.Due.IsZero() && len(p.sends) == 0:
+		}
+		due := p.due()
+		if due.IsZero() && len(p.sends) == 0 {
 			var none R
 			return none, fmt.Errorf("%w, for %s: with Send or Answer it does not", ErrStuck, waitsFor(rec.Reason))
 		}
-		p.next(rec)
+		p.next(due)
 	}
 }
 
@@ -113,11 +120,27 @@ func (p *Playing[R]) ended(rec *runtime.Record) (R, error) {
 	return none, &runtime.TaskError{ID: rec.ID, Name: rec.Name, State: rec.State, Reason: rec.Reason}
 }
 
-// next waits for the time at which something happens, and sends what is to be sent
-// by then.
-func (p *Playing[R]) next(rec *runtime.Record) {
+// due is when the next of all tasks is due, zero if none is.
+func (p *Playing[R]) due() (first time.Time) {
 	p.t.Helper()
-	due := rec.Due
+	es, _, err := p.stage.List(p.ctx, engine.Query{Limit: 4096, Brief: true, States: []engine.State{
+		engine.StateScheduled, engine.StateRetrying, engine.StateWaiting,
+	}})
+	if err != nil {
+		p.t.Fatalf("tasktest: %v", err)
+	}
+	for _, e := range es {
+		if !e.Due.IsZero() && (first.IsZero() || e.Due.Before(first)) {
+			first = e.Due
+		}
+	}
+	return first
+}
+
+// next waits until something is due, which a task is at a time that may be zero, and
+// sends what is to be sent by then.
+func (p *Playing[R]) next(due time.Time) {
+	p.t.Helper()
 	first := -1
 	for i, s := range p.sends {
 		if at := p.began.Add(s.after); due.IsZero() || !at.After(due) {

@@ -179,3 +179,15 @@ func newIdleApp(t *testing.T) *runtime.App {
 	tasktest.Start(t, app)
 	return app
 }
+
+// TestPlayNeedsTheSuppliesOfItsTasksOnly: the package has another task, which lacks
+// something.
+func TestPlayNeedsTheSuppliesOfItsTasksOnly(t *testing.T) {
+	register := func(app *runtime.App) {
+		RegisterPress(app)
+		RegisterTasks(app) // of the package billing: nobody supplies its mailer
+	}
+	_, err := tasktest.Play(t, register, PublishCall("moby"), tasktest.RunChildren(), tasktest.Supply(new(kiosk)),
+		tasktest.Send(0, approved, "ann"))
+	require.NoError(t, err)
+}
