@@ -479,7 +479,8 @@ func TestBeside(t *testing.T) {
 	second := open(t, path, sqlite.Config{Existing: true}) // as the command does
 	counts, err := second.Counts(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, []engine.Count{{Queue: "default", State: engine.StatePending, Tasks: 1}}, counts)
+	require.Len(t, counts, 1)
+	assert.EqualValues(t, 1, counts[0].Tasks)
 	db := appDB(t, path)
 	var version, app, tables int
 	require.NoError(t, db.QueryRow("PRAGMA user_version").Scan(&version))
