@@ -110,7 +110,7 @@ var layers = map[string][]string{
 	},
 	"runtime/sqlite/...": {"runtime/engine", "runtime/sqlite/...", uuid, "modernc.org/sqlite/...", "modernc.org/libc/..."},
 	"runtime/postgres/...": {
-		"runtime", "runtime/engine", "runtime/internal/remote", uuid, "github.com/riverqueue/...", "github.com/jackc/pgx/v5/...",
+		"runtime/engine", "runtime/internal/remote", uuid, "github.com/riverqueue/...", "github.com/jackc/pgx/v5/...",
 		"github.com/robfig/cron/v3",
 	},
 	"runtime/memory":          {"runtime/engine", uuid},

@@ -16,7 +16,7 @@ var Transaction = &analysis.Analyzer{
 A task that is enqueued on the App while a transaction of the same function is
 open may run before the commit, and finds nothing of what was written; it stays
 when the transaction is rolled back. Enqueue it in the transaction, with
-postgres.Tx or postgres.SQLTx, or after the commit.`,
+app.In(tx), or after the commit.`,
 	URL:      page + "tasktx",
 	Requires: []*analysis.Analyzer{tasksOf},
 	Run:      transaction,

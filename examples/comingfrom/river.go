@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
 // Sort sorts strings.
@@ -30,7 +29,7 @@ func placeOrder(ctx context.Context, app *runtime.App, db *sql.DB, items []strin
 	if _, err := tx.ExecContext(ctx, "INSERT INTO orders (items) VALUES ($1)", len(items)); err != nil {
 		return err
 	}
-	if _, err := EnqueueSort(ctx, postgres.SQLTx(app, tx), items); err != nil {
+	if _, err := EnqueueSort(ctx, app.In(tx), items); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -127,13 +127,13 @@ func testTxInsertUndone(b *bench) {
 }
 
 func testTxInsertKey(b *bench) {
-	first := b.holder("at first", held("k", engine.HoldActive))
+	first := b.holder("at first", held(b.queue, engine.HoldActive))
 	tx, j := b.begin()
-	b.sameTask("in a transaction", b.insertInto(j, b.message("task.keyed", held("k", engine.HoldActive))), first)
-	mine := b.insertInto(j, b.message("task.keyed", held("mine", engine.HoldActive)))
+	b.sameTask("in a transaction", b.insertInto(j, b.message("task.keyed", held(b.queue, engine.HoldActive))), first)
+	mine := b.insertInto(j, b.message("task.keyed", held(b.queue+".mine", engine.HoldActive)))
 	b.must("commit", tx.Commit())
-	b.holds("after the commit", mine.ID, held("mine", engine.HoldActive))
-	b.holds("as before", first, held("k", engine.HoldActive))
+	b.holds("after the commit", mine.ID, held(b.queue+".mine", engine.HoldActive))
+	b.holds("as before", first, held(b.queue, engine.HoldActive))
 }
 
 func testTxConcluded(b *bench) {
@@ -252,13 +252,13 @@ func testTxAnswerLost(b *bench) {
 }
 
 func testTxKeyLetGo(b *bench) {
-	b.insert("task.keyed", held("k", engine.HoldActive))
+	b.insert("task.keyed", held(b.queue, engine.HoldActive))
 	h := b.serve([]string{"task.keyed"}).next()
 	tx, j := b.begin()
 	committed := b.conclude(j, h, engine.Outcome{})
 	b.must("commit", tx.Commit())
 	committed()
-	b.holder("once its task has ended", held("k", engine.HoldActive))
+	b.holder("once its task has ended", held(b.queue, engine.HoldActive))
 	h.succeed()
 }
 

@@ -97,14 +97,14 @@ func TestTx(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			return tx{postgres.Tx(app, x), func() error { return x.Commit(t.Context()) }, func() error { return x.Rollback(t.Context()) }}
+			return tx{app.In(x), func() error { return x.Commit(t.Context()) }, func() error { return x.Rollback(t.Context()) }}
 		},
 		"database/sql": func() tx {
 			x, err := db.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return tx{postgres.SQLTx(app, x), x.Commit, x.Rollback}
+			return tx{app.In(x), x.Commit, x.Rollback}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +161,7 @@ func TestTx(t *testing.T) {
 // TestTx_OfAnotherEngine: it says so, and does not panic.
 func TestTx_OfAnotherEngine(t *testing.T) {
 	app := runtime.New(nil, runtime.Config{})
-	if _, err := echoCall(`1`).Enqueue(t.Context(), postgres.Tx(app, nil)); err == nil {
+	if _, err := echoCall(`1`).Enqueue(t.Context(), app.In(nil)); err == nil {
 		t.Error("a transaction was accepted for an app on another engine")
 	}
 }

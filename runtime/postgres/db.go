@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -63,7 +62,7 @@ func steered() *pgx.Batch {
 }
 
 // sqlDB is a db on a transaction of database/sql, by pgx's driver for it.
-type sqlDB struct{ tx *sql.Tx }
+type sqlDB struct{ tx sqlTx }
 
 func (d sqlDB) query(ctx context.Context, text string, args []any, each func(func(...any) error) error) (err error) {
 	rows, err := d.tx.QueryContext(ctx, text, args...)

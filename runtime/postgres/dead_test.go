@@ -132,9 +132,9 @@ func TestOldSnapshot_WhatComesBelowRuns(t *testing.T) {
 	require.NoError(t, err)
 	run(2500)
 	// Of a transaction that began long ago, at once and delayed.
-	early, err := echoCall(`1`).Enqueue(t.Context(), postgres.Tx(app, tx))
+	early, err := echoCall(`1`).Enqueue(t.Context(), app.In(tx))
 	require.NoError(t, err)
-	later, err := echoCall(`1`, runtime.WithDelay(50*time.Millisecond)).Enqueue(t.Context(), postgres.Tx(app, tx))
+	later, err := echoCall(`1`, runtime.WithDelay(50*time.Millisecond)).Enqueue(t.Context(), app.In(tx))
 	require.NoError(t, err)
 	run(500)
 	require.NoError(t, tx.Commit(t.Context()))

@@ -6,8 +6,9 @@
 //	e, err := postgres.Open(ctx, "postgres://app@db/app?schema=taskctx", postgres.Config{})
 //	app := runtime.New(e, runtime.Config{Workers: 50})
 //
-// [Tx] and [SQLTx] enqueue in a transaction of the caller's: the tasks exist
-// if, and only if, it commits.
+// With app.In(tx) tasks are enqueued in a transaction of the caller's, a pgx.Tx or
+// a *sql.Tx of pgx's driver: they exist if, and only if, it commits. With
+// runtime.Commit the end of a task is written in the task's own.
 //
 // In a schema of its own, [Config.Schema], River's programs need its name: River
 // UI reads it from the environment, as in RIVER_SCHEMA=taskctx, and River's

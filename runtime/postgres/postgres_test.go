@@ -111,6 +111,11 @@ func TestEngine(t *testing.T) {
 			_, err := client.JobDelete(context.Background(), int64(binary.BigEndian.Uint64(id[8:])&(1<<62-1)))
 			require.NoError(tb, err)
 		},
+		Begin: func(tb testing.TB, _ engine.Engine) enginetest.Transaction { return beginPgx(tb, pool) },
+		Foreign: map[string]func(tb testing.TB) enginetest.Transaction{
+			"another database":                 func(tb testing.TB) enginetest.Transaction { return beginPgx(tb, otherDatabase(tb, url)) },
+			"another database of database/sql": func(tb testing.TB) enginetest.Transaction { return beginSQL(tb, otherDatabase(tb, url)) },
+		},
 		Lease: 2 * time.Second,
 	})
 }

@@ -177,7 +177,7 @@ func TestTx_WithADecoratedEngine(t *testing.T) {
 	app, _, pool, schema := newProxied(t, runtime.Config{}, postgres.Config{})
 	tx, err := pool.Begin(t.Context())
 	require.NoError(t, err)
-	_, err = echoCall(`1`).Enqueue(t.Context(), postgres.Tx(runtime.New(wrapped{app.Engine()}, runtime.Config{}), tx))
+	_, err = echoCall(`1`).Enqueue(t.Context(), runtime.New(wrapped{app.Engine()}, runtime.Config{}).In(tx))
 	require.NoError(t, err)
 	require.NoError(t, tx.Commit(t.Context()))
 	assert.Equal(t, 1, countJobs(t, pool, schema))

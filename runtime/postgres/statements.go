@@ -12,6 +12,7 @@ type statements struct {
 	addKeys, lockKeys, takeKeys                    string
 	claim, claimAfter, claimFound                  lotSQL
 	succeed, conclude, saveMemo, note              string
+	end, endWith                                   string
 	leave, beat, others, workers, mine, mineOf     string
 	takeOver, takeOverOf, runningOf, wasLost       string
 	promote, promoteUnique, park, unpark, expire   lotSQL
@@ -65,7 +66,8 @@ func newStatements(schema string) statements {
 		addKeys: addKeysSQL, lockKeys: lockKeysSQL, takeKeys: takeKeysSQL,
 		claim: forSome(claimSQL("$5"), claimPick), claimAfter: forSome(claimSQL("$8"), claimAfterPick),
 		claimFound: forSome(claimSQL("$6"), claimFoundPick),
-		succeed:    succeedSQL, conclude: concludeSQL, saveMemo: saveMemoSQL, note: noteSQL,
+		end:        endSQL, endWith: endWithSQL,
+		succeed: succeedSQL, conclude: concludeSQL, saveMemo: saveMemoSQL, note: noteSQL,
 		leave: leaveSQL, beat: beatSQL, others: othersSQL, workers: workersSQL, mine: mineSQL, mineOf: mineOfSQL,
 		takeOver:   strings.ReplaceAll(takeOverSQL, "{which}", "j.state = 'running'"),
 		takeOverOf: strings.ReplaceAll(takeOverSQL, "{which}", "j.id = ANY($5::bigint[]) AND j.state::text = 'running'"),
@@ -83,7 +85,7 @@ func newStatements(schema string) statements {
 	for _, text := range []*string{
 		&s.readMark, &s.nextNumbers, &s.insert, &s.stored,
 		&s.addKeys, &s.lockKeys, &s.takeKeys,
-		&s.succeed, &s.conclude, &s.saveMemo, &s.note,
+		&s.succeed, &s.conclude, &s.end, &s.endWith, &s.saveMemo, &s.note,
 		&s.leave, &s.beat, &s.others, &s.workers, &s.mine, &s.mineOf, &s.takeOver, &s.takeOverOf, &s.runningOf, &s.wasLost,
 		&s.cleanKeys, &s.queues, &s.paused,
 		&s.get, &s.lockJob, &s.cancel, &s.retry, &s.remove, &s.ended,

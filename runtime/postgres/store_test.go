@@ -232,7 +232,7 @@ func enqueueInTx(ctx context.Context, app *runtime.App, pool *pgxpool.Pool, i in
 	}
 	defer tx.Rollback(ctx)
 	keep := runtime.WithKeep(time.Hour + time.Duration(i)) // another one each
-	in, err := echoCall(`1`, keep).Enqueue(ctx, postgres.Tx(app, tx))
+	in, err := echoCall(`1`, keep).Enqueue(ctx, app.In(tx))
 	if err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func (w *Worker[C, T]) review(ctx context.Context) (others map[string][]C, err e
 		switch {
 		case ok && cancel.Cancelled:
 			d.Stop(engine.CancelCause(cancel.Reason))
-		case !ok && old:
+		case !ok && old && !d.concluded.Load():
 			d.Stop(engine.ErrLeaseLost)
 		}
 	}

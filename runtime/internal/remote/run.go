@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"sync"
+	"sync/atomic"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -18,7 +19,16 @@ type Delivery[C comparable, T any] struct {
 	store Store[C, T]
 	mu    sync.Mutex
 	memo  json.RawMessage // guarded by mu: as last read or written
+
+	concluded atomic.Bool
 }
+
+// Store returns the store of the worker that runs it.
+func (d *Delivery[C, T]) Store() Store[C, T] { return d.store }
+
+// Concluded says that a transaction of the task's own has committed its success:
+// the run's outcome is not written any more.
+func (d *Delivery[C, T]) Concluded() { d.concluded.Store(true) }
 
 // Outcome is the outcome of a run, to be written.
 type Outcome[C comparable, T any] struct {
@@ -92,11 +102,16 @@ func (w *Worker[C, T]) start(d *Delivery[C, T]) {
 func (w *Worker[C, T]) finish(o *Outcome[C, T]) {
 	w.mu.Lock()
 	delete(w.active, o.Of)
-	late := w.abandoned
-	if !late {
+	concluded := o.Of.concluded.Load()
+	late := w.abandoned && !concluded
+	full := w.claimed > 0
+	switch {
+	case concluded && full:
+		w.claimed--
+	case !concluded && !late:
 		w.outcomes = append(w.outcomes, o)
 	}
-	ended := w.claimed > 0 && len(w.outcomes) >= w.claimed
+	ended := full && len(w.outcomes) >= w.claimed
 	w.mu.Unlock()
 	if late {
 		w.Refuse(o)
