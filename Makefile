@@ -27,6 +27,10 @@ generate-check: generate ## fail if generated code that is committed is stale
 test: ## run all tests, with the race detector and real servers (PKG=./gen/... for some)
 	tools/test.sh $(PKG)
 
+.PHONY: browser
+browser: ## drive a browser over the pages of runtime/web, on each engine, and write docs/pictures
+	cd tools/browser && $(GO) test -count=1 -timeout 20m ./... -args -pictures $(CURDIR)/docs/pictures
+
 .PHONY: short
 short: ## run the tests that are quick
 	$(GO) test -short $(PKG)

@@ -5,8 +5,9 @@
 #
 # The race detector needs a C compiler; the tests of runtime/postgres and
 # runtime/redis need their servers' programs, which they start themselves; one of
-# runtime/sqlite needs the sqlite3 command. What is missing is installed with
-# apt, where that is there and allowed. Then a test that is skipped for want of a
+# runtime/sqlite needs the sqlite3 command; those of tools/browser, a module of
+# its own that is tested when all packages are, a browser. What is missing is
+# installed with apt, where that is there and allowed. Then a test that is skipped for want of a
 # program is a failure. Elsewhere those tests are skipped by name, and without a
 # C compiler the race detector is left out.
 #
@@ -23,6 +24,10 @@ have_postgres() {
 		compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null
 }
 have_sqlite() { command -v sqlite3 >/dev/null; }
+have_browser() {
+	[ -n "${TASKCTX_BROWSER:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
+		command -v google-chrome >/dev/null
+}
 
 # as_root runs a command as root, and fails if that is not allowed.
 as_root() {
@@ -34,6 +39,9 @@ have_cc || missing+=(gcc libc6-dev)
 have_redis || missing+=(redis-server)
 have_postgres || missing+=(postgresql)
 have_sqlite || missing+=(sqlite3)
+all=
+[ "$#" -gt 0 ] && [ "$*" != ./... ] || all=1
+[ -z "$all" ] || have_browser || missing+=(chromium)
 if [ "${#missing[@]}" -gt 0 ] && [ "${TASKCTX_INSTALL:-1}" = 1 ] && command -v apt-get >/dev/null; then
 	echo "installing ${missing[*]}" >&2
 	{ as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update &&
@@ -54,4 +62,13 @@ else
 	echo "no C compiler here: the race detector is left out" >&2
 fi
 [ "$#" -gt 0 ] || set -- ./...
-exec "${GO:-go}" test ${race[@]+"${race[@]}"} -timeout 15m "$@"
+"${GO:-go}" test ${race[@]+"${race[@]}"} -timeout 15m "$@"
+if [ -n "$all" ]; then
+	if have_browser; then
+		export TASKCTX_REQUIRE_BROWSER="${TASKCTX_REQUIRE_BROWSER:-1}"
+	else
+		echo "no Chromium here: tests that drive a browser are skipped" >&2
+	fi
+	cd tools/browser
+	"${GO:-go}" test -timeout 20m ./...
+fi

@@ -136,6 +136,44 @@ func (s *Shop) report(ctx *runtime.Context, a *reportArgs) (map[string]int, erro
 	}
 }
 
+type bookArgs struct{ title string }
+
+func (a *bookArgs) fields(f *wire.Fields) { f.String("title", &a.title) }
+
+var bookTask = runtime.NewTask[bookArgs, string](runtime.Spec{
+	Name: "press.Publish", Func: "Publish", Queue: "reports", Retries: 2, Delay: runtime.NoDelay, Durable: true,
+	Params: []wire.Param{{Name: "title", Sig: "string"}},
+}, (*bookArgs).fields)
+
+// Approved is the signal that a book waits for.
+var Approved = runtime.NewSignal[string]("approved")
+
+// Book publishes a book: it is drafted, three mails are its children,
+// one of which fails, and then it waits to be approved. It is durable.
+func Book(title string, opts ...runtime.Option) runtime.Call[string] {
+	a := bookArgs{title}
+	return bookTask.Call(a.fields, opts)
+}
+
+func (s *Shop) book(ctx *runtime.Context, a *bookArgs) (string, error) {
+	draft, err := runtime.Step(ctx, "draft", func(*runtime.Context) (string, error) { return "Draft of " + a.title, nil })
+	if err != nil {
+		return "", err
+	}
+	var mails []*runtime.Future[runtime.Void]
+	for _, to := range []string{"ann", "bob", "gone"} {
+		mails = append(mails, runtime.Spawn(ctx, "mail/"+to, Mail(to+"@example.com", draft, "")))
+	}
+	if _, err := runtime.AwaitEnds(ctx, mails...); err != nil {
+		return "", err
+	}
+	by, err := Approved.Await(ctx, 72*time.Hour)
+	if err != nil {
+		return "", err
+	}
+	return a.title + ", approved by " + by, nil
+}
+
 // Done lets the reports that run go on.
 func (s *Shop) Done() { s.release.Do(func() { close(s.Release) }) }
 
@@ -143,13 +181,14 @@ func (s *Shop) Done() { s.release.Do(func() { close(s.Release) }) }
 func New(engine engine.Engine, logger *slog.Logger) *Shop {
 	s := &Shop{
 		App: runtime.New(engine, runtime.Config{
-			Workers: 4, KeepLogs: 100, Logger: logger, ShutdownTimeout: time.Second, Queues: []string{"mail", "billing", "reports"},
+			Workers: 4, KeepLogs: 100, Logger: logger, ShutdownTimeout: time.Second, SkipUnsupported: true, Queues: []string{"mail", "billing", "reports"},
 		}),
 		Release: make(chan struct{}), Began: make(chan struct{}, 16),
 	}
 	runtime.Register(s.App, mailTask, s.mail)
 	runtime.Register(s.App, chargeTask, s.charge)
 	runtime.Register(s.App, reportTask, s.report)
+	runtime.Register(s.App, bookTask, s.book)
 	return s
 }
 

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Query selects tasks. Zero fields select all.
@@ -16,6 +18,9 @@ type Query struct {
 	Tag, TagValue string
 	// Worker selects tasks that the worker with this ID runs or ran last.
 	Worker string
+	// Parent selects tasks that this one enqueued, and Root those of its tree but
+	// for itself.
+	Parent, Root uuid.UUID
 	// Reason selects tasks whose reason contains it: each * in it stands for any
 	// text, a ^ at its begin and a $ at its end for the begin and the end of the
 	// reason's first line that is not empty.
@@ -45,6 +50,9 @@ func (q *Query) Matches(e *Entry) bool {
 		return false
 	}
 	if q.Worker != "" && q.Worker != e.Worker || !q.MatchesWhen(e.When()) || !q.MatchesReason(e.Reason) {
+		return false
+	}
+	if q.Parent != uuid.Nil && q.Parent != e.Message.Meta.Parent || q.Root != uuid.Nil && q.Root != e.Message.Meta.Root {
 		return false
 	}
 	return q.MatchesTags(e.Message.Meta.Tags)

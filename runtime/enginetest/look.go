@@ -19,6 +19,7 @@ var lookTests = []test{
 	{name: "ByReason", run: testListByReason},
 	{name: "ByTime", run: testListByTime},
 	{name: "ByWorker", run: testListByWorker},
+	{name: "ByParent", run: testListByParent},
 	{name: "Workers", run: testWorkers},
 	{name: "WorkersOfOthers", run: testWorkersOfOthers, needs: need{second: true}},
 	{name: "Oldest", run: testOldest},
@@ -168,6 +169,27 @@ func testListByWorker(b *bench) {
 	b.lists("what the worker runs", engine.Query{Worker: id, States: []engine.State{engine.StateRunning}}, runs)
 	b.lists("another worker's", engine.Query{Worker: "nobody"})
 	h.succeed()
+}
+
+func testListByParent(b *bench) {
+	root := b.insert("task.root")
+	under := func(parent uuid.UUID) uuid.UUID {
+		return b.insert("task.under", func(m *engine.Message) { m.Meta.Parent, m.Meta.Root = parent, root })
+	}
+	child := under(root)
+	grandchild := under(child)
+	other := under(root)
+	b.insert("task.alone")
+	b.lists("children", engine.Query{Parent: root}, child, other)
+	b.lists("children, one on a page", engine.Query{Parent: root, Limit: 1}, child, other)
+	b.lists("grandchildren", engine.Query{Parent: child}, grandchild)
+	b.lists("a tree", engine.Query{Root: root}, child, grandchild, other)
+	b.lists("nobody's children", engine.Query{Parent: grandchild})
+	for _, id := range []uuid.UUID{child, other} {
+		b.cancel(b.e, id, "no")
+		b.until(id, engine.StateCancelled)
+	}
+	b.lists("children that have ended", engine.Query{Parent: root, States: []engine.State{engine.StateCancelled}}, child, other)
 }
 
 // worker returns what the engine says of the worker with an id, nil if nothing.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
@@ -130,7 +132,8 @@ func (e *Engine) selected(row orderRow, q *engine.Query, now time.Time) *engine.
 		q.Name != "" && q.Name != k.Name || q.Queue != "" && q.Queue != k.Queue {
 		return nil
 	}
-	if q.Tag == "" && q.Worker == "" && q.Reason == "" && q.Since.IsZero() && q.Until.IsZero() {
+	if q.Tag == "" && q.Worker == "" && q.Reason == "" && q.Since.IsZero() && q.Until.IsZero() &&
+		q.Parent == uuid.Nil && q.Root == uuid.Nil {
 		return e.past.entry(f.r, f.c, q.Brief)
 	}
 	if !q.MatchesWhen(f.r.ended.time()) {

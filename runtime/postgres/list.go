@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
@@ -279,6 +281,11 @@ func (l *listing) query(after int64, rows int) (string, []any) {
 	}
 	if l.q.Worker != "" {
 		b.WriteString(" AND " + lastWorker + " IN (" + arg(l.q.Worker, "text") + ", " + arg(ownerPrefix+l.q.Worker, "text") + ")")
+	}
+	for key, id := range map[string]uuid.UUID{"parent": l.q.Parent, "root": l.q.Root} {
+		if id != uuid.Nil {
+			b.WriteString(" AND j.metadata -> 'taskctx' ->> '" + key + "' = " + arg(id.String(), "text"))
+		}
 	}
 	if part := l.q.ReasonPart(); part != "" {
 		b.WriteString(" AND strpos(" + anyReason + ", " + arg(part, "text") + ") > 0")

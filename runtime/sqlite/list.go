@@ -185,6 +185,11 @@ func listStmt(c *lite.Conn, q engine.Query, after, last, now int64) (*lite.Stmt,
 	if q.Worker != "" {
 		text("lease >> 36 IN (SELECT id FROM @workers WHERE name = ?%d)", q.Worker)
 	}
+	for column, id := range map[string]uuid.UUID{"parent": q.Parent, "root": q.Root} {
+		if id != uuid.Nil {
+			where = append(where, fmt.Sprintf("%s = x'%x'", column, id[:]))
+		}
+	}
 	// What follows finds too much: q.Matches looks at it closely.
 	if q.Tag != "" { // in rows of any shape
 		where = append(where, "extra IS NOT NULL")

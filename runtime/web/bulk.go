@@ -297,7 +297,7 @@ func bulkInput(f url.Values) (*bulkIn, error) {
 	in := &bulkIn{
 		filter: filter{
 			State: f["state"], Name: f.Get("name"), Queue: f.Get("queue"), Tag: f.Get("tag"), Reason: f.Get("reason"),
-			Worker: f.Get("worker"), Since: f.Get("since"), Until: f.Get("until"),
+			Worker: f.Get("worker"), Parent: f.Get("parent"), Root: f.Get("root"), Since: f.Get("since"), Until: f.Get("until"),
 		},
 		Limit: atoi(f.Get("limit")), Cursor: f.Get("cursor"), Why: f.Get("why"),
 	}

@@ -46,10 +46,12 @@ const (
 	Cancel Action = "cancel"
 	// Delete forgets tasks.
 	Delete Action = "delete"
+	// Pause pauses queues and names of tasks, and ends pauses.
+	Pause Action = "pause"
 )
 
 // Actions returns all actions.
-func Actions() []Action { return []Action{View, Enqueue, Retry, Cancel, Delete} }
+func Actions() []Action { return []Action{View, Enqueue, Retry, Cancel, Delete, Pause} }
 
 func (c *Config) setDefaults() {
 	if c.Title = clean(c.Title, maxName); c.Title == "" {

@@ -26,6 +26,7 @@ func (h *handler) endpoints() {
 		func(q *request, _ *none) (workersOut, error) { return q.workers() })
 	endpoint(h, get("/api/tasks", "Tasks that a filter selects, page by page."), (*request).list)
 	endpoint(h, get("/api/tasks/{id}", "One task, with all that is known of it."), (*request).lookup)
+	endpoint(h, get("/api/tasks/{id}/journal", "What a durable task remembers: steps, children, signals and times."), (*request).journal)
 	endpoint(h, get("/api/count", "How many tasks a filter selects, to 10,000."), (*request).count)
 	endpoint(h, get("/api/causes", "Why tasks failed, of the newest that did; with the state retrying why tasks are retried."), (*request).causes)
 	endpoint(h, get("/api/definitions", "The tasks that can be enqueued by name, with their parameters."),
@@ -46,6 +47,11 @@ func (h *handler) endpoints() {
 	} {
 		endpoint(h, post(a, "/api/"+string(a), summary), func(q *request, in *bulkIn) (bulkOut, error) { return q.bulk(a, in) })
 	}
+	endpoint(h, get("/api/paused", "What is paused."), func(q *request, _ *none) (pauseOut, error) { return q.paused() })
+	endpoint(h, post(Pause, "/api/pause", "Pauses a queue, or the tasks of a name: those that run go on."),
+		func(q *request, in *pauseIn) (pauseOut, error) { return q.pause(in, false) })
+	endpoint(h, post(Pause, "/api/resume", "Ends a pause."),
+		func(q *request, in *pauseIn) (pauseOut, error) { return q.pause(in, true) })
 	h.mux.HandleFunc("GET /api/events", h.events)
 	h.describe()
 }

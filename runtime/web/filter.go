@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/taskctx/taskctx/internal/bulk"
 	"github.com/taskctx/taskctx/internal/timetext"
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -20,13 +22,15 @@ type filter struct {
 	Tag    string   `json:"tag,omitempty" query:"tag" doc:"tag, as KEY or KEY:VALUE"`
 	Reason string   `json:"reason,omitempty" query:"reason" doc:"text in the reason; * stands for any text"`
 	Worker string   `json:"worker,omitempty" query:"worker" doc:"id of the worker that runs the task or ran it last"`
+	Parent string   `json:"parent,omitempty" query:"parent" doc:"id of the task that enqueued them"`
+	Root   string   `json:"root,omitempty" query:"root" doc:"id of the first task of their tree, which is none of them"`
 	Since  string   `json:"since,omitempty" query:"since" doc:"ended, begun or else enqueued from then on: a time, or a duration such as 2h for so long ago"`
 	Until  string   `json:"until,omitempty" query:"until" doc:"ended, begun or else enqueued before: a time, or a duration"`
 }
 
 // empty reports whether the filter selects all tasks.
 func (f *filter) empty() bool {
-	return len(f.State) == 0 && f.Name+f.Queue+f.Tag+f.Reason+f.Worker+f.Since+f.Until == ""
+	return len(f.State) == 0 && f.Name+f.Queue+f.Tag+f.Reason+f.Worker+f.Parent+f.Root+f.Since+f.Until == ""
 }
 
 // query returns what the filter asks of the engine.
@@ -44,6 +48,16 @@ func (f *filter) query(now time.Time) (engine.Query, error) {
 		}
 	}
 	q.Tag, q.TagValue, _ = strings.Cut(f.Tag, ":")
+	for text, id := range map[string]*uuid.UUID{f.Parent: &q.Parent, f.Root: &q.Root} {
+		if text == "" {
+			continue
+		}
+		parsed, err := uuid.Parse(text)
+		if err != nil || parsed == uuid.Nil {
+			return q, badRequest("%q is not the id of a task", clean(text, maxName))
+		}
+		*id = parsed
+	}
 	var err error
 	if q.Since, err = parseTime(f.Since, now); err != nil {
 		return q, err
@@ -68,7 +82,7 @@ func (f *filter) values() url.Values {
 		v.Add("state", s)
 	}
 	for name, s := range map[string]string{
-		"name": f.Name, "queue": f.Queue, "tag": f.Tag, "reason": f.Reason, "worker": f.Worker, "since": f.Since, "until": f.Until,
+		"name": f.Name, "queue": f.Queue, "tag": f.Tag, "reason": f.Reason, "worker": f.Worker, "parent": f.Parent, "root": f.Root, "since": f.Since, "until": f.Until,
 	} {
 		if s != "" {
 			v.Set(name, s)
@@ -106,7 +120,7 @@ func (f *filter) words() []string {
 	}
 	for _, p := range []struct{ label, value string }{
 		{"named ", f.Name}, {"in queue ", f.Queue}, {"with tag ", f.Tag}, {"with reason ", f.Reason},
-		{"of worker ", f.Worker}, {"since ", f.Since}, {"until ", f.Until},
+		{"of worker ", f.Worker}, {"enqueued by ", f.Parent}, {"under ", f.Root}, {"since ", f.Since}, {"until ", f.Until},
 	} {
 		if p.value != "" {
 			w = append(w, p.label+clean(p.value, maxName))

@@ -168,6 +168,10 @@ func (q *request) store() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(q.Context(), storeTimeout)
 }
 
+// late reports whether a page has taken as long as it may for what it can do
+// without.
+func (q *request) late(began time.Time) bool { return time.Since(began) > fillTime }
+
 // statusError is an error with the status that it is answered with.
 type statusError struct {
 	code int

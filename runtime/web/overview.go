@@ -22,6 +22,8 @@ type queueInfo struct {
 	Oldest time.Time `json:"oldest,omitzero"`
 	// Workers is how many workers serve the queue, if the engine tells.
 	Workers *int `json:"workers,omitempty"`
+	// Paused is since when the queue is paused.
+	Paused *time.Time `json:"paused,omitempty"`
 }
 
 // queuesOut are all queues with tasks or workers.
@@ -54,8 +56,16 @@ func (s *snapshot) queues() []queueInfo {
 		}
 	}
 	for _, w := range s.workers {
+		if w.Lost {
+			continue
+		}
 		for _, queue := range w.Queues {
 			*at(queue).Workers++
+		}
+	}
+	for _, p := range s.paused {
+		if p.Name == "" {
+			at(p.Queue).Paused = &p.Since
 		}
 	}
 	list := make([]queueInfo, 0, len(all))
@@ -74,6 +84,9 @@ type queueRow struct {
 	Late       string // a class, if the oldest task is late
 	Workers    string
 	Unserved   bool
+	Paused     moment
+	IsPaused   bool
+	Queue      string // as it is, for forms; empty if that is too long
 }
 
 // countCell is a number that leads to the tasks it counts.
@@ -104,6 +117,12 @@ func (i *queueInfo) row(now time.Time) queueRow {
 		r.Late = "bad"
 	case waits > late:
 		r.Late = "warn"
+	}
+	if len(i.Queue) <= maxLink {
+		r.Queue = i.Queue
+	}
+	if i.Paused != nil {
+		r.IsPaused, r.Paused, r.Late = true, at(*i.Paused, now), ""
 	}
 	if i.Workers != nil {
 		r.Workers = number(int64(*i.Workers))
@@ -206,6 +225,11 @@ func queueProblems(infos []queueInfo, now time.Time) []problem {
 		name, waiting := clean(info.Queue, maxName), info.Tasks[engine.StatePending]
 		show := []labelled{{"Show them", filterLink(filter{Queue: info.Queue, State: []string{string(engine.StatePending)}})}}
 		switch waits := now.Sub(info.Oldest); {
+		case info.Paused != nil:
+			ps = append(ps, problem{
+				Level: "warn", Title: fmt.Sprintf("The queue %s is paused", name), Since: at(*info.Paused, now), Links: []labelled{{"Queues", "queues"}}, weight: 60,
+				Text: many(waiting, "task") + " wait until somebody ends the pause.",
+			})
 		case waiting > 0 && info.Workers != nil && *info.Workers == 0:
 			ps = append(ps, problem{
 				Level: "bad", Title: fmt.Sprintf("No worker serves the queue %s", name), Since: at(info.Oldest, now), Links: show, weight: 100,
@@ -329,6 +353,15 @@ type queuesPage struct {
 	Queues  []queueRow
 	States  []engine.State
 	Workers bool
+	Pauses  bool         // the engine can pause
+	Names   []pausedName // that are paused
+	Known   []string     // names to choose from
+}
+
+// pausedName is a name of tasks that is paused.
+type pausedName struct {
+	Name, Label string
+	Since       moment
 }
 
 func (q *request) queuesPage() (*view, error) {
@@ -341,7 +374,13 @@ func (q *request) queuesPage() (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &queuesPage{States: engine.States(), Workers: s.known}
+	p := &queuesPage{States: engine.States(), Workers: s.known, Pauses: s.pauses}
+	for _, pause := range s.paused {
+		if pause.Name != "" && len(pause.Name) <= maxLink {
+			p.Names = append(p.Names, pausedName{pause.Name, clean(pause.Name, maxName), at(pause.Since, q.now)})
+		}
+	}
+	_, p.Known = q.known()
 	for _, i := range s.queues() {
 		if p.Queues = append(p.Queues, i.row(q.now)); len(p.Queues) == maxPage {
 			break

@@ -6,6 +6,7 @@ import (
 	"html/template"
 	"net/http"
 	"path"
+	"strings"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -23,7 +24,7 @@ func parseTemplates() map[string]*template.Template {
 		"number": func(n int) string { return number(int64(n)) },
 		"asset":  assetURL,
 		"verb":   func(a Action) string { return verbs[a] },
-		"in":     func(root string, v any) scoped { return scoped{root, v} },
+		"in":     func(root string, v any, label ...string) scoped { return scoped{root, v, strings.Join(label, " ")} },
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	pages := make(map[string]*template.Template)
 	for _, name := range []string{
@@ -38,6 +39,7 @@ func parseTemplates() map[string]*template.Template {
 type scoped struct {
 	Root  string
 	Value any
+	Label string // for those who do not see where it is
 }
 
 // view is a page to show.
@@ -121,6 +123,8 @@ func (h *handler) pages() {
 	h.page("/docs", (*request).docsPage)
 	h.form("/enqueue", (*request).enqueueForm)
 	h.form("/bulk", (*request).bulkForm)
+	h.form("/pause", func(q *request) (*view, error) { return q.pauseForm(false) })
+	h.form("/resume", func(q *request) (*view, error) { return q.pauseForm(true) })
 	for _, a := range []Action{Retry, Cancel, Delete} {
 		h.form("/tasks/{id}/"+string(a), func(q *request) (*view, error) { return q.actForm(a) })
 	}

@@ -18,7 +18,9 @@ type snapshot struct {
 	at      time.Time
 	counts  []engine.Count
 	workers []engine.WorkerInfo
-	known   bool   // the engine knows its workers
+	known   bool // the engine knows its workers
+	paused  []engine.Pause
+	pauses  bool   // the engine can pause
 	version uint64 // changes when something else does
 }
 
@@ -96,6 +98,10 @@ func (h *handler) look(ctx context.Context) (*snapshot, error) {
 		return nil, err
 	}
 	s := &snapshot{at: time.Now(), counts: counts}
+	s.paused, err = h.app.Paused(ctx)
+	if s.pauses = err == nil; err != nil && !isUnsupported(err) {
+		return nil, err
+	}
 	s.workers, err = h.app.Workers(ctx)
 	switch {
 	case isUnsupported(err):
@@ -112,7 +118,7 @@ func (h *handler) look(ctx context.Context) (*snapshot, error) {
 
 // same reports whether a page would show the same for both, but for times.
 func (s *snapshot) same(o *snapshot) bool {
-	return reflect.DeepEqual(s.counts, o.counts) && slices.EqualFunc(s.workers, o.workers, func(x, y engine.WorkerInfo) bool {
+	return reflect.DeepEqual(s.counts, o.counts) && reflect.DeepEqual(s.paused, o.paused) && slices.EqualFunc(s.workers, o.workers, func(x, y engine.WorkerInfo) bool {
 		return x.ID == y.ID && x.Running == y.Running
 	})
 }

@@ -76,6 +76,10 @@ type taskPage struct {
 	Progress  *progress
 	Can       map[string]bool // what its state allows
 	Tags      []tag
+	Journal   *journalPage
+	Tree      []branch
+	TreeMore  bool
+	TreeLink  string
 	Enqueue   string // relative URL of the form with these arguments
 }
 
@@ -140,6 +144,13 @@ func (q *request) taskPage() (*view, error) {
 			break
 		}
 	}
+	if p.Journal, err = q.journalOf(r); err != nil {
+		return nil, err
+	}
+	if p.Tree, p.TreeMore, err = q.tree(r); err != nil {
+		return nil, err
+	}
+	p.TreeLink = filterLink(filter{Root: r.RootID.String()})
 	if g := r.Progress; g != nil {
 		p.Progress = &progress{Done: g.Done, Total: g.Total, Note: clean(g.Note, maxReason), When: at(g.At, q.now)}
 		if g.Total > 0 && g.Done >= 0 {

@@ -156,6 +156,7 @@ type listPage struct {
 	Bulk   []bulkLink
 	Note   string
 	Plain  bool // there is no filter
+	More   bool // there is one of those that are folded away
 }
 
 // tab is a set of states to choose.
@@ -184,6 +185,7 @@ func (q *request) tasksPage() (*view, error) {
 	}
 	in.Brief = true
 	p := &listPage{In: in, Plain: in.empty()}
+	p.More = in.Tag+in.Since+in.Until+in.Worker+in.Parent+in.Root+in.Order != ""
 	if in.Order == "" {
 		in.Order = "newest"
 	}

@@ -49,6 +49,7 @@ func TestPagesLeadToPages(t *testing.T) {
 			require.True(t, strings.HasPrefix(to, s.base), "%s in %s leads out of the prefix, to %s", link, at, to)
 			rest := strings.TrimPrefix(to, s.base)
 			posts := strings.HasSuffix(u.Path, "/retry") || strings.HasSuffix(u.Path, "/cancel") || strings.HasSuffix(u.Path, "bulk") ||
+				strings.HasSuffix(u.Path, "pause") || strings.HasSuffix(u.Path, "resume") ||
 				strings.HasSuffix(u.Path, "confirm") && u.RawQuery == "" // a form
 			if !seen[rest] && !posts {
 				seen[rest] = true
@@ -93,6 +94,36 @@ func TestTaskPageTellsItsStory(t *testing.T) {
 	assert.NotContains(t, page, "4111-2222")
 	assert.Equal(t, http.StatusNotFound, s.get("tasks/0190c0de-0000-7000-8000-000000000000").StatusCode)
 	assert.Equal(t, http.StatusNotFound, s.get("tasks/nothing").StatusCode)
+}
+
+func TestTaskPageShowsTheJournalAndTheTree(t *testing.T) {
+	shop := newShop(t)
+	h, err := webtest.Book("Moby-Dick").Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	id := h.ID().String()
+	s := serve(t, shop.App, web.Config{})
+	eventually(t, "it waits to be approved", func() bool {
+		r, err := h.Record(t.Context())
+		require.NoError(t, err)
+		entries, err := shop.Journal(t.Context(), h.ID())
+		require.NoError(t, err)
+		return r.State == engine.StateWaiting && len(entries) > 4 && entries[3].State != ""
+	})
+	page := s.get("tasks/" + id).text
+	for _, want := range []string{
+		"s-waiting", "Journal", "3 of 3 child tasks ended, 1 not well", "mail/gone", "smtp: 550 mailbox", "Draft of Moby-Dick", "Tree", `aria-current="true"`,
+	} {
+		assert.Contains(t, page, want)
+	}
+	children := read[list](t, s.get("api/tasks?parent="+id)).Tasks
+	require.Len(t, children, 3)
+	assert.Contains(t, s.get("tasks/"+children[0].ID.String()).text, "press.Publish")
+	assert.Contains(t, s.get("api/tasks/"+id+"/journal").text, `"name":"mail/gone"`)
+	assert.Equal(t, http.StatusBadRequest, s.get("api/tasks?parent=nobody").StatusCode)
+	require.NoError(t, webtest.Approved.Send(t.Context(), shop.App, h.ID(), "ann"))
+	result, err := h.Wait(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, "Moby-Dick, approved by ann", result)
 }
 
 func TestActionsOnOneTask(t *testing.T) {
@@ -183,6 +214,33 @@ func TestBulkAsksAndSaysHowMany(t *testing.T) {
 
 func plural(n int) string {
 	return map[bool]string{true: "1 task", false: strings.TrimSpace(itoa(n)) + " tasks"}[n == 1]
+}
+
+func TestPauses(t *testing.T) {
+	shop := newShop(t)
+	s := serve(t, shop.App, web.Config{})
+	s.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	for _, form := range []url.Values{{"queue": {"mail"}}, {"name": {"report.Build"}}} {
+		a := s.form("pause", form)
+		require.Equal(t, http.StatusSeeOther, a.StatusCode, a.text)
+		assert.Equal(t, "./queues", a.Header.Get("Location"))
+	}
+	h, err := webtest.Mail("ann@example.com", "s", "").Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	page := s.get("queues").text
+	assert.Contains(t, page, "s-paused")
+	assert.Contains(t, page, "report.Build")
+	assert.Contains(t, s.get("").text, "The queue mail is paused")
+	paused := read[struct{ Paused []engine.Pause }](t, s.get("api/paused")).Paused
+	require.Len(t, paused, 2)
+	for _, form := range []url.Values{{"queue": {"mail"}}, {"name": {"report.Build"}}} {
+		require.Equal(t, http.StatusSeeOther, s.form("resume", form).StatusCode)
+	}
+	_, err = h.Wait(t.Context())
+	require.NoError(t, err)
+	assert.NotContains(t, s.get("queues").text, "s-paused")
+	assert.Equal(t, http.StatusBadRequest, s.form("pause", url.Values{}).StatusCode)
+	assert.Equal(t, http.StatusBadRequest, s.post("api/pause", `{"queue":"a","name":"b"}`).StatusCode)
 }
 
 func TestEnqueueForm(t *testing.T) {

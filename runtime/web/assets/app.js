@@ -47,12 +47,17 @@
       } else if (r.status === 404) {
         location.reload();
       }
+      if (!r.ok && r.status !== 404) retry();
     } catch {
       state("down");
+      retry();
     }
     busy = false;
     if (again) { again = false; setTimeout(refresh, 500); }
   };
+
+  // A page that got no answer asks again.
+  const retry = () => setTimeout(() => { if (!paused() && !document.hidden) refresh(); }, 4000 + Math.random() * 2000);
 
   const labels = {on: "Live", off: "Paused", down: "No answer"};
   const state = (s) => {

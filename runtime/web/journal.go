@@ -1,0 +1,190 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// journalOut is what a durable task remembers.
+type journalOut struct {
+	Entries []runtime.JournalRecord `json:"entries"`
+}
+
+// journal returns what a task remembers: nothing of one that is not durable.
+func (q *request) journal(in *taskIn) (journalOut, error) {
+	out := journalOut{Entries: []runtime.JournalRecord{}}
+	ctx, cancel := q.store()
+	defer cancel()
+	entries, err := q.h.app.Journal(ctx, in.ID)
+	if err != nil && !isUnsupported(err) {
+		return out, err
+	}
+	for _, e := range entries {
+		e.Value = validJSON(e.Value)
+		out.Entries = append(out.Entries, e)
+	}
+	return out, nil
+}
+
+// journalRow is an entry as a page shows it.
+type journalRow struct {
+	Kind, Name  string
+	Value       string
+	Child       string // relative URL
+	Task        string
+	State       engine.State // of a child that has ended
+	Waits       bool         // the child has not ended
+	Reason      string
+	AttemptFrom string
+}
+
+// journalPage is what a task remembers, and how far its children are.
+type journalPage struct {
+	Rows     []journalRow
+	Hidden   int
+	Children string
+}
+
+// journalLen is how many entries a page shows.
+const journalLen = 100
+
+// journalOf is the journal of a task's page, nil if it has none.
+func (q *request) journalOf(r *runtime.Record) (*journalPage, error) {
+	out, err := q.journal(&taskIn{ID: r.ID})
+	if errors.Is(err, runtime.ErrNotFound) || len(out.Entries) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	p := &journalPage{}
+	children, ended, bad := 0, 0, 0
+	for _, e := range out.Entries {
+		row := journalRow{
+			Kind: e.Kind, Name: clean(e.Name, maxName), Value: clean(string(e.Value), maxLine), Task: clean(e.Task, maxName),
+			State: e.State, Reason: clean(firstLine(e.Reason), maxLine), AttemptFrom: number(int64(e.Attempt) + 1),
+		}
+		if e.Kind == engine.EntryChild.String() {
+			row.Value = ""
+			children++
+			if e.Child != uuid.Nil {
+				row.Child = "tasks/" + e.Child.String()
+			}
+			switch {
+			case e.State == "":
+				row.Waits = true
+			case e.State == engine.StateSucceeded:
+				ended++
+			default:
+				ended, bad = ended+1, bad+1
+			}
+		}
+		p.Rows = append(p.Rows, row)
+	}
+	if children > 0 {
+		p.Children = fmt.Sprintf("%s of %s ended", number(int64(ended)), many(int64(children), "child task"))
+		if bad > 0 {
+			p.Children += ", " + number(int64(bad)) + " not well"
+		}
+	}
+	// What it waits for, and what went wrong, comes first where not all is shown.
+	if p.Hidden = len(p.Rows) - journalLen; p.Hidden > 0 {
+		slices.SortStableFunc(p.Rows, func(x, y journalRow) int { return cmp.Compare(y.weight(), x.weight()) })
+		p.Rows = p.Rows[:journalLen]
+	}
+	return p, nil
+}
+
+func (r *journalRow) weight() int {
+	switch {
+	case r.State != "" && r.State != engine.StateSucceeded:
+		return 2
+	case r.Waits:
+		return 1
+	}
+	return 0
+}
+
+// branch is a task in a tree.
+type branch struct {
+	row
+	Indent string // a class
+	Self   bool
+}
+
+const (
+	// treeTasks is how many tasks of a tree a page shows, and treeDepth how deep it
+	// goes.
+	treeTasks, treeDepth = 100, 6
+	// treeList is how many are read of it.
+	treeList = 1000
+)
+
+// tree returns the tree that a task is in, nil if it is alone. Of a large one it
+// shows a part.
+func (q *request) tree(r *runtime.Record) (tree []branch, more bool, err error) {
+	ctx, cancel := context.WithTimeout(q.Context(), storeTimeout)
+	defer cancel()
+	root := r.RootID
+	below, more, err := q.under(ctx, root)
+	if err != nil || len(below) == 0 {
+		return nil, false, err
+	}
+	children := make(map[uuid.UUID][]*runtime.Record)
+	for _, c := range below {
+		if c.ID != root {
+			children[c.ParentID] = append(children[c.ParentID], c)
+		}
+	}
+	top := r
+	if root != r.ID {
+		top, err = q.h.app.Lookup(ctx, root)
+		if errors.Is(err, runtime.ErrNotFound) {
+			top, err = &runtime.Record{ID: root, Name: "a task that is gone"}, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
+	seen := make(map[uuid.UUID]bool)
+	var add func(c *runtime.Record, depth int)
+	add = func(c *runtime.Record, depth int) {
+		if seen[c.ID] || len(tree) >= treeTasks {
+			more = more || len(tree) >= treeTasks
+			return
+		}
+		seen[c.ID] = true
+		b := branch{row: rowOf(sound(c), q.now), Self: c.ID == r.ID}
+		if depth > 0 {
+			b.Indent = "i" + strings.Repeat("i", min(depth, treeDepth)-1)
+		}
+		tree = append(tree, b)
+		for _, child := range children[c.ID] {
+			add(child, depth+1)
+		}
+	}
+	add(top, 0)
+	for _, c := range below { // whose parents are gone
+		add(c, 1)
+	}
+	return tree, more, nil
+}
+
+// under returns tasks under a root, for as long as a page may take.
+func (q *request) under(ctx context.Context, root uuid.UUID) (below []*runtime.Record, more bool, err error) {
+	began := q.now
+	next, err := q.each(ctx, engine.Query{Root: root}, func(page []*runtime.Record, next string) bool {
+		below = append(below, page...)
+		return len(below) < treeList && !q.late(began)
+	})
+	return below, next != "", err
+}

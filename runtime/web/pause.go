@@ -1,0 +1,86 @@
+package web
+
+import (
+	"slices"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// pauseIn names what is paused or resumed: a queue, or the tasks of a name.
+type pauseIn struct {
+	Queue string `json:"queue,omitempty" doc:"a queue"`
+	Name  string `json:"name,omitempty" doc:"tasks of this name, in all queues"`
+}
+
+// pauseOut is what is paused.
+type pauseOut struct {
+	Paused []pausedInfo `json:"paused"`
+}
+
+type pausedInfo struct {
+	Queue string    `json:"queue,omitempty"`
+	Name  string    `json:"name,omitempty"`
+	Since time.Time `json:"since,omitzero"`
+}
+
+// pause pauses or resumes, and logs who did. It answers with what is paused then.
+func (q *request) pause(in *pauseIn, resume bool) (out pauseOut, err error) {
+	what := "pause"
+	if resume {
+		what = "resume"
+	}
+	defer func() {
+		q.h.audit(q.Request, Pause, err, "do", what, "queue", clean(in.Queue, maxName), "name", clean(in.Name, maxName))
+	}()
+	if (in.Queue == "") == (in.Name == "") {
+		return out, badRequest("say either queue or name")
+	}
+	do, name := q.h.app.Pause, in.Queue
+	switch {
+	case in.Name != "" && resume:
+		do, name = q.h.app.ResumeTask, in.Name
+	case in.Name != "":
+		do, name = q.h.app.PauseTask, in.Name
+	case resume:
+		do = q.h.app.Resume
+	}
+	ctx, cancel := q.store()
+	defer cancel()
+	if err := do(ctx, name); err != nil {
+		return out, err
+	}
+	q.h.stale()
+	return q.paused()
+}
+
+// paused returns what is paused.
+func (q *request) paused() (pauseOut, error) {
+	out := pauseOut{Paused: []pausedInfo{}}
+	ctx, cancel := q.store()
+	defer cancel()
+	all, err := q.h.app.Paused(ctx)
+	for _, p := range all {
+		out.Paused = append(out.Paused, pausedInfo{p.Queue, p.Name, p.Since})
+	}
+	return out, err
+}
+
+// pauseForm pauses or resumes, and shows the queues.
+func (q *request) pauseForm(resume bool) (*view, error) {
+	in := &pauseIn{Queue: q.PostForm.Get("queue"), Name: q.PostForm.Get("name")}
+	if _, err := q.run(Pause, func() (any, error) { return q.pause(in, resume) }); err != nil {
+		return nil, err
+	}
+	redirect(q.w, q.root+"queues")
+	return nil, nil
+}
+
+// pauseOf returns the pause of a queue, nil if there is none.
+func (s *snapshot) pauseOf(queue string) *engine.Pause {
+	i := slices.IndexFunc(s.paused, func(p engine.Pause) bool { return p.Queue == queue && p.Name == "" })
+	if i < 0 {
+		return nil
+	}
+	return &s.paused[i]
+}
