@@ -20,7 +20,7 @@ func TestIsBare(t *testing.T) {
 	}
 	values := []any{
 		1, "a", time.Second, time.Now(), uuid.New(), json.RawMessage("{}"), map[string]string{"k": "v"}, []string{"p"},
-		engine.HoldActive, true,
+		engine.HoldActive, true, []engine.Limit{{Rule: "r", Key: "k", Most: 1}},
 	}
 	tried := 0
 	try := func(f reflect.StructField, m *engine.Message, v reflect.Value) {
