@@ -94,7 +94,7 @@ func WithDue(t time.Time) Option {
 // WithPriority sets the priority, from 0 to 3, higher first.
 func WithPriority(p int) Option {
 	return func(s *settings) {
-		if p < 0 || p > 3 {
+		if p < 0 || p >= engine.Priorities {
 			s.fail("WithPriority(%d): it must be from 0 to 3", p)
 		}
 		s.m.Priority = p

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,7 +31,7 @@ type Message struct {
 	Args json.RawMessage
 	// Due is when the task may first run. Zero means at once.
 	Due time.Time
-	// Priority is from 0 to 3. Within a queue due tasks of higher priority go
+	// Priority is from 0 to [Priorities]-1. Within a queue due tasks of higher priority go
 	// first, and equals in the order of Due, then of enqueueing.
 	Priority int
 	// Key, if not empty, is held by one task at a time, until KeyHold frees
@@ -92,3 +93,15 @@ type Meta struct {
 
 // DefaultQueue is the queue of tasks that name none.
 const DefaultQueue = "default"
+
+// Priorities is how many priorities there are, from 0 up.
+const Priorities = 4
+
+// CheckPriority returns an error that wraps [ErrUnsupported] for a priority that
+// does not exist. It is for the Check of engines that have priorities.
+func (m *Message) CheckPriority() error {
+	if m.Priority < 0 || m.Priority >= Priorities {
+		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, Priorities-1, ErrUnsupported)
+	}
+	return nil
+}

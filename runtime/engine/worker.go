@@ -38,6 +38,17 @@ type Worker struct {
 	Now func() time.Time
 }
 
+// RunInto runs a delivery on the caller's goroutine, by RunInline or else by Run,
+// and writes its outcome to o. What holds for RunInline holds for it, if the
+// worker has one.
+func (w *Worker) RunInto(ctx context.Context, d *Delivery, o *Outcome) {
+	if w.RunInline != nil {
+		w.RunInline(ctx, d, o)
+		return
+	}
+	*o = w.Run(ctx, d)
+}
+
 // Knows reports whether the worker can run tasks of the name.
 func (w *Worker) Knows(name string) bool {
 	_, ok := slices.BinarySearch(w.Names, name)

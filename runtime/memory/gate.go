@@ -180,7 +180,7 @@ func (e *Engine) giveUpPlaces() {
 		if len(g.serves) > 0 {
 			continue
 		}
-		for p := range priorities {
+		for p := range engine.Priorities {
 			for t := g.fifo[p].head; t != nil; t = t.next {
 				ts = append(ts, t)
 			}

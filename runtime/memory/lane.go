@@ -8,9 +8,6 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// priorities is how many levels of priority there are.
-const priorities = 4
-
 // maxLanes is how many lanes are remembered.
 const maxLanes = 4096
 
@@ -47,8 +44,8 @@ type group struct {
 	turn   int                 // which of the serves to wake next
 	n      int
 	levels uint // bit p is set if there are tasks of priority p
-	fifo   [priorities]list
-	heap   [priorities]taskHeap // those that were not pushed in order
+	fifo   [engine.Priorities]list
+	heap   [engine.Priorities]taskHeap // those that were not pushed in order
 
 	// parkFor is how long the tasks wait for a worker that can run them, if
 	// some serve the queue but none can. Zero is for ever.
@@ -258,7 +255,7 @@ func (g *group) remove(t *task) {
 // longest returns the task that has been due longest.
 func (g *group) longest() *task {
 	var first *task
-	for p := range priorities {
+	for p := range engine.Priorities {
 		for _, t := range [2]*task{g.fifo[p].head, g.heap[p].top()} {
 			if t != nil && (first == nil || t.before(first)) {
 				first = t

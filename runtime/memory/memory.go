@@ -9,7 +9,6 @@
 package memory
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,10 +133,7 @@ func New(cfg Config) *Engine {
 
 // Check implements [engine.Engine]. This engine can honour every option.
 func (e *Engine) Check(m *engine.Message) error {
-	if m.Priority < 0 || m.Priority >= priorities {
-		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, priorities-1, engine.ErrUnsupported)
-	}
-	return nil
+	return m.CheckPriority()
 }
 
 // Close forgets all tasks. Whatever still waits on the engine, an Insert, a

@@ -234,11 +234,7 @@ func (h *hand) work() {
 			done = true
 			return
 		}
-		if run := h.s.w.RunInline; run != nil {
-			run(h.s.ctx, &r.Delivery, &h.out)
-		} else {
-			h.out = h.s.w.Run(h.s.ctx, &r.Delivery)
-		}
+		h.s.w.RunInto(h.s.ctx, &r.Delivery, &h.out)
 	}
 }
 

@@ -29,9 +29,10 @@ const (
 
 // Check implements [engine.Engine].
 func (e *Engine) Check(m *engine.Message) error {
+	if err := m.CheckPriority(); err != nil {
+		return err
+	}
 	switch {
-	case m.Priority < 0 || m.Priority > 3:
-		return unsupported("priority %d, it must be from 0 to 3", m.Priority)
 	case utf8.RuneCountInString(m.Name) > maxName || !riverKind.MatchString(m.Name):
 		return unsupported("the name %q: River takes from 2 to %d letters, digits and _-[]<>/.·:+", m.Name, maxName)
 	case m.Meta.Retries < 0 || m.Meta.Retries > maxRetries:

@@ -123,21 +123,11 @@ func (e *Engine) Close() error {
 }
 
 // closed returns ErrClosed after Close.
-func (e *Engine) closed() error {
-	if e.closing.Err() != nil {
-		return engine.ErrClosed
-	}
-	return nil
-}
+func (e *Engine) closed() error { return remote.Closed(e.closing) }
 
 // failed wraps an operation's error with its name, or with ErrClosed if the
 // engine is closed.
-func (e *Engine) failed(doing string, err error) error {
-	if e.closing.Err() != nil && !errors.Is(err, engine.ErrClosed) {
-		err = fmt.Errorf("%w: %w", engine.ErrClosed, err)
-	}
-	return fmt.Errorf("%s: %w", doing, err)
-}
+func (e *Engine) failed(doing string, err error) error { return remote.Failed(e.closing, doing, err) }
 
 // Check implements [engine.Engine]. A list in Redis has no priorities, asynq's
 // messages hold only valid UTF-8, and its archive keeps nothing for longer

@@ -12,15 +12,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// priorities is how many priorities there are.
-const priorities = 4
-
 // Check implements [engine.Engine]. This engine can honour every option.
 func (e *Engine) Check(m *engine.Message) error {
-	if m.Priority < 0 || m.Priority >= priorities {
-		return fmt.Errorf("priority %d is not from 0 to %d: %w", m.Priority, priorities-1, engine.ErrUnsupported)
-	}
-	return nil
+	return m.CheckPriority()
 }
 
 // insertOp stores messages, all or none.

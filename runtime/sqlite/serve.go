@@ -271,11 +271,7 @@ func (s *server) runner() {
 		}
 	}()
 	for d = range s.work {
-		if s.w.RunInline != nil {
-			s.w.RunInline(s.ctx, &d.Delivery, &d.outcome)
-		} else {
-			d.outcome = s.w.Run(s.ctx, &d.Delivery)
-		}
+		s.w.RunInto(s.ctx, &d.Delivery, &d.outcome)
 		ran := d
 		d = nil
 		s.conclude(ran)

@@ -90,11 +90,7 @@ func (w *Worker[C, T]) start(d *Delivery[C, T]) {
 	go func() {
 		o := &Outcome[C, T]{Of: d}
 		defer w.finish(o)
-		if run := w.RunInline; run != nil {
-			run(w.runs, &d.Delivery, &o.Outcome)
-		} else {
-			o.Outcome = w.Run(w.runs, &d.Delivery)
-		}
+		w.RunInto(w.runs, &d.Delivery, &o.Outcome)
 	}()
 }
 
