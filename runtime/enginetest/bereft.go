@@ -125,8 +125,14 @@ func testBereftMany(b *bench) {
 	b.until(parent, engine.StateWaiting)
 	b.cancel(b.e, parent, "by hand")
 	b.poll("all children are cancelled", func() bool {
-		es, _, err := b.e.List(b.ctx(), engine.Query{Queue: b.queue, Name: "task.child", States: []engine.State{engine.StateScheduled}, Limit: 1})
-		return err == nil && len(es) == 0
+		q := engine.Query{Queue: b.queue, Name: "task.child", States: []engine.State{engine.StateScheduled}, Limit: 1}
+		for {
+			es, next, err := b.e.List(b.ctx(), q)
+			if err != nil || len(es) > 0 || next == "" { // a page may be empty although more follow
+				return err == nil && len(es) == 0
+			}
+			q.Cursor = next
+		}
 	})
 	for _, e := range b.journal(parent) {
 		if e.State != engine.StateCancelled {

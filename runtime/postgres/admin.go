@@ -60,9 +60,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	if err != nil {
 		return err
 	}
-	var exists bool
-	var told int
-	err = e.row(ctx, e.sql.cancel, []any{job, clean(reason), e.sql.controlChannel}, &exists, &told)
+	exists, err := e.cancel(ctx, job, reason)
 	switch {
 	case err != nil:
 		return e.failed("postgres", err)
@@ -71,6 +69,48 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	}
 	e.watch.Look()
 	return nil
+}
+
+// cancel cancels a job, and reports whether there is one.
+func (e *Engine) cancel(ctx context.Context, job int64, reason string) (exists bool, err error) {
+	var told int
+	var durable bool
+	args := []any{[]int64{job}, clean(reason), e.sql.controlChannel, false}
+	if err := e.row(ctx, e.sql.cancel, args, &exists, &told, &durable); err != nil || !durable {
+		return exists, err
+	}
+	return e.cancelDurable(ctx, []int64{job}, reason, 0)
+}
+
+// cancelDurable cancels jobs of durable tasks or of children, and reports whether
+// there are any. If parent is not zero it does so only while that one's children
+// are to be cancelled.
+func (e *Engine) cancelDurable(ctx context.Context, jobs []int64, reason string, parent int64) (exists bool, err error) {
+	err = e.inTx(ctx, func(ctx context.Context, d db) error {
+		heads, err := e.headsOf(ctx, d, jobs)
+		if err != nil {
+			return err
+		}
+		if err := d.query(ctx, e.sql.journal.lockHeads, []any{heads}, nothing); err != nil {
+			return err
+		}
+		bereft := parent == 0
+		if !bereft {
+			err := d.query(ctx, e.sql.journal.isBereft, []any{parent}, func(func(...any) error) error { bereft = true; return nil })
+			if err != nil || !bereft { // it was retried by hand meanwhile
+				return err
+			}
+		}
+		var told int
+		var durable bool
+		args := []any{jobs, clean(reason), e.sql.controlChannel, true}
+		err = d.query(ctx, e.sql.cancel, args, func(scan func(...any) error) error { return scan(&exists, &told, &durable) })
+		if err != nil {
+			return err
+		}
+		return e.arriveIn(ctx, d, jobs)
+	})
+	return exists, err
 }
 
 // clean makes a reason storable.
@@ -120,6 +160,17 @@ func (e *Engine) retry(ctx context.Context, d db, number int64) error {
 			return fmt.Errorf("%w: task %s has its key by now", engine.ErrState, e.taskID(holders[key]))
 		}
 	}
+	if m.Meta.Version >= engine.WireDurable {
+		for _, text := range []string{e.sql.journal.lockHeads, e.sql.journal.forgetFailed, e.sql.journal.redo, e.sql.journal.recount} {
+			arg := any(number)
+			if text == e.sql.journal.lockHeads {
+				arg = []int64{number}
+			}
+			if err := d.query(ctx, text, []any{arg}, nothing); err != nil {
+				return err
+			}
+		}
+	}
 	return d.query(ctx, e.sql.retry, []any{number, e.sql.insertChannel}, func(func(...any) error) error { return nil })
 }
 
@@ -129,8 +180,13 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	var existed, done bool
-	err = e.row(ctx, e.sql.remove, []any{job}, &existed, &done)
+	var existed, done, durable bool
+	if err = e.row(ctx, e.sql.remove, []any{job, false}, &existed, &done, &durable); err == nil && durable {
+		err = e.inTx(ctx, func(ctx context.Context, d db) error {
+			existed, done, err = e.removeDurable(ctx, d, job)
+			return err
+		})
+	}
 	switch {
 	case err != nil:
 		return e.failed("postgres", err)
@@ -141,4 +197,37 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	}
 	e.watch.Look()
 	return nil
+}
+
+// removeDurable deletes the job of a durable task or of a child. If that has not
+// ended, its parent is told.
+func (e *Engine) removeDurable(ctx context.Context, d db, job int64) (existed, done bool, err error) {
+	jobs := []int64{job}
+	heads, err := e.headsOf(ctx, d, jobs)
+	if err != nil {
+		return false, false, err
+	}
+	if err := d.query(ctx, e.sql.journal.lockHeads, []any{heads}, nothing); err != nil {
+		return false, false, err
+	}
+	// An end that nobody wrote down yet is not that it was deleted.
+	if err := d.query(ctx, e.sql.journal.arrive, []any{jobs, e.sql.insertChannel}, nothing); err != nil {
+		return false, false, err
+	}
+	var durable bool
+	err = d.query(ctx, e.sql.remove, []any{job, true}, func(scan func(...any) error) error {
+		return scan(&existed, &done, &durable)
+	})
+	if err != nil || !done {
+		return existed, done, err
+	}
+	for _, parent := range heads {
+		if parent == job {
+			continue
+		}
+		if err := e.arriveGone(ctx, d, parent, jobs); err != nil {
+			return false, false, err
+		}
+	}
+	return existed, done, d.query(ctx, e.sql.journal.forget, []any{jobs}, nothing)
 }

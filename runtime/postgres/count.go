@@ -177,8 +177,11 @@ func (t tally) estimate(p place, s *sample) { t.add(p, s, true) }
 
 func (t tally) add(p place, s *sample, estimated bool) {
 	for _, x := range s.shares {
-		j := job{state: p.state, overdue: !x.later}
-		at := tallied{p.queue, j.publicState(&envelope{Again: x.again})}
+		j, own := job{state: p.state, overdue: !x.later}, envelope{Again: x.again}
+		if p.state == riverPending && x.later { // nothing pending is due later
+			own.Waits = -1
+		}
+		at := tallied{p.queue, j.publicState(&own)}
 		if t[at] == nil {
 			t[at] = &engine.Count{Queue: at.queue, State: at.state}
 		}

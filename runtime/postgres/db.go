@@ -192,14 +192,18 @@ func (e *Engine) send(ctx context.Context, d time.Duration, b *pgx.Batch) error 
 // inTx runs f in a transaction, again if it clashed with another.
 func (e *Engine) inTx(ctx context.Context, f func(ctx context.Context, d db) error) error {
 	return e.bounded(ctx, callTimeout, func(ctx context.Context) error {
-		for range maxClashes {
-			err := pgx.BeginTxFunc(ctx, e.pool, readCommitted, func(tx pgx.Tx) error { return f(ctx, pgxDB{tx}) })
-			if !clashed(err) {
-				return err
-			}
-		}
-		return errors.New("the transaction clashed with others again and again")
+		return e.unclashed(ctx, func(tx pgx.Tx) error { return f(ctx, pgxDB{tx}) })
 	})
+}
+
+// unclashed runs f in a transaction, again if it clashed with another.
+func (e *Engine) unclashed(ctx context.Context, f func(tx pgx.Tx) error) error {
+	for range maxClashes {
+		if err := pgx.BeginTxFunc(ctx, e.pool, readCommitted, f); !clashed(err) {
+			return err
+		}
+	}
+	return errors.New("the transaction clashed with others again and again")
 }
 
 // readCommitted are the options of our transactions, whatever the default is.

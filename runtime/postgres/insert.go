@@ -70,11 +70,13 @@ type lot struct {
 	// metadata.
 	bare         *engine.Message
 	bareMetadata string
+
+	jobOf func(uuid.UUID) (int64, bool) // of the engine
 }
 
 // newLot checks and encodes messages.
 func (e *Engine) newLot(ms []*engine.Message) (*lot, error) {
-	l := new(lot)
+	l := &lot{jobOf: e.jobOf}
 	for _, m := range ms {
 		if err := e.add(l, m); err != nil {
 			return nil, err
@@ -132,6 +134,9 @@ func (l *lot) encode(m *engine.Message, argsKept bool) (string, error) {
 		Meta: m.Meta, Keep: m.Keep, KeepFailed: m.KeepFailed, Key: m.Key, KeyHold: m.KeyHold, KeyFor: m.KeyFor,
 	}
 	own.ID, own.EnqueuedAt = uuid.Nil, time.Time{}
+	if m.Meta.Entry != "" {
+		own.Of, _ = l.jobOf(m.Meta.Parent)
+	}
 	if !argsKept {
 		own.Args = string(m.Args)
 	}

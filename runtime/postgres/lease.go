@@ -100,6 +100,15 @@ func (s *serve) TakeOver(ctx context.Context, worker, beat string, _ []claim) (t
 	if err != nil {
 		return 0, false, fmt.Errorf("take over from %s: %w", worker, err)
 	}
+	var stopped []int64 // they end as cancelled
+	if err := s.e.query(ctx, s.e.sql.journal.stopped, []any{worker}, scanIDs(&stopped)); err != nil {
+		return 0, false, err
+	}
+	defer func() {
+		if err == nil && len(stopped) > 0 {
+			err = s.e.arrive(ctx, stopped...)
+		}
+	}()
 	args := []any{worker, count, remote.ErrWorkerLost, s.e.sql.insertChannel}
 	if s.dead.known() {
 		return s.takeOverOf(ctx, args, s.dead.worker(worker))

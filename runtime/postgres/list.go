@@ -35,7 +35,9 @@ const (
 // stateConditions say which jobs are in each state, as publicState does.
 var stateConditions = map[engine.State]string{
 	engine.StateScheduled: isLater + ` AND NOT ` + isAgain,
-	engine.StatePending:   `j.state IN ('available', 'pending', 'scheduled') AND NOT (` + isLater + `) AND NOT ` + isAgain,
+	engine.StatePending: `j.state IN ('available', 'pending', 'scheduled') AND NOT (` + isLater + `) AND NOT ` + isAgain +
+		` AND NOT (` + isWaits + `)`,
+	engine.StateWaiting:   isWaits,
 	engine.StateRetrying:  `(j.state = 'retryable' OR j.state IN ('available', 'pending', 'scheduled') AND ` + isAgain + `)`,
 	engine.StateRunning:   `j.state = 'running'`,
 	engine.StateSucceeded: `j.state = 'completed'`,
@@ -55,6 +57,7 @@ var riverStates = map[engine.State][]string{
 	engine.StateScheduled: {riverScheduled},
 	engine.StatePending:   {riverAvailable, riverPending, riverScheduled},
 	engine.StateRetrying:  {riverRetryable, riverAvailable, riverPending, riverScheduled},
+	engine.StateWaiting:   {riverPending},
 	engine.StateRunning:   {riverRunning},
 	engine.StateSucceeded: {riverCompleted},
 	engine.StateFailed:    {riverDiscarded},

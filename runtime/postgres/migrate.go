@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 3
+const ownVersion = 4
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -76,6 +76,43 @@ DROP TABLE {s}.taskctx_keep;
 `, `
 -- What dashboards show of workers.
 ALTER TABLE {s}.taskctx_worker ADD COLUMN host text NOT NULL DEFAULT '', ADD COLUMN pid integer NOT NULL DEFAULT 0;
+`, `
+-- The heads of journals: what has come, and what a suspended task waits for. No
+-- foreign key: it would keep TRUNCATE from river_job.
+CREATE TABLE {s}.taskctx_wait (
+	job_id      bigint PRIMARY KEY,
+	came        bigint NOT NULL DEFAULT 0, -- the greatest came of its entries
+	failed      bigint NOT NULL DEFAULT 0, -- children that ended, and did not succeed
+	others      bigint NOT NULL DEFAULT 0, -- entries that are no children
+	bytes       bigint NOT NULL DEFAULT 0, -- of names, values, results and reasons
+	wake_came   bigint,                    -- it is woken when so many have come,
+	wake_failed bigint,                    -- or more than so many have failed,
+	wake_name   text,                      -- or when the entry of this name has come,
+	wake_at     timestamptz,               -- or at this time; null: it does not wait
+	bereft      text,                      -- the state in which it ended: its children are to be cancelled,
+	bereft_at   bigint NOT NULL DEFAULT 0  -- those after this entry; -1: all are
+) WITH (fillfactor = 50);
+CREATE INDEX taskctx_wait_at ON {s}.taskctx_wait (wake_at) WHERE wake_at IS NOT NULL;
+CREATE INDEX taskctx_wait_bereft ON {s}.taskctx_wait (job_id) WHERE bereft IS NOT NULL AND bereft_at >= 0;
+
+CREATE TABLE {s}.taskctx_journal (
+	seq     bigint   GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- in the order of recording
+	job_id  bigint   NOT NULL,
+	kind    text     NOT NULL,                                 -- s step, c child, g signal, t rest
+	name    text     NOT NULL,
+	key     text,                                              -- of a signal that counts once
+	attempt smallint NOT NULL,
+	child   bigint,
+	orphan  boolean  NOT NULL DEFAULT false,
+	came    bigint   NOT NULL DEFAULT 0,
+	state   text,                                              -- in which the child ended
+	value   text,
+	result  text,
+	reason  text
+) WITH (fillfactor = 80);
+CREATE INDEX taskctx_journal_of ON {s}.taskctx_journal (job_id, seq);
+CREATE UNIQUE INDEX taskctx_journal_name ON {s}.taskctx_journal (job_id, name) WHERE kind <> 'g';
+CREATE INDEX taskctx_journal_signal ON {s}.taskctx_journal (job_id, name) WHERE kind = 'g';
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own

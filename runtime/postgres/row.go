@@ -46,6 +46,11 @@ type envelope struct {
 	// Parked is when a task that no worker knows was due, in microseconds since
 	// 1970.
 	Parked int64 `json:"parked,omitempty"`
+	// Of is the job of the parent in whose journal the task's end is recorded.
+	Of int64 `json:"of,omitempty"`
+	// Waits says that a pending job is a suspended task: until when, in microseconds
+	// since 1970, or -1.
+	Waits int64 `json:"waits,omitempty"`
 }
 
 // job is the columns of river_job that this package reads.
@@ -143,6 +148,11 @@ func (e *Engine) entry(j *job) *engine.Entry {
 	if own.Parked != 0 && j.state == riverScheduled {
 		en.Due = time.UnixMicro(min(max(own.Parked, 0), maxMicro)).UTC()
 	}
+	if en.State == engine.StateWaiting {
+		if en.Due = (time.Time{}); own.Waits > 0 {
+			en.Due = time.UnixMicro(min(own.Waits, maxMicro)).UTC()
+		}
+	}
 	if j.attemptedAt != nil {
 		en.StartedAt = j.attemptedAt.UTC()
 	}
@@ -180,6 +190,10 @@ func (j *job) publicState(own *envelope) engine.State {
 		return engine.StateCancelled
 	case riverRetryable:
 		return engine.StateRetrying
+	case riverPending:
+		if own.Waits != 0 {
+			return engine.StateWaiting
+		}
 	}
 	switch {
 	case own.Again:

@@ -23,6 +23,16 @@ type statements struct {
 	windowNewest, alive, oldest, oldestAside       string
 	countWaiting, countOthers                      string
 	reads, below, running, holders                 string
+
+	journal journalStatements
+}
+
+// journalStatements are those about journals.
+type journalStatements struct {
+	makeHeads, lockHeads, suspend, arrive, arriveGone, parents, markBereft           string
+	read, ownRun, named, add, signal                                                 string
+	due, wake, unseen, heads, forget                                                 string
+	bereft, isBereft, bereftChildren, bereftAt, forgetFailed, redo, recount, stopped string
 }
 
 // lotSQL is a statement for the first of the rows that it finds, some at a
@@ -50,7 +60,7 @@ func forSome(text, pick string) lotSQL {
 func newStatements(schema string) statements {
 	r := strings.NewReplacer("{s}", quoted(schema), "{seq}", quoted(schema)+".river_job_id_seq",
 		"{columns}", jobColumns, "{briefcolumns}", jobColumnsOf("NULL::jsonb", briefMetadata),
-		"{again}", isAgain, "{later}", isLater, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
+		"{again}", isAgain, "{later}", isLater, "{waits}", isWaits, "{asked}", asked, "{durable}", isDurable, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
 		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked,
 		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,
 		"{ours}", oursOrNone,
@@ -81,7 +91,18 @@ func newStatements(schema string) statements {
 		windowNewest: windowNewestSQL, alive: aliveSQL, oldest: oldestSQL, oldestAside: oldestAsideSQL,
 		countWaiting: countWaitingSQL, countOthers: countOthersSQL,
 		reads: readsSQL, below: belowSQL, running: runningSQL, holders: holdersSQL,
+		journal: journalStatements{
+			makeHeads: makeHeadsSQL, lockHeads: lockHeadsSQL, suspend: suspendSQL,
+			arrive:     strings.Replace(arriveSQL, "{which}", endedOf, 1),
+			arriveGone: strings.Replace(arriveSQL, "{which}", goneOf, 1),
+			parents:    parentsSQL, markBereft: markBereftSQL,
+			read: journalSQL, ownRun: ownRunSQL, named: namedEntriesSQL, add: addEntriesSQL, signal: signalSQL,
+			due: dueWaitsSQL, wake: wakeSQL, unseen: unseenEndsSQL, heads: headsSQL, forget: forgetJournalsSQL,
+			bereft: bereftSQL, isBereft: isBereftSQL, bereftChildren: bereftChildrenSQL, bereftAt: bereftAtSQL,
+			forgetFailed: forgetFailedSQL, redo: redoEntriesSQL, recount: recountSQL, stopped: stoppedOfSQL,
+		},
 	}
+	j := &s.journal
 	for _, text := range []*string{
 		&s.readMark, &s.nextNumbers, &s.insert, &s.stored,
 		&s.addKeys, &s.lockKeys, &s.takeKeys,
@@ -92,6 +113,9 @@ func newStatements(schema string) statements {
 		&s.list, &s.listBrief, &s.window, &s.places, &s.pages, &s.sample, &s.countWaiting, &s.countOthers,
 		&s.windowNewest, &s.alive, &s.oldest, &s.oldestAside,
 		&s.reads, &s.below, &s.running, &s.holders,
+		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveGone, &j.parents, &j.markBereft,
+		&j.read, &j.ownRun, &j.named, &j.add, &j.signal, &j.due, &j.wake, &j.unseen, &j.heads, &j.forget,
+		&j.bereft, &j.isBereft, &j.bereftChildren, &j.bereftAt, &j.forgetFailed, &j.redo, &j.recount, &j.stopped,
 	} {
 		*text = r.Replace(*text)
 	}

@@ -56,7 +56,7 @@ const pagesSQL = `SELECT pg_relation_size('{s}.river_job'::regclass) / current_s
 
 // sampleSQL counts on some pages of the table, $1 of 100.
 const sampleSQL = `
-SELECT j.state::text, j.queue, {again}, {later}, count(*), count(DISTINCT (j.ctid::text::point)[0])
+SELECT j.state::text, j.queue, {again}, {later} OR {waits}, count(*), count(DISTINCT (j.ctid::text::point)[0])
 FROM {s}.river_job j TABLESAMPLE SYSTEM ($1::real) GROUP BY 1, 2, 3, 4`
 
 // countWaitingSQL counts jobs of states and queues, up to $3 of each. It
@@ -66,7 +66,7 @@ const countWaitingSQL = `
 SELECT p.state, p.queue, c.again, c.later, c.n FROM unnest($1::text[], $2::text[]) AS p(state, queue)
 CROSS JOIN LATERAL (
 	SELECT x.again, x.later, count(*) AS n FROM (
-		SELECT {again} AS again, {later} AS later FROM {s}.river_job j
+		SELECT {again} AS again, {later} OR {waits} AS later FROM {s}.river_job j
 		WHERE j.state = p.state::{s}.river_job_state AND j.queue = p.queue LIMIT $3
 	) x GROUP BY 1, 2
 ) c`
@@ -81,7 +81,8 @@ CROSS JOIN LATERAL (
 
 // cancelSQL cancels a waiting job. It asks a running one to stop, as River
 // does: by its metadata, and by a notification to its worker. The first reason
-// stays.
+// stays. Without $4 it leaves the jobs of durable tasks and of their children alone,
+// and answers with whether the job is one.
 const cancelSQL = `
 WITH changed AS (
 	UPDATE {s}.river_job j SET
@@ -91,13 +92,14 @@ WITH changed AS (
 			ELSE {metadata} || jsonb_build_object('cancel_attempted_at', now(), 'taskctx', {envelope}
 				|| CASE WHEN j.state = 'running' THEN jsonb_build_object('cancel', $2::text)
 				ELSE jsonb_build_object('reason', $2::text, 'again', false) END) END
-	WHERE j.id = $1 AND j.state NOT IN ('completed', 'cancelled', 'discarded')
+	WHERE j.id = ANY($1::bigint[]) AND j.state NOT IN ('completed', 'cancelled', 'discarded') AND ($4 OR NOT {durable})
 	RETURNING j.id, j.queue, j.state
 ), told AS (
 	SELECT pg_notify($3::text, json_build_object('action', 'cancel', 'job_id', id, 'queue', queue)::text)
 	FROM changed WHERE state = 'running'
 )
-SELECT EXISTS (SELECT FROM {s}.river_job WHERE id = $1), (SELECT count(*) FROM told)`
+SELECT EXISTS (SELECT FROM {s}.river_job WHERE id = ANY($1::bigint[])), (SELECT count(*) FROM told),
+	NOT $4 AND EXISTS (SELECT FROM {s}.river_job j WHERE j.id = ANY($1::bigint[]) AND {durable})`
 
 const retrySQL = `
 WITH changed AS (
@@ -115,13 +117,15 @@ WITH changed AS (
 )
 SELECT count(*) FROM told`
 
+// removeSQL deletes a job. $2 is as $4 of cancelSQL.
 const removeSQL = `
 WITH gone AS (
-	DELETE FROM {s}.river_job WHERE id = $1 AND state <> 'running' RETURNING id
+	DELETE FROM {s}.river_job j WHERE j.id = $1 AND j.state <> 'running' AND ($2 OR NOT {durable}) RETURNING j.id
 ), keys AS (
 	DELETE FROM {s}.taskctx_key k USING gone WHERE k.job_id = gone.id AND k.hold <> 3
 )
-SELECT EXISTS (SELECT FROM {s}.river_job WHERE id = $1), EXISTS (SELECT FROM gone)`
+SELECT EXISTS (SELECT FROM {s}.river_job WHERE id = $1), EXISTS (SELECT FROM gone),
+	NOT $2 AND EXISTS (SELECT FROM {s}.river_job j WHERE j.id = $1 AND {durable})`
 
 // endedSQL selects the given jobs that have ended or are gone.
 const endedSQL = `

@@ -27,16 +27,21 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	if len(queues) == 0 {
 		want = 0
 	}
+	outcomes, unjournaled := st.Outcomes, error(nil)
+	if f, others := s.familyOf(outcomes); f != nil {
+		outcomes, unjournaled = others, s.writeFamilies(ctx, f)
+		more = more || unjournaled != nil
+	}
 	orphans := slices.DeleteFunc(st.Orphans, func(c claim) bool { return s.aside.has(c.job) })
-	written := make(map[claim]struct{}, len(st.Outcomes))
-	plain, rest := split(st.Outcomes, orphans)
+	written := make(map[claim]struct{}, len(outcomes))
+	plain, rest := split(outcomes, orphans)
 	writes := steered()
 	s.queueSucceed(writes, plain, written)
 	s.queueConclude(writes, rest, written)
 	apart := s.claims.size != 0 // some row cannot be claimed
 	f := &fetch{queues: queues, want: want}
 	claims := writes
-	if want >= wide && len(st.Outcomes) >= wide && len(orphans) == 0 && !slices.ContainsFunc(st.Outcomes, runsAgain) {
+	if want >= wide && len(outcomes) >= wide && len(orphans) == 0 && !slices.ContainsFunc(outcomes, runsAgain) {
 		claims = steered()
 	}
 	if !apart {
@@ -48,18 +53,18 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	}
 	switch {
 	case unwritten == nil:
-		s.settle(ctx, st.Outcomes, written)
+		s.settle(ctx, outcomes, written)
 	case ofOneRow(unwritten):
-		unwritten = s.writeSome(ctx, st.Outcomes, orphans)
+		unwritten = s.writeSome(ctx, outcomes, orphans)
 	default:
-		s.PutBack(st.Outcomes)
-		return true, unwritten
+		s.PutBack(outcomes)
+		return true, errors.Join(unjournaled, unwritten)
 	}
 	if apart || ofOneRow(unclaimed) {
 		some, err := s.fetchSome(ctx, queues, want)
 		more, unclaimed = some || more, err
 	}
-	return more || unclaimed != nil, errors.Join(unwritten, unclaimed)
+	return more || unclaimed != nil, errors.Join(unjournaled, unwritten, unclaimed)
 }
 
 // runsAgain reports whether the outcome makes its job wait. Such a job must

@@ -77,6 +77,7 @@ func newUpkeep(s *serve, w *engine.Worker) upkeep {
 		{every: cleanEvery, next: soon, lot: s.newCleaning(keepUnsaid/2, keepUnsaid-s.e.cfg.KeepFor.Seconds()).records},
 		{every: cleanEvery, next: soon, lot: s.newCleaning(keepFailedUnsaid*3/4, keepFailedUnsaid-s.e.cfg.KeepFailedFor.Seconds()).records},
 		{every: snapshotAge / 5, next: now.Add(snapshotAge / 5), lot: s.watchSnapshots},
+		{every: headsEvery, next: now.Add(headsEvery / 10), lot: s.newHeads()},
 		search,
 	}
 	return u
@@ -91,6 +92,19 @@ func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 	next, err = s.promote(ctx)
 	if err != nil {
 		return next, err
+	}
+	wake, bereft, err := s.wakeDue(ctx)
+	if err != nil {
+		return next, err
+	}
+	if next < 0 || wake >= 0 && wake < next {
+		next = wake
+	}
+	if bereft {
+		if err := s.cancelBereft(ctx); err != nil {
+			return next, err
+		}
+		next = 0
 	}
 	now := time.Now()
 	c := s.chores[0]
@@ -269,6 +283,9 @@ func (s *serve) expire(ctx context.Context) (bool, error) {
 			s.Warn("tasks have failed that no worker knew", fmt.Errorf("%d tasks, the last %s of queue %q", len(ended), kind, queue))
 		}
 		s.e.watch.Tell(ended...)
+		if err == nil {
+			err = s.e.arrive(ctx, ended...)
+		}
 		return len(ended), err
 	})
 }

@@ -27,6 +27,14 @@ func (s *serve) settle(ctx context.Context, outcomes []*outcome, written map[cla
 			s.News()
 		case engine.OutcomeRelease:
 			s.News()
+		case engine.OutcomeSuspend:
+			if o.After > 0 {
+				s.Due(o.After)
+			}
+		case engine.OutcomeFail, engine.OutcomeCancel:
+			if ofFamily(o) { // its children may be to cancel
+				s.Due(0)
+			}
 		}
 		ended = append(ended, o.Of.Claim.job)
 		delete(s.stuck, o.Of.Claim)
@@ -95,6 +103,14 @@ func (s *serve) write(ctx context.Context, some []ending, done map[claim]struct{
 			orphans = append(orphans, e.orphan)
 		}
 	}
+	f, outcomes := s.familyOf(outcomes)
+	if f != nil {
+		written, err := s.writeFamily(ctx, f)
+		if err != nil {
+			return err
+		}
+		s.wrote(ctx, f.outcomes, written, done)
+	}
 	written := make(map[claim]struct{}, len(outcomes))
 	plain, rest := split(outcomes, orphans)
 	b := steered()
@@ -103,11 +119,15 @@ func (s *serve) write(ctx context.Context, some []ending, done map[claim]struct{
 	if err := s.sendOne(ctx, b); err != nil {
 		return err
 	}
+	s.wrote(ctx, outcomes, written, done)
+	return nil
+}
+
+func (s *serve) wrote(ctx context.Context, outcomes []*outcome, written, done map[claim]struct{}) {
 	s.settle(ctx, outcomes, written)
 	for _, o := range outcomes {
 		done[o.Of.Claim] = struct{}{}
 	}
-	return nil
 }
 
 // refuse ends a task as failed whose outcome the server refused, and gives it

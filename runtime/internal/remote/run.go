@@ -17,6 +17,7 @@ type Delivery[C comparable, T any] struct {
 	Task  T
 
 	store Store[C, T]
+	over  atomic.Bool // it has concluded: a later run here may have the same claim
 	mu    sync.Mutex
 	memo  json.RawMessage // guarded by mu: as last read or written
 
@@ -55,6 +56,9 @@ func (d *Delivery[C, T]) LoadMemo(context.Context) (json.RawMessage, error) {
 
 // SaveMemo implements [engine.Memo].
 func (d *Delivery[C, T]) SaveMemo(ctx context.Context, memo json.RawMessage) error {
+	if d.over.Load() {
+		return engine.ErrLeaseLost
+	}
 	ctx, cancel := context.WithTimeout(ctx, memoTimeout)
 	defer cancel()
 	owned, err := d.store.SaveMemo(ctx, d.Claim, memo)
@@ -96,6 +100,7 @@ func (w *Worker[C, T]) start(d *Delivery[C, T]) {
 
 // finish takes the outcome of a run.
 func (w *Worker[C, T]) finish(o *Outcome[C, T]) {
+	o.Of.over.Store(true)
 	w.mu.Lock()
 	delete(w.active, o.Of)
 	concluded := o.Of.concluded.Load()

@@ -1,0 +1,170 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// family is outcomes of durable tasks and of their children: they are written in a
+// transaction that locks the heads of journals first.
+type family struct {
+	outcomes []*outcome
+	ended    []*outcome // those that do not suspend
+	waits    suspensions
+	jobs     []int64
+	heads    map[int64]struct{}
+	waiting  []int64 // the jobs that suspend
+}
+
+// familyOf separates the outcomes that have to do with journals.
+func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
+	if !slices.ContainsFunc(outcomes, ofFamily) {
+		return nil, outcomes
+	}
+	f = &family{heads: make(map[int64]struct{})}
+	for _, o := range outcomes {
+		if !ofFamily(o) {
+			others = append(others, o)
+			continue
+		}
+		m, job := o.Of.Message, o.Of.Claim.job
+		f.outcomes = append(f.outcomes, o)
+		f.jobs = append(f.jobs, job)
+		f.heads[job] = struct{}{}
+		if m.Meta.Entry != "" {
+			if parent, ok := s.e.jobOf(m.Meta.Parent); ok {
+				f.heads[parent] = struct{}{}
+			}
+		}
+		if o.Kind == engine.OutcomeSuspend {
+			f.waits.add(o)
+			f.waiting = append(f.waiting, job)
+		} else {
+			f.ended = append(f.ended, o)
+		}
+	}
+	return f, others
+}
+
+func ofFamily(o *outcome) bool {
+	return o.Kind == engine.OutcomeSuspend || o.Of.Message.Meta.Version >= engine.WireDurable
+}
+
+// writeFamily writes them all, or none, and returns those that still owned their
+// tasks.
+func (s *serve) writeFamily(ctx context.Context, f *family) (map[claim]struct{}, error) {
+	var written map[claim]struct{}
+	plain, rest := split(f.ended, nil)
+	heads := slices.Sorted(maps.Keys(f.heads))
+	err := s.e.bounded(ctx, stepTimeout, func(ctx context.Context) error {
+		return s.e.unclashed(ctx, func(tx pgx.Tx) error {
+			written = make(map[claim]struct{}, len(f.outcomes))
+			b := steered()
+			if len(f.waiting) > 0 {
+				b.Queue(s.e.sql.journal.makeHeads, f.waiting)
+			}
+			b.Queue(s.e.sql.journal.lockHeads, heads)
+			s.queueSucceed(b, plain, written)
+			s.queueConclude(b, rest, written)
+			if w := &f.waits; len(w.id) > 0 {
+				b.Queue(s.e.sql.journal.suspend, s.owner, w.id, w.attempt, w.after, w.seen, w.failed, w.need, w.fast, w.name, w.own).
+					Query(collect(written))
+			}
+			b.Queue(s.e.sql.journal.arrive, f.jobs, s.e.sql.insertChannel)
+			b.Queue(s.e.sql.journal.markBereft, f.jobs)
+			return tx.SendBatch(ctx, b).Close()
+		})
+	})
+	return written, err
+}
+
+// writeFamilies is writeFamily for a step: it keeps what it cannot write.
+func (s *serve) writeFamilies(ctx context.Context, f *family) error {
+	written, err := s.writeFamily(ctx, f)
+	switch {
+	case err == nil:
+		s.settle(ctx, f.outcomes, written)
+		s.News() // a parent may be due
+	case ofOneRow(err):
+		return s.writeSome(ctx, f.outcomes, nil)
+	default:
+		s.PutBack(f.outcomes)
+	}
+	return err
+}
+
+// suspensions are outcomes of suspended runs by columns.
+type suspensions struct {
+	id, after, seen, failed, need []int64
+	attempt                       []int16
+	fast                          []bool
+	name, own                     []string
+}
+
+func (c *suspensions) add(o *outcome) {
+	p := memoPatch(o.Memo)
+	p.Reason, p.Again = new(clean(o.Reason)), new(false)
+	own, err := json.Marshal(p)
+	if err != nil { // only the memo may be invalid JSON
+		p.Memo, p.MemoRaw = nil, nil
+		own, _ = json.Marshal(p)
+	}
+	var w engine.Wait
+	if o.Wait != nil {
+		w = *o.Wait
+	}
+	after := (max(o.After, 0) + 999*time.Nanosecond).Microseconds() // not earlier, nor 0
+	if o.After <= 0 && w.Need <= 0 {
+		after = -1
+	}
+	c.id = append(c.id, o.Of.Claim.job)
+	c.attempt = append(c.attempt, o.Of.Claim.attempt)
+	c.after = append(c.after, after)
+	c.seen = append(c.seen, w.Seen)
+	c.failed = append(c.failed, w.Failed)
+	c.need = append(c.need, w.Need)
+	c.fast = append(c.fast, w.FailFast)
+	c.name = append(c.name, w.Name)
+	c.own = append(c.own, string(own))
+}
+
+// arrive writes the ends of jobs that have ended without a run's outcome into
+// their parents' journals, and notes that their own children are to be cancelled.
+func (e *Engine) arrive(ctx context.Context, jobs ...int64) error {
+	if len(jobs) == 0 {
+		return nil
+	}
+	return e.inTx(ctx, func(ctx context.Context, d db) error { return e.arriveIn(ctx, d, jobs) })
+}
+
+// arriveIn is arrive in a transaction. The heads need not be locked before.
+func (e *Engine) arriveIn(ctx context.Context, d db, jobs []int64) error {
+	heads, err := e.headsOf(ctx, d, jobs)
+	if err != nil {
+		return err
+	}
+	if err := d.query(ctx, e.sql.journal.lockHeads, []any{heads}, nothing); err != nil {
+		return err
+	}
+	if err := d.query(ctx, e.sql.journal.arrive, []any{jobs, e.sql.insertChannel}, nothing); err != nil {
+		return err
+	}
+	return d.query(ctx, e.sql.journal.markBereft, []any{jobs}, nothing)
+}
+
+// headsOf returns the jobs and their parents, in order.
+func (e *Engine) headsOf(ctx context.Context, d db, jobs []int64) ([]int64, error) {
+	heads := slices.Clone(jobs)
+	if err := d.query(ctx, e.sql.journal.parents, []any{jobs}, scanIDs(&heads)); err != nil {
+		return nil, err
+	}
+	slices.Sort(heads)
+	return slices.Compact(heads), nil
+}

@@ -1,0 +1,288 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/remote"
+)
+
+var (
+	_ engine.Journaler           = (*Engine)(nil)
+	_ remote.JournalStore[claim] = (*serve)(nil)
+)
+
+// Journal implements [engine.Journaler].
+func (e *Engine) Journal(ctx context.Context, id uuid.UUID) ([]engine.JournalEntry, error) {
+	job, err := e.find(id)
+	if err != nil {
+		return nil, err
+	}
+	entries, here, _, err := e.readJournal(ctx, claim{job: job}, "")
+	if err == nil && !here {
+		err = engine.ErrNotFound
+	}
+	return entries, err
+}
+
+// ReadJournal implements [remote.JournalStore].
+func (s *serve) ReadJournal(ctx context.Context, c claim) ([]engine.JournalEntry, error) {
+	entries, _, own, err := s.e.readJournal(ctx, c, s.owner)
+	if err == nil && !own {
+		return nil, engine.ErrLeaseLost
+	}
+	return entries, err
+}
+
+func (e *Engine) readJournal(ctx context.Context, c claim, owner string) (entries []engine.JournalEntry, here, own bool, err error) {
+	err = e.steered(ctx, e.sql.journal.read, []any{c.job, c.attempt, owner}, func(scan func(...any) error) error {
+		en, err := e.scanEntry(scan, &here, &own)
+		if err == nil && en.Kind != 0 {
+			entries = append(entries, en)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, false, false, e.failed("read journal", err)
+	}
+	return entries, here, own, nil
+}
+
+// scanEntry reads an entry behind other columns.
+func (e *Engine) scanEntry(scan func(...any) error, before ...any) (en engine.JournalEntry, err error) {
+	var kind, state string
+	var child int64
+	var value, result *string
+	if err := scan(append(before, &kind, &en.Name, &en.Attempt, &value, &child, &en.Came, &state, &result, &en.Reason)...); err != nil {
+		return en, err
+	}
+	if len(kind) == 1 {
+		en.Kind = engine.EntryKind(kind[0])
+	}
+	if child != 0 {
+		en.Child = e.taskID(child)
+	}
+	en.Value, en.Result, en.State = rawOf(value), rawOf(result), engine.State(state)
+	return en, nil
+}
+
+func rawOf(s *string) json.RawMessage {
+	if s == nil {
+		return nil
+	}
+	return json.RawMessage(*s)
+}
+
+// Signal implements [engine.Journaler].
+func (e *Engine) Signal(ctx context.Context, id uuid.UUID, name, key string, value json.RawMessage) error {
+	job, err := e.find(id)
+	if err != nil {
+		return err
+	}
+	var why string
+	var told int
+	err = e.inTx(ctx, func(ctx context.Context, d db) error {
+		one := []int64{job}
+		if err := d.query(ctx, e.sql.journal.makeHeads, []any{one}, nothing); err != nil {
+			return err
+		}
+		if err := d.query(ctx, e.sql.journal.lockHeads, []any{one}, nothing); err != nil {
+			return err
+		}
+		return d.query(ctx, e.sql.journal.signal, []any{
+			job, name, key, string(value), engine.MaxJournalEntries, engine.MaxJournalBytes, e.sql.insertChannel,
+		}, func(scan func(...any) error) error { return scan(&why, &told) })
+	})
+	switch {
+	case err != nil:
+		return e.failed("signal", err)
+	case why == "gone":
+		return engine.ErrNotFound
+	case why == "ended":
+		return fmt.Errorf("%w: it has ended", engine.ErrState)
+	case why == "full":
+		return engine.ErrJournalFull
+	}
+	if told > 0 {
+		e.workers.Nudge()
+	}
+	return nil
+}
+
+// nothing takes a row without columns that matter.
+func nothing(func(...any) error) error { return nil }
+
+// Record implements [remote.JournalStore].
+func (s *serve) Record(ctx context.Context, c claim, attempt int, entries []engine.NewEntry) ([]engine.JournalEntry, error) {
+	r := recording{serve: s, claim: c, attempt: attempt, entries: entries}
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	err := s.e.inTx(ctx, r.record)
+	var held *engine.KeyHeldError
+	switch {
+	case err == nil:
+	case errors.Is(err, engine.ErrLeaseLost), errors.As(err, &held):
+		return nil, err
+	default:
+		return nil, s.e.failed("record in the journal", err)
+	}
+	if len(r.fresh) > 0 {
+		s.e.workers.Nudge()
+	}
+	return r.out, nil
+}
+
+// recording is one Record.
+type recording struct {
+	*serve
+	claim   claim
+	attempt int
+	entries []engine.NewEntry
+	numbers []int64 // of the children, by place; 0 for other entries
+
+	out   []engine.JournalEntry
+	fresh []int // the places of entries that are not there yet
+}
+
+// prepare reserves the numbers of the children.
+func (r *recording) prepare(ctx context.Context) error {
+	r.numbers = make([]int64, len(r.entries))
+	var places []int
+	for i, n := range r.entries {
+		if n.Spawn != nil {
+			places = append(places, i)
+		}
+	}
+	if len(places) == 0 {
+		return nil
+	}
+	numbers, err := r.e.reserve(ctx, len(places))
+	if err != nil {
+		return r.e.failed("record in the journal", err)
+	}
+	for i, p := range places {
+		r.numbers[p] = numbers[i]
+	}
+	return nil
+}
+
+func (r *recording) record(ctx context.Context, d db) error {
+	sql, one := &r.e.sql.journal, []int64{r.claim.job}
+	for _, text := range []string{sql.makeHeads, sql.lockHeads} {
+		if err := d.query(ctx, text, []any{one}, nothing); err != nil {
+			return err
+		}
+	}
+	own := false
+	err := d.query(ctx, sql.ownRun, []any{r.owner, r.claim.job, r.claim.attempt}, func(func(...any) error) error {
+		own = true
+		return nil
+	})
+	switch {
+	case err != nil:
+		return err
+	case !own:
+		return engine.ErrLeaseLost
+	}
+	if err := r.look(ctx, d); err != nil || len(r.fresh) == 0 {
+		return err
+	}
+	if err := r.spawn(ctx, d); err != nil {
+		return err
+	}
+	return r.add(ctx, d)
+}
+
+// look finds which entries are there already.
+func (r *recording) look(ctx context.Context, d db) error {
+	r.out, r.fresh = make([]engine.JournalEntry, len(r.entries)), nil
+	names := make([]string, len(r.entries))
+	for i, n := range r.entries {
+		names[i] = n.Name
+	}
+	known := make(map[string]engine.JournalEntry)
+	if err := d.query(ctx, r.e.sql.journal.named, []any{r.claim.job, names}, func(scan func(...any) error) error {
+		en, err := r.e.scanEntry(scan)
+		known[en.Name] = en
+		return err
+	}); err != nil {
+		return err
+	}
+	for i, n := range r.entries {
+		en, ok := known[n.Name]
+		if !ok {
+			en = engine.JournalEntry{Name: n.Name, Kind: n.Kind, Value: n.Value, Attempt: r.attempt}
+			if n.Spawn != nil {
+				en.Child = r.e.taskID(r.numbers[i])
+			}
+			known[n.Name] = en
+			r.fresh = append(r.fresh, i)
+		}
+		r.out[i] = en
+	}
+	return nil
+}
+
+// spawn inserts the children among the fresh entries.
+func (r *recording) spawn(ctx context.Context, d db) error {
+	l := &lot{jobOf: r.e.jobOf}
+	wanted, entryOf := make(map[string]wish), make(map[string]string)
+	for _, i := range r.fresh {
+		n := r.entries[i]
+		if n.Spawn == nil {
+			continue
+		}
+		if err := r.e.add(l, n.Spawn); err != nil {
+			return err
+		}
+		l.id[l.Len()-1] = r.numbers[i]
+		if !holds(n.Spawn) {
+			continue
+		}
+		key := hashKey(n.Spawn.Key)
+		if first, ok := wanted[key]; ok {
+			return &engine.KeyHeldError{Entry: n.Name, Holder: r.e.taskID(first.job)}
+		}
+		wanted[key], entryOf[key] = wish{r.numbers[i], n.Spawn}, n.Name
+	}
+	if l.Len() == 0 {
+		return nil
+	}
+	if len(wanted) > 0 {
+		holders, err := r.e.holdKeys(ctx, d, wanted)
+		if err != nil {
+			return err
+		}
+		for key, w := range wanted {
+			if holders[key] != w.job {
+				return &engine.KeyHeldError{Entry: entryOf[key], Holder: r.e.taskID(holders[key])}
+			}
+		}
+	}
+	_, err := r.e.insertLot(ctx, d, l)
+	return err
+}
+
+// add adds the fresh entries.
+func (r *recording) add(ctx context.Context, d db) error {
+	n := len(r.fresh)
+	names, kinds, values := make([]string, n), make([]string, n), make([]*string, n)
+	children, orphans := make([]int64, n), make([]bool, n)
+	for at, i := range r.fresh {
+		en := r.entries[i]
+		names[at], kinds[at], children[at] = en.Name, string(rune(en.Kind)), r.numbers[i]
+		if en.Value != nil {
+			values[at] = new(string(en.Value))
+		}
+		orphans[at] = en.Spawn != nil && en.Spawn.Meta.Orphan
+	}
+	return d.query(ctx, r.e.sql.journal.add, []any{
+		r.claim.job, min(r.attempt, 32767), names, kinds, values, children, orphans,
+	}, nothing)
+}
