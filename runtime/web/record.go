@@ -44,6 +44,8 @@ func when(r *runtime.Record) (time.Time, string) {
 		return r.StartedAt, "started"
 	case r.State == engine.StateScheduled || r.State == engine.StateRetrying:
 		return r.Due, "due"
+	case r.State == engine.StateWaiting && !r.StartedAt.IsZero():
+		return r.StartedAt, "waiting since"
 	case r.State == engine.StatePending && !r.Due.IsZero():
 		return r.Due, "waiting since"
 	}

@@ -91,6 +91,8 @@ func ending(r *runtime.Record, now time.Time) (event, time.Time) {
 		return event{Kind: "now", Title: "Running"}, now
 	case engine.StateRetrying:
 		return event{Kind: "future", Title: "Runs again, attempt " + number(int64(r.Attempt)+1), Text: reason}, r.Due
+	case engine.StateWaiting:
+		return event{Kind: "future", Title: "Waits, until", Text: reason}, r.Due
 	case engine.StateScheduled:
 		return event{Kind: "future", Title: "Due", Text: reason}, r.Due
 	}

@@ -2,5 +2,5 @@
 // runtime/web, on all engines. They need Chromium, and are skipped by name where
 // there is none.
 //
-//	go test ./... -args -pictures ../../docs/pictures
+//	go test ./... -args -pictures /tmp/pictures
 package browser

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,7 +25,13 @@ import (
 	"github.com/taskctx/taskctx/runtime/web"
 )
 
-var pictures = flag.String("pictures", "", "a folder for pictures of the pages")
+var (
+	pictures = flag.String("pictures", "", "a folder for pictures of all pages, to look at")
+	document = flag.String("document", "", "a folder for those of docs/operations.md")
+)
+
+// documented are the pictures of docs/operations.md.
+var documented = []string{"overview", "failed", "task-failed", "task-waiting-dark", "overview-phone-dark"}
 
 // filled is a shop with tasks in every state, and the ids of some of them.
 func filled(t *testing.T, name string) (s *webtest.Shop, failed, running string) {
@@ -57,6 +64,17 @@ func book(t *testing.T, shop *webtest.Shop) string {
 	return h.ID().String()
 }
 
+// keep writes the page as a picture, if it was asked for.
+func (b *tab) keep(name string) {
+	b.t.Helper()
+	for folder, want := range map[string]bool{*pictures: true, *document: slices.Contains(documented, name)} {
+		if folder != "" && want {
+			require.NoError(b.t, os.MkdirAll(folder, 0o755))
+			require.NoError(b.t, os.WriteFile(filepath.Join(folder, name+".png"), b.picture(false), 0o644))
+		}
+	}
+}
+
 // Every page, on a desk and on a phone, in the light and in the dark, can be used
 // by everybody, and breaks no rule of its own policy.
 func TestPages(t *testing.T) {
@@ -82,10 +100,8 @@ func TestPages(t *testing.T) {
 						what := fmt.Sprintf("%s, phone %t, dark %t", p.name, phone, dark)
 						b.accessible(what)
 						b.fits(what)
-						if *pictures != "" && name == "memory" {
-							file := p.name + map[bool]string{true: "-phone"}[phone] + map[bool]string{true: "-dark"}[dark] + ".png"
-							require.NoError(t, os.MkdirAll(*pictures, 0o755))
-							require.NoError(t, os.WriteFile(filepath.Join(*pictures, file), b.picture(false), 0o644))
+						if name == "memory" {
+							b.keep(p.name + map[bool]string{true: "-phone"}[phone] + map[bool]string{true: "-dark"}[dark])
 						}
 					}
 				}
