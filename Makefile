@@ -72,6 +72,12 @@ taskvet: ## run taskvet on this repository, and print its time beside that of go
 	TIMEFORMAT="taskvet: %U s of processor time, %R s"; time "$$dir/taskvet" $(PKG); \
 	TIMEFORMAT="go vet: %U s of processor time, %R s"; time $(GO) vet -printf.funcs=none$$RANDOM $(PKG)
 
+.PHONY: typescript
+typescript: ## compile and run the client in TypeScript; it fetches the compiler with npm
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	npm install --silent --no-fund --no-audit --prefix "$$dir" typescript@5.9.3; \
+	TASKCTX_TSC="$$dir/node_modules/.bin/tsc" $(GO) test -count=1 -v ./internal/tsclient
+
 .PHONY: cross
 cross: ## vet all packages and tests for other systems and for 32 bits
 	@for system in darwin/arm64 windows/amd64 freebsd/amd64 linux/arm64 linux/386; do \

@@ -16,7 +16,7 @@ var Transaction = &analysis.Analyzer{
 A task that is enqueued on the App while a transaction of the same function is
 open may run before the commit, and finds nothing of what was written; it stays
 when the transaction is rolled back. Enqueue it in the transaction, with
-app.In(tx), or after the commit.`,
+app.In(tx), where the engine can, or after the commit.`,
 	URL:      page + "tasktx",
 	Requires: []*analysis.Analyzer{tasksOf},
 	Run:      transaction,
@@ -82,7 +82,7 @@ func beside(pass *analysis.Pass, body *ast.BlockStmt) {
 			if o.holds(call) {
 				pass.Report(analysis.Diagnostic{
 					Pos: call.Pos(), End: call.End(), Message: "the task is enqueued beside the open transaction " + o.tx.Name() +
-						": it may run before the commit, and stays after a rollback; enqueue it in the transaction, or after the commit",
+						": it may run before the commit, and stays after a rollback; enqueue it with App.In, or after the commit",
 					Related: []analysis.RelatedInformation{{Pos: o.begin, Message: "the transaction begins here"}},
 				})
 				break

@@ -28,6 +28,7 @@ const usage = `Usage: taskgen [-check | -diff] [-lock] [-json] [-tags list] [-v]
 
        taskgen list [-json] [packages]
        taskgen graph [-format dot|mermaid] [packages]
+       taskgen schema [-format jsonschema|openapi|asyncapi|ts] [packages]
        taskgen help [task:context | task:provide | task:defaults]
 
 Taskgen reads the packages (the one in this directory if none are named, all
@@ -52,6 +53,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return list(ctx, args[1:], stdout, stderr)
 		case "graph":
 			return graph(ctx, args[1:], stdout, stderr)
+		case "schema":
+			return schema(ctx, args[1:], stdout, stderr)
 		}
 	}
 	return generate(ctx, args, stdout, stderr)

@@ -24,6 +24,8 @@ type field struct {
 type fieldSet struct {
 	fields []field   // those in the JSON, in the order of the source
 	lost   []Problem // those that are not, with paths from the struct
+	// pointers are the paths of embedded pointers.
+	pointers []string
 }
 
 // fieldsOf applies the rules of encoding/json: fields of embedded structs are
@@ -132,6 +134,9 @@ func (set *fieldSet) collectEmbedded(f field, target types.Type, pointer bool, d
 	case pointer && !anyKey(s):
 		set.lose(f.path, "name the field", "a pointer to a struct without fields leaves no trace in the JSON")
 		return
+	}
+	if pointer {
+		set.pointers = append(set.pointers, f.path)
 	}
 	around[target] = true
 	set.collect(s, f.path, depth+1, around)

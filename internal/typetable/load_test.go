@@ -38,17 +38,22 @@ func typesByLine(t *testing.T) map[int]types.Type {
 
 // wrappedVerdicts asks wiretype about the type, by itself and inside of others.
 func wrappedVerdicts(t types.Type) verdicts {
-	field := types.NewField(token.NoPos, nil, "V", t, false)
 	says := verdicts{}
-	for inside, t := range map[string]types.Type{
+	for inside, t := range wrapped(t) {
+		says[inside] = verdict{wiretype.Check(t, nil), wiretype.LimitsOf(t, nil)}
+	}
+	return says
+}
+
+// wrapped returns the type by itself and inside of others, as trips go.
+func wrapped(t types.Type) map[string]types.Type {
+	field := types.NewField(token.NoPos, nil, "V", t, false)
+	return map[string]types.Type{
 		"":        t,
 		"struct":  types.NewStruct([]*types.Var{field}, nil),
 		"slice":   types.NewSlice(t),
 		"array":   types.NewArray(t, 2),
 		"map":     types.NewMap(types.Typ[types.String], t),
 		"pointer": types.NewPointer(t),
-	} {
-		says[inside] = verdict{wiretype.Check(t, nil), wiretype.LimitsOf(t, nil)}
 	}
-	return says
 }

@@ -1,0 +1,108 @@
+// Package schema describes tasks for programs in other languages.
+package schema
+
+import (
+	"fmt"
+	"go/types"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/taskctx/taskctx/gen"
+	"github.com/taskctx/taskctx/gen/wiretype"
+)
+
+// Formats are the formats that [Write] knows.
+func Formats() []string { return []string{"jsonschema", "openapi", "asyncapi", "ts"} }
+
+// Write describes the tasks of a run of the generator: as JSON Schema, as OpenAPI of the web API that enqueues them, as AsyncAPI, or as a
+// client in TypeScript of that API.
+func Write(w io.Writer, res *gen.Result, format string) error {
+	tasks := tasksOf(res)
+	switch format {
+	case "jsonschema":
+		return writeJSONSchema(w, tasks)
+	case "openapi":
+		return writeOpenAPI(w, tasks)
+	case "asyncapi":
+		return writeAsyncAPI(w, tasks)
+	case "ts":
+		return writeTypeScript(w, tasks)
+	}
+	return fmt.Errorf("there is no format %q: it is one of %s", format, strings.Join(Formats(), ", "))
+}
+
+// task is a task as other languages see it.
+type task struct {
+	*gen.Task
+	params []param
+	result *wiretype.Shape // nil for none
+}
+
+type param struct {
+	*gen.Param
+	shape *wiretype.Shape
+}
+
+// tasksOf returns the tasks of all packages, by name.
+func tasksOf(res *gen.Result) []task {
+	var all []task
+	for _, pkg := range res.Packages {
+		for _, t := range pkg.Tasks {
+			s := task{Task: t}
+			for _, p := range t.Params {
+				s.params = append(s.params, param{p, wiretype.ShapeOf(p.Type)})
+			}
+			if t.Result != nil {
+				s.result = wiretype.ShapeOf(t.Result)
+			}
+			all = append(all, s)
+		}
+	}
+	slices.SortFunc(all, func(a, b task) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+// about returns the task's comment as one text.
+func (t *task) about() string { return strings.TrimSpace(t.Doc) }
+
+// defs gives a name to each shape that is written once.
+type defs struct {
+	types []types.Type
+	names []string
+	taken map[string]bool
+}
+
+func newDefs(taken ...string) *defs {
+	d := &defs{taken: map[string]bool{}}
+	for _, name := range taken {
+		d.taken[name] = true
+	}
+	return d
+}
+
+// name returns the name of a shape, and whether it has one for the first time.
+// spell writes the name of a Go type.
+func (d *defs) name(s *wiretype.Shape, spell func(goName string) string) (name string, first bool) {
+	for i, t := range d.types {
+		if types.Identical(t, s.Type) {
+			return d.names[i], false
+		}
+	}
+	base := s.Go
+	if base == "" {
+		base = "struct"
+	}
+	name = unique(spell(base), d.taken)
+	d.types, d.names = append(d.types, s.Type), append(d.names, name)
+	return name, true
+}
+
+// OfType returns the JSON Schema of the values of a type that wiretype.Check
+// accepts, by itself.
+func OfType(t types.Type) map[string]any {
+	j := newJSONSchemas("#/$defs/")
+	schema := object{"allOf": []any{j.of(wiretype.ShapeOf(t))}}
+	schema["$schema"], schema["$defs"] = draft, j.all
+	return schema
+}
