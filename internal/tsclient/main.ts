@@ -36,9 +36,20 @@ export function wrong(): void {
   void client.tsclientCharge({ order, card: "", after: 0n, at: "", count: 1, small: 1, ratio: 1, free: 0, places: null });
 }
 
+const args = { order, card: "", after: 0n, at: new Date(0), count: 1n, small: 1, ratio: 1, free: null, places: null };
+const { card: _, ...without } = args;
 // @ts-expect-error the card is missing
-const refused = client.tsclientCharge({ order, after: 0n, at: new Date(0), count: 1n, small: 1, ratio: 1, free: null, places: null });
-await refused.then(
-  () => { throw new Error("it was enqueued without a card"); },
-  (err) => { if (!(err instanceof TaskError) || err.status !== 422) throw err; },
-);
+await refused(client.tsclientCharge(without));
+await refused(client.enqueue("tsclient.Charge", { ...args, colour: "red" }));
+await refused(client.enqueue("tsclient.Charge", { ...args, order: { ...order, colour: "red" } }));
+await refused(client.enqueue("tsclient.Charge", { ...args, small: 2 ** 31 }));
+
+async function refused(enqueued: Promise<unknown>): Promise<void> {
+  try {
+    await enqueued;
+  } catch (err) {
+    if (err instanceof TaskError && err.status === 422) return;
+    throw err;
+  }
+  throw new Error("it was enqueued");
+}
