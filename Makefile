@@ -147,6 +147,14 @@ durable: ## durable tasks that die, are killed, meet their signals, fan out and 
 	$(GO) test ./runtime/engines -count=1 -v -run 'TestDurable/^($(DURABLEENGINES))$$' -timeout 120m -args \
 		-parents 1000 -durablekills 50 -races 20000 -fan 10000 -waiting 10000
 
+EFFECTS ?= 20000
+EFFECTKILLS ?= 60
+.PHONY: exactly-once
+exactly-once: ## kill workers and Postgres while tasks have effects in the queue's database, and count them; then with a commit apart
+	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestCommit_KilledWorkers$$' -timeout 60m -effects $(EFFECTS) -effectkills $(EFFECTKILLS)
+	$(GO) test ./runtime/postgres -count=1 -v -run 'TestCommit_Killed$$|TestCommit_EachRequest$$' -timeout 60m \
+		-effects $$(($(EFFECTS) / 4)) -effectkills $$(($(EFFECTKILLS) / 2))
+
 .PHONY: clocks
 clocks: ## step the clock of a worker process of each engine by an hour, both ways, while tasks run
 	$(GO) test ./runtime/engines -count=1 -v -run TestEngines_ProcessClockSteps -timeout 20m -args -clocks

@@ -19,6 +19,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if schema := os.Getenv(envEffects); schema != "" {
+		effectsMain(schema)
+		return
+	}
 	process.Main(work)
 	goleak.VerifyTestMain(m)
 }

@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 		workerMain(path)
 		return
 	}
+	if path := os.Getenv(envEffects); path != "" {
+		effectsMain(path)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
