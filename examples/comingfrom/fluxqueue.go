@@ -3,7 +3,6 @@ package comingfrom
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"net/http"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -35,18 +34,7 @@ func openDB(dsn DSN) (*sql.DB, func() error, error) {
 //task:provide task
 func beginTx(ctx *runtime.Context, db *sql.DB) (*sql.Tx, func(error) error, error) {
 	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	return tx, func(failed error) error {
-		if failed == nil {
-			return tx.Commit()
-		}
-		if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) { // done when the context has ended
-			return err
-		}
-		return nil
-	}, nil
+	return tx, runtime.Commit(ctx, tx), err
 }
 
 // CreateUser adds a user.

@@ -21,18 +21,13 @@ func Sort(ctx context.Context, values []string) ([]string, error) {
 // placeOrder writes an order and enqueues a task in one transaction: neither
 // exists without the other. The app's engine is one of package postgres.
 func placeOrder(ctx context.Context, app *runtime.App, db *sql.DB, items []string) error {
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
+	return runtime.Transact(ctx, db, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO orders (items) VALUES ($1)", len(items)); err != nil {
+			return err
+		}
+		_, err := EnqueueSort(ctx, app.In(tx), items)
 		return err
-	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, "INSERT INTO orders (items) VALUES ($1)", len(items)); err != nil {
-		return err
-	}
-	if _, err := EnqueueSort(ctx, app.In(tx), items); err != nil {
-		return err
-	}
-	return tx.Commit()
+	})
 }
 
 // sortAll enqueues two tasks as one, and waits for both.

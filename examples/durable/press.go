@@ -22,12 +22,7 @@ type PressContext struct {
 //task:provide task
 func begin(ctx *runtime.Context, db *sql.DB) (*sql.Tx, func(error) error, error) {
 	tx, err := db.BeginTx(ctx, nil)
-	return tx, func(err error) error {
-		if err != nil {
-			return tx.Rollback()
-		}
-		return tx.Commit()
-	}, err
+	return tx, runtime.Commit(ctx, tx), err
 }
 
 // Archive moves the pages of a book into the archive, each in a transaction of its

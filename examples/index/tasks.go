@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -51,21 +50,10 @@ func beginTx(ctx *runtime.Context, db *sql.DB, turns turns) (*sql.Tx, func(error
 		<-turns
 		return nil, nil, fmt.Errorf("begin: %w", err)
 	}
+	commit := runtime.Commit(ctx, tx)
 	return tx, func(taskErr error) error {
 		defer func() { <-turns }()
-		if taskErr == nil {
-			err := tx.Commit()
-			if err != nil {
-				// SQLite keeps open what it could not commit; err says why.
-				_, _ = db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-			}
-			return err
-		}
-		// A transaction whose context has ended was rolled back already.
-		if err := tx.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
-			return err
-		}
-		return nil
+		return commit(taskErr)
 	}, nil
 }
 

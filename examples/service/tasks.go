@@ -52,25 +52,9 @@ func openDB(ctx context.Context, file File) (*sql.DB, func() error, error) {
 // beginTx gives each run a transaction, which commits when the task succeeds.
 //
 //task:provide task
-func beginTx(ctx context.Context, db *sql.DB) (*sql.Tx, func(error) error, error) {
+func beginTx(ctx *runtime.Context, db *sql.DB) (*sql.Tx, func(error) error, error) {
 	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	return tx, func(taskErr error) error {
-		if taskErr == nil {
-			err := tx.Commit()
-			if err != nil {
-				_, _ = db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK") // SQLite keeps open what it could not commit
-			}
-			return err
-		}
-		// A transaction whose context has ended was rolled back already.
-		if err := tx.Rollback(); !errors.Is(err, sql.ErrTxDone) {
-			return err
-		}
-		return nil
-	}, nil
+	return tx, runtime.Commit(ctx, tx), err
 }
 
 // Order is an order of prints. What Validate refuses is not enqueued.
@@ -107,8 +91,8 @@ func Place(ctx *Lab, order Order, card string) error {
 	}
 	ctx.Logger().Info("charged", "order", order.ID)
 	// Print cannot begin before this transaction has ended, since SQLite has one
-	// writer. Elsewhere enqueue within the transaction (see postgres.Tx), or
-	// after it.
+	// writer. Elsewhere enqueue within the transaction, with ctx.App().In(ctx.Tx),
+	// or after it.
 	_, err := EnqueuePrint(ctx, ctx.App(), order.ID)
 	return err
 }

@@ -156,11 +156,11 @@ var beginTxKey = runtime.NewKey[*sql.Tx]("main.beginTx", runtime.PerTask, nil)
 
 // provideBeginTx gives what beginTx makes: once per task.
 func provideBeginTx(ctx *runtime.Context) (*sql.Tx, error) {
-	return runtime.Provide(ctx, beginTxKey, func(scope context.Context) (*sql.Tx, func(error) error, error) {
+	return runtime.Provide(ctx, beginTxKey, func(_ context.Context) (*sql.Tx, func(error) error, error) {
 		db, err := provideOpenDB(ctx)
 		if err != nil {
 			return nil, nil, err
 		}
-		return beginTx(scope, db)
+		return beginTx(ctx, db)
 	})
 }
