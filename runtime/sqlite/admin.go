@@ -101,7 +101,10 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 		t.db.setState.BindInt(2, t.now)
 		t.db.setState.BindInt(3, r.seq)
 		t.offer(r.msg.Queue)
-		return t.db.setState.Run()
+		if err := t.db.setState.Run(); err != nil || r.msg.Limits == nil {
+			return err
+		}
+		return t.enterAgain(r)
 	}, nil)
 }
 
@@ -117,6 +120,9 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 		}
 		t.db.forget.BindInt(1, r.seq)
 		if err := t.db.forget.Run(); err != nil {
+			return err
+		}
+		if err := t.leavePlaces(r.seq); err != nil {
 			return err
 		}
 		if !r.final() {

@@ -16,13 +16,14 @@ type plan struct {
 	purge moment // the first record whose time to be kept ends
 	park  moment // the first parked task that has waited for too long
 
-	version int64  // the file's data version at the last poll
-	lastKey string // up to which the keys were looked at
-	walk    parkWalk
-	bereft  bool      // tasks have failed whose children are to be cancelled
-	sleeper int64     // up to which suspended tasks were looked at; negative: all were
-	slept   time.Time // when that was begun
-	told    time.Time // when the log last named tasks that no worker knows
+	version   int64  // the file's data version at the last poll
+	lastKey   string // up to which the keys were looked at
+	lastLimit string // up to which the keys of limits were looked at
+	walk      parkWalk
+	bereft    bool      // tasks have failed whose children are to be cancelled
+	sleeper   int64     // up to which suspended tasks were looked at; negative: all were
+	slept     time.Time // when that was begun
+	told      time.Time // when the log last named tasks that no worker knows
 }
 
 // moment is a time in nanoseconds.
@@ -189,6 +190,9 @@ func (t *txn) survey(servers []*server) error {
 	if err := t.readPauses(); err != nil {
 		return err
 	}
+	if err := t.readLimited(); err != nil {
+		return err
+	}
 	if err := t.surveyParked(servers); err != nil {
 		return err
 	}
@@ -307,6 +311,9 @@ const restEvery = 10 * time.Second
 // sweepRest drops keys and workers without a use.
 func (t *txn) sweepRest() error {
 	if err := t.sweepKeys(); err != nil {
+		return err
+	}
+	if err := t.sweepPlaces(); err != nil {
 		return err
 	}
 	if err := t.lookAtSleepers(); err != nil {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"errors"
 	"iter"
 	"slices"
 	"time"
@@ -15,13 +16,16 @@ type claimOp struct {
 	s   *server
 	got []*delivery
 	bad []badTask
+	err error // of a look at the limits of a task
 }
 
 // badTask is a due task that the worker cannot run.
 type badTask struct {
 	seq, due, keepFailed int64
 	queue, name          string
-	err                  error // nil if its name is not known
+	limit                string // the rule that has no place for it
+	aside                int    // the state in which it waits for one
+	err                  error  // nil if its name is not known
 }
 
 // maxParks bounds the tasks of unknown names that one transaction sets aside.
@@ -38,7 +42,7 @@ func (c *claimOp) apply(t *txn) error {
 		}
 	}
 	room := s.w.Slots - s.taken()
-	if err := c.collect(t, room); err != nil {
+	if err := errors.Join(c.collect(t, room), c.err); err != nil {
 		return err
 	}
 	for _, b := range c.bad {
@@ -115,6 +119,17 @@ func (c *claimOp) take(t *txn, src *source) {
 		c.bad = append(c.bad, badTask{seq: st.Int(0), keepFailed: st.Int(21), err: err})
 		return
 	}
+	if d.msg.Limits != nil {
+		n, err := t.admit(&d.row)
+		if err != nil {
+			c.err = err
+			return
+		}
+		if n >= 0 {
+			c.bad = append(c.bad, badTask{seq: d.seq, limit: d.msg.Limits[n].Rule, aside: asideFor(d.state, d.attempt)})
+			return
+		}
+	}
 	d.Delivery.Message, d.Delivery.Attempt, d.Delivery.Memo = &d.msg, d.attempt, d
 	c.got = append(c.got, d)
 }
@@ -129,7 +144,10 @@ func (t *txn) endWaiting(seq int64, state int, reason string, keepFailed int64) 
 	st.BindInt(4, keepFailed)
 	st.BindInt(5, seq)
 	t.end(seq, keepFailed)
-	return t.runFor(seq, st)
+	if err := t.runFor(seq, st); err != nil {
+		return err
+	}
+	return t.leavePlaces(seq)
 }
 
 var _ engine.Memo = (*delivery)(nil)

@@ -108,9 +108,10 @@ func (t *tally) count() error {
 		}
 	}
 	for where, states := range map[string][]engine.State{
-		"state = 4":       {engine.StateRunning},
-		"state = 11":      {engine.StateWaiting},
-		"state IN (6, 7)": {engine.StateScheduled, engine.StatePending, engine.StateRetrying},
+		"state = 4":         {engine.StateRunning},
+		"state = 11":        {engine.StateWaiting},
+		"state IN (12, 13)": {engine.StatePending, engine.StateRetrying},
+		"state IN (6, 7)":   {engine.StateScheduled, engine.StatePending, engine.StateRetrying},
 	} {
 		all, err := t.countUpTo(where, max(t.left, 1))
 		if err != nil {

@@ -28,6 +28,7 @@ type db struct {
 	pauses, addPause, dropPause                      *lite.Stmt
 
 	journal journalDB
+	places  placeStatements
 
 	sources map[[2]string]*lite.Stmt // by queue, and name if parked
 }
@@ -158,7 +159,7 @@ func openDB(path string, cfg *config) (_ *db, err error) {
 	if d.pageSize, err = d.c.Int("PRAGMA page_size"); err != nil {
 		return nil, err
 	}
-	for _, group := range []map[**lite.Stmt]string{d.statements(), d.journalStatements()} {
+	for _, group := range []map[**lite.Stmt]string{d.statements(), d.journalStatements(), d.places.texts()} {
 		for s, text := range group {
 			if *s, err = d.c.Prepare(text); err != nil {
 				return nil, err

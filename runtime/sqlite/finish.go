@@ -38,7 +38,7 @@ func (d *delivery) apply(t *txn) error {
 	if d.recorded.Load() {
 		d.refused, d.final = false, 0
 		d.s.ending++
-		return nil
+		return t.leavePlaces(d.seq)
 	}
 	d.refused, d.final = d.s.running[d.lease] != d, 0
 	if d.refused {
@@ -193,6 +193,11 @@ func (d *delivery) finished(t *txn, state int, owned bool) error {
 			return err
 		}
 	}
+	if d.msg.Limits != nil {
+		if err := t.leavePlaces(d.seq); err != nil {
+			return err
+		}
+	}
 	if d.stopped || state == cancelled {
 		return t.dropStop(d.seq)
 	}
@@ -295,7 +300,11 @@ func (t *txn) giveBack(d *delivery, memo json.RawMessage) (bool, error) {
 		return false, err
 	}
 	t.offer(d.msg.Queue)
-	return t.db.c.Changes() > 0, nil
+	owned := t.db.c.Changes() > 0
+	if d.msg.Limits != nil {
+		return owned, t.leavePlaces(d.seq)
+	}
+	return owned, nil
 }
 
 // stopOf returns the reason with which a running task was cancelled, nil if it

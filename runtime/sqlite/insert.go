@@ -157,8 +157,18 @@ func (t *txn) insertTask(m *engine.Message, id uuid.UUID, extra []byte) error {
 	if keep <= 0 {
 		keep = t.keepFor
 	}
+	filed, wait := state, -1
+	if m.Limits != nil {
+		var err error
+		if wait, err = t.enter(m, state == pending); err != nil {
+			return err
+		}
+		if wait >= 0 {
+			filed = aside
+		}
+	}
 	s := t.db.insert
-	s.BindInt(1, int64(state))
+	s.BindInt(1, int64(filed))
 	s.BindInt(2, int64(m.Priority))
 	s.BindInt(3, due)
 	s.BindInt(4, int64(keep))
@@ -179,6 +189,12 @@ func (t *txn) insertTask(m *engine.Message, id uuid.UUID, extra []byte) error {
 			return fmt.Errorf("insert task %s: the id is taken: %w", id, err)
 		}
 		return err
+	}
+	if m.Limits != nil {
+		seq := t.db.c.LastID()
+		if err := t.entered(seq, m, wait, due, turnOf(seq)); err != nil || wait >= 0 {
+			return err
+		}
 	}
 	if state == pending {
 		t.offer(m.Queue)

@@ -159,6 +159,9 @@ func (t *txn) takeOver(id int64, name string) error {
 		if err := t.runFor(k.seq, st); err != nil {
 			return err
 		}
+		if err := t.leavePlaces(k.seq); err != nil {
+			return err
+		}
 		if stop != nil {
 			if err := t.endedAt(k.seq, cancelled, *stop); err != nil {
 				return err

@@ -144,7 +144,7 @@ func (r *reader) window(after int64, newest bool) (last int64, more bool, err er
 
 // filed are, for each public state, the states of the file that may mean it.
 var filed = map[engine.State]string{
-	engine.StateScheduled: "6", engine.StatePending: "2,5,6", engine.StateRunning: "4",
+	engine.StateScheduled: "6", engine.StatePending: "2,5,6,12", engine.StateRunning: "4",
 	engine.StateRetrying: "3,5,7", engine.StateSucceeded: "8", engine.StateFailed: "9",
 	engine.StateCancelled: "10",
 	engine.StateWaiting:   "11",
@@ -229,7 +229,7 @@ func stateCondition(states []engine.State) string {
 		}
 	}
 	if slices.Contains(states, engine.StateRetrying) { // also what is no state of ours
-		in += ") OR state NOT IN (2,4,5,6,8,9,10,11"
+		in += ") OR state NOT IN (2,4,5,6,8,9,10,11,12"
 	}
 	return "(state IN (" + in + "))"
 }

@@ -46,6 +46,7 @@ type Engine struct {
 	deferred []op            // outcomes that could not be written yet
 	held     time.Duration   // for how long the write lock was held without a break
 	foreign  time.Time       // when another process last changed the file
+	limited  bool            // the file may have places under limits
 	paused   pauses          // as the file had them when it was last looked at
 
 	strangers  strangers           // tasks for the log to name

@@ -18,6 +18,9 @@ func (c *claimOp) setAside(t *txn, b badTask) error {
 		}
 		return t.endedAt(b.seq, failed, b.err.Error())
 	}
+	if b.limit != "" {
+		return t.putAside(b.seq, b.aside, b.limit)
+	}
 	t.db.park.BindInt(2, b.seq)
 	if t.paused.name(b.name) {
 		t.db.park.BindText(1, fmt.Sprintf("tasks named %q are paused", clip(b.name)))

@@ -19,7 +19,10 @@ func (e *Engine) Pause(ctx context.Context, p engine.Pause) error {
 		if err := st.Run(); err != nil {
 			return err
 		}
-		return t.readPauses()
+		if err := t.readPauses(); err != nil {
+			return err
+		}
+		return t.givePausedPlaces()
 	}, nil)
 }
 

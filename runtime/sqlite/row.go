@@ -57,6 +57,8 @@ func publicState(state, attempt int, due, now int64) engine.State {
 		return engine.StateCancelled
 	case suspended:
 		return engine.StateWaiting
+	case aside:
+		return engine.StatePending
 	}
 	return engine.StateRetrying
 }
@@ -67,6 +69,7 @@ type extra struct {
 	Key      string            `json:"key,omitempty"`
 	KeyFor   time.Duration     `json:"key_for,omitempty"`
 	KeyHold  engine.KeyHold    `json:"key_hold,omitempty"`
+	Limits   []engine.Limit    `json:"limits,omitempty"`
 	Timeout  time.Duration     `json:"timeout,omitempty"`
 	Deadline time.Time         `json:"deadline,omitzero"`
 	Tags     map[string]string `json:"tags,omitempty"`
@@ -78,12 +81,12 @@ type extra struct {
 
 // encodeExtra returns the JSON of m's unusual fields, nil if there are none.
 func encodeExtra(m *engine.Message) ([]byte, error) {
-	if m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 && m.KeyHold == 0 && m.Meta.Timeout == 0 && m.Meta.Deadline.IsZero() &&
+	if m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 && m.KeyHold == 0 && m.Limits == nil && m.Meta.Timeout == 0 && m.Meta.Deadline.IsZero() &&
 		len(m.Meta.Tags) == 0 && len(m.Meta.Headers) == 0 && len(m.Meta.Redact) == 0 && m.Meta.Entry == "" && !m.Meta.Orphan {
 		return nil, nil
 	}
 	b, err := json.Marshal(extra{
-		Due: m.Due, Key: m.Key, KeyFor: m.KeyFor, KeyHold: m.KeyHold, Timeout: m.Meta.Timeout, Deadline: m.Meta.Deadline,
+		Due: m.Due, Key: m.Key, KeyFor: m.KeyFor, KeyHold: m.KeyHold, Limits: m.Limits, Timeout: m.Meta.Timeout, Deadline: m.Meta.Deadline,
 		Tags: m.Meta.Tags, Headers: m.Meta.Headers, Redact: m.Meta.Redact,
 		Entry: m.Meta.Entry, Orphan: m.Meta.Orphan,
 	})
@@ -98,7 +101,7 @@ func decodeExtra(b []byte, m *engine.Message) error {
 	if err := json.Unmarshal(b, &x); err != nil {
 		return err
 	}
-	m.Due, m.Key, m.KeyFor, m.KeyHold = x.Due, x.Key, x.KeyFor, x.KeyHold
+	m.Due, m.Key, m.KeyFor, m.KeyHold, m.Limits = x.Due, x.Key, x.KeyFor, x.KeyHold, x.Limits
 	m.Meta.Timeout, m.Meta.Deadline = x.Timeout, x.Deadline
 	m.Meta.Tags, m.Meta.Headers, m.Meta.Redact = x.Tags, x.Headers, x.Redact
 	m.Meta.Entry, m.Meta.Orphan = x.Entry, x.Orphan

@@ -125,6 +125,11 @@ func (j *joined) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 	if len(ms) == 0 {
 		return nil, nil
 	}
+	for _, m := range ms {
+		if m.Limits != nil {
+			return nil, errLimitsJoined
+		}
+	}
 	o := newInsertOp(ms)
 	if err := o.prepare(j.e); err != nil {
 		return nil, err
