@@ -33,6 +33,7 @@ var transactionTests = []test{
 	{name: "NotOwned", run: testTxNotOwned, needs: need{begin: true}},
 	{name: "LeaseLost", run: testTxLeaseLost, needs: need{begin: true, second: true, pause: true}},
 	{name: "GivenBackAtAStop", run: testTxAbandoned, needs: need{begin: true}},
+	{name: "ReachesTheParent", run: testTxParent, needs: need{begin: true, journal: true}},
 	{name: "WaiterIsTold", run: testTxWaiter, needs: need{begin: true}},
 	{name: "OfAnotherKind", run: testTxUnknown, needs: need{begin: true}},
 	{name: "OfAnotherDatabase", run: testTxForeign, needs: need{foreign: true}},
@@ -173,6 +174,36 @@ func testTxConcludedPlain(b *bench) {
 	b.insert("task.tx")
 	s.next().succeed() // the slot is free
 	s.mustStop()
+}
+
+// testTxParent: the end of a child in a transaction is in its parent's journal, and
+// wakes it, once that has committed.
+func testTxParent(b *bench) {
+	s := b.serve([]string{"task.parent", "task.child"}, slots(2))
+	b.insert("task.parent")
+	h := s.nextNamed("task.parent")
+	parent := h.id()
+	h.record(h.child("undone", "task.child"))
+	c := s.nextNamed("task.child")
+	h.suspend(engine.Wait{Need: 1}, 0)
+	b.until(parent, engine.StateWaiting)
+	undone, j := b.begin()
+	b.conclude(j, c, engine.Outcome{Result: []byte(`1`)})
+	b.must("rollback", undone.Rollback())
+	if en := b.get(parent); en.State != engine.StateWaiting {
+		b.Errorf("after the rollback of the child's end the parent is %s, want waiting", en.State)
+	}
+	tx, j := b.begin()
+	committed := b.conclude(j, c, engine.Outcome{Result: []byte(`2`)})
+	b.must("commit", tx.Commit())
+	committed()
+	c.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: []byte(`2`)})
+	h = s.nextNamed("task.parent")
+	if e := b.named(h.read(), "undone"); e.State != engine.StateSucceeded || !sameJSON(e.Result, []byte(`2`)) || e.Came != 1 {
+		b.Errorf("the entry of the child is %+v", e)
+	}
+	h.succeed()
+	b.until(parent, engine.StateSucceeded)
 }
 
 // testTxConcludedLast: what the program writes after Conclude is in it as well.

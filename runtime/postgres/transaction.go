@@ -151,6 +151,16 @@ func (j joined) Conclude(ctx context.Context, d *engine.Delivery, o engine.Outco
 		c.add(own.Claim.job, own.Claim.attempt, &o)
 		text, args = j.e.sql.endWith, append(args, c.top[0], c.own[0])
 	}
+	m, job := own.Message, own.Claim.job
+	if m.Meta.Version >= engine.WireDurable {
+		heads := []int64{job}
+		if parent, ok := j.e.jobOf(m.Meta.Parent); ok && m.Meta.Entry != "" {
+			heads = append(heads, parent)
+		}
+		if err := j.d.query(ctx, j.e.sql.journal.lockHeads, []any{heads}, nothing); err != nil {
+			return nil, j.e.failed("lock the journals of the task and its parent", err)
+		}
+	}
 	owned := false
 	err := j.d.query(ctx, text, args, func(func(...any) error) error { owned = true; return nil })
 	switch {
@@ -158,6 +168,11 @@ func (j joined) Conclude(ctx context.Context, d *engine.Delivery, o engine.Outco
 		return nil, j.e.failed("end the task in its transaction", err)
 	case !owned:
 		return nil, engine.ErrLeaseLost
+	}
+	if m.Meta.Version >= engine.WireDurable {
+		if err := j.d.query(ctx, j.e.sql.journal.arrive, []any{[]int64{job}, j.e.sql.insertChannel}, nothing); err != nil {
+			return nil, j.e.failed("write the end into the journal of the parent", err)
+		}
 	}
 	return func() {
 		own.Concluded()
