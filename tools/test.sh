@@ -4,12 +4,13 @@
 #   tools/test.sh [package ...]
 #
 # The race detector needs a C compiler; the tests of runtime/postgres and
-# runtime/redis need their servers' programs, which they start themselves; one of
-# runtime/sqlite needs the sqlite3 command; those of tools/browser, a module of
-# its own that is tested when all packages are, a browser. What is missing is
-# installed with apt, where that is there and allowed. Then a test that is skipped for want of a
-# program is a failure. Elsewhere those tests are skipped by name, and without a
-# C compiler the race detector is left out.
+# runtime/redis need their servers' programs, which they start themselves, and one
+# PgBouncer; one of runtime/sqlite needs the sqlite3 command; those of tools/browser,
+# a module of its own that is tested when all packages are, a browser. What is
+# missing is installed with apt, where that is there and allowed. Then a test that
+# is skipped for want of a program is a failure, but for PgBouncer's. Elsewhere
+# those tests are skipped by name, and without a C compiler the race detector is
+# left out.
 #
 # TASKCTX_INSTALL=0 installs nothing.
 set -euo pipefail
@@ -28,6 +29,7 @@ have_browser() {
 	[ -n "${TASKCTX_BROWSER:-}" ] || command -v chromium >/dev/null || command -v chromium-browser >/dev/null ||
 		command -v google-chrome >/dev/null
 }
+have_pooler() { PATH="$PATH:/usr/sbin" command -v pgbouncer >/dev/null; }
 
 # as_root runs a command as root, and fails if that is not allowed.
 as_root() {
@@ -42,6 +44,7 @@ have_sqlite || missing+=(sqlite3)
 all=
 [ "$#" -gt 0 ] && [ "$*" != ./... ] || all=1
 [ -z "$all" ] || have_browser || missing+=(chromium)
+have_pooler || missing+=(pgbouncer)
 if [ "${#missing[@]}" -gt 0 ] && [ "${TASKCTX_INSTALL:-1}" = 1 ] && command -v apt-get >/dev/null; then
 	echo "installing ${missing[*]}" >&2
 	{ as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update &&

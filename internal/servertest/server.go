@@ -137,56 +137,6 @@ func freePort() (string, error) {
 	return "", errors.New("find a free port: none of 100 was")
 }
 
-// startPostgres makes and starts a server. PostgreSQL refuses to run as root:
-// in that case it runs as the user postgres, or else nobody.
-func startPostgres() (*Server, error) {
-	postgres, err := program(exec.LookPath, "postgres", "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin",
-		"/usr/local/pgsql/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin")
-	if err != nil {
-		return nil, err
-	}
-	if postgres, err = filepath.EvalSymlinks(postgres); err != nil {
-		return nil, fmt.Errorf("find postgres: %w", err)
-	}
-	var owner *user.User
-	if os.Geteuid() == 0 {
-		if owner, err = user.Lookup("postgres"); err != nil {
-			if owner, err = user.Lookup("nobody"); err != nil {
-				return nil, fmt.Errorf("find a user to run postgres as: %w", err)
-			}
-		}
-	}
-	s, port, err := newServer("postgres", owner)
-	if err != nil {
-		return nil, err
-	}
-	data, bin := filepath.Join(s.dir, "data"), filepath.Dir(postgres)
-	initdb := s.command(filepath.Join(bin, "initdb"), "-D", data, "-A", "trust", "-U", "postgres",
-		"-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions")
-	if out, err := initdb.CombinedOutput(); err != nil {
-		s.remove()
-		return nil, fmt.Errorf("initdb: %w\n%s", err, out)
-	}
-	s.URL = "postgres://postgres@127.0.0.1:" + port + "/postgres?sslmode=disable"
-	s.args = []string{
-		postgres, "-D", data, "-h", "127.0.0.1", "-p", port,
-		"-c", "unix_socket_directories=", "-c", "fsync=off", "-c", "max_connections=200",
-	}
-	s.stop, s.kill = "INT", "QUIT"
-	s.ready = func() error {
-		out, err := exec.Command(filepath.Join(bin, "pg_isready"), "-h", "127.0.0.1", "-p", port).CombinedOutput()
-		if err != nil {
-			return fmt.Errorf("pg_isready: %w: %s", err, strings.TrimSpace(string(out)))
-		}
-		return nil
-	}
-	if err := s.start(); err != nil {
-		s.remove()
-		return nil, err
-	}
-	return s, nil
-}
-
 // startRedis makes and starts a server.
 func startRedis() (*Server, error) {
 	redis, err := program(exec.LookPath, "redis-server", "/usr/local/opt/redis/bin", "/opt/homebrew/opt/redis/bin")

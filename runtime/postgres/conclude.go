@@ -132,7 +132,8 @@ func (s *serve) queueSucceed(b *pgx.Batch, c *conclusions, written map[claim]str
 
 func (s *serve) queueConclude(b *pgx.Batch, c *conclusions, written map[claim]struct{}) {
 	if len(c.id) > 0 {
-		b.Queue(s.e.sql.conclude, s.owner, c.id, c.attempt, c.state, c.back, c.ended, c.err, c.after, c.top, c.own).
+		b.Queue(s.e.sql.conclude, s.owner, c.id, c.attempt, c.state, c.back, c.ended, s.e.stored(c.err), c.after,
+			s.e.stored(c.top), s.e.stored(c.own)).
 			Query(collect(written))
 	}
 }

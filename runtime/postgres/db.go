@@ -98,11 +98,13 @@ const (
 // errSilent is the error of a request that the server did not answer in time.
 var errSilent = errors.New("the database does not answer")
 
-// newPool returns a pool like the given one, for the engine alone. It connects
+// newPoolAs returns a pool like the given one, for the engine alone. It connects
 // when it must.
-func newPool(ctx context.Context, pc *pgxpool.Config) (*pgxpool.Pool, error) {
+func newPoolAs(ctx context.Context, pc *pgxpool.Config) (*pgxpool.Pool, error) {
 	pc.MaxConns = max(pc.MaxConns, minConns)
 	pc.MinConns, pc.MinIdleConns = 0, 0
+	// The server's default is the database's, in which our texts are something else.
+	pc.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
 	if pc.PingTimeout == 0 {
 		pc.PingTimeout = callTimeout / 2
 	}

@@ -76,9 +76,15 @@ func trickle(t *testing.T, e *postgres.Engine, lots, each int, due time.Duration
 // Proves: RELIABILITY 33
 func TestOldSnapshot_LooksReadWhatIsNew(t *testing.T) {
 	slow(t)
-	for name, due := range map[string]time.Duration{"at once": 0, "delayed": 5 * time.Millisecond} {
+	for name, c := range map[string]struct {
+		due  time.Duration
+		more string // of the URL
+	}{
+		"at once": {}, "delayed": {due: 5 * time.Millisecond},
+		"exec": {more: "&default_query_exec_mode=exec"}, "simple protocol": {more: "&default_query_exec_mode=simple_protocol"},
+	} {
 		t.Run(name, func(t *testing.T) {
-			url := servertest.Postgres(t)
+			url, due := servertest.Postgres(t)+c.more, c.due
 			cfg := postgres.Config{Schema: newSchema(t, url), Lease: 500 * time.Millisecond}
 			c, err := pgx.Connect(t.Context(), url)
 			require.NoError(t, err)

@@ -128,8 +128,15 @@
 //
 // Notifications need a session of their own: through a pooler of transactions
 // (PgBouncer), which the engine finds out, tasks are found by polling, every
-// [Config.PollInterval], and the pool must not prepare statements, as pgx documents
-// it.
+// [Config.PollInterval], and no statement is prepared. A pooler of statements is
+// refused with [engine.ErrUnsupported] when opening. What is enqueued in a
+// transaction goes over the caller's connection: pgx has to be told there not to
+// prepare statements.
+//
+// Whatever isolation level, DateStyle and TimeZone a database or role has by
+// default, the engine works. The database's encoding is to be UTF8: in another one a
+// text with a character that it lacks is an error from Enqueue, and as a result the
+// task fails.
 //
 // # Versions
 //

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -36,14 +37,15 @@ func (e *Engine) jobOf(id uuid.UUID) (int64, bool) {
 	return job, job > 0 && e.taskID(job) == id
 }
 
-// markBytes reads the mark from its column.
+// markBytes are the mark of a schema, which its tasks' ids have.
 type markBytes [8]byte
 
-// ScanBytes implements pgtype.BytesScanner.
-func (m *markBytes) ScanBytes(b []byte) error {
-	if len(b) != len(m) {
-		return fmt.Errorf("the schema's mark has %d bytes, want %d", len(b), len(m))
+// decodeMark reads a mark.
+func decodeMark(text string) (mark markBytes, err error) {
+	b, err := hex.DecodeString(text)
+	if err == nil && len(b) != len(mark) {
+		err = fmt.Errorf("it has %d bytes, want %d", len(b), len(mark))
 	}
-	copy(m[:], b)
-	return nil
+	copy(mark[:], b)
+	return mark, err
 }

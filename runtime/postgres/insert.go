@@ -353,7 +353,7 @@ func (e *Engine) store(ctx context.Context, d db, l *lot) ([]engine.Inserted, er
 func (e *Engine) insertLot(ctx context.Context, d db, l *lot) ([]int64, error) {
 	ids := make([]int64, 0, l.Len())
 	err := d.query(ctx, e.sql.insert, []any{
-		l.id, l.args, l.at, l.kind, l.attempts, l.metadata, l.priority, l.queue, l.due, l.tags,
+		l.id, e.stored(l.args), l.at, l.kind, l.attempts, e.stored(l.metadata), l.priority, l.queue, l.due, l.tags,
 		e.sql.insertChannel, e.sql.dueChannel, e.cfg.PollInterval.Microseconds(),
 	}, func(scan func(...any) error) error {
 		var id, notified int64

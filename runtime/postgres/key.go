@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -70,10 +71,13 @@ type wish struct {
 func (e *Engine) holdKeys(ctx context.Context, d db, wanted map[string]wish) (map[string]int64, error) {
 	holders := make(map[string]int64, len(wanted))
 	note := func(scan func(...any) error) error {
-		var key []byte
+		var key string
 		var job int64
-		err := scan(&key, &job)
-		holders[string(key)] = job
+		if err := scan(&key, &job); err != nil {
+			return err
+		}
+		hash, err := hex.DecodeString(key)
+		holders[string(hash)] = job
 		return err
 	}
 	for range 10 {

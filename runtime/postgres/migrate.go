@@ -123,7 +123,12 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool, cfg Config) error {
 	if err := cfg.setDefaults(); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	return prepare(ctx, pool, &cfg)
+	own, _, err := newPool(ctx, pool.Config())
+	if err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	defer endPool(own)
+	return prepare(ctx, own, &cfg)
 }
 
 // prepare checks the schema, and migrates it if it may and must.

@@ -92,8 +92,9 @@ type Engine struct {
 	cfg   Config
 	pool  *pgxpool.Pool // the engine's own
 	eager bool          // FetchCooldown is the default
+	ascii bool          // the database has the encoding SQL_ASCII
 	sql   statements
-	mark  [8]byte // in the ids of this schema's tasks
+	mark  markBytes // in the ids of this schema's tasks
 	in    remote.Gatherer[*lot]
 	watch remote.Waiters[int64]
 	// workers are the calls of Serve.
@@ -149,11 +150,11 @@ func open(ctx context.Context, pc *pgxpool.Config, cfg Config) (*Engine, error) 
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
-	pool, err := newPool(ctx, pc)
+	pool, encoding, err := newPool(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
-	e := &Engine{cfg: cfg, pool: pool, eager: eager, sql: newStatements(cfg.Schema)}
+	e := &Engine{cfg: cfg, pool: pool, eager: eager, ascii: encoding == "SQL_ASCII", sql: newStatements(cfg.Schema)}
 	e.numbers.refill = make(chan struct{}, 1)
 	if err := e.prepare(ctx); err != nil {
 		endPool(pool)
@@ -169,7 +170,12 @@ func (e *Engine) prepare(ctx context.Context) error {
 	if err := prepare(ctx, e.pool, &e.cfg); err != nil {
 		return err
 	}
-	if err := e.pool.QueryRow(ctx, e.sql.readMark).Scan((*markBytes)(&e.mark)); err != nil {
+	var mark string
+	err := e.pool.QueryRow(ctx, e.sql.readMark).Scan(&mark)
+	if err == nil {
+		e.mark, err = decodeMark(mark)
+	}
+	if err != nil {
 		return fmt.Errorf("read the schema's mark: %w", err)
 	}
 	return nil

@@ -88,7 +88,7 @@ func (s *serve) SaveMemo(ctx context.Context, c claim, memo json.RawMessage) (bo
 		return false, fmt.Errorf("save memo: %w", err)
 	}
 	saved := false
-	err = s.e.steered(ctx, s.e.sql.saveMemo, []any{s.owner, c.job, c.attempt, string(own)},
+	err = s.e.steered(ctx, s.e.sql.saveMemo, []any{s.owner, c.job, c.attempt, s.e.stored([]string{string(own)})[0]},
 		func(func(...any) error) error { saved = true; return nil })
 	if err != nil {
 		return false, s.e.failed("save memo", err)

@@ -128,7 +128,8 @@ func newStatements(schema string) statements {
 	return s
 }
 
-const readMarkSQL = `SELECT mark FROM {s}.taskctx_schema`
+// Bytes are read as text, which no setting of a session changes.
+const readMarkSQL = `SELECT encode(mark, 'hex') FROM {s}.taskctx_schema`
 
 const nextNumbersSQL = `SELECT nextval('{seq}'::regclass) FROM generate_series(1, $1::bigint)`
 
@@ -174,15 +175,15 @@ INSERT INTO {s}.taskctx_key AS k (key, job_id, until, hold)
 SELECT r.key, r.job, ` + keyUntil + `, r.hold
 FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::smallint[]) WITH ORDINALITY AS r(key, job, held, hold, n)
 ORDER BY r.n
-ON CONFLICT (key) DO NOTHING RETURNING key, job_id`
+ON CONFLICT (key) DO NOTHING RETURNING encode(key, 'hex'), job_id`
 
-const lockKeysSQL = `SELECT key, job_id FROM {s}.taskctx_key WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE`
+const lockKeysSQL = `SELECT encode(key, 'hex'), job_id FROM {s}.taskctx_key WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE`
 
 const takeKeysSQL = `
 UPDATE {s}.taskctx_key k SET job_id = r.job, until = ` + keyUntil + `, hold = r.hold
 FROM unnest($1::bytea[], $2::bigint[], $3::bigint[], $4::smallint[]) AS r(key, job, held, hold)
 WHERE k.key = r.key AND k.job_id <> r.job AND {free}
-RETURNING k.key, k.job_id`
+RETURNING encode(k.key, 'hex'), k.job_id`
 
 // freeKey holds when nobody holds the key k any more, as engine.KeyHold.Free.
 const freeKey = `CASE WHEN k.hold = 3 THEN k.until <= now() ELSE coalesce((

@@ -61,7 +61,7 @@ func (e *Engine) Join(ctx context.Context, tx any) (engine.Inserter, error) {
 			known[key] = mark
 		}
 	}
-	if mark != markBytes(e.mark) {
+	if mark != e.mark {
 		return nil, fmt.Errorf("postgres: the transaction is on another database: %w", engine.ErrUnsupported)
 	}
 	return joined{e, d}, nil
@@ -85,10 +85,10 @@ func (e *Engine) markOf(ctx context.Context, d db) (mark markBytes, err error) {
 	case !has:
 		return mark, nil
 	}
-	var raw []byte
-	err = d.query(ctx, e.sql.readMark, nil, func(scan func(...any) error) error { return scan(&raw) })
+	var text string
+	err = d.query(ctx, e.sql.readMark, nil, func(scan func(...any) error) error { return scan(&text) })
 	if err == nil {
-		err = mark.ScanBytes(raw)
+		mark, err = decodeMark(text)
 	}
 	if err != nil {
 		return mark, e.failed("read the mark of a transaction's database", err)
@@ -149,7 +149,7 @@ func (j joined) Conclude(ctx context.Context, d *engine.Delivery, o engine.Outco
 	if o.Result != nil || o.Memo != nil {
 		var c conclusions
 		c.add(own.Claim.job, own.Claim.attempt, &o)
-		text, args = j.e.sql.endWith, append(args, c.top[0], c.own[0])
+		text, args = j.e.sql.endWith, append(args, j.e.stored(c.top)[0], j.e.stored(c.own)[0])
 	}
 	m, job := own.Message, own.Claim.job
 	if m.Meta.Version >= engine.WireDurable {
