@@ -155,6 +155,14 @@ exactly-once: ## kill workers and Postgres while tasks have effects in the queue
 	$(GO) test ./runtime/postgres -count=1 -v -run 'TestCommit_Killed$$|TestCommit_EachRequest$$' -timeout 60m \
 		-effects $$(($(EFFECTS) / 4)) -effectkills $$(($(EFFECTKILLS) / 2))
 
+LIMITKEYS ?= 1000
+LIMITKILLS ?= 60
+LIMITTASKS ?= 60000
+.PHONY: limits
+limits: ## kill worker processes while tasks of many keys run, two of a key at a time, and print how often a third did (never)
+	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m \
+		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
+
 .PHONY: clocks
 clocks: ## step the clock of a worker process of each engine by an hour, both ways, while tasks run
 	$(GO) test ./runtime/engines -count=1 -v -run TestEngines_ProcessClockSteps -timeout 20m -args -clocks

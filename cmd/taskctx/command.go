@@ -62,6 +62,7 @@ func commands() []command {
 		{"resume", "NAME...", "end a pause",
 			pauseFlags("resumed", (*runtime.App).Resume, (*runtime.App).ResumeTask)},
 		{"paused", "", "list what is paused", pausedFlags},
+		{"limits", "", "show the limits of tasks, and set them", limitsFlags},
 		{"workers", "", "list the workers, and how much they run", workersFlags},
 		{"watch", "", "show the queues, live", watchFlags},
 		{"serve", "", "serve a dashboard and a JSON API", serveFlags},
