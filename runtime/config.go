@@ -28,6 +28,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Middleware goes around every task, the first outermost.
 	Middleware []Middleware
+	// StepMiddleware goes around the function of every [Step] that runs, the first
+	// outermost.
+	StepMiddleware []StepMiddleware
 	// EnqueueMiddleware goes around every enqueueing, the first outermost.
 	EnqueueMiddleware []EnqueueMiddleware
 	// Observers see the events of tasks.
@@ -101,6 +104,7 @@ func (c *Config) detach() {
 	c.Queues = slices.Clone(c.Queues)
 	c.Sealed = slices.Clone(c.Sealed)
 	c.Middleware = slices.Clone(c.Middleware)
+	c.StepMiddleware = slices.Clone(c.StepMiddleware)
 	c.EnqueueMiddleware = slices.Clone(c.EnqueueMiddleware)
 	c.Observers = slices.Clone(c.Observers)
 	c.Propagators = slices.Clone(c.Propagators)
@@ -162,6 +166,7 @@ func (c *Config) validate() []error {
 	return slices.Concat(errs,
 		wrongIn("Sealed", "is no part that can be sealed", c.Sealed, func(p Part) bool { return !p.sealable() }),
 		wrongIn("Middleware", "is nil", c.Middleware, func(m Middleware) bool { return m == nil }),
+		wrongIn("StepMiddleware", "is nil", c.StepMiddleware, func(m StepMiddleware) bool { return m == nil }),
 		wrongIn("EnqueueMiddleware", "is nil", c.EnqueueMiddleware, func(m EnqueueMiddleware) bool { return m == nil }),
 		wrongIn("Observers", "is nil", c.Observers, func(o Observer) bool { return o == nil }),
 		wrongIn("Propagators", "is nil", c.Propagators, func(p Propagator) bool { return p == nil }),

@@ -44,7 +44,8 @@ type durable struct {
 	main         branch // of the task function
 	suspended    bool
 	verdict      verdict
-	refused      error // why a child could not be spawned
+	refused      error             // why a child could not be spawned
+	headers      map[string]string // of the propagators, where the run was suspended
 	wait         engine.Wait
 	waits        []string  // what each branch waits for
 	until        time.Time // when the wait ends at the latest, zero if never
@@ -61,6 +62,9 @@ type lasting struct {
 	outer   *run         // of the run of a step: that of its task
 	reading sync.Mutex   // held while the journal is read
 	journal atomic.Value // the *durable, once it was read
+
+	lookOnce sync.Once
+	last     *suspension // of the last run that was suspended, once looked for
 }
 
 // lasts returns the run's lasting part.

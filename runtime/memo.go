@@ -21,6 +21,9 @@ type memo struct {
 	ParkedAt time.Time `json:"parked_at,omitzero"`
 	// ParkedSeen is the size of a durable task's journal at ParkedAt.
 	ParkedSeen int64 `json:"parked_seen,omitempty"`
+	// Suspended is of the last run that was suspended, if the app has somebody to
+	// tell of it.
+	Suspended *suspension `json:"suspended,omitempty"`
 	kept
 	// Sealed are the fields of kept that the codec has encoded.
 	Sealed json.RawMessage `json:"sealed,omitempty"`

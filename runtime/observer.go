@@ -48,7 +48,7 @@ type Event struct {
 	Reason string
 	After  time.Duration
 	// Duration is how long the run took, Waited how long the task had been due
-	// before.
+	// before its first run.
 	Duration, Waited time.Duration
 	Log              LogLine  // on EventLog
 	Progress         Progress // on EventProgress
@@ -111,12 +111,13 @@ func (e *Event) complete(a *App) {
 		if len(e.Task.Tags.m) > 0 {
 			e.Task.Tags.m = r.redactor().Tags(e.Task.Tags.m)
 		}
+		first := e.Kind == EventStart && r.d.Attempt == 0 && r.suspension() == nil
 		x := r.more()
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		if e.Kind == EventStart {
 			x.started = e.Time
-			if from := dueSince(r.msg); !from.IsZero() && r.d.Attempt == 0 {
+			if from := dueSince(r.msg); !from.IsZero() && first {
 				e.Waited = max(e.Time.Sub(from), 0)
 			}
 		}

@@ -145,7 +145,7 @@ func (r *run) step(ctx context.Context, name string, fn func(*Context) (json.Raw
 			panic(p) // the task's
 		}
 	}()
-	value, err = fn(c)
+	value, err = r.app.aroundStep(c, name, fn)
 	if err == nil {
 		if value, err = r.app.sealNote(r.msg, PartStep, value); err != nil {
 			err = Permanent(err)

@@ -35,6 +35,9 @@ func (d *durable) suspend(ctx context.Context, w engine.Wait, until time.Time, w
 		what += ", until " + until.UTC().Format(time.RFC3339)
 	}
 	d.waits = append(d.waits, what)
+	if d.headers == nil {
+		d.headers = d.r.app.headersOf(ctx)
+	}
 	d.branch(ctx).suspended = true
 	if d.suspended {
 		w = eitherOf(d.wait, w)
@@ -176,6 +179,9 @@ func (r *run) suspendedOutcome() (engine.Outcome, bool) {
 	}
 	if !until.IsZero() {
 		o.After = max(time.Until(until), leastWait)
+	}
+	if r.app.notesSuspensions() {
+		r.noteSuspension(d.headers)
 	}
 	return o, true
 }

@@ -12,6 +12,10 @@
 // run that was cancelled, snoozed, or stopped and given back has the reason in
 // taskctx.reason.
 //
+// A durable task has a span for each step that runs, named "step" and the step. The
+// span of a suspended run names what it waits for in taskctx.reason, and the next
+// run links to it. Spans of children link to the span "send batch" of their parent.
+//
 // The metrics are, with the attributes taskctx.task, taskctx.queue, and
 // taskctx.state for the outcome of a run:
 //
@@ -69,11 +73,13 @@ func Instrument(cfg *runtime.Config, c Config) error {
 	if err != nil {
 		return err
 	}
-	t := &tracing{tracer: c.TracerProvider.Tracer(scope), newTraces: c.NewTraces}
+	p := NewPropagator(c.Propagator)
+	t := &tracing{tracer: c.TracerProvider.Tracer(scope), propagator: p, newTraces: c.NewTraces}
 	cfg.Middleware = slices.Insert(slices.Clone(cfg.Middleware), 0, t.run, m.run)
+	cfg.StepMiddleware = slices.Insert(slices.Clone(cfg.StepMiddleware), 0, t.step)
 	cfg.EnqueueMiddleware = slices.Insert(slices.Clone(cfg.EnqueueMiddleware), 0, t.enqueue)
 	cfg.Observers = append(slices.Clip(cfg.Observers), m)
-	cfg.Propagators = append(slices.Clip(cfg.Propagators), NewPropagator(c.Propagator))
+	cfg.Propagators = append(slices.Clip(cfg.Propagators), p)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -15,8 +16,9 @@ import (
 
 // tracing makes the spans.
 type tracing struct {
-	tracer    trace.Tracer
-	newTraces bool
+	tracer     trace.Tracer
+	propagator runtime.Propagator
+	newTraces  bool
 }
 
 // Attributes, by the semantic conventions for messaging where they have one.
@@ -30,6 +32,7 @@ const (
 	attrTask      = attribute.Key("taskctx.task")
 	attrAttempt   = attribute.Key("taskctx.attempt")
 	attrExisting  = attribute.Key("taskctx.existing")
+	attrStep      = attribute.Key("taskctx.step")
 	attrReason    = attribute.Key("taskctx.reason")
 )
 
@@ -97,6 +100,11 @@ func (t *tracing) run(next runtime.Handler) runtime.Handler {
 		if link := trace.LinkFromContext(ctx); link.SpanContext.IsValid() {
 			opts = append(opts, trace.WithLinks(link))
 		}
+		if headers, ok := ctx.Resumes(); ok { // the run that was suspended
+			if link := trace.LinkFromContext(t.propagator.Extract(context.Background(), headers)); link.SpanContext.IsValid() {
+				opts = append(opts, trace.WithLinks(link))
+			}
+		}
 		if t.newTraces {
 			opts = append(opts, trace.WithNewRoot())
 		}
@@ -105,6 +113,20 @@ func (t *tracing) run(next runtime.Handler) runtime.Handler {
 		err = errNoReturn // unless it returns
 		defer func() { conclude(ctx, span, err) }()
 		err = next(ctx.With(spanCtx))
+		return err
+	}
+}
+
+// step is the middleware around steps.
+func (t *tracing) step(next runtime.StepHandler) runtime.StepHandler {
+	return func(ctx *runtime.Context, name string) (err error) {
+		spanCtx, span := t.tracer.Start(ctx, "step "+ctx.Redact(name), trace.WithAttributes(
+			attrSystem.String("taskctx"), attrTask.String(ctx.Metadata().Name), attrStep.String(ctx.Redact(name)),
+		))
+		defer end(span)
+		err = errNoReturn // unless it returns
+		defer func() { conclude(ctx, span, err) }()
+		err = next(ctx.With(spanCtx), name)
 		return err
 	}
 }
@@ -121,6 +143,8 @@ func conclude(ctx *runtime.Context, span trace.Span, err error) {
 	)
 	switch {
 	case err == nil:
+	case runtime.Suspended(err):
+		span.SetAttributes(attrReason.String(ctx.Redact("waits for " + strings.Join(ctx.Waits(), "; or for "))))
 	case errors.As(err, &cancel), errors.As(err, &snooze):
 		span.SetAttributes(attrReason.String(ctx.Redact(err.Error())))
 	case errors.As(err, &paniced):
