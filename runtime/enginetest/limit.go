@@ -25,6 +25,7 @@ var limitTests = []test{
 	{name: "ManyKeys", run: testLimitManyKeys},
 	{name: "Priority", run: testLimitPriority, needs: need{feature: Priorities}},
 	{name: "PausedHoldsNoPlace", run: testLimitPaused},
+	{name: "SuspendedHoldsNoPlace", run: testLimitSuspended, needs: need{journal: true}},
 	{name: "SetLimit", run: testSetLimit},
 	{name: "Counts", run: testLimitCounts},
 	{name: "Ordered", run: testLimitOrdered},
@@ -315,6 +316,31 @@ func testLimitPaused(b *bench) {
 	resume()
 	s.nextNamed(held).succeed()
 	s.nextNamed(held).succeed()
+}
+
+// testLimitSuspended: a suspended task holds no place, and takes one again when it
+// is woken.
+func testLimitSuspended(b *bench) {
+	one := b.limit("k", 1)
+	s := b.serve([]string{"task.limited"}, slots(3))
+	first := b.insert("task.limited", one)
+	h := s.next()
+	second := b.insert("task.limited", one)
+	s.quiet("the limit is 1")
+	h.suspend(engine.Wait{Need: 1}, 0)
+	b.until(first, engine.StateWaiting)
+	h = s.next()
+	if h.id() != second {
+		b.Fatalf("task %s was run, want %s: the first one waits", h.id(), second)
+	}
+	b.signal(first, "go", "", `1`)
+	s.quiet("the limit is 1, and the other task runs")
+	h.succeed()
+	if h = s.next(); h.id() != first {
+		b.Fatalf("task %s was run, want %s, which was woken", h.id(), first)
+	}
+	h.succeed()
+	b.until(first, engine.StateSucceeded)
 }
 
 func testSetLimit(b *bench) {
