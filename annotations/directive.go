@@ -145,8 +145,8 @@ type Error struct {
 	Code string
 	// Msg describes the mistake, and Hint, which may be empty, its mend.
 	Msg, Hint string
-	// Instead is what was probably meant in the place of Pos to End. It is empty
-	// where nobody can say.
+	// Instead is the likely replacement of Pos to End. It is empty without
+	// one.
 	Instead string
 }
 

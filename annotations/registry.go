@@ -12,7 +12,7 @@ package annotations
 // Tool is the name before the colon of every directive.
 const Tool = "task"
 
-// Durable is the flag of a task that remembers what it has done.
+// Durable is the flag of a task that remembers its steps.
 const Durable = "durable"
 
 // The verbs of the directives.

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// finish groups the imports of a rendered file, checks that it declares exactly
-// what is expected, formats it and breaks its long lines. Formatting is most of
-// a run's work: a long file is formatted in parts, side by side.
+// finish groups the imports of a rendered file, checks that it declares
+// exactly the expected names, formats it and breaks its long lines. Formatting
+// is most of a run's work: a long file is formatted in parts, side by side.
 func finish(raw []byte, expect []string) ([]byte, error) { return finishBy(partSize, raw, expect) }
 
 // partSize is the least length of a file's parts.

@@ -26,8 +26,8 @@ type served struct {
 
 func (s served) fn() string { return funcPath(s.pkg, s.Func) }
 
-// index is the names of all tasks of a module, whatever packages a run is for:
-// they share a queue.
+// index is the names of all tasks of a module, including packages that the run
+// is not for: they share a queue.
 type index struct {
 	dirs   []string // of packages with tasks, in order
 	names  []served

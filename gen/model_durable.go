@@ -2,10 +2,10 @@ package gen
 
 import "github.com/taskctx/taskctx/annotations"
 
-// durables reports durable tasks whose context has values of task scope. The run
-// of such a task would hold them while its steps, which have a scope of their own,
-// wait for the same: for a lock, or the last connection of a pool. And what is
-// done with them is rolled back at each suspension.
+// durables reports durable tasks whose context has values of task scope. The
+// run of such a task would hold them while its steps, which have a scope of
+// their own, wait for the same lock or the last connection of a pool. Each
+// suspension would also roll back the work done with them.
 func (b *builder) durables() {
 	for _, t := range b.Tasks {
 		if !t.Durable {

@@ -151,7 +151,7 @@ func (b *builder) byPointer(f *ast.FuncDecl) bool {
 	return false
 }
 
-// receiverVar returns what the receiver is called in generated code.
+// receiverVar returns the receiver's name in generated code.
 func receiverVar(f *ast.FuncDecl) string {
 	if names := f.Recv.List[0].Names; len(names) > 0 && names[0].Name != "_" {
 		return names[0].Name

@@ -46,8 +46,8 @@ func predeclaredOf(p *Package) map[string]bool {
 	return r.used
 }
 
-// ownPredeclared are the predeclared names that generated code uses whatever the
-// types are. The golden name-predeclared declares all others anew.
+// ownPredeclared are the predeclared names that generated code uses for all
+// types. The golden name-predeclared declares all others anew.
 var ownPredeclared = []string{"error", "false", "nil", "string", "true"}
 
 func newRenderer(p *Package) *renderer {

@@ -77,7 +77,7 @@ func (c *ContextType) guarded() bool {
 }
 
 // fetch writes the statements that get a value, and return the error if there
-// is one, after what else the function returns.
+// is one, after the function's other results.
 func (r *renderer) fetch(v Value, ctx, name, err string, zero ...jen.Code) []jen.Code {
 	return []jen.Code{
 		jen.List(jen.Id(name), jen.Id(err)).Op(":=").Add(r.value(v, ctx)),

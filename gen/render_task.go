@@ -357,8 +357,8 @@ func (r *renderer) duration(d time.Duration) *jen.Statement {
 	return nil
 }
 
-// doc writes the user's comment after a line of our own. What a comment says
-// stays a comment: each line is written behind slashes and a space.
+// doc writes the user's comment after a line of our own. The text stays a
+// comment: each line is written behind slashes and a space.
 func (r *renderer) doc(text string) {
 	if strings.TrimSpace(text) == "" {
 		return
@@ -380,7 +380,7 @@ func (r *renderer) doc(text string) {
 	}
 }
 
-// needs writes what the app is asked for.
+// needs writes the task's requirements on the app.
 func (r *renderer) needs(needs []Need) (args []jen.Code) {
 	for _, n := range needs {
 		kind := "NeedSupply"
@@ -439,8 +439,8 @@ func (r *renderer) receiver(t *Task, s *scope, ctx, err string) (method *jen.Sta
 	return jen.Id(name).Dot(t.obj.Name()), r.fetch(*t.Receiver, handle, name, err)
 }
 
-// run writes the body that calls the user's function, and gives what it returns
-// to the result.
+// run writes the body that calls the user's function, and gives its results to
+// the result.
 func (r *renderer) run(t *Task, s *scope, ctx, result, err string, call *jen.Statement) []jen.Code {
 	switch {
 	case t.Elem != nil && t.Each == "":

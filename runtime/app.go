@@ -30,8 +30,8 @@ type App struct {
 	periodic []periodic
 	current  *service     // the running worker, nil when there is none
 	last     *service     // the one before, until somebody has asked for its error
-	running  atomic.Value // current, a *service, unless it is of Drive, for who holds no lock
-	frozen   atomic.Value // supplies as they are, a map[goType]any, for who holds no lock
+	running  atomic.Value // current, a *service, unless it is Drive's; for readers without the lock
+	frozen   atomic.Value // the supplies, a map[goType]any, for readers without the lock
 
 	toldApart atomic.Bool // the log knows of a transaction on another database
 

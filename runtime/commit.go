@@ -157,8 +157,8 @@ func (c *commit) conclude() error {
 	return nil
 }
 
-// concluded reports whether a transaction of the task's has ended it, and what the
-// outcome was. What came after is only logged.
+// concluded reports whether a transaction of the task's has ended it, and with
+// which outcome. Later errors are only logged.
 func (w *worker) concluded(r *run, o *engine.Outcome) bool {
 	x := r.extras()
 	if x == nil || x.final == nil {
@@ -194,8 +194,8 @@ func commitTx(ctx context.Context, tx any) error {
 	return nil
 }
 
-// rollbackTx rolls a transaction back. What is not committed has no effect, so that
-// an error of this means nothing to the task, which has one already.
+// rollbackTx rolls a transaction back. Its error means nothing to the task,
+// which has one already: uncommitted writes have no effect.
 func rollbackTx(ctx context.Context, tx any) {
 	switch tx := tx.(type) {
 	case interface{ Rollback() error }:

@@ -28,8 +28,8 @@ func (a *App) Drive(ctx context.Context, d *engine.Delivery) (engine.Outcome, er
 	return o, a.errorOf(s)
 }
 
-// StartSome is [App.Start] for tools that test tasks: of the registered tasks those
-// that lack a supply or a context type are left out, for good, but for the named
+// StartSome is [App.Start] for tools that test tasks. It leaves out, for good,
+// registered tasks that lack a supply or a context type, except the named
 // ones.
 func (a *App) StartSome(ctx context.Context, names ...string) error {
 	a.mu.Lock()

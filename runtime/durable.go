@@ -14,20 +14,20 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// ErrSuspended is what a durable function gets, and is to return, when what it
-// waits for has not come yet: its run ends there, and the task runs again from
-// the top when that has come. A run that has got it is suspended whatever the
-// function then returns, but for an error of its own beside it, from another
-// branch: see [errors.Join].
+// ErrSuspended is the error that a durable function gets, and must return,
+// when its wait is not over yet. Its run ends there, and the task runs again
+// from the top when the wait is over. A run that got it is suspended whatever
+// the function returns, unless that has an error of another branch beside it:
+// see [errors.Join].
 var ErrSuspended = errors.New("task is suspended until what it waits for has come")
 
-// errInStep is the error of what a step cannot do.
+// errInStep is the error of calls that a step cannot make.
 var errInStep = errors.New("not in a step: a step is done or not done, and has no steps, children or waits of its own")
 
 // journalTimeout bounds one read or write of the journal.
 const journalTimeout = 30 * time.Second
 
-// durable is what one run knows of its task's journal.
+// durable is one run's knowledge of its task's journal.
 type durable struct {
 	r *run
 	j engine.Journal
@@ -47,17 +47,17 @@ type durable struct {
 	refused      error             // why a child could not be spawned
 	headers      map[string]string // of the propagators, where the run was suspended
 	wait         engine.Wait
-	waits        []string  // what each branch waits for
+	waits        []string  // the wait of each branch
 	until        time.Time // when the wait ends at the latest, zero if never
 }
 
-// named is what has one name in a journal, or will have.
+// named is the owner of one name in a journal, now or later.
 type named struct {
 	e    *engine.JournalEntry // nil while there is none
 	used bool                 // this run has used the name
 }
 
-// lasting is what only runs of durable tasks need, and those of their steps.
+// lasting is the part of a run that only durable tasks and their steps need.
 type lasting struct {
 	outer   *run         // of the run of a step: that of its task
 	reading sync.Mutex   // held while the journal is read
@@ -183,8 +183,8 @@ func (r *run) remembered() *durable {
 	return nil
 }
 
-// add notes an entry of the journal, as what has its name. The caller holds d.mu, or
-// is the only one.
+// add notes an entry of the journal as the owner of its name. The caller holds
+// d.mu, or is the only one.
 func (d *durable) add(e *engine.JournalEntry, n *named) {
 	d.bytes += len(e.Name) + len(e.Value) + len(e.Result) + len(e.Reason)
 	d.came = max(d.came, e.Came)
@@ -209,8 +209,8 @@ func (d *durable) add(e *engine.JournalEntry, n *named) {
 	}
 }
 
-// checkName refuses what cannot be the name of an entry. Those of our own begin
-// with a mark.
+// checkName refuses texts that cannot be the name of an entry. Names of our
+// own begin with a mark.
 func checkName(name string) error {
 	switch {
 	case name == "" || !storable(name) || strings.HasPrefix(name, ownMark):
@@ -224,8 +224,8 @@ func checkName(name string) error {
 // ownMark begins the names of entries that no function has named.
 const ownMark = "?"
 
-// take marks a name as used in this run, and returns what has it. The caller holds
-// d.mu.
+// take marks a name as used in this run, and returns its owner. The caller
+// holds d.mu.
 func (d *durable) take(name string, kind engine.EntryKind) (*named, error) {
 	if err := checkName(name); err != nil {
 		return nil, Permanent(err)

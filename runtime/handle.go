@@ -19,7 +19,7 @@ type Handle[R any] handle
 // handle is a Handle, whatever the type of the result: only reading the result
 // differs.
 type handle struct {
-	_        [0]func() // not to be compared: what compares is compiled for each type of result
+	_        [0]func() // not comparable: comparing code is compiled for each type of result
 	id       uuid.UUID
 	existing bool
 	app      *App

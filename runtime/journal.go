@@ -10,16 +10,15 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// JournalRecord is what a durable task remembers under one name, or what came for
-// it: a copy.
+// JournalRecord is one entry of a durable task's journal: a copy.
 type JournalRecord struct {
 	// Kind is step, child, signal or rest.
 	Kind string `json:"kind"`
 	// Name is the step's, the child's or the signal's. Names that begin with a
 	// question mark are the times that the task's Await calls gave.
 	Name string `json:"name"`
-	// Value is the JSON of what the step has returned, or of what was sent; of a
-	// time, when it is over.
+	// Value is the JSON of a step's result, of a signal's value, or of the end
+	// of a time.
 	Value json.RawMessage `json:"value,omitempty"`
 	// Attempt is of the run that recorded it.
 	Attempt int `json:"attempt"`
@@ -34,9 +33,9 @@ type JournalRecord struct {
 	Reason string       `json:"reason,omitempty"`
 }
 
-// Journal returns what the task remembers, in the order in which it was recorded,
-// as far as it may be shown. A task that is not durable has nothing; an unknown one
-// is [ErrNotFound], and an engine that has no durable tasks [ErrUnsupported].
+// Journal returns the entries of the task's journal, in the order of
+// recording, without secrets. A task that is not durable has none; an unknown
+// one is [ErrNotFound], and an engine without durable tasks [ErrUnsupported].
 func (a *App) Journal(ctx context.Context, id uuid.UUID) ([]JournalRecord, error) {
 	j, ok := engine.As[engine.Journaler](a.engine)
 	if !ok {
@@ -60,7 +59,7 @@ func (a *App) Journal(ctx context.Context, id uuid.UUID) ([]JournalRecord, error
 	return records, nil
 }
 
-// newJournalRecord opens what an entry has of the task of the message.
+// newJournalRecord opens an entry of the journal of the message's task.
 func (a *App) newJournalRecord(m *engine.Message, e *engine.JournalEntry) JournalRecord {
 	r := JournalRecord{Kind: e.Kind.String(), Name: e.Name, Attempt: e.Attempt, Came: e.Came, Child: e.Child, State: e.State}
 	switch e.Kind {

@@ -20,10 +20,10 @@ type LimitBy struct {
 }
 
 // WithLimit bounds how many tasks with the key run at a time to n, in all
-// processes and whatever their names, beside what their annotations say. Each task
-// goes by its own n, until [App.SetLimit] sets one for the rule "key:" and the key.
-// It may be given several times, with different keys. On an engine without limits
-// to enqueue the task is [ErrUnsupported].
+// processes and of all names, beside the limits of their annotations. Each
+// task goes by its own n, until [App.SetLimit] sets one for the rule "key:"
+// and the key. It may be given several times, with different keys. On an
+// engine without limits the enqueue fails with [ErrUnsupported].
 func WithLimit(key string, n int) Option {
 	return func(s *settings) {
 		switch {
@@ -120,10 +120,11 @@ func (a *App) limitKey(rule string, value json.RawMessage) (string, error) {
 	return rule + " " + hex.EncodeToString(sum), nil
 }
 
-// SetLimit sets how many tasks run at a time under a rule, for all processes, from
-// now on: [LimitRule] of a task, or "key:" and a key of [WithLimit]. 0 lets none
-// begin; negative goes back to what annotations and options say. Tasks that run go
-// on. On an engine without limits it is [ErrUnsupported].
+// SetLimit sets how many tasks run at a time under a rule, for all processes,
+// from now on. The rule is [LimitRule] of a task, or "key:" and a key of
+// [WithLimit]. 0 lets none begin; a negative number goes back to the
+// annotations and options. Running tasks go on. On an engine without limits it
+// is [ErrUnsupported].
 func (a *App) SetLimit(ctx context.Context, rule string, n int) error {
 	l := a.limits()
 	if l == nil {

@@ -140,7 +140,7 @@ func (m *memo) addError(r *run, reason string) {
 func clip(s string) string {
 	const more = "…"
 	cut := len(s) > engine.MaxReason
-	if cut { // what follows need not be looked at
+	if cut { // the rest need not be looked at
 		s = redact.Cut(s, engine.MaxReason)
 	}
 	s = strings.ToValidUTF8(strings.ReplaceAll(s, "\x00", "\uFFFD"), "\uFFFD")

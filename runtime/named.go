@@ -16,7 +16,7 @@ import (
 // ErrUnknownTask says that the app has no task of a name.
 var ErrUnknownTask = errors.New("no task of this name is registered")
 
-// TaskInfo is what is known of a registered task: a copy.
+// TaskInfo describes a registered task: a copy.
 type TaskInfo struct {
 	Name    string   `json:"name"`
 	Aliases []string `json:"aliases,omitempty"`
@@ -115,7 +115,8 @@ func (a *App) CallOf(name string, args json.RawMessage, opts ...Option) (Call[js
 	return Call[json.RawMessage]{AnyCall: newCall(reg.def, payload, nil, opts)}, nil
 }
 
-// arguments returns what lists the arguments of a task, each of them zero.
+// arguments returns a function that lists the arguments of a task, each of
+// them zero.
 func (reg *registration) arguments() (list func(*wire.Fields), err error) {
 	own := *reg
 	if own.alloc == nil {

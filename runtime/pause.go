@@ -36,7 +36,7 @@ func (a *App) ResumeTask(ctx context.Context, name string) error {
 	return a.pause(ctx, "resume task", engine.Pause{Name: name}, engine.Pauser.Resume)
 }
 
-// Paused returns what is paused: queues by name, then tasks by name.
+// Paused returns the pauses: queues by name, then tasks by name.
 func (a *App) Paused(ctx context.Context) ([]engine.Pause, error) {
 	p, err := a.pauser()
 	if err != nil {

@@ -7,9 +7,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// Result takes what the function of a task returned, a result and an error, and
-// gives the error of the task. Generated code calls one of its methods, once, if
-// the task has a result; one that has none returns its error.
+// Result takes the results of a task's function, a value and an error, and
+// gives the error of the task. Generated code calls one of its methods, once,
+// if the task has a result; otherwise it returns the function's error.
 type Result run
 
 // Plain takes a result of a basic type or a time, by a pointer to it.

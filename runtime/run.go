@@ -25,7 +25,7 @@ var ErrTaskDone = life.ErrDone
 // every run needs; the rest is in extras.
 type run struct {
 	root   Context   // the handle that the task gets; root.run is this run
-	life   life.Life // its context; the parent is the engine's, with what propagators extracted
+	life   life.Life // its context; the parent is the engine's, with propagated values
 	app    *App
 	reg    *registration
 	msg    *engine.Message
@@ -93,7 +93,7 @@ type extras struct {
 	reading sync.Mutex // guards memo and byHand; taken after saving
 	memo    *memo      // the memo, once read
 
-	final *engine.Outcome // what a transaction of the task's has committed
+	final *engine.Outcome // the outcome that a transaction of the task's has committed
 
 	// Together, since they fill one word.
 	concluded bool // the outcome has the memo: it is not saved any more

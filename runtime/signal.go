@@ -15,9 +15,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// Signal is something of type T that is sent to a durable task from outside: by a
-// web handler, another task, a person. Make each once, as a package-level
-// variable; those of one name and type are the same. T must survive JSON, as a
+// Signal is a message of type T that is sent to a durable task from outside:
+// by a web handler, another task, a person. Make each once, as a package-level
+// variable; two of one name and type are the same. T must survive JSON, like a
 // parameter of a task. All methods may be called concurrently.
 type Signal[T any] struct{ name string }
 
@@ -32,8 +32,8 @@ type SendOption func(*sending)
 
 type sending struct{ key string }
 
-// WithSendKey makes the signal count once: others of the same name that were sent
-// to the task with this key before make it one that changes nothing.
+// WithSendKey makes the signal count once: a later one of the same name with
+// this key, sent to the same task, changes nothing.
 func WithSendKey(key string) SendOption { return func(s *sending) { s.key = key } }
 
 // Send sends a value to a task, which is woken if it waits for the signal. It is
@@ -87,7 +87,7 @@ func (a *App) signal(ctx context.Context, id uuid.UUID, name string, plain json.
 	return j.Signal(ctx, id, name, o.key, value)
 }
 
-// hashSendKey makes the key what the codec says.
+// hashSendKey replaces the key by the codec's hash.
 func (a *App) hashSendKey(key *string) error {
 	hasher, ok := a.cfg.Codec.(KeyHasher)
 	if !ok {
@@ -105,12 +105,12 @@ var ErrAwaitTimeout = errors.New("no signal came in time")
 // awaited are the calls of Signal.Await for one name.
 type awaited struct{ calls, taken int }
 
-// Await returns the next value that was sent to the durable task, in the order of
-// sending, or suspends the task until there is one, for d at most, counted from
-// the first run that came here; zero is for ever. A timeout is remembered: it is
-// [ErrAwaitTimeout] in each later run too, and what comes later is for the next
-// call. Each call of Await for a name takes one value, so only one goroutine of
-// the task may await it.
+// Await returns the next value that was sent to the durable task, in the order
+// of sending, or suspends the task until there is one. It waits for d at most,
+// counted from the first run that came here; zero is for ever. A timeout is
+// remembered: each later run gets [ErrAwaitTimeout] too, and a later value is
+// for the next call. Each call of Await for a name takes one value, so only
+// one goroutine of the task may await it.
 func (s *Signal[T]) Await(ctx context.Context, d time.Duration) (T, error) {
 	var none T
 	j, err := durableOf(ctx, "Signal.Await")

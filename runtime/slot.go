@@ -24,8 +24,8 @@ type slot struct {
 // hands out more. The slot used last is taken first, so that an idle worker
 // keeps few values open.
 type slots struct {
-	ctx      context.Context // what worker storage is opened with
-	behind   *leftBehind     // nil: nobody counts what is left running
+	ctx      context.Context // parent context for opening worker storage
+	behind   *leftBehind     // nil: no runs are counted that a stop leaves behind
 	stopping <-chan struct{} // closed when no task is to begin any more
 	stopped  atomic.Value    // why runs must end, an *error, nil while they need not
 

@@ -12,15 +12,15 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// Orphan makes a task that is spawned with it go on when its parent fails or is
-// cancelled. Other children are then cancelled.
+// Orphan makes a task that is spawned with it go on when its parent fails or
+// is cancelled. Other children are then cancelled.
 func Orphan() Option { return func(s *settings) { s.m.Meta.Orphan = true } }
 
 // Future is a child's result once it has ended. Its methods may be called
 // concurrently.
 type Future[R any] future
 
-// future is a Future whatever the type of the result.
+// future is a Future, whatever the type of the result.
 type future struct {
 	name string
 	task string // the child's name on the wire
@@ -29,19 +29,19 @@ type future struct {
 	err  error // why there is no child
 }
 
-// Spawn enqueues the call as a child of the durable task, under a name: once over
-// all runs of the task, whatever dies in between. The child is stored when the
-// task next waits, begins a step or returns, together with others, so that many
-// cost little; what then goes wrong is an error of that call. What Spawn itself
-// finds wrong is an error of Await, and of the task if it does not Await. A step
-// has no children.
+// Spawn enqueues the call as a child of the durable task, under a name: once
+// over all runs of the task, whoever dies in between. The child is stored when
+// the task next waits, begins a step or returns, together with others, so that
+// many cost little; errors of that are errors of that call. Spawn's own errors
+// are those of Await, and of the task if it does not Await. A step has no
+// children.
 //
 // The result and the end of the child are kept with the parent, so the child's
-// record may be gone by then. When the parent fails or is cancelled, children
-// that have not ended are cancelled, but for those with [Orphan].
+// record may be gone by then. When the parent fails or is cancelled, its
+// children that have not ended are cancelled, except those with [Orphan].
 //
-// A child with a key, of unique= or [WithKey], takes the key as any task does. If
-// another task holds it the parent fails, with a [*engine.KeyHeldError].
+// A child with a key, of unique= or [WithKey], takes the key as any task does.
+// If another task holds it the parent fails, with a [*engine.KeyHeldError].
 func Spawn[R any](ctx context.Context, name string, c Call[R]) *Future[R] {
 	return (*Future[R])(spawnChild(ctx, name, c.AnyCall))
 }
@@ -103,7 +103,7 @@ func (d *durable) flush(ctx context.Context) error {
 	return nil
 }
 
-// spawnError makes what no further run will mend permanent.
+// spawnError makes errors permanent that no further run can mend.
 func spawnError(err error) error {
 	if _, held := guard.As[*engine.KeyHeldError](err); held || guard.Is(err, ErrUnsupported) || guard.Is(err, ErrPayloadTooLarge) {
 		return Permanent(err)
@@ -132,14 +132,14 @@ type spawner struct {
 	names []string
 }
 
-// childValue is the value of a child's entry: what it takes to read its end, and
-// what operators see when the child is gone.
+// childValue is the value of a child's entry: the data to read its end, and to
+// show operators when the child is gone.
 type childValue struct {
 	Task    string `json:"task"`
 	Binding string `json:"binding,omitempty"`
 }
 
-// childValues encodes the values of children, of which many are alike.
+// childValues encodes the values of children, many of which are alike.
 type childValues struct {
 	last childValue
 	json json.RawMessage

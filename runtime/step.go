@@ -12,18 +12,19 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// Step runs fn once over all runs of the durable task, and remembers what it
-// returns under a name: later runs get that, without a call of fn. A step that has
-// returned an error is not remembered, and runs again when the task is retried.
-// Retries are counted from what was last remembered, so that each step has all of
-// the task's.
+// Step runs fn once over all runs of the durable task, and remembers its
+// result under a name: later runs get that, without a call of fn. A step that
+// returned an error is not remembered, and runs again when the task is
+// retried. Retries are counted from the last entry of the journal, so that
+// each step has all of the task's.
 //
-// fn gets a context of its own: context.Context, [*Context], or any context type
-// that is registered. Its values of task scope are the step's, and their cleanups
-// run before the result is remembered, so that a transaction has committed by
-// then; if the worker dies in between, the step runs once more. Use the context
-// that fn gets, not that of the task around it, whose transaction is rolled back
-// when the task is suspended. A step has no steps, children or waits in it.
+// fn gets a context of its own: context.Context, [*Context], or any context
+// type that is registered. Its values of task scope are the step's. Their
+// cleanups run before the result is remembered, so that a transaction has
+// committed by then; if the worker dies in between, the step runs once more.
+// Use the context that fn gets, not that of the task around it, whose
+// transaction is rolled back when the task is suspended. A step has no steps,
+// children or waits in it.
 //
 // T must survive JSON, as the result of a task. When its type has changed the
 // task is parked, as by a change of its arguments; give the step another name.
@@ -94,7 +95,7 @@ func (d *durable) takeStep(ctx context.Context, name string) (*engine.JournalEnt
 	return nil, d.flush(ctx)
 }
 
-// recordStep records what a step has returned, also when ctx has ended: its effects
+// recordStep records the result of a step, even if ctx has ended: its effects
 // are done.
 func (d *durable) recordStep(ctx context.Context, name string, value json.RawMessage) (*engine.JournalEntry, error) {
 	d.mu.Lock()
@@ -106,7 +107,7 @@ func (d *durable) recordStep(ctx context.Context, name string, value json.RawMes
 	return &out[0], d.names[name].check(name, engine.EntryStep)
 }
 
-// recall reads what a step has returned in an earlier run.
+// recall reads the result of a step from an earlier run.
 func recall[T any](r *run, e *engine.JournalEntry) (T, error) {
 	plain, err := r.app.openNote(r.msg, PartStep, e.Value)
 	var v T
@@ -120,8 +121,8 @@ func recall[T any](r *run, e *engine.JournalEntry) (T, error) {
 	return v, nil
 }
 
-// step runs fn with a context and a task scope of its own, and returns what is to
-// be recorded once that scope has ended.
+// step runs fn with a context and a task scope of its own, and returns the
+// value to record once that scope has ended.
 func (r *run) step(ctx context.Context, name string, fn func(*Context) (json.RawMessage, error)) (value json.RawMessage, err error) {
 	s := &run{app: r.app, reg: r.reg, msg: r.msg, d: r.d, slot: r.slot, worker: r.worker}
 	s.life.Parent = ctx

@@ -15,10 +15,10 @@ import (
 // The parts of a durable task's journal. They always go through the Codec, as
 // arguments do.
 const (
-	// PartStep is what a step has returned. The name of the step is in it.
+	// PartStep is the result of a step, with the step's name.
 	PartStep Part = "step"
-	// PartSignal is what was sent to a task. Binding.Task is the name of the signal,
-	// and Binding.Message the task's id, since who sends it knows no more.
+	// PartSignal is the value of a signal. Binding.Task is the name of the
+	// signal, and Binding.Message the task's id: its sender knows no more.
 	PartSignal Part = "signal"
 )
 
@@ -41,7 +41,7 @@ func note[T any](name string, raw json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(noted{name, wire.Fingerprint(reflect.TypeFor[T]()), raw})
 }
 
-// readNote reads what note has made.
+// readNote undoes note.
 func readNote[T any](name string, plain json.RawMessage) (T, error) {
 	var none T
 	var n noted
@@ -60,17 +60,18 @@ func readNote[T any](name string, plain json.RawMessage) (T, error) {
 	return wire.DecodeAs[T](n.Value)
 }
 
-// signalMessage is what a codec binds signals to.
+// signalMessage returns the message that a codec binds signals to.
 func signalMessage(name string, id uuid.UUID) *engine.Message {
 	m := &engine.Message{Name: name}
 	m.Meta.Headers = map[string]string{bindingHeader: id.String()}
 	return m
 }
 
-// childMessage is what a codec has bound a child's result and reason to.
+// childMessage returns the message that a codec has bound a child's result and
+// reason to.
 func childMessage(e *engine.JournalEntry) *engine.Message {
 	var v childValue
-	_ = json.Unmarshal(e.Value, &v) // of nobody else's: what cannot be read is bound to nothing
+	_ = json.Unmarshal(e.Value, &v) // the App wrote it: an unreadable value is bound to nothing
 	m := &engine.Message{Name: v.Task}
 	m.Meta.Headers = map[string]string{bindingHeader: v.Binding}
 	return m

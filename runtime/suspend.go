@@ -25,8 +25,8 @@ const (
 	verdictEnd                    // it ends as its error says, or waits for nothing
 )
 
-// suspend notes what the branch of ctx waits for, until a time if it is not zero.
-// what says so for people. The caller holds d.mu.
+// suspend notes the wait of the branch of ctx, until a time if it is not zero.
+// what describes it for people. The caller holds d.mu.
 func (d *durable) suspend(ctx context.Context, w engine.Wait, until time.Time, what string) error {
 	if err := d.flush(ctx); err != nil {
 		return err
@@ -63,8 +63,9 @@ func eitherOf(w, o engine.Wait) engine.Wait {
 }
 
 // leave is called when the function and its branches have returned, before its
-// cleanups, and again after middleware. A run that is suspended tells them so
-// whatever was returned, lest they commit what will be done again.
+// cleanups, and again after middleware. A suspended run gives them
+// ErrSuspended, whatever was returned, so that they do not commit work that
+// will be done again.
 func (d *durable) leave(err error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -99,8 +100,8 @@ func (d *durable) finish() error {
 	return d.flush(&d.r.root)
 }
 
-// judge says what becomes of a run whose function has returned err. The caller
-// holds d.mu.
+// judge decides about a run whose function has returned err. The caller holds
+// d.mu.
 func (d *durable) judge(err error) verdict {
 	if !d.suspended || endsRun(err) || failedBeside(err) {
 		return verdictEnd
@@ -114,8 +115,8 @@ func endsRun(err error) bool {
 	return panicked || guard.Is(err, ErrGoexit)
 }
 
-// failedBeside reports whether errors were joined of which some are ErrSuspended
-// and some are not: another branch has failed.
+// failedBeside reports whether joined errors contain both ErrSuspended and
+// others: another branch has failed.
 func failedBeside(err error) (failed bool) {
 	defer func() {
 		if recover() != nil { // an Unwrap of the user's

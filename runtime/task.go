@@ -120,9 +120,9 @@ func (h *handArgs[C, A, R]) Run(ctx C, result *Result) error {
 	return result.JSON(&v, err)
 }
 
-// RegisterContext tells the app how to build the context type C for a run. The
-// last registration of a type before the start wins, so that a test can
-// replace it. needs is what build asks of the app; App.Start checks it.
+// RegisterContext gives the app a function that builds the context type C for
+// a run. The last registration of a type before the start wins, so that a test
+// can replace it. needs are the requirements of build; App.Start checks them.
 func RegisterContext[C any](app *App, build func(*Context) (C, error), needs ...Need) {
 	app.registerContext(typeOf((*C)(nil)), build, needs)
 }

@@ -44,14 +44,14 @@ func Transact[T, O any](
 	return nil
 }
 
-// In returns an Enqueuer that stores tasks in the caller's transaction: they exist
-// once it commits, and never if it does not. tx is a *sql.Tx, a pgx.Tx, or what else
-// the app's engine can use, on the database in which the engine keeps the tasks.
-// With an engine that cannot, and for a transaction of another database, enqueueing
-// is [ErrUnsupported].
+// In returns an Enqueuer that stores tasks in the caller's transaction: they
+// exist once it commits, and never if it does not. tx is a *sql.Tx, a pgx.Tx,
+// or another transaction that the app's engine can use, on the database in
+// which the engine keeps the tasks. On another engine, and for a transaction
+// of another database, enqueueing fails with [ErrUnsupported].
 //
-// A transaction is not for concurrent use, and neither is the Enqueuer. Waiting for
-// a task before the commit would wait for ever. A task with a unique key makes
+// Neither a transaction nor its Enqueuer may be used concurrently. A Wait for
+// a task before the commit never returns. A task with a unique key makes
 // others that enqueue the same key wait for the transaction's end.
 func (a *App) In(tx any) Enqueuer { return a.Via(&inserterIn{a, tx}) }
 

@@ -111,8 +111,8 @@ func (r *run) admit() error {
 // error's text.
 func (r *run) listArgs(f *wire.Fields) { r.reg.list(r.args, f) }
 
-// hideSecrets keeps what Validate says of a redacted parameter out of the text
-// of its error.
+// hideSecrets keeps the text of Validate about a redacted parameter out of the
+// error's text.
 func (d *Definition) hideSecrets(err error) error {
 	if e, ok := err.(*wire.InvalidError); ok && slices.Contains(d.derive().redact, e.Param) {
 		e.HideText()

@@ -11,7 +11,7 @@ import (
 // DSN says where the database is. The app is given one at its start.
 type DSN string
 
-// DBContext is what tasks that write to the database work with.
+// DBContext is the context of tasks that write to the database.
 type DBContext struct {
 	*runtime.Context
 	Tx *sql.Tx // from beginTx: one for each run of a task

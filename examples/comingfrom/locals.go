@@ -12,7 +12,7 @@ import (
 // below, and travels with the tasks that are enqueued for the request.
 var requestID = local.New[string]("request_id", local.InLogs(), local.Travels())
 
-// status is what a task and its children set.
+// status is set by a task and its children.
 var status = local.New[string]("status")
 
 // handleRequest is a web handler's middleware: it opens a scope and sets the

@@ -12,7 +12,7 @@ type Agency interface {
 	Cancel(ctx context.Context, ticket string) error
 }
 
-// AgencyContext is what bookings work with.
+// AgencyContext is the context of bookings.
 type AgencyContext struct {
 	*runtime.Context
 	Agency Agency `task:"supply"`

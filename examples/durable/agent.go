@@ -7,11 +7,12 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// Turn is what was said in a conversation: by the user, the model, or a tool.
+// Turn is one contribution to a conversation: by the user, the model, or a
+// tool.
 type Turn struct {
 	Role string     `json:"role"`
 	Text string     `json:"text"`
-	Use  []ToolCall `json:"use,omitempty"` // what the model wants to know
+	Use  []ToolCall `json:"use,omitempty"` // the model's requests
 }
 
 // ToolCall is a question to a tool.
@@ -25,7 +26,7 @@ type Model interface {
 	Chat(ctx context.Context, history []Turn) (Turn, error)
 }
 
-// AgentContext is what agents work with.
+// AgentContext is the context of agents.
 type AgentContext struct {
 	*runtime.Context
 	Model Model `task:"supply"`

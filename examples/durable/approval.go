@@ -12,7 +12,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// Approval is what a person says to a payment.
+// Approval is a person's answer about a payment.
 type Approval struct {
 	By string `json:"by"`
 	OK bool   `json:"ok"`
@@ -26,7 +26,7 @@ type Bank interface {
 	Transfer(ctx context.Context, reference, account string, cents int64) (receipt string, err error)
 }
 
-// BankContext is what payments work with.
+// BankContext is the context of payments.
 type BankContext struct {
 	*runtime.Context
 	Bank Bank `task:"supply"`

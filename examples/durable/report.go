@@ -20,7 +20,7 @@ type Warehouse interface {
 	Store(ctx context.Context, month string, all []Sales) (url string, err error)
 }
 
-// ReportContext is what the tasks of the report work with.
+// ReportContext is the context of the report's tasks.
 type ReportContext struct {
 	*runtime.Context
 	Warehouse Warehouse `task:"supply"`

@@ -6,7 +6,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// Trip is what a customer books.
+// Trip is a customer's booking.
 type Trip struct {
 	Customer string `json:"customer"`
 	City     string `json:"city"`

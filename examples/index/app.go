@@ -31,7 +31,7 @@ func (o *appOptions) addFlags(flags *flag.FlagSet) {
 	flags.BoolVar(&o.verbose, "v", false, "list every file that failed, and log what the tasks do")
 }
 
-// check completes the options, and tells what is wrong with them.
+// check completes the options, and returns their first mistake.
 func (o *appOptions) check(notes io.Writer) error {
 	if o.workers < 0 || o.workers == 0 && o.engine == memoryURL {
 		fmt.Fprintf(notes, "-workers %d: it must be at least 1, or 0 with an -engine of other processes\n", o.workers)

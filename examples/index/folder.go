@@ -16,7 +16,7 @@ type indexOptions struct {
 }
 
 // indexFolder brings the index up to date with the folder. When ctx ends it
-// stops: the summary of what was done comes with errInterrupted, if work is left.
+// stops: if work is left, it returns the summary so far with errInterrupted.
 func indexFolder(ctx context.Context, dir string, o indexOptions) (*summary, error) {
 	started := time.Now()
 	plan, err := makePlan(ctx, dir, o.db)
@@ -41,13 +41,13 @@ func indexFolder(ctx context.Context, dir string, o indexOptions) (*summary, err
 	bar.end()
 	s.settle(calm)
 	if errors.Is(runErr, errInterrupted) && s.unfinished() == 0 {
-		runErr = nil // what was under way was all that was left
+		runErr = nil // only the running tasks were left
 	}
 	s.took = time.Since(started)
 	return s, errors.Join(runErr, stopErr, closeEngine())
 }
 
-// plan is what is to be done for a folder.
+// plan is the work to do for a folder.
 type plan struct {
 	files    int       // in the folder
 	done     int       // of them, in the index as they are
@@ -56,7 +56,7 @@ type plan struct {
 	failures []failure // of walking
 }
 
-// makePlan compares the folder with what the index has of it.
+// makePlan compares the folder with its part of the index.
 func makePlan(ctx context.Context, dir, dbFile string) (*plan, error) {
 	dir, err := realPath(dir)
 	if err != nil {

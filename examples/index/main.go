@@ -54,7 +54,7 @@ func main() {
 	os.Exit(exitCode(err))
 }
 
-// exitCode tells the user what went wrong, and the shell.
+// exitCode prints the error for the user, and returns the exit code.
 func exitCode(err error) int {
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp) || errors.Is(err, syscall.EPIPE):
@@ -150,7 +150,7 @@ func parse(flags *flag.FlagSet, args []string, n int) error {
 		if errors.Is(err, flag.ErrHelp) {
 			return err
 		}
-		return errUsage // the flag package has told it
+		return errUsage // the flag package has printed it
 	}
 	if flags.NArg() != n || slices.Contains(flags.Args(), "") {
 		flags.Usage()

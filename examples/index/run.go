@@ -22,9 +22,9 @@ type task struct {
 	handle *runtime.Handle[Change]
 }
 
-// run enqueues the tasks of the plan and counts what becomes of them. When ctx
-// ends it returns with errInterrupted, and s.left has those that it did not see
-// the end of.
+// run enqueues the tasks of the plan and counts their ends. When ctx ends it
+// returns with errInterrupted, and s.left has the tasks whose end it did not
+// see.
 func (p *plan) run(ctx context.Context, app *runtime.App, s *summary, bar progress) error {
 	batches := make(chan []task, ahead)
 	var enqueueErr error

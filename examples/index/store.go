@@ -13,11 +13,11 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite", in pure Go
 )
 
-// schemaVersion is in the file's user_version, so that the index of another
-// version of this program is told apart.
+// schemaVersion is in the file's user_version, to recognize the index of
+// another version of this program.
 const schemaVersion = 1
 
-// schema: files says what the index has, and text holds the content by the
+// schema: files lists the indexed files, and text holds the content by the
 // file's id. A word is a run of letters, digits and underscores.
 const schema = `
 CREATE TABLE files (
@@ -102,8 +102,8 @@ func isFresh(ctx context.Context, tx *sql.Tx, path string) (bool, error) {
 	return had == versionOf(info), err
 }
 
-// putDocument puts the document in the place of what the index has of the
-// path. It reports whether that was the same content.
+// putDocument replaces the document of the path. It reports whether the index
+// had the same content.
 func putDocument(ctx context.Context, tx *sql.Tx, path string, d *document) (same bool, err error) {
 	var id int64
 	var hash string
@@ -134,14 +134,14 @@ func dropDocument(ctx context.Context, tx *sql.Tx, path string) error {
 	return err
 }
 
-// version tells whether a file is the one that was indexed.
+// version identifies the content of a file.
 type version struct{ size, mtime int64 }
 
 func versionOf(info fs.FileInfo) version {
 	return version{info.Size(), info.ModTime().UnixNano()}
 }
 
-// indexed returns what the index has below the folder.
+// indexed returns the indexed files below the folder.
 func indexed(ctx context.Context, db *sql.DB, dir string) (map[string]version, error) {
 	prefix := dir
 	if !os.IsPathSeparator(prefix[len(prefix)-1]) {

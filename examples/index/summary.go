@@ -13,7 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// summary is what a run did. One goroutine uses it.
+// summary is the outcome of a run. One goroutine uses it.
 type summary struct {
 	plan                 *plan
 	added, skipped, gone int

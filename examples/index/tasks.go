@@ -10,7 +10,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 )
 
-// IndexContext is what the tasks of this program work with.
+// IndexContext is the context of this program's tasks.
 type IndexContext struct {
 	*runtime.Context
 	Tx *sql.Tx // from beginTx: one for each run of a task
@@ -28,8 +28,8 @@ func openDB(ctx context.Context, file IndexFile) (*sql.DB, func() error, error) 
 }
 
 // turns lets one worker of this process at a time write to the index: SQLite
-// has one write lock, and those who wait for it sleep and try again, so that
-// one may be late for long.
+// has one write lock, and its waiters sleep and try again, so that one of them
+// may be late for long.
 type turns chan struct{}
 
 //task:provide process
@@ -97,7 +97,7 @@ func forgetFile(ctx *IndexContext, path string) (Change, error) {
 	return Change{Kind: forgotten}, nil
 }
 
-// Change is what a task did to the index.
+// Change is a task's change of the index.
 type Change struct {
 	Kind  string `json:"kind"`
 	Words int    `json:"words,omitempty"` // that were added

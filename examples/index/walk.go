@@ -22,7 +22,7 @@ type walk struct {
 
 var errPath = errors.New("its name is not UTF-8")
 
-// dir walks a folder. What cannot be read in it is a failure of the plan, and
+// dir walks a folder. An unreadable file in it is a failure of the plan, and
 // an error only if it is the folder itself.
 func (w *walk) dir(ctx context.Context, root string) error {
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
@@ -56,10 +56,10 @@ func (w *walk) dir(ctx context.Context, root string) error {
 	return nil
 }
 
-// file decides what to do with one file.
+// file decides whether to index one file.
 func (w *walk) file(path string, d fs.DirEntry) {
 	w.plan.files++
-	if !utf8.ValidString(path) { // it could not be told to a task
+	if !utf8.ValidString(path) { // a task could not name it
 		w.fail(path, errPath)
 		return
 	}

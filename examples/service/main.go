@@ -52,7 +52,7 @@ func main() {
 
 // serve runs the service until ctx ends.
 func serve(ctx context.Context, listener net.Listener, logs io.Writer) (err error) {
-	// In JSON, and what is logged with a task's context says which task it was.
+	// Logs are JSON, and lines logged with a task's context name the task.
 	slog.SetDefault(slog.New(runtime.NewLogHandler(slog.NewJSONHandler(logs, nil))))
 	engine, err := sqlite.Open("tasks.db", sqlite.Config{})
 	if err != nil {
@@ -130,7 +130,7 @@ func routes(app *runtime.App) http.Handler {
 			http.NotFound(w, r)
 		case err != nil:
 			http.Error(w, err.Error(), http.StatusInternalServerError)
-		default: // what Place redacts is left out of the record
+		default: // Place's redacted parameter is left out of the record
 			w.Header().Set("Content-Type", "application/json")
 			_ = json.NewEncoder(w).Encode(record) // the client is gone
 		}
@@ -138,7 +138,7 @@ func routes(app *runtime.App) http.Handler {
 	return mux
 }
 
-// printedBank is a bank that says what it would do.
+// printedBank is a bank that logs charges instead of making them.
 type printedBank struct{}
 
 // Charge logs the charge, without the card.

@@ -57,13 +57,13 @@ func beginTx(ctx *runtime.Context, db *sql.DB) (*sql.Tx, func(error) error, erro
 	return tx, runtime.Commit(ctx, tx), err
 }
 
-// Order is an order of prints. What Validate refuses is not enqueued.
+// Order is an order of prints. An order that Validate refuses is not enqueued.
 type Order struct {
 	ID     string   `json:"id"`
 	Photos []string `json:"photos"`
 }
 
-// Validate says what is wrong with the order.
+// Validate returns the first mistake in the order.
 func (o Order) Validate() error {
 	switch {
 	case o.ID == "":

@@ -26,7 +26,7 @@ import (
 	"github.com/taskctx/taskctx/gen/diag"
 )
 
-// Config says what to load, and for which build.
+// Config selects the packages to load, and the build.
 type Config struct {
 	// Dir is the working directory.
 	Dir string

@@ -13,8 +13,8 @@ type Count struct {
 	// Estimated says that Tasks is an estimate. Engines count exactly up to
 	// [ExactCounts] for each queue and state.
 	Estimated bool `json:"estimated,omitempty"`
-	// Oldest, of pending tasks, is since when the one that has been due longest is
-	// due, if the engine tells.
+	// Oldest, for pending tasks, is when the one that has been due longest
+	// became due, if the engine knows.
 	Oldest time.Time `json:"oldest,omitzero"`
 }
 

@@ -9,32 +9,32 @@ import (
 	"github.com/google/uuid"
 )
 
-// Journaler is implemented by engines whose tasks have journals: what a durable
-// task remembers from run to run, and what comes for it meanwhile, the ends of
-// its children and signals. A journal lives as long as the record of its task.
-// The package enginetest tests a Journaler in the groups Journal, Suspend, Ends
-// and Signal.
+// Journaler is implemented by engines whose tasks have journals. A journal is
+// the memory of a durable task from run to run, with the messages that came
+// meanwhile: the ends of its children, and signals. It lives as long as the
+// record of its task. The package enginetest tests a Journaler in the groups
+// Journal, Suspend, Ends and Signal.
 //
 // An engine that implements it also
 //   - hands out deliveries whose Memo is a [Journal];
 //   - understands [OutcomeSuspend];
 //   - writes the end of a task with a Meta.Entry into the journal of its
-//     Meta.Parent, in the very step that ends or deletes the task, whoever does
-//     that: a worker, Cancel, Delete, a lost lease, parking, a limit on records.
-//     It sets State, Result, Reason and Came of the entry whose Child the task
-//     is, once, and wakes the parent if it waits for that. Also after the parent
-//     has ended, as long as its record stays; nobody is woken then. A task that
+//     Meta.Parent, in the very step that ends or deletes the task: a worker's,
+//     Cancel, Delete, a lost lease, parking, a limit on records. It sets State,
+//     Result, Reason and Came of the entry whose Child is the task, once, and
+//     wakes the parent if it waits for that. It does so after the parent has
+//     ended too, as long as its record stays, and then wakes nobody. A task that
 //     was deleted before its end has [StateDeleted];
 //   - cancels, soon after a task has failed or was cancelled, the children in its
-//     journal that have not ended, with [ParentEnded] as the reason, but for those
-//     with Meta.Orphan: in lots, and also if this process dies meanwhile. Ending
-//     the parent itself takes no longer for many children;
-//   - on Retry of a task takes back such a cancelling as far as it has not
-//     happened, and forgets the entries of children that did not succeed or cannot
-//     be found, and of those that run but were asked to stop, so that they are
+//     journal that have not ended, with [ParentEnded] as the reason, except those
+//     with Meta.Orphan. It does so in lots, and also if this process dies
+//     meanwhile. Ending the parent itself takes no longer for many children;
+//   - on Retry of a task stops such a cancelling where it has not happened yet,
+//     and forgets the entries of children that did not succeed or cannot be
+//     found, and of running ones that were asked to stop, so that they are
 //     spawned anew. The end of a child without an entry goes nowhere;
 //   - shows a suspended task as [StateWaiting], counts it as such, cancels and
-//     deletes it as any that does not run.
+//     deletes it like any task that does not run.
 type Journaler interface {
 	// Signal adds an entry of kind [EntrySignal] to the journal of a task, and
 	// wakes the task if it waits for that. It may come before the first run, and
@@ -59,20 +59,21 @@ type Journal interface {
 	// error is [ErrLeaseLost].
 	ReadJournal(ctx context.Context) ([]JournalEntry, error)
 
-	// Record adds entries, and inserts the children that they spawn, as one step:
-	// all or none. It answers for each, in order, with the entry that the journal
-	// has under its name. It neither changes the entries nor keeps the slice. One that is there already stays as it is, and its child
-	// is not inserted again: so a Record whose answer was lost can be repeated by
-	// the next run. The names of signals are apart from those of other entries.
+	// Record adds entries, and inserts the children that they spawn, as one
+	// step: all or none. It answers for each, in order, with the journal's
+	// entry of that name. It does not change the entries, and does not keep
+	// the slice. An existing entry stays as it is, and its child is not
+	// inserted again: so the next run can repeat a Record whose answer was
+	// lost. The names of signals are apart from those of other entries.
 	//
-	// When the delivery no longer owns the task nothing is written and the error
-	// is [ErrLeaseLost]. A child whose key another task holds is a
+	// When the delivery no longer owns the task nothing is written and the
+	// error is [ErrLeaseLost]. A child whose key another task holds is a
 	// [*KeyHeldError]. It returns soon after ctx has ended.
 	Record(ctx context.Context, entries []NewEntry) ([]JournalEntry, error)
 }
 
-// The bounds of a journal. The App keeps to them in what it records, as far as
-// it has read; [Journaler.Signal] checks the last two. The end of a child is
+// Bounds of a journal. The App keeps to them in its records, by the journal as
+// last read; [Journaler.Signal] checks the last two. The end of a child is
 // never refused.
 const (
 	// MaxJournalChildren is how many children a task has at most.
@@ -83,14 +84,14 @@ const (
 	MaxJournalBytes = 16 << 20
 )
 
-// EntryKind says what an entry of a journal is of.
+// EntryKind is the kind of a journal's entry.
 type EntryKind byte
 
 // The kinds of entries. The letters are for engines to store.
 const (
 	EntryStep   EntryKind = 's' // a value that the task computed
 	EntryChild  EntryKind = 'c' // a task that it spawned
-	EntrySignal EntryKind = 'g' // what was sent to it
+	EntrySignal EntryKind = 'g' // a message sent to it
 	EntryTimer  EntryKind = 't' // a time that it chose
 )
 
@@ -129,17 +130,17 @@ const MaxEntryName = 512
 // JournalEntry is an entry of a journal. Its value and result may be shared: treat
 // them as read-only.
 type JournalEntry struct {
-	// Name is as in NewEntry; of a signal, what it was sent as, which other
-	// signals may be called too.
+	// Name is as in NewEntry; for a signal, the name it was sent under, which
+	// other signals may share.
 	Name string
 	Kind EntryKind
-	// Value is what was recorded or sent. It never changes.
+	// Value is the recorded or sent value. It never changes.
 	Value json.RawMessage
 	// Attempt is that of the delivery that recorded the entry; 0 for a signal.
 	Attempt int
-	// Came is the place among what came from elsewhere, signals and the ends of
-	// children, in the order in which they came: from 1, and greater than all
-	// that are in the journal at the time. It is 0 for what did not.
+	// Came is the place among signals and ends of children, in the order of
+	// their arrival: from 1, and greater than all others in the journal at the
+	// time. It is 0 for other entries.
 	Came int64
 	// Child is the task that was spawned. State, Result and Reason are those of
 	// its end, zero before.
@@ -170,9 +171,9 @@ func ParentEnded(parent uuid.UUID, s State) string {
 	return fmt.Sprintf("its parent, task %s, has failed", parent)
 }
 
-// Wait is what a suspended task waits for. What came before the run has read the
-// journal counts as well as what comes later, so that nothing is lost in between.
-// Its zero value is for nothing but the time, Outcome.After.
+// Wait is a suspended task's condition to go on. Arrivals from before the run
+// has read the journal count as well as later ones, so that nothing is lost in
+// between. Its zero value waits only for the time, Outcome.After.
 type Wait struct {
 	// Seen is the greatest Came that the run knows, and Failed is how many entries
 	// it knows for which [JournalEntry.Failed] is true.
@@ -183,15 +184,15 @@ type Wait struct {
 	// FailFast makes the task due, too, when there are more than Failed entries
 	// for which [JournalEntry.Failed] is true.
 	FailFast bool
-	// Name, if set, is of the only child or signal that counts: the task is due
-	// when one of the name has a Came greater than Seen, whatever Need and
-	// FailFast are.
+	// Name, if set, is of the only child or signal that counts: the task is
+	// due when one of the name has a Came greater than Seen, regardless of
+	// Need and FailFast.
 	Name string
 }
 
-// Met reports whether the task is due by what has come: came is the greatest Came
-// of the journal, failed how many entries are Failed, and named the greatest Came
-// of those called w.Name, 0 if there is none. It is for engines.
+// Met reports whether the arrivals make the task due: came is the greatest
+// Came of the journal, failed how many entries are Failed, and named the
+// greatest Came of those called w.Name, 0 if there is none. It is for engines.
 func (w *Wait) Met(came, failed, named int64) bool {
 	switch {
 	case w.Need <= 0:

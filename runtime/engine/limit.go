@@ -2,16 +2,17 @@ package engine
 
 import "context"
 
-// Limit bounds the tasks that run at a time, in all processes: of all tasks with
-// its Key at most Most. What counts are tasks that run while their worker's lease
-// holds; one that waits for its next run, or is suspended, holds no place.
+// Limit bounds the running tasks with its Key, in all processes, to Most. A
+// task counts while it runs and its worker's lease holds. A task that waits
+// for its next run, or is suspended, holds no place.
 //
-// A task with several limits takes its places in the order of Message.Limits, and
-// keeps those that it has while it waits for the next one. So that no two tasks
-// wait for each other, limits are in one order in all messages: an App puts the
-// narrow ones first.
+// A task with several limits takes its places in the order of Message.Limits,
+// and keeps those that it has while it waits for the next one. To prevent
+// deadlocks, limits are in one order in all messages: an App puts the narrow
+// ones first.
 type Limit struct {
-	// Rule names what sets the limit: SetLimit changes Most for all its keys.
+	// Rule names the source of the limit: SetLimit changes Most for all its
+	// keys.
 	Rule string `json:"rule"`
 	// Key is one of the rule's keys, as there is one for each value of a parameter,
 	// or the rule itself. Keys of different rules are different.
@@ -19,16 +20,17 @@ type Limit struct {
 	// Most is how many tasks may run at a time, at least 1, unless SetLimit says
 	// otherwise.
 	Most int `json:"most,omitempty"`
-	// Ordered lets one task run at a time, in the order of enqueueing, whatever
-	// Most says. The head keeps its place until it has ended: also while it is not
-	// due yet, and while it waits for its next run. Ordered limits come first.
+	// Ordered lets one task run at a time, in the order of enqueueing,
+	// regardless of Most. The head keeps its place until it has ended: also
+	// while it is not due yet, and while it waits for its next run. Ordered
+	// limits come first.
 	Ordered bool `json:"ordered,omitempty"`
 }
 
 // LimitCount is how many tasks are under a rule.
 type LimitCount struct {
 	Rule string `json:"rule"`
-	// Set is what SetLimit has set, negative if nothing is.
+	// Set is the limit of SetLimit, negative without one.
 	Set int `json:"set"`
 	// Keys is of how many keys there are tasks, Held how many places tasks hold,
 	// and Waiting how many tasks wait for one.
@@ -46,9 +48,9 @@ type LimitCount struct {
 // first, then those due first, then those enqueued first; a task that was let in
 // keeps its place.
 type Limiter interface {
-	// SetLimit makes most the limit of each key of a rule, for all processes, from
-	// now on; 0 lets none begin. Negative takes back what was set: each task then
-	// goes by its own Limit.Most. It does not change Ordered limits.
+	// SetLimit makes most the limit of each key of a rule, for all processes,
+	// from now on; 0 lets none begin. A negative most undoes this: each task
+	// then goes by its own Limit.Most. It does not change Ordered limits.
 	SetLimit(ctx context.Context, rule string, most int) error
 	// Limits returns the rules that have tasks that have not ended, or that were
 	// set, in any order.

@@ -62,8 +62,8 @@ type Meta struct {
 	// Version is from 1 to [WireVersion], 0 for a foreign task.
 	Version int `json:"v,omitempty"`
 	// ID is the id that the App gave the task. An engine that makes ids of its
-	// own may leave it out of what it stores; it then sets it in each Message
-	// that it delivers.
+	// own may store the task without it; it then sets ID in each Message that
+	// it delivers.
 	ID uuid.UUID `json:"id,omitzero"`
 	// EnqueuedAt is when the task was first enqueued, in UTC.
 	EnqueuedAt time.Time `json:"at,omitzero"`

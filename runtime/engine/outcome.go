@@ -51,6 +51,6 @@ type Outcome struct {
 	Reason string
 	// Memo replaces the memo kept with the task; nil leaves it as it is.
 	Memo json.RawMessage
-	// Wait is what a suspended task waits for; nil is its zero value.
+	// Wait is a suspended task's condition to go on; nil is its zero value.
 	Wait *Wait
 }

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Pause is something that is paused: a queue, or the tasks of a name in all
-// queues. One of the two is set. Tasks that run go on, and what is enqueued
-// waits; a task that no worker knows does not fail while it is paused.
+// Pause pauses a queue, or the tasks of a name in all queues. One of the two
+// is set. Running tasks go on, and enqueued ones wait; a task that no worker
+// knows does not fail while it is paused.
 type Pause struct {
 	Queue string `json:"queue,omitempty"`
 	Name  string `json:"name,omitempty"`
@@ -27,18 +27,18 @@ func Holds(ps []Pause, queue, name string) bool {
 }
 
 // Pauser is implemented by engines that can pause queues and names. A pause is
-// stored with the tasks: it holds for workers of all processes, and longer than
-// any of them, until Resume.
+// stored with the tasks: it holds for workers of all processes, and longer
+// than any of them, until Resume.
 //
-// From the return of Pause on this engine hands out none of what is paused;
-// workers of other handles hand out none from soon after, as the engine's
-// document says.
+// Once Pause has returned, this engine hands out no paused task. Workers of
+// other handles follow soon after, as the engine's document says.
 type Pauser interface {
-	// Pause pauses what p names. What is paused already stays so, with its Since.
+	// Pause pauses a queue or name. A paused one stays as it is, with its
+	// Since.
 	Pause(ctx context.Context, p Pause) error
-	// Resume ends a pause: what waits is run at once, by workers of all processes.
-	// What is not paused is left as it is.
+	// Resume ends a pause: waiting tasks run at once, by workers of all
+	// processes. Without such a pause it does nothing.
 	Resume(ctx context.Context, p Pause) error
-	// Paused returns what is paused, in any order.
+	// Paused returns the pauses, in any order.
 	Paused(ctx context.Context) ([]Pause, error)
 }

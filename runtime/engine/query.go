@@ -30,13 +30,13 @@ type Query struct {
 	Since, Until time.Time
 	// Limit is the size of a page at most, 100 if zero.
 	Limit int
-	// Brief leaves out what may be large: Message.Args, Result and Memo.
+	// Brief leaves out the large fields: Message.Args, Result and Memo.
 	Brief bool
 	// Newest lists the newest first. An engine that cannot returns
 	// [ErrUnsupported].
 	Newest bool
-	// Cursor is what List returned as next, for a query that differs in nothing
-	// but Limit and Brief. Another is [ErrCursor], as far as the engine can tell.
+	// Cursor is the next of a List with a query that differs only in Limit and
+	// Brief. Another is [ErrCursor], if the engine can tell.
 	Cursor string
 }
 

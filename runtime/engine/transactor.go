@@ -2,10 +2,10 @@ package engine
 
 import "context"
 
-// Transactor is implemented by engines that can write in a transaction of the
-// caller's, on the database in which they keep the tasks. What they write there
-// commits and rolls back with what the caller writes. The package enginetest tests
-// a Transactor in the group Transaction.
+// Transactor is implemented by engines that can write in a caller's
+// transaction on the database of the tasks. Their writes commit and roll back
+// with the caller's. The package enginetest tests a Transactor in the group
+// Transaction.
 type Transactor interface {
 	// Join returns the engine within tx: a *sql.Tx, or what else the engine can
 	// use. A tx of a kind that it does not know, or on another database than its

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Worker is what an App asks its engine to serve.
+// Worker is the App's side of a call of Serve.
 type Worker struct {
 	// ID is unique for each start of each process.
 	ID string
@@ -38,9 +38,9 @@ type Worker struct {
 	Now func() time.Time
 }
 
-// RunInto runs a delivery on the caller's goroutine, by RunInline or else by Run,
-// and writes its outcome to o. What holds for RunInline holds for it, if the
-// worker has one.
+// RunInto runs a delivery on the caller's goroutine, by RunInline or else by
+// Run, and writes its outcome to o. A worker with RunInline keeps the promises
+// of that.
 func (w *Worker) RunInto(ctx context.Context, d *Delivery, o *Outcome) {
 	if w.RunInline != nil {
 		w.RunInline(ctx, d, o)
@@ -64,8 +64,8 @@ type Delivery struct {
 	// without an outcome because their worker was lost. Snoozing, parking and
 	// suspending do not count.
 	Attempt int
-	// Memo reads and writes what the App keeps with the task from run to run. That
-	// of a [Journaler] is a [Journal] too.
+	// Memo reads and writes the App's data kept with the task from run to run.
+	// That of a [Journaler] is a [Journal] too.
 	Memo Memo
 
 	stopper

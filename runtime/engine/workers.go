@@ -23,12 +23,12 @@ type WorkerInfo struct {
 	// and Running how many it runs now.
 	Slots   int `json:"slots,omitempty"`
 	Running int `json:"running"`
-	// Queues and Names are what it serves.
+	// Queues and Names are the queues and names that it serves.
 	Queues []string `json:"queues"`
 	Names  []string `json:"names"`
 }
 
-// WorkerLister is implemented by engines that know who works.
+// WorkerLister is implemented by engines that can list the workers.
 type WorkerLister interface {
 	// Workers returns the workers that have not stopped, in every process, in any
 	// order.

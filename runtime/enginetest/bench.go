@@ -275,8 +275,8 @@ func (b *bench) sameMessage(where string, got, sent *engine.Message, id uuid.UUI
 	b.sameFields(where, "Message.", gv, sv)
 }
 
-// sameFields compares two structs field by field, so that a failure names what
-// was lost.
+// sameFields compares two structs field by field, so that a failure names the
+// lost field.
 func (b *bench) sameFields(where, path string, got, want reflect.Value) {
 	b.Helper()
 	for i := range got.NumField() {

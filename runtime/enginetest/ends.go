@@ -54,8 +54,8 @@ func (b *bench) family(edits ...func(*engine.Message)) *family {
 	return f
 }
 
-// told waits until the parent goes on, and fails the test unless it knows the end
-// of its child.
+// told waits until the parent goes on, and fails the test unless its journal
+// has the end of its child.
 func (f *family) told(s engine.State, result, reason string) *handed {
 	f.b.Helper()
 	return f.toldTo(f.s.nextNamed("task.parent"), s, result, reason)

@@ -279,8 +279,8 @@ func testJournalChildOnce(b *bench) {
 	h.succeed()
 }
 
-// testJournalAnswerLost: whatever becomes of the answers, each child is inserted
-// once, and what Record has stored is found.
+// testJournalAnswerLost: after lost answers each child is inserted once, and
+// the stored entries are found.
 func testJournalAnswerLost(b *bench) {
 	b.insert("task.parent")
 	s := b.serve([]string{"task.parent"})

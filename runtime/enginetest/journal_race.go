@@ -31,17 +31,17 @@ var journalManyTests = []test{
 	{name: "TreeOnOneSlot", run: testManyTree, needs: need{journal: true}},
 }
 
-// durable is what a run of a durable task works with in a test without an App. Its
+// durable is the tools of a durable task's run in a test without an App. Its
 // methods fail the test, and then give the task up.
 type durable struct {
 	b *bench
 	d *engine.Delivery
 }
 
-// gaveUp is what a durable panics with.
+// gaveUp is the panic of a durable.
 type gaveUp struct{}
 
-// durably makes a function of a durable task what autoOn runs.
+// durably makes a function of a durable task one for autoOn.
 func (b *bench) durably(f func(d durable) engine.Outcome) func(context.Context, *engine.Delivery) engine.Outcome {
 	return func(_ context.Context, d *engine.Delivery) (o engine.Outcome) {
 		defer func() {
@@ -320,8 +320,8 @@ func testRaceCrossed(b *bench) {
 	})
 }
 
-// testRaceFallback: what a task waits for comes in the moment in which its time is
-// over. It runs again once for both.
+// testRaceFallback: the awaited signal comes in the moment in which its time
+// is over. The task runs again once for both.
 func testRaceFallback(b *bench) {
 	var l log
 	run := b.durably(func(d durable) engine.Outcome {

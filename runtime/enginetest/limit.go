@@ -299,7 +299,7 @@ func testLimitPriority(b *bench) {
 	h.succeed()
 }
 
-// testLimitPaused: what is paused keeps nobody else from the key.
+// testLimitPaused: a paused task keeps nobody else from the key.
 func testLimitPaused(b *bench) {
 	held, free := b.own("task.held"), b.own("task.free")
 	one := b.limit("k", 1)

@@ -10,8 +10,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// lookTests are of what an operator asks: the newest first, by reason, time and
-// worker, who works, and who waits how long.
+// lookTests are about an operator's questions: the newest tasks first, by
+// reason, time and worker, the workers, and the longest waits.
 var lookTests = []test{
 	{name: "NewestFirst", run: testListNewest, needs: need{feature: NewestFirst}},
 	{name: "NewestFirstIsRefused", run: testListNewestRefused},
@@ -49,8 +49,8 @@ func testListNewestRefused(b *bench) {
 	b.is("List of the newest first", err, engine.ErrUnsupported)
 }
 
-// testListNewestMoving: what is there all the time is listed once, while the tasks
-// of a page are taken away before the next is read, as a bulk action does.
+// testListNewestMoving: a task that stays is listed once, while the tasks of a
+// page are taken away before the next is read, as a bulk action does.
 func testListNewestMoving(b *bench) {
 	for _, newest := range []bool{true, false} {
 		var ids []uuid.UUID
@@ -192,7 +192,7 @@ func testListByParent(b *bench) {
 	b.lists("children that have ended", engine.Query{Parent: root, States: []engine.State{engine.StateCancelled}}, child, other)
 }
 
-// worker returns what the engine says of the worker with an id, nil if nothing.
+// worker returns the engine's entry of the worker with an id, nil without one.
 func (b *bench) worker(e engine.Engine, id string) *engine.WorkerInfo {
 	b.Helper()
 	l, ok := e.(engine.WorkerLister)

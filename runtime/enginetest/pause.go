@@ -31,7 +31,8 @@ func (b *bench) pauser(e engine.Engine) engine.Pauser {
 	return p
 }
 
-// pausing pauses what p names on the bench's engine, and returns what resumes it.
+// pausing pauses p on the bench's engine, and returns a function that resumes
+// it.
 func (b *bench) pausing(e engine.Engine, p engine.Pause) (resume func()) {
 	b.Helper()
 	pauser := b.pauser(e)
@@ -50,8 +51,8 @@ func (b *bench) pausing(e engine.Engine, p engine.Pause) (resume func()) {
 	}
 }
 
-// quiet fails the test if a run comes within some steps: how long an engine may take
-// to see what has become due.
+// quiet fails the test if a run comes within some steps: the time in which an
+// engine must notice due tasks.
 func (s *server) quiet(why string) {
 	s.b.Helper()
 	select {

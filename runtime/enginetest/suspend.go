@@ -36,8 +36,8 @@ var suspendTests = []test{
 	{name: "NoRoomTaken", run: testSuspendRoom, needs: need{journal: true, bounded: true}},
 }
 
-// barrier runs a task of its own, enqueued now: what was due before has been taken
-// by then.
+// barrier runs a task of its own, enqueued now: earlier due tasks have been
+// taken by then.
 func (b *bench) barrier(s *server, name string) {
 	b.Helper()
 	b.insert(name)
@@ -105,7 +105,7 @@ func testSuspendDue(b *bench) {
 	b.until(id, engine.StateSucceeded)
 }
 
-// testSuspendMet: what has come since the run has read the journal counts.
+// testSuspendMet: an arrival since the run has read the journal counts.
 func testSuspendMet(b *bench) {
 	id := b.insert("task.parent")
 	s := b.serve([]string{"task.parent", "task.child"})
@@ -517,7 +517,7 @@ func testSuspendDelete(b *bench) {
 	s.none("it was deleted while it waited")
 }
 
-// testSuspendRetry: a retry by hand keeps what the task remembers, but for the
+// testSuspendRetry: a retry by hand keeps the task's journal, except for
 // children that did not succeed.
 func testSuspendRetry(b *bench) {
 	id := b.insert("task.parent")

@@ -48,7 +48,7 @@ func (b *bench) begin() (Transaction, joined) {
 	return tx, b.join(tx)
 }
 
-// joined is what Join returns.
+// joined is the Inserter of Join.
 type joined interface {
 	engine.Inserter
 	engine.Concluder
@@ -407,8 +407,8 @@ func testTxForeign(b *bench) {
 	}
 }
 
-// testTxMany: transactions beside each other, some of which are rolled back, and a
-// batch of tasks in each that commits.
+// testTxMany: concurrent transactions, some rolled back, each with a batch of
+// tasks.
 func testTxMany(b *bench) {
 	const parents = 40
 	var all []uuid.UUID

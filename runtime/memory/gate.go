@@ -9,8 +9,8 @@ import (
 
 var _ engine.Limiter = (*Engine)(nil)
 
-// gates are the limits of tasks that have not ended, by engine.Limit.Key, and what
-// SetLimit has set, by rule.
+// gates are the limits of tasks that have not ended, by engine.Limit.Key, and
+// the limits of SetLimit, by rule.
 type gates struct {
 	byKey map[string]*gate
 	set   map[string]int
@@ -136,9 +136,9 @@ func (e *Engine) leaveGates(t *task, ended bool) {
 	}
 }
 
-// letIn lets the first of those that wait in the gate go on, as far as it has
-// places. A task that nobody can run now waits for a worker without a place, so
-// that it keeps no other from it.
+// letIn lets the first waiting tasks of the gate go on, while it has places. A
+// task that nobody can run now waits for a worker without a place, so that it
+// keeps no other from it.
 func (e *Engine) letIn(g *gate) {
 	for {
 		t := g.waiting.top()

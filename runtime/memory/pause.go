@@ -10,7 +10,7 @@ import (
 
 var _ engine.Pauser = (*Engine)(nil)
 
-// paused is what of the groups' key tells the lanes that nobody is to serve.
+// paused marks the lanes in the groups' key that nobody is to serve.
 const paused = "paused"
 
 // Pause implements [engine.Pauser].

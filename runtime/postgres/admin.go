@@ -150,7 +150,7 @@ func (e *Engine) retry(ctx context.Context, d db, number int64) error {
 	meta, _ := decode(j.metadata) // an unreadable one holds no key
 	m := e.message(j, meta.Own)
 	if holds(m) && !m.KeyHold.Free(engine.StatePending, j.attemptedAt != nil, j.createdAt.Add(m.KeyFor), now) {
-		m.KeyFor = j.createdAt.Add(m.KeyFor).Sub(now) // what is left of it
+		m.KeyFor = j.createdAt.Add(m.KeyFor).Sub(now) // the rest of it
 		key := hashKey(m.Key)
 		holders, err := e.holdKeys(ctx, d, map[string]wish{key: {number, m}})
 		if err != nil {

@@ -45,8 +45,8 @@ var stateConditions = map[engine.State]string{
 	engine.StateCancelled: `j.state = 'cancelled'`,
 }
 
-// happened is when something last became of the job j, as engine.Entry.When tells,
-// and anyReason is every text that may be its reason.
+// happened is the time of the last event of the job j, as in
+// engine.Entry.When. anyReason is every text that may be its reason.
 const (
 	happened  = `coalesce(j.finalized_at, j.attempted_at, j.created_at)`
 	anyReason = `concat(j.metadata -> 'taskctx' ->> 'reason', E'\n', j.errors[array_upper(j.errors, 1)] ->> 'error')`

@@ -126,8 +126,8 @@ const endSQL = `
 UPDATE {s}.river_job j SET state = 'completed', finalized_at = clock_timestamp()
 WHERE j.id = $2::bigint AND j.state::text = 'running' AND j.attempt = $3::smallint AND {mine} RETURNING j.id`
 
-// endWithSQL is endSQL with a result or a memo. $4 is what the run adds to the
-// metadata, $5 to our part of it.
+// endWithSQL is endSQL with a result or a memo. $4 is the run's addition to
+// the metadata, $5 to our part of it.
 const endWithSQL = `
 UPDATE {s}.river_job j SET state = 'completed', finalized_at = clock_timestamp(),
 	metadata = {metadata} || $4::text::jsonb || jsonb_build_object('taskctx', {envelope} || $5::text::jsonb)

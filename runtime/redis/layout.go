@@ -15,8 +15,8 @@ func taskKey(queue, id string) string { return queueKey(queue, "t:"+id) }
 const (
 	keyPrefix      = "taskctx:key:"    // + a Message.Key: the task that holds it, and how; see holder
 	beatPrefix     = "taskctx:beat:"   // + a worker: its beat, a count
-	workersKey     = "taskctx:workers" // when workers were last seen, for those who look
-	workerPrefix   = "taskctx:worker:" // + a worker: what it says of itself
+	workersKey     = "taskctx:workers" // when workers were last seen, for operators
+	workerPrefix   = "taskctx:worker:" // + a worker: its description of itself
 	channelPrefix  = "taskctx:"
 	newChannel     = "taskctx:new"     // queues that got a task
 	controlChannel = "taskctx:control" // running tasks that were cancelled

@@ -14,8 +14,8 @@ var _ engine.Pauser = (*Engine)(nil)
 // in seconds. A queue is paused by asynq's own key.
 const pausedNames = "taskctx:paused"
 
-// namesResumed is what newChannel tells, in the place of a queue, when tasks of a
-// name are not paused any more.
+// namesResumed is published in newChannel, in the place of a queue, when tasks
+// of a name are resumed.
 const namesResumed = ""
 
 // pauseScript pauses. ARGV: the queue or "", the name or "", and the time in
@@ -25,8 +25,7 @@ if ARGV[1] == "" then return firm("HSETNX", "taskctx:paused", ARGV[2], ARGV[3]) 
 firm("SADD", "asynq:queues", ARGV[1])
 return redis.call("SETNX", k(ARGV[1], "paused"), ARGV[3])`)
 
-// resumeScript resumes what pauseScript has paused. ARGV: the queue or "", and the
-// name or "".
+// resumeScript undoes pauseScript. ARGV: the queue or "", and the name or "".
 var resumeScript = script(`
 if ARGV[1] == "" then
 	soft("HDEL", "taskctx:paused", ARGV[2])

@@ -31,7 +31,7 @@ type serve struct {
 	*remote.Worker[claim, task]
 	e     *Engine
 	names []any  // the worker's, as arguments
-	about []byte // what it says of itself, and whether the server still has it
+	about []byte // its description of itself, and whether the server still has it
 	told  bool
 
 	looked  time.Time   // for parked tasks; Step alone uses it

@@ -16,7 +16,7 @@ import (
 
 var _ engine.WorkerLister = (*Engine)(nil)
 
-// about is what a worker says of itself, for those who look.
+// about is a worker's description of itself, for operators.
 type about struct {
 	Host      string        `json:"host,omitempty"`
 	PID       int           `json:"pid"`
@@ -27,7 +27,7 @@ type about struct {
 	Names     []string      `json:"names"`
 }
 
-// describe makes what the worker says of itself.
+// describe makes the worker's description of itself.
 func (s *serve) describe() (err error) {
 	a := about{
 		PID: os.Getpid(), StartedAt: time.Now().UTC(), Lease: s.e.cfg.Lease, Slots: s.Slots, Queues: s.Queues, Names: s.Worker.Names,
@@ -39,8 +39,8 @@ func (s *serve) describe() (err error) {
 	return nil
 }
 
-// show tells, with the worker's beat, that it lives. The answer says whether the
-// server still knows what the worker has said of itself.
+// show writes, with the worker's beat, that it lives. The answer says whether
+// the server still has the worker's description.
 func (s *serve) show(ctx context.Context, p redis.Pipeliner) *redis.BoolCmd {
 	now := time.Now()
 	life := max(beatLife, 2*s.e.cfg.Lease)
@@ -99,7 +99,7 @@ func (e *Engine) workersSeen(ctx context.Context) ([]engine.WorkerInfo, error) {
 		}
 		for i, z := range chunk {
 			a := about{Lease: e.cfg.Lease}
-			_ = json.Unmarshal([]byte(text(told[i])), &a) // of what cannot be read nothing is shown
+			_ = json.Unmarshal([]byte(text(told[i])), &a) // an unreadable one shows nothing
 			w := engine.WorkerInfo{
 				ID: text(z.Member), Host: a.Host, PID: a.PID, StartedAt: a.StartedAt, SeenAt: fromScore(z.Score), Slots: a.Slots,
 				Queues: append([]string{}, a.Queues...), Names: append([]string{}, a.Names...),

@@ -86,7 +86,7 @@ func (d *db) journalStatements() map[**lite.Stmt]string {
 	}
 }
 
-// head is what counts of a journal.
+// head is the counts of a journal.
 type head struct {
 	came, failed, others, bytes int64
 	waits                       bool

@@ -157,7 +157,7 @@ var briefEntry = func() string {
 	return strings.Replace(text, " result,", " NULL,", 1)
 }()
 
-// happened is when something last became of a task, as engine.Entry.When tells.
+// happened is the time of the last event of a task, as in engine.Entry.When.
 var happened = fmt.Sprintf(`CASE WHEN ended_at < %[1]d THEN ended_at WHEN started_at < %[1]d THEN started_at
 	WHEN enqueued_at < %[1]d THEN enqueued_at ELSE 0 END`, never)
 

@@ -76,7 +76,7 @@ func (t *txn) readPauses() error {
 	return nil
 }
 
-// pauses are what is paused. The writer owns them.
+// pauses are the paused queues and names. The writer owns them.
 type pauses struct{ queues, names map[string]struct{} }
 
 func newPauses() pauses {

@@ -21,7 +21,7 @@ type reader struct {
 // readerPool lends readers, and makes them when they are first needed.
 type readerPool struct {
 	path  string
-	names string        // what the names of the tables begin with
+	names string        // prefix of the names of the tables
 	slots chan struct{} // one for each reader that is lent
 	mu    sync.Mutex
 	free  []*reader // guarded by mu

@@ -24,9 +24,9 @@ var migrations embed.FS
 // newer one has only added.
 const schemaVersion = 6
 
-// besidePrefix is what the names of our tables, indexes and views begin with in a
-// file of the app's own tables. In a file that is ours alone they have no prefix.
-// In the text of statements "@" stands for it.
+// besidePrefix begins the names of our tables, indexes and views in a file of
+// the app's own tables. In a file that is ours alone they have no prefix. In
+// the text of statements "@" stands for it.
 const besidePrefix = "taskctx_"
 
 // pageSize is small, since a commit writes whole pages: with 2048 bytes instead

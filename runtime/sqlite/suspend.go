@@ -10,7 +10,7 @@ import (
 )
 
 // suspend writes the outcome that makes the task wait for its journal, unless
-// what it waits for has come.
+// its wait is over.
 func (t *txn) suspend(d *delivery) error {
 	o := &d.outcome
 	var w engine.Wait
@@ -76,7 +76,7 @@ func (t *txn) named(seq int64, name string) (int64, error) {
 	return n, err
 }
 
-// arrived wakes a task if what it waits for has come with an entry of the name.
+// arrived wakes a task if its wait is over with an entry of the name.
 func (t *txn) arrived(seq int64, queue, name string) error {
 	h, found, err := t.head(seq)
 	if err != nil || !found || !h.waits {

@@ -24,17 +24,18 @@ type joined struct {
 	tx lender
 }
 
-// Join implements [engine.Transactor] for a *sql.Tx, and what embeds one, of the
-// driver modernc.org/sqlite on the engine's file. Another SQLite library is
-// [engine.ErrUnsupported], as it must not have the file open at all: POSIX locks
-// are those of a process, so that each of two libraries in it ends the other's.
+// Join implements [engine.Transactor] for a *sql.Tx, or a value that embeds
+// one, of the driver modernc.org/sqlite on the engine's file. Another SQLite
+// library is [engine.ErrUnsupported]. It must not have the file open at all:
+// POSIX locks are those of a process, so each of two libraries in it ends the
+// other's.
 func (e *Engine) Join(ctx context.Context, tx any) (engine.Inserter, error) {
 	l, ok := tx.(lender)
 	if !ok {
 		return nil, fmt.Errorf("sqlite: a %T is no transaction of database/sql: %w", tx, engine.ErrUnsupported)
 	}
-	// Other databases answer 1 to this, and some would end the transaction for what
-	// they do not know.
+	// Other databases answer 1 to this; some would end the transaction for an
+	// unknown function.
 	var other int
 	if err := l.QueryRowContext(ctx, "SELECT CASE WHEN '1' = 1 THEN 1 ELSE 0 END").Scan(&other); err != nil {
 		return nil, fmt.Errorf("sqlite: %w", err)
@@ -85,8 +86,8 @@ func (j *joined) write(ctx context.Context, journals bool, do func(t *txn) error
 		if err := d.prepareJoined(journals); err != nil {
 			return err
 		}
-		// What the writer plans and whom it serves is not touched here: it finds
-		// what is new in the file once that is committed.
+		// This does not touch the writer's plan or its workers: the writer
+		// finds new rows in the file once they are committed.
 		guest := &Engine{config: e.config, path: e.path, db: d}
 		began, nap := time.Now(), minNap
 		for {
@@ -100,7 +101,7 @@ func (j *joined) write(ctx context.Context, journals bool, do func(t *txn) error
 	}))
 }
 
-// prepareJoined prepares what is written in transactions of the caller's.
+// prepareJoined prepares the statements for the caller's transactions.
 func (d *db) prepareJoined(journals bool) (err error) {
 	if journals {
 		for s, text := range d.journalStatements() {

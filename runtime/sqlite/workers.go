@@ -35,7 +35,7 @@ func (e *Engine) Workers(ctx context.Context) ([]engine.WorkerInfo, error) {
 			ID: st.Text(0), Host: st.Text(1), PID: int(st.Int(2)), StartedAt: timeOf(st.Int(3)), SeenAt: timeOf(st.Int(4)),
 			Slots: int(st.Int(6)), Running: int(st.Int(9)), Queues: []string{}, Names: []string{},
 		}
-		_ = json.Unmarshal([]byte(st.Text(7)), &w.Queues) // of what cannot be read nothing is shown
+		_ = json.Unmarshal([]byte(st.Text(7)), &w.Queues) // an unreadable one shows nothing
 		_ = json.Unmarshal([]byte(st.Text(8)), &w.Names)
 		// Two beats late is no more than slow.
 		lease := time.Duration(st.Int(5))

@@ -46,9 +46,9 @@ func (p *Playing[R]) App() *runtime.App { return p.app }
 // ID is the task's id.
 func (p *Playing[R]) ID() uuid.UUID { return p.stage.id }
 
-// Waits runs the task until it waits, and returns for what, as its record says:
-// "signal approved", or "2 of 3 children: page/1, page/2". It is empty when the task
-// has ended. Retries it waits out.
+// Waits runs the task until it waits, and returns the wait in words, as on its
+// record: "signal approved", or "2 of 3 children: page/1, page/2". It is empty
+// when the task has ended. It waits out retries.
 func (p *Playing[R]) Waits() string {
 	p.t.Helper()
 	for {
@@ -64,7 +64,7 @@ func (p *Playing[R]) Waits() string {
 	}
 }
 
-// Journal is what the task remembers.
+// Journal returns the task's journal.
 func (p *Playing[R]) Journal() []runtime.JournalRecord {
 	p.t.Helper()
 	js, err := p.app.Journal(p.ctx, p.stage.id)
@@ -90,7 +90,7 @@ func (p *Playing[R]) Pass(d time.Duration) {
 	p.settled()
 }
 
-// End runs the task to its end, as [Play] does, sending what [Send] says.
+// End runs the task to its end, as [Play] does, with the signals of [Send].
 func (p *Playing[R]) End() (R, error) {
 	p.t.Helper()
 	for {
@@ -137,8 +137,8 @@ func (p *Playing[R]) due() (first time.Time) {
 	return first
 }
 
-// next waits until something is due, which a task is at a time that may be zero, and
-// sends what is to be sent by then.
+// next waits until something is due, which a task is at a time that may be
+// zero, and sends the signals due by then.
 func (p *Playing[R]) next(due time.Time) {
 	p.t.Helper()
 	first := -1
@@ -195,7 +195,7 @@ func (p *Playing[R]) busy() bool {
 	return len(es) > 0
 }
 
-// stop gives up what runs.
+// stop gives up the running tasks.
 func (p *Playing[R]) stop() {
 	_ = p.app.Stop(context.Background())
 	_ = p.stage.Close()

@@ -39,8 +39,8 @@ type driven struct {
 	ended chan struct{}
 }
 
-// Join implements [engine.Transactor]: it keeps what is inserted in a transaction,
-// whatever becomes of that.
+// Join implements [engine.Transactor]: it keeps tasks inserted in a
+// transaction, even if that rolls back.
 func (e *ledger) Join(context.Context, any) (engine.Inserter, error) { return e, nil }
 
 // drive runs the message.

@@ -16,7 +16,7 @@ var (
 	_ engine.Journal   = (*memo)(nil)
 )
 
-// Signal implements [engine.Journaler]. What is sent to a task that is only
+// Signal implements [engine.Journaler]. A signal to a task that is only
 // recorded is not kept.
 func (e *ledger) Signal(_ context.Context, id uuid.UUID, name, key string, value json.RawMessage) error {
 	e.mu.Lock()
@@ -67,7 +67,7 @@ func (m *memo) signal(name, key string, value json.RawMessage) {
 	m.entries = append(m.entries, engine.JournalEntry{Name: name, Kind: engine.EntrySignal, Value: value, Came: m.next()})
 }
 
-// next is the place of what comes next.
+// next returns the place of the next arrival.
 func (m *memo) next() int64 {
 	came := int64(0)
 	for i := range m.entries {

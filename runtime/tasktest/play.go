@@ -18,7 +18,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
-// ErrStuck says that a durable task waits for what nothing in the test brings.
+// ErrStuck says that a durable task waits for something that the test does not
+// bring.
 var ErrStuck = errors.New("the task waits for ever")
 
 // Play runs a durable task to its end, through all its runs, in virtual time: of
@@ -84,10 +85,10 @@ func inBubble() (in bool) {
 	return true
 }
 
-// Answer says what becomes of each child that the call spawns when [Play] or
-// [Begin] runs its parent, as [Recorder.Answer] does: it succeeds with the result,
-// or fails with err, or is cancelled if err wraps [runtime.ErrCancelled]. The latest
-// of several answers to a call holds.
+// Answer sets the end of each child that the call spawns when [Play] or
+// [Begin] runs its parent, as [Recorder.Answer] does: it succeeds with the
+// result, or fails with err, or is cancelled if err wraps
+// [runtime.ErrCancelled]. The latest of several answers to a call holds.
 func Answer(call runtime.Caller, result any, err error) Option {
 	return func(s *settings) {
 		s.answers = append(s.answers, func(r *Recorder) { r.Answer(call, result, err) })
@@ -149,7 +150,7 @@ func begin[R any](
 	return p
 }
 
-// wrap keeps what the task's own runs return.
+// wrap keeps the errors of the task's own runs.
 func (s *stage) wrap(next runtime.Handler) runtime.Handler {
 	main := s.main.wrap(next)
 	return func(ctx *runtime.Context) error {
@@ -178,5 +179,5 @@ func (n named) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inser
 	return n.to.Insert(ctx, ms)
 }
 
-// waitsFor is what a reason says that a task waits for.
+// waitsFor returns the wait in a task's reason.
 func waitsFor(reason string) string { return strings.TrimPrefix(reason, "waits for ") }

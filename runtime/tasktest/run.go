@@ -165,8 +165,8 @@ func End(ctx context.Context, err error) error {
 	return d.failure()
 }
 
-// memo is what the app keeps with a task that is driven. It implements
-// [engine.Memo] and [engine.Journal].
+// memo is the app's memo of a driven task. It implements [engine.Memo] and
+// [engine.Journal].
 type memo struct {
 	of      *ledger
 	attempt int

@@ -20,13 +20,13 @@ type stage struct {
 	*memory.Engine
 	t        testing.TB
 	children bool       // without an answer, they run
-	answers  *ledger    // what becomes of children
+	answers  *ledger    // the ends of children
 	dieAfter int        // the record after which the run dies, from 1; 0: none
 	main     *outermost // of the task
 	id       uuid.UUID  // of the task; set before it can run
 
 	mu      sync.Mutex // guards all below
-	records []string   // the names of what was recorded first in each record
+	records []string   // the name of the first entry of each record
 	died    bool       // in the run that is under way
 }
 
@@ -70,7 +70,7 @@ func (s *stage) play(ctx context.Context, w *engine.Worker, d *engine.Delivery, 
 	w.RunInline(ctx, d, o)
 }
 
-// answer says what becomes of a child. It is false for one that is to run.
+// answer sets the end of a child. It returns false for a child that is to run.
 func (s *stage) answer(m *engine.Message, o *engine.Outcome) bool {
 	en := &engine.Entry{Message: m}
 	s.answers.mu.Lock()
@@ -125,7 +125,7 @@ func (m mortal) Record(ctx context.Context, entries []engine.NewEntry) ([]engine
 	return out, nil
 }
 
-// recorded returns the names of what was recorded first in each record.
+// recorded returns the name of the first entry of each record.
 func (s *stage) recorded() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

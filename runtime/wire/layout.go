@@ -38,9 +38,9 @@ func (l Layout) List(f *Fields, p unsafe.Pointer) {
 	}
 }
 
-// visitorOf returns what calls the method of Fields for a type, with a pointer
-// to a value of it. A type that encodes or validates itself is visited as JSON,
-// so that its methods are found.
+// visitorOf returns a function that calls the method of Fields for a type,
+// with a pointer to a value of it. A type that encodes or validates itself is
+// visited as JSON, so that its methods are found.
 func visitorOf(t reflect.Type) func(*Fields, string, unsafe.Pointer) {
 	if t == timeType {
 		return func(f *Fields, name string, p unsafe.Pointer) { f.Time(name, (*time.Time)(p)) }

@@ -20,8 +20,8 @@ func EncodeResult(p any) (json.RawMessage, error) {
 	return f.finishEncode()
 }
 
-// EncodePlain is EncodeResult of a type that Fields has a method for. What p
-// points to need not be on the heap.
+// EncodePlain is EncodeResult of a type that Fields has a method for. The
+// value at p need not be on the heap.
 func EncodePlain(p any) (json.RawMessage, error) {
 	f := fieldsPool.Get().(*Fields)
 	if !f.plain(p) {
@@ -30,8 +30,8 @@ func EncodePlain(p any) (json.RawMessage, error) {
 	return f.finishEncode()
 }
 
-// DecodeResult reads a result into what p points to, which is not to be used if
-// there is an error. For [Void] whatever there is is ignored.
+// DecodeResult reads a result into the value at p, which must not be used if
+// there is an error. For [Void] it ignores the text.
 func DecodeResult(raw json.RawMessage, p any) error {
 	f := startResult(raw)
 	if !f.plain(p) {
@@ -40,8 +40,8 @@ func DecodeResult(raw json.RawMessage, p any) error {
 	return f.endResult()
 }
 
-// DecodePlain is DecodeResult for a type that Fields has a method for; of others
-// it says that it did nothing. What p points to need not be on the heap.
+// DecodePlain is DecodeResult for a type that Fields has a method for; for
+// others it returns false. The value at p need not be on the heap.
 func DecodePlain(raw json.RawMessage, p any) (plain bool, err error) {
 	f := startResult(raw)
 	if !f.plain(p) {

@@ -137,7 +137,7 @@ func (l *Life) Value(key any) any {
 	return l.Context().Value(key)
 }
 
-// StopCause returns why the run was told to stop, nil if it was not.
+// StopCause returns why the run was stopped, nil if it was not.
 func (l *Life) StopCause() error {
 	if l.Err() == nil {
 		return nil

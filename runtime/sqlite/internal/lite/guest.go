@@ -12,11 +12,11 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// Every connection that is opened in this process by this library has a SQL
-// function of ours, with which a transaction of database/sql lends its connection.
-// So a connection of another SQLite library, which does not have it, is told apart:
-// two libraries on one file end each other's locks. It is there from the start, as
-// a pool may have opened its connections before anybody here knows of them.
+// Every connection that this library opens in this process has an SQL function
+// of ours, with which a transaction of database/sql lends its connection. A
+// connection of another SQLite library lacks it, and is so recognized: two
+// libraries on one file end each other's locks. It is there from the start,
+// since a pool may have opened its connections before this package is used.
 func init() {
 	tls := libc.NewTLS()
 	defer tls.Close()
@@ -45,7 +45,7 @@ var lendPtr = *(*uintptr)(unsafe.Pointer(&struct {
 	f func(*libc.TLS, uintptr, int32, uintptr)
 }{lend}))
 
-// loans are what is to be done with connections that are lent, by number.
+// loans are the functions to call with lent connections, by number.
 var (
 	loans sync.Map // of int64 to *loan
 	last  atomic.Int64
@@ -78,7 +78,7 @@ func lend(tls *libc.TLS, ctx uintptr, _ int32, args uintptr) {
 	sqlite3.Xsqlite3_result_int(tls, ctx, 1)
 }
 
-// giveBack finalizes what was prepared on a connection that was lent.
+// giveBack finalizes the statements that were prepared on a lent connection.
 func (c *Conn) giveBack() {
 	for _, s := range c.stmts {
 		s.finalize()

@@ -52,8 +52,9 @@ func Code(err error) int {
 	return 0
 }
 
-// Waits reports whether err says that another connection holds the write lock, and
-// that this one may have it later: its transaction has not read what changes meanwhile.
+// Waits reports whether err says that another connection holds the write lock,
+// and that this one may have it later: its transaction has read nothing that
+// changes meanwhile.
 func Waits(err error) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Code&0xff == Busy && e.Code != sqlite3.SQLITE_BUSY_SNAPSHOT
