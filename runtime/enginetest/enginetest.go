@@ -94,6 +94,8 @@ const (
 	// ListOrder: List returns the oldest first. Each task is still returned
 	// once.
 	ListOrder Feature = "list order"
+	// PausedNames: an engine.Pauser pauses the tasks of a name, not only queues.
+	PausedNames Feature = "paused names"
 	// NewestFirst: List returns the newest first if asked to.
 	NewestFirst Feature = "newest first"
 )

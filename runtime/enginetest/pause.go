@@ -37,7 +37,12 @@ func (b *bench) pausing(e engine.Engine, p engine.Pause) (resume func()) {
 	b.Helper()
 	pauser := b.pauser(e)
 	for range 2 { // again is no error
-		if err := pauser.Pause(b.ctx(), p); err != nil {
+		err := pauser.Pause(b.ctx(), p)
+		if p.Name != "" && b.o.lacks(PausedNames) {
+			b.is("Pause of a name", err, engine.ErrUnsupported)
+			b.Skip("the engine does not support " + string(PausedNames))
+		}
+		if err != nil {
 			b.Fatalf("Pause(%+v): %v", p, err)
 		}
 	}

@@ -148,6 +148,9 @@ func (s *serve) takeOverOf(ctx context.Context, args []any, ids []int64) (tasks 
 // readPaused learns which queues River's tools have paused.
 func (s *serve) readPaused(ctx context.Context) error {
 	paused := make(map[string]bool)
+	s.mu.Lock()
+	pauses := s.pauses
+	s.mu.Unlock()
 	err := s.e.query(ctx, s.e.sql.paused, []any{s.Queues}, func(scan func(...any) error) error {
 		var name string
 		err := scan(&name)
@@ -159,7 +162,12 @@ func (s *serve) readPaused(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	fewer := len(paused) < len(s.paused)
-	s.paused = paused
+	if s.pauses != pauses { // what was read is older
+		fewer = false
+		s.Check()
+	} else {
+		s.paused = paused
+	}
 	s.mu.Unlock()
 	if fewer {
 		s.News()

@@ -99,6 +99,7 @@ type Engine struct {
 	watch remote.Waiters[int64]
 	// workers are the calls of Serve.
 	workers remote.Workers
+	serving sync.Map // the *serve of each, which Pause tells
 
 	closing context.Context // of work without a caller
 	close   context.CancelFunc

@@ -116,6 +116,7 @@ func TestEngine(t *testing.T) {
 			"another database":                 func(tb testing.TB) enginetest.Transaction { return beginPgx(tb, otherDatabase(tb, url)) },
 			"another database of database/sql": func(tb testing.TB) enginetest.Transaction { return beginSQL(tb, otherDatabase(tb, url)) },
 		},
-		Lease: 2 * time.Second,
+		Unsupported: []enginetest.Feature{enginetest.PausedNames},
+		Lease:       2 * time.Second,
 	})
 }

@@ -14,6 +14,8 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/riverqueue/river/rivertype"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/internal/servertest/beside"
@@ -277,6 +279,32 @@ func TestRiver_PausedQueue(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-ran
+}
+
+// TestRiver_PauseAgrees: a pause of ours is River's, for its clients too, and the other
+// way round.
+func TestRiver_PauseAgrees(t *testing.T) {
+	b := newNeighbours(t)
+	paused := func() bool {
+		t.Helper()
+		ps, err := b.e.Paused(t.Context())
+		require.NoError(t, err)
+		return engine.Holds(ps, "default", "")
+	}
+	require.NoError(t, b.e.Pause(t.Context(), engine.Pause{Queue: "default"}), "a queue that nobody has served")
+	q, err := b.client.QueueGet(t.Context(), "default")
+	require.NoError(t, err)
+	assert.NotNil(t, q.PausedAt)
+	assert.True(t, paused())
+	require.NoError(t, b.client.QueueResume(t.Context(), "default", nil))
+	assert.False(t, paused())
+	require.NoError(t, b.client.QueuePause(t.Context(), "default", nil))
+	assert.True(t, paused())
+	require.NoError(t, b.e.Resume(t.Context(), engine.Pause{Queue: "default"}))
+	q, err = b.client.QueueGet(t.Context(), "default")
+	require.NoError(t, err)
+	assert.Nil(t, q.PausedAt)
+	require.ErrorIs(t, b.e.Pause(t.Context(), engine.Pause{Name: "bench.charge"}), engine.ErrUnsupported)
 }
 
 // TestRiver_InAnotherSchema: a River of the user's own in the same database, with

@@ -45,8 +45,11 @@ type serve struct {
 	stuck   map[claim]time.Time
 	wroteAt time.Time
 
+	step sync.Mutex // held by each Step, which Pause waits for
+
 	mu     sync.Mutex
 	paused map[string]bool // guarded by mu: queues
+	pauses int             // guarded by mu: how often Pause has added to them
 
 	upkeep
 }
@@ -72,6 +75,8 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 		UpkeepEvery: min(e.cfg.PollInterval, s.grace), Closing: e.closing, Logger: e.cfg.Logger, Workers: &e.workers,
 		Hopeless: undefined,
 	})
+	e.serving.Store(s, nil)
+	defer e.serving.Delete(s)
 	if err := s.Worker.Serve(ctx); err != nil {
 		if undefined(err) {
 			return fmt.Errorf("join the workers: %w", err)

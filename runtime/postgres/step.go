@@ -19,6 +19,8 @@ const wide = 32
 
 // Step implements [remote.Store]: one round trip and one commit, or two at once.
 func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (more bool, err error) {
+	s.step.Lock()
+	defer s.step.Unlock()
 	want := st.Want
 	queues := s.open(st.Queues)
 	if slices.ContainsFunc(st.Outcomes, func(o *outcome) bool { return o.Doubted }) {
