@@ -126,6 +126,17 @@ func (a *Arg) LimitBy() (Item, int) {
 	return it, most
 }
 
+// Rename returns the two parts of a value of [KindRename]: the parameter and its
+// key.
+func (a *Arg) Rename() (Item, string) {
+	param, key, _ := strings.Cut(a.Value, ":")
+	it := Item{Name: param, Pos: a.ValuePos, End: a.ValuePos + token.Pos(len(param))}
+	if a.ValuePos == a.Pos { // quoted
+		it.Pos, it.End = a.Pos, a.End
+	}
+	return it, key
+}
+
 // Factor returns a value of [KindFactor].
 func (a *Arg) Factor() float64 {
 	f, _ := strconv.ParseFloat(a.Value, 64)

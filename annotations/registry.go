@@ -47,8 +47,9 @@ const (
 	KindPriority Kind = "0..3"
 	KindFactor   Kind = "FACTOR" // a number from 1
 	KindTag      Kind = "KEY:VALUE"
-	KindLimit    Kind = "1..N"    // a whole number from 1
-	KindLimitBy  Kind = "PARAM:N" // a Go identifier, and a whole number from 1
+	KindRename   Kind = "PARAM:NAME" // a parameter, and its key in the arguments
+	KindLimit    Kind = "1..N"       // a whole number from 1
+	KindLimitBy  Kind = "PARAM:N"    // a Go identifier, and a whole number from 1
 )
 
 // The words of [KindHold].
@@ -149,6 +150,10 @@ var registry = []*Definition{
 			},
 			{Name: "alias", Kind: KindName, Repeat: true, Help: "an old name that this function still serves"},
 			{Name: "optional", Kind: KindIdents, Help: "parameters that an older task may lack"},
+			{
+				Name: "key", Kind: KindRename, Repeat: true,
+				Help: "the name of a parameter in the arguments on the wire, where it is not its own:\nkey=userID:user_id",
+			},
 			{Name: "redact", Kind: KindIdents, Help: "parameters whose values are never shown"},
 			{Name: "limit", Kind: KindLimit, Help: "how many of the tasks run at a time, in all processes"},
 			{

@@ -44,6 +44,8 @@ func checkValue(k *Key, v string) (msg, hint string) {
 		}
 	case KindTag:
 		return checkTag(v)
+	case KindRename:
+		return checkRename(v)
 	case KindLimit:
 		return checkLimit(v)
 	case KindLimitBy:
@@ -68,6 +70,33 @@ func checkName(k *Key, v string) (msg, hint string) {
 		return fmt.Sprintf("%q may not be in a name", r), "a name has letters, digits and the signs . _ - / :"
 	}
 	return "", ""
+}
+
+// maxKey is the longest key of an argument.
+const maxKey = 128
+
+func checkRename(v string) (msg, hint string) {
+	param, key, ok := strings.Cut(v, ":")
+	if !ok || key == "" {
+		return fmt.Sprintf("%q does not name a parameter and its key", v), "write key=userID:user_id"
+	}
+	if msg := checkIdent(param); msg != "" {
+		return msg, "write key=userID:user_id"
+	}
+	if len(key) > maxKey {
+		return fmt.Sprintf("the key is %d bytes long, and may be %d", len(key), maxKey), ""
+	}
+	if !IsKey(key) {
+		return fmt.Sprintf("%q is no key of an argument", key), "a key has letters, digits and the signs . _ -"
+	}
+	return "", ""
+}
+
+// IsKey reports whether an argument may have the key.
+func IsKey(key string) bool {
+	return key != "" && !strings.ContainsFunc(key, func(r rune) bool {
+		return r == utf8.RuneError || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-", r)
+	})
 }
 
 func checkIdent(v string) string {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/taskctx/taskctx/annotations"
 	"github.com/taskctx/taskctx/gen/diag"
 	"github.com/taskctx/taskctx/gen/load"
 	"github.com/taskctx/taskctx/gen/wiretype"
@@ -110,7 +111,7 @@ func parseLocked(line string) (locked, bool) {
 	}
 	for _, word := range f[2:] {
 		name, sig, ok := strings.Cut(word, ":")
-		if !ok || !token.IsIdentifier(name) {
+		if !ok || !annotations.IsKey(name) {
 			return locked{}, false
 		}
 		sig, optional := strings.CutSuffix(sig, "?")
@@ -123,7 +124,7 @@ func parseLocked(line string) (locked, bool) {
 func lockTask(p *Package, t *Task) locked {
 	l := locked{name: t.Name, fn: funcPath(p.Path, t.Func)}
 	for _, param := range t.Params {
-		l.params = append(l.params, lockedParam{param.Name, param.Sig, param.Optional})
+		l.params = append(l.params, lockedParam{param.Key, param.Sig, param.Optional})
 	}
 	return l
 }
@@ -248,19 +249,19 @@ func (p *Package) compare(l *lock, old locked, t *Task) {
 	}
 	fix := "give the new form a function and a name of its own, and keep this one until none is waiting\n" + acceptLock
 	for _, param := range t.Params {
-		o, ok := was[param.Name]
-		delete(was, param.Name)
+		o, ok := was[param.Key]
+		delete(was, param.Key)
 		var d *diag.Diagnostic
 		switch {
 		case !ok && !param.Optional:
 			d = p.report(param.pos, param.end, "lock-added", "write optional="+param.Name+" for it\n"+acceptLock,
-				"tasks of %s that are enqueued lack the parameter %s", old.name, param.Name)
+				"tasks of %s that are enqueued lack the parameter %s", old.name, param.Key)
 		case ok && !wiretype.SameOnWire(o.sig, param.Sig):
 			d = p.report(param.pos, param.end, "lock-retyped", fix,
-				"tasks of %s that are enqueued have the parameter %s as %s, not %s", old.name, param.Name, o.sig, param.Sig)
+				"tasks of %s that are enqueued have the parameter %s as %s, not %s", old.name, param.Key, o.sig, param.Sig)
 		case ok && o.optional && !param.Optional:
 			d = p.report(param.pos, param.end, "lock-required", "write optional="+param.Name+" again\n"+acceptLock,
-				"tasks of %s that are enqueued may lack the parameter %s", old.name, param.Name)
+				"tasks of %s that are enqueued may lack the parameter %s", old.name, param.Key)
 		default:
 			continue
 		}
@@ -269,11 +270,24 @@ func (p *Package) compare(l *lock, old locked, t *Task) {
 	id := t.directive.Func.Name
 	for _, o := range old.params {
 		if _, left := was[o.name]; left {
-			d := p.report(id.Pos(), id.End(), "lock-parameter-removed", "keep the parameter, unused, until none is waiting\n"+acceptLock,
+			d := p.report(id.Pos(), id.End(), "lock-parameter-removed", removedFix(t, old, o),
 				"tasks of %s that are enqueued have a parameter %s, which %s no longer has", old.name, o.name, t.Func)
 			d.Related = append(d.Related, diag.Related{Pos: l.at(old.line), Message: "as it was"})
 		}
 	}
+}
+
+// removedFix proposes what to do about a parameter that is gone: one of its type
+// that was not there may be it.
+func removedFix(t *Task, old locked, gone lockedParam) string {
+	for _, p := range t.Params {
+		isNew := !slices.ContainsFunc(old.params, func(o lockedParam) bool { return o.name == p.Key })
+		if isNew && wiretype.SameOnWire(p.Sig, gone.sig) && annotations.IsKey(gone.name) {
+			return "if it is called " + p.Name + " now, write key=" + p.Name + ":" + gone.name +
+				"; else keep it, unused, until none is waiting\n" + acceptLock
+		}
+	}
+	return "keep the parameter, unused, until none is waiting\n" + acceptLock
 }
 
 // lacks reports whether the lock file misses a task or parameter of the
@@ -282,7 +296,7 @@ func (l *lock) lacks(p *Package) bool {
 	return slices.ContainsFunc(p.Tasks, func(t *Task) bool {
 		i := slices.IndexFunc(l.tasks, func(old locked) bool { return old.name == t.Name })
 		return i < 0 || slices.ContainsFunc(t.Params, func(param *Param) bool {
-			return !slices.ContainsFunc(l.tasks[i].params, func(o lockedParam) bool { return o.name == param.Name })
+			return !slices.ContainsFunc(l.tasks[i].params, func(o lockedParam) bool { return o.name == param.Key })
 		})
 	})
 }

@@ -91,6 +91,7 @@ type Tag struct{ Key, Value string }
 // Param is a parameter of a task that travels.
 type Param struct {
 	Name             string
+	Key              string // its name on the wire
 	Type             types.Type
 	Sig              string // its fingerprint
 	Optional, Redact bool

@@ -17,6 +17,7 @@ func (b *builder) keys(t *Task) {
 			t.set(&a)
 		}
 	}
+	b.renames(t)
 	for _, a := range t.directive.Args {
 		switch a.Name {
 		case "name":
@@ -32,9 +33,9 @@ func (b *builder) keys(t *Task) {
 		case "limitby":
 			b.limitBy(t, &a)
 		case "orderby":
-			b.mark(t, &a, func(p *Param) { t.OrderBy = p.Name })
-		case "each":
-			// read with the results
+			b.mark(t, &a, func(p *Param) { t.OrderBy = p.Key })
+		case "key", "each":
+			// read before, or with the results
 		default:
 			t.set(&a)
 		}
@@ -44,6 +45,29 @@ func (b *builder) keys(t *Task) {
 			"each= is for a task that returns an iterator, and %s returns none", t.Func)
 	}
 	b.delays(t)
+}
+
+// renames gives parameters the keys that the directive has for them.
+func (b *builder) renames(t *Task) {
+	named := map[*Param]bool{}
+	for _, a := range t.directive.All("key") {
+		item, key := a.Rename()
+		b.markItem(t, item, func(p *Param) {
+			if named[p] {
+				b.report(item.Pos, item.End, "repeated-key", "leave one out", "the parameter %s has two keys", p.Name)
+			}
+			p.Key, named[p] = key, true
+		})
+	}
+	owner := map[string]*Param{}
+	for _, p := range t.Params {
+		if first := owner[p.Key]; first != nil {
+			d := b.report(p.pos, p.end, "key-clash", "write another key= for one of them",
+				"%s and %s have the same key on the wire, %q", first.Name, p.Name, p.Key)
+			b.related(d, first.pos, "%s", first.Name)
+		}
+		owner[p.Key] = p
+	}
 }
 
 // set sets a key that a package may give a default for.
@@ -84,11 +108,11 @@ func (t *Task) set(a *annotations.Arg) {
 func (b *builder) limitBy(t *Task, a *annotations.Arg) {
 	item, most := a.LimitBy()
 	b.markItem(t, item, func(p *Param) {
-		if slices.ContainsFunc(t.LimitBy, func(l LimitBy) bool { return l.Param == p.Name }) {
+		if slices.ContainsFunc(t.LimitBy, func(l LimitBy) bool { return l.Param == p.Key }) {
 			b.report(item.Pos, item.End, "repeated-limit", "leave one out", "%s has two limits by %s", t.Func, p.Name)
 			return
 		}
-		t.LimitBy = append(t.LimitBy, LimitBy{p.Name, most})
+		t.LimitBy = append(t.LimitBy, LimitBy{p.Key, most})
 	})
 }
 

@@ -173,7 +173,7 @@ func (b *builder) params(t *Task) {
 	for i := 1; i < sig.Params().Len(); i++ {
 		v := sig.Params().At(i)
 		field := b.fieldOf(t.directive.Func, i)
-		p := &Param{Name: v.Name(), Type: v.Type(), pos: v.Pos(), end: v.Pos() + posLen(v.Name())}
+		p := &Param{Name: v.Name(), Key: v.Name(), Type: v.Type(), pos: v.Pos(), end: v.Pos() + posLen(v.Name())}
 		p.joined = i > 1 && field == b.fieldOf(t.directive.Func, i-1)
 		if p.Name == "" || p.Name == "_" {
 			b.report(field.Pos(), field.End(), "unnamed-parameter", "give it a name: it is the value's key on the wire",

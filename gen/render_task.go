@@ -73,7 +73,7 @@ func (r *renderer) call(t *Task) {
 		if convert != "" {
 			value = jen.Parens(jen.Op("*").Add(r.predeclared(convert))).Parens(value)
 		}
-		body = append(body, jen.Id(f).Dot(method).Call(jen.Lit(p.Name), value))
+		body = append(body, jen.Id(f).Dot(method).Call(jen.Lit(p.Key), value))
 	}
 	made := r.rt("NewCall").Call(jen.Op("&").Id(n.task), jen.Id(f), jen.Id(opts))
 	body = append(body, jen.Return(r.rt("Call").Types(r.result(t)).Values(jen.Id("AnyCall").Op(":").Add(made))))
@@ -322,7 +322,7 @@ func (r *renderer) wireParams(t *Task) []jen.Code {
 	var list []jen.Code
 	for _, p := range t.Params {
 		v := []jen.Code{
-			jen.Id("Name").Op(":").Lit(p.Name),
+			jen.Id("Name").Op(":").Lit(p.Key),
 			jen.Id("Sig").Op(":").Lit(p.Sig),
 		}
 		if p.Optional {

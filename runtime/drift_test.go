@@ -9,6 +9,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
@@ -302,5 +305,39 @@ func TestRun_TaskOfAForeignProducer(t *testing.T) {
 		if err := app.Stop(ctx); err != nil {
 			t.Fatal(err)
 		}
+	})
+}
+
+// What a foreign producer sends beside the parameters is passed over: it may be
+// for others, or of a later version of it. What is ours is as strict as ever.
+func TestRun_ForeignMessageWithKeysOfNobody(t *testing.T) {
+	type point struct{ X, Y int }
+	synctest.Test(t, func(t *testing.T) {
+		eng := memory.New(memory.Config{})
+		app := runtime.New(eng, runtime.Config{Logger: silent, ParkFor: time.Minute})
+		u := newUnit[point, int]("test.Foreign")
+		u.handle(app, func(_ *runtime.Context, p point) (int, error) { return p.X + p.Y, nil })
+		start(t, app)
+		for _, c := range []struct{ sig, args, want string }{
+			{"", `{"trace": {"id": 1}, "v": {"X": 40, "Z": [], "Y": 2}, "user": null}`, ""},
+			{"", `{"v": {"X": 40, "y": 2}}`, "only in case"},
+			{"", `{"V": {"X": 40, "Y": 2}}`, "unknown parameter"},
+			{"v:T", `{"trace": 1, "v": {"X": 40, "Y": 2}}`, "unknown parameter"},
+			{"v:T", `{"v": {"X": 40, "Z": [], "Y": 2}}`, "no field has"},
+		} {
+			ins, err := eng.Insert(t.Context(), []*engine.Message{{
+				Name: "test.Foreign", Queue: engine.DefaultQueue, Args: json.RawMessage(c.args),
+				Meta: engine.Meta{Version: engine.WireVersion, Signature: c.sig},
+			}})
+			require.NoError(t, err)
+			got, err := runtime.HandleOf[int](app, ins[0].ID).Wait(t.Context())
+			if c.want != "" {
+				require.ErrorContains(t, err, c.want, c.args)
+				continue
+			}
+			require.NoError(t, err, c.args)
+			assert.Equal(t, 42, got)
+		}
+		require.NoError(t, app.Stop(context.Background()))
 	})
 }

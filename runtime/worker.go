@@ -96,7 +96,12 @@ func (r *run) admit() error {
 	if err != nil {
 		return park("decode arguments: %s", guard.Text(err))
 	}
-	if err := wire.Unmarshal(args, r.listArgs, r.reg.def.Params); err != nil {
+	if r.msg.Meta.Signature != "" {
+		err = wire.Unmarshal(args, r.listArgs, r.reg.def.Params)
+	} else {
+		err = wire.UnmarshalForeign(args, r.listArgs, r.reg.def.Params)
+	}
+	if err != nil {
 		if _, refused := err.(*wire.InvalidError); refused {
 			return Permanent(r.reg.def.hideSecrets(err))
 		}

@@ -174,9 +174,9 @@ func (j *jsonSchemas) arguments(t *task) object {
 		if p.Redact {
 			schema = object{"allOf": []any{schema}, "writeOnly": true, "x-redacted": true}
 		}
-		properties[p.Name] = schema
+		properties[p.Key] = schema
 		if !p.Optional {
-			required = append(required, p.Name)
+			required = append(required, p.Key)
 		}
 	}
 	schema := object{"type": "object", "properties": properties, "required": required, "additionalProperties": false}

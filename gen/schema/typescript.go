@@ -180,7 +180,7 @@ func (ts *typeScript) arguments(b *strings.Builder, name string, t *task) {
 		if p.Redact {
 			about = "Redacted: never shown in a log, an error or a record."
 		}
-		ts.member(b, "  ", p.Name, p.Optional, p.shape, about)
+		ts.member(b, "  ", p.Key, p.Optional, p.shape, about)
 	}
 	b.WriteString("}\n")
 }

@@ -272,14 +272,15 @@ func TestAsynq_ServerBeside(t *testing.T) {
 	}
 }
 
-// TestAsynq_Client: a task of a program that knows only asynq runs here.
+// TestAsynq_Client: a task of a program that knows only asynq runs here, also with
+// a key that we do not know.
 func TestAsynq_Client(t *testing.T) {
 	url, _ := servertest.Redis(t)
 	queue := newQueue()
 	app, _ := sumApp(t, url, queue, nil)
 	client := asynq.NewClient(asynqOpt(t, url))
 	t.Cleanup(func() { _ = client.Close() })
-	payload, err := json.Marshal(map[string]int{"b": 2, "a": 40})
+	payload, err := json.Marshal(map[string]int{"b": 2, "trace": 7, "a": 40})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 )
@@ -12,9 +14,24 @@ import (
 // be zero. params are their parameters. An empty payload is the same as an
 // empty object.
 func Unmarshal(payload json.RawMessage, args func(*Fields), params []Param) error {
+	return unmarshal(payload, args, params, false)
+}
+
+// UnmarshalForeign is Unmarshal for the payload of a producer that knows nothing
+// of this package, as one that writes tasks of asynq or jobs of River: it may
+// have keys, also of structs, that nothing here has, and they are passed over.
+func UnmarshalForeign(payload json.RawMessage, args func(*Fields), params []Param) error {
+	return unmarshal(payload, args, params, true)
+}
+
+func unmarshal(payload json.RawMessage, args func(*Fields), params []Param, foreign bool) error {
 	f := fieldsPool.Get().(*Fields)
 	defer f.release()
 	f.startDecode(payload, params)
+	if foreign && f.err == nil {
+		f.check.lenient = true
+		f.index() // finds the parameters among other keys
+	}
 	if args != nil && f.err == nil {
 		args(f)
 	}
@@ -145,6 +162,7 @@ func (f *Fields) index() bool {
 		}
 		n := f.keyIndex(key)
 		switch {
+		case n < 0 && f.check.lenient && !f.resembles(f.check.Unquote(key)):
 		case n < 0:
 			f.err = fmt.Errorf("unknown parameter %q", shorten(f.check.Unquote(key)))
 			return false
@@ -152,7 +170,9 @@ func (f *Fields) index() bool {
 			f.fail(f.params[n].Name, "is there twice")
 			return false
 		}
-		f.spans[n] = value
+		if n >= 0 {
+			f.spans[n] = value
+		}
 		if i = jsontext.SkipSpace(f.data, value.End); i >= len(f.data) {
 			return f.invalid(jsontext.BadSyntax)
 		}
@@ -165,6 +185,11 @@ func (f *Fields) index() bool {
 			return f.invalid(jsontext.BadSyntax)
 		}
 	}
+}
+
+// resembles reports whether a key differs from that of a parameter only in case.
+func (f *Fields) resembles(key string) bool {
+	return slices.ContainsFunc(f.params, func(p Param) bool { return strings.EqualFold(p.Name, key) })
 }
 
 // endIndex ends the index at the closing brace.

@@ -146,3 +146,34 @@ func TestFields_DecodeHooks(t *testing.T) {
 		}
 	}
 }
+
+// TestUnmarshalForeign: keys of nobody are passed over, at the top and in structs;
+// all else is as strict as ever.
+func TestUnmarshalForeign(t *testing.T) {
+	for payload, want := range map[string]string{
+		`{"id":"a","n":1}`: "",
+		`{"trace":{"id":[1,{"deep":null}]},"n":1,"\u0069d":"a","trace":2,"tree":{"Name":"x","Colour":"red"}}`: "",
+		`{"id":"a","n":1,"ID":"b"}`:                 `unknown parameter "ID"`,
+		`{"id":"a","n":1,"extra":bad}`:              `parameter "extra": is not valid JSON`,
+		`{"id":"a","n":1,"id":"b"}`:                 `parameter "id": is there twice`,
+		`{"id":"a","extra":1}`:                      `parameter "n": is missing`,
+		`{"id":"a","n":300,"extra":1}`:              `parameter "n": `,
+		`{"id":"a","n":1,"tree":{"name":"canary"}}`: `parameter "tree": contains a key that differs from a field's only in case`,
+		`{"id":"a","n":1,"extra":1}}`:               `arguments are followed by more data`,
+		`[]`:                                        `arguments are not a JSON object`,
+	} {
+		var a pairArgs
+		err := UnmarshalForeign(json.RawMessage(payload), a.fields, pairParams)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", payload, err)
+		case want == "" && (a.ID != "a" || a.N != 1):
+			t.Errorf("%s: %+v", payload, a)
+		case want != "" && (err == nil || !strings.HasPrefix(err.Error(), want)):
+			t.Errorf("%s: %v, not %s", payload, err, want)
+		}
+		if err := Unmarshal(json.RawMessage(`{"id":"a","n":1,"extra":1}`), new(pairArgs).fields, pairParams); err == nil {
+			t.Error("a pooled Fields stays lenient")
+		}
+	}
+}
