@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -230,7 +231,7 @@ func (w *watcher) handOver(events []Event, done *int) error {
 }
 
 // awaitWatchers waits until the observers have seen all events. If one of them
-// blocks, it waits for Config.ShutdownGrace or until leave.
+// blocks, it waits for Config.ShutdownGrace or until leave, and says so.
 func (a *App) awaitWatchers(leave <-chan struct{}) {
 	if !a.watched() {
 		return
@@ -240,11 +241,12 @@ func (a *App) awaitWatchers(leave <-chan struct{}) {
 	for _, w := range a.watchers {
 		select {
 		case <-w.whenIdle():
+			continue
 		case <-t.C:
-			return
 		case <-leave:
-			return
 		}
+		a.logObserver("an observer blocks: the stop does not wait for it any longer", "observer", fmt.Sprintf("%T", w.o))
+		return
 	}
 }
 

@@ -231,25 +231,37 @@ func TestStop_WithBlockingHooks(t *testing.T) {
 			})
 		})
 	}
-	t.Run("observer", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			release := make(chan struct{})
-			app := runtime.New(memory.New(memory.Config{}), runtime.Config{ShutdownGrace: time.Second, Observers: []runtime.Observer{
-				runtime.ObserverFunc(func(runtime.Event) { <-release }),
-			}})
-			u := newUnit[int, runtime.Void]("test.Blocked")
-			u.handle(app, func(*runtime.Context, int) (runtime.Void, error) { return runtime.Void{}, nil })
-			start(t, app)
-			if _, err := await(t, app, u.call(0)); err != nil {
-				t.Errorf("a task behind an observer that blocks: %v", err)
-			}
-			from := time.Now()
-			if err := app.Stop(context.Background()); err != nil || time.Since(from) > time.Second {
-				t.Errorf("Stop: %v after %s", err, time.Since(from))
-			}
-			close(release)
+	// The grace bounds it, and the deadline of the stop if that is sooner.
+	for name, c := range map[string]struct{ grace, within, most time.Duration }{
+		"observer": {time.Second, time.Hour, time.Second}, "observer, a deadline": {time.Minute, 2 * time.Second, 2 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				release := make(chan struct{})
+				var log safeBuffer
+				app := runtime.New(memory.New(memory.Config{}), runtime.Config{
+					ShutdownGrace: c.grace, Logger: textLogger(&log),
+					Observers: []runtime.Observer{runtime.ObserverFunc(func(runtime.Event) { <-release })},
+				})
+				u := newUnit[int, runtime.Void]("test.Blocked")
+				u.handle(app, func(*runtime.Context, int) (runtime.Void, error) { return runtime.Void{}, nil })
+				start(t, app)
+				if _, err := await(t, app, u.call(0)); err != nil {
+					t.Errorf("a task behind an observer that blocks: %v", err)
+				}
+				from := time.Now()
+				ctx, cancel := context.WithTimeout(context.Background(), c.within)
+				defer cancel()
+				if err := app.Stop(ctx); err != nil || time.Since(from) > c.most {
+					t.Errorf("Stop: %v after %s", err, time.Since(from))
+				}
+				if !strings.Contains(log.String(), "an observer blocks") {
+					t.Errorf("the log does not say why: %s", log.String())
+				}
+				close(release)
+			})
 		})
-	})
+	}
 }
 
 // Proves: RELIABILITY 8
