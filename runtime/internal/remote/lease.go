@@ -28,6 +28,10 @@ type peer struct {
 	since time.Time // when the beat was first seen
 }
 
+// reviewRests is from one review that was asked for to the next: whoever may write to
+// the server can ask as often as he likes.
+const reviewRests = 20 * time.Millisecond
+
 // beatLoop beats, reviews the running tasks, and takes over from lost workers.
 func (w *Worker[C, T]) beatLoop(ctx context.Context) {
 	interval := w.cfg.Lease / beatsPerLease
@@ -36,6 +40,9 @@ func (w *Worker[C, T]) beatLoop(ctx context.Context) {
 	again := time.NewTimer(0)
 	again.Stop()
 	w.peers.seen = make(map[string]peer)
+	check := w.check // nil for a moment after each
+	rested := time.NewTimer(0)
+	rested.Stop()
 	for {
 		limited, cancel := context.WithTimeout(ctx, max(w.cfg.Lease, time.Second))
 		select {
@@ -43,10 +50,14 @@ func (w *Worker[C, T]) beatLoop(ctx context.Context) {
 			if err := w.beat(limited); err != nil && ctx.Err() == nil {
 				w.Warn("heartbeat", err)
 			}
-		case <-w.check:
+		case <-check:
+			check = nil
+			rested.Reset(reviewRests)
 			if _, err := w.review(limited); err == nil && w.mayHaveMissed() {
 				again.Reset(interval / 10)
 			}
+		case <-rested.C:
+			check = w.check
 		case <-again.C:
 			w.Check()
 		case <-ctx.Done():

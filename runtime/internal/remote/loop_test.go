@@ -20,6 +20,8 @@ type plentyStore struct {
 	left  int // tasks to claim
 	done  int // outcomes written
 	asked []time.Time
+
+	reviews, upkeeps int
 }
 
 func (s *plentyStore) Step(_ context.Context, st *Step[int, struct{}]) (more bool, err error) {
@@ -41,6 +43,7 @@ func (s *plentyStore) Join(context.Context) error           { return nil }
 func (s *plentyStore) Leave(context.Context) error          { return nil }
 func (s *plentyStore) Release(context.Context, []int) error { return nil }
 func (s *plentyStore) Running(context.Context) (*Running[int], error) {
+	s.reviews++
 	return &Running[int]{}, nil
 }
 
@@ -55,7 +58,11 @@ func (s *plentyStore) TakeOver(context.Context, string, string, []int) (int, boo
 func (s *plentyStore) SaveMemo(context.Context, int, json.RawMessage) (bool, error) {
 	return true, nil
 }
-func (s *plentyStore) Upkeep(context.Context) (time.Duration, error) { return -1, nil }
+
+func (s *plentyStore) Upkeep(context.Context) (time.Duration, error) {
+	s.upkeeps++
+	return -1, nil
+}
 
 func (s *plentyStore) Listen(ctx context.Context) error {
 	s.w.Listening()
@@ -115,4 +122,36 @@ func TestServe_Cooldown(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestWorker_FloodOfSignals: whoever sends messages without end makes a worker look
+// what was cancelled, and what is due, only so often.
+func TestWorker_FloodOfSignals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := new(plentyStore)
+		closing, end := context.WithCancel(context.Background())
+		defer end()
+		s.w = NewWorker(&engine.Worker{ID: "w", Slots: 1, Abandon: make(chan struct{}), Now: time.Now}, s, Config{
+			Engine: "test", Lease: time.Hour, PollInterval: time.Hour, UpkeepEvery: time.Hour,
+			Closing: closing, Logger: slog.New(slog.DiscardHandler), Workers: new(Workers),
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		served := make(chan error, 1)
+		go func() { served <- s.w.Serve(ctx) }()
+		for range 10_000 { // in a second
+			s.w.Check()
+			s.w.Due(0)
+			time.Sleep(100 * time.Microsecond)
+		}
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if s.reviews < 40 || s.reviews > 60 {
+			t.Errorf("%d reviews in a second", s.reviews)
+		}
+		if s.upkeeps < 300 || s.upkeeps > 600 {
+			t.Errorf("%d rounds of upkeep in a second", s.upkeeps)
+		}
+	})
 }

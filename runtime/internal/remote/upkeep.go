@@ -58,16 +58,21 @@ func (a *alarm) reset() {
 // request and does not answer.
 const upkeepTimeout = 30 * time.Second
 
+// upkeepRests is from one round to the next at least, however often somebody says
+// that something is due.
+const upkeepRests = 2 * time.Millisecond
+
 // upkeepLoop does the upkeep, at the latest when a task is due.
 func (w *Worker[C, T]) upkeepLoop(ctx context.Context) {
 	t := time.NewTimer(0)
 	defer t.Stop()
 	failing := firstPause
+	var last time.Time // when a round ended
 	for {
 		select {
 		case <-t.C:
 		case <-w.alarm.wake:
-			t.Reset(w.alarm.left(w.cfg.UpkeepEvery))
+			t.Reset(max(w.alarm.left(w.cfg.UpkeepEvery), upkeepRests-time.Since(last)))
 			continue
 		case <-ctx.Done():
 			return
@@ -90,7 +95,8 @@ func (w *Worker[C, T]) upkeepLoop(ctx context.Context) {
 				pause = min(pause, next)
 			}
 		}
-		t.Reset(w.alarm.by(max(pause, time.Millisecond)))
+		last = time.Now()
+		t.Reset(max(w.alarm.by(max(pause, time.Millisecond)), upkeepRests))
 	}
 }
 
