@@ -24,7 +24,7 @@ func (p *percent) Validate() error {
 	return nil
 }
 
-func TestTasksTellsWhatIsRegistered(t *testing.T) {
+func TestTasks_ListsRegisteredTasks(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	assert.Empty(t, app.Tasks())
 	b := newUnit[map[string]int, int]("named.B", func(s *runtime.Spec) {
@@ -45,7 +45,7 @@ func TestTasksTellsWhatIsRegistered(t *testing.T) {
 	}, tasks[1])
 }
 
-func TestCallOfChecksArguments(t *testing.T) {
+func TestCallOf_ChecksArguments(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, int]("named.Double", func(s *runtime.Spec) { s.Aliases = []string{"named.Twice"} })
 	u.handle(app, func(_ *runtime.Context, n int) (int, error) { return 2 * n, nil })
@@ -81,7 +81,7 @@ func TestCallOfChecksArguments(t *testing.T) {
 }
 
 // A call by name is enqueued as one that was generated: same signature, same key.
-func TestCallOfIsTheSameCall(t *testing.T) {
+func TestCallOf_IsTheSameCall(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[string, int]("named.Same", func(s *runtime.Spec) { s.Unique, s.Params[0].Sig = time.Hour, "string" })
 	u.handle(app, func(*runtime.Context, string) (int, error) { return 0, nil })

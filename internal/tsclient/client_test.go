@@ -28,8 +28,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/web"
 )
 
-// TestClientIsFresh: client.ts is what taskgen makes of the tasks.
-func TestClientIsFresh(t *testing.T) {
+// TestClient_IsFresh: client.ts is what taskgen makes of the tasks.
+func TestClient_IsFresh(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "tool", "taskgen", "schema", "-format", "ts").Output()
 	require.NoError(t, err)
 	got, err := os.ReadFile("client.ts")

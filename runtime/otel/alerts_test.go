@@ -19,9 +19,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/otel"
 )
 
-// TestDashboardAndAlerts: what docs/grafana.json and docs/alerts.yml ask for are
+// TestAlerts_AndDashboard: what docs/grafana.json and docs/alerts.yml ask for are
 // metrics that there are, by the names that Prometheus gives them.
-func TestDashboardAndAlerts(t *testing.T) {
+func TestAlerts_AndDashboard(t *testing.T) {
 	e := memory.New(memory.Config{})
 	p := newProcess(t, e, otel.Config{}, func(ctx *runtime.Context) error { return runtime.Permanent(errors.New("broken")) })
 	stop, err := otel.Gauges(p.App, otel.Config{MeterProvider: metric.NewMeterProvider(metric.WithReader(metric.NewManualReader()))})

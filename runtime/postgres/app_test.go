@@ -7,8 +7,6 @@ import (
 	"errors"
 	"log/slog"
 	"math"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -308,7 +306,7 @@ func TestServe_OneBadTask(t *testing.T) {
 // TestServe_ParkedTasksAreOutOfTheWay: many tasks that nobody knows do not slow down the
 // others, and a worker that knows them takes them at once.
 func TestServe_ParkedTasksAreOutOfTheWay(t *testing.T) {
-	logs := new(logBuffer)
+	logs := new(servertest.Lines)
 	app, pool, schema := newApp(t, runtime.Config{ParkFor: 400 * time.Millisecond},
 		postgres.Config{PollInterval: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(logs, nil))})
 	other := runtime.New(app.Engine(), runtime.Config{Logger: testLog(t)})
@@ -344,29 +342,10 @@ func TestServe_ParkedTasksAreOutOfTheWay(t *testing.T) {
 	if err := app.Stop(t.Context()); err != nil {
 		t.Error(err)
 	}
-	waits, failed := logs.count("a task waits that no worker knows"), logs.count("tasks have failed that no worker knew")
+	waits, failed := logs.Count("a task waits that no worker knows"), logs.Count("tasks have failed that no worker knew")
 	if waits != 1 || failed == 0 {
 		t.Errorf("the log tells %d times that tasks wait, want once for their name, and %d times that they failed", waits, failed)
 	}
-}
-
-// logBuffer collects what is logged, from several goroutines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// count returns how many lines have the text.
-func (l *logBuffer) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), text)
 }
 
 // TestStop_UnderLoad: tasks that ignore their context. Stop returns in time and

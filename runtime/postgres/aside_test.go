@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/postgres"
@@ -45,7 +46,7 @@ ALTER TABLE {s}.river_job ADD CONSTRAINT refuse CHECK (args ->> 'v' IS DISTINCT 
 func TestRefusedRows_LeaveOthersAlone(t *testing.T) {
 	slow(t)
 	t.Cleanup(postgres.SetCleanEvery(100 * time.Millisecond)) // after the app has stopped
-	log := new(logBuffer)
+	log := new(servertest.Lines)
 	app, pool, schema := newApp(t, runtime.Config{Workers: 8, ParkFor: time.Second, Logger: quiet},
 		postgres.Config{Lease: 500 * time.Millisecond, PollInterval: 20 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	_, err := pool.Exec(t.Context(), strings.ReplaceAll(refusals, "{s}", schema))
@@ -104,7 +105,7 @@ func TestRefusedRows_LeaveOthersAlone(t *testing.T) {
 	for _, text := range []string{
 		"this job is not to be changed", "not to be ended", "not to become due", "not to be forgotten", "division by zero",
 	} {
-		assert.Positive(t, log.count(text), text)
+		assert.Positive(t, log.Count(text), text)
 	}
 }
 

@@ -254,13 +254,13 @@ func TestOldSnapshot_IsToldOf(t *testing.T) {
 	defer c.Close(context.Background())
 	_, err = c.Exec(t.Context(), "BEGIN; CREATE TABLE t (n int); PREPARE TRANSACTION 'left behind'")
 	require.NoError(t, err)
-	log := new(logBuffer)
+	log := new(servertest.Lines)
 	e := open(t, server.URL, postgres.Config{Logger: slog.New(slog.NewTextHandler(log, nil)), PollInterval: 50 * time.Millisecond})
 	app := runtime.New(e, runtime.Config{Logger: quiet})
 	runtime.Register(app, echoTask, func(_ context.Context, a *echoArgs) (jsonText, error) { return a.v, nil })
 	start(t, app)
 	defer app.Stop(context.Background())
-	told := func(text string) bool { return log.count(text) > 0 }
+	told := func(text string) bool { return log.Count(text) > 0 }
 	require.Eventually(t, func() bool { return told(`"prepared transaction"="left behind"`) }, 10*time.Second, 20*time.Millisecond)
 	_, err = c.Exec(t.Context(), "ROLLBACK PREPARED 'left behind'")
 	require.NoError(t, err)
@@ -275,7 +275,7 @@ func TestOldSnapshot_IsToldOf(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return told(fmt.Sprintf("session=%d", held.PgConn().PID()))
 	}, 10*time.Second, 20*time.Millisecond)
-	assert.Positive(t, log.count("application_name nightly-report"))
-	assert.Positive(t, log.count("state idle in transaction"))
-	assert.Equal(t, 2, log.count("an old snapshot keeps dead rows"))
+	assert.Positive(t, log.Count("application_name nightly-report"))
+	assert.Positive(t, log.Count("state idle in transaction"))
+	assert.Equal(t, 2, log.Count("an old snapshot keeps dead rows"))
 }

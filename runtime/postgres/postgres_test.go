@@ -45,23 +45,12 @@ func newSchema(tb testing.TB, url string) string {
 	return name
 }
 
-// slow leaves a test out of a short run.
-func slow(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("takes seconds: not in a short run")
-	}
-}
-
 var quiet = slog.New(slog.DiscardHandler)
 
-// testLog shows what an engine logs on its test.
-func testLog(tb testing.TB) *slog.Logger {
-	if !testing.Verbose() {
-		return quiet
-	}
-	return slog.New(slog.NewTextHandler(tb.Output(), nil))
-}
+var (
+	slow    = servertest.Slow
+	testLog = servertest.Log
+)
 
 func open(tb testing.TB, url string, cfg postgres.Config) *postgres.Engine {
 	tb.Helper()

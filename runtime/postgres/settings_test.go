@@ -216,11 +216,11 @@ func TestPooler_OfEachMode(t *testing.T) {
 						assert.NoError(t, e.Close())
 					}
 				}
-				log := new(logBuffer)
+				log := new(servertest.Lines)
 				cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
 				workout(t, open(t, through.String(), cfg), anyWriting)
 				for _, text := range []string{"prepared statement", "claim tasks and write outcomes", "upkeep"} {
-					assert.Zero(t, log.count(text), text)
+					assert.Zero(t, log.Count(text), text)
 				}
 			})
 		}

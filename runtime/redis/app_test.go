@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
+	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
@@ -66,7 +66,7 @@ func spoil(t *testing.T, app *runtime.App, db *goredis.Client, call runtime.Call
 // fail.
 func TestServe_LogsUnknownTasks(t *testing.T) {
 	slow(t) // tasks are left to other workers for five seconds
-	logs := new(logBuffer)
+	logs := new(servertest.Lines)
 	engine := open(t, server(t), redis.Config{Logger: slog.New(slog.NewTextHandler(logs, nil))})
 	app := runtime.New(engine, runtime.Config{ParkFor: 6 * time.Second, Logger: testLog(t)})
 	var hs []*runtime.Handle[int]
@@ -88,29 +88,10 @@ func TestServe_LogsUnknownTasks(t *testing.T) {
 	if err := app.Stop(context.Background()); err != nil {
 		t.Error(err)
 	}
-	waits, failed := logs.count("a task waits that no worker knows"), logs.count("tasks have failed that no worker knew")
+	waits, failed := logs.Count("a task waits that no worker knows"), logs.Count("tasks have failed that no worker knew")
 	if waits != 1 || failed == 0 {
 		t.Errorf("the log tells %d times that tasks wait, want once for their name, and %d times that they failed", waits, failed)
 	}
-}
-
-// logBuffer collects what is logged, from several goroutines.
-type logBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// count returns how many lines have the text.
-func (l *logBuffer) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.b.String(), text)
 }
 
 // TestServe_OneBadTask: one bad task of each kind among 1,000 is parked or fails, with

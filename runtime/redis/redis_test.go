@@ -19,23 +19,12 @@ import (
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
-// slow leaves a test out of a short run.
-func slow(t *testing.T) {
-	t.Helper()
-	if testing.Short() {
-		t.Skip("takes seconds: not in a short run")
-	}
-}
-
 var quiet = slog.New(slog.DiscardHandler)
 
-// testLog shows what an engine logs on its test.
-func testLog(tb testing.TB) *slog.Logger {
-	if !testing.Verbose() {
-		return quiet
-	}
-	return slog.New(slog.NewTextHandler(tb.Output(), nil))
-}
+var (
+	slow    = servertest.Slow
+	testLog = servertest.Log
+)
 
 func open(tb testing.TB, url string, cfg redis.Config) *redis.Engine {
 	tb.Helper()

@@ -180,9 +180,9 @@ func newIdleApp(t *testing.T) *runtime.App {
 	return app
 }
 
-// TestPlayNeedsTheSuppliesOfItsTasksOnly: the package has another task, which lacks
+// TestPlay_NeedsOnlyTheSuppliesOfItsTasks: the package has another task, which lacks
 // something.
-func TestPlayNeedsTheSuppliesOfItsTasksOnly(t *testing.T) {
+func TestPlay_NeedsOnlyTheSuppliesOfItsTasks(t *testing.T) {
 	register := func(app *runtime.App) {
 		RegisterPress(app)
 		RegisterTasks(app) // of the package billing: nobody supplies its mailer

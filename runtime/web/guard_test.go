@@ -21,7 +21,7 @@ import (
 )
 
 // Without Config.Allow only programs of this machine may read or act.
-func TestOnlyThisMachineByDefault(t *testing.T) {
+func TestAllow_OnlyThisMachineByDefault(t *testing.T) {
 	shop := newShop(t)
 	h := web.Handler(shop.App, web.Config{Logger: silent})
 	for name, c := range map[string]struct {
@@ -69,7 +69,7 @@ func TestOnlyThisMachineByDefault(t *testing.T) {
 }
 
 // Actions that a page of another origin sends are refused, and change nothing.
-func TestOtherOrigins(t *testing.T) {
+func TestGuard_OtherOrigins(t *testing.T) {
 	shop := newShop(t)
 	log := new(logBuffer)
 	s := serve(t, shop.App, web.Config{Allow: allowAll, Logger: log.logger(), TrustedOrigins: []string{"https://ops.example.com"}})
@@ -103,7 +103,7 @@ func TestOtherOrigins(t *testing.T) {
 }
 
 // Who may do one thing is shown that one, and can do no other.
-func TestRights(t *testing.T) {
+func TestAllow_Rights(t *testing.T) {
 	shop := newShop(t)
 	require.NoError(t, shop.Fill(t.Context(), 8))
 	failed := read[list](t, serve(t, shop.App, web.Config{}).get("api/tasks?state=failed&limit=1")).Tasks[0].ID.String()
@@ -145,7 +145,7 @@ func TestRights(t *testing.T) {
 }
 
 // Nothing of a task reaches a page unescaped, and nothing makes a page large.
-func TestHostileTexts(t *testing.T) {
+func TestPages_HostileTexts(t *testing.T) {
 	texts := map[string]string{
 		"markup":  `"><img src=x onerror=alert(1)>'--><script>alert(1)</script></title></textarea>{{.}}`,
 		"link":    "javascript:alert(1)//&amp;\" onmouseover=\"alert(1)",

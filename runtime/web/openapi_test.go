@@ -26,9 +26,9 @@ var update = flag.Bool("update", false, "write the description of the API")
 // described is where the repository keeps the description of the API.
 const described = "../../docs/openapi.json"
 
-// TestDescriptionOfTheAPI: docs/openapi.json is what the handlers say, and the page
+// TestOpenAPI_DescribesTheAPI: docs/openapi.json is what the handlers say, and the page
 // of the API lists all that it describes.
-func TestDescriptionOfTheAPI(t *testing.T) {
+func TestOpenAPI_DescribesTheAPI(t *testing.T) {
 	s := serve(t, newShop(t).App, web.Config{})
 	a := s.get("api/openapi.json")
 	require.Equal(t, http.StatusOK, a.StatusCode)
@@ -66,9 +66,9 @@ type document struct {
 	Components struct{ Schemas map[string]map[string]any }
 }
 
-// TestAnswersAreAsDescribed: the body and the answer of each operation are as
+// TestOpenAPI_AnswersAreAsDescribed: the body and the answer of each operation are as
 // their schemas say.
-func TestAnswersAreAsDescribed(t *testing.T) {
+func TestOpenAPI_AnswersAreAsDescribed(t *testing.T) {
 	shop := newShop(t)
 	require.NoError(t, shop.Fill(t.Context(), 16))
 	s := serve(t, shop.App, web.Config{})
@@ -182,7 +182,7 @@ func (d *document) fits(schema map[string]any, v any, at string) error {
 	return nil
 }
 
-func TestWrongRequests(t *testing.T) {
+func TestAPI_WrongRequests(t *testing.T) {
 	shop := newShop(t)
 	s := serve(t, shop.App, web.Config{})
 	for path, want := range map[string]string{

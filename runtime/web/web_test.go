@@ -23,7 +23,7 @@ import (
 
 // Every page answers, is small, has no script or style of its own, and leads
 // only to pages that answer, under the prefix.
-func TestPagesLeadToPages(t *testing.T) {
+func TestPages_LeadToPages(t *testing.T) {
 	shop := newShop(t)
 	require.NoError(t, shop.Fill(t.Context(), 12))
 	s := serve(t, shop.App, web.Config{Title: "shop"})
@@ -60,7 +60,7 @@ func TestPagesLeadToPages(t *testing.T) {
 	assert.Greater(t, len(seen), 50)
 }
 
-func TestOverviewSaysWhatIsWrongFirst(t *testing.T) {
+func TestOverview_ShowsProblemsFirst(t *testing.T) {
 	shop := newShop(t)
 	s := serve(t, shop.App, web.Config{})
 	assert.Contains(t, s.get("").text, "Nothing is wrong")
@@ -77,7 +77,7 @@ func TestOverviewSaysWhatIsWrongFirst(t *testing.T) {
 	assert.NotContains(t, page, "Nothing is wrong")
 }
 
-func TestTaskPageTellsItsStory(t *testing.T) {
+func TestTaskPage_ShowsItsStory(t *testing.T) {
 	shop := newShop(t)
 	h, err := webtest.Charge("c-7", 20_000, "4111-2222", runtime.WithTag("plan", "pro")).Enqueue(t.Context(), shop)
 	require.NoError(t, err)
@@ -96,7 +96,7 @@ func TestTaskPageTellsItsStory(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, s.get("tasks/nothing").StatusCode)
 }
 
-func TestTaskPageShowsTheJournalAndTheTree(t *testing.T) {
+func TestTaskPage_ShowsTheJournalAndTheTree(t *testing.T) {
 	shop := newShop(t)
 	h, err := webtest.Book("Moby-Dick").Enqueue(t.Context(), shop)
 	require.NoError(t, err)
@@ -126,7 +126,7 @@ func TestTaskPageShowsTheJournalAndTheTree(t *testing.T) {
 	assert.Equal(t, "Moby-Dick, approved by ann", result)
 }
 
-func TestActionsOnOneTask(t *testing.T) {
+func TestActions_OnOneTask(t *testing.T) {
 	shop := newShop(t)
 	log := new(logBuffer)
 	s := serve(t, shop.App, web.Config{Logger: log.logger(), User: func(*http.Request) string { return "ann" }})
@@ -171,7 +171,7 @@ func TestActionsOnOneTask(t *testing.T) {
 	}
 }
 
-func TestBulkAsksAndSaysHowMany(t *testing.T) {
+func TestBulk_AsksAndShowsHowMany(t *testing.T) {
 	shop := newShop(t)
 	require.NoError(t, shop.Fill(t.Context(), 40))
 	log := new(logBuffer)
@@ -216,7 +216,7 @@ func plural(n int) string {
 	return map[bool]string{true: "1 task", false: strings.TrimSpace(itoa(n)) + " tasks"}[n == 1]
 }
 
-func TestPauses(t *testing.T) {
+func TestPause_OnPages(t *testing.T) {
 	shop := newShop(t)
 	s := serve(t, shop.App, web.Config{})
 	s.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -273,7 +273,7 @@ func TestEnqueueForm(t *testing.T) {
 }
 
 // A store that is down gives a page that says so, and comes back by itself.
-func TestStoreThatIsDown(t *testing.T) {
+func TestHandler_StoreThatIsDown(t *testing.T) {
 	engine := &failing{Engine: memory.New(memory.Config{})}
 	shop := shopOn(t, engine)
 	s := serve(t, shop.App, web.Config{})
@@ -294,7 +294,7 @@ func TestStoreThatIsDown(t *testing.T) {
 	assert.Equal(t, http.StatusOK, s.get("").StatusCode)
 }
 
-func TestEventsOfChanges(t *testing.T) {
+func TestEvents_OfChanges(t *testing.T) {
 	shop := newShop(t)
 	s := serve(t, shop.App, web.Config{})
 	h, err := webtest.Report(2020).Enqueue(t.Context(), shop)
@@ -314,7 +314,7 @@ func TestEventsOfChanges(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, s.get("events?task=none").StatusCode)
 }
 
-func TestMountedInEveryWay(t *testing.T) {
+func TestHandler_MountedInEveryWay(t *testing.T) {
 	shop := newShop(t)
 	h := web.Handler(shop.App, web.Config{Allow: allowAll, Logger: silent})
 	mux := http.NewServeMux()
@@ -345,7 +345,7 @@ func TestMountedInEveryWay(t *testing.T) {
 	assert.Equal(t, "POST", w.Header().Get("Allow"))
 }
 
-func TestNothingIsToldOfPeopleWhoMayNot(t *testing.T) {
+func TestAllow_RefusedRequestsLearnNothing(t *testing.T) {
 	shop := newShop(t)
 	require.NoError(t, shop.Fill(t.Context(), 4))
 	s := serve(t, shop.App, web.Config{Allow: func(*http.Request, web.Action) error { return errors.New("log in first") }})
