@@ -159,9 +159,10 @@ LIMITKEYS ?= 1000
 LIMITKILLS ?= 60
 LIMITTASKS ?= 60000
 .PHONY: limits
-limits: ## kill worker processes while tasks of many keys run, two of a key at a time, and print how often a third did (never)
+limits: ## kill workers while tasks of many keys run, two of a key at a time, and print how often a third did (never); and what 100,000 that wait cost the others
 	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m \
 		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
+	$(GO) test ./runtime/engines -count=1 -v -run TestLimit_WaitingCostsOthersNothing -args -limitwaiting 100000
 
 .PHONY: clocks
 clocks: ## step the clock of a worker process of each engine by an hour, both ways, while tasks run
