@@ -219,7 +219,7 @@ func (w *worker) conclude(r *run, o *engine.Outcome) {
 	}
 	failed := o.Kind == engine.OutcomeFail || o.Kind == engine.OutcomeRetry
 	if failed || r.flags.memoChanged || r.hasNotes() {
-		_, parked := r.err.(*parkError)
+		_, parked := guard.As[*parkError](r.err) // a durable task returns it with its own words around it
 		o.Memo = r.concludeMemo(o, failed, parked)
 	}
 	w.logOutcome(r, o)
