@@ -282,7 +282,7 @@ func (w *Worker[C, T]) Warn(doing string, err error) {
 	w.Log(slog.LevelWarn, doing, slog.String("error", err.Error()))
 }
 
-// Log logs what the engine has to say of the worker.
+// Log logs a line of the engine about the worker.
 func (w *Worker[C, T]) Log(level slog.Level, text string, attrs ...slog.Attr) {
 	w.cfg.Logger.LogAttrs(context.Background(), level, w.cfg.Engine+": "+text,
 		append(attrs, slog.String("worker", w.ID))...)
