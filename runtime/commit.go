@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -32,7 +33,9 @@ import (
 //
 // On another database, and outside of a task, it commits as usual, after which the
 // task may still run again if its worker dies in that moment; the log says so once.
-// The same holds for the transaction of a step.
+//
+// In a step of a durable task it is the step's entry in the journal that commits with
+// the transaction, so that what the step does in it happens exactly once.
 //
 // tx has a method Commit and a method Rollback, with a context, as a pgx.Tx, or
 // without, as a *sql.Tx. Commit may ask the database whether it is the engine's; an
@@ -43,7 +46,7 @@ func Commit(ctx context.Context, tx any) func(error) error {
 		c.err = errors.New("runtime.Commit: there is no transaction")
 		return func(error) error { return c.err }
 	}
-	if c.run != nil && c.run.outer() == nil {
+	if c.run != nil {
 		c.join()
 	}
 	return c.end
@@ -54,7 +57,8 @@ type commit struct {
 	ctx    context.Context
 	tx     any
 	run    *run             // nil outside of a task
-	joined engine.Concluder // nil for a transaction that cannot end the task
+	joined engine.Concluder // nil for a transaction that cannot end the task or the step
+	steps  engine.Recorder  // for that of a step
 	err    error            // why it must not be committed
 }
 
@@ -81,7 +85,12 @@ func (c *commit) join() {
 		c.err = fmt.Errorf("runtime.Commit: %w", err)
 		return
 	}
-	if c.joined, ok = in.(engine.Concluder); !ok {
+	if c.joined, ok = in.(engine.Concluder); ok && c.run.outer() != nil {
+		if c.steps, ok = in.(engine.Recorder); !ok {
+			c.joined = nil
+		}
+	}
+	if !ok {
 		c.run.app.tellApart(c.tx)
 		return
 	}
@@ -138,6 +147,9 @@ func (c *commit) conclude() error {
 	case commits > 1:
 		return errTwoCommits
 	}
+	if c.steps != nil {
+		return c.remember(r.outer())
+	}
 	o := engine.Outcome{Kind: engine.OutcomeSucceed, Result: r.result}
 	if r.flags.memoChanged || r.hasNotes() {
 		o.Memo = r.concludeMemo(&o, false, false)
@@ -157,6 +169,38 @@ func (c *commit) conclude() error {
 	return nil
 }
 
+// remember writes the entry of a step in its transaction and commits it.
+func (c *commit) remember(task *run) error {
+	l, d := c.run.lasts(), task.remembered()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ctx, done := c.bounded()
+	defer done()
+	es := []engine.NewEntry{{Name: l.step, Kind: engine.EntryStep, Value: c.run.result}}
+	out, err := d.write(ctx, es, func(ctx context.Context, es []engine.NewEntry) ([]engine.JournalEntry, error) {
+		return c.steps.Record(ctx, task.d, es)
+	})
+	if err != nil {
+		task.more().lost = errors.Is(err, engine.ErrLeaseLost)
+		return fmt.Errorf("remember the step in its transaction: %w", err)
+	}
+	if !bytes.Equal(out[0].Value, c.run.result) { // as it was written, so by an earlier run
+		return errors.New("runtime.Commit: the step was remembered before")
+	}
+	if err := commitTx(c.ctx, c.tx); err != nil {
+		return err
+	}
+	d.addAll(out)
+	l.entry = &out[0]
+	return nil
+}
+
+// logAfterEnd logs an error that came too late to count.
+func (r *run) logAfterEnd(err error) {
+	r.app.log(slog.LevelError, "an error came after the commit that ended the task or its step: it has succeeded all the same",
+		append(r.logAttrs(), slog.String("error", clip(r.redactor().Clean(guard.Text(err)))))...)
+}
+
 // concluded reports whether a transaction of the task's has ended it, and with
 // which outcome. Later errors are only logged.
 func (w *worker) concluded(r *run, o *engine.Outcome) bool {
@@ -166,8 +210,7 @@ func (w *worker) concluded(r *run, o *engine.Outcome) bool {
 	}
 	*o = *x.final
 	if r.err != nil {
-		w.app.log(slog.LevelError, "an error came after the task had committed its end: it has succeeded all the same",
-			append(r.logAttrs(), slog.String("error", clip(r.redactor().Clean(guard.Text(r.err)))))...)
+		r.logAfterEnd(r.err)
 	}
 	if w.app.watched() {
 		w.app.observe(Event{Kind: EventEnd, run: r, outcome: *o})

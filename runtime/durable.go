@@ -59,9 +59,11 @@ type named struct {
 
 // lasting is the part of a run that only durable tasks and their steps need.
 type lasting struct {
-	outer   *run         // of the run of a step: that of its task
-	reading sync.Mutex   // held while the journal is read
-	journal atomic.Value // the *durable, once it was read
+	outer   *run                 // of the run of a step: that of its task
+	step    string               // of the run of a step: its name
+	entry   *engine.JournalEntry // of the run of a step whose transaction has recorded it
+	reading sync.Mutex           // held while the journal is read
+	journal atomic.Value         // the *durable, once it was read
 
 	lookOnce sync.Once
 	last     *suspension // of the last run that was suspended, once looked for
@@ -268,6 +270,18 @@ func (d *durable) entryOf(name string) *engine.JournalEntry {
 
 // record writes entries, all of one kind. The caller holds d.mu.
 func (d *durable) record(ctx context.Context, es []engine.NewEntry) ([]engine.JournalEntry, error) {
+	out, err := d.write(ctx, es, d.j.Record)
+	if err == nil {
+		d.addAll(out)
+	}
+	return out, err
+}
+
+// write is record by any way to do that, and leaves it to the caller to note what was
+// written.
+func (d *durable) write(
+	ctx context.Context, es []engine.NewEntry, by func(context.Context, []engine.NewEntry) ([]engine.JournalEntry, error),
+) ([]engine.JournalEntry, error) {
 	size := 0
 	for i := range es {
 		size += len(es[i].Name) + len(es[i].Value)
@@ -282,13 +296,18 @@ func (d *durable) record(ctx context.Context, es []engine.NewEntry) ([]engine.Jo
 	}
 	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
 	defer cancel()
-	out, err := d.j.Record(ctx, es)
+	out, err := by(ctx, es)
 	if err == nil && len(out) != len(es) {
 		err = fmt.Errorf("the engine answered for %d of %d entries", len(out), len(es))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("record in the journal: %w", err)
 	}
+	return out, nil
+}
+
+// addAll notes entries that were written. The caller holds d.mu.
+func (d *durable) addAll(out []engine.JournalEntry) {
 	for i := range out {
 		n := d.names[out[i].Name]
 		if n == nil { // of our own
@@ -296,7 +315,6 @@ func (d *durable) record(ctx context.Context, es []engine.NewEntry) ([]engine.Jo
 		}
 		d.add(&out[i], n)
 	}
-	return out, nil
 }
 
 // failures is how many runs of the task have failed since it last recorded

@@ -22,7 +22,8 @@ import (
 // type that is registered. Its values of task scope are the step's. Their
 // cleanups run before the result is remembered, so that a transaction has
 // committed by then; if the worker dies in between, the step runs once more.
-// Use the context that fn gets, not that of the task around it, whose
+// With [Commit], on the engine's database, the result is remembered in the
+// transaction itself. Use the context that fn gets, not that of the task around it, whose
 // transaction is rolled back when the task is suspended. A step has no steps,
 // children or waits in it.
 //
@@ -43,7 +44,7 @@ func Step[C context.Context, T any](ctx context.Context, name string, fn func(ct
 		return recall[T](d.r, e)
 	}
 	var v T
-	value, err := d.r.step(ctx, name, func(c *Context) (json.RawMessage, error) {
+	value, e, err := d.r.step(ctx, name, func(c *Context) (json.RawMessage, error) {
 		own, err := buildStepContext[C](c)
 		if err != nil {
 			return nil, err
@@ -63,7 +64,10 @@ func Step[C context.Context, T any](ctx context.Context, name string, fn func(ct
 	if err != nil {
 		return none, err
 	}
-	if e, err = d.recordStep(ctx, name, value); err != nil {
+	if e == nil {
+		e, err = d.recordStep(ctx, name, value)
+	}
+	if err != nil {
 		return none, inEntry("step", name, err)
 	}
 	if !bytes.Equal(e.Value, value) { // a run before this one was first, or the store has formatted it anew
@@ -121,12 +125,15 @@ func recall[T any](r *run, e *engine.JournalEntry) (T, error) {
 	return v, nil
 }
 
-// step runs fn with a context and a task scope of its own, and returns the
-// value to record once that scope has ended.
-func (r *run) step(ctx context.Context, name string, fn func(*Context) (json.RawMessage, error)) (value json.RawMessage, err error) {
+// step runs fn with a context and a task scope of its own, and returns what is to
+// be recorded once that scope has ended, or the entry if the step's transaction has
+// recorded it.
+func (r *run) step(
+	ctx context.Context, name string, fn func(*Context) (json.RawMessage, error),
+) (value json.RawMessage, e *engine.JournalEntry, err error) {
 	s := &run{app: r.app, reg: r.reg, msg: r.msg, d: r.d, slot: r.slot, worker: r.worker}
 	s.life.Parent = ctx
-	s.lasts().outer = r
+	s.lasts().outer, s.lasts().step = r, name
 	c := &Context{ctx: s.life.Context(), run: s}
 	s.root, s.more().bound = *c, c
 	returned := false
@@ -152,13 +159,18 @@ func (r *run) step(ctx context.Context, name string, fn func(*Context) (json.Raw
 			err = Permanent(err)
 		}
 	}
+	s.result = value
 	returned = true
 	err = s.settle(err)
 	s.endStep()
-	if err != nil {
-		return nil, inEntry("step", name, err)
+	if e = s.lasts().entry; e != nil && err != nil {
+		r.logAfterEnd(err)
+		err = nil
 	}
-	return value, nil
+	if err != nil {
+		return nil, nil, inEntry("step", name, err)
+	}
+	return value, e, nil
 }
 
 // endStep closes the run of a step.

@@ -15,7 +15,7 @@ type Transactor interface {
 	// Tasks that the Inserter stores exist once the transaction has committed, and
 	// never if it does not; a key that such a task takes may make others wait who
 	// want it until the transaction ends. If the engine can end tasks in tx, the
-	// Inserter is a [Concluder] too.
+	// Inserter is a [Concluder] too, and if it is a [Journaler] a [Recorder].
 	//
 	// Committing tx, and rolling it back, is the caller's. As tx itself the Inserter
 	// is not for concurrent use, and after an error it may be that tx can only be
@@ -37,4 +37,11 @@ type Concluder interface {
 	// If it is not called, the run's outcome counts as always: where the commit was
 	// made although its answer was lost, that outcome is refused.
 	Conclude(ctx context.Context, d *Delivery, o Outcome) (committed func(), err error)
+}
+
+// Recorder writes into journals in one transaction of the caller's.
+type Recorder interface {
+	// Record is [Journal.Record] of a delivery, for entries without children: they
+	// are there once the transaction has committed.
+	Record(ctx context.Context, d *Delivery, entries []NewEntry) ([]JournalEntry, error)
 }

@@ -133,15 +133,37 @@ UPDATE {s}.river_job j SET state = 'completed', finalized_at = clock_timestamp()
 	metadata = {metadata} || $4::text::jsonb || jsonb_build_object('taskctx', {envelope} || $5::text::jsonb)
 WHERE j.id = $2::bigint AND j.state::text = 'running' AND j.attempt = $3::smallint AND {mine} RETURNING j.id`
 
+// run returns the run of this engine that a delivery is.
+func (j joined) run(d *engine.Delivery) (*delivery, *serve, error) {
+	if own, ok := d.Memo.(*delivery); ok {
+		if s, ok := own.Store().(*serve); ok && s.e == j.e {
+			return own, s, nil
+		}
+	}
+	return nil, nil, errors.New("postgres: the task does not run on this engine")
+}
+
+// Record implements [engine.Recorder].
+func (j joined) Record(ctx context.Context, d *engine.Delivery, entries []engine.NewEntry) ([]engine.JournalEntry, error) {
+	own, s, err := j.run(d)
+	if err != nil {
+		return nil, err
+	}
+	r := recording{serve: s, claim: own.Claim, attempt: d.Attempt, entries: entries, numbers: make([]int64, len(entries))}
+	switch err := r.record(ctx, j.d); {
+	case errors.Is(err, engine.ErrLeaseLost):
+		return nil, err
+	case err != nil:
+		return nil, j.e.failed("record in the journal in the step's transaction", err)
+	}
+	return r.out, nil
+}
+
 // Conclude implements [engine.Concluder].
 func (j joined) Conclude(ctx context.Context, d *engine.Delivery, o engine.Outcome) (func(), error) {
-	own, ok := d.Memo.(*delivery)
-	if !ok {
-		return nil, errors.New("postgres: the task does not run on this engine")
-	}
-	s, ok := own.Store().(*serve)
-	if !ok || s.e != j.e {
-		return nil, errors.New("postgres: the task does not run on this engine")
+	own, s, err := j.run(d)
+	if err != nil {
+		return nil, err
 	}
 	// The statement is planned each time: a plan that was made while the table was
 	// small would read all of it.
@@ -162,7 +184,7 @@ func (j joined) Conclude(ctx context.Context, d *engine.Delivery, o engine.Outco
 		}
 	}
 	owned := false
-	err := j.d.query(ctx, text, args, func(func(...any) error) error { owned = true; return nil })
+	err = j.d.query(ctx, text, args, func(func(...any) error) error { owned = true; return nil })
 	switch {
 	case err != nil:
 		return nil, j.e.failed("end the task in its transaction", err)

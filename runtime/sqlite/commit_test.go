@@ -23,6 +23,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/sqlite"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // ledger is an app whose tasks add one row each to a table of its own, in a
@@ -383,6 +384,67 @@ func TestCommit_OutsideOfATask(t *testing.T) {
 	assert.Error(t, runtime.Commit(t.Context(), none)(nil))
 	assert.Error(t, runtime.Commit(t.Context(), nil)(nil))
 	assert.Error(t, runtime.Commit(t.Context(), "x")(nil))
+}
+
+// TestCommit_Step: what a step writes in its transaction, and what is remembered of
+// the step, are there together, and once over all runs.
+func TestCommit_Step(t *testing.T) {
+	l := newLedger(t, runtime.Config{Workers: 1}, nil)
+	task := runtime.NewTask[addArgs, int](runtime.Spec{
+		Name: "ledger.Steps", Func: "Steps", Retries: 5, Delay: runtime.NoDelay, Durable: true,
+		Params: []wire.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
+	}, (*addArgs).fields)
+	tries := map[int]int{}
+	together := map[int]bool{}
+	runtime.Register(l.app, task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+		sum := 0
+		for n := range 4 {
+			v, err := runtime.Step(ctx, fmt.Sprint("step/", n), func(c *runtime.Context) (int, error) {
+				tries[n]++
+				if err := after(c, func(err error) error {
+					if err != nil {
+						return nil
+					}
+					es, jerr := ctx.App().Journal(context.Background(), ctx.Metadata().TaskID)
+					together[n] = jerr == nil && len(es) == n+1 && l.rows()[n] == 1
+					if n == 2 {
+						return errors.New("of a later cleanup")
+					}
+					return nil
+				}); err != nil {
+					return 0, err
+				}
+				tx, err := l.begin(c, l.db)
+				if err != nil {
+					return 0, err
+				}
+				if _, err := tx.Exec("INSERT INTO ledger VALUES (?, 1)", n); err != nil {
+					return 0, err
+				}
+				if n == 1 && tries[n] == 1 {
+					return 0, errors.New("not yet")
+				}
+				return n, nil
+			})
+			if err != nil {
+				return 0, err
+			}
+			if sum += v; n == 0 && ctx.Metadata().Attempt == 0 {
+				return 0, errors.New("after the first step")
+			}
+		}
+		return sum, nil
+	})
+	l.start()
+	h, err := add(task, 1, 1).Enqueue(t.Context(), l.app)
+	require.NoError(t, err)
+	sum, err := h.Wait(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 6, sum)
+	assert.Equal(t, map[int]int{0: 1, 1: 1, 2: 1, 3: 1}, l.rows())
+	assert.Equal(t, map[int]int{0: 1, 1: 2, 2: 1, 3: 1}, tries)
+	assert.Equal(t, map[int]bool{0: true, 1: true, 2: true, 3: true}, together)
+	assert.Contains(t, l.logs.String(), "of a later cleanup")
 }
 
 // TestIn: tasks that are enqueued in a transaction are there once it commits.

@@ -27,6 +27,9 @@ func (d *delivery) Record(ctx context.Context, entries []engine.NewEntry) ([]eng
 	var r recording
 	err := e.run(ctx, func(t *txn) error {
 		r = recording{t: t, d: d, extras: extras, out: make([]engine.JournalEntry, len(entries))}
+		if r.lost = d.s.running[d.lease] != d; r.lost {
+			return nil
+		}
 		return r.record(entries)
 	}, nil)
 	switch {
@@ -51,9 +54,6 @@ type recording struct {
 
 func (r *recording) record(entries []engine.NewEntry) error {
 	t, d := r.t, r.d
-	if r.lost = d.s.running[d.lease] != d; r.lost {
-		return nil
-	}
 	own := t.db.journal.ownRun
 	own.BindInt(1, d.seq)
 	own.BindInt(2, d.lease)

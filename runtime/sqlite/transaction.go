@@ -166,6 +166,26 @@ func (j *joined) Conclude(ctx context.Context, d *engine.Delivery, o engine.Outc
 	return own.committed, nil
 }
 
+// Record implements [engine.Recorder].
+func (j *joined) Record(ctx context.Context, d *engine.Delivery, entries []engine.NewEntry) ([]engine.JournalEntry, error) {
+	own, ok := d.Memo.(*delivery)
+	if !ok || own.s.e != j.e {
+		return nil, errors.New("sqlite: the task does not run on this engine")
+	}
+	var r recording
+	err := j.write(ctx, true, func(t *txn) error {
+		r = recording{t: t, d: own, extras: make([][]byte, len(entries)), out: make([]engine.JournalEntry, len(entries))}
+		return r.record(entries)
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case r.lost:
+		return nil, engine.ErrLeaseLost
+	}
+	return r.out, nil
+}
+
 // committed notes that the run's success is in the file.
 func (d *delivery) committed() {
 	d.recorded.Store(true)
