@@ -171,6 +171,13 @@ clocks: ## step the clock of a worker process of each engine by an hour, both wa
 .PHONY: speed
 speed: ## measure taskgen beside other generators (ten minutes), and print docs/speed.md
 	$(GO) run ./internal/genbench | tee docs/speed.md
+	$(MAKE) speed-modules
+
+.PHONY: speed-modules
+speed-modules: ## measure go generate on 30 packages and a module with heavy dependencies, into docs/speed.md
+	$(GO) run ./internal/genbench -modules >speed.out
+	@sed -i '/^## In a module/,$$d' docs/speed.md
+	@{ tail -n 1 docs/speed.md | grep -q '^$$' || echo; cat speed.out; } | tee -a docs/speed.md
 
 .PHONY: speed-compile
 speed-compile: ## measure what the compiler takes for generated code, and write docs/speed-compile.md

@@ -12,8 +12,11 @@ import (
 type input struct {
 	name     string
 	requires []string // modules that its users require
-	head     string   // declarations before the items, and then those of each:
-	item     string   // %[1]d is its number
+	imports  string   // of the package, beside those of the tasks
+	// ownResults gives each task a result of a type of its own.
+	ownResults bool
+	head       string // declarations before the items, and then those of each:
+	item       string // %[1]d is its number
 	// A file of its own, named other, with a head and a part for each item.
 	other, otherHead, otherItem string
 }
@@ -89,9 +92,13 @@ func Inject%[1]d(db *sql.DB, client *http.Client) (*Service%[1]d, error) {
 // files returns the files of a package.
 func (in input) files(pkg string, items int) map[string]string {
 	var a strings.Builder
-	fmt.Fprintf(&a, tasksHead+in.head, pkg)
+	fmt.Fprintf(&a, tasksHead, pkg, in.imports)
+	a.WriteString(in.head)
 	for i := range items {
-		fmt.Fprintf(&a, taskItem, i, i%10, i%10+1)
+		fmt.Fprintf(&a, taskItem, i, i%10, i%10+1, in.result(i), in.returned(i))
+		if in.ownResults {
+			fmt.Fprintf(&a, "\ntype Result%[1]d struct{ ID, Note%[1]d string }\n", i)
+		}
 		if in.item != "" {
 			fmt.Fprintf(&a, in.item, i)
 		}
@@ -108,6 +115,21 @@ func (in input) files(pkg string, items int) map[string]string {
 	return files
 }
 
+// result is the type of the result of a task, and returned what the task returns.
+func (in input) result(i int) string {
+	if in.ownResults {
+		return fmt.Sprintf("Result%d", i)
+	}
+	return "string"
+}
+
+func (in input) returned(i int) string {
+	if in.ownResults {
+		return in.result(i) + "{ID: order.ID}"
+	}
+	return "order.ID"
+}
+
 const tasksHead = `package %s
 
 import (
@@ -118,7 +140,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
-)
+%s)
 
 type Ctx struct {
 	*runtime.Context
@@ -146,18 +168,18 @@ const taskItem = `
 // Task%[1]d does something with an order.
 //
 //task:context queue=q%[2]d retries=%[2]d timeout=%[3]ds
-func Task%[1]d(ctx *Ctx, id string, cents int64, order Order) (string, error) {
+func Task%[1]d(ctx *Ctx, id string, cents int64, order Order) (result %[4]s, err error) {
 	if cents < 0 {
-		return "", fmt.Errorf("task %%s: %%d", id, cents)
+		return result, fmt.Errorf("task %%s: %%d", id, cents)
 	}
 	rows, err := ctx.DB.QueryContext(ctx, "SELECT "+id)
 	if err != nil {
-		return "", err
+		return result, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		order.ID += id
 	}
-	return order.ID, rows.Err()
+	return %[5]s, rows.Err()
 }
 `

@@ -4,6 +4,7 @@
 //
 //	go run ./internal/genbench [-n 3] [-shapes 100,1000,50x20] [-tools moq,wire] [-keep file]
 //	go run ./internal/genbench [-n 3] -compile 100,300,1000,3000
+//	go run ./internal/genbench [-n 3] -modules
 //
 // It measures the floor of most generators too: "go list -deps -export", and
 // packages.Load. The other generators are pinned in tools/peers, and built
@@ -29,22 +30,25 @@ func main() {
 	only := flag.String("tools", "", "the tools to measure, with commas between; all if empty")
 	keep := flag.String("keep", "", "a `file` that keeps the figures from run to run")
 	compile := flag.String("compile", "", "measure the compiler instead, on packages of so many tasks, with commas between")
+	modules := flag.Bool("modules", false, "measure go generate in a module, and heavy dependencies, instead")
 	flag.Parse()
-	if *compile != "" {
-		if err := runCompile(*n, split(*compile)); err != nil {
-			fmt.Fprintln(os.Stderr, "genbench:", err)
-			os.Exit(1)
-		}
-		return
+	var err error
+	switch {
+	case *compile != "":
+		err = printTable(func(dir, repo string) (string, error) { return compileTable(dir, repo, split(*compile), *n) })
+	case *modules:
+		err = printTable(func(dir, repo string) (string, error) { return modulesTable(dir, repo, *n) })
+	default:
+		err = run(*n, strings.Split(*names, ","), split(*only), *keep)
 	}
-	if err := run(*n, strings.Split(*names, ","), split(*only), *keep); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "genbench:", err)
 		os.Exit(1)
 	}
 }
 
-// runCompile prints the compiler's time for generated code.
-func runCompile(n int, counts []string) error {
+// printTable prints a table that is made with a directory of its own.
+func printTable(table func(dir, repo string) (string, error)) error {
 	dir, err := os.MkdirTemp("", "genbench-")
 	if err != nil {
 		return err
@@ -54,7 +58,7 @@ func runCompile(n int, counts []string) error {
 	if err != nil {
 		return err
 	}
-	text, err := compileTable(dir, repo, counts, n)
+	text, err := table(dir, repo)
 	fmt.Print(text)
 	return err
 }

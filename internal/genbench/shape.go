@@ -99,11 +99,16 @@ func (s *shape) module(repo string, in input) error {
 // edit adds a comment to one file.
 func (s *shape) edit() error {
 	s.edits++
-	f, err := os.OpenFile(filepath.Join(s.dir, "p0", "a.go"), os.O_APPEND|os.O_WRONLY, 0)
+	return s.append(filepath.Join("p0", "a.go"), fmt.Sprintf("\n// edit %d\n", s.edits))
+}
+
+// append adds text to a file of the module.
+func (s *shape) append(name, text string) error {
+	f, err := os.OpenFile(filepath.Join(s.dir, name), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
-	if _, err = fmt.Fprintf(f, "\n// edit %d\n", s.edits); err != nil {
+	if _, err = f.WriteString(text); err != nil {
 		f.Close()
 		return err
 	}
