@@ -13,8 +13,13 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-// ErrUnknownTask says that the app has no task of a name.
-var ErrUnknownTask = errors.New("no task of this name is registered")
+// Errors of tasks and schedules by their names. Test for them with errors.Is.
+var (
+	// ErrUnknownTask: the app has no task of the name.
+	ErrUnknownTask = errors.New("no task of this name is registered")
+	// ErrUnknownSchedule: the app has no schedule of the name.
+	ErrUnknownSchedule = errors.New("no schedule of this name is registered")
+)
 
 // TaskInfo describes a registered task: a copy.
 type TaskInfo struct {

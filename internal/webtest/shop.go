@@ -189,6 +189,7 @@ func New(engine engine.Engine, logger *slog.Logger) *Shop {
 	runtime.Register(s.App, chargeTask, s.charge)
 	runtime.Register(s.App, reportTask, s.report)
 	runtime.Register(s.App, bookTask, s.book)
+	runtime.Every(s.App, runtime.Interval(24*time.Hour), Mail("ann@example.com", "The day's orders", ""), runtime.EveryName("daily digest"))
 	return s
 }
 

@@ -36,6 +36,8 @@ type causesOut struct {
 	// there are others.
 	Tasks int  `json:"tasks"`
 	More  bool `json:"more,omitempty"`
+	// Over is how many of them ended when.
+	Over *bars `json:"over,omitempty"`
 }
 
 // cause is one cause of failures.
@@ -48,8 +50,13 @@ type cause struct {
 	First  time.Time      `json:"first,omitzero"` // when the first of these tasks ended, or ran
 	Last   time.Time      `json:"last,omitzero"`
 	Queues map[string]int `json:"queues"`
+	// Over is how many of these tasks ended when, over the same time for all
+	// causes.
+	Over *bars `json:"over,omitempty"`
 	// Example is the newest of these tasks.
 	Example *runtime.Record `json:"example"`
+
+	times []time.Time
 }
 
 // varies matches what differs from task to task in a reason: quoted texts, ids,
@@ -99,11 +106,10 @@ func (q *request) causes(in *causesIn) (causesOut, error) {
 		return out, err
 	}
 	rq.Newest = true
-	type key struct{ name, pattern string }
-	found := make(map[key]*cause)
+	found := make(map[causeKey]*cause)
 	add := func(page []*runtime.Record) {
 		for _, r := range page {
-			k := key{r.Name, patternOf(r.Reason)}
+			k := causeKey{r.Name, patternOf(r.Reason)}
 			c := found[k]
 			if c == nil {
 				c = &cause{Name: r.Name, Reason: k.pattern, Queues: make(map[string]int), Example: sound(r)}
@@ -132,14 +138,39 @@ func (q *request) causes(in *causesIn) (causesOut, error) {
 	if err != nil {
 		return out, err
 	}
-	for _, c := range found {
-		out.Causes = append(out.Causes, *c)
-	}
+	out.over(found, q.now)
 	slices.SortFunc(out.Causes, func(x, y cause) int {
 		return cmp.Or(cmp.Compare(y.Tasks, x.Tasks), cmp.Compare(x.Name, y.Name), cmp.Compare(x.Reason, y.Reason))
 	})
 	return out, nil
 }
+
+// over takes over the causes, and says how many of their tasks ended when.
+func (out *causesOut) over(found map[causeKey]*cause, now time.Time) {
+	var first time.Time
+	for _, c := range found {
+		if !c.First.IsZero() && (first.IsZero() || c.First.Before(first)) {
+			first = c.First
+		}
+	}
+	if !first.IsZero() {
+		out.Over = newBars(first, now)
+	}
+	for _, c := range found {
+		if out.Over != nil {
+			c.Over = newBars(first, now)
+		}
+		for _, t := range c.times {
+			out.Over.add(t)
+			c.Over.add(t)
+		}
+		c.times = nil
+		out.Causes = append(out.Causes, *c)
+	}
+}
+
+// causeKey is what tells causes apart.
+type causeKey struct{ name, pattern string }
 
 // add counts a task.
 func (c *cause) add(r *runtime.Record) {
@@ -158,6 +189,7 @@ func (c *cause) add(r *runtime.Record) {
 		if t.After(c.Last) {
 			c.Last = t
 		}
+		c.times = append(c.times, t)
 	}
 }
 
@@ -175,6 +207,7 @@ type causeRow struct {
 	Tasks        string
 	Share        string // of all that were looked at, in percent, for a bar
 	First, Last  moment
+	Over         *chart
 	Show         string // relative URL of these tasks, or of one of them
 	Bulk         []bulkLink
 }
@@ -185,6 +218,7 @@ func (c *cause) shown(s engine.State, all int, now time.Time) causeRow {
 	r := causeRow{
 		Name: clean(c.Name, maxName), Reason: clean(c.text(), maxLine), Tasks: number(int64(c.Tasks)),
 		First: at(c.First, now), Last: at(c.Last, now), Show: "tasks/" + c.Example.ID.String(),
+		Over: c.Over.chart("tasks", now),
 	}
 	if all > 0 {
 		r.Share = number(int64(max(100*c.Tasks/all, 1)))
@@ -210,6 +244,7 @@ type failedPage struct {
 	Tasks string
 	More  bool
 	All   string
+	Over  *chart
 }
 
 func (q *request) failedPage() (*view, error) {
@@ -221,7 +256,7 @@ func (q *request) failedPage() (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &failedPage{Tasks: many(int64(out.Tasks), "failed task"), More: out.More, All: "tasks?state=failed"}
+	p := &failedPage{Tasks: many(int64(out.Tasks), "failed task"), More: out.More, All: "tasks?state=failed", Over: out.Over.chart("failures", q.now)}
 	for _, c := range out.Causes {
 		if len(p.Rows) == 100 {
 			break

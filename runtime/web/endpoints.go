@@ -47,6 +47,9 @@ func (h *handler) endpoints() {
 	} {
 		endpoint(h, post(a, "/api/"+string(a), summary), func(q *request, in *bulkIn) (bulkOut, error) { return q.bulk(a, in) })
 	}
+	endpoint(h, get("/api/schedules", "The schedules of this process, and those whose tasks are found."),
+		func(q *request, _ *none) (schedulesOut, error) { return q.schedules() })
+	endpoint(h, post(Enqueue, "/api/schedules/run", "Enqueues the task of a schedule of this process now."), (*request).runSchedule)
 	endpoint(h, get("/api/paused", "What is paused."), func(q *request, _ *none) (pauseOut, error) { return q.paused() })
 	endpoint(h, post(Pause, "/api/pause", "Pauses a queue, or the tasks of a name: those that run go on."),
 		func(q *request, in *pauseIn) (pauseOut, error) { return q.pause(in, false) })

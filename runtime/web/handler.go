@@ -201,7 +201,8 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case errors.As(err, &large), errors.Is(err, runtime.ErrPayloadTooLarge):
 		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, runtime.ErrNotFound), errors.Is(err, runtime.ErrUnknownTask):
+	case errors.Is(err, runtime.ErrNotFound), errors.Is(err, runtime.ErrUnknownTask),
+		errors.Is(err, runtime.ErrUnknownSchedule):
 		return http.StatusNotFound
 	case errors.Is(err, runtime.ErrState), errors.Is(err, runtime.ErrRunning):
 		return http.StatusConflict

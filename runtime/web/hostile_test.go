@@ -32,7 +32,7 @@ func newHostile(t *testing.T, text string) *hostile {
 		lines = append(lines, runtime.LogLine{Time: time.Now(), Level: slog.LevelWarn, Logger: text, Message: text, Attrs: text})
 	}
 	if len(text) > 10_000 {
-		lines = lines[:2]
+		lines = lines[:1]
 	}
 	memo, err := json.Marshal(map[string]any{
 		"errors":   []runtime.AttemptError{{At: time.Now(), Error: text, Stack: text}},

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -80,7 +81,15 @@ type stream struct {
 
 func (s *stream) serve(ctx context.Context) {
 	// Some proxies hand on nothing before they have 2 kB.
-	if s.send("retry: 2000\n: "+strings.Repeat(" ", 2048)+"\n"+s.event("hello")) != nil {
+	err := s.send("retry: 2000\n: " + strings.Repeat(" ", 2048) + "\n" + s.event("hello"))
+	if errors.Is(err, http.ErrNotSupported) { // by something around it: then it is asked again and again
+		if v, err := s.version(ctx); err == nil && v != s.last {
+			s.last = v
+			_, _ = fmt.Fprint(s.w, s.event("change")) // the client is gone
+		}
+		return
+	}
+	if err != nil {
 		return
 	}
 	for first := true; ; first = false {

@@ -90,6 +90,8 @@ func TestOpenAPI_AnswersAreAsDescribed(t *testing.T) {
 		{"get", "/api/tasks/{id}/journal", "api/tasks/" + id + "/journal", ""},
 		{"get", "/api/count", "api/count?state=failed,succeeded", ""},
 		{"get", "/api/causes", "api/causes", ""},
+		{"get", "/api/schedules", "api/schedules", ""},
+		{"post", "/api/schedules/run", "api/schedules/run", `{"name":"daily digest"}`},
 		{"get", "/api/paused", "api/paused", ""},
 		{"post", "/api/pause", "api/pause", `{"queue":"reports"}`},
 		{"post", "/api/resume", "api/resume", `{"queue":"reports"}`},

@@ -28,7 +28,7 @@ func parseTemplates() map[string]*template.Template {
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	pages := make(map[string]*template.Template)
 	for _, name := range []string{
-		"overview", "queues", "tasks", "task", "failed", "workers", "enqueue", "confirm", "bulk", "delete", "error", "docs",
+		"overview", "queues", "tasks", "task", "failed", "workers", "enqueue", "schedules", "confirm", "bulk", "delete", "error", "docs",
 	} {
 		pages[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
@@ -117,11 +117,13 @@ func (h *handler) pages() {
 	h.page("/tasks/{id}/delete", (*request).deletePage)
 	h.page("/failed", (*request).failedPage)
 	h.page("/workers", (*request).workersPage)
+	h.page("/schedules", (*request).schedulesPage)
 	h.page("/enqueue", (*request).enqueuePage)
 	h.page("/confirm", (*request).confirmPage)
 	h.page("/find", (*request).findPage)
 	h.page("/docs", (*request).docsPage)
 	h.form("/enqueue", (*request).enqueueForm)
+	h.form("/schedules", (*request).runScheduleForm)
 	h.form("/bulk", (*request).bulkForm)
 	h.form("/pause", func(q *request) (*view, error) { return q.pauseForm(false) })
 	h.form("/resume", func(q *request) (*view, error) { return q.pauseForm(true) })

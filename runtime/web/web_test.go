@@ -49,7 +49,7 @@ func TestPages_LeadToPages(t *testing.T) {
 			require.True(t, strings.HasPrefix(to, s.base), "%s in %s leads out of the prefix, to %s", link, at, to)
 			rest := strings.TrimPrefix(to, s.base)
 			posts := strings.HasSuffix(u.Path, "/retry") || strings.HasSuffix(u.Path, "/cancel") || strings.HasSuffix(u.Path, "bulk") ||
-				strings.HasSuffix(u.Path, "pause") || strings.HasSuffix(u.Path, "resume") ||
+				strings.HasSuffix(u.Path, "pause") || strings.HasSuffix(u.Path, "schedules/run") || strings.HasSuffix(u.Path, "resume") ||
 				strings.HasSuffix(u.Path, "confirm") && u.RawQuery == "" // a form
 			if !seen[rest] && !posts {
 				seen[rest] = true
@@ -214,6 +214,71 @@ func TestBulk_AsksAndShowsHowMany(t *testing.T) {
 
 func plural(n int) string {
 	return map[bool]string{true: "1 task", false: strings.TrimSpace(itoa(n)) + " tasks"}[n == 1]
+}
+
+// Causes say how many of their tasks ended when, and the page draws it.
+func TestCauses_OverTime(t *testing.T) {
+	e := newHostile(t, "card 17 was declined")
+	now := time.Now()
+	failed := e.entries[6]
+	require.Equal(t, engine.StateFailed, failed.State)
+	e.entries = nil
+	for i := range 40 {
+		own := *failed
+		own.EndedAt = now.Add(-time.Duration(i*i) * time.Minute) // 25 hours and a half
+		if i%4 == 0 {
+			own.Reason = "panic: no template"
+		}
+		e.entries = append(e.entries, &own)
+	}
+	s := serve(t, runtime.New(e, runtime.Config{Logger: silent}), web.Config{})
+	type over struct {
+		Step   int `json:"step_s"`
+		Counts []int
+	}
+	out := read[struct {
+		Over   over
+		Causes []struct {
+			Reason string
+			Tasks  int
+			Over   over
+		}
+	}](t, s.get("api/causes"))
+	sum := func(counts []int) (n int) {
+		for _, c := range counts {
+			n += c
+		}
+		return n
+	}
+	assert.Equal(t, 3600, out.Over.Step)
+	assert.Equal(t, 40, sum(out.Over.Counts))
+	assert.Greater(t, out.Over.Counts[len(out.Over.Counts)-1]+out.Over.Counts[len(out.Over.Counts)-2], 7, "the newest are the last")
+	require.Len(t, out.Causes, 2)
+	assert.Equal(t, "^card * was declined$", out.Causes[0].Reason)
+	assert.Equal(t, 30, sum(out.Causes[0].Over.Counts))
+	assert.Equal(t, 10, sum(out.Causes[1].Over.Counts))
+	page := s.get("failed").text
+	assert.Contains(t, page, `role="img" aria-label="40 failures since `)
+	assert.Contains(t, page, `role="img" aria-label="30 tasks since `)
+}
+
+func TestSchedules_OnPages(t *testing.T) {
+	shop := newShop(t)
+	s := serve(t, shop.App, web.Config{})
+	s.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	page := s.get("schedules").text
+	assert.Contains(t, page, "daily digest")
+	assert.Contains(t, page, "none is kept")
+	a := s.form("schedules", url.Values{"name": {"daily digest"}})
+	require.Equal(t, http.StatusSeeOther, a.StatusCode, a.text)
+	assert.Contains(t, s.get("schedules").text, "mail.Send")
+	assert.NotContains(t, s.get("schedules").text, "none is kept")
+	assert.Equal(t, http.StatusNotFound, s.form("schedules", url.Values{"name": {"weekly"}}).StatusCode)
+	// A process that has none registered knows those whose tasks are kept.
+	other := serve(t, runtime.New(shop.Engine(), runtime.Config{Logger: silent}), web.Config{})
+	page = other.get("schedules").text
+	assert.Contains(t, page, "daily digest")
+	assert.NotContains(t, page, "Run now")
 }
 
 func TestPause_OnPages(t *testing.T) {

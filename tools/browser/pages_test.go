@@ -84,7 +84,7 @@ func TestPages(t *testing.T) {
 			b := newTab(t, serve(t, shop, web.Config{Title: "shop, production"}))
 			pages := []struct{ name, path string }{
 				{"overview", ""}, {"tasks", "tasks"}, {"tasks-failed", "tasks?state=failed&name=billing.Charge"}, {"task-failed", "tasks/" + failed},
-				{"task-running", "tasks/" + running}, {"task-waiting", strings.TrimSuffix("tasks/"+book(t, shop), "/")}, {"failed", "failed"}, {"queues", "queues"}, {"workers", "workers"},
+				{"task-running", "tasks/" + running}, {"task-waiting", strings.TrimSuffix("tasks/"+book(t, shop), "/")}, {"failed", "failed"}, {"queues", "queues"}, {"workers", "workers"}, {"schedules", "schedules"},
 				{"enqueue", "enqueue"}, {"enqueue-report", "enqueue?name=report.Build&like=" + running}, {"confirm", "confirm?do=delete&state=failed&name=mail.Send"},
 				{"delete", "tasks/" + failed + "/delete"}, {"docs", "docs"}, {"missing", "nothing"},
 			}

@@ -1,0 +1,125 @@
+package web
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// schedulesOut are the schedules of this process, and those whose tasks are found.
+type schedulesOut struct {
+	Schedules []scheduleInfo `json:"schedules"`
+}
+
+// scheduleInfo is a schedule, and the newest task of it that was found.
+type scheduleInfo struct {
+	runtime.ScheduleInfo
+	// Here says that this process has the schedule, and can run its task.
+	Here bool            `json:"here"`
+	Last *runtime.Record `json:"last,omitempty"`
+}
+
+// schedules returns what is known of schedules: in a process that has none
+// registered, what their tasks tell.
+func (q *request) schedules() (schedulesOut, error) {
+	out := schedulesOut{Schedules: []scheduleInfo{}}
+	at := make(map[string]int)
+	for _, s := range q.h.app.Schedules() {
+		at[s.Name] = len(out.Schedules)
+		out.Schedules = append(out.Schedules, scheduleInfo{ScheduleInfo: s, Here: true})
+	}
+	ctx, cancel := q.store()
+	defer cancel()
+	began := time.Now()
+	see := func(page []*runtime.Record, _ string) bool {
+		for _, r := range page {
+			name := r.Tags.Get(runtime.TagEvery)
+			i, ok := at[name]
+			if !ok {
+				i = len(out.Schedules)
+				at[name] = i
+				out.Schedules = append(out.Schedules, scheduleInfo{ScheduleInfo: runtime.ScheduleInfo{Name: name, Task: r.Name}})
+			}
+			if s := &out.Schedules[i]; s.Last == nil || r.EnqueuedAt.After(s.Last.EnqueuedAt) {
+				s.Last = sound(r)
+			}
+		}
+		return time.Since(began) < fillTime && len(out.Schedules) < maxPage
+	}
+	_, err := q.each(ctx, engine.Query{Tag: runtime.TagEvery, Newest: true}, see)
+	if isUnsupported(err) {
+		_, err = q.each(ctx, engine.Query{Tag: runtime.TagEvery}, see)
+	}
+	slices.SortFunc(out.Schedules, func(x, y scheduleInfo) int { return cmp.Compare(x.Name, y.Name) })
+	return out, err
+}
+
+// runIn names a schedule to run now.
+type runIn struct {
+	Name string `json:"name" doc:"name of the schedule"`
+}
+
+// runSchedule enqueues the task of a schedule, and logs who did.
+func (q *request) runSchedule(in *runIn) (out enqueueOut, err error) {
+	defer func() {
+		q.h.audit(q.Request, Enqueue, err, "schedule", clean(in.Name, maxName), "task", out.ID.String())
+	}()
+	ctx, cancel := q.store()
+	defer cancel()
+	out.ID, err = q.h.app.RunSchedule(ctx, in.Name)
+	return out, err
+}
+
+// scheduleRow is a schedule as a page shows it.
+type scheduleRow struct {
+	Name, Label, Task string
+	Next              moment
+	Here              bool
+	Last              *row
+	Tasks             string // relative URL of all its tasks
+}
+
+type schedulesPage struct{ Rows []scheduleRow }
+
+func (q *request) schedulesPage() (*view, error) {
+	if err := q.decode(&none{}); err != nil {
+		return nil, err
+	}
+	out, err := q.schedules()
+	if err != nil {
+		return nil, err
+	}
+	p := &schedulesPage{}
+	for _, s := range out.Schedules {
+		r := scheduleRow{
+			Name: s.Name, Label: clean(s.Name, maxName), Task: clean(s.Task, maxName), Next: at(s.Next, q.now), Here: s.Here,
+			Tasks: filterLink(filter{Tag: runtime.TagEvery + ":" + s.Name}),
+		}
+		if s.Last != nil {
+			last := rowOf(s.Last, q.now)
+			r.Last = &last
+		}
+		if p.Rows = append(p.Rows, r); len(p.Rows) == maxPage {
+			break
+		}
+	}
+	return &view{Title: "Schedules", Nav: "schedules", Template: "schedules", Live: q.h.allEvents(), Data: p}, nil
+}
+
+// runScheduleForm runs a schedule now, and shows its task.
+func (q *request) runScheduleForm() (*view, error) {
+	in := &runIn{Name: q.PostForm.Get("name")}
+	out, err := q.run(Enqueue, func() (any, error) { return q.runSchedule(in) })
+	if err != nil {
+		return nil, err
+	}
+	if id := out.(enqueueOut).ID; id != uuid.Nil {
+		redirect(q.w, q.root+"tasks/"+id.String()+"?did=enqueue")
+	}
+	return nil, nil
+}
