@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -325,4 +326,83 @@ func ageless(counts []engine.Count) []engine.Count {
 		counts[i].Oldest = time.Time{}
 	}
 	return counts
+}
+
+// TestList_NewestOfManyTasks: a listing that is not sorted goes backwards, too,
+// while tasks come at the end where it began, workers take some at the other, and
+// the caller cancels what it was given.
+func TestList_NewestOfManyTasks(t *testing.T) {
+	slow(t)
+	e := open(t, server(t), redis.Config{})
+	app := runtime.New(e, runtime.Config{Logger: testLog(t)})
+	const many = 12_000
+	var b runtime.Batch
+	var hs []*runtime.Handle[int]
+	for i := range many {
+		var opts []runtime.Option
+		if i%4 == 3 {
+			opts = append(opts, runtime.WithDelay(time.Hour))
+		}
+		hs = append(hs, runtime.AddTo(&b, sumCall(sumTask(""), i, 1, opts...)))
+	}
+	require.NoError(t, b.Enqueue(t.Context(), app))
+	q := engine.Query{Limit: 1000, Newest: true, States: []engine.State{engine.StatePending}}
+	for at := q; ; { // the first page that is not empty: what is scheduled was looked at before
+		es, next, err := e.List(t.Context(), at)
+		require.NoError(t, err)
+		if at.Cursor = next; len(es) > 0 {
+			assert.Equal(t, hs[many-2].ID(), es[0].ID, "the newest; the last has a delay")
+			break
+		}
+		require.NotEmpty(t, next)
+	}
+	seen := make(map[uuid.UUID]int)
+	for page := 0; ; page++ {
+		es, next, err := e.List(t.Context(), q)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(es), q.Limit)
+		for _, en := range es {
+			seen[en.ID]++
+		}
+		if page < 3 {
+			var more runtime.Batch // at the end where the listing began
+			for i := range 300 {
+				runtime.AddTo(&more, sumCall(sumTask(""), i, 1))
+			}
+			require.NoError(t, more.Enqueue(t.Context(), app))
+			for _, en := range es[max(len(es)-20, 0):max(len(es)-10, 0)] {
+				require.NoError(t, e.Cancel(t.Context(), en.ID, ""))
+			}
+		}
+		if q.Cursor = next; next == "" {
+			break
+		}
+	}
+	missing, twice, pending := 0, 0, 0
+	for i, h := range hs {
+		if i%4 == 3 {
+			continue
+		}
+		pending++
+		switch seen[h.ID()] {
+		case 1:
+		case 0:
+			missing++
+		default:
+			twice++
+		}
+	}
+	assert.Zero(t, missing, "of %d tasks that were there all the time", pending)
+	assert.Zero(t, twice)
+	_, _, err := e.List(t.Context(), engine.Query{Limit: 1000, Cursor: cursorOf(t, e, engine.Query{Limit: 10, Newest: true})})
+	assert.ErrorIs(t, err, engine.ErrCursor, "the cursor of a listing that goes the other way")
+}
+
+// cursorOf is the cursor of the second page of a query.
+func cursorOf(t *testing.T, e engine.Engine, q engine.Query) string {
+	t.Helper()
+	_, next, err := e.List(t.Context(), q)
+	require.NoError(t, err)
+	require.NotEmpty(t, next)
+	return next
 }

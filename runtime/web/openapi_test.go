@@ -39,7 +39,7 @@ func TestOpenAPI_DescribesTheAPI(t *testing.T) {
 	}
 	want, err := os.ReadFile(described)
 	require.NoError(t, err)
-	assert.Equal(t, string(want), pretty.String(), "go test ./runtime/web -run Description -update writes it")
+	assert.Equal(t, string(want), pretty.String(), "go test ./runtime/web -run OpenAPI -update writes it")
 	page := s.get("docs").text
 	var doc document
 	require.NoError(t, json.Unmarshal([]byte(a.text), &doc))
