@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -120,48 +119,6 @@ func (a *App) lookFor(r *service, s *Definition, queue string) {
 	}
 	a.log(level, "this app does not run a task that it enqueues: call RegisterTasks of its package, unless another process does",
 		slog.String("task", s.Name), slog.String("queue", queue))
-}
-
-// contextReg is how to build one context type.
-type contextReg struct {
-	build any // func(*Context) (C, error)
-	needs []Need
-}
-
-func (a *App) registerContext(t goType, build any, needs []Need) {
-	defer a.warnLate("RegisterContext", t.String())
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.contexts[t] = contextReg{build, needs}
-}
-
-// byName returns the registered tasks by their names and aliases, and an error
-// for each name that two of them claim.
-func (a *App) byName() (map[string]*registration, []error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var errs []error
-	tasks := make(map[string]*registration, len(a.tasks))
-	for _, r := range a.tasks {
-		for _, name := range append([]string{r.def.Name}, r.def.Aliases...) {
-			if other, ok := tasks[name]; ok {
-				errs = append(errs, fmt.Errorf("two tasks are named %q: the functions %s and %s; set name= on one",
-					name, other.funcBeside(r), r.funcBeside(other)))
-				continue
-			}
-			tasks[name] = r
-		}
-	}
-	return tasks, errs
-}
-
-// funcBeside returns the name of the task's function, with its package if the
-// other's differs: generated arguments are a type of the package.
-func (reg *registration) funcBeside(other *registration) string {
-	if reg.args == nil || other.args == nil || reg.args.PkgPath() == other.args.PkgPath() {
-		return reg.def.Func
-	}
-	return reg.args.PkgPath() + "." + reg.def.Func
 }
 
 // newWorkerID returns an id unique to this start.

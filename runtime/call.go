@@ -3,7 +3,6 @@ package runtime
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"unsafe"
 
@@ -112,35 +111,4 @@ func (c Call[R]) anyCall() AnyCall { return c.AnyCall }
 func (c Call[R]) Enqueue(ctx context.Context, q Enqueuer) (*Handle[R], error) {
 	h, err := enqueue(ctx, q, c.AnyCall)
 	return (*Handle[R])(h), err
-}
-
-// enqueue enqueues one call.
-func enqueue(ctx context.Context, q Enqueuer, c AnyCall) (*handle, error) {
-	p, err := producerOf(q)
-	if err != nil {
-		return nil, fmt.Errorf("enqueue %s: %w", c.Name(), err)
-	}
-	if p.around != nil {
-		ins, err := p.enqueue(ctx, []AnyCall{c})
-		if err == nil {
-			err = ins[0].Err
-		}
-		if err != nil {
-			return nil, err
-		}
-		return &handle{id: ins[0].ID, existing: ins[0].Existing, app: p.app}, nil
-	}
-	e := new(struct { // one allocation for both
-		h handle
-		m engine.Message
-	})
-	if err := p.prepare(ctx, &e.m, c); err != nil {
-		return nil, err
-	}
-	in, err := p.insertOne(ctx, &e.m)
-	if err != nil {
-		return nil, err
-	}
-	e.h = handle{id: in.ID, existing: in.Existing, app: p.app}
-	return &e.h, nil
 }

@@ -22,9 +22,11 @@
 // imports only the standard library and google/uuid.
 //
 // The path of one task through this package: a generated function makes a
-// [Call] (call.go). producer.go makes it an [engine.Message] and inserts it.
-// The engine hands it to worker.go, which takes a slot (slot.go) and decodes
-// the arguments (package wire). execution.go builds the context and calls the
-// function. decide.go decides on the outcome, and handle.go returns the result
-// to the waiting caller.
+// [Call] (call.go). enqueue.go, enqueue_prepare.go and enqueue_insert.go make it
+// an [engine.Message] and store it. The engine hands it to run_begin.go, which
+// takes a slot (slot.go) and decodes the arguments (package wire). run_call.go
+// builds the context and calls the function, run_settle.go waits for its
+// goroutines and closes what it opened, run_decide.go turns its error into an
+// outcome, and run_conclude.go hands that over. handle.go returns the result to
+// the waiting caller. generated.go has what only generated code calls.
 package runtime

@@ -97,3 +97,77 @@ func (p *producer) send(ctx context.Context, calls []AnyCall) ([]engine.Inserted
 	}
 	return ins, nil
 }
+
+// enqueue enqueues one call.
+func enqueue(ctx context.Context, q Enqueuer, c AnyCall) (*handle, error) {
+	p, err := producerOf(q)
+	if err != nil {
+		return nil, fmt.Errorf("enqueue %s: %w", c.Name(), err)
+	}
+	if p.around != nil {
+		ins, err := p.enqueue(ctx, []AnyCall{c})
+		if err == nil {
+			err = ins[0].Err
+		}
+		if err != nil {
+			return nil, err
+		}
+		return &handle{id: ins[0].ID, existing: ins[0].Existing, app: p.app}, nil
+	}
+	e := new(struct { // one allocation for both
+		h handle
+		m engine.Message
+	})
+	if err := p.prepare(ctx, &e.m, c); err != nil {
+		return nil, err
+	}
+	in, err := p.insertOne(ctx, &e.m)
+	if err != nil {
+		return nil, err
+	}
+	e.h = handle{id: in.ID, existing: in.Existing, app: p.app}
+	return &e.h, nil
+}
+
+// Enqueuer is the place to enqueue tasks: an [App], the value of [App.Via], or
+// a test's recorder.
+type Enqueuer interface {
+	enqueuer() *producer
+}
+
+// ErrPayloadTooLarge says that the arguments are over Config.MaxPayload, and
+// nothing was enqueued; or that the result is, and the task has failed.
+var ErrPayloadTooLarge = errors.New("payload is too large")
+
+// producer makes messages of calls and inserts them.
+type producer struct {
+	app    *App
+	to     engine.Inserter
+	single engine.SingleInserter // to, if it is one
+	around EnqueueHandler        // send with the app's middleware, nil if there are no hooks at all
+}
+
+func (p *producer) enqueuer() *producer { return p }
+
+// errNoEnqueuer is the error of enqueueing on nil: [AppFrom] returns that
+// where there is no task and no default app.
+var errNoEnqueuer = errors.New("there is nothing to enqueue on: the app is nil")
+
+// producerOf returns the producer behind an Enqueuer.
+func producerOf(q Enqueuer) (*producer, error) {
+	if q != nil {
+		if p := q.enqueuer(); p != nil {
+			return p, nil
+		}
+	}
+	return nil, errNoEnqueuer
+}
+
+// Via returns an Enqueuer that prepares tasks as the app does, and inserts them
+// by ins: a database transaction, or a test's recorder.
+func (a *App) Via(ins engine.Inserter) Enqueuer {
+	p := &producer{app: a, to: ins}
+	p.single, _ = ins.(engine.SingleInserter)
+	p.wrap()
+	return p
+}

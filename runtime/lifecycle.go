@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"path"
 	"reflect"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -256,106 +254,6 @@ func (a *App) Stop(ctx context.Context) error {
 	return a.awaitStop(s, step)
 }
 
-// newWorker checks everything and freezes the registrations, or only that of
-// the named task.
-func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
-	errs := a.cfg.validate()
-	if a.engine == nil {
-		errs = append(errs, errNoEngine)
-	}
-	tasks, clashes := a.byName()
-	if only != "" {
-		if tasks = a.named(only); len(tasks) == 0 {
-			return nil, fmt.Errorf("%w: %s", errConfig, unknownTask(only))
-		}
-		clashes = nil
-	}
-	errs = append(errs, clashes...)
-	errs = append(errs, a.missing(tasks)...)
-	schedules, wrong := a.checkPeriodic()
-	errs = append(errs, wrong...)
-	frozen := make(map[string]*registration, len(tasks))
-	var skipped []*registration
-	for name, reg := range tasks {
-		started, err := reg.start(a)
-		if err != nil {
-			continue // missing reported it already
-		}
-		frozen[name] = started
-		if name != reg.def.Name || a.engine == nil {
-			continue
-		}
-		if err := a.check(reg.def); err != nil {
-			if a.cfg.SkipUnsupported && errors.Is(err, engine.ErrUnsupported) {
-				skipped = append(skipped, reg)
-				a.log(slog.LevelWarn, "a task is left out: the engine cannot honour what it asks for",
-					slog.String("task", name), slog.String("error", guard.Text(err)))
-				continue
-			}
-			errs = append(errs, fmt.Errorf("task %s: %w", name, err))
-		}
-	}
-	errs = append(errs, a.checkQueues()...)
-	maps.DeleteFunc(frozen, func(name string, _ *registration) bool { return slices.Contains(skipped, tasks[name]) })
-	if len(errs) > 0 {
-		slices.SortFunc(errs, func(x, y error) int { return strings.Compare(x.Error(), y.Error()) })
-		return nil, fmt.Errorf("%w: %w", errConfig, errors.Join(errs...))
-	}
-	w := &worker{app: a, id: newWorkerID(), tasks: frozen, handler: call, periodic: schedules}
-	w.slots = newSlots(context.WithoutCancel(ctx), a.cfg.Workers)
-	for i := len(a.cfg.Middleware) - 1; i >= 0; i-- {
-		next := w.handler
-		if err := guard.Isolated(func() error { w.handler = a.cfg.Middleware[i](next); return nil }); err != nil {
-			return nil, fmt.Errorf("%w: Config.Middleware[%d]: %w", errConfig, i, err)
-		}
-		if w.handler == nil {
-			return nil, fmt.Errorf("%w: Config.Middleware[%d] returned nil", errConfig, i)
-		}
-	}
-	return w, nil
-}
-
-// checkQueues asks the engine about the queues that only the configuration
-// names.
-func (a *App) checkQueues() (errs []error) {
-	if a.engine == nil {
-		return nil
-	}
-	for _, q := range a.cfg.Queues {
-		if err := a.engine.Check(&engine.Message{Name: "taskctx.queue", Queue: q}); err != nil {
-			errs = append(errs, fmt.Errorf("Config.Queues: %w", err))
-		}
-	}
-	return errs
-}
-
-// check asks the engine whether it can honour the task's options.
-func (a *App) check(d *Definition) error {
-	if d.Durable && !a.journals {
-		return errNoJournals
-	}
-	if d.limited() && a.limits() == nil {
-		return errNoLimits
-	}
-	return a.engine.Check(a.sample(d))
-}
-
-// sample returns a message with all options of the task.
-func (a *App) sample(d *Definition) *engine.Message {
-	m := &engine.Message{Name: d.Name, Queue: d.derive().queue, Priority: d.Priority}
-	m.Keep, m.KeepFailed = a.cfg.Keep, a.cfg.KeepFailed
-	if d.Unique > 0 || d.UniqueHold != engine.HoldTime {
-		m.Key, m.KeyFor, m.KeyHold = d.Name, d.Unique, d.UniqueHold
-	}
-	if d.Keep > 0 {
-		m.Keep = d.Keep
-	}
-	if d.KeepFailed > 0 {
-		m.KeepFailed = d.KeepFailed
-	}
-	return m
-}
-
 // queues returns the queues of the worker.
 func (a *App) queues(w *worker) []string {
 	if len(a.cfg.Queues) > 0 {
@@ -450,11 +348,4 @@ func (a *App) closeStorage(s *service) error {
 		}
 	}
 	return errStillClosing
-}
-
-// refused logs that a run's outcome came too late; the engine calls it.
-func (w *worker) refused(d *engine.Delivery, o engine.Outcome) {
-	w.app.log(slog.LevelWarn, "outcome of a task came too late and was refused: it no longer belongs to this worker",
-		slog.String("task", d.Message.Name), slog.String("task_id", d.Message.Meta.ID.String()),
-		slog.Int("attempt", d.Attempt))
 }

@@ -153,14 +153,6 @@ func (r *run) setLimit(now time.Time) {
 	}
 }
 
-// closeScoped runs the cleanups of task scope with the task's error.
-func (r *run) closeScoped(cause error) error {
-	if x := r.extras(); x != nil {
-		return x.scoped.Close(cause)
-	}
-	return nil
-}
-
 func (r *run) id() uuid.UUID { return r.msg.Meta.ID }
 
 func (r *run) rootID() uuid.UUID {

@@ -1,10 +1,8 @@
 package runtime
 
 import (
-	"fmt"
 	"sync"
 
-	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
 
@@ -60,30 +58,4 @@ func (c *children) wait() {
 	}
 	c.closed = true
 	c.mu.Unlock()
-}
-
-// waitChildren waits for the goroutines that the task started, and joins their
-// errors to the task's. No more can start from then on.
-func (r *run) waitChildren(err error) error {
-	r.returned.Store(true)
-	x := r.extras()
-	if x == nil { // adopt, if it is called now, sees that the task has returned
-		return err
-	}
-	c := &x.children
-	c.wait()
-	r.flags.broken = r.flags.broken || c.broken
-	failed := c.failed
-	c.failed = nil // said once
-	for _, child := range failed {
-		cerr, waited := child.Failed()
-		if waited {
-			continue
-		}
-		if err == nil {
-			return cerr
-		}
-		return fmt.Errorf("%w; then a child: %s", err, guard.Text(cerr))
-	}
-	return err
 }

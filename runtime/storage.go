@@ -71,15 +71,6 @@ func Stored[T any](ctx context.Context, k *Key[T], open func(context.Context) (T
 	})
 }
 
-// Provide is Stored for an open that returns the value's cleanup, for keys of
-// every scope. In task scope open gets the task's context, the cleanup gets
-// the task's error, and its own error fails the task. Generated code calls it.
-func Provide[T any](
-	ctx context.Context, k *Key[T], open func(context.Context) (T, func(error) error, error),
-) (T, error) {
-	return provide(ctx, k, open)
-}
-
 func provide[T any](
 	ctx context.Context, k *Key[T], open func(context.Context) (T, func(error) error, error),
 ) (T, error) {
@@ -152,21 +143,4 @@ func (r *run) scopeContext(sc Scope, s *store.Store) context.Context {
 		return bound
 	}
 	return &r.root
-}
-
-// CloseFunc turns the cleanup of a provider into the form that Provide takes.
-// A nil cleanup stays nil.
-func CloseFunc(f func()) func(error) error {
-	if f == nil {
-		return nil
-	}
-	return func(error) error { f(); return nil }
-}
-
-// CloseErrFunc is CloseFunc for a cleanup that may fail.
-func CloseErrFunc(f func() error) func(error) error {
-	if f == nil {
-		return nil
-	}
-	return func(error) error { return f() }
 }

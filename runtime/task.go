@@ -1,7 +1,6 @@
 package runtime
 
 import (
-	"context"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -118,20 +117,6 @@ type handArgs[C, A, R any] struct {
 func (h *handArgs[C, A, R]) Run(ctx C, result *Result) error {
 	v, err := h.fn(ctx, &h.args)
 	return result.JSON(&v, err)
-}
-
-// RegisterContext gives the app a function that builds the context type C for
-// a run. The last registration of a type before the start wins, so that a test
-// can replace it. needs are the requirements of build; App.Start checks them.
-func RegisterContext[C any](app *App, build func(*Context) (C, error), needs ...Need) {
-	app.registerContext(typeOf((*C)(nil)), build, needs)
-}
-
-// BuildContext builds the registered context type C within a run: for
-// constructors of context types that embed C, and for tests. context.Context
-// and [*Context] are returned as they are.
-func BuildContext[C any](ctx context.Context) (C, error) {
-	return buildContext[C](ctx)
 }
 
 // Void is the result of a task without one.

@@ -1,0 +1,224 @@
+package runtime
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
+)
+
+// errCrashed is the reason of a task that fails without another run.
+var errCrashed = errors.New("worker was lost during the task's last attempt")
+
+// checkCrashed fails a task whose lost workers have used all of its attempts.
+func (r *run) checkCrashed() error {
+	x := r.more()
+	x.reading.Lock()
+	defer x.reading.Unlock()
+	if m := r.loadMemo(x); m.Concluded == r.d.Attempt+1 {
+		return nil // it failed in the ordinary way, and was retried by hand
+	}
+	return Permanent(errCrashed)
+}
+
+// lay finds out how to make a run together with arguments of the task, and how
+// to list these.
+func (reg *registration) lay() error {
+	args := reg.args.(reflect.Type)
+	layout, err := wire.LayoutOf(args, reg.def.Params)
+	if err != nil {
+		return fmt.Errorf("task %s: %w", reg.def.Name, err)
+	}
+	both := reflect.StructOf([]reflect.StructField{
+		{Name: "Run", Type: reflect.TypeFor[run]()},
+		{Name: "Args", Type: args},
+	})
+	reg.alloc = func() (*run, any) {
+		v := reflect.New(both).Elem()
+		return v.Field(0).Addr().Interface().(*run), v.Field(1).Addr().Interface()
+	}
+	reg.list = func(args any, f *wire.Fields) { layout.List(f, reflect.ValueOf(args).UnsafePointer()) }
+	return nil
+}
+
+// registration is a registered task.
+type registration struct {
+	def     *Definition
+	args    goType // a struct, whose pointer is Runnable; nil of a task described by hand
+	context goType // of the task's first parameter
+	call    func(r *run, ctx *Context) error
+	needs   []Need // of the task itself, as its receiver
+
+	// build, made when the app starts, makes a context: it is a func(*Context)
+	// (C, error). alloc makes a run with its arguments.
+	build any
+	alloc func() (*run, any)
+	list  func(args any, f *wire.Fields)
+}
+
+// start returns a copy for one start of the app, with build and alloc.
+func (reg *registration) start(app *App) (*registration, error) {
+	c := *reg
+	var err error
+	if c.build, err = app.constructor(reg.context); err != nil {
+		return nil, err
+	}
+	if c.alloc == nil {
+		if err := c.lay(); err != nil {
+			return nil, err
+		}
+	}
+	return &c, nil
+}
+
+// newRun makes the run of one delivery, with its arguments.
+func (reg *registration) newRun() *run {
+	r, args := reg.alloc()
+	r.reg, r.args = reg, args
+	return r
+}
+
+// structName matches the name of a struct before the hash of its shape.
+var structName = regexp.MustCompile(`[\pL\pN_]+:`)
+
+// unnamed returns a fingerprint without the names of structs, which are for
+// people: a renamed struct reads the same JSON.
+func unnamed(sig string) string { return structName.ReplaceAllString(sig, ":") }
+
+// accepts reports, before anything is decoded, whether arguments enqueued with
+// another signature can be read as the parameters of this one.
+func (s *Definition) accepts(sig string) error {
+	if sig == s.derive().signature || sig == "" { // empty: a foreign producer
+		return nil
+	}
+	theirs := make(map[string]string)
+	for field := range strings.FieldsSeq(sig) {
+		name, typ, _ := strings.Cut(field, ":")
+		theirs[name] = typ
+	}
+	for _, p := range s.Params {
+		typ, ok := theirs[p.Name]
+		delete(theirs, p.Name)
+		switch {
+		case !ok && !p.Optional:
+			return park("the task was enqueued by another version, without parameter %q", p.Name)
+		case ok && unnamed(typ) != unnamed(p.Sig):
+			return park("the task was enqueued by another version, with parameter %q of type %s, here %s",
+				p.Name, typ, p.Sig)
+		}
+	}
+	for name := range theirs {
+		return park("the task was enqueued by another version, with parameter %q that this one does not have", name)
+	}
+	return nil
+}
+
+// run runs a delivery on a goroutine of its own, which a handler may end.
+func (w *worker) run(ctx context.Context, d *engine.Delivery) (o engine.Outcome) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.runInline(ctx, d, &o)
+	}()
+	<-done
+	return o
+}
+
+// runInline runs a delivery: it takes a slot, decodes the arguments, calls the
+// handler, and decides on the outcome. This is the path of every task.
+func (w *worker) runInline(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
+	reg, ok := w.tasks[d.Message.Name]
+	if !ok { // engines hand out only known names
+		*o = engine.Outcome{Kind: engine.OutcomeDelay, After: parkDelay, Reason: unknownTask(d.Message.Name)}
+		return
+	}
+	slot := w.slots.take(ctx)
+	if slot == nil {
+		*o = engine.Outcome{Kind: engine.OutcomeRelease}
+		return
+	}
+	r := reg.newRun()
+	r.root.run, r.app, r.msg, r.d, r.slot, r.life.Parent, r.worker = r, w.app, d.Message, d, slot, ctx, w
+	defer w.finish(r, o)
+	slot.run.Store(r)
+	if cause := cmp.Or(d.Bind(&r.life), w.slots.stopCause()); cause != nil {
+		r.life.Cancel(cause) // stopped before it began: it does not begin
+		r.err = cause
+	} else if err := r.admit(); err != nil {
+		r.err = err
+	} else {
+		if w.app.watched() {
+			w.app.observe(Event{Kind: EventStart, run: r})
+		}
+		r.err = w.handler(&r.root) // middleware has the last word
+	}
+	r.flags.handled = true
+}
+
+// admit checks, before anything of the user's runs, that this worker can run
+// the task, and decodes its arguments.
+func (r *run) admit() error {
+	m := &r.msg.Meta
+	if m.Version > engine.WireVersion {
+		return park("message has format %d, this worker reads up to %d", m.Version, engine.WireVersion)
+	}
+	if err := r.reg.def.accepts(m.Signature); err != nil {
+		return err
+	}
+	if r.reg.def.Timeout > 0 || m.Timeout > 0 || !m.Deadline.IsZero() {
+		now := time.Now()
+		if !m.Deadline.IsZero() && !now.Before(m.Deadline) {
+			return Permanent(ErrDeadline)
+		}
+		r.setLimit(now)
+	}
+	if r.d.Attempt > r.retries() && r.failures() > r.retries() {
+		if err := r.checkCrashed(); err != nil {
+			return err
+		}
+	}
+	if n := len(r.msg.Args); n > r.app.cfg.MaxPayload { // another worker may allow more
+		return &parkError{fmt.Sprintf("arguments are %d bytes, the limit here is %d (Config.MaxPayload)",
+			n, r.app.cfg.MaxPayload), true}
+	}
+	args, err := r.app.decodeArgs(r.msg)
+	if err != nil {
+		return park("decode arguments: %s", guard.Text(err))
+	}
+	if r.msg.Meta.Signature != "" {
+		err = wire.Unmarshal(args, r.listArgs, r.reg.def.Params)
+	} else {
+		err = wire.UnmarshalForeign(args, r.listArgs, r.reg.def.Params)
+	}
+	if err != nil {
+		if _, refused := err.(*wire.InvalidError); refused {
+			return Permanent(r.reg.def.hideSecrets(err))
+		}
+		return park("decode arguments: %s", guard.Text(err))
+	}
+	r.extract()
+	r.markRetry()
+	return nil
+}
+
+// hideSecrets keeps the text of Validate about a redacted parameter out of the
+// error's text.
+func (r *run) listArgs(f *wire.Fields) { r.reg.list(r.args, f) }
+
+// hideSecrets keeps the text of Validate about a redacted parameter out of the
+// error's text.
+func (d *Definition) hideSecrets(err error) error {
+	if e, ok := err.(*wire.InvalidError); ok && slices.Contains(d.derive().redact, e.Param) {
+		e.HideText()
+	}
+	return err
+}
