@@ -110,6 +110,7 @@ func TestValidator_UnreadableArgumentsAreNotInvalid(t *testing.T) {
 	u := newUnit[order, int]("test.Unit")
 	u.handle(app, func(*runtime.Context, order) (int, error) { return 0, nil })
 	m := &engine.Message{Name: "test.Unit", Queue: "default", Args: json.RawMessage(`{"v":{"Cents":0},"more":1}`)}
+	m.Meta.Version = engine.WirePlain // not of a foreign producer, whose further keys are left out
 	ins, err := eng.Insert(t.Context(), []*engine.Message{m})
 	if err != nil {
 		t.Fatal(err)
