@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
@@ -109,8 +110,9 @@ func TestValidator_UnreadableArgumentsAreNotInvalid(t *testing.T) {
 	app := runtime.New(eng, runtime.Config{Logger: discard})
 	u := newUnit[order, int]("test.Unit")
 	u.handle(app, func(*runtime.Context, order) (int, error) { return 0, nil })
-	m := &engine.Message{Name: "test.Unit", Queue: "default", Args: json.RawMessage(`{"v":{"Cents":0},"more":1}`)}
-	m.Meta.Version = engine.WirePlain // not of a foreign producer, whose further keys are left out
+	m, err := app.Prepare(t.Context(), u.call(order{Cents: 1})) // not of a foreign producer, whose further keys are left out
+	require.NoError(t, err)
+	m.Args = json.RawMessage(`{"v":{"Cents":0},"more":1}`)
 	ins, err := eng.Insert(t.Context(), []*engine.Message{m})
 	if err != nil {
 		t.Fatal(err)
