@@ -341,3 +341,25 @@ func TestRun_ForeignMessageWithKeysOfNobody(t *testing.T) {
 		require.NoError(t, app.Stop(context.Background()))
 	})
 }
+
+// TestRegister_WithoutParams: a task that is described by hand, without its
+// parameters, reads what it lists, of an app's messages and of foreign ones.
+func TestRegister_WithoutParams(t *testing.T) {
+	app := runtime.New(newMemory(t, memory.Config{}), runtime.Config{Logger: silent})
+	task := runtime.NewTask[pairArgs, string](runtime.Spec{Name: "drift.Plain"}, (*pairArgs).fields)
+	runtime.Register(app, task, func(_ context.Context, a *pairArgs) (string, error) { return fmt.Sprint(*a), nil })
+	start(t, app)
+	p := pairArgs{"x", 7}
+	h, err := task.Call(p.fields, nil).Enqueue(t.Context(), app)
+	require.NoError(t, err)
+	got, err := h.Wait(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, fmt.Sprint(p), got)
+	ins, err := app.Engine().Insert(t.Context(), []*engine.Message{{
+		Name: "drift.Plain", Queue: "default", Args: task.Call(p.fields, nil).AnyCall.Args(),
+	}})
+	require.NoError(t, err)
+	got, err = runtime.HandleOf[string](app, ins[0].ID).Wait(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, fmt.Sprint(p), got)
+}

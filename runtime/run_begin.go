@@ -194,10 +194,13 @@ func (r *run) admit() error {
 	if err != nil {
 		return park("decode arguments: %s", guard.Text(err))
 	}
-	if r.msg.Meta.Signature != "" {
-		err = wire.Unmarshal(args, r.listArgs, r.reg.def.Params)
-	} else {
+	// A producer that is no App sends no signature. A task that is described by hand
+	// may leave its parameters out: then all keys are those of its fields.
+	foreign := m.Signature == "" && (r.reg.args != nil || len(r.reg.def.Params) > 0)
+	if foreign {
 		err = wire.UnmarshalForeign(args, r.listArgs, r.reg.def.Params)
+	} else {
+		err = wire.Unmarshal(args, r.listArgs, r.reg.def.Params)
 	}
 	if err != nil {
 		if _, refused := err.(*wire.InvalidError); refused {
