@@ -66,7 +66,7 @@ func withoutSigns(body string) string {
 	if rest, ok := strings.CutPrefix(body, "go:"); ok { // as in //go:generate
 		return strings.Replace(rest, " ", ":", 1)
 	}
-	return strings.TrimLeft(body, "+@#!$%")
+	return strings.Replace(strings.TrimLeft(body, "+@#!$%/"), "：", ":", 1) // the colon of other scripts
 }
 
 // withoutColon returns the directive that a comment such as //task-context was
@@ -74,13 +74,16 @@ func withoutSigns(body string) string {
 // comment looks much the same.
 func withoutColon(body string) string {
 	body = withoutSigns(body)
-	i := strings.IndexAny(body, "-._/ ")
-	if i <= 0 || !slices.Contains(ownNames, body[:i]) {
+	i := strings.IndexAny(body, "-._/; ")
+	if glued := withoutSign(body); glued != "" {
+		return glued
+	}
+	if i <= 0 || !slices.Contains(ownNames, strings.TrimSuffix(body[:i], "s")) {
 		return ""
 	}
 	verb, args, _ := strings.Cut(body[i+1:], " ")
 	args = strings.TrimSpace(args)
-	if !slices.Contains(verbs(), verb) || args == "" && body[i] == ' ' {
+	if !slices.Contains(verbs(), verb) || args == "" && body[i] == ' ' && body[:i] == Tool { // prose
 		return ""
 	}
 	if args == "" {
@@ -91,6 +94,20 @@ func withoutColon(body string) string {
 	for _, d := range lookup(verb) {
 		if isKey && d.key(key) != nil || word == args && slices.Contains(d.Words, word) {
 			return "//task:" + verb + " " + args
+		}
+	}
+	return ""
+}
+
+// withoutSign returns the directive that a comment such as //taskcontext was meant
+// to be, or "".
+func withoutSign(body string) string {
+	word, args, _ := strings.Cut(body, " ")
+	for _, verb := range verbs() {
+		for _, name := range ownNames {
+			if word == name+verb && looksLikeArgs(args) {
+				return strings.TrimSpace("//task:" + verb + " " + strings.TrimSpace(args))
+			}
 		}
 	}
 	return ""

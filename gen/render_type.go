@@ -47,6 +47,18 @@ func (r *renderer) typ(t types.Type) *jen.Statement {
 		return r.structure(t, true)
 	case *types.Interface:
 		return r.iface(t)
+	case *types.Union: // where Go does not allow one: the compiler says so
+		var u jen.Statement
+		for term := range t.Terms() {
+			if len(u) > 0 {
+				u.Op("|")
+			}
+			if term.Tilde() {
+				u.Op("~")
+			}
+			u.Add(r.typ(term.Type()))
+		}
+		return &u
 	}
 	panic("gen: a type that no declaration has: " + t.String())
 }

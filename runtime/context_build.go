@@ -49,8 +49,8 @@ func buildContext[C any](ctx context.Context) (C, error) {
 	return build.(func(*Context) (C, error))(c)
 }
 
-// missing returns an error for each unmet need of the registered tasks and of
-// the context types they use.
+// builderOf returns how to build a registered context type, with the task's
+// context.
 func builderOf(ctx context.Context, t goType) (c *Context, build any, err error) {
 	c, ok := FromContext(ctx)
 	if !ok {

@@ -78,3 +78,12 @@ func (t *Tags) UnmarshalJSON(b []byte) error {
 	t.m = m
 	return nil
 }
+
+func (r *run) metadata() Metadata {
+	deadline, _ := r.life.Deadline()
+	return Metadata{
+		TaskID: r.id(), Name: r.msg.Name, Func: r.reg.def.Func, Queue: r.msg.Queue,
+		Attempt: r.d.Attempt, MaxRetries: r.retries(), EnqueuedAt: r.msg.Meta.EnqueuedAt,
+		Tags: Tags{r.app.tagsOf(r.msg)}, ParentID: r.msg.Meta.Parent, RootID: r.rootID(), Deadline: deadline,
+	}
+}

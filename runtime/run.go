@@ -162,15 +162,6 @@ func (r *run) rootID() uuid.UUID {
 	return r.msg.Meta.Root
 }
 
-func (r *run) metadata() Metadata {
-	deadline, _ := r.life.Deadline()
-	return Metadata{
-		TaskID: r.id(), Name: r.msg.Name, Func: r.reg.def.Func, Queue: r.msg.Queue,
-		Attempt: r.d.Attempt, MaxRetries: r.retries(), EnqueuedAt: r.msg.Meta.EnqueuedAt,
-		Tags: Tags{r.app.tagsOf(r.msg)}, ParentID: r.msg.Meta.Parent, RootID: r.rootID(), Deadline: deadline,
-	}
-}
-
 // retries returns how many retries the task has. A foreign task names none,
 // and gets those of its registration.
 func (r *run) retries() int {

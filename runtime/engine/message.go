@@ -80,7 +80,8 @@ type Meta struct {
 	Root   uuid.UUID `json:"root,omitzero"`
 	// Tags are the task's tags.
 	Tags map[string]string `json:"tags,omitempty"`
-	// Headers are sent along by propagators and locals.
+	// Headers are sent along by propagators, locals, options and the codec; keys that
+	// begin with "taskctx-" are the App's.
 	Headers map[string]string `json:"headers,omitempty"`
 	// Redact names the parameters whose values are not to be shown.
 	Redact []string `json:"redact,omitempty"`
