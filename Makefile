@@ -110,12 +110,12 @@ bench: ## run the benchmarks (BENCH=regexp, COUNT=5) and print their medians
 	$(GO) run golang.org/x/perf/cmd/benchstat bench.out
 
 .PHONY: bench-peers
-bench-peers: ## run the same work on taskctx, bare channels and other libraries, and write docs/in-process.md
-	cd bench && $(GO) test -run '^$$' -bench Peers -benchtime 1x -args -page $(CURDIR)/docs/in-process.md
+bench-peers: ## run the same work on taskctx, bare channels and other libraries, and write docs/speed/in-process.md
+	cd bench && $(GO) test -run '^$$' -bench Peers -benchtime 1x -args -page $(CURDIR)/docs/speed/in-process.md
 
 .PHONY: bench-durable
-bench-durable: ## measure tasks in a file beside an ordinary queue in one, and write docs/sqlite-speed.md
-	$(GO) test -run '^$$' -bench 'Durable$$' -benchtime 1x -timeout 30m ./runtime/sqlite -args -page $(CURDIR)/docs/sqlite-speed.md
+bench-durable: ## measure tasks in a file beside an ordinary queue in one, and write docs/speed/sqlite.md
+	$(GO) test -run '^$$' -bench 'Durable$$' -benchtime 1x -timeout 30m ./runtime/sqlite -args -page $(CURDIR)/docs/speed/sqlite.md
 
 .PHONY: bench-servers
 bench-servers: ## measure tasks on Postgres and Redis beside River and asynq, and print the tables of docs/engines.md
@@ -129,9 +129,9 @@ million: ## run a million tasks, and print what memory, goroutines and files do
 SCALE ?= 0,100000,500000,1000000
 SCALEENGINES ?= memory,sqlite,postgres,redis
 .PHONY: scale
-scale: ## measure what calls cost beside a backlog (SCALE=0,100000,..., SCALEENGINES=memory,...), and write docs/scale.md
+scale: ## measure what calls cost beside a backlog (SCALE=0,100000,..., SCALEENGINES=memory,...), and write docs/speed/scale.md
 	$(GO) test ./runtime/engines -count=1 -v -run 'TestScale$$' -timeout 120m -args \
-		-scale $(SCALE) -scaleengines $(SCALEENGINES) -scalepage $(CURDIR)/docs/scale.md
+		-scale $(SCALE) -scaleengines $(SCALEENGINES) -scalepage $(CURDIR)/docs/speed/scale.md
 
 KILLS ?= 200
 KILLTASKS ?= 100000
@@ -169,19 +169,19 @@ clocks: ## step the clock of a worker process of each engine by an hour, both wa
 	$(GO) test ./runtime/engines -count=1 -v -run TestEngines_ProcessClockSteps -timeout 20m -args -clocks
 
 .PHONY: speed
-speed: ## measure taskgen beside other generators (ten minutes), and print docs/speed.md
-	$(GO) run ./internal/genbench | tee docs/speed.md
+speed: ## measure taskgen beside other generators (ten minutes), and print docs/speed/taskgen.md
+	$(GO) run ./internal/genbench | tee docs/speed/taskgen.md
 	$(MAKE) speed-modules
 
 .PHONY: speed-modules
-speed-modules: ## measure go generate on 30 packages and a module with heavy dependencies, into docs/speed.md
+speed-modules: ## measure go generate on 30 packages and a module with heavy dependencies, into docs/speed/taskgen.md
 	$(GO) run ./internal/genbench -modules >speed.out
-	@sed -i '/^## In a module/,$$d' docs/speed.md
-	@{ tail -n 1 docs/speed.md | grep -q '^$$' || echo; cat speed.out; } | tee -a docs/speed.md
+	@sed -i '/^## In a module/,$$d' docs/speed/taskgen.md
+	@{ tail -n 1 docs/speed/taskgen.md | grep -q '^$$' || echo; cat speed.out; } | tee -a docs/speed/taskgen.md
 
 .PHONY: speed-compile
-speed-compile: ## measure what the compiler takes for generated code, and write docs/speed-compile.md
-	$(GO) run ./internal/genbench -compile 100,300,1000,3000 | tee docs/speed-compile.md
+speed-compile: ## measure what the compiler takes for generated code, and write docs/speed/compile.md
+	$(GO) run ./internal/genbench -compile 100,300,1000,3000 | tee docs/speed/compile.md
 
 .PHONY: cover
 cover: ## run the tests and print what they do not cover, package by package

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// modulesHead begins the part of docs/speed.md that modulesTable prints.
+// modulesHead begins the part of docs/speed/taskgen.md that modulesTable prints.
 const modulesHead = "## In a module"
 
 const modulesPreface = modulesHead + `

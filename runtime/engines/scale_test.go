@@ -58,7 +58,7 @@ type scaleWorld struct {
 }
 
 // TestScale measures what calls cost beside a backlog: few tasks by default, and
-// by "make scale" as many as docs/scale.md shows. What it proves by itself is
+// by "make scale" as many as docs/speed/scale.md shows. What it proves by itself is
 // that the first page of a filter that selects nothing is not the whole table.
 func TestScale(t *testing.T) {
 	var sizes []int
