@@ -241,6 +241,7 @@ func testSuspendName(b *bench) {
 	h := s.nextNamed("task.parent")
 	h.record(h.child("mine", "task.child"), h.child("theirs", "task.child"))
 	h.suspend(engine.Wait{Need: 1, Name: "mine", FailFast: true}, 0)
+	b.until(id, engine.StateWaiting)
 	byEntry := make(map[string]*handed)
 	for range 2 {
 		c := s.nextNamed("task.child")
@@ -255,6 +256,7 @@ func testSuspendName(b *bench) {
 	byEntry["mine"].succeed()
 	h = s.nextNamed("task.parent")
 	h.suspend(engine.Wait{Seen: 3, Need: 1, Name: "go"}, 0)
+	b.until(id, engine.StateWaiting)
 	b.signal(id, "gone", "", `1`)
 	b.signal(id, "g", "", `1`)
 	b.barrier(s, "task.other")
