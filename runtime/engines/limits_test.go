@@ -136,7 +136,7 @@ func (l *limit) try(t *testing.T, e engine.Engine, edit func(*engine.Message), w
 	for i := range ms {
 		ms[i] = &engine.Message{
 			Name: "limits.Task", Queue: "limits", Args: []byte(`{}`), Keep: time.Hour,
-			Meta: engine.Meta{Version: engine.WireVersion, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now()},
+			Meta: engine.Meta{Version: engine.WirePlain, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now()},
 		}
 		edit(ms[i])
 	}

@@ -22,7 +22,7 @@ import (
 func message(name string, edits ...func(*engine.Message)) *engine.Message {
 	m := &engine.Message{
 		Name: name, Queue: "q", Args: json.RawMessage(`{}`),
-		Meta: engine.Meta{Version: engine.WireVersion, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now().UTC()},
+		Meta: engine.Meta{Version: engine.WirePlain, ID: uuid.Must(uuid.NewV7()), EnqueuedAt: time.Now().UTC()},
 	}
 	for _, edit := range edits {
 		edit(m)

@@ -105,7 +105,7 @@ func planReads(t *testing.T, prepare string, n int) int {
 func planMessage() *engine.Message {
 	return &engine.Message{
 		Name: "plan.task", Queue: "plan", Args: json.RawMessage(`{}`), Keep: time.Hour,
-		Meta: engine.Meta{Version: engine.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
+		Meta: engine.Meta{Version: engine.WirePlain, EnqueuedAt: time.Now(), Retries: 3},
 	}
 }
 

@@ -33,7 +33,7 @@ func benchMessage() *engine.Message {
 	return &engine.Message{
 		Name: beside.Kind, Queue: engine.DefaultQueue, Args: args, Keep: time.Hour,
 		Meta: engine.Meta{
-			Version: engine.WireVersion, ID: uuid.New(), EnqueuedAt: time.Now().UTC(),
+			Version: engine.WirePlain, ID: uuid.New(), EnqueuedAt: time.Now().UTC(),
 			Signature: "customer:string cents:int64", Retries: 3,
 		},
 	}
@@ -341,7 +341,7 @@ func TestRiver_InAnotherSchema(t *testing.T) {
 		}
 	}
 	for range 20 {
-		if d := <-mine; d.Message.Meta.Version != engine.WireVersion {
+		if d := <-mine; d.Message.Meta.Version != engine.WirePlain {
 			t.Errorf("our worker ran a job of River's: %s", d.Message.Args)
 		}
 		if j := <-ran; j.Args.Customer != "theirs" {

@@ -339,7 +339,7 @@ func TestInsert_OneIDTwice(t *testing.T) {
 	message := func(id uuid.UUID, args string) *engine.Message {
 		return &engine.Message{
 			Name: "shop.Sum", Queue: "default", Args: []byte(args), Keep: time.Hour,
-			Meta: engine.Meta{Version: engine.WireVersion, ID: id, EnqueuedAt: time.Now()},
+			Meta: engine.Meta{Version: engine.WirePlain, ID: id, EnqueuedAt: time.Now()},
 		}
 	}
 	id, other := uuid.New(), uuid.New()

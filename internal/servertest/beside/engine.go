@@ -46,7 +46,7 @@ func message() (*engine.Message, error) {
 	return &engine.Message{
 		Name: Kind, Queue: engine.DefaultQueue, Args: args, Keep: time.Hour,
 		Meta: engine.Meta{
-			Version: engine.WireVersion, ID: id, EnqueuedAt: time.Now().UTC(), Signature: "0123456789abcdef", Retries: 3,
+			Version: engine.WirePlain, ID: id, EnqueuedAt: time.Now().UTC(), Signature: "0123456789abcdef", Retries: 3,
 		},
 	}, nil
 }

@@ -50,7 +50,7 @@ func (w *crowd) insert(t *testing.T) []uuid.UUID {
 	for i := range ms {
 		ms[i] = &engine.Message{
 			Name: "fault.crowd", Queue: w.queue, Args: json.RawMessage(`{}`), Keep: time.Hour,
-			Meta: engine.Meta{Version: engine.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
+			Meta: engine.Meta{Version: engine.WirePlain, EnqueuedAt: time.Now(), Retries: 3},
 		}
 	}
 	ins, err := w.direct.Insert(t.Context(), ms)

@@ -143,7 +143,7 @@ func (w *work) handle(ctx context.Context, d *engine.Delivery, o *engine.Outcome
 func (w *work) insert(name string) uuid.UUID {
 	m := &engine.Message{
 		Name: name, Queue: w.queue, Args: json.RawMessage(`{"n":1}`), Keep: time.Hour, Key: w.queue + name, KeyFor: time.Hour,
-		Meta: engine.Meta{Version: engine.WireVersion, EnqueuedAt: time.Now(), Retries: 3},
+		Meta: engine.Meta{Version: engine.WirePlain, EnqueuedAt: time.Now(), Retries: 3},
 	}
 	if name == "fault.later" {
 		m.Due = time.Now().Add(30 * time.Millisecond)
