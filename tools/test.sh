@@ -65,7 +65,7 @@ else
 	echo "no C compiler here: the race detector is left out" >&2
 fi
 [ "$#" -gt 0 ] || set -- ./...
-"${GO:-go}" test ${race[@]+"${race[@]}"} -timeout 15m "$@"
+"${GO:-go}" test ${race[@]+"${race[@]}"} -timeout 25m "$@"
 if [ -n "$all" ]; then
 	if have_browser; then
 		export TASKCTX_REQUIRE_BROWSER="${TASKCTX_REQUIRE_BROWSER:-1}"
