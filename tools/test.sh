@@ -43,13 +43,20 @@ have_postgres || missing+=(postgresql)
 have_sqlite || missing+=(sqlite3)
 all=
 [ "$#" -gt 0 ] && [ "$*" != ./... ] || all=1
-[ -z "$all" ] || have_browser || missing+=(chromium)
-have_pooler || missing+=(pgbouncer)
-if [ "${#missing[@]}" -gt 0 ] && [ "${TASKCTX_INSTALL:-1}" = 1 ] && command -v apt-get >/dev/null; then
-	echo "installing ${missing[*]}" >&2
-	{ as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update &&
-		as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "${missing[@]}"; } >&2 ||
-		echo "could not install them: going on without" >&2
+extra=() # what few tests need: without it the others go on
+[ -z "$all" ] || have_browser || extra+=(chromium)
+have_pooler || extra+=(pgbouncer)
+
+install() {
+	[ "$#" -gt 0 ] || return 0
+	echo "installing $*" >&2
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends "$@" >&2 ||
+		echo "could not install $*: going on without" >&2
+}
+if [ "$((${#missing[@]} + ${#extra[@]}))" -gt 0 ] && [ "${TASKCTX_INSTALL:-1}" = 1 ] && command -v apt-get >/dev/null; then
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update >&2 || echo "could not ask for packages" >&2
+	install ${missing[@]+"${missing[@]}"}
+	for program in ${extra[@]+"${extra[@]}"}; do install "$program"; done
 fi
 
 if have_redis && have_postgres && have_sqlite; then
