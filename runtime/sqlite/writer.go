@@ -1,13 +1,10 @@
 package sqlite
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	goruntime "runtime"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -39,88 +36,6 @@ type txn struct {
 	strangers strangers       // tasks that it parked and no worker knows
 	others    map[string]bool // names that workers know; nil if it did not look
 	join      []*server       // workers that it adds: afterwards they are in servers
-}
-
-// maxLot bounds the operations of one transaction, and so the time of the
-// write lock. Only a batch may be larger.
-const maxLot = 1024
-
-// lot returns how many of the operations to do in one transaction.
-func lot(ops []op) int {
-	n := 0
-	for i, o := range ops {
-		n++
-		if in, ok := o.(*insertOp); ok {
-			n += len(in.ms) - 1
-		}
-		if n > maxLot {
-			return max(i, 1)
-		}
-	}
-	return len(ops)
-}
-
-// opQueue holds the operations for the writer.
-type opQueue struct {
-	wake   chan struct{} // has room for one
-	mu     sync.Mutex
-	ops    []op // guarded by mu
-	spare  []op // guarded by mu: an empty slice to use next
-	closed bool // guarded by mu
-}
-
-// push adds an operation. It reports whether the queue takes any.
-func (q *opQueue) push(o op) bool {
-	q.mu.Lock()
-	if q.closed {
-		q.mu.Unlock()
-		return false
-	}
-	q.ops = append(q.ops, o)
-	first := len(q.ops) == 1
-	q.mu.Unlock()
-	if first {
-		q.ring()
-	}
-	return true
-}
-
-func (q *opQueue) ring() {
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
-}
-
-// take returns the waiting operations. The slice is used again after the next
-// call.
-func (q *opQueue) take(last []op) []op {
-	clear(last)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	ops := q.ops
-	q.ops, q.spare = q.spare[:0], last[:0]
-	return ops
-}
-
-func (q *opQueue) empty() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.ops) == 0
-}
-
-// idle reports whether nothing waits, and the queue is open.
-func (q *opQueue) idle() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.ops) == 0 && !q.closed
-}
-
-func (q *opQueue) close() {
-	q.mu.Lock()
-	q.closed = true
-	q.mu.Unlock()
-	q.ring()
 }
 
 // do hands an operation to the writer.
@@ -413,85 +328,3 @@ func (e *Engine) fault(err error) {
 		s.fail(err)
 	}
 }
-
-// claimable is the owner of an operation: its caller, who may give it up, or
-// the writer.
-type claimable struct{ state atomic.Int32 }
-
-const (
-	waiting   = iota
-	taken     // by the writer
-	withdrawn // by the caller
-)
-
-// take gives the operation to the writer. It returns false if the caller has
-// given it up.
-func (c *claimable) take() bool {
-	return c.state.CompareAndSwap(waiting, taken) || c.state.Load() != withdrawn
-}
-
-// withdraw gives the operation up, unless the writer has it: nothing is written.
-func (c *claimable) withdraw() bool { return c.state.CompareAndSwap(waiting, withdrawn) }
-
-// untake gives the operation back to its caller: what it wrote was undone.
-func (c *claimable) untake() { c.state.CompareAndSwap(taken, waiting) }
-
-func (c *claimable) withdrawn() bool { return c.state.Load() == withdrawn }
-
-// call is an operation that a caller waits for.
-type call struct {
-	claimable
-	do    func(t *txn) error
-	after func(t *txn) // once committed; may be nil
-	done  chan error
-}
-
-func (c *call) apply(t *txn) error {
-	if !c.take() {
-		return nil
-	}
-	return c.do(t)
-}
-
-func (c *call) settle(t *txn, err error) {
-	if c.withdrawn() {
-		return
-	}
-	if err == nil && c.after != nil {
-		c.after(t)
-	}
-	c.done <- err
-}
-
-// run hands do to the writer and waits until it is committed, or until ctx
-// ends before the writer has begun. do returns an error of the caller's only
-// before it wrote anything.
-func (e *Engine) run(ctx context.Context, do func(t *txn) error, after func(t *txn)) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	c := &call{do: do, after: after, done: make(chan error, 1)}
-	e.do(c)
-	return c.wait(ctx, c.done)
-}
-
-// wait returns the result of an operation. When ctx ends before the writer has
-// taken it, nothing is written.
-func (c *claimable) wait(ctx context.Context, done <-chan error) error {
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		if c.withdraw() {
-			return context.Cause(ctx)
-		}
-		return <-done
-	}
-}
-
-// notice is an operation that writes nothing: the writer goroutine runs it,
-// even if the transaction fails.
-type notice func()
-
-func (n notice) apply(*txn) error   { return nil }
-func (n notice) settle(*txn, error) { n() }

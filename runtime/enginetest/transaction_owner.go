@@ -1,0 +1,107 @@
+package enginetest
+
+import (
+	"errors"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// testTxAnswerLost: the caller does not know that it has committed, and the run
+// fails. The task has succeeded all the same.
+func testTxAnswerLost(b *bench) {
+	id := b.insert("task.tx")
+	s := b.serve([]string{"task.tx"})
+	h := s.next()
+	tx, j := b.begin()
+	b.conclude(j, h, engine.Outcome{Result: number(1)})
+	b.must("commit", tx.Commit())
+	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry, Reason: "the answer was lost"})
+	if r := s.nextRefused(); r.d != h.d {
+		b.Error("Refused was called with another delivery")
+	}
+	if en := b.get(id); en.State != engine.StateSucceeded || !sameJSON(en.Result, number(1)) {
+		b.Errorf("the task is %s with result %s, want what was committed", en.State, en.Result)
+	}
+	s.mustStop()
+}
+
+func testTxKeyLetGo(b *bench) {
+	b.insert("task.keyed", held(b.queue, engine.HoldActive))
+	h := b.serve([]string{"task.keyed"}).next()
+	tx, j := b.begin()
+	committed := b.conclude(j, h, engine.Outcome{})
+	b.must("commit", tx.Commit())
+	committed()
+	b.holder("once its task has ended", held(b.queue, engine.HoldActive))
+	h.succeed()
+}
+
+func testTxCancelled(b *bench) {
+	id := b.insert("task.tx")
+	s := b.serve([]string{"task.tx"})
+	h := s.next()
+	b.cancel(b.e, id, "from outside")
+	h.stopped()
+	tx, j := b.begin()
+	committed := b.conclude(j, h, engine.Outcome{})
+	b.must("commit", tx.Commit())
+	committed()
+	h.succeed()
+	b.until(id, engine.StateSucceeded)
+	s.mustStop()
+}
+
+func testTxNotOwned(b *bench) {
+	b.insert("task.tx")
+	s := b.serve([]string{"task.tx"})
+	h := s.next()
+	h.succeed()
+	b.until(h.id(), engine.StateSucceeded)
+	s.mustStop()
+	_, j := b.begin()
+	_, err := j.Conclude(b.ctx(), h.d, engine.Outcome{Kind: engine.OutcomeSucceed, Result: number(2)})
+	b.is("Conclude of a run that was concluded", err, engine.ErrLeaseLost)
+}
+
+func testTxLeaseLost(b *bench) {
+	id := b.insert("task.tx")
+	other := b.second()
+	s := b.serve([]string{"task.tx"})
+	late := s.next()
+	resume := b.pause()
+	next := b.serveOn(other, []string{"task.tx"})
+	h := next.next()
+	tx, j := b.begin()
+	b.must("write a row", tx.Write())
+	_, err := j.Conclude(b.ctx(), late.d, engine.Outcome{Kind: engine.OutcomeSucceed, Result: number(1)})
+	b.is("Conclude of a run that has lost its lease", err, engine.ErrLeaseLost)
+	b.must("rollback", tx.Rollback())
+	resume()
+	late.conclude(engine.Outcome{Kind: engine.OutcomeRelease})
+	h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: number(2)})
+	if en := b.until(id, engine.StateSucceeded); !sameJSON(en.Result, number(2)) {
+		b.Errorf("the result is %s, want that of the run that owns the task", en.Result)
+	}
+	next.mustStop()
+}
+
+// testTxAbandoned: a run that was given back at a stop cannot conclude any more.
+func testTxAbandoned(b *bench) {
+	id := b.insert("task.tx")
+	s := b.serve([]string{"task.tx"})
+	late := s.next()
+	s.cancel()
+	s.abandon()
+	var unfinished *engine.UnfinishedError
+	if err := s.wait(); !errors.As(err, &unfinished) {
+		b.Fatalf("Serve returned %v, want an UnfinishedError", err)
+	}
+	tx, j := b.begin()
+	_, err := j.Conclude(b.ctx(), late.d, engine.Outcome{Kind: engine.OutcomeSucceed})
+	b.is("Conclude of a run that was given back", err, engine.ErrLeaseLost)
+	b.must("rollback", tx.Rollback())
+	late.succeed()
+	again := b.serve([]string{"task.tx"})
+	again.next().succeed()
+	b.until(id, engine.StateSucceeded)
+}
