@@ -160,24 +160,12 @@ func dueSince(m *engine.Message) time.Time {
 	return m.Meta.EnqueuedAt
 }
 
-// stateAfter returns the state that an outcome leads to.
+// stateAfter returns the state that an event shows of an outcome.
 func stateAfter(o *engine.Outcome) engine.State {
-	switch o.Kind {
-	case engine.OutcomeSucceed:
-		return engine.StateSucceeded
-	case engine.OutcomeFail:
-		return engine.StateFailed
-	case engine.OutcomeCancel:
-		return engine.StateCancelled
-	case engine.OutcomeRetry:
-		return engine.StateRetrying
-	case engine.OutcomeDelay:
+	if o.Kind == engine.OutcomeDelay { // as Event.State says of a snooze
 		return engine.StateScheduled
-	case engine.OutcomeSuspend:
-		return engine.StateWaiting
-	default:
-		return engine.StatePending
 	}
+	return o.State()
 }
 
 func (w *watcher) push(a *App, e Event) {

@@ -54,3 +54,22 @@ type Outcome struct {
 	// Wait is a suspended task's condition to go on; nil is its zero value.
 	Wait *Wait
 }
+
+// State returns the state in which the outcome leaves its task, as an [Entry]
+// shows it. A suspended task may be due at once.
+func (o *Outcome) State() State {
+	switch o.Kind {
+	case OutcomeSucceed:
+		return StateSucceeded
+	case OutcomeFail:
+		return StateFailed
+	case OutcomeCancel:
+		return StateCancelled
+	case OutcomeRetry, OutcomeDelay:
+		return StateRetrying
+	case OutcomeSuspend:
+		return StateWaiting
+	default:
+		return StatePending
+	}
+}

@@ -69,26 +69,10 @@ func (e *ledger) drive(ctx context.Context, app *runtime.App, m *engine.Message,
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	run.entry.State, run.entry.EndedAt = stateAfter(o), time.Now()
+	run.entry.State, run.entry.EndedAt = o.State(), time.Now()
 	run.entry.Result, run.entry.Reason = o.Result, o.Reason
 	close(run.ended)
 	return o, err
-}
-
-func stateAfter(o engine.Outcome) engine.State {
-	switch o.Kind {
-	case engine.OutcomeSucceed:
-		return engine.StateSucceeded
-	case engine.OutcomeFail:
-		return engine.StateFailed
-	case engine.OutcomeCancel:
-		return engine.StateCancelled
-	case engine.OutcomeRelease:
-		return engine.StatePending
-	case engine.OutcomeSuspend:
-		return engine.StateWaiting
-	}
-	return engine.StateRetrying
 }
 
 func (e *ledger) Check(*engine.Message) error { return nil }

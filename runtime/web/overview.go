@@ -168,13 +168,18 @@ type overviewPage struct {
 // maxQueues is how many queues the overview shows.
 const maxQueues = 12
 
-func (q *request) overviewPage() (*view, error) {
+// snapshot returns what the pages without parameters show.
+func (q *request) snapshot() (*snapshot, error) {
 	if err := q.decode(&struct{}{}); err != nil {
 		return nil, err
 	}
 	ctx, cancel := q.store()
 	defer cancel()
-	s, err := q.h.snapshot(ctx)
+	return q.h.snapshot(ctx)
+}
+
+func (q *request) overviewPage() (*view, error) {
+	s, err := q.snapshot()
 	if err != nil {
 		return nil, err
 	}
@@ -365,12 +370,7 @@ type pausedName struct {
 }
 
 func (q *request) queuesPage() (*view, error) {
-	if err := q.decode(&struct{}{}); err != nil {
-		return nil, err
-	}
-	ctx, cancel := q.store()
-	defer cancel()
-	s, err := q.h.snapshot(ctx)
+	s, err := q.snapshot()
 	if err != nil {
 		return nil, err
 	}

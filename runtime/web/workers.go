@@ -61,12 +61,7 @@ const (
 
 // workersPage shows who works, and on what.
 func (q *request) workersPage() (*view, error) {
-	if err := q.decode(&struct{}{}); err != nil {
-		return nil, err
-	}
-	ctx, cancel := q.store()
-	defer cancel()
-	s, err := q.h.snapshot(ctx)
+	s, err := q.snapshot()
 	if err != nil {
 		return nil, err
 	}
