@@ -3,6 +3,7 @@ package engines_test
 import (
 	"bufio"
 	"errors"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -86,6 +87,24 @@ var limits = []limit{
 // errAny stands for a refusal that no error of the runtime is.
 var errAny = errors.New("any")
 
+// part is a row of the table that an optional part of the contract is about, which
+// some engines have not.
+type part struct {
+	has  func(e engine.Engine) bool
+	none []string
+}
+
+var parts = map[string]part{
+	"durable tasks":                    {has: has[engine.Journaler], none: []string{"redis"}},
+	"limits, and order by a parameter": {has: has[engine.Limiter], none: []string{"postgres", "redis"}},
+	"pauses":                           {has: has[engine.Pauser]},
+}
+
+func has[T any](e engine.Engine) bool {
+	_, ok := engine.As[T](e)
+	return ok
+}
+
 // notOptions are the rows of the table that no option of a task is about.
 var notOptions = []string{"order of tasks that are due already", "records of failed and cancelled tasks", "clusters"}
 
@@ -109,13 +128,18 @@ func TestEngines_Limits(t *testing.T) {
 					l.try(t, e, edit, l.refused[name])
 				}
 			}
+			for row, p := range parts {
+				if got, want := p.has(e), !slices.Contains(p.none, name); got != want {
+					t.Errorf("%s: %t, want %t", row, got, want)
+				}
+			}
 		})
 	}
 	var tested []string
 	for _, l := range limits {
 		tested = append(tested, l.row)
 	}
-	tested = append(tested, notOptions...)
+	tested = append(slices.AppendSeq(tested, maps.Keys(parts)), notOptions...)
 	slices.Sort(tested)
 	rows := tableRows(t, "../../docs/engines.md", "## What an engine cannot do")
 	slices.Sort(rows)

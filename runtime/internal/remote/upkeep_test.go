@@ -18,18 +18,17 @@ import (
 type upkeepStore struct {
 	plentyStore
 	began time.Time
-	next  []time.Duration // what each round answers, then none
+	due   time.Duration   // when the only task is due, after began
 	at    []time.Duration // when each round was
 }
 
 func (s *upkeepStore) Upkeep(context.Context) (time.Duration, error) {
-	s.at = append(s.at, time.Since(s.began))
-	if len(s.next) == 0 {
+	now := time.Since(s.began)
+	s.at = append(s.at, now)
+	if now >= s.due {
 		return -1, nil
 	}
-	next := s.next[0]
-	s.next = s.next[1:]
-	return next, nil
+	return s.due - now, nil
 }
 
 // serveUpkeep serves the store until f returns.
@@ -54,7 +53,7 @@ func serveUpkeep(t *testing.T, s *upkeepStore, f func()) {
 // forgotten because something later is told of.
 func TestUpkeep_LaterDueTimeLeavesTheEarlier(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &upkeepStore{next: []time.Duration{3 * time.Second, 3 * time.Second}}
+		s := &upkeepStore{due: 3 * time.Second}
 		serveUpkeep(t, s, func() {
 			s.w.Due(8 * time.Second)
 			time.Sleep(4 * time.Second)
