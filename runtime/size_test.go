@@ -5,6 +5,8 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // TestRun_Sizes: a run and arguments of a string and an int, made together, fill a
@@ -20,4 +22,5 @@ func TestRun_Sizes(t *testing.T) {
 	}
 	assert.LessOrEqual(t, unsafe.Sizeof(typed{}), uintptr(256), "run")
 	assert.LessOrEqual(t, unsafe.Sizeof(extras{}), uintptr(320), "extras")
+	assert.LessOrEqual(t, unsafe.Sizeof(engine.Delivery{}), uintptr(48), "delivery: with two words of an engine's, 64")
 }

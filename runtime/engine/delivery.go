@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/taskctx/taskctx/runtime/internal/life"
 )
@@ -13,9 +14,11 @@ import (
 //
 // Stop sets cause and then looks for a run. Bind sets the run and then looks
 // for a cause. The later of both sees the value of the other.
+//
+// Each is a word: an atomic.Value would be two, and 16 bytes more a task.
 type stopper struct {
-	cause atomic.Value // why the run must end, an *error, nil if it need not
-	run   atomic.Value // a *life.Life, set while the task runs
+	cause unsafe.Pointer // why the run must end, an *error, nil if it need not
+	run   unsafe.Pointer // a *life.Life, set while the task runs
 }
 
 // Stop ends the context of the delivery's run with the cause: [ErrShutdown],
@@ -23,9 +26,9 @@ type stopper struct {
 // when the run starts; after the run it does nothing. Only the first call
 // counts. It does not wait, and may be called from any goroutine.
 func (d *Delivery) Stop(cause error) {
-	d.cause.CompareAndSwap(nil, &cause)
-	if r, _ := d.run.Load().(*life.Life); r != nil {
-		r.Cancel(*d.cause.Load().(*error))
+	atomic.CompareAndSwapPointer(&d.cause, nil, unsafe.Pointer(&cause))
+	if r := (*life.Life)(atomic.LoadPointer(&d.run)); r != nil {
+		r.Cancel(*(*error)(atomic.LoadPointer(&d.cause)))
 	}
 }
 
@@ -48,8 +51,8 @@ func (d *Delivery) Context(parent context.Context) (context.Context, context.Can
 // was called already. Bind(nil) after a run lets go of its Life, since an
 // engine may keep the delivery with the task's record.
 func (d *Delivery) Bind(l *life.Life) error {
-	d.run.Store(l)
-	if cause, _ := d.cause.Load().(*error); cause != nil {
+	atomic.StorePointer(&d.run, unsafe.Pointer(l))
+	if cause := (*error)(atomic.LoadPointer(&d.cause)); cause != nil {
 		return *cause
 	}
 	return nil
