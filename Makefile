@@ -76,7 +76,7 @@ taskvet: ## run taskvet on this repository, and print its time beside that of go
 typescript: ## compile and run the client in TypeScript; it fetches the compiler with npm
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
 	npm install --silent --no-fund --no-audit --prefix "$$dir" typescript@5.9.3; \
-	TASKCTX_TSC="$$dir/node_modules/.bin/tsc" $(GO) test -count=1 -v ./internal/tsclient
+	TASKCTX_TSC="$$dir/node_modules/.bin/tsc" $(GO) test -count=1 -v ./internal/tsclient ./examples/parcels
 
 .PHONY: cross
 cross: ## vet all packages and tests for other systems and for 32 bits

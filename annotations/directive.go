@@ -78,7 +78,7 @@ type Item struct {
 	Pos, End token.Pos
 }
 
-// Items returns the names of a value of [KindIdents].
+// Items returns the names of a value of [KindIdents] or [KindFuncs].
 func (a *Arg) Items() []Item {
 	var items []Item
 	pos := a.ValuePos

@@ -132,6 +132,12 @@ func (p *parser) arguments(dir *Directive, d ast.Directive) bool {
 		p.errorf(dir.Slash, dir.End, "missing-word", "write one of: "+strings.Join(dir.Words, ", "),
 			"//task:%s lacks its scope", dir.Verb)
 	}
+	for _, k := range dir.Keys {
+		if k.Must && dir.Arg(k.Name) == nil && len(p.errs) == before {
+			p.errorf(dir.Slash, dir.End, "missing-key", fmt.Sprintf("write %s=%s", k.Name, k.Kind),
+				"//task:%s lacks %s=", dir.Verb, k.Name)
+		}
+	}
 	return len(p.errs) == before
 }
 
@@ -277,6 +283,8 @@ func (p *parser) checkPairs() {
 		}
 		first := seen[at]
 		switch {
+		case d.Repeat:
+			kept = append(kept, d)
 		case first == nil:
 			seen[at] = d
 			kept = append(kept, d)

@@ -20,6 +20,7 @@ const (
 	Context  = "context"
 	Provide  = "provide"
 	Defaults = "defaults"
+	Client   = "client"
 )
 
 // Target is the kind of declaration that a directive stands on.
@@ -50,6 +51,8 @@ const (
 	KindRename   Kind = "PARAM:NAME" // a parameter, and its key in the arguments
 	KindLimit    Kind = "1..N"       // a whole number from 1
 	KindLimitBy  Kind = "PARAM:N"    // a Go identifier, and a whole number from 1
+	KindPackage  Kind = "PACKAGE"    // an import path, or a directory that begins with ./ or ../
+	KindFuncs    Kind = "FUNCS"      // functions and methods (Shop.Order), with commas between
 )
 
 // The words of [KindHold].
@@ -63,6 +66,7 @@ type Key struct {
 	Name    string
 	Kind    Kind
 	Repeat  bool   // may be given more than once
+	Must    bool   // must be given
 	Default string // as it is shown in the help, empty if there is none
 	Help    string
 }
@@ -71,6 +75,8 @@ type Key struct {
 type Definition struct {
 	Verb string
 	On   Target
+	// Repeat: a declaration may have several.
+	Repeat bool
 	// Words are the bare words of which exactly one must be given, if any.
 	Words []string
 	// Flags are the bare words that may be given, each once.
@@ -196,6 +202,16 @@ var registry = []*Definition{
 		Verb: Defaults, On: OnPackage, Keys: sharedKeys,
 		Help: "Defaults for every task of the package.",
 	},
+	{
+		Verb: Client, On: OnPackage, Repeat: true,
+		Help: "The package can enqueue the tasks of another, which it does not import: it gets\n" +
+			"their Enqueue functions and calls, without what runs them. The types of their\n" +
+			"parameters and results must be of packages that do not import the other one.",
+		Keys: []Key{
+			{Name: "of", Kind: KindPackage, Must: true, Help: "the package with the tasks, of this module or workspace: of=../mail"},
+			{Name: "skip", Kind: KindFuncs, Help: "the tasks to leave out, by their functions"},
+		},
+	},
 }
 
 // Definitions returns every definition, in the order of the documentation. The
@@ -214,4 +230,4 @@ func lookup(verb string) []*Definition {
 }
 
 // verbs returns the verbs, each once.
-func verbs() []string { return []string{Context, Provide, Defaults} }
+func verbs() []string { return []string{Context, Provide, Defaults, Client} }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/token"
 	"math"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,10 @@ func checkValue(k *Key, v string) (msg, hint string) {
 		return checkLimit(v)
 	case KindLimitBy:
 		return checkLimitBy(k, v)
+	case KindPackage:
+		return checkPackage(v)
+	case KindFuncs:
+		return checkFuncs(v)
 	}
 	return "", ""
 }
@@ -114,6 +119,32 @@ func checkIdents(v string) (msg, hint string) {
 		}
 		if msg := checkIdent(n); msg != "" {
 			return msg, "write parameter names with commas between and no spaces"
+		}
+		if slices.Contains(names[:i], n) {
+			return fmt.Sprintf("%s is there twice", n), ""
+		}
+	}
+	return "", ""
+}
+
+func checkPackage(v string) (msg, hint string) {
+	bad := func(r rune) bool {
+		return r == utf8.RuneError || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-~+/", r)
+	}
+	relative := v == ".." || strings.HasPrefix(v, "../") || strings.HasPrefix(v, "./")
+	if clean := strings.TrimPrefix(v, "./"); strings.ContainsFunc(v, bad) || path.IsAbs(v) || path.Clean(v) != clean ||
+		!relative && clean == "." {
+		return fmt.Sprintf("%q is no package", v), "write an import path, or a directory that begins with ./ or ../"
+	}
+	return "", ""
+}
+
+func checkFuncs(v string) (msg, hint string) {
+	names := strings.Split(v, ",")
+	for i, n := range names {
+		typ, method, ok := strings.Cut(n, ".")
+		if checkIdent(typ) != "" || ok && checkIdent(method) != "" {
+			return fmt.Sprintf("%q is no function", n), "write names with commas between and no spaces, a method with its type: Shop.Order"
 		}
 		if slices.Contains(names[:i], n) {
 			return fmt.Sprintf("%s is there twice", n), ""

@@ -149,7 +149,20 @@ func (r *renderer) expect() []string {
 		list = append(list, "func "+n.enqueue, "func "+n.call, "type "+n.args,
 			"func (*"+n.args+")."+runName, "var "+n.task)
 	}
-	list = append(list, "func "+registerName)
+	for _, c := range r.Clients {
+		for _, t := range c.Tasks {
+			list = append(list, "const "+r.tasks[t].name)
+		}
+		for _, t := range c.Tasks {
+			list = append(list, "func "+r.tasks[t].enqueue, "func "+r.tasks[t].call, "type "+r.tasks[t].args, "var "+r.tasks[t].task)
+		}
+	}
+	if len(r.Clients) > 0 {
+		list = append(list, "func "+registerClientName)
+	}
+	if r.serves() {
+		list = append(list, "func "+registerName)
+	}
 	for _, c := range r.Contexts {
 		if c.By == nil {
 			list = append(list, "func "+r.contexts[c])

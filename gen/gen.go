@@ -74,12 +74,11 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if !cfg.Models && !cfg.Lock {
 		dirs, res.Files = mem.split(dirs)
 	}
-	pkgs, err := loader.Load(ctx, dirs)
+	pkgs, err := loader.Load(ctx, append(slices.Clone(dirs), clientDirs(loader, dirs)...))
 	if err != nil {
 		return nil, err
 	}
-	models := modelAll(loader, pkgs)
-	res.validate(models)
+	models := res.models(modelAll(loader, pkgs, dirs), dirs, asked)
 	var names map[string]*index
 	if len(pkgs) > 0 || hasLock(loader) {
 		if names, err = indexes(loader, mem, asked); err != nil {
@@ -115,6 +114,21 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	}
 	mem.save()
 	return res, nil
+}
+
+// models takes the models of the directories out of all, and validates them. The
+// others are of packages that they are clients of: their mistakes are told, too.
+func (res *Result) models(all []*Package, dirs, asked []string) (models []*Package) {
+	for _, m := range all {
+		switch {
+		case slices.Contains(dirs, m.Dir):
+			models = append(models, m)
+		case !slices.Contains(asked, m.Dir):
+			res.Diagnostics = append(res.Diagnostics, m.diags...)
+		}
+	}
+	res.validate(models)
+	return models
 }
 
 // validate checks each model, and collects all mistakes.

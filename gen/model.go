@@ -5,6 +5,7 @@ import (
 	"go/build/constraint"
 	"go/token"
 	"go/types"
+	"slices"
 	"time"
 
 	"github.com/taskctx/taskctx/annotations"
@@ -21,12 +22,16 @@ type Package struct {
 	Contexts []*ContextType
 	// Providers are all of the package's providers.
 	Providers []*Provider
+	// Clients are for tasks of other packages.
+	Clients []*Client
 
 	load       *load.Package
 	constraint string                          // the build constraint of the generated file
 	builds     constraint.Expr                 // the same, nil for none
 	importOf   func(path string) *load.Package // an import that is read from its source, or nil
 	diags      []diag.Diagnostic
+
+	elsewhereTasks bool // a client's tasks are in files of another build
 }
 
 // Task is a function that is a task.
@@ -76,7 +81,8 @@ type Task struct {
 
 	directive *annotations.Directive
 	obj       *types.Func
-	file      string // that has the function, without its directory
+	file      string  // that has the function, without its directory
+	client    *Client // of which the task is, nil for one of the package's own
 }
 
 // LimitBy is how many run at a time for each value of a parameter.
@@ -189,7 +195,20 @@ const (
 )
 
 func (p *Package) empty() bool {
-	return len(p.Tasks) == 0 && len(p.Contexts) == 0
+	return !p.serves() && len(p.Clients) == 0
+}
+
+// serves reports whether the package has something to register.
+func (p *Package) serves() bool { return len(p.Tasks) > 0 || len(p.Contexts) > 0 }
+
+// enqueued returns the tasks that the package can enqueue: its own, and those that
+// it is a client of.
+func (p *Package) enqueued() []*Task {
+	all := slices.Clone(p.Tasks)
+	for _, c := range p.Clients {
+		all = append(all, c.Tasks...)
+	}
+	return all
 }
 
 // report adds a diagnostic.

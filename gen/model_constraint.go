@@ -63,7 +63,7 @@ type site struct {
 // that uses cgo is only for builds with it.
 func (b *builder) sites(cgo bool) []site {
 	var all []site
-	for _, d := range b.found {
+	for _, d := range slices.Concat(b.found, b.clientOf) {
 		type variant struct {
 			file   string
 			builds constraint.Expr

@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"go/types"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/taskctx/taskctx/annotations"
@@ -15,16 +16,23 @@ import (
 
 // modeler makes models, each once.
 type modeler struct {
-	loader *load.Loader
-	models map[string]*Package
+	loader   *load.Loader
+	models   map[string]*Package
+	builders []*builder
 }
 
-// modelAll makes the models of the packages.
-func modelAll(l *load.Loader, pkgs []*load.Package) []*Package {
+// modelAll makes the models of the packages, with the clients of those in the
+// directories.
+func modelAll(l *load.Loader, pkgs []*load.Package, dirs []string) []*Package {
 	m := &modeler{loader: l, models: map[string]*Package{}}
 	var all []*Package
 	for _, p := range pkgs {
 		all = append(all, m.model(p))
+	}
+	for i := 0; i < len(m.builders); i++ { // a client may need one more model
+		if b := m.builders[i]; slices.Contains(dirs, b.Dir) {
+			b.clients()
+		}
 	}
 	return all
 }
@@ -38,6 +46,7 @@ type builder struct {
 	docs      map[*ast.FuncDecl]*ast.CommentGroup // where they are not the declaration's own
 	files     map[*annotations.Directive]string   // the first of the files that declare it, where that is of another build
 	defaults  *annotations.Directive
+	clientOf  []*annotations.Directive
 	types     map[string]*ast.TypeSpec // the types of the package
 	again     map[string]*ast.TypeSpec // their later declarations
 	contexts  map[*types.TypeName]*ContextType
@@ -57,10 +66,11 @@ func (m *modeler) model(p *load.Package) *Package {
 		building: map[*types.TypeName]bool{}, docs: map[*ast.FuncDecl]*ast.CommentGroup{}, files: map[*annotations.Directive]string{},
 	}
 	m.models[p.Path] = b.Package
+	m.builders = append(m.builders, b)
 	b.diags = append(b.diags, p.Problems...)
 	b.foreign()
 	b.parse()
-	if len(p.Problems) > 0 || len(b.found) == 0 || p.Types == nil {
+	if len(p.Problems) > 0 || len(b.found)+len(b.clientOf) == 0 || p.Types == nil {
 		return b.Package
 	}
 	b.parseOthers()
@@ -111,6 +121,10 @@ func (b *builder) parse() {
 		for _, d := range found {
 			if d.On != annotations.OnPackage {
 				b.found = append(b.found, d)
+				continue
+			}
+			if d.Verb == annotations.Client {
+				b.clientOf = append(b.clientOf, d)
 				continue
 			}
 			if b.defaults != nil {

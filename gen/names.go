@@ -55,13 +55,23 @@ func newNames(p *Package) *names {
 	for _, imp := range p.load.Types.Imports() {
 		n.pkgs[imp.Name()] = true
 	}
-	n.taken[registerName] = true
-	for _, t := range p.Tasks {
+	for _, c := range p.Clients {
+		for _, imp := range c.Of.load.Types.Imports() {
+			n.pkgs[imp.Name()] = true
+		}
+	}
+	if len(p.Clients) > 0 {
+		n.taken[registerClientName] = true
+	}
+	if p.serves() {
+		n.taken[registerName] = true
+	}
+	for _, t := range p.enqueued() {
 		for _, name := range t.exportedNames() {
 			n.taken[name] = true
 		}
 	}
-	for _, t := range p.Tasks {
+	for _, t := range p.enqueued() {
 		params := map[string]bool{}
 		for _, param := range t.Params {
 			params[param.Name] = true

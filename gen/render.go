@@ -74,11 +74,19 @@ func (r *renderer) all() {
 	r.comment("This file and the runtime differ in version if this does not compile: run go generate.")
 	r.file.Const().Id("_").Op("=").Add(r.rt("RunGoGenerateIfUndefinedV4"))
 	r.file.Line()
-	r.taskNames()
+	r.taskNames("this package's tasks", p.Tasks)
 	for _, t := range p.Tasks {
 		r.task(t)
 	}
-	r.register()
+	for _, c := range p.Clients {
+		r.client(c)
+	}
+	if len(p.Clients) > 0 {
+		r.registerClients()
+	}
+	if p.serves() {
+		r.register()
+	}
 	for _, c := range p.Contexts {
 		r.context(c)
 	}

@@ -24,13 +24,13 @@ func (r *renderer) task(t *Task) {
 
 // taskNames writes a constant for the name of each task, with the file that has
 // its function.
-func (r *renderer) taskNames() {
-	if len(r.Tasks) == 0 {
+func (r *renderer) taskNames(of string, tasks []*Task) {
+	if len(tasks) == 0 {
 		return
 	}
-	r.comment("The names of this package's tasks on the wire, with the files that have their functions.")
+	r.comment("The names of " + of + " on the wire, with the files that have their functions.")
 	r.file.Const().DefsFunc(func(g *jen.Group) {
-		for _, t := range r.Tasks {
+		for _, t := range tasks {
 			g.Id(r.tasks[t].name).Op("=").Lit(t.Name).Comment(t.file)
 		}
 	})
@@ -101,6 +101,9 @@ func (r *renderer) neededByCall(t *Task) []string {
 
 // link is how a comment refers to the task's function.
 func (t *Task) link() string {
+	if t.client != nil {
+		return t.Func + " of package " + t.client.Of.Name
+	}
 	if typ, method, ok := strings.Cut(t.Func, "."); token.IsExported(typ) && (!ok || token.IsExported(method)) {
 		return "[" + t.Func + "]"
 	}
@@ -170,16 +173,25 @@ func (t *Task) fields() []string {
 	return names
 }
 
-// args writes the struct of the arguments, and the method that calls the
-// function with them.
-func (r *renderer) args(t *Task) {
-	n := r.tasks[t]
-	s := r.local()
+// argsStruct writes the struct of the arguments, and returns the names of its
+// fields.
+func (r *renderer) argsStruct(t *Task) []string {
 	names := t.fields()
 	var fields []jen.Code
 	for i, p := range t.Params {
 		fields = append(fields, jen.Id(names[i]).Add(r.typ(p.Type)))
 	}
+	r.file.Type().Id(r.tasks[t].args).Struct(fields...)
+	r.file.Line()
+	return names
+}
+
+// args writes the struct of the arguments, and the method that calls the
+// function with them.
+func (r *renderer) args(t *Task) {
+	n := r.tasks[t]
+	s := r.local()
+	names := r.argsStruct(t)
 	recv, ctx := s.pick("a"), s.pick("ctx")
 	self := jen.Id(recv).Op("*").Id(n.args)
 	if len(t.Params) == 0 {
@@ -189,8 +201,6 @@ func (r *renderer) args(t *Task) {
 	if t.Result != nil {
 		result = s.pick("result")
 	}
-	r.file.Type().Id(n.args).Struct(fields...)
-	r.file.Line()
 	context, err := t.Context, ""
 	call, body := jen.Id(t.Func), []jen.Code(nil)
 	if t.Receiver != nil {

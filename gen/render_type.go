@@ -17,7 +17,7 @@ func (r *renderer) typ(t types.Type) *jen.Statement {
 		if obj.Pkg() == nil {
 			return r.predeclared(obj.Name())
 		}
-		if obj.Parent() == obj.Pkg().Scope() && (obj.Exported() || obj.Pkg() == r.load.Types) {
+		if obj.Parent() == obj.Pkg().Scope() && (obj.Exported() || obj.Pkg() == r.load.Types) && !r.isClientOf(obj.Pkg()) {
 			return r.instance(r.qual(obj.Pkg(), obj.Name()), t.TypeArgs())
 		}
 		return r.typ(t.Rhs())

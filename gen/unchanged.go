@@ -124,8 +124,8 @@ func (m *memory) outputs(models []*Package) ([][]byte, error) {
 	work.SetLimit(runtime.GOMAXPROCS(0))
 	defer func() { _ = work.Wait() }() // if an error is returned earlier
 	for i, p := range models {
-		if p.empty() {
-			if p.load.Elsewhere {
+		if p.elsewhereTasks || p.empty() {
+			if p.elsewhereTasks || p.load.Elsewhere {
 				outs[i] = p.load.Output // its tasks are in files outside this build
 			}
 			continue

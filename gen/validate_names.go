@@ -44,7 +44,20 @@ type exportedName struct {
 }
 
 func (p *Package) exportedNames() []exportedName {
-	list := []exportedName{{name: registerName}}
+	var list []exportedName
+	if p.serves() {
+		list = append(list, exportedName{name: registerName})
+	}
+	if len(p.Clients) > 0 {
+		list = append(list, exportedName{name: registerClientName})
+	}
+	for _, c := range p.Clients {
+		for _, t := range c.Tasks {
+			for _, name := range t.exportedNames() {
+				list = append(list, exportedName{name, t.Func, c.directive.Slash, c.directive.End})
+			}
+		}
+	}
 	for _, t := range p.Tasks {
 		id := t.directive.Func.Name
 		for _, name := range t.exportedNames() {
@@ -60,13 +73,10 @@ func (p *Package) exportedNames() []exportedName {
 func validateDeclared(p *Package) {
 	names := p.exportedNames()
 	first := map[string]*Task{}
-	for _, t := range p.Tasks {
+	for _, t := range p.enqueued() {
 		for _, name := range t.exportedNames() {
 			if other := first[name]; other != nil {
-				id := t.directive.Func.Name
-				d := p.report(id.Pos(), id.End(), "name-clash", "rename one of the functions",
-					"%s would be generated for both %s and %s", name, other.Func, t.Func)
-				p.related(d, other.directive.Func.Name.Pos(), "%s", other.Func)
+				p.clash(name, other, t)
 			}
 			first[name] = t
 		}
@@ -81,6 +91,17 @@ func validateDeclared(p *Package) {
 		}
 		p.importClashes(f, names)
 	}
+}
+
+// clash reports a name that two tasks would share.
+func (p *Package) clash(name string, first, second *Task) {
+	id := second.directive.Func.Name
+	pos, end, fix := id.Pos(), id.End(), "rename one of the functions"
+	if c := second.client; c != nil {
+		pos, end, fix = c.directive.Slash, c.directive.End, "leave one of them out with skip=, or make a client in another package"
+	}
+	d := p.report(pos, end, "name-clash", fix, "%s would be generated for both %s and %s", name, first.Func, second.Func)
+	p.related(d, first.directive.Func.Name.Pos(), "%s", first.Func)
 }
 
 // clashes reports the names that a file declares.

@@ -24,6 +24,7 @@ type App struct {
 
 	mu       sync.Mutex // guards all below
 	tasks    []*registration
+	clients  []*registration // of tasks that other processes run
 	contexts map[goType]contextReg
 	supplies map[goType]any
 	periodic []periodic

@@ -56,3 +56,19 @@ func (a *App) named(name string) map[string]*registration {
 	}
 	return nil
 }
+
+// known returns the task of the name or alias that the app runs, or else can
+// enqueue for others, nil if there is none.
+func (a *App) known(name string) *registration {
+	if r := a.named(name)[name]; r != nil {
+		return r
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.clients {
+		if r.def.Name == name || slices.Contains(r.def.Aliases, name) {
+			return r
+		}
+	}
+	return nil
+}

@@ -34,6 +34,21 @@ func RegisterTask[C any](app *App, d *Definition, args Runnable[C], needs ...Nee
 	})
 }
 
+// RegisterClient tells the app of a task that other processes run, by its arguments,
+// a pointer to a struct that may be nil: [App.CallOf] makes calls of it,
+// [App.Tasks] lists it, and what it redacts is left out of its records. Generated
+// code of a client calls it.
+func RegisterClient(app *App, d *Definition, args any) {
+	app.mu.Lock()
+	defer app.mu.Unlock()
+	for _, old := range app.clients {
+		if old.def == d {
+			return
+		}
+	}
+	app.clients = append(app.clients, &registration{def: d, args: typeOf(args)})
+}
+
 // Provide is Stored for an open that returns the value's cleanup, for keys of
 // every scope. In task scope open gets the task's context, the cleanup gets
 // the task's error, and its own error fails the task. Generated code calls it.

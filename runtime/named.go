@@ -38,6 +38,8 @@ type TaskInfo struct {
 	// Example is an argument object in which each parameter has its zero value,
 	// nil if a zero value cannot be enqueued.
 	Example json.RawMessage `json:"example,omitempty"`
+	// Client: the app can enqueue the task, and other processes run it.
+	Client bool `json:"client,omitempty"`
 }
 
 // ParamInfo is one parameter of a registered task; see [wire.Param].
@@ -49,14 +51,20 @@ type ParamInfo struct {
 	Redact   bool   `json:"redact,omitempty"`
 }
 
-// Tasks returns the registered tasks by name.
+// Tasks returns the registered tasks by name, with those of clients.
 func (a *App) Tasks() []TaskInfo {
 	a.mu.Lock()
 	regs := slices.Clone(a.tasks)
+	for _, c := range a.clients {
+		if !slices.ContainsFunc(a.tasks, func(r *registration) bool { return r.def.Name == c.def.Name }) {
+			regs = append(regs, c)
+		}
+	}
 	a.mu.Unlock()
 	infos := make([]TaskInfo, len(regs))
 	for i, reg := range regs {
 		infos[i] = reg.info()
+		infos[i].Client = reg.client()
 	}
 	slices.SortStableFunc(infos, func(x, y TaskInfo) int { return cmp.Compare(x.Name, y.Name) })
 	return infos
@@ -91,14 +99,14 @@ func (reg *registration) example() (example json.RawMessage) {
 	return example
 }
 
-// CallOf returns the call of the registered task with this name or alias, with
-// arguments as JSON: one object keyed by parameter name. Arguments that a worker
-// of this app would not read are an error, as are those that a Validate method
+// CallOf returns the call of the registered task, or of a client's, with this name
+// or alias, with arguments as JSON: one object keyed by parameter name. Arguments
+// that a worker of this app would not read are an error, as are those that a Validate method
 // refuses ([*wire.InvalidError]); a name that is not registered is [ErrUnknownTask].
 // No error shows a value.
 func (a *App) CallOf(name string, args json.RawMessage, opts ...Option) (Call[json.RawMessage], error) {
 	var none Call[json.RawMessage]
-	reg := a.named(name)[name]
+	reg := a.known(name)
 	if reg == nil {
 		return none, fmt.Errorf("call %q: %w", name, ErrUnknownTask)
 	}

@@ -77,7 +77,7 @@ func (a *App) newRecord(e *engine.Entry) *Record {
 
 // registered returns the task of the name, nil if there is none here.
 func (a *App) registered(name string) *wireSpec {
-	for _, r := range a.named(name) {
+	if r := a.known(name); r != nil {
 		return r.def.derive()
 	}
 	return nil

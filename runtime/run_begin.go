@@ -65,6 +65,9 @@ type registration struct {
 	list  func(args any, f *wire.Fields)
 }
 
+// client reports whether other processes run the task.
+func (reg *registration) client() bool { return reg.call == nil }
+
 // start returns a copy for one start of the app, with build and alloc.
 func (reg *registration) start(app *App) (*registration, error) {
 	c := *reg

@@ -180,7 +180,7 @@ func afterTool(rest []byte) []byte {
 // place of the colon.
 func hasVerb(next []byte) bool {
 	next = bytes.TrimLeft(next, "-._/")
-	for _, verb := range []string{"context", "provide", "defaults"} {
+	for _, verb := range []string{"context", "provide", "defaults", "client"} {
 		if bytes.HasPrefix(next, []byte(verb)) {
 			return true
 		}

@@ -44,11 +44,16 @@ type param struct {
 	shape *wiretype.Shape
 }
 
-// tasksOf returns the tasks of all packages, by name.
+// tasksOf returns the tasks of all packages, and those that they are clients of, by
+// name.
 func tasksOf(res *gen.Result) []task {
 	var all []task
 	for _, pkg := range res.Packages {
-		for _, t := range pkg.Tasks {
+		tasks := slices.Clone(pkg.Tasks)
+		for _, c := range pkg.Clients {
+			tasks = append(tasks, c.Tasks...)
+		}
+		for _, t := range tasks {
 			s := task{Task: t}
 			for _, p := range t.Params {
 				s.params = append(s.params, param{p, wiretype.ShapeOf(p.Type)})
@@ -59,8 +64,8 @@ func tasksOf(res *gen.Result) []task {
 			all = append(all, s)
 		}
 	}
-	slices.SortFunc(all, func(a, b task) int { return strings.Compare(a.Name, b.Name) })
-	return all
+	slices.SortStableFunc(all, func(a, b task) int { return strings.Compare(a.Name, b.Name) })
+	return slices.CompactFunc(all, func(a, b task) bool { return a.Name == b.Name })
 }
 
 // about returns the task's comment as one text.
