@@ -95,7 +95,7 @@ type part struct {
 }
 
 var parts = map[string]part{
-	"durable tasks":                    {has: has[engine.Journaler], none: []string{"redis"}},
+	"durable tasks":                    {has: has[engine.Journaler]},
 	"limits, and order by a parameter": {has: has[engine.Limiter], none: []string{"postgres", "redis"}},
 	"pauses":                           {has: has[engine.Pauser]},
 }

@@ -115,7 +115,9 @@ func (e *Engine) entry(r *reading) *engine.Entry {
 	}
 	en.Due = later(later(m.Meta.EnqueuedAt, m.Due), own.Due)
 	if at, err := strconv.ParseFloat(r.score, 64); err == nil {
-		en.Due = fromScore(at)
+		if en.Due = fromScore(at); own.Waits && at >= forever {
+			en.Due = time.Time{}
+		}
 	}
 	en.State = own.state(r.state, en.Due)
 	if r.state == asynqActive && r.owner != "" && r.started == "" { // a worker that does not know it looks at it
@@ -160,6 +162,9 @@ func (d *details) state(asynq string, due time.Time) engine.State {
 	case asynqActive:
 		return engine.StateRunning
 	case asynqScheduled:
+		if d.Waits {
+			return engine.StateWaiting
+		}
 		if due.After(time.Now()) {
 			return engine.StateScheduled
 		}
@@ -189,9 +194,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	if err != nil {
 		return err
 	}
-	now, m := time.Now().UTC(), e.entry(p).Message
-	was, err := cancelScript.Run(ctx, e.db, nil, p.queue, p.id, reason, now.Format(time.RFC3339Nano),
-		score(now), e.archivedUntil(m, now), freeable(m)).Text()
+	was, err := cancelScript.Run(ctx, e.db, nil, e.cancelArgs(p, reason)...).Text()
 	switch {
 	case err != nil:
 		return e.failed("redis", err)
@@ -205,6 +208,14 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	return nil
 }
 
+// cancelArgs are the arguments of the cancel script for a task.
+func (e *Engine) cancelArgs(p *reading, reason string) []any {
+	now, m := time.Now().UTC(), e.entry(p).Message
+	return []any{
+		p.queue, p.id, reason, now.Format(time.RFC3339Nano), score(now), e.archivedUntil(m, now), freeable(m), now.UnixNano(),
+	}
+}
+
 // Retry implements [engine.Engine].
 func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	p, err := e.find(ctx, id)
@@ -214,7 +225,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	now := time.Now()
 	own := decodeDetails(p.details)
 	key, hold, ms := heldAgain(e.entry(p).Message, p, !own.StartedAt.IsZero(), now)
-	own.Cancelled, own.Again, own.EndedAt, own.ParkedAt, own.Due = false, true, time.Time{}, time.Time{}, now.UTC()
+	own.Cancelled, own.Again, own.Waits, own.EndedAt, own.ParkedAt, own.Due = false, true, false, time.Time{}, time.Time{}, now.UTC()
 	answer, err := retryScript.Run(ctx, e.db, nil, p.queue, p.id, own.encode(), now.UnixNano(), key, hold, ms).StringSlice()
 	switch {
 	case err != nil:
@@ -238,7 +249,8 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 	if err != nil {
 		return err
 	}
-	was, err := deleteScript.Run(ctx, e.db, nil, p.queue, p.id, score(time.Now()), freeable(e.entry(p).Message)).Text()
+	now := time.Now()
+	was, err := deleteScript.Run(ctx, e.db, nil, p.queue, p.id, score(now), freeable(e.entry(p).Message), now.UnixNano()).Text()
 	switch {
 	case err != nil:
 		return e.failed("redis", err)
@@ -256,7 +268,7 @@ const countAtOnce = 500
 
 // countedStates are the states that countScript counts, in its order.
 var countedStates = []engine.State{
-	engine.StateScheduled, engine.StatePending, engine.StateRunning, engine.StateRetrying,
+	engine.StateScheduled, engine.StatePending, engine.StateRunning, engine.StateRetrying, engine.StateWaiting,
 	engine.StateSucceeded, engine.StateFailed, engine.StateCancelled,
 }
 

@@ -46,6 +46,19 @@
 // growing intervals, of 10 s to 5 min, and fails after Config.ParkFor. Many of
 // them cost the others nothing.
 //
+// # Durable tasks
+//
+// A suspended task is in asynq's scheduled set, for the end of its wait; one
+// that waits for ever for the year 2200. Its journal is a hash beside its own,
+// and goes with its record. What comes for a task and its suspension are a
+// script each, so that no wake-up is lost between them. The end of a child is
+// written into its parent's journal by the script that ends the child.
+//
+// Asynq's tools may run a suspended task, which then looks at its journal and
+// waits again; archive it, so that it has failed; and delete it. Ends of
+// children that they have brought about are noticed when the parent's wait is
+// over; if it has no end, by a look at all journals, every 5 minutes.
+//
 // # Lost answers
 //
 // If an answer is lost, the client sends its command again, up to its

@@ -30,6 +30,7 @@ const (
 //   - taskctx:parked, by name: those of its retries that no worker has known.
 //   - taskctx:again: those pending, or parked, that have run before.
 //   - taskctx:cancelled: those archived that were cancelled.
+//   - taskctx:waits: those scheduled that are suspended; see also journalPrelude.
 //   - taskctx:gone: entries of a long list of pending tasks that lead to no
 //     pending task any more.
 
@@ -52,6 +53,9 @@ func score(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 func fromScore(s float64) time.Time {
 	return time.UnixMicro(int64(max(min(s, lastSecond), 0) * 1e6)).UTC()
 }
+
+// forever is the score of a task that waits without an end.
+const forever = 7258118400
 
 // lastSecond is the end of the year 9999.
 const lastSecond = 253402300799

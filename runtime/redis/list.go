@@ -44,7 +44,7 @@ func collectionsOf(states []engine.State) []string {
 	in := make(map[string]bool)
 	for _, s := range states {
 		switch s {
-		case engine.StateScheduled:
+		case engine.StateScheduled, engine.StateWaiting:
 			in[asynqScheduled] = true
 		case engine.StatePending:
 			in[asynqPending] = true

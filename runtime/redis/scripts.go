@@ -62,7 +62,7 @@ end
 local function cancelled(own, reason, at)
 	local ok, d = pcall(cjson.decode, own == "" and "{}" or own)
 	if not ok or type(d) ~= "table" then d = {} end
-	d.reason, d.cancelled, d.ended, d.snoozed, d.again = reason, true, at, nil, nil
+	d.reason, d.cancelled, d.ended, d.snoozed, d.again, d.waits = reason, true, at, nil, nil, nil
 	return cjson.encode(d)
 end
 local function archive(q, id, own, score)

@@ -21,16 +21,21 @@ local function leave(q, id, state, now)
 		soft("SREM", k(q, "taskctx:again"), id)
 	elseif state == "archived" then
 		soft("SREM", k(q, "taskctx:cancelled"), id)
+	elseif state == "scheduled" then
+		soft("ZREM", k(q, "taskctx:waits"), id)
 	end
 	soft("ZREM", k(q, state), id)
 end
 `
 
 // cancelScript cancels a task. ARGV: the queue, id, reason, the time as text
-// and as a score, the score if it is archived, and its key. It answers with
-// the task's state before.
-var cancelScript = script(waitingPrelude + `
+// and as a score, the score if it is archived, its key, and the time in ns. It
+// answers with the task's state before. A task is cancelled after the parent
+// with the queue ARGV[9] and the id ARGV[10] only as long as the parent's
+// children are to be.
+var cancelScript = script(journalPrelude + waitingPrelude + `
 local q, id = ARGV[1], ARGV[2]
+if ARGV[9] and redis.call("HEXISTS", journal(ARGV[9], ARGV[10]), "_bereft") == 0 then return "" end
 local state = soft("HGET", t(q, id), "state")
 if not state then return "" end
 if state == "active" then
@@ -47,13 +52,60 @@ leave(q, id, state, ARGV[5])
 redis.call("HDEL", t(q, id), "taskctx_parked")
 archive(q, id, own, ARGV[6])
 forget(ARGV[7], id)
+ended(q, id, "archived", own, "", ARGV[8])
 return state`)
 
 // retryScript makes an archived task pending. ARGV: the queue, id, details,
 // the time in ns, and the key it takes again, or "", the key's value, and its
 // time in ms or "". It answers with the task's state before, and the id of
 // another task that holds the key, or "".
-var retryScript = script(holder + `
+//
+// It makes the task's journal one without the children that did not succeed,
+// are gone, or will be cancelled. A child that was retried by hand is as it is
+// now.
+var retryScript = script(journalPrelude + holder + `
+local function redo(q, id)
+	local j = journal(q, id)
+	local all = soft("HGETALL", j)
+	if not all or #all == 0 then return end
+	local came, bad, open, others, bytes = 0, {}, 0, 0, 0
+	local function count(name, e)
+		if e.kind == "c" then
+			if e.came == 0 then open = open + 1 end
+		else
+			others = others + 1
+		end
+		came, bytes = math.max(came, e.came), bytes + #name + #e.value + #e.result + #e.reason
+	end
+	for i = 1, #all, 2 do
+		local field = all[i]
+		local kind = string.sub(field, 1, 1)
+		local e = (kind == "e" or kind == "g") and parse(all[i+1])
+		if e and e.kind == "c" and (e.came == 0 or e.state ~= "succeeded") then
+			bad[#bad+1] = {field, e}
+		elseif e then
+			count(kind == "g" and e.queue or string.sub(field, 2), e)
+		end
+	end
+	table.sort(bad, function(a, b) return a[2].seq < b[2].seq end)
+	for _, x in ipairs(bad) do
+		local field, e = x[1], x[2]
+		local v = soft("HMGET", t(e.queue, e.child), "state", "taskctx_cancel", "result")
+		if not v or not v[1] or v[1] == "archived" or v[1] == "active" and v[2] then
+			redis.call("HDEL", j, field)
+		else
+			e.came, e.state, e.result, e.reason = 0, "-", "", ""
+			if v[1] == "completed" then e.came, e.state, e.result = came + 1, "succeeded", v[3] or "" end
+			count(string.sub(field, 2), e)
+			redis.call("HSET", j, field,
+				entry(e.seq, e.attempt, "c", e.orphan, e.came, e.state, e.child, e.queue, e.value, e.result, ""))
+		end
+	end
+	redis.call("HDEL", j, "_bereft", "_bereaved", "_at", "_wait")
+	redis.call("HSET", j, "_came", came, "_failed", 0, "_open", open, "_others", others, "_bytes", bytes)
+	soft("SREM", k(q, "taskctx:bereft"), id)
+end
+
 local q, id, key = ARGV[1], ARGV[2], ARGV[5]
 local state = soft("HGET", t(q, id), "state")
 if state ~= "archived" then return {state or "", ""} end
@@ -67,18 +119,23 @@ soft("SREM", k(q, "taskctx:cancelled"), id)
 redis.call("HDEL", t(q, id), "result", "taskctx_parked")
 redis.call("HSET", t(q, id), "state", "pending", "taskctx", ARGV[3], "pending_since", ARGV[4])
 if ran(ARGV[3]) then soft("SADD", k(q, "taskctx:again"), id) end
+redo(q, id)
 firm("LPUSH", k(q, "pending"), id)
 tell("taskctx:new", q)
 return {state, ""}`)
 
 // deleteScript forgets a task that does not run. ARGV: the queue and id, the
-// time as a score, and its key. It answers with the task's state before.
-var deleteScript = script(waitingPrelude + `
+// time as a score, its key, and the time in ns. It answers with the task's
+// state before.
+var deleteScript = script(journalPrelude + waitingPrelude + `
 local q, id = ARGV[1], ARGV[2]
 local state = soft("HGET", t(q, id), "state")
 if not state or state == "active" then return state or "" end
 leave(q, id, state, ARGV[3])
+local of = state ~= "completed" and state ~= "archived" and soft("HGET", t(q, id), "taskctx_of")
 redis.call("DEL", t(q, id))
+burn(q, id)
+if of then arrive(of, id, ` + goneLua + `, ARGV[5]) end
 forget(ARGV[4], id)
 tell("taskctx:end", id)
 return state`)
@@ -116,6 +173,9 @@ local function unlike(state, own)
 		return not has(states, ran(own) and ",retrying," or ",pending,")
 	elseif state == "archived" then
 		return not has(states, has(own, '"cancelled":true') and ",cancelled," or ",failed,")
+	elseif state == "scheduled" then
+		if has(own, '"waits":true') then return not has(states, ",waiting,") end
+		return not has(states, ",scheduled,") and not has(states, ",pending,")
 	end
 	return false
 end
@@ -170,7 +230,7 @@ end
 return res`)
 
 // countScript answers with how many tasks of the queues from ARGV[2] are in
-// each state at the score ARGV[1], in the order of engine.States. Sets of our
+// each state at the score ARGV[1], in the order of countedStates. Sets of our
 // own distinguish states that are one for asynq.
 var countScript = script(`
 local res = {}
@@ -180,13 +240,18 @@ for i = 2, #ARGV do
 	local function scard(name) return soft("SCARD", k(q, name)) or 0 end
 	local scheduled = zcard("scheduled")
 	local due = scheduled > 0 and soft("ZCOUNT", k(q, "scheduled"), "-inf", ARGV[1]) or 0
+	local waits = scheduled > 0 and math.min(zcard("taskctx:waits"), scheduled) or 0
+	if waits > 0 then
+		local over = soft("ZCOUNT", k(q, "taskctx:waits"), "-inf", ARGV[1])
+		scheduled, due = math.max(scheduled - waits, 0), math.max(due - over, 0)
+	end
 	local pending, retry, archived = soft("LLEN", k(q, "pending")) or 0, zcard("retry"), zcard("archived")
 	if pending > 0 then pending = math.max(pending - scard("taskctx:gone"), 0) end
 	local parked = retry > 0 and math.min(zcard("taskctx:parked"), retry) or 0
 	local again = pending + parked > 0 and math.min(scard("taskctx:again"), pending + parked) or 0
 	local cancelled = archived > 0 and math.min(scard("taskctx:cancelled"), archived) or 0
-	res[#res+1] = {scheduled - due, pending + due + parked - again, soft("LLEN", k(q, "active")) or 0,
-		retry - parked + again, zcard("completed"), archived - cancelled, cancelled}
+	res[#res+1] = {math.max(scheduled - due, 0), pending + due + parked - again, soft("LLEN", k(q, "active")) or 0,
+		retry - parked + again, waits, zcard("completed"), archived - cancelled, cancelled}
 end
 return res`)
 

@@ -1,17 +1,29 @@
 package redis
 
 // forwardScript makes due tasks pending. ARGV: the time as a score and in ns,
-// then the queues. It answers with how many, and the score of the next, or "".
-var forwardScript = script(`
-local n, next = 0, ""
+// then the queues. It answers with how many, and the score of the next, or "";
+// with suspended tasks whose time has come, as queue and id: of those with
+// children that have not ended, which stay where they are; and with the queue
+// and id of a task whose children are to be cancelled.
+var forwardScript = script(journalPrelude + `
+local n, next, waits, orphaned = 0, "", {}, {}
 for i = 3, #ARGV do
 	local q = ARGV[i]
 	local moved = 0
 	for _, set in ipairs({"scheduled", "retry"}) do
 		for _, id in ipairs(firm("ZRANGEBYSCORE", k(q, set), "-inf", ARGV[1], "LIMIT", 0, 200)) do
-			redis.call("ZREM", k(q, set), id)
 			local v = soft("HMGET", t(q, id), "state", "taskctx", "taskctx_parked", "taskctx_name")
-			if v and v[1] and not elsewhere(q, id, v[1]) then
+			local waited = v and v[1] == "scheduled" and has(v[2], '"waits":true')
+				and soft("ZSCORE", k(q, "taskctx:waits"), id)
+			local look = waited and num(soft("HGET", journal(q, id), "_open")) > 0
+			if look then
+				waits[#waits+1], waits[#waits+2] = q, id
+			elseif waited then
+				wake(q, id, ARGV[2])
+			else
+				redis.call("ZREM", k(q, set), id)
+			end
+			if not waited and v and v[1] and not elsewhere(q, id, v[1]) then
 				if v[3] then unpark(q, id, v[4]) end
 				if ran(v[2]) then soft("SADD", k(q, "taskctx:again"), id) end
 				redis.call("HSET", t(q, id), "state", "pending", "pending_since", ARGV[2])
@@ -24,22 +36,27 @@ for i = 3, #ARGV do
 	end
 	if moved > 0 then tell("taskctx:new", q) end
 	n = n + moved
+	local id = not orphaned[1] and soft("SRANDMEMBER", k(q, "taskctx:bereft"))
+	if id then orphaned = {q, id} end
 end
-return {n, next}`)
+return {n, next, waits, orphaned}`)
 
 // cleanScript forgets up to ARGV[1] ended tasks. ARGV[2] is the score before
 // which completed tasks are forgotten, ARGV[3] that of archived ones; the
 // queues follow. The score of a completed task is the end of its record, as in
 // asynq. That of an archived one is 90 days before, so that asynq itself
 // forgets it then. No more than 10,000 of them are kept, as in asynq.
-var cleanScript = script(`
+var cleanScript = script(journalPrelude + `
 local left = tonumber(ARGV[1])
 local function drop(q, set, ids)
+	if #ids == 0 then return end
 	local some = set == "archived" and (soft("SCARD", k(q, "taskctx:cancelled")) or 0) > 0
+	local journals = (soft("SCARD", k(q, "taskctx:journals")) or 0) > 0
 	for _, id in ipairs(ids) do
 		redis.call("ZREM", k(q, set), id)
 		redis.call("DEL", t(q, id))
 		if some then soft("SREM", k(q, "taskctx:cancelled"), id) end
+		if journals then burn(q, id) end
 		left = left - 1
 	end
 end
@@ -77,6 +94,12 @@ for i = 2, #ARGV do
 		for _, m in ipairs(redis.call("ZRANGE", k(q, "taskctx:parked"), at % n, at % n + 99)) do
 			local id = string.match(m, "%z(.*)$")
 			if not id or soft("HGET", t(q, id), "state") ~= "retry" then redis.call("ZREM", k(q, "taskctx:parked"), m) end
+		end
+	end
+	n = soft("ZCARD", k(q, "taskctx:waits")) or 0
+	if n > 0 then
+		for _, id in ipairs(redis.call("ZRANGE", k(q, "taskctx:waits"), at % n, at % n + 99)) do
+			if not soft("ZSCORE", k(q, "scheduled"), id) then redis.call("ZREM", k(q, "taskctx:waits"), id) end
 		end
 	end
 	n = soft("ZCARD", k(q, "archived")) or 0

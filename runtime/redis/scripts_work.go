@@ -13,8 +13,8 @@ package redis
 // ended.
 //
 // It answers with the queue, id, message, details and memo of each task taken;
-// how many were parked for the first time, and names of some; and ids that led
-// to no task.
+// how many were parked for the first time, and names of some; ids that led to
+// no task; and how many of those taken were parked.
 //
 // A task of a name that is paused is parked in the same way, and waits there for
 // as long as it is paused.
@@ -23,7 +23,7 @@ local want, owner, lease, now, fence = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonu
 local stamp, patience, look = ARGV[6], tonumber(ARGV[7]), ARGV[8] == "1"
 local known, first = {}, 10 + tonumber(ARGV[9])
 for i = 10, first - 1 do known[ARGV[i]] = true end
-local rows, parked, names, lost = {}, 0, {}, {}
+local rows, parked, names, lost, found = {}, 0, {}, {}, 0
 local held = {}
 for _, name in ipairs(soft("HKEYS", "taskctx:paused") or {}) do held[name] = true end
 
@@ -87,7 +87,10 @@ local function lookFor(q)
 				local id = string.sub(m, #name + 2)
 				redis.call("ZREM", set, m)
 				local v = read(q, id)
-				if v and v[1] == "retry" and soft("ZREM", k(q, "retry"), id) == 1 then take(q, id, v, ARGV[4]) end
+				if v and v[1] == "retry" and soft("ZREM", k(q, "retry"), id) == 1 then
+					take(q, id, v, ARGV[4])
+					found = found + 1
+				end
 			end
 		end
 	end
@@ -120,7 +123,7 @@ for i = first, #ARGV do
 		if aside > 0 then tell("taskctx:new", q) end -- there may be workers that know them, and more here
 	end
 end
-return {rows, parked, names, lost}`)
+return {rows, parked, names, lost, found}`)
 
 // concludeScript writes outcomes. ARGV: the worker, the time in ns, as a score
 // and as text, asynq's day and when its counters expire. Then for each outcome
@@ -133,15 +136,35 @@ return {rows, parked, names, lost}`)
 // not run again. The answer is 1 for each outcome whose task the worker owned,
 // or that it had written: the client sends a script again when its answer was
 // lost.
-var concludeScript = script(`
+var concludeScript = script(`local suspend, ended` + conclude)
+
+// familyScript is concludeScript for durable tasks and their children. One that
+// suspends goes to "waits", with the end of its wait as the score, "" for at
+// once, and what it waits for as the result.
+var familyScript = script(journalPrelude + `
+local function suspend(q, id, score, wait, ns)
+	local j = journal(q, id)
+	local h = soft("HMGET", j, "_came", "_failed") or {}
+	if score == "" or met(j, wait, num(h[1]), num(h[2])) then return "pending", "first" end
+	firm("HSET", j, "_wait", wait)
+	soft("SADD", k(q, "taskctx:journals"), id)
+	firm("ZADD", k(q, "taskctx:waits"), score, id)
+	return "scheduled", score
+end` + conclude)
+
+const conclude = `
 local owner, now, day, expire, res = ARGV[1], ARGV[2], ARGV[5], ARGV[6], {}
 local processed, failed, news = {}, {}, {}
 local function add(counts, q) counts[q] = (counts[q] or 0) + 1 end
 local function write(q, id, fence, to, score, msg, own, memo, result, key, archived, cancel)
-	if cancel and (to == "pending" or to == "retry") then
+	if cancel and (to == "pending" or to == "retry" or to == "waits") then
 		to, score, own = "archived", archived, cancelled(own, cancel, ARGV[4])
 	elseif cancel and to == "archived" and has(own, '"cancelled":true') and not has(own, '"reason":') then
 		own = cancelled(own, cancel, ARGV[4])
+	end
+	if to == "waits" then
+		to, score = suspend(q, id, score, result, now)
+		result = ""
 	end
 	soft("LREM", k(q, "active"), 1, id)
 	soft("ZREM", k(q, "lease"), id)
@@ -165,6 +188,7 @@ local function write(q, id, fence, to, score, msg, own, memo, result, key, archi
 	if final then
 		add(processed, q)
 		tell("taskctx:end", id)
+		if ended then ended(q, id, to, own, result, now) end
 	end
 	if to == "archived" then
 		add(failed, q)
@@ -194,7 +218,7 @@ end
 count("processed", processed)
 count("failed", failed)
 for q in pairs(news) do tell("taskctx:new", q) end
-return res`)
+return res`
 
 // saveMemoScript writes the memo of a running task. ARGV: the worker, queue,
 // id, fence and memo.
@@ -225,7 +249,7 @@ return res`)
 // takeOverScript gives a task of a lost worker to others. ARGV: the worker,
 // its beat as last seen, the queue, id, fence, message and details, the time
 // in ns and as text, and the score if it is archived.
-var takeOverScript = script(`
+var takeOverScript = script(journalPrelude + `
 local owner, beats, q, id, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if (soft("GET", "taskctx:beat:" .. owner) or "") ~= beats then return 0 end
 local v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel")
@@ -235,7 +259,9 @@ soft("ZREM", k(q, "lease"), id)
 redis.call("HDEL", t(q, id), "taskctx_owner", "taskctx_cancel", "taskctx_fence", "taskctx_started")
 if v[4] then -- it was cancelled, and nobody is left to end it
 	redis.call("HSET", t(q, id), "msg", ARGV[6])
-	archive(q, id, cancelled(ARGV[7], v[4], ARGV[9]), ARGV[10])
+	local own = cancelled(ARGV[7], v[4], ARGV[9])
+	archive(q, id, own, ARGV[10])
+	ended(q, id, "archived", own, "", ARGV[8])
 	return 1
 end
 redis.call("HSET", t(q, id), "state", "pending", "msg", ARGV[6], "taskctx", ARGV[7], "pending_since", ARGV[8])

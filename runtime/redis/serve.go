@@ -41,6 +41,8 @@ type serve struct {
 	cleaned  time.Time // when all expired records were forgotten
 	tidied   time.Time // when the sets of our own were looked through
 	sweeping uint64    // where the search for keys without a holder has got to
+	asked    time.Time // when it was last asked whether journals are to be looked at
+	passes   []pass    // the looks at journals that are under way
 }
 
 var _ remote.Store[claim, task] = (*serve)(nil)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"time"
 
@@ -42,10 +43,13 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 	if err != nil {
 		return false, err
 	}
-	if len(answer) < 4 {
+	if len(answer) < 5 {
 		return false, errAnswer
 	}
 	rows, _ := answer[0].([]any)
+	if found, _ := answer[4].(int64); found > 0 {
+		s.looked = time.Time{} // there may be more
+	}
 	parked, _ := answer[1].(int64)
 	s.tellParked(answer[2], parked)
 	if lost, _ := answer[3].([]any); len(lost) > 0 {
@@ -55,7 +59,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 }
 
 // lookForParked is how often a worker looks for parked tasks of its names:
-// each look asks for each of its names.
+// each look asks for each of its names. While it finds some it looks each time.
 const lookForParked = 50 * time.Millisecond
 
 // tellParked logs tasks that were put aside because this worker does not know
@@ -156,11 +160,25 @@ func (s *serve) write(ctx context.Context, outcomes []*outcome) error {
 	if len(outcomes) == 0 {
 		return nil
 	}
+	families := slices.ContainsFunc(outcomes, ofFamily)
+	if families {
+		var plain []*outcome
+		if plain, outcomes = split(outcomes); len(plain) > 0 {
+			if err := s.write(ctx, plain); err != nil {
+				s.PutBack(outcomes)
+				return err
+			}
+		}
+	}
 	args := s.concludeArgs()
 	for _, o := range outcomes {
 		args = s.appendOutcome(args, o)
 	}
-	written, err := concludeScript.Run(ctx, s.e.db, nil, args...).Int64Slice()
+	conclude := concludeScript
+	if families {
+		conclude = familyScript
+	}
+	written, err := conclude.Run(ctx, s.e.db, nil, args...).Int64Slice()
 	if err == nil && len(written) != len(outcomes) {
 		err = fmt.Errorf("the server answered for %d of %d", len(written), len(outcomes))
 	}
@@ -178,6 +196,10 @@ func (s *serve) write(ctx context.Context, outcomes []*outcome) error {
 		switch o.Kind {
 		case engine.OutcomeRetry, engine.OutcomeDelay:
 			s.Due(o.After)
+		case engine.OutcomeSuspend:
+			if o.After > 0 {
+				s.Due(o.After)
+			}
 		case engine.OutcomeRelease:
 			s.News()
 		}
@@ -204,7 +226,8 @@ func (s *serve) appendOutcome(args []any, o *outcome) []any {
 	now := time.Now()
 	d, m := o.Of, *o.Of.Task.msg
 	own := d.Task.own
-	own.Reason, own.Cancelled, own.Snoozed, own.Again = o.Reason, false, false, false
+	own.Reason, own.Cancelled, own.Snoozed, own.Again, own.Waits = o.Reason, false, false, false, false
+	result := []byte(o.Result)
 	archived, key := s.e.archivedUntil(d.Message, now), heldUntilEnd(d.Message)
 	to, at := asynqArchived, any(archived)
 	switch o.Kind {
@@ -225,6 +248,9 @@ func (s *serve) appendOutcome(args []any, o *outcome) []any {
 	case engine.OutcomeDelay:
 		own.Snoozed, own.Again, own.Due = true, d.Task.own.Again || !d.Task.parked, now.Add(o.After).UTC()
 		to, at = waiting(o.After, now)
+	case engine.OutcomeSuspend:
+		own.Waits = true
+		to, at, result = "waits", waitsUntil(o, now), condition(o.Wait)
 	case engine.OutcomeRelease:
 		own = d.Task.own
 		to, at = asynqPending, "first"
@@ -233,11 +259,11 @@ func (s *serve) appendOutcome(args []any, o *outcome) []any {
 		key = "" // it has not begun
 	}
 	var msg []byte
-	if o.Kind != engine.OutcomeDelay && o.Kind != engine.OutcomeRelease { // it may be large, and is as it was
+	if o.Kind != engine.OutcomeDelay && o.Kind != engine.OutcomeSuspend && o.Kind != engine.OutcomeRelease { // it may be large, and is as it was
 		msg = m.encode()
 	}
 	return append(args, d.Claim.queue, d.Claim.id, d.Claim.fence, to, at, msg, own.encode(),
-		[]byte(o.Memo), []byte(o.Result), key, archived)
+		[]byte(o.Memo), result, key, archived)
 }
 
 // waiting returns the place in which a task waits for its next run.

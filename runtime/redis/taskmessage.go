@@ -346,6 +346,7 @@ type details struct {
 	Cancelled bool      `json:"cancelled,omitempty"`
 	Snoozed   bool      `json:"snoozed,omitempty"` // or parked
 	Again     bool      `json:"again,omitempty"`   // it has run before
+	Waits     bool      `json:"waits,omitempty"`   // of a scheduled task: it is suspended
 	StartedAt time.Time `json:"started,omitzero"`
 	EndedAt   time.Time `json:"ended,omitzero"`
 	ParkedAt  time.Time `json:"parked,omitzero"` // when it was first parked

@@ -31,10 +31,17 @@ const (
 // Upkeep implements [remote.Store]: it makes due tasks pending, and now and
 // then forgets some old ones.
 func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
-	if next, err = s.forward(ctx); err != nil {
-		return next, err
+	var f forwarded
+	if f, err = s.forward(ctx); err != nil {
+		return f.next, err
 	}
+	next = f.next
 	now := time.Now()
+	if more, err := s.journals(ctx, f.bereft, now); err != nil {
+		return next, err
+	} else if more {
+		next = cleanPause
+	}
 	if now.Sub(s.cleaned) >= cleanEvery {
 		n, err := s.clean(ctx, now)
 		if err != nil {
@@ -52,29 +59,43 @@ func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 	return next, nil
 }
 
-// forward makes due tasks pending, and returns how long until the next is due,
-// negative if none is.
-func (s *serve) forward(ctx context.Context) (time.Duration, error) {
+// forwarded is what a look for due tasks has found.
+type forwarded struct {
+	next   time.Duration // until the next is due, negative if none is
+	bereft *place        // a task whose children are to be cancelled
+}
+
+// forward makes due tasks pending.
+func (s *serve) forward(ctx context.Context) (f forwarded, err error) {
+	f.next = -1
 	for {
 		now := time.Now()
 		args := append([]any{score(now), now.UnixNano()}, anys(s.Queues)...)
 		res, err := forwardScript.Run(ctx, s.e.db, nil, args...).Slice()
-		if err != nil || len(res) < 2 {
-			return -1, err
+		if err != nil || len(res) < 4 {
+			return f, err
 		}
-		moved, _ := res[0].(int64)
-		if moved > 0 {
+		if waits := places(res[2]); len(waits) > 0 {
+			if err := s.wakeDue(ctx, waits); err != nil {
+				return f, err
+			}
+		}
+		if moved, _ := res[0].(int64); moved > 0 {
 			s.NewsUnlessTold()
 			continue // there may be more
 		}
+		if orphaned := places(res[3]); len(orphaned) > 0 {
+			f.bereft = &orphaned[0]
+		}
 		if text(res[1]) == "" {
-			return -1, nil
+			return f, nil
 		}
 		next, err := strconv.ParseFloat(text(res[1]), 64)
 		if err != nil {
-			return -1, fmt.Errorf("read when the next task is due: %w", err)
+			return f, fmt.Errorf("read when the next task is due: %w", err)
 		}
-		return max(min(time.Until(fromScore(next)), lookAhead), 0), nil
+		f.next = max(min(time.Until(fromScore(next)), lookAhead), 0)
+		return f, nil
 	}
 }
 
