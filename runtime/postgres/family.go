@@ -146,11 +146,20 @@ func (e *Engine) arrive(ctx context.Context, jobs ...int64) error {
 
 // arriveIn is arrive in a transaction. The heads need not be locked before.
 func (e *Engine) arriveIn(ctx context.Context, d db, jobs []int64) error {
+	return e.endingIn(ctx, d, jobs, func() error { return nil })
+}
+
+// endingIn calls end, which ends jobs in a transaction, with the heads of these
+// journals and of their parents' locked. Then it writes the ends down.
+func (e *Engine) endingIn(ctx context.Context, d db, jobs []int64, end func() error) error {
 	heads, err := e.headsOf(ctx, d, jobs)
 	if err != nil {
 		return err
 	}
 	if err := d.query(ctx, e.sql.journal.lockHeads, []any{heads}, nothing); err != nil {
+		return err
+	}
+	if err := end(); err != nil {
 		return err
 	}
 	if err := d.query(ctx, e.sql.journal.arrive, []any{jobs, e.sql.insertChannel}, nothing); err != nil {

@@ -104,12 +104,12 @@ func (s *serve) TakeOver(ctx context.Context, worker, beat string, _ []claim) (t
 	if err := s.e.query(ctx, s.e.sql.journal.stopped, []any{worker}, scanIDs(&stopped)); err != nil {
 		return 0, false, err
 	}
-	defer func() {
-		if err == nil && len(stopped) > 0 {
-			err = s.e.arrive(ctx, stopped...)
-		}
-	}()
 	args := []any{worker, count, remote.ErrWorkerLost, s.e.sql.insertChannel}
+	ended, here, err := s.takeOverStopped(ctx, args, stopped)
+	if err != nil {
+		return ended, here, err
+	}
+	defer func() { tasks, lost = tasks+ended, lost || here }()
 	if s.dead.known() {
 		return s.takeOverOf(ctx, args, s.dead.worker(worker))
 	}
@@ -122,6 +122,33 @@ func (s *serve) TakeOver(ctx context.Context, worker, beat string, _ []claim) (t
 		return 0, false, err
 	}
 	return s.takeOverOf(ctx, args, ids)
+}
+
+// takeOverStopped ends tasks of a worker that were asked to stop, and writes their
+// ends into the journals of their parents, all in one step. Those that are asked
+// meanwhile are left to the next look.
+func (s *serve) takeOverStopped(ctx context.Context, args []any, ids []int64) (tasks int, lost bool, err error) {
+	ids = slices.DeleteFunc(ids, s.aside.has)
+	if len(ids) == 0 {
+		return 0, false, nil
+	}
+	failed, err := halved([][]int64{ids}, func(some []int64) error {
+		var ended, told, rows int
+		err := s.e.inTx(ctx, func(ctx context.Context, d db) error {
+			return s.e.endingIn(ctx, d, some, func() error {
+				return d.query(ctx, s.e.sql.takeOverStopped, append(args[:len(args):len(args)], some),
+					func(scan func(...any) error) error { return scan(&ended, &told, &rows) })
+			})
+		})
+		if err == nil {
+			tasks, lost = tasks+ended, lost || ended > 0 || rows > 0
+		}
+		return err
+	})
+	for _, f := range failed {
+		s.setAside(ctx, f.row, "end a task of a lost worker", f.err)
+	}
+	return tasks, lost, err
 }
 
 func (s *serve) takeOver(ctx context.Context, text string, args []any) (tasks int, lost bool, err error) {

@@ -15,6 +15,7 @@ type statements struct {
 	end, endWith                                   string
 	leave, beat, others, workers, mine, mineOf     string
 	takeOver, takeOverOf, runningOf, wasLost       string
+	takeOverStopped, expireOf                      string
 	promote, promoteUnique, park, unpark, expire   lotSQL
 	clean                                          lotSQL
 	cleanKeys, queues, paused                      string
@@ -79,9 +80,11 @@ func newStatements(schema string) statements {
 		end:        endSQL, endWith: endWithSQL,
 		succeed: succeedSQL, conclude: concludeSQL, saveMemo: saveMemoSQL, note: noteSQL,
 		leave: leaveSQL, beat: beatSQL, others: othersSQL, workers: workersSQL, mine: mineSQL, mineOf: mineOfSQL,
-		takeOver:   strings.ReplaceAll(takeOverSQL, "{which}", "j.state = 'running'"),
-		takeOverOf: strings.ReplaceAll(takeOverSQL, "{which}", "j.id = ANY($5::bigint[]) AND j.state::text = 'running'"),
-		runningOf:  runningOfSQL, wasLost: wasLostSQL,
+		takeOver:        strings.ReplaceAll(takeOverSQL, "{which}", "j.state = 'running' AND "+notStopped),
+		takeOverOf:      strings.ReplaceAll(takeOverSQL, "{which}", "j.id = ANY($5::bigint[]) AND j.state::text = 'running' AND "+notStopped),
+		takeOverStopped: strings.ReplaceAll(takeOverSQL, "{which}", "j.id = ANY($5::bigint[]) AND j.state::text = 'running'"),
+		expireOf:        forSome(expireSQL, strings.Replace(expirePick, "j.id <> ALL(", "j.id = ANY(", 1)).all,
+		runningOf:       runningOfSQL, wasLost: wasLostSQL,
 		promote: forSome(promoteSQL, promotePick), promoteUnique: forSome(promoteUniqueSQL, promoteUniquePick),
 		park: forSome(parkSQL, parkPick), unpark: forSome(unparkSQL, unparkPick), expire: forSome(expireSQL, expirePick),
 		clean: forSome(cleanSQL, cleanPick), cleanKeys: cleanKeysSQL,
@@ -108,6 +111,7 @@ func newStatements(schema string) statements {
 		&s.addKeys, &s.lockKeys, &s.takeKeys,
 		&s.succeed, &s.conclude, &s.end, &s.endWith, &s.saveMemo, &s.note,
 		&s.leave, &s.beat, &s.others, &s.workers, &s.mine, &s.mineOf, &s.takeOver, &s.takeOverOf, &s.runningOf, &s.wasLost,
+		&s.takeOverStopped, &s.expireOf,
 		&s.cleanKeys, &s.queues, &s.paused,
 		&s.get, &s.lockJob, &s.cancel, &s.retry, &s.remove, &s.ended,
 		&s.list, &s.listBrief, &s.window, &s.places, &s.pages, &s.sample, &s.countWaiting, &s.countOthers,

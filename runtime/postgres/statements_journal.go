@@ -273,6 +273,10 @@ FROM (
 	FROM {s}.taskctx_journal e WHERE e.job_id = $1
 ) x WHERE w.job_id = $1`
 
+// notStopped holds for jobs of a lost worker that run again, or that have nothing
+// to do with journals.
+const notStopped = `NOT ({asked} AND {durable})`
+
 // stoppedOfSQL selects the running jobs of a worker that were asked to stop.
 const stoppedOfSQL = `
 SELECT j.id FROM {s}.river_job j WHERE j.state = 'running' AND {lastworker} = $1 AND ` + asked + `

@@ -266,26 +266,34 @@ func (s *serve) park(ctx context.Context) (bool, error) {
 	})
 }
 
-// expire ends tasks that no worker has known for too long.
+// expire ends tasks that no worker has known for too long. Their parents hear of
+// it in the same transaction, which locks the heads of journals first.
 func (s *serve) expire(ctx context.Context) (bool, error) {
 	args := []any{s.Queues, s.Names, s.ParkFor.Microseconds()}
 	return s.do(ctx, &s.expiring, args, func(limit int, pass []int64) (int, error) {
-		var ended []int64
+		var due, ended []int64
+		if err := s.e.steered(ctx, s.e.sql.expire.first, append(args[:3:3], pass, limit), scanIDs(&due)); err != nil || len(due) == 0 {
+			return 0, err
+		}
 		var queue, kind string
-		err := s.e.query(ctx, s.e.sql.expire.all, append(args, pass, limit, s.ParkFor.String()),
-			func(scan func(...any) error) error {
-				var id int64
-				err := scan(&id, &queue, &kind)
-				ended = append(ended, id)
-				return err
+		err := s.e.inTx(ctx, func(ctx context.Context, d db) error {
+			ended = nil
+			return s.e.endingIn(ctx, d, due, func() error {
+				return d.query(ctx, s.e.sql.expireOf, append(args[:3:3], due, limit, s.ParkFor.String()), func(scan func(...any) error) error {
+					var id int64
+					err := scan(&id, &queue, &kind)
+					ended = append(ended, id)
+					return err
+				})
 			})
-		if err == nil && len(ended) > 0 {
+		})
+		if err != nil {
+			return 0, err
+		}
+		if len(ended) > 0 {
 			s.Warn("tasks have failed that no worker knew", fmt.Errorf("%d tasks, the last %s of queue %q", len(ended), kind, queue))
 		}
 		s.e.watch.Tell(ended...)
-		if err == nil {
-			err = s.e.arrive(ctx, ended...)
-		}
-		return len(ended), err
+		return len(ended), nil
 	})
 }
