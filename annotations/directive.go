@@ -126,6 +126,21 @@ func (a *Arg) LimitBy() (Item, int) {
 	return it, most
 }
 
+// Rate returns the two parts of a value of [KindRate]: how many in which time.
+func (a *Arg) Rate() (n int, per time.Duration) {
+	n, per, _, _ = parseRate(a.Value)
+	return n, per
+}
+
+// RateBy returns the parts of a value of [KindRateBy]: the parameter, and how many in
+// which time.
+func (a *Arg) RateBy() (param Item, n int, per time.Duration) {
+	param, _ = a.LimitBy()
+	_, rate, _ := strings.Cut(a.Value, ":")
+	n, per, _, _ = parseRate(rate)
+	return param, n, per
+}
+
 // Rename returns the two parts of a value of [KindRename]: the parameter and its
 // key.
 func (a *Arg) Rename() (Item, string) {

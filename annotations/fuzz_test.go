@@ -77,6 +77,14 @@ func checkParsed(t *testing.T, file *ast.File, src string) {
 				if it, n := a.LimitBy(); n < 1 || !token.IsIdentifier(it.Name) || it.Pos < a.Pos || it.End > a.End {
 					t.Errorf("%s=%s is accepted: %+v, %d", a.Name, a.Value, it, n)
 				}
+			case annotations.KindRate:
+				if n, per := a.Rate(); n < 1 || n > annotations.MaxRate || per <= 0 {
+					t.Errorf("%s=%s is accepted: %d in %v", a.Name, a.Value, n, per)
+				}
+			case annotations.KindRateBy:
+				if it, n, per := a.RateBy(); n < 1 || per <= 0 || !token.IsIdentifier(it.Name) || it.Pos < a.Pos || it.End > a.End {
+					t.Errorf("%s=%s is accepted: %+v, %d in %v", a.Name, a.Value, it, n, per)
+				}
 			case annotations.KindIdents:
 				for _, it := range a.Items() {
 					if !token.IsIdentifier(it.Name) || it.Pos < a.Pos || it.End > a.End {

@@ -53,7 +53,12 @@ const (
 	KindLimitBy  Kind = "PARAM:N"    // a Go identifier, and a whole number from 1
 	KindPackage  Kind = "PACKAGE"    // an import path, or a directory that begins with ./ or ../
 	KindFuncs    Kind = "FUNCS"      // functions and methods (Shop.Order), with commas between
+	KindRate     Kind = "N/TIME"     // a number from 1 to MaxRate, and a period or a unit of one
+	KindRateBy   Kind = "PARAM:N/TIME"
 )
+
+// MaxRate is the highest number of a [KindRate].
+const MaxRate = 10_000
 
 // The words of [KindHold].
 const (
@@ -165,6 +170,11 @@ var registry = []*Definition{
 			{
 				Name: "limitby", Kind: KindLimitBy, Repeat: true,
 				Help: "how many run at a time for each value of a parameter",
+			},
+			{Name: "rate", Kind: KindRate, Help: "how many runs begin in a time, in all processes: rate=100/m, rate=5/10s"},
+			{
+				Name: "rateby", Kind: KindRateBy, Repeat: true,
+				Help: "how many begin in a time for each value of a parameter: rateby=customer:100/m",
 			},
 			{
 				Name: "orderby", Kind: KindIdent,

@@ -55,6 +55,11 @@ func checkValue(k *Key, v string) (msg, hint string) {
 		return checkPackage(v)
 	case KindFuncs:
 		return checkFuncs(v)
+	case KindRate:
+		_, _, msg, hint = parseRate(v)
+		return msg, hint
+	case KindRateBy:
+		return checkRateBy(k, v)
 	}
 	return "", ""
 }
@@ -211,6 +216,44 @@ func checkLimitBy(k *Key, v string) (msg, hint string) {
 		return msg, "write " + k.Name + "=" + string(k.Kind)
 	}
 	return checkLimit(n)
+}
+
+// parseRate reads a value of [KindRate], or returns its fault and the mend.
+func parseRate(v string) (n int, per time.Duration, msg, hint string) {
+	count, period, ok := strings.Cut(v, "/")
+	if !ok {
+		return 0, 0, fmt.Sprintf("%q lacks a time", v), "write 100/m for 100 in each minute, 5/10s for 5 in ten seconds"
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 1 || n > MaxRate {
+		return 0, 0, fmt.Sprintf("%q is no number from 1 to %d", count, MaxRate), ""
+	}
+	per, err = time.ParseDuration(period)
+	if err != nil {
+		per, err = time.ParseDuration("1" + period) // a unit alone
+	}
+	switch {
+	case err != nil:
+		return 0, 0, fmt.Sprintf("%q is no time", period), "a time is s, m, h, or written like 500ms, 10s or 1m30s"
+	case per <= 0 || per > maxPer:
+		return 0, 0, fmt.Sprintf("the time must be over zero, and at most %v", maxPer), ""
+	}
+	return n, per, "", ""
+}
+
+// maxPer is the longest time of a rate.
+const maxPer = 366 * 24 * time.Hour
+
+func checkRateBy(k *Key, v string) (msg, hint string) {
+	param, rate, ok := strings.Cut(v, ":")
+	if !ok {
+		return fmt.Sprintf("%q lacks a rate", v), fmt.Sprintf("write %s=PARAM:100/m for 100 in each minute", k.Name)
+	}
+	if msg := checkIdent(param); msg != "" {
+		return msg, "write " + k.Name + "=" + string(k.Kind)
+	}
+	_, _, msg, hint = parseRate(rate)
+	return msg, hint
 }
 
 func checkTag(v string) (msg, hint string) {

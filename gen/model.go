@@ -59,6 +59,9 @@ type Task struct {
 	// the parameter whose values keep an order, "" if none does.
 	Limit   int
 	LimitBy []LimitBy
+	// Rate is how many runs begin in a time, zero if there is none.
+	Rate    Rate
+	RateBy  []RateBy
 	OrderBy string
 	Tags    []Tag
 	// Context is the type of the first parameter.
@@ -89,6 +92,18 @@ type Task struct {
 type LimitBy struct {
 	Param string
 	Most  int
+}
+
+// Rate is how many runs begin in a time.
+type Rate struct {
+	N   int
+	Per time.Duration
+}
+
+// RateBy is the Rate for each value of a parameter.
+type RateBy struct {
+	Param string
+	Rate
 }
 
 // Tag is a default tag.

@@ -32,6 +32,10 @@ func (b *builder) keys(t *Task) {
 			t.Limit = a.Count()
 		case "limitby":
 			b.limitBy(t, &a)
+		case "rate":
+			t.Rate.N, t.Rate.Per = a.Rate()
+		case "rateby":
+			b.rateBy(t, &a)
 		case "orderby":
 			b.mark(t, &a, func(p *Param) { t.OrderBy = p.Key })
 		case "key", "each":
@@ -113,6 +117,18 @@ func (b *builder) limitBy(t *Task, a *annotations.Arg) {
 			return
 		}
 		t.LimitBy = append(t.LimitBy, LimitBy{p.Key, most})
+	})
+}
+
+// rateBy adds a rate for each value of a parameter.
+func (b *builder) rateBy(t *Task, a *annotations.Arg) {
+	item, n, per := a.RateBy()
+	b.markItem(t, item, func(p *Param) {
+		if slices.ContainsFunc(t.RateBy, func(r RateBy) bool { return r.Param == p.Key }) {
+			b.report(item.Pos, item.End, "repeated-limit", "leave one out", "%s has two rates by %s", t.Func, p.Name)
+			return
+		}
+		t.RateBy = append(t.RateBy, RateBy{p.Key, Rate{n, per}})
 	})
 }
 

@@ -311,7 +311,7 @@ func (r *renderer) records(t *Task, add func(string, jen.Code)) {
 	}
 }
 
-// limits adds the keys that bound how many run at a time.
+// limits adds the keys that bound how many run or begin at a time.
 func (r *renderer) limits(t *Task, add func(string, jen.Code)) {
 	if t.Limit != 0 {
 		add("Limit", jen.Lit(t.Limit))
@@ -323,9 +323,23 @@ func (r *renderer) limits(t *Task, add func(string, jen.Code)) {
 		}
 		add("LimitBy", jen.Index().Add(r.rt("LimitBy")).Values(list...))
 	}
+	if t.Rate.N != 0 {
+		add("Rate", r.rt("Rate").Values(r.rate(t.Rate)...))
+	}
+	if len(t.RateBy) > 0 {
+		var list []jen.Code
+		for _, by := range t.RateBy {
+			list = append(list, jen.Values(append([]jen.Code{jen.Id("Param").Op(":").Lit(by.Param)}, r.rate(by.Rate)...)...))
+		}
+		add("RateBy", jen.Index().Add(r.rt("RateBy")).Values(list...))
+	}
 	if t.OrderBy != "" {
 		add("OrderBy", jen.Lit(t.OrderBy))
 	}
+}
+
+func (r *renderer) rate(rate Rate) []jen.Code {
+	return []jen.Code{jen.Id("N").Op(":").Lit(rate.N), jen.Id("Per").Op(":").Add(r.duration(rate.Per))}
 }
 
 func (r *renderer) wireParams(t *Task) []jen.Code {

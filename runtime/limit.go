@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
@@ -17,6 +18,19 @@ import (
 type LimitBy struct {
 	Param string
 	Most  int
+}
+
+// Rate bounds how many runs begin to N in any time as long as Per.
+type Rate struct {
+	N   int
+	Per time.Duration
+}
+
+// RateBy is a Rate of each value of a parameter.
+type RateBy struct {
+	Param string
+	N     int
+	Per   time.Duration
 }
 
 // WithLimit bounds how many tasks with the key run at a time to n, in all
@@ -34,17 +48,56 @@ func WithLimit(key string, n int) Option {
 			s.fail("WithLimit(%q, %d): it must be positive", key, n)
 			return
 		}
-		rule := keyRule + key
-		s.m.Limits = slices.DeleteFunc(slices.Clone(s.m.Limits), func(l engine.Limit) bool { return l.Rule == rule })
-		s.m.Limits = append(s.m.Limits, engine.Limit{Rule: rule, Key: rule, Most: n})
+		s.limit(engine.Limit{Rule: keyRule + key, Key: keyRule + key, Most: n})
 	}
 }
 
-// keyRule begins the rules of WithLimit, which no name of a task does.
-const keyRule = "key:"
+// WithRate bounds how many runs of tasks with the key begin to n in any time as
+// long as per, in all processes and of all names, beside the rates of their
+// annotations. n is at most 10,000. The first run of a task counts, and each
+// further one. [App.SetLimit] sets another n for the rule "rate:" and the key. The
+// option may be given several times, with different keys. On an engine without
+// rates the enqueue fails with [ErrUnsupported].
+func WithRate(key string, n int, per time.Duration) Option {
+	return func(s *settings) {
+		switch {
+		case key == "" || !storable(key):
+			s.fail("WithRate(%q, %d, %s): not a key", key, n, per)
+			return
+		case n < 1 || n > engine.MaxRate:
+			s.fail("WithRate(%q, %d, %s): it must be from 1 to %d", key, n, per, engine.MaxRate)
+			return
+		case per <= 0 || per > maxPer:
+			s.fail("WithRate(%q, %d, %s): the time must be positive, and at most %s", key, n, per, maxPer)
+			return
+		}
+		s.limit(engine.Limit{Rule: rateRule + key, Key: rateRule + key, Most: n, Per: per})
+	}
+}
+
+// limit adds a limit, in the place of one by the same rule.
+func (s *settings) limit(l engine.Limit) {
+	s.m.Limits = slices.DeleteFunc(slices.Clone(s.m.Limits), func(o engine.Limit) bool { return l.Rule == o.Rule })
+	s.m.Limits = append(s.m.Limits, l)
+}
+
+// keyRule begins the rules of WithLimit, and rateRule those of WithRate: no name of a
+// task does.
+const (
+	keyRule  = "key:"
+	rateRule = "rate:"
+)
+
+// maxPer is the longest time of a rate.
+const maxPer = 366 * 24 * time.Hour
 
 // limited reports whether the task's annotation limits it.
-func (s *Spec) limited() bool { return s.Limit > 0 || len(s.LimitBy) > 0 || s.OrderBy != "" }
+func (s *Spec) limited() bool {
+	return s.Limit > 0 || len(s.LimitBy) > 0 || s.OrderBy != "" || s.rated()
+}
+
+// rated reports whether the task's annotation has rates.
+func (s *Spec) rated() bool { return s.Rate.N > 0 || len(s.RateBy) > 0 }
 
 // LimitRule is the rule of a task's limit= for [App.SetLimit], or with the name of
 // a parameter that of its limitby=.
@@ -53,6 +106,15 @@ func LimitRule(task, param string) string {
 		return task + " limit"
 	}
 	return task + " limitby=" + param
+}
+
+// RateRule is the rule of a task's rate= for [App.SetLimit], or with the name of a
+// parameter that of its rateby=.
+func RateRule(task, param string) string {
+	if param == "" {
+		return task + " rate"
+	}
+	return task + " rateby=" + param
 }
 
 // errNoLimits is the error of a task with limits on an engine that has none.
@@ -66,7 +128,8 @@ func (a *App) limits() engine.Limiter {
 
 // limit adds the limits of the task's annotation to those of the message's options,
 // in the order in which every task takes them: in order first, then by key, by
-// value and by task.
+// value and by task, and of each the rates first, so that what waits for a rate
+// holds no place that others could run in.
 func (a *App) limit(m *engine.Message, s *Definition) error {
 	if a.limits() == nil {
 		return errNoLimits
@@ -74,34 +137,57 @@ func (a *App) limit(m *engine.Message, s *Definition) error {
 	m.Meta.Version = max(m.Meta.Version, engine.WireLimited)
 	ls := m.Limits
 	slices.SortFunc(ls, func(x, y engine.Limit) int { return cmp.Compare(x.Key, y.Key) })
-	var args map[string]json.RawMessage
-	if s.OrderBy != "" || len(s.LimitBy) > 0 {
-		if err := json.Unmarshal(m.Args, &args); err != nil {
-			return fmt.Errorf("limits: read the arguments: %w", err)
-		}
-	}
-	if s.OrderBy != "" {
-		rule := s.Name + " orderby=" + s.OrderBy
-		key, err := a.limitKey(rule, args[s.OrderBy])
+	if s.limited() {
+		own, err := a.ownLimits(m, s)
 		if err != nil {
 			return err
 		}
-		ls = append([]engine.Limit{{Rule: rule, Key: key, Most: 1, Ordered: true}}, ls...)
-	}
-	for _, by := range s.LimitBy {
-		rule := LimitRule(s.Name, by.Param)
-		key, err := a.limitKey(rule, args[by.Param])
-		if err != nil {
-			return err
+		n := 0
+		if s.OrderBy != "" {
+			n = 1
 		}
-		ls = append(ls, engine.Limit{Rule: rule, Key: key, Most: by.Most})
+		ls = slices.Insert(own, n, ls...)
 	}
-	if s.Limit > 0 {
-		rule := LimitRule(s.Name, "")
-		ls = append(ls, engine.Limit{Rule: rule, Key: rule, Most: s.Limit})
+	if slices.ContainsFunc(ls, func(l engine.Limit) bool { return l.Per > 0 }) {
+		m.Meta.Version = max(m.Meta.Version, engine.WireRated)
 	}
 	m.Limits = ls
 	return nil
+}
+
+// ownLimits are those of the task's annotation, in order.
+func (a *App) ownLimits(m *engine.Message, s *Definition) (ls []engine.Limit, err error) {
+	var args map[string]json.RawMessage
+	if s.OrderBy != "" || len(s.LimitBy) > 0 || len(s.RateBy) > 0 {
+		if err := json.Unmarshal(m.Args, &args); err != nil {
+			return nil, fmt.Errorf("limits: read the arguments: %w", err)
+		}
+	}
+	add := func(l engine.Limit, param string) {
+		if err != nil {
+			return
+		}
+		if l.Key = l.Rule; param != "" {
+			l.Key, err = a.limitKey(l.Rule, args[param])
+		}
+		ls = append(ls, l)
+	}
+	if s.OrderBy != "" {
+		add(engine.Limit{Rule: s.Name + " orderby=" + s.OrderBy, Most: 1, Ordered: true}, s.OrderBy)
+	}
+	for _, by := range s.RateBy {
+		add(engine.Limit{Rule: RateRule(s.Name, by.Param), Most: by.N, Per: by.Per}, by.Param)
+	}
+	for _, by := range s.LimitBy {
+		add(engine.Limit{Rule: LimitRule(s.Name, by.Param), Most: by.Most}, by.Param)
+	}
+	if s.Rate.N > 0 {
+		add(engine.Limit{Rule: RateRule(s.Name, ""), Most: s.Rate.N, Per: s.Rate.Per}, "")
+	}
+	if s.Limit > 0 {
+		add(engine.Limit{Rule: LimitRule(s.Name, ""), Most: s.Limit}, "")
+	}
+	return ls, err
 }
 
 // limitKey is the key of a rule for one value: its hash, by the codec's key if it
@@ -122,7 +208,8 @@ func (a *App) limitKey(rule string, value json.RawMessage) (string, error) {
 
 // SetLimit sets how many tasks run at a time under a rule, for all processes,
 // from now on. The rule is [LimitRule] of a task, or "key:" and a key of
-// [WithLimit]. 0 lets none begin; a negative number goes back to the
+// [WithLimit]; with [RateRule], or "rate:" and a key of [WithRate], n is how many
+// begin in the time of the rate. 0 lets none begin; a negative number goes back to the
 // annotations and options. Running tasks go on. On an engine without limits it
 // is [ErrUnsupported].
 func (a *App) SetLimit(ctx context.Context, rule string, n int) error {

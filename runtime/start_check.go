@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
@@ -133,6 +134,9 @@ func (a *App) sample(d *Definition) *engine.Message {
 	m.Keep, m.KeepFailed = a.cfg.Keep, a.cfg.KeepFailed
 	if d.Unique > 0 || d.UniqueHold != engine.HoldTime {
 		m.Key, m.KeyFor, m.KeyHold = d.Name, d.Unique, d.UniqueHold
+	}
+	if d.rated() {
+		m.Limits = []engine.Limit{{Rule: d.Name, Key: d.Name, Most: 1, Per: time.Second}}
 	}
 	if d.Keep > 0 {
 		m.Keep = d.Keep

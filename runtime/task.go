@@ -50,9 +50,13 @@ type Spec struct {
 	// Limit, if not zero, is how many of the tasks run at a time, in all
 	// processes; LimitBy is the same for each value of a parameter. OrderBy names
 	// a parameter: for each value of it tasks run one at a time, in the order of
-	// enqueueing. Only an [engine.Limiter] can run such a task.
+	// enqueueing. Rate, if not zero, is how many of their runs begin in a time, and
+	// RateBy the same for each value of a parameter. Only an [engine.Limiter] can
+	// run such a task.
 	Limit   int
 	LimitBy []LimitBy
+	Rate    Rate
+	RateBy  []RateBy
 	OrderBy string
 	// Tags are the default tags.
 	Tags map[string]string

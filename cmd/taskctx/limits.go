@@ -41,13 +41,17 @@ func limitsFlags(f *flag.FlagSet) action {
 			return nil
 		}
 		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "RULE\tSET\tKEYS\tHELD\tWAITING")
+		fmt.Fprintln(w, "RULE\tPER\tSET\tKEYS\tHELD\tWAITING")
 		for _, c := range counts {
 			limit := "-"
 			if c.Set >= 0 {
 				limit = strconv.Itoa(c.Set)
 			}
-			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\n", oneLine(c.Rule), limit, c.Keys, c.Held, c.Waiting)
+			per := "-"
+			if c.Per > 0 {
+				per = c.Per.String()
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%d\n", oneLine(c.Rule), per, limit, c.Keys, c.Held, c.Waiting)
 		}
 		return w.Flush()
 	}

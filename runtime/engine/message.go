@@ -11,13 +11,14 @@ import (
 // WireVersion is the latest version of the format of Message and Meta. A worker
 // parks tasks of a later version. Each task has the first version that can carry
 // it, so that older workers run what they can.
-const WireVersion = WireLimited
+const WireVersion = WireRated
 
 // The versions of the format.
 const (
 	WirePlain   = 1
 	WireDurable = 2 // durable tasks and their children
 	WireLimited = 3 // tasks with limits
+	WireRated   = 4 // tasks with rates
 )
 
 // Message is an enqueued task. It never changes once enqueued, and engines and
@@ -48,7 +49,7 @@ type Message struct {
 	// KeepFailed is how long the record stays after the task failed or was
 	// cancelled, at least; zero takes the engine's default.
 	KeepFailed time.Duration
-	// Limits bound how many tasks run at a time, nil if nothing does. Only a
+	// Limits bound how many tasks run or begin at a time, nil if nothing does. Only a
 	// [Limiter] honours them.
 	Limits []Limit
 	// Meta is the App's data beside the arguments.

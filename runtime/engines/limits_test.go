@@ -97,7 +97,14 @@ type part struct {
 var parts = map[string]part{
 	"durable tasks":                    {has: has[engine.Journaler]},
 	"limits, and order by a parameter": {has: has[engine.Limiter], none: []string{"postgres", "redis"}},
+	"rates":                            {has: rated, none: []string{"postgres", "redis"}},
 	"pauses":                           {has: has[engine.Pauser]},
+}
+
+// rated reports whether the engine takes a task with a rate.
+func rated(e engine.Engine) bool {
+	m := &engine.Message{Name: "limits.Task", Queue: "limits", Limits: []engine.Limit{{Rule: "r", Key: "r", Most: 1, Per: time.Second}}}
+	return has[engine.Limiter](e) && e.Check(m) == nil
 }
 
 func has[T any](e engine.Engine) bool {

@@ -148,6 +148,7 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		{"Pause", pauseTests},
 		{"Look", lookTests},
 		{"Limit", limitTests},
+		{"Rate", rateTests},
 		{"Hostile", hostileTests},
 		{"Race", slices.Concat(raceTests, journalRaceTests)},
 		{"Many", slices.Concat(manyTests, journalManyTests)},

@@ -61,6 +61,7 @@ func (e *Engine) moveOn() (more bool) {
 	now := e.now()
 	e.scatter(now)
 	more = e.moveDue(now) || len(e.lanes.scattered) > 0
+	more = e.openRates(now) || more
 	for _, g := range e.lanes.parked {
 		more = e.giveUp(g, now) || more
 	}

@@ -14,6 +14,7 @@ var _ engine.Limiter = (*Engine)(nil)
 type gates struct {
 	byKey map[string]*gate
 	set   map[string]int
+	rates rateHeap
 }
 
 // gate is one key of a limit. A task goes through the gates of its limits, one
@@ -24,6 +25,7 @@ type gate struct {
 	engine.Limit // of the task that came first
 	held         int
 	waiting      gateHeap
+	rate         // if the limit is one
 }
 
 // gateHeap is a heap in the order in which a gate lets tasks in.
@@ -46,6 +48,9 @@ func (byTurn) before(t, o *task) bool {
 func (t *task) turn() uint64 { return max(t.seq, t.more.turn) }
 
 func (g *gate) reason() string {
+	if g.Per > 0 {
+		return fmt.Sprintf("waits for %s: %d began or go first", g.Rule, g.held+len(g.starts))
+	}
 	return fmt.Sprintf("waits for %s: %d of its tasks go first", g.Rule, g.held)
 }
 
@@ -64,18 +69,28 @@ func (e *Engine) gateOf(l engine.Limit) *gate {
 
 // open reports whether the gate has a place for a task with the limit.
 func (g *gate) open(e *Engine, l engine.Limit) bool {
-	most := l.Most
-	if l.Ordered {
-		most = 1
-	} else if set, ok := e.gates.set[g.Rule]; ok {
-		most = set
+	most := g.most(e, l)
+	if l.Per > 0 {
+		return g.held+g.recent(e.now(), l.Spacing()) < most
 	}
 	return g.held < most
 }
 
+// most is how many places there are for tasks with the limit.
+func (g *gate) most(e *Engine, l engine.Limit) int {
+	if l.Ordered {
+		return 1
+	}
+	if set, ok := e.gates.set[g.Rule]; ok {
+		return set
+	}
+	return l.Most
+}
+
 // settle forgets a gate that nobody needs.
 func (g *gate) settle(e *Engine) {
-	if g.held == 0 && len(g.waiting) == 0 {
+	if g.held == 0 && len(g.waiting) == 0 && len(g.starts) == 0 {
+		e.gates.rates.remove(g)
 		delete(e.gates.byKey, g.Key)
 	}
 }
@@ -111,6 +126,9 @@ func (e *Engine) admitTo(t *task, n int) bool {
 func (e *Engine) putAside(t *task, g *gate) {
 	t.more.gate, t.place = g, inGate
 	g.waiting.push(t)
+	if g.Per > 0 && (g.pos == 0 || len(g.waiting) == 1) {
+		e.setRate(g)
+	}
 	if t.state == retrying {
 		e.show(t, showRetrying)
 	} else {
@@ -130,24 +148,35 @@ func (e *Engine) leaveGates(t *task, ended bool) {
 			break
 		}
 		t.more.held = t.more.held[:i]
+		if g.Per > 0 && t.more.counted { // the place is that of the run, and no more the task's
+			continue
+		}
 		g.held--
 		e.letIn(g)
 		g.settle(e)
 	}
+	t.more.counted = false
 }
 
 // letIn lets the first waiting tasks of the gate go on, while it has places. A
 // task that nobody can run now waits for a worker without a place, so that it
 // keeps no other from it.
 func (e *Engine) letIn(g *gate) {
-	for {
+	for n := 0; ; n++ {
 		t := g.waiting.top()
+		if g.Per > 0 && (t == nil || n == lotTasks) {
+			e.setRate(g)
+			return
+		}
 		if t == nil {
 			return
 		}
 		i := len(t.more.held)
 		servable := g.Ordered || len(e.lanes.group(t.msg.Queue, t.msg.Name, e.serves).serves) > 0
 		if servable && !g.open(e, t.msg.Limits[i]) {
+			if g.Per > 0 {
+				e.setRate(g)
+			}
 			return
 		}
 		g.waiting.remove(t)
@@ -242,6 +271,9 @@ func (e *Engine) Limits(context.Context) ([]engine.LimitCount, error) {
 		c := of(g.Rule)
 		c.Keys++
 		c.Held += g.held
+		if c.Per = g.Per; g.Per > 0 {
+			c.Held += g.recent(e.now(), g.Spacing())
+		}
 		c.Waiting += len(g.waiting)
 	}
 	counts := make([]engine.LimitCount, 0, len(byRule))

@@ -313,6 +313,9 @@ func (h *hand) take(now time.Time) *run {
 	if t == nil {
 		return nil
 	}
+	if t.msg.Limits != nil {
+		s.e.began(t)
+	}
 	h.run = s.e.start(t, stamp(now.UnixNano()), s.w.ID)
 	s.searching--
 	for _, g := range s.ready.gs[:min(len(s.ready.gs), maxSummons)] {

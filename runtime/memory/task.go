@@ -82,6 +82,7 @@ type more struct {
 	journal   *journal
 	held      []*gate // in which it has a place, in the order of its limits
 	gate      *gate   // while in inGate
+	counted   bool    // its run counts under the rates of held
 	turn      uint64  // after which others it comes, if it was retried by hand
 }
 

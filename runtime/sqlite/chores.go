@@ -19,6 +19,7 @@ type plan struct {
 	version   int64  // the file's data version at the last poll
 	lastKey   string // up to which the keys were looked at
 	lastLimit string // up to which the keys of limits were looked at
+	lastRate  string // the same of rates
 	walk      parkWalk
 	bereft    bool      // tasks have failed whose children are to be cancelled
 	sleeper   int64     // up to which suspended tasks were looked at; negative: all were
@@ -251,6 +252,9 @@ func (t *txn) promote() error {
 	if err := t.wakeDue(); err != nil {
 		return err
 	}
+	if err := t.openRates(); err != nil {
+		return err
+	}
 	if len(t.distrusted) > 0 {
 		t.plan.due.min(add(t.now, distrustFor))
 	}
@@ -311,6 +315,9 @@ const restEvery = 10 * time.Second
 // sweepRest drops keys and workers without a use.
 func (t *txn) sweepRest() error {
 	if err := t.sweepKeys(); err != nil {
+		return err
+	}
+	if err := t.sweepRates(); err != nil {
 		return err
 	}
 	if err := t.sweepPlaces(); err != nil {

@@ -29,6 +29,7 @@ type db struct {
 
 	journal journalDB
 	places  placeStatements
+	rates   rateStatements
 
 	sources map[[2]string]*lite.Stmt // by queue, and name if parked
 }
@@ -159,7 +160,7 @@ func openDB(path string, cfg *config) (_ *db, err error) {
 	if d.pageSize, err = d.c.Int("PRAGMA page_size"); err != nil {
 		return nil, err
 	}
-	for _, group := range []map[**lite.Stmt]string{d.statements(), d.journalStatements(), d.places.texts()} {
+	for _, group := range []map[**lite.Stmt]string{d.statements(), d.journalStatements(), d.places.texts(), d.rates.texts()} {
 		for s, text := range group {
 			if *s, err = d.c.Prepare(text); err != nil {
 				return nil, err

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -25,27 +26,33 @@ func (e *Engine) SetLimit(ctx context.Context, rule string, most int) error {
 }
 
 // Limits implements [engine.Limiter]. It reads a row for each place that is held or
-// waited for.
+// waited for, and for each run that counts under a rate.
 func (e *Engine) Limits(ctx context.Context) ([]engine.LimitCount, error) {
 	r, err := e.reader(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer e.readers.put(r)
-	st, err := r.c.Prepare(`SELECT rule, coalesce((SELECT most FROM @limits l WHERE l.rule = c.rule), -1), sum(keys), sum(held), sum(waiting)
+	st, err := r.c.Prepare(`SELECT rule, coalesce((SELECT most FROM @limits l WHERE l.rule = c.rule), -1), max(per),
+			count(DISTINCT key), total(held), total(waiting)
 		FROM (
-			SELECT rule, count(DISTINCT key) AS keys, total(held) AS held, total(1 - held) AS waiting FROM @places GROUP BY rule
+			SELECT rule, key, per, held, 1 - held AS waiting FROM @places
 			UNION ALL
-			SELECT rule, 0, 0, 0 FROM @limits
+			SELECT r.rule, r.key, r.per, 1, 0 FROM @rates r JOIN @starts s ON s.key = r.key
+			WHERE s.at > ?1 - r.per - min(r.per / 50, 1000000000)
+			UNION ALL
+			SELECT rule, NULL, 0, 0, 0 FROM @limits
 		) c GROUP BY rule`)
 	if err != nil {
 		return nil, e.explain(err)
 	}
 	defer st.Close()
+	st.BindInt(1, nanos(e.now()))
 	var counts []engine.LimitCount
 	err = st.Each(func() bool {
 		counts = append(counts, engine.LimitCount{
-			Rule: st.Text(0), Set: int(st.Int(1)), Keys: int(st.Int(2)), Held: int(st.Int(3)), Waiting: int(st.Int(4)),
+			Rule: st.Text(0), Set: int(st.Int(1)), Per: time.Duration(st.Int(2)),
+			Keys: int(st.Int(3)), Held: int(st.Int(4)), Waiting: int(st.Int(5)),
 		})
 		return true
 	})

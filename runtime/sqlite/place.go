@@ -24,13 +24,13 @@ type placeStatements struct {
 
 func (p *placeStatements) texts() map[**lite.Stmt]string {
 	return map[**lite.Stmt]string{
-		&p.add: `INSERT OR REPLACE INTO @places(task, n, key, rule, most, ordered, held, priority, due, turn)
-			VALUES(?,?,?,?,?,?,?,?,?,?)`,
+		&p.add: `INSERT OR REPLACE INTO @places(task, n, key, rule, most, ordered, held, priority, due, turn, per)
+			VALUES(?,?,?,?,?,?,?,?,?,?,?)`,
 		&p.of:   `SELECT n, key, ordered, held FROM @places WHERE task = ? ORDER BY n DESC`,
 		&p.hold: `UPDATE @places SET held = 1 WHERE task = ? AND n = ?`,
 		&p.drop: `DELETE FROM @places WHERE task = ? AND n = ?`,
 		&p.held: `SELECT count(*) FROM @places INDEXED BY @places_held WHERE held = 1 AND key = ?`,
-		&p.first: `SELECT task, n, rule, most, ordered FROM @places INDEXED BY @places_wait
+		&p.first: `SELECT task, n, rule, most, ordered, per FROM @places INDEXED BY @places_wait
 			WHERE held = 0 AND key = ? ORDER BY priority DESC, due, turn LIMIT 1`,
 		&p.waits: `SELECT 1 FROM @places INDEXED BY @places_wait WHERE held = 0 AND key = ? LIMIT 1`,
 		&p.any: `SELECT 1 WHERE EXISTS (SELECT 1 FROM @places INDEXED BY @places_held WHERE held = 1 AND key = ?1)
@@ -78,6 +78,7 @@ func (t *txn) addPlace(seq int64, m *engine.Message, n int, held bool, due, turn
 	st.BindInt(8, priority)
 	st.BindInt(9, due)
 	st.BindInt(10, turn)
+	st.BindInt(11, int64(l.Per))
 	return st.Run()
 }
 
@@ -159,67 +160,14 @@ func (t *txn) enterAgain(r *row) error {
 	return t.entered(r.seq, r.msg, wait, t.now, turnOf(last)+1)
 }
 
-// room reports whether a key has a place for a task with the limit.
-func (t *txn) room(key, rule string, most int64, ordered bool) (bool, error) {
-	if ordered {
-		most = 1
-	} else {
-		t.db.places.most.BindText(1, rule)
-		set, ok, err := one(t.db.places.most)
-		if err != nil {
-			return false, err
-		}
-		if ok {
-			most = set
-		}
-	}
-	t.db.places.held.BindText(1, key)
-	held, _, err := one(t.db.places.held)
-	return held < most, err
-}
-
-// admit takes the places that a task lacks which is about to run. If there is none
-// it notes that the task waits for it, and returns which limit that is, else -1. It
-// changes no task: the caller reads them.
-func (t *txn) admit(r *row) (int, error) {
-	has := make(map[int64]bool)
-	st := t.db.places.of
-	st.BindInt(1, r.seq)
-	if err := st.Each(func() bool {
-		has[st.Int(0)] = st.Int(3) == 1
-		return true
-	}); err != nil {
-		return -1, err
-	}
-	for n, l := range r.msg.Limits {
-		if has[int64(n)] {
-			continue
-		}
-		t.db.places.waits.BindText(1, l.Key)
-		_, others, err := one(t.db.places.waits)
-		if err != nil {
-			return n, err
-		}
-		room := false
-		if !others {
-			if room, err = t.room(l.Key, l.Rule, int64(l.Most), l.Ordered); err != nil {
-				return n, err
-			}
-		}
-		if err := t.addPlace(r.seq, r.msg, n, room, r.due, turnOf(r.seq)); err != nil {
-			return n, err
-		}
-		if !room {
-			return n, nil
-		}
-	}
-	return -1, nil
-}
-
 // letIn gives the free places of a key to the first tasks that wait for them. Such a
 // task is ready then, and gets the places that it still lacks when it is claimed.
 func (t *txn) letIn(key string) error {
-	for {
+	held, err := t.heldOf(key)
+	if err != nil {
+		return err
+	}
+	for lot := 0; ; lot++ {
 		st := t.db.places.first
 		st.BindText(1, key)
 		ok, err := st.Step()
@@ -227,24 +175,34 @@ func (t *txn) letIn(key string) error {
 			st.Reset()
 			return err
 		}
-		seq, n, rule, most, ordered := st.Int(0), st.Int(1), st.Text(2), st.Int(3), st.Int(4) == 1
+		seq, n := st.Int(0), st.Int(1)
+		w := want{key: key, rule: st.Text(2), most: st.Int(3), ordered: st.Int(4) == 1, per: st.Int(5)}
 		st.Reset()
-		if room, err := t.room(key, rule, most, ordered); err != nil || !room {
+		if w.per > 0 && lot == maxSteps { // the rest once others had the file
+			return t.wakeRate(key, w.rule, w.per, t.now)
+		}
+		if room, err := t.room(w, held); err != nil || !room {
 			return err
 		}
-		if err := t.letInTask(seq, n, ordered); err != nil {
+		holds, err := t.letInTask(seq, n, w.ordered)
+		if err != nil {
 			return err
+		}
+		if holds {
+			held++
 		}
 	}
 }
 
-func (t *txn) letInTask(seq, n int64, ordered bool) error {
+// letInTask lets in a task that waits for its limit n, and reports whether it holds the
+// place.
+func (t *txn) letInTask(seq, n int64, ordered bool) (holds bool, err error) {
 	st := t.db.places.task
 	st.BindInt(1, seq)
 	ok, err := st.Step()
 	if err != nil {
 		st.Reset()
-		return err
+		return false, err
 	}
 	state, due := 0, int64(0)
 	var queue, name string
@@ -260,12 +218,13 @@ func (t *txn) letInTask(seq, n int64, ordered bool) error {
 	next.BindInt(1, seq)
 	next.BindInt(2, n)
 	if err := next.Run(); err != nil {
-		return err
+		return false, err
 	}
+	holds = next == t.db.places.hold
 	ready := pending
 	switch {
 	case state != aside && state != asideAgain:
-		return nil
+		return false, nil
 	case due > t.now && state == aside:
 		ready = scheduled
 	case due > t.now:
@@ -276,7 +235,7 @@ func (t *txn) letInTask(seq, n int64, ordered bool) error {
 	t.db.places.letIn.BindInt(1, int64(ready))
 	t.db.places.letIn.BindInt(2, seq)
 	if err := t.db.places.letIn.Run(); err != nil {
-		return err
+		return holds, err
 	}
 	if ready == scheduled || ready == retrying {
 		t.plan.due.min(due)
@@ -284,9 +243,9 @@ func (t *txn) letInTask(seq, n int64, ordered bool) error {
 		t.offer(queue)
 	}
 	if paused {
-		return t.leavePlaces(seq)
+		return holds, t.leavePlaces(seq)
 	}
-	return nil
+	return holds, nil
 }
 
 // leavePlaces gives up the places of a task, as its state wants it, and lets others
@@ -320,9 +279,7 @@ func (t *txn) leavePlaces(seq int64) error {
 		return err
 	}
 	for i, n := range drop {
-		t.db.places.drop.BindInt(1, seq)
-		t.db.places.drop.BindInt(2, n)
-		if err := t.db.places.drop.Run(); err != nil {
+		if err := t.dropPlace(seq, n); err != nil {
 			return err
 		}
 		if err := t.letIn(keys[i]); err != nil {

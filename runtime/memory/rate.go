@@ -1,0 +1,154 @@
+package memory
+
+import (
+	"sort"
+	"time"
+)
+
+// rate is what a gate has beside its places if its limit is a rate: the runs that
+// began. A run takes over the place of its task, and has it for Spacing.
+type rate struct {
+	starts []stamp // of the runs that may still count, oldest first
+	at     stamp   // when it is to be looked at again,
+	pos    int     // and its place in gates.rates, from 1; 0 if it is not there
+}
+
+// recent is how many of the runs that began count still, of those that count for
+// the time.
+func (r *rate) recent(now time.Time, spacing time.Duration) int {
+	n := len(r.starts)
+	at := stamp(now.UnixNano())
+	for i := n - 1; i >= 0 && r.starts[i] > at; i-- {
+		r.starts[i] = at // the clock was set back
+	}
+	return n - sort.Search(n, func(i int) bool { return r.starts[i] > at-stamp(spacing) })
+}
+
+// began counts the task's run, which begins now, under its rates.
+func (e *Engine) began(t *task) {
+	for _, g := range t.more.held {
+		if g.Per == 0 {
+			continue
+		}
+		now := stamp(e.now().UnixNano())
+		if n := len(g.starts); n > 0 {
+			now = max(now, g.starts[n-1])
+		}
+		g.held--
+		g.starts = append(g.starts, now)
+		t.more.counted = true
+		if g.pos == 0 {
+			e.setRate(g)
+		}
+	}
+}
+
+// setRate notes when to look at a gate with a rate again: when there is a place for
+// the first task that waits, or else when it can be forgotten.
+func (e *Engine) setRate(g *gate) {
+	now := e.now()
+	l := g.Limit
+	if t := g.waiting.top(); t != nil {
+		l = t.msg.Limits[len(t.more.held)]
+	}
+	spacing := stamp(max(l.Spacing(), g.Spacing()))
+	over := len(g.starts) - g.recent(now, time.Duration(spacing))
+	if g.starts = g.starts[over:]; len(g.starts) == 0 {
+		g.starts = nil
+	}
+	at, n, most := stamp(now.UnixNano()), len(g.starts), g.most(e, l)
+	waits := len(g.waiting) > 0 && most > 0
+	switch i := n + g.held - most; {
+	case waits && i < 0: // the rest of a lot
+	case waits && i < n:
+		at = g.starts[i] + spacing
+	case waits:
+		at += spacing
+	case n > 0:
+		at = g.starts[n-1] + spacing
+	default:
+		e.gates.rates.remove(g)
+		return
+	}
+	e.gates.rates.set(g, at)
+	if g.pos == 1 {
+		e.setAlarm(at.time(), now)
+	}
+}
+
+// openRates lets in what waits for rates whose time has come, forgets those that
+// nobody needs, and reports whether there are more.
+func (e *Engine) openRates(now time.Time) (more bool) {
+	for range lotTasks {
+		g := e.gates.rates.top()
+		if g == nil {
+			return false
+		}
+		if g.at > stamp(now.UnixNano()) {
+			e.setAlarm(g.at.time(), now)
+			return false
+		}
+		e.gates.rates.remove(g)
+		e.letIn(g)
+		if g.pos == 0 {
+			e.setRate(g)
+		}
+		g.settle(e)
+	}
+	return true
+}
+
+// rateHeap is the gates with rates, by when they are to be looked at.
+type rateHeap []*gate
+
+func (h rateHeap) top() *gate {
+	if len(h) == 0 {
+		return nil
+	}
+	return h[0]
+}
+
+// set puts the gate at its place.
+func (h *rateHeap) set(g *gate, at stamp) {
+	g.at = at
+	if g.pos == 0 {
+		*h = append(*h, g)
+		g.pos = len(*h)
+	}
+	h.fix(g.pos - 1)
+}
+
+func (h *rateHeap) remove(g *gate) {
+	if g.pos == 0 {
+		return
+	}
+	i, last := g.pos-1, len(*h)-1
+	h.swap(i, last)
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	if g.pos = 0; i < last {
+		h.fix(i)
+	}
+}
+
+func (h rateHeap) fix(i int) {
+	for i > 0 && h[i].at < h[(i-1)/2].at {
+		h.swap(i, (i-1)/2)
+		i = (i - 1) / 2
+	}
+	for child := 2*i + 1; child < len(h); child = 2*i + 1 {
+		if r := child + 1; r < len(h) && h[r].at < h[child].at {
+			child = r
+		}
+		if h[i].at <= h[child].at {
+			return
+		}
+		h.swap(i, child)
+		i = child
+	}
+}
+
+func (h rateHeap) swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].pos, h[j].pos = i+1, j+1
+}
