@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 )
@@ -22,6 +23,12 @@ type Config struct {
 	// Queues are the queues that the worker serves. Defaults to the queues of
 	// all registered tasks, and "default".
 	Queues []string
+	// QueueWorkers gives a queue workers of its own in this process, beside
+	// Workers, which then run the tasks of the other queues: so many of its tasks
+	// run at a time, and no other queue takes their workers. The engine knows them
+	// as one more worker for each queue. A queue of QueueWorkers is served whether
+	// Queues names it or not.
+	QueueWorkers map[string]int
 	// Logger gets the app's messages and those of tasks. Defaults to
 	// slog.Default() at the time of New. With slog.DiscardHandler observers
 	// and records still get the lines of tasks from level info on.
@@ -83,6 +90,15 @@ type Config struct {
 	ParkFor time.Duration
 }
 
+// allWorkers is how many tasks run at a time, in all queues.
+func (c *Config) allWorkers() int {
+	n := c.Workers
+	for _, own := range c.QueueWorkers {
+		n += own
+	}
+	return n
+}
+
 // Handler runs a task, or one layer of middleware around it.
 type Handler func(ctx *Context) error
 
@@ -102,6 +118,7 @@ type Middleware func(next Handler) Handler
 // detach copies the lists, so that the caller may go on changing its own.
 func (c *Config) detach() {
 	c.Queues = slices.Clone(c.Queues)
+	c.QueueWorkers = maps.Clone(c.QueueWorkers)
 	c.Sealed = slices.Clone(c.Sealed)
 	c.Middleware = slices.Clone(c.Middleware)
 	c.StepMiddleware = slices.Clone(c.StepMiddleware)
@@ -162,6 +179,14 @@ func (c *Config) validate() []error {
 	}
 	if len(c.Sealed) > 0 && c.Codec == nil {
 		errs = append(errs, errors.New("Config.Sealed names parts of a task, but Config.Codec is nil"))
+	}
+	for _, q := range slices.Sorted(maps.Keys(c.QueueWorkers)) {
+		if q == "" {
+			errs = append(errs, errors.New("Config.QueueWorkers has a queue without a name"))
+		}
+		if n := c.QueueWorkers[q]; n < 1 {
+			errs = append(errs, fmt.Errorf("Config.QueueWorkers[%q] is %d: it must be positive", q, n))
+		}
 	}
 	return slices.Concat(errs,
 		wrongIn("Sealed", "is no part that can be sealed", c.Sealed, func(p Part) bool { return !p.sealable() }),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path"
 	"reflect"
 	"slices"
@@ -83,10 +84,10 @@ func (a *App) start(ctx context.Context) (*service, error) {
 	w.slots.stopping = s.ending
 	left := a.behind.lend(w.slots)
 	a.log(slog.LevelInfo, "worker started", slog.String("engine", engineName(a.engine)), slog.Any("queues", a.queues(w)),
-		slog.Int("tasks", len(w.tasks)), slog.Int("workers", a.cfg.Workers))
+		slog.Int("tasks", len(w.tasks)), slog.Int("workers", a.cfg.allWorkers()))
 	if left > 0 {
 		a.log(slog.LevelWarn, "tasks that an earlier stop gave up on still run: they count among the workers",
-			slog.Int("running", left), slog.Int("workers", a.cfg.Workers))
+			slog.Int("running", left), slog.Int("workers", a.cfg.allWorkers()))
 	}
 	if len(w.tasks) == 0 && len(w.periodic) == 0 {
 		a.log(slog.LevelWarn, "the app was started without tasks: call RegisterTasks of their package first")
@@ -256,12 +257,16 @@ func (a *App) Stop(ctx context.Context) error {
 
 // queues returns the queues of the worker.
 func (a *App) queues(w *worker) []string {
-	if len(a.cfg.Queues) > 0 {
+	own := slices.Collect(maps.Keys(a.cfg.QueueWorkers))
+	if len(a.cfg.Queues) > 0 && len(own) == 0 {
 		return slices.Clone(a.cfg.Queues)
 	}
-	qs := []string{engine.DefaultQueue}
-	for _, r := range w.tasks {
-		qs = append(qs, r.def.derive().queue)
+	qs := append(own, a.cfg.Queues...)
+	if len(a.cfg.Queues) == 0 {
+		qs = append(qs, engine.DefaultQueue)
+		for _, r := range w.tasks {
+			qs = append(qs, r.def.derive().queue)
+		}
 	}
 	slices.Sort(qs)
 	return slices.Compact(qs)
@@ -282,7 +287,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
 	ticking := a.startTicking(serveCtx, w.periodic)
 	err := guard.Isolated(func() error {
-		return a.engine.Serve(serveCtx, &engine.Worker{
+		return a.serveQueues(serveCtx, w, &engine.Worker{
 			ID: w.id, Slots: a.cfg.Workers, Queues: a.queues(w), Names: w.names(),
 			ParkFor: a.cfg.ParkFor, Abandon: abandon,
 			Run: w.run, RunInline: w.runInline, Refused: w.refused, Now: time.Now,

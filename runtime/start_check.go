@@ -90,7 +90,7 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 		return nil, fmt.Errorf("%w: %w", errConfig, errors.Join(errs...))
 	}
 	w := &worker{app: a, id: newWorkerID(), tasks: frozen, handler: call, periodic: schedules}
-	w.slots = newSlots(context.WithoutCancel(ctx), a.cfg.Workers)
+	w.slots = newSlots(context.WithoutCancel(ctx), a.cfg.allWorkers())
 	for i := len(a.cfg.Middleware) - 1; i >= 0; i-- {
 		next := w.handler
 		if err := guard.Isolated(func() error { w.handler = a.cfg.Middleware[i](next); return nil }); err != nil {
@@ -109,9 +109,9 @@ func (a *App) checkQueues() (errs []error) {
 	if a.engine == nil {
 		return nil
 	}
-	for _, q := range a.cfg.Queues {
+	for _, q := range slices.Concat(a.cfg.Queues, slices.Sorted(maps.Keys(a.cfg.QueueWorkers))) {
 		if err := a.engine.Check(&engine.Message{Name: "taskctx.queue", Queue: q}); err != nil {
-			errs = append(errs, fmt.Errorf("Config.Queues: %w", err))
+			errs = append(errs, fmt.Errorf("Config.Queues or QueueWorkers: %w", err))
 		}
 	}
 	return errs

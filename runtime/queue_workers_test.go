@@ -1,0 +1,80 @@
+package runtime_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+// TestQueueWorkers: a queue with workers of its own takes those of no other, and no
+// other takes its.
+func TestQueueWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newUnitApp(t, runtime.Config{Workers: 3, QueueWorkers: map[string]int{"slow": 2, "mail": 1}})
+		var c crowd
+		u := newUnit[string, runtime.Void]("test.Work", func(s *runtime.Spec) { s.Queue = "other" })
+		u.handle(app, func(ctx *runtime.Context, _ string) (runtime.Void, error) {
+			defer c.enter(ctx.Metadata().Queue)()
+			return runtime.Void{}, ctx.Sleep(time.Second)
+		})
+		start(t, app)
+		began := time.Now()
+		var hs []*runtime.Handle[runtime.Void]
+		for _, q := range []string{"slow", "mail", "default", "other"} {
+			for range 6 {
+				h, err := u.call("x", runtime.WithQueue(q)).Enqueue(t.Context(), app)
+				require.NoError(t, err)
+				hs = append(hs, h)
+			}
+		}
+		for _, h := range hs {
+			_, err := h.Wait(t.Context())
+			require.NoError(t, err)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		assert.Equal(t, 2, c.most["slow"])
+		assert.Equal(t, 1, c.most["mail"])
+		assert.Equal(t, 6, c.peak)
+		assert.Equal(t, 6*time.Second, time.Since(began), "the one worker of mail takes longest")
+	})
+}
+
+// TestQueueWorkers_Stop: what all workers give back is told in one error.
+func TestQueueWorkers_Stop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := memory.New(memory.Config{})
+		defer func() { require.NoError(t, e.Close()) }()
+		app := runtime.New(e, runtime.Config{Workers: 1, QueueWorkers: map[string]int{"own": 1}, Logger: discard})
+		release := make(chan struct{})
+		u := newUnit[string, runtime.Void]("test.Work")
+		u.handle(app, func(*runtime.Context, string) (runtime.Void, error) { <-release; return runtime.Void{}, nil })
+		require.NoError(t, app.Start(t.Context()))
+		for _, q := range []string{"own", "default"} {
+			_, err := u.call("x", runtime.WithQueue(q)).Enqueue(t.Context(), app)
+			require.NoError(t, err)
+		}
+		synctest.Wait()
+		err := app.Stop(t.Context())
+		var u2 *engine.UnfinishedError
+		require.ErrorAs(t, err, &u2)
+		assert.Len(t, u2.Tasks, 2)
+		close(release)
+	})
+}
+
+func TestQueueWorkers_Refused(t *testing.T) {
+	e := memory.New(memory.Config{})
+	defer func() { require.NoError(t, e.Close()) }()
+	app := runtime.New(e, runtime.Config{Logger: discard, QueueWorkers: map[string]int{"": 1, "none": 0}})
+	err := app.Start(t.Context())
+	require.ErrorContains(t, err, "Config.QueueWorkers has a queue without a name")
+	require.ErrorContains(t, err, `Config.QueueWorkers["none"] is 0: it must be positive`)
+}
