@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
@@ -148,6 +151,29 @@ func (a *App) decodeArgs(m *engine.Message) (json.RawMessage, error) {
 		return m.Args, nil
 	}
 	return a.decodePart(m, PartArgs, m.Args) // a panic is the task's
+}
+
+// HasCodec reports whether the app encodes the arguments of its tasks.
+func (a *App) HasCodec() bool { return a.cfg.Codec != nil }
+
+// DecodedArgs returns the arguments of a task as they were before the app's codec
+// encoded them, without redacted values.
+func (a *App) DecodedArgs(ctx context.Context, id uuid.UUID) (json.RawMessage, error) {
+	e, err := a.engine.Get(ctx, id)
+	if err != nil {
+		return nil, aboutTask("look up", id, err)
+	}
+	args, err := a.decodeArgs(e.Message)
+	if err != nil {
+		return nil, aboutTask("decode the arguments of", id, err)
+	}
+	var more []string
+	if s := a.registered(e.Message.Name); s != nil {
+		more = s.redact
+	}
+	m := *e.Message
+	m.Args = args
+	return redactedArgs(&m, more), nil
 }
 
 // sealText returns the text as the codec encodes it, cut until that fits into

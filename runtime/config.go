@@ -78,6 +78,11 @@ type Config struct {
 	// and of its attributes, and all lines together 64 KiB when compressed;
 	// Record.LogsDropped counts the others. Defaults to none.
 	KeepLogs int
+	// History counts what becomes of this process's tasks, and how long they waited
+	// and ran, and hands it to the engine once a minute and at the stop, with one
+	// statement: [App.History] and the dashboard show it, also after a restart. What
+	// a process has counted since is lost with it if it is killed.
+	History bool
 	// Keep is how long records stay after their tasks have succeeded.
 	// Defaults to 1 h; tasks may differ by [WithKeep].
 	Keep time.Duration

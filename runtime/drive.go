@@ -18,6 +18,7 @@ func (a *App) Drive(ctx context.Context, d *engine.Delivery) (engine.Outcome, er
 	if err != nil {
 		return engine.Outcome{}, err
 	}
+	w.history = nil // nobody would hand it over
 	s, err := a.begin(ctx, w, func(error) {})
 	if err != nil {
 		return engine.Outcome{}, err

@@ -286,6 +286,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	})
 	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
 	ticking := a.startTicking(serveCtx, w.periodic)
+	counting := a.startHistory(serveCtx, w.history)
 	err := guard.Isolated(func() error {
 		return a.serveQueues(serveCtx, w, &engine.Worker{
 			ID: w.id, Slots: a.cfg.Workers, Queues: a.queues(w), Names: w.names(),
@@ -301,6 +302,8 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	s.stop(engine.ErrShutdown)
 	winding.Wait()
 	ticking.Wait()
+	counting.Wait()
+	a.endHistory(s, w.history)
 	if err != nil {
 		err = fmt.Errorf("serve: %w", err)
 	}

@@ -151,6 +151,9 @@ func (w *worker) runInline(ctx context.Context, d *engine.Delivery, o *engine.Ou
 	}
 	r := reg.newRun()
 	r.root.run, r.app, r.msg, r.d, r.slot, r.life.Parent, r.worker = r, w.app, d.Message, d, slot, ctx, w
+	if w.history != nil {
+		slot.began = time.Now()
+	}
 	defer w.finish(r, o)
 	slot.run.Store(r)
 	if cause := cmp.Or(d.Bind(&r.life), w.slots.stopCause()); cause != nil {

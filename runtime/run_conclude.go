@@ -64,6 +64,9 @@ func (w *worker) conclude(r *run, o *engine.Outcome) {
 		o.Memo = r.concludeMemo(o, failed, parked)
 	}
 	w.logOutcome(r, o)
+	if w.history != nil {
+		w.history.count(r.d, o.Kind, r.slot.began)
+	}
 	if w.app.watched() {
 		w.app.observe(Event{Kind: EventEnd, run: r, outcome: *o})
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
@@ -18,6 +19,7 @@ type slot struct {
 	storage store.Store
 	cancel  context.CancelCauseFunc
 	run     atomic.Value // the task in it, a *run, nil while it is free
+	began   time.Time    // when that began, if there is a history
 }
 
 // slots are the places of one worker: never more than n, even if the engine

@@ -84,12 +84,16 @@ func (a *App) newWorker(ctx context.Context, only string) (*worker, error) {
 		}
 	}
 	errs = append(errs, a.checkQueues()...)
+	counting, err := a.newHistory()
+	if err != nil {
+		errs = append(errs, err)
+	}
 	maps.DeleteFunc(frozen, func(name string, _ *registration) bool { return slices.Contains(skipped, tasks[name]) })
 	if len(errs) > 0 {
 		slices.SortFunc(errs, func(x, y error) int { return strings.Compare(x.Error(), y.Error()) })
 		return nil, fmt.Errorf("%w: %w", errConfig, errors.Join(errs...))
 	}
-	w := &worker{app: a, id: newWorkerID(), tasks: frozen, handler: call, periodic: schedules}
+	w := &worker{app: a, id: newWorkerID(), tasks: frozen, handler: call, periodic: schedules, history: counting}
 	w.slots = newSlots(context.WithoutCancel(ctx), a.cfg.allWorkers())
 	for i := len(a.cfg.Middleware) - 1; i >= 0; i-- {
 		next := w.handler

@@ -14,6 +14,7 @@ type worker struct {
 	handler Handler                  // the middleware around the task
 
 	periodic []periodic // the calls of Every
+	history  *history   // of Config.History, nil without it
 }
 
 // names returns the names that the worker can run, sorted.

@@ -102,8 +102,16 @@ func (s *Survey) Add(r *runtime.Record) {
 // Count counts the tasks of a query, up to most of them, and for no longer than
 // within; 0 is without bounds.
 func Count(ctx context.Context, app *runtime.App, q engine.Query, most int, within time.Duration) (Survey, error) {
-	var s Survey
 	began := time.Now()
+	return CountWhile(ctx, app, q, func(tasks int) bool {
+		return (most == 0 || tasks < most) && (within == 0 || time.Since(began) <= within)
+	})
+}
+
+// CountWhile counts the tasks of a query, for as long as more says so of how many
+// there are.
+func CountWhile(ctx context.Context, app *runtime.App, q engine.Query, more func(tasks int) bool) (Survey, error) {
+	var s Survey
 	q.Brief, q.Limit = true, countPage
 	for {
 		records, next, err := app.List(ctx, q)
@@ -116,7 +124,7 @@ func Count(ctx context.Context, app *runtime.App, q engine.Query, most int, with
 		if next == "" {
 			return s, nil
 		}
-		if most > 0 && s.Tasks >= most || within > 0 && time.Since(began) > within {
+		if !more(s.Tasks) {
 			s.More = true
 			return s, nil
 		}

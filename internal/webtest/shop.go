@@ -179,12 +179,14 @@ func (s *Shop) Done() { s.release.Do(func() { close(s.Release) }) }
 
 // New returns the shop on an engine. It is not started.
 func New(engine engine.Engine, logger *slog.Logger) *Shop {
-	s := &Shop{
-		App: runtime.New(engine, runtime.Config{
-			Workers: 4, KeepLogs: 100, Logger: logger, ShutdownTimeout: time.Second, SkipUnsupported: true, Queues: []string{"mail", "billing", "reports"},
-		}),
-		Release: make(chan struct{}), Began: make(chan struct{}, 16),
-	}
+	return NewWith(engine, runtime.Config{
+		Workers: 4, KeepLogs: 100, Logger: logger, ShutdownTimeout: time.Second, SkipUnsupported: true, Queues: []string{"mail", "billing", "reports"},
+	})
+}
+
+// NewWith is New with a configuration.
+func NewWith(engine engine.Engine, cfg runtime.Config) *Shop {
+	s := &Shop{App: runtime.New(engine, cfg), Release: make(chan struct{}), Began: make(chan struct{}, 16)}
 	runtime.Register(s.App, mailTask, s.mail)
 	runtime.Register(s.App, chargeTask, s.charge)
 	runtime.Register(s.App, reportTask, s.report)
@@ -238,4 +240,38 @@ func (s *Shop) Fill(ctx context.Context, n int) error {
 		errs = append(errs, wait(ctx))
 	}
 	return errors.Join(errs...)
+}
+
+// Count adds to the history what a day of the shop would: some mails a minute, of
+// which some fail, more so in the last minutes.
+func (s *Shop) Count(ctx context.Context, now time.Time) error {
+	h, ok := engine.As[engine.Historian](s.Engine())
+	if !ok {
+		return nil
+	}
+	var ts []engine.Tally
+	add := func(at time.Time, kind string, n int) {
+		for _, step := range engine.HistorySteps() {
+			ts = append(ts, engine.Tally{Step: step, At: at.Truncate(step), Kind: kind, Tasks: int64(n)})
+			if step > time.Minute && (kind == runtime.HistorySucceeded || kind == runtime.HistoryFailed) {
+				ts = append(ts, engine.Tally{Step: step, At: at.Truncate(step), Queue: "mail", Kind: kind, Tasks: int64(n)})
+			}
+		}
+	}
+	for i := range 24 * 60 {
+		at := now.UTC().Add(-time.Duration(i) * time.Minute)
+		busy := 40 + at.Hour()*3 + i*7%23 // as a day has more and less
+		failed := i * 5 % 3
+		if i < 12 {
+			failed = 20 + i
+		}
+		add(at, runtime.HistorySucceeded, busy)
+		add(at, runtime.HistoryFailed, failed)
+		add(at, runtime.HistoryRetried, failed/2)
+		for class, n := range []int{busy / 8, busy / 4, busy / 3, busy / 4, busy / 16, 1 + i%3} {
+			add(at, fmt.Sprintf("%s.%d", runtime.HistoryRan, class+4+i/200), n)
+			add(at, fmt.Sprintf("%s.%d", runtime.HistoryWaited, class+2+i%90/30), n)
+		}
+	}
+	return h.AddHistory(ctx, ts)
 }

@@ -99,6 +99,7 @@ var parts = map[string]part{
 	"limits, and order by a parameter": {has: has[engine.Limiter], none: []string{"postgres", "redis"}},
 	"rates":                            {has: rated, none: []string{"postgres", "redis"}},
 	"pauses":                           {has: has[engine.Pauser]},
+	"history":                          {has: has[engine.Historian]},
 }
 
 // rated reports whether the engine takes a task with a rate.

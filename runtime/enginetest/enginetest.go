@@ -147,6 +147,7 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		{"Count", countTests},
 		{"Pause", pauseTests},
 		{"Look", lookTests},
+		{"History", historyTests},
 		{"Limit", limitTests},
 		{"Rate", rateTests},
 		{"Hostile", hostileTests},

@@ -105,6 +105,8 @@ type Engine struct {
 	kept   keptJournals // of ended tasks
 	bereft []*task      // those that have failed or were cancelled, whose children are to be cancelled
 	reaps  bool         // somebody is about it
+
+	history map[tallied]int64 // what workers have counted
 }
 
 var (

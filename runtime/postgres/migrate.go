@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 4
+const ownVersion = 5
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -113,6 +113,17 @@ CREATE TABLE {s}.taskctx_journal (
 CREATE INDEX taskctx_journal_of ON {s}.taskctx_journal (job_id, seq);
 CREATE UNIQUE INDEX taskctx_journal_name ON {s}.taskctx_journal (job_id, name) WHERE kind <> 'g';
 CREATE INDEX taskctx_journal_signal ON {s}.taskctx_journal (job_id, name) WHERE kind = 'g';
+`, `
+-- How many tasks something happened to, in each minute, hour and day. Each process that
+-- counts adds to a few rows once a minute.
+CREATE TABLE {s}.taskctx_history (
+	step  integer     NOT NULL, -- in seconds
+	at    timestamptz NOT NULL,
+	queue text        NOT NULL, -- empty for all queues
+	kind  text        NOT NULL,
+	tasks bigint      NOT NULL,
+	PRIMARY KEY (step, at, queue, kind)
+) WITH (fillfactor = 70);
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own

@@ -21,6 +21,10 @@ const (
 	// countTime how long.
 	countMost = 10_000
 	countTime = time.Second
+	// countSoon is after which time a page has counted enough, if that is more than
+	// countLeast.
+	countSoon  = 40 * time.Millisecond
+	countLeast = 1000
 	// bulkTime is how long one request goes on acting. The answer says how to
 	// continue.
 	bulkTime = 4 * time.Second
@@ -128,6 +132,7 @@ type confirmPage struct {
 	Action   Action
 	Verb     string
 	Count    string
+	About    string // by the engine's count, where not all were counted
 	Words    []string
 	Groups   []countedGroup
 	Rows     []row
@@ -221,7 +226,38 @@ func (q *request) filtered(a Action, f *filter, p *confirmPage) (bulk.Survey, er
 	if err != nil {
 		return bulk.Survey{}, err
 	}
-	return q.survey(rq)
+	ctx, cancel := q.store()
+	defer cancel()
+	began := time.Now()
+	s, err := bulk.CountWhile(ctx, q.h.app, rq, func(tasks int) bool {
+		took := time.Since(began)
+		return tasks < countMost && took < countTime && (tasks <= countLeast || took < countSoon)
+	})
+	if err == nil && s.More {
+		p.About = q.about(&narrow)
+	}
+	return s, err
+}
+
+// about is how many tasks the engine counts for a filter of states and a queue, empty
+// for other filters.
+func (q *request) about(f *filter) string {
+	rest := *f
+	rest.State, rest.Queue = nil, ""
+	if !rest.empty() {
+		return ""
+	}
+	s := q.h.peek()
+	if s == nil {
+		return ""
+	}
+	var all int64
+	for _, c := range s.counts {
+		if (f.Queue == "" || c.Queue == f.Queue) && slices.Contains(f.State, string(c.State)) {
+			all += c.Tasks
+		}
+	}
+	return many(all, "task")
 }
 
 // chosen is the survey of tasks that were chosen one by one.

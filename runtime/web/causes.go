@@ -38,6 +38,8 @@ type causesOut struct {
 	More  bool `json:"more,omitempty"`
 	// Over is how many of them ended when.
 	Over *bars `json:"over,omitempty"`
+
+	pace pace // by the tasks that are kept, if they reach back far enough
 }
 
 // cause is one cause of failures.
@@ -156,6 +158,7 @@ func (out *causesOut) over(found map[causeKey]*cause, now time.Time) {
 	if !first.IsZero() {
 		out.Over = newBars(first, now)
 	}
+	out.pace.known = !first.IsZero() && (!out.More || now.Sub(first) > paceNow+paceBefore)
 	for _, c := range found {
 		if out.Over != nil {
 			c.Over = newBars(first, now)
@@ -163,6 +166,14 @@ func (out *causesOut) over(found map[causeKey]*cause, now time.Time) {
 		for _, t := range c.times {
 			out.Over.add(t)
 			c.Over.add(t)
+		}
+		for _, t := range c.times {
+			switch ago := now.Sub(t); {
+			case ago < paceNow:
+				out.pace.Now += 1 / paceNow.Minutes()
+			case ago < paceNow+paceBefore:
+				out.pace.Before += 1 / paceBefore.Minutes()
+			}
 		}
 		c.times = nil
 		out.Causes = append(out.Causes, *c)

@@ -48,10 +48,15 @@ const (
 	Delete Action = "delete"
 	// Pause pauses queues and names of tasks, and ends pauses.
 	Pause Action = "pause"
+	// Limit sets limits.
+	Limit Action = "limit"
+	// Decode reads the arguments of a task as they were before the app's codec
+	// encoded them; what is redacted stays so.
+	Decode Action = "decode"
 )
 
 // Actions returns all actions.
-func Actions() []Action { return []Action{View, Enqueue, Retry, Cancel, Delete, Pause} }
+func Actions() []Action { return []Action{View, Enqueue, Retry, Cancel, Delete, Pause, Limit, Decode} }
 
 func (c *Config) setDefaults() {
 	if c.Title = clean(c.Title, maxName); c.Title == "" {

@@ -55,6 +55,14 @@ func (h *handler) endpoints() {
 		func(q *request, in *pauseIn) (pauseOut, error) { return q.pause(in, false) })
 	endpoint(h, post(Pause, "/api/resume", "Ends a pause."),
 		func(q *request, in *pauseIn) (pauseOut, error) { return q.pause(in, true) })
+	endpoint(h, get("/api/limits", "How many tasks run and wait under each limit."), func(q *request, _ *none) (limitsOut, error) { return q.limits() })
+	endpoint(h, post(Limit, "/api/limits", "Sets how many tasks of each key of a rule may run at a time."), (*request).setLimit)
+	endpoint(h, get("/api/history", "What became of tasks over time, and how long they waited and ran, if workers count it."), (*request).history)
+	endpoint(h, get("/api/graph", "Which queues have which tasks, and which tasks enqueue which, as the newest tell."),
+		func(q *request, _ *none) (graphOut, error) { return q.graph() })
+	decode := get("/api/tasks/{id}/args", "The arguments of a task as they were before the app's codec, without what is redacted.")
+	decode.action = Decode
+	endpoint(h, decode, (*request).decodedArgs)
 	h.mux.HandleFunc("GET /api/events", h.events)
 	h.describe()
 }

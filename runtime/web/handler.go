@@ -29,6 +29,7 @@ type handler struct {
 	mux     *http.ServeMux
 	api     []operation
 	pulse   pulse
+	past    histories
 }
 
 // Handler returns the dashboard of the app, which need not be started. Mount it

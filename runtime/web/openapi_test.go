@@ -71,6 +71,7 @@ type document struct {
 func TestOpenAPI_AnswersAreAsDescribed(t *testing.T) {
 	shop := newShop(t)
 	require.NoError(t, shop.Fill(t.Context(), 16))
+	require.NoError(t, shop.Count(t.Context(), time.Now()))
 	s := serve(t, shop.App, web.Config{})
 	var doc document
 	require.NoError(t, json.Unmarshal([]byte(s.get("api/openapi.json").text), &doc))
@@ -95,6 +96,11 @@ func TestOpenAPI_AnswersAreAsDescribed(t *testing.T) {
 		{"get", "/api/paused", "api/paused", ""},
 		{"post", "/api/pause", "api/pause", `{"queue":"reports"}`},
 		{"post", "/api/resume", "api/resume", `{"queue":"reports"}`},
+		{"get", "/api/limits", "api/limits", ""},
+		{"post", "/api/limits", "api/limits", `{"rule":"mail.Send limit","most":3}`},
+		{"get", "/api/history", "api/history?range=day", ""},
+		{"get", "/api/history", "api/history?range=weeks&queue=mail", ""},
+		{"get", "/api/graph", "api/graph", ""},
 		{"get", "/api/definitions", "api/definitions", ""},
 		{"post", "/api/tasks", "api/tasks", `{"name":"mail.Send","args":{"to":"x","subject":"y"},"delay":"1h","key":"k","tags":{"a":"b"},"queue":"mail"}`},
 		{"post", "/api/tasks/{id}/retry", "api/tasks/" + id + "/retry", ""},
@@ -104,7 +110,7 @@ func TestOpenAPI_AnswersAreAsDescribed(t *testing.T) {
 		{"post", "/api/cancel", "api/cancel", `{"queue":"mail","why":"no"}`},
 		{"post", "/api/delete", "api/delete", `{"ids":["` + uuid.NewString() + `"]}`},
 	}
-	seen := map[string]bool{"get /api/events": true}
+	seen := map[string]bool{"get /api/events": true, "get /api/tasks/{id}/args": true} // the latter needs a codec
 	for _, c := range calls {
 		seen[c.method+" "+c.at] = true
 		op, ok := doc.Paths[c.at][c.method]

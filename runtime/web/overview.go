@@ -154,6 +154,7 @@ type labelled struct{ Label, Link string }
 // overviewPage is the first page.
 type overviewPage struct {
 	Problems []problem
+	Ended    *plot // of the last hour, if workers count
 	Tiles    []countCell
 	Queues   []queueRow
 	More     int // queues that are not shown
@@ -201,7 +202,15 @@ func (q *request) overviewPage() (*view, error) {
 	if s.known {
 		p.Workers = many(int64(len(s.workers)), "worker")
 	}
-	if err := q.addCauses(p, s); err != nil {
+	past, err := q.history(&historyIn{Range: "hour"})
+	if err != nil && !isUnsupported(err) {
+		return nil, err
+	}
+	failing := past.failing()
+	if failing.known {
+		p.Ended = past.endedPlot(q.now)
+	}
+	if err := q.addCauses(p, s, failing); err != nil {
 		return nil, err
 	}
 	if n, _ := s.total(engine.StateRunning); n > 0 {
@@ -266,7 +275,7 @@ func queueProblems(infos []queueInfo, now time.Time) []problem {
 const fresh = time.Hour
 
 // addCauses adds why tasks fail, and are retried.
-func (q *request) addCauses(p *overviewPage, s *snapshot) error {
+func (q *request) addCauses(p *overviewPage, s *snapshot, failing pace) error {
 	if n, estimated := s.total(engine.StateFailed); n > 0 {
 		out, err := q.causes(&causesIn{})
 		if err != nil {
@@ -277,7 +286,7 @@ func (q *request) addCauses(p *overviewPage, s *snapshot) error {
 				p.Failed = append(p.Failed, out.Causes[i].shown(engine.StateFailed, out.Tasks, q.now))
 			}
 		}
-		p.Problems = append(p.Problems, failures(out, tally(n, estimated), q.now)...)
+		p.Problems = append(p.Problems, failures(out, tally(n, estimated), failing, q.now)...)
 	}
 	if n, _ := s.total(engine.StateRetrying); n > 0 {
 		out, err := q.causes(&causesIn{filter{State: []string{string(engine.StateRetrying)}}})
@@ -301,7 +310,7 @@ func (q *request) addCauses(p *overviewPage, s *snapshot) error {
 }
 
 // failures is the problem that tasks fail, if they did of late.
-func failures(out causesOut, all string, now time.Time) []problem {
+func failures(out causesOut, all string, failing pace, now time.Time) []problem {
 	var first, last time.Time
 	recent := 0
 	var worst *cause
@@ -324,11 +333,18 @@ func failures(out causesOut, all string, now time.Time) []problem {
 	if recent == 0 {
 		return nil
 	}
+	if !failing.known {
+		failing = out.pace
+	}
+	text := clean(worst.Name, maxName) + ": " + clean(worst.text(), maxLine) + " (" + many(int64(worst.Tasks), "time") + ", last " + at(last, now).Rel + ")."
+	if often := failing.text(); often != "" {
+		text = "Now " + often + ". " + text
+	}
 	links := []labelled{{"Show the causes", "failed"}}
 	links = append(links, labelled{"Show these tasks", worst.shown(engine.StateFailed, 0, now).Show})
 	return []problem{{
 		Level: "bad", Title: "Tasks fail: " + all + " for " + many(int64(recent), "cause"), Since: at(first, now), Links: links, weight: 90,
-		Text: clean(worst.Name, maxName) + ": " + clean(worst.text(), maxLine) + " (" + many(int64(worst.Tasks), "time") + ", last " + at(last, now).Rel + ")",
+		Text: text,
 	}}
 }
 

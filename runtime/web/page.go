@@ -28,7 +28,7 @@ func parseTemplates() map[string]*template.Template {
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	pages := make(map[string]*template.Template)
 	for _, name := range []string{
-		"overview", "queues", "tasks", "task", "failed", "workers", "enqueue", "schedules", "confirm", "bulk", "delete", "error", "docs",
+		"overview", "queues", "tasks", "task", "failed", "workers", "enqueue", "schedules", "limits", "history", "graph", "confirm", "bulk", "delete", "error", "docs",
 	} {
 		pages[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
@@ -61,6 +61,7 @@ type frame struct {
 	ReadOnly         bool   // no action is allowed
 	Local            bool   // nobody but this machine may use it
 	Done             string // the message
+	Limits           bool   // the engine has them
 	FailedCount      string
 	Now              moment
 }
@@ -118,12 +119,16 @@ func (h *handler) pages() {
 	h.page("/failed", (*request).failedPage)
 	h.page("/workers", (*request).workersPage)
 	h.page("/schedules", (*request).schedulesPage)
+	h.page("/limits", (*request).limitsPage)
+	h.page("/history", (*request).historyPage)
+	h.page("/graph", (*request).graphPage)
 	h.page("/enqueue", (*request).enqueuePage)
 	h.page("/confirm", (*request).confirmPage)
 	h.page("/find", (*request).findPage)
 	h.page("/docs", (*request).docsPage)
 	h.form("/enqueue", (*request).enqueueForm)
 	h.form("/schedules", (*request).runScheduleForm)
+	h.form("/limits", (*request).limitForm)
 	h.form("/bulk", (*request).bulkForm)
 	h.form("/pause", func(q *request) (*view, error) { return q.pauseForm(false) })
 	h.form("/resume", func(q *request) (*view, error) { return q.pauseForm(true) })
@@ -147,6 +152,7 @@ func (q *request) render(v *view) {
 		view: v, Root: q.root, Site: q.h.cfg.Title, User: clean(q.h.cfg.User(q.Request), 80), Can: make(map[string]bool),
 		Local: q.h.cfg.Allow == nil, Done: messages[v.Did], Now: at(q.now, q.now),
 	}
+	_, f.Limits = engine.As[engine.Limiter](q.h.app.Engine())
 	f.ReadOnly = true
 	for _, a := range Actions() {
 		f.Can[string(a)] = q.h.allow(q.Request, a) == nil

@@ -2,6 +2,8 @@ package web
 
 import (
 	"encoding/json"
+	"errors"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -26,6 +28,29 @@ func (q *request) lookup(in *taskIn) (*runtime.Record, error) {
 		return nil, err
 	}
 	return sound(r), nil
+}
+
+// argsOut are the arguments of a task as they were before the app's codec.
+type argsOut struct {
+	Args json.RawMessage `json:"args"`
+}
+
+// decodedArgs decodes the arguments of a task, and logs who read them.
+func (q *request) decodedArgs(in *taskIn) (out argsOut, err error) {
+	defer func() { q.h.audit(q.Request, Decode, err, "task", in.ID.String()) }()
+	if !q.h.app.HasCodec() {
+		return out, &statusError{http.StatusUnprocessableEntity, "this process has no codec: arguments are shown as they are stored"}
+	}
+	ctx, cancel := q.store()
+	defer cancel()
+	args, err := q.h.app.DecodedArgs(ctx, in.ID)
+	if errors.Is(err, runtime.ErrNotFound) || err == nil {
+		return argsOut{validJSON(args)}, err
+	}
+	if ctx.Err() == nil { // it is not the store's
+		err = &statusError{http.StatusUnprocessableEntity, cleanLines(err.Error(), maxReason)}
+	}
+	return out, err
 }
 
 // cancelIn is a task to cancel, and why.
@@ -71,6 +96,8 @@ type taskPage struct {
 	Hidden    int // events that are not shown
 	AllEvents string
 	Args      data
+	Encoded   bool // Args are as the app's codec has them, and can be decoded
+	Decoded   bool // they were decoded
 	Result    data
 	Why       string
 	Progress  *progress
@@ -114,6 +141,7 @@ func (q *request) taskPage() (*view, error) {
 	in := new(struct {
 		taskIn
 		Events string `query:"events"`
+		Args   string `query:"args"`
 		Did    string `query:"did"`
 	})
 	if err := q.decode(in); err != nil {
@@ -126,6 +154,17 @@ func (q *request) taskPage() (*view, error) {
 	p := &taskPage{
 		Record: r, Row: rowOf(r, q.now), Facts: q.facts(r), Args: showJSON(r.Args, maxData), Result: showJSON(r.Result, maxData),
 		Why: cleanLines(r.Reason, maxReason), Can: possible(r.State), Enqueue: "enqueue",
+	}
+	switch {
+	case !q.h.app.HasCodec():
+	case in.Args == "decoded":
+		out, err := q.run(Decode, func() (any, error) { return q.decodedArgs(&in.taskIn) })
+		if err != nil {
+			return nil, err
+		}
+		p.Args, p.Decoded = showJSON(out.(argsOut).Args, maxData), true
+	default:
+		p.Encoded = true
 	}
 	p.Story = story(r, q.now)
 	if n := len(p.Story) - storyLen; n > 0 && in.Events != "all" {

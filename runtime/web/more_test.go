@@ -1,0 +1,205 @@
+package web_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/taskctx/taskctx/internal/webtest"
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/web"
+)
+
+// historyAnswer is what api/history answers.
+type historyAnswer struct {
+	Step   int `json:"step_s"`
+	Points []struct {
+		Succeeded, Failed int64
+		Ran95             float64 `json:"ran_p95_ms"`
+	}
+}
+
+func TestHistory_OnPages(t *testing.T) {
+	shop := newShop(t)
+	s := serve(t, shop.App, web.Config{})
+	assert.Contains(t, s.get("history").text, "Nothing was counted")
+	require.NoError(t, shop.Count(t.Context(), time.Now()))
+	s = serve(t, shop.App, web.Config{}) // the other has read it already
+	for name, points := range map[string]int{"hour": 60, "day": 96, "weeks": 56, "months": 90} {
+		page := s.get("history?range=" + name)
+		require.Equal(t, http.StatusOK, page.StatusCode, name)
+		assert.Contains(t, page.text, `class="p-succeeded"`, name)
+		assert.Contains(t, page.text, "<polyline", name)
+		out := read[historyAnswer](t, s.get("api/history?range="+name))
+		require.Len(t, out.Points, points, name)
+		var good, bad int64
+		for _, p := range out.Points {
+			good, bad = good+p.Succeeded, bad+p.Failed
+			assert.True(t, p.Succeeded == 0 || p.Ran95 > 0)
+		}
+		assert.Greater(t, good, bad, name)
+		assert.Positive(t, bad, name)
+	}
+	for _, wrong := range []string{"range=year", "queue=mail", "range=day&queue=mail"} {
+		assert.Equal(t, http.StatusBadRequest, s.get("history?"+wrong).StatusCode, wrong)
+	}
+	overview := s.get("").text
+	assert.Contains(t, overview, "The last hour")
+}
+
+// TestOverview_FailuresAMinuteAgainstBefore: by the history, and without one by
+// the tasks that are kept.
+func TestOverview_FailuresAMinuteAgainstBefore(t *testing.T) {
+	for _, counted := range []bool{true, false} {
+		shop := newShop(t)
+		h, err := webtest.Mail("gone@example.com", "s", "").Enqueue(t.Context(), shop)
+		require.NoError(t, err)
+		_, err = h.Wait(t.Context())
+		require.Error(t, err)
+		want := "Now 0.1 a minute, none in the hour before."
+		if counted {
+			require.NoError(t, shop.Count(t.Context(), time.Now()))
+			want = "in the hour before."
+		}
+		page := serve(t, shop.App, web.Config{}).get("").text
+		assert.Contains(t, page, "Tasks fail: 1 for 1 cause")
+		assert.Contains(t, page, want)
+	}
+}
+
+func TestLimits_OnPages(t *testing.T) {
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Workers: 4, Logger: silent})
+	gate := make(chan struct{})
+	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "scan", Func: "Scan", Limit: 1}, nil)
+	runtime.Register(app, task, func(*runtime.Context, *struct{}) (runtime.Void, error) { <-gate; return runtime.Void{}, nil })
+	require.NoError(t, app.Start(t.Context()))
+	var last *runtime.Handle[runtime.Void]
+	for range 3 {
+		h, err := task.Call(nil, nil).Enqueue(t.Context(), app)
+		require.NoError(t, err)
+		last = h
+	}
+	s := serve(t, app, web.Config{})
+	rule := runtime.LimitRule("scan", "")
+	eventually(t, "one runs and two wait", func() bool {
+		ls, err := app.Limits(t.Context())
+		return err == nil && len(ls) == 1 && ls[0].Held == 1 && ls[0].Waiting == 2
+	})
+	page := s.get("limits").text
+	assert.Contains(t, page, rule)
+	link := ""
+	for _, l := range links(page) {
+		if strings.Contains(l, "reason=") {
+			link = l
+		}
+	}
+	require.NotEmpty(t, link)
+	assert.Equal(t, 2, strings.Count(s.get(strings.TrimPrefix(link, "./")).text, `id="t-`), "the link leads to those that wait")
+	a := s.form("limits", url.Values{"rule": {rule}, "most": {"3"}})
+	require.Equal(t, http.StatusOK, a.StatusCode, a.text) // after the redirect
+	ls, err := app.Limits(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 3, ls[0].Set)
+	assert.Equal(t, http.StatusBadRequest, s.form("limits", url.Values{"rule": {rule}, "most": {"many"}}).StatusCode)
+	assert.Equal(t, http.StatusBadRequest, s.form("limits", url.Values{"rule": {rule}, "most": {"-1"}}).StatusCode)
+	assert.Equal(t, http.StatusBadRequest, s.form("limits", url.Values{"rule": {""}, "most": {"1"}}).StatusCode)
+	s.form("limits", url.Values{"rule": {rule}, "most": {""}})
+	ls, err = app.Limits(t.Context())
+	require.NoError(t, err)
+	assert.Negative(t, ls[0].Set)
+	close(gate)
+	_, err = last.Wait(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, app.Stop(t.Context()))
+}
+
+func TestGraph_ShowsWhoEnqueuesWhom(t *testing.T) {
+	shop := newShop(t)
+	_, err := webtest.Book("Moby-Dick").Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	s := serve(t, shop.App, web.Config{})
+	type graph struct {
+		Names []struct{ Name string }
+		Edges []struct {
+			From, To string
+			Tasks    int
+		}
+	}
+	eventually(t, "the book has sent its mails", func() bool {
+		g := read[graph](t, s.get("api/graph"))
+		return len(g.Edges) == 1 && g.Edges[0].Tasks == 3 && g.Edges[0].From == "press.Publish" && g.Edges[0].To == "mail.Send"
+	})
+	page := s.get("graph").text
+	for _, what := range []string{"press.Publish → mail.Send: 3 tasks", "billing.Charge", `class="g-queue"`, "daily digest"} {
+		assert.Contains(t, page, what)
+	}
+}
+
+// plainCodec is a codec that can be seen through.
+type plainCodec struct{}
+
+func (plainCodec) Encode(_ runtime.Binding, plain json.RawMessage) (json.RawMessage, error) {
+	return json.Marshal("sealed:" + string(plain))
+}
+
+func (plainCodec) Decode(_ runtime.Binding, stored json.RawMessage) (json.RawMessage, error) {
+	var text string
+	err := json.Unmarshal(stored, &text)
+	return json.RawMessage(strings.TrimPrefix(text, "sealed:")), err
+}
+
+func TestTaskPage_DecodesArgumentsForThoseWhoMay(t *testing.T) {
+	e := memory.New(memory.Config{})
+	shop := webtest.NewWith(e, runtime.Config{Codec: plainCodec{}, Logger: silent})
+	h, err := webtest.Charge("c-7", 5, "4111-1111").Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	var log logBuffer
+	may := true
+	s := serve(t, shop.App, web.Config{Logger: log.logger(), Allow: func(_ *http.Request, a web.Action) error {
+		if a == web.Decode && !may {
+			return http.ErrNotSupported
+		}
+		return nil
+	}})
+	at := "tasks/" + h.ID().String()
+	page := s.get(at).text
+	assert.NotContains(t, page, `"c-7"`)
+	assert.Contains(t, page, "?args=decoded")
+	assert.NotContains(t, log.String(), "action=decode")
+	page = s.get(at + "?args=decoded").text
+	assert.Contains(t, page, "c-7")
+	assert.NotContains(t, page, "4111", "what is redacted stays so")
+	assert.Contains(t, log.String(), "action=decode")
+	assert.Contains(t, s.get("api/"+at+"/args").text, "c-7")
+	may = false
+	assert.Equal(t, http.StatusForbidden, s.get(at+"?args=decoded").StatusCode)
+	assert.Equal(t, http.StatusForbidden, s.get("api/"+at+"/args").StatusCode)
+	assert.NotContains(t, s.get(at).text, "?args=decoded")
+
+	plain := serve(t, newShop(t).App, web.Config{})
+	assert.Equal(t, http.StatusUnprocessableEntity, plain.get("api/"+at+"/args").StatusCode)
+}
+
+// TestConfirm_SaysAboutHowMany: of very many tasks a page counts some, and says what the
+// engine counts.
+func TestConfirm_SaysAboutHowMany(t *testing.T) {
+	shop := webtest.NewWith(memory.New(memory.Config{}), runtime.Config{Logger: silent})
+	var b runtime.Batch
+	for range 30_000 {
+		runtime.AddTo(&b, webtest.Mail("ann@example.com", "s", ""))
+	}
+	require.NoError(t, b.Enqueue(t.Context(), shop))
+	s := serve(t, shop.App, web.Config{})
+	s.get("")
+	page := s.get("confirm?do=cancel&state=" + string(engine.StatePending)).text
+	assert.Contains(t, page, "more than ")
+	assert.Contains(t, page, "The engine counts about 30,000 tasks.")
+}
