@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 
@@ -28,8 +30,9 @@ const usage = `Usage: taskgen [-check | -diff] [-lock] [-json] [-tags list] [-v]
 
        taskgen list [-json] [packages]
        taskgen graph [-format dot|mermaid] [packages]
-       taskgen schema [-format jsonschema|openapi|asyncapi|ts] [packages]
-       taskgen help [task:context | task:provide | task:defaults]
+       taskgen schema [-format jsonschema|openapi|asyncapi|ts|sql] [packages]
+       taskgen help [task:context | task:provide | task:defaults | task:client]
+       taskgen -version
 
 Taskgen reads the packages (the one in this directory if none are named, all
 below it with ./...), and writes tasks_gen.go where there are tasks.
@@ -55,9 +58,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			return graph(ctx, args[1:], stdout, stderr)
 		case "schema":
 			return schema(ctx, args[1:], stdout, stderr)
+		case "version", "-version", "--version":
+			fmt.Fprintln(stdout, "taskgen", version())
+			return exitOK
 		}
 	}
 	return generate(ctx, args, stdout, stderr)
+}
+
+// version returns the version of this module that taskgen was built from, "(devel)"
+// in a clone, and that of Go.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "(unknown) " + runtime.Version()
+	}
+	text := cmp.Or(info.Main.Version, "(devel)") + " " + info.GoVersion
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			text += " " + s.Value
+		}
+	}
+	return text
 }
 
 // options are the flags that all commands share.

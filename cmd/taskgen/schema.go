@@ -14,6 +14,7 @@ import (
 func schema(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs, opts := newFlags("taskgen schema", stderr)
 	format := fs.String("format", "jsonschema", strings.Join(tasks.Formats(), ", "))
+	db := fs.String("dbschema", tasks.DefaultSQLSchema, "with -format sql: the schema of the tables")
 	if code, ok := parse(fs, args); !ok {
 		return code
 	}
@@ -24,6 +25,9 @@ func schema(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	res, code := load(ctx, fs, opts, stderr)
 	if res == nil {
 		return code
+	}
+	if *format == "sql" {
+		return printed(tasks.WriteSQL(stdout, res, *db), stderr)
 	}
 	return printed(tasks.Write(stdout, res, *format), stderr)
 }

@@ -13,10 +13,10 @@ import (
 )
 
 // Formats are the formats that [Write] knows.
-func Formats() []string { return []string{"jsonschema", "openapi", "asyncapi", "ts"} }
+func Formats() []string { return []string{"jsonschema", "openapi", "asyncapi", "ts", "sql"} }
 
-// Write describes the tasks of a run of the generator: as JSON Schema, as OpenAPI of the web API that enqueues them, as AsyncAPI, or as a
-// client in TypeScript of that API.
+// Write describes the tasks of a run of the generator: as JSON Schema, as OpenAPI of the web API that enqueues them, as AsyncAPI, as a
+// client in TypeScript of that API, or as functions of Postgres.
 func Write(w io.Writer, res *gen.Result, format string) error {
 	tasks := tasksOf(res)
 	switch format {
@@ -28,8 +28,16 @@ func Write(w io.Writer, res *gen.Result, format string) error {
 		return writeAsyncAPI(w, tasks)
 	case "ts":
 		return writeTypeScript(w, tasks)
+	case "sql":
+		return WriteSQL(w, res, DefaultSQLSchema)
 	}
 	return fmt.Errorf("there is no format %q: it is one of %s", format, strings.Join(Formats(), ", "))
+}
+
+// WriteSQL writes functions for a database of Postgres, in a schema that package
+// postgres has its tables in, which enqueue the tasks.
+func WriteSQL(w io.Writer, res *gen.Result, schema string) error {
+	return writeSQL(w, tasksOf(res), schema)
 }
 
 // task is a task as other languages see it.
