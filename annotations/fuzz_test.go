@@ -18,7 +18,8 @@ func FuzzParse(f *testing.F) {
 		"//task:provide worker", "//task:provide", "//task:defaults queue=x", "//task:context \"tag=a:b c\"",
 		"//task:context `tag=a:b`x", "//task:context tag=\"a", "//task:context =", "//task:context = a=b=c",
 		"//task:context optional=a,,b", "//task:", "//task:context\tqueue=a\u00a0b", "/*task:context*/", "//tasks:context",
-		"//task:context name=\xff", "//task:context delay=1h1m1s backoff=1e3 priority=3 unique=1s",
+		"//task:context name=\xff", "//task:con\u200btext queue=a", "//\u200btask:context", "//task:context \"tag=a:\u200d\" queue=a\u200b",
+		"//task:context delay=1h1m1s backoff=1e3 priority=3 unique=1s",
 	} {
 		f.Add(s)
 	}

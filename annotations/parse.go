@@ -38,6 +38,9 @@ func (p *parser) errorf(pos, end token.Pos, code, hint, format string, args ...a
 
 // comment reads one comment.
 func (p *parser) comment(g *ast.CommentGroup, c *ast.Comment) {
+	if p.unseen(c) {
+		return
+	}
 	d, ok := ast.ParseDirective(c.Slash, c.Text)
 	if !ok || d.Tool != Tool {
 		if meant := nearMiss(c.Text); meant != "" {

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/taskctx/taskctx/annotations"
 	"github.com/taskctx/taskctx/gen/buildtag"
 	"github.com/taskctx/taskctx/gen/diag"
 )
@@ -150,6 +151,7 @@ func Ours(data []byte, header string) bool {
 // mentions reports whether a file may hold a directive, or a comment that
 // resembles one.
 func mentions(data []byte) bool {
+	data = annotations.Visible(data)
 	for _, word := range []string{"task", "Task", "TASK", "taks", "tsak", "tsk"} {
 		for rest := data; ; {
 			i := bytes.Index(rest, []byte(word))
