@@ -15,6 +15,7 @@ import (
 type wireName struct {
 	Name, Func string
 	Explicit   bool // written as name= or alias=
+	Alias      bool // an old name of it
 	Pos, End   token.Position
 }
 
@@ -98,6 +99,7 @@ func wireNames(p *load.Package) (names []wireName) {
 			names = append(names, n)
 			for _, a := range d.All("alias") {
 				add(&a)
+				n.Alias = true
 				names = append(names, n)
 			}
 		}
@@ -113,10 +115,15 @@ func (idx *index) clashes(asked []string) (diags []diag.Diagnostic) {
 			continue
 		}
 		var others []diag.Related
+		var other served
 		for _, o := range idx.byName[s.Name] {
-			if o.pkg != s.pkg {
-				others = append(others, diag.Related{Pos: o.Pos, Message: o.fn()})
+			if o.pkg == s.pkg {
+				continue
 			}
+			if len(others) == 0 {
+				other = o
+			}
+			others = append(others, diag.Related{Pos: o.Pos, Message: o.fn()})
 		}
 		if len(others) == 0 {
 			continue
@@ -124,12 +131,36 @@ func (idx *index) clashes(asked []string) (diags []diag.Diagnostic) {
 		diags = append(diags, diag.Diagnostic{
 			Pos: s.Pos, End: s.End, Code: "duplicate-name",
 			Message: fmt.Sprintf("tasks of two packages are called %q, and a worker of one would run those of the other: %s and %s",
-				s.Name, s.fn(), others[0].Message),
-			Fix:     "write name= on one of them: name=" + longName(s),
+				s.Name, s.fn(), other.fn()),
+			Fix:     otherName(s.Name, s.claim(), other.claim()),
 			Related: others,
 		})
 	}
 	return diags
+}
+
+// claim is a task that serves a name.
+type claim struct {
+	fn    string
+	alias bool   // the name is an old one of its
+	long  string // a name that it may have instead
+}
+
+func (s served) claim() claim { return claim{s.fn(), s.Alias, longName(s)} }
+
+// otherName proposes what to do about two tasks that serve one name.
+func otherName(name string, a, b claim) string {
+	switch {
+	case a.alias && b.alias:
+		return "leave alias=" + name + " out of one of them: the tasks that were called so are run by one function"
+	case a.alias || b.alias:
+		if b.alias {
+			a, b = b, a
+		}
+		return "leave alias=" + name + " out of " + a.fn +
+			"\nor, if that takes the place of " + b.fn + ", give the latter another name: name=" + b.long
+	}
+	return "write name= on one of them: name=" + a.long
 }
 
 // longName proposes a name that differs from that of a task of another package

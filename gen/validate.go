@@ -48,29 +48,44 @@ func validateGo(p *Package) {
 
 // validateNames reports tasks of one name.
 func validateNames(p *Package) {
-	owner := map[string]*Task{}
+	type owner struct {
+		*Task
+		claim claim
+	}
+	owners := map[string]owner{}
 	for _, t := range p.Tasks {
 		for i, name := range append([]string{t.Name}, t.Aliases...) {
-			first := owner[name]
-			if first == nil {
-				owner[name] = t
+			o := owner{t, claim{t.Func, i > 0, longName(served{wireName: wireName{Func: t.Func}, pkg: p.Path})}}
+			first, taken := owners[name]
+			if !taken {
+				owners[name] = o
 				continue
 			}
-			pos, end := t.directive.Func.Name.Pos(), t.directive.Func.Name.End()
-			key := "name"
-			if i > 0 {
-				key = "alias"
+			pos, end := t.named(name, i > 0)
+			if first.Task == t {
+				p.report(pos, end, "duplicate-name", "leave alias="+name+" out", "%s is called %q already", t.Func, name)
+				continue
 			}
-			for _, a := range t.directive.All(key) {
-				if a.Value == name {
-					pos, end = a.Pos, a.End
-				}
-			}
-			d := p.report(pos, end, "duplicate-name", "give one of them another name=, and the old one as alias=",
+			d := p.report(pos, end, "duplicate-name", otherName(name, o.claim, first.claim),
 				"two tasks are called %q: %s and %s", name, first.Func, t.Func)
 			p.related(d, first.directive.Func.Name.Pos(), "%s", first.Func)
 		}
 	}
+}
+
+// named returns the place where the task's directive gives it the name, else that
+// of the function's name.
+func (t *Task) named(name string, alias bool) (pos, end token.Pos) {
+	key := "name"
+	if alias {
+		key = "alias"
+	}
+	for _, a := range t.directive.All(key) {
+		if a.Value == name {
+			return a.Pos, a.End
+		}
+	}
+	return t.directive.Func.Name.Pos(), t.directive.Func.Name.End()
 }
 
 // exportedNames returns the exported names that are generated for a task.
