@@ -26,6 +26,7 @@ type Package struct {
 	Clients []*Client
 
 	load       *load.Package
+	loader     *load.Loader
 	constraint string                          // the build constraint of the generated file
 	builds     constraint.Expr                 // the same, nil for none
 	importOf   func(path string) *load.Package // an import that is read from its source, or nil

@@ -60,7 +60,7 @@ func (m *modeler) model(p *load.Package) *Package {
 		return done
 	}
 	b := &builder{
-		Package: &Package{Path: p.Path, Name: p.Name, Dir: p.Dir, load: p, importOf: m.loader.Import},
+		Package: &Package{Path: p.Path, Name: p.Name, Dir: p.Dir, load: p, loader: m.loader, importOf: m.loader.Import},
 		modeler: m, types: map[string]*ast.TypeSpec{}, again: map[string]*ast.TypeSpec{},
 		contexts: map[*types.TypeName]*ContextType{}, bad: map[*types.TypeName]bool{},
 		building: map[*types.TypeName]bool{}, docs: map[*ast.FuncDecl]*ast.CommentGroup{}, files: map[*annotations.Directive]string{},
@@ -97,6 +97,8 @@ func (m *modeler) model(p *load.Package) *Package {
 	b.durables()
 	b.constraints()
 	b.variants()
+	b.systems()
+	b.lengths()
 	return b.Package
 }
 

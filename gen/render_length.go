@@ -2,10 +2,7 @@ package gen
 
 import (
 	"go/ast"
-	"go/token"
 	"go/types"
-	"strconv"
-	"strings"
 
 	"github.com/dave/jennifer/jen"
 )
@@ -16,7 +13,7 @@ import (
 // when a constant changes.
 type lengths struct {
 	pkg    *Package
-	consts map[string]ast.Expr // of the package, by name
+	consts *constants
 	found  map[*types.Array]length
 }
 
@@ -27,7 +24,7 @@ type length struct {
 }
 
 func lengthsOf(p *Package) map[*types.Array]length {
-	l := &lengths{pkg: p, found: map[*types.Array]length{}}
+	l := &lengths{pkg: p, consts: constantsOf(p), found: map[*types.Array]length{}}
 	for _, t := range p.Tasks {
 		l.function(t.directive.Func, t.obj)
 	}
@@ -89,7 +86,7 @@ func (l *lengths) walk(file *ast.File, expr ast.Expr, t types.Type) {
 		case *types.Slice:
 			l.walk(file, e.Elt, t.Elem())
 		case *types.Array:
-			if l.varies(file, e.Len, 0) {
+			if l.consts.varies(l.pkg.load.Types, file, e.Len, 0) {
 				l.found[t] = length{e.Len, file}
 			}
 			l.walk(file, e.Elt, t.Elem())
@@ -150,99 +147,6 @@ func (l *lengths) arguments(file *ast.File, exprs []ast.Expr, t types.Type) {
 	}
 }
 
-// varies reports whether a constant may be another one on another platform.
-func (l *lengths) varies(file *ast.File, expr ast.Expr, depth int) bool {
-	if depth > 20 {
-		return false
-	}
-	switch e := expr.(type) {
-	case *ast.ParenExpr:
-		return l.varies(file, e.X, depth)
-	case *ast.UnaryExpr:
-		return l.varies(file, e.X, depth)
-	case *ast.BinaryExpr:
-		return l.varies(file, e.X, depth) || l.varies(file, e.Y, depth)
-	case *ast.CallExpr:
-		if id, ok := e.Fun.(*ast.Ident); ok && (id.Name == "int" || id.Name == "uint" || id.Name == "uintptr") {
-			return true
-		}
-		return l.varies(file, e.Fun, depth)
-	case *ast.SelectorExpr:
-		switch pkg := imported(file, l.pkg, e); {
-		case pkg == nil:
-			return false
-		case pkg == types.Unsafe, pkg.Path() == "math/bits" && e.Sel.Name == "UintSize", pkg.Path() == "strconv" && e.Sel.Name == "IntSize":
-			return true
-		default:
-			return pkg.Path() == "syscall" || strings.HasPrefix(pkg.Path(), "golang.org/x/sys/")
-		}
-	case *ast.Ident:
-		if value := l.constant(e.Name); value != nil {
-			if f := l.fileOf(value); f != nil {
-				return l.varies(f, value, depth+1)
-			}
-		}
-	}
-	return false
-}
-
-// constant returns how the value of a constant of the package is written, nil if
-// it is none.
-func (l *lengths) constant(name string) ast.Expr {
-	if l.consts == nil {
-		l.consts = map[string]ast.Expr{}
-		for _, file := range l.pkg.load.Files {
-			for _, decl := range file.Decls {
-				if g, ok := decl.(*ast.GenDecl); ok && g.Tok == token.CONST {
-					l.declare(g)
-				}
-			}
-		}
-	}
-	return l.consts[name]
-}
-
-func (l *lengths) declare(g *ast.GenDecl) {
-	for _, spec := range g.Specs {
-		s, ok := spec.(*ast.ValueSpec)
-		if !ok {
-			continue
-		}
-		for i, id := range s.Names {
-			if i < len(s.Values) {
-				l.consts[id.Name] = s.Values[i]
-			}
-		}
-	}
-}
-
-// imported returns the package of a selector in the file, nil if it is none.
-func imported(file *ast.File, p *Package, e *ast.SelectorExpr) *types.Package {
-	id, ok := e.X.(*ast.Ident)
-	if !ok {
-		return nil
-	}
-	for _, spec := range file.Imports {
-		path, err := strconv.Unquote(spec.Path.Value)
-		if err != nil {
-			continue
-		}
-		pkg := types.Unsafe
-		if path != "unsafe" {
-			pkg = nil
-			for _, other := range p.load.Types.Imports() {
-				if other.Path() == path {
-					pkg = other
-				}
-			}
-		}
-		if pkg != nil && (spec.Name == nil && pkg.Name() == id.Name || spec.Name != nil && spec.Name.Name == id.Name) {
-			return pkg
-		}
-	}
-	return nil
-}
-
 // length writes the length of an array.
 func (r *renderer) length(t *types.Array) *jen.Statement {
 	if l, ok := r.lengths[t]; ok {
@@ -253,24 +157,28 @@ func (r *renderer) length(t *types.Array) *jen.Statement {
 	return jen.Lit(int(t.Len()))
 }
 
-// constant writes a constant as it is written in the file, false if it has a
+// constant writes an expression as it is written in the file, false if it has a
 // form that generated code does not repeat.
 func (r *renderer) constant(file *ast.File, expr ast.Expr) (s *jen.Statement, ok bool) {
 	switch e := expr.(type) {
 	case *ast.BasicLit:
 		return jen.Op(e.Value), true
 	case *ast.Ident:
-		if r.load.Types.Scope().Lookup(e.Name) == nil {
-			return r.predeclared(e.Name), true
-		}
-		return jen.Id(e.Name), true
+		return r.constantName(file, e.Name), true
 	case *ast.SelectorExpr:
-		if pkg := imported(file, r.Package, e); pkg != nil {
+		if pkg := imported(file, r.load.Types, e); pkg != nil {
 			return r.qual(pkg, e.Sel.Name), true
+		}
+		if x, ok := r.constant(file, e.X); ok {
+			return x.Dot(e.Sel.Name), true
 		}
 	case *ast.ParenExpr:
 		if s, ok := r.constant(file, e.X); ok {
 			return jen.Parens(s), true
+		}
+	case *ast.StarExpr:
+		if s, ok := r.constant(file, e.X); ok {
+			return jen.Op("*").Add(s), true
 		}
 	case *ast.UnaryExpr:
 		if s, ok := r.constant(file, e.X); ok {
@@ -282,20 +190,96 @@ func (r *renderer) constant(file *ast.File, expr ast.Expr) (s *jen.Statement, ok
 		if okX && okY {
 			return x.Op(e.Op.String()).Add(y), true
 		}
+	case *ast.CompositeLit:
+		if s, ok := r.constant(file, e.Type); ok && len(e.Elts) == 0 {
+			return s.Values(), true
+		}
+	case *ast.ArrayType:
+		return r.constantArray(file, e)
 	case *ast.CallExpr:
-		fun, ok := r.constant(file, e.Fun)
+		return r.constantCall(file, e)
+	}
+	return nil, false
+}
+
+// constantName writes a name of the file: of the package, of one imported with a
+// dot, or of Go.
+func (r *renderer) constantName(file *ast.File, name string) *jen.Statement {
+	if r.load.Types.Scope().Lookup(name) != nil {
+		return jen.Id(name)
+	}
+	if pkg := dotImported(file, r.load.Types, name); pkg != nil {
+		return r.qual(pkg, name)
+	}
+	return r.predeclared(name)
+}
+
+func (r *renderer) constantArray(file *ast.File, e *ast.ArrayType) (*jen.Statement, bool) {
+	elem, ok := r.constant(file, e.Elt)
+	if !ok || e.Len == nil {
+		return jen.Index().Add(elem), ok
+	}
+	n, ok := r.constant(file, e.Len)
+	return jen.Index(n).Add(elem), ok
+}
+
+func (r *renderer) constantCall(file *ast.File, e *ast.CallExpr) (*jen.Statement, bool) {
+	fun, ok := r.constant(file, e.Fun)
+	if !ok {
+		return nil, false
+	}
+	var args []jen.Code
+	for _, a := range e.Args {
+		s, ok := r.constant(file, a)
 		if !ok {
 			return nil, false
 		}
-		var args []jen.Code
-		for _, a := range e.Args {
-			s, ok := r.constant(file, a)
-			if !ok {
-				return nil, false
-			}
-			args = append(args, s)
-		}
-		return fun.Call(args...), true
+		args = append(args, s)
 	}
-	return nil, false
+	return fun.Call(args...), true
+}
+
+// lengthNames returns the names that the lengths of arrays in a type refer to.
+func (r *renderer) lengthNames(t types.Type) (names []string) {
+	switch t := t.(type) {
+	case *types.Array:
+		if l, ok := r.lengths[t]; ok {
+			ast.Inspect(l.expr, func(n ast.Node) bool {
+				if id, ok := n.(*ast.Ident); ok {
+					names = append(names, id.Name)
+				}
+				return true
+			})
+		}
+		names = append(names, r.lengthNames(t.Elem())...)
+	case *types.Map:
+		names = append(r.lengthNames(t.Key()), r.lengthNames(t.Elem())...)
+	case *types.Struct:
+		for f := range t.Fields() {
+			names = append(names, r.lengthNames(f.Type())...)
+		}
+	case interface{ TypeArgs() *types.TypeList }: // a name, whose own arrays are not repeated
+		for a := range t.TypeArgs().Types() {
+			names = append(names, r.lengthNames(a)...)
+		}
+	case interface{ Elem() types.Type }:
+		return r.lengthNames(t.Elem())
+	}
+	return names
+}
+
+// lengths reports lengths of arrays that differ by platform, and that generated
+// code cannot repeat.
+func (b *builder) lengths() {
+	found := lengthsOf(b.Package)
+	if len(found) == 0 {
+		return
+	}
+	r := newRenderer(b.Package)
+	for t, l := range found {
+		if _, ok := r.constant(l.file, l.expr); !ok {
+			b.report(l.expr.Pos(), l.expr.End(), "array-length", "declare a constant of this value, and use its name",
+				"the length %d may be another in other builds, and generated code cannot repeat how it is written", t.Len())
+		}
+	}
 }

@@ -73,7 +73,8 @@ func (r *renderer) namesIn(t types.Type) []string {
 		name, _ := r.importName(p)
 		return name
 	})
-	return strings.FieldsFunc(text, func(c rune) bool { return c != '_' && !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+	names := strings.FieldsFunc(text, func(c rune) bool { return c != '_' && !unicode.IsLetter(c) && !unicode.IsDigit(c) })
+	return append(names, r.lengthNames(t)...)
 }
 
 // instance adds type arguments to a generic type's name.

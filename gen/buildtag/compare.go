@@ -19,6 +19,24 @@ func Possible(e constraint.Expr) bool {
 // Same reports whether two constraints choose the same builds.
 func Same(a, b constraint.Expr) bool { return implies(a, b) && implies(b, a) }
 
+// Implies reports whether b chooses each build that a chooses.
+func Implies(a, b constraint.Expr) bool { return implies(a, b) }
+
+// Fixed returns the constraint for builds in which each tag that is neither a
+// system nor a version is as has says.
+func Fixed(e constraint.Expr, has func(tag string) bool) constraint.Expr {
+	for _, tag := range tagsOf(e) {
+		switch {
+		case knownOS[tag] || knownArch[tag] || tag == "unix" || always(tag):
+		case has(tag):
+			e = And(e, Tag(tag))
+		default:
+			e = And(e, &constraint.NotExpr{X: Tag(tag)})
+		}
+	}
+	return e
+}
+
 // implies reports whether b chooses each build that a chooses.
 func implies(a, b constraint.Expr) bool {
 	if b == nil {

@@ -93,6 +93,9 @@ type Loader struct {
 	snaps map[string]*snapshot
 	pkgs  map[string]*Package // by import path
 	key   string
+	root  *string // of the toolchain, nil until it is asked for
+
+	siblings map[string][]*Other // by directory
 }
 
 // New returns a loader for the module that holds cfg.Dir.

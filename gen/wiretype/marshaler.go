@@ -66,6 +66,16 @@ func (m *methods) codec() (encode, decode method) {
 	return encode, decode
 }
 
+// Encodes reports whether a type is known, or has methods of its own for the wire,
+// so that its declaration says nothing.
+func Encodes(t types.Type) bool {
+	if _, ok := wellKnown[qualified(t)]; ok {
+		return true
+	}
+	m := methodsOf(t)
+	return m.any()
+}
+
 func find(t types.Type, name string, signature func(*types.Signature) bool) method {
 	m := method{name: name}
 	if types.IsInterface(t) {
