@@ -9,6 +9,12 @@
 // check whether a function named in a directive exists.
 package annotations
 
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
 // Tool is the name before the colon of every directive.
 const Tool = "task"
 
@@ -22,6 +28,27 @@ const (
 	Defaults = "defaults"
 	Client   = "client"
 )
+
+// The retry rules of a task that says nothing of them. Package runtime has the
+// same, since neither may import the other: a test of the root compares them.
+const (
+	DefaultRetries  = 3
+	DefaultDelay    = time.Second
+	DefaultBackoff  = 2
+	DefaultMaxDelay = time.Hour
+)
+
+// short writes a duration without the units that are zero: 1h, not 1h0m0s.
+func short(d time.Duration) string {
+	text, whole := strings.CutSuffix(d.String(), "m0s")
+	if !whole {
+		return text
+	}
+	if hours, ok := strings.CutSuffix(text, "h0"); ok {
+		return hours + "h"
+	}
+	return text + "m"
+}
 
 // Target is the kind of declaration that a directive stands on.
 type Target string
@@ -119,10 +146,10 @@ func (d *Definition) key(name string) *Key {
 // sharedKeys are the keys for which a package may give defaults.
 var sharedKeys = []Key{
 	{Name: "queue", Kind: KindName, Default: "default", Help: "the queue the task waits in"},
-	{Name: "retries", Kind: KindCount, Default: "3", Help: "retries after the first run"},
-	{Name: "delay", Kind: KindDuration, Default: "1s", Help: "the wait before the first retry"},
-	{Name: "backoff", Kind: KindFactor, Default: "2", Help: "how many times longer each further wait is"},
-	{Name: "maxdelay", Kind: KindPeriod, Default: "1h", Help: "the longest wait between retries"},
+	{Name: "retries", Kind: KindCount, Default: strconv.Itoa(DefaultRetries), Help: "retries after the first run"},
+	{Name: "delay", Kind: KindDuration, Default: short(DefaultDelay), Help: "the wait before the first retry"},
+	{Name: "backoff", Kind: KindFactor, Default: strconv.Itoa(DefaultBackoff), Help: "how many times longer each further wait is"},
+	{Name: "maxdelay", Kind: KindPeriod, Default: short(DefaultMaxDelay), Help: "the longest wait between retries"},
 	{Name: "timeout", Kind: KindDuration, Help: "the longest that one attempt may take; 0 is no limit"},
 	{Name: "priority", Kind: KindPriority, Default: "0", Help: "higher first within a queue"},
 	{

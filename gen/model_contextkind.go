@@ -4,15 +4,9 @@ import (
 	"fmt"
 	"go/ast"
 	"go/types"
-	"time"
 )
 
-const (
-	runtimePath     = "github.com/taskctx/taskctx/runtime"
-	defaultDelay    = time.Second
-	defaultBackoff  = 2
-	defaultMaxDelay = time.Hour
-)
+const runtimePath = "github.com/taskctx/taskctx/runtime"
 
 // isPlainContext reports whether t is context.Context.
 func isPlainContext(t types.Type) bool { return isNamed(t, "context", "Context") }

@@ -163,7 +163,7 @@ func (b *builder) markItem(t *Task, item annotations.Item, do func(*Param)) {
 func (b *builder) delays(t *Task) {
 	limit := t.MaxDelay
 	if limit == 0 {
-		limit = defaultMaxDelay
+		limit = annotations.DefaultMaxDelay
 	}
 	if t.Delay == nil || *t.Delay <= limit {
 		return

@@ -14,8 +14,6 @@ import (
 	"github.com/taskctx/taskctx/gen/wiretype"
 )
 
-const defaultRetries = 3
-
 // task adds the task of a directive on a function.
 func (b *builder) task(d *annotations.Directive) {
 	f := d.Func
@@ -27,7 +25,7 @@ func (b *builder) task(d *annotations.Directive) {
 	if !ok {
 		doc = f.Doc
 	}
-	t := &Task{Func: funcName(f), Doc: doc.Text(), Retries: defaultRetries, directive: d, obj: obj}
+	t := &Task{Func: funcName(f), Doc: doc.Text(), Retries: annotations.DefaultRetries, directive: d, obj: obj}
 	if name := upperFirst(ident(t.Func)); !isExported("Enqueue"+name) || !isExported(name) {
 		b.report(f.Name.Pos(), f.Name.End(), "no-exported-name", "rename the function",
 			"%s has no form that begins with an upper-case letter, as %sCall would need", t.Func, t.Func)

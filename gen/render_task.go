@@ -274,17 +274,17 @@ func (r *renderer) definition(t *Task) {
 
 // waits adds the keys that say how long to wait.
 func (r *renderer) waits(t *Task, add func(string, jen.Code)) {
-	if t.Delay != nil && *t.Delay != defaultDelay {
+	if t.Delay != nil && *t.Delay != annotations.DefaultDelay {
 		if *t.Delay == 0 {
 			add("Delay", r.rt("NoDelay"))
 		} else {
 			add("Delay", r.duration(*t.Delay))
 		}
 	}
-	if t.Backoff != 0 && t.Backoff != defaultBackoff {
+	if t.Backoff != 0 && t.Backoff != annotations.DefaultBackoff {
 		add("Backoff", jen.Lit(t.Backoff))
 	}
-	if t.MaxDelay != 0 && t.MaxDelay != defaultMaxDelay {
+	if t.MaxDelay != 0 && t.MaxDelay != annotations.DefaultMaxDelay {
 		add("MaxDelay", r.duration(t.MaxDelay))
 	}
 	if t.Timeout != 0 {

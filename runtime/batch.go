@@ -9,7 +9,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Caller is a call of any task: a [Call] or an [AnyCall].
+// Caller is a parameter for a call of any task: a [Call] or an [AnyCall]. Only
+// AnyCall has the methods, since each method of a Call would be compiled for each
+// type of a result.
 type Caller interface{ anyCall() AnyCall }
 
 func (c AnyCall) anyCall() AnyCall { return c }
