@@ -5,6 +5,7 @@ import (
 	"context"
 	"flag"
 	"go/format"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +42,10 @@ const goldens = "../testdata/golden"
 
 const goldenModule = "golden.test"
 
+// programDir is the directory of the programs among the goldens, in the module's
+// root.
+const programDir = ".programs"
+
 type golden struct {
 	name, file string
 	archive    *txtar.Archive
@@ -55,10 +60,19 @@ func TestGoldens(t *testing.T) {
 		t.Fatalf("no goldens: %v", err)
 	}
 	var all []*golden
+	cache := t.TempDir()
 	for _, name := range names {
 		g := readGolden(t, name, root)
+		g.hide(t)
 		all = append(all, g)
-		g.generate(t)
+	}
+	for _, g := range all {
+		g.show(t)
+		g.generate(t, cache)
+		g.hide(t)
+	}
+	for _, g := range all {
+		g.show(t)
 	}
 	if *texts {
 		for _, g := range all {
@@ -130,17 +144,13 @@ func readGolden(t *testing.T, file, root string) *golden {
 	return g
 }
 
-// generate runs the generator, twice: the second time nothing may change. While
-// it runs, the golden is a module of its own: in one, two packages may not have
-// tasks of one name.
-func (g *golden) generate(t *testing.T) {
+// generate runs the generator, twice: the second time nothing may change. What it
+// wrote is taken away until all goldens are generated, since in one module two
+// packages may not have tasks of one name. The cache keeps only where export data
+// is, which the go command takes longest to say.
+func (g *golden) generate(t *testing.T, cache string) {
 	t.Helper()
-	writeModule(t, g.dir, goldenModule+"/"+g.name)
-	defer func() {
-		require.NoError(t, os.Remove(filepath.Join(g.dir, "go.mod")))
-		require.NoError(t, os.Remove(filepath.Join(g.dir, "go.sum")))
-	}()
-	cfg := gen.Config{Dir: g.dir, Patterns: []string{"./..."}}
+	cfg := gen.Config{Dir: g.dir, Patterns: []string{"./..."}, CacheDir: cache}
 	res, err := gen.Run(context.Background(), cfg)
 	if err != nil {
 		g.got["errors"] = strings.ReplaceAll(err.Error(), g.dir, "$DIR") + "\n"
@@ -166,6 +176,7 @@ func (g *golden) generate(t *testing.T) {
 			g.got[filepath.ToSlash(rel)] = string(f.New)
 		}
 	}
+	forget(t, cache)
 	again, err := gen.Run(context.Background(), cfg)
 	if err != nil {
 		t.Fatalf("%s: the second run: %v", g.name, err)
@@ -175,6 +186,35 @@ func (g *golden) generate(t *testing.T) {
 			t.Errorf("%s: the second run changes %s", g.name, f.Name)
 		}
 	}
+}
+
+// forget removes what the generator remembers of packages that it generated.
+func forget(t *testing.T, cache string) {
+	t.Helper()
+	made, err := filepath.Glob(filepath.Join(cache, "made-*"))
+	require.NoError(t, err)
+	for _, name := range made {
+		require.NoError(t, os.Remove(name))
+	}
+}
+
+// hidden ends the name of a generated file that is out of the way.
+const hidden = ".hidden"
+
+// hide takes the generated files of the golden, its own and those that it came
+// with, out of the way of others; show brings them back.
+func (g *golden) hide(t *testing.T) { g.rename(t, gen.Output, gen.Output+hidden) }
+
+func (g *golden) show(t *testing.T) { g.rename(t, gen.Output+hidden, gen.Output) }
+
+func (g *golden) rename(t *testing.T, from, to string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(g.dir, func(name string, _ fs.DirEntry, err error) error {
+		if err == nil && filepath.Base(name) == from {
+			err = os.Rename(name, filepath.Join(filepath.Dir(name), to))
+		}
+		return err
+	}))
 }
 
 // build compiles and vets the goldens that are generated from, and returns what
@@ -191,7 +231,8 @@ func build(t *testing.T, root string, all []*golden) map[string]string {
 	if len(dirs) == 0 {
 		return nil
 	}
-	said := goCommand(t, root, append([]string{"build"}, dirs...)...)
+	programs := filepath.Join(root, programDir) + string(filepath.Separator)
+	said := goCommand(t, root, append([]string{"build", "-ldflags=-s -w", "-o", programs}, dirs...)...)
 	for name, text := range goCommand(t, root, append([]string{"vet"}, dirs...)...) {
 		if said[name] == "" {
 			said[name] = text
@@ -238,14 +279,7 @@ func (g *golden) run(t *testing.T, root string) {
 	if _, ok := g.want["stdout"]; !ok || g.got["errors"] != "" || g.got["build"] != "" {
 		return
 	}
-	program := filepath.Join(t.TempDir(), g.name)
-	link := exec.Command("go", "build", "-trimpath", "-o", program, "-ldflags=-s -w", "./"+g.name)
-	link.Dir = root
-	if out, err := link.CombinedOutput(); err != nil {
-		t.Errorf("%s: link: %v\n%s", g.name, err, out)
-		return
-	}
-	cmd := exec.Command(program)
+	cmd := exec.Command(filepath.Join(root, programDir, g.name))
 	cmd.Dir = root
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
