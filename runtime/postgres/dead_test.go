@@ -54,7 +54,7 @@ func trickle(t *testing.T, e *postgres.Engine, lots, each int, due time.Duration
 	for range lots {
 		ms := make([]*engine.Message, each)
 		for i := range ms {
-			ms[i] = planMessage()
+			ms[i] = plainMessage(uuid.Nil)
 			if due > 0 {
 				ms[i].Due = time.Now().Add(due)
 			}

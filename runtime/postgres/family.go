@@ -53,8 +53,12 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 	return f, others
 }
 
+// ofFamily reports that an outcome has to do with journals: a parent may have to
+// hear of it, or children are to be cancelled after it.
 func ofFamily(o *outcome) bool {
-	return o.Kind == engine.OutcomeSuspend || o.Of.Message.Meta.Version >= engine.WireDurable
+	m := &o.Of.Message.Meta
+	return o.Kind == engine.OutcomeSuspend || m.Entry != "" ||
+		m.Version >= engine.WireDurable && o.Kind != engine.OutcomeSucceed
 }
 
 // writeFamily writes them all, or none, and returns those that still owned their

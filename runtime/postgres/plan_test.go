@@ -22,11 +22,41 @@ func TestPlans_OfASmallTableServeALargeOne(t *testing.T) {
 	slow(t)
 	for name, prepare := range map[string]string{"new": "", "analyzed": "VACUUM ANALYZE river_job"} {
 		t.Run(name, func(t *testing.T) {
-			few, most := planReads(t, prepare, 40), 60*manyTasks
-			many := planReads(t, prepare, manyTasks) - few
+			few, most := planReads(t, prepare, 40, plainMessage), 60*manyTasks
+			many := planReads(t, prepare, manyTasks, plainMessage) - few
 			t.Logf("%d rows read for each of %d tasks", many/manyTasks, manyTasks)
 			if many > most {
 				t.Errorf("%d rows and index entries were read for %d tasks, want at most %d", many, manyTasks, most)
+			}
+		})
+	}
+}
+
+// TestPlans_OfDurableTasks: a durable task costs what an ordinary one does if it waits
+// for nothing, and a child whose end goes into a journal not much more.
+func TestPlans_OfDurableTasks(t *testing.T) {
+	slow(t)
+	for name, test := range map[string]struct {
+		message func(parent uuid.UUID) *engine.Message
+		most    int
+	}{
+		"durable": {func(uuid.UUID) *engine.Message {
+			m := plainMessage(uuid.Nil)
+			m.Meta.Version = engine.WireDurable
+			return m
+		}, 60},
+		"child": {func(parent uuid.UUID) *engine.Message {
+			m := plainMessage(uuid.Nil)
+			m.Meta.Version, m.Meta.Parent, m.Meta.Entry = engine.WireDurable, parent, "c"
+			return m
+		}, 60},
+	} {
+		t.Run(name, func(t *testing.T) {
+			few := planReads(t, "", 40, test.message)
+			many := planReads(t, "", manyTasks, test.message) - few
+			t.Logf("%d rows read for each of %d tasks", many/manyTasks, manyTasks)
+			if many > test.most*manyTasks {
+				t.Errorf("%d rows and index entries were read for %d tasks, want at most %d each", many, manyTasks, test.most)
 			}
 		})
 	}
@@ -36,7 +66,7 @@ const manyTasks = 5000
 
 // planReads runs some tasks one by one, then n at once, on tables that nobody
 // analyzes, and returns how many rows and index entries were read.
-func planReads(t *testing.T, prepare string, n int) int {
+func planReads(t *testing.T, prepare string, n int, message func(parent uuid.UUID) *engine.Message) int {
 	ctx := t.Context()
 	url := servertest.Postgres(t)
 	cfg := postgres.Config{Schema: newSchema(t, url), PollInterval: time.Minute}
@@ -71,10 +101,16 @@ func planReads(t *testing.T, prepare string, n int) int {
 			t.Errorf("Serve: %v", err)
 		}
 	})
+	parent := plainMessage(uuid.Nil)
+	parent.Due = time.Now().Add(time.Hour)
+	of, err := direct.Insert(ctx, []*engine.Message{parent})
+	if err != nil {
+		t.Fatal(err)
+	}
 	put := func(n int) {
 		ms := make([]*engine.Message, n)
 		for i := range ms {
-			ms[i] = planMessage()
+			ms[i] = message(of[0].ID)
 		}
 		ins, err := direct.Insert(ctx, ms)
 		if err != nil {
@@ -102,7 +138,7 @@ func planReads(t *testing.T, prepare string, n int) int {
 	return read
 }
 
-func planMessage() *engine.Message {
+func plainMessage(uuid.UUID) *engine.Message {
 	return &engine.Message{
 		Name: "plan.task", Queue: "plan", Args: json.RawMessage(`{}`), Keep: time.Hour,
 		Meta: engine.Meta{Version: engine.WirePlain, EnqueuedAt: time.Now(), Retries: 3},

@@ -8,9 +8,12 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// ofFamily reports whether an outcome has to do with journals.
+// ofFamily reports that an outcome has to do with journals: a parent may have to
+// hear of it, or children are to be cancelled after it.
 func ofFamily(o *outcome) bool {
-	return o.Kind == engine.OutcomeSuspend || o.Of.Message.Meta.Version >= engine.WireDurable
+	m := &o.Of.Message.Meta
+	return o.Kind == engine.OutcomeSuspend || m.Entry != "" ||
+		m.Version >= engine.WireDurable && o.Kind != engine.OutcomeSucceed
 }
 
 // split separates the outcomes that have to do with journals.
