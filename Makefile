@@ -158,9 +158,12 @@ exactly-once: ## kill workers and Postgres while tasks have effects in the queue
 LIMITKEYS ?= 1000
 LIMITKILLS ?= 60
 LIMITTASKS ?= 60000
+LIMITPROCESSES ?= 8
 .PHONY: limits
 limits: ## kill workers while tasks of many keys run, two of a key at a time, and print how often a third did (never); and what 100,000 that wait cost the others
 	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m \
+		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
+	$(GO) test ./runtime/postgres -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m -limitprocesses $(LIMITPROCESSES) \
 		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
 	$(GO) test ./runtime/engines -count=1 -v -run TestLimit_WaitingCostsOthersNothing -args -limitwaiting 100000
 

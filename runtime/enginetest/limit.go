@@ -67,11 +67,12 @@ func (s *server) nextID(id uuid.UUID) *handed {
 
 func testLimitComesBack(b *bench) {
 	m := b.message("task.limited", b.limit("a", 2), b.limit("b", 7), b.inOrder("c"), dueIn(time.Hour))
-	b.sameMessage("Entry.Message", b.get(b.put(m)).Message, m, m.Meta.ID)
+	id := b.put(m)
+	b.sameMessage("Entry.Message", b.get(id).Message, m, id)
 	delivered := b.message("task.limited", b.limit("a", 2))
-	b.put(delivered)
+	id = b.put(delivered)
 	h := b.serve([]string{"task.limited"}).next()
-	b.sameMessage("Delivery.Message", h.d.Message, delivered, delivered.Meta.ID)
+	b.sameMessage("Delivery.Message", h.d.Message, delivered, id)
 	h.succeed()
 }
 
@@ -215,9 +216,10 @@ func testLimitWaitingEnds(b *bench) {
 func testLimitDelayed(b *bench) {
 	s := b.serve([]string{"task.limited"}, slots(3))
 	one := b.limit("k", 1)
-	later := b.insert("task.limited", one, dueIn(4*b.o.Step))
+	b.insert("task.limited", one, dueIn(time.Hour))
 	first := b.insert("task.limited", one)
 	h := s.nextID(first)
+	later := b.insert("task.limited", one, dueIn(b.o.Step/2))
 	s.quiet("a task of the key runs")
 	s.quiet("a task of the key runs")
 	h.conclude(engine.Outcome{Kind: engine.OutcomeRetry, After: b.o.Step, Reason: "again"})

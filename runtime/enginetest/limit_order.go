@@ -59,7 +59,7 @@ func testLimitOrderedHead(b *bench) {
 func testLimitOrderedDelayed(b *bench) {
 	s := b.serve([]string{"task.ordered"}, slots(5))
 	order := b.inOrder("k")
-	first := b.insert("task.ordered", order, dueIn(6*b.o.Step))
+	first := b.insert("task.ordered", order, dueIn(30*b.o.Step))
 	second := b.insert("task.ordered", order)
 	s.quiet("the head of its key is not due")
 	s.nextID(first).succeed()

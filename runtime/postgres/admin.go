@@ -94,6 +94,9 @@ func (e *Engine) cancelDurable(ctx context.Context, jobs []int64, reason string,
 		if err := d.query(ctx, e.sql.journal.lockHeads, []any{heads}, nothing); err != nil {
 			return err
 		}
+		if _, err := e.leaving(ctx, d, jobs); err != nil { // before the jobs are locked
+			return err
+		}
 		bereft := parent == 0
 		if !bereft {
 			err := d.query(ctx, e.sql.journal.isBereft, []any{parent}, func(func(...any) error) error { bereft = true; return nil })
@@ -133,9 +136,16 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 
 // retry makes the job due, after it took its key if it would hold it.
 func (e *Engine) retry(ctx context.Context, d db, number int64) error {
+	keys, err := e.limitKeysOf(ctx, d, []int64{number}) // to be locked before the job
+	if err == nil && len(keys.key) > 0 {
+		err = e.takeLimits(ctx, d, keys)
+	}
+	if err != nil {
+		return err
+	}
 	var j *job
 	var now time.Time
-	err := d.query(ctx, e.sql.lockJob, []any{number}, func(scan func(...any) error) error {
+	err = d.query(ctx, e.sql.lockJob, []any{number}, func(scan func(...any) error) error {
 		j = new(job)
 		return scan(append(j.pointers(), &now)...)
 	})
@@ -171,7 +181,15 @@ func (e *Engine) retry(ctx context.Context, d db, number int64) error {
 			}
 		}
 	}
-	return d.query(ctx, e.sql.retry, []any{number, e.sql.insertChannel}, func(func(...any) error) error { return nil })
+	if len(keys.key) > 0 { // of its end, if nobody has written that down
+		if err := e.leave(ctx, d, []int64{number}, keys); err != nil {
+			return err
+		}
+	}
+	if err := d.query(ctx, e.sql.retry, []any{number, e.sql.insertChannel}, nothing); err != nil || len(keys.key) == 0 {
+		return err
+	}
+	return e.enterAgain(ctx, d, j, m.Limits, keys)
 }
 
 // Delete implements [engine.Engine].
@@ -210,6 +228,10 @@ func (e *Engine) removeDurable(ctx context.Context, d db, job int64) (existed, d
 	if err := d.query(ctx, e.sql.journal.lockHeads, []any{heads}, nothing); err != nil {
 		return false, false, err
 	}
+	keys, err := e.leaving(ctx, d, jobs)
+	if err != nil {
+		return false, false, err
+	}
 	// An end that nobody wrote down yet is not that it was deleted.
 	if err := d.query(ctx, e.sql.journal.arrive, []any{jobs, e.sql.insertChannel}, nothing); err != nil {
 		return false, false, err
@@ -218,6 +240,9 @@ func (e *Engine) removeDurable(ctx context.Context, d db, job int64) (existed, d
 	err = d.query(ctx, e.sql.remove, []any{job, true}, func(scan func(...any) error) error {
 		return scan(&existed, &done, &durable)
 	})
+	if err == nil && done {
+		err = e.leave(ctx, d, jobs, keys)
+	}
 	if err != nil || !done {
 		return existed, done, err
 	}

@@ -88,6 +88,16 @@
 // A record is forgotten by the engine after its own times; see [runtime.WithKeep]
 // and [runtime.WithKeepFailed].
 //
+// # Limits
+//
+// A task that waits for a place under a limit is one of River's pending jobs, with
+// the limit's rule in our metadata. Places are rows of a table of ours. Who gives
+// or takes one locks the row of its key, in one order, and lets the next task in
+// within the same transaction. A worker begins no run whose places it does not
+// hold: what another program has made available waits again. A scan frees the
+// places of tasks that another program has ended or deleted, of up to 5,000 keys
+// of limits within each lease and worker.
+//
 // # Beside River
 //
 // By default everything is in a schema of its own, "taskctx", and touches

@@ -21,6 +21,8 @@ type family struct {
 	jobs     []int64
 	heads    map[int64]struct{}
 	waiting  []int64 // the jobs that suspend
+	limited  []int64 // the jobs with limits
+	limits   *limitKeys
 }
 
 // familyOf separates the outcomes that have to do with journals.
@@ -28,7 +30,7 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 	if !slices.ContainsFunc(outcomes, ofFamily) {
 		return nil, outcomes
 	}
-	f = &family{heads: make(map[int64]struct{})}
+	f = &family{heads: make(map[int64]struct{}), limits: new(limitKeys)}
 	for _, o := range outcomes {
 		if !ofFamily(o) {
 			others = append(others, o)
@@ -38,6 +40,10 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 		f.outcomes = append(f.outcomes, o)
 		f.jobs = append(f.jobs, job)
 		f.heads[job] = struct{}{}
+		if m.Limits != nil {
+			f.limited = append(f.limited, job)
+			f.limits.add(m.Limits...)
+		}
 		if m.Meta.Entry != "" {
 			if parent, ok := s.e.jobOf(m.Meta.Parent); ok {
 				f.heads[parent] = struct{}{}
@@ -50,23 +56,41 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 			f.ended = append(f.ended, o)
 		}
 	}
+	f.limits = f.limits.sorted()
 	return f, others
 }
 
 // ofFamily reports that an outcome has to do with journals: a parent may have to
-// hear of it, or children are to be cancelled after it.
+// hear of it, or children are to be cancelled after it; or with limits, whose places
+// others wait for.
 func ofFamily(o *outcome) bool {
 	m := &o.Of.Message.Meta
-	return o.Kind == engine.OutcomeSuspend || m.Entry != "" ||
+	return o.Kind == engine.OutcomeSuspend || m.Entry != "" || o.Of.Message.Limits != nil ||
 		m.Version >= engine.WireDurable && o.Kind != engine.OutcomeSucceed
 }
 
 // writeFamily writes them all, or none, and returns those that still owned their
 // tasks.
 func (s *serve) writeFamily(ctx context.Context, f *family) (map[claim]struct{}, error) {
+	written, err := s.writeFamilyAnd(ctx, f, true)
+	if !ofOneRow(err) || len(f.limited) == 0 {
+		return written, err
+	}
+	// It may be a task that is to be let in.
+	if written, err = s.writeFamilyAnd(ctx, f, false); err == nil {
+		if err := s.leaveCarefully(ctx, f.limited, f.limits); err != nil {
+			s.Warn("give up places of limits; it is tried again later", err)
+		}
+	}
+	return written, err
+}
+
+// writeFamilyAnd is writeFamily, with or without the places of limits.
+func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[claim]struct{}, error) {
 	var written map[claim]struct{}
 	plain, rest := split(f.ended, nil)
 	heads := slices.Sorted(maps.Keys(f.heads))
+	more := false
 	err := s.e.bounded(ctx, stepTimeout, func(ctx context.Context) error {
 		return s.e.unclashed(ctx, func(tx pgx.Tx) error {
 			written = make(map[claim]struct{}, len(f.outcomes))
@@ -75,6 +99,9 @@ func (s *serve) writeFamily(ctx context.Context, f *family) (map[claim]struct{},
 				b.Queue(s.e.sql.journal.makeHeads, f.waiting)
 			}
 			b.Queue(s.e.sql.journal.lockHeads, heads)
+			if len(f.limited) > 0 {
+				b.Queue(s.e.sql.limit.lockKeys, f.limits.key)
+			}
 			s.queueSucceed(b, plain, written)
 			s.queueConclude(b, rest, written)
 			if w := &f.waits; len(w.id) > 0 {
@@ -83,9 +110,17 @@ func (s *serve) writeFamily(ctx context.Context, f *family) (map[claim]struct{},
 			}
 			b.Queue(s.e.sql.journal.arrive, f.jobs, s.e.sql.insertChannel)
 			b.Queue(s.e.sql.journal.markBereft, f.jobs)
+			if leave {
+				s.queueLeave(b, f.limited, f.limits, &more)
+			}
 			return tx.SendBatch(ctx, b).Close()
 		})
 	})
+	if err == nil && more {
+		if err := s.letInCarefully(ctx, f.limits.key); err != nil {
+			s.Warn("let tasks in that wait for a limit; it is tried again later", err)
+		}
+	}
 	return written, err
 }
 
@@ -163,13 +198,20 @@ func (e *Engine) endingIn(ctx context.Context, d db, jobs []int64, end func() er
 	if err := d.query(ctx, e.sql.journal.lockHeads, []any{heads}, nothing); err != nil {
 		return err
 	}
-	if err := end(); err != nil {
+	keys, err := e.leaving(ctx, d, jobs)
+	if err == nil {
+		err = end()
+	}
+	if err != nil {
 		return err
 	}
 	if err := d.query(ctx, e.sql.journal.arrive, []any{jobs, e.sql.insertChannel}, nothing); err != nil {
 		return err
 	}
-	return d.query(ctx, e.sql.journal.markBereft, []any{jobs}, nothing)
+	if err := d.query(ctx, e.sql.journal.markBereft, []any{jobs}, nothing); err != nil {
+		return err
+	}
+	return e.leave(ctx, d, jobs, keys)
 }
 
 // headsOf returns the jobs and their parents, in order.

@@ -50,7 +50,7 @@ func (s *serve) queueFetch(b *pgx.Batch, f *fetch) {
 
 // fetched starts the runs of the claimed tasks, and reports whether there may
 // be more.
-func (s *serve) fetched(f *fetch) (more bool) {
+func (s *serve) fetched(ctx context.Context, f *fetch) (more bool, err error) {
 	if f.look != nil {
 		s.dead.looked(f.queues, f.want-len(f.found), f.claimed, *f.look)
 	}
@@ -58,8 +58,8 @@ func (s *serve) fetched(f *fetch) (more bool) {
 	if len(all) > 0 {
 		s.wroteAt = time.Now()
 	}
-	s.begun(all)
-	return f.want > 0 && (len(all) == f.want || len(f.found) > 0)
+	err = s.begun(ctx, all)
+	return f.want > 0 && (len(all) == f.want || len(f.found) > 0), err
 }
 
 // fetchSome claims tasks although one cannot be claimed: fewer at a time,
@@ -81,8 +81,8 @@ func (s *serve) fetchSome(ctx context.Context, queues []string, want int) (more 
 		if err := s.sendOne(ctx, b); err != nil {
 			return 0, err
 		}
-		s.fetched(f)
-		return len(f.low) + len(f.claimed), nil
+		_, err := s.fetched(ctx, f)
+		return len(f.low) + len(f.claimed), err
 	})
 }
 
@@ -100,24 +100,31 @@ func collectJobs(claimed *[]*job) func(pgx.Rows) error {
 	}
 }
 
-// begun starts the runs of claimed jobs, in the order in which they wait.
-func (s *serve) begun(claimed []*job) {
+// begun starts the runs of claimed jobs, in the order in which they wait, but of those
+// that have to wait for a limit.
+func (s *serve) begun(ctx context.Context, claimed []*job) error {
 	if len(claimed) == 0 {
-		return
+		return nil
 	}
 	slices.SortFunc(claimed, func(a, b *job) int {
 		return cmp.Or(cmp.Compare(a.priority, b.priority), a.scheduledAt.Compare(b.scheduledAt), cmp.Compare(a.id, b.id))
 	})
-	ds := make([]*delivery, len(claimed))
+	all := make([]claimedJob, len(claimed))
 	for i, j := range claimed {
 		j.state = riverRunning
 		m, err := decode(j.metadata)
 		if err != nil {
 			s.Warn("read a job's metadata; it runs as a foreign task", fmt.Errorf("job %d: %w", j.id, err))
 		}
-		d := s.Deliver(claim{j.id, int16(j.attempt)}, struct{}{}, m.Own.memo())
-		d.Message, d.Attempt = s.e.message(j, m.Own), j.tried(m.Own)
+		all[i] = claimedJob{j, m.Own}
+	}
+	all, err := s.admit(ctx, all)
+	ds := make([]*delivery, len(all))
+	for i, j := range all {
+		d := s.Deliver(claim{j.id, int16(j.attempt)}, struct{}{}, j.own.memo())
+		d.Message, d.Attempt = s.e.message(j.job, j.own), j.tried(j.own)
 		ds[i] = d
 	}
 	s.Start(ds)
+	return err
 }

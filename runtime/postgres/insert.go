@@ -38,6 +38,11 @@ func (e *Engine) Check(m *engine.Message) error {
 	case m.Meta.Retries < 0 || m.Meta.Retries > maxRetries:
 		return unsupported("%d retries, at most %d can be counted", m.Meta.Retries, maxRetries)
 	}
+	for _, l := range m.Limits {
+		if l.Per != 0 {
+			return unsupported("the rate %s", l.Rule)
+		}
+	}
 	return checkQueue(m.Queue)
 }
 
@@ -64,7 +69,8 @@ type lot struct {
 	queue    []string
 	tags     []string
 
-	keys map[int]*engine.Message // the messages with a key, by their place
+	keys    map[int]*engine.Message // the messages with a key, by their place
+	limited map[int]*engine.Message // those with limits that need places
 
 	// bare is the last message without metadata of its own, and bareMetadata its
 	// metadata.
@@ -109,6 +115,12 @@ func (e *Engine) add(l *lot, m *engine.Message) error {
 		}
 		l.keys[l.Len()] = m
 	}
+	if m.Limits != nil {
+		if l.limited == nil {
+			l.limited = make(map[int]*engine.Message)
+		}
+		l.limited[l.Len()] = m
+	}
 	l.id = append(l.id, 0)
 	l.args = append(l.args, args)
 	l.at = append(l.at, optional(m.Meta.EnqueuedAt))
@@ -131,7 +143,7 @@ func (l *lot) encode(m *engine.Message, argsKept bool) (string, error) {
 		return l.bareMetadata, nil
 	}
 	own := envelope{
-		Meta: m.Meta, Keep: m.Keep, KeepFailed: m.KeepFailed, Key: m.Key, KeyHold: m.KeyHold, KeyFor: m.KeyFor,
+		Meta: m.Meta, Keep: m.Keep, KeepFailed: m.KeepFailed, Key: m.Key, KeyHold: m.KeyHold, KeyFor: m.KeyFor, Limits: m.Limits,
 	}
 	own.ID, own.EnqueuedAt = uuid.Nil, time.Time{}
 	if m.Meta.Entry != "" {
@@ -177,7 +189,7 @@ func riverTags(tags map[string]string) string {
 // Len implements [remote.Lot].
 func (l *lot) Len() int { return len(l.id) }
 
-// Join implements [remote.Lot], for lots without keys.
+// Join implements [remote.Lot], for lots without keys and limits.
 func (l *lot) Join(others []*lot) *lot {
 	all := new(lot)
 	all.append(l)
@@ -187,7 +199,7 @@ func (l *lot) Join(others []*lot) *lot {
 	return all
 }
 
-// append appends another lot without keys.
+// append appends another lot without keys and limits.
 func (l *lot) append(o *lot) {
 	l.id = append(l.id, o.id...)
 	l.args = append(l.args, o.args...)
@@ -210,6 +222,12 @@ func (l *lot) only(places []int) *lot {
 			attempts: l.attempts[i : i+1], metadata: l.metadata[i : i+1], priority: l.priority[i : i+1],
 			queue: l.queue[i : i+1], tags: l.tags[i : i+1],
 		})
+		if m := l.limited[i]; m != nil {
+			if o.limited == nil {
+				o.limited = make(map[int]*engine.Message)
+			}
+			o.limited[o.Len()-1] = m
+		}
 	}
 	return o
 }
@@ -233,7 +251,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 	}
 	copy(l.id, numbers)
 	var ins []engine.Inserted
-	if l.keys != nil || l.Len() > remote.MaxGathered {
+	if l.alone() || l.Len() > remote.MaxGathered {
 		ins, err = e.storeAlone(ctx, l)
 	} else {
 		ins, err = e.in.Insert(ctx, l)
@@ -352,10 +370,18 @@ func (e *Engine) store(ctx context.Context, d db, l *lot) ([]engine.Inserted, er
 // in the order of the lot.
 func (e *Engine) insertLot(ctx context.Context, d db, l *lot) ([]int64, error) {
 	ids := make([]int64, 0, l.Len())
-	err := d.query(ctx, e.sql.insert, []any{
+	text, args := e.sql.insert, []any(nil)
+	if l.limited != nil {
+		waits, err := e.enterNew(ctx, d, l)
+		if err != nil {
+			return nil, err
+		}
+		text, args = e.sql.insertLimited, []any{waits}
+	}
+	err := d.query(ctx, text, append([]any{
 		l.id, e.stored(l.args), l.at, l.kind, l.attempts, e.stored(l.metadata), l.priority, l.queue, l.due, l.tags,
 		e.sql.insertChannel, e.sql.dueChannel, e.cfg.PollInterval.Microseconds(),
-	}, func(scan func(...any) error) error {
+	}, args...), func(scan func(...any) error) error {
 		var id, notified int64
 		if err := scan(&id, &notified); err != nil {
 			return err

@@ -145,6 +145,7 @@ type recording struct {
 	attempt int
 	entries []engine.NewEntry
 	numbers []int64 // of the children, by place; 0 for other entries
+	joined  bool    // in a transaction of the caller's
 
 	out   []engine.JournalEntry
 	fresh []int // the places of entries that are not there yet
@@ -253,6 +254,11 @@ func (r *recording) spawn(ctx context.Context, d db) error {
 	}
 	if l.Len() == 0 {
 		return nil
+	}
+	if r.joined {
+		if err := l.unplaced(); err != nil {
+			return err
+		}
 	}
 	if len(wanted) > 0 {
 		holders, err := r.e.holdKeys(ctx, d, wanted)

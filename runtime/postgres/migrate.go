@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 5
+const ownVersion = 6
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -124,6 +124,39 @@ CREATE TABLE {s}.taskctx_history (
 	tasks bigint      NOT NULL,
 	PRIMARY KEY (step, at, queue, kind)
 ) WITH (fillfactor = 70);
+`, `
+-- What SetLimit has set, by the hash of the rule.
+CREATE TABLE {s}.taskctx_limit (
+	rule_key bytea   PRIMARY KEY,
+	rule     text    NOT NULL,
+	most     integer NOT NULL
+);
+
+-- The keys of limits that have places, by their hashes. Whoever changes the places of
+-- a key locks its row.
+CREATE TABLE {s}.taskctx_limit_key (
+	key      bytea PRIMARY KEY,
+	rule_key bytea NOT NULL,
+	rule     text  NOT NULL
+);
+CREATE INDEX taskctx_limit_key_rule ON {s}.taskctx_limit_key (rule_key, key);
+
+-- The places that jobs hold under their limits, or wait for.
+CREATE TABLE {s}.taskctx_place (
+	job_id   bigint      NOT NULL,
+	n        smallint    NOT NULL, -- of the job's limits
+	key      bytea       NOT NULL,
+	most     integer     NOT NULL,
+	ordered  boolean     NOT NULL,
+	held     boolean     NOT NULL,
+	priority smallint    NOT NULL,
+	due      timestamptz NOT NULL,
+	turn     bigint      NOT NULL,
+	PRIMARY KEY (job_id, n)
+);
+CREATE INDEX taskctx_place_held ON {s}.taskctx_place (key) WHERE held;
+CREATE INDEX taskctx_place_wait ON {s}.taskctx_place (key, priority, due, turn) WHERE NOT held;
+CREATE SEQUENCE {s}.taskctx_turn;
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own

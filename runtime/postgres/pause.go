@@ -45,6 +45,9 @@ func (e *Engine) Pause(ctx context.Context, p engine.Pause) error {
 		s.(*serve).pauseNow(p.Queue)
 		return true
 	})
+	if err := e.leavePaused(ctx, p.Queue); err != nil {
+		return e.failed("postgres", err)
+	}
 	return nil
 }
 

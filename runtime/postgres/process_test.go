@@ -61,6 +61,7 @@ type crew struct {
 	schema string
 	pool   *pgxpool.Pool
 	app    *runtime.App // enqueues only
+	engine *postgres.Engine
 }
 
 func newCrew(tb testing.TB, url string) *crew {
@@ -72,6 +73,7 @@ func newCrew(tb testing.TB, url string) *crew {
 	}
 	tb.Cleanup(c.pool.Close)
 	e := open(tb, url, postgres.Config{Schema: c.schema, Lease: process.Lease})
+	c.engine = e
 	c.exec("CREATE TABLE " + c.schema + ".ledger (id text PRIMARY KEY, n bigint, attempt int, pid int)")
 	c.app = runtime.New(e, runtime.Config{Logger: testLog(tb)})
 	c.Crew = process.NewCrew(tb, c, c.app, envURL+"="+url, envSchema+"="+c.schema)
@@ -132,4 +134,10 @@ func TestServe_ServerRestart(t *testing.T) {
 	slow(t)
 	server := servertest.NewPostgres(t)
 	process.Restarted(t, newCrew(t, server.URL).Crew, server)
+}
+
+func TestLimit_KilledWorkers(t *testing.T) {
+	slow(t)
+	c := newCrew(t, servertest.Postgres(t))
+	process.Limited(t, c.Crew, c.engine)
 }

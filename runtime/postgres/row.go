@@ -51,6 +51,10 @@ type envelope struct {
 	// Waits says that a pending job is a suspended task: until when, in microseconds
 	// since 1970, or -1.
 	Waits int64 `json:"waits,omitempty"`
+	// Limits are the message's. Limit says that a pending job waits for a place: the
+	// rule of the limit.
+	Limits []engine.Limit `json:"limits,omitempty"`
+	Limit  string         `json:"limit,omitempty"`
 }
 
 // job is the columns of river_job that this package reads.
@@ -109,6 +113,7 @@ func (e *Engine) message(j *job, own *envelope) *engine.Message {
 	m := &engine.Message{
 		Name: j.kind, Queue: j.queue, Args: j.args, Priority: clientPriority(j.priority),
 		Key: own.Key, KeyHold: own.KeyHold, KeyFor: own.KeyFor, Keep: own.Keep, KeepFailed: own.KeepFailed, Meta: own.Meta,
+		Limits: own.Limits,
 	}
 	if own.Args != "" {
 		m.Args = json.RawMessage(own.Args)
@@ -165,6 +170,8 @@ func (e *Engine) entry(j *job) *engine.Entry {
 	switch {
 	case en.State == engine.StateSucceeded:
 		en.Reason = ""
+	case j.state == riverPending && own.Limit != "":
+		en.Reason = "waits for " + own.Limit
 	case err != nil:
 		en.Reason = fmt.Sprintf("metadata cannot be read: %v", err)
 	case en.Reason == "" && len(j.lastError) > 0: // of River's own workers

@@ -50,6 +50,7 @@ type serve struct {
 	mu     sync.Mutex
 	paused map[string]bool // guarded by mu: queues
 	pauses int             // guarded by mu: how often Pause has added to them
+	left   []int64         // guarded by mu: jobs that have ended and still hold places
 
 	upkeep
 }

@@ -25,7 +25,10 @@ type statements struct {
 	countWaiting, countOthers                      string
 	reads, below, running, holders                 string
 
+	insertLimited string
+
 	journal journalStatements
+	limit   limitStatements
 }
 
 // journalStatements are those about journals.
@@ -59,9 +62,9 @@ func forSome(text, pick string) lotSQL {
 // newStatements puts the schema into the statements. {s} is the schema as an
 // identifier, {seq} the sequence of River's jobs.
 func newStatements(schema string) statements {
-	r := strings.NewReplacer("{s}", quoted(schema), "{seq}", quoted(schema)+".river_job_id_seq",
+	r := strings.NewReplacer("{set}", strings.ReplaceAll(setOf, "{s}", quoted(schema)), "{s}", quoted(schema), "{seq}", quoted(schema)+".river_job_id_seq",
 		"{columns}", jobColumns, "{briefcolumns}", jobColumnsOf("NULL::jsonb", briefMetadata),
-		"{again}", isAgain, "{later}", isLater, "{waits}", isWaits, "{asked}", asked, "{durable}", isDurable, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
+		"{again}", isAgain, "{later}", isLater, "{waits}", isWaits, "{aside}", isAside, "{asked}", asked, "{durable}", isDurable, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
 		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked,
 		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,
 		"{ours}", oursOrNone,
@@ -73,7 +76,7 @@ func newStatements(schema string) statements {
 		insertChannel: schema + ".river_insert", controlChannel: schema + ".river_control",
 		dueChannel: schema + ".taskctx_due",
 
-		readMark: readMarkSQL, nextNumbers: nextNumbersSQL, insert: insertSQL, stored: storedSQL,
+		readMark: readMarkSQL, nextNumbers: nextNumbersSQL, insert: insertSQL, insertLimited: insertLimited(insertSQL), stored: storedSQL,
 		addKeys: addKeysSQL, lockKeys: lockKeysSQL, takeKeys: takeKeysSQL,
 		claim: forSome(claimSQL("$5"), claimPick), claimAfter: forSome(claimSQL("$8"), claimAfterPick),
 		claimFound: forSome(claimSQL("$6"), claimFoundPick),
@@ -105,9 +108,10 @@ func newStatements(schema string) statements {
 			forgetFailed: forgetFailedSQL, redo: redoEntriesSQL, recount: recountSQL, stopped: stoppedOfSQL,
 		},
 	}
+	s.limit = newLimitStatements()
 	j := &s.journal
-	for _, text := range []*string{
-		&s.readMark, &s.nextNumbers, &s.insert, &s.stored,
+	for _, text := range append(s.limit.texts(),
+		&s.readMark, &s.nextNumbers, &s.insert, &s.insertLimited, &s.stored,
 		&s.addKeys, &s.lockKeys, &s.takeKeys,
 		&s.succeed, &s.conclude, &s.end, &s.endWith, &s.saveMemo, &s.note,
 		&s.leave, &s.beat, &s.others, &s.workers, &s.mine, &s.mineOf, &s.takeOver, &s.takeOverOf, &s.runningOf, &s.wasLost,
@@ -120,7 +124,7 @@ func newStatements(schema string) statements {
 		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveGone, &j.parents, &j.markBereft,
 		&j.read, &j.ownRun, &j.named, &j.add, &j.signal, &j.due, &j.wake, &j.unseen, &j.heads, &j.forget,
 		&j.bereft, &j.isBereft, &j.bereftChildren, &j.bereftAt, &j.forgetFailed, &j.redo, &j.recount, &j.stopped,
-	} {
+	) {
 		*text = r.Replace(*text)
 	}
 	for _, l := range []*lotSQL{

@@ -58,9 +58,10 @@ WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, o.attempt`
 // asked holds for a job that was asked to stop.
 const asked = `j.metadata ? 'cancel_attempted_at'`
 
-// isDurable holds for the jobs of durable tasks and of their children.
-const isDurable = `coalesce(jsonb_typeof(j.metadata #> '{taskctx,v}') = 'number'
-	AND (j.metadata #>> '{taskctx,v}')::numeric >= 2, false)`
+// isDurable holds for the jobs of durable tasks and of their children, and of tasks
+// with limits: changing them needs a transaction with locks.
+const isDurable = `(coalesce(jsonb_typeof(j.metadata #> '{taskctx,v}') = 'number'
+	AND (j.metadata #>> '{taskctx,v}')::numeric >= 2, false) OR coalesce(j.metadata -> 'taskctx' ? 'limits', false))`
 
 // isWaits holds for a suspended job.
 const isWaits = `j.state::text = 'pending' AND coalesce(j.metadata -> 'taskctx' ? 'waits', false)`

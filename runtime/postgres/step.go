@@ -51,7 +51,8 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	}
 	unwritten, unclaimed := s.send(ctx, writes, claims)
 	if unclaimed == nil && !apart {
-		more = s.fetched(f) || more
+		some, err := s.fetched(ctx, f)
+		more, unclaimed = some || more, err
 	}
 	switch {
 	case unwritten == nil:

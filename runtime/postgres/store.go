@@ -76,7 +76,7 @@ func (s *storing) attempt(ctx context.Context) ([]engine.Inserted, error) {
 		return nil, &unsentError{err}
 	}
 	defer conn.Release()
-	if s.l.keys != nil {
+	if s.l.alone() {
 		return s.inTx(ctx, conn)
 	}
 	ins, err := s.e.store(ctx, pgxDB{conn}, s.l)
@@ -86,7 +86,7 @@ func (s *storing) attempt(ctx context.Context) ([]engine.Inserted, error) {
 	return ins, err
 }
 
-// inTx stores a lot with keys. Only the commit's answer can be lost.
+// inTx stores a lot with keys or limits. Only the commit's answer can be lost.
 func (s *storing) inTx(ctx context.Context, conn *pgxpool.Conn) ([]engine.Inserted, error) {
 	tx, err := conn.BeginTx(ctx, readCommitted)
 	if err != nil {

@@ -105,6 +105,9 @@ func (j joined) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inse
 		return nil, err
 	}
 	l, err := j.e.newLot(ms)
+	if err == nil {
+		err = l.unplaced()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +152,7 @@ func (j joined) Record(ctx context.Context, d *engine.Delivery, entries []engine
 	if err != nil {
 		return nil, err
 	}
-	r := recording{serve: s, claim: own.Claim, attempt: d.Attempt, entries: entries, numbers: make([]int64, len(entries))}
+	r := recording{serve: s, claim: own.Claim, attempt: d.Attempt, entries: entries, numbers: make([]int64, len(entries)), joined: true}
 	switch err := r.record(ctx, j.d); {
 	case errors.Is(err, engine.ErrLeaseLost):
 		return nil, err
@@ -183,6 +186,10 @@ func (j joined) Conclude(ctx context.Context, d *engine.Delivery, o engine.Outco
 			return nil, j.e.failed("lock the journals of the task and its parent", err)
 		}
 	}
+	keys, err := j.leaving(ctx, m.Limits)
+	if err != nil {
+		return nil, j.e.failed("lock the task's limits", err)
+	}
 	owned := false
 	err = j.d.query(ctx, text, args, func(func(...any) error) error { owned = true; return nil })
 	switch {
@@ -196,7 +203,15 @@ func (j joined) Conclude(ctx context.Context, d *engine.Delivery, o engine.Outco
 			return nil, j.e.failed("write the end into the journal of the parent", err)
 		}
 	}
+	if keys != nil {
+		if err := j.e.leave(ctx, j.d, []int64{job}, keys); err != nil {
+			return nil, j.e.failed("let tasks in that wait for a limit", err)
+		}
+	}
 	return func() {
+		if keys == nil && m.Limits != nil {
+			s.leaveLater(job)
+		}
 		own.Concluded()
 		j.e.watch.Tell(own.Claim.job)
 	}, nil

@@ -78,6 +78,7 @@ func newUpkeep(s *serve, w *engine.Worker) upkeep {
 		{every: cleanEvery, next: soon, lot: s.newCleaning(keepFailedUnsaid*3/4, keepFailedUnsaid-s.e.cfg.KeepFailedFor.Seconds()).records},
 		{every: snapshotAge / 5, next: now.Add(snapshotAge / 5), lot: s.watchSnapshots},
 		{every: headsEvery, next: now.Add(headsEvery / 10), lot: s.newHeads()},
+		{every: s.e.sweepEvery(), next: now.Add(s.e.sweepEvery()), lot: s.newSweeping().lot},
 		search,
 	}
 	return u
@@ -91,6 +92,9 @@ const once = 1 << 62
 func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 	next, err = s.promote(ctx)
 	if err != nil {
+		return next, err
+	}
+	if err := s.leaveNow(ctx); err != nil {
 		return next, err
 	}
 	wake, bereft, err := s.wakeDue(ctx)

@@ -2,6 +2,8 @@ package process
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -43,6 +45,9 @@ type Run struct{ N, Attempt, PID int }
 // the run.
 func Register(app *runtime.App, note func(ctx context.Context, id string, r Run) error) {
 	runtime.Register(app, Step, func(ctx *runtime.Context, a *StepArgs) (int, error) {
+		if path := os.Getenv(envLimited); path != "" {
+			return a.N, limited(ctx, path, a)
+		}
 		r := Run{a.N, ctx.Metadata().Attempt, os.Getpid()}
 		id := uuid.NewString()
 		// A run that cannot be noted did not happen: try until it is.
@@ -56,4 +61,27 @@ func Register(app *runtime.App, note func(ctx context.Context, id string, r Run)
 		}
 		return a.N, nil
 	})
+}
+
+// envLimited names the file in which tasks with limits write down what they do.
+const envLimited = "TASKCTX_TEST_LIMITED"
+
+// limited is a run of a step with a limit: it writes down when it begins and ends.
+func limited(ctx *runtime.Context, path string, a *StepArgs) error {
+	if err := noteLimited(path, "start", a.N, os.Getpid()); err != nil {
+		return err
+	}
+	err := ctx.Sleep(time.Duration(a.Sleep) * time.Millisecond)
+	return errors.Join(err, noteLimited(path, "end", a.N, os.Getpid()))
+}
+
+// noteLimited adds a line to the file: lines are whole, in the order in which they
+// were written.
+func noteLimited(path, what string, n, pid int) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%s %d %d %d\n", what, n, pid, time.Now().UnixMicro())
+	return errors.Join(err, f.Close())
 }

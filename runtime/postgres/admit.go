@@ -1,0 +1,222 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// claimedJob is a job that this worker has claimed, with its metadata.
+type claimedJob struct {
+	*job
+	own *envelope
+}
+
+// admit returns those of the claimed jobs that may begin: it takes the places that
+// others lack, and puts aside what has to wait. What it cannot write stays claimed, to
+// be given back as an orphan.
+func (s *serve) admit(ctx context.Context, claimed []claimedJob) ([]claimedJob, error) {
+	var limited []claimedJob
+	var jobs []int64
+	for _, j := range claimed {
+		if len(j.own.Limits) > 0 {
+			limited, jobs = append(limited, j), append(jobs, j.id)
+		}
+	}
+	if len(limited) == 0 {
+		return claimed, nil
+	}
+	// Places are taken from a job only while its row is locked and it does not run.
+	held := make(map[int64]int)
+	err := s.e.steered(ctx, s.e.sql.limit.held, []any{jobs}, func(scan func(...any) error) error {
+		var job int64
+		var n int
+		err := scan(&job, &n)
+		held[job] = n
+		return err
+	})
+	lacking := slices.DeleteFunc(limited, func(j claimedJob) bool { return held[j.id] >= len(j.own.Limits) })
+	out := make(map[int64]bool) // those that do not begin
+	for _, j := range lacking {
+		out[j.id] = true
+	}
+	if err == nil && len(lacking) > 0 {
+		err = s.enterAll(ctx, lacking, out)
+	}
+	if err != nil {
+		err = fmt.Errorf("take places of limits: %w", err)
+	}
+	return slices.DeleteFunc(claimed, func(j claimedJob) bool { return out[j.id] }), err
+}
+
+// enterAll takes the places of claimed jobs, some at a time, but for those that the
+// server refuses to change. It notes in out which do not begin.
+func (s *serve) enterAll(ctx context.Context, jobs []claimedJob, out map[int64]bool) error {
+	failed, err := halved(slices.Collect(slices.Chunk(jobs, 50)), func(some []claimedJob) error {
+		aside, err := s.enterClaimed(ctx, some)
+		if err == nil {
+			for _, j := range some {
+				out[j.id] = aside[j.id]
+			}
+		}
+		return err
+	})
+	for _, f := range failed {
+		s.setAside(ctx, f.row.id, "put a task aside that waits for a limit", f.err)
+	}
+	return err
+}
+
+// enterClaimed takes the places of claimed jobs, in their order, and returns those
+// that wait for one.
+func (s *serve) enterClaimed(ctx context.Context, some []claimedJob) (aside map[int64]bool, err error) {
+	k := new(limitKeys)
+	ids := make([]int64, len(some))
+	for i, j := range some {
+		k.add(j.own.Limits...)
+		ids[i] = j.id
+	}
+	k = k.sorted()
+	err = s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
+		aside = make(map[int64]bool)
+		if err := s.e.takeLimits(ctx, d, k); err != nil {
+			return err
+		}
+		has, err := s.e.placesOf(ctx, d, ids)
+		if err != nil {
+			return err
+		}
+		r, err := s.e.readRooms(ctx, d, k)
+		if err != nil {
+			return err
+		}
+		p, waiting := new(places), new(waiters)
+		for _, j := range some {
+			t := &entrant{job: j.id, limits: j.own.Limits, priority: int16(j.priority), due: &j.scheduledAt, has: has[j.id]}
+			if p.enter(r, t); t.waits != "" {
+				aside[j.id] = true
+				waiting.add(j.id, int16(j.attempt), t.waits, j.own.Limits)
+			}
+		}
+		if err := s.e.addPlaces(ctx, d, p); err != nil || len(aside) == 0 {
+			return err
+		}
+		if err := d.query(ctx, s.e.sql.limit.putAsideOwn, waiting.args(s.owner), nothing); err != nil {
+			return err
+		}
+		return s.e.letIn(ctx, d, waiting.keys.sorted().key)
+	})
+	return aside, err
+}
+
+// placesOf returns which places jobs hold.
+func (e *Engine) placesOf(ctx context.Context, d db, jobs []int64) (map[int64]map[int]bool, error) {
+	has := make(map[int64]map[int]bool)
+	err := d.query(ctx, e.sql.limit.placesOf, []any{jobs}, func(scan func(...any) error) error {
+		var job int64
+		var n int
+		err := scan(&job, &n)
+		if has[job] == nil {
+			has[job] = make(map[int]bool)
+		}
+		has[job][n] = true
+		return err
+	})
+	return has, err
+}
+
+// waiters are jobs to put aside, by columns.
+type waiters struct {
+	job     []int64
+	attempt []int16
+	rule    []string
+	keys    limitKeys
+}
+
+func (w *waiters) add(job int64, attempt int16, rule string, limits []engine.Limit) {
+	w.job, w.attempt, w.rule = append(w.job, job), append(w.attempt, attempt), append(w.rule, rule)
+	w.keys.add(limits...)
+}
+
+func (w *waiters) args(owner string) []any { return []any{owner, w.job, w.attempt, w.rule} }
+
+// alone reports whether the lot needs a transaction of its own.
+func (l *lot) alone() bool { return l.keys != nil || l.limited != nil }
+
+// unplaced makes the tasks of the lot take their places when they are claimed: in a
+// transaction of the caller's their keys would stay locked until its end. The order of
+// limits that keep one is that of enqueueing, and needs the lock.
+func (l *lot) unplaced() error {
+	for _, m := range l.limited {
+		if slices.ContainsFunc(m.Limits, func(l engine.Limit) bool { return l.Ordered }) {
+			return fmt.Errorf("task %s: an order within a transaction: %w", m.Name, engine.ErrUnsupported)
+		}
+	}
+	l.limited = nil
+	return nil
+}
+
+// enterNew takes the places of a lot's new jobs, which have their numbers, or notes
+// for what they wait. It returns the rules for which, by the places in the lot.
+func (e *Engine) enterNew(ctx context.Context, d db, l *lot) (waits []string, err error) {
+	k, waits := new(limitKeys), make([]string, l.Len())
+	for _, m := range l.limited {
+		k.add(m.Limits...)
+	}
+	k = k.sorted()
+	if err := e.takeLimits(ctx, d, k); err != nil {
+		return nil, err
+	}
+	apart, err := e.notDue(ctx, d, l)
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.readRooms(ctx, d, k)
+	if err != nil {
+		return nil, err
+	}
+	p := new(places)
+	for i := range l.Len() {
+		if m := l.limited[i]; m != nil {
+			t := &entrant{job: l.id[i], limits: m.Limits, priority: l.priority[i], due: l.due[i], apart: apart[i]}
+			p.enter(r, t)
+			waits[i] = t.waits
+		}
+	}
+	return waits, e.addPlaces(ctx, d, p)
+}
+
+// notDue finds which of a lot's jobs are due later, by the server's clock, or in a
+// paused queue.
+func (e *Engine) notDue(ctx context.Context, d db, l *lot) (map[int]bool, error) {
+	apart := make(map[int]bool)
+	err := d.query(ctx, e.sql.limit.notDue, []any{l.queue, l.due}, func(scan func(...any) error) error {
+		var n int
+		err := scan(&n)
+		apart[n-1] = true
+		return err
+	})
+	return apart, err
+}
+
+// enterAgain takes the places of a job that was retried by hand, or puts it aside.
+// Its keys are locked.
+func (e *Engine) enterAgain(ctx context.Context, d db, j *job, limits []engine.Limit, keys *limitKeys) error {
+	r, err := e.readRooms(ctx, d, keys)
+	if err != nil {
+		return err
+	}
+	p, w := new(places), new(waiters)
+	t := &entrant{job: j.id, limits: limits, priority: int16(j.priority)}
+	p.enter(r, t)
+	if err := e.addPlaces(ctx, d, p); err != nil || t.waits == "" {
+		return err
+	}
+	w.add(j.id, 0, t.waits, nil)
+	if err := d.query(ctx, e.sql.limit.putAside, w.args(""), nothing); err != nil {
+		return err
+	}
+	return e.letIn(ctx, d, keys.key)
+}

@@ -1,0 +1,202 @@
+package postgres
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+var _ engine.Limiter = (*Engine)(nil)
+
+// SetLimit implements [engine.Limiter]. It lets tasks of some keys in at a time.
+func (e *Engine) SetLimit(ctx context.Context, rule string, most int) error {
+	if err := e.closed(); err != nil {
+		return err
+	}
+	hash, text := limitHash(rule), clean(rule)
+	var err error
+	if most < 0 {
+		_, err = e.exec(ctx, e.sql.limit.clear, hash)
+	} else {
+		_, err = e.exec(ctx, e.sql.limit.set, hash, text, min(most, math.MaxInt32))
+	}
+	if err != nil {
+		return e.failed("postgres", err)
+	}
+	for after := []byte{}; ; {
+		var keys [][]byte
+		if err := e.steered(ctx, e.sql.limit.ofRule, []any{hash, after, keysLot}, func(scan func(...any) error) error {
+			var key []byte
+			err := scan(&key)
+			keys = append(keys, key)
+			return err
+		}); err != nil {
+			return e.failed("postgres", err)
+		}
+		if len(keys) == 0 {
+			return nil
+		}
+		after = keys[len(keys)-1]
+		if err := e.letInMore(ctx, keys); err != nil && !ofOneRow(err) { // the sweep goes on with it
+			return e.failed("postgres", err)
+		}
+	}
+}
+
+// keysLot is how many keys are locked at a time where that is free to choose.
+const keysLot = 200
+
+// Limits implements [engine.Limiter]. It reads a row for each place that is held or
+// waited for.
+func (e *Engine) Limits(ctx context.Context) ([]engine.LimitCount, error) {
+	if err := e.closed(); err != nil {
+		return nil, err
+	}
+	var counts []engine.LimitCount
+	err := e.query(ctx, e.sql.limit.counts, nil, func(scan func(...any) error) error {
+		var c engine.LimitCount
+		err := scan(&c.Rule, &c.Set, &c.Keys, &c.Held, &c.Waiting)
+		counts = append(counts, c)
+		return err
+	})
+	if err != nil {
+		return nil, e.failed("postgres", err)
+	}
+	return counts, nil
+}
+
+// leavePaused gives up the places of a paused queue's tasks that do not run.
+func (e *Engine) leavePaused(ctx context.Context, queue string) error {
+	var jobs []int64
+	if err := e.query(ctx, e.sql.limit.pausedPlaces, []any{queue}, scanIDs(&jobs)); err != nil {
+		return err
+	}
+	return e.leaveAll(ctx, jobs)
+}
+
+// sweeping looks at places that somebody did not give up: a program that knows none
+// has ended, deleted or moved the task, or paused its queue.
+type sweeping struct {
+	s     *serve
+	after []byte // the last key
+	lots  int    // of this time
+}
+
+const (
+	sweepKeys = 1000 // keys of a lot
+	sweepLots = 5    // lots of one time: there may be many keys, and many workers
+)
+
+func (s *serve) newSweeping() *sweeping {
+	return &sweeping{s: s, after: limitHash(s.owner)} // workers begin at different keys
+}
+
+// sweepEvery is how often a worker looks at some keys.
+func (e *Engine) sweepEvery() time.Duration { return max(e.cfg.Lease, 100*time.Millisecond) }
+
+// lot looks at some keys.
+func (w *sweeping) lot(ctx context.Context) (more bool, err error) {
+	e := w.s.e
+	var seen int
+	var last *string
+	var stale []int64
+	var roomy, idle [][]byte
+	if err := e.steered(ctx, e.sql.limit.sweep, []any{w.after, sweepKeys}, func(scan func(...any) error) error {
+		return scan(&seen, &last, &stale, &roomy, &idle)
+	}); err != nil {
+		return false, fmt.Errorf("look at the places of limits: %w", err)
+	}
+	whole := len(w.after) == 0
+	if w.after = nil; seen == sweepKeys && last != nil {
+		if w.after, err = hex.DecodeString(*last); err != nil {
+			return false, fmt.Errorf("look at the places of limits: %w", err)
+		}
+	}
+	if w.after == nil {
+		w.after = []byte{}
+	}
+	for some := range slices.Chunk(stale, 100) {
+		keys, err := e.placeKeys(ctx, e, some)
+		if err == nil && len(keys.key) > 0 {
+			err = w.s.leaveCarefully(ctx, some, keys)
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	if err := w.settle(ctx, roomy, idle); err != nil {
+		return false, err
+	}
+	if w.lots++; w.lots >= sweepLots || whole && len(w.after) == 0 {
+		w.lots = 0
+		return false, nil
+	}
+	return true, nil
+}
+
+// settle lets tasks in under keys that have free places, and forgets keys without
+// places.
+func (w *sweeping) settle(ctx context.Context, roomy, idle [][]byte) error {
+	e := w.s.e
+	for len(roomy) > 0 {
+		n := min(len(roomy), keysLot)
+		if err := w.s.letInCarefully(ctx, roomy[:n]); err != nil {
+			return err
+		}
+		roomy = roomy[n:]
+	}
+	for len(idle) > 0 {
+		n := min(len(idle), keysLot)
+		k := &limitKeys{key: idle[:n]}
+		if err := e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
+			if err := e.lockLimits(ctx, d, k); err != nil {
+				return err
+			}
+			return d.query(ctx, e.sql.limit.forget, []any{k.key}, nothing)
+		}); err != nil {
+			return err
+		}
+		idle = idle[n:]
+	}
+	return nil
+}
+
+// leaveLater has the upkeep give up the places of a job that has ended in a transaction
+// which could not.
+func (s *serve) leaveLater(job int64) {
+	s.mu.Lock()
+	s.left = append(s.left, job)
+	s.mu.Unlock()
+	s.Due(0)
+}
+
+// leaveNow gives up the places of the jobs of leaveLater. If it fails, the sweep finds
+// them.
+func (s *serve) leaveNow(ctx context.Context) error {
+	s.mu.Lock()
+	jobs := s.left
+	s.left = nil
+	s.mu.Unlock()
+	return s.e.leaveAll(ctx, jobs)
+}
+
+// leaving locks the keys of the limits of a task that ends in the transaction. It
+// returns nil if it has none, or if the transaction sees the places of its beginning
+// alone.
+func (j joined) leaving(ctx context.Context, limits []engine.Limit) (*limitKeys, error) {
+	if len(limits) == 0 {
+		return nil, nil
+	}
+	level := ""
+	err := j.d.query(ctx, "SELECT current_setting('transaction_isolation')", nil, func(scan func(...any) error) error { return scan(&level) })
+	if err != nil || level != "read committed" {
+		return nil, err
+	}
+	keys := keysOf(limits...)
+	return keys, j.e.lockLimits(ctx, j.d, keys)
+}

@@ -1,0 +1,234 @@
+package postgres
+
+import "strings"
+
+// Statements about the places of limits.
+//
+// Whoever gives, takes or counts places of a key locks the key's row of
+// taskctx_limit_key before, by a statement that does no more: each later statement of
+// the transaction then sees the commits for which that one waited. Keys are locked in
+// one order, after heads of journals and before any job.
+
+// limitStatements are those of limits.
+type limitStatements struct {
+	notDue                                                                    string
+	addKeys, lockKeys, keysOf, rooms, placesOf, held, addPlaces, leave, letIn string
+	putAside, putAsideOwn                                                     string
+	set, clear, ofRule, counts, pausedPlaces                                  string
+	sweep, forget, postpone, placeKeys                                        string
+}
+
+func newLimitStatements() limitStatements {
+	return limitStatements{
+		notDue:  notDueSQL,
+		addKeys: addLimitKeysSQL, lockKeys: lockLimitKeysSQL, keysOf: limitKeysOfSQL, rooms: roomsSQL, placesOf: placesOfSQL,
+		held: heldSQL, addPlaces: addPlacesSQL, leave: leavePlacesSQL, letIn: letInSQL,
+		putAside:    strings.NewReplacer("{which}", "j.id = o.id AND j.state = 'available' AND $1::text = ''", "{back}", "").Replace(putAsideSQL),
+		putAsideOwn: strings.NewReplacer("{which}", "{own} AND NOT {asked}", "{back}", putBackSQL).Replace(putAsideSQL),
+		set:         setLimitSQL, clear: clearLimitSQL, ofRule: keysOfRuleSQL, counts: limitCountsSQL, pausedPlaces: pausedPlacesSQL,
+		sweep: sweepPlacesSQL, forget: forgetLimitKeysSQL, postpone: postponeSQL, placeKeys: placeKeysSQL,
+	}
+}
+
+func (l *limitStatements) texts() []*string {
+	return []*string{
+		&l.notDue,
+		&l.addKeys, &l.lockKeys, &l.keysOf, &l.rooms, &l.placesOf, &l.held, &l.addPlaces, &l.leave, &l.letIn,
+		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces, &l.sweep, &l.forget, &l.postpone, &l.placeKeys,
+	}
+}
+
+// isAside holds for a job that waits for a place.
+const isAside = `j.state::text = 'pending' AND coalesce(j.metadata -> 'taskctx' ? 'limit', false)`
+
+// insertLimited makes of insertSQL the statement for tasks with limits. $14 are the
+// rules for whose places they wait, empty for none.
+func insertLimited(text string) string {
+	return strings.NewReplacer(
+		"r.metadata::jsonb", "CASE WHEN r.aside = '' THEN r.metadata::jsonb ELSE jsonb_set(r.metadata::jsonb, '{taskctx,limit}', to_jsonb(r.aside)) END",
+		"CASE WHEN r.due > now()", "CASE WHEN r.aside <> '' THEN 'pending' WHEN r.due > now()",
+		"$10::text[])", "$10::text[], $14::text[])",
+		"tags, n)", "tags, aside, n)",
+	).Replace(text)
+}
+
+const addLimitKeysSQL = `
+INSERT INTO {s}.taskctx_limit_key (key, rule_key, rule)
+SELECT r.key, r.rule_key, r.rule FROM unnest($1::bytea[], $2::bytea[], $3::text[]) WITH ORDINALITY AS r(key, rule_key, rule, n) ORDER BY r.n
+ON CONFLICT (key) DO NOTHING`
+
+const lockLimitKeysSQL = `SELECT FROM {s}.taskctx_limit_key WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE`
+
+// limitKeysOfSQL selects the keys of jobs' limits, and their rules.
+const limitKeysOfSQL = `
+SELECT DISTINCT l ->> 'key', l ->> 'rule' FROM {s}.river_job j
+CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(j.metadata #> '{taskctx,limits}') = 'array'
+	THEN j.metadata #> '{taskctx,limits}' ELSE '[]' END) l
+WHERE j.id = ANY($1::bigint[]) AND jsonb_typeof(l) = 'object' AND l ->> 'key' IS NOT NULL`
+
+// placeKeysSQL selects the keys under which jobs hold places or wait for them.
+const placeKeysSQL = `SELECT DISTINCT p.key FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[])`
+
+// roomsSQL selects, by the place in $1, how many places of a key are held, whether
+// tasks wait for one, and what SetLimit has set, negative for nothing.
+const roomsSQL = `
+SELECT k.n, h.n, w.n > 0, coalesce(s.most, -1) FROM unnest($1::bytea[]) WITH ORDINALITY AS k(key, n)
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) h
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held LIMIT 1) p) w
+LEFT JOIN LATERAL ({set}) s ON true`
+
+// setOf selects what SetLimit has set for the key k.
+const setOf = `SELECT l.most FROM {s}.taskctx_limit_key x CROSS JOIN LATERAL (
+	SELECT l.most FROM {s}.taskctx_limit l WHERE l.rule_key = x.rule_key OFFSET 0) l WHERE x.key = k.key OFFSET 0`
+
+// notDueSQL selects, by their places, jobs that are due later or in a paused queue.
+const notDueSQL = `
+SELECT r.n FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS r(queue, due, n)
+WHERE r.due > now() OR EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = r.queue AND q.paused_at IS NOT NULL)`
+
+// placesOfSQL selects which places jobs hold.
+const placesOfSQL = `SELECT p.job_id, p.n FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[]) AND p.held`
+
+// heldSQL selects how many places each job holds.
+const heldSQL = `SELECT p.job_id, count(*) FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[]) AND p.held GROUP BY 1`
+
+// addPlacesSQL notes that jobs hold places, or wait for them. Those that keep an order
+// go by their turn alone.
+const addPlacesSQL = `
+INSERT INTO {s}.taskctx_place AS p (job_id, n, key, most, ordered, held, priority, due, turn)
+SELECT r.job, r.n, r.key, r.most, r.ordered, r.held, CASE WHEN r.ordered THEN 0 ELSE r.priority END,
+	CASE WHEN r.ordered THEN '-infinity' ELSE coalesce(r.due, now()) END,
+	CASE WHEN r.ordered THEN nextval('{s}.taskctx_turn'::regclass) ELSE r.job END
+FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::integer[], $5::boolean[], $6::boolean[], $7::smallint[], $8::timestamptz[])
+	AS r(job, n, key, most, ordered, held, priority, due)
+ON CONFLICT (job_id, n) DO UPDATE SET held = excluded.held, priority = excluded.priority, due = excluded.due, turn = excluded.turn`
+
+// leavePlacesSQL gives up the places of jobs, as their states want it: all of one that
+// has ended or is gone, and of one that neither runs nor waits for a place those of
+// limits that keep no order.
+const leavePlacesSQL = `
+WITH j AS MATERIALIZED (
+	SELECT j.id, j.state::text AS state, {aside} AS aside FROM {s}.river_job j WHERE j.id = ANY($1::bigint[]) ORDER BY j.id FOR UPDATE
+), p AS MATERIALIZED (
+	SELECT p.ctid AS at, p.job_id, p.ordered FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[])
+)
+DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
+	SELECT p.at FROM p LEFT JOIN j ON j.id = p.job_id
+	WHERE j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded') OR NOT p.ordered AND j.state <> 'running' AND NOT j.aside))`
+
+// letInSQL gives the free places of keys to the first jobs that wait for them, up to
+// $3 of a key. One of a paused queue becomes available without the place, for which
+// nobody waits then. The last column is whether there may be more.
+const letInSQL = `
+WITH k AS MATERIALIZED (
+	SELECT k.key, h.n AS held, s.most AS set, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room
+	FROM unnest($1::bytea[]) AS k(key)
+	CROSS JOIN LATERAL (SELECT p.most, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held
+		ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) f
+	CROSS JOIN LATERAL (SELECT count(*)::int AS n FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) h
+	LEFT JOIN LATERAL ({set}) s ON true
+), w AS MATERIALIZED (
+	SELECT w.job_id, w.ordered, w.at, bool_and(k.held + w.rn <= CASE WHEN w.ordered THEN 1 ELSE coalesce(k.set, w.most) END)
+		OVER (PARTITION BY k.key ORDER BY w.rn) AS fits
+	FROM k CROSS JOIN LATERAL (
+		SELECT p.*, row_number() OVER () AS rn FROM (
+			SELECT p.job_id, p.ordered, p.most, p.ctid AS at FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held
+			ORDER BY p.key, p.priority, p.due, p.turn LIMIT greatest(least(k.room, $3::integer), 0)
+		) p
+	) w WHERE k.room > 0
+), j AS MATERIALIZED (
+	SELECT j.id, {aside} AS aside,
+		EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = j.queue AND q.paused_at IS NOT NULL) AS paused
+	FROM {s}.river_job j WHERE j.id = ANY(ARRAY(SELECT job_id FROM w WHERE fits)) ORDER BY j.id FOR UPDATE OF j
+), held AS (
+	UPDATE {s}.taskctx_place SET held = true WHERE ctid = ANY(ARRAY(
+		SELECT w.at FROM w JOIN j ON j.id = w.job_id WHERE w.fits AND j.aside AND (w.ordered OR NOT j.paused)))
+), dropped AS (
+	DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
+		SELECT w.at FROM w LEFT JOIN j ON j.id = w.job_id
+		WHERE w.fits AND (j.id IS NULL OR NOT j.aside OR j.paused AND NOT w.ordered))) RETURNING key
+), woken AS (
+	UPDATE {s}.river_job j SET
+		state = CASE WHEN j.scheduled_at <= now() THEN 'available' WHEN {again} THEN 'retryable' ELSE 'scheduled' END::{s}.river_job_state,
+		metadata = {metadata} || jsonb_build_object('taskctx', {envelope} - 'limit')
+	WHERE j.id = ANY(ARRAY(SELECT id FROM j WHERE aside)) AND {aside}
+	RETURNING j.queue
+), told AS (
+	SELECT pg_notify($2::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM woken) q
+)
+SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM told),
+	EXISTS (SELECT FROM dropped) OR EXISTS (SELECT FROM k WHERE room > $3::integer)`
+
+// postponeSQL makes the first job that waits for a key's place the last one, unless the
+// key keeps an order.
+const postponeSQL = `
+UPDATE {s}.taskctx_place SET priority = 32767, due = now() WHERE ctid = ANY(ARRAY(
+	SELECT p.at FROM (SELECT p.ctid AS at, p.ordered FROM {s}.taskctx_place p WHERE p.key = $1 AND NOT p.held
+		ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) p WHERE NOT p.ordered))
+RETURNING job_id`
+
+// putAsideSQL puts jobs aside that have to wait for a place, $4 are the rules. {which}
+// are those that may be, {back} undoes their claim by the worker $1.
+const putAsideSQL = `
+UPDATE {s}.river_job j SET state = 'pending', {back}
+	metadata = {metadata} || jsonb_build_object('taskctx', ({envelope} - 'waits') || jsonb_build_object('limit', o.rule))
+FROM unnest($2::bigint[], $3::smallint[], $4::text[]) AS o(id, attempt, rule)
+WHERE {which} AND j.id = ANY($2::bigint[])`
+
+const putBackSQL = `
+	attempt = greatest(j.attempt::int - 1, 0), attempted_at = CASE WHEN j.attempt > 1 THEN j.attempted_at END,
+	attempted_by = (j.attempted_by[:])[:array_length(j.attempted_by, 1) - 1],`
+
+const setLimitSQL = `
+INSERT INTO {s}.taskctx_limit (rule_key, rule, most) VALUES ($1, $2, $3) ON CONFLICT (rule_key) DO UPDATE SET most = excluded.most`
+
+const clearLimitSQL = `DELETE FROM {s}.taskctx_limit WHERE rule_key = $1`
+
+// keysOfRuleSQL selects keys of a rule after another.
+const keysOfRuleSQL = `
+SELECT key FROM {s}.taskctx_limit_key WHERE rule_key = $1 AND key > $2 ORDER BY rule_key, key LIMIT $3`
+
+const limitCountsSQL = `
+SELECT c.rule, c.set, sum(c.keys)::bigint, sum(c.held)::bigint, sum(c.waiting)::bigint FROM (
+	SELECT x.rule, coalesce(l.most, -1) AS set, count(*) AS keys, sum(p.held) AS held, sum(p.waiting) AS waiting
+	FROM (SELECT key, count(*) FILTER (WHERE held) AS held, count(*) FILTER (WHERE NOT held) AS waiting
+		FROM {s}.taskctx_place GROUP BY key) p
+	JOIN {s}.taskctx_limit_key x ON x.key = p.key LEFT JOIN {s}.taskctx_limit l ON l.rule_key = x.rule_key GROUP BY 1, 2
+	UNION ALL
+	SELECT rule, most, 0, 0, 0 FROM {s}.taskctx_limit
+) c GROUP BY 1, 2`
+
+// pausedPlacesSQL selects available jobs of a paused queue that hold places which
+// others could have.
+const pausedPlacesSQL = `
+SELECT DISTINCT p.job_id FROM {s}.taskctx_place p JOIN {s}.river_job j ON j.id = p.job_id
+WHERE p.held AND NOT p.ordered AND j.state::text = 'available' AND j.queue = $1`
+
+// sweepPlacesSQL looks at some keys after $1: which jobs hold places that they should
+// not, which keys have free places for which jobs wait, and which have neither holders
+// nor waiters.
+const sweepPlacesSQL = `
+WITH k AS MATERIALIZED (
+	SELECT key FROM {s}.taskctx_limit_key WHERE key > $1 ORDER BY key LIMIT $2
+), f AS MATERIALIZED (
+	SELECT k.key, h.n AS held, f.n AS waits, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room FROM k
+	CROSS JOIN LATERAL (SELECT count(*)::int AS n FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) h
+	LEFT JOIN LATERAL (SELECT 1 AS n, p.most, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held
+		ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) f ON true
+	LEFT JOIN LATERAL ({set}) s ON true
+)
+SELECT (SELECT count(*) FROM k), (SELECT max(encode(key, 'hex')) FROM k), ARRAY(
+	SELECT DISTINCT p.job_id FROM k CROSS JOIN LATERAL (
+		SELECT p.job_id, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) p
+	LEFT JOIN LATERAL (SELECT j.id, j.state::text AS state, {aside} AS aside, j.queue FROM {s}.river_job j WHERE j.id = p.job_id OFFSET 0) j ON true
+	WHERE j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded') OR NOT p.ordered AND (
+		j.state IN ('scheduled', 'retryable') OR j.state = 'pending' AND NOT j.aside OR j.state = 'available' AND EXISTS (
+			SELECT FROM {s}.river_queue q WHERE q.name = j.queue AND q.paused_at IS NOT NULL))
+	LIMIT 500
+), ARRAY(SELECT key FROM f WHERE waits = 1 AND room > 0), ARRAY(SELECT key FROM f WHERE waits IS NULL AND held = 0)`
+
+// forgetLimitKeysSQL forgets keys without places. They are locked.
+const forgetLimitKeysSQL = `
+DELETE FROM {s}.taskctx_limit_key k WHERE k.key = ANY($1::bytea[])
+	AND NOT EXISTS (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)
+	AND NOT EXISTS (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held)`
