@@ -114,6 +114,7 @@ func TestParcels(t *testing.T) {
 			url, _ := servertest.Redis(t)
 			return url
 		},
+		"redis cluster of one shard": func(t *testing.T) string { return servertest.NewRedisCluster(t, 1)[0].URL + "0" },
 	} {
 		t.Run(name, func(t *testing.T) { order(t, dir, open(t)) })
 	}

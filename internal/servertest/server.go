@@ -137,8 +137,8 @@ func freePort() (string, error) {
 	return "", errors.New("find a free port: none of 100 was")
 }
 
-// startRedis makes and starts a server.
-func startRedis() (*Server, error) {
+// startRedis makes and starts a server, with further options.
+func startRedis(options ...string) (*Server, error) {
 	redis, err := program(exec.LookPath, "redis-server", "/usr/local/opt/redis/bin", "/opt/homebrew/opt/redis/bin")
 	if err != nil {
 		if redis, err = program(exec.LookPath, "valkey-server"); err != nil {
@@ -154,6 +154,7 @@ func startRedis() (*Server, error) {
 		redis, "--port", port, "--bind", "127.0.0.1", "--dir", s.dir, "--databases", "10000",
 		"--save", "", "--appendonly", "yes", "--appendfsync", "no",
 	}
+	s.args = append(s.args, options...)
 	s.stop, s.kill = "TERM", "KILL"
 	s.ready = func() error { return pingRedis("127.0.0.1:" + port) }
 	if err := s.start(); err != nil {

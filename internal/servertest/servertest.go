@@ -58,7 +58,7 @@ func Redis(tb testing.TB) (url string, named bool) {
 	if url := os.Getenv(EnvRedis); url != "" {
 		return url, true
 	}
-	s, err := sharedRedis.get(startRedis)
+	s, err := sharedRedis.get(func() (*Server, error) { return startRedis() })
 	if err != nil {
 		without(tb, "Redis", EnvRedis, err)
 	}
@@ -77,7 +77,7 @@ func NewPostgres(tb testing.TB) *Server {
 // the test ends. Its URL ends in "/"; append the number of a database.
 func NewRedis(tb testing.TB) *Server {
 	tb.Helper()
-	return private(tb, "Redis", startRedis)
+	return private(tb, "Redis", func() (*Server, error) { return startRedis() })
 }
 
 func private(tb testing.TB, what string, start func() (*Server, error)) *Server {

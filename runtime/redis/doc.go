@@ -82,7 +82,8 @@
 //     [engine.ErrUnsupported]; use queues.
 //   - An order by due time among tasks that are due already: they run in the
 //     order in which they became due at the server.
-//   - A Redis Cluster or a Ring: one step may touch several queues.
+//   - A Redis Cluster of more than one shard, or a Ring: one step may touch several
+//     queues. Opening one is [engine.ErrUnsupported].
 //   - More than 100,000 tasks in one call of Insert.
 //   - An exact count, for a minute or more after asynq's tools have moved or
 //     deleted tasks, of the states that are one for asynq (pending and

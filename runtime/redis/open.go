@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Open connects to the database of url, in the form of redis.ParseURL
@@ -67,10 +70,30 @@ func probe(ctx context.Context, db redis.UniversalClient) error {
 	if err := db.Ping(ctx).Err(); err != nil {
 		return err
 	}
+	if n := shards(ctx, db); n > 1 {
+		return fmt.Errorf("the server is one of the %d shards of a Redis Cluster, and one step of the engine may touch "+
+			"queues of several (docs/decisions/0011-redis-cluster.md): %w", n, engine.ErrUnsupported)
+	}
 	err := db.Publish(ctx, newChannel, "").Err()
 	if redis.HasErrorPrefix(err, "NOPERM") {
 		return fmt.Errorf("the user may not use the channels that begin with %q, by which workers hear of tasks: "+
 			"grant it with ACL SETUSER <user> &%s*: %w", channelPrefix, channelPrefix, err)
 	}
 	return err
+}
+
+// shards returns among how many servers a Redis Cluster has divided its keys, 0 if
+// the server is of no cluster or does not tell.
+func shards(ctx context.Context, db redis.UniversalClient) int {
+	info, err := db.ClusterInfo(ctx).Result()
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(info) {
+		if n, ok := strings.CutPrefix(strings.TrimSpace(line), "cluster_size:"); ok {
+			size, _ := strconv.Atoi(n) // 0 if it is none
+			return size
+		}
+	}
+	return 0
 }
