@@ -151,9 +151,13 @@ EFFECTS ?= 20000
 EFFECTKILLS ?= 60
 .PHONY: exactly-once
 exactly-once: ## kill workers and Postgres while tasks have effects in the queue's database, and count them; then with a commit apart
-	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestCommit_KilledWorkers$$' -timeout 60m -effects $(EFFECTS) -effectkills $(EFFECTKILLS)
+	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestCommit_KilledWorkers$$|TestCommit_EachStatement$$' -timeout 60m -effects $(EFFECTS) -effectkills $(EFFECTKILLS)
 	$(GO) test ./runtime/postgres -count=1 -v -run 'TestCommit_Killed$$|TestCommit_EachRequest$$' -timeout 60m \
-		-effects $$(($(EFFECTS) / 4)) -effectkills $$(($(EFFECTKILLS) / 2))
+		-effects $$(($(EFFECTS) / 2)) -effectkills $$(($(EFFECTKILLS) / 2))
+
+.PHONY: commit-cost
+commit-cost: ## print the rate, and on Postgres the statements and round trips, of tasks that end in their transaction and apart
+	$(GO) test ./runtime/sqlite ./runtime/postgres -p 1 -run '^$$' -bench Commit -benchtime 3000x
 
 LIMITKEYS ?= 1000
 LIMITKILLS ?= 60

@@ -220,7 +220,8 @@ var registry = []*Definition{
 			"context types of other packages may take or embed it, by pointer: RegisterTasks\n" +
 			"of this package is then needed too. Of any context type each exported field is\n" +
 			"filled before a task runs, by the provider of its type in the same package, or\n" +
-			"as its struct tag says:\n\n" +
+			"as its struct tag says. One of type func() (T, error) gets what a provider of T\n" +
+			"makes when the task calls it:\n\n" +
 			"  `task:\"supply\"`       what the app was given: runtime.Supply[T](app, value)\n" +
 			"  `task:\"by=openDB\"`    what this one of several providers makes\n" +
 			"  `task:\"-\"`            nothing",

@@ -50,6 +50,9 @@ type Result struct {
 	// Diagnostics are the mistakes in the source, sorted. If there are any,
 	// nothing was written.
 	Diagnostics []diag.Diagnostic
+	// Notes are advice about packages that were read, sorted. They keep nothing from
+	// being written.
+	Notes []diag.Diagnostic
 	// Files are the generated files, in the order of their names.
 	Files []File
 	// Packages are the packages with tasks, contexts or providers.
@@ -92,7 +95,7 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	res.Diagnostics = diag.Sort(append(res.Diagnostics, diags...))
+	res.Diagnostics, res.Notes = diag.Sort(append(res.Diagnostics, diags...)), diag.Sort(res.Notes)
 	if len(res.Diagnostics) > 0 {
 		res.Files = nil
 		return res, nil
@@ -136,6 +139,7 @@ func (res *Result) validate(models []*Package) {
 	for _, m := range models {
 		validate(m)
 		res.Diagnostics = append(res.Diagnostics, m.diags...)
+		res.Notes = append(res.Notes, m.notes...)
 		if !m.empty() {
 			res.Packages = append(res.Packages, m)
 		}

@@ -33,6 +33,7 @@ var (
 //
 //	want/tasks_gen.go      the generated file, in the directory it belongs to
 //	want/errors            what taskgen says; then nothing is generated
+//	want/notes             what it says beside the generated files
 //	want/build             what the compiler says of the package
 //	want/stdout            what the program in the golden's root prints
 //
@@ -163,6 +164,9 @@ func (g *golden) generate(t *testing.T, cache string) {
 		}
 		g.got["errors"] = b.String()
 		return
+	}
+	for _, d := range res.Notes {
+		g.got["notes"] += d.Text(g.dir) + "\n"
 	}
 	for _, f := range res.Files {
 		rel, err := filepath.Rel(g.dir, f.Name)
@@ -347,7 +351,7 @@ func TestGoldens_ShowEveryDiagnostic(t *testing.T) {
 		}
 	}
 	codes := map[string]string{}
-	call := regexp.MustCompile(`(?s)(?:report|errorf)\([^"` + "`" + `]*?,\s*"([a-z-]+)"|Code:\s*"([a-z-]+)"`)
+	call := regexp.MustCompile(`(?s)(?:report|errorf|note)\([^"` + "`" + `]*?,\s*"([a-z-]+)"|Code:\s*"([a-z-]+)"`)
 	for _, pattern := range []string{"*.go", "load/*.go", "../annotations/*.go"} {
 		names, err := filepath.Glob(pattern)
 		if err != nil {

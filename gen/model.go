@@ -31,6 +31,7 @@ type Package struct {
 	builds     constraint.Expr                 // the same, nil for none
 	importOf   func(path string) *load.Package // an import that is read from its source, or nil
 	diags      []diag.Diagnostic
+	notes      []diag.Diagnostic
 
 	elsewhereTasks bool // a client's tasks are in files of another build
 }
@@ -156,6 +157,9 @@ type Value struct {
 	Provider *Provider    // for FromProvider
 	// Deref: the value is the target of a pointer.
 	Deref bool
+	// Lazy: the value is a function that gives what the provider makes, at its
+	// first call.
+	Lazy bool
 }
 
 // Field is a field of a context type that is filled.
@@ -229,12 +233,22 @@ func (p *Package) enqueued() []*Task {
 
 // report adds a diagnostic.
 func (p *Package) report(pos, end token.Pos, code, fix, format string, args ...any) *diag.Diagnostic {
+	p.diags = append(p.diags, p.diagnostic(pos, end, code, fix, format, args...))
+	return &p.diags[len(p.diags)-1]
+}
+
+// note adds advice, which keeps nothing from being generated.
+func (p *Package) note(pos, end token.Pos, code, fix, format string, args ...any) *diag.Diagnostic {
+	p.notes = append(p.notes, p.diagnostic(pos, end, code, fix, format, args...))
+	return &p.notes[len(p.notes)-1]
+}
+
+func (p *Package) diagnostic(pos, end token.Pos, code, fix, format string, args ...any) diag.Diagnostic {
 	d := diag.Diagnostic{Pos: p.at(pos), Code: code, Message: fmt.Sprintf(format, args...), Fix: fix}
 	if end.IsValid() {
 		d.End = p.at(end)
 	}
-	p.diags = append(p.diags, d)
-	return &p.diags[len(p.diags)-1]
+	return d
 }
 
 // related adds a place to a diagnostic.

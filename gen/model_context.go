@@ -263,6 +263,13 @@ func (b *builder) fieldValue(c *ContextType, v *types.Var, decl *ast.Field, tag 
 		}
 		return Value{Source: FromProvider, Type: t, Provider: p}, true
 	}
+	if of, p := b.lazyProvider(t); p != nil {
+		id := &ast.Ident{NamePos: v.Pos(), Name: v.Name()}
+		if b.ambiguous(of, id, where, "tag the field to choose one: `task:\"by="+p.Func+"\"`") {
+			return Value{}, false
+		}
+		return Value{Source: FromProvider, Type: t, Provider: p, Lazy: true}, true
+	}
 	if isPlainContext(t) && !v.Embedded() {
 		return Value{Source: FromRun, Type: t}, true
 	}
@@ -334,10 +341,13 @@ func (b *builder) unfilled(c *ContextType, v *types.Var) {
 	}) {
 		return
 	}
-	typ := b.typeName(v.Type())
-	fix := "write a provider of " + typ + ":\n" +
+	typ, made := b.typeName(v.Type()), b.typeName(v.Type())
+	if of, ok := lazyType(v.Type()); ok {
+		made = b.typeName(of)
+	}
+	fix := b.almostLazy(v.Type()) + "write a provider of " + made + ":\n" +
 		"\t//task:provide worker\n" +
-		"\tfunc open" + upperFirst(v.Name()) + "() (" + typ + ", error)\n" +
+		"\tfunc open" + upperFirst(v.Name()) + "() (" + made + ", error)\n" +
 		"or tag the field `task:\"supply\"` and give the app the value: runtime.Supply[" + typ + "](app, ...)\n" +
 		"or tag it `task:\"-\"` to leave it alone"
 	d := b.report(v.Pos(), v.Pos()+posLen(v.Name()), "unfilled-field", fix,

@@ -28,7 +28,7 @@ func (b *builder) durables() {
 		at := t.directive.Flag(annotations.Durable)
 		d := b.report(at.Pos, at.End, "durable-scope",
 			"give "+t.Func+" a *runtime.Context, and "+b.typeName(t.Context)+" to its steps:\n"+
-				"\truntime.Step(ctx, \"name\", func(ctx "+b.typeName(t.Context)+") (T, error) { ... })",
+				"\truntime.Step(ctx, \"name\", func(ctx "+b.typeName(t.Context)+") (T, error) { ... })"+b.orLazy(named, p),
 			"%s is durable, and its context %s has a %s that %s makes for each run: only a step's may", t.Func,
 			b.typeName(t.Context), b.typeName(p.Type), p.Func)
 		b.related(d, p.obj.Pos(), "%s, once per run", p.Func)
@@ -46,6 +46,9 @@ func (b *builder) durableReceiver(t *Task, p *Provider) {
 // perRun returns a provider of task scope that a value is made with, nil if there
 // is none or it is not known.
 func (m *modeler) perRun(in *Package, v Value, seen map[any]bool) *Provider {
+	if v.Lazy {
+		return nil // made in the steps that call it
+	}
 	switch v.Source {
 	case FromProvider:
 		return m.perRunBy(in, v.Provider, seen)

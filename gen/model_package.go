@@ -95,6 +95,7 @@ func (m *modeler) model(p *load.Package) *Package {
 		c.needs()
 	}
 	b.durables()
+	b.longTransactions()
 	b.constraints()
 	b.variants()
 	b.systems()

@@ -168,13 +168,20 @@ func (b *builder) paramValue(p *Provider, v *types.Var, field *ast.Field) Value 
 			"the provider %s takes the context type %s, which providers fill", p.Func, b.typeName(n))
 		return Value{Source: FromRun, Type: t}
 	}
-	from := b.providerOf(t)
+	from, of, lazy := b.providerOf(t), t, false
+	if from == nil {
+		of, from = b.lazyProvider(t)
+		lazy = from != nil
+	}
 	if from == nil {
 		return Value{Source: FromSupply, Type: t}
 	}
-	b.ambiguous(t, field, "parameter "+v.Name()+" of "+p.Func,
+	b.ambiguous(of, field, "parameter "+v.Name()+" of "+p.Func,
 		"give one of the providers a type of its own, since a parameter has no tag to choose by")
-	return Value{Source: FromProvider, Type: t, Provider: from}
+	if lazy {
+		b.lazyParam(p, v, from)
+	}
+	return Value{Source: FromProvider, Type: t, Provider: from, Lazy: lazy}
 }
 
 // providerOf returns the first provider of the type, or nil.
@@ -218,6 +225,9 @@ func (b *builder) byName(c *ContextType, v *types.Var, decl *ast.Field, name str
 		}
 		if types.Identical(p.Type, v.Type()) {
 			return Value{Source: FromProvider, Type: v.Type(), Provider: p}, true
+		}
+		if of, ok := lazyType(v.Type()); ok && types.Identical(p.Type, of) {
+			return Value{Source: FromProvider, Type: v.Type(), Provider: p, Lazy: true}, true
 		}
 		d := b.report(at, end, "wrong-provider", "name a provider of "+b.typeName(v.Type()),
 			"%s.%s has type %s, and %s returns %s", c.Name, v.Name(), b.typeName(v.Type()), name, b.typeName(p.Type))

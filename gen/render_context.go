@@ -48,6 +48,10 @@ func (r *renderer) literal(c *ContextType, s *scope, ctx, err string) (body []je
 		value := jen.Id(ctx)
 		switch {
 		case f.Source == FromRun:
+		case f.Lazy:
+			name := s.pick(lowerFirst(f.Name))
+			body = append(body, jen.Id(name).Op(":=").Add(r.lazy(f.Value, ctx)))
+			value = jen.Id(name)
 		case f.Source == FromContext && f.Deref && f.Context.By == nil:
 			var inner []jen.Code
 			inner, value = r.literal(f.Context, s, ctx, err)
@@ -99,6 +103,16 @@ func (r *renderer) value(v Value, ctx string) *jen.Statement {
 	}
 }
 
+// lazy writes the function that gives a provider's value.
+func (r *renderer) lazy(v Value, ctx string) *jen.Statement {
+	provide := r.providers[v.Provider].provide
+	value := jen.Id(provide).Call(jen.Id(ctx))
+	if v.Provider.Scope == "task" {
+		value = r.rt("Lazy").Call(jen.Id(ctx), jen.Id(provide))
+	}
+	return jen.Func().Params().Params(r.typ(v.Provider.Type), jen.Error()).Block(jen.Return(value))
+}
+
 var scopes = map[string]string{"process": "PerProcess", "worker": "PerWorker", "task": "PerTask"}
 
 // provider writes the function that gives a provider's value.
@@ -124,6 +138,10 @@ func (r *renderer) provider(p *Provider) {
 			name = "value"
 		}
 		name = s.pick(name)
+		if v.Lazy {
+			body, pass = append(body, jen.Id(name).Op(":=").Add(r.lazy(v, ctx))), append(pass, jen.Id(name))
+			continue
+		}
 		body = append(body, r.fetch(v, ctx, name, err, r.zero(p.Type), jen.Nil())...)
 		if p.Method && i == 0 {
 			fn = jen.Id(name).Dot(p.obj.Name())

@@ -139,7 +139,7 @@ func validateProviders(p *Package) {
 			if v.Provider == nil {
 				continue
 			}
-			if lifetime(v.Provider.Scope) < lifetime(pr.Scope) {
+			if !v.Lazy && lifetime(v.Provider.Scope) < lifetime(pr.Scope) {
 				field := pr.param(i)
 				d := p.report(field.Pos(), field.Pos()+posLen(field.Name()), "scope",
 					"make "+pr.Func+" //task:provide "+v.Provider.Scope+", or "+v.Provider.Func+" //task:provide "+pr.Scope,

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -57,6 +58,23 @@ func Provide[T any](
 ) (T, error) {
 	return provide(ctx, k, open)
 }
+
+// Lazy gives what provide makes for a lazy field of a context type or a lazy
+// parameter of a provider: a func() (T, error) whose provider is of task scope and
+// runs at the first call. Generated code calls it.
+//
+// A durable task's own run has no such values, since each suspension would end
+// them: its steps do, by the context that they get.
+func Lazy[T any](ctx *Context, provide func(*Context) (T, error)) (T, error) {
+	if r := current(ctx); r != nil && r.reg.def.Durable && r.outer() == nil {
+		var none T
+		return none, errLazyInDurable
+	}
+	return provide(ctx)
+}
+
+var errLazyInDurable = Permanent(errors.New("a durable task has no values of task scope outside of its steps: " +
+	"call the function in a step, by the context that the step gets"))
 
 // CloseFunc turns the cleanup of a provider into the form that Provide takes.
 // A nil cleanup stays nil.

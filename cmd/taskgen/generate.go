@@ -77,6 +77,11 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		}
 		return exitStale
 	}
+	if !*opts.json {
+		for _, d := range res.Notes {
+			fmt.Fprintln(stderr, "note:", d.Text(cfg.Dir))
+		}
+	}
 	if !cfg.DryRun || stale == 0 && !lacks {
 		return exitOK
 	}
@@ -106,6 +111,7 @@ func diffs(res *gen.Result, dir string) []byte {
 // The JSON that -json prints.
 type jsonResult struct {
 	Diagnostics []jsonDiagnostic `json:"diagnostics"`
+	Notes       []jsonDiagnostic `json:"notes,omitempty"`
 	Files       []jsonFile       `json:"files"`
 }
 
@@ -138,16 +144,10 @@ type jsonRelated struct {
 func printJSON(w io.Writer, res *gen.Result, cfg gen.Config) error {
 	out := jsonResult{Diagnostics: []jsonDiagnostic{}, Files: []jsonFile{}}
 	for _, d := range res.Diagnostics {
-		j := jsonDiagnostic{
-			jsonPlace: jsonPlace{diag.Rel(d.Pos.Filename, cfg.Dir), d.Pos.Line, d.Pos.Column},
-			EndLine:   d.End.Line, EndColumn: d.End.Column, Code: d.Code, Message: d.Message, Fix: d.Fix,
-		}
-		for _, r := range d.Related {
-			j.Related = append(j.Related, jsonRelated{
-				jsonPlace{diag.Rel(r.Pos.Filename, cfg.Dir), r.Pos.Line, r.Pos.Column}, r.Message,
-			})
-		}
-		out.Diagnostics = append(out.Diagnostics, j)
+		out.Diagnostics = append(out.Diagnostics, newJSONDiagnostic(d, cfg.Dir))
+	}
+	for _, d := range res.Notes {
+		out.Notes = append(out.Notes, newJSONDiagnostic(d, cfg.Dir))
 	}
 	for _, f := range res.Files {
 		out.Files = append(out.Files, jsonFile{diag.Rel(f.Name, cfg.Dir), f.State(cfg.DryRun)})
@@ -156,4 +156,17 @@ func printJSON(w io.Writer, res *gen.Result, cfg gen.Config) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "\t")
 	return enc.Encode(out)
+}
+
+func newJSONDiagnostic(d diag.Diagnostic, dir string) jsonDiagnostic {
+	j := jsonDiagnostic{
+		jsonPlace: jsonPlace{diag.Rel(d.Pos.Filename, dir), d.Pos.Line, d.Pos.Column},
+		EndLine:   d.End.Line, EndColumn: d.End.Column, Code: d.Code, Message: d.Message, Fix: d.Fix,
+	}
+	for _, r := range d.Related {
+		j.Related = append(j.Related, jsonRelated{
+			jsonPlace{diag.Rel(r.Pos.Filename, dir), r.Pos.Line, r.Pos.Column}, r.Message,
+		})
+	}
+	return j
 }

@@ -56,6 +56,10 @@ func (p *Proxy) Cut(n int64, before bool) {
 // WasCut reports whether the cut has happened.
 func (p *Proxy) WasCut() bool { return p.requests.Load() >= p.cutAt.Load() }
 
+// Requests returns how often a client has sent something, and so how many round
+// trips there were where each waits for its answer.
+func (p *Proxy) Requests() int64 { return p.requests.Load() }
+
 // NewProxy starts a proxy of the server at the URL. It ends with the test,
 // after all that was opened through it was closed.
 func NewProxy(tb testing.TB, raw string) *Proxy {

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"database/sql"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -15,11 +16,34 @@ import (
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
+// statements counts what is asked of a server.
+type statements struct{ atomic.Int64 }
+
+func (s *statements) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	s.Add(1)
+	return ctx
+}
+
+func (s *statements) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+func (s *statements) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+func (s *statements) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) { s.Add(1) }
+
+func (s *statements) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
 // BenchmarkCommit is a task that adds a row in its transaction: with its end in
-// it, and apart, over either library.
+// it, and apart, over either library. It reports the statements and the round trips
+// of a task, those of the engine included.
 func BenchmarkCommit(b *testing.B) {
 	url := servertest.Postgres(b)
-	pool, err := pgxpool.New(b.Context(), url)
+	proxy, asked := servertest.NewProxy(b, url), new(statements)
+	cfg, err := pgxpool.ParseConfig(proxy.URL)
+	require.NoError(b, err)
+	cfg.ConnConfig.Tracer = asked
+	pool, err := pgxpool.NewWithConfig(b.Context(), cfg)
 	require.NoError(b, err)
 	defer pool.Close()
 	db := stdlib.OpenDBFromPool(pool)
@@ -74,8 +98,11 @@ func BenchmarkCommit(b *testing.B) {
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			schema := newSchema(b, url)
-			app := runtime.New(open(b, url, postgres.Config{Schema: schema}), runtime.Config{Workers: 8, Logger: quiet})
-			_, err := pool.Exec(b.Context(), "CREATE TABLE "+schema+".ledger(n int)")
+			e, err := postgres.New(b.Context(), pool, postgres.Config{Schema: schema, Logger: quiet})
+			require.NoError(b, err)
+			defer e.Close()
+			app := runtime.New(e, runtime.Config{Workers: 8, Logger: quiet})
+			_, err = pool.Exec(b.Context(), "CREATE TABLE "+schema+".ledger(n int)")
 			require.NoError(b, err)
 			runtime.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
 				return x.n, bench.run(ctx, "INSERT INTO "+schema+".ledger VALUES ($1)", x.n)
@@ -86,6 +113,7 @@ func BenchmarkCommit(b *testing.B) {
 				hs = append(hs, runtime.AddTo(&batch, addRow(n)))
 			}
 			require.NoError(b, batch.Enqueue(b.Context(), app))
+			trips, before := proxy.Requests(), asked.Load()
 			b.ResetTimer()
 			require.NoError(b, app.Start(b.Context()))
 			for _, h := range hs {
@@ -93,6 +121,8 @@ func BenchmarkCommit(b *testing.B) {
 				require.NoError(b, err)
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+			b.ReportMetric(float64(asked.Load()-before)/float64(b.N), "statements/task")
+			b.ReportMetric(float64(proxy.Requests()-trips)/float64(b.N), "trips/task")
 			require.NoError(b, app.Stop(context.Background()))
 		})
 	}

@@ -60,34 +60,60 @@ func TestCommit(t *testing.T) {
 		for _, level := range []pgx.TxIsoLevel{pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable} {
 			for _, library := range []string{"pgx", "database/sql"} {
 				t.Run(fmt.Sprint(library, " ", level, " ", size), func(t *testing.T) {
-					testCommit(t, url, size, level, library)
+					testCommit(t, newSchema(t, url), url, size, level, library)
 				})
 			}
 		}
 	}
 }
 
-func testCommit(t *testing.T, url string, size int32, level pgx.TxIsoLevel, library string) {
-	schema := newSchema(t, url)
+// TestCommit_ThroughAPooler: the same where engine and tasks reach the server
+// through PgBouncer in transaction mode, however pgx sends statements.
+//
+// Proves: RELIABILITY 34, 37
+func TestCommit_ThroughAPooler(t *testing.T) {
+	slow(t)
+	direct := servertest.Postgres(t)
+	through := servertest.NewPgBouncer(t, direct, "transaction")
+	for _, sends := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+		for _, library := range []string{"pgx", "database/sql"} {
+			level := pgx.ReadCommitted
+			if sends == "exec" {
+				level = pgx.Serializable
+			}
+			t.Run(fmt.Sprint(library, " ", sends, " ", level), func(t *testing.T) {
+				testCommit(t, newSchema(t, direct), through+"&default_query_exec_mode="+sends, 2, level, library)
+			})
+		}
+	}
+}
+
+func testCommit(t *testing.T, schema, url string, size int32, level pgx.TxIsoLevel, library string) {
 	cfg, err := pgxpool.ParseConfig(url)
 	require.NoError(t, err)
 	cfg.MaxConns = size
-	cfg.ConnConfig.RuntimeParams["search_path"] = schema
-	cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = string(level)
 	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	db := stdlib.OpenDBFromPool(pool)
 	t.Cleanup(func() { _ = db.Close() })
+	isolation := map[pgx.TxIsoLevel]sql.IsolationLevel{
+		pgx.ReadCommitted: sql.LevelReadCommitted, pgx.RepeatableRead: sql.LevelRepeatableRead, pgx.Serializable: sql.LevelSerializable,
+	}[level]
+	ledger, counters := schema+".ledger", schema+".counter"
 	app := runtime.New(open(t, url, postgres.Config{Schema: schema}), runtime.Config{Workers: 4, Logger: quiet})
-	_, err = pool.Exec(t.Context(), "CREATE TABLE ledger(n int); CREATE TABLE counter(n int); INSERT INTO counter VALUES (0)")
+	_, err = pool.Exec(t.Context(),
+		fmt.Sprintf("CREATE TABLE %[1]s(n int); CREATE TABLE %[2]s(n int); INSERT INTO %[2]s VALUES (0)", ledger, counters),
+		pgx.QueryExecModeSimpleProtocol)
 	require.NoError(t, err)
 	var failures atomic.Int64
 	runtime.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
 		var exec execer
 		switch library {
 		case "pgx":
-			tx, err := beginIn(ctx, pool.Begin)
+			tx, err := beginIn(ctx, func(ctx context.Context) (pgx.Tx, error) {
+				return pool.BeginTx(ctx, pgx.TxOptions{IsoLevel: level})
+			})
 			if err != nil {
 				return 0, err
 			}
@@ -96,7 +122,9 @@ func testCommit(t *testing.T, url string, size int32, level pgx.TxIsoLevel, libr
 				return err
 			}
 		default:
-			tx, err := beginIn(ctx, func(ctx context.Context) (*sql.Tx, error) { return db.BeginTx(ctx, nil) })
+			tx, err := beginIn(ctx, func(ctx context.Context) (*sql.Tx, error) {
+				return db.BeginTx(ctx, &sql.TxOptions{Isolation: isolation})
+			})
 			if err != nil {
 				return 0, err
 			}
@@ -105,14 +133,14 @@ func testCommit(t *testing.T, url string, size int32, level pgx.TxIsoLevel, libr
 				return err
 			}
 		}
-		if err := exec(ctx, "INSERT INTO ledger VALUES ($1)", x.n); err != nil {
+		if err := exec(ctx, "INSERT INTO "+ledger+" VALUES ($1)", x.n); err != nil {
 			return 0, err
 		}
 		if x.n%5 == 0 && ctx.Metadata().Attempt == 0 {
 			failures.Add(1)
 			return 0, errors.New("not yet")
 		}
-		return x.n, exec(ctx, "UPDATE counter SET n = n + 1")
+		return x.n, exec(ctx, "UPDATE "+counters+" SET n = n + 1")
 	})
 	start(t, app)
 	t.Cleanup(func() { assert.NoError(t, app.Stop(context.Background())) })
@@ -129,7 +157,7 @@ func testCommit(t *testing.T, url string, size int32, level pgx.TxIsoLevel, libr
 		require.Equal(t, n, v)
 	}
 	var rows, distinct, counter int
-	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*), count(DISTINCT n), (SELECT n FROM counter) FROM ledger").
+	require.NoError(t, pool.QueryRow(t.Context(), "SELECT count(*), count(DISTINCT n), (SELECT n FROM "+counters+") FROM "+ledger).
 		Scan(&rows, &distinct, &counter))
 	assert.Equal(t, []int{tasks, tasks, tasks}, []int{rows, distinct, counter})
 	assert.EqualValues(t, tasks/5, failures.Load())

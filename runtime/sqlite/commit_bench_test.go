@@ -17,7 +17,7 @@ import (
 func BenchmarkCommit(b *testing.B) {
 	for name, commit := range map[string]func(ctx context.Context, tx *sql.Tx) func(error) error{
 		"joined": func(ctx context.Context, tx *sql.Tx) func(error) error { return runtime.Commit(ctx, tx) },
-		"apart":  commitApart,
+		"apart":  func(ctx context.Context, tx *sql.Tx) func(error) error { return commitApart(ctx, tx) },
 	} {
 		b.Run(name, func(b *testing.B) {
 			l := newLedger(b, runtime.Config{Workers: 1}, nil)
@@ -50,7 +50,10 @@ func BenchmarkCommit(b *testing.B) {
 }
 
 // commitApart commits as a program does by hand.
-func commitApart(_ context.Context, tx *sql.Tx) func(error) error {
+func commitApart(_ context.Context, tx interface {
+	Commit() error
+	Rollback() error
+}) func(error) error {
 	return func(err error) error {
 		if err != nil {
 			return tx.Rollback()
