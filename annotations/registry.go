@@ -192,6 +192,11 @@ var registry = []*Definition{
 				Name: "key", Kind: KindRename, Repeat: true,
 				Help: "the name of a parameter in the arguments on the wire, where it is not its own:\nkey=userID:user_id",
 			},
+			{
+				Name: "inline", Kind: KindIdent,
+				Help: "the only parameter, a struct: its fields are the arguments on the wire, as a\n" +
+					"program of asynq or River has them. redact= may then name keys of them",
+			},
 			{Name: "redact", Kind: KindIdents, Help: "parameters whose values are never shown"},
 			{Name: "limit", Kind: KindLimit, Help: "how many of the tasks run at a time, in all processes"},
 			{

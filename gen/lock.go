@@ -111,7 +111,7 @@ func parseLocked(line string) (locked, bool) {
 	}
 	for _, word := range f[2:] {
 		name, sig, ok := strings.Cut(word, ":")
-		if !ok || !annotations.IsKey(name) {
+		if !ok || name != inlineKey && !annotations.IsKey(name) {
 			return locked{}, false
 		}
 		sig, optional := strings.CutSuffix(sig, "?")
@@ -248,6 +248,14 @@ func (p *Package) compare(l *lock, old locked, t *Task) {
 		was[param.name] = param
 	}
 	fix := "give the new form a function and a name of its own, and keep this one until none is waiting\n" + acceptLock
+	if _, inline := was[inlineKey]; inline != (t.inlined() != nil) && len(old.params) > 0 {
+		id := t.directive.Func.Name
+		how := map[bool]string{true: "all of their arguments as fields of one parameter (inline=)", false: "a key for each parameter"}
+		d := p.report(id.Pos(), id.End(), "lock-inline", fix, "tasks of %s that are enqueued have %s, not %s",
+			old.name, how[inline], how[!inline])
+		d.Related = append(d.Related, diag.Related{Pos: l.at(old.line), Message: "as it was"})
+		return
+	}
 	for _, param := range t.Params {
 		o, ok := was[param.Key]
 		delete(was, param.Key)
@@ -258,7 +266,7 @@ func (p *Package) compare(l *lock, old locked, t *Task) {
 				"tasks of %s that are enqueued lack the parameter %s", old.name, param.Key)
 		case ok && !wiretype.SameOnWire(o.sig, param.Sig):
 			d = p.report(param.pos, param.end, "lock-retyped", fix,
-				"tasks of %s that are enqueued have the parameter %s as %s, not %s", old.name, param.Key, o.sig, param.Sig)
+				"tasks of %s that are enqueued have the parameter %s as %s, not %s", old.name, param.shown(), o.sig, param.Sig)
 		case ok && o.optional && !param.Optional:
 			d = p.report(param.pos, param.end, "lock-required", "write optional="+param.Name+" again\n"+acceptLock,
 				"tasks of %s that are enqueued may lack the parameter %s", old.name, param.Key)
@@ -275,6 +283,14 @@ func (p *Package) compare(l *lock, old locked, t *Task) {
 			d.Related = append(d.Related, diag.Related{Pos: l.at(old.line), Message: "as it was"})
 		}
 	}
+}
+
+// shown is the key of a parameter for people.
+func (p *Param) shown() string {
+	if p.Inline {
+		return p.Name
+	}
+	return p.Key
 }
 
 // removedFix proposes what to do about a parameter that is gone: one of its type

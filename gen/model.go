@@ -118,8 +118,13 @@ type Param struct {
 	Type             types.Type
 	Sig              string // its fingerprint
 	Optional, Redact bool
+	// Inline: the fields of the value are all that the arguments have, Key is "*",
+	// and Secret are the keys of those that are redacted.
+	Inline bool
+	Secret []string
 
-	joined   bool // declared with the parameter before it: a, b string
+	fields   []string // the keys of an inline parameter's fields
+	joined   bool     // declared with the parameter before it: a, b string
 	pos, end token.Pos
 }
 

@@ -18,6 +18,7 @@ func (b *builder) keys(t *Task) {
 		}
 	}
 	b.renames(t)
+	b.inlines(t)
 	for _, a := range t.directive.Args {
 		switch a.Name {
 		case "name":
@@ -25,20 +26,25 @@ func (b *builder) keys(t *Task) {
 		case "alias":
 			t.Aliases = append(t.Aliases, a.Value)
 		case "optional":
+			b.withoutInline(t, &a)
 			b.mark(t, &a, func(p *Param) { p.Optional = true })
 		case "redact":
-			b.mark(t, &a, func(p *Param) { p.Redact = true })
+			b.redact(t, &a)
 		case "limit":
 			t.Limit = a.Count()
 		case "limitby":
+			b.withoutInline(t, &a)
 			b.limitBy(t, &a)
 		case "rate":
 			t.Rate.N, t.Rate.Per = a.Rate()
 		case "rateby":
 			b.rateBy(t, &a)
 		case "orderby":
+			b.withoutInline(t, &a)
 			b.mark(t, &a, func(p *Param) { t.OrderBy = p.Key })
-		case "key", "each":
+		case "key":
+			b.withoutInline(t, &a)
+		case "inline", "each":
 			// read before, or with the results
 		default:
 			t.set(&a)

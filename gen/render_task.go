@@ -70,6 +70,10 @@ func (r *renderer) call(t *Task) {
 	for i, p := range t.Params {
 		method, convert := wiretype.Kind(p.Type)
 		value := jen.Op("&").Id(params[i])
+		if p.Inline {
+			body = append(body, jen.Id(f).Dot("Inline").Call(jen.Lit(p.Name), value))
+			continue
+		}
 		if convert != "" {
 			value = jen.Parens(jen.Op("*").Add(r.predeclared(convert))).Parens(value)
 		}
@@ -349,11 +353,22 @@ func (r *renderer) wireParams(t *Task) []jen.Code {
 			jen.Id("Name").Op(":").Lit(p.Key),
 			jen.Id("Sig").Op(":").Lit(p.Sig),
 		}
+		if p.Inline {
+			v[0] = jen.Id("Name").Op(":").Lit(p.Name)
+			v = append(v, jen.Id("Inline").Op(":").True())
+		}
 		if p.Optional {
 			v = append(v, jen.Id("Optional").Op(":").True())
 		}
 		if p.Redact {
 			v = append(v, jen.Id("Redact").Op(":").True())
+		}
+		if len(p.Secret) > 0 {
+			v = append(v, jen.Id("Secret").Op(":").Index().String().ValuesFunc(func(g *jen.Group) {
+				for _, key := range p.Secret {
+					g.Lit(key)
+				}
+			}))
 		}
 		list = append(list, jen.Values(v...))
 	}

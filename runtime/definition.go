@@ -34,7 +34,10 @@ func (d *Definition) derive() *wireSpec {
 		w.queue = engine.DefaultQueue
 	}
 	for _, p := range d.Params {
-		if p.Redact {
+		switch {
+		case p.Inline:
+			w.redact = append(w.redact, p.Secret...)
+		case p.Redact:
 			w.redact = append(w.redact, p.Name)
 		}
 	}
@@ -50,7 +53,7 @@ func (d *Definition) signature() string {
 		if i > 0 {
 			b.WriteByte(' ')
 		}
-		b.WriteString(p.Name)
+		b.WriteString(p.Key())
 		b.WriteByte(':')
 		b.WriteString(p.Sig)
 	}

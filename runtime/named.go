@@ -49,6 +49,10 @@ type ParamInfo struct {
 	Type     string `json:"type"`
 	Optional bool   `json:"optional,omitempty"`
 	Redact   bool   `json:"redact,omitempty"`
+	// Inline: the fields of the value are the arguments. Secret are the keys of those
+	// that are redacted.
+	Inline bool     `json:"inline,omitempty"`
+	Secret []string `json:"secret,omitempty"`
 }
 
 // Tasks returns the registered tasks by name, with those of clients.
@@ -77,7 +81,9 @@ func (reg *registration) info() TaskInfo {
 		Timeout: s.Timeout, Priority: s.Priority, Tags: maps.Clone(s.Tags), Params: make([]ParamInfo, len(s.Params)),
 	}
 	for i, p := range s.Params {
-		t.Params[i] = ParamInfo{Name: p.Name, Type: p.Sig, Optional: p.Optional, Redact: p.Redact}
+		t.Params[i] = ParamInfo{
+			Name: p.Name, Type: p.Sig, Optional: p.Optional, Redact: p.Redact, Inline: p.Inline, Secret: slices.Clone(p.Secret),
+		}
 	}
 	t.Example = reg.example()
 	return t

@@ -109,8 +109,8 @@ func (s *Definition) accepts(sig string) error {
 		theirs[name] = typ
 	}
 	for _, p := range s.Params {
-		typ, ok := theirs[p.Name]
-		delete(theirs, p.Name)
+		typ, ok := theirs[p.Key()]
+		delete(theirs, p.Key())
 		switch {
 		case !ok && !p.Optional:
 			return park("the task was enqueued by another version, without parameter %q", p.Name)
@@ -219,14 +219,15 @@ func (r *run) admit() error {
 	return nil
 }
 
-// hideSecrets keeps the text of Validate about a redacted parameter out of the
-// error's text.
 func (r *run) listArgs(f *wire.Fields) { r.reg.list(r.args, f) }
 
 // hideSecrets keeps the text of Validate about a redacted parameter out of the
 // error's text.
 func (d *Definition) hideSecrets(err error) error {
-	if e, ok := err.(*wire.InvalidError); ok && slices.Contains(d.derive().redact, e.Param) {
+	e, ok := err.(*wire.InvalidError)
+	if ok && slices.ContainsFunc(d.Params, func(p wire.Param) bool {
+		return p.Name == e.Param && (p.Redact || len(p.Secret) > 0)
+	}) {
 		e.HideText()
 	}
 	return err

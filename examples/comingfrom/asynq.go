@@ -14,7 +14,7 @@ import (
 
 const day = 24 * time.Hour
 
-// Delivery is a parameter like any other: what JSON brings back.
+// Delivery is the payload, as asynq's producers write it.
 type Delivery struct {
 	UserID   int    `json:"user_id"`
 	Template string `json:"template"`
@@ -31,7 +31,7 @@ func (d Delivery) Validate() error {
 
 // Deliver delivers a mail, and returns its number.
 //
-//task:context name=email:deliver queue=critical retries=10 timeout=20s
+//task:context name=email:deliver inline=d queue=critical retries=10 timeout=20s
 func Deliver(ctx context.Context, d Delivery) (int, error) {
 	if d.Template == "" {
 		return 0, runtime.Permanent(errors.New("no template")) // no retry helps

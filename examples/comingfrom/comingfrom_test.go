@@ -200,7 +200,7 @@ func TestAsynq(t *testing.T) {
 		if err := inspect(context.Background(), &out, app); err != nil {
 			t.Fatal(err)
 		}
-		if want := `email:deliver {"d":{"user_id":1,"template":""}} no template` + "\n"; out.String() != want {
+		if want := `email:deliver {"user_id":1,"template":""} no template` + "\n"; out.String() != want {
 			t.Errorf("inspect: %q, want %q", out.String(), want)
 		}
 		time.Sleep(12 * time.Minute)

@@ -42,7 +42,7 @@ func EnqueueDeliver(
 // DeliverCall is a call of [Deliver] as a value: for batches, schedules and tests.
 func DeliverCall(d Delivery, opts ...runtime.Option) runtime.Call[int] {
 	f := wire.Encode()
-	f.JSON("d", &d)
+	f.Inline("d", &d)
 	return runtime.Call[int]{AnyCall: runtime.NewCall(&deliverTask, f, opts)}
 }
 
@@ -57,7 +57,7 @@ func (a *deliverArgs) Run(ctx context.Context, result *runtime.Result) error {
 
 var deliverTask = runtime.Definition{Spec: runtime.Spec{
 	Name: DeliverTask, Func: "Deliver", Queue: "critical", Retries: 10, Timeout: 20 * time.Second,
-	Params: []wire.Param{{Name: "d", Sig: "Delivery:595a548f"}},
+	Params: []wire.Param{{Name: "d", Sig: "Delivery:595a548f", Inline: true}},
 }}
 
 // EnqueueCleanup enqueues a call of [Cleanup].

@@ -171,6 +171,9 @@ func (j *jsonSchemas) arguments(t *task) object {
 	properties, required := object{}, []string{}
 	for _, p := range t.params {
 		schema := j.of(p.shape)
+		if p.Inline {
+			return j.inline(t, &p, schema)
+		}
 		if p.Redact {
 			schema = object{"allOf": []any{schema}, "writeOnly": true, "x-redacted": true}
 		}
@@ -180,6 +183,18 @@ func (j *jsonSchemas) arguments(t *task) object {
 		}
 	}
 	schema := object{"type": "object", "properties": properties, "required": required, "additionalProperties": false}
+	if about := t.about(); about != "" {
+		schema["description"] = about
+	}
+	return schema
+}
+
+// inline is arguments of a task whose one parameter is all of them.
+func (j *jsonSchemas) inline(t *task, p *param, fields object) object {
+	schema := object{"allOf": []any{fields}}
+	if len(p.Secret) > 0 {
+		schema["x-redacted"] = p.Secret
+	}
 	if about := t.about(); about != "" {
 		schema["description"] = about
 	}

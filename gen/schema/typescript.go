@@ -174,6 +174,10 @@ func tsMethod(name string) string {
 }
 
 func (ts *typeScript) arguments(b *strings.Builder, name string, t *task) {
+	if len(t.params) == 1 && t.params[0].Inline {
+		fmt.Fprintf(b, "\n/** The arguments of %s. */\nexport type %s = %s;\n", tsText(t.Name), name, ts.of(t.params[0].shape))
+		return
+	}
 	fmt.Fprintf(b, "\n/** The arguments of %s. */\nexport interface %s {\n", tsText(t.Name), name)
 	for _, p := range t.params {
 		about := ""

@@ -296,6 +296,46 @@ func TestAsynq_Client(t *testing.T) {
 	}
 }
 
+// TestAsynq_InlinePayload: the payload of a program of asynq is a struct, whose fields
+// a task with inline= takes; what is enqueued here has the same form.
+func TestAsynq_InlinePayload(t *testing.T) {
+	type delivery struct {
+		UserID   int    `json:"user_id"`
+		Template string `json:"template"`
+	}
+	type deliverArgs struct{ d delivery }
+	url, _ := servertest.Redis(t)
+	queue := newQueue()
+	task := runtime.NewTask[deliverArgs, int](runtime.Spec{ // what taskgen makes of inline=d
+		Name: "email:deliver", Func: "Deliver", Queue: queue, Params: []wire.Param{{Name: "d", Sig: "delivery:1", Inline: true}},
+	}, func(a *deliverArgs, f *wire.Fields) { f.Inline("d", &a.d) })
+	app := runtime.New(open(t, url, redis.Config{}), runtime.Config{Workers: 2, Logger: testLog(t)})
+	runtime.Register(app, task, func(_ *runtime.Context, a *deliverArgs) (int, error) {
+		return a.d.UserID + len(a.d.Template), nil
+	})
+	require.NoError(t, app.Start(t.Context()))
+	t.Cleanup(func() { assert.NoError(t, app.Stop(context.Background())) })
+	client := asynq.NewClient(asynqOpt(t, url))
+	t.Cleanup(func() { _ = client.Close() })
+	payload, err := json.Marshal(delivery{40, "hi"})
+	require.NoError(t, err)
+	info, err := client.EnqueueContext(t.Context(), asynq.NewTask("email:deliver", payload), asynq.Queue(queue))
+	require.NoError(t, err)
+	theirs := runtime.HandleOf[int](app, uuid.MustParse(info.ID))
+	x := deliverArgs{delivery{40, "hi"}}
+	ours, err := task.Call(func(f *wire.Fields) { f.Inline("d", &x.d) }, nil).
+		Enqueue(t.Context(), app)
+	require.NoError(t, err)
+	for _, h := range []*runtime.Handle[int]{theirs, ours} {
+		v, err := h.Wait(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, 42, v)
+		r, err := h.Record(t.Context())
+		require.NoError(t, err)
+		assert.JSONEq(t, string(payload), string(r.Args))
+	}
+}
+
 // TestAsynq_PausedQueue: a queue that asynq's tools have paused is not served until
 // they let it go on.
 func TestAsynq_PausedQueue(t *testing.T) {

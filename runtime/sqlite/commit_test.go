@@ -450,8 +450,6 @@ func TestCommit_Step(t *testing.T) {
 // TestCommit_Lazy: a transaction that is made at the first use ends the task as one
 // that was there from the beginning, also when many ask for it at once; a task that
 // does not ask has none, and a step that does has its own.
-//
-// Proves: FEATURES 105
 func TestCommit_Lazy(t *testing.T) {
 	l := newLedger(t, runtime.Config{Workers: 1}, nil)
 	var begun atomic.Int64

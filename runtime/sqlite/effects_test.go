@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -109,13 +110,16 @@ func registerEffects(app *runtime.App, db *sql.DB, apart bool, d *dying) {
 
 // dying ends this process around the request of number at, before it if that is
 // negative.
-type dying struct{ at, n int }
+type dying struct {
+	at int
+	n  atomic.Int64
+}
 
 func (d *dying) around(request func()) {
-	d.n++
-	d.here(-d.n)
+	n := int(d.n.Add(1))
+	d.here(-n)
 	request()
-	d.here(d.n)
+	d.here(n)
 }
 
 func (d *dying) here(n int) {

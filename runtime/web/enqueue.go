@@ -158,11 +158,15 @@ func (p *enqueuePage) fill(t *runtime.TaskInfo, args json.RawMessage) {
 	_ = json.Unmarshal(t.Example, &examples)
 	for _, param := range t.Params {
 		f := fieldOf(param)
-		if !param.Redact {
-			f.Value = f.show(values[param.Name])
+		value, example := values[param.Name], examples[param.Name]
+		if param.Inline {
+			value, example = args, t.Example
+		}
+		if !f.Secret {
+			f.Value = f.show(value)
 		}
 		if f.Kind == "json" {
-			f.Example = indented(examples[param.Name])
+			f.Example = indented(example)
 			f.Rows = min(max(strings.Count(f.Value, "\n")+1, 3), 16)
 		}
 		p.Fields = append(p.Fields, f)
@@ -171,7 +175,7 @@ func (p *enqueuePage) fill(t *runtime.TaskInfo, args json.RawMessage) {
 
 // fieldOf chooses the input for a parameter by its type's fingerprint.
 func fieldOf(p runtime.ParamInfo) formField {
-	f := formField{Name: param + p.Name, Label: p.Name, Type: p.Type, Kind: "json", Optional: p.Optional, Secret: p.Redact}
+	f := formField{Name: param + p.Name, Label: p.Name, Type: p.Type, Kind: "json", Optional: p.Optional, Secret: p.Redact || len(p.Secret) > 0}
 	switch t := strings.TrimPrefix(p.Type, "*"); t {
 	case "string":
 		f.Kind = "text"
@@ -270,6 +274,9 @@ func formArgs(t *runtime.TaskInfo, form url.Values) (json.RawMessage, error) {
 		v, err := f.parse(text, strings.HasPrefix(p.Type, "*"))
 		if err != nil {
 			return nil, err
+		}
+		if p.Inline {
+			return v, nil
 		}
 		args[p.Name] = v
 	}

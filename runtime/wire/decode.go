@@ -30,7 +30,9 @@ func unmarshal(payload json.RawMessage, args func(*Fields), params []Param, fore
 	f.startDecode(payload, params)
 	if foreign && f.err == nil {
 		f.check.lenient = true
-		f.index() // finds the parameters among other keys
+		if !inline(params) {
+			f.index() // finds the parameters among other keys
+		}
 	}
 	if args != nil && f.err == nil {
 		args(f)

@@ -133,6 +133,25 @@ func (f *Fields) appendJSON(name string, p any) {
 	f.appendValue(name, p)
 }
 
+// appendInline writes the object of a struct but for its last brace, which Payload
+// adds.
+func (f *Fields) appendInline(name string, p any) {
+	if f.err != nil {
+		return
+	}
+	f.buf = f.buf[:0]
+	f.appendValue(name, p)
+	if f.err != nil {
+		return
+	}
+	n := len(f.buf)
+	if n < 2 || f.buf[0] != '{' {
+		f.fail(name, "is not written as a JSON object")
+		return
+	}
+	f.buf = f.buf[:n-1]
+}
+
 // appendValue writes the value at p with encoding/json, and checks that the
 // result can be read back.
 func (f *Fields) appendValue(name string, p any) {

@@ -251,6 +251,17 @@ func (f *Fields) JSON(name string, p any) {
 	f.validate(name, p)
 }
 
+// Inline visits, by a pointer, the only argument of a task: a struct whose fields
+// are the arguments. If it is a [Validator], it is asked.
+func (f *Fields) Inline(name string, p any) {
+	if f.decoding {
+		f.readInline(name, p)
+	} else {
+		f.appendInline(name, p)
+	}
+	f.validate(name, p)
+}
+
 // result returns the first error.
 func (f *Fields) result() error {
 	if f.err == nil && f.refused != nil {

@@ -27,6 +27,9 @@ func LayoutOf(args reflect.Type, params []Param) (Layout, error) {
 	for i := range l {
 		field := args.Field(i)
 		l[i] = layoutField{params[i].Name, field.Offset, visitorOf(field.Type)}
+		if params[i].Inline {
+			l[i].visit = inlineVisitor(field.Type)
+		}
 	}
 	return l, nil
 }
@@ -49,6 +52,10 @@ func visitorOf(t reflect.Type) func(*Fields, string, unsafe.Pointer) {
 		return basic
 	}
 	return func(f *Fields, name string, p unsafe.Pointer) { f.JSON(name, reflect.NewAt(t, p).Interface()) }
+}
+
+func inlineVisitor(t reflect.Type) func(*Fields, string, unsafe.Pointer) {
+	return func(f *Fields, name string, p unsafe.Pointer) { f.Inline(name, reflect.NewAt(t, p).Interface()) }
 }
 
 var basicVisitors = map[reflect.Kind]func(*Fields, string, unsafe.Pointer){

@@ -21,7 +21,24 @@ type Param struct {
 	// at all. Of a text over 32 KiB only the beginning is shown. The value is
 	// stored as it is; a runtime.Codec can encrypt it there.
 	Redact bool
+	// Inline: the fields of the value are the arguments, with no key for the value
+	// itself. It is the task's only parameter, and a struct. Secret are the keys of its
+	// fields that are redacted, all of them where Redact is true.
+	Inline bool
+	Secret []string
 }
+
+// Key returns the parameter's name in a signature: "*" of one that is all of the
+// arguments, which has no name on the wire.
+func (p *Param) Key() string {
+	if p.Inline {
+		return "*"
+	}
+	return p.Name
+}
+
+// inline reports whether the arguments are one value.
+func inline(params []Param) bool { return len(params) == 1 && params[0].Inline }
 
 // Void is the result of a task without one.
 type Void struct{}

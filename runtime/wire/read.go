@@ -200,9 +200,13 @@ func (f *Fields) readTime(name string) (t time.Time, ok bool) {
 
 // readJSON reads a value of any type with encoding/json.
 func (f *Fields) readJSON(name string, p any) {
-	if !f.find(name) {
-		return
+	if f.find(name) {
+		f.readValue(name, p)
 	}
+}
+
+// readValue reads the value at the position.
+func (f *Fields) readValue(name string, p any) {
 	end, bad := f.check.value(f.pos, shapeOf(p))
 	if bad != "" {
 		f.fail(name, bad)
@@ -211,6 +215,18 @@ func (f *Fields) readJSON(name string, p any) {
 	raw := f.data[f.pos:end]
 	f.pos = end
 	f.decodeValue(name, raw, p)
+}
+
+// readInline reads all of the arguments into one value.
+func (f *Fields) readInline(name string, p any) {
+	if f.err != nil {
+		return
+	}
+	f.pos, f.indexed = jsontext.SkipSpace(f.data, 0), true
+	f.readValue(name, p)
+	if f.err == nil && jsontext.SkipSpace(f.data, f.pos) != len(f.data) {
+		f.invalid("are followed by more data")
+	}
 }
 
 // decodeValue reads the checked JSON of one value into p's target.
