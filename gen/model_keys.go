@@ -38,6 +38,7 @@ func (b *builder) keys(t *Task) {
 		case "rate":
 			t.Rate.N, t.Rate.Per = a.Rate()
 		case "rateby":
+			b.withoutInline(t, &a)
 			b.rateBy(t, &a)
 		case "orderby":
 			b.withoutInline(t, &a)

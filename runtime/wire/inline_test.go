@@ -45,7 +45,9 @@ func TestFields_Inline(t *testing.T) {
 	} {
 		for i, read := range []func([]byte, func(*wire.Fields), []wire.Param) error{
 			func(b []byte, args func(*wire.Fields), ps []wire.Param) error { return wire.Unmarshal(b, args, ps) },
-			func(b []byte, args func(*wire.Fields), ps []wire.Param) error { return wire.UnmarshalForeign(b, args, ps) },
+			func(b []byte, args func(*wire.Fields), ps []wire.Param) error {
+				return wire.UnmarshalForeign(b, args, ps)
+			},
 		} {
 			var got inlined
 			err := read([]byte(text), func(f *wire.Fields) { f.Inline("email", &got) }, params)
