@@ -63,12 +63,15 @@ func (s *sqlWriter) task(t *task) {
 		p.shape = withoutName(p.shape)
 		v := fmt.Sprintf("$%d", i+1)
 		typ, value := sqlType(p.shape, v)
-		decl := quoteIdent(p.Key) + " " + typ
+		decl := quoteIdent(p.label()) + " " + typ
 		if p.Optional || i > 0 && strings.Contains(params[i-1], " DEFAULT ") {
 			decl += " DEFAULT NULL"
 		}
 		params = append(params, decl)
 		entry := fmt.Sprintf("jsonb_build_object(%s, %s)", quote(p.Key), value)
+		if p.Inline {
+			entry = value
+		}
 		if p.Optional {
 			entry = fmt.Sprintf("CASE WHEN %s IS NULL THEN '{}'::jsonb ELSE %s END", v, entry)
 		}
@@ -81,7 +84,7 @@ func (s *sqlWriter) task(t *task) {
 			check = "(" + check + ") AND (" + v + " IS NULL OR " + more + ")"
 		}
 		checks = append(checks, fmt.Sprintf("\tIF (%s) IS NOT TRUE THEN\n\t\tRAISE invalid_parameter_value USING MESSAGE = %s;\n\tEND IF;\n",
-			check, quote(fmt.Sprintf("%s: the value of %s is no %s", t.Name, p.Key, p.Sig))))
+			check, quote(fmt.Sprintf("%s: the value of %s is no %s", t.Name, p.label(), p.Sig))))
 	}
 	name := s.name(unique(ident("enqueue_"+t.Name), s.defs.taken))
 	all := "'{}'::jsonb"
@@ -125,9 +128,18 @@ END $taskctx$;
 		quote(metadataOf(t)), 4-t.Priority, quote(queue), due, quote(s.schema+".river_insert"))
 }
 
+// label is the parameter's name for people and for SQL: its key, or its name where
+// it has none.
+func (p *param) label() string {
+	if p.Inline {
+		return p.Name
+	}
+	return p.Key
+}
+
 func hasParam(t *task, key string) bool {
 	for _, p := range t.params {
-		if p.Key == key {
+		if p.label() == key {
 			return true
 		}
 	}
@@ -139,7 +151,10 @@ func metadataOf(t *task) string {
 	sig, redact := make([]string, len(t.params)), []string(nil)
 	for i, p := range t.params {
 		sig[i] = p.Key + ":" + p.Sig
-		if p.Redact {
+		switch {
+		case p.Inline:
+			redact = p.Secret
+		case p.Redact:
 			redact = append(redact, p.Key)
 		}
 	}
