@@ -183,6 +183,26 @@ func WithWaitingKey(key string) Option {
 	return func(s *settings) { s.hold("WithWaitingKey", key, engine.HoldWaiting, 0) }
 }
 
+// WithReplace makes another call with the task's key, while the task still waits,
+// take its place: the last arguments win, and the task becomes due when the last call
+// says, as with WithDelay. It implies the rule of [WithWaitingKey], whatever gave the
+// key. So a burst of calls is one run, after the burst; bound how long that waits
+// with [WithReplaceFor]. The handle is that of the task that waited.
+func WithReplace() Option {
+	return func(s *settings) { s.m.Replace = true }
+}
+
+// WithReplaceFor is [WithReplace] for at most d after the first call: the task is
+// due by then, however many calls follow.
+func WithReplaceFor(d time.Duration) Option {
+	return func(s *settings) {
+		if d <= 0 {
+			s.fail("WithReplaceFor(%s): it must be positive", d)
+		}
+		s.m.Replace, s.m.ReplaceFor = true, d
+	}
+}
+
 // withTickKey is WithKey for the tick of a schedule.
 func withTickKey(key string, d time.Duration) Option {
 	return func(s *settings) { s.hold("Every", key, engine.HoldTick, d) }
@@ -240,6 +260,12 @@ func apply(m *engine.Message, opts []Option, now time.Time, unique time.Duration
 	if s.unique {
 		sum := sha256.Sum256(m.Args)
 		m.Key = m.Name + ":" + hex.EncodeToString(sum[:16])
+	}
+	if m.Replace {
+		if m.Key == "" {
+			s.fail("WithReplace: the call has no key")
+		}
+		m.KeyHold, m.KeyFor = engine.HoldWaiting, 0
 	}
 	return errors.Join(s.errs...)
 }

@@ -43,6 +43,13 @@ type Message struct {
 	// KeyFor is how long the key is held from the enqueue; see KeyHold. The
 	// record of a task stays as long as the task holds its key.
 	KeyFor time.Duration
+	// Replace: if another task of the Name holds the Key by [HoldWaiting], that task
+	// becomes this message, as [Message.Replacing] says. It is then the answer, as
+	// Existing. Only Insert looks at the two: they need not be stored.
+	Replace bool
+	// ReplaceFor, if not zero, bounds the time from the first enqueue until the
+	// replaced task is due.
+	ReplaceFor time.Duration
 	// Keep is how long the record stays after the task succeeded, at least;
 	// zero takes the engine's default.
 	Keep time.Duration
@@ -98,6 +105,21 @@ const DefaultQueue = "default"
 
 // Priorities is how many priorities there are, from 0 up.
 const Priorities = 4
+
+// Replacing is the message of the task that has waited as first and now takes the
+// content of m: it keeps its id, its first enqueueing, and whose child it is.
+func (m *Message) Replacing(first *Message) *Message {
+	own := *m
+	own.Replace, own.ReplaceFor = false, 0
+	o, f := &own.Meta, &first.Meta
+	o.ID, o.EnqueuedAt, o.Parent, o.Root, o.Entry, o.Orphan = f.ID, f.EnqueuedAt, f.Parent, f.Root, f.Entry, f.Orphan
+	if m.ReplaceFor > 0 && !f.EnqueuedAt.IsZero() {
+		if latest := f.EnqueuedAt.Add(m.ReplaceFor); own.Due.After(latest) {
+			own.Due = latest
+		}
+	}
+	return &own
+}
 
 // CheckPriority returns an error that wraps [ErrUnsupported] for a priority that
 // does not exist. It is for the Check of engines that have priorities.

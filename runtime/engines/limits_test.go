@@ -78,6 +78,9 @@ var limits = []limit{
 	{row: "how long records are kept", edits: set(func(m *engine.Message) { m.Keep = 90*24*time.Hour + 1 })},
 	{row: "how long records are kept", edits: set(func(m *engine.Message) { m.KeepFailed = 90*24*time.Hour + 1 }),
 		refused: by("redis")},
+	{row: "replacing a task that waits (`WithReplace`)", edits: set(func(m *engine.Message) {
+		m.Key, m.KeyHold, m.Replace = "k", engine.HoldWaiting, true
+	}), refused: by("postgres", "redis")},
 	{row: "arguments", edits: set(func(m *engine.Message) { m.Args = []byte(`{"s":"a\u0000b"}`) }),
 		refused: map[string]error{"postgres": errAny}},
 	{row: "tasks in one batch", edits: set(func(*engine.Message) {}), batch: 100_001,

@@ -130,6 +130,7 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		{"Insert", insertTests},
 		{"Key", keyTests},
 		{"KeyHold", holdTests},
+		{"Replace", replaceTests},
 		{"Keep", keepTests},
 		{"Full", fullTests},
 		{"Outcome", outcomeTests},

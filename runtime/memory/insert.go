@@ -118,6 +118,9 @@ func (e *Engine) store(t *task) (engine.Inserted, error) {
 	}
 	if keyed {
 		if h, free := e.keyFree(t.msg.Key, now); !free {
+			if t.msg.Replace {
+				e.replace(e.tasks.get(h.id), t.msg, now)
+			}
 			return engine.Inserted{ID: h.id, Existing: true}, nil
 		}
 		if e.keys.full() {

@@ -35,6 +35,8 @@ func (e *Engine) Check(m *engine.Message) error {
 	switch {
 	case utf8.RuneCountInString(m.Name) > maxName || !riverKind.MatchString(m.Name):
 		return unsupported("the name %q: River takes from 2 to %d letters, digits and _-[]<>/.·:+", m.Name, maxName)
+	case m.Replace:
+		return unsupported("WithReplace")
 	case m.Meta.Retries < 0 || m.Meta.Retries > maxRetries:
 		return unsupported("%d retries, at most %d can be counted", m.Meta.Retries, maxRetries)
 	}

@@ -66,9 +66,33 @@ func (t *txn) holdKey(m *engine.Message, in *engine.Inserted) (held bool, err er
 	}
 	if found && !h.free(t.now) {
 		in.Existing, in.ID = true, h.task
+		if m.Replace && h.hold == engine.HoldWaiting && !h.begun {
+			return true, t.replace(h.task, m)
+		}
 		return true, nil
 	}
 	return false, t.takeKey(m, in.ID, add(t.now, m.KeyFor))
+}
+
+// replace gives a task that has never begun the content of the message.
+func (t *txn) replace(id uuid.UUID, m *engine.Message) error {
+	r, err := t.find(id)
+	if err != nil || r.msg.Name != m.Name {
+		return err
+	}
+	own := m.Replacing(r.msg)
+	extra, err := encodeExtra(own)
+	if err != nil {
+		return err
+	}
+	t.db.forget.BindInt(1, r.seq)
+	if err := t.db.forget.Run(); err != nil {
+		return err
+	}
+	if err := t.leavePlaces(r.seq); err != nil {
+		return err
+	}
+	return t.insertTask(own, id, extra)
 }
 
 // takeKey records that the task has the message's key.

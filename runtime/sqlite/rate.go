@@ -100,7 +100,7 @@ func (t *txn) began(l *engine.Limit) error {
 	st := t.db.rates.start
 	st.BindText(1, l.Key)
 	st.BindInt(2, last+1)
-	st.BindInt(3, max(t.now, at))
+	st.BindInt(3, max(nanos(t.Engine.now()), at)) // its run begins after that; the transaction may have taken long
 	if err := st.Run(); err != nil {
 		return err
 	}

@@ -130,6 +130,9 @@ func (j *joined) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 		if m.Limits != nil {
 			return nil, errLimitsJoined
 		}
+		if m.Replace {
+			return nil, fmt.Errorf("WithReplace within a transaction: %w", engine.ErrUnsupported)
+		}
 	}
 	o := newInsertOp(ms)
 	if err := o.prepare(j.e); err != nil {

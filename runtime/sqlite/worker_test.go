@@ -38,6 +38,7 @@ const processSlots = 10
 const (
 	stepTask = "process.step" // takes about a millisecond
 	holdTask = "process.hold" // ends when the file named in its arguments is there
+	rateTask = "process.rate" // ends at once, and notes in another file when it began
 )
 
 // workerLease, in the environment, is the worker's lease, testLease by default.
@@ -84,6 +85,12 @@ func workerMain(path string) {
 		return
 	}
 	run := func(_ context.Context, d *engine.Delivery) engine.Outcome {
+		if d.Message.Name == rateTask {
+			if err := noteRate(path, d.Message.Limits[0].Key); err != nil {
+				fail(err)
+			}
+			return engine.Outcome{Kind: engine.OutcomeSucceed}
+		}
 		note("start", d)
 		switch d.Message.Name {
 		case stepTask:
@@ -100,7 +107,7 @@ func workerMain(path string) {
 	}
 	err = e.Serve(ctx, &engine.Worker{
 		ID: fmt.Sprintf("process-%d", os.Getpid()), Slots: processSlots, Queues: []string{"default"},
-		Names: []string{holdTask, stepTask}, ParkFor: time.Hour,
+		Names: []string{holdTask, rateTask, stepTask}, ParkFor: time.Hour,
 		Run:     run,
 		Refused: func(d *engine.Delivery, _ engine.Outcome) { note("refused", d) },
 	})

@@ -1,0 +1,26 @@
+package memory
+
+import (
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// replace gives a task that has never begun the content of the message, if it holds
+// its key until it begins.
+func (e *Engine) replace(t *task, m *engine.Message, now time.Time) {
+	if t == nil || t.begun || t.state != waiting || t.msg.KeyHold != engine.HoldWaiting || t.msg.Name != m.Name {
+		return
+	}
+	e.dequeue(t)
+	e.leaveGates(t, true)
+	if t.tally != nil { // the queue may be another
+		t.tally.n[t.shown]--
+		t.tally = nil
+	}
+	t.msg = m.Replacing(t.msg)
+	if t.due = t.msg.Due; t.due.IsZero() {
+		t.due = now
+	}
+	e.queue(t, false, now)
+}

@@ -1,0 +1,186 @@
+//go:build unix
+
+package sqlite_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+var (
+	rateProcesses = flag.Int("rateprocesses", 3, "how many worker processes TestRate_Processes runs")
+	rateN         = flag.Int("raten", 30, "how many tasks of a key it lets begin in a time")
+	ratePer       = flag.Duration("rateper", time.Second, "that time")
+	ratePhase     = flag.Duration("ratephase", 3*time.Second, "how long each of its phases is")
+	rateDown      = flag.Duration("ratedown", 2*time.Second, "how long nobody runs, and how long the queue is paused")
+	rateLeast     = flag.Float64("rateleast", 0.6, "the part of a rate that is to be reached while tasks wait")
+)
+
+// rateKeys is under how many keys the tasks of TestRate_Processes are.
+const rateKeys = 4
+
+// noteRate notes that a task of the key has begun.
+func noteRate(path, key string) error {
+	now := time.Now()
+	f, err := os.OpenFile(path+".rates", os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, "%s %d\n", key, now.UnixNano())
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// TestRate_Processes runs tasks with rates in several processes: at first, after a
+// pause of the queue, after a time without any, and while one after the other is
+// killed. By the times of the records no window has more of a key than may begin, and
+// nearly as many begin as may; nor has it by what the tasks themselves have noted, if
+// the time is so long that a busy machine does not delay a task by a fiftieth of it
+// between its claim and its first line.
+func TestRate_Processes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts many processes")
+	}
+	p := newPlace(t)
+	begin := func() (ws []*exec.Cmd) {
+		for range *rateProcesses {
+			ws = append(ws, p.worker(workerLease+"=2s"))
+		}
+		return ws
+	}
+	per := *ratePer
+	perKey := int((4**ratePhase+*rateDown)/per+4) * *rateN
+	ms := make([]*engine.Message, 0, rateKeys)
+	for i := range perKey * rateKeys {
+		key := fmt.Sprint("key", i%rateKeys)
+		ms = append(ms, &engine.Message{
+			Name: rateTask, Queue: "default", Args: []byte("{}"), Keep: time.Hour,
+			Limits: []engine.Limit{{Rule: "rate", Key: key, Most: *rateN, Per: per}},
+			Meta:   engine.Meta{Version: engine.WireRated, ID: uuid.Must(uuid.NewV7()), Retries: 1000},
+		})
+	}
+	for lot := range slices.Chunk(ms, 1000) {
+		_, err := p.e.Insert(context.Background(), lot)
+		require.NoError(t, err)
+	}
+	phase := func(name string) {
+		t.Helper()
+		before := p.rates()
+		p.await("the first tasks of the phase", func() bool { return len(p.rates()["key0"]) > len(before["key0"]) })
+		time.Sleep(*ratePhase)
+		for key, times := range p.rates() {
+			reached := reached(times[len(before[key]):], *rateN, per)
+			t.Logf("%s: %s: %d began, %.3f of the rate", name, key, len(times)-len(before[key]), reached)
+			assert.GreaterOrEqual(t, reached, *rateLeast, "%s: %s", name, key)
+		}
+	}
+	workers := begin()
+	phase("at first")
+	require.NoError(t, p.e.Pause(t.Context(), engine.Pause{Queue: "default"}))
+	time.Sleep(*rateDown)
+	require.NoError(t, p.e.Resume(t.Context(), engine.Pause{Queue: "default"}))
+	phase("after a pause")
+	for _, w := range workers {
+		p.end(w)
+	}
+	time.Sleep(*rateDown)
+	workers = begin()
+	phase("after a time without workers")
+	for i := range workers {
+		require.NoError(t, workers[i].Process.Kill())
+		_ = workers[i].Wait()
+		workers[i] = p.worker(workerLease + "=2s")
+		time.Sleep(min(time.Second, *ratePhase/time.Duration(*rateProcesses)))
+	}
+	for _, w := range workers {
+		p.end(w)
+	}
+	for key, times := range p.rates() {
+		most, claimed := mostWithin(times, per), mostWithin(p.claims(ms, key), per)
+		t.Logf("%s: %d began, at most %d of %d in any %v by the records, %d by the tasks", key, len(times), claimed, *rateN, per, most)
+		assert.LessOrEqual(t, claimed, *rateN, key)
+		if per >= 10*time.Second {
+			assert.LessOrEqual(t, most, *rateN, key)
+		}
+		assert.Less(t, len(times), perKey, "tasks wait to the end")
+	}
+}
+
+// claims are the times at which the records of the key's tasks say that they began,
+// sorted.
+func (p *place) claims(ms []*engine.Message, key string) (times []time.Time) {
+	p.t.Helper()
+	for _, m := range ms {
+		if m.Limits[0].Key != key {
+			continue
+		}
+		en, err := p.e.Get(p.t.Context(), m.Meta.ID)
+		require.NoError(p.t, err)
+		if !en.StartedAt.IsZero() {
+			times = append(times, en.StartedAt)
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	return times
+}
+
+// rates are the times at which tasks of each key began, sorted.
+func (p *place) rates() map[string][]time.Time {
+	p.t.Helper()
+	data, err := os.ReadFile(p.path + ".rates")
+	if !os.IsNotExist(err) {
+		require.NoError(p.t, err)
+	}
+	times := make(map[string][]time.Time)
+	for l := range strings.Lines(string(data)) {
+		key, text, _ := strings.Cut(strings.TrimSpace(l), " ")
+		ns, err := strconv.ParseInt(text, 10, 64)
+		if err != nil {
+			continue // its last line is being written
+		}
+		times[key] = append(times[key], time.Unix(0, ns))
+	}
+	for _, ts := range times {
+		slices.SortFunc(ts, time.Time.Compare)
+	}
+	return times
+}
+
+// mostWithin is how many of the sorted times are in a window as long as per, at most.
+func mostWithin(times []time.Time, per time.Duration) (most int) {
+	first := 0
+	for i := range times {
+		for times[i].Sub(times[first]) >= per {
+			first++
+		}
+		most = max(most, i-first+1)
+	}
+	return most
+}
+
+// reached is which part of the rate the sorted times have reached, over as many whole
+// lots of n as there are.
+func reached(times []time.Time, n int, per time.Duration) float64 {
+	last := len(times) - 1
+	lots := last / n
+	if lots == 0 {
+		return 0
+	}
+	return float64(lots) * float64(per) / float64(times[last].Sub(times[last-lots*n]))
+}
