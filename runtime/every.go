@@ -69,15 +69,34 @@ func CatchUpSince(since time.Time) EveryOption {
 	return func(p *periodic) { p.catchUp, p.since = true, since }
 }
 
+// CatchUpAll makes up for all ticks that were missed within the time before now, in
+// their order: when the app starts, and when its process had slept or could not
+// reach its engine. At most [MaxCatchUp] of them, the last. Ticks that ran are not run
+// again, by a key for each that is held for that long; on an engine that forgets, such
+// as memory, they are.
+func CatchUpAll(within time.Duration) EveryOption {
+	return func(p *periodic) { p.catchUp, p.all, p.skips = true, within, false }
+}
+
+// MaxCatchUp is how many ticks [CatchUpAll] makes up for at most.
+const MaxCatchUp = 1000
+
+// SkipMissed makes up for no tick: one that comes over a minute late, since the
+// process slept or could not reach its engine, is left out.
+func SkipMissed() EveryOption {
+	return func(p *periodic) { p.catchUp, p.all, p.skips = false, 0, true }
+}
+
 // Every enqueues the call at every tick of the schedule while the app's worker
 // runs. A tick is one task, however many processes and workers call Every:
 // they agree by a key of the schedule's name and the tick, held past the next
 // tick. The clocks of the processes may differ by up to 10 minutes.
 //
 // A tick that comes while no worker runs is missed, and is not made up for;
-// see [CatchUp]. If a process sleeps, is stopped or cannot reach its engine,
-// it makes up for the last of the missed ticks only. A tick is enqueued even
-// while the task of the previous one still waits or runs.
+// see [CatchUp] and [CatchUpAll]. If a process sleeps, is stopped or cannot reach its
+// engine, it makes up for the last of the missed ticks only, but see [SkipMissed]. A
+// tick is enqueued even while the task of the previous one still waits or runs, and
+// left out while the schedule is paused, see [App.PauseSchedule].
 //
 // Call it before the app starts, which checks it.
 func Every(app *App, s Schedule, c Caller, opts ...EveryOption) {
@@ -105,7 +124,9 @@ type periodic struct {
 	schedule Schedule
 	call     AnyCall
 	catchUp  bool
-	since    time.Time // catchUp is for the ticks from then on
+	since    time.Time     // catchUp is for the ticks from then on
+	all      time.Duration // catchUp is for all ticks of so long a time, zero for the last
+	skips    bool          // ticks that come late are left out
 }
 
 const (
@@ -116,7 +137,9 @@ const (
 	maxNap = time.Minute
 	// firstRetry and lastRetry bound the wait before a tick is enqueued again.
 	firstRetry = time.Second
-	lastRetry  = time.Minute
+	// late is how late a tick may come with SkipMissed.
+	late      = time.Minute
+	lastRetry = time.Minute
 )
 
 // checkPeriodic returns the app's schedules, and all errors in them.
@@ -230,8 +253,14 @@ func (a *App) tick(ctx context.Context, p periodic) error {
 		if err != nil {
 			return err
 		}
-		if !last.IsZero() && !last.Before(p.since) {
+		switch {
+		case p.all > 0:
+			err = a.enqueueMissed(ctx, p, from.Add(-p.all), from)
+		case !last.IsZero() && !last.Before(p.since):
 			a.enqueueTick(ctx, p, last, next)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	for {
@@ -239,13 +268,49 @@ func (a *App) tick(ctx context.Context, p periodic) error {
 		if err != nil || tick.IsZero() || !sleepUntil(ctx, tick) {
 			return err
 		}
-		tick, next, err := p.skip(tick, time.Now())
+		now := time.Now()
+		last, next, err := p.skip(tick, now)
+		switch {
+		case err != nil:
+			return err
+		case p.all > 0 && last.After(tick):
+			begin := now.Add(-p.all)
+			if from.After(begin) {
+				begin = from
+			}
+			err = a.enqueueMissed(ctx, p, begin, now)
+		case p.skips && now.Sub(last) > late:
+		default:
+			a.enqueueTick(ctx, p, last, next)
+		}
 		if err != nil {
 			return err
 		}
-		a.enqueueTick(ctx, p, tick, next)
-		from = tick
+		from = last
 	}
+}
+
+// enqueueMissed enqueues the last MaxCatchUp ticks after begin, up to now.
+func (a *App) enqueueMissed(ctx context.Context, p periodic, begin, now time.Time) error {
+	var ticks []time.Time // and the one after them
+	for t := begin; ; {
+		tick, err := p.next(t)
+		if err != nil {
+			return err
+		}
+		ticks = append(ticks, tick)
+		if tick.IsZero() || tick.After(now) {
+			break
+		}
+		if t = tick; len(ticks) > 2*MaxCatchUp {
+			ticks = slices.Clone(ticks[len(ticks)-MaxCatchUp:])
+		}
+	}
+	ticks = ticks[max(0, len(ticks)-1-MaxCatchUp):]
+	for i, tick := range ticks[:len(ticks)-1] {
+		a.enqueueTick(ctx, p, tick, ticks[i+1])
+	}
+	return nil
 }
 
 // sleepUntil waits for the clock to show t. It reports false if ctx ends first.
@@ -268,6 +333,9 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 // enqueueTick enqueues the call for one tick. While that fails it tries again,
 // until the next tick comes.
 func (a *App) enqueueTick(ctx context.Context, p periodic, tick, next time.Time) {
+	if a.schedulePaused(ctx, p.name) {
+		return
+	}
 	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
 		err := guard.Isolated(func() error { return a.insertTick(ctx, p, tick, next) })
 		if err == nil || ctx.Err() != nil {
@@ -277,7 +345,7 @@ func (a *App) enqueueTick(ctx context.Context, p periodic, tick, next time.Time)
 		attrs := []slog.Attr{
 			slog.String("schedule", p.name), slog.Time("tick", tick), slog.String("error", guard.Text(err)),
 		}
-		if !next.IsZero() && !again.Before(next) {
+		if !next.IsZero() && !again.Before(next) && (p.all == 0 || time.Since(tick) > p.all) {
 			a.log(slog.LevelError, "a tick of a schedule could not be enqueued and is missed", attrs...)
 			return
 		}
@@ -297,7 +365,7 @@ func (a *App) insertTick(ctx context.Context, p periodic, tick, next time.Time) 
 // tickCall makes the call of one tick.
 func (p *periodic) tickCall(tick, next time.Time) AnyCall {
 	stamp := tick.UTC().Format(time.RFC3339Nano)
-	held := tickSlack + max(time.Until(next), 0)
+	held := tickSlack + max(time.Until(next), p.all, 0)
 	return p.call.With(
 		WithDue(tick), withTickKey("every:"+p.name+":"+stamp, held), WithTag(TagEvery, p.name), WithTag(TagTick, stamp))
 }

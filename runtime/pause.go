@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -36,7 +37,8 @@ func (a *App) ResumeTask(ctx context.Context, name string) error {
 	return a.pause(ctx, "resume task", engine.Pause{Name: name}, engine.Pauser.Resume)
 }
 
-// Paused returns the pauses: queues by name, then tasks by name.
+// Paused returns the pauses: queues by name, then tasks by name. Schedules are those of
+// [App.PausedSchedules].
 func (a *App) Paused(ctx context.Context) ([]engine.Pause, error) {
 	p, err := a.pauser()
 	if err != nil {
@@ -46,6 +48,7 @@ func (a *App) Paused(ctx context.Context) ([]engine.Pause, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list what is paused: %w", err)
 	}
+	paused = slices.DeleteFunc(paused, func(p engine.Pause) bool { return strings.HasPrefix(p.Queue, schedulePrefix) })
 	slices.SortFunc(paused, func(x, y engine.Pause) int {
 		return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Queue, y.Queue))
 	})

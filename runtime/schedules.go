@@ -5,9 +5,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // ScheduleInfo is a schedule that [Every] was called with: a copy.
@@ -19,6 +23,10 @@ type ScheduleInfo struct {
 	Next time.Time `json:"next,omitzero"`
 	// CatchUp says that the app makes up for a tick that was missed.
 	CatchUp bool `json:"catch_up,omitempty"`
+	// CatchUpAll is for how long it makes up for all of them, zero for the last alone.
+	CatchUpAll time.Duration `json:"catch_up_all,omitempty"`
+	// SkipMissed says that a tick that comes late is left out.
+	SkipMissed bool `json:"skip_missed,omitempty"`
 }
 
 // Schedules returns this app's schedules by name, whether it is started or not.
@@ -29,7 +37,7 @@ func (a *App) Schedules() []ScheduleInfo {
 	a.mu.Unlock()
 	infos := make([]ScheduleInfo, 0, len(all))
 	for _, p := range all {
-		i := ScheduleInfo{Name: p.name, Task: p.call.Name(), CatchUp: p.catchUp}
+		i := ScheduleInfo{Name: p.name, Task: p.call.Name(), CatchUp: p.catchUp, CatchUpAll: p.all, SkipMissed: p.skips}
 		if p.schedule != nil {
 			i.Next, _ = p.next(time.Now()) // Start says what is wrong with it
 		}
@@ -58,4 +66,72 @@ func (a *App) RunSchedule(ctx context.Context, name string) (uuid.UUID, error) {
 		return uuid.Nil, fmt.Errorf("run schedule %q: %w", name, err)
 	}
 	return h.id, nil
+}
+
+// schedulePrefix begins the names of the queues whose pauses are those of schedules:
+// so every engine can keep them, and other tools show them.
+const schedulePrefix = "schedule "
+
+// PauseSchedule leaves out the ticks of a schedule, in all processes, until
+// [App.ResumeSchedule]: they are not made up for, and tasks that it has enqueued go on.
+// [App.RunSchedule] runs it all the same. The name may be of a schedule that only
+// other processes have. The pause is stored as that of a queue named "schedule " and
+// the name: River's and asynq's tools show it so.
+func (a *App) PauseSchedule(ctx context.Context, name string) error {
+	return a.pauseSchedule(ctx, "pause schedule", name, engine.Pauser.Pause)
+}
+
+// ResumeSchedule ends the pause of a schedule, from its next tick on.
+func (a *App) ResumeSchedule(ctx context.Context, name string) error {
+	return a.pauseSchedule(ctx, "resume schedule", name, engine.Pauser.Resume)
+}
+
+func (a *App) pauseSchedule(ctx context.Context, doing, name string,
+	do func(engine.Pauser, context.Context, engine.Pause) error) error {
+	if name == "" || !storable(name) {
+		return fmt.Errorf("%s %q: not a name", doing, name)
+	}
+	p, err := a.pauser()
+	if err == nil {
+		err = do(p, ctx, engine.Pause{Queue: schedulePrefix + name})
+	}
+	if err != nil {
+		return fmt.Errorf("%s %q: %w", doing, name, err)
+	}
+	return nil
+}
+
+// PausedSchedules returns the names of the schedules that are paused, sorted.
+func (a *App) PausedSchedules(ctx context.Context) ([]string, error) {
+	p, err := a.pauser()
+	if err != nil {
+		return nil, fmt.Errorf("list paused schedules: %w", err)
+	}
+	paused, err := p.Paused(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list paused schedules: %w", err)
+	}
+	var names []string
+	for _, p := range paused {
+		if name, ok := strings.CutPrefix(p.Queue, schedulePrefix); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// schedulePaused reports whether the schedule is paused. If the engine does not say,
+// it is not: enqueueing its tick will say why.
+func (a *App) schedulePaused(ctx context.Context, name string) bool {
+	if _, err := a.pauser(); err != nil {
+		return false
+	}
+	paused := false
+	err := guard.Isolated(func() error {
+		names, err := a.PausedSchedules(ctx)
+		paused = slices.Contains(names, name)
+		return err
+	})
+	return err == nil && paused
 }
