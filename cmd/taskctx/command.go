@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -54,6 +55,7 @@ func commands() []command {
 	return []command{
 		{"list", "", "list tasks, oldest first", listFlags},
 		{"show", "ID...", "show all that is known of tasks", showFlags},
+		{"tree", "ID...", "show tasks with all that they have enqueued", treeFlags},
 		{"cancel", "[ID...]", "cancel tasks, waiting or running", cancelFlags},
 		{"retry", "[ID...]", "run failed or cancelled tasks once more", eachFlags("retried", bulk.Retry)},
 		{"delete", "[ID...]", "forget tasks that do not run", eachFlags("deleted", bulk.Delete)},
@@ -63,6 +65,7 @@ func commands() []command {
 			pauseFlags("resumed", (*runtime.App).Resume, (*runtime.App).ResumeTask)},
 		{"paused", "", "list what is paused", pausedFlags},
 		{"limits", "", "show the limits of tasks, and set them", limitsFlags},
+		{"schedules", "", "list the schedules whose tasks are kept, with the newest of each", schedulesFlags},
 		{"workers", "", "list the workers, and how much they run", workersFlags},
 		{"watch", "", "show the queues, live", watchFlags},
 		{"serve", "", "serve a dashboard and a JSON API", serveFlags},
@@ -86,6 +89,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if name == "help" {
 		if name, rest = top.Arg(1), []string{"", "-h"}; name == "" {
 			printUsage(out)
+			return 0
+		}
+		if text, ok := topics[name]; ok {
+			fmt.Fprintln(out, strings.TrimSpace(text))
 			return 0
 		}
 	}
@@ -200,7 +207,8 @@ func printUsage(w io.Writer) {
 	for _, s := range engines.Schemes() {
 		fmt.Fprintf(w, "  %-40s %s\n", s.Example, s.Help)
 	}
-	fmt.Fprintf(w, "It defaults to $%s. taskctx COMMAND -h shows a command's flags.\n\n", engineVariable)
+	fmt.Fprintf(w, "It defaults to $%s. taskctx COMMAND -h shows a command's flags, and taskctx help TOPIC\nsays more about one of: %s.\n\n",
+		engineVariable, strings.Join(slices.Sorted(maps.Keys(topics)), ", "))
 	fmt.Fprintf(w, "To run all failed tasks of a queue again:\n  taskctx retry -all -state failed -queue mail\n")
 }
 

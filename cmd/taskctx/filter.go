@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/taskctx/taskctx/internal/timetext"
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -14,6 +16,7 @@ import (
 type filter struct {
 	q                        engine.Query
 	states, tag, since, till string
+	parent, root             string
 }
 
 // filterFlags declares them.
@@ -27,6 +30,8 @@ func filterFlags(f *flag.FlagSet) *filter {
 	f.StringVar(&x.q.Worker, "worker", "", "only tasks that the worker with this `id` runs or ran last")
 	f.StringVar(&x.since, "since", "", "only tasks that ended, or else began or were enqueued, since: a `time`, or 2h or 7d for so long ago")
 	f.StringVar(&x.till, "until", "", "the same, for before that `time`")
+	f.StringVar(&x.parent, "parent", "", "only tasks that the task with this `id` has enqueued")
+	f.StringVar(&x.root, "root", "", "only tasks of the tree that begins with the task with this `id`, without it")
 	return &x
 }
 
@@ -40,6 +45,18 @@ func (x *filter) query() (engine.Query, error) {
 			return q, usagef("no state %q: the states are %s", name, stateNames())
 		}
 		q.States = append(q.States, state)
+	}
+	for _, id := range []struct {
+		flag, text string
+		to         *uuid.UUID
+	}{{"-parent", x.parent, &q.Parent}, {"-root", x.root, &q.Root}} {
+		var err error
+		if id.text == "" {
+			continue
+		}
+		if *id.to, err = uuid.Parse(id.text); err != nil || *id.to == uuid.Nil {
+			return q, usagef("%s: %q is not a task's id", id.flag, id.text)
+		}
 	}
 	now := time.Now()
 	var err error
@@ -55,5 +72,5 @@ func (x *filter) query() (engine.Query, error) {
 // empty reports whether the flags select every task.
 func (x *filter) empty() bool {
 	q := x.q
-	return x.states+x.tag+x.since+x.till+q.Name+q.Queue+q.Reason+q.Worker == ""
+	return x.states+x.tag+x.since+x.till+x.parent+x.root+q.Name+q.Queue+q.Reason+q.Worker == ""
 }

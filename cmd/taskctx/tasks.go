@@ -161,8 +161,12 @@ func table(out io.Writer) (show func(io.Writer, *runtime.Record) error, flush fu
 // cancelFlags declares cancel.
 func cancelFlags(f *flag.FlagSet) action {
 	why := f.String("why", "", "the reason on the records; by default each task's name and .cancel")
+	tree := f.Bool("tree", false, "all tasks of the trees that begin with the IDs, too: it says how many, and asks")
 	all := bulkFlags(f)
 	return func(ctx context.Context, s *session, args []string) error {
+		if *tree {
+			return s.cancelTrees(ctx, f, *why, args)
+		}
 		if done, err := all(ctx, s, bulk.Cancel, *why, args); done {
 			return err
 		}

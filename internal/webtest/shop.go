@@ -145,6 +145,46 @@ var bookTask = runtime.NewTask[bookArgs, string](runtime.Spec{
 	Params: []wire.Param{{Name: "title", Sig: "string"}},
 }, (*bookArgs).fields)
 
+type scanArgs struct{ customer string }
+
+func (a *scanArgs) fields(f *wire.Fields) { f.String("customer", &a.customer) }
+
+var scanTask = runtime.NewTask[scanArgs, runtime.Void](runtime.Spec{
+	Name: "scan.Inbox", Func: "Inbox", Queue: "reports", Retries: 2, Delay: runtime.NoDelay, LimitBy: []runtime.LimitBy{{Param: "customer", Most: 1}},
+	Params: []wire.Param{{Name: "customer", Sig: "string"}},
+}, (*scanArgs).fields)
+
+// Scan looks through a customer's inbox, one of a customer at a time: it runs until
+// the shop is released.
+func Scan(customer string, opts ...runtime.Option) runtime.Call[runtime.Void] {
+	a := scanArgs{customer}
+	return scanTask.Call(a.fields, opts)
+}
+
+func (s *Shop) scan(ctx *runtime.Context, _ *scanArgs) (runtime.Void, error) {
+	select {
+	case <-s.Release:
+		return runtime.Void{}, nil
+	case <-ctx.Done():
+		return runtime.Void{}, context.Cause(ctx)
+	}
+}
+
+// Queue enqueues n scans of one customer, of which one can run, where the engine has
+// limits.
+func (s *Shop) Queue(ctx context.Context, n int) error {
+	for range n {
+		_, err := Scan("acme").Enqueue(ctx, s.App)
+		if errors.Is(err, runtime.ErrUnsupported) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Approved is the signal that a book waits for.
 var Approved = runtime.NewSignal[string]("approved")
 
@@ -191,6 +231,7 @@ func NewWith(engine engine.Engine, cfg runtime.Config) *Shop {
 	runtime.Register(s.App, chargeTask, s.charge)
 	runtime.Register(s.App, reportTask, s.report)
 	runtime.Register(s.App, bookTask, s.book)
+	runtime.Register(s.App, scanTask, s.scan)
 	runtime.Every(s.App, runtime.Interval(24*time.Hour), Mail("ann@example.com", "The day's orders", ""), runtime.EveryName("daily digest"))
 	return s
 }

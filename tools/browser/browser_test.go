@@ -85,8 +85,7 @@ func newTab(t *testing.T, base string) *tab {
 		t.Skipf("no browser: %v", err)
 	}
 	ctx, cancel := chromedp.NewContext(browser)
-	ctx, stop := context.WithTimeout(ctx, 3*time.Minute)
-	t.Cleanup(func() { stop(); cancel() })
+	t.Cleanup(cancel)
 	b := &tab{t: t, ctx: ctx, base: base}
 	chromedp.ListenTarget(ctx, b.listen)
 	b.run(log.Enable(), runtime.Enable(), emulation.SetTimezoneOverride("UTC"), chromedp.EmulateViewport(1440, 900))
@@ -122,7 +121,9 @@ func (b *tab) listen(ev any) {
 
 func (b *tab) run(actions ...chromedp.Action) {
 	b.t.Helper()
-	require.NoError(b.t, chromedp.Run(b.ctx, actions...))
+	ctx, cancel := context.WithTimeout(b.ctx, 3*time.Minute)
+	defer cancel()
+	require.NoError(b.t, chromedp.Run(ctx, actions...))
 }
 
 // open opens a page.

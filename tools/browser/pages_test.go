@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -27,17 +28,20 @@ import (
 
 var (
 	pictures = flag.String("pictures", "", "a folder for pictures of all pages, to look at")
+	only     = flag.String("only", "", "a regular expression: only these pages")
 	document = flag.String("document", "", "a folder for those of docs/operations.md")
 )
 
 // documented are the pictures of docs/operations.md.
-var documented = []string{"overview", "failed", "task-failed", "task-waiting-dark", "overview-phone-dark"}
+var documented = []string{"overview", "failed", "task-failed", "task-waiting-dark", "overview-phone-dark", "history", "graph", "limits-dark"}
 
 // filled is a shop with tasks in every state, and the ids of some of them.
 func filled(t *testing.T, name string) (s *webtest.Shop, failed, running string) {
 	t.Helper()
 	s = newShop(t, name)
 	require.NoError(t, s.Fill(t.Context(), 60))
+	require.NoError(t, s.Count(t.Context(), time.Now()))
+	require.NoError(t, s.Queue(t.Context(), 5))
 	ids := func(st engine.State, name string) string {
 		records, _, err := s.List(t.Context(), engine.Query{States: []engine.State{st}, Name: name, Limit: 1})
 		require.NoError(t, err)
@@ -85,11 +89,16 @@ func TestPages(t *testing.T) {
 			pages := []struct{ name, path string }{
 				{"overview", ""}, {"tasks", "tasks"}, {"tasks-failed", "tasks?state=failed&name=billing.Charge"}, {"task-failed", "tasks/" + failed},
 				{"task-running", "tasks/" + running}, {"task-waiting", strings.TrimSuffix("tasks/"+book(t, shop), "/")}, {"failed", "failed"}, {"queues", "queues"}, {"workers", "workers"}, {"schedules", "schedules"},
+				{"history", "history?range=day"}, {"limits", "limits"}, {"graph", "graph"},
 				{"enqueue", "enqueue"}, {"enqueue-report", "enqueue?name=report.Build&like=" + running}, {"confirm", "confirm?do=delete&state=failed&name=mail.Send"},
 				{"delete", "tasks/" + failed + "/delete"}, {"docs", "docs"}, {"missing", "nothing"},
 			}
 			b.expect = "404"
+			chosen := regexp.MustCompile(*only)
 			for _, p := range pages {
+				if !chosen.MatchString(p.name) {
+					continue
+				}
 				for _, phone := range []bool{false, true} {
 					for _, dark := range []bool{false, true} {
 						if name != "memory" && (phone || dark) {
