@@ -133,6 +133,11 @@ scale: ## measure what calls cost beside a backlog (SCALE=0,100000,..., SCALEENG
 	$(GO) test ./runtime/engines -count=1 -v -run 'TestScale$$' -timeout 120m -args \
 		-scale $(SCALE) -scaleengines $(SCALEENGINES) -scalepage $(CURDIR)/docs/speed/scale.md
 
+WEBSCALE ?= 500000
+.PHONY: web-scale
+web-scale: ## print how long each page of the dashboard takes with WEBSCALE (500000) tasks, on each of SCALEENGINES
+	$(GO) test ./internal/webtest -count=1 -v -run 'TestScale$$' -timeout 120m -args -webscale $(WEBSCALE) -webscaleengines $(SCALEENGINES)
+
 KILLS ?= 200
 KILLTASKS ?= 100000
 .PHONY: kills

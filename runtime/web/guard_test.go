@@ -161,7 +161,8 @@ func TestPages_HostileTexts(t *testing.T) {
 			app := runtime.New(engine, runtime.Config{Logger: silent})
 			s := serve(t, app, web.Config{Title: text, User: func(*http.Request) string { return text }})
 			id := engine.ids()
-			pages := []string{"", "tasks", "tasks?state=failed", "failed", "queues", "workers", "enqueue", "confirm?do=delete&all=on", "confirm?do=cancel&id=" + id[2]}
+			pages := []string{"", "tasks", "tasks?state=failed", "failed", "queues", "workers", "schedules", "limits", "graph",
+				"history", "history?range=day", "history?range=months", "enqueue", "confirm?do=delete&all=on", "confirm?do=cancel&id=" + id[2]}
 			for _, id := range id {
 				pages = append(pages, "tasks/"+id, "tasks/"+id+"?events=all")
 			}
@@ -183,7 +184,8 @@ func TestPages_HostileTexts(t *testing.T) {
 				assert.Less(t, len(a.text), limit, page)
 				harmless(t, page, a.text)
 			}
-			for _, at := range []string{"api/tasks?brief=true", "api/tasks/" + id[0], "api/queues", "api/workers", "api/causes", "api/causes?state=retrying"} {
+			for _, at := range []string{"api/tasks?brief=true", "api/tasks/" + id[0], "api/queues", "api/workers", "api/causes", "api/causes?state=retrying",
+				"api/limits", "api/graph", "api/history", "api/history?range=weeks", "api/schedules"} {
 				a := s.get(at)
 				require.Equal(t, http.StatusOK, a.StatusCode, at)
 				assert.True(t, json.Valid([]byte(a.text)), at)

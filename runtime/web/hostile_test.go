@@ -103,3 +103,23 @@ func (e *hostile) Workers(context.Context) ([]engine.WorkerInfo, error) {
 		Queues: []string{e.text}, Names: []string{e.text},
 	}}, nil
 }
+
+// Limits and History make it a Limiter and a Historian of its own.
+func (e *hostile) Limits(context.Context) ([]engine.LimitCount, error) {
+	return []engine.LimitCount{
+		{Rule: e.text, Set: 3, Keys: -1, Held: 1 << 40, Waiting: 7},
+		{Rule: e.text + "2", Set: -1, Per: -time.Hour, Waiting: -2},
+	}, nil
+}
+
+func (e *hostile) History(_ context.Context, q engine.HistoryQuery) ([]engine.Tally, error) {
+	var ts []engine.Tally
+	for _, kind := range []string{e.text, "ran." + e.text, "ran.99", "ran.3", "waited.-1", "succeeded", "failed"} {
+		for _, n := range []int64{1 << 60, -5, 3} {
+			for _, at := range []time.Time{time.Now(), time.Unix(1<<60, 0), time.Unix(-1<<60, 0), {}} {
+				ts = append(ts, engine.Tally{Step: q.Step, At: at, Queue: e.text, Kind: kind, Tasks: n})
+			}
+		}
+	}
+	return ts, nil
+}

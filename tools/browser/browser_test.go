@@ -87,6 +87,7 @@ func newTab(t *testing.T, base string) *tab {
 	ctx, cancel := chromedp.NewContext(browser)
 	t.Cleanup(cancel)
 	b := &tab{t: t, ctx: ctx, base: base}
+	require.NoError(t, chromedp.Run(ctx)) // the tab lives as long as the context of its first call
 	chromedp.ListenTarget(ctx, b.listen)
 	b.run(log.Enable(), runtime.Enable(), emulation.SetTimezoneOverride("UTC"), chromedp.EmulateViewport(1440, 900))
 	t.Cleanup(func() {

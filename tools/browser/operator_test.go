@@ -82,6 +82,7 @@ func TestOperator(t *testing.T) {
 	click(`//nav//a[contains(., "Workers")]`)
 	b.says("report.Build")
 	t.Logf("%d clicks in %s", clicks, time.Since(began).Round(100*time.Millisecond))
+	assert.Equal(t, 9, clicks, "docs/operations.md tells how many")
 	assert.Equal(t, int64(0), count(engine.StateFailed))
 	assert.Equal(t, int64(1000), count(engine.StatePending)+count(engine.StateRetrying), "they wait in the queue that is paused")
 }

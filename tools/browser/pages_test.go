@@ -333,7 +333,7 @@ func TestHostileTasks(t *testing.T) {
 	_, err = h.Wait(t.Context())
 	require.Error(t, err)
 	b := newTab(t, serve(t, shop, web.Config{Title: text}))
-	for _, path := range []string{"", "tasks", "tasks/" + h.ID().String(), "failed", "workers", "queues", "enqueue", "confirm?do=delete&state=failed"} {
+	for _, path := range []string{"", "tasks", "tasks/" + h.ID().String(), "failed", "workers", "queues", "enqueue", "graph", "limits", "history", "schedules", "confirm?do=delete&state=failed"} {
 		b.open(path)
 		b.fits(path)
 		var count int
