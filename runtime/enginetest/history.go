@@ -1,13 +1,13 @@
 package enginetest
 
 import (
+	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -58,16 +58,23 @@ func (b *bench) history(h engine.Historian, q engine.HistoryQuery, want ...engin
 	}
 	var got []engine.Tally
 	for _, t := range all {
-		for _, name := range []string{"good", "bad"} {
-			if t.Kind == b.kind(name) {
-				got = append(got, t)
-			}
+		if t.Kind == b.kind("good") || t.Kind == b.kind("bad") {
+			got = append(got, t)
 		}
 	}
-	key := func(t engine.Tally) string { return t.At.Format(time.RFC3339) + t.Queue + t.Kind }
-	if d := cmp.Diff(want, got, cmpopts.SortSlices(func(x, y engine.Tally) bool { return key(x) < key(y) })); d != "" {
-		b.Errorf("History(%+v) differs from what was added (-want +got):\n%s", q, d)
+	if got, want := tallyLines(got), tallyLines(want); !slices.Equal(got, want) {
+		b.Errorf("History(%+v):\n%s\nwant\n%s", q, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+}
+
+// tallyLines returns a line for each tally, sorted.
+func tallyLines(ts []engine.Tally) []string {
+	lines := make([]string, len(ts))
+	for i, t := range ts {
+		lines[i] = fmt.Sprintf("%s %q %s: %d within %s", t.At.UTC().Format(time.RFC3339Nano), t.Queue, t.Kind, t.Tasks, t.Step)
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 func testHistoryAdded(b *bench) {
