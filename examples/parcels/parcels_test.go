@@ -70,12 +70,17 @@ func start(t *testing.T, program string, args ...string) *bufio.Scanner {
 	r, w := io.Pipe()
 	cmd.Stderr = w
 	require.NoError(t, cmd.Start())
+	ended := make(chan error, 1)
+	go func() {
+		err := cmd.Wait()
+		_ = w.Close() // who reads what it logs need not wait for more
+		ended <- err
+	}()
 	t.Cleanup(func() {
 		stop()
 		go func() { _, _ = io.Copy(io.Discard, r) }()
-		err := cmd.Wait()
+		err := <-ended
 		assert.True(t, err == nil || strings.Contains(err.Error(), "context canceled"), "%s: %v", program, err)
-		_ = w.Close()
 	})
 	return bufio.NewScanner(r)
 }
