@@ -9,18 +9,19 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
 
-// Bounds of Counts: it reads about maxCounted rows one by one at most. If
-// there are more, it reads a sample of strata times perStratum rows.
+// Bounds of Counts. It reads smallFile rows one by one at most, and in a larger
+// file a sample of strata times perStratum rows and maxEntries of the indexes.
 const (
-	maxCounted = 20_000
+	smallFile  = 20_000
+	maxEntries = 100_000
 	strata     = 128
-	perStratum = 32
+	perStratum = 24
 )
 
-// Counts implements [engine.Counter]. It counts a file of at most 20,000 tasks
-// exactly. In a larger one it counts tasks that wait, run or have ended badly
-// exactly to [engine.ExactCounts] in each queue, 20,000 in all. It estimates
-// succeeded tasks and the rest from a sample of the file, which may miss a
+// Counts implements [engine.Counter]. It counts the tasks of a queue and a state
+// exactly to [engine.ExactCounts], by indexes, of which it reads 100,000 entries
+// in all at most, and estimates the others from a sample of the file. In a file
+// of more than 20,000 tasks it estimates those that succeeded too, and may miss a
 // queue with few of them.
 func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	if ctx.Err() != nil {
@@ -31,19 +32,18 @@ func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 		return nil, e.explain(err)
 	}
 	defer e.readers.put(r)
-	t := tally{c: r.c, now: nanos(e.now()), left: maxCounted, places: make(map[place]*number)}
-	err = t.count()
-	if err == nil {
-		err = t.addOldest()
-	}
+	t := tally{c: r.c, now: nanos(e.now()), left: maxEntries, places: make(map[place]*number)}
+	err = transact(r.c, "BEGIN", func() error { // at one moment
+		if err := t.count(); err != nil {
+			return err
+		}
+		return t.addOldest()
+	})
 	if err != nil {
 		return nil, e.explain(err)
 	}
 	return t.counts(), nil
 }
-
-// countedColumns are the columns that decide where a task is counted.
-const countedColumns = "queue, state, attempt, due, ended_at, keep, keep_failed"
 
 // place is a queue and a state, which are counted apart.
 type place struct {
@@ -56,15 +56,20 @@ type place struct {
 type number struct {
 	counted int64
 	sampled float64
+	strata  int   // in so many of them the sample has seen one
 	more    bool  // not all were counted
 	oldest  int64 // since when the oldest is due; 0 is not known
 }
+
+// sure reports that the sample has seen so many tasks that counting them would
+// be in vain.
+func (n *number) sure() bool { return n.strata >= 30 && n.sampled >= 3*engine.ExactCounts }
 
 // tally is one counting.
 type tally struct {
 	c      *lite.Conn
 	now    int64
-	left   int // rows that may still be read one by one
+	left   int // index entries that may still be read
 	places map[place]*number
 }
 
@@ -78,105 +83,47 @@ func (t *tally) at(p place) *number {
 }
 
 func (t *tally) count() error {
-	large, err := t.c.Prepare(fmt.Sprintf("SELECT 1 FROM @tasks LIMIT 1 OFFSET %d", maxCounted))
+	large, err := t.c.Int(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM @tasks LIMIT 1 OFFSET %d)", smallFile))
 	if err != nil {
 		return err
 	}
-	defer large.Close()
-	if more, err := large.Step(); err != nil {
-		return err
-	} else if !more {
-		_, err := t.countUpTo("1", maxCounted)
+	if large == 0 {
+		_, err := t.countRows("1", smallFile)
 		return err
 	}
 	if err := t.sample(); err != nil {
 		return err
 	}
 	for p, n := range t.places {
-		n.more = p.state == engine.StateSucceeded // nothing else says how many
+		n.more = p.state == engine.StateSucceeded || n.sure() // nothing else says how many
 	}
-	for _, part := range []struct {
-		where  string
-		states []engine.State
-	}{
-		{"state <= 3", []engine.State{engine.StatePending, engine.StateRetrying}},
-		{"state = 5", []engine.State{engine.StatePending, engine.StateRetrying}},
-		{"state IN (9, 10)", []engine.State{engine.StateFailed, engine.StateCancelled}},
-	} {
-		if err := t.countQueues(part.where, part.states); err != nil {
+	for i := range countedParts {
+		if err := t.countPart(&countedParts[i]); err != nil {
 			return err
 		}
 	}
-	for where, states := range map[string][]engine.State{
-		"state = 4":         {engine.StateRunning},
-		"state = 11":        {engine.StateWaiting},
-		"state IN (12, 13)": {engine.StatePending, engine.StateRetrying},
-		"state IN (6, 7)":   {engine.StateScheduled, engine.StatePending, engine.StateRetrying},
-	} {
-		all, err := t.countUpTo(where, max(t.left, 1))
-		if err != nil {
-			return err
-		}
-		if !all {
-			t.leaveToSample("", states)
+	all, err := t.countRows("state = 4", engine.ExactCounts)
+	if err == nil && !all {
+		for p, n := range t.places {
+			n.more = n.more || p.state == engine.StateRunning
 		}
 	}
-	return nil
+	return err
 }
 
-// countUpTo counts the tasks of a condition, which an index or the table
-// serves, but reads at most limit rows. It reports whether these were all.
-func (t *tally) countUpTo(where string, limit int) (all bool, err error) {
-	read, err := t.add(`SELECT queue, state, state = 5 AND attempt > 0, state = 6 AND due <= ?1, NOT (`+overKept+`), count(*)
-		FROM (SELECT `+countedColumns+` FROM @tasks WHERE `+where+` LIMIT ?2) GROUP BY 1, 2, 3, 4, 5`, func(st *lite.Stmt) {
-		st.BindInt(2, int64(limit)+1)
-	})
-	return read <= limit, err
-}
-
-// countQueues counts the tasks of a condition whose index begins with the queue.
-func (t *tally) countQueues(where string, states []engine.State) error {
-	next, err := t.c.Prepare("SELECT queue FROM @tasks WHERE " + where + " AND queue > ?1 ORDER BY queue LIMIT 1")
+// countRows counts the tasks of a condition, which an index or the table serves,
+// by their rows, but reads at most limit of them. It reports whether these were all.
+func (t *tally) countRows(where string, limit int) (all bool, err error) {
+	st, err := t.c.Prepare(`SELECT queue, state, state = 5 AND attempt > 0, state = 6 AND due <= ?1, NOT (` + overKept + `), count(*)
+		FROM (SELECT queue, state, attempt, due, ended_at, keep, keep_failed FROM @tasks WHERE ` + where + ` LIMIT ?2)
+		GROUP BY 1, 2, 3, 4, 5`)
 	if err != nil {
-		return err
-	}
-	defer next.Close()
-	for queue := ""; ; {
-		next.Reset()
-		next.BindText(1, queue)
-		if ok, err := next.Step(); err != nil || !ok {
-			return err
-		}
-		if t.left <= 0 {
-			t.leaveToSample("", states)
-			return nil
-		}
-		queue = next.Text(0)
-		limit := min(t.left, engine.ExactCounts)
-		read, err := t.add(`SELECT queue, state, state = 5 AND attempt > 0, 0, NOT (`+overKept+`), count(*)
-			FROM (SELECT `+countedColumns+` FROM @tasks WHERE `+where+` AND queue = ?3 LIMIT ?2) GROUP BY 1, 2, 3, 4, 5`, func(st *lite.Stmt) {
-			st.BindInt(2, int64(limit)+1)
-			st.BindText(3, queue)
-		})
-		if err != nil {
-			return err
-		}
-		if read > limit {
-			t.leaveToSample(queue, states)
-		}
-	}
-}
-
-// add adds the counts of a statement, and returns how many rows that were. All
-// of them are taken from the rows left to read.
-func (t *tally) add(sql string, bind func(*lite.Stmt)) (read int, err error) {
-	st, err := t.c.Prepare(sql)
-	if err != nil {
-		return 0, err
+		return false, err
 	}
 	defer st.Close()
 	st.BindInt(1, t.now)
-	bind(st)
+	st.BindInt(2, int64(limit)+1)
+	read := 0
 	err = st.Each(func() bool {
 		n := st.Int(5)
 		read += int(n)
@@ -186,22 +133,7 @@ func (t *tally) add(sql string, bind func(*lite.Stmt)) (read int, err error) {
 		}
 		return true
 	})
-	t.left -= read + 1
-	return read, err
-}
-
-// leaveToSample notes that the tasks of a queue, or of all, in these states
-// were not all counted.
-func (t *tally) leaveToSample(queue string, states []engine.State) {
-	for _, s := range states {
-		if queue != "" {
-			t.at(place{queue, s}).more = true
-			continue
-		}
-		for p, n := range t.places {
-			n.more = n.more || p.state == s
-		}
-	}
+	return read <= limit, err
 }
 
 // sample reads a few tasks at places spread evenly over the file's sequence
@@ -257,7 +189,9 @@ func (t *tally) sampleStratum(st *lite.Stmt, from, to int64) error {
 		weight = (float64(to) - float64(from) + 1) / (float64(end) - float64(from) + 1)
 	}
 	for p, n := range found {
-		t.at(p).sampled += weight * float64(n)
+		x := t.at(p)
+		x.sampled += weight * float64(n)
+		x.strata++
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ var migrations embed.FS
 // oldest version of programs that can still work with it. The largest of those
 // is also SQLite's user_version. So a program goes on with a file to which a
 // newer one has only added.
-const schemaVersion = 8
+const schemaVersion = 9
 
 // besidePrefix begins the names of our tables, indexes and views in a file of
 // the app's own tables. In a file that is ours alone they have no prefix. In
