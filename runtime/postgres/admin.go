@@ -76,7 +76,7 @@ func (e *Engine) cancel(ctx context.Context, job int64, reason string) (exists b
 	var told int
 	var durable bool
 	args := []any{[]int64{job}, clean(reason), e.sql.controlChannel, false}
-	if err := e.row(ctx, e.sql.cancel, args, &exists, &told, &durable); err != nil || !durable {
+	if err := e.steeredRow(ctx, e.sql.cancel, args, &exists, &told, &durable); err != nil || !durable {
 		return exists, err
 	}
 	return e.cancelDurable(ctx, []int64{job}, reason, 0)

@@ -2,6 +2,9 @@ package postgres
 
 import (
 	"context"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -9,13 +12,17 @@ import (
 const (
 	// countPlaces is how many pairs of a state and a queue are counted.
 	countPlaces = 10_000
+	// countLot is how many of them a statement counts, and maxEntries how many
+	// index entries all statements read, more or less, before estimates do.
+	countLot   = 200
+	maxEntries = 100_000
 	// samplePages is how many pages of a large table are read for an estimate.
-	samplePages = 300
+	samplePages = 100
 	// sureFactor is how many times engine.ExactCounts a sample must show, and
 	// surePages on how many pages it must have seen such jobs, to be believed
 	// without counting.
 	sureFactor = 3
-	surePages  = 30
+	surePages  = 25
 )
 
 // place is a state of River's in a queue.
@@ -54,30 +61,37 @@ func (e *Engine) count(ctx context.Context) ([]engine.Count, error) {
 	if err != nil {
 		return nil, err
 	}
-	var waiting, others []place
+	var places []place
 	err = e.steered(ctx, e.sql.places, []any{countPlaces}, func(scan func(...any) error) error {
 		var p place
 		if err := scan(&p.state, &p.queue); err != nil {
 			return err
 		}
-		s := samples[p]
-		switch {
-		case s != nil && s.jobs >= sureFactor*engine.ExactCounts && s.pages >= surePages:
+		if s := samples[p]; s != nil && s.jobs >= sureFactor*engine.ExactCounts && s.pages >= surePages {
 			t.estimate(p, s)
-		case p.state == riverAvailable || p.state == riverPending || p.state == riverScheduled:
-			waiting = append(waiting, p)
-		default:
-			others = append(others, p)
+		} else {
+			places = append(places, p)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	for text, places := range map[string][]place{e.sql.countWaiting: waiting, e.sql.countOthers: others} {
-		if err := e.countExactly(ctx, t, text, places, samples, most); err != nil {
+	left := maxEntries
+	for lot := range slices.Chunk(places, countLot) {
+		if left <= 0 {
+			for _, p := range lot {
+				if s := samples[p]; s != nil {
+					t.estimate(p, s)
+				}
+			}
+			continue
+		}
+		read, err := e.countExactly(ctx, t, lot, samples, most)
+		if err != nil {
 			return nil, err
 		}
+		left -= read
 	}
 	if err := e.addOldest(ctx, t); err != nil {
 		return nil, err
@@ -86,45 +100,86 @@ func (e *Engine) count(ctx context.Context) ([]engine.Count, error) {
 }
 
 // countExactly counts jobs of the places, and estimates those with more than most.
+// It returns how many index entries it has read.
 func (e *Engine) countExactly(
-	ctx context.Context, t tally, text string, places []place, samples map[place]*sample, most int,
-) error {
-	if len(places) == 0 {
-		return nil
-	}
+	ctx context.Context, t tally, places []place, samples map[place]*sample, most int,
+) (read int, err error) {
 	states, queues := make([]string, len(places)), make([]string, len(places))
 	for i, p := range places {
 		states[i], queues[i] = p.state, p.queue
 	}
-	counted := make(map[place]*sample, len(places))
-	err := e.steered(ctx, text, []any{states, queues, most + 1}, func(scan func(...any) error) error {
+	args := []any{states, queues, most + 1}
+	counted := make(map[place]*counted, len(places))
+	b := steered()
+	b.Queue(e.sql.count, args...).Query(func(rows pgx.Rows) error {
 		var p place
-		var s share
-		var n int64
-		if err := scan(&p.state, &p.queue, &s.again, &s.later, &n); err != nil {
-			return err
-		}
-		s.jobs = float64(n)
-		if counted[p] == nil {
-			counted[p] = new(sample)
-		}
-		counted[p].add(s)
-		return nil
-	})
-	if err != nil {
+		var n, ahead int
+		_, err := pgx.ForEachRow(rows, []any{&p.state, &p.queue, &n, &ahead}, func() error {
+			counted[p] = newCounted(p, n, ahead)
+			read += n
+			return nil
+		})
 		return err
+	})
+	b.Queue(e.sql.countMarked, args...).Query(func(rows pgx.Rows) error {
+		var p place
+		var again, later, ahead bool
+		var n int
+		_, err := pgx.ForEachRow(rows, []any{&p.state, &p.queue, &again, &later, &ahead, &n}, func() error {
+			counted[p].mark(share{again, later, float64(n)}, ahead)
+			read += n
+			return nil
+		})
+		return err
+	})
+	if err := e.send(ctx, callTimeout, b); err != nil {
+		return 0, err
 	}
 	for p, c := range counted {
-		if int(c.jobs) <= most {
-			t.exact(p, c)
+		s := c.sample()
+		if c.n <= most {
+			t.exact(p, s)
 			continue
 		}
-		if s := samples[p]; s != nil && s.jobs > c.jobs {
-			c = s
+		if x := samples[p]; x != nil && x.jobs > s.jobs {
+			s = x
 		}
-		t.estimate(p, c)
+		t.estimate(p, s)
 	}
-	return nil
+	return read, nil
+}
+
+// counted is what indexes say of a place: how many jobs there are, and those of
+// them whose metadata decide.
+type counted struct {
+	n          int
+	due, ahead float64 // without a mark
+	marked     []share
+}
+
+func newCounted(p place, n, ahead int) *counted {
+	if p.state != riverScheduled { // only there a time has a meaning
+		ahead = 0
+	}
+	return &counted{n: n, due: float64(n - ahead), ahead: float64(ahead)}
+}
+
+// mark notes jobs with a mark, which were counted before.
+func (c *counted) mark(s share, ahead bool) {
+	c.marked = append(c.marked, s)
+	if ahead && c.ahead >= s.jobs {
+		c.ahead -= s.jobs
+	} else {
+		c.due = max(0, c.due-s.jobs)
+	}
+}
+
+func (c *counted) sample() *sample {
+	s := new(sample)
+	for _, x := range append(c.marked, share{jobs: c.due}, share{later: true, jobs: c.ahead}) {
+		s.add(x)
+	}
+	return s
 }
 
 func (s *sample) add(x share) {

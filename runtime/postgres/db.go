@@ -176,6 +176,13 @@ func (e *Engine) row(ctx context.Context, text string, args []any, into ...any) 
 	})
 }
 
+// steeredRow is row, for a statement that is planned with steerSQL.
+func (e *Engine) steeredRow(ctx context.Context, text string, args []any, into ...any) error {
+	b := steered()
+	b.Queue(text, args...).QueryRow(func(row pgx.Row) error { return row.Scan(into...) })
+	return e.send(ctx, callTimeout, b)
+}
+
 // exec is query, for a statement without rows. It returns how many it changed.
 func (e *Engine) exec(ctx context.Context, text string, args ...any) (changed int, err error) {
 	err = e.bounded(ctx, callTimeout, func(ctx context.Context) error {

@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 6
+const ownVersion = 7
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -157,6 +157,10 @@ CREATE TABLE {s}.taskctx_place (
 CREATE INDEX taskctx_place_held ON {s}.taskctx_place (key) WHERE held;
 CREATE INDEX taskctx_place_wait ON {s}.taskctx_place (key, priority, due, turn) WHERE NOT held;
 CREATE SEQUENCE {s}.taskctx_turn;
+`, `
+-- Those of the waiting tasks that were retried, put aside or suspended, so that an
+-- index alone counts all others.
+CREATE INDEX taskctx_marked ON {s}.river_job (state, queue) WHERE {marked};
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own
@@ -316,7 +320,7 @@ func undefinedColumn(err error) bool {
 
 // inSchema completes a migration.
 func inSchema(text, schema string) string {
-	return strings.NewReplacer("{s}", quoted(schema), "{expiry}", "("+expiry+")").Replace(text)
+	return strings.NewReplacer("{s}", quoted(schema), "{expiry}", "("+expiry+")", "{marked}", isMarked).Replace(text)
 }
 
 // quoted is the schema as an identifier in SQL.

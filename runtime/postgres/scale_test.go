@@ -2,10 +2,13 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -75,4 +78,102 @@ func TestList_ReadsABoundedNumberOfRows(t *testing.T) {
 	require.NoError(t, e.Close()) // its connections tell what they have read
 	require.Eventually(t, func() bool { return read() > before }, 10*time.Second, 100*time.Millisecond)
 	assert.LessOrEqual(t, read()-before, most*len(queries))
+}
+
+// TestCounts_EachStateOfManyQueues: beside many ended jobs, what waits is exact in
+// each state and queue, whether metadata or columns say which state it is, and an
+// index alone counts what has no mark.
+//
+// Proves: RELIABILITY 31
+func TestCounts_EachStateOfManyQueues(t *testing.T) {
+	ctx := t.Context()
+	url := servertest.Postgres(t)
+	cfg := postgres.Config{Schema: newSchema(t, url)}
+	e := open(t, url, cfg)
+	c, err := pgx.Connect(ctx, url)
+	require.NoError(t, err)
+	defer c.Close(context.Background())
+	want := make(map[string]int64)
+	put := func(queue string, n int64, state engine.State, river, metadata string, due time.Duration) {
+		t.Helper()
+		want[queue+" "+string(state)] += n
+		_, err := c.Exec(ctx, `INSERT INTO `+cfg.Schema+`.river_job(kind, args, max_attempts, metadata, queue, scheduled_at, state, finalized_at)
+			SELECT 'scale.t', '{}', 4, $1::jsonb, $2, now() + $3 * interval '1 second', $4::`+cfg.Schema+`.river_job_state,
+				CASE WHEN $4 IN ('completed', 'discarded') THEN now() END
+			FROM generate_series(1, $5::int)`, `{"taskctx": `+metadata+`}`, queue, due.Seconds(), river, n)
+		require.NoError(t, err)
+	}
+	put("ended", 60_000, engine.StateSucceeded, "completed", `{"v": 1}`, 0)
+	delete(want, "ended succeeded")
+	put("big", 9_000, engine.StatePending, "available", `{"v": 1}`, 0)
+	put("big", 900, engine.StateRetrying, "available", `{"v": 1, "again": true}`, 0)
+	put("big", 8_000, engine.StateScheduled, "scheduled", `{"v": 1}`, time.Hour)
+	put("big", 9_000, engine.StateFailed, "discarded", `{"v": 1}`, 0)
+	for i := range 30 {
+		queue := fmt.Sprintf("q%02d", i)
+		put(queue, 1, engine.StatePending, "scheduled", `{"v": 1}`, -time.Minute)
+		put(queue, 2, engine.StatePending, "scheduled", `{"v": 1, "parked": 1}`, time.Hour)
+		put(queue, 3, engine.StateScheduled, "scheduled", `{"v": 1}`, time.Hour)
+		put(queue, 4, engine.StateRetrying, "scheduled", `{"v": 1, "again": true}`, time.Hour)
+		put(queue, 5, engine.StateRetrying, "scheduled", `{"v": 1, "again": true}`, -time.Hour)
+		put(queue, 6, engine.StateWaiting, "pending", `{"v": 2, "waits": -1}`, 0)
+		put(queue, 7, engine.StatePending, "available", `{"v": 1, "again": false}`, 0)
+	}
+	_, err = c.Exec(ctx, "VACUUM ANALYZE "+cfg.Schema+".river_job")
+	require.NoError(t, err)
+	counts, err := e.Counts(ctx)
+	require.NoError(t, err)
+	got := make(map[string]int64)
+	for _, c := range counts {
+		if c.Queue == "ended" {
+			assert.True(t, c.Estimated)
+			assert.InDelta(t, 60_000, c.Tasks, 20_000)
+			continue
+		}
+		assert.False(t, c.Estimated, "%+v", c)
+		got[c.Queue+" "+string(c.State)] = c.Tasks
+	}
+	assert.Equal(t, want, got)
+}
+
+// TestCancel_ReadsFewRows: also by a plan that was made while the table was small,
+// on tables that nobody analyzes.
+func TestCancel_ReadsFewRows(t *testing.T) {
+	ctx := t.Context()
+	url := servertest.Postgres(t)
+	cfg := postgres.Config{Schema: newSchema(t, url)}
+	require.NoError(t, open(t, url, cfg).Close())
+	c, err := pgx.Connect(ctx, url)
+	require.NoError(t, err)
+	defer c.Close(context.Background())
+	_, err = c.Exec(ctx, "ALTER TABLE "+cfg.Schema+".river_job SET (autovacuum_enabled = false)")
+	require.NoError(t, err)
+	pool, err := pgxpool.ParseConfig(url)
+	require.NoError(t, err)
+	pool.MaxConns = 1
+	p, err := pgxpool.NewWithConfig(ctx, pool)
+	require.NoError(t, err)
+	defer p.Close()
+	e, err := postgres.New(ctx, p, cfg)
+	require.NoError(t, err)
+	cancel := func() {
+		ins, err := e.Insert(ctx, []*engine.Message{plainMessage(uuid.Nil)})
+		require.NoError(t, err)
+		require.NoError(t, e.Cancel(ctx, ins[0].ID, ""))
+	}
+	for range 20 {
+		cancel()
+	}
+	fill(t, c, cfg.Schema, 20_000)
+	for range 20 {
+		cancel()
+	}
+	require.NoError(t, e.Close()) // its connections tell what they have read
+	var read int
+	require.Eventually(t, func() bool {
+		err := c.QueryRow(ctx, "SELECT coalesce(seq_tup_read, 0) FROM pg_stat_user_tables WHERE relid = $1::regclass AND n_tup_upd >= 40",
+			cfg.Schema+".river_job").Scan(&read)
+		return err == nil
+	}, 10*time.Second, 100*time.Millisecond)
+	assert.Less(t, read, 20_000)
 }

@@ -22,7 +22,7 @@ type statements struct {
 	get, lockJob, cancel, retry, remove, ended     string
 	list, listBrief, window, places, pages, sample string
 	windowNewest, alive, oldest, oldestAside       string
-	countWaiting, countOthers                      string
+	count, countMarked                             string
 	reads, below, running, holders                 string
 
 	insertLimited string
@@ -64,7 +64,7 @@ func forSome(text, pick string) lotSQL {
 func newStatements(schema string) statements {
 	r := strings.NewReplacer("{set}", strings.ReplaceAll(setOf, "{s}", quoted(schema)), "{s}", quoted(schema), "{seq}", quoted(schema)+".river_job_id_seq",
 		"{columns}", jobColumns, "{briefcolumns}", jobColumnsOf("NULL::jsonb", briefMetadata),
-		"{again}", isAgain, "{later}", isLater, "{waits}", isWaits, "{aside}", isAside, "{asked}", asked, "{durable}", isDurable, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
+		"{again}", isAgain, "{later}", isLater, "{waits}", isWaits, "{aside}", isAside, "{asked}", asked, "{durable}", isDurable, "{marked}", isMarked, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
 		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked,
 		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,
 		"{ours}", oursOrNone,
@@ -95,7 +95,7 @@ func newStatements(schema string) statements {
 		get: getSQL, lockJob: lockJobSQL, cancel: cancelSQL, retry: retrySQL, remove: removeSQL, ended: endedSQL,
 		list: listSQL, listBrief: listBriefSQL, window: windowSQL, places: placesSQL, pages: pagesSQL, sample: sampleSQL,
 		windowNewest: windowNewestSQL, alive: aliveSQL, oldest: oldestSQL, oldestAside: oldestAsideSQL,
-		countWaiting: countWaitingSQL, countOthers: countOthersSQL,
+		count: countSQL, countMarked: countMarkedSQL,
 		reads: readsSQL, below: belowSQL, running: runningSQL, holders: holdersSQL,
 		journal: journalStatements{
 			makeHeads: makeHeadsSQL, lockHeads: lockHeadsSQL, suspend: suspendSQL,
@@ -118,7 +118,7 @@ func newStatements(schema string) statements {
 		&s.takeOverStopped, &s.expireOf,
 		&s.cleanKeys, &s.queues, &s.paused,
 		&s.get, &s.lockJob, &s.cancel, &s.retry, &s.remove, &s.ended,
-		&s.list, &s.listBrief, &s.window, &s.places, &s.pages, &s.sample, &s.countWaiting, &s.countOthers,
+		&s.list, &s.listBrief, &s.window, &s.places, &s.pages, &s.sample, &s.count, &s.countMarked,
 		&s.windowNewest, &s.alive, &s.oldest, &s.oldestAside,
 		&s.reads, &s.below, &s.running, &s.holders,
 		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveGone, &j.parents, &j.markBereft,

@@ -59,25 +59,29 @@ const sampleSQL = `
 SELECT j.state::text, j.queue, {again}, {later} OR {waits}, count(*), count(DISTINCT (j.ctid::text::point)[0])
 FROM {s}.river_job j TABLESAMPLE SYSTEM ($1::real) GROUP BY 1, 2, 3, 4`
 
-// countWaitingSQL counts jobs of states and queues, up to $3 of each. It
-// distinguishes waiting ones by their metadata, as publicState does; an index
-// alone counts all others.
-const countWaitingSQL = `
-SELECT p.state, p.queue, c.again, c.later, c.n FROM unnest($1::text[], $2::text[]) AS p(state, queue)
+// countSQL counts jobs of states and queues, up to $3 of each, by an index alone:
+// how many they are, and for how many of these a time has not come.
+const countSQL = `
+SELECT p.state, p.queue, c.n, c.ahead FROM unnest($1::text[], $2::text[]) AS p(state, queue)
 CROSS JOIN LATERAL (
-	SELECT x.again, x.later, count(*) AS n FROM (
-		SELECT {again} AS again, {later} OR {waits} AS later FROM {s}.river_job j
-		WHERE j.state = p.state::{s}.river_job_state AND j.queue = p.queue LIMIT $3
-	) x GROUP BY 1, 2
-) c`
-
-const countOthersSQL = `
-SELECT p.state, p.queue, false, false, c.n FROM unnest($1::text[], $2::text[]) AS p(state, queue)
-CROSS JOIN LATERAL (
-	SELECT count(*) AS n FROM (
-		SELECT FROM {s}.river_job j WHERE j.state = p.state::{s}.river_job_state AND j.queue = p.queue LIMIT $3
+	SELECT count(*) AS n, count(*) FILTER (WHERE x.scheduled_at > now()) AS ahead FROM (
+		SELECT j.scheduled_at FROM {s}.river_job j WHERE j.state = p.state::{s}.river_job_state AND j.queue = p.queue LIMIT $3
 	) x
 ) c`
+
+// countMarkedSQL counts those of them whose state their metadata decides, as
+// publicState does. An index has them alone.
+const countMarkedSQL = `
+SELECT p.state, p.queue, c.again, c.later, c.ahead, c.n FROM unnest($1::text[], $2::text[]) AS p(state, queue)
+CROSS JOIN LATERAL (
+	SELECT x.again, x.later, x.ahead, count(*) AS n FROM (
+		SELECT {again} AS again, {later} OR {waits} AS later, j.scheduled_at > now() AS ahead FROM {s}.river_job j
+		WHERE j.state = p.state::{s}.river_job_state AND j.queue = p.queue AND {marked} LIMIT $3
+	) x GROUP BY 1, 2, 3
+) c`
+
+// isMarked is the condition of an index: a change needs a migration.
+const isMarked = `state IN ('available', 'pending', 'scheduled') AND (metadata -> 'taskctx') ?| ARRAY['again', 'parked', 'waits']`
 
 // cancelSQL cancels a waiting job. It asks a running one to stop, as River
 // does: by its metadata, and by a notification to its worker. The first reason
