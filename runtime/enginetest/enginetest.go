@@ -19,6 +19,7 @@ package enginetest
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"testing"
 	"time"
@@ -48,6 +49,11 @@ type Options struct {
 	// Bounded opens an engine that holds capacity tasks that have not ended,
 	// and then answers ErrQueueFull. Without it those tests are left out.
 	Bounded func(t testing.TB, capacity int) engine.Engine
+
+	// Logged opens an engine that logs to l. It is asked to tell once of the tasks
+	// that no worker knows, in a line that names them, and when they fail. Without
+	// it that test is left out.
+	Logged func(t testing.TB, l *slog.Logger) engine.Engine
 
 	// Remove deletes a task that does not run from the storage past the
 	// engine, as a tool of the storage would. Without it the tests of foreign
@@ -188,6 +194,7 @@ type test struct {
 // need is what a test requires of the options.
 type need struct {
 	second, pause, bounded, remove bool
+	logged                         bool
 	journal                        bool // a Journaler
 	begin, foreign                 bool // transactions
 	feature                        Feature
@@ -201,6 +208,8 @@ func (n need) missing(o Options) string {
 		return "the engine has no leases: Options.Pause or Options.Lease is not set"
 	case n.bounded && o.Bounded == nil:
 		return "the engine is not bounded: Options.Bounded is not set"
+	case n.logged && o.Logged == nil:
+		return "the engine does not log: Options.Logged is not set"
 	case n.remove && o.Remove == nil:
 		return "nothing else writes to the engine's storage: Options.Remove is not set"
 	case n.begin && o.Begin == nil:

@@ -1,8 +1,13 @@
 package enginetest
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -11,6 +16,7 @@ var nameTests = []test{
 	{name: "UnknownWaits", run: testUnknownWaits},
 	{name: "UnknownGoesToWhoKnows", run: testUnknownLater},
 	{name: "UnknownFailsAfterParkFor", run: testUnknownFails},
+	{name: "UnknownToldOnce", run: testUnknownTold, needs: need{logged: true}},
 	{name: "UnknownScheduled", run: testUnknownScheduled},
 	{name: "UnknownCancelled", run: testUnknownCancelled},
 	{name: "UnknownFailedThenRetried", run: testUnknownRetried},
@@ -56,6 +62,46 @@ func testUnknownFails(b *bench) {
 	if en.EndedAt.IsZero() {
 		b.Error("Entry.EndedAt is zero, want when the task failed")
 	}
+}
+
+// testUnknownTold: a line for the name of those that wait, and some when they fail.
+func testUnknownTold(b *bench) {
+	var l logged
+	b.e = b.o.Logged(b, slog.New(slog.NewTextHandler(&l, nil)))
+	ids := []uuid.UUID{b.insert("task.unknown"), b.insert("task.unknown"), b.insert("task.unknown")}
+	s := b.serve([]string{"task.known"}, parkFor(10*b.o.Step))
+	for _, id := range ids {
+		b.until(id, engine.StateFailed)
+	}
+	s.mustStop()
+	if waits, failed := l.lines("no worker knows"), l.lines("no worker knew"); len(waits) != 1 || len(failed) == 0 ||
+		!strings.Contains(waits[0], "task.unknown") {
+		b.Errorf("the log of three tasks of one name that nobody knows is\n%s%swant a line that names them, and some that they failed",
+			strings.Join(waits, ""), strings.Join(failed, ""))
+	}
+}
+
+// logged collects a log.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) lines(with string) (found []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.b.String()) {
+		if strings.Contains(line, with) {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 // testUnknownScheduled: ParkFor begins when the task is due.

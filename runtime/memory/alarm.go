@@ -84,7 +84,7 @@ func (e *Engine) moveDue(now time.Time) (more bool) {
 			e.resume(t, now)
 			continue
 		}
-		e.later.remove(t)
+		e.later.remove(int(t.pos))
 		e.enter(t, false, now)
 	}
 	return true

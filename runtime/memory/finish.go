@@ -147,7 +147,7 @@ func (e *Engine) unlist(t *task) {
 	} else {
 		e.ended.remove(t)
 	}
-	e.expiry.remove(t)
+	e.expiry.remove(int(t.pos))
 	t.place = nowhere
 }
 

@@ -29,9 +29,9 @@ type gate struct {
 }
 
 // gateHeap is a heap in the order in which a gate lets tasks in.
-type gateHeap = heapOf[byTurn]
+type gateHeap = heap[*task, byTurn]
 
-type byTurn struct{}
+type byTurn struct{ posInTask }
 
 func (byTurn) before(t, o *task) bool {
 	if t.more.gate.Ordered {
@@ -89,8 +89,8 @@ func (g *gate) most(e *Engine, l engine.Limit) int {
 
 // settle forgets a gate that nobody needs.
 func (g *gate) settle(e *Engine) {
-	if g.held == 0 && len(g.waiting) == 0 && len(g.starts) == 0 {
-		e.gates.rates.remove(g)
+	if g.held == 0 && len(g.waiting.items) == 0 && len(g.starts) == 0 {
+		e.lookNoMore(g)
 		delete(e.gates.byKey, g.Key)
 	}
 }
@@ -112,7 +112,7 @@ func (e *Engine) admitTo(t *task, n int) bool {
 	for i := len(t.extra().held); i < n; i++ {
 		l := t.msg.Limits[i]
 		g := e.gateOf(l)
-		if len(g.waiting) > 0 || !g.open(e, l) {
+		if len(g.waiting.items) > 0 || !g.open(e, l) {
 			e.putAside(t, g)
 			return false
 		}
@@ -126,7 +126,7 @@ func (e *Engine) admitTo(t *task, n int) bool {
 func (e *Engine) putAside(t *task, g *gate) {
 	t.more.gate, t.place = g, inGate
 	g.waiting.push(t)
-	if g.Per > 0 && (g.pos == 0 || len(g.waiting) == 1) {
+	if g.Per > 0 && (g.pos == 0 || len(g.waiting.items) == 1) {
 		e.setRate(g)
 	}
 	if t.state == retrying {
@@ -179,7 +179,7 @@ func (e *Engine) letIn(g *gate) {
 			}
 			return
 		}
-		g.waiting.remove(t)
+		g.waiting.remove(int(t.pos))
 		t.more.gate, t.place = nil, nowhere
 		if servable {
 			g.held++
@@ -213,7 +213,7 @@ func (e *Engine) giveUpPlaces() {
 			for t := g.fifo[p].head; t != nil; t = t.next {
 				ts = append(ts, t)
 			}
-			ts = append(ts, g.heap[p]...)
+			ts = append(ts, g.heap[p].items...)
 		}
 	}
 	for _, t := range ts {
@@ -274,7 +274,7 @@ func (e *Engine) Limits(context.Context) ([]engine.LimitCount, error) {
 		if c.Per = g.Per; g.Per > 0 {
 			c.Held += g.recent(e.now(), g.Spacing())
 		}
-		c.Waiting += len(g.waiting)
+		c.Waiting += len(g.waiting.items)
 	}
 	counts := make([]engine.LimitCount, 0, len(byRule))
 	for _, c := range byRule {

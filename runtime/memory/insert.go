@@ -211,13 +211,13 @@ func (e *Engine) enter(t *task, last bool, now time.Time) {
 // dequeue takes a waiting task out of its place.
 func (e *Engine) dequeue(t *task) {
 	if t.place == inGate {
-		t.more.gate.waiting.remove(t)
+		t.more.gate.waiting.remove(int(t.pos))
 		t.more.gate.settle(e)
 		t.more.gate, t.place = nil, nowhere
 		return
 	}
 	if t.place == inLater {
-		e.later.remove(t)
+		e.later.remove(int(t.pos))
 		t.place = nowhere
 		return
 	}

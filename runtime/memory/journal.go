@@ -249,7 +249,7 @@ func (e *Engine) suspend(t *task, o *engine.Outcome, now time.Time) {
 // as live.
 func (e *Engine) unsuspend(t *task) {
 	if t.place == inLater {
-		e.later.remove(t)
+		e.later.remove(int(t.pos))
 	}
 	t.place = nowhere
 	t.due = t.more.journal.due

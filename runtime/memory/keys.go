@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"container/heap"
 	"time"
 
 	"github.com/google/uuid"
@@ -58,7 +57,7 @@ func (s *keySet) hold(key string, id uuid.UUID, until time.Time) {
 	h := &keyHold{key: key, id: id, until: until}
 	s.held[key] = h
 	if !until.IsZero() {
-		heap.Push(&s.byEnd, h)
+		s.byEnd.push(h)
 	}
 }
 
@@ -71,17 +70,17 @@ func (s *keySet) release(key string, id uuid.UUID) {
 
 func (s *keySet) drop(h *keyHold) {
 	if !h.until.IsZero() {
-		heap.Remove(&s.byEnd, h.pos)
+		s.byEnd.remove(h.pos)
 	}
 	delete(s.held, h.key)
 }
 
 // over returns a hold whose time has ended, nil if there is none.
 func (s *keySet) over(now time.Time) *keyHold {
-	if len(s.byEnd) == 0 || s.byEnd[0].until.After(now) {
-		return nil
+	if h := s.byEnd.top(); h != nil && !h.until.After(now) {
+		return h
 	}
-	return s.byEnd[0]
+	return nil
 }
 
 // maxKeysOver is how many keys are let go of at once when their time has
@@ -171,28 +170,10 @@ func (e *Engine) takeAgain(t *task, now time.Time) *keyHold {
 	return h
 }
 
-// keyHeap implements heap.Interface by the end of the holds.
-type keyHeap []*keyHold
+// keyHeap is a heap by the end of the holds.
+type keyHeap = heap[*keyHold, byEnd]
 
-func (h keyHeap) Len() int           { return len(h) }
-func (h keyHeap) Less(i, j int) bool { return h[i].until.Before(h[j].until) }
-func (h keyHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i, j
-}
+type byEnd struct{}
 
-// Push implements heap.Interface.
-func (h *keyHeap) Push(x any) {
-	k := x.(*keyHold)
-	k.pos = len(*h)
-	*h = append(*h, k)
-}
-
-// Pop implements heap.Interface.
-func (h *keyHeap) Pop() any {
-	old := *h
-	k := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	return k
-}
+func (byEnd) before(h, o *keyHold) bool { return h.until.Before(o.until) }
+func (byEnd) at(h *keyHold, pos int)    { h.pos = pos }

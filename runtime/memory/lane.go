@@ -119,7 +119,7 @@ func (x *laneIndex) add(g *group, key groupKey, serves []*serve) {
 			if s.groups[g.queue] == 2 {
 				s.shared++
 			}
-			s.ready.fix(g, len(g.serves)-1)
+			g.fix(len(g.serves) - 1)
 		}
 		if s.serves(g.queue) {
 			served = true
@@ -164,7 +164,7 @@ func (e *Engine) regroup() {
 		scattered: e.lanes.scattered, paused: e.lanes.paused,
 	}
 	for _, s := range e.serves {
-		s.groups, s.shared, s.ready.gs = make(map[string]int), 0, nil
+		s.groups, s.shared, s.ready.items = make(map[string]int), 0, nil
 	}
 	var split []*task
 	for _, g := range old {
@@ -242,11 +242,11 @@ func (g *group) remove(t *task) {
 	if t.place == inFifo {
 		g.fifo[p].remove(t)
 	} else {
-		g.heap[p].remove(t)
+		g.heap[p].remove(int(t.pos))
 	}
 	t.group, t.place = nil, nowhere
 	g.n--
-	if g.fifo[p].n == 0 && len(g.heap[p]) == 0 {
+	if g.fifo[p].n == 0 && len(g.heap[p].items) == 0 {
 		g.levels &^= 1 << p
 	}
 	g.changed()

@@ -154,12 +154,12 @@ func (e *Engine) Close() error {
 		t.owner = nil
 	}
 	for _, s := range e.serves {
-		s.groups, s.ready.gs = nil, nil
+		s.groups, s.ready.items = nil, nil
 		close(s.closed)
 	}
 	e.alarm.stop()
-	e.tasks, e.later, e.ended, e.held, e.past, e.keys = table{}, nil, list{}, list{}, archive{}, keySet{}
-	e.spare, e.order, e.tallies, e.expiry = spareTasks{}, order{}, tallySet{}, nil
+	e.tasks, e.later, e.ended, e.held, e.past, e.keys = table{}, taskHeap{}, list{}, list{}, archive{}, keySet{}
+	e.spare, e.order, e.tallies, e.expiry = spareTasks{}, order{}, tallySet{}, expiryHeap{}
 	e.lanes = laneIndex{}
 	e.kept, e.bereft, e.gates = keptJournals{}, nil, gates{}
 	e.live.Store(0)

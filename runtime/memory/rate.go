@@ -57,7 +57,7 @@ func (e *Engine) setRate(g *gate) {
 		g.starts = nil
 	}
 	at, n, most := stamp(now.UnixNano()), len(g.starts), g.most(e, l)
-	waits := len(g.waiting) > 0 && most > 0
+	waits := len(g.waiting.items) > 0 && most > 0
 	switch i := n + g.held - most; {
 	case waits && i < 0: // the rest of a lot
 	case waits && i < n:
@@ -67,10 +67,10 @@ func (e *Engine) setRate(g *gate) {
 	case n > 0:
 		at = g.starts[n-1] + spacing
 	default:
-		e.gates.rates.remove(g)
+		e.lookNoMore(g)
 		return
 	}
-	e.gates.rates.set(g, at)
+	e.lookAt(g, at)
 	if g.pos == 1 {
 		e.setAlarm(at.time(), now)
 	}
@@ -88,7 +88,7 @@ func (e *Engine) openRates(now time.Time) (more bool) {
 			e.setAlarm(g.at.time(), now)
 			return false
 		}
-		e.gates.rates.remove(g)
+		e.lookNoMore(g)
 		e.letIn(g)
 		if g.pos == 0 {
 			e.setRate(g)
@@ -99,56 +99,27 @@ func (e *Engine) openRates(now time.Time) (more bool) {
 }
 
 // rateHeap is the gates with rates, by when they are to be looked at.
-type rateHeap []*gate
+type rateHeap = heap[*gate, byLook]
 
-func (h rateHeap) top() *gate {
-	if len(h) == 0 {
-		return nil
-	}
-	return h[0]
-}
+// byLook keeps the position from 1 on, so that a gate's is 0 outside.
+type byLook struct{}
 
-// set puts the gate at its place.
-func (h *rateHeap) set(g *gate, at stamp) {
+func (byLook) before(g, o *gate) bool { return g.at < o.at }
+func (byLook) at(g *gate, pos int)    { g.pos = pos + 1 }
+
+// lookAt puts the gate at its place among those with rates.
+func (e *Engine) lookAt(g *gate, at stamp) {
 	g.at = at
 	if g.pos == 0 {
-		*h = append(*h, g)
-		g.pos = len(*h)
-	}
-	h.fix(g.pos - 1)
-}
-
-func (h *rateHeap) remove(g *gate) {
-	if g.pos == 0 {
+		e.gates.rates.push(g)
 		return
 	}
-	i, last := g.pos-1, len(*h)-1
-	h.swap(i, last)
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	if g.pos = 0; i < last {
-		h.fix(i)
-	}
+	e.gates.rates.fix(g.pos - 1)
 }
 
-func (h rateHeap) fix(i int) {
-	for i > 0 && h[i].at < h[(i-1)/2].at {
-		h.swap(i, (i-1)/2)
-		i = (i - 1) / 2
+// lookNoMore takes it out.
+func (e *Engine) lookNoMore(g *gate) {
+	if g.pos > 0 {
+		e.gates.rates.remove(g.pos - 1)
 	}
-	for child := 2*i + 1; child < len(h); child = 2*i + 1 {
-		if r := child + 1; r < len(h) && h[r].at < h[child].at {
-			child = r
-		}
-		if h[i].at <= h[child].at {
-			return
-		}
-		h.swap(i, child)
-		i = child
-	}
-}
-
-func (h rateHeap) swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].pos, h[j].pos = i+1, j+1
 }

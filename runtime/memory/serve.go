@@ -58,7 +58,7 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 		closed: make(chan struct{}),
 		queues: make(map[string]struct{}, len(w.Queues)),
 	}
-	s.ready.s, s.began = s, s.now().UTC()
+	s.ready.order.s, s.began = s, s.now().UTC()
 	for _, queue := range w.Queues {
 		s.queues[queue] = struct{}{}
 	}
@@ -318,7 +318,7 @@ func (h *hand) take(now time.Time) *run {
 	}
 	h.run = s.e.start(t, stamp(now.UnixNano()), s.w.ID)
 	s.searching--
-	for _, g := range s.ready.gs[:min(len(s.ready.gs), maxSummons)] {
+	for _, g := range s.ready.items[:min(len(s.ready.items), maxSummons)] {
 		if s.searching == 0 {
 			s.e.wakes.add(g.summon())
 		}
@@ -333,15 +333,15 @@ func (s *serve) best() *task {
 	if s.end.Err() != nil {
 		return nil
 	}
-	if len(s.ready.gs) == 0 {
+	if len(s.ready.items) == 0 {
 		return nil
 	}
-	first := s.ready.gs[0].first
+	first := s.ready.items[0].first
 	if s.shared == 0 {
 		return first
 	}
 	queue := first.group.queue
-	for _, g := range s.ready.gs {
+	for _, g := range s.ready.items {
 		if g.queue == queue && g.first.msg.Priority > first.msg.Priority {
 			first = g.first
 		}

@@ -90,6 +90,11 @@ func TestEngine(t *testing.T) {
 		return e
 	}, enginetest.Options{
 		Second: func(tb testing.TB, _ engine.Engine) engine.Engine { return open(tb, url, cfg) },
+		Logged: func(tb testing.TB, l *slog.Logger) engine.Engine {
+			cfg := cfg
+			cfg.Logger = l
+			return open(tb, url, cfg)
+		},
 		Pause: func(_ testing.TB, e engine.Engine) func() {
 			mu.Lock()
 			defer mu.Unlock()

@@ -3,7 +3,6 @@ package redis_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,7 +11,6 @@ import (
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
-	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
@@ -59,38 +57,6 @@ func spoil(t *testing.T, app *runtime.App, db *goredis.Client, call runtime.Call
 	}
 	if err := db.HSet(t.Context(), key, "msg", change(msg)).Err(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-// TestServe_LogsUnknownTasks: once for each name while they wait, and when they
-// fail.
-func TestServe_LogsUnknownTasks(t *testing.T) {
-	slow(t) // tasks are left to other workers for five seconds
-	logs := new(servertest.Lines)
-	engine := open(t, server(t), redis.Config{Logger: slog.New(slog.NewTextHandler(logs, nil))})
-	app := runtime.New(engine, runtime.Config{ParkFor: 6 * time.Second, Logger: testLog(t)})
-	var hs []*runtime.Handle[int]
-	for range 3 {
-		h, err := sumCall(sumTask(""), 1, 1).Enqueue(t.Context(), app)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hs = append(hs, h)
-	}
-	if err := app.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	for _, h := range hs {
-		if _, err := h.Wait(t.Context()); err == nil {
-			t.Error("a task that nobody knows succeeded")
-		}
-	}
-	if err := app.Stop(context.Background()); err != nil {
-		t.Error(err)
-	}
-	waits, failed := logs.Count("a task waits that no worker knows"), logs.Count("tasks have failed that no worker knew")
-	if waits != 1 || failed == 0 {
-		t.Errorf("the log tells %d times that tasks wait, want once for their name, and %d times that they failed", waits, failed)
 	}
 }
 

@@ -90,6 +90,11 @@ func suite(t *testing.T, url string, lease time.Duration) {
 		return e
 	}, enginetest.Options{
 		Second: func(tb testing.TB, _ engine.Engine) engine.Engine { return open(tb, url, cfg) },
+		Logged: func(tb testing.TB, l *slog.Logger) engine.Engine {
+			cfg := cfg
+			cfg.Logger = l
+			return open(tb, url, cfg)
+		},
 		Pause: func(_ testing.TB, e engine.Engine) func() {
 			mu.Lock()
 			defer mu.Unlock()

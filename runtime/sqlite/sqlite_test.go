@@ -4,6 +4,7 @@ package sqlite_test
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -81,6 +82,15 @@ func testEngine(t *testing.T, cfg sqlite.Config) {
 		return e
 	}, enginetest.Options{
 		Lease: 7 * suiteLease / 5,
+		Logged: func(t testing.TB, l *slog.Logger) engine.Engine {
+			cfg := cfg
+			cfg.Logger = l
+			path := filepath.Join(t.TempDir(), "tasks.db")
+			if cfg.Beside {
+				ownTables(t, path)
+			}
+			return open(t, path, cfg)
+		},
 		Second: func(t testing.TB, first engine.Engine) engine.Engine {
 			return open(t, file(first), cfg)
 		},
