@@ -52,9 +52,7 @@ func (p *graphPage) draw(out *graphOut) {
 	for i := range out.Names {
 		n := &out.Names[i]
 		for queue := range n.Queues {
-			if depth[n.Name] == 0 { // the others have their tasks to come from
-				p.line(queues[queue].x, queues[queue].y, tasks[n.Name].x, tasks[n.Name].y, "g-of", queue+" → "+n.Name)
-			}
+			p.line(queues[queue].x, queues[queue].y, tasks[n.Name].x, tasks[n.Name].y, "g-of", queue+" → "+n.Name)
 		}
 	}
 	for _, e := range out.Edges {

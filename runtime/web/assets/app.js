@@ -153,5 +153,9 @@
     }
   };
 
+  // On a phone the pages are in a row: the present one is to be seen.
+  const here = document.querySelector(".side nav [aria-current]"), row = here?.closest("nav");
+  if (row && row.scrollWidth > row.clientWidth) row.scrollLeft = here.offsetLeft - row.clientWidth / 2;
+
   localTimes(); chosen();
 })();
