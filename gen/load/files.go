@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/taskctx/taskctx/annotations"
 	"github.com/taskctx/taskctx/gen/buildtag"
 	"github.com/taskctx/taskctx/gen/diag"
 )
@@ -146,55 +145,6 @@ func kindOf(typ fs.FileMode) string {
 func Ours(data []byte, header string) bool {
 	line, _, _ := bytes.Cut(data, []byte("\n"))
 	return string(bytes.TrimRight(line, "\r")) == header
-}
-
-// mentions reports whether a file may hold a directive, or a comment that
-// resembles one.
-func mentions(data []byte) bool {
-	data = annotations.Visible(data)
-	for _, word := range []string{"task", "Task", "TASK", "taks", "tsak", "tsk"} {
-		for rest := data; ; {
-			i := bytes.Index(rest, []byte(word))
-			if i < 0 {
-				break
-			}
-			before := data[:len(data)-len(rest)+i]
-			rest = rest[i+len(word):]
-			if next := afterTool(rest); len(next) > 0 && (next[0] == ':' || hasVerb(next) && beginsComment(before)) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// afterTool returns the text after the name of a directive's tool, with the
-// space between. rest ends that name.
-func afterTool(rest []byte) []byte {
-	next := rest[:min(len(rest), 16)]
-	for _, end := range []string{"ctx", "gen"} {
-		next = bytes.TrimPrefix(next, []byte(end))
-	}
-	return bytes.TrimLeft(next, "s \t")
-}
-
-// hasVerb reports whether a directive's verb follows, after a sign in the
-// place of the colon.
-func hasVerb(next []byte) bool {
-	next = bytes.TrimLeft(next, "-._/")
-	for _, verb := range []string{"context", "provide", "defaults", "client"} {
-		if bytes.HasPrefix(next, []byte(verb)) {
-			return true
-		}
-	}
-	return false
-}
-
-// beginsComment reports whether a comment begins at the end of data, apart
-// from the signs that begin directives of other tools.
-func beginsComment(data []byte) bool {
-	data = bytes.TrimSuffix(bytes.TrimRight(data, "+@#!$%"), []byte("go:"))
-	return bytes.HasSuffix(data, []byte("//"))
 }
 
 // parse parses the files of a package to generate for: those of the build, and

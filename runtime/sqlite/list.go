@@ -159,7 +159,7 @@ var briefEntry = func() string {
 
 // happened is the time of the last event of a task, as in engine.Entry.When.
 var happened = fmt.Sprintf(`CASE WHEN ended_at < %[1]d THEN ended_at WHEN started_at < %[1]d THEN started_at
-	WHEN enqueued_at < %[1]d THEN enqueued_at ELSE 0 END`, never)
+	WHEN enqueued_at < %[1]d THEN enqueued_at ELSE 0 END`, int64(never))
 
 // listStmt makes the query for a page of the tasks after one, up to last, or down
 // to it. It may find more than q asks for.
