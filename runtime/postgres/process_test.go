@@ -41,7 +41,7 @@ func work(ctx context.Context, slots int) error {
 		return err
 	}
 	defer pool.Close()
-	e, err := postgres.Open(ctx, url, postgres.Config{Schema: schema, Lease: process.Lease, Migrations: postgres.MigrationsCheck})
+	e, err := postgres.Open(ctx, url, postgres.Config{Schema: schema, Lease: process.WorkerLease(), Migrations: postgres.MigrationsCheck})
 	if err != nil {
 		return err
 	}

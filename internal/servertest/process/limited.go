@@ -24,6 +24,7 @@ var (
 	limitKeys      = flag.Int("limitkeys", 20, "under how many keys the tasks of tests of limits are")
 	limitKills     = flag.Int("limitkills", 3, "how many worker processes they kill, one each second")
 	limitTasks     = flag.Int("limittasks", 400, "how many tasks they run")
+	limitSleep     = flag.Int("limitsleep", 100, "for how many milliseconds each runs")
 	limitProcesses = flag.Int("limitprocesses", 3, "how many worker processes they run")
 )
 
@@ -55,22 +56,27 @@ const limitMost = 2 // of a key
 
 // Limited kills worker processes, one each second, while tasks of many keys run, two of
 // a key at a time. By what the tasks themselves have written down never a third of a
-// key runs, and all end. Then it runs as many without kills, and prints how fast.
+// key runs, and all end. Then it runs as many without kills, and as many without limits,
+// and prints how fast.
 func Limited(t *testing.T, c *Crew, e engine.Limiter) {
-	const slots, sleep = 5, 100
+	const slots = 5
 	path := filepath.Join(t.TempDir(), "limited")
 	c.env = append(c.env, envLimited+"="+path)
-	fill := func(from int) {
+	fill := func(from int, limited bool) {
 		for i := 0; i < *limitTasks; {
 			var b runtime.Batch
 			for ; i < *limitTasks && b.Len() < 500; i++ {
 				n := from + i
-				runtime.AddTo(&b, StepCall(n, sleep, runtime.WithLimit(fmt.Sprint("key ", n%*limitKeys), limitMost)))
+				var opts []runtime.Option
+				if limited {
+					opts = append(opts, runtime.WithLimit(fmt.Sprint("key ", n%*limitKeys), limitMost))
+				}
+				runtime.AddTo(&b, StepCall(n, *limitSleep, opts...))
 			}
 			require.NoError(t, b.Enqueue(context.Background(), c.app))
 		}
 	}
-	fill(0)
+	fill(0, true)
 	var workers []*exec.Cmd
 	for range *limitProcesses {
 		workers = append(workers, c.hire(slots))
@@ -95,18 +101,22 @@ func Limited(t *testing.T, c *Crew, e engine.Limiter) {
 	good, err := c.s.Succeeded()
 	require.NoError(t, err)
 	t.Logf("%d kills, %d tasks of %d keys, %d processes: %d did not succeed, %d starts beyond %d of a key, at most %d ran at a time; all done %v after the last kill, lease %v",
-		killed, *limitTasks, *limitKeys, len(workers), *limitTasks-good, over, limitMost, peak, recovery, Lease)
+		killed, *limitTasks, *limitKeys, len(workers), *limitTasks-good, over, limitMost, peak, recovery, limitedLease)
 	assert.Equal(t, *limitTasks, good)
 	assert.Zero(t, over)
 	assert.Greater(t, peak, limitMost, "keys do not wait for each other")
 	require.NoError(t, os.Remove(path))
-	fill(*limitTasks)
+	fill(*limitTasks, true)
 	c.untilAllEnd()
 	over, _, took := overLimit(readLimited(t, path))
+	require.NoError(t, os.Remove(path))
+	fill(2**limitTasks, false)
+	c.untilAllEnd()
+	_, _, free := overLimit(readLimited(t, path))
 	allowed := min(limitMost**limitKeys, slots*len(workers))
-	best := time.Duration(*limitTasks) * sleep * time.Millisecond / time.Duration(allowed)
-	t.Logf("without kills: %d tasks in %v, %.2f of what the limit and the workers allow; %d starts beyond %d", *limitTasks, took,
-		best.Seconds()/took.Seconds(), over, limitMost)
+	best := time.Duration(*limitTasks**limitSleep) * time.Millisecond / time.Duration(allowed)
+	t.Logf("without kills: %d tasks in %v, %.2f of what the limit and the workers allow, %d starts beyond %d; without limits %v, %.2f", *limitTasks, took,
+		best.Seconds()/took.Seconds(), over, limitMost, free, best.Seconds()/free.Seconds())
 	assert.Zero(t, over)
 	for _, w := range workers {
 		c.dismiss(w)

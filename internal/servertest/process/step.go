@@ -66,6 +66,18 @@ func Register(app *runtime.App, note func(ctx context.Context, id string, r Run)
 // envLimited names the file in which tasks with limits write down what they do.
 const envLimited = "TASKCTX_TEST_LIMITED"
 
+// limitedLease is the lease of workers that run tasks with limits. While a lease is
+// lost on a busy machine, a task may run twice; so it is long.
+const limitedLease = 6 * time.Second
+
+// WorkerLease is the lease of this worker process.
+func WorkerLease() time.Duration {
+	if os.Getenv(envLimited) != "" {
+		return limitedLease
+	}
+	return Lease
+}
+
 // limited is a run of a step with a limit: it writes down when it begins and ends.
 func limited(ctx *runtime.Context, path string, a *StepArgs) error {
 	if err := noteLimited(path, "start", a.N, os.Getpid()); err != nil {
