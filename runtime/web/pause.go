@@ -11,6 +11,8 @@ import (
 type pauseIn struct {
 	Queue string `json:"queue,omitempty" doc:"a queue"`
 	Name  string `json:"name,omitempty" doc:"tasks of this name, in all queues"`
+	// Schedule is one whose ticks are left out.
+	Schedule string `json:"schedule,omitempty" doc:"a schedule, whose ticks are left out"`
 }
 
 // pauseOut is what is paused.
@@ -31,13 +33,24 @@ func (q *request) pause(in *pauseIn, resume bool) (out pauseOut, err error) {
 		what = "resume"
 	}
 	defer func() {
-		q.h.audit(q.Request, Pause, err, "do", what, "queue", clean(in.Queue, maxName), "name", clean(in.Name, maxName))
+		q.h.audit(q.Request, Pause, err, "do", what, "queue", clean(in.Queue, maxName), "name", clean(in.Name, maxName),
+			"schedule", clean(in.Schedule, maxName))
 	}()
-	if (in.Queue == "") == (in.Name == "") {
-		return out, badRequest("say either queue or name")
+	said := 0
+	for _, s := range []string{in.Queue, in.Name, in.Schedule} {
+		if s != "" {
+			said++
+		}
+	}
+	if said != 1 {
+		return out, badRequest("say one of queue, name and schedule")
 	}
 	do, name := q.h.app.Pause, in.Queue
 	switch {
+	case in.Schedule != "" && resume:
+		do, name = q.h.app.ResumeSchedule, in.Schedule
+	case in.Schedule != "":
+		do, name = q.h.app.PauseSchedule, in.Schedule
 	case in.Name != "" && resume:
 		do, name = q.h.app.ResumeTask, in.Name
 	case in.Name != "":
@@ -68,11 +81,15 @@ func (q *request) paused() (pauseOut, error) {
 
 // pauseForm pauses or resumes, and shows the queues.
 func (q *request) pauseForm(resume bool) (*view, error) {
-	in := &pauseIn{Queue: q.PostForm.Get("queue"), Name: q.PostForm.Get("name")}
+	in := &pauseIn{Queue: q.PostForm.Get("queue"), Name: q.PostForm.Get("name"), Schedule: q.PostForm.Get("schedule")}
 	if _, err := q.run(Pause, func() (any, error) { return q.pause(in, resume) }); err != nil {
 		return nil, err
 	}
-	redirect(q.w, q.root+"queues")
+	to := "queues"
+	if in.Schedule != "" {
+		to = "schedules"
+	}
+	redirect(q.w, q.root+to)
 	return nil, nil
 }
 

@@ -20,8 +20,10 @@ type schedulesOut struct {
 type scheduleInfo struct {
 	runtime.ScheduleInfo
 	// Here says that this process has the schedule, and can run its task.
-	Here bool            `json:"here"`
-	Last *runtime.Record `json:"last,omitempty"`
+	Here bool `json:"here"`
+	// Paused says that its ticks are left out.
+	Paused bool            `json:"paused,omitempty"`
+	Last   *runtime.Record `json:"last,omitempty"`
 }
 
 // schedules returns what is known of schedules: in a process that has none
@@ -55,6 +57,13 @@ func (q *request) schedules() (schedulesOut, error) {
 	if isUnsupported(err) {
 		_, err = q.each(ctx, engine.Query{Tag: runtime.TagEvery}, see)
 	}
+	if paused, perr := q.h.app.PausedSchedules(ctx); err == nil && perr == nil {
+		for i := range out.Schedules {
+			out.Schedules[i].Paused = slices.Contains(paused, out.Schedules[i].Name)
+		}
+	} else if err == nil && !isUnsupported(perr) {
+		err = perr
+	}
 	slices.SortFunc(out.Schedules, func(x, y scheduleInfo) int { return cmp.Compare(x.Name, y.Name) })
 	return out, err
 }
@@ -79,12 +88,15 @@ func (q *request) runSchedule(in *runIn) (out enqueueOut, err error) {
 type scheduleRow struct {
 	Name, Label, Task string
 	Next              moment
-	Here              bool
+	Here, Paused      bool
 	Last              *row
 	Tasks             string // relative URL of all its tasks
 }
 
-type schedulesPage struct{ Rows []scheduleRow }
+type schedulesPage struct {
+	Rows   []scheduleRow
+	Pauses bool // the engine can pause
+}
 
 func (q *request) schedulesPage() (*view, error) {
 	if err := q.decode(&none{}); err != nil {
@@ -94,10 +106,11 @@ func (q *request) schedulesPage() (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &schedulesPage{}
+	_, pauses := engine.As[engine.Pauser](q.h.app.Engine())
+	p := &schedulesPage{Pauses: pauses}
 	for _, s := range out.Schedules {
 		r := scheduleRow{
-			Name: s.Name, Label: clean(s.Name, maxName), Task: clean(s.Task, maxName), Next: at(s.Next, q.now), Here: s.Here,
+			Name: s.Name, Label: clean(s.Name, maxName), Task: clean(s.Task, maxName), Next: at(s.Next, q.now), Here: s.Here, Paused: s.Paused,
 			Tasks: filterLink(filter{Tag: runtime.TagEvery + ":" + s.Name}),
 		}
 		if s.Last != nil {

@@ -281,6 +281,21 @@ func TestSchedules_OnPages(t *testing.T) {
 	assert.NotContains(t, page, "Run now")
 }
 
+func TestSchedules_ArePausedOnPages(t *testing.T) {
+	shop := newShop(t)
+	s := serve(t, shop.App, web.Config{})
+	page := s.form("pause", url.Values{"schedule": {"daily digest"}})
+	require.Equal(t, http.StatusOK, page.StatusCode, page.text)
+	assert.Contains(t, page.text, "Resume the schedule daily digest")
+	paused, err := shop.PausedSchedules(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, []string{"daily digest"}, paused)
+	assert.Contains(t, s.get("api/schedules").text, `"paused":true`)
+	page = s.form("resume", url.Values{"schedule": {"daily digest"}})
+	assert.Contains(t, page.text, "Pause the schedule daily digest")
+	assert.Equal(t, http.StatusBadRequest, s.form("pause", url.Values{"schedule": {"a"}, "queue": {"b"}}).StatusCode)
+}
+
 func TestPause_OnPages(t *testing.T) {
 	shop := newShop(t)
 	s := serve(t, shop.App, web.Config{})
