@@ -33,6 +33,9 @@ func (l *Loader) FileOf(obj types.Object) string {
 	return filepath.Join(l.goroot(), "src", filepath.FromSlash(name))
 }
 
+// Cgo reports whether the build uses cgo.
+func (l *Loader) Cgo() bool { return l.ctxt.CgoEnabled }
+
 // goroot returns the directory of the toolchain, which may be another than that
 // of the first go command.
 func (l *Loader) goroot() string {

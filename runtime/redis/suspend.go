@@ -35,7 +35,7 @@ func waitsUntil(o *outcome, now time.Time) any {
 	case o.After > 0:
 		return min(score(now.Add(o.After)), forever)
 	case o.Wait != nil && o.Wait.Need > 0:
-		return forever
+		return int64(forever)
 	default:
 		return ""
 	}
