@@ -93,7 +93,7 @@ func (c *constants) named(pkg *types.Package, name string, depth int) bool {
 		return true // without a look at all its files
 	}
 	decls := c.declarations(pkg)[name]
-	if len(decls) != 1 || !buildtag.Implies(c.pkg.here(), decls[0].in.Constraint) {
+	if len(decls) != 1 || !buildtag.Implies(c.pkg.here(decls[0].in.Constraint), decls[0].in.Constraint) {
 		return len(decls) > 0
 	}
 	d := decls[0]

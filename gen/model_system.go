@@ -103,7 +103,7 @@ func (s *systemTypes) differs(t types.Type, obj *types.TypeName) bool {
 	}
 	for _, f := range files {
 		spec := typeIn(f.Tree, obj.Name())
-		if here == "" || spec == nil || typeText(f.Tree, spec) == here || !buildtag.Possible(buildtag.And(s.here(), f.Constraint)) {
+		if here == "" || spec == nil || typeText(f.Tree, spec) == here || !buildtag.Possible(buildtag.And(s.here(f.Constraint), f.Constraint)) {
 			continue
 		}
 		s.found, s.how, s.at = t, "is declared otherwise for them", spec.Name.Pos()
@@ -145,7 +145,7 @@ func (s *systemTypes) methods(t *types.Named) bool {
 		for _, c := range having[name][1:] {
 			with = buildtag.Or(with, c)
 		}
-		if buildtag.Implies(s.here(), with) || !buildtag.Possible(buildtag.And(s.here(), with)) {
+		if buildtag.Implies(s.here(with), with) || !buildtag.Possible(buildtag.And(s.here(with), with)) {
 			continue
 		}
 		s.found, s.how, s.at = t, "has the method "+name+" in some of them only", place[name]
@@ -158,18 +158,13 @@ func (s *systemTypes) methods(t *types.Named) bool {
 // the generated file leave out.
 func (p *Package) ofSystem(obj types.Object) bool {
 	c := p.loader.Builds(obj)
-	return c != nil && !buildtag.Implies(p.here(), c)
+	return c != nil && !buildtag.Implies(p.here(c), c)
 }
 
-// here returns the constraint of the builds that have the generated file and, as
-// this one, do or do not use cgo: that is a choice of the machine, not of the
-// source.
-func (p *Package) here() constraint.Expr {
-	cgo := buildtag.Tag("cgo")
-	if !p.loader.Cgo() {
-		cgo = &constraint.NotExpr{X: cgo}
-	}
-	return buildtag.And(p.builds, cgo)
+// here returns the constraint of the builds that have the generated file, and the
+// tags of c as they are set now: those are a choice of who builds.
+func (p *Package) here(c constraint.Expr) constraint.Expr {
+	return buildtag.And(p.builds, p.loader.Set(c))
 }
 
 // typeIn returns the declaration of a type in a file, or nil.

@@ -22,19 +22,19 @@ func Same(a, b constraint.Expr) bool { return implies(a, b) && implies(b, a) }
 // Implies reports whether b chooses each build that a chooses.
 func Implies(a, b constraint.Expr) bool { return implies(a, b) }
 
-// Fixed returns the constraint for builds in which each tag that is neither a
-// system nor a version is as has says.
-func Fixed(e constraint.Expr, has func(tag string) bool) constraint.Expr {
+// Set returns the constraint that each tag of e which is neither a system nor a
+// version is as has says, nil if there is none.
+func Set(e constraint.Expr, has func(tag string) bool) (set constraint.Expr) {
 	for _, tag := range tagsOf(e) {
 		switch {
 		case knownOS[tag] || knownArch[tag] || tag == "unix" || always(tag):
 		case has(tag):
-			e = And(e, Tag(tag))
+			set = And(set, Tag(tag))
 		default:
-			e = And(e, &constraint.NotExpr{X: Tag(tag)})
+			set = And(set, &constraint.NotExpr{X: Tag(tag)})
 		}
 	}
-	return e
+	return set
 }
 
 // implies reports whether b chooses each build that a chooses.

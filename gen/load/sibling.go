@@ -33,8 +33,13 @@ func (l *Loader) FileOf(obj types.Object) string {
 	return filepath.Join(l.goroot(), "src", filepath.FromSlash(name))
 }
 
-// Cgo reports whether the build uses cgo.
-func (l *Loader) Cgo() bool { return l.ctxt.CgoEnabled }
+// Set returns the constraint that the tags of c, but for systems and versions, are
+// as in this build; nil if it has none.
+func (l *Loader) Set(c constraint.Expr) constraint.Expr {
+	return buildtag.Set(c, func(tag string) bool {
+		return slices.Contains(l.ctxt.BuildTags, tag) || tag == "cgo" && l.ctxt.CgoEnabled || tag == "gc"
+	})
+}
 
 // goroot returns the directory of the toolchain, which may be another than that
 // of the first go command.
@@ -49,24 +54,13 @@ func (l *Loader) goroot() string {
 	return *l.root
 }
 
-// Builds returns the constraint of the file that declares an object. Tags of other
-// modules are taken as they are set now.
+// Builds returns the constraint of the file that declares an object.
 func (l *Loader) Builds(obj types.Object) constraint.Expr {
 	name := l.FileOf(obj)
 	if name == "" {
 		return nil
 	}
-	return l.builds(obj.Pkg(), name, l.text(name))
-}
-
-func (l *Loader) builds(pkg *types.Package, name string, data []byte) constraint.Expr {
-	c := buildtag.Of(name, data)
-	if p := l.pkgs[pkg.Path()]; p != nil && p.Module.Main {
-		return c
-	}
-	return buildtag.Fixed(c, func(tag string) bool {
-		return slices.Contains(l.ctxt.BuildTags, tag) || tag == "cgo" && l.ctxt.CgoEnabled || tag == "gc"
-	})
+	return buildtag.Of(name, l.text(name))
 }
 
 // text returns the content of a source file, nil if it cannot be read.
@@ -129,7 +123,7 @@ func (l *Loader) parseAll(pkg *types.Package, dir string) []*Other {
 		}
 		tree, _ := parser.ParseFile(l.fset, name, data, parser.SkipObjectResolution)
 		if tree != nil && tree.Name != nil && tree.Name.Name == pkg.Name() {
-			all[i] = &Other{Tree: tree, Constraint: l.builds(pkg, name, data)}
+			all[i] = &Other{Tree: tree, Constraint: buildtag.Of(name, data)}
 		}
 	})
 	return slices.DeleteFunc(all, func(o *Other) bool { return o == nil })
