@@ -99,7 +99,7 @@ func (l *Loader) Siblings(obj types.Object) []*Other {
 			}
 		}
 	} else {
-		list = l.parseAll(obj.Pkg(), dir)
+		list = l.parseAll(obj.Pkg(), dir, name)
 	}
 	if l.siblings == nil {
 		l.siblings = map[string][]*Other{}
@@ -108,7 +108,10 @@ func (l *Loader) Siblings(obj types.Object) []*Other {
 	return list
 }
 
-func (l *Loader) parseAll(pkg *types.Package, dir string) []*Other {
+// parseAll parses the files of a directory that belong to the package. Those for
+// another set of the toolchain's experiments are none of any build: no program is
+// built with two.
+func (l *Loader) parseAll(pkg *types.Package, dir, own string) []*Other {
 	entries, _ := os.ReadDir(dir) // none, if the sources are not there
 	all := make([]*Other, len(entries))
 	parallel(len(entries), func(i int) {
@@ -121,9 +124,13 @@ func (l *Loader) parseAll(pkg *types.Package, dir string) []*Other {
 		if err != nil {
 			return
 		}
+		c := buildtag.Of(name, data)
+		if name != own && c != nil && strings.Contains(c.String(), "goexperiment.") {
+			return
+		}
 		tree, _ := parser.ParseFile(l.fset, name, data, parser.SkipObjectResolution)
 		if tree != nil && tree.Name != nil && tree.Name.Name == pkg.Name() {
-			all[i] = &Other{Tree: tree, Constraint: buildtag.Of(name, data)}
+			all[i] = &Other{Tree: tree, Constraint: c}
 		}
 	})
 	return slices.DeleteFunc(all, func(o *Other) bool { return o == nil })
