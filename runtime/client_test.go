@@ -24,6 +24,8 @@ func (a *clientArgs) Run(_ context.Context, _ *runtime.Result) error { return ni
 // TestRegisterClient_CallsByName: an app that does not run a task makes checked
 // calls of it by name, tells of it as another's, does not run it, and shows nothing
 // of what it redacts.
+//
+// Proves: FEATURES 113
 func TestRegisterClient_CallsByName(t *testing.T) {
 	def := runtime.Definition{Spec: runtime.Spec{
 		Name: "client.Charge", Func: "Charge",

@@ -14,6 +14,8 @@ import (
 
 // TestIn_Memory: there is no transaction to join, so that nothing is enqueued
 // unless the engine is told that it may be at once.
+//
+// Proves: FEATURES 104
 func TestIn_Memory(t *testing.T) {
 	u := newUnit[int, runtime.Void]("test.In")
 	for _, atOnce := range []bool{false, true} {
@@ -35,6 +37,8 @@ func TestIn_Memory(t *testing.T) {
 }
 
 // TestIn_EngineWithout: an engine that knows no transactions says so.
+//
+// Proves: FEATURES 104
 func TestIn_EngineWithout(t *testing.T) {
 	e := memory.New(memory.Config{})
 	defer e.Close()

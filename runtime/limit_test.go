@@ -52,6 +52,8 @@ func (c *crowd) running() (now, peak int) {
 
 // TestLimits: the limits of an annotation and of an option all hold, and values
 // have limits of their own.
+//
+// Proves: FEATURES 95
 func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 20})
@@ -97,6 +99,7 @@ func TestLimits(t *testing.T) {
 	})
 }
 
+// Proves: FEATURES 95
 func TestWithLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 20})
@@ -132,6 +135,8 @@ func TestWithLimit(t *testing.T) {
 
 // TestOrderBy: tasks of a value run one at a time, in order, also where one is
 // retried; those of other values run beside them.
+//
+// Proves: FEATURES 97
 func TestOrderBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 20})

@@ -14,6 +14,8 @@ import (
 )
 
 // TestPause: a paused queue and a paused task wait, and resuming wakes them.
+//
+// Proves: FEATURES 100
 func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 4})

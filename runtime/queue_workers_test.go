@@ -15,6 +15,8 @@ import (
 
 // TestQueueWorkers: a queue with workers of its own takes those of no other, and no
 // other takes its.
+//
+// Proves: FEATURES 99
 func TestQueueWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 3, QueueWorkers: map[string]int{"slow": 2, "mail": 1}})

@@ -28,6 +28,8 @@ func within(began []time.Time, per time.Duration) (most int) {
 
 // TestRates: the rates of an annotation and of an option all hold, values have rates
 // of their own, and nearly as many begin as may.
+//
+// Proves: FEATURES 96
 func TestRates(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 20})
@@ -84,6 +86,8 @@ func TestRates(t *testing.T) {
 }
 
 // TestRates_AfterDowntime: what waited while nobody ran begins no faster than else.
+//
+// Proves: FEATURES 96
 func TestRates_AfterDowntime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := memory.New(memory.Config{})

@@ -13,6 +13,8 @@ import (
 
 // TestWithReplace: a burst of calls is one run, with the last arguments, after the
 // burst, or when the longest wait is over.
+//
+// Proves: FEATURES 93
 func TestWithReplace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})

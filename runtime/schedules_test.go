@@ -13,6 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
+// Proves: FEATURES 101
 func TestSchedules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})
@@ -64,6 +65,8 @@ func (s *tickLog) take() []string {
 
 // TestPauseSchedule: a paused schedule leaves its ticks out, for every process, and can
 // be run by hand.
+//
+// Proves: FEATURES 101
 func TestPauseSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})
@@ -115,6 +118,8 @@ func (s *asleep) Next(t time.Time) time.Time {
 
 // TestMissedTicks: of the ticks that a process slept through, the last is made up for,
 // none, or all within a time.
+//
+// Proves: FEATURES 101
 func TestMissedTicks(t *testing.T) {
 	for name, tc := range map[string]struct {
 		option runtime.EveryOption

@@ -17,6 +17,8 @@ import (
 )
 
 // TestUnique_FreeOnceTheTaskHasFailed: a handle always leads to a task that runs.
+//
+// Proves: FEATURES 92
 func TestUnique_FreeOnceTheTaskHasFailed(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[string, runtime.Void]("test.Charge", func(s *runtime.Spec) { s.Unique = 24 * time.Hour })
@@ -35,6 +37,8 @@ func TestUnique_FreeOnceTheTaskHasFailed(t *testing.T) {
 
 // TestUnique_ActiveAndWaiting: what the directive keys unique=active and
 // unique=waiting promise.
+//
+// Proves: FEATURES 92
 func TestUnique_ActiveAndWaiting(t *testing.T) {
 	for _, hold := range []engine.KeyHold{engine.HoldActive, engine.HoldWaiting} {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
@@ -70,6 +74,8 @@ func TestUnique_ActiveAndWaiting(t *testing.T) {
 
 // TestKeep_OfTheTaskBeatsTheConfig: what the directive keys keep= and
 // keepfailed= promise.
+//
+// Proves: FEATURES 94
 func TestKeep_OfTheTaskBeatsTheConfig(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Keep: time.Minute, KeepFailed: 2 * time.Minute})
 	for _, own := range []bool{false, true} {
@@ -93,6 +99,8 @@ func TestKeep_OfTheTaskBeatsTheConfig(t *testing.T) {
 
 // TestWithKey_LeadsToItsTaskWhateverItsKeep: a parent whose attempt comes long
 // after the last one finds the children that it enqueued then.
+//
+// Proves: FEATURES 92
 func TestWithKey_LeadsToItsTaskWhateverItsKeep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := memory.New(memory.Config{})

@@ -17,6 +17,8 @@ import (
 // TestPrograms: of the mistakes that are sown in five programs, and of those of
 // each kind alone, every one is found, nothing else is, and the fixes make of
 // the programs what the golden files beside them are.
+//
+// Proves: FEATURES 111
 func TestPrograms(t *testing.T) {
 	analysistest.RunWithSuggestedFixes(t, vetprograms.Copy(t, ".."), together(t), "./...")
 }

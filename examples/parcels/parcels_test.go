@@ -27,6 +27,8 @@ import (
 const module = "github.com/taskctx/taskctx/examples/parcels/"
 
 // TestWeb_LinksNoWorkerCode: the program that enqueues has nothing of what runs.
+//
+// Proves: FEATURES 113
 func TestWeb_LinksNoWorkerCode(t *testing.T) {
 	deps := func(program string) []string {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "./"+program).Output()

@@ -67,6 +67,8 @@ func compiled(t *testing.T) string {
 // TestClient: a program in TypeScript is compiled with the client, strictly, and
 // enqueues through the web API; the task gets each value as it was, to the last
 // digit. What lacks a parameter is refused.
+//
+// Proves: FEATURES 116
 func TestClient(t *testing.T) {
 	program := compiled(t)
 	got := make(chan tsclient.Charged, 1)

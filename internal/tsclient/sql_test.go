@@ -36,6 +36,8 @@ func charge(order, after, at string) string {
 // TestSQL: the functions that taskgen makes for Postgres enqueue tasks from SQL and
 // from a trigger, within the caller's transaction, and refuse what a worker would
 // not read.
+//
+// Proves: FEATURES 116
 func TestSQL(t *testing.T) {
 	ctx := t.Context()
 	url := servertest.Postgres(t)

@@ -210,6 +210,8 @@ var modules = []string{
 
 // Of the exported types of modules that services import, values of those that
 // taskgen accepts come back equal, unless the type encodes itself.
+//
+// Proves: FEATURES 118
 func TestTwoGo_ModuleTypes(t *testing.T) {
 	if !*large {
 		t.Skip("make types-modules runs it")

@@ -15,6 +15,8 @@ import (
 
 // TestPauseSchedule_OnEveryEngine: a schedule that one process pauses has no ticks in
 // another, until it is resumed.
+//
+// Proves: FEATURES 101
 func TestPauseSchedule_OnEveryEngine(t *testing.T) {
 	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
@@ -63,6 +65,8 @@ func TestPauseSchedule_OnEveryEngine(t *testing.T) {
 
 // TestQueueWorkers_OnEveryEngine: a queue with a worker of its own holds up no other,
 // and is held up by none.
+//
+// Proves: FEATURES 99
 func TestQueueWorkers_OnEveryEngine(t *testing.T) {
 	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {

@@ -23,6 +23,8 @@ var limitWaiting = flag.Int("limitwaiting", 2000, "how many tasks wait in TestLi
 // TestLimit_WaitingCostsOthersNothing prints how long a task without limits takes from
 // its enqueue to its run, while many wait for the limit of one key, or each of two for
 // a key of its own: about as long as while none waits.
+//
+// Proves: FEATURES 98
 func TestLimit_WaitingCostsOthersNothing(t *testing.T) {
 	open := map[string]func(t *testing.T) engine.Engine{
 		"memory": func(*testing.T) engine.Engine { return memory.New(memory.Config{Capacity: 10 * *limitWaiting}) },

@@ -21,6 +21,8 @@ import (
 
 // TestAlerts_AndDashboard: what docs/grafana.json and docs/alerts.yml ask for are
 // metrics that there are, by the names that Prometheus gives them.
+//
+// Proves: FEATURES 110
 func TestAlerts_AndDashboard(t *testing.T) {
 	e := memory.New(memory.Config{})
 	p := newProcess(t, e, otel.Config{}, func(ctx *runtime.Context) error { return runtime.Permanent(errors.New("broken")) })

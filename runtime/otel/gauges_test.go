@@ -16,6 +16,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/otel"
 )
 
+// Proves: FEATURES 110
 func TestGauges(t *testing.T) {
 	e := memory.New(memory.Config{})
 	worker := newProcess(t, e, otel.Config{}, func(*runtime.Context) error { return nil })

@@ -150,6 +150,8 @@ func (f *effects) done() (n int, err error) {
 // tasks; the same with a commit apart from the task's end says how many were twice.
 //
 // Proves: RELIABILITY 37
+//
+// Proves: FEATURES 102
 func TestCommit_Killed(t *testing.T) {
 	slow(t)
 	server := servertest.NewPostgres(t)
@@ -222,6 +224,8 @@ func (f *effects) kill(server *servertest.Server, env ...string) {
 // TestCommit_EachRequest: the connection of the task's transaction is cut before
 // and after each of its requests, so that the answer of each is lost once. The
 // effects are exactly once.
+//
+// Proves: FEATURES 102
 func TestCommit_EachRequest(t *testing.T) {
 	slow(t)
 	url := servertest.Postgres(t)

@@ -78,6 +78,8 @@ func (w *deliverWorker) NextRetry(*river.Job[deliverJob]) time.Time {
 // TestMove_ARiverProgram: a River program moves while it works. Its queue is full, its
 // producer stays as it is, and its workers are replaced one by one. Nothing is lost,
 // nothing is done twice, and what failed under one worker is retried by any.
+//
+// Proves: FEATURES 114
 func TestMove_ARiverProgram(t *testing.T) {
 	b := newNeighbours(t)
 	url := servertest.Postgres(t)

@@ -136,6 +136,7 @@ func TestServe_ServerRestart(t *testing.T) {
 	process.Restarted(t, newCrew(t, server.URL).Crew, server)
 }
 
+// Proves: FEATURES 95
 func TestLimit_KilledWorkers(t *testing.T) {
 	slow(t)
 	c := newCrew(t, servertest.Postgres(t))

@@ -298,6 +298,8 @@ func TestAsynq_Client(t *testing.T) {
 
 // TestAsynq_InlinePayload: the payload of a program of asynq is a struct, whose fields
 // a task with inline= takes; what is enqueued here has the same form.
+//
+// Proves: FEATURES 114
 func TestAsynq_InlinePayload(t *testing.T) {
 	type delivery struct {
 		UserID   int    `json:"user_id"`
@@ -338,6 +340,8 @@ func TestAsynq_InlinePayload(t *testing.T) {
 
 // TestAsynq_PausedQueue: a queue that asynq's tools have paused is not served until
 // they let it go on.
+//
+// Proves: FEATURES 100
 func TestAsynq_PausedQueue(t *testing.T) {
 	url, _ := servertest.Redis(t)
 	queue := newQueue()
@@ -383,6 +387,8 @@ func enqueueForeign(t *testing.T, url, queue, id string) {
 }
 
 // TestPause_AgreesWithAsynq: a pause of ours is asynq's, and the other way round.
+//
+// Proves: FEATURES 100
 func TestPause_AgreesWithAsynq(t *testing.T) {
 	url, _ := servertest.Redis(t)
 	queue := newQueue()

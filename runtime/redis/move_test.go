@@ -63,6 +63,8 @@ func (a *deliverArgs) fields(f *wire.Fields) {
 // TestMove_AnAsynqProgram: an asynq program moves while it works. Its queue is full,
 // its producer stays as it is, and its workers are replaced one by one. Nothing is
 // lost, nothing is done twice, and what failed under one worker is retried by any.
+//
+// Proves: FEATURES 114
 func TestMove_AnAsynqProgram(t *testing.T) {
 	url, _ := servertest.Redis(t)
 	const queue, first, workers = "mail", 600, 3

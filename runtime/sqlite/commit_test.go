@@ -191,6 +191,8 @@ func TestCommit(t *testing.T) {
 // another one did meanwhile.
 //
 // Proves: RELIABILITY 37
+//
+// Proves: FEATURES 102
 func TestCommit_LostLease(t *testing.T) {
 	began, goOn := make(chan int, 4), make(chan struct{})
 	l := newLedger(t, runtime.Config{Workers: 1}, func(ctx *runtime.Context, _ *sql.Tx, a, b int) error { return nil })
@@ -388,6 +390,8 @@ func TestCommit_OutsideOfATask(t *testing.T) {
 
 // TestCommit_Step: what a step writes in its transaction, and what is remembered of
 // the step, are there together, and once over all runs.
+//
+// Proves: FEATURES 103
 func TestCommit_Step(t *testing.T) {
 	l := newLedger(t, runtime.Config{Workers: 1}, nil)
 	task := runtime.NewTask[addArgs, int](runtime.Spec{
@@ -450,6 +454,8 @@ func TestCommit_Step(t *testing.T) {
 // TestCommit_Lazy: a transaction that is made at the first use ends the task as one
 // that was there from the beginning, also when many ask for it at once; a task that
 // does not ask has none, and a step that does has its own.
+//
+// Proves: FEATURES 105
 func TestCommit_Lazy(t *testing.T) {
 	l := newLedger(t, runtime.Config{Workers: 1}, nil)
 	var begun atomic.Int64
@@ -527,6 +533,8 @@ func TestCommit_Lazy(t *testing.T) {
 }
 
 // TestIn: tasks that are enqueued in a transaction are there once it commits.
+//
+// Proves: FEATURES 104
 func TestIn(t *testing.T) {
 	l := newLedger(t, runtime.Config{Workers: 4}, func(ctx *runtime.Context, tx *sql.Tx, a, b int) error {
 		for range b { // a tree: each enqueues so many of the next generation

@@ -155,6 +155,8 @@ func (t dyingTx) Commit() (err error) {
 // exactly once.
 //
 // Proves: RELIABILITY 37
+//
+// Proves: FEATURES 102
 func TestCommit_EachStatement(t *testing.T) {
 	for _, apart := range []string{"", "1"} {
 		path := filepath.Join(t.TempDir(), "app.db")
@@ -230,6 +232,8 @@ func dieAt(t *testing.T, path string, at int, apart string) bool {
 // same with a commit apart from the task's end says how many were twice.
 //
 // Proves: RELIABILITY 37
+//
+// Proves: FEATURES 102
 func TestCommit_KilledWorkers(t *testing.T) {
 	for _, pool := range []int{1, 2} {
 		t.Run(fmt.Sprintf("Pool%d", pool), func(t *testing.T) {

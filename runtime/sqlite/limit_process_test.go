@@ -27,6 +27,8 @@ var (
 // TestLimit_KilledWorkers kills worker processes again and again while they run tasks
 // of many keys, two of a key at a time. By what the tasks themselves have written down,
 // never a third of a key runs, and all end: no place of a killed worker is lost.
+//
+// Proves: FEATURES 95
 func TestLimit_KilledWorkers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts many processes")

@@ -53,6 +53,8 @@ func noteRate(path, key string) error {
 // nearly as many begin as may; nor has it by what the tasks themselves have noted, if
 // the time is so long that a busy machine does not delay a task by a fiftieth of it
 // between its claim and its first line.
+//
+// Proves: FEATURES 96
 func TestRate_Processes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it starts many processes")

@@ -21,6 +21,8 @@ import (
 )
 
 // Without Config.Allow only programs of this machine may read or act.
+//
+// Proves: FEATURES 106
 func TestAllow_OnlyThisMachineByDefault(t *testing.T) {
 	shop := newShop(t)
 	h := web.Handler(shop.App, web.Config{Logger: silent})

@@ -190,6 +190,8 @@ func TestTaskPage_DecodesArgumentsForThoseWhoMay(t *testing.T) {
 
 // TestConfirm_SaysAboutHowMany: of very many tasks a page counts some, and says what the
 // engine counts.
+//
+// Proves: FEATURES 109
 func TestConfirm_SaysAboutHowMany(t *testing.T) {
 	shop := webtest.NewWith(memory.New(memory.Config{}), runtime.Config{Logger: silent})
 	var b runtime.Batch

@@ -28,6 +28,8 @@ const described = "../../docs/openapi.json"
 
 // TestOpenAPI_DescribesTheAPI: docs/openapi.json is what the handlers say, and the page
 // of the API lists all that it describes.
+//
+// Proves: FEATURES 107
 func TestOpenAPI_DescribesTheAPI(t *testing.T) {
 	s := serve(t, newShop(t).App, web.Config{})
 	a := s.get("api/openapi.json")
@@ -68,6 +70,8 @@ type document struct {
 
 // TestOpenAPI_AnswersAreAsDescribed: the body and the answer of each operation are as
 // their schemas say.
+//
+// Proves: FEATURES 107
 func TestOpenAPI_AnswersAreAsDescribed(t *testing.T) {
 	shop := newShop(t)
 	require.NoError(t, shop.Fill(t.Context(), 16))

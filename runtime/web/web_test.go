@@ -77,6 +77,7 @@ func TestOverview_ShowsProblemsFirst(t *testing.T) {
 	assert.NotContains(t, page, "Nothing is wrong")
 }
 
+// Proves: FEATURES 108
 func TestTaskPage_ShowsItsStory(t *testing.T) {
 	shop := newShop(t)
 	h, err := webtest.Charge("c-7", 20_000, "4111-2222", runtime.WithTag("plan", "pro")).Enqueue(t.Context(), shop)
@@ -96,6 +97,7 @@ func TestTaskPage_ShowsItsStory(t *testing.T) {
 	assert.Equal(t, http.StatusNotFound, s.get("tasks/nothing").StatusCode)
 }
 
+// Proves: FEATURES 108
 func TestTaskPage_ShowsTheJournalAndTheTree(t *testing.T) {
 	shop := newShop(t)
 	h, err := webtest.Book("Moby-Dick").Enqueue(t.Context(), shop)
@@ -171,6 +173,7 @@ func TestActions_OnOneTask(t *testing.T) {
 	}
 }
 
+// Proves: FEATURES 94, 109
 func TestBulk_AsksAndShowsHowMany(t *testing.T) {
 	shop := newShop(t)
 	require.NoError(t, shop.Fill(t.Context(), 40))
@@ -296,6 +299,7 @@ func TestSchedules_ArePausedOnPages(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, s.form("pause", url.Values{"schedule": {"a"}, "queue": {"b"}}).StatusCode)
 }
 
+// Proves: FEATURES 100
 func TestPause_OnPages(t *testing.T) {
 	shop := newShop(t)
 	s := serve(t, shop.App, web.Config{})

@@ -81,6 +81,8 @@ func (b *tab) keep(name string) {
 
 // Every page, on a desk and on a phone, in the light and in the dark, can be used
 // by everybody, and breaks no rule of its own policy.
+//
+// Proves: FEATURES 106
 func TestPages(t *testing.T) {
 	for _, name := range []string{"memory", "sqlite", "postgres", "redis"} {
 		t.Run(name, func(t *testing.T) {
@@ -169,6 +171,8 @@ func TestActions(t *testing.T) {
 }
 
 // A page follows what happens, without being loaded again.
+//
+// Proves: FEATURES 106
 func TestLive(t *testing.T) {
 	for _, name := range []string{"memory", "sqlite", "postgres", "redis"} {
 		t.Run(name, func(t *testing.T) {
@@ -273,6 +277,8 @@ func TestServerThatIsDown(t *testing.T) {
 }
 
 // Everything can be done with the keyboard alone.
+//
+// Proves: FEATURES 106
 func TestKeyboard(t *testing.T) {
 	shop, failed, _ := filled(t, "memory")
 	b := newTab(t, serve(t, shop, web.Config{}))
