@@ -66,7 +66,11 @@ func validateNames(p *Package) {
 				p.report(pos, end, "duplicate-name", "leave alias="+name+" out", "%s is called %q already", t.Func, name)
 				continue
 			}
-			d := p.report(pos, end, "duplicate-name", otherName(name, o.claim, first.claim),
+			fix := otherName(name, o.claim, first.claim)
+			if !o.claim.alias && !first.claim.alias {
+				fix += "\nand alias= with the name that it had until now, if tasks wait under that"
+			}
+			d := p.report(pos, end, "duplicate-name", fix,
 				"two tasks are called %q: %s and %s", name, first.Func, t.Func)
 			p.related(d, first.directive.Func.Name.Pos(), "%s", first.Func)
 		}

@@ -204,8 +204,8 @@ func TestWork_Processes(t *testing.T) {
 		indexed, failed := 0, 0
 		for i := range cmds {
 			var n, bad int
-			_, _ = fmt.Sscanf(after(outs[i].String(), "\nindexed"), "%d", &n)
-			_, _ = fmt.Sscanf(after(outs[i].String(), "\nfailed"), "%d", &bad)
+			_, _ = fmt.Sscanf(after(outs[i].String(), "\nindexed  "), "%d", &n)
+			_, _ = fmt.Sscanf(after(outs[i].String(), "\nfailed  "), "%d", &bad)
 			indexed, failed = indexed+n, failed+bad
 		}
 		if indexed != 101 || failed != 2 { // the third failed without a task
