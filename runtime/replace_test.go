@@ -1,6 +1,8 @@
 package runtime_test
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,10 +24,19 @@ func TestWithReplace(t *testing.T) {
 			arg string
 			at  time.Duration
 		}
-		var runs []ran
+		var mu sync.Mutex
+		var runs []ran // guarded by mu
+		seen := func() []ran {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(runs)
+		}
 		began := time.Now()
 		u := newUnit[string, runtime.Void]("test.Index")
 		u.handle(app, func(_ *runtime.Context, v string) (runtime.Void, error) {
+			mu.Lock()
+			defer mu.Unlock()
 			runs = append(runs, ran{v, time.Since(began)})
 			return runtime.Void{}, nil
 		})
@@ -42,16 +53,16 @@ func TestWithReplace(t *testing.T) {
 		assert.Equal(t, first.ID(), second.ID())
 		_, err := first.Wait(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, []ran{{"b", 8 * time.Second}}, runs)
+		require.Equal(t, []ran{{"b", 8 * time.Second}}, seen())
 
 		for range 7 { // one each 4 s
 			index("c")
 			time.Sleep(4 * time.Second)
 		}
-		require.Len(t, runs, 2, "the longest wait is over")
-		assert.Equal(t, 28*time.Second, runs[1].at)
+		require.Len(t, seen(), 2, "the longest wait is over")
+		assert.Equal(t, 28*time.Second, seen()[1].at)
 		time.Sleep(time.Minute)
-		assert.Len(t, runs, 3)
+		assert.Len(t, seen(), 3)
 	})
 }
 
