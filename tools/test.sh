@@ -72,7 +72,8 @@ else
 	echo "no C compiler here: the race detector is left out" >&2
 fi
 [ "$#" -gt 0 ] || set -- ./...
-"${GO:-go}" test ${race[@]+"${race[@]}"} -timeout 25m "$@"
+# One package more at a time than there are cores: the tests of the engines mostly wait.
+"${GO:-go}" test ${race[@]+"${race[@]}"} -p "$(($(getconf _NPROCESSORS_ONLN) + 1))" -timeout 25m "$@"
 if [ -n "$all" ]; then
 	if have_browser; then
 		export TASKCTX_REQUIRE_BROWSER="${TASKCTX_REQUIRE_BROWSER:-1}"
