@@ -44,7 +44,7 @@ func TestServe_BearsWithAnyKey(t *testing.T) {
 		"the active ones are a string": func(db *goredis.Client) { db.Set(ctx, q+"active", "hi", 0) },
 		"the retries are a string":     func(db *goredis.Client) { db.Set(ctx, q+"retry", "hi", 0) },
 		"a counter is a text":          func(db *goredis.Client) { db.Set(ctx, q+"processed", "hi", 0) },
-		"a counter is at its end":      func(db *goredis.Client) { db.Set(ctx, q+"processed", math.MaxInt64, 0) },
+		"a counter is at its end":      func(db *goredis.Client) { db.Set(ctx, q+"processed", int64(math.MaxInt64), 0) },
 		"the queues are a string":      func(db *goredis.Client) { db.Del(ctx, "asynq:queues"); db.Set(ctx, "asynq:queues", "x", 0) },
 		"an id comes twice": func(db *goredis.Client) {
 			hash(db, "x", "msg", msg, "state", "pending")
