@@ -86,7 +86,7 @@ func (q *request) runSchedule(in *runIn) (out enqueueOut, err error) {
 
 // scheduleRow is a schedule as a page shows it.
 type scheduleRow struct {
-	Name, Label, Task string
+	Name, Label, Task string // Name is empty if it is too long for a form
 	Next              moment
 	Here, Paused      bool
 	Last              *row
@@ -110,8 +110,11 @@ func (q *request) schedulesPage() (*view, error) {
 	p := &schedulesPage{Pauses: pauses}
 	for _, s := range out.Schedules {
 		r := scheduleRow{
-			Name: s.Name, Label: clean(s.Name, maxName), Task: clean(s.Task, maxName), Next: at(s.Next, q.now), Here: s.Here, Paused: s.Paused,
+			Label: clean(s.Name, maxName), Task: clean(s.Task, maxName), Next: at(s.Next, q.now), Here: s.Here, Paused: s.Paused,
 			Tasks: filterLink(filter{Tag: runtime.TagEvery + ":" + s.Name}),
+		}
+		if len(s.Name) <= maxLink {
+			r.Name = s.Name
 		}
 		if s.Last != nil {
 			last := rowOf(s.Last, q.now)
