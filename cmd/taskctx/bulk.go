@@ -15,29 +15,39 @@ import (
 	"github.com/taskctx/taskctx/internal/bulk"
 )
 
-// bulkFlags declares -all for a command that takes ids: all tasks that further
-// flags select. What it returns reports whether it was asked to act, and what came
-// of it.
-func bulkFlags(f *flag.FlagSet) func(ctx context.Context, s *session, a bulk.Action, why string, args []string) (bool, error) {
-	all := f.Bool("all", false, "all tasks that the flags below select, instead of IDs: it says how many, and asks")
-	yes := f.Bool("yes", false, "with -all, do not ask")
-	limit := f.Int("limit", 0, "with -all, at most so many tasks; 0 is all")
-	x := filterFlags(f)
-	return func(ctx context.Context, s *session, a bulk.Action, why string, args []string) (bool, error) {
-		switch {
-		case !*all && !x.empty():
-			return true, usagef("flags that select tasks need -all")
-		case !*all && len(args) == 0:
-			return true, usagef("%s needs IDs, or -all", a)
-		case !*all:
-			return false, nil
-		case len(args) > 0:
-			return true, usagef("there are both -all and IDs: %s", strings.Join(args, " "))
-		case *limit < 0:
-			return true, usagef("-limit must not be negative")
-		}
-		return true, s.bulk(ctx, a, x, bulk.Options{Limit: *limit, Reason: why}, *yes)
+// many are the flags of a command that takes ids, or all tasks that a filter selects.
+type many struct {
+	all, yes *bool
+	limit    *int
+	filter   *filter
+}
+
+// bulkFlags declares them.
+func bulkFlags(f *flag.FlagSet) *many {
+	return &many{
+		all:    f.Bool("all", false, "all tasks that the flags below select, instead of IDs: it says how many, and asks"),
+		yes:    f.Bool("yes", false, "with -all, do not ask"),
+		limit:  f.Int("limit", 0, "with -all, at most so many tasks; 0 is all"),
+		filter: filterFlags(f),
 	}
+}
+
+// act acts on all tasks of the filter, if that is what was asked for: else done is
+// false, and args are ids.
+func (m *many) act(ctx context.Context, s *session, a bulk.Action, why string, args []string) (done bool, err error) {
+	switch {
+	case !*m.all && !m.filter.empty():
+		return true, usagef("flags that select tasks need -all")
+	case !*m.all && len(args) == 0:
+		return true, usagef("%s needs IDs, or -all", a)
+	case !*m.all:
+		return false, nil
+	case len(args) > 0:
+		return true, usagef("there are both -all and IDs: %s", strings.Join(args, " "))
+	case *m.limit < 0:
+		return true, usagef("-limit must not be negative")
+	}
+	return true, s.bulk(ctx, a, m.filter, bulk.Options{Limit: *m.limit, Reason: why}, *m.yes)
 }
 
 // bulk acts on all tasks of the filter, once somebody has agreed.
@@ -75,6 +85,11 @@ func (s *session) bulk(ctx context.Context, a bulk.Action, x *filter, o bulk.Opt
 		}
 	}
 	r, err := bulk.Act(ctx, s.app, a, q, o)
+	return s.acted(&r, err)
+}
+
+// acted tells what became of an action, which ended with err.
+func (s *session) acted(r *bulk.Result, err error) error {
 	fmt.Fprintf(s.out, "%d done, %d failed\n", r.Done, r.Failed)
 	errs := []error{err}
 	for _, e := range r.Errors {

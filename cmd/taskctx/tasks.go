@@ -162,12 +162,12 @@ func table(out io.Writer) (show func(io.Writer, *runtime.Record) error, flush fu
 func cancelFlags(f *flag.FlagSet) action {
 	why := f.String("why", "", "the reason on the records; by default each task's name and .cancel")
 	tree := f.Bool("tree", false, "all tasks of the trees that begin with the IDs, too: it says how many, and asks")
-	all := bulkFlags(f)
+	m := bulkFlags(f)
 	return func(ctx context.Context, s *session, args []string) error {
 		if *tree {
-			return s.cancelTrees(ctx, f, *why, args)
+			return s.cancelTrees(ctx, m, *why, args)
 		}
-		if done, err := all(ctx, s, bulk.Cancel, *why, args); done {
+		if done, err := m.act(ctx, s, bulk.Cancel, *why, args); done {
 			return err
 		}
 		return eachID(args, func(id uuid.UUID) error {
@@ -194,9 +194,9 @@ func cancelFlags(f *flag.FlagSet) action {
 // eachFlags declares a command that does the same with each task named.
 func eachFlags(done string, a bulk.Action) func(*flag.FlagSet) action {
 	return func(f *flag.FlagSet) action {
-		all := bulkFlags(f)
+		m := bulkFlags(f)
 		return func(ctx context.Context, s *session, args []string) error {
-			if done, err := all(ctx, s, a, "", args); done {
+			if done, err := m.act(ctx, s, a, "", args); done {
 				return err
 			}
 			return eachID(args, func(id uuid.UUID) error {

@@ -97,12 +97,15 @@ func (out *historyOut) timesPlot(title string, now time.Time, of func(p *history
 	if most == 0 {
 		return p
 	}
-	var half, nearly strings.Builder
+	lines := [...]struct {
+		class  string
+		points strings.Builder
+	}{{class: "p-95"}, {class: "p-50"}} // the lower one is drawn over the higher
 	flush := func() {
-		for class, b := range map[string]*strings.Builder{"p-50": &half, "p-95": &nearly} {
-			if b.Len() > 0 {
-				p.Lines = append(p.Lines, plotLine{class, strings.TrimSpace(b.String())})
-				b.Reset()
+		for i := range lines {
+			if l := &lines[i]; l.points.Len() > 0 {
+				p.Lines = append(p.Lines, plotLine{l.class, strings.TrimSpace(l.points.String())})
+				l.points.Reset()
 			}
 		}
 	}
@@ -112,10 +115,10 @@ func (out *historyOut) timesPlot(title string, now time.Time, of func(p *history
 			flush()
 			continue
 		}
-		for b, v := range map[*strings.Builder]float64{&half: p50, &nearly: p95} {
+		for k, v := range [...]float64{p95, p50} {
 			y := strconv.Itoa(plotHeight - int((plotHeight-4)*v/most) - 1)
 			for _, x := range []int{plotStep * i, plotStep*i + plotStep} { // a step of it, so that one alone is seen
-				b.WriteString(strconv.Itoa(x) + "," + y + " ")
+				lines[k].points.WriteString(strconv.Itoa(x) + "," + y + " ")
 			}
 		}
 		p.Hovers = append(p.Hovers, hover{plotStep * i, out.stamp(i) + ": half within " + milliseconds(p50) + ", 95% within " + milliseconds(p95)})

@@ -1,0 +1,39 @@
+package main
+
+// topics are what help says beside the commands.
+var topics = map[string]string{
+	"engines": `
+An engine is named by a URL, in -engine or $TASKCTX_ENGINE:
+
+  sqlite:tasks.db                        a file; sqlite:/srv/tasks.db is an absolute path
+  postgres://user@host/database          Postgres; ?schema=jobs for another schema than taskctx's own,
+                                         further parameters as libpq has them, such as ?sslmode=verify-full
+  redis://host:6379/0                    Redis; rediss:// with TLS
+  memory:                                of no use here: it is the memory of another process
+
+Passwords belong into the URL, with %, /, ?, #, @ and : escaped, or for Postgres into PGPASSWORD or ~/.pgpass.
+Nothing is created or migrated by looking.
+`,
+	"filters": `
+list, retry -all, cancel -all and delete -all select tasks by the same flags, which all must hold:
+
+  -state failed,cancelled   states: scheduled, pending, running, retrying, waiting, succeeded, failed, cancelled
+  -name, -queue, -worker    exactly these
+  -tag KEY or KEY:VALUE     a tag
+  -reason 'card * declined' text in the reason; * is any text, ^ the begin and $ the end of its first line
+  -since 2h -until 10m      when something last became of the task: so long ago, or a time as 2026-01-02T15:04
+  -parent ID                tasks that one has enqueued
+  -root ID                  all tasks of a tree but its first
+`,
+	"night": `
+What is broken?     taskctx watch; taskctx workers; taskctx paused
+Since when?         taskctx list -state failed -since 2h -newest
+Why?                taskctx list -state failed -reason 'declined'; taskctx show ID; taskctx tree ID
+What do I press?    taskctx retry -all -state failed -reason 'declined'   (it says how many, and asks)
+                    taskctx delete -all ...; taskctx cancel -tree ID; taskctx pause QUEUE; taskctx resume QUEUE
+The same on pages:  taskctx serve
+`,
+	"exit": `
+0 all was done; 1 something was not, and the error says what; 2 the call is wrong; 130 it was interrupted.
+`,
+}
