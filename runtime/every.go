@@ -137,9 +137,9 @@ const (
 	maxNap = time.Minute
 	// firstRetry and lastRetry bound the wait before a tick is enqueued again.
 	firstRetry = time.Second
+	lastRetry  = time.Minute
 	// late is how late a tick may come with SkipMissed.
-	late      = time.Minute
-	lastRetry = time.Minute
+	late = time.Minute
 )
 
 // checkPeriodic returns the app's schedules, and all errors in them.
@@ -256,7 +256,7 @@ func (a *App) tick(ctx context.Context, p periodic) error {
 		switch {
 		case p.all > 0:
 			err = a.enqueueMissed(ctx, p, from.Add(-p.all), from)
-		case !last.IsZero() && !last.Before(p.since):
+		case !last.IsZero() && !last.Before(p.since) && !a.schedulePaused(ctx, p.name):
 			a.enqueueTick(ctx, p, last, next)
 		}
 		if err != nil {
@@ -279,7 +279,7 @@ func (a *App) tick(ctx context.Context, p periodic) error {
 				begin = from
 			}
 			err = a.enqueueMissed(ctx, p, begin, now)
-		case p.skips && now.Sub(last) > late:
+		case p.skips && now.Sub(last) > late, a.schedulePaused(ctx, p.name):
 		default:
 			a.enqueueTick(ctx, p, last, next)
 		}
@@ -290,7 +290,8 @@ func (a *App) tick(ctx context.Context, p periodic) error {
 	}
 }
 
-// enqueueMissed enqueues the last MaxCatchUp ticks after begin, up to now.
+// enqueueMissed enqueues the last MaxCatchUp ticks after begin, up to now, unless
+// the schedule is paused.
 func (a *App) enqueueMissed(ctx context.Context, p periodic, begin, now time.Time) error {
 	var ticks []time.Time // and the one after them
 	for t := begin; ; {
@@ -307,6 +308,9 @@ func (a *App) enqueueMissed(ctx context.Context, p periodic, begin, now time.Tim
 		}
 	}
 	ticks = ticks[max(0, len(ticks)-1-MaxCatchUp):]
+	if len(ticks) == 1 || a.schedulePaused(ctx, p.name) {
+		return nil
+	}
 	for i, tick := range ticks[:len(ticks)-1] {
 		a.enqueueTick(ctx, p, tick, ticks[i+1])
 	}
@@ -333,9 +337,6 @@ func sleepUntil(ctx context.Context, t time.Time) bool {
 // enqueueTick enqueues the call for one tick. While that fails it tries again,
 // until the next tick comes.
 func (a *App) enqueueTick(ctx context.Context, p periodic, tick, next time.Time) {
-	if a.schedulePaused(ctx, p.name) {
-		return
-	}
 	for wait := firstRetry; ctx.Err() == nil; wait = min(2*wait, lastRetry) {
 		err := guard.Isolated(func() error { return a.insertTick(ctx, p, tick, next) })
 		if err == nil || ctx.Err() != nil {

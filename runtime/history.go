@@ -117,11 +117,7 @@ func (h *history) count(d *engine.Delivery, k engine.OutcomeKind, began time.Tim
 	m.all[i]++
 	m.ran[timeClass(now.Sub(began))]++
 	if d.Attempt == 0 {
-		due := d.Message.Due
-		if d.Message.Meta.EnqueuedAt.After(due) {
-			due = d.Message.Meta.EnqueuedAt
-		}
-		m.waited[timeClass(began.Sub(due))]++
+		m.waited[timeClass(began.Sub(dueSince(d.Message)))]++
 	}
 	if c := h.queue(m, d.Message.Queue); c != nil {
 		c[i]++
@@ -130,10 +126,11 @@ func (h *history) count(d *engine.Delivery, k engine.OutcomeKind, began time.Tim
 
 // minute returns the counts of the present minute.
 func (h *history) minute(now time.Time) *minuteCounts {
-	if n := len(h.minutes); n > 0 && now.Sub(h.minutes[n-1].at) < historyEvery && !now.Before(h.minutes[n-1].at) {
+	at := now.Truncate(time.Minute).UTC()
+	if n := len(h.minutes); n > 0 && h.minutes[n-1].at.Equal(at) {
 		return h.minutes[n-1]
 	}
-	m := &minuteCounts{at: now.Truncate(time.Minute).UTC(), queues: make(map[string]*outcomeCounts)}
+	m := &minuteCounts{at: at, queues: make(map[string]*outcomeCounts)}
 	if len(h.minutes) == historyHeld {
 		h.minutes = append(h.minutes[:0], h.minutes[1:]...)
 	}
@@ -159,12 +156,7 @@ func (h *history) queue(m *minuteCounts, name string) *outcomeCounts {
 
 // timeClass is the power of two of milliseconds that a time is at most.
 func timeClass(d time.Duration) int {
-	ms := max(d, 0)
-	n := bits.Len64(uint64((ms + time.Millisecond - 1) / time.Millisecond))
-	if n > 0 && ms <= time.Millisecond<<(n-1) {
-		n--
-	}
-	return min(n, historyTimes-1)
+	return min(bits.Len64(uint64((max(d, 1)-1)/time.Millisecond)), historyTimes-1)
 }
 
 // flush hands over what was counted. What could not be handed over is kept for the
@@ -253,14 +245,16 @@ func (a *App) endHistory(s *service, h *history) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), a.cfg.ShutdownGrace)
-	defer cancel()
-	go func() { // ends with this function
+	var watching sync.WaitGroup
+	watching.Go(func() {
 		select {
 		case <-s.leave:
 			cancel()
 		case <-ctx.Done():
 		}
-	}()
+	})
+	defer watching.Wait()
+	defer cancel()
 	if err := h.flush(ctx); err != nil {
 		a.log(slog.LevelWarn, "the history could not be written", slog.String("error", err.Error()))
 	}

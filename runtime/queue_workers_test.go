@@ -1,6 +1,7 @@
 package runtime_test
 
 import (
+	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,4 +80,29 @@ func TestQueueWorkers_Refused(t *testing.T) {
 	err := app.Start(t.Context())
 	require.ErrorContains(t, err, "Config.QueueWorkers has a queue without a name")
 	require.ErrorContains(t, err, `Config.QueueWorkers["none"] is 0: it must be positive`)
+}
+
+// pickyEngine refuses a queue.
+type pickyEngine struct{ engine.Engine }
+
+func (e pickyEngine) Check(m *engine.Message) error {
+	if m.Queue == "odd" {
+		return errors.New("no queue odd here")
+	}
+	return e.Engine.Check(m)
+}
+
+// TestQueues_RefusedByTheEngine: the error names the field of the configuration that
+// has the queue.
+func TestQueues_RefusedByTheEngine(t *testing.T) {
+	for field, cfg := range map[string]runtime.Config{
+		"Config.Queues":       {Queues: []string{"odd"}},
+		"Config.QueueWorkers": {QueueWorkers: map[string]int{"odd": 1}},
+	} {
+		e := memory.New(memory.Config{})
+		cfg.Logger = discard
+		err := runtime.New(pickyEngine{e}, cfg).Start(t.Context())
+		require.ErrorContains(t, err, field+": no queue odd here")
+		require.NoError(t, e.Close())
+	}
 }

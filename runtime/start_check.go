@@ -113,11 +113,15 @@ func (a *App) checkQueues() (errs []error) {
 	if a.engine == nil {
 		return nil
 	}
-	for _, q := range slices.Concat(a.cfg.Queues, slices.Sorted(maps.Keys(a.cfg.QueueWorkers))) {
-		if err := a.engine.Check(&engine.Message{Name: "taskctx.queue", Queue: q}); err != nil {
-			errs = append(errs, fmt.Errorf("Config.Queues or QueueWorkers: %w", err))
+	check := func(field string, queues []string) {
+		for _, q := range queues {
+			if err := a.engine.Check(&engine.Message{Name: "taskctx.queue", Queue: q}); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", field, err))
+			}
 		}
 	}
+	check("Config.Queues", a.cfg.Queues)
+	check("Config.QueueWorkers", slices.Sorted(maps.Keys(a.cfg.QueueWorkers)))
 	return errs
 }
 
