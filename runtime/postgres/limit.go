@@ -112,13 +112,11 @@ func (w *sweeping) lot(ctx context.Context) (more bool, err error) {
 		return false, fmt.Errorf("look at the places of limits: %w", err)
 	}
 	whole := len(w.after) == 0
-	if w.after = nil; seen == sweepKeys && last != nil {
+	w.after = []byte{} // from the first key again; nil would be NULL
+	if seen == sweepKeys && last != nil {
 		if w.after, err = hex.DecodeString(*last); err != nil {
 			return false, fmt.Errorf("look at the places of limits: %w", err)
 		}
-	}
-	if w.after == nil {
-		w.after = []byte{}
 	}
 	for some := range slices.Chunk(stale, 100) {
 		keys, err := e.placeKeys(ctx, e, some)
@@ -143,16 +141,13 @@ func (w *sweeping) lot(ctx context.Context) (more bool, err error) {
 // places.
 func (w *sweeping) settle(ctx context.Context, roomy, idle [][]byte) error {
 	e := w.s.e
-	for len(roomy) > 0 {
-		n := min(len(roomy), keysLot)
-		if err := w.s.letInCarefully(ctx, roomy[:n]); err != nil {
+	for some := range slices.Chunk(roomy, keysLot) {
+		if err := w.s.letInCarefully(ctx, some); err != nil {
 			return err
 		}
-		roomy = roomy[n:]
 	}
-	for len(idle) > 0 {
-		n := min(len(idle), keysLot)
-		k := &limitKeys{key: idle[:n]}
+	for some := range slices.Chunk(idle, keysLot) {
+		k := &limitKeys{key: some}
 		if err := e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
 			if err := e.lockLimits(ctx, d, k); err != nil {
 				return err
@@ -161,7 +156,6 @@ func (w *sweeping) settle(ctx context.Context, roomy, idle [][]byte) error {
 		}); err != nil {
 			return err
 		}
-		idle = idle[n:]
 	}
 	return nil
 }

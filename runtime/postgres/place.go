@@ -62,7 +62,8 @@ func keysOf(limits ...engine.Limit) *limitKeys {
 	return k.sorted()
 }
 
-// lockKeys locks the keys that have places. A key that has none is nobody's.
+// lockLimits locks those of the keys that have places. A key that has none is not
+// locked: nothing can be given up or let in under it.
 func (e *Engine) lockLimits(ctx context.Context, d db, keys *limitKeys) error {
 	return d.query(ctx, e.sql.limit.lockKeys, []any{keys.key}, nothing)
 }
@@ -212,14 +213,22 @@ const letInLot = 100
 // letIn gives the free places of locked keys to the jobs that wait for them.
 func (e *Engine) letIn(ctx context.Context, d db, keys [][]byte) error {
 	for more := len(keys) > 0; more; {
-		var woken, told int
-		if err := d.query(ctx, e.sql.limit.letIn, []any{keys, e.sql.insertChannel, letInLot}, func(scan func(...any) error) error {
-			return scan(&woken, &told, &more)
-		}); err != nil {
+		var err error
+		if _, more, err = e.letInSome(ctx, d, keys, letInLot); err != nil {
 			return fmt.Errorf("let tasks in that wait for a limit: %w", err)
 		}
 	}
 	return nil
+}
+
+// letInSome lets in up to most jobs of each of some locked keys. It returns how many it
+// has let in, and whether there may be more.
+func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (woken int, more bool, err error) {
+	err = d.query(ctx, e.sql.limit.letIn, []any{keys, e.sql.insertChannel, most}, func(scan func(...any) error) error {
+		var told int
+		return scan(&woken, &told, &more)
+	})
+	return woken, more, err
 }
 
 // leaving locks the keys of jobs that are about to change, by their limits; they leave
@@ -315,15 +324,12 @@ func (s *serve) letInOne(ctx context.Context, key []byte) error {
 	keys := [][]byte{key}
 	for range letInLot {
 		woken := 0
-		err := s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
-			if err := s.e.lockLimits(ctx, d, &limitKeys{key: keys}); err != nil {
+		err := s.e.inSteeredTx(ctx, func(ctx context.Context, d db) (err error) {
+			if err = s.e.lockLimits(ctx, d, &limitKeys{key: keys}); err != nil {
 				return err
 			}
-			return d.query(ctx, s.e.sql.limit.letIn, []any{keys, s.e.sql.insertChannel, 1}, func(scan func(...any) error) error {
-				var told int
-				var more bool
-				return scan(&woken, &told, &more)
-			})
+			woken, _, err = s.e.letInSome(ctx, d, keys, 1)
+			return err
 		})
 		switch {
 		case err == nil && woken == 0:
