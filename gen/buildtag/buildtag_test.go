@@ -79,3 +79,21 @@ func TestPossible_KnowsThatABuildHasOneSystem(t *testing.T) {
 		assert.Equal(t, want, buildtag.Possible(parse(t, text)), text)
 	}
 }
+
+func TestSet_LeavesSystemsAndVersionsFree(t *testing.T) {
+	has := func(tag string) bool { return tag == "mine" || tag == "goexperiment.jsonv2" }
+	for text, want := range map[string]string{
+		"linux && amd64 && unix": "", "go1.21": "", "go1.27 || !go1.99": "", "mine": "mine", "other": "!other",
+		"goexperiment.jsonv2 && linux": "goexperiment.jsonv2", "!amd64.v3": "!amd64.v3", "": "",
+	} {
+		assert.Equal(t, want, buildtag.String(buildtag.Set(parse(t, text), has)), text)
+	}
+}
+
+func TestOfToolchain(t *testing.T) {
+	for text, want := range map[string]bool{
+		"linux": false, "go1.26": false, "!go1.27": true, "goexperiment.jsonv2 || mine": true, "amd64.v2": true, "": false,
+	} {
+		assert.Equal(t, want, buildtag.OfToolchain(parse(t, text)), text)
+	}
+}

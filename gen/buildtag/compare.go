@@ -27,7 +27,7 @@ func Implies(a, b constraint.Expr) bool { return implies(a, b) }
 func Set(e constraint.Expr, has func(tag string) bool) (set constraint.Expr) {
 	for _, tag := range tagsOf(e) {
 		switch {
-		case knownOS[tag] || knownArch[tag] || tag == "unix" || always(tag):
+		case knownOS[tag] || knownArch[tag] || tag == "unix" || IsVersion(tag):
 		case has(tag):
 			set = And(set, Tag(tag))
 		default:
@@ -127,12 +127,27 @@ func tagsOf(e constraint.Expr) (tags []string) {
 	return tags
 }
 
-// always reports whether a tag stands for a version of Go that every user of
-// generated code has.
-func always(tag string) bool {
-	minor, ok := strings.CutPrefix(tag, "go1.")
-	n, err := strconv.Atoi(minor)
-	return ok && err == nil && n <= 26
+// OfToolchain reports whether the constraint has a tag that the toolchain decides: an
+// experiment, a level of its processor, or a version that not every user has.
+func OfToolchain(e constraint.Expr) bool {
+	return slices.ContainsFunc(tagsOf(e), func(tag string) bool { return strings.Contains(tag, ".") && !always(tag) })
+}
+
+// IsVersion reports whether a tag is a version of Go, such as go1.27.
+func IsVersion(tag string) bool { return minor(tag) > 0 }
+
+// always reports whether a tag is a version of Go that every user of generated code
+// has.
+func always(tag string) bool { return minor(tag) > 0 && minor(tag) <= 26 }
+
+// minor returns the number after "go1.", 0 if the tag is no version.
+func minor(tag string) int {
+	digits, ok := strings.CutPrefix(tag, "go1.")
+	n, err := strconv.Atoi(digits)
+	if !ok || err != nil {
+		return 0
+	}
+	return n
 }
 
 // ofOS reports whether a tag is set on a system.

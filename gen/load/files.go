@@ -332,6 +332,9 @@ func (p *Package) syntax(name string, err error) {
 func (l *Loader) inBuild(dir string, f file) bool {
 	ctxt := l.ctxt // a copy, for the file's own opener
 	ctxt.OpenFile = func(string) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(f.data)), nil }
+	if buildtag.OfToolchain(buildtag.Of(f.name, f.data)) {
+		ctxt.ToolTags, ctxt.ReleaseTags = l.tools().tags, l.tools().releases
+	}
 	ok, err := ctxt.MatchFile(dir, f.name)
 	return ok || err != nil // the parser reports an unreadable file
 }

@@ -93,7 +93,7 @@ type Loader struct {
 	snaps map[string]*snapshot
 	pkgs  map[string]*Package // by import path
 	key   string
-	root  *string // of the toolchain, nil until it is asked for
+	tools func() *goTools // asks once
 
 	siblings map[string][]*Other // by directory
 }
@@ -116,7 +116,7 @@ func New(cfg Config) (*Loader, error) {
 		cfg: cfg, dir: dir, env: env, ctxt: env.buildContext(), mods: mods, fset: token.NewFileSet(),
 		snaps: map[string]*snapshot{}, pkgs: map[string]*Package{},
 	}
-	l.exp = newExports(l)
+	l.exp, l.tools = newExports(l), sync.OnceValue(l.askTools)
 	return l, nil
 }
 

@@ -5,7 +5,6 @@ import (
 	"go/parser"
 	"go/types"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,7 +18,7 @@ import (
 func (l *Loader) FileOf(obj types.Object) string {
 	name := l.fset.PositionFor(obj.Pos(), false).Filename
 	if rest, ok := strings.CutPrefix(name, "$GOROOT/"); ok {
-		return filepath.Join(l.goroot(), filepath.FromSlash(rest))
+		return filepath.Join(l.tools().root, filepath.FromSlash(rest))
 	}
 	if name == "" || filepath.IsAbs(name) {
 		return name
@@ -30,28 +29,16 @@ func (l *Loader) FileOf(obj types.Object) string {
 			return filepath.Join(l.env.modCache(), filepath.FromSlash(escaped+"@"+rest))
 		}
 	}
-	return filepath.Join(l.goroot(), "src", filepath.FromSlash(name))
+	return filepath.Join(l.tools().root, "src", filepath.FromSlash(name))
 }
 
 // Set returns the constraint that the tags of c, but for systems and versions, are
 // as in this build; nil if it has none.
 func (l *Loader) Set(c constraint.Expr) constraint.Expr {
 	return buildtag.Set(c, func(tag string) bool {
-		return slices.Contains(l.ctxt.BuildTags, tag) || tag == "cgo" && l.ctxt.CgoEnabled || tag == "gc"
+		return slices.Contains(l.ctxt.BuildTags, tag) || tag == "cgo" && l.ctxt.CgoEnabled || tag == "gc" ||
+			strings.Contains(tag, ".") && slices.Contains(l.tools().tags, tag)
 	})
-}
-
-// goroot returns the directory of the toolchain, which may be another than that
-// of the first go command.
-func (l *Loader) goroot() string {
-	if l.root == nil {
-		cmd := exec.Command("go", "env", "GOROOT")
-		cmd.Dir, cmd.Env = l.dir, l.cfg.Env
-		out, _ := cmd.Output() // without an answer no file is found below it
-		root := strings.TrimSpace(string(out))
-		l.root = &root
-	}
-	return *l.root
 }
 
 // Builds returns the constraint of the file that declares an object.
@@ -99,7 +86,7 @@ func (l *Loader) Siblings(obj types.Object) []*Other {
 			}
 		}
 	} else {
-		list = l.parseAll(obj.Pkg(), dir, name)
+		list = l.parseAll(obj.Pkg(), dir)
 	}
 	if l.siblings == nil {
 		l.siblings = map[string][]*Other{}
@@ -108,10 +95,8 @@ func (l *Loader) Siblings(obj types.Object) []*Other {
 	return list
 }
 
-// parseAll parses the files of a directory that belong to the package. Those for
-// another set of the toolchain's experiments are none of any build: no program is
-// built with two.
-func (l *Loader) parseAll(pkg *types.Package, dir, own string) []*Other {
+// parseAll parses the files of a directory that belong to the package.
+func (l *Loader) parseAll(pkg *types.Package, dir string) []*Other {
 	entries, _ := os.ReadDir(dir) // none, if the sources are not there
 	all := make([]*Other, len(entries))
 	parallel(len(entries), func(i int) {
@@ -124,13 +109,9 @@ func (l *Loader) parseAll(pkg *types.Package, dir, own string) []*Other {
 		if err != nil {
 			return
 		}
-		c := buildtag.Of(name, data)
-		if name != own && c != nil && strings.Contains(c.String(), "goexperiment.") {
-			return
-		}
 		tree, _ := parser.ParseFile(l.fset, name, data, parser.SkipObjectResolution)
 		if tree != nil && tree.Name != nil && tree.Name.Name == pkg.Name() {
-			all[i] = &Other{Tree: tree, Constraint: c}
+			all[i] = &Other{Tree: tree, Constraint: buildtag.Of(name, data)}
 		}
 	})
 	return slices.DeleteFunc(all, func(o *Other) bool { return o == nil })
