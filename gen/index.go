@@ -3,6 +3,7 @@ package gen
 import (
 	"fmt"
 	"go/token"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -30,6 +31,10 @@ func (s served) fn() string { return funcPath(s.pkg, s.Func) }
 // index is the names of all tasks of a module, including packages that the run
 // is not for: they share a queue.
 type index struct {
+	loader *load.Loader
+	mem    *memory
+	root   string   // the module's directory
+	whole  bool     // packages without a generated file are in it, too
 	dirs   []string // of packages with tasks, in order
 	names  []served
 	byName map[string][]served
@@ -43,13 +48,34 @@ func newIndex(l *load.Loader, mem *memory, root string, asked []string) (*index,
 	if err != nil {
 		return nil, err
 	}
-	dirs = slices.DeleteFunc(append(dirs, asked...), func(dir string) bool { return l.Root(dir) != root })
+	idx := &index{loader: l, mem: mem, root: root}
+	idx.fill(append(dirs, asked...))
+	return idx, nil
+}
+
+// complete adds the packages of the module that are not generated yet.
+func (idx *index) complete() error {
+	if idx.whole {
+		return nil
+	}
+	all, err := idx.loader.Dirs([]string{filepath.Join(idx.root, "...")})
+	if err != nil {
+		return err
+	}
+	idx.whole = true
+	idx.fill(append(all, idx.dirs...))
+	return nil
+}
+
+// fill reads the names of the directories' packages.
+func (idx *index) fill(dirs []string) {
+	dirs = slices.DeleteFunc(dirs, func(dir string) bool { return idx.loader.Root(dir) != idx.root })
 	slices.Sort(dirs)
 	dirs = slices.Compact(dirs)
-	l.Read(dirs)
-	idx := &index{byName: map[string][]served{}}
+	idx.loader.Read(dirs)
+	idx.dirs, idx.names, idx.byName = nil, nil, map[string][]served{}
 	for _, dir := range dirs {
-		names, pkg := mem.namesOf(dir)
+		names, pkg := idx.mem.namesOf(dir)
 		if len(names) == 0 {
 			continue
 		}
@@ -60,7 +86,6 @@ func newIndex(l *load.Loader, mem *memory, root string, asked []string) (*index,
 			idx.byName[n.Name] = append(idx.byName[n.Name], s)
 		}
 	}
-	return idx, nil
 }
 
 // namesOf returns the names that the package of a directory serves, and its

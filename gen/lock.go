@@ -130,9 +130,16 @@ func lockTask(p *Package, t *Task) locked {
 }
 
 // check reports the changes that would strand enqueued tasks, if a run for
-// these directories should report them.
-func (l *lock) check(models []*Package, idx *index, asked []string) []diag.Diagnostic {
+// these directories should report them. Before it reports a task as gone it looks
+// in the packages that are not generated yet.
+func (l *lock) check(models []*Package, idx *index, asked []string) ([]diag.Diagnostic, error) {
 	var diags []diag.Diagnostic
+	gone := slices.ContainsFunc(l.tasks, func(old locked) bool { return len(idx.byName[old.name]) == 0 })
+	if gone || len(l.bad) > 0 {
+		if err := idx.complete(); err != nil {
+			return nil, err
+		}
+	}
 	owner := idx.owner(asked)
 	if owner {
 		diags = l.bad
@@ -159,7 +166,7 @@ func (l *lock) check(models []*Package, idx *index, asked []string) []diag.Diagn
 			diags = append(diags, l.missing(old))
 		}
 	}
-	return diags
+	return diags, nil
 }
 
 // served reports faults of the function that now serves a locked name: it is
@@ -385,7 +392,11 @@ func locks(l *load.Loader, models []*Package, run lockRun) (files []File, lackin
 		case run.accept && len(byRoot[root]) > 0:
 			files = append(files, lk.update(byRoot[root]))
 		case !run.accept && lk.data != nil && run.names[root] != nil:
-			diags = append(diags, lk.check(byRoot[root], run.names[root], run.asked)...)
+			found, err := lk.check(byRoot[root], run.names[root], run.asked)
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			diags = append(diags, found...)
 			before := len(lacking)
 			for _, p := range byRoot[root] {
 				if lk.lacks(p) {
