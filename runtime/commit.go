@@ -129,10 +129,7 @@ func (c *commit) end(cause error) error {
 		}
 	}
 	rollbackTx(c.ctx, c.tx)
-	if cause != nil {
-		return nil
-	}
-	return c.err
+	return c.err // also after another, of which it may be the cause: it has broken the transaction
 }
 
 // conclude writes the task's success in the transaction and commits it.

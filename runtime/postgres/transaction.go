@@ -37,63 +37,100 @@ func (e *Engine) Join(ctx context.Context, tx any) (engine.Inserter, error) {
 	if err := e.closed(); err != nil {
 		return nil, err
 	}
-	var d db
-	var known map[string]any
 	switch tx := tx.(type) {
 	case pgx.Tx:
-		d = pgxDB{tx}
-		if c := tx.Conn(); c != nil {
-			known = c.PgConn().CustomData()
-		}
+		return e.joinPgx(ctx, tx)
 	case sqlTx:
-		d = sqlDB{tx}
-	default:
-		return nil, fmt.Errorf("postgres: a %T is no transaction of pgx or database/sql: %w", tx, engine.ErrUnsupported)
+		d := ownMode{sqlDB{tx}}
+		m, _, err := e.markOf(ctx, d)
+		return e.joined(d, m, err)
 	}
-	key := "taskctx.mark." + e.cfg.Schema
-	mark, ok := known[key].(markBytes)
+	return nil, fmt.Errorf("postgres: a %T is no transaction of pgx or database/sql: %w", tx, engine.ErrUnsupported)
+}
+
+// joinPgx asks a connection once.
+func (e *Engine) joinPgx(ctx context.Context, tx pgx.Tx) (engine.Inserter, error) {
+	own, asIs := ownMode{pgxDB{tx}}, pgxDB{tx}
+	conn := tx.Conn()
+	if conn == nil {
+		m, _, err := e.markOf(ctx, own)
+		return e.joined(own, m, err)
+	}
+	known, key := conn.PgConn().CustomData(), "taskctx.connection."+e.cfg.Schema
+	p, ok := known[key].(connection)
 	if !ok {
-		var err error
-		if mark, err = e.markOf(ctx, d); err != nil {
+		m, session, err := e.markOf(ctx, own)
+		if err != nil {
 			return nil, err
 		}
-		if known != nil {
-			known[key] = mark
-		}
+		p = connection{m, session != int64(conn.PgConn().PID())}
+		known[key] = p
 	}
-	if mark != e.mark {
+	if p.pooled && conn.Config().DefaultQueryExecMode == pgx.QueryExecModeCacheStatement {
+		return e.joined(own, p.mark, nil)
+	}
+	return e.joined(asIs, p.mark, nil)
+}
+
+// connection is what is known of one of the caller's: the mark of the database that it leads
+// to, and whether a pooler is between.
+type connection struct {
+	mark   markBytes
+	pooled bool
+}
+
+func (e *Engine) joined(d db, m markBytes, err error) (engine.Inserter, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case m != e.mark:
 		return nil, fmt.Errorf("postgres: the transaction is on another database: %w", engine.ErrUnsupported)
 	}
 	return joined{e, d}, nil
 }
 
+// ownMode is a db on a connection of the caller's, whose statements are sent so that
+// they leave none prepared, whatever the caller's are: through a pooler the next
+// transaction may be in another session, where it is missing, and this one in a
+// session where another client has prepared it.
+type ownMode struct{ db }
+
+func (d ownMode) query(ctx context.Context, text string, args []any, each func(func(...any) error) error) error {
+	if len(args) > 0 {
+		if _, ok := args[0].(pgx.QueryExecMode); ok {
+			return d.db.query(ctx, text, args, each)
+		}
+	}
+	return d.db.query(ctx, text, append([]any{pgx.QueryExecModeCacheDescribe}, args...), each)
+}
+
 // hasSchemaSQL fails on no Postgres, which would end the transaction. The array is
 // for drivers that cannot send one: they fail before they ask the server.
-const hasSchemaSQL = `SELECT to_regclass(($1::text[])[1]) IS NOT NULL`
+const hasSchemaSQL = `SELECT to_regclass(($1::text[])[1]) IS NOT NULL, pg_backend_pid()`
 
 // markOf reads the mark of the database that a transaction is on, zero if it has
-// no schema like the engine's.
-func (e *Engine) markOf(ctx context.Context, d db) (mark markBytes, err error) {
+// no schema like the engine's, and the number of its session.
+func (e *Engine) markOf(ctx context.Context, d db) (m markBytes, session int64, err error) {
 	var has bool
 	table := quoted(e.cfg.Schema) + ".taskctx_schema"
-	err = d.query(ctx, hasSchemaSQL, []any{[]string{table}}, func(scan func(...any) error) error { return scan(&has) })
+	err = d.query(ctx, hasSchemaSQL, []any{[]string{table}}, func(scan func(...any) error) error { return scan(&has, &session) })
 	switch {
 	case err != nil && strings.Contains(err.Error(), "converting argument"): // by database/sql
-		return mark, fmt.Errorf("postgres: the transaction is not of pgx (%w): %w", err, engine.ErrUnsupported)
+		return m, 0, fmt.Errorf("postgres: the transaction is not of pgx (%w): %w", err, engine.ErrUnsupported)
 	case err != nil:
-		return mark, e.failed("look for the database of a transaction", err)
+		return m, 0, e.failed("look for the database of a transaction", err)
 	case !has:
-		return mark, nil
+		return m, session, nil
 	}
 	var text string
 	err = d.query(ctx, e.sql.readMark, nil, func(scan func(...any) error) error { return scan(&text) })
 	if err == nil {
-		mark, err = decodeMark(text)
+		m, err = decodeMark(text)
 	}
 	if err != nil {
-		return mark, e.failed("read the mark of a transaction's database", err)
+		return m, 0, e.failed("read the mark of a transaction's database", err)
 	}
-	return mark, nil
+	return m, session, nil
 }
 
 // Insert implements [engine.Inserter].
