@@ -31,6 +31,7 @@ var transactionTests = []test{
 	{name: "KeyLetGo", run: testTxKeyLetGo, needs: need{begin: true}},
 	{name: "CancelledMeanwhile", run: testTxCancelled, needs: need{begin: true}},
 	{name: "NotOwned", run: testTxNotOwned, needs: need{begin: true}},
+	{name: "BegunLate", run: testTxBegunLate, needs: need{begin: true, second: true, pause: true}},
 	{name: "LeaseLost", run: testTxLeaseLost, needs: need{begin: true, second: true, pause: true}},
 	{name: "GivenBackAtAStop", run: testTxAbandoned, needs: need{begin: true}},
 	{name: "ReachesTheParent", run: testTxParent, needs: need{begin: true, journal: true}},

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"errors"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -61,6 +62,36 @@ func testTxNotOwned(b *bench) {
 	_, j := b.begin()
 	_, err := j.Conclude(b.ctx(), h.d, engine.Outcome{Kind: engine.OutcomeSucceed, Result: number(2)})
 	b.is("Conclude of a run that was concluded", err, engine.ErrLeaseLost)
+}
+
+// testTxBegunLate: a transaction may begin long after its run, when the lease was
+// renewed and the memo written meanwhile, and be joined when it has written. One that
+// the run has begun before and left does not count.
+func testTxBegunLate(b *bench) {
+	id := b.insert("task.tx")
+	other := b.second()
+	s := b.serve([]string{"task.tx"})
+	h := s.next()
+	next := b.serveOn(other, []string{"task.tx"})
+	left, _ := b.begin()
+	b.must("write a row", left.Write())
+	b.must("rollback", left.Rollback())
+	time.Sleep(3 * b.o.Lease / 2)
+	h.save(`{"note":1}`)
+	tx := b.o.Begin(b, b.e)
+	b.Cleanup(func() { _ = tx.Rollback() })
+	b.must("write a row", tx.Write())
+	committed := b.conclude(b.join(tx), h, engine.Outcome{Result: number(3)})
+	b.must("commit", tx.Commit())
+	committed()
+	h.succeed()
+	en := b.until(id, engine.StateSucceeded)
+	if !sameJSON(en.Result, number(3)) || en.Attempt != 0 {
+		b.Errorf("the result is %s of attempt %d, want 3 of the first", en.Result, en.Attempt)
+	}
+	b.memoIs("the task that has ended", en.Memo, `{"note":1}`)
+	s.mustStop()
+	next.mustStop()
 }
 
 func testTxLeaseLost(b *bench) {
