@@ -110,18 +110,18 @@ func testBereftTree(b *bench) {
 
 // testBereftMany: the end of a parent takes no longer with many children.
 func testBereftMany(b *bench) {
-	const n = 2000
+	n := 4 * b.o.Tasks
 	s := b.serve([]string{"task.parent"})
 	parent := b.insert("task.parent")
 	h := s.next()
 	for from := 0; from < n; from += 1000 {
-		es := make([]engine.NewEntry, 1000)
+		es := make([]engine.NewEntry, min(1000, n-from))
 		for i := range es {
 			es[i] = h.child(fmt.Sprint("c/", from+i), "task.child", dueIn(time.Hour))
 		}
 		h.record(es...)
 	}
-	h.suspend(engine.Wait{Need: n}, 0)
+	h.suspend(engine.Wait{Need: int64(n)}, 0)
 	b.until(parent, engine.StateWaiting)
 	b.cancel(b.e, parent, "by hand")
 	b.poll("all children are cancelled", func() bool {

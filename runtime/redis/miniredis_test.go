@@ -1,5 +1,3 @@
-//go:build !race
-
 package redis_test
 
 import (
@@ -10,9 +8,7 @@ import (
 )
 
 // TestEngine_Miniredis runs the suite where no Redis is: on a server in this process.
-// Time has to be told to it. Its interpreter of scripts takes ten times as long with
-// the race detector, of which TestEngine has what there is to find: so tools/test.sh
-// runs it without.
+// Time has to be told to it.
 func TestEngine_Miniredis(t *testing.T) {
 	slow(t)
 	t.Parallel()
@@ -38,5 +34,6 @@ func TestEngine_Miniredis(t *testing.T) {
 	})
 	// It runs scripts in an interpreter of this process, beside other tests: with a
 	// short lease its workers would be taken for lost.
-	suite(t, "redis://"+server.Addr(), 3*time.Second)
+	// What many tasks at once show, TestEngine shows.
+	suite(t, "redis://"+server.Addr(), 3*time.Second, 50)
 }

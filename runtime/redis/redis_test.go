@@ -72,10 +72,11 @@ func server(tb testing.TB) string {
 	return url
 }
 
-func TestEngine(t *testing.T) { suite(t, server(t), time.Second) }
+func TestEngine(t *testing.T) { suite(t, server(t), time.Second, 500) }
 
-// suite runs the engine's conformance suite on a server, with workers of the lease.
-func suite(t *testing.T, url string, lease time.Duration) {
+// suite runs the engine's conformance suite on a server, with workers of the lease,
+// and so many tasks where there are to be many.
+func suite(t *testing.T, url string, lease time.Duration, tasks int) {
 	cfg := redis.Config{Lease: lease}
 	var mu sync.Mutex
 	proxies := make(map[engine.Engine]*servertest.Proxy)
@@ -108,5 +109,6 @@ func suite(t *testing.T, url string, lease time.Duration) {
 		},
 		Unsupported: []enginetest.Feature{enginetest.Priorities, enginetest.Order},
 		Lease:       2 * lease,
+		Tasks:       tasks,
 	})
 }

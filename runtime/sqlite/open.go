@@ -58,7 +58,7 @@ type Engine struct {
 	checkpointed chan struct{} // closed when it has ended
 	checkpoint   checkpointState
 	waiters      waiters
-	logs         sync.WaitGroup
+	logs         calls
 	complaints   sync.Mutex
 	complained   map[string]time.Time // guarded by complaints: when a failure was last reported
 	clock        atomic.Pointer[func() time.Time]

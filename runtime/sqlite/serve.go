@@ -25,7 +25,7 @@ type server struct {
 	failed   chan error    // has room for one: why the engine cannot go on
 	stopping atomic.Bool   // no more tasks are taken
 	drained  chan struct{} // closed when stopping and nothing runs any more
-	refusals sync.WaitGroup
+	refusals calls
 	memos    sync.Mutex // guards the memo of every delivery
 
 	// Owned by the writer.
