@@ -135,8 +135,9 @@ scale: ## measure what calls cost beside a backlog (SCALE=0,100000,..., SCALEENG
 
 WEBSCALE ?= 500000
 .PHONY: web-scale
-web-scale: ## print how long each page of the dashboard takes with WEBSCALE (500000) tasks, on each of SCALEENGINES
-	$(GO) test ./internal/webtest -count=1 -v -run 'TestScale$$' -timeout 120m -args -webscale $(WEBSCALE) -webscaleengines $(SCALEENGINES)
+web-scale: ## measure how long each page of the dashboard takes with WEBSCALE (500000) tasks, on each of SCALEENGINES, and what live pages cost, and write docs/speed/web.md
+	$(GO) test ./internal/webtest -count=1 -v -run 'TestScale$$' -timeout 120m -args \
+		-webscale $(WEBSCALE) -webscaleengines $(SCALEENGINES) -webscalepage $(CURDIR)/docs/speed/web.md
 
 KILLS ?= 200
 KILLTASKS ?= 100000

@@ -77,11 +77,7 @@ func (e *Engine) listLot(p *page) (more bool, err error) {
 		return false, engine.ErrClosed
 	}
 	now := e.now()
-	next := e.order.after
-	if p.query.Newest {
-		next = e.order.before
-	}
-	rows, more := next(p.after, p.rows[:0])
+	rows, more := e.following(p)
 	for i, r := range rows {
 		en := e.selected(r, p.query, now)
 		if en == nil {
@@ -102,6 +98,18 @@ func (e *Engine) listLot(p *page) (more bool, err error) {
 		}
 	}
 	return more, nil
+}
+
+// following returns some of the tasks to look at next, and whether there are more.
+func (e *Engine) following(p *page) (rows []orderRow, more bool) {
+	if few, ok := e.few(p); ok {
+		return few[:min(len(few), lotRows)], len(few) > lotRows
+	}
+	next := e.order.after
+	if p.query.Newest {
+		next = e.order.before
+	}
+	return next(p.after, p.rows[:0])
 }
 
 // selected returns the entry of the row's task if the query selects it.

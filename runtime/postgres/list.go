@@ -22,8 +22,9 @@ const (
 	// windowRows is how many rows are looked at for a page, if the filter has
 	// many jobs in its indexes, or no index.
 	windowRows = 5000
-	// fewRows is up to how many jobs found by an index are all looked at.
-	fewRows = 2000
+	// fewRows is up to how many jobs found by an index a listing goes by: a page looks
+	// at fewAtOnce of them, or twice as many as it has room for.
+	fewRows, fewAtOnce = 5000, 500
 )
 
 // Conditions on the job j for the states that River does not have.
@@ -180,9 +181,7 @@ func (l *listing) bound(ctx context.Context) error {
 		}
 		if len(ids) <= fewRows {
 			l.few = slices.DeleteFunc(ids, func(id int64) bool { return l.q.Newest && id >= l.after || !l.q.Newest && id <= l.after })
-			if l.few == nil {
-				l.few = []int64{}
-			}
+			l.cut()
 			return nil
 		}
 	}
@@ -194,6 +193,23 @@ func (l *listing) bound(ctx context.Context) error {
 		l.last = new(int64)
 		return scan(l.last)
 	})
+}
+
+// cut leaves those of the few that a page is for.
+func (l *listing) cut() {
+	if l.few == nil {
+		l.few = []int64{}
+	}
+	most := max(fewAtOnce, 2*l.limit)
+	if len(l.few) <= most {
+		return
+	}
+	slices.Sort(l.few)
+	if l.q.Newest {
+		slices.Reverse(l.few)
+	}
+	l.few = l.few[:most]
+	l.last = &l.few[most-1]
 }
 
 // candidates returns a query of an index for jobs that may match the filter,

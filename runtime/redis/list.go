@@ -21,11 +21,12 @@ const (
 	maxSorted, maxSortedQueues, sortedOn = 10_000, 1000, 50_000
 	// queuesAtOnce is for how many queues one round trip reads the ids.
 	queuesAtOnce = 100
-	// readAtOnce is how many tasks List reads with one round trip.
-	readAtOnce = 500
+	// readAtOnce is how many tasks List reads with one round trip at most. It begins
+	// with as many as the page has room for.
+	readAtOnce, readFirst = 500, 64
 	// A call looks at maxLooked tasks at most, and after enoughLooked of them
 	// only until lookTime is over.
-	maxLooked, enoughLooked = 5000, 2000
+	maxLooked, enoughLooked = 5000, 500
 	lookTime                = 8 * time.Millisecond
 )
 
@@ -70,6 +71,7 @@ type page struct {
 	sel     selection
 	began   time.Time
 	looked  int
+	lot     int // how many tasks to read with the next round trip
 	entries []*engine.Entry
 }
 
@@ -82,6 +84,7 @@ func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, str
 	if p.limit <= 0 {
 		p.limit = 100
 	}
+	p.lot = min(max(p.limit+1, readFirst), readAtOnce)
 	var walked *walk
 	var after place
 	var err error
@@ -222,7 +225,7 @@ func (p *page) sorted(ctx context.Context, queues, names []string, after place) 
 		places = places[first:]
 	}
 	for len(places) > 0 {
-		n, full, err := p.add(ctx, places[:min(readAtOnce, len(places))], "", "")
+		n, full, err := p.add(ctx, places[:min(p.lot, len(places))], "", "")
 		if err != nil {
 			return "", err
 		}
@@ -264,6 +267,7 @@ func (p *page) add(ctx context.Context, places []place, collection, skip string)
 		}
 	}
 	p.looked += n
+	p.lot = min(2*p.lot, readAtOnce)
 	return n, p.enough(), nil
 }
 

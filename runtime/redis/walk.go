@@ -164,10 +164,10 @@ func (p *page) listed(ctx context.Context, w *walk, resume bool) ([]string, erro
 		}
 	}
 	if w.Newest {
-		ids, err := p.e.db.LRange(ctx, key, w.Passed, w.Passed+readAtOnce-1).Result()
+		ids, err := p.e.db.LRange(ctx, key, w.Passed, w.Passed+int64(p.lot)-1).Result()
 		return ids, spoilt(err)
 	}
-	ids, err := p.e.db.LRange(ctx, key, -w.Passed-readAtOnce, -w.Passed-1).Result()
+	ids, err := p.e.db.LRange(ctx, key, -w.Passed-int64(p.lot), -w.Passed-1).Result()
 	slices.Reverse(ids)
 	return ids, spoilt(err)
 }
@@ -249,7 +249,7 @@ func (p *page) ranked(ctx context.Context, w *walk) (ids, scores []string, err e
 	if w.Newest {
 		read = p.e.db.ZRevRangeWithScores
 	}
-	zs, err := read(ctx, key, start, start+readAtOnce-1).Result()
+	zs, err := read(ctx, key, start, start+int64(p.lot)-1).Result()
 	for _, z := range zs {
 		id, _ := z.Member.(string)
 		ids, scores = append(ids, id), append(scores, strconv.FormatFloat(z.Score, 'g', -1, 64))

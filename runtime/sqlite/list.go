@@ -89,11 +89,16 @@ func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, str
 		return nil, "", err
 	}
 	defer e.readers.put(r)
+	now := nanos(e.now())
+	if few, ok, err := r.few(q.States); err != nil {
+		return nil, "", e.explain(err)
+	} else if ok {
+		return e.listFew(r, q, after, limit, now, few)
+	}
 	last, more, err := r.window(after, q.Newest)
 	if err != nil {
 		return nil, "", e.explain(err)
 	}
-	now := nanos(e.now())
 	st, err := listStmt(r.c, q, after, last, now)
 	if err != nil {
 		return nil, "", e.explain(err)

@@ -51,9 +51,26 @@ func TestList_PageLooksAtSoManyTasks(t *testing.T) {
 		assert.Equal(t, []uuid.UUID{rare.Meta.ID}, ids, name)
 		assert.Equal(t, 5, pages, name)
 	}
-	ids, pages := listed(t, e, engine.Query{States: []engine.State{engine.StateFailed}})
-	assert.Empty(t, ids)
-	assert.Equal(t, 5, pages)
+	// States that indexes have take no page for what is between.
+	require.NoError(t, e.Cancel(t.Context(), rare.Meta.ID, ""))
+	require.NoError(t, e.Cancel(t.Context(), ms[7].Meta.ID, ""))
+	bad := []engine.State{engine.StateFailed, engine.StateCancelled, engine.StateRunning, engine.StateWaiting}
+	for name, c := range map[string]struct {
+		q    engine.Query
+		want []uuid.UUID
+	}{
+		"oldest":  {engine.Query{States: bad}, []uuid.UUID{ms[7].Meta.ID, rare.Meta.ID}},
+		"newest":  {engine.Query{States: bad, Newest: true, Brief: true}, []uuid.UUID{rare.Meta.ID, ms[7].Meta.ID}},
+		"further": {engine.Query{States: bad, Name: "file.rare"}, []uuid.UUID{rare.Meta.ID}},
+		"none":    {engine.Query{States: bad[:1]}, nil},
+	} {
+		ids, pages := listed(t, e, c.q)
+		assert.Equal(t, c.want, ids, name)
+		assert.Equal(t, 1, pages, name)
+	}
+	ids, pages := listed(t, e, engine.Query{States: bad, Limit: 1})
+	assert.Equal(t, []uuid.UUID{ms[7].Meta.ID, rare.Meta.ID}, ids)
+	assert.Equal(t, 2, pages)
 	assert.Less(t, steps.Load(), int64(100), "rows that were read into this process")
 }
 

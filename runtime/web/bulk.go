@@ -21,10 +21,10 @@ const (
 	// countTime how long.
 	countMost = 10_000
 	countTime = time.Second
-	// countSoon is after which time a page has counted enough, if that is more than
-	// countLeast.
-	countSoon  = 40 * time.Millisecond
-	countLeast = 1000
+	// countSoon is after which time a page has counted enough: countAtMost, if that is
+	// not more than countLeast.
+	countSoon, countAtMost = 40 * time.Millisecond, 70 * time.Millisecond
+	countLeast             = 1000
 	// bulkTime is how long one request goes on acting. The answer says how to
 	// continue.
 	bulkTime = 4 * time.Second
@@ -228,10 +228,9 @@ func (q *request) filtered(a Action, f *filter, p *confirmPage) (bulk.Survey, er
 	}
 	ctx, cancel := q.store()
 	defer cancel()
-	began := time.Now()
 	s, err := bulk.CountWhile(ctx, q.h.app, rq, func(tasks int) bool {
-		took := time.Since(began)
-		return tasks < countMost && took < countTime && (tasks <= countLeast || took < countSoon)
+		took := time.Since(q.now)
+		return tasks < countMost && (took < countSoon || tasks <= countLeast && took < countAtMost)
 	})
 	if err == nil && s.More {
 		p.About = q.about(&narrow)

@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -15,10 +14,8 @@ import (
 // from task to task.
 
 const (
-	// causeTasks is of how many failed tasks the causes are told, and causeTime
-	// how long they are looked for.
+	// causeTasks is of how many failed tasks the causes are told.
 	causeTasks = 5000
-	causeTime  = 60 * time.Millisecond
 	// maxPattern bounds the text of a cause, in bytes.
 	maxPattern = 160
 )
@@ -61,41 +58,6 @@ type cause struct {
 	times []time.Time
 }
 
-// varies matches what differs from task to task in a reason: quoted texts, ids,
-// numbers, and addresses of memory. What kept matches, too, stays: a status is
-// part of the cause.
-var (
-	varies = regexp.MustCompile(`(?i)` + kept + `|"[^"]*"|'[^']*'|` + "`[^`]*`" + `|\b0x[0-9a-f]+\b|[\w+-]*\d[\w.:+-]*\b|\*`)
-	status = regexp.MustCompile(`(?i)^` + kept)
-)
-
-const kept = `\b(?:status(?: code)?|code|http(?:/[\d.]+)?|smtp|returned|response|error)[:= ]+[1-5]\d\d\b`
-
-// patternOf is what is alike in reasons of one cause.
-func patternOf(reason string) string {
-	line := firstLine(reason)
-	cut := len(line) > 4*maxPattern
-	if cut {
-		line = strings.ToValidUTF8(line[:4*maxPattern], "*")
-	}
-	p := varies.ReplaceAllStringFunc(strings.TrimSpace(line), func(s string) string {
-		if status.MatchString(s) {
-			return s
-		}
-		return "*"
-	})
-	for strings.Contains(p, "**") {
-		p = strings.ReplaceAll(p, "**", "*")
-	}
-	if len(p) > maxPattern {
-		p, cut = strings.ToValidUTF8(p[:maxPattern], ""), true
-	}
-	if cut {
-		p = strings.TrimRight(p, "*") + "*"
-	}
-	return "^" + p + "$"
-}
-
 // causes groups the newest failed tasks of a filter by their causes.
 func (q *request) causes(in *causesIn) (causesOut, error) {
 	out := causesOut{Causes: []cause{}}
@@ -123,14 +85,10 @@ func (q *request) causes(in *causesIn) (causesOut, error) {
 	}
 	ctx, cancel := q.store()
 	defer cancel()
-	began := time.Now()
 	look := func(page []*runtime.Record, next string) bool {
 		add(page)
-		if out.Tasks >= causeTasks || time.Since(began) > causeTime {
-			out.More = next != ""
-			return false
-		}
-		return true
+		out.More = next != ""
+		return out.Tasks < causeTasks && !q.late()
 	}
 	_, err = q.each(ctx, rq, look)
 	if isUnsupported(err) {
@@ -145,6 +103,20 @@ func (q *request) causes(in *causesIn) (causesOut, error) {
 		return cmp.Or(cmp.Compare(y.Tasks, x.Tasks), cmp.Compare(x.Name, y.Name), cmp.Compare(x.Reason, y.Reason))
 	})
 	return out, nil
+}
+
+// causesOf returns the causes of a snapshot's tasks in a state, read once.
+func (q *request) causesOf(s *snapshot, state engine.State) (causesOut, error) {
+	l := &s.failed
+	if state == engine.StateRetrying {
+		l = &s.retrying
+	}
+	return l.get(q.Context(), func() (causesOut, error) {
+		began := time.Now()
+		out, err := q.causes(&causesIn{filter{State: []string{string(state)}}})
+		q.h.pulse.added(s, time.Since(began))
+		return out, err
+	})
 }
 
 // over takes over the causes, and says how many of their tasks ended when.
@@ -258,12 +230,27 @@ type failedPage struct {
 	Over  *chart
 }
 
+// failures returns the causes that the page shows: of all failed tasks, those of the
+// snapshot.
+func (q *request) failures(in *causesIn) (causesOut, error) {
+	if !in.empty() {
+		return q.causes(in)
+	}
+	ctx, cancel := q.store()
+	defer cancel()
+	s, err := q.h.snapshot(ctx)
+	if err != nil {
+		return causesOut{}, err
+	}
+	return q.causesOf(s, engine.StateFailed)
+}
+
 func (q *request) failedPage() (*view, error) {
 	in := new(causesIn)
 	if err := q.decode(in); err != nil {
 		return nil, err
 	}
-	out, err := q.causes(in)
+	out, err := q.failures(in)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -112,7 +111,7 @@ func (q *request) newest(ctx context.Context, out *graphOut) (records []*runtime
 	see := func(page []*runtime.Record, next string) bool {
 		records = append(records, page...)
 		out.Tasks, out.More = len(records), next != ""
-		return len(records) < graphTasks && !q.late(q.now)
+		return len(records) < graphTasks && !q.late()
 	}
 	_, err = q.each(ctx, engine.Query{Newest: true}, see)
 	if isUnsupported(err) {
@@ -130,7 +129,7 @@ func (q *request) parents(ctx context.Context, records []*runtime.Record) map[uu
 	}
 	left := graphParents
 	for _, r := range records {
-		if _, known := names[r.ParentID]; known || r.ParentID == uuid.Nil || left == 0 || time.Since(q.now) > 2*fillTime {
+		if _, known := names[r.ParentID]; known || r.ParentID == uuid.Nil || left == 0 || q.late() {
 			continue
 		}
 		left--

@@ -169,9 +169,11 @@ func (q *request) store() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(q.Context(), storeTimeout)
 }
 
-// late reports whether a page has taken as long as it may for what it can do
-// without.
-func (q *request) late(began time.Time) bool { return time.Since(began) > fillTime }
+// left is how long a page may still read what it can do without.
+func (q *request) left() time.Duration { return fillTime - time.Since(q.now) }
+
+// late reports whether that time is over.
+func (q *request) late() bool { return q.left() <= 0 }
 
 // statusError is an error with the status that it is answered with.
 type statusError struct {

@@ -181,10 +181,9 @@ func (q *request) tree(r *runtime.Record) (tree []branch, more bool, err error) 
 
 // under returns tasks under a root, for as long as a page may take.
 func (q *request) under(ctx context.Context, root uuid.UUID) (below []*runtime.Record, more bool, err error) {
-	began := q.now
 	next, err := q.each(ctx, engine.Query{Root: root}, func(page []*runtime.Record, next string) bool {
 		below = append(below, page...)
-		return len(below) < treeList && !q.late(began)
+		return len(below) < treeList && !q.late()
 	})
 	return below, next != "", err
 }

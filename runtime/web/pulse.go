@@ -22,11 +22,15 @@ type snapshot struct {
 	paused  []engine.Pause
 	pauses  bool   // the engine can pause
 	version uint64 // changes when something else does
+
+	// What only some pages show is read when one does.
+	failed, retrying lazy[causesOut]
+	running          lazy[[]*runtime.Record]
 }
 
 const (
-	// pulseAge is how old a snapshot may be. One that costs the engine more is
-	// used for pulseShare times as long as it took.
+	// pulseAge is how old a snapshot may be. One that costs the engine more, with
+	// what pages have added to it, is used for pulseShare times as long as it took.
 	pulseAge   = time.Second
 	pulseShare = 50
 )
@@ -36,6 +40,7 @@ type pulse struct {
 	mu      sync.Mutex // guards all below
 	last    *snapshot
 	until   time.Time     // last is used up to then
+	took    time.Duration // to read last
 	reading chan struct{} // closed when the snapshot that is being read is there, nil while none is
 	streams int           // live pages
 	turn    time.Time     // when the next live page may be told to read itself anew
@@ -87,8 +92,24 @@ func (h *handler) readSnapshot(ctx context.Context) (*snapshot, error) {
 			s.version++
 		}
 	}
-	p.last, p.until = s, time.Now().Add(max(pulseAge, pulseShare*took))
+	p.last, p.took = s, 0
+	p.use(took)
 	return s, nil
+}
+
+// use lets the last snapshot, which took so much more, be used for a time.
+func (p *pulse) use(took time.Duration) {
+	p.took += took
+	p.until = p.last.at.Add(max(pulseAge, pulseShare*p.took))
+}
+
+// added takes note of what was read for a snapshot later.
+func (p *pulse) added(s *snapshot, took time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last == s && !p.until.IsZero() { // else something was changed
+		p.use(took)
+	}
 }
 
 // look asks the engine.

@@ -3,7 +3,6 @@ package web
 import (
 	"cmp"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -14,6 +13,8 @@ import (
 // schedulesOut are the schedules of this process, and those whose tasks are found.
 type schedulesOut struct {
 	Schedules []scheduleInfo `json:"schedules"`
+	// More says that not all tasks were looked at, for want of time: the newest were.
+	More bool `json:"more,omitempty"`
 }
 
 // scheduleInfo is a schedule, and the newest task of it that was found.
@@ -37,8 +38,9 @@ func (q *request) schedules() (schedulesOut, error) {
 	}
 	ctx, cancel := q.store()
 	defer cancel()
-	began := time.Now()
-	see := func(page []*runtime.Record, _ string) bool {
+	see := func(page []*runtime.Record, next string) bool {
+		out.More = next != ""
+
 		for _, r := range page {
 			name := r.Tags.Get(runtime.TagEvery)
 			i, ok := at[name]
@@ -51,7 +53,7 @@ func (q *request) schedules() (schedulesOut, error) {
 				s.Last = sound(r)
 			}
 		}
-		return time.Since(began) < fillTime && len(out.Schedules) < maxPage
+		return !q.late() && len(out.Schedules) < maxPage
 	}
 	_, err := q.each(ctx, engine.Query{Tag: runtime.TagEvery, Newest: true}, see)
 	if isUnsupported(err) {
@@ -96,6 +98,7 @@ type scheduleRow struct {
 type schedulesPage struct {
 	Rows   []scheduleRow
 	Pauses bool // the engine can pause
+	More   bool // not all tasks were looked at
 }
 
 func (q *request) schedulesPage() (*view, error) {
@@ -107,7 +110,7 @@ func (q *request) schedulesPage() (*view, error) {
 		return nil, err
 	}
 	_, pauses := engine.As[engine.Pauser](q.h.app.Engine())
-	p := &schedulesPage{Pauses: pauses}
+	p := &schedulesPage{Pauses: pauses, More: out.More}
 	for _, s := range out.Schedules {
 		r := scheduleRow{
 			Label: clean(s.Name, maxName), Task: clean(s.Task, maxName), Next: at(s.Next, q.now), Here: s.Here, Paused: s.Paused,

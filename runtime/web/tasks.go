@@ -14,9 +14,12 @@ const (
 	pageLen = 50
 	maxPage = 1000
 	// fillPages and fillTime bound how much is read to fill a page: what a filter
-	// selects may be far apart.
+	// selects may be far apart. All that one request reads has fillTime together, but
+	// for the first part of each.
 	fillPages = 40
 	fillTime  = 60 * time.Millisecond
+	// firstPart is how many tasks are asked for first, where many are read.
+	firstPart = 200
 )
 
 // listIn asks for a page of tasks.
@@ -60,7 +63,6 @@ func (q *request) list(in *listIn) (listOut, error) {
 	rq.Brief, rq.Cursor = in.Brief, in.Cursor
 	ctx, cancel := q.store()
 	defer cancel()
-	began := time.Now()
 	for pages := 0; ; pages++ {
 		rq.Limit = limit - len(out.Tasks)
 		records, next, err := q.h.app.List(ctx, rq)
@@ -71,7 +73,7 @@ func (q *request) list(in *listIn) (listOut, error) {
 			out.Tasks = append(out.Tasks, sound(r))
 		}
 		out.Next, rq.Cursor = next, next
-		if next == "" || len(out.Tasks) >= limit || pages >= fillPages || time.Since(began) > fillTime {
+		if next == "" || len(out.Tasks) >= limit || pages >= fillPages || q.late() {
 			return out, nil
 		}
 	}
@@ -80,11 +82,9 @@ func (q *request) list(in *listIn) (listOut, error) {
 // each calls do for the tasks of a query in brief, page by page, until do says
 // that it is enough. It returns the cursor after the last page, empty at the end.
 func (q *request) each(ctx context.Context, rq engine.Query, do func(page []*runtime.Record, next string) (more bool)) (string, error) {
-	rq.Brief = true
-	if rq.Limit == 0 {
-		rq.Limit = maxPage
-	}
+	rq.Brief, rq.Limit = true, firstPart
 	for {
+		began := time.Now()
 		records, next, err := q.h.app.List(ctx, rq)
 		if err != nil {
 			return rq.Cursor, err
@@ -92,8 +92,14 @@ func (q *request) each(ctx context.Context, rq engine.Query, do func(page []*run
 		if more := do(records, next); !more || next == "" {
 			return next, nil
 		}
-		rq.Cursor = next
+		rq.Cursor, rq.Limit = next, part(rq.Limit, time.Since(began), q.left())
 	}
+}
+
+// part is how many tasks to ask for next, if so many took so long: as many as half of
+// the time that is left is enough for, so that a page ends in time.
+func part(limit int, took, left time.Duration) int {
+	return min(max(int(time.Duration(limit)*left/2/max(took, time.Microsecond)), firstPart/2), maxPage)
 }
 
 // row is a task in a list.

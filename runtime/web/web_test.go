@@ -448,3 +448,32 @@ func TestAllow_RefusedRequestsLearnNothing(t *testing.T) {
 	_, err := shop.Counts(context.Background())
 	require.NoError(t, err)
 }
+
+// TestCauses_WhatIsAlike: ids, numbers and quoted texts are not part of a cause, a
+// status is.
+func TestCauses_WhatIsAlike(t *testing.T) {
+	for reason, want := range map[string]string{
+		`smtp: 550 mailbox "ann@example.com" is gone`:   "^smtp: 550 mailbox * is gone$",
+		"HTTP/1.1 503 from 10.0.0.7:8080":               "^HTTP/1.1 503 from *$",
+		"Status Code: 404, error=500; error 7":          "^Status Code: 404, error=500; error *$",
+		"order 4f1c-9a2b at 0xc000123 is late by 1.5s":  "^order * at * is late by *$",
+		"take 'a' or `b`, not \"c\"":                    "^take * or *, not *$",
+		`an open "quote of 7`:                           `^an open "quote of *$`,
+		"well-known x-error 500.":                       "^well-known x-error 500.$",
+		"5 * 6 ** 7":                                    "^* * * * *$",
+		"größe 12é":                                     "^größe *é$",
+		"status 4040 code 99 http/ 404":                 "^status * code * http/ *$",
+		"  done\nand more ":                             "^done$",
+		"":                                              "^$",
+		strings.Repeat("a very long reason ", 20) + "1": "^" + strings.Repeat("a very long reason ", 8) + "a very l*$",
+	} {
+		e := newHostile(t, "x")
+		failed := e.entries[6]
+		failed.Reason = reason
+		e.entries = []*engine.Entry{failed}
+		s := serve(t, runtime.New(e, runtime.Config{Logger: silent}), web.Config{})
+		out := read[struct{ Causes []struct{ Reason string } }](t, s.get("api/causes"))
+		require.Len(t, out.Causes, 1)
+		assert.Equal(t, want, out.Causes[0].Reason, "%q", reason)
+	}
+}

@@ -65,7 +65,7 @@ func (q *request) workersPage() (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	running, err := q.longest(countMost)
+	running, err := q.longest(s, countMost)
 	if err != nil {
 		return nil, err
 	}
