@@ -232,6 +232,7 @@ func NewWith(engine engine.Engine, cfg runtime.Config) *Shop {
 	runtime.Register(s.App, reportTask, s.report)
 	runtime.Register(s.App, bookTask, s.book)
 	runtime.Register(s.App, scanTask, s.scan)
+	addStock(s.App)
 	runtime.Every(s.App, runtime.Interval(24*time.Hour), Mail("ann@example.com", "The day's orders", ""), runtime.EveryName("daily digest"))
 	return s
 }

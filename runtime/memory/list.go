@@ -63,6 +63,9 @@ type page struct {
 	limit   int
 	after   uint64 // the sequence number of the last task that was looked at
 	rows    []orderRow
+	few     []orderRow // the rest of the tasks to look at, if they are few
+	isFew   bool
+	sought  bool // whether they are few is known
 	entries []*engine.Entry
 	bytes   int
 	full    bool
@@ -102,8 +105,14 @@ func (e *Engine) listLot(p *page) (more bool, err error) {
 
 // following returns some of the tasks to look at next, and whether there are more.
 func (e *Engine) following(p *page) (rows []orderRow, more bool) {
-	if few, ok := e.few(p); ok {
-		return few[:min(len(few), lotRows)], len(few) > lotRows
+	if !p.sought {
+		p.sought = true
+		p.few, p.isFew = e.few(p)
+	}
+	if p.isFew {
+		n := min(len(p.few), lotRows)
+		rows, p.few = p.few[:n], p.few[n:]
+		return rows, len(p.few) > 0
 	}
 	next := e.order.after
 	if p.query.Newest {

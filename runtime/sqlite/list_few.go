@@ -16,7 +16,10 @@ const maxFew = 20_000
 
 // indexed are, for the public states that an index has, its tasks.
 var indexed = map[engine.State]string{
+	engine.StateScheduled: "state IN (6, 7, 11, 12, 13) AND state = 6",
 	engine.StateRunning:   "state = 4",
+	engine.StateRetrying: "(state = 3 OR state = 5 AND attempt > 0) UNION ALL SELECT seq FROM @tasks" +
+		" WHERE state IN (6, 7, 11, 12, 13) AND state IN (7, 13)",
 	engine.StateWaiting:   "state IN (6, 7, 11, 12, 13) AND state = 11",
 	engine.StateFailed:    "state IN (9, 10) AND state = 9",
 	engine.StateCancelled: "state IN (9, 10) AND state = 10",

@@ -68,6 +68,12 @@ func TestList_PageLooksAtSoManyTasks(t *testing.T) {
 		assert.Equal(t, c.want, ids, name)
 		assert.Equal(t, 1, pages, name)
 	}
+	for name, code := range map[string]string{"ready": "3, 1", "parked": "5, 1", "later": "7, 1", "limited": "13, 1"} {
+		change(t, path, "UPDATE tasks SET (state, attempt) = ("+code+") WHERE seq = (SELECT max(seq) - 1 FROM tasks)")
+		ids, pages := listed(t, e, engine.Query{States: []engine.State{engine.StateRetrying}})
+		assert.Len(t, ids, 1, name)
+		assert.Equal(t, 1, pages, name)
+	}
 	ids, pages := listed(t, e, engine.Query{States: bad, Limit: 1})
 	assert.Equal(t, []uuid.UUID{ms[7].Meta.ID, rare.Meta.ID}, ids)
 	assert.Equal(t, 2, pages)

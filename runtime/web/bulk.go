@@ -23,7 +23,7 @@ const (
 	countTime = time.Second
 	// countSoon is after which time a page has counted enough: countAtMost, if that is
 	// not more than countLeast.
-	countSoon, countAtMost = 40 * time.Millisecond, 70 * time.Millisecond
+	countSoon, countAtMost = 40 * time.Millisecond, 60 * time.Millisecond
 	countLeast             = 1000
 	// bulkTime is how long one request goes on acting. The answer says how to
 	// continue.

@@ -81,8 +81,8 @@ type definitionsOut struct {
 
 // enqueuePage is the form that enqueues a task.
 type enqueuePage struct {
-	Tasks   []labelled // to choose from
-	Name    string     // the chosen one, empty for none
+	Tasks   []choice // to choose from
+	Name    string   // the chosen one, empty for none
 	Func    string
 	Fields  []formField
 	Queue   string
@@ -90,6 +90,24 @@ type enqueuePage struct {
 	Key     string
 	Error   string
 	Unknown bool
+}
+
+// choice is a task to choose, with its parameters and its queue.
+type choice struct{ Label, Link, Note string }
+
+func choiceOf(t *runtime.TaskInfo) choice {
+	params := "takes nothing"
+	for i, p := range t.Params {
+		if i == 0 {
+			params = p.Name
+		} else {
+			params += ", " + p.Name
+		}
+	}
+	return choice{
+		Label: clean(t.Name, maxName), Link: "enqueue?" + urlQuery("name", t.Name),
+		Note: clean(params, 100) + " · queue " + clean(t.Queue, 60),
+	}
 }
 
 // formField is a parameter in the form.
@@ -139,7 +157,7 @@ func (q *request) form(name string) (*enqueuePage, *runtime.TaskInfo) {
 	p := &enqueuePage{}
 	var info *runtime.TaskInfo
 	for _, t := range q.h.app.Tasks() {
-		p.Tasks = append(p.Tasks, labelled{clean(t.Name, maxName), "enqueue?" + urlQuery("name", t.Name)})
+		p.Tasks = append(p.Tasks, choiceOf(&t))
 		if t.Name == name {
 			info = &t
 		}

@@ -29,6 +29,9 @@ type graphOut struct {
 	More  bool        `json:"more,omitempty"`
 	Names []graphName `json:"names"`
 	Edges []graphEdge `json:"edges"`
+	// Contexts are the context types of this process, with the tasks that get them,
+	// and their values.
+	Contexts []runtime.ContextInfo `json:"contexts"`
 }
 
 // graphName is a task of the graph.
@@ -89,7 +92,7 @@ func (q *request) graph() (graphOut, error) {
 		n := g.name(p.Task)
 		n.Schedules = append(n.Schedules, p.Name)
 	}
-	out := graphOut{Names: []graphName{}, Edges: []graphEdge{}}
+	out := graphOut{Names: []graphName{}, Edges: []graphEdge{}, Contexts: q.contexts()}
 	records, err := q.newest(ctx, &out)
 	if err != nil {
 		return out, err
@@ -159,6 +162,7 @@ type graphPage struct {
 	Boxes         []graphBox
 	Lines         []graphLine
 	Rows          []graphRow
+	Contexts      []contextRow
 	Hidden        int
 }
 
@@ -203,6 +207,9 @@ func (q *request) graphPage() (*view, error) {
 	p.draw(&out)
 	for i := range out.Names {
 		p.Rows = append(p.Rows, out.row(&out.Names[i]))
+	}
+	for i := range out.Contexts[:min(len(out.Contexts), graphNames)] {
+		p.Contexts = append(p.Contexts, contextOf(&out.Contexts[i]))
 	}
 	return &view{Title: "Graph", Nav: "graph", Template: "graph", Data: p}, nil
 }

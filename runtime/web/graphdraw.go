@@ -1,88 +1,184 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 const (
 	boxWidth, boxHeight = 190, 44
 	boxGapX, boxGapY    = 70, 14
+	// laneHeight is the room of a line that passes a column.
+	laneHeight = 12
 	// boxText is how many characters of a name fit into a box.
 	boxText = 24
-	// graphDepth is how many columns of tasks there are at most.
-	graphDepth = 5
+	// graphDepth is how many columns of tasks there are at most, graphLanes how many
+	// lines pass columns between boxes: more go behind them.
+	graphDepth, graphLanes = 5, 200
+	// graphSweeps is how often columns are put into an order with fewer crossings.
+	graphSweeps = 4
 )
+
+// slot is a place in a column: of a box, or of a line that passes.
+type slot struct {
+	column, y   int
+	height      int
+	before      []*slot // in the column before, that lines come from
+	after       []*slot // in the column after, that lines go to
+	place       int     // in its column
+	near        float64 // where its neighbours are, in their column
+	class, name string  // of a box, else empty
+	note, link  string
+}
+
+// sketch is a graph while it is laid out.
+type sketch struct {
+	columns [graphDepth + 1][]*slot
+	lanes   int
+}
+
+func (k *sketch) add(s *slot) *slot {
+	k.columns[s.column] = append(k.columns[s.column], s)
+	return s
+}
+
+// connect leads a line from a slot to one in a later column, through a lane in each
+// column between them, and returns what it passes.
+func (k *sketch) connect(from, to *slot) []*slot {
+	way := []*slot{from}
+	if between := to.column - from.column - 1; between > 0 && k.lanes+between <= graphLanes {
+		for c := from.column + 1; c < to.column; c++ {
+			way = append(way, k.add(&slot{column: c, height: laneHeight}))
+		}
+		k.lanes += between
+	}
+	way = append(way, to)
+	for i := range way[1:] {
+		way[i].after, way[i+1].before = append(way[i].after, way[i+1]), append(way[i+1].before, way[i])
+	}
+	return way
+}
+
+// order puts each column into the order of its neighbours, back and forth.
+func (k *sketch) order() {
+	for _, column := range k.columns {
+		numbered(column)
+	}
+	for sweep := range 2 * graphSweeps {
+		for i := range k.columns {
+			column, beside := k.columns[i], func(s *slot) []*slot { return s.before }
+			if sweep%2 == 1 {
+				column, beside = k.columns[len(k.columns)-1-i], func(s *slot) []*slot { return s.after }
+			}
+			for _, s := range column {
+				s.near = float64(s.place)
+				if n := beside(s); len(n) > 0 {
+					s.near = 0
+					for _, o := range n {
+						s.near += float64(o.place) / float64(len(n))
+					}
+				}
+			}
+			slices.SortStableFunc(column, func(x, y *slot) int { return cmp.Compare(x.near, y.near) })
+			numbered(column)
+		}
+	}
+}
+
+// numbered tells the slots of a column their places.
+func numbered(column []*slot) {
+	for i, s := range column {
+		s.place = i
+	}
+}
+
+// stack gives each slot its height in the picture, and returns that of the picture.
+func (k *sketch) stack() (height int) {
+	for _, column := range k.columns {
+		y := 8
+		for _, s := range column {
+			s.y = y
+			y += s.height + boxGapY
+		}
+		height = max(height, y-boxGapY+8)
+	}
+	return height
+}
 
 // draw lays the graph out: queues in the first column, then tasks that no other
 // enqueues, then those that they enqueue, and so on.
 func (p *graphPage) draw(out *graphOut) {
-	depth := out.depths()
-	columns := make([]int, graphDepth+1) // how many boxes each has
-	place := func(column int) (x, y int) {
-		y = 8 + columns[column]*(boxHeight+boxGapY)
-		columns[column]++
-		return 8 + column*(boxWidth+boxGapX), y
-	}
-	type spot struct{ x, y int }
-	queues, tasks := make(map[string]spot), make(map[string]spot)
+	var k sketch
+	queues, tasks := make(map[string]*slot), make(map[string]*slot)
 	for _, queue := range out.queues() {
-		x, y := place(0)
-		queues[queue] = spot{x, y}
-		p.box(x, y, "g-queue", queue, "queue", filterLink(filter{Queue: queue}))
+		queues[queue] = k.add(&slot{height: boxHeight, class: "g-queue", name: queue, note: "queue", link: filterLink(filter{Queue: queue})})
 	}
-	for column := range graphDepth {
-		for i := range out.Names {
-			n := &out.Names[i]
-			if depth[n.Name] != column {
-				continue
-			}
-			x, y := place(column + 1)
-			tasks[n.Name] = spot{x, y}
-			note, class := many(int64(n.tasks()), "task"), "g-task"
-			if len(n.Schedules) > 0 {
-				note += ", scheduled"
-			}
-			if n.Workers == 0 && !n.Here {
-				class, note = "g-task g-gone", note+", no worker"
-			}
-			p.box(x, y, class, n.Name, note, filterLink(filter{Name: n.Name}))
-		}
-	}
+	depth := out.depths()
 	for i := range out.Names {
 		n := &out.Names[i]
-		for queue := range n.Queues {
-			p.line(queues[queue].x, queues[queue].y, tasks[n.Name].x, tasks[n.Name].y, "g-of", queue+" → "+n.Name)
+		s := &slot{column: depth[n.Name] + 1, height: boxHeight, class: "g-task", name: n.Name, link: filterLink(filter{Name: n.Name})}
+		s.note = many(int64(n.tasks()), "task")
+		if len(n.Schedules) > 0 {
+			s.note += ", scheduled"
+		}
+		if n.Workers == 0 && !n.Here {
+			s.class, s.note = "g-task g-gone", s.note+", no worker"
+		}
+		tasks[n.Name] = k.add(s)
+	}
+	type line struct {
+		way          []*slot
+		class, title string
+	}
+	var lines []line
+	for i := range out.Names {
+		n := &out.Names[i]
+		for _, queue := range n.queues() {
+			lines = append(lines, line{k.connect(queues[queue], tasks[n.Name]), "g-of", queue + " → " + n.Name})
 		}
 	}
 	for _, e := range out.Edges {
-		from, ok := tasks[e.From]
-		to, ok2 := tasks[e.To]
-		if ok && ok2 {
-			p.line(from.x, from.y, to.x, to.y, "g-calls", fmt.Sprintf("%s → %s: %s", e.From, e.To, many(int64(e.Tasks), "task")))
+		if from, to := tasks[e.From], tasks[e.To]; from != nil && to != nil {
+			l := line{[]*slot{from, to}, "g-calls", fmt.Sprintf("%s → %s: %s", e.From, e.To, many(int64(e.Tasks), "task"))}
+			if from.column < to.column {
+				l.way = k.connect(from, to)
+			}
+			lines = append(lines, l)
 		}
 	}
-	slices.SortFunc(p.Lines, func(x, y graphLine) int { // the same at each look
-		if x.Path < y.Path {
-			return -1
-		}
-		return 1
-	})
-	most, used := 0, 1
-	for i, n := range columns {
-		if most = max(most, n); n > 0 {
+	k.order()
+	p.Height = k.stack()
+	used := 1
+	for i, column := range k.columns {
+		for _, s := range column {
 			used = i + 1
+			if s.class != "" {
+				p.box(s)
+			}
 		}
 	}
-	p.Width, p.Height = 16+used*(boxWidth+boxGapX)-boxGapX, 16+max(most, 1)*(boxHeight+boxGapY)-boxGapY
+	p.Width = 16 + used*(boxWidth+boxGapX) - boxGapX
+	for _, l := range lines {
+		p.Lines = append(p.Lines, graphLine{Path: pathOf(l.way), Class: l.class, Title: clean(l.title, maxLine)})
+	}
+}
+
+// queues are the queues of the task, sorted.
+func (n *graphName) queues() []string {
+	names := make([]string, 0, len(n.Queues))
+	for queue := range n.Queues {
+		names = append(names, queue)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // queues are the queues of the names that are shown.
 func (out *graphOut) queues() (queues []string) {
 	for i := range out.Names {
-		for queue := range out.Names[i].Queues {
-			queues = append(queues, queue)
-		}
+		queues = append(queues, out.Names[i].queues()...)
 	}
 	slices.Sort(queues)
 	return slices.Compact(queues)
@@ -116,23 +212,38 @@ func (out *graphOut) depths() map[string]int {
 	return depth // those of a circle are at 0
 }
 
-func (p *graphPage) box(x, y int, class, name, note, link string) {
-	label := clean(name, maxName)
+func (s *slot) x() int { return 8 + s.column*(boxWidth+boxGapX) }
+
+func (p *graphPage) box(s *slot) {
+	label := clean(s.name, maxName)
 	if r := []rune(label); len(r) > boxText {
 		label = string(r[:boxText-1]) + "…"
 	}
+	x := s.x()
 	p.Boxes = append(p.Boxes, graphBox{
-		X: x, Y: y, Width: boxWidth, Height: boxHeight, TextX: x + 14, TextY: y + 19, NoteY: y + 35, Class: class,
-		Label: label, Note: note, Title: clean(name, maxName), Link: link,
+		X: x, Y: s.y, Width: boxWidth, Height: boxHeight, TextX: x + 14, TextY: s.y + 19, NoteY: s.y + 35, Class: s.class,
+		Label: label, Note: s.note, Title: clean(s.name, maxName), Link: s.link,
 	})
 }
 
-func (p *graphPage) line(x1, y1, x2, y2 int, class, title string) {
-	y1, y2 = y1+boxHeight/2, y2+boxHeight/2
-	x1 += boxWidth
-	path := fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x1, y1, x1+boxGapX/2, y1, x2-boxGapX/2, y2, x2, y2)
-	if x2 <= x1-boxWidth { // back, or to itself: around below
-		path = fmt.Sprintf("M%d %dC%d %d %d %d %d %d", x1, y1, x1+boxGapX/2, y1+boxHeight, x2-boxGapX/2, y2+boxHeight, x2, y2)
+// pathOf is the line through slots: a curve from each to the next, straight past those
+// between.
+func pathOf(way []*slot) string {
+	var b strings.Builder
+	from := way[0]
+	x, y := from.x()+boxWidth, from.y+from.height/2
+	fmt.Fprintf(&b, "M%d %d", x, y)
+	for _, to := range way[1:] {
+		x2, y2, bend := to.x(), to.y+to.height/2, 0
+		if to.column <= from.column { // back, or to itself: around below
+			bend = boxHeight
+		}
+		fmt.Fprintf(&b, "C%d %d %d %d %d %d", x+boxGapX/2, y+bend, x2-boxGapX/2, y2+bend, x2, y2)
+		if to.class == "" {
+			x2 += boxWidth
+			fmt.Fprintf(&b, "H%d", x2)
+		}
+		from, x, y = to, x2, y2
 	}
-	p.Lines = append(p.Lines, graphLine{Path: path, Class: class, Title: clean(title, maxLine)})
+	return b.String()
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -204,4 +206,44 @@ func TestConfirm_SaysAboutHowMany(t *testing.T) {
 	page := s.get("confirm?do=cancel&state=" + string(engine.StatePending)).text
 	assert.Contains(t, page, "more than ")
 	assert.Contains(t, page, "The engine counts about 30,000 tasks.")
+}
+
+// TestGraph_Contexts: the graph tells which contexts this process has, for which tasks,
+// and where their values are from.
+func TestGraph_Contexts(t *testing.T) {
+	shop := newShop(t)
+	s := serve(t, shop.App, web.Config{})
+	out := read[struct{ Contexts []runtime.ContextInfo }](t, s.get("api/graph"))
+	require.Len(t, out.Contexts, 1)
+	assert.Equal(t, []string{"stock.Count"}, out.Contexts[0].Tasks)
+	page := s.get("graph").text
+	for _, want := range []string{
+		"*webtest.Stock", "webtest.Prices", ">supplied<", "func() (*webtest.Shelf, error)", "provided, when asked for", "by nearestDepot",
+	} {
+		assert.Contains(t, page, want)
+	}
+	other := serve(t, runtime.New(shop.Engine(), runtime.Config{Logger: silent}), web.Config{})
+	assert.NotContains(t, other.get("graph").text, "Contexts of this process")
+}
+
+// TestGraph_LinesPassBoxes: a line to a task two columns further goes between the boxes
+// of the column that it passes.
+func TestGraph_LinesPassBoxes(t *testing.T) {
+	shop := newShop(t)
+	_, err := webtest.Book("Moby-Dick").Enqueue(t.Context(), shop.App)
+	require.NoError(t, err)
+	s := serve(t, shop.App, web.Config{})
+	var page string
+	require.Eventually(t, func() bool { page = s.get("graph").text; return strings.Contains(page, "g-calls") }, 10*time.Second, 10*time.Millisecond)
+	box := regexp.MustCompile(`<rect x="(\d+)" y="(\d+)" width="\d+" height="(\d+)"`)
+	lane := regexp.MustCompile(`[C ](\d+) (\d+)H(\d+)`)
+	number := func(s string) int { n, err := strconv.Atoi(s); require.NoError(t, err); return n }
+	lanes := lane.FindAllStringSubmatch(page, -1)
+	require.NotEmpty(t, lanes, "mail.Send is enqueued by another task, so that its queue is two columns away")
+	for _, l := range lanes {
+		for _, b := range box.FindAllStringSubmatch(page, -1) {
+			y := number(l[2])
+			assert.False(t, b[1] == l[1] && y >= number(b[2]) && y <= number(b[2])+number(b[3]), "the line %s crosses the box %s", l[0], b[0])
+		}
+	}
 }

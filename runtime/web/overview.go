@@ -2,8 +2,10 @@ package web
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -80,6 +82,9 @@ func (q *request) overviewPage() (*view, error) {
 	if failing.known {
 		p.Ended = past.endedPlot(q.now)
 	}
+	if err := q.readFor(s); err != nil {
+		return nil, err
+	}
 	if err := q.addCauses(p, s, failing); err != nil {
 		return nil, err
 	}
@@ -88,6 +93,21 @@ func (q *request) overviewPage() (*view, error) {
 	}
 	slices.SortStableFunc(p.Problems, func(x, y problem) int { return cmp.Compare(y.weight, x.weight) })
 	return &view{Title: "Overview", Nav: "overview", Template: "overview", Live: q.h.allEvents(), Data: p}, nil
+}
+
+// readFor reads what the page shows of a snapshot, at a time: one after the other would
+// take the time of each.
+func (q *request) readFor(s *snapshot) error {
+	var wg sync.WaitGroup
+	var errs [3]error
+	for i, state := range []engine.State{engine.StateFailed, engine.StateRetrying} {
+		if n, _ := s.total(state); n > 0 {
+			wg.Go(func() { _, errs[i] = q.causesOf(s, state) })
+		}
+	}
+	wg.Go(func() { _, errs[2] = q.longest(s, 0) })
+	wg.Wait()
+	return errors.Join(errs[:]...)
 }
 
 // urgency orders queues: what waits longest first, then what has most to do.

@@ -17,7 +17,7 @@ const (
 	// selects may be far apart. All that one request reads has fillTime together, but
 	// for the first part of each.
 	fillPages = 40
-	fillTime  = 60 * time.Millisecond
+	fillTime  = 50 * time.Millisecond
 	// firstPart is how many tasks are asked for first, where many are read.
 	firstPart = 200
 )

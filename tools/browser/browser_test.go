@@ -25,6 +25,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/internal/webtest"
+	taskctx "github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
 	"github.com/taskctx/taskctx/runtime/web"
@@ -275,10 +276,15 @@ func shopOn(t *testing.T, e engine.Engine) *webtest.Shop {
 // serve serves the dashboard of a shop under a prefix.
 func serve(t *testing.T, s *webtest.Shop, cfg web.Config, around ...func(http.Handler) http.Handler) string {
 	t.Helper()
+	return serveApp(t, s.App, cfg, around...)
+}
+
+func serveApp(t *testing.T, app *taskctx.App, cfg web.Config, around ...func(http.Handler) http.Handler) string {
+	t.Helper()
 	if cfg.Logger == nil {
 		cfg.Logger = silent
 	}
-	var h http.Handler = web.Handler(s.App, cfg)
+	var h http.Handler = web.Handler(app, cfg)
 	for _, f := range around {
 		h = f(h)
 	}

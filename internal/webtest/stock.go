@@ -1,0 +1,50 @@
+package webtest
+
+import (
+	"errors"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
+)
+
+// Prices are what the shop's goods cost, in cents.
+type Prices map[string]int
+
+// Shelf is a transaction on the stock.
+type Shelf struct{}
+
+// Stock is the context of tasks that count goods, as generated code registers one.
+type Stock struct {
+	*runtime.Context
+	Prices Prices                 `task:"supply"`
+	Shelf  func() (*Shelf, error) // begun when it is asked for
+	Depot  string                 `task:"by=nearestDepot"`
+}
+
+func newStock(ctx *runtime.Context) (*Stock, error) {
+	prices, err := runtime.Require[Prices](ctx)
+	return &Stock{Context: ctx, Prices: prices, Shelf: func() (*Shelf, error) { return new(Shelf), nil }, Depot: "north"}, err
+}
+
+type countArgs struct{ Item string }
+
+// Run counts the goods of a name: it fails for those that have no price.
+func (a *countArgs) Run(ctx *Stock, result *runtime.Result) error {
+	price, ok := ctx.Prices[a.Item]
+	if !ok {
+		return runtime.Permanent(errors.New("no such goods: " + a.Item))
+	}
+	return result.JSON(&price, nil)
+}
+
+var countTask = runtime.Definition{Spec: runtime.Spec{
+	Name: "stock.Count", Func: "Count", Queue: "reports", Retries: 1, Delay: runtime.NoDelay,
+	Params: []wire.Param{{Name: "item", Sig: "string"}},
+}}
+
+// addStock registers the task, and what it needs.
+func addStock(app *runtime.App) {
+	runtime.RegisterContext(app, newStock, runtime.NeedSupply[Prices]())
+	runtime.RegisterTask(app, &countTask, (*countArgs)(nil))
+	runtime.Supply(app, Prices{"tea": 250})
+}

@@ -1,0 +1,89 @@
+package runtime
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// ContextInfo describes a registered context type: a copy.
+type ContextInfo struct {
+	// Type is the type as Go writes it, such as "*main.IndexContext".
+	Type string `json:"type"`
+	// Tasks are the names of the tasks that get one.
+	Tasks []string `json:"tasks,omitempty"`
+	// Values are its fields, but for other context types, and those left alone.
+	Values []ContextValue `json:"values,omitempty"`
+	// Contexts are the registered context types that it is made with.
+	Contexts []string `json:"contexts,omitempty"`
+	// Supplies are the types of the values that the app must be given for it, by
+	// [Supply].
+	Supplies []string `json:"supplies,omitempty"`
+}
+
+// ContextValue is what a task finds in a field of its context.
+type ContextValue struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	// Supplied: the field has a value given with [Supply], else one of a provider,
+	// which is By if the field's tag names it.
+	Supplied bool   `json:"supplied,omitempty"`
+	By       string `json:"by,omitempty"`
+	// Lazy: the provider is asked when the task calls the field.
+	Lazy bool `json:"lazy,omitempty"`
+}
+
+// Contexts returns the registered context types by their names, with the tasks that
+// get them.
+func (a *App) Contexts() []ContextInfo {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	infos := make([]ContextInfo, 0, len(a.contexts))
+	for t, reg := range a.contexts {
+		c := ContextInfo{Type: t.String()}
+		for _, r := range a.tasks {
+			if r.context == t {
+				c.Tasks = append(c.Tasks, r.def.Name)
+			}
+		}
+		for _, n := range reg.needs {
+			switch {
+			case n.context != nil:
+				c.Contexts = append(c.Contexts, n.context.String())
+			case n.supply != nil:
+				c.Supplies = append(c.Supplies, n.supply.String())
+			}
+		}
+		c.Values = a.contextValues(t)
+		slices.Sort(c.Tasks)
+		infos = append(infos, c)
+	}
+	slices.SortFunc(infos, func(x, y ContextInfo) int { return cmp.Compare(x.Type, y.Type) })
+	return infos
+}
+
+// contextValues returns what the fields of a context type have. The caller holds
+// App.mu.
+func (a *App) contextValues(t goType) (values []ContextValue) {
+	s, ok := t.(reflect.Type)
+	if !ok || s.Kind() != reflect.Pointer || s.Elem().Kind() != reflect.Struct {
+		return nil
+	}
+	for f := range s.Elem().Fields() {
+		_, context := a.contexts[f.Type]
+		tag := f.Tag.Get("task")
+		if context || f.Type == handleType || tag == "-" || f.Name == "_" {
+			continue
+		}
+		by, _ := strings.CutPrefix(tag, "by=")
+		supplied := tag == "supply"
+		if supplied {
+			by = ""
+		}
+		values = append(values, ContextValue{
+			Name: f.Name, Type: f.Type.String(), Supplied: supplied, By: by, Lazy: !supplied && f.Type.Kind() == reflect.Func,
+		})
+	}
+	return values
+}

@@ -1,0 +1,48 @@
+package runtime_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/memory"
+)
+
+type infoPrices map[string]int
+
+type infoBase struct{ *runtime.Context }
+
+type infoContext struct {
+	*infoBase
+	Prices infoPrices `task:"supply"`
+	DB     *int       `task:"by=openDB"`
+	Tx     func() (string, error)
+	Mine   int `task:"-"`
+}
+
+type infoArgs struct{}
+
+func (*infoArgs) Run(*infoContext, *runtime.Result) error { return nil }
+
+// TestContexts tells what a task finds in its context, and what the app must be given.
+func TestContexts(t *testing.T) {
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: discard})
+	assert.Empty(t, app.Contexts())
+	runtime.RegisterContext(app, func(ctx *runtime.Context) (*infoBase, error) { return &infoBase{ctx}, nil })
+	runtime.RegisterContext(app, func(*runtime.Context) (*infoContext, error) { return &infoContext{}, nil },
+		runtime.NeedContext[*infoBase](), runtime.NeedSupply[infoPrices](), runtime.NeedSupply[int]())
+	runtime.RegisterTask(app, &runtime.Definition{Spec: runtime.Spec{Name: "info.Task", Func: "Task"}}, (*infoArgs)(nil))
+	assert.Equal(t, []runtime.ContextInfo{
+		{Type: "*runtime_test.infoBase"},
+		{
+			Type: "*runtime_test.infoContext", Tasks: []string{"info.Task"}, Contexts: []string{"*runtime_test.infoBase"},
+			Supplies: []string{"runtime_test.infoPrices", "int"},
+			Values: []runtime.ContextValue{
+				{Name: "Prices", Type: "runtime_test.infoPrices", Supplied: true},
+				{Name: "DB", Type: "*int", By: "openDB"},
+				{Name: "Tx", Type: "func() (string, error)", Lazy: true},
+			},
+		},
+	}, app.Contexts())
+}
