@@ -195,6 +195,13 @@ type causeRow struct {
 	Bulk         []bulkLink
 }
 
+// causeRow returns a cause for a page, with links to what whoever asks may do.
+func (q *request) causeRow(c *cause, s engine.State, all int) causeRow {
+	r := c.shown(s, all, q.now)
+	r.Bulk = q.allowed(r.Bulk)
+	return r
+}
+
 // shown returns a cause for a page: what a URL can lead to, if it is not too
 // long for one.
 func (c *cause) shown(s engine.State, all int, now time.Time) causeRow {
@@ -255,11 +262,8 @@ func (q *request) failedPage() (*view, error) {
 		return nil, err
 	}
 	p := &failedPage{Tasks: many(int64(out.Tasks), "failed task"), More: out.More, All: "tasks?state=failed", Over: out.Over.chart("failures", q.now)}
-	for _, c := range out.Causes {
-		if len(p.Rows) == 100 {
-			break
-		}
-		p.Rows = append(p.Rows, c.shown(engine.StateFailed, out.Tasks, q.now))
+	for i := range out.Causes[:min(len(out.Causes), 100)] {
+		p.Rows = append(p.Rows, q.causeRow(&out.Causes[i], engine.StateFailed, out.Tasks))
 	}
 	return &view{Title: "Failed", Nav: "failed", Template: "failed", Live: q.h.allEvents(), Data: p}, nil
 }

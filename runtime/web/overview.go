@@ -171,7 +171,7 @@ func (q *request) addCauses(p *overviewPage, s *snapshot, failing pace) error {
 		}
 		for i := range out.Causes {
 			if i < 5 {
-				p.Failed = append(p.Failed, out.Causes[i].shown(engine.StateFailed, out.Tasks, q.now))
+				p.Failed = append(p.Failed, q.causeRow(&out.Causes[i], engine.StateFailed, out.Tasks))
 			}
 		}
 		p.Problems = append(p.Problems, failures(out, tally(n, estimated), failing, q.now)...)
@@ -183,7 +183,7 @@ func (q *request) addCauses(p *overviewPage, s *snapshot, failing pace) error {
 		}
 		for i := range out.Causes {
 			if i < 5 {
-				p.Retrying = append(p.Retrying, out.Causes[i].shown(engine.StateRetrying, out.Tasks, q.now))
+				p.Retrying = append(p.Retrying, q.causeRow(&out.Causes[i], engine.StateRetrying, out.Tasks))
 			}
 		}
 		if out.Tasks > 0 {

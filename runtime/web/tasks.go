@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -178,6 +179,11 @@ type bulkLink struct {
 	Link   string
 }
 
+// allowed returns those of the links that lead to what whoever asks may do.
+func (q *request) allowed(links []bulkLink) []bulkLink {
+	return slices.DeleteFunc(links, func(l bulkLink) bool { return q.h.allow(q.Request, l.Action) != nil })
+}
+
 var tabs = []struct{ label, states string }{
 	{"All", ""}, {"Waiting", "scheduled,pending,retrying,waiting"}, {"Running", "running"}, {"Failed", "failed"},
 	{"Cancelled", "cancelled"}, {"Succeeded", "succeeded"},
@@ -237,6 +243,7 @@ func (q *request) tasksPage() (*view, error) {
 			p.Bulk = append(p.Bulk, bulkLink{a, "confirm?" + v.Encode()})
 		}
 	}
+	p.Bulk = q.allowed(p.Bulk)
 	p.Queues, p.Names = q.known()
 	return &view{Title: "Tasks", Nav: "tasks", Template: "tasks", Live: q.h.allEvents(), Data: p}, nil
 }

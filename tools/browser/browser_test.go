@@ -131,7 +131,14 @@ func (b *tab) run(actions ...chromedp.Action) {
 // open opens a page.
 func (b *tab) open(path string) {
 	b.t.Helper()
-	b.run(chromedp.Navigate(b.base+path), chromedp.WaitReady("main"))
+	ctx, cancel := context.WithTimeout(b.ctx, 3*time.Minute)
+	defer cancel()
+	err := chromedp.Run(ctx, chromedp.Navigate(b.base+path))
+	if err != nil && strings.Contains(err.Error(), "net::ERR_ABORTED") { // what was pressed before still led elsewhere
+		err = chromedp.Run(ctx, chromedp.Navigate(b.base+path))
+	}
+	require.NoError(b.t, err)
+	b.run(chromedp.WaitReady("main"))
 }
 
 // look makes the tab a phone or a desk, in the light or the dark.

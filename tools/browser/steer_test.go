@@ -173,7 +173,8 @@ func TestKeyboard_EachPageThatActs(t *testing.T) {
 	b.run(chromedp.KeyEvent(" "))
 	b.reach("Retry")
 	b.run(enter)
-	b.says("Retry ")
+	b.says("For example")
+	b.says("chosen by hand")
 
 	b.open("enqueue")
 	b.reach("stock.Count")
@@ -251,10 +252,11 @@ func TestStoreThatIsDown(t *testing.T) {
 	b.open("")
 	b.says("Live")
 	store.broken.Store(true)
-	b.open("queues")
+	b.says("No answer")
+	b.open("tasks")
 	b.says("The store does not answer")
 	store.broken.Store(false)
-	b.says("Oldest waiting") // by itself
+	b.says("No task is like that.") // by itself
 	b.says("Live")
 	_, err := webtest.Mail("gone@example.com", "s", "").Enqueue(t.Context(), shop)
 	require.NoError(t, err)
