@@ -98,7 +98,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	switch name {
 	case "completion":
-		return report(errOut, command{name: name}, completion(out, rest[1:]))
+		return report(errOut, command{name: name}, completion(stdout, rest[1:])) // a text of ours, with tabs
 	case "complete": // for shells
 		return report(errOut, command{name: name}, complete(ctx, out, *url, slices.DeleteFunc(rest[1:], func(w string) bool { return w == "--" })))
 	}

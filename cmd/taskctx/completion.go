@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -62,65 +63,86 @@ func complete(ctx context.Context, out io.Writer, url string, words []string) er
 
 // candidates are the words that may follow.
 func candidates(ctx context.Context, url string, before []string) []string {
-	var command *command
+	command, at := commandIn(before)
 	for i, w := range before {
 		if name := strings.TrimLeft(w, "-"); name != w && name == "engine" && i+1 < len(before) {
 			url = before[i+1]
 		}
-		if command == nil {
-			for _, c := range commands() {
-				if c.name == w {
-					command = &c
-				}
-			}
-		}
+	}
+	f := flag.NewFlagSet("taskctx", flag.ContinueOnError)
+	f.String("engine", "", "")
+	if command != nil {
+		command.flags(f)
 	}
 	if len(before) > 0 {
-		if flagName, ok := strings.CutPrefix(before[len(before)-1], "-"); ok {
-			if values, takes := valuesOf(ctx, url, strings.TrimPrefix(flagName, "-")); takes {
-				return values
+		if name := strings.TrimLeft(before[len(before)-1], "-"); name != before[len(before)-1] {
+			if x := f.Lookup(name); x != nil && !isSwitch(x) {
+				return valuesOf(ctx, url, name)
 			}
 		}
 	}
-	if command == nil {
-		words := []string{"-engine", "help", "completion"}
-		for _, c := range commands() {
-			words = append(words, c.name)
-		}
-		return words
-	}
-	f := flag.NewFlagSet(command.name, flag.ContinueOnError)
-	f.String("engine", "", "")
-	command.flags(f)
 	var words []string
 	f.VisitAll(func(x *flag.Flag) { words = append(words, "-"+x.Name) })
+	switch {
+	case command != nil && (command.name == "pause" || command.name == "resume"):
+		return append(words, valuesOf(ctx, url, "queue")...)
+	case command != nil:
+		return words
+	case at >= 0 && before[at] == "completion":
+		return slices.Sorted(maps.Keys(completions))
+	case at >= 0: // help
+		words = slices.Collect(maps.Keys(topics))
+	default:
+		words = append(words, "help", "completion")
+	}
+	for _, c := range commands() {
+		words = append(words, c.name)
+	}
 	return words
+}
+
+// commandIn returns the command of a call, and where it is: nil for help and
+// completion, and -1 if there is none yet.
+func commandIn(words []string) (*command, int) {
+	for i, w := range words {
+		if w == "help" || w == "completion" {
+			return nil, i
+		}
+		for _, c := range commands() {
+			if c.name == w {
+				return &c, i
+			}
+		}
+	}
+	return nil, -1
+}
+
+// isSwitch reports whether a flag takes no value.
+func isSwitch(f *flag.Flag) bool {
+	b, ok := f.Value.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
 }
 
 // askWithin is how long the engine is asked for words.
 const askWithin = 2 * time.Second
 
-// valuesOf are the values of a flag, if it takes some that are known.
-func valuesOf(ctx context.Context, url, name string) (values []string, takes bool) {
+// valuesOf are the values of a flag that are known.
+func valuesOf(ctx context.Context, url, name string) (values []string) {
 	switch name {
 	case "engine":
 		for _, s := range engines.Schemes() {
 			values = append(values, s.Name+":")
 		}
-		return values, true
 	case "state":
 		for _, s := range engine.States() {
 			values = append(values, string(s))
 		}
-		return values, true
 	case "queue", "name", "worker":
 		ctx, cancel := context.WithTimeout(ctx, askWithin)
 		defer cancel()
-		return askEngine(ctx, url, name), true
-	case "tag", "reason", "since", "until", "limit", "last", "why", "addr", "title", "token-file", "every", "times":
-		return nil, true
+		return askEngine(ctx, url, name)
 	}
-	return nil, false
+	return values
 }
 
 // askEngine asks the engine for names. One that does not answer has none.

@@ -128,3 +128,24 @@ func TestEncode_WhatIsNoJSON(t *testing.T) {
 	assert.True(t, json.Valid(b.Bytes()), b.String())
 	assert.Contains(t, b.String(), `"{broken"`)
 }
+
+// TestHelp_EachCommandAndTopic: help says of each what it is, and exits with 0.
+func TestHelp_EachCommandAndTopic(t *testing.T) {
+	help := func(name string) string {
+		var out, errOut bytes.Buffer
+		assert.Equal(t, 0, run(t.Context(), []string{"help", name}, &out, &errOut), name)
+		assert.Empty(t, errOut.String(), name)
+		return out.String()
+	}
+	all := help("")
+	for _, c := range commands() {
+		text := help(c.name)
+		assert.Contains(t, text, "usage: taskctx "+c.name, c.name)
+		assert.Contains(t, text, c.help, c.name)
+		assert.Contains(t, all, c.help, c.name)
+	}
+	for name := range topics {
+		assert.NotEmpty(t, help(name), name)
+		assert.Contains(t, all, name)
+	}
+}

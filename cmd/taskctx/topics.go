@@ -2,6 +2,14 @@ package main
 
 // topics are what help says beside the commands.
 var topics = map[string]string{
+	"completion": `
+Shells complete commands, flags, states, and names of queues, tasks and workers, which they ask the engine of -engine or
+$TASKCTX_ENGINE for. Put into the shell's start-up file:
+
+  bash  source <(taskctx completion bash)
+  zsh   source <(taskctx completion zsh)       after compinit
+  fish  taskctx completion fish | source
+`,
 	"engines": `
 An engine is named by a URL, in -engine or $TASKCTX_ENGINE:
 

@@ -24,7 +24,7 @@ const (
 	windowRows = 5000
 	// fewRows is up to how many jobs found by an index a listing goes by: a page looks
 	// at fewAtOnce of them, or twice as many as it has room for.
-	fewRows, fewAtOnce = 5000, 500
+	fewRows, fewAtOnce = 20_000, 500
 )
 
 // Conditions on the job j for the states that River does not have.
