@@ -175,6 +175,8 @@ limits: ## kill workers while tasks of many keys run, two of a key at a time, an
 		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
 	$(GO) test ./runtime/postgres -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m -limitprocesses $(LIMITPROCESSES) \
 		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
+	$(GO) test ./runtime/redis -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m -limitprocesses $(LIMITPROCESSES) \
+		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
 	$(GO) test ./runtime/engines -count=1 -v -run TestLimit_WaitingCostsOthersNothing -args -limitwaiting 100000
 
 .PHONY: rates

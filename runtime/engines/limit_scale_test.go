@@ -38,6 +38,11 @@ func TestLimit_WaitingCostsOthersNothing(t *testing.T) {
 			require.NoError(t, err)
 			return e
 		},
+		"redis": func(t *testing.T) engine.Engine {
+			e, err := engines.Open(t.Context(), engineURLs["redis"](t))
+			require.NoError(t, err)
+			return e
+		},
 	}
 	for name, open := range open {
 		bound := 20 * time.Millisecond

@@ -99,8 +99,8 @@ type part struct {
 
 var parts = map[string]part{
 	"durable tasks":                    {has: has[engine.Journaler]},
-	"limits, and order by a parameter": {has: has[engine.Limiter], none: []string{"redis"}},
-	"rates":                            {has: rated, none: []string{"postgres", "redis"}},
+	"limits, and order by a parameter": {has: has[engine.Limiter]},
+	"rates":                            {has: rated, none: []string{"postgres"}},
 	"pauses":                           {has: has[engine.Pauser]},
 	"history":                          {has: has[engine.Historian]},
 }

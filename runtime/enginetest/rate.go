@@ -63,11 +63,12 @@ func (b *bench) began(id uuid.UUID) time.Time {
 
 func testRateComesBack(b *bench) {
 	m := b.message("task.rated", b.limit("a", 2), b.rate("b", 7, time.Minute), dueIn(time.Hour))
-	b.sameMessage("Entry.Message", b.get(b.put(m)).Message, m, m.Meta.ID)
+	id := b.put(m)
+	b.sameMessage("Entry.Message", b.get(id).Message, m, id)
 	delivered := b.message("task.rated", b.rate("b", 7, time.Minute))
-	b.put(delivered)
+	id = b.put(delivered)
 	h := b.serve([]string{"task.rated"}).next()
-	b.sameMessage("Delivery.Message", h.d.Message, delivered, delivered.Meta.ID)
+	b.sameMessage("Delivery.Message", h.d.Message, delivered, id)
 	h.succeed()
 }
 

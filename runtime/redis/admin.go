@@ -24,6 +24,7 @@ type reading struct {
 	place
 	at                                                       int // its index among the places asked for
 	msg, state, details, memo, result, owner, started, score string
+	limited, due                                             string // the rule that a task with limits waits for, and when it was due
 }
 
 // selection says which tasks the read script returns, and how much of them.
@@ -64,7 +65,7 @@ func (e *Engine) read(ctx context.Context, ps []place, sel *selection) (looked i
 	rows, _ := answer[1].([]any)
 	for _, row := range rows {
 		v, _ := row.([]any)
-		if len(v) < 9 {
+		if len(v) < 11 {
 			return 0, nil, errAnswer
 		}
 		at, _ := v[0].(int64)
@@ -73,6 +74,7 @@ func (e *Engine) read(ctx context.Context, ps []place, sel *selection) (looked i
 		}
 		rs = append(rs, &reading{
 			ps[at-1], int(at) - 1, text(v[1]), text(v[2]), text(v[3]), text(v[4]), text(v[5]), text(v[6]), text(v[7]), text(v[8]),
+			text(v[9]), text(v[10]),
 		})
 	}
 	return int(n), rs, nil
@@ -120,6 +122,9 @@ func (e *Engine) entry(r *reading) *engine.Entry {
 		}
 	}
 	en.State = own.state(r.state, en.Due)
+	if us, err := strconv.ParseInt(r.due, 10, 64); err == nil && r.state == asynqScheduled {
+		en.Due, en.State = fromScore(float64(us)/1e6), own.state(asynqPending, en.Due)
+	}
 	if r.state == asynqActive && r.owner != "" && r.started == "" { // a worker that does not know it looks at it
 		en.State = engine.StatePending
 	}
@@ -131,6 +136,9 @@ func (e *Engine) entry(r *reading) *engine.Entry {
 		if tm.completedAt > 0 {
 			en.EndedAt = fromScore(float64(tm.completedAt))
 		}
+	}
+	if r.limited != "" && r.state == asynqScheduled {
+		en.Reason = "waits for " + r.limited
 	}
 	return en
 }

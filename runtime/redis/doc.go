@@ -117,6 +117,15 @@
 // leaves its entry in asynq's list, where asynq's tools show it until workers
 // have come to it. This does not happen while servers of asynq are there.
 //
+// # Limits and rates
+//
+// A task with limits that is due is in asynq's scheduled set, with a time in the year
+// 2200, so that no server of asynq runs it regardless of them: either ready, or until
+// the end of another lets it in. The keys taskctx:limit... and taskctx:{limit:...}...
+// are theirs. What asynq's tools delete, archive or run gives up its place within a
+// lease, or later where more than 5,000 keys have places: a scan finds it. A rate goes
+// by the server's clock. Pausing a queue looks through its tasks that are ready.
+//
 // # Beside asynq
 //
 // An asynq server on the same queue also takes tasks of names that it does not

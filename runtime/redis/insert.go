@@ -35,6 +35,7 @@ const (
 	argHolding
 	argKeyFor
 	argName
+	argLimits
 	perMessage
 )
 
@@ -74,8 +75,12 @@ func (l *lot) add(m *engine.Message, now time.Time) error {
 	if m.Key != "" {
 		value, ms = holding(m, tm.id, m.KeyFor)
 	}
+	limits, err := encodeLimits(m)
+	if err != nil {
+		return err
+	}
 	l.ids = append(l.ids, own.Meta.ID)
-	l.args = append(l.args, m.Queue, tm.id, tm.encode(), due, m.Key, value, ms, m.Name)
+	l.args = append(l.args, m.Queue, tm.id, tm.encode(), due, m.Key, value, ms, m.Name, limits)
 	return nil
 }
 
@@ -83,7 +88,7 @@ func (l *lot) add(m *engine.Message, now time.Time) error {
 // task that holds its key, or "".
 func (l *lot) send(ctx context.Context, db redis.Scripter) (held []string, err error) {
 	now := time.Now().UnixNano()
-	if a := l.args; l.Len() == 1 && a[argDue] == "" && a[argKey] == "" {
+	if a := l.args; l.Len() == 1 && a[argDue] == "" && a[argKey] == "" && len(a[argLimits].([]byte)) == 0 {
 		queue, id := a[argQueue].(string), a[argID].(string)
 		keys := []string{taskKey(queue, id), queueKey(queue, asynqPending)}
 		err := insertOneScript.Run(ctx, db, keys, a[argID], a[argMessage], now, a[argName], a[argQueue]).Err()

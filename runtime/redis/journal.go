@@ -123,7 +123,7 @@ func (s *serve) Record(ctx context.Context, c claim, attempt int, entries []engi
 		value := bytes.TrimSpace(n.Value)
 		args = append(args, n.Name, string(rune(n.Kind)), []byte(value), flag(n.Spawn != nil && n.Spawn.Meta.Orphan))
 		if n.Spawn == nil {
-			args = append(args, "", "", "", "", "", "", "", "")
+			args = append(args, "", "", "", "", "", "", "", "", "")
 			continue
 		}
 		l := new(lot)

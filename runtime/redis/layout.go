@@ -31,6 +31,8 @@ const (
 //   - taskctx:again: those pending, or parked, that have run before.
 //   - taskctx:cancelled: those archived that were cancelled.
 //   - taskctx:waits: those scheduled that are suspended; see also journalPrelude.
+//   - taskctx:ready and taskctx:aside: those scheduled that have limits and are due;
+//     see limitPrelude.
 //   - taskctx:gone: entries of a long list of pending tasks that lead to no
 //     pending task any more.
 
@@ -55,7 +57,10 @@ func fromScore(s float64) time.Time {
 }
 
 // forever is the score of a task that waits without an end.
-const forever = 7258118400
+const (
+	forever     = 7258118400
+	foreverText = "7258118400"
+)
 
 // lastSecond is the end of the year 9999.
 const lastSecond = 253402300799

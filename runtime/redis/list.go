@@ -53,7 +53,7 @@ func collectionsOf(states []engine.State) []string {
 		case engine.StateRunning:
 			in[asynqActive] = true
 		case engine.StateRetrying:
-			in[asynqPending], in[asynqRetry] = true, true
+			in[asynqPending], in[asynqRetry], in[asynqScheduled] = true, true, true // and one with limits
 		case engine.StateSucceeded:
 			in[asynqCompleted] = true
 		case engine.StateFailed, engine.StateCancelled:

@@ -56,6 +56,9 @@ func (e *Engine) Pause(ctx context.Context, p engine.Pause) error {
 	if err := pauseScript.Run(ctx, e.db, nil, p.Queue, p.Name, time.Now().Unix()).Err(); err != nil {
 		return e.failed("redis", err)
 	}
+	if err := e.leavePaused(ctx, p); err != nil { // the sweep goes on with it
+		return e.failed("redis", err)
+	}
 	return nil
 }
 

@@ -39,7 +39,7 @@ func work(ctx context.Context, slots int) error {
 	if err != nil {
 		return err
 	}
-	e, err := redis.Open(ctx, url, redis.Config{Lease: process.Lease})
+	e, err := redis.Open(ctx, url, redis.Config{Lease: process.WorkerLease()})
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
@@ -137,4 +137,12 @@ func TestServe_ServerRestart(t *testing.T) {
 	t.Parallel()
 	server := servertest.NewRedis(t)
 	process.Restarted(t, newCrew(t, server.URL+"0"), server)
+}
+
+// Proves: FEATURES 95
+func TestLimit_KilledWorkers(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	url := servertest.NewRedis(t).URL + "0" // the test wants no other limits there
+	process.Limited(t, newCrew(t, url), open(t, url, redis.Config{Lease: process.Lease}))
 }

@@ -23,6 +23,7 @@ local function leave(q, id, state, now)
 		soft("SREM", k(q, "taskctx:cancelled"), id)
 	elseif state == "scheduled" then
 		soft("ZREM", k(q, "taskctx:waits"), id)
+		unset(q, id)
 	end
 	soft("ZREM", k(q, state), id)
 end
@@ -47,12 +48,14 @@ if state == "active" then
 end
 if state ~= "pending" and state ~= "scheduled" and state ~= "retry" then return state end
 local own = cancelled(redis.call("HGET", t(q, id), "taskctx") or "", ARGV[3], ARGV[4])
+quit(q, id, limitsOf(redis.call("HGET", t(q, id), "taskctx_limits")), true)
 redis.call("HDEL", t(q, id), "pending_since")
 leave(q, id, state, ARGV[5])
 redis.call("HDEL", t(q, id), "taskctx_parked")
 archive(q, id, own, ARGV[6])
 forget(ARGV[7], id)
 ended(q, id, "archived", own, "", ARGV[8])
+settle()
 return state`)
 
 // retryScript makes an archived task pending. ARGV: the queue, id, details,
@@ -118,8 +121,15 @@ soft("ZREM", k(q, "archived"), id)
 soft("SREM", k(q, "taskctx:cancelled"), id)
 redis.call("HDEL", t(q, id), "result", "taskctx_parked")
 redis.call("HSET", t(q, id), "state", "pending", "taskctx", ARGV[3], "pending_since", ARGV[4])
-if ran(ARGV[3]) then soft("SADD", k(q, "taskctx:again"), id) end
 redo(q, id)
+local ls = limitsOf(redis.call("HGET", t(q, id), "taskctx_limits"))
+if ls then
+	quit(q, id, ls, true)
+	come(q, id, ls, micros(), ran(ARGV[3]))
+	settle()
+	return {state, ""}
+end
+if ran(ARGV[3]) then soft("SADD", k(q, "taskctx:again"), id) end
 firm("LPUSH", k(q, "pending"), id)
 tell("taskctx:new", q)
 return {state, ""}`)
@@ -131,12 +141,14 @@ var deleteScript = script(journalPrelude + waitingPrelude + `
 local q, id = ARGV[1], ARGV[2]
 local state = soft("HGET", t(q, id), "state")
 if not state or state == "active" then return state or "" end
+quit(q, id, limitsOf(redis.call("HGET", t(q, id), "taskctx_limits")), true)
 leave(q, id, state, ARGV[3])
 local of = state ~= "completed" and state ~= "archived" and soft("HGET", t(q, id), "taskctx_of")
 redis.call("DEL", t(q, id))
 burn(q, id)
 if of then arrive(of, id, ` + goneLua + `, ARGV[5]) end
 forget(ARGV[4], id)
+settle()
 tell("taskctx:end", id)
 return state`)
 
@@ -145,7 +157,8 @@ return state`)
 // tags, and states between commas or ""; then the queue and id of each. The
 // answer is how many of the tasks were looked at; for each task that exists
 // and may be selected its index, message, state, details, memo, result,
-// worker, start and score; and how many bytes are left.
+// worker, start, score, for which limit it waits and its due time if it has limits;
+// and how many bytes are left.
 var readScript = script(`
 local brief, left, name, tagged, states = ARGV[1] == "1", tonumber(ARGV[2]), ARGV[3], ARGV[4] == "1", ARGV[5]
 -- lean is a message without its payload, the second field.
@@ -167,8 +180,9 @@ local function lean(msg)
 	if not size then return msg end
 	return string.sub(msg, 1, at + n - 1) .. string.sub(msg, from + size)
 end
-local function unlike(state, own)
+local function unlike(state, own, limited)
 	if states == "" then return false end
+	if state == "scheduled" and limited then return not has(states, ran(own) and ",retrying," or ",pending,") end
 	if state == "pending" then
 		return not has(states, ran(own) and ",retrying," or ",pending,")
 	elseif state == "archived" then
@@ -184,8 +198,9 @@ for i = 6, #ARGV, 2 do
 	if left <= 0 then break end
 	local key = t(ARGV[i], ARGV[i+1])
 	looked = looked + 1
-	local v = soft("HMGET", key, "state", "taskctx", "taskctx_owner", "taskctx_started", "taskctx_name")
-	if v and v[1] and not unlike(v[1], v[2]) and (name == "" or not v[5] or v[5] == name) then
+	local v = soft("HMGET", key, "state", "taskctx", "taskctx_owner", "taskctx_started", "taskctx_name",
+		"taskctx_aside", "taskctx_due")
+	if v and v[1] and not unlike(v[1], v[2], v[6]) and (name == "" or not v[5] or v[5] == name) then
 		local msg = redis.call("HGET", key, "msg") or ""
 		left = left - #msg
 		if not tagged or has(msg, '"tags"') then
@@ -198,7 +213,8 @@ for i = 6, #ARGV, 2 do
 				left = left - #memo - #result
 			end
 			if v[1] == "scheduled" or v[1] == "retry" then score = soft("ZSCORE", k(ARGV[i], v[1]), ARGV[i+1]) or "" end
-			rows[#rows+1] = {looked, msg, v[1], v[2] or "", memo, result, v[3] or "", v[4] or "", score}
+			rows[#rows+1] = {looked, msg, v[1], v[2] or "", memo, result, v[3] or "", v[4] or "", score,
+				v[6] or "", v[6] and v[7] or ""}
 		end
 	end
 end
@@ -247,6 +263,8 @@ for i = 2, #ARGV do
 	end
 	local pending, retry, archived = soft("LLEN", k(q, "pending")) or 0, zcard("retry"), zcard("archived")
 	if pending > 0 then pending = math.max(pending - scard("taskctx:gone"), 0) end
+	local limited = scheduled > 0 and math.min(zcard("taskctx:ready") + zcard("taskctx:aside"), scheduled) or 0
+	scheduled, pending = scheduled - limited, pending + limited
 	local parked = retry > 0 and math.min(zcard("taskctx:parked"), retry) or 0
 	local again = pending + parked > 0 and math.min(scard("taskctx:again"), pending + parked) or 0
 	local cancelled = archived > 0 and math.min(scard("taskctx:cancelled"), archived) or 0
@@ -284,6 +302,11 @@ for i = 2, #ARGV do
 	end
 	local first = soft("ZRANGEBYSCORE", k(q, "scheduled"), "-inf", ARGV[1], "WITHSCORES", "LIMIT", 0, 1)
 	if first and first[2] then due = first[2] end
+	for _, set in ipairs({"taskctx:ready", "taskctx:aside"}) do
+		local first = soft("ZRANGE", k(q, set), 0, 0, "WITHSCORES")
+		local at = first and first[2] and tonumber(first[2]) / 1e6
+		if at and (due == "" or at < tonumber(due)) then due = string.format("%.6f", at) end
+	end
 	res[i-1] = {since, due}
 end
 return res`)

@@ -34,18 +34,18 @@ end
 
 // insertScript stores messages, all or none. ARGV: the time in ns, then for
 // each message its queue, id, encoding, due score or "", key or "", the key's
-// value, its time in ms or "", and the message's name. It answers for each
+// value, its time in ms or "", the message's name, and its limits. It answers for each
 // message with the id of the task that holds its key, or "".
-var insertScript = script(holder + `
+var insertScript = script(limitPrelude + holder + `
 local res, told, ids = {}, {}, {}
-for i = 2, #ARGV, 8 do
+for i = 2, #ARGV, 9 do
 	local key = t(ARGV[i], ARGV[i+1])
 	if ids[key] or redis.call("EXISTS", key) == 1 then
 		return redis.error_reply("CONFLICT a task with the id " .. ARGV[i+1] .. " exists")
 	end
 	ids[key] = true
 end
-for i = 2, #ARGV, 8 do
+for i = 2, #ARGV, 9 do
 	local q, id, msg, due, key = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+3], ARGV[i+4]
 	local held = key ~= "" and holder(key, q)
 	if held then
@@ -54,7 +54,8 @@ for i = 2, #ARGV, 8 do
 		res[#res+1] = ""
 		if not told[q] then firm("SADD", "asynq:queues", q) end
 		if key ~= "" then hold(key, ARGV[i+5], ARGV[i+6]) end
-		if due ~= "" then
+		if ARGV[i+8] ~= "" and new(q, id, msg, due, ARGV[i+7], ARGV[i+8]) then -- it is ready, aside or scheduled
+		elseif due ~= "" then
 			redis.call("HSET", t(q, id), "msg", msg, "state", "scheduled", "taskctx_name", ARGV[i+7])
 			firm("ZADD", k(q, "scheduled"), due, id)
 		else

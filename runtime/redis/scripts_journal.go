@@ -22,8 +22,9 @@ import "github.com/taskctx/taskctx/runtime/engine"
 // A child has in its hash, as taskctx_of, where its end goes: the id of its
 // parent, the length of the parent's queue, ":", the queue, and the entry.
 
-// journalPrelude has what scripts about journals need. It follows prelude.
-const journalPrelude = `
+// journalPrelude has what scripts about journals need, and limitPrelude, since the
+// end of a child wakes its parent. It follows prelude.
+const journalPrelude = limitPrelude + `
 local function journal(q, id) return t(q, id) .. ":journal" end
 local function num(v) return tonumber(v or "0") or 0 end
 -- entry is an entry as it is stored. In place of a child's queue a signal has its name.
@@ -44,7 +45,10 @@ end
 local function wake(q, id, ns)
 	if soft("ZREM", k(q, "taskctx:waits"), id) ~= 1 then return end
 	soft("HDEL", journal(q, id), "_wait")
-	if soft("HGET", t(q, id), "state") ~= "scheduled" or soft("ZREM", k(q, "scheduled"), id) ~= 1 then return end
+	local v = soft("HMGET", t(q, id), "state", "taskctx_limits", "taskctx")
+	if not v or v[1] ~= "scheduled" or soft("ZREM", k(q, "scheduled"), id) ~= 1 then return end
+	local ls = limitsOf(v[2])
+	if ls then return come(q, id, ls, micros(), ran(v[3])) end
 	redis.call("HSET", t(q, id), "state", "pending", "pending_since", ns)
 	firm("RPUSH", k(q, "pending"), id)
 	tell("taskctx:new", q)
@@ -130,7 +134,7 @@ local v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence")
 if not v or v[1] ~= "active" or v[2] ~= ARGV[1] or v[3] ~= ARGV[4] then return {0} end
 local j = journal(q, id)
 local res, fresh, names, keys, told = {1}, {}, {}, {}, {}
-for i = 7, #ARGV, 12 do
+for i = 7, #ARGV, 13 do
 	local name, cid, key = ARGV[i], ARGV[i+5], ARGV[i+8]
 	local old = soft("HGET", j, "e" .. name)
 	res[#res+1] = old or ""
@@ -164,7 +168,10 @@ for _, i in ipairs(fresh) do
 		if ARGV[i+8] ~= "" then hold(ARGV[i+8], ARGV[i+9], ARGV[i+10]) end
 		if not told[cq] then firm("SADD", "asynq:queues", cq) end
 		told[cq] = true
-		if ARGV[i+7] ~= "" then
+		local limited = ARGV[i+12] ~= "" and new(cq, cid, ARGV[i+6], ARGV[i+7], ARGV[i+11], ARGV[i+12])
+		if limited then
+			redis.call("HSET", t(cq, cid), "taskctx_of", of .. name)
+		elseif ARGV[i+7] ~= "" then
 			redis.call("HSET", t(cq, cid), "msg", ARGV[i+6], "state", "scheduled", "taskctx_name", ARGV[i+11], "taskctx_of", of .. name)
 			firm("ZADD", k(cq, "scheduled"), ARGV[i+7], cid)
 		else

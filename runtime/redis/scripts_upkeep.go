@@ -4,15 +4,18 @@ package redis
 // then the queues. It answers with how many, and the score of the next, or "";
 // with suspended tasks whose time has come, as queue and id: of those with
 // children that have not ended, which stay where they are; and with the queue
-// and id of a task whose children are to be cancelled.
-var forwardScript = script(journalPrelude + `
+// and id of a task whose children are to be cancelled; and with the time in µs until
+// openRatesScript has something to do, or "".
+var forwardScript = script(journalPrelude + untilRoom + `
 local n, next, waits, orphaned = 0, "", {}, {}
 for i = 3, #ARGV do
 	local q = ARGV[i]
 	local moved = 0
 	for _, set in ipairs({"scheduled", "retry"}) do
 		for _, id in ipairs(firm("ZRANGEBYSCORE", k(q, set), "-inf", ARGV[1], "LIMIT", 0, 200)) do
-			local v = soft("HMGET", t(q, id), "state", "taskctx", "taskctx_parked", "taskctx_name")
+			local v = soft("HMGET", t(q, id), "state", "taskctx", "taskctx_parked", "taskctx_name", "taskctx_limits")
+			local ls = v and v[5] and limitsOf(v[5])
+			local due = ls and tonumber(soft("ZSCORE", k(q, set), id) or "")
 			local waited = v and v[1] == "scheduled" and has(v[2], '"waits":true')
 				and soft("ZSCORE", k(q, "taskctx:waits"), id)
 			local look = waited and num(soft("HGET", journal(q, id), "_open")) > 0
@@ -25,9 +28,13 @@ for i = 3, #ARGV do
 			end
 			if not waited and v and v[1] and not elsewhere(q, id, v[1]) then
 				if v[3] then unpark(q, id, v[4]) end
-				if ran(v[2]) then soft("SADD", k(q, "taskctx:again"), id) end
-				redis.call("HSET", t(q, id), "state", "pending", "pending_since", ARGV[2])
-				firm("LPUSH", k(q, "pending"), id)
+				if ls then
+					come(q, id, ls, due and due * 1e6 or micros(), ran(v[2]))
+				else
+					if ran(v[2]) then soft("SADD", k(q, "taskctx:again"), id) end
+					redis.call("HSET", t(q, id), "state", "pending", "pending_since", ARGV[2])
+					firm("LPUSH", k(q, "pending"), id)
+				end
 			end
 			moved = moved + 1
 		end
@@ -39,7 +46,7 @@ for i = 3, #ARGV do
 	local id = not orphaned[1] and soft("SRANDMEMBER", k(q, "taskctx:bereft"))
 	if id then orphaned = {q, id} end
 end
-return {n, next, waits, orphaned}`)
+return {n, next, waits, orphaned, untilRoom()}`)
 
 // cleanScript forgets up to ARGV[1] ended tasks. ARGV[2] is the score before
 // which completed tasks are forgotten, ARGV[3] that of archived ones; the
@@ -84,7 +91,8 @@ for i = 2, #ARGV do
 	local q = ARGV[i]
 	for _, id in ipairs(soft("SRANDMEMBER", k(q, "taskctx:again"), 100) or {}) do
 		local s = soft("HGET", t(q, id), "state")
-		if s ~= "pending" and s ~= "retry" then redis.call("SREM", k(q, "taskctx:again"), id) end
+		local limited = s == "scheduled" and redis.call("HEXISTS", t(q, id), "taskctx_aside") == 1
+		if s ~= "pending" and s ~= "retry" and not limited then redis.call("SREM", k(q, "taskctx:again"), id) end
 	end
 	for _, id in ipairs(soft("SRANDMEMBER", k(q, "taskctx:cancelled"), 100) or {}) do
 		if not soft("ZSCORE", k(q, "archived"), id) then redis.call("SREM", k(q, "taskctx:cancelled"), id) end
@@ -100,6 +108,15 @@ for i = 2, #ARGV do
 	if n > 0 then
 		for _, id in ipairs(redis.call("ZRANGE", k(q, "taskctx:waits"), at % n, at % n + 99)) do
 			if not soft("ZSCORE", k(q, "scheduled"), id) then redis.call("ZREM", k(q, "taskctx:waits"), id) end
+		end
+	end
+	for _, set in ipairs({"taskctx:ready", "taskctx:aside"}) do
+		n = soft("ZCARD", k(q, set)) or 0
+		for _, id in ipairs(n > 0 and redis.call("ZRANGE", k(q, set), at % n, at % n + 99) or {}) do
+			local v = soft("HMGET", t(q, id), "state", "taskctx_aside")
+			if not v or v[1] ~= "scheduled" or not v[2] or (v[2] == "") ~= (set == "taskctx:ready") then
+				redis.call("ZREM", k(q, set), id)
+			end
 		end
 	end
 	n = soft("ZCARD", k(q, "archived")) or 0

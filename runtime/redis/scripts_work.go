@@ -18,7 +18,10 @@ package redis
 //
 // A task of a name that is paused is parked in the same way, and waits there for
 // as long as it is paused.
-var claimScript = script(`
+//
+// A task with limits is taken when it has its places. The last of the answer is the
+// time in µs until a rate has room for another, or "".
+var claimScript = script(limitPrelude + `
 local want, owner, lease, now, fence = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local stamp, patience, look = ARGV[6], tonumber(ARGV[7]), ARGV[8] == "1"
 local known, first = {}, 10 + tonumber(ARGV[9])
@@ -41,21 +44,48 @@ local function kind(msg)
 	return string.sub(msg, b, b + n - 1)
 end
 local function read(q, id)
-	return soft("HMGET", t(q, id), "state", "msg", "taskctx", "taskctx_memo", "pending_since", "taskctx_parked")
+	return soft("HMGET", t(q, id), "state", "msg", "taskctx", "taskctx_memo", "pending_since", "taskctx_parked",
+		"taskctx_limits", "taskctx_aside", "taskctx_due")
 end
+-- firstReady takes the first task that is ready out of its line, unless the first that
+-- is pending has been so for longer.
+local function firstReady(q)
+	local first = soft("ZRANGE", k(q, "taskctx:ready"), 0, 0, "WITHSCORES")
+	if not first or not first[1] then return nil end
+	local other = soft("LINDEX", k(q, "pending"), -1)
+	local since = other and tonumber(soft("HGET", t(q, other), "pending_since") or "")
+	if since and since / 1000 < tonumber(first[2]) then return nil end
+	redis.call("ZREM", k(q, "taskctx:ready"), first[1])
+	return first[1]
+end
+-- take lets a run begin, if it has its places: it counts under its rates, by the
+-- clock of the server.
 local function take(q, id, v, started)
 	local key = t(q, id)
+	local ls = v[7] and limitsOf(v[7])
+	if ls and started ~= "" then
+		local due = tonumber(v[9] or "") or (tonumber(v[5] or "") or now * 1000) / 1000
+		local rule = enter(q, id, ls, due, false)
+		if rule then
+			put(q, id, rule, due, ran(v[3]))
+			return
+		end
+		begins(q, id, ls)
+		if clock then started = int(clock) end
+	end
+	if v[8] then unset(q, id) end
 	redis.call("HSET", key, "state", "active", "taskctx_owner", owner, "taskctx_fence", fence, "taskctx_started", started)
 	redis.call("HDEL", key, "pending_since", "taskctx_cancel", "taskctx_parked")
 	firm("LPUSH", k(q, "active"), id)
 	soft("ZADD", k(q, "lease"), lease, id)
 	if ran(v[3]) then soft("SREM", k(q, "taskctx:again"), id) end
-	rows[#rows+1] = {q, id, v[2] or "", v[3] or "", v[4] or ""}
+	rows[#rows+1] = {q, id, v[2] or "", v[3] or "", v[4] or "", started}
 	want = want - 1
+	return true
 end
 -- since is when a task of an unknown name began to wait, by no clock that is ahead.
 local function since(v)
-	local at = tonumber(v[6]) or (tonumber(v[5]) or 0) / 1000
+	local at = tonumber(v[6] or "") or tonumber(v[8] and v[9] or "") or (tonumber(v[5] or "") or 0) / 1000
 	if at > 0 and at <= now then return at end
 	return now
 end
@@ -67,6 +97,8 @@ local function park(q, id, v, name, from)
 	own.reason = 'no worker of queue "' .. q .. '" knows the task "' .. name .. '"'
 	if held[name] then delay, own.reason = 3e8, 'tasks named "' .. name .. '" are paused' end
 	own.parked = own.parked or stamp
+	if v[8] then unset(q, id) end
+	quit(q, id, limitsOf(v[7]), false)
 	redis.call("HSET", t(q, id), "state", "retry", "taskctx", cjson.encode(own),
 		"taskctx_parked", string.format("%.0f", from), "taskctx_name", name)
 	redis.call("HDEL", t(q, id), "pending_since")
@@ -99,17 +131,20 @@ for i = first, #ARGV do
 	local q = ARGV[i]
 	if want > 0 and redis.call("EXISTS", k(q, "paused")) == 0 then
 		if look then lookFor(q) end
-		local aside = 0
+		local aside, some = 0, (soft("ZCARD", k(q, "taskctx:ready")) or 0) > 0
 		while want > 0 and aside < 1000 do
-			local id = firm("RPOP", k(q, "pending"))
+			local let = some and firstReady(q)
+			local id = let or firm("RPOP", k(q, "pending"))
 			if not id then break end
 			local v = read(q, id)
 			local name = v and kind(v[2])
-			if not v or not (v[1] or v[2]) or elsewhere(q, id, v[1]) then
+			if let and (not v or v[1] ~= "scheduled" or v[8] ~= "") then
+				aside = aside + 1 -- another program has moved or deleted it
+			elseif not v or not (v[1] or v[2]) or not let and elsewhere(q, id, v[1]) then
 				aside = aside + 1
 				if soft("SREM", k(q, "taskctx:gone"), id) ~= 1 and #lost < 10 and (not v or not v[1]) then lost[#lost+1] = id end
 			elseif not name or known[name] and not held[name] then
-				take(q, id, v, ARGV[4])
+				if not take(q, id, v, ARGV[4]) then aside = aside + 1 end
 			else
 				aside = aside + 1
 				local from = since(v)
@@ -123,7 +158,9 @@ for i = first, #ARGV do
 		if aside > 0 then tell("taskctx:new", q) end -- there may be workers that know them, and more here
 	end
 end
-return {rows, parked, names, lost, found}`)
+settle()
+` + untilRoom + `
+return {rows, parked, names, lost, found, clock and untilRoom() or ""}`)
 
 // concludeScript writes outcomes. ARGV: the worker, the time in ns, as a score
 // and as text, asynq's day and when its counters expire. Then for each outcome
@@ -136,9 +173,10 @@ return {rows, parked, names, lost, found}`)
 // not run again. The answer is 1 for each outcome whose task the worker owned,
 // or that it had written: the client sends a script again when its answer was
 // lost.
-var concludeScript = script(`local suspend, ended` + conclude)
+var concludeScript = script(`local suspend, ended, limitsOf, come, quit, settle, micros` + conclude)
 
-// familyScript is concludeScript for durable tasks and their children. One that
+// familyScript is concludeScript for durable tasks, their children, and tasks with
+// limits. One that
 // suspends goes to "waits", with the end of its wait as the score, "" for at
 // once, and what it waits for as the result.
 var familyScript = script(journalPrelude + `
@@ -178,7 +216,13 @@ local function write(q, id, fence, to, score, msg, own, memo, result, key, archi
 	if to == "pending" then with("pending_since", now) end
 	redis.call(unpack(set))
 	local final = to == "completed" or to == "archived"
-	if to == "pending" then
+	local ls = limitsOf and limitsOf(redis.call("HGET", hash, "taskctx_limits"))
+	if ls then quit(q, id, ls, final) end
+	if to == "pending" and ls then
+		local due = score == "first" and tonumber(redis.call("HGET", hash, "taskctx_due") or "")
+		redis.call("HDEL", hash, "pending_since")
+		come(q, id, ls, due or micros(), ran(own))
+	elseif to == "pending" then
 		if ran(own) then soft("SADD", k(q, "taskctx:again"), id) end
 		firm(score == "first" and "RPUSH" or "LPUSH", k(q, "pending"), id)
 		news[q] = true
@@ -218,6 +262,7 @@ end
 count("processed", processed)
 count("failed", failed)
 for q in pairs(news) do tell("taskctx:new", q) end
+if settle then settle() end
 return res`
 
 // saveMemoScript writes the memo of a running task. ARGV: the worker, queue,
@@ -252,7 +297,7 @@ return res`)
 var takeOverScript = script(journalPrelude + `
 local owner, beats, q, id, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 if (soft("GET", "taskctx:beat:" .. owner) or "") ~= beats then return 0 end
-local v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel")
+local v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel", "taskctx_limits", "taskctx_due")
 if not v or v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then return 0 end
 soft("LREM", k(q, "active"), 1, id)
 soft("ZREM", k(q, "lease"), id)
@@ -261,7 +306,17 @@ if v[4] then -- it was cancelled, and nobody is left to end it
 	redis.call("HSET", t(q, id), "msg", ARGV[6])
 	local own = cancelled(ARGV[7], v[4], ARGV[9])
 	archive(q, id, own, ARGV[10])
+	quit(q, id, limitsOf(v[5]), true)
 	ended(q, id, "archived", own, "", ARGV[8])
+	settle()
+	return 1
+end
+local ls = limitsOf(v[5])
+if ls then
+	redis.call("HSET", t(q, id), "msg", ARGV[6], "taskctx", ARGV[7])
+	quit(q, id, ls, false)
+	come(q, id, ls, tonumber(v[6] or "") or micros(), false)
+	settle()
 	return 1
 end
 redis.call("HSET", t(q, id), "state", "pending", "msg", ARGV[6], "taskctx", ARGV[7], "pending_since", ARGV[8])

@@ -43,6 +43,8 @@ type serve struct {
 	sweeping uint64    // where the search for keys without a holder has got to
 	asked    time.Time // when it was last asked whether journals are to be looked at
 	passes   []pass    // the looks at journals that are under way
+	sweptAt  time.Time // when the last sweep of places began
+	swept    int       // how many lots of it are done, 0 when none is under way
 }
 
 var _ remote.Store[claim, task] = (*serve)(nil)

@@ -43,12 +43,15 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 	if err != nil {
 		return false, err
 	}
-	if len(answer) < 5 {
+	if len(answer) < 6 {
 		return false, errAnswer
 	}
 	rows, _ := answer[0].([]any)
 	if found, _ := answer[4].(int64); found > 0 {
 		s.looked = time.Time{} // there may be more
+	}
+	if left := untilRoomOf(answer[5]); left >= 0 {
+		s.Due(left)
 	}
 	parked, _ := answer[1].(int64)
 	s.tellParked(answer[2], parked)
@@ -83,7 +86,7 @@ func (s *serve) begun(rows []any, fence string, now time.Time) []*outcome {
 	var rest []*outcome
 	for _, row := range rows {
 		r, ok := row.([]any)
-		if !ok || len(r) < 5 {
+		if !ok || len(r) < 6 {
 			continue // the review finds it
 		}
 		var memo json.RawMessage
@@ -91,7 +94,7 @@ func (s *serve) begun(rows []any, fence string, now time.Time) []*outcome {
 			memo = json.RawMessage(m)
 		}
 		d := s.Deliver(claim{text(r[0]), text(r[1]), fence}, task{own: decodeDetails(text(r[3]))}, memo)
-		if o := s.read(d, text(r[2]), now); o != nil {
+		if o := s.read(d, text(r[2]), startOf(text(r[5]), now)); o != nil {
 			rest = append(rest, o)
 			continue
 		}
@@ -99,6 +102,15 @@ func (s *serve) begun(rows []any, fence string, now time.Time) []*outcome {
 	}
 	s.Start(run)
 	return rest
+}
+
+// startOf returns when a claimed task's run began, in µs by the clock of the server if
+// it is under a rate; a task that does not begin has none.
+func startOf(started string, now time.Time) time.Time {
+	if us, err := strconv.ParseInt(started, 10, 64); err == nil {
+		return time.UnixMicro(us).UTC()
+	}
+	return now
 }
 
 // read completes a delivery with the task's message. It returns an outcome if
@@ -192,6 +204,9 @@ func (s *serve) write(ctx context.Context, outcomes []*outcome) error {
 				s.Late(o)
 			}
 			continue
+		}
+		if rated(o) {
+			s.Due(0)
 		}
 		switch o.Kind {
 		case engine.OutcomeRetry, engine.OutcomeDelay:
@@ -288,5 +303,5 @@ func (s *serve) Release(ctx context.Context, claims []claim) error {
 		archived := s.e.archivedUntil(new(engine.Message), time.Now())
 		args = append(args, c.queue, c.id, c.fence, asynqPending, "first", "", own, "", "", "", archived)
 	}
-	return concludeScript.Run(ctx, s.e.db, nil, args...).Err()
+	return familyScript.Run(ctx, s.e.db, nil, args...).Err()
 }

@@ -8,15 +8,15 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// ofFamily reports that an outcome has to do with journals: a parent may have to
-// hear of it, or children are to be cancelled after it.
+// ofFamily reports that an outcome has to do with journals or limits: a parent may have
+// to hear of it, children are to be cancelled after it, or others are let in.
 func ofFamily(o *outcome) bool {
 	m := &o.Of.Message.Meta
-	return o.Kind == engine.OutcomeSuspend || m.Entry != "" ||
+	return o.Kind == engine.OutcomeSuspend || m.Entry != "" || len(o.Of.Message.Limits) > 0 ||
 		m.Version >= engine.WireDurable && o.Kind != engine.OutcomeSucceed
 }
 
-// split separates the outcomes that have to do with journals.
+// split separates the outcomes that have to do with journals or limits.
 func split(outcomes []*outcome) (plain, families []*outcome) {
 	for _, o := range outcomes {
 		if ofFamily(o) {

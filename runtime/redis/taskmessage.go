@@ -219,12 +219,14 @@ type envelope struct {
 	KeyHold    engine.KeyHold `json:"key_hold,omitempty"`
 	Keep       time.Duration  `json:"keep,omitempty"`
 	KeepFailed time.Duration  `json:"keep_failed,omitempty"`
+	Limits     []engine.Limit `json:"limits,omitempty"`
 }
 
 // envelopeOf returns the content of a message's header.
 func envelopeOf(m *engine.Message) envelope {
 	own := envelope{
 		Meta: m.Meta, Due: m.Due, Key: m.Key, KeyFor: m.KeyFor, KeyHold: m.KeyHold, KeepFailed: m.KeepFailed,
+		Limits: m.Limits,
 	}
 	own.ID = uuid.Nil
 	if m.Meta.Retries != int(retries(m)) {
@@ -312,7 +314,7 @@ func (m *taskMessage) message(keep time.Duration) (*engine.Message, error) {
 	out := &engine.Message{
 		Name: m.kind, Queue: m.queue, Args: m.payload, Due: head.Due,
 		Key: head.Key, KeyFor: head.KeyFor, KeyHold: head.KeyHold,
-		Keep: head.Keep, KeepFailed: head.KeepFailed, Meta: head.Meta,
+		Keep: head.Keep, KeepFailed: head.KeepFailed, Limits: head.Limits, Meta: head.Meta,
 	}
 	if len(out.Args) == 0 {
 		out.Args = json.RawMessage("{}")

@@ -37,6 +37,13 @@ func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 	}
 	next = f.next
 	now := time.Now()
+	room, err := s.limits(ctx, f.room, now)
+	if err != nil {
+		return next, err
+	}
+	if room >= 0 && (next < 0 || room < next) {
+		next = room
+	}
 	if more, err := s.journals(ctx, f.bereft, now); err != nil {
 		return next, err
 	} else if more {
@@ -63,16 +70,17 @@ func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 type forwarded struct {
 	next   time.Duration // until the next is due, negative if none is
 	bereft *place        // a task whose children are to be cancelled
+	room   time.Duration // until a rate has room for a task that waits, negative if none does
 }
 
 // forward makes due tasks pending.
 func (s *serve) forward(ctx context.Context) (f forwarded, err error) {
-	f.next = -1
+	f.next, f.room = -1, -1
 	for {
 		now := time.Now()
 		args := append([]any{score(now), now.UnixNano()}, anys(s.Queues)...)
 		res, err := forwardScript.Run(ctx, s.e.db, nil, args...).Slice()
-		if err != nil || len(res) < 4 {
+		if err != nil || len(res) < 5 {
 			return f, err
 		}
 		if waits := places(res[2]); len(waits) > 0 {
@@ -84,6 +92,7 @@ func (s *serve) forward(ctx context.Context) (f forwarded, err error) {
 			s.NewsUnlessTold()
 			continue // there may be more
 		}
+		f.room = untilRoomOf(res[4])
 		if orphaned := places(res[3]); len(orphaned) > 0 {
 			f.bereft = &orphaned[0]
 		}
