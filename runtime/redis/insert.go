@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -23,6 +24,9 @@ const maxBatch = 100_000
 type lot struct {
 	ids  []uuid.UUID
 	args []any // of the insert script, perMessage for each
+	// replacing are the messages that may replace one that holds their key, by their
+	// places.
+	replacing map[int]*engine.Message
 }
 
 // Arguments of the insert script for a message.
@@ -44,12 +48,23 @@ func (l *lot) Len() int { return len(l.ids) }
 
 // Join implements [remote.Lot].
 func (l *lot) Join(others []*lot) *lot {
-	all := &lot{slices.Clone(l.ids), slices.Clone(l.args)}
+	all := &lot{ids: slices.Clone(l.ids), args: slices.Clone(l.args), replacing: maps.Clone(l.replacing)}
 	for _, o := range others {
+		for i, m := range o.replacing {
+			all.replace(all.Len()+i, m)
+		}
 		all.ids = append(all.ids, o.ids...)
 		all.args = append(all.args, o.args...)
 	}
 	return all
+}
+
+// replace notes that the message of the place may replace another.
+func (l *lot) replace(place int, m *engine.Message) {
+	if l.replacing == nil {
+		l.replacing = make(map[int]*engine.Message)
+	}
+	l.replacing[place] = m
 }
 
 func (l *lot) add(m *engine.Message, now time.Time) error {
@@ -78,6 +93,9 @@ func (l *lot) add(m *engine.Message, now time.Time) error {
 	limits, err := encodeLimits(m)
 	if err != nil {
 		return err
+	}
+	if m.Replace && m.KeyHold == engine.HoldWaiting {
+		l.replace(l.Len(), m)
 	}
 	l.ids = append(l.ids, own.Meta.ID)
 	l.args = append(l.args, m.Queue, tm.id, tm.encode(), due, m.Key, value, ms, m.Name, limits)
@@ -167,6 +185,11 @@ func (e *Engine) store(ctx context.Context, l *lot) ([]engine.Inserted, error) {
 		ins[i] = engine.Inserted{ID: l.ids[i]}
 		if id != "" {
 			ins[i] = engine.Inserted{ID: taskID(id), Existing: true}
+			if m := l.replacing[i]; m != nil {
+				if ins[i], err = e.replaced(ctx, m, ins[i]); err != nil {
+					return nil, lostAnswer{err} // the others are stored
+				}
+			}
 		}
 	}
 	e.workers.Nudge()
