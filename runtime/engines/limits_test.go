@@ -80,7 +80,7 @@ var limits = []limit{
 		refused: by("redis")},
 	{row: "replacing a task that waits (`WithReplace`)", edits: set(func(m *engine.Message) {
 		m.Key, m.KeyHold, m.Replace = "k", engine.HoldWaiting, true
-	}), refused: by("postgres")},
+	})},
 	{row: "arguments", edits: set(func(m *engine.Message) { m.Args = []byte(`{"s":"a\u0000b"}`) }),
 		refused: map[string]error{"postgres": errAny}},
 	{row: "tasks in one batch", edits: set(func(*engine.Message) {}), batch: 100_001,

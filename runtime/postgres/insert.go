@@ -35,8 +35,6 @@ func (e *Engine) Check(m *engine.Message) error {
 	switch {
 	case utf8.RuneCountInString(m.Name) > maxName || !riverKind.MatchString(m.Name):
 		return unsupported("the name %q: River takes from 2 to %d letters, digits and _-[]<>/.·:+", m.Name, maxName)
-	case m.Replace:
-		return unsupported("WithReplace")
 	case m.Meta.Retries < 0 || m.Meta.Retries > maxRetries:
 		return unsupported("%d retries, at most %d can be counted", m.Meta.Retries, maxRetries)
 	}
@@ -263,6 +261,12 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 			err = e.blame(ctx, l, err)
 		}
 		return nil, e.failed("insert tasks", err)
+	}
+	for _, i := range l.replacing(ins) {
+		var err error
+		if ins[i], err = e.replaceHeld(ctx, l.keys[i], ins[i], e.inSteeredTx); err != nil {
+			return nil, &engine.UncertainError{IDs: e.idsOf(l), Err: e.failed("insert tasks", err)}
+		}
 	}
 	e.workers.Nudge()
 	return ins, nil

@@ -25,7 +25,7 @@ type statements struct {
 	count, countMarked                             string
 	reads, below, running, holders                 string
 
-	insertLimited string
+	insertLimited, replace string
 
 	journal journalStatements
 	limit   limitStatements
@@ -76,7 +76,7 @@ func newStatements(schema string) statements {
 		insertChannel: schema + ".river_insert", controlChannel: schema + ".river_control",
 		dueChannel: schema + ".taskctx_due",
 
-		readMark: readMarkSQL, nextNumbers: nextNumbersSQL, insert: insertSQL, insertLimited: insertLimited(insertSQL), stored: storedSQL,
+		readMark: readMarkSQL, nextNumbers: nextNumbersSQL, insert: insertSQL, insertLimited: insertLimited(insertSQL), stored: storedSQL, replace: replaceSQL,
 		addKeys: addKeysSQL, lockKeys: lockKeysSQL, takeKeys: takeKeysSQL,
 		claim: forSome(claimSQL("$5"), claimPick), claimAfter: forSome(claimSQL("$8"), claimAfterPick),
 		claimFound: forSome(claimSQL("$6"), claimFoundPick),
@@ -111,7 +111,7 @@ func newStatements(schema string) statements {
 	s.limit = newLimitStatements()
 	j := &s.journal
 	for _, text := range append(s.limit.texts(),
-		&s.readMark, &s.nextNumbers, &s.insert, &s.insertLimited, &s.stored,
+		&s.readMark, &s.nextNumbers, &s.insert, &s.insertLimited, &s.stored, &s.replace,
 		&s.addKeys, &s.lockKeys, &s.takeKeys,
 		&s.succeed, &s.conclude, &s.end, &s.endWith, &s.saveMemo, &s.note,
 		&s.leave, &s.beat, &s.others, &s.workers, &s.mine, &s.mineOf, &s.takeOver, &s.takeOverOf, &s.runningOf, &s.wasLost,

@@ -15,7 +15,7 @@ type limitStatements struct {
 	addKeys, lockKeys, keysOf, rooms, placesOf, held, addPlaces, leave, letIn string
 	putAside, putAsideOwn                                                     string
 	set, clear, ofRule, counts, pausedPlaces                                  string
-	sweep, forget, postpone, placeKeys                                        string
+	sweep, forget, postpone, placeKeys, dropPlaces                            string
 }
 
 func newLimitStatements() limitStatements {
@@ -26,7 +26,7 @@ func newLimitStatements() limitStatements {
 		putAside:    strings.NewReplacer("{which}", "j.id = o.id AND j.state = 'available' AND $1::text = ''", "{back}", "").Replace(putAsideSQL),
 		putAsideOwn: strings.NewReplacer("{which}", "{own} AND NOT {asked}", "{back}", putBackSQL).Replace(putAsideSQL),
 		set:         setLimitSQL, clear: clearLimitSQL, ofRule: keysOfRuleSQL, counts: limitCountsSQL, pausedPlaces: pausedPlacesSQL,
-		sweep: sweepPlacesSQL, forget: forgetLimitKeysSQL, postpone: postponeSQL, placeKeys: placeKeysSQL,
+		sweep: sweepPlacesSQL, forget: forgetLimitKeysSQL, postpone: postponeSQL, placeKeys: placeKeysSQL, dropPlaces: dropPlacesSQL,
 	}
 }
 
@@ -34,7 +34,7 @@ func (l *limitStatements) texts() []*string {
 	return []*string{
 		&l.notDue,
 		&l.addKeys, &l.lockKeys, &l.keysOf, &l.rooms, &l.placesOf, &l.held, &l.addPlaces, &l.leave, &l.letIn,
-		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces, &l.sweep, &l.forget, &l.postpone, &l.placeKeys,
+		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces, &l.sweep, &l.forget, &l.postpone, &l.placeKeys, &l.dropPlaces,
 	}
 }
 

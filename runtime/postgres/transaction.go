@@ -157,6 +157,15 @@ func (j joined) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Inse
 	if err != nil {
 		return nil, j.e.failed("insert tasks in the transaction", err)
 	}
+	for _, i := range l.replacing(ins) {
+		if len(l.keys[i].Limits) > 0 { // its keys would stay locked until the end
+			return nil, unsupported("replacing a task with limits within a transaction")
+		}
+		within := func(ctx context.Context, f func(context.Context, db) error) error { return f(ctx, j.d) }
+		if ins[i], err = j.e.replaceHeld(ctx, l.keys[i], ins[i], within); err != nil {
+			return nil, j.e.failed("insert tasks in the transaction", err)
+		}
+	}
 	return ins, nil
 }
 
