@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -418,4 +419,32 @@ func TestPause_AgreesWithAsynq(t *testing.T) {
 	info, err = ins.GetQueueInfo(queue)
 	require.NoError(t, err)
 	assert.False(t, info.Paused)
+}
+
+// TestAsynq_WholeSeconds: what has ended is in asynq's sets with whole seconds, as
+// asynqmon reads them.
+func TestAsynq_WholeSeconds(t *testing.T) {
+	url := server(t)
+	queue := newQueue()
+	app, task := sumApp(t, url, queue, nil)
+	for _, x := range []sumArgs{{1, 2}, {3, 4}} {
+		h, err := task.Call(x.fields, nil).Enqueue(t.Context(), app)
+		require.NoError(t, err)
+		_, err = h.Wait(t.Context())
+		require.NoError(t, err)
+		h, err = task.Call(x.fields, []runtime.Option{runtime.WithDelay(time.Hour)}).Enqueue(t.Context(), app)
+		require.NoError(t, err)
+		require.NoError(t, app.Cancel(t.Context(), h.ID(), "not needed"))
+	}
+	db, err := client(url)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, db.Close()) }()
+	for _, set := range []string{"completed", "archived"} {
+		zs, err := db.ZRangeWithScores(t.Context(), "asynq:{"+queue+"}:"+set, 0, -1).Result()
+		require.NoError(t, err)
+		require.Len(t, zs, 2, set)
+		for _, z := range zs {
+			assert.Equal(t, math.Trunc(z.Score), z.Score, set)
+		}
+	}
 }

@@ -75,7 +75,17 @@ func (e *Engine) keepFailed(m *engine.Message) time.Duration {
 // before the end of its record by the time for which asynq keeps archived
 // tasks, so that asynq forgets the task then too.
 func (e *Engine) archivedUntil(m *engine.Message, now time.Time) float64 {
-	return score(now.Add(e.keepFailed(m) - archivedFor))
+	keep := e.keepFailed(m)
+	return score(wholly(now.Add(keep-archivedFor), keep))
+}
+
+// wholly returns the time rounded up to a second, unless it is soon: asynqmon, and
+// versions of asynq before 0.26, list no tasks whose scores are not whole seconds.
+func wholly(t time.Time, after time.Duration) time.Time {
+	if after < time.Minute {
+		return t
+	}
+	return t.Add(time.Second - 1).Truncate(time.Second)
 }
 
 // completedUntil returns the score of a task that has succeeded now: the end
@@ -85,5 +95,5 @@ func completedUntil(m *engine.Message, now time.Time) float64 {
 	if m.Key != "" && m.KeyHold == engine.HoldTime {
 		at = later(at, keyUntil(m))
 	}
-	return score(at)
+	return score(wholly(at, at.Sub(now)))
 }
