@@ -48,15 +48,18 @@ func (f *filter) query(now time.Time) (engine.Query, error) {
 		}
 	}
 	q.Tag, q.TagValue, _ = strings.Cut(f.Tag, ":")
-	for text, id := range map[string]*uuid.UUID{f.Parent: &q.Parent, f.Root: &q.Root} {
-		if text == "" {
+	for _, id := range []struct {
+		text string
+		to   *uuid.UUID
+	}{{f.Parent, &q.Parent}, {f.Root, &q.Root}} {
+		if id.text == "" {
 			continue
 		}
-		parsed, err := uuid.Parse(text)
+		parsed, err := uuid.Parse(id.text)
 		if err != nil || parsed == uuid.Nil {
-			return q, badRequest("%q is not the id of a task", clean(text, maxName))
+			return q, badRequest("%q is not the id of a task", clean(id.text, maxName))
 		}
-		*id = parsed
+		*id.to = parsed
 	}
 	var err error
 	if q.Since, err = parseTime(f.Since, now); err != nil {

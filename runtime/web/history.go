@@ -234,11 +234,26 @@ func rate(n float64) string {
 // historyPage shows what became of tasks over time.
 type historyPage struct {
 	Ranges []tab
-	Known  bool // somebody has counted
+	Queues []tab // where queues are counted by themselves
+	Known  bool  // somebody has counted
 	Totals []labelled
 	Ended  *plot
 	Ran    *plot
 	Waited *plot
+}
+
+// historyQueues are the queues to choose from, none for a range of minutes.
+func (q *request) historyQueues(in *historyIn) (queues []tab) {
+	i := slices.IndexFunc(historyRanges, func(r historyRange) bool { return r.Name == in.Range })
+	if i < 0 || historyRanges[i].kept == time.Minute {
+		return nil
+	}
+	queues = append(queues, tab{"All queues", "history?range=" + in.Range, in.Queue == ""})
+	names, _ := q.known()
+	for _, name := range names[:min(len(names), 30)] {
+		queues = append(queues, tab{clean(name, maxName), "history?" + urlQuery("range", in.Range, "queue", name), in.Queue == name})
+	}
+	return queues
 }
 
 func (q *request) historyPage() (*view, error) {
@@ -254,6 +269,7 @@ func (q *request) historyPage() (*view, error) {
 	for _, r := range historyRanges {
 		p.Ranges = append(p.Ranges, tab{r.Label, "history?range=" + r.Name, r.Name == in.Range})
 	}
+	p.Queues = q.historyQueues(in)
 	var sum historyPoint
 	for _, point := range out.Points {
 		sum.Succeeded, sum.Failed = sum.Succeeded+point.Succeeded, sum.Failed+point.Failed
@@ -264,6 +280,9 @@ func (q *request) historyPage() (*view, error) {
 		{"succeeded", number(sum.Succeeded)}, {"failed", number(sum.Failed)}, {"retried", number(sum.Retried)}, {"cancelled", number(sum.Cancelled)},
 	}
 	p.Ended = out.endedPlot(q.now)
+	if in.Queue != "" {
+		return &view{Title: "History", Nav: "history", Template: "history", Live: q.h.allEvents(), Data: p}, nil
+	}
 	p.Ran = out.timesPlot("How long runs took", q.now, func(p *historyPoint) (float64, float64) { return p.Ran50, p.Ran95 })
 	p.Waited = out.timesPlot("How long tasks waited for their first run", q.now, func(p *historyPoint) (float64, float64) { return p.Waited50, p.Waited95 })
 	return &view{Title: "History", Nav: "history", Template: "history", Live: q.h.allEvents(), Data: p}, nil

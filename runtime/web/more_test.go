@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -246,4 +247,55 @@ func TestGraph_LinesPassBoxes(t *testing.T) {
 			assert.False(t, b[1] == l[1] && y >= number(b[2]) && y <= number(b[2])+number(b[3]), "the line %s crosses the box %s", l[0], b[0])
 		}
 	}
+}
+
+// TestTasks_WithArguments: a list shows arguments when it is asked to, without what is
+// redacted, and its links keep to that.
+func TestTasks_WithArguments(t *testing.T) {
+	shop := newShop(t)
+	for i := range 60 {
+		_, err := webtest.Charge("c-1", int64(i), "4111", runtime.WithDelay(time.Hour)).Enqueue(t.Context(), shop.App)
+		require.NoError(t, err)
+	}
+	s := serve(t, shop.App, web.Config{})
+	plain := s.get("tasks?name=billing.Charge").text
+	assert.NotContains(t, plain, "cents")
+	assert.Contains(t, plain, "args=show")
+	shown := s.get("tasks?name=billing.Charge&args=show").text
+	assert.Contains(t, shown, "&#34;cents&#34;:59")
+	assert.NotContains(t, shown, "4111")
+	assert.Contains(t, shown, "Hide arguments")
+	assert.Regexp(t, `rel="next" href="[^"]*args=show`, shown)
+}
+
+// TestTasks_ParentAndRootAlike: a task's own children, asked for by both.
+func TestTasks_ParentAndRootAlike(t *testing.T) {
+	e := memory.New(memory.Config{})
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	root, child := uuid.UUID{1}, uuid.UUID{2}
+	ms := []*engine.Message{{Meta: engine.Meta{ID: root, Root: root}}, {Meta: engine.Meta{ID: child, Parent: root, Root: root}}, {Meta: engine.Meta{ID: uuid.UUID{3}, Parent: child, Root: root}}}
+	for _, m := range ms {
+		m.Name, m.Queue = "family.task", "default"
+	}
+	_, err := e.Insert(t.Context(), ms)
+	require.NoError(t, err)
+	s := serve(t, runtime.New(e, runtime.Config{Logger: silent}), web.Config{})
+	for range 10 { // the order of the two was by chance
+		out := read[struct{ Tasks []struct{ ID uuid.UUID } }](t, s.get("api/tasks?parent="+root.String()+"&root="+root.String()))
+		require.Len(t, out.Tasks, 1)
+		assert.Equal(t, child, out.Tasks[0].ID)
+	}
+}
+
+// TestHistory_OfAQueue: the page offers the queues for ranges that keep them.
+func TestHistory_OfAQueue(t *testing.T) {
+	shop := newShop(t)
+	require.NoError(t, shop.Count(t.Context(), time.Now()))
+	s := serve(t, shop.App, web.Config{})
+	assert.NotContains(t, s.get("history").text, "All queues")
+	weeks := s.get("history?range=weeks").text
+	assert.Contains(t, weeks, "queue=mail&amp;range=weeks")
+	mail := s.get("history?range=weeks&queue=mail").text
+	assert.Contains(t, mail, "Tasks that ended")
+	assert.NotContains(t, mail, "How long runs took", "times are not kept by queue")
 }

@@ -19,6 +19,8 @@ const (
 	// for the first part of each.
 	fillPages = 40
 	fillTime  = 50 * time.Millisecond
+	// maxArgs bounds the arguments in a list, in bytes.
+	maxArgs = 160
 	// firstPart is how many tasks are asked for first, where many are read.
 	firstPart = 200
 )
@@ -110,6 +112,7 @@ type row struct {
 	When   moment
 	What   string // happened then
 	Why    string // the first line of the reason
+	Args   string // the beginning of the arguments, where they are read
 	Parked bool
 	Took   string // how long its last run took, or has taken
 	// AttemptOf is the attempt, and how many there are.
@@ -153,7 +156,7 @@ func parked(r *runtime.Record) bool {
 
 // listPage is the page of tasks.
 type listPage struct {
-	In     *listIn
+	In     *pageIn
 	Rows   []row
 	Next   string // relative URL of the next page
 	First  string // of the first, if this is another
@@ -164,6 +167,14 @@ type listPage struct {
 	Note   string
 	Plain  bool // there is no filter
 	More   bool // there is one of those that are folded away
+	// Other is the same page with arguments, or without.
+	Other string
+}
+
+// pageIn asks for the page of tasks.
+type pageIn struct {
+	listIn
+	Args string `query:"args"` // show, or empty
 }
 
 // tab is a set of states to choose.
@@ -191,31 +202,39 @@ var tabs = []struct{ label, states string }{
 
 // tasksPage shows tasks, the newest first where the engine can.
 func (q *request) tasksPage() (*view, error) {
-	in := new(listIn)
+	in := new(pageIn)
 	if err := q.decode(in); err != nil {
 		return nil, err
 	}
-	in.Brief = true
+	in.Brief = in.Args != "show"
 	p := &listPage{In: in, Plain: in.empty()}
 	p.More = in.Tag+in.Since+in.Until+in.Worker+in.Parent+in.Root+in.Order != ""
 	if in.Order == "" {
 		in.Order = "newest"
 	}
-	out, err := q.list(in)
+	out, err := q.list(&in.listIn)
 	if isUnsupported(err) && in.Order == "newest" {
 		in.Order, p.Note = "oldest", "This engine lists the oldest tasks first."
-		out, err = q.list(in)
+		out, err = q.list(&in.listIn)
 	}
 	if err != nil {
 		return nil, err
 	}
 	for _, r := range out.Tasks {
-		p.Rows = append(p.Rows, rowOf(r, q.now))
+		row := rowOf(r, q.now)
+		if !in.Brief {
+			row.Args = clean(string(r.Args), maxArgs)
+		}
+		p.Rows = append(p.Rows, row)
 	}
+	args := in.Args
 	link := func(f filter, cursor string) string {
 		v := f.values()
 		if in.Order != "newest" {
 			v.Set("order", in.Order)
+		}
+		if args == "show" {
+			v.Set("args", args)
 		}
 		if cursor != "" {
 			v.Set("cursor", cursor)
@@ -244,6 +263,10 @@ func (q *request) tasksPage() (*view, error) {
 		}
 	}
 	p.Bulk = q.allowed(p.Bulk)
+	if args = "show"; in.Args == "show" {
+		args = ""
+	}
+	p.Other = link(in.filter, in.Cursor)
 	p.Queues, p.Names = q.known()
 	return &view{Title: "Tasks", Nav: "tasks", Template: "tasks", Live: q.h.allEvents(), Data: p}, nil
 }
