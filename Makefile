@@ -29,7 +29,7 @@ test: ## run all tests, with the race detector and real servers (PKG=./gen/... f
 
 .PHONY: browser
 browser: ## drive a browser over the pages of runtime/web, on each engine, and write docs/pictures
-	cd tools/browser && $(GO) test -count=1 -timeout 20m ./... -args -document $(CURDIR)/docs/pictures
+	cd tools/browser && $(GO) test -count=1 -timeout 30m ./... -args -night 50000 -document $(CURDIR)/docs/pictures
 
 .PHONY: short
 short: ## run the tests that are quick
