@@ -100,7 +100,7 @@ type part struct {
 var parts = map[string]part{
 	"durable tasks":                    {has: has[engine.Journaler]},
 	"limits, and order by a parameter": {has: has[engine.Limiter]},
-	"rates":                            {has: rated, none: []string{"postgres"}},
+	"rates":                            {has: rated},
 	"pauses":                           {has: has[engine.Pauser]},
 	"history":                          {has: has[engine.Historian]},
 }

@@ -70,10 +70,10 @@ func testReplaceContent(b *bench) {
 
 func testReplaceDue(b *bench) {
 	s := b.serve([]string{"task.replaced"})
-	id := b.put(b.replacing(1, dueIn(3*b.o.Step)))
-	for n := range 4 {
-		time.Sleep(b.o.Step)
-		b.replaces(b.replacing(n, dueIn(6*b.o.Step)), id)
+	id := b.put(b.replacing(1, dueIn(20*b.o.Step)))
+	for n := range 6 { // it would have been due before the last
+		time.Sleep(4 * b.o.Step)
+		b.replaces(b.replacing(n, dueIn(20*b.o.Step)), id)
 	}
 	s.none("the last message is not due yet")
 	s.nextID(id).succeed()

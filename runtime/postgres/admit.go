@@ -37,7 +37,7 @@ func (s *serve) admit(ctx context.Context, claimed []claimedJob) ([]claimedJob, 
 		held[job] = n
 		return err
 	})
-	lacking := slices.DeleteFunc(limited, func(j claimedJob) bool { return held[j.id] >= len(j.own.Limits) })
+	lacking := slices.DeleteFunc(limited, func(j claimedJob) bool { return held[j.id] >= len(j.own.Limits) && !isRated(j.own.Limits) })
 	out := make(map[int64]bool) // those that do not begin
 	for _, j := range lacking {
 		out[j.id] = true
@@ -92,21 +92,31 @@ func (s *serve) enterClaimed(ctx context.Context, some []claimedJob) (aside map[
 		if err != nil {
 			return err
 		}
-		p, waiting := new(places), new(waiters)
+		p, waiting, began := new(places), new(waiters), new(starts)
 		for _, j := range some {
-			t := &entrant{job: j.id, limits: j.own.Limits, priority: int16(j.priority), due: &j.scheduledAt, has: has[j.id]}
+			t := &entrant{job: j.id, limits: j.own.Limits, priority: int16(j.priority), due: &j.scheduledAt, has: has[j.id], begins: true}
 			if p.enter(r, t); t.waits != "" {
 				aside[j.id] = true
 				waiting.add(j.id, int16(j.attempt), t.waits, j.own.Limits)
+			} else {
+				began.add(j.id, j.own.Limits)
 			}
 		}
-		if err := s.e.addPlaces(ctx, d, p); err != nil || len(aside) == 0 {
+		if err := s.e.addPlaces(ctx, d, p); err != nil {
 			return err
 		}
-		if err := d.query(ctx, s.e.sql.limit.putAsideOwn, waiting.args(s.owner), nothing); err != nil {
+		if err := s.e.begin(ctx, d, began); err != nil {
 			return err
 		}
-		return s.e.letIn(ctx, d, waiting.keys.sorted().key)
+		if len(aside) > 0 {
+			if err := d.query(ctx, s.e.sql.limit.putAsideOwn, waiting.args(s.owner), nothing); err != nil {
+				return err
+			}
+			if err := s.e.letIn(ctx, d, waiting.keys.sorted().key); err != nil {
+				return err
+			}
+		}
+		return s.e.wakeRates(ctx, d, k)
 	})
 	return aside, err
 }
@@ -185,7 +195,10 @@ func (e *Engine) enterNew(ctx context.Context, d db, l *lot) (waits []string, er
 			waits[i] = t.waits
 		}
 	}
-	return waits, e.addPlaces(ctx, d, p)
+	if err := e.addPlaces(ctx, d, p); err != nil {
+		return nil, err
+	}
+	return waits, e.wakeRates(ctx, d, k)
 }
 
 // notDue finds which of a lot's jobs are due later, by the server's clock, or in a
@@ -218,5 +231,8 @@ func (e *Engine) enterAgain(ctx context.Context, d db, j *job, limits []engine.L
 	if err := d.query(ctx, e.sql.limit.putAside, w.args(""), nothing); err != nil {
 		return err
 	}
-	return e.letIn(ctx, d, keys.key)
+	if err := e.letIn(ctx, d, keys.key); err != nil {
+		return err
+	}
+	return e.wakeRates(ctx, d, keys)
 }

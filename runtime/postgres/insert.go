@@ -38,11 +38,6 @@ func (e *Engine) Check(m *engine.Message) error {
 	case m.Meta.Retries < 0 || m.Meta.Retries > maxRetries:
 		return unsupported("%d retries, at most %d can be counted", m.Meta.Retries, maxRetries)
 	}
-	for _, l := range m.Limits {
-		if l.Per != 0 {
-			return unsupported("the rate %s", l.Rule)
-		}
-	}
 	return checkQueue(m.Queue)
 }
 

@@ -60,7 +60,9 @@ func (e *Engine) Limits(ctx context.Context) ([]engine.LimitCount, error) {
 	var counts []engine.LimitCount
 	err := e.query(ctx, e.sql.limit.counts, nil, func(scan func(...any) error) error {
 		var c engine.LimitCount
-		err := scan(&c.Rule, &c.Set, &c.Keys, &c.Held, &c.Waiting)
+		var per int64
+		err := scan(&c.Rule, &c.Set, &per, &c.Keys, &c.Held, &c.Waiting)
+		c.Per = time.Duration(per)
 		counts = append(counts, c)
 		return err
 	})
@@ -131,7 +133,7 @@ func (w *sweeping) lot(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	if w.lots++; w.lots >= sweepLots || whole && len(w.after) == 0 {
-		w.lots = 0
+		w.lots, w.s.asked = 0, false
 		return false, nil
 	}
 	return true, nil
@@ -150,6 +152,9 @@ func (w *sweeping) settle(ctx context.Context, roomy, idle [][]byte) error {
 		k := &limitKeys{key: some}
 		if err := e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
 			if err := e.lockLimits(ctx, d, k); err != nil {
+				return err
+			}
+			if err := d.query(ctx, e.sql.limit.forgetStarts, []any{k.key}, nothing); err != nil {
 				return err
 			}
 			return d.query(ctx, e.sql.limit.forget, []any{k.key}, nothing)

@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 7
+const ownVersion = 8
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -161,6 +161,19 @@ CREATE SEQUENCE {s}.taskctx_turn;
 -- Those of the waiting tasks that were retried, put aside or suspended, so that an
 -- index alone counts all others.
 CREATE INDEX taskctx_marked ON {s}.river_job (state, queue) WHERE {marked};
+`, `
+-- Runs that began under a rate, and until when they count.
+CREATE TABLE {s}.taskctx_start (
+	id    bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	key   bytea       NOT NULL,
+	until timestamptz NOT NULL
+);
+CREATE INDEX taskctx_start_key ON {s}.taskctx_start (key, until);
+
+-- per is the time of a rate in ns, 0 of a limit. At wake a rate has room for a job that
+-- waits.
+ALTER TABLE {s}.taskctx_limit_key ADD COLUMN per bigint NOT NULL DEFAULT 0, ADD COLUMN wake timestamptz;
+CREATE INDEX taskctx_limit_key_wake ON {s}.taskctx_limit_key (wake) WHERE wake IS NOT NULL;
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own

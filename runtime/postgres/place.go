@@ -24,6 +24,7 @@ import (
 type limitKeys struct {
 	key, ruleKey [][]byte
 	rule         []string
+	per          []int64 // of rates, in ns
 }
 
 // limitHash makes any key fit into an index.
@@ -36,7 +37,7 @@ func limitHash(key string) []byte {
 func (k *limitKeys) add(limits ...engine.Limit) {
 	for _, l := range limits {
 		k.key, k.ruleKey = append(k.key, limitHash(l.Key)), append(k.ruleKey, limitHash(l.Rule))
-		k.rule = append(k.rule, clean(l.Rule))
+		k.rule, k.per = append(k.rule, clean(l.Rule)), append(k.per, int64(l.Per))
 	}
 }
 
@@ -50,7 +51,8 @@ func (k *limitKeys) sorted() *limitKeys {
 	s := new(limitKeys)
 	for _, i := range places {
 		if n := len(s.key); n == 0 || !bytes.Equal(s.key[n-1], k.key[i]) {
-			s.key, s.ruleKey, s.rule = append(s.key, k.key[i]), append(s.ruleKey, k.ruleKey[i]), append(s.rule, k.rule[i])
+			s.key, s.ruleKey = append(s.key, k.key[i]), append(s.ruleKey, k.ruleKey[i])
+			s.rule, s.per = append(s.rule, k.rule[i]), append(s.per, k.per[i])
 		}
 	}
 	return s
@@ -71,7 +73,7 @@ func (e *Engine) lockLimits(ctx context.Context, d db, keys *limitKeys) error {
 // takeLimits locks all of the keys, so that places can be added.
 func (e *Engine) takeLimits(ctx context.Context, d db, keys *limitKeys) error {
 	for range 10 {
-		if err := d.query(ctx, e.sql.limit.addKeys, []any{keys.key, keys.ruleKey, keys.rule}, nothing); err != nil {
+		if err := d.query(ctx, e.sql.limit.addKeys, []any{keys.key, keys.ruleKey, keys.rule, keys.per}, nothing); err != nil {
 			return fmt.Errorf("note the keys of limits: %w", err)
 		}
 		locked := 0
@@ -92,7 +94,9 @@ func (e *Engine) limitKeysOf(ctx context.Context, d db, jobs []int64) (*limitKey
 	err := d.query(ctx, e.sql.limit.keysOf, []any{jobs}, func(scan func(...any) error) error {
 		var l engine.Limit
 		var rule *string
-		err := scan(&l.Key, &rule)
+		var per int64
+		err := scan(&l.Key, &rule, &per)
+		l.Per = time.Duration(per)
 		if rule != nil {
 			l.Rule = *rule
 		}
@@ -104,7 +108,9 @@ func (e *Engine) limitKeysOf(ctx context.Context, d db, jobs []int64) (*limitKey
 
 // room is what is known of a locked key.
 type room struct {
-	held, set int // set is negative unless SetLimit has set one
+	// held is how many places are held, of a rate by the runs that count as well; set
+	// is negative unless SetLimit has set one.
+	held, set int
 	waits     bool
 }
 
@@ -136,6 +142,7 @@ type entrant struct {
 	priority int16 // River's
 	due      *time.Time
 	apart    bool // it is not due or paused: it takes only places of limits that keep an order
+	begins   bool // it is claimed
 	has      map[int]bool
 	waits    string // the rule for whose place it waits
 }
@@ -154,7 +161,7 @@ type places struct {
 // enter takes the places that the job lacks. If there is none it waits for it.
 func (p *places) enter(r rooms, t *entrant) {
 	for n, l := range t.limits {
-		if t.has[n] {
+		if t.has[n] && (l.Per == 0 || !t.begins) {
 			continue
 		}
 		if t.apart && !l.Ordered {
@@ -169,6 +176,12 @@ func (p *places) enter(r rooms, t *entrant) {
 			most = 1
 		}
 		free := !k.waits && k.held < most
+		if t.has[n] { // a rate holds when a run begins, whoever let it in
+			if free = k.held <= most; free {
+				continue
+			}
+			k.held--
+		}
 		p.job, p.n, p.key = append(p.job, t.job), append(p.n, int16(n)), append(p.key, key)
 		p.most, p.ordered, p.held = append(p.most, int32(min(max(l.Most, 1), 1<<30))), append(p.ordered, l.Ordered), append(p.held, free)
 		p.priority, p.due = append(p.priority, t.priority), append(p.due, t.due)

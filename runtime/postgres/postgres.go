@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -100,6 +101,8 @@ type Engine struct {
 	// workers are the calls of Serve.
 	workers remote.Workers
 	serving sync.Map // the *serve of each, which Pause tells
+	// rates says that there are jobs with rates, as far as this engine has seen.
+	rates atomic.Bool
 
 	closing context.Context // of work without a caller
 	close   context.CancelFunc

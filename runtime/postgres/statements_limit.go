@@ -15,6 +15,7 @@ type limitStatements struct {
 	addKeys, lockKeys, keysOf, rooms, placesOf, held, addPlaces, leave, letIn string
 	putAside, putAsideOwn                                                     string
 	set, clear, ofRule, counts, pausedPlaces                                  string
+	begin, wakeRates, openRates, nextRate, forgetStarts                       string
 	sweep, forget, postpone, placeKeys, dropPlaces                            string
 }
 
@@ -26,13 +27,14 @@ func newLimitStatements() limitStatements {
 		putAside:    strings.NewReplacer("{which}", "j.id = o.id AND j.state = 'available' AND $1::text = ''", "{back}", "").Replace(putAsideSQL),
 		putAsideOwn: strings.NewReplacer("{which}", "{own} AND NOT {asked}", "{back}", putBackSQL).Replace(putAsideSQL),
 		set:         setLimitSQL, clear: clearLimitSQL, ofRule: keysOfRuleSQL, counts: limitCountsSQL, pausedPlaces: pausedPlacesSQL,
+		begin: beginRatedSQL, wakeRates: wakeRatesSQL, openRates: openRatesSQL, nextRate: nextRateSQL, forgetStarts: forgetStartsSQL,
 		sweep: sweepPlacesSQL, forget: forgetLimitKeysSQL, postpone: postponeSQL, placeKeys: placeKeysSQL, dropPlaces: dropPlacesSQL,
 	}
 }
 
 func (l *limitStatements) texts() []*string {
 	return []*string{
-		&l.notDue,
+		&l.notDue, &l.begin, &l.wakeRates, &l.openRates, &l.nextRate, &l.forgetStarts,
 		&l.addKeys, &l.lockKeys, &l.keysOf, &l.rooms, &l.placesOf, &l.held, &l.addPlaces, &l.leave, &l.letIn,
 		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces, &l.sweep, &l.forget, &l.postpone, &l.placeKeys, &l.dropPlaces,
 	}
@@ -53,15 +55,17 @@ func insertLimited(text string) string {
 }
 
 const addLimitKeysSQL = `
-INSERT INTO {s}.taskctx_limit_key (key, rule_key, rule)
-SELECT r.key, r.rule_key, r.rule FROM unnest($1::bytea[], $2::bytea[], $3::text[]) WITH ORDINALITY AS r(key, rule_key, rule, n) ORDER BY r.n
+INSERT INTO {s}.taskctx_limit_key (key, rule_key, rule, per)
+SELECT r.key, r.rule_key, r.rule, r.per
+FROM unnest($1::bytea[], $2::bytea[], $3::text[], $4::bigint[]) WITH ORDINALITY AS r(key, rule_key, rule, per, n) ORDER BY r.n
 ON CONFLICT (key) DO NOTHING`
 
 const lockLimitKeysSQL = `SELECT FROM {s}.taskctx_limit_key WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE`
 
-// limitKeysOfSQL selects the keys of jobs' limits, and their rules.
+// limitKeysOfSQL selects the keys of jobs' limits, their rules, and the times of rates.
 const limitKeysOfSQL = `
-SELECT DISTINCT l ->> 'key', l ->> 'rule' FROM {s}.river_job j
+SELECT DISTINCT l ->> 'key', l ->> 'rule',
+	CASE WHEN jsonb_typeof(l -> 'per') = 'number' THEN least(greatest((l ->> 'per')::numeric, 0), 9e18)::bigint ELSE 0 END FROM {s}.river_job j
 CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(j.metadata #> '{taskctx,limits}') = 'array'
 	THEN j.metadata #> '{taskctx,limits}' ELSE '[]' END) l
 WHERE j.id = ANY($1::bigint[]) AND jsonb_typeof(l) = 'object' AND l ->> 'key' IS NOT NULL`
@@ -69,11 +73,13 @@ WHERE j.id = ANY($1::bigint[]) AND jsonb_typeof(l) = 'object' AND l ->> 'key' IS
 // placeKeysSQL selects the keys under which jobs hold places or wait for them.
 const placeKeysSQL = `SELECT DISTINCT p.key FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[])`
 
-// roomsSQL selects, by the place in $1, how many places of a key are held, whether
-// tasks wait for one, and what SetLimit has set, negative for nothing.
+// roomsSQL selects, by the place in $1, how many places of a key are held, of a rate by
+// the runs that count as well, whether tasks wait for one, and what SetLimit has set,
+// negative for nothing.
 const roomsSQL = `
-SELECT k.n, h.n, w.n > 0, coalesce(s.most, -1) FROM unnest($1::bytea[]) WITH ORDINALITY AS k(key, n)
+SELECT k.n, h.n + t.n, w.n > 0, coalesce(s.most, -1) FROM unnest($1::bytea[]) WITH ORDINALITY AS k(key, n)
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) h
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp()) t
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held LIMIT 1) p) w
 LEFT JOIN LATERAL ({set}) s ON true`
 
@@ -125,7 +131,8 @@ WITH k AS MATERIALIZED (
 	FROM unnest($1::bytea[]) AS k(key)
 	CROSS JOIN LATERAL (SELECT p.most, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held
 		ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) f
-	CROSS JOIN LATERAL (SELECT count(*)::int AS n FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) h
+	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)::int
+		+ (SELECT count(*) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp())::int AS n OFFSET 0) h
 	LEFT JOIN LATERAL ({set}) s ON true
 ), w AS MATERIALIZED (
 	SELECT w.job_id, w.ordered, w.at, bool_and(k.held + w.rn <= CASE WHEN w.ordered THEN 1 ELSE coalesce(k.set, w.most) END)
@@ -189,13 +196,16 @@ const keysOfRuleSQL = `
 SELECT key FROM {s}.taskctx_limit_key WHERE rule_key = $1 AND key > $2 ORDER BY rule_key, key LIMIT $3`
 
 const limitCountsSQL = `
-SELECT c.rule, c.set, sum(c.keys)::bigint, sum(c.held)::bigint, sum(c.waiting)::bigint FROM (
-	SELECT x.rule, coalesce(l.most, -1) AS set, count(*) AS keys, sum(p.held) AS held, sum(p.waiting) AS waiting
-	FROM (SELECT key, count(*) FILTER (WHERE held) AS held, count(*) FILTER (WHERE NOT held) AS waiting
-		FROM {s}.taskctx_place GROUP BY key) p
+SELECT c.rule, c.set, max(c.per), sum(c.keys)::bigint, sum(c.held)::bigint, sum(c.waiting)::bigint FROM (
+	SELECT x.rule, coalesce(l.most, -1) AS set, max(x.per) AS per, count(*) AS keys, sum(p.held) AS held, sum(p.waiting) AS waiting
+	FROM (SELECT key, count(*) FILTER (WHERE held) AS held, count(*) FILTER (WHERE NOT held) AS waiting FROM (
+			SELECT key, held FROM {s}.taskctx_place
+			UNION ALL
+			SELECT key, true FROM {s}.taskctx_start WHERE until > statement_timestamp()
+		) p GROUP BY key) p
 	JOIN {s}.taskctx_limit_key x ON x.key = p.key LEFT JOIN {s}.taskctx_limit l ON l.rule_key = x.rule_key GROUP BY 1, 2
 	UNION ALL
-	SELECT rule, most, 0, 0, 0 FROM {s}.taskctx_limit
+	SELECT rule, most, 0, 0, 0, 0 FROM {s}.taskctx_limit
 ) c GROUP BY 1, 2`
 
 // pausedPlacesSQL selects available jobs of a paused queue that hold places which
@@ -212,7 +222,8 @@ WITH k AS MATERIALIZED (
 	SELECT key FROM {s}.taskctx_limit_key WHERE key > $1 ORDER BY key LIMIT $2
 ), f AS MATERIALIZED (
 	SELECT k.key, h.n AS held, f.n AS waits, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room FROM k
-	CROSS JOIN LATERAL (SELECT count(*)::int AS n FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) h
+	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)::int
+		+ (SELECT count(*) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp())::int AS n OFFSET 0) h
 	LEFT JOIN LATERAL (SELECT 1 AS n, p.most, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held
 		ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) f ON true
 	LEFT JOIN LATERAL ({set}) s ON true
@@ -231,4 +242,5 @@ SELECT (SELECT count(*) FROM k), (SELECT max(encode(key, 'hex')) FROM k), ARRAY(
 const forgetLimitKeysSQL = `
 DELETE FROM {s}.taskctx_limit_key k WHERE k.key = ANY($1::bytea[])
 	AND NOT EXISTS (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)
-	AND NOT EXISTS (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held)`
+	AND NOT EXISTS (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held)
+	AND NOT EXISTS (SELECT FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp())`

@@ -47,6 +47,8 @@ type upkeep struct {
 
 	due, unique, parking, parked, expiring lots
 
+	asked bool // whether jobs wait for rates: once, and after each sweep
+
 	searching search
 	snapshot  snapshot
 }
@@ -109,6 +111,13 @@ func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 			return next, err
 		}
 		next = 0
+	}
+	room, err := s.openRates(ctx)
+	if err != nil {
+		return next, err
+	}
+	if room >= 0 && (next < 0 || room < next) {
+		next = room
 	}
 	now := time.Now()
 	c := s.chores[0]

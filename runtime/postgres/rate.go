@@ -1,0 +1,114 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// starts are runs that begin under rates, by columns.
+type starts struct {
+	job     []int64
+	n       []int16
+	key     [][]byte
+	spacing []int64
+}
+
+// isRated reports whether there is a rate among limits.
+func isRated(limits []engine.Limit) bool {
+	return slices.ContainsFunc(limits, func(l engine.Limit) bool { return l.Per > 0 })
+}
+
+// rated are the keys of rates among these.
+func (k *limitKeys) rated() (keys [][]byte) {
+	for i, per := range k.per {
+		if per > 0 {
+			keys = append(keys, k.key[i])
+		}
+	}
+	return keys
+}
+
+func (b *starts) add(job int64, limits []engine.Limit) {
+	for n, l := range limits {
+		if l.Per > 0 {
+			b.job, b.n, b.key = append(b.job, job), append(b.n, int16(n)), append(b.key, limitHash(l.Key))
+			b.spacing = append(b.spacing, l.Spacing().Microseconds())
+		}
+	}
+}
+
+// begin counts runs under their rates, whose keys are locked.
+func (e *Engine) begin(ctx context.Context, d db, b *starts) error {
+	if len(b.job) == 0 {
+		return nil
+	}
+	if err := d.query(ctx, e.sql.limit.begin, []any{b.job, b.n, b.key, b.spacing}, nothing); err != nil {
+		return fmt.Errorf("count runs under rates: %w", err)
+	}
+	return nil
+}
+
+// wakeRates notes when the rates among locked keys have room for jobs that wait.
+func (e *Engine) wakeRates(ctx context.Context, d db, keys *limitKeys) error {
+	rated := keys.rated()
+	if len(rated) == 0 {
+		return nil
+	}
+	e.rates.Store(true)
+	args := []any{rated, e.sql.dueChannel, e.cfg.PollInterval.Microseconds()}
+	if err := d.query(ctx, e.sql.limit.wakeRates, args, nothing); err != nil {
+		return fmt.Errorf("note when a rate has room: %w", err)
+	}
+	return nil
+}
+
+// openRates lets jobs in that wait for rates whose time has come. It returns how long it
+// takes until there are more, negative if none wait.
+func (s *serve) openRates(ctx context.Context) (next time.Duration, err error) {
+	if s.asked && !s.e.rates.Load() {
+		return -1, nil
+	}
+	s.asked = true
+	for {
+		keys := new(limitKeys)
+		err := s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
+			keys = new(limitKeys)
+			if err := d.query(ctx, s.e.sql.limit.openRates, []any{keysLot}, func(scan func(...any) error) error {
+				var key []byte
+				var per int64
+				err := scan(&key, &per)
+				keys.key, keys.per = append(keys.key, key), append(keys.per, per)
+				return err
+			}); err != nil || len(keys.key) == 0 {
+				return err
+			}
+			if err := s.e.letIn(ctx, d, keys.key); err != nil {
+				return err
+			}
+			return s.e.wakeRates(ctx, d, keys)
+		})
+		if ofOneRow(err) && len(keys.key) > 0 {
+			err = s.letInCarefully(ctx, keys.key)
+			if err == nil {
+				err = s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error { return s.e.wakeRates(ctx, d, keys) })
+			}
+		}
+		if err != nil {
+			return -1, fmt.Errorf("let tasks in that wait for a rate: %w", err)
+		}
+		if len(keys.key) < keysLot {
+			break
+		}
+	}
+	var seconds float64
+	var any bool
+	if err := s.e.row(ctx, s.e.sql.limit.nextRate, nil, &seconds, &any); err != nil || !any {
+		return -1, err
+	}
+	s.e.rates.Store(true)
+	return time.Duration(min(max(seconds, 0), 3600) * float64(time.Second)), nil
+}

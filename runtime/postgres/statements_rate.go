@@ -1,0 +1,43 @@
+package postgres
+
+// Statements about rates. A run that has begun under one is a row of taskctx_start as
+// long as it counts: it holds a place of the key like a job that was let in. What is
+// asked and written after the lock on a key goes by statement_timestamp, which lies
+// after it.
+
+// beginRatedSQL counts runs that begin now, $4 is for how many µs they do, and takes from
+// their jobs the places by which these were let in.
+const beginRatedSQL = `
+WITH b AS MATERIALIZED (
+	SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::bigint[]) AS r(job, n, key, spacing)
+), dropped AS (
+	DELETE FROM {s}.taskctx_place p USING b WHERE p.job_id = b.job AND p.n = b.n
+), over AS (
+	DELETE FROM {s}.taskctx_start WHERE key = ANY($3::bytea[]) AND until <= statement_timestamp()
+)
+INSERT INTO {s}.taskctx_start (key, until)
+SELECT b.key, statement_timestamp() + b.spacing * interval '1 microsecond' FROM b`
+
+// wakeRatesSQL notes when the next run of each rate counts no more, if jobs wait for
+// that, and tells the workers if it is soon.
+const wakeRatesSQL = `
+WITH w AS MATERIALIZED (
+	SELECT x.key, (SELECT min(t.until) FROM {s}.taskctx_start t WHERE t.key = x.key AND t.until > statement_timestamp()
+		AND EXISTS (SELECT FROM {s}.taskctx_place p WHERE p.key = x.key AND NOT p.held)) AS at
+	FROM unnest($1::bytea[]) AS x(key)
+), up AS (
+	UPDATE {s}.taskctx_limit_key k SET wake = w.at FROM w WHERE k.key = w.key AND k.wake IS DISTINCT FROM w.at RETURNING k.wake
+)
+SELECT pg_notify($2::text, (extract(epoch FROM s.at - statement_timestamp()) * 1000000)::bigint::text)
+FROM (SELECT min(wake) AS at FROM up) s WHERE s.at < statement_timestamp() + $3::bigint * interval '1 microsecond'`
+
+// openRatesSQL locks some of the rates whose time has come, but for those that another
+// worker looks at.
+const openRatesSQL = `
+SELECT key, per FROM {s}.taskctx_limit_key WHERE wake <= statement_timestamp() ORDER BY key LIMIT $1 FOR UPDATE SKIP LOCKED`
+
+const nextRateSQL = `
+SELECT coalesce(extract(epoch FROM (SELECT min(wake) FROM {s}.taskctx_limit_key WHERE wake IS NOT NULL) - clock_timestamp()), -1)::float8,
+	EXISTS (SELECT FROM {s}.taskctx_limit_key WHERE wake IS NOT NULL)`
+
+const forgetStartsSQL = `DELETE FROM {s}.taskctx_start WHERE key = ANY($1::bytea[]) AND until <= statement_timestamp()`
