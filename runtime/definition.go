@@ -45,6 +45,10 @@ func (d *Definition) derive() *wireSpec {
 	return w
 }
 
+// priorityOf is a priority as messages have it; what does not exist stays so, for
+// the engine to refuse.
+func priorityOf(p int) int8 { return int8(max(min(p, engine.Priorities), -1)) }
+
 // signature identifies a version of the task: the names and fingerprints of
 // its parameters, in order.
 func (d *Definition) signature() string {

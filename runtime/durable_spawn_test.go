@@ -365,13 +365,13 @@ func TestDurable_OldWorkersParkOnlyDurableTasksAndChildren(t *testing.T) {
 	h := enqueue(t, app, u.call(0))
 	_, err := result(t, h)
 	require.NoError(t, err)
-	versions := make(map[string]int)
+	versions := make(map[string]int16)
 	es, _, err := app.Engine().List(t.Context(), engine.Query{})
 	require.NoError(t, err)
 	for _, e := range es {
 		versions[e.Message.Name+" "+e.Message.Meta.Entry] = e.Message.Meta.Version
 	}
-	assert.Equal(t, map[string]int{"press.Publish ": 2, "press.Render ": 1, "press.Render page": 2}, versions)
+	assert.Equal(t, map[string]int16{"press.Publish ": 2, "press.Render ": 1, "press.Render page": 2}, versions)
 }
 
 // plain is an engine without journals.

@@ -44,7 +44,7 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 	}
 	now := time.Now().Round(0).UTC()
 	wire := s.derive()
-	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, wire.queue, c.Args(), s.Priority, p.app.cfg.Keep
+	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, wire.queue, c.Args(), priorityOf(s.Priority), p.app.cfg.Keep
 	m.KeepFailed = p.app.cfg.KeepFailed
 	if s.Keep > 0 {
 		m.Keep = s.Keep

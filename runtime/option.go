@@ -97,7 +97,7 @@ func WithPriority(p int) Option {
 		if p < 0 || p >= engine.Priorities {
 			s.fail("WithPriority(%d): it must be from 0 to 3", p)
 		}
-		s.m.Priority = p
+		s.m.Priority = priorityOf(p)
 	}
 }
 

@@ -49,7 +49,7 @@ type Record struct {
 func (a *App) newRecord(e *engine.Entry) *Record {
 	m := e.Message
 	r := &Record{
-		ID: e.ID, Name: m.Name, Queue: m.Queue, State: e.State, Priority: m.Priority,
+		ID: e.ID, Name: m.Name, Queue: m.Queue, State: e.State, Priority: int(m.Priority),
 		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, Tags: TagsOf(a.tagsOf(m)), ParentID: m.Meta.Parent, RootID: m.Meta.Root,
 		EnqueuedAt: m.Meta.EnqueuedAt, Due: e.Due, StartedAt: e.StartedAt, EndedAt: e.EndedAt,
 		Worker: e.Worker, Result: a.shownResult(m, e.Result), Reason: a.openText(m, PartReason, e.Reason),

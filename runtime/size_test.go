@@ -24,3 +24,14 @@ func TestRun_Sizes(t *testing.T) {
 	assert.LessOrEqual(t, unsafe.Sizeof(extras{}), uintptr(320), "extras")
 	assert.LessOrEqual(t, unsafe.Sizeof(engine.Delivery{}), uintptr(48), "delivery: with two words of an engine's, 64")
 }
+
+// TestMessage_Size: a handle and its message, made together, fill a size class.
+func TestMessage_Size(t *testing.T) {
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		t.Skip("the sizes are those of 64 bits")
+	}
+	assert.LessOrEqual(t, unsafe.Sizeof(struct {
+		handle
+		engine.Message
+	}{}), uintptr(384), "handle and message")
+}

@@ -138,7 +138,7 @@ func (a *App) check(d *Definition) error {
 
 // sample returns a message with all options of the task.
 func (a *App) sample(d *Definition) *engine.Message {
-	m := &engine.Message{Name: d.Name, Queue: d.derive().queue, Priority: d.Priority}
+	m := &engine.Message{Name: d.Name, Queue: d.derive().queue, Priority: priorityOf(d.Priority)}
 	m.Keep, m.KeepFailed = a.cfg.Keep, a.cfg.KeepFailed
 	if d.Unique > 0 || d.UniqueHold != engine.HoldTime {
 		m.Key, m.KeyFor, m.KeyHold = d.Name, d.Unique, d.UniqueHold

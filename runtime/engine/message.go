@@ -32,17 +32,17 @@ type Message struct {
 	Args json.RawMessage
 	// Due is when the task may first run. Zero means at once.
 	Due time.Time
-	// Priority is from 0 to [Priorities]-1. Within a queue due tasks of higher priority go
-	// first, and equals in the order of Due, then of enqueueing.
-	Priority int
 	// Key, if not empty, is held by one task at a time, until KeyHold frees
 	// it. A message whose key is held is not stored. A key is also free once
 	// its task cannot be looked up any more, unless KeyHold is [HoldTick].
-	Key     string
-	KeyHold KeyHold
+	Key string
 	// KeyFor is how long the key is held from the enqueue; see KeyHold. The
 	// record of a task stays as long as the task holds its key.
-	KeyFor time.Duration
+	KeyFor  time.Duration
+	KeyHold KeyHold
+	// Priority is from 0 to [Priorities]-1. Within a queue due tasks of higher priority go
+	// first, and equals in the order of Due, then of enqueueing.
+	Priority int8
 	// Replace: if another task of the Name holds the Key by [HoldWaiting], that task
 	// becomes this message, as [Message.Replacing] says. It is then the answer, as
 	// Existing. Only Insert looks at the two: they need not be stored.
@@ -68,7 +68,9 @@ type Message struct {
 // the defaults of its registration.
 type Meta struct {
 	// Version is from 1 to [WireVersion], 0 for a foreign task.
-	Version int `json:"v,omitempty"`
+	Version int16 `json:"v,omitempty"`
+	// Orphan: the task goes on when its Parent fails or is cancelled.
+	Orphan bool `json:"orphan,omitempty"`
 	// ID is the id that the App gave the task. An engine that makes ids of its
 	// own may store the task without it; it then sets ID in each Message that
 	// it delivers.
@@ -96,8 +98,6 @@ type Meta struct {
 	// Entry is the name under which the task's end is recorded in the journal of
 	// its Parent, empty for a task that none has spawned; see [Journaler].
 	Entry string `json:"entry,omitempty"`
-	// Orphan: the task goes on when its Parent fails or is cancelled.
-	Orphan bool `json:"orphan,omitempty"`
 }
 
 // DefaultQueue is the queue of tasks that name none.

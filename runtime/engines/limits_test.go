@@ -55,7 +55,7 @@ func queues(names ...string) (edits []func(m *engine.Message)) {
 	return edits
 }
 
-func priorities(ps ...int) (edits []func(m *engine.Message)) {
+func priorities(ps ...int8) (edits []func(m *engine.Message)) {
 	for _, p := range ps {
 		edits = append(edits, func(m *engine.Message) { m.Priority = p })
 	}

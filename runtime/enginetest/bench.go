@@ -76,7 +76,7 @@ func due(t time.Time) func(*engine.Message) { return func(m *engine.Message) { m
 
 func dueIn(d time.Duration) func(*engine.Message) { return due(time.Now().Add(d)) }
 
-func priority(p int) func(*engine.Message) { return func(m *engine.Message) { m.Priority = p } }
+func priority(p int8) func(*engine.Message) { return func(m *engine.Message) { m.Priority = p } }
 
 func key(k string, d time.Duration) func(*engine.Message) {
 	return func(m *engine.Message) { m.Key, m.KeyFor = k, d }

@@ -319,7 +319,7 @@ func testDelayedWhileIdle(b *bench) {
 }
 
 func testCheckPriorities(b *bench) {
-	for p := range 4 {
+	for p := range int8(4) {
 		m := b.message("task.p", priority(p))
 		err := b.e.Check(m)
 		if p == 0 || !b.o.lacks(Priorities) {
@@ -332,7 +332,7 @@ func testCheckPriorities(b *bench) {
 		_, err = b.e.Insert(b.ctx(), []*engine.Message{m})
 		b.is(fmt.Sprintf("Insert with priority %d", p), err, engine.ErrUnsupported)
 	}
-	for _, p := range []int{-1, 4, 1 << 20} {
+	for _, p := range []int8{-128, -1, 4, 127} {
 		b.is(fmt.Sprintf("Check of priority %d", p), b.e.Check(b.message("task.p", priority(p))), engine.ErrUnsupported)
 	}
 }

@@ -24,7 +24,7 @@ func testLimitOrdered(b *bench) {
 	for i := range 10 {
 		m := b.message("task.ordered", order)
 		if !b.o.lacks(Priorities) {
-			m.Priority = i % 4
+			m.Priority = int8(i % 4)
 		}
 		ids = append(ids, b.put(m))
 	}

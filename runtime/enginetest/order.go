@@ -84,7 +84,7 @@ func testOrderPriority(b *bench) {
 	names := []string{"task.p0", "task.p1", "task.p2", "task.p3"}
 	var want []string
 	for range 3 {
-		for _, p := range []int{1, 3, 0, 2} {
+		for _, p := range []int8{1, 3, 0, 2} {
 			b.insert(names[p], priority(p))
 		}
 	}

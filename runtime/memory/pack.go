@@ -12,11 +12,12 @@ import (
 // kind is the common part of all tasks of one type, and of one worker.
 type kind struct {
 	Name, Queue, Signature string
-	Priority               int
 	KeyHold                engine.KeyHold
 	KeyFor, Timeout        time.Duration
 	Keep, KeepFailed       time.Duration
-	Version, Retries       int
+	Version                int16
+	Priority               int8
+	Retries                int
 	worker                 string
 }
 

@@ -41,14 +41,14 @@ func anyMessage(t *rapid.T) *engine.Message {
 	if d := moment.Draw(t, "due"); d.Before(time.Now()) {
 		m.Due = d
 	}
-	m.Priority = rapid.IntRange(0, 3).Draw(t, "priority")
+	m.Priority = rapid.Int8Range(0, 3).Draw(t, "priority")
 	if m.Key = text.Draw(t, "key"); m.Key != "" {
 		m.Key += m.Meta.ID.String()
 		m.KeyFor = time.Duration(rapid.Int64Range(0, math.MaxInt64/4).Draw(t, "keyFor"))
 	}
 	m.Keep = rapid.SampledFrom([]time.Duration{0, time.Hour, math.MaxInt64}).Draw(t, "keep")
 	m.Meta.EnqueuedAt, m.Meta.Deadline = moment.Draw(t, "at"), moment.Draw(t, "deadline")
-	m.Meta.Signature, m.Meta.Version = text.Draw(t, "sig"), rapid.Int().Draw(t, "version")
+	m.Meta.Signature, m.Meta.Version = text.Draw(t, "sig"), rapid.Int16().Draw(t, "version")
 	m.Meta.Retries, m.Meta.Timeout = rapid.Int().Draw(t, "retries"), time.Duration(rapid.Int64().Draw(t, "timeout"))
 	m.Meta.Parent, m.Meta.Root = id.Draw(t, "parent"), id.Draw(t, "root")
 	m.Meta.Tags, m.Meta.Headers = texts.Draw(t, "tags"), texts.Draw(t, "headers")

@@ -41,7 +41,7 @@ func TestServe_OrderThroughWorkers(t *testing.T) {
 					}
 				default:
 					m := message(names[rand.IntN(len(names))], func(m *engine.Message) {
-						m.Priority = rand.IntN(4)
+						m.Priority = int8(rand.IntN(4))
 						if rand.IntN(2) == 0 {
 							m.Due = time.Now().Add(time.Duration(rand.IntN(20)-10) * time.Second)
 						}
@@ -118,7 +118,7 @@ func TestServe_TasksGoToWorkersThatKnowThem(t *testing.T) {
 	}
 	var ids []uuid.UUID
 	for i := range 4000 {
-		ids = append(ids, put(t, e, message(string("abcd"[i%4]), func(m *engine.Message) { m.Priority = rand.IntN(4) })))
+		ids = append(ids, put(t, e, message(string("abcd"[i%4]), func(m *engine.Message) { m.Priority = int8(rand.IntN(4)) })))
 	}
 	for _, id := range ids {
 		if _, err := e.Wait(t.Context(), id); err != nil {

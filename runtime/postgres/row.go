@@ -127,8 +127,8 @@ func (e *Engine) message(j *job, own *envelope) *engine.Message {
 
 // riverPriority returns a priority as River counts it, from 1, the first, to
 // 4.
-func riverPriority(p int) int16 { return int16(4 - p) }
-func clientPriority(p int) int  { return min(max(4-p, 0), 3) }
+func riverPriority(p int8) int16 { return 4 - int16(p) }
+func clientPriority(p int) int8  { return int8(min(max(4-p, 0), engine.Priorities-1)) }
 
 // States of River's jobs that the engine names.
 const (

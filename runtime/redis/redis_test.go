@@ -72,17 +72,20 @@ func server(tb testing.TB) string {
 	return url
 }
 
-func TestEngine(t *testing.T) { suite(t, server(t), time.Second, 500) }
+func TestEngine(t *testing.T) { suite(t, server(t), time.Second, 500, nil) }
 
 // suite runs the engine's conformance suite on a server, with workers of the lease,
-// and so many tasks where there are to be many.
-func suite(t *testing.T, url string, lease time.Duration, tasks int) {
+// and so many tasks where there are to be many. after, if not nil, follows each test.
+func suite(t *testing.T, url string, lease time.Duration, tasks int, after func()) {
 	cfg := redis.Config{Lease: lease}
 	var mu sync.Mutex
 	proxies := make(map[engine.Engine]*servertest.Proxy)
 	ins := asynq.NewInspector(asynqOpt(t, url))
 	t.Cleanup(func() { _ = ins.Close() })
 	enginetest.Run(t, func(tb testing.TB) engine.Engine {
+		if after != nil {
+			tb.Cleanup(after)
+		}
 		p := servertest.NewProxy(tb, url)
 		e := open(tb, p.URL, cfg)
 		mu.Lock()

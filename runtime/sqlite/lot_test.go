@@ -26,7 +26,7 @@ func TestServe_TakesOneOfALot(t *testing.T) {
 	ms := make([]*engine.Message, n)
 	for i := range ms {
 		ms[i] = message("lot.task")
-		ms[i].Priority = i / (n / 2) // so the second half is claimed first
+		ms[i].Priority = int8(i / (n / 2)) // so the second half is claimed first
 	}
 	if _, err := e.Insert(ctx, ms); err != nil {
 		t.Fatal(err)

@@ -138,7 +138,7 @@ func TestServe_FailsUnknownTasksOfAnyPriority(t *testing.T) {
 	var ms []*engine.Message
 	for i := range 900 {
 		m := message(fmt.Sprintf("unknown.Task%d", i%450))
-		m.Priority = i % 4
+		m.Priority = int8(i % 4)
 		ms = append(ms, m)
 	}
 	insertAll(t, e, ms)

@@ -30,6 +30,9 @@ const (
 // never is the time that never comes, and the lease that no run has.
 const never = 1 << 62
 
+// versionOf is a message's version as its row has it; what is beyond stays so.
+func versionOf(v int64) int16 { return int16(max(min(v, math.MaxInt16), math.MinInt16)) }
+
 // leaseBits is how many bits of a lease number a worker's claims.
 const leaseBits = 36
 
@@ -172,13 +175,13 @@ func scanRow(s *lite.Stmt, n names, r *row) error {
 	r.seq, r.state, r.attempt, r.lease = s.Int(0), int(s.Int(1)), int(s.Int(2)), s.Int(3)
 	r.due, r.started, r.ended, r.keep = s.Int(5), s.Int(6), s.Int(7), s.Int(8)
 	m := r.msg
-	m.Priority = int(s.Int(4))
+	m.Priority = int8(max(min(s.Int(4), math.MaxInt8), math.MinInt8))
 	copy(m.Meta.ID[:], s.View(9))
 	m.Name, m.Queue = n.get(s.View(10)), n.get(s.View(11))
 	m.Args = s.Bytes(12)
 	r.keepFailed = s.Int(21)
 	m.Keep, m.KeepFailed = time.Duration(r.keep), time.Duration(max(r.keepFailed, 0))
-	m.Meta.Version = int(s.Int(13))
+	m.Meta.Version = versionOf(s.Int(13))
 	m.Meta.Signature = n.get(s.View(14))
 	m.Meta.Retries = int(s.Int(15))
 	m.Meta.EnqueuedAt = timeOf(s.Int(16))

@@ -172,7 +172,7 @@ func (t *txn) endedAt(seq int64, state int, reason string) error {
 	ok, err := j.childOf.Step()
 	m := new(engine.Message)
 	if ok {
-		m.Meta.Version = int(j.childOf.Int(0))
+		m.Meta.Version = versionOf(j.childOf.Int(0))
 		copy(m.Meta.Parent[:], j.childOf.View(1))
 		copy(m.Meta.ID[:], j.childOf.View(3))
 		if x := j.childOf.View(2); x != nil && m.Meta.Version >= engine.WireDurable {
