@@ -32,8 +32,8 @@ func bulkFlags(f *flag.FlagSet) *many {
 	}
 }
 
-// act acts on all tasks of the filter, if that is what was asked for: else done is
-// false, and args are ids.
+// act acts on all tasks of the filter if -all is set; else done is false, and args are
+// ids.
 func (m *many) act(ctx context.Context, s *session, a bulk.Action, why string, args []string) (done bool, err error) {
 	switch {
 	case !*m.all && !m.filter.empty():
@@ -78,7 +78,7 @@ func (s *session) bulk(ctx context.Context, a bulk.Action, x *filter, o bulk.Opt
 			return err
 		}
 	}
-	o.Limit = n // those that have come since are others
+	o.Limit = n // tasks that came since nobody has agreed to
 	o.Progress = func(r bulk.Result) {
 		if r.Done+r.Failed < n {
 			fmt.Fprintf(s.errOut, "%d of %d\n", r.Done+r.Failed, n)

@@ -23,7 +23,7 @@ import (
 // that runs backwards, text that is not seen.
 const hostile = "a\x1b[31m\x1b]52;c;ZXZpbA==\x07\x1b]0;t\x07\u009b2J\rok\nid  forged\tcol\v\f\b\x7f\u202egpj\u2066\u200b\u2028\ufeff日本\U000e0041z"
 
-// raw are the characters of which none may be in an output.
+// raw are the characters that no output may have.
 func rawIn(out string) (found []rune) {
 	for _, r := range out {
 		if r != '\n' && strings.ContainsRune("\x1b\x07\u009b\r\t\v\f\b\x7f\u202e\u2066\u200b\u2028\ufeff\U000e0041", r) {

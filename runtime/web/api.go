@@ -52,7 +52,7 @@ func endpoint[In, Out any](h *handler, op operation, do func(q *request, in *In)
 	})
 }
 
-// run does what a request is for, if that is allowed.
+// run calls do if whoever asks may do the action, and returns the refusal if not.
 func (q *request) run(a Action, do func() (any, error)) (any, error) {
 	if err := q.h.allow(q.Request, a); err != nil {
 		if a != View {

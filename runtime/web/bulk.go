@@ -60,7 +60,7 @@ type bulkError struct {
 // countOut is how many tasks a filter selects.
 type countOut struct {
 	Tasks int `json:"tasks"`
-	// More says that there are more: they were counted for a second, or to 10,000.
+	// More: the count ended after a second, or at 10,000.
 	More bool `json:"more,omitempty"`
 }
 
@@ -151,7 +151,7 @@ type countedGroup struct {
 // field is a hidden field of a form.
 type field struct{ Name, Value string }
 
-// confirmIn is what the question is about.
+// confirmIn is the input of the page that asks: an action, and a filter or ids.
 type confirmIn struct {
 	filter
 	Do  string   `query:"do"`

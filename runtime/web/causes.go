@@ -202,8 +202,8 @@ func (q *request) causeRow(c *cause, s engine.State, all int) causeRow {
 	return r
 }
 
-// shown returns a cause for a page: what a URL can lead to, if it is not too
-// long for one.
+// shown returns the row of a cause. Its links are those of a filter, unless that is too
+// long for a URL: then Show leads to one task, and there are no bulk links.
 func (c *cause) shown(s engine.State, all int, now time.Time) causeRow {
 	r := causeRow{
 		Name: clean(c.Name, maxName), Reason: clean(c.text(), maxLine), Tasks: number(int64(c.Tasks)),

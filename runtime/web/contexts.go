@@ -11,7 +11,7 @@ type contextRow struct {
 	Supplies []string
 }
 
-// contextValue is a field of a context: what it is, and where its value is from.
+// contextValue is a field of a context: its name, its type, and the source of its value.
 type contextValue struct{ Name, Type, From string }
 
 // contexts are the context types of this process, and what its tasks find in them.

@@ -123,8 +123,8 @@ func (q *request) newest(ctx context.Context, out *graphOut) (records []*runtime
 	return records, err
 }
 
-// parents are the names of tasks that enqueued others: of those that were read, and
-// of some that are looked up.
+// parents returns names of tasks by id: of the records, and of some parents of theirs
+// that it looks up.
 func (q *request) parents(ctx context.Context, records []*runtime.Record) map[uuid.UUID]string {
 	names := make(map[uuid.UUID]string, len(records))
 	for _, r := range records {

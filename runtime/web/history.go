@@ -61,7 +61,7 @@ type historyPoint struct {
 // once a minute.
 const historyAge = 10 * time.Second
 
-// histories keeps those that were read.
+// histories keeps the answers of history for historyAge.
 type histories struct {
 	mu  sync.Mutex // guards all below
 	was map[historyIn]*readHistory

@@ -19,7 +19,7 @@ type journalOut struct {
 	Entries []runtime.JournalRecord `json:"entries"`
 }
 
-// journal returns what a task remembers: nothing of one that is not durable.
+// journal returns the journal of a durable task, and an empty one for others.
 func (q *request) journal(in *taskIn) (journalOut, error) {
 	out := journalOut{Entries: []runtime.JournalRecord{}}
 	ctx, cancel := q.store()

@@ -138,7 +138,7 @@ func (s *stream) send(text string) error {
 	return s.rc.Flush()
 }
 
-// version tells what there is to see now apart from what there was before.
+// version returns a number that changes when a page would show something else.
 func (s *stream) version(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()

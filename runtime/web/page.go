@@ -96,7 +96,7 @@ func (h *handler) form(pattern string, do func(q *request) (*view, error)) {
 	})
 }
 
-// submit does what a form is for. Who may not see its page may not send it.
+// submit parses a form and calls do. Who may not view pages may not send forms.
 func (q *request) submit(do func(q *request) (*view, error)) (*view, error) {
 	if err := q.h.allow(q.Request, View); err != nil {
 		q.h.audit(q.Request, Action(path.Base(q.URL.Path)), err, "path", clean(q.URL.Path, maxLine))

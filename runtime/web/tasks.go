@@ -166,7 +166,7 @@ type listPage struct {
 	Bulk   []bulkLink
 	Note   string
 	Plain  bool // there is no filter
-	More   bool // there is one of those that are folded away
+	More   bool // one of the filters that are folded away is set
 	// Other is the same page with arguments, or without.
 	Other string
 }

@@ -112,8 +112,6 @@ func TestPages(t *testing.T) {
 						b.fits(what)
 						if name == "memory" {
 							b.accessible(what)
-						}
-						if name == "memory" {
 							b.keep(p.name + map[bool]string{true: "-phone"}[phone] + map[bool]string{true: "-dark"}[dark])
 						}
 					}
