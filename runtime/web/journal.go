@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -125,8 +126,9 @@ const (
 	// treeTasks is how many tasks of a tree a page shows, and treeDepth how deep it
 	// goes.
 	treeTasks, treeDepth = 100, 6
-	// treeList is how many are read of it.
-	treeList = 1000
+	// treeList is how many are read of it, treeSoon how many children are looked up
+	// however late it is.
+	treeList, treeSoon = 1000, 8
 )
 
 // tree returns the tree that a task is in, nil if it is alone. Of a large one it
@@ -179,11 +181,55 @@ func (q *request) tree(r *runtime.Record) (tree []branch, more bool, err error) 
 	return tree, more, nil
 }
 
-// under returns tasks under a root, for as long as a page may take.
+// under returns tasks under a root in the order of their ids, for as long as a page may
+// take: among many tasks without an index it looks from both ends, and at those that
+// the root's journal names.
 func (q *request) under(ctx context.Context, root uuid.UUID) (below []*runtime.Record, more bool, err error) {
-	next, err := q.each(ctx, engine.Query{Root: root}, func(page []*runtime.Record, next string) bool {
-		below = append(below, page...)
-		return len(below) < treeList && !q.late()
-	})
+	seen := make(map[uuid.UUID]bool)
+	add := func(page []*runtime.Record) {
+		for _, r := range page {
+			if !seen[r.ID] {
+				seen[r.ID], below = true, append(below, r)
+			}
+		}
+	}
+	next := ""
+	for _, newest := range []bool{true, false} {
+		next, err = q.each(ctx, engine.Query{Root: root, Newest: newest}, func(page []*runtime.Record, _ string) bool {
+			add(page)
+			return len(below) < treeList && !q.late() && (!newest || q.left() > fillTime/2)
+		})
+		if newest && isUnsupported(err) {
+			continue
+		}
+		if err != nil || next == "" {
+			break
+		}
+	}
+	if err == nil && next != "" {
+		q.spawned(ctx, root, seen, add)
+	}
+	slices.SortFunc(below, func(x, y *runtime.Record) int { return bytes.Compare(x.ID[:], y.ID[:]) })
 	return below, next != "", err
+}
+
+// spawned adds the children that a root's journal names and that were not seen yet, in
+// the time that is left.
+func (q *request) spawned(ctx context.Context, root uuid.UUID, seen map[uuid.UUID]bool, add func([]*runtime.Record)) {
+	entries, err := q.h.app.Journal(ctx, root)
+	if err != nil {
+		return // then it has none
+	}
+	asked := 0
+	for _, e := range entries {
+		if e.Child == uuid.Nil || seen[e.Child] {
+			continue
+		}
+		if asked++; asked > treeTasks || asked > treeSoon && q.late() {
+			return
+		}
+		if r, err := q.h.app.Lookup(ctx, e.Child); err == nil {
+			add([]*runtime.Record{r})
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -298,4 +299,46 @@ func TestHistory_OfAQueue(t *testing.T) {
 	mail := s.get("history?range=weeks&queue=mail").text
 	assert.Contains(t, mail, "Tasks that ended")
 	assert.NotContains(t, mail, "How long runs took", "times are not kept by queue")
+}
+
+// farTree is an engine with so many tasks that a tree is not found from the oldest on,
+// nor, if it is old, from the newest on.
+type farTree struct {
+	*memory.Engine
+	old bool
+}
+
+func (e *farTree) List(ctx context.Context, q engine.Query) ([]*engine.Entry, string, error) {
+	if q.Root == (uuid.UUID{}) || q.Newest && !e.old {
+		return e.Engine.List(ctx, q)
+	}
+	time.Sleep(20 * time.Millisecond)
+	return nil, "further", nil
+}
+
+// TestTaskPage_TreeAmongManyTasks: the tree of a new task is found from the newest tasks
+// on, and that of an old one by its journal.
+func TestTaskPage_TreeAmongManyTasks(t *testing.T) {
+	for name, old := range map[string]bool{"new": false, "old": true} {
+		t.Run(name, func(t *testing.T) {
+			e := &farTree{memory.New(memory.Config{}), old}
+			shop := webtest.New(e, silent)
+			require.NoError(t, shop.Start(t.Context()))
+			t.Cleanup(func() {
+				shop.Done()
+				require.NoError(t, shop.Stop(context.Background()))
+				require.NoError(t, e.Close())
+			})
+			h, err := webtest.Book("Moby-Dick").Enqueue(t.Context(), shop.App)
+			require.NoError(t, err)
+			require.Eventually(t, func() bool {
+				r, err := h.Record(t.Context())
+				return err == nil && r.State == engine.StateWaiting && strings.Contains(r.Reason, "approved")
+			}, 10*time.Second, 5*time.Millisecond)
+			page := serve(t, shop.App, web.Config{}).get("tasks/" + h.ID().String()).text
+			_, tree, found := strings.Cut(page, "<h2>Tree</h2>")
+			require.True(t, found, page)
+			assert.Equal(t, 3, strings.Count(tree, ">mail.Send<"))
+		})
+	}
 }
