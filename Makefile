@@ -177,11 +177,17 @@ limits: ## kill workers while tasks of many keys run, two of a key at a time, an
 		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
 	$(GO) test ./runtime/redis -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m -limitprocesses $(LIMITPROCESSES) \
 		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
+	$(GO) test ./runtime/postgres ./runtime/redis -count=1 -v -run 'TestOrder_KilledWorkers$$' -timeout 30m \
+		-limitprocesses $(LIMITPROCESSES) -limitkills 20
 	$(GO) test ./runtime/engines -count=1 -v -run TestLimit_WaitingCostsOthersNothing -args -limitwaiting 100000
 
 .PHONY: rates
 rates: ## run tasks with rates in 8 processes, pause them, stop them for a minute and kill them, and print which part of the rate was reached, and the most that began in any window
 	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestRate_Processes$$' -timeout 30m \
+		-rateprocesses 8 -raten 100 -rateper 10s -ratephase 60s -ratedown 60s -rateleast 0.95
+	$(GO) test ./runtime/postgres -count=1 -v -run 'TestRate_Processes$$' -timeout 30m \
+		-rateprocesses 8 -raten 100 -rateper 10s -ratephase 60s -ratedown 60s -rateleast 0.95
+	$(GO) test ./runtime/redis -count=1 -v -run 'TestRate_Processes$$' -timeout 30m \
 		-rateprocesses 8 -raten 100 -rateper 10s -ratephase 60s -ratedown 60s -rateleast 0.95
 
 .PHONY: clocks

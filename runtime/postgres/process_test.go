@@ -142,3 +142,16 @@ func TestLimit_KilledWorkers(t *testing.T) {
 	c := newCrew(t, servertest.Postgres(t))
 	process.Limited(t, c.Crew, c.engine)
 }
+
+// Proves: FEATURES 96
+func TestRate_Processes(t *testing.T) {
+	slow(t)
+	process.Rated(t, newCrew(t, servertest.Postgres(t)).Crew)
+}
+
+// Proves: FEATURES 97
+func TestOrder_KilledWorkers(t *testing.T) {
+	slow(t)
+	c := newCrew(t, servertest.Postgres(t))
+	process.InOrder(t, c.Crew, c.engine)
+}

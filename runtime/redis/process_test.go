@@ -146,3 +146,18 @@ func TestLimit_KilledWorkers(t *testing.T) {
 	url := servertest.NewRedis(t).URL + "0" // the test wants no other limits there
 	process.Limited(t, newCrew(t, url), open(t, url, redis.Config{Lease: process.Lease}))
 }
+
+// Proves: FEATURES 96
+func TestRate_Processes(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	process.Rated(t, newCrew(t, servertest.NewRedis(t).URL+"0"))
+}
+
+// Proves: FEATURES 97
+func TestOrder_KilledWorkers(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	url := servertest.NewRedis(t).URL + "0"
+	process.InOrder(t, newCrew(t, url), open(t, url, redis.Config{Lease: process.Lease}))
+}

@@ -24,10 +24,12 @@ func (a *StepArgs) fields(f *wire.Fields) {
 	f.Int("sleep", &a.Sleep)
 }
 
+const stepName = "process.step"
+
 // Step is the task of worker processes: it notes each of its runs, sleeps, and
 // returns its number.
 var Step = runtime.NewTask[StepArgs, int](runtime.Spec{
-	Name: "process.step", Func: "step", Retries: 50, Delay: 10 * time.Millisecond,
+	Name: stepName, Func: "step", Retries: 50, Delay: 10 * time.Millisecond,
 	Params: []wire.Param{{Name: "n", Sig: "int"}, {Name: "sleep", Sig: "int"}},
 }, (*StepArgs).fields)
 
