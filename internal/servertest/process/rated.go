@@ -53,7 +53,7 @@ type rated struct {
 func Rated(t *testing.T, c *Crew) {
 	r := &rated{T: t, c: c, path: filepath.Join(t.TempDir(), "rated")}
 	c.env = append(c.env, envLimited+"="+r.path)
-	perKey := (int((3**ratePhase+*rateDown)/ *ratePer) + 3*(rateLots+1) + 2**rateProcesses + 10) * *rateN
+	perKey := (int((3**ratePhase+*rateDown) / *ratePer) + 3*(rateLots+1) + 2**rateProcesses + 10) * *rateN
 	for n := 0; n < perKey*rateKeys; {
 		var b runtime.Batch
 		var hs []*runtime.Handle[int]
