@@ -151,7 +151,7 @@ DURABLEENGINES ?= memory|sqlite|postgres|redis
 .PHONY: durable
 durable: ## durable tasks that die, are killed, meet their signals, fan out and wait, by the thousand, on each engine
 	$(GO) test ./runtime/engines -count=1 -v -run 'TestDurable/^($(DURABLEENGINES))$$' -timeout 120m -args \
-		-parents 1000 -durablekills 50 -races 20000 -fan 10000 -waiting 10000
+		-parents 1000 -durablekills 50 -races 20000 -fan 10000 -waiting 10000 -steps 2000
 
 EFFECTS ?= 20000
 EFFECTKILLS ?= 60

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	goruntime "runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/engines"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/postgres"
 	"github.com/taskctx/taskctx/runtime/redis"
@@ -33,6 +33,7 @@ var (
 	parents = flag.Int("parents", 40, "how many parents of ten children there are in the tests of durable tasks")
 	races   = flag.Int("races", 200, "how often a signal or a child's end meets a suspension")
 	fan     = flag.Int("fan", 200, "how many children one parent has")
+	steps   = flag.Int("steps", 100, "how many steps one task has")
 	waiting = flag.Int("waiting", 200, "how many tasks wait at once on 4 workers")
 )
 
@@ -56,10 +57,22 @@ func openShort(ctx context.Context, url string) (engine.Engine, error) {
 
 // onJournals runs a test on each engine that has journals, with a short lease.
 func onJournals(t *testing.T, f func(t *testing.T, e engine.Engine, url string)) {
+	onJournalsOf(t, openShort, f)
+}
+
+// onSteady runs a test on each engine that has journals, as engines are by default:
+// one that measures.
+func onSteady(t *testing.T, f func(t *testing.T, e engine.Engine, url string)) {
+	onJournalsOf(t, engines.Open, f)
+}
+
+func onJournalsOf(
+	t *testing.T, open func(context.Context, string) (engine.Engine, error), f func(t *testing.T, e engine.Engine, url string),
+) {
 	for name, url := range engineURLs {
 		t.Run(name, func(t *testing.T) {
 			u := url(t)
-			e, err := openShort(t.Context(), u)
+			e, err := open(t.Context(), u)
 			require.NoError(t, err)
 			t.Cleanup(func() { assert.NoError(t, e.Close()) })
 			if _, ok := engine.As[engine.Journaler](e); !ok {
@@ -98,6 +111,7 @@ var (
 	pressParent = newPress[int]("Parent", true)
 	pressWaiter = newPress[string]("Waiter", true)
 	pressFan    = newPress[int]("Fan", true)
+	pressSteps  = newPress[int]("Steps", true)
 	pressChild  = newPress[int]("Child", false)
 	pressPlain  = newPress[int]("Plain", false)
 	pressGo     = runtime.NewSignal[string]("go")
@@ -121,6 +135,14 @@ func (w *world) register(app *runtime.App) {
 	runtime.Register(app, pressWaiter.task, func(ctx *runtime.Context, _ *pressArgs) (string, error) {
 		w.runs.Add(1)
 		return pressGo.Await(ctx, 72*time.Hour)
+	})
+	runtime.Register(app, pressSteps.task, func(ctx *runtime.Context, a *pressArgs) (last int, err error) {
+		for i := range a.n {
+			if last, err = runtime.Step(ctx, fmt.Sprint("step/", i), func(context.Context) (int, error) { return i, nil }); err != nil {
+				return 0, err
+			}
+		}
+		return last, nil
 	})
 	runtime.Register(app, pressFan.task, func(ctx *runtime.Context, a *pressArgs) (int, error) {
 		w.runs.Add(1)
@@ -396,103 +418,4 @@ func TestDurable_Races(t *testing.T) {
 		wg.Wait()
 		t.Logf("%d parents of 2 children in %d runs: %d lost, in %v", *races, w.runs.Load(), lost.Load(), time.Since(began).Round(time.Millisecond))
 	})
-}
-
-// TestDurable_Fan: a parent of very many children, beside as many plain tasks.
-func TestDurable_Fan(t *testing.T) {
-	onJournals(t, func(t *testing.T, e engine.Engine, _ string) {
-		w := new(world)
-		app := startDurable(t, e, w, 50)
-		plain := func(n int) time.Duration {
-			began, before := time.Now(), w.plain.Load()
-			for i := 0; i < n; {
-				var b runtime.Batch
-				for ; i < n && b.Len() < 1000; i++ {
-					runtime.AddTo(&b, pressPlain.call("", i))
-				}
-				require.NoError(t, b.Enqueue(t.Context(), app))
-			}
-			for w.plain.Load() < before+int64(n) {
-				time.Sleep(time.Millisecond)
-			}
-			return time.Since(began)
-		}
-		plain(*fan)
-		for _, n := range []int{*fan / 10, *fan} {
-			took := plain(n)
-			began := time.Now()
-			h, err := pressFan.call("", n).Enqueue(t.Context(), app)
-			require.NoError(t, err)
-			sum, err := h.Wait(t.Context())
-			require.NoError(t, err)
-			assert.Equal(t, n*(n-1)/2, sum)
-			fanned := time.Since(began)
-			t.Logf("%d children in %v, %v each, in %d runs of their parent; as many plain tasks in %v: %.2f of it",
-				n, fanned.Round(time.Millisecond), (fanned / time.Duration(max(n, 1))).Round(time.Nanosecond), w.runs.Swap(0),
-				took.Round(time.Millisecond), float64(fanned)/float64(took))
-		}
-	})
-}
-
-// TestDurable_Waiting: very many tasks wait at once on 4 workers.
-//
-// Proves: FEATURES 83
-func TestDurable_Waiting(t *testing.T) {
-	onJournals(t, func(t *testing.T, e engine.Engine, _ string) {
-		w := new(world)
-		app := startDurable(t, e, w, 4)
-		heap, goroutines := heapInUse(), goruntime.NumGoroutine()
-		began := time.Now()
-		hs := make([]*runtime.Handle[string], *waiting)
-		for i := 0; i < len(hs); {
-			var b runtime.Batch
-			for ; i < len(hs) && b.Len() < 500; i++ {
-				hs[i] = runtime.AddTo(&b, pressWaiter.call("", i))
-			}
-			require.NoError(t, b.Enqueue(t.Context(), app))
-		}
-		require.Eventually(t, func() bool { return counted(t, app, engine.StateWaiting) == len(hs) }, 10*time.Minute, 5*time.Millisecond)
-		suspended := time.Since(began)
-		each := (int64(heapInUse()) - int64(heap)) / int64(len(hs))
-		assert.LessOrEqual(t, goruntime.NumGoroutine()-goroutines, 20, "goroutines more than before")
-		began = time.Now()
-		var wg sync.WaitGroup
-		for part := range 8 {
-			wg.Go(func() {
-				for i := part; i < len(hs); i += 8 {
-					if err := pressGo.Send(t.Context(), app, hs[i].ID(), "yes"); err != nil {
-						t.Error(err)
-					}
-				}
-			})
-		}
-		wg.Wait()
-		for _, h := range hs {
-			_, err := h.Wait(t.Context())
-			require.NoError(t, err)
-		}
-		resumed := time.Since(began)
-		t.Logf("%d wait at once on 4 workers, %d B of heap each: suspended %.0f/s, sent and resumed %.0f/s", len(hs), each,
-			float64(len(hs))/suspended.Seconds(), float64(len(hs))/resumed.Seconds())
-	})
-}
-
-func heapInUse() uint64 {
-	goruntime.GC()
-	goruntime.GC()
-	var m goruntime.MemStats
-	goruntime.ReadMemStats(&m)
-	return m.HeapAlloc
-}
-
-func counted(t *testing.T, app *runtime.App, s engine.State) (n int) {
-	t.Helper()
-	cs, err := app.Counts(t.Context())
-	require.NoError(t, err)
-	for _, c := range cs {
-		if c.State == s {
-			n += int(c.Tasks)
-		}
-	}
-	return n
 }

@@ -212,8 +212,33 @@ func (e *Engine) unclashed(ctx context.Context, f func(tx pgx.Tx) error) error {
 			return err
 		}
 	}
-	return errors.New("the transaction clashed with others again and again")
+	return errClashes
 }
+
+// inBatch runs the statements that fill adds to a batch in a steered transaction, in
+// one round trip, again if it clashed with another.
+func (e *Engine) inBatch(ctx context.Context, fill func(b *pgx.Batch)) error {
+	for range maxClashes {
+		b := new(pgx.Batch)
+		b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+		b.Queue(steerSQL)
+		fill(b)
+		b.Queue("COMMIT")
+		err := e.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+			err := c.SendBatch(ctx, b).Close()
+			if err != nil && !c.Conn().IsClosed() && c.Conn().PgConn().TxStatus() != 'I' {
+				_, _ = c.Exec(ctx, "ROLLBACK") // if it fails, the connection ends
+			}
+			return err
+		})
+		if !clashed(err) {
+			return err
+		}
+	}
+	return errClashes
+}
+
+var errClashes = errors.New("the transaction clashed with others again and again")
 
 // readCommitted are the options of our transactions, whatever the default is.
 var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}

@@ -92,9 +92,8 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 	heads := slices.Sorted(maps.Keys(f.heads))
 	more := false
 	err := s.e.bounded(ctx, stepTimeout, func(ctx context.Context) error {
-		return s.e.unclashed(ctx, func(tx pgx.Tx) error {
-			written = make(map[claim]struct{}, len(f.outcomes))
-			b := steered()
+		return s.e.inBatch(ctx, func(b *pgx.Batch) {
+			written, more = make(map[claim]struct{}, len(f.outcomes)), false
 			if len(f.waiting) > 0 {
 				b.Queue(s.e.sql.journal.makeHeads, f.waiting)
 			}
@@ -113,7 +112,6 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 			if leave {
 				s.queueLeave(b, f.limited, f.limits, &more)
 			}
-			return tx.SendBatch(ctx, b).Close()
 		})
 	})
 	if err == nil && more {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
@@ -120,19 +122,15 @@ func nothing(func(...any) error) error { return nil }
 // Record implements [remote.JournalStore].
 func (s *serve) Record(ctx context.Context, c claim, attempt int, entries []engine.NewEntry) ([]engine.JournalEntry, error) {
 	r := recording{serve: s, claim: c, attempt: attempt, entries: entries}
-	if err := r.prepare(ctx); err != nil {
-		return nil, err
-	}
-	err := s.e.inTx(ctx, r.record)
 	var held *engine.KeyHeldError
-	switch {
+	switch err := r.run(ctx); {
 	case err == nil:
 	case errors.Is(err, engine.ErrLeaseLost), errors.As(err, &held):
 		return nil, err
 	default:
 		return nil, s.e.failed("record in the journal", err)
 	}
-	if len(r.fresh) > 0 {
+	if r.spawns() && len(r.fresh) > 0 {
 		s.e.workers.Nudge()
 	}
 	return r.out, nil
@@ -151,6 +149,92 @@ type recording struct {
 	fresh []int // the places of entries that are not there yet
 }
 
+// run records in a transaction of its own.
+func (r *recording) run(ctx context.Context) error {
+	if len(r.entries) == 1 && r.entries[0].Spawn == nil {
+		return r.recordOne(ctx)
+	}
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	if r.spawns() && !slices.ContainsFunc(r.entries, guarded) {
+		if err := r.e.inTx(ctx, r.recordFirst); !errors.Is(err, errOvertaken) {
+			return err
+		}
+	}
+	return r.e.inTx(ctx, r.record)
+}
+
+// spawns reports whether there are children among the entries.
+func (r *recording) spawns() bool {
+	return slices.ContainsFunc(r.entries, func(n engine.NewEntry) bool { return n.Spawn != nil })
+}
+
+// guarded reports that other rows than the journal's are locked for a child.
+func guarded(n engine.NewEntry) bool {
+	return n.Spawn != nil && (holds(n.Spawn) || n.Spawn.Limits != nil)
+}
+
+// recordOne records what is no child, in one round trip.
+func (r *recording) recordOne(ctx context.Context) error {
+	n, sql, one := r.entries[0], &r.e.sql.journal, []int64{r.claim.job}
+	var value *string
+	if n.Value != nil {
+		value = new(string(n.Value))
+	}
+	var own, known bool
+	var en engine.JournalEntry
+	err := r.e.bounded(ctx, callTimeout, func(ctx context.Context) error {
+		return r.e.inBatch(ctx, func(b *pgx.Batch) {
+			b.Queue(sql.makeHeads, one)
+			b.Queue(sql.lockHeads, one)
+			b.Queue(sql.addOne, r.owner, r.claim.job, r.claim.attempt, n.Name, string(rune(n.Kind)), min(r.attempt, 32767), value).
+				QueryRow(func(row pgx.Row) (err error) {
+					en, err = r.e.scanEntry(row.Scan, &own, &known)
+					return err
+				})
+		})
+	})
+	switch {
+	case err != nil:
+		return err
+	case !own:
+		return engine.ErrLeaseLost
+	case !known:
+		en = engine.JournalEntry{Name: n.Name, Kind: n.Kind, Value: n.Value, Attempt: r.attempt}
+		r.fresh = []int{0}
+	}
+	r.out = []engine.JournalEntry{en}
+	return nil
+}
+
+// errOvertaken says that somebody else has recorded for the task meanwhile.
+var errOvertaken = errors.New("another run has recorded meanwhile")
+
+// recordFirst is record for many children: they are inserted before the journal is
+// locked, for which those wait that write down the ends of others.
+func (r *recording) recordFirst(ctx context.Context, d db) error {
+	if err := r.look(ctx, d); err != nil {
+		return err
+	}
+	before := r.fresh
+	if err := r.spawn(ctx, d); err != nil {
+		return err
+	}
+	if err := r.lock(ctx, d); err != nil {
+		return err
+	}
+	switch err := r.look(ctx, d); {
+	case err != nil:
+		return err
+	case !slices.Equal(before, r.fresh):
+		return errOvertaken
+	case len(r.fresh) == 0:
+		return nil
+	}
+	return r.add(ctx, d)
+}
+
 // prepare reserves the numbers of the children.
 func (r *recording) prepare(ctx context.Context) error {
 	r.numbers = make([]int64, len(r.entries))
@@ -165,7 +249,7 @@ func (r *recording) prepare(ctx context.Context) error {
 	}
 	numbers, err := r.e.reserve(ctx, len(places))
 	if err != nil {
-		return r.e.failed("record in the journal", err)
+		return err
 	}
 	for i, p := range places {
 		r.numbers[p] = numbers[i]
@@ -174,6 +258,20 @@ func (r *recording) prepare(ctx context.Context) error {
 }
 
 func (r *recording) record(ctx context.Context, d db) error {
+	if err := r.lock(ctx, d); err != nil {
+		return err
+	}
+	if err := r.look(ctx, d); err != nil || len(r.fresh) == 0 {
+		return err
+	}
+	if err := r.spawn(ctx, d); err != nil {
+		return err
+	}
+	return r.add(ctx, d)
+}
+
+// lock locks the journal for the run, if that still owns its task.
+func (r *recording) lock(ctx context.Context, d db) error {
 	sql, one := &r.e.sql.journal, []int64{r.claim.job}
 	for _, text := range []string{sql.makeHeads, sql.lockHeads} {
 		if err := d.query(ctx, text, []any{one}, nothing); err != nil {
@@ -185,19 +283,10 @@ func (r *recording) record(ctx context.Context, d db) error {
 		own = true
 		return nil
 	})
-	switch {
-	case err != nil:
-		return err
-	case !own:
+	if err == nil && !own {
 		return engine.ErrLeaseLost
 	}
-	if err := r.look(ctx, d); err != nil || len(r.fresh) == 0 {
-		return err
-	}
-	if err := r.spawn(ctx, d); err != nil {
-		return err
-	}
-	return r.add(ctx, d)
+	return err
 }
 
 // look finds which entries are there already.

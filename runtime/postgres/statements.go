@@ -34,7 +34,7 @@ type statements struct {
 // journalStatements are those about journals.
 type journalStatements struct {
 	makeHeads, lockHeads, suspend, arrive, arriveGone, parents, markBereft           string
-	read, ownRun, named, add, signal                                                 string
+	read, ownRun, named, add, addOne, signal                                         string
 	due, wake, unseen, heads, forget                                                 string
 	bereft, isBereft, bereftChildren, bereftAt, forgetFailed, redo, recount, stopped string
 }
@@ -102,7 +102,7 @@ func newStatements(schema string) statements {
 			arrive:     strings.Replace(arriveSQL, "{which}", endedOf, 1),
 			arriveGone: strings.Replace(arriveSQL, "{which}", goneOf, 1),
 			parents:    parentsSQL, markBereft: markBereftSQL,
-			read: journalSQL, ownRun: ownRunSQL, named: namedEntriesSQL, add: addEntriesSQL, signal: signalSQL,
+			read: journalSQL, ownRun: ownRunSQL, named: namedEntriesSQL, add: addEntriesSQL, addOne: addOneSQL, signal: signalSQL,
 			due: dueWaitsSQL, wake: wakeSQL, unseen: unseenEndsSQL, heads: headsSQL, forget: forgetJournalsSQL,
 			bereft: bereftSQL, isBereft: isBereftSQL, bereftChildren: bereftChildrenSQL, bereftAt: bereftAtSQL,
 			forgetFailed: forgetFailedSQL, redo: redoEntriesSQL, recount: recountSQL, stopped: stoppedOfSQL,
@@ -122,7 +122,7 @@ func newStatements(schema string) statements {
 		&s.windowNewest, &s.alive, &s.oldest, &s.oldestAside,
 		&s.reads, &s.below, &s.running, &s.holders,
 		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveGone, &j.parents, &j.markBereft,
-		&j.read, &j.ownRun, &j.named, &j.add, &j.signal, &j.due, &j.wake, &j.unseen, &j.heads, &j.forget,
+		&j.read, &j.ownRun, &j.named, &j.add, &j.addOne, &j.signal, &j.due, &j.wake, &j.unseen, &j.heads, &j.forget,
 		&j.bereft, &j.isBereft, &j.bereftChildren, &j.bereftAt, &j.forgetFailed, &j.redo, &j.recount, &j.stopped,
 	) {
 		*text = r.Replace(*text)

@@ -161,6 +161,26 @@ UPDATE {s}.taskctx_wait w SET others = w.others + a.others, bytes = w.bytes + a.
 FROM (SELECT count(*) FILTER (WHERE kind <> 'c') AS others, coalesce(sum(size), 0) AS size FROM added) a
 WHERE w.job_id = $1`
 
+// addOneSQL adds an entry that is no child for the run $2, $3 of the worker $1. It
+// answers with whether the run owns its task, and with the entry that was there.
+const addOneSQL = `
+WITH own AS MATERIALIZED (
+	SELECT j.id FROM {s}.river_job j, (SELECT $2::bigint AS id, $3::smallint AS attempt) o WHERE {own} FOR SHARE OF j
+), known AS MATERIALIZED (
+	SELECT e.kind, e.name, e.attempt, e.value, e.child, e.came, e.state, e.result, e.reason
+	FROM {s}.taskctx_journal e WHERE e.job_id = $2 AND e.name = $4 AND e.kind <> 'g'
+), added AS (
+	INSERT INTO {s}.taskctx_journal (job_id, name, kind, attempt, value)
+	SELECT id, $4, $5, $6::smallint, $7 FROM own WHERE NOT EXISTS (SELECT FROM known)
+	RETURNING job_id, octet_length(name) + coalesce(octet_length(value), 0) AS size
+), counted AS (
+	UPDATE {s}.taskctx_wait w SET others = w.others + 1, bytes = w.bytes + a.size
+	FROM added a WHERE w.job_id = $2 AND w.job_id = a.job_id
+)
+SELECT EXISTS (SELECT FROM own), k.name IS NOT NULL, coalesce(k.kind, ''), coalesce(k.name, ''), coalesce(k.attempt, 0), k.value,
+	coalesce(k.child, 0), coalesce(k.came, 0), coalesce(k.state, ''), k.result, coalesce(k.reason, '')
+FROM (SELECT) one LEFT JOIN known k ON true`
+
 // signalSQL adds a signal. It answers with what keeps it from that: 'gone',
 // 'ended', 'known' or 'full'.
 const signalSQL = `

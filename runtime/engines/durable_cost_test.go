@@ -1,0 +1,141 @@
+package engines_test
+
+import (
+	goruntime "runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+)
+
+// TestDurable_Steps: the steps of one task, one after the other, beside as many tasks
+// that one caller enqueues one by one. Each step is remembered before the next begins.
+func TestDurable_Steps(t *testing.T) {
+	onSteady(t, func(t *testing.T, e engine.Engine, _ string) {
+		app := startDurable(t, e, new(world), 4)
+		for range 3 {
+			began := time.Now()
+			for i := range *steps {
+				_, err := pressPlain.call("", i, runtime.WithDelay(time.Hour)).Enqueue(t.Context(), app)
+				require.NoError(t, err)
+			}
+			enqueued := time.Since(began)
+			began = time.Now()
+			h, err := pressSteps.call("", *steps).Enqueue(t.Context(), app)
+			require.NoError(t, err)
+			last, err := h.Wait(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, *steps-1, last)
+			stepped, n := time.Since(began), time.Duration(*steps)
+			js, err := app.Journal(t.Context(), h.ID())
+			require.NoError(t, err)
+			assert.Len(t, js, *steps)
+			t.Logf("%d steps, %v each; as many tasks enqueued, %v each: %.2f of it", *steps,
+				(stepped / n).Round(100*time.Nanosecond), (enqueued / n).Round(100*time.Nanosecond), float64(stepped)/float64(enqueued))
+		}
+	})
+}
+
+// TestDurable_Fan: a parent of very many children, beside as many plain tasks.
+func TestDurable_Fan(t *testing.T) {
+	onSteady(t, func(t *testing.T, e engine.Engine, _ string) {
+		w := new(world)
+		app := startDurable(t, e, w, 50)
+		plain := func(n int) time.Duration {
+			began, before := time.Now(), w.plain.Load()
+			for i := 0; i < n; {
+				var b runtime.Batch
+				for ; i < n && b.Len() < 1000; i++ {
+					runtime.AddTo(&b, pressPlain.call("", i))
+				}
+				require.NoError(t, b.Enqueue(t.Context(), app))
+			}
+			for w.plain.Load() < before+int64(n) {
+				time.Sleep(time.Millisecond)
+			}
+			return time.Since(began)
+		}
+		plain(*fan)
+		for _, n := range []int{*fan / 10, *fan} {
+			took := plain(n)
+			began := time.Now()
+			h, err := pressFan.call("", n).Enqueue(t.Context(), app)
+			require.NoError(t, err)
+			sum, err := h.Wait(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, n*(n-1)/2, sum)
+			fanned := time.Since(began)
+			t.Logf("%d children in %v, %v each, in %d runs of their parent; as many plain tasks in %v: %.2f of it",
+				n, fanned.Round(time.Millisecond), (fanned / time.Duration(max(n, 1))).Round(time.Nanosecond), w.runs.Swap(0),
+				took.Round(time.Millisecond), float64(fanned)/float64(took))
+		}
+	})
+}
+
+// TestDurable_Waiting: very many tasks wait at once on 4 workers.
+//
+// Proves: FEATURES 83
+func TestDurable_Waiting(t *testing.T) {
+	onSteady(t, func(t *testing.T, e engine.Engine, _ string) {
+		w := new(world)
+		app := startDurable(t, e, w, 4)
+		heap, goroutines := heapInUse(), goruntime.NumGoroutine()
+		began := time.Now()
+		hs := make([]*runtime.Handle[string], *waiting)
+		for i := 0; i < len(hs); {
+			var b runtime.Batch
+			for ; i < len(hs) && b.Len() < 500; i++ {
+				hs[i] = runtime.AddTo(&b, pressWaiter.call("", i))
+			}
+			require.NoError(t, b.Enqueue(t.Context(), app))
+		}
+		require.Eventually(t, func() bool { return counted(t, app, engine.StateWaiting) == len(hs) }, 10*time.Minute, 5*time.Millisecond)
+		suspended := time.Since(began)
+		each := (int64(heapInUse()) - int64(heap)) / int64(len(hs))
+		assert.LessOrEqual(t, goruntime.NumGoroutine()-goroutines, 20, "goroutines more than before")
+		began = time.Now()
+		var wg sync.WaitGroup
+		for part := range 8 {
+			wg.Go(func() {
+				for i := part; i < len(hs); i += 8 {
+					if err := pressGo.Send(t.Context(), app, hs[i].ID(), "yes"); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		for _, h := range hs {
+			_, err := h.Wait(t.Context())
+			require.NoError(t, err)
+		}
+		resumed := time.Since(began)
+		t.Logf("%d wait at once on 4 workers, %d B of heap each: suspended %.0f/s, sent and resumed %.0f/s", len(hs), each,
+			float64(len(hs))/suspended.Seconds(), float64(len(hs))/resumed.Seconds())
+	})
+}
+
+func heapInUse() uint64 {
+	goruntime.GC()
+	goruntime.GC()
+	var m goruntime.MemStats
+	goruntime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func counted(t *testing.T, app *runtime.App, s engine.State) (n int) {
+	t.Helper()
+	cs, err := app.Counts(t.Context())
+	require.NoError(t, err)
+	for _, c := range cs {
+		if c.State == s {
+			n += int(c.Tasks)
+		}
+	}
+	return n
+}
