@@ -94,6 +94,8 @@ func TestDurable_Waiting(t *testing.T) {
 			}
 			require.NoError(t, b.Enqueue(t.Context(), app))
 		}
+		// Counting costs the engine something: it is asked when the runs have begun.
+		require.Eventually(t, func() bool { return w.runs.Load() >= int64(len(hs)) }, 10*time.Minute, time.Millisecond)
 		require.Eventually(t, func() bool { return counted(t, app, engine.StateWaiting) == len(hs) }, 10*time.Minute, 5*time.Millisecond)
 		suspended := time.Since(began)
 		each := (int64(heapInUse()) - int64(heap)) / int64(len(hs))

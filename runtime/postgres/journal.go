@@ -88,17 +88,14 @@ func (e *Engine) Signal(ctx context.Context, id uuid.UUID, name, key string, val
 	}
 	var why string
 	var told int
-	err = e.inTx(ctx, func(ctx context.Context, d db) error {
-		one := []int64{job}
-		if err := d.query(ctx, e.sql.journal.makeHeads, []any{one}, nothing); err != nil {
-			return err
-		}
-		if err := d.query(ctx, e.sql.journal.lockHeads, []any{one}, nothing); err != nil {
-			return err
-		}
-		return d.query(ctx, e.sql.journal.signal, []any{
-			job, name, key, string(value), engine.MaxJournalEntries, engine.MaxJournalBytes, e.sql.insertChannel,
-		}, func(scan func(...any) error) error { return scan(&why, &told) })
+	one := []int64{job}
+	err = e.bounded(ctx, callTimeout, func(ctx context.Context) error {
+		return e.inBatch(ctx, func(b *pgx.Batch) {
+			b.Queue(e.sql.journal.makeHeads, one)
+			b.Queue(e.sql.journal.lockHeads, one)
+			b.Queue(e.sql.journal.signal, job, name, key, string(value), engine.MaxJournalEntries, engine.MaxJournalBytes, e.sql.insertChannel).
+				QueryRow(func(row pgx.Row) error { return row.Scan(&why, &told) })
+		})
 	})
 	switch {
 	case err != nil:
