@@ -155,7 +155,7 @@ func (r *recording) run(ctx context.Context) error {
 		return err
 	}
 	if r.spawns() && !slices.ContainsFunc(r.entries, guarded) {
-		if err := r.e.inTx(ctx, r.recordFirst); !errors.Is(err, errOvertaken) {
+		if err := r.e.inTx(ctx, r.recordFirst); !errors.Is(err, errKnown) {
 			return err
 		}
 	}
@@ -205,16 +205,18 @@ func (r *recording) recordOne(ctx context.Context) error {
 	return nil
 }
 
-// errOvertaken says that somebody else has recorded for the task meanwhile.
-var errOvertaken = errors.New("another run has recorded meanwhile")
+// errKnown says that an entry is there already.
+var errKnown = errors.New("an entry is there already")
 
-// recordFirst is record for many children: they are inserted before the journal is
-// locked, for which those wait that write down the ends of others.
+// recordFirst is record for many children of which none is there yet: they are
+// inserted before the journal is locked, for which those wait that write down the
+// ends of others.
 func (r *recording) recordFirst(ctx context.Context, d db) error {
-	if err := r.look(ctx, d); err != nil {
-		return err
+	all := make([]int, len(r.entries))
+	for i := range all {
+		all[i] = i
 	}
-	before := r.fresh
+	r.fresh = all
 	if err := r.spawn(ctx, d); err != nil {
 		return err
 	}
@@ -224,10 +226,8 @@ func (r *recording) recordFirst(ctx context.Context, d db) error {
 	switch err := r.look(ctx, d); {
 	case err != nil:
 		return err
-	case !slices.Equal(before, r.fresh):
-		return errOvertaken
-	case len(r.fresh) == 0:
-		return nil
+	case !slices.Equal(all, r.fresh):
+		return errKnown
 	}
 	return r.add(ctx, d)
 }

@@ -145,9 +145,13 @@ ORDER BY e.seq`
 const ownRunSQL = `
 SELECT j.id FROM {s}.river_job j, (SELECT $2::bigint AS id, $3::smallint AS attempt) o WHERE {own} FOR SHARE OF j`
 
+// namedEntriesSQL selects entries by their names, each by an index alone: a journal may
+// have very many.
 const namedEntriesSQL = `
 SELECT e.kind, e.name, e.attempt, e.value, coalesce(e.child, 0), e.came, coalesce(e.state, ''), e.result, coalesce(e.reason, '')
-FROM {s}.taskctx_journal e WHERE e.job_id = $1 AND e.name = ANY($2::text[]) AND e.kind <> 'g'`
+FROM (SELECT DISTINCT name FROM unnest($2::text[]) AS u(name)) n CROSS JOIN LATERAL (
+	SELECT e.* FROM {s}.taskctx_journal e WHERE e.job_id = $1 AND e.name = n.name AND e.kind <> 'g' OFFSET 0
+) e`
 
 const addEntriesSQL = `
 WITH added AS (
