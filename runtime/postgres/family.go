@@ -122,9 +122,28 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 	return written, err
 }
 
-// writeFamilies is writeFamily for a step: it keeps what it cannot write.
-func (s *serve) writeFamilies(ctx context.Context, f *family) error {
-	written, err := s.writeFamily(ctx, f)
+// writeFamilies is writeFamily for a step: it keeps what it cannot write. If beside, the
+// step may claim meanwhile; finish returns when it is done, and is to be called once.
+func (s *serve) writeFamilies(ctx context.Context, f *family, beside bool) (finish func() error) {
+	var written map[claim]struct{}
+	var err error
+	if !beside || len(f.outcomes) < wide || len(f.limited) > 0 || slices.ContainsFunc(f.outcomes, runsAgain) {
+		written, err = s.writeFamily(ctx, f)
+		err = s.familyWritten(ctx, f, written, err)
+		return func() error { return err }
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		written, err = s.writeFamily(ctx, f)
+	}()
+	return func() error {
+		<-done
+		return s.familyWritten(ctx, f, written, err)
+	}
+}
+
+func (s *serve) familyWritten(ctx context.Context, f *family, written map[claim]struct{}, err error) error {
 	switch {
 	case err == nil:
 		s.settle(ctx, f.outcomes, written)

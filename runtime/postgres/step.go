@@ -29,10 +29,10 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	if len(queues) == 0 {
 		want = 0
 	}
-	outcomes, unjournaled := st.Outcomes, error(nil)
-	if f, others := s.familyOf(outcomes); f != nil {
-		outcomes, unjournaled = others, s.writeFamilies(ctx, f)
-		more = more || unjournaled != nil
+	family, outcomes := s.familyOf(st.Outcomes)
+	var journaled func() error
+	if family != nil {
+		journaled = s.writeFamilies(ctx, family, want >= wide && len(st.Orphans) == 0)
 	}
 	orphans := slices.DeleteFunc(st.Orphans, func(c claim) bool { return s.aside.has(c.job) })
 	written := make(map[claim]struct{}, len(outcomes))
@@ -50,6 +50,11 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 		s.queueFetch(claims, f)
 	}
 	unwritten, unclaimed := s.send(ctx, writes, claims)
+	unjournaled := error(nil)
+	if journaled != nil {
+		unjournaled = journaled()
+		more = more || unjournaled != nil
+	}
 	if unclaimed == nil && !apart {
 		some, err := s.fetched(ctx, f)
 		more, unclaimed = some || more, err
