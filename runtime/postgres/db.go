@@ -208,7 +208,7 @@ func (e *Engine) inTx(ctx context.Context, f func(ctx context.Context, d db) err
 // unclashed runs f in a transaction, again if it clashed with another.
 func (e *Engine) unclashed(ctx context.Context, f func(tx pgx.Tx) error) error {
 	for range maxClashes {
-		if err := pgx.BeginTxFunc(ctx, e.pool, readCommitted, f); !clashed(err) {
+		if err := pgx.BeginTxFunc(ctx, e.pool, steeredTx, f); !clashed(err) {
 			return err
 		}
 	}
@@ -220,7 +220,7 @@ func (e *Engine) unclashed(ctx context.Context, f func(tx pgx.Tx) error) error {
 func (e *Engine) inBatch(ctx context.Context, fill func(b *pgx.Batch)) error {
 	for range maxClashes {
 		b := new(pgx.Batch)
-		b.Queue("BEGIN ISOLATION LEVEL READ COMMITTED")
+		b.Queue(beginSQL)
 		b.Queue(steerSQL)
 		fill(b)
 		b.Queue("COMMIT")
@@ -242,6 +242,11 @@ var errClashes = errors.New("the transaction clashed with others again and again
 
 // readCommitted are the options of our transactions, whatever the default is.
 var readCommitted = pgx.TxOptions{IsoLevel: pgx.ReadCommitted}
+
+// steeredTx are those of transactions whose statements are planned with steerSQL.
+var steeredTx = pgx.TxOptions{BeginQuery: beginSQL + "; " + steerSQL}
+
+const beginSQL = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
 // maxClashes is how often a transaction is tried that others clash with.
 const maxClashes = 10

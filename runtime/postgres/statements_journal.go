@@ -10,6 +10,9 @@ package postgres
 // suspended would not be woken.
 //
 // Heads are locked in the order of their numbers, and before any job.
+//
+// Jobs of a journal's children are looked up one by one, by LATERAL or EXISTS with OFFSET
+// 0, which Postgres does not make a join of: it would read all jobs for a few.
 
 // makeHeadsSQL makes the heads of journals that have none yet.
 const makeHeadsSQL = `
@@ -83,7 +86,7 @@ const goneOf = `
 	SELECT x.id, $3::bigint AS parent, x.name, 'deleted' AS state, NULL AS result, $4::text AS reason
 	FROM (SELECT e.child AS id, e.name FROM {s}.taskctx_journal e
 		WHERE e.job_id = $3 AND e.child = ANY($1::bigint[]) AND e.came = 0) x
-	WHERE NOT EXISTS (SELECT FROM {s}.river_job j WHERE j.id = x.id)`
+	WHERE NOT EXISTS (SELECT FROM {s}.river_job j WHERE j.id = x.id OFFSET 0)`
 
 // arriveSQL writes the ends of children into their parents' journals, each once,
 // and wakes the parents that wait for them. Their heads are locked.
@@ -253,7 +256,7 @@ WHERE w.job_id > $1 ORDER BY w.job_id LIMIT $2`
 const forgetJournalsSQL = `
 WITH gone AS (
 	DELETE FROM {s}.taskctx_wait w WHERE w.job_id = ANY($1::bigint[])
-		AND NOT EXISTS (SELECT FROM {s}.river_job j WHERE j.id = w.job_id) RETURNING w.job_id
+		AND NOT EXISTS (SELECT FROM {s}.river_job j WHERE j.id = w.job_id OFFSET 0) RETURNING w.job_id
 )
 DELETE FROM {s}.taskctx_journal e USING gone WHERE e.job_id = gone.job_id`
 
@@ -275,7 +278,7 @@ const isBereftSQL = `SELECT FROM {s}.taskctx_wait WHERE job_id = $1 AND bereft I
 const forgetFailedSQL = `
 DELETE FROM {s}.taskctx_journal e WHERE e.job_id = $1 AND e.kind = 'c' AND (e.came = 0 OR e.state <> 'succeeded')
 	AND NOT EXISTS (SELECT FROM {s}.river_job j WHERE j.id = e.child AND (j.state = 'completed'
-		OR j.state NOT IN ('cancelled', 'discarded') AND NOT (j.state = 'running' AND ` + asked + `)))`
+		OR j.state NOT IN ('cancelled', 'discarded') AND NOT (j.state = 'running' AND ` + asked + `)) OFFSET 0)`
 
 // redoEntriesSQL makes the entries of children that were retried by hand what
 // those are now.
@@ -286,7 +289,8 @@ FROM (
 	SELECT c.seq, j.state = 'completed' AS done,
 		coalesce(nullif(j.metadata #>> '{taskctx,result}', ''), (j.metadata -> 'output')::text) AS result,
 		(SELECT w.came FROM {s}.taskctx_wait w WHERE w.job_id = $1) + row_number() OVER (ORDER BY c.seq) AS place
-	FROM {s}.taskctx_journal c JOIN {s}.river_job j ON j.id = c.child
+	FROM {s}.taskctx_journal c
+	CROSS JOIN LATERAL (SELECT j.state, j.metadata FROM {s}.river_job j WHERE j.id = c.child OFFSET 0) j
 	WHERE c.job_id = $1 AND c.kind = 'c' AND (c.came = 0 OR c.state <> 'succeeded')
 ) x WHERE e.seq = x.seq`
 

@@ -214,7 +214,7 @@ func (s *serve) promote(ctx context.Context) (time.Duration, error) {
 }
 
 func (s *serve) promoteLot(ctx context.Context, from pgtype.Timestamptz, pass []int64, limit int, p *promoted) error {
-	b := new(pgx.Batch)
+	b := steered()
 	if !s.dead.measureDue() {
 		s.queuePromote(b, from, infinity, pass, limit, p)
 		return s.e.send(ctx, callTimeout, b)
@@ -231,7 +231,7 @@ func (s *serve) promoteUnique(ctx context.Context) (bool, error) {
 	args := []any{s.dead.dueFrom(), infinity}
 	return s.do(ctx, &s.unique, args, func(limit int, pass []int64) (int, error) {
 		var moved, told int
-		err := s.e.row(ctx, s.e.sql.promoteUnique.all, append(args, pass, limit, s.e.sql.insertChannel), &moved, &told)
+		err := s.e.steeredRow(ctx, s.e.sql.promoteUnique.all, append(args, pass, limit, s.e.sql.insertChannel), &moved, &told)
 		return moved, err
 	})
 }

@@ -1,0 +1,118 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/postgres"
+	"github.com/taskctx/taskctx/runtime/wire"
+)
+
+// family is a durable task that waits for three children, which nobody works on.
+type family struct {
+	t   *testing.T
+	app *runtime.App
+}
+
+var (
+	noArgs      = func(*struct{}, *wire.Fields) {}
+	waitsParent = runtime.NewTask[struct{}, int](runtime.Spec{Name: "test.Parent", Func: "Parent", Durable: true}, noArgs)
+	waitsChild  = runtime.NewTask[struct{}, int](runtime.Spec{Name: "test.Child", Func: "Child", Queue: "nobody"}, noArgs)
+)
+
+func newFamily(t *testing.T, e *postgres.Engine) *family {
+	app := runtime.New(e, runtime.Config{Workers: 4, Logger: quiet})
+	runtime.Register(app, waitsParent, func(ctx *runtime.Context, _ *struct{}) (int, error) {
+		call := waitsChild.Call(func(*wire.Fields) {}, nil)
+		ns, err := runtime.All(ctx, "c", call, call, call)
+		return len(ns), err
+	})
+	start(t, app)
+	return &family{t, app}
+}
+
+// begin enqueues a parent, and waits until it waits.
+func (f *family) begin() uuid.UUID {
+	h, err := waitsParent.Call(func(*wire.Fields) {}, nil).Enqueue(f.t.Context(), f.app)
+	require.NoError(f.t, err)
+	f.until(h.ID(), engine.StateWaiting)
+	return h.ID()
+}
+
+func (f *family) until(id uuid.UUID, s engine.State) {
+	f.t.Helper()
+	require.Eventually(f.t, func() bool {
+		r, err := f.app.Lookup(f.t.Context(), id)
+		return err == nil && r.State == s
+	}, 20*time.Second, time.Millisecond, s)
+}
+
+// children are those that the journal has now.
+func (f *family) children(id uuid.UUID) (ids []uuid.UUID) {
+	f.t.Helper()
+	js, err := f.app.Journal(f.t.Context(), id)
+	require.NoError(f.t, err)
+	for _, j := range js {
+		ids = append(ids, j.Child)
+	}
+	require.Len(f.t, ids, 3)
+	return ids
+}
+
+// TestPlans_OfSteeringAWaitingTask: what an operator does with a task that waits, or
+// with its child, reads few rows of a large table, also by plans that were made while
+// the table was small, and nobody analyzes it.
+func TestPlans_OfSteeringAWaitingTask(t *testing.T) {
+	slow(t)
+	ctx := t.Context()
+	url := servertest.Postgres(t)
+	cfg := postgres.Config{Schema: newSchema(t, url), Logger: quiet}
+	require.NoError(t, open(t, url, cfg).Close())
+	c, err := pgx.Connect(ctx, url)
+	require.NoError(t, err)
+	defer c.Close(context.Background())
+	_, err = c.Exec(ctx, "ALTER TABLE "+cfg.Schema+".river_job SET (autovacuum_enabled = false)")
+	require.NoError(t, err)
+	e, err := postgres.Open(ctx, url, cfg)
+	require.NoError(t, err)
+	f := newFamily(t, e)
+	const rounds, rows = 6, 20_000
+	for n := range 2 * rounds {
+		if n == rounds {
+			_, err := c.Exec(ctx, "INSERT INTO "+cfg.Schema+`.river_job (kind, args, max_attempts, queue, state, finalized_at)
+				SELECT 'steer.t', '{}', 4, 'ended', 'completed', now() FROM generate_series(1, $1::int)`, rows)
+			require.NoError(t, err)
+		}
+		parent := f.begin()
+		require.NoError(t, f.app.Cancel(ctx, f.children(parent)[0], "not this one"))
+		f.until(parent, engine.StateFailed)
+		require.NoError(t, f.app.Retry(ctx, parent))
+		f.until(parent, engine.StateWaiting)
+		require.NoError(t, f.app.Cancel(ctx, parent, "not at all"))
+		for _, child := range f.children(parent) {
+			f.until(child, engine.StateCancelled)
+			require.NoError(t, f.app.Delete(ctx, child))
+		}
+		require.NoError(t, f.app.Retry(ctx, parent))
+		f.until(parent, engine.StateWaiting)
+		require.NoError(t, f.app.Delete(ctx, parent))
+	}
+	require.NoError(t, f.app.Stop(context.Background()))
+	require.NoError(t, e.Close()) // its connections tell what they have read
+	var seq, idx int
+	require.NoError(t, c.QueryRow(ctx, `
+		SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = $1::regclass),
+			(SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relid = $1::regclass)`, cfg.Schema+".river_job").Scan(&seq, &idx))
+	t.Logf("%d rounds, %d rows read by the table's order, %d by an index", 2*rounds, seq, idx)
+	assert.Less(t, seq, rows)
+	assert.Less(t, idx, 5*rows) // each look of the test is one
+}
