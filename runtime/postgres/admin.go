@@ -171,14 +171,8 @@ func (e *Engine) retry(ctx context.Context, d db, number int64) error {
 		}
 	}
 	if m.Meta.Version >= engine.WireDurable {
-		for _, text := range []string{e.sql.journal.lockHeads, e.sql.journal.forgetFailed, e.sql.journal.redo, e.sql.journal.recount} {
-			arg := any(number)
-			if text == e.sql.journal.lockHeads {
-				arg = []int64{number}
-			}
-			if err := d.query(ctx, text, []any{arg}, nothing); err != nil {
-				return err
-			}
+		if err := e.redo(ctx, d, number); err != nil {
+			return err
 		}
 	}
 	if len(keys.key) > 0 { // of its end, if nobody has written that down

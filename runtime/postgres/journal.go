@@ -3,9 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -25,34 +23,64 @@ func (e *Engine) Journal(ctx context.Context, id uuid.UUID) ([]engine.JournalEnt
 	if err != nil {
 		return nil, err
 	}
-	entries, here, _, err := e.readJournal(ctx, claim{job: job}, "")
-	if err == nil && !here {
+	j, err := e.readJournal(ctx, claim{job: job}, "")
+	if err == nil && !j.here {
 		err = engine.ErrNotFound
 	}
-	return entries, err
+	return j.entries, err
 }
 
-// ReadJournal implements [remote.JournalStore].
+// ReadJournal implements [remote.JournalStore]. A task that runs though its failure or
+// its cancellation is noted was made due by another program: its journal is made what
+// a retry by hand makes of it.
 func (s *serve) ReadJournal(ctx context.Context, c claim) ([]engine.JournalEntry, error) {
-	entries, _, own, err := s.e.readJournal(ctx, c, s.owner)
-	if err == nil && !own {
+	j, err := s.e.readJournal(ctx, c, s.owner)
+	if err == nil && j.own && j.again {
+		err = s.e.inTx(ctx, func(ctx context.Context, d db) error { return s.e.redo(ctx, d, c.job) })
+		if err != nil {
+			return nil, s.e.failed("begin the journal again", err)
+		}
+		j, err = s.e.readJournal(ctx, c, s.owner)
+	}
+	if err == nil && !j.own {
 		return nil, engine.ErrLeaseLost
 	}
-	return entries, err
+	return j.entries, err
 }
 
-func (e *Engine) readJournal(ctx context.Context, c claim, owner string) (entries []engine.JournalEntry, here, own bool, err error) {
+// redo makes the journal that of a task that runs again after it had failed or was
+// cancelled: children that have not succeeded are forgotten, and others are counted.
+func (e *Engine) redo(ctx context.Context, d db, job int64) error {
+	sql := &e.sql.journal
+	if err := d.query(ctx, sql.lockHeads, []any{[]int64{job}}, nothing); err != nil {
+		return err
+	}
+	for _, text := range []string{sql.forgetFailed, sql.redo, sql.recount} {
+		if err := d.query(ctx, text, []any{job}, nothing); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// journal is what is read of one.
+type journal struct {
+	entries          []engine.JournalEntry
+	here, own, again bool // as journalSQL says
+}
+
+func (e *Engine) readJournal(ctx context.Context, c claim, owner string) (j journal, err error) {
 	err = e.steered(ctx, e.sql.journal.read, []any{c.job, c.attempt, owner}, func(scan func(...any) error) error {
-		en, err := e.scanEntry(scan, &here, &own)
+		en, err := e.scanEntry(scan, &j.here, &j.own, &j.again)
 		if err == nil && en.Kind != 0 {
-			entries = append(entries, en)
+			j.entries = append(j.entries, en)
 		}
 		return err
 	})
 	if err != nil {
-		return nil, false, false, e.failed("read journal", err)
+		return journal{}, e.failed("read journal", err)
 	}
-	return entries, here, own, nil
+	return j, nil
 }
 
 // scanEntry reads an entry behind other columns.
@@ -115,266 +143,3 @@ func (e *Engine) Signal(ctx context.Context, id uuid.UUID, name, key string, val
 
 // nothing takes a row without columns that matter.
 func nothing(func(...any) error) error { return nil }
-
-// Record implements [remote.JournalStore].
-func (s *serve) Record(ctx context.Context, c claim, attempt int, entries []engine.NewEntry) ([]engine.JournalEntry, error) {
-	r := recording{serve: s, claim: c, attempt: attempt, entries: entries}
-	var held *engine.KeyHeldError
-	switch err := r.run(ctx); {
-	case err == nil:
-	case errors.Is(err, engine.ErrLeaseLost), errors.As(err, &held):
-		return nil, err
-	default:
-		return nil, s.e.failed("record in the journal", err)
-	}
-	if r.spawns() && len(r.fresh) > 0 {
-		s.e.workers.Nudge()
-	}
-	return r.out, nil
-}
-
-// recording is one Record.
-type recording struct {
-	*serve
-	claim   claim
-	attempt int
-	entries []engine.NewEntry
-	numbers []int64 // of the children, by place; 0 for other entries
-	joined  bool    // in a transaction of the caller's
-
-	out   []engine.JournalEntry
-	fresh []int // the places of entries that are not there yet
-}
-
-// run records in a transaction of its own.
-func (r *recording) run(ctx context.Context) error {
-	if len(r.entries) == 1 && r.entries[0].Spawn == nil {
-		return r.recordOne(ctx)
-	}
-	if err := r.prepare(ctx); err != nil {
-		return err
-	}
-	if r.spawns() && !slices.ContainsFunc(r.entries, guarded) {
-		if err := r.e.inTx(ctx, r.recordFirst); !errors.Is(err, errKnown) {
-			return err
-		}
-	}
-	return r.e.inTx(ctx, r.record)
-}
-
-// spawns reports whether there are children among the entries.
-func (r *recording) spawns() bool {
-	return slices.ContainsFunc(r.entries, func(n engine.NewEntry) bool { return n.Spawn != nil })
-}
-
-// guarded reports that other rows than the journal's are locked for a child.
-func guarded(n engine.NewEntry) bool {
-	return n.Spawn != nil && (holds(n.Spawn) || n.Spawn.Limits != nil)
-}
-
-// recordOne records what is no child, in one round trip.
-func (r *recording) recordOne(ctx context.Context) error {
-	n, sql, one := r.entries[0], &r.e.sql.journal, []int64{r.claim.job}
-	var value *string
-	if n.Value != nil {
-		value = new(string(n.Value))
-	}
-	var own, known bool
-	var en engine.JournalEntry
-	err := r.e.bounded(ctx, callTimeout, func(ctx context.Context) error {
-		return r.e.inBatch(ctx, func(b *pgx.Batch) {
-			b.Queue(sql.makeHeads, one)
-			b.Queue(sql.lockHeads, one)
-			b.Queue(sql.addOne, r.owner, r.claim.job, r.claim.attempt, n.Name, string(rune(n.Kind)), min(r.attempt, 32767), value).
-				QueryRow(func(row pgx.Row) (err error) {
-					en, err = r.e.scanEntry(row.Scan, &own, &known)
-					return err
-				})
-		})
-	})
-	switch {
-	case err != nil:
-		return err
-	case !own:
-		return engine.ErrLeaseLost
-	case !known:
-		en = engine.JournalEntry{Name: n.Name, Kind: n.Kind, Value: n.Value, Attempt: r.attempt}
-		r.fresh = []int{0}
-	}
-	r.out = []engine.JournalEntry{en}
-	return nil
-}
-
-// errKnown says that an entry is there already.
-var errKnown = errors.New("an entry is there already")
-
-// recordFirst is record for many children of which none is there yet: they are
-// inserted before the journal is locked, for which those wait that write down the
-// ends of others.
-func (r *recording) recordFirst(ctx context.Context, d db) error {
-	all := make([]int, len(r.entries))
-	for i := range all {
-		all[i] = i
-	}
-	r.fresh = all
-	if err := r.spawn(ctx, d); err != nil {
-		return err
-	}
-	if err := r.lock(ctx, d); err != nil {
-		return err
-	}
-	switch err := r.look(ctx, d); {
-	case err != nil:
-		return err
-	case !slices.Equal(all, r.fresh):
-		return errKnown
-	}
-	return r.add(ctx, d)
-}
-
-// prepare reserves the numbers of the children.
-func (r *recording) prepare(ctx context.Context) error {
-	r.numbers = make([]int64, len(r.entries))
-	var places []int
-	for i, n := range r.entries {
-		if n.Spawn != nil {
-			places = append(places, i)
-		}
-	}
-	if len(places) == 0 {
-		return nil
-	}
-	numbers, err := r.e.reserve(ctx, len(places))
-	if err != nil {
-		return err
-	}
-	for i, p := range places {
-		r.numbers[p] = numbers[i]
-	}
-	return nil
-}
-
-func (r *recording) record(ctx context.Context, d db) error {
-	if err := r.lock(ctx, d); err != nil {
-		return err
-	}
-	if err := r.look(ctx, d); err != nil || len(r.fresh) == 0 {
-		return err
-	}
-	if err := r.spawn(ctx, d); err != nil {
-		return err
-	}
-	return r.add(ctx, d)
-}
-
-// lock locks the journal for the run, if that still owns its task.
-func (r *recording) lock(ctx context.Context, d db) error {
-	sql, one := &r.e.sql.journal, []int64{r.claim.job}
-	for _, text := range []string{sql.makeHeads, sql.lockHeads} {
-		if err := d.query(ctx, text, []any{one}, nothing); err != nil {
-			return err
-		}
-	}
-	own := false
-	err := d.query(ctx, sql.ownRun, []any{r.owner, r.claim.job, r.claim.attempt}, func(func(...any) error) error {
-		own = true
-		return nil
-	})
-	if err == nil && !own {
-		return engine.ErrLeaseLost
-	}
-	return err
-}
-
-// look finds which entries are there already.
-func (r *recording) look(ctx context.Context, d db) error {
-	r.out, r.fresh = make([]engine.JournalEntry, len(r.entries)), nil
-	names := make([]string, len(r.entries))
-	for i, n := range r.entries {
-		names[i] = n.Name
-	}
-	known := make(map[string]engine.JournalEntry)
-	if err := d.query(ctx, r.e.sql.journal.named, []any{r.claim.job, names}, func(scan func(...any) error) error {
-		en, err := r.e.scanEntry(scan)
-		known[en.Name] = en
-		return err
-	}); err != nil {
-		return err
-	}
-	for i, n := range r.entries {
-		en, ok := known[n.Name]
-		if !ok {
-			en = engine.JournalEntry{Name: n.Name, Kind: n.Kind, Value: n.Value, Attempt: r.attempt}
-			if n.Spawn != nil {
-				en.Child = r.e.taskID(r.numbers[i])
-			}
-			known[n.Name] = en
-			r.fresh = append(r.fresh, i)
-		}
-		r.out[i] = en
-	}
-	return nil
-}
-
-// spawn inserts the children among the fresh entries.
-func (r *recording) spawn(ctx context.Context, d db) error {
-	l := &lot{jobOf: r.e.jobOf}
-	wanted, entryOf := make(map[string]wish), make(map[string]string)
-	for _, i := range r.fresh {
-		n := r.entries[i]
-		if n.Spawn == nil {
-			continue
-		}
-		if err := r.e.add(l, n.Spawn); err != nil {
-			return err
-		}
-		l.id[l.Len()-1] = r.numbers[i]
-		if !holds(n.Spawn) {
-			continue
-		}
-		key := hashKey(n.Spawn.Key)
-		if first, ok := wanted[key]; ok {
-			return &engine.KeyHeldError{Entry: n.Name, Holder: r.e.taskID(first.job)}
-		}
-		wanted[key], entryOf[key] = wish{r.numbers[i], n.Spawn}, n.Name
-	}
-	if l.Len() == 0 {
-		return nil
-	}
-	if r.joined {
-		if err := l.unplaced(); err != nil {
-			return err
-		}
-	}
-	if len(wanted) > 0 {
-		holders, err := r.e.holdKeys(ctx, d, wanted)
-		if err != nil {
-			return err
-		}
-		for key, w := range wanted {
-			if holders[key] != w.job {
-				return &engine.KeyHeldError{Entry: entryOf[key], Holder: r.e.taskID(holders[key])}
-			}
-		}
-	}
-	_, err := r.e.insertLot(ctx, d, l)
-	return err
-}
-
-// add adds the fresh entries.
-func (r *recording) add(ctx context.Context, d db) error {
-	n := len(r.fresh)
-	names, kinds, values := make([]string, n), make([]string, n), make([]*string, n)
-	children, orphans := make([]int64, n), make([]bool, n)
-	for at, i := range r.fresh {
-		en := r.entries[i]
-		names[at], kinds[at], children[at] = en.Name, string(rune(en.Kind)), r.numbers[i]
-		if en.Value != nil {
-			values[at] = new(string(en.Value))
-		}
-		orphans[at] = en.Spawn != nil && en.Spawn.Meta.Orphan
-	}
-	return d.query(ctx, r.e.sql.journal.add, []any{
-		r.claim.job, min(r.attempt, 32767), names, kinds, values, children, orphans,
-	}, nothing)
-}

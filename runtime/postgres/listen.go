@@ -148,6 +148,13 @@ func (s *serve) heard(n *pgconn.Notification) {
 		}
 	case s.e.sql.controlChannel: // a job cancelled, a queue paused or resumed
 		s.Check()
+		var told struct {
+			Action string `json:"action"`
+			Job    int64  `json:"job_id"`
+		}
+		if json.Unmarshal([]byte(n.Payload), &told) == nil && told.Action == "cancel" {
+			s.lookLater(told.Job)
+		}
 	case s.e.sql.dueChannel:
 		if us, err := strconv.ParseInt(n.Payload, 10, 64); err == nil {
 			s.Due(time.Duration(us) * time.Microsecond)

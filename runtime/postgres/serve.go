@@ -51,6 +51,7 @@ type serve struct {
 	paused map[string]bool // guarded by mu: queues
 	pauses int             // guarded by mu: how often Pause has added to them
 	left   []int64         // guarded by mu: jobs that have ended and still hold places
+	looks  []int64         // guarded by mu: jobs that another program may have ended
 
 	upkeep
 }

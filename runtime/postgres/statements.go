@@ -35,7 +35,7 @@ type statements struct {
 type journalStatements struct {
 	makeHeads, lockHeads, suspend, arrive, arriveGone, parents, markBereft           string
 	read, ownRun, named, add, addOne, signal                                         string
-	due, wake, unseen, heads, forget                                                 string
+	due, wake, unseen, heads, forget, endedFamily                                    string
 	bereft, isBereft, bereftChildren, bereftAt, forgetFailed, redo, recount, stopped string
 }
 
@@ -103,7 +103,7 @@ func newStatements(schema string) statements {
 			arriveGone: strings.Replace(arriveSQL, "{which}", goneOf, 1),
 			parents:    parentsSQL, markBereft: markBereftSQL,
 			read: journalSQL, ownRun: ownRunSQL, named: namedEntriesSQL, add: addEntriesSQL, addOne: addOneSQL, signal: signalSQL,
-			due: dueWaitsSQL, wake: wakeSQL, unseen: unseenEndsSQL, heads: headsSQL, forget: forgetJournalsSQL,
+			due: dueWaitsSQL, wake: wakeSQL, unseen: unseenEndsSQL, heads: headsSQL, forget: forgetJournalsSQL, endedFamily: endedFamilySQL,
 			bereft: bereftSQL, isBereft: isBereftSQL, bereftChildren: bereftChildrenSQL, bereftAt: bereftAtSQL,
 			forgetFailed: forgetFailedSQL, redo: redoEntriesSQL, recount: recountSQL, stopped: stoppedOfSQL,
 		},
@@ -122,7 +122,7 @@ func newStatements(schema string) statements {
 		&s.windowNewest, &s.alive, &s.oldest, &s.oldestAside,
 		&s.reads, &s.below, &s.running, &s.holders,
 		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveGone, &j.parents, &j.markBereft,
-		&j.read, &j.ownRun, &j.named, &j.add, &j.addOne, &j.signal, &j.due, &j.wake, &j.unseen, &j.heads, &j.forget,
+		&j.read, &j.ownRun, &j.named, &j.add, &j.addOne, &j.signal, &j.due, &j.wake, &j.unseen, &j.heads, &j.forget, &j.endedFamily,
 		&j.bereft, &j.isBereft, &j.bereftChildren, &j.bereftAt, &j.forgetFailed, &j.redo, &j.recount, &j.stopped,
 	) {
 		*text = r.Replace(*text)

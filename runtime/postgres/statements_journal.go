@@ -133,14 +133,15 @@ WHERE w.job_id = ANY($1::bigint[]) AND j.id = w.job_id AND j.id = ANY($1::bigint
 	AND j.state IN ('discarded', 'cancelled') AND w.bereft IS NULL`
 
 // journalSQL selects the journal of a job, with whether the run $2, $3 of the
-// worker $4 owns it, and whether there is a job: all of one moment.
+// worker $4 owns it, whether there is a job, and whether its failure
+// or cancellation is noted: all of one moment.
 const journalSQL = `
-SELECT o.here, o.own, coalesce(e.kind, ''), coalesce(e.name, ''), coalesce(e.attempt, 0), e.value, coalesce(e.child, 0),
+SELECT o.here, o.own, o.again, coalesce(e.kind, ''), coalesce(e.name, ''), coalesce(e.attempt, 0), e.value, coalesce(e.child, 0),
 	coalesce(e.came, 0), coalesce(e.state, ''), e.result, coalesce(e.reason, '')
 FROM (
 	SELECT EXISTS (SELECT FROM {s}.river_job j WHERE j.id = $1) AS here, EXISTS (
 		SELECT FROM {s}.river_job j WHERE j.id = $1 AND j.state::text = 'running' AND j.attempt = $2::smallint AND {lastworker} = $3
-	) AS own
+	) AS own, EXISTS (SELECT FROM {s}.taskctx_wait w WHERE w.job_id = $1 AND w.bereft IS NOT NULL) AS again
 ) o LEFT JOIN {s}.taskctx_journal e ON e.job_id = $1
 ORDER BY e.seq`
 
@@ -246,11 +247,18 @@ WHERE x.job_id = ANY($1::bigint[]) AND x.kind = 'c' AND x.came = 0
 	AND (j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded'))
 ORDER BY x.seq`
 
-// headsSQL selects heads in the order of their jobs, with whether the job is
-// there, and whether it waits for ever.
+// endedFamilySQL selects those of the jobs that have failed or were cancelled, and
+// whose parents, children or limits may not know.
+const endedFamilySQL = `
+SELECT j.id FROM {s}.river_job j
+WHERE j.id = ANY($1::bigint[]) AND j.state IN ('cancelled', 'discarded') AND {durable}`
+
+// headsSQL selects heads in the order of their jobs, with whether the job is gone,
+// whether it has ended and its children are not told, and whether it waits for ever.
 const headsSQL = `
-SELECT w.job_id, j.id IS NULL, w.wake_at = 'infinity' IS TRUE FROM {s}.taskctx_wait w
-LEFT JOIN LATERAL (SELECT j.id FROM {s}.river_job j WHERE j.id = w.job_id OFFSET 0) j ON true
+SELECT w.job_id, j.id IS NULL, (j.state IN ('cancelled', 'discarded') AND w.bereft IS NULL) IS TRUE, w.wake_at = 'infinity' IS TRUE
+FROM {s}.taskctx_wait w
+LEFT JOIN LATERAL (SELECT j.id, j.state FROM {s}.river_job j WHERE j.id = w.job_id OFFSET 0) j ON true
 WHERE w.job_id > $1 ORDER BY w.job_id LIMIT $2`
 
 const forgetJournalsSQL = `

@@ -2,11 +2,14 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/binary"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -26,6 +29,7 @@ type family struct {
 var (
 	noArgs      = func(*struct{}, *wire.Fields) {}
 	waitsParent = runtime.NewTask[struct{}, int](runtime.Spec{Name: "test.Parent", Func: "Parent", Durable: true}, noArgs)
+	waitsGrand  = runtime.NewTask[struct{}, int](runtime.Spec{Name: "test.Grand", Func: "Grand", Durable: true}, noArgs)
 	waitsChild  = runtime.NewTask[struct{}, int](runtime.Spec{Name: "test.Child", Func: "Child", Queue: "nobody"}, noArgs)
 )
 
@@ -35,6 +39,9 @@ func newFamily(t *testing.T, e *postgres.Engine) *family {
 		call := waitsChild.Call(func(*wire.Fields) {}, nil)
 		ns, err := runtime.All(ctx, "c", call, call, call)
 		return len(ns), err
+	})
+	runtime.Register(app, waitsGrand, func(ctx *runtime.Context, _ *struct{}) (int, error) {
+		return runtime.Spawn(ctx, "p", waitsParent.Call(func(*wire.Fields) {}, nil)).Await(ctx)
 	})
 	start(t, app)
 	return &family{t, app}
@@ -64,7 +71,6 @@ func (f *family) children(id uuid.UUID) (ids []uuid.UUID) {
 	for _, j := range js {
 		ids = append(ids, j.Child)
 	}
-	require.Len(f.t, ids, 3)
 	return ids
 }
 
@@ -115,4 +121,65 @@ func TestPlans_OfSteeringAWaitingTask(t *testing.T) {
 	t.Logf("%d rounds, %d rows read by the table's order, %d by an index", 2*rounds, seq, idx)
 	assert.Less(t, seq, rows)
 	assert.Less(t, idx, 5*rows) // each look of the test is one
+}
+
+// TestDurable_RiversOwnTools: a task that waits is cancelled, and made due again, and so
+// is its child, by River's own client. What has to do with it hears of that as if the
+// engine had done it.
+//
+// Proves: FEATURES 89
+func TestDurable_RiversOwnTools(t *testing.T) {
+	slow(t)
+	ctx := t.Context()
+	url := servertest.Postgres(t)
+	cfg := postgres.Config{Schema: newSchema(t, url), Logger: quiet}
+	e := open(t, url, cfg)
+	f := newFamily(t, e)
+	t.Cleanup(func() { assert.NoError(t, f.app.Stop(context.Background())) })
+	pool := newPool(t, url, 2)
+	client, err := river.NewClient(riverpgxv5.New(pool), &river.Config{Schema: cfg.Schema})
+	require.NoError(t, err)
+	job := func(id uuid.UUID) int64 { return int64(binary.BigEndian.Uint64(id[8:]) & (1<<62 - 1)) }
+	cancel := func(id uuid.UUID) {
+		_, err := client.JobCancel(ctx, job(id))
+		require.NoError(t, err)
+	}
+	retry := func(id uuid.UUID) {
+		_, err := client.JobRetry(ctx, job(id))
+		require.NoError(t, err)
+	}
+	h, err := waitsGrand.Call(func(*wire.Fields) {}, nil).Enqueue(ctx, f.app)
+	require.NoError(t, err)
+	grand := h.ID()
+	f.until(grand, engine.StateWaiting)
+	parent := f.children(grand)[0]
+	f.until(parent, engine.StateWaiting)
+	first := f.children(parent)
+	require.Len(t, first, 3)
+
+	cancel(first[0]) // its parent fails of it, and that one's parent
+	f.until(parent, engine.StateFailed)
+	f.until(grand, engine.StateFailed)
+	f.until(first[1], engine.StateCancelled)
+	f.until(first[2], engine.StateCancelled)
+
+	retry(grand) // it spawns another parent, for the failed one
+	f.until(grand, engine.StateWaiting)
+	again := f.children(grand)
+	require.Len(t, again, 1)
+	require.NotEqual(t, parent, again[0])
+	f.until(again[0], engine.StateWaiting)
+	second := f.children(again[0])
+	require.Len(t, second, 3)
+
+	cancel(grand) // all below it are cancelled
+	f.until(grand, engine.StateCancelled)
+	f.until(again[0], engine.StateCancelled)
+	for _, child := range second {
+		f.until(child, engine.StateCancelled)
+	}
+	_, err = client.JobDelete(ctx, job(grand))
+	require.NoError(t, err)
+	_, err = f.app.Lookup(ctx, grand)
+	require.ErrorIs(t, err, runtime.ErrNotFound)
 }

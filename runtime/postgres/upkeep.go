@@ -99,6 +99,9 @@ func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 	if err := s.leaveNow(ctx); err != nil {
 		return next, err
 	}
+	if err := s.lookNow(ctx); err != nil {
+		return next, err
+	}
 	wake, bereft, err := s.wakeDue(ctx)
 	if err != nil {
 		return next, err

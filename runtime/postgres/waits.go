@@ -39,6 +39,42 @@ func (s *serve) wakeDue(ctx context.Context) (next time.Duration, bereft bool, e
 	}
 }
 
+// maxLooks is how many jobs are remembered that another program may have ended. Of
+// others the look at all heads finds out.
+const maxLooks = 10_000
+
+// lookLater lets the upkeep look at a job that another program was told to cancel:
+// one that waits has ended by that, and neither its parent nor its children know.
+func (s *serve) lookLater(job int64) {
+	s.mu.Lock()
+	if len(s.looks) < maxLooks {
+		s.looks = append(s.looks, job)
+	}
+	s.mu.Unlock()
+	s.Due(0)
+}
+
+func (s *serve) lookNow(ctx context.Context) error {
+	s.mu.Lock()
+	jobs := s.looks
+	s.looks = nil
+	s.mu.Unlock()
+	if len(jobs) == 0 {
+		return nil
+	}
+	var ended []int64
+	err := s.e.steered(ctx, s.e.sql.journal.endedFamily, []any{jobs}, scanIDs(&ended))
+	if err == nil {
+		err = s.e.arrive(ctx, ended...)
+	}
+	if err != nil {
+		s.mu.Lock()
+		s.looks = append(jobs, s.looks...)
+		s.mu.Unlock()
+	}
+	return err
+}
+
 // lookForEnds writes down the ends of children that another program has ended or
 // deleted.
 func (e *Engine) lookForEnds(ctx context.Context, parents []int64) error {
@@ -82,7 +118,7 @@ func (e *Engine) arriveGone(ctx context.Context, d db, parent int64, children []
 
 const (
 	// headsEvery is how often all heads of journals are looked at: for tasks that
-	// wait for ever, and for those that another program has deleted.
+	// wait for ever, and for those that another program has ended or deleted.
 	headsEvery = time.Hour
 	headsLot   = 500
 	bereftLot  = 200
@@ -92,15 +128,17 @@ const (
 func (s *serve) newHeads() func(ctx context.Context) (bool, error) {
 	after := int64(0)
 	return func(ctx context.Context) (bool, error) {
-		var gone, waits []int64
+		var gone, ended, waits []int64
 		n := 0
 		err := s.e.query(ctx, s.e.sql.journal.heads, []any{after, headsLot}, func(scan func(...any) error) error {
 			var job int64
-			var missing, forEver bool
-			err := scan(&job, &missing, &forEver)
+			var missing, untold, forEver bool
+			err := scan(&job, &missing, &untold, &forEver)
 			switch {
 			case missing:
 				gone = append(gone, job)
+			case untold:
+				ended = append(ended, job)
 			case forEver:
 				waits = append(waits, job)
 			}
@@ -117,6 +155,9 @@ func (s *serve) newHeads() func(ctx context.Context) (bool, error) {
 			if _, err := s.e.exec(ctx, s.e.sql.journal.forget, gone); err != nil {
 				return false, err
 			}
+		}
+		if err := s.e.arrive(ctx, ended...); err != nil {
+			return false, err
 		}
 		return n == headsLot, s.e.lookForEnds(ctx, waits)
 	}
