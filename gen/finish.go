@@ -161,6 +161,9 @@ func (r *renderer) expect() []string {
 		list = append(list, "func "+registerClientName)
 	}
 	if r.serves() {
+		for _, t := range r.tables {
+			list = append(list, "var "+t.name)
+		}
 		list = append(list, "func "+registerName)
 	}
 	for _, c := range r.Contexts {

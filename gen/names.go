@@ -25,6 +25,15 @@ type names struct {
 	tasks     map[*Task]taskNames
 	contexts  map[*ContextType]string // the constructor
 	providers map[*Provider]providerNames
+	tables    []taskTable
+}
+
+// taskTable is the variable that lists the functions with one type of context, nil
+// for the runtime's.
+type taskTable struct {
+	name    string
+	context types.Type
+	tasks   []*Task
 }
 
 type taskNames struct{ enqueue, call, name, args, task string }
@@ -91,7 +100,38 @@ func newNames(p *Package) *names {
 			provide: n.global("provide"+upperFirst(ident(pr.Func)), nil), key: n.global(lowerFirst(ident(pr.Func))+"Key", nil),
 		}
 	}
+	for _, t := range p.Tasks {
+		if t.Receiver == nil {
+			n.table(t)
+		}
+	}
 	return n
+}
+
+// table adds a function to the table for its type of context.
+func (n *names) table(t *Task) {
+	i := slices.IndexFunc(n.tables, func(old taskTable) bool {
+		return old.context == nil && t.Context == nil ||
+			old.context != nil && t.Context != nil && types.Identical(old.context, t.Context)
+	})
+	if i < 0 {
+		base := "runtime"
+		if p, ok := types.Unalias(t.Context).(*types.Pointer); ok && t.Context != nil {
+			base = lowerFirst(nameOf(p.Elem()))
+		} else if t.Context != nil {
+			base = "context"
+		}
+		i, n.tables = len(n.tables), append(n.tables, taskTable{name: n.global(base+"Tasks", nil), context: t.Context})
+	}
+	n.tables[i].tasks = append(n.tables[i].tasks, t)
+}
+
+// nameOf returns the name of a type, "own" if it has none.
+func nameOf(t types.Type) string {
+	if n, ok := types.Unalias(t).(*types.Named); ok {
+		return n.Obj().Name()
+	}
+	return "own"
 }
 
 // preferred takes over the user's names of imports.

@@ -212,13 +212,9 @@ func (r *renderer) args(t *Task) {
 		err = s.pick("err")
 		call, body = r.receiver(t, s, ctx, err)
 	}
-	of := jen.Op("*").Add(r.rt("Context"))
-	if context != nil {
-		of = r.typ(context)
-	}
 	body = append(body, r.run(t, s, ctx, result, err, r.passed(t, call, ctx, recv, names))...)
 	r.file.Func().Params(self).Id(runName).
-		Params(jen.Id(ctx).Add(of), jen.Id(result).Op("*").Add(r.rt("Result"))).
+		Params(jen.Id(ctx).Add(r.contextOf(context)), jen.Id(result).Op("*").Add(r.rt("Result"))).
 		Error().Block(body...)
 	r.file.Line()
 }
@@ -266,29 +262,6 @@ func (r *renderer) needs(needs []Need) (args []jen.Code) {
 	return args
 }
 
-// register writes RegisterTasks.
-func (r *renderer) register() {
-	s := r.local()
-	app := s.pick("app")
-	var body []jen.Code
-	for _, c := range r.Contexts {
-		args := []jen.Code{jen.Id(app), jen.Id(r.constructor(c))}
-		args = append(args, r.needs(c.Needs)...)
-		body = append(body, r.rt("RegisterContext").Call(args...))
-	}
-	for _, t := range r.Tasks {
-		n := r.tasks[t]
-		args := []jen.Code{jen.Id(app), jen.Op("&").Id(n.task), jen.Parens(jen.Op("*").Id(n.args)).Parens(jen.Nil())}
-		if t.Receiver != nil {
-			args = append(args, r.needs(needsOf(*t.Receiver))...)
-		}
-		body = append(body, r.rt("RegisterTask").Call(args...))
-	}
-	r.comment(registerName + " adds this package's tasks and context types to " + app + ".")
-	r.file.Func().Id(registerName).Params(jen.Id(app).Op("*").Add(r.rt("App"))).Block(body...)
-	r.file.Line()
-}
-
 // passed writes the call of the user's function with the fields of the receiver.
 func (r *renderer) passed(t *Task, fn *jen.Statement, ctx, recv string, fields []string) *jen.Statement {
 	pass := []jen.Code{jen.Id(ctx)}
@@ -327,9 +300,8 @@ func (r *renderer) run(t *Task, s *scope, ctx, result, err string, call *jen.Sta
 	if t.Result == nil {
 		return []jen.Code{jen.Return(call)}
 	}
-	method := "JSON"
 	if plain, convert := wiretype.Kind(t.Result); plain != "JSON" && convert == "" {
-		method = "Plain"
+		return []jen.Code{jen.Return(jen.Id(result).Dot(plain).Call(call))}
 	}
 	v := s.pick("v")
 	if err == "" {
@@ -337,6 +309,6 @@ func (r *renderer) run(t *Task, s *scope, ctx, result, err string, call *jen.Sta
 	}
 	return []jen.Code{
 		jen.List(jen.Id(v), jen.Id(err)).Op(":=").Add(call),
-		jen.Return(jen.Id(result).Dot(method).Call(jen.Op("&").Id(v), jen.Id(err))),
+		jen.Return(jen.Id(result).Dot("JSON").Call(jen.Op("&").Id(v), jen.Id(err))),
 	}
 }

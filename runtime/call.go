@@ -108,6 +108,10 @@ func (c Call[R]) anyCall() AnyCall { return c.AnyCall }
 // nothing was enqueued, unless it is an [*engine.UncertainError]: then the
 // store's answer was lost, perhaps because ctx ended. Ask [App.Lookup] for its
 // id.
+//
+// It is compiled once for each type of result, and not into each caller.
+//
+//go:noinline
 func (c Call[R]) Enqueue(ctx context.Context, q Enqueuer) (*Handle[R], error) {
 	h, err := enqueue(ctx, q, c.AnyCall)
 	return (*Handle[R])(h), err

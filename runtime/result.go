@@ -12,7 +12,8 @@ import (
 // if the task has a result; otherwise it returns the function's error.
 type Result run
 
-// Plain takes a result of a basic type or a time, by a pointer to it.
+// Plain takes a result of a basic type or a time, by a pointer to it: what was
+// generated before there were methods for each type calls it.
 func (o *Result) Plain(p any, err error) error {
 	if err != nil {
 		return o.failed(err, p)

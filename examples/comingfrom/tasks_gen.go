@@ -51,8 +51,7 @@ type deliverArgs struct {
 }
 
 func (a *deliverArgs) Run(ctx context.Context, result *runtime.Result) error {
-	v, err := Deliver(ctx, a.d)
-	return result.Plain(&v, err)
+	return result.Int(Deliver(ctx, a.d))
 }
 
 var deliverTask = runtime.Definition{Spec: runtime.Spec{
@@ -137,8 +136,7 @@ type pingArgs struct {
 }
 
 func (a *pingArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
-	v, err := Ping(ctx, a.url)
-	return result.Plain(&v, err)
+	return result.Int(Ping(ctx, a.url))
 }
 
 var pingTask = runtime.Definition{Spec: runtime.Spec{
@@ -162,8 +160,7 @@ func AuditCall(opts ...runtime.Option) runtime.Call[string] {
 type auditArgs struct{}
 
 func (*auditArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
-	v, err := Audit(ctx)
-	return result.Plain(&v, err)
+	return result.String(Audit(ctx))
 }
 
 var auditTask = runtime.Definition{Spec: runtime.Spec{
@@ -215,8 +212,7 @@ type importArgs struct {
 }
 
 func (a *importArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
-	v, err := Import(ctx, a.file)
-	return result.Plain(&v, err)
+	return result.Int(Import(ctx, a.file))
 }
 
 var importTask = runtime.Definition{Spec: runtime.Spec{
@@ -271,8 +267,7 @@ func CountImportCall(opts ...runtime.Option) runtime.Call[int] {
 type countImportArgs struct{}
 
 func (*countImportArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
-	v, err := CountImport(ctx)
-	return result.Plain(&v, err)
+	return result.Int(CountImport(ctx))
 }
 
 var countImportTask = runtime.Definition{Spec: runtime.Spec{
@@ -368,21 +363,33 @@ var sendEmailTask = runtime.Definition{Spec: runtime.Spec{
 	Params: []wire.Param{{Name: "address", Sig: "string"}},
 }}
 
+var contextTasks = []runtime.Entry[context.Context]{
+	{Task: &deliverTask, Args: (*deliverArgs)(nil)},
+	{Task: &sortTask, Args: (*sortArgs)(nil)},
+	{Task: &sendEmailTask, Args: (*sendEmailArgs)(nil)},
+}
+
+var contextTasksValue = []runtime.Entry[*runtime.Context]{
+	{Task: &cleanupTask, Args: (*cleanupArgs)(nil)},
+	{Task: &pingTask, Args: (*pingArgs)(nil)},
+	{Task: &auditTask, Args: (*auditArgs)(nil)},
+	{Task: &crawlTask, Args: (*crawlArgs)(nil)},
+	{Task: &importTask, Args: (*importArgs)(nil)},
+	{Task: &countUpTask, Args: (*countUpArgs)(nil)},
+	{Task: &countImportTask, Args: (*countImportArgs)(nil)},
+	{Task: &exportTask, Args: (*exportArgs)(nil)},
+}
+
+var dbContextTasks = []runtime.Entry[*DBContext]{
+	{Task: &createUserTask, Args: (*createUserArgs)(nil)},
+}
+
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newDBContext, runtime.NeedSupply[DSN]())
-	runtime.RegisterTask(app, &deliverTask, (*deliverArgs)(nil))
-	runtime.RegisterTask(app, &cleanupTask, (*cleanupArgs)(nil))
-	runtime.RegisterTask(app, &createUserTask, (*createUserArgs)(nil))
-	runtime.RegisterTask(app, &pingTask, (*pingArgs)(nil))
-	runtime.RegisterTask(app, &auditTask, (*auditArgs)(nil))
-	runtime.RegisterTask(app, &crawlTask, (*crawlArgs)(nil))
-	runtime.RegisterTask(app, &importTask, (*importArgs)(nil))
-	runtime.RegisterTask(app, &countUpTask, (*countUpArgs)(nil))
-	runtime.RegisterTask(app, &countImportTask, (*countImportArgs)(nil))
-	runtime.RegisterTask(app, &sortTask, (*sortArgs)(nil))
-	runtime.RegisterTask(app, &exportTask, (*exportArgs)(nil))
-	runtime.RegisterTask(app, &sendEmailTask, (*sendEmailArgs)(nil))
+	runtime.RegisterTasks(app, contextTasks)
+	runtime.RegisterTasks(app, contextTasksValue)
+	runtime.RegisterTasks(app, dbContextTasks)
 }
 
 // newDBContext makes the DBContext of one run of a task.

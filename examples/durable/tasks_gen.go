@@ -55,8 +55,7 @@ type researchArgs struct {
 }
 
 func (a *researchArgs) Run(ctx *AgentContext, result *runtime.Result) error {
-	v, err := Research(ctx, a.question)
-	return result.Plain(&v, err)
+	return result.String(Research(ctx, a.question))
 }
 
 var researchTask = runtime.Definition{Spec: runtime.Spec{
@@ -85,8 +84,7 @@ type useToolArgs struct {
 }
 
 func (a *useToolArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
-	v, err := UseTool(ctx, a.use)
-	return result.Plain(&v, err)
+	return result.String(UseTool(ctx, a.use))
 }
 
 var useToolTask = runtime.Definition{Spec: runtime.Spec{
@@ -117,8 +115,7 @@ type payArgs struct {
 }
 
 func (a *payArgs) Run(ctx *BankContext, result *runtime.Result) error {
-	v, err := Pay(ctx, a.account, a.cents)
-	return result.Plain(&v, err)
+	return result.String(Pay(ctx, a.account, a.cents))
 }
 
 var payTask = runtime.Definition{Spec: runtime.Spec{
@@ -272,8 +269,7 @@ type reportArgs struct {
 }
 
 func (a *reportArgs) Run(ctx *ReportContext, result *runtime.Result) error {
-	v, err := Report(ctx, a.month)
-	return result.Plain(&v, err)
+	return result.String(Report(ctx, a.month))
 }
 
 var reportTask = runtime.Definition{Spec: runtime.Spec{
@@ -336,8 +332,7 @@ type partialReportArgs struct {
 }
 
 func (a *partialReportArgs) Run(ctx *ReportContext, result *runtime.Result) error {
-	v, err := PartialReport(ctx, a.month, a.regions)
-	return result.Plain(&v, err)
+	return result.String(PartialReport(ctx, a.month, a.regions))
 }
 
 var partialReportTask = runtime.Definition{Spec: runtime.Spec{
@@ -397,8 +392,7 @@ type bookFlightArgs struct {
 }
 
 func (a *bookFlightArgs) Run(ctx *AgencyContext, result *runtime.Result) error {
-	v, err := BookFlight(ctx, a.trip)
-	return result.Plain(&v, err)
+	return result.String(BookFlight(ctx, a.trip))
 }
 
 var bookFlightTask = runtime.Definition{Spec: runtime.Spec{
@@ -427,8 +421,7 @@ type bookHotelArgs struct {
 }
 
 func (a *bookHotelArgs) Run(ctx *AgencyContext, result *runtime.Result) error {
-	v, err := BookHotel(ctx, a.trip)
-	return result.Plain(&v, err)
+	return result.String(BookHotel(ctx, a.trip))
 }
 
 var bookHotelTask = runtime.Definition{Spec: runtime.Spec{
@@ -465,6 +458,38 @@ var cancelFlightTask = runtime.Definition{Spec: runtime.Spec{
 	Params: []wire.Param{{Name: "ticket", Sig: "string"}},
 }}
 
+var agentContextTasks = []runtime.Entry[*AgentContext]{
+	{Task: &researchTask, Args: (*researchArgs)(nil)},
+}
+
+var contextTasks = []runtime.Entry[*runtime.Context]{
+	{Task: &useToolTask, Args: (*useToolArgs)(nil)},
+	{Task: &archiveTask, Args: (*archiveArgs)(nil)},
+	{Task: &notifyTask, Args: (*notifyArgs)(nil)},
+	{Task: &bookTripTask, Args: (*bookTripArgs)(nil)},
+}
+
+var bankContextTasks = []runtime.Entry[*BankContext]{
+	{Task: &payTask, Args: (*payArgs)(nil)},
+	{Task: &subscribeTask, Args: (*subscribeArgs)(nil)},
+}
+
+var contextTasksValue = []runtime.Entry[context.Context]{
+	{Task: &mailTask, Args: (*mailArgs)(nil)},
+}
+
+var reportContextTasks = []runtime.Entry[*ReportContext]{
+	{Task: &reportTask, Args: (*reportArgs)(nil)},
+	{Task: &countSalesTask, Args: (*countSalesArgs)(nil)},
+	{Task: &partialReportTask, Args: (*partialReportArgs)(nil)},
+}
+
+var agencyContextTasks = []runtime.Entry[*AgencyContext]{
+	{Task: &bookFlightTask, Args: (*bookFlightArgs)(nil)},
+	{Task: &bookHotelTask, Args: (*bookHotelArgs)(nil)},
+	{Task: &cancelFlightTask, Args: (*cancelFlightArgs)(nil)},
+}
+
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newAgentContext, runtime.NeedSupply[Model]())
@@ -472,20 +497,12 @@ func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newPressContext, runtime.NeedSupply[*sql.DB]())
 	runtime.RegisterContext(app, newReportContext, runtime.NeedSupply[Warehouse]())
 	runtime.RegisterContext(app, newAgencyContext, runtime.NeedSupply[Agency]())
-	runtime.RegisterTask(app, &researchTask, (*researchArgs)(nil))
-	runtime.RegisterTask(app, &useToolTask, (*useToolArgs)(nil))
-	runtime.RegisterTask(app, &payTask, (*payArgs)(nil))
-	runtime.RegisterTask(app, &subscribeTask, (*subscribeArgs)(nil))
-	runtime.RegisterTask(app, &archiveTask, (*archiveArgs)(nil))
-	runtime.RegisterTask(app, &notifyTask, (*notifyArgs)(nil))
-	runtime.RegisterTask(app, &mailTask, (*mailArgs)(nil))
-	runtime.RegisterTask(app, &reportTask, (*reportArgs)(nil))
-	runtime.RegisterTask(app, &countSalesTask, (*countSalesArgs)(nil))
-	runtime.RegisterTask(app, &partialReportTask, (*partialReportArgs)(nil))
-	runtime.RegisterTask(app, &bookTripTask, (*bookTripArgs)(nil))
-	runtime.RegisterTask(app, &bookFlightTask, (*bookFlightArgs)(nil))
-	runtime.RegisterTask(app, &bookHotelTask, (*bookHotelArgs)(nil))
-	runtime.RegisterTask(app, &cancelFlightTask, (*cancelFlightArgs)(nil))
+	runtime.RegisterTasks(app, agentContextTasks)
+	runtime.RegisterTasks(app, contextTasks)
+	runtime.RegisterTasks(app, bankContextTasks)
+	runtime.RegisterTasks(app, contextTasksValue)
+	runtime.RegisterTasks(app, reportContextTasks)
+	runtime.RegisterTasks(app, agencyContextTasks)
 }
 
 // newAgentContext makes the AgentContext of one run of a task.

@@ -42,8 +42,7 @@ type orderArgs struct {
 }
 
 func (a *orderArgs) Run(ctx *Cafe, result *runtime.Result) error {
-	v, err := Order(ctx, a.item, a.count)
-	return result.Plain(&v, err)
+	return result.Int(Order(ctx, a.item, a.count))
 }
 
 var orderTask = runtime.Definition{Spec: runtime.Spec{
@@ -78,11 +77,19 @@ var greetTask = runtime.Definition{Spec: runtime.Spec{
 	Params: []wire.Param{{Name: "name", Sig: "string"}},
 }}
 
+var cafeTasks = []runtime.Entry[*Cafe]{
+	{Task: &orderTask, Args: (*orderArgs)(nil)},
+}
+
+var contextTasks = []runtime.Entry[context.Context]{
+	{Task: &greetTask, Args: (*greetArgs)(nil)},
+}
+
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newCafe, runtime.NeedSupply[map[string]int]())
-	runtime.RegisterTask(app, &orderTask, (*orderArgs)(nil))
-	runtime.RegisterTask(app, &greetTask, (*greetArgs)(nil))
+	runtime.RegisterTasks(app, cafeTasks)
+	runtime.RegisterTasks(app, contextTasks)
 }
 
 // newCafe makes the Cafe of one run of a task.

@@ -82,11 +82,15 @@ var forgetFileTask = runtime.Definition{Spec: runtime.Spec{
 	Params: []wire.Param{{Name: "path", Sig: "string"}},
 }}
 
+var indexContextTasks = []runtime.Entry[*IndexContext]{
+	{Task: &addFileTask, Args: (*addFileArgs)(nil)},
+	{Task: &forgetFileTask, Args: (*forgetFileArgs)(nil)},
+}
+
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newIndexContext, runtime.NeedSupply[IndexFile]())
-	runtime.RegisterTask(app, &addFileTask, (*addFileArgs)(nil))
-	runtime.RegisterTask(app, &forgetFileTask, (*forgetFileArgs)(nil))
+	runtime.RegisterTasks(app, indexContextTasks)
 }
 
 // newIndexContext makes the IndexContext of one run of a task.

@@ -40,8 +40,7 @@ type publishArgs struct {
 }
 
 func (a *publishArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
-	v, err := Publish(ctx, a.order)
-	return result.Plain(&v, err)
+	return result.Int(Publish(ctx, a.order))
 }
 
 var publishTask = runtime.Definition{Spec: runtime.Spec{
@@ -85,8 +84,12 @@ var renderTask = runtime.Definition{Spec: runtime.Spec{
 	},
 }}
 
+var contextTasks = []runtime.Entry[*runtime.Context]{
+	{Task: &publishTask, Args: (*publishArgs)(nil)},
+	{Task: &renderTask, Args: (*renderArgs)(nil)},
+}
+
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterTask(app, &publishTask, (*publishArgs)(nil))
-	runtime.RegisterTask(app, &renderTask, (*renderArgs)(nil))
+	runtime.RegisterTasks(app, contextTasks)
 }

@@ -100,20 +100,23 @@ func SweepCall(opts ...runtime.Option) runtime.Call[int64] {
 type sweepArgs struct{}
 
 func (*sweepArgs) Run(ctx *Lab, result *runtime.Result) error {
-	v, err := Sweep(ctx)
-	return result.Plain(&v, err)
+	return result.Int64(Sweep(ctx))
 }
 
 var sweepTask = runtime.Definition{Spec: runtime.Spec{
 	Name: SweepTask, Func: "Sweep", Retries: 0,
 }}
 
+var labTasks = []runtime.Entry[*Lab]{
+	{Task: &placeTask, Args: (*placeArgs)(nil)},
+	{Task: &printTask, Args: (*printArgs)(nil)},
+	{Task: &sweepTask, Args: (*sweepArgs)(nil)},
+}
+
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newLab, runtime.NeedSupply[File](), runtime.NeedSupply[Bank]())
-	runtime.RegisterTask(app, &placeTask, (*placeArgs)(nil))
-	runtime.RegisterTask(app, &printTask, (*printArgs)(nil))
-	runtime.RegisterTask(app, &sweepTask, (*sweepArgs)(nil))
+	runtime.RegisterTasks(app, labTasks)
 }
 
 // newLab makes the Lab of one run of a task.

@@ -102,11 +102,19 @@ var tidyTask = runtime.Definition{Spec: runtime.Spec{
 	Params: []wire.Param{{Name: "hard", Sig: "bool", Optional: true}},
 }}
 
+var shopTasks = []runtime.Entry[*Shop]{
+	{Task: &chargeTask, Args: (*chargeArgs)(nil)},
+}
+
+var contextTasks = []runtime.Entry[*runtime.Context]{
+	{Task: &tidyTask, Args: (*tidyArgs)(nil)},
+}
+
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newShop, runtime.NeedSupply[chan<- Charged]())
-	runtime.RegisterTask(app, &chargeTask, (*chargeArgs)(nil))
-	runtime.RegisterTask(app, &tidyTask, (*tidyArgs)(nil))
+	runtime.RegisterTasks(app, shopTasks)
+	runtime.RegisterTasks(app, contextTasks)
 }
 
 // newShop makes the Shop of one run of a task.
