@@ -155,7 +155,7 @@ func (c *Crew) enqueue(n, sleep int) *runtime.Handle[int] {
 // until waits for a condition; while the server is away it is not known.
 func (c *Crew) until(what string, f func() (bool, error)) {
 	c.tb.Helper()
-	end := time.Now().Add(2*time.Minute + time.Duration(*tasks)*10*time.Millisecond)
+	end := time.Now().Add(2*time.Minute + time.Duration(*tasks)*10*time.Millisecond + limitPatience())
 	for ; ; time.Sleep(20 * time.Millisecond) {
 		ok, err := f()
 		if ok && err == nil {

@@ -28,6 +28,13 @@ var (
 	limitProcesses = flag.Int("limitprocesses", 3, "how many worker processes they run")
 )
 
+const limitSlots = 5 // of a worker process
+
+// limitPatience is thrice as long as the tasks of tests of limits take at best.
+func limitPatience() time.Duration {
+	return 3 * time.Duration(*limitTasks**limitSleep) * time.Millisecond / time.Duration(limitSlots**limitProcesses)
+}
+
 // limitedLine is a line of the file.
 type limitedLine struct {
 	what   string
@@ -59,7 +66,6 @@ const limitMost = 2 // of a key
 // key runs, and all end. Then it runs as many without kills, and as many without limits,
 // and prints how fast.
 func Limited(t *testing.T, c *Crew, e engine.Limiter) {
-	const slots = 5
 	path := filepath.Join(t.TempDir(), "limited")
 	c.env = append(c.env, envLimited+"="+path)
 	fill := func(from int, limited bool) {
@@ -79,7 +85,7 @@ func Limited(t *testing.T, c *Crew, e engine.Limiter) {
 	fill(0, true)
 	var workers []*exec.Cmd
 	for range *limitProcesses {
-		workers = append(workers, c.hire(slots))
+		workers = append(workers, c.hire(limitSlots))
 	}
 	c.until("tasks run", func() (bool, error) { return len(readLimited(t, path)) > 2*len(workers), nil })
 	var last time.Time
@@ -93,7 +99,7 @@ func Limited(t *testing.T, c *Crew, e engine.Limiter) {
 		c.kill(victim)
 		last = time.Now()
 		require.NoError(t, noteLimited(path, "kill", 0, victim.Process.Pid))
-		workers[killed%len(workers)] = c.hire(slots)
+		workers[killed%len(workers)] = c.hire(limitSlots)
 	}
 	c.untilAllEnd()
 	recovery := time.Since(last)
@@ -113,7 +119,7 @@ func Limited(t *testing.T, c *Crew, e engine.Limiter) {
 	fill(2**limitTasks, false)
 	c.untilAllEnd()
 	_, _, free := overLimit(readLimited(t, path))
-	allowed := min(limitMost**limitKeys, slots*len(workers))
+	allowed := min(limitMost**limitKeys, limitSlots*len(workers))
 	best := time.Duration(*limitTasks**limitSleep) * time.Millisecond / time.Duration(allowed)
 	t.Logf("without kills: %d tasks in %v, %.2f of what the limit and the workers allow, %d starts beyond %d; without limits %v, %.2f", *limitTasks, took,
 		best.Seconds()/took.Seconds(), over, limitMost, free, best.Seconds()/free.Seconds())
