@@ -45,6 +45,23 @@ func TestReadme_ShowsTheExamples(t *testing.T) {
 	}
 }
 
+// TestFlow_ShowsTheRecipes: the code of the recipes in docs/flow.md is code that runs.
+func TestFlow_ShowsTheRecipes(t *testing.T) {
+	_, recipes, ok := strings.Cut(read(t, "docs/flow.md"), "## Recipes")
+	code := read(t, "examples/flow/tasks.go")
+	blocks := codeBlock.FindAllStringSubmatch(recipes, -1)
+	if !ok || len(blocks) < 4 {
+		t.Fatalf("docs/flow.md has %d recipes in code", len(blocks))
+	}
+	for _, b := range blocks {
+		for part := range strings.SplitSeq(strings.TrimSpace(b[1]), "\n\n") {
+			if !strings.Contains(code, part) {
+				t.Errorf("examples/flow/tasks.go has not the code of docs/flow.md:\n%s", part)
+			}
+		}
+	}
+}
+
 // between returns the part of the text from one mark up to another.
 func between(t *testing.T, text, from, to string) string {
 	t.Helper()
