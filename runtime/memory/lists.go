@@ -3,6 +3,7 @@ package memory
 import (
 	"encoding/binary"
 	"iter"
+	"math/bits"
 	"math/rand/v2"
 
 	"github.com/google/uuid"
@@ -56,8 +57,8 @@ const tablePart = 1 << 10
 
 func (tb *table) hash(id uuid.UUID) uint64 {
 	h := binary.LittleEndian.Uint64(id[8:]) ^ binary.LittleEndian.Uint64(id[:8])
-	h = (h ^ tb.seed) * 0x9e3779b97f4a7c15
-	return h ^ h>>32
+	hi, lo := bits.Mul64(h^tb.seed, 0x9e3779b97f4a7c15) // ids may differ in any bits
+	return hi ^ lo
 }
 
 func (tb *table) bucket(id uuid.UUID) **task {
