@@ -158,6 +158,9 @@ func (l *listing) read(ctx context.Context) error {
 // chunk returns how many rows to ask for at once, so that few are read in vain
 // when they turn out to be large.
 func (l *listing) chunk() int {
+	if l.q.Brief { // what may be large is left out
+		return windowRows
+	}
 	if len(l.found) == 0 {
 		return pageSize + 1
 	}

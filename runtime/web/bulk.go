@@ -21,10 +21,10 @@ const (
 	// countTime how long.
 	countMost = 10_000
 	countTime = time.Second
-	// countSoon is after which time a page has counted enough, if that is more than
-	// countLeast: who is to agree wants to know.
-	countSoon  = 40 * time.Millisecond
-	countLeast = 1000
+	// countSoon is after which time a page has counted enough, and countLong if that is
+	// not more than countLeast: who is to agree wants to know.
+	countSoon, countLong = 40 * time.Millisecond, 5 * time.Second
+	countLeast           = 1000
 	// bulkTime is how long one request goes on acting. The answer says how to
 	// continue.
 	bulkTime = 4 * time.Second
@@ -230,7 +230,7 @@ func (q *request) filtered(a Action, f *filter, p *confirmPage) (bulk.Survey, er
 	defer cancel()
 	s, err := bulk.CountWhile(ctx, q.h.app, rq, func(tasks int) bool {
 		took := time.Since(q.now)
-		return tasks < countMost && took < countTime && (tasks <= countLeast || took < countSoon)
+		return tasks < countMost && (took < countSoon || tasks <= countLeast && took < countLong)
 	})
 	if err == nil && s.More {
 		p.About = q.about(&narrow)
