@@ -88,7 +88,7 @@ func (s *session) bulk(ctx context.Context, a bulk.Action, x *filter, o bulk.Opt
 	return s.acted(&r, err)
 }
 
-// acted tells what became of an action, which ended with err.
+// acted prints the result of a bulk action, and returns err with the errors of tasks.
 func (s *session) acted(r *bulk.Result, err error) error {
 	fmt.Fprintf(s.out, "%d done, %d failed\n", r.Done, r.Failed)
 	errs := []error{err}

@@ -15,8 +15,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engines"
 )
 
-// completions are what a shell reads to complete the words of a call: it asks
-// taskctx itself.
+// completions are the scripts by which shells complete the words of a call: they call
+// taskctx complete.
 var completions = map[string]string{
 	"bash": `_taskctx() {
 	local IFS=$'\n'
@@ -36,7 +36,7 @@ compdef _taskctx taskctx
 `,
 }
 
-// completion prints what a shell reads.
+// completion prints the script of a shell.
 func completion(out io.Writer, args []string) error {
 	if len(args) == 1 {
 		if text, ok := completions[args[0]]; ok {

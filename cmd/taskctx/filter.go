@@ -35,7 +35,7 @@ func filterFlags(f *flag.FlagSet) *filter {
 	return &x
 }
 
-// query is what the flags say.
+// query returns the flags as a query.
 func (x *filter) query() (engine.Query, error) {
 	q := x.q
 	q.Tag, q.TagValue, _ = strings.Cut(x.tag, ":")

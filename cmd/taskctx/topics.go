@@ -1,6 +1,6 @@
 package main
 
-// topics are what help says beside the commands.
+// topics are the texts of taskctx help TOPIC.
 var topics = map[string]string{
 	"completion": `
 Shells complete commands, flags, states, and names of queues, tasks and workers, which they ask the engine of -engine or

@@ -43,7 +43,7 @@ type bulkIn struct {
 	Why    string      `json:"why,omitempty" doc:"the reason of a cancellation"`
 }
 
-// bulkOut is what became of an action on many tasks.
+// bulkOut counts the tasks that a bulk action changed, and those it could not.
 type bulkOut struct {
 	Done   int         `json:"done"`
 	Failed int         `json:"failed"`
@@ -209,7 +209,7 @@ func (q *request) confirmPage() (*view, error) {
 
 var verbs = map[Action]string{Retry: "Retry", Cancel: "Cancel", Delete: "Delete"}
 
-// filtered is the survey of what the filter selects for the action.
+// filtered surveys the tasks of a filter that the action is possible for.
 func (q *request) filtered(a Action, f *filter, p *confirmPage) (bulk.Survey, error) {
 	narrow, some := f.narrowed(a)
 	p.Words = narrow.words()
@@ -286,7 +286,7 @@ func (q *request) chosen(a Action, ids []string, p *confirmPage) (s bulk.Survey,
 	return s, nil
 }
 
-// bulkPageData is what became of an action on many tasks.
+// bulkPageData is the page after a bulk action.
 type bulkPageData struct {
 	Action   Action
 	Verb     string

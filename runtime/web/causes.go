@@ -152,7 +152,7 @@ func (out *causesOut) over(found map[causeKey]*cause, now time.Time) {
 	}
 }
 
-// causeKey is what tells causes apart.
+// causeKey identifies a cause: the name of its tasks, and the pattern of their reasons.
 type causeKey struct{ name, pattern string }
 
 // add counts a task.
@@ -195,7 +195,7 @@ type causeRow struct {
 	Bulk         []bulkLink
 }
 
-// causeRow returns a cause for a page, with links to what whoever asks may do.
+// causeRow returns the row of a cause, with links to the actions that are allowed.
 func (q *request) causeRow(c *cause, s engine.State, all int) causeRow {
 	r := c.shown(s, all, q.now)
 	r.Bulk = q.allowed(r.Bulk)
@@ -228,7 +228,7 @@ func (c *cause) shown(s engine.State, all int, now time.Time) causeRow {
 	return r
 }
 
-// failedPage shows what failed, by cause.
+// failedPage lists the causes of failures.
 type failedPage struct {
 	Rows  []causeRow
 	Tasks string

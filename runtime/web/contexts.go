@@ -14,7 +14,7 @@ type contextRow struct {
 // contextValue is a field of a context: its name, its type, and the source of its value.
 type contextValue struct{ Name, Type, From string }
 
-// contexts are the context types of this process, and what its tasks find in them.
+// contexts returns the context types of this process, never nil.
 func (q *request) contexts() []runtime.ContextInfo {
 	return append([]runtime.ContextInfo{}, q.h.app.Contexts()...)
 }

@@ -241,8 +241,8 @@ func indented(v json.RawMessage) string {
 	return b.String()
 }
 
-// enqueueForm enqueues what the form says, and shows the task; or the form again
-// with what is wrong.
+// enqueueForm enqueues the task of a form and shows it. A mistake in the form shows the
+// form again, with an error.
 func (q *request) enqueueForm() (*view, error) {
 	p, info := q.form(q.PostForm.Get("name"))
 	if info == nil {
@@ -301,7 +301,7 @@ func formArgs(t *runtime.TaskInfo, form url.Values) (json.RawMessage, error) {
 	return json.Marshal(args)
 }
 
-// parse makes JSON of what a field says. It shows no value in its error.
+// parse returns the value of a field as JSON. Its error shows no value.
 func (f *formField) parse(text string, pointer bool) (json.RawMessage, error) {
 	if text == "" && pointer {
 		return json.RawMessage("null"), nil

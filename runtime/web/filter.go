@@ -33,7 +33,7 @@ func (f *filter) empty() bool {
 	return len(f.State) == 0 && f.Name+f.Queue+f.Tag+f.Reason+f.Worker+f.Parent+f.Root+f.Since+f.Until == ""
 }
 
-// query returns what the filter asks of the engine.
+// query returns the filter as a query of the engine.
 func (f *filter) query(now time.Time) (engine.Query, error) {
 	q := engine.Query{Name: f.Name, Queue: f.Queue, Reason: f.Reason, Worker: f.Worker}
 	for _, names := range f.State {
@@ -115,7 +115,7 @@ func (f *filter) narrowed(a Action) (filter, bool) {
 	return own, len(own.State) > 0
 }
 
-// words says what the filter selects, for people.
+// words describes the filter in English, a phrase for each field.
 func (f *filter) words() []string {
 	var w []string
 	if len(f.State) > 0 {

@@ -45,7 +45,7 @@ func (k *sketch) add(s *slot) *slot {
 }
 
 // connect leads a line from a slot to one in a later column, through a lane in each
-// column between them, and returns what it passes.
+// column between them, and returns all of its slots.
 func (k *sketch) connect(from, to *slot) []*slot {
 	way := []*slot{from}
 	if between := to.column - from.column - 1; between > 0 && k.lanes+between <= graphLanes {

@@ -88,7 +88,7 @@ func (h *handler) crossOrigin(r *http.Request) error {
 	return nil
 }
 
-// audit logs an action and what became of it.
+// audit logs an action with its outcome.
 func (h *handler) audit(r *http.Request, a Action, err error, attrs ...any) {
 	level, text := slog.LevelInfo, "web: action"
 	attrs = append([]any{

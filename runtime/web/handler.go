@@ -164,12 +164,12 @@ type request struct {
 	json bool // it is answered in JSON
 }
 
-// store returns a context for what the request asks of the engine.
+// store returns a context for calls of the engine, which ends after storeTimeout.
 func (q *request) store() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(q.Context(), storeTimeout)
 }
 
-// left is how long a page may still read what it can do without.
+// left returns how long the request may still read optional parts of its page.
 func (q *request) left() time.Duration { return fillTime - time.Since(q.now) }
 
 // late reports whether that time is over.

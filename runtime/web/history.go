@@ -28,7 +28,7 @@ var historyRanges = []historyRange{
 	{"months", "Three months", 24 * time.Hour, 24 * time.Hour, 90 * 24 * time.Hour},
 }
 
-// historyIn asks for what became of tasks over time.
+// historyIn asks for the history of a range, of one queue or of all.
 type historyIn struct {
 	Range string `query:"range" doc:"hour (default), day, weeks or months"`
 	Queue string `query:"queue" doc:"of this queue alone, without times: kept for weeks and months"`
@@ -75,7 +75,7 @@ type readHistory struct {
 // historyMost bounds the histories that are kept.
 const historyMost = 50
 
-// history reads what became of tasks over time.
+// history reads a history, or returns one that is younger than historyAge.
 func (q *request) history(in *historyIn) (historyOut, error) {
 	if in.Range == "" {
 		in.Range = "hour"
@@ -231,7 +231,7 @@ func rate(n float64) string {
 	return number(int64(n + 0.5))
 }
 
-// historyPage shows what became of tasks over time.
+// historyPage draws a history.
 type historyPage struct {
 	Ranges []tab
 	Queues []tab // where queues are counted by themselves

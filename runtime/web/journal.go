@@ -15,7 +15,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// journalOut is what a durable task remembers.
+// journalOut is the journal of a durable task.
 type journalOut struct {
 	Entries []runtime.JournalRecord `json:"entries"`
 }
@@ -48,7 +48,7 @@ type journalRow struct {
 	AttemptFrom string
 }
 
-// journalPage is what a task remembers, and how far its children are.
+// journalPage is a journal, with a count of the children that have ended.
 type journalPage struct {
 	Rows     []journalRow
 	Hidden   int

@@ -13,7 +13,8 @@ type lazy[V any] struct {
 	value   V
 }
 
-// get returns the value. A read that fails is tried again by those who wait.
+// get returns the value, and reads it first if need be. After a failed read each waiting
+// caller reads for itself.
 func (l *lazy[V]) get(ctx context.Context, read func() (V, error)) (V, error) {
 	for {
 		l.mu.Lock()
@@ -37,7 +38,7 @@ func (l *lazy[V]) get(ctx context.Context, read func() (V, error)) (V, error) {
 	}
 }
 
-// fill reads the value for all who wait.
+// fill reads the value for all waiting callers.
 func (l *lazy[V]) fill(read func() (V, error)) (v V, err error) {
 	ok := false
 	defer func() { // also if read panics

@@ -156,7 +156,7 @@ func (s *stream) version(ctx context.Context) (uint64, error) {
 	return versionOf(r), nil
 }
 
-// versionOf is a number for what a record shows.
+// versionOf hashes the fields of a record that its page shows.
 func versionOf(r *runtime.Record) uint64 {
 	sum := fnv.New64a()
 	fmt.Fprint(sum, r.State, r.Attempt, r.Due, r.StartedAt, r.EndedAt, r.Reason, len(r.Errors), len(r.Logs), r.LogsDropped)
@@ -169,12 +169,12 @@ func versionOf(r *runtime.Record) uint64 {
 	return max(sum.Sum64(), 1)
 }
 
-// taskEvents is where the events of a task are, from what is known of it on.
+// taskEvents returns the URL of a task's events after the given record.
 func taskEvents(r *runtime.Record) string {
 	return "events?" + urlQuery("task", r.ID.String(), "from", strconv.FormatUint(versionOf(r), 36))
 }
 
-// allEvents is where the events of everything are, from what was last seen on.
+// allEvents returns the URL of all events after the last snapshot.
 func (h *handler) allEvents() string {
 	s := h.peek()
 	if s == nil {

@@ -41,7 +41,7 @@ type overviewPage struct {
 // maxQueues is how many queues the overview shows.
 const maxQueues = 12
 
-// snapshot returns what the pages without parameters show.
+// snapshot returns the engine's snapshot for a page without parameters.
 func (q *request) snapshot() (*snapshot, error) {
 	if err := q.decode(&struct{}{}); err != nil {
 		return nil, err
@@ -95,8 +95,8 @@ func (q *request) overviewPage() (*view, error) {
 	return &view{Title: "Overview", Nav: "overview", Template: "overview", Live: q.h.allEvents(), Data: p}, nil
 }
 
-// readFor reads what the page shows of a snapshot, at a time: one after the other would
-// take the time of each.
+// readFor reads causes and running tasks for a snapshot concurrently, since each may
+// take all the time that a page has.
 func (q *request) readFor(s *snapshot) error {
 	var wg sync.WaitGroup
 	var errs [3]error
@@ -110,7 +110,7 @@ func (q *request) readFor(s *snapshot) error {
 	return errors.Join(errs[:]...)
 }
 
-// urgency orders queues: what waits longest first, then what has most to do.
+// urgency orders queues: by the wait of their oldest task, then by their tasks.
 func (i *queueInfo) urgency(now time.Time) int64 {
 	n := i.Tasks[engine.StatePending] + i.Tasks[engine.StateRunning] + i.Tasks[engine.StateFailed]
 	if !i.Oldest.IsZero() {
@@ -119,7 +119,7 @@ func (i *queueInfo) urgency(now time.Time) int64 {
 	return n
 }
 
-// queueProblems are what is wrong with queues.
+// queueProblems returns the queues that are paused, behind or without workers.
 func queueProblems(infos []queueInfo, now time.Time) []problem {
 	var ps []problem
 	for i := range infos {

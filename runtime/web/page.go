@@ -53,7 +53,7 @@ type view struct {
 	Data     any
 }
 
-// frame is what the layout shows around a page.
+// frame is the layout's data around a view.
 type frame struct {
 	*view
 	Root, Site, User string
@@ -138,7 +138,7 @@ func (h *handler) pages() {
 	h.mux.HandleFunc("GET /events", h.events)
 }
 
-// messages are what pages say after an action.
+// messages are the notes on a page after an action.
 var messages = map[string]string{
 	"retry": "The task will run once more.", "cancel": "The task was cancelled; one that runs was told to stop.",
 	"delete": "The task was deleted.", "enqueue": "The task was enqueued.",
@@ -183,7 +183,7 @@ func (h *handler) peek() *snapshot {
 	return h.pulse.last
 }
 
-// errorPage says what went wrong.
+// errorPage is the page of an error.
 type errorPage struct {
 	Code        int
 	Head, Text  string

@@ -2,9 +2,9 @@ package web
 
 import "strings"
 
-// patternOf is what is alike in reasons of one cause: the first line, between ^ and
-// $, with * for quoted texts, ids, numbers and addresses of memory. A status stays: it
-// is part of the cause.
+// patternOf returns the reason's first line between ^ and $, with * for quoted texts, ids,
+// numbers and addresses of memory, so that reasons of one cause have one pattern. A
+// status such as "error 500" stays: it is part of the cause.
 func patternOf(reason string) string {
 	line := firstLine(reason)
 	cut := len(line) > 4*maxPattern

@@ -15,7 +15,7 @@ type pauseIn struct {
 	Schedule string `json:"schedule,omitempty" doc:"a schedule, whose ticks are left out"`
 }
 
-// pauseOut is what is paused.
+// pauseOut lists the pauses.
 type pauseOut struct {
 	Paused []pausedInfo `json:"paused"`
 }
@@ -26,7 +26,7 @@ type pausedInfo struct {
 	Since time.Time `json:"since,omitzero"`
 }
 
-// pause pauses or resumes, and logs who did. It answers with what is paused then.
+// pause pauses or resumes, logs who did, and answers with the pauses after it.
 func (q *request) pause(in *pauseIn, resume bool) (out pauseOut, err error) {
 	what := "pause"
 	if resume {
@@ -67,7 +67,7 @@ func (q *request) pause(in *pauseIn, resume bool) (out pauseOut, err error) {
 	return q.paused()
 }
 
-// paused returns what is paused.
+// paused lists the pauses.
 func (q *request) paused() (pauseOut, error) {
 	out := pauseOut{Paused: []pausedInfo{}}
 	ctx, cancel := q.store()

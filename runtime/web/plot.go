@@ -84,7 +84,7 @@ func (out *historyOut) endedPlot(now time.Time) *plot {
 	return p
 }
 
-// timesPlot draws the median of times, and what nineteen of twenty do not exceed.
+// timesPlot draws the medians and the 95th percentiles of times.
 func (out *historyOut) timesPlot(title string, now time.Time, of func(p *historyPoint) (p50, p95 float64)) *plot {
 	p := out.plot(title, now)
 	most := 0.0

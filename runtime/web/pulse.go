@@ -13,7 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// snapshot is what all pages need to know of the engine, at one moment.
+// snapshot is the engine's counts, workers and pauses at one moment, shared by all pages.
 type snapshot struct {
 	at      time.Time
 	counts  []engine.Count
@@ -103,7 +103,7 @@ func (p *pulse) use(took time.Duration) {
 	p.until = p.last.at.Add(max(pulseAge, pulseShare*p.took))
 }
 
-// added takes note of what was read for a snapshot later.
+// added adds the time of a later read for a snapshot to its cost.
 func (p *pulse) added(s *snapshot, took time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -205,7 +205,7 @@ func (p *pulse) mayTurn(now time.Time) bool {
 	return true
 }
 
-// spent takes note of what a page has cost.
+// spent adds the time that a page took to the smoothed cost of pages.
 func (p *pulse) spent(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -27,8 +27,8 @@ type scheduleInfo struct {
 	Last   *runtime.Record `json:"last,omitempty"`
 }
 
-// schedules returns what is known of schedules: in a process that has none
-// registered, what their tasks tell.
+// schedules returns the schedules of this process, and those that tags of kept tasks
+// name, each with the newest task that was found.
 func (q *request) schedules() (schedulesOut, error) {
 	out := schedulesOut{Schedules: []scheduleInfo{}}
 	at := make(map[string]int)

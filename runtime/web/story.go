@@ -22,7 +22,7 @@ type event struct {
 	order  int
 }
 
-// story is all that is known of what happened to a task, the oldest first.
+// story returns the events of a task, the oldest first.
 func story(r *runtime.Record, now time.Time) []event {
 	var es []event
 	add := func(t time.Time, order int, e event) {

@@ -59,7 +59,7 @@ type cancelIn struct {
 	Reason string `json:"reason,omitempty" doc:"why; by default the task's name and .cancel"`
 }
 
-// done is what an action answers.
+// done is the answer of an action on one task.
 type done struct {
 	ID uuid.UUID `json:"id"`
 	// State is the task's state after the action, empty if it was deleted. A
@@ -67,7 +67,7 @@ type done struct {
 	State engine.State `json:"state,omitempty"`
 }
 
-// act does something with one task, and logs who did.
+// act performs an action on one task, and logs who did.
 func (q *request) act(a Action, id uuid.UUID, reason string) (done, error) {
 	ctx, cancel := q.store()
 	defer cancel()
@@ -110,7 +110,7 @@ type taskPage struct {
 	Enqueue   string // relative URL of the form with these arguments
 }
 
-// fact is a line of what is known of a task.
+// fact is a line in the list of a task's properties.
 type fact struct {
 	Label, Text, Link string
 	When              moment
@@ -202,7 +202,7 @@ func (q *request) taskPage() (*view, error) {
 	}, nil
 }
 
-// possible says what may be done with a task in a state.
+// possible returns the actions that are possible for a task in a state.
 func possible(s engine.State) map[string]bool {
 	can := make(map[string]bool)
 	for _, a := range []Action{Retry, Cancel, Delete} {

@@ -190,7 +190,7 @@ type bulkLink struct {
 	Link   string
 }
 
-// allowed returns those of the links that lead to what whoever asks may do.
+// allowed returns the links whose actions are allowed.
 func (q *request) allowed(links []bulkLink) []bulkLink {
 	return slices.DeleteFunc(links, func(l bulkLink) bool { return q.h.allow(q.Request, l.Action) != nil })
 }

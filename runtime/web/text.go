@@ -150,7 +150,7 @@ func at(t, now time.Time) moment {
 	return m
 }
 
-// coarse leaves out what nobody needs to know of a time far away.
+// coarse truncates a time to seconds, and one over ten minutes to minutes.
 func coarse(d time.Duration) time.Duration {
 	switch {
 	case d > 10*time.Minute:

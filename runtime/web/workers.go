@@ -59,7 +59,7 @@ const (
 	silence = time.Minute
 )
 
-// workersPage shows who works, and on what.
+// workersPage lists the workers with the tasks that they run.
 func (q *request) workersPage() (*view, error) {
 	s, err := q.snapshot()
 	if err != nil {
