@@ -205,7 +205,7 @@ func (e *Engine) enterNew(ctx context.Context, d db, l *lot) (waits []string, er
 // paused queue.
 func (e *Engine) notDue(ctx context.Context, d db, l *lot) (map[int]bool, error) {
 	apart := make(map[int]bool)
-	err := d.query(ctx, e.sql.limit.notDue, []any{l.queue, l.due}, func(scan func(...any) error) error {
+	err := d.query(ctx, e.sql.limit.notDue, []any{l.queue, l.due, l.kind}, func(scan func(...any) error) error {
 		var n int
 		err := scan(&n)
 		apart[n-1] = true

@@ -28,16 +28,16 @@ func (s *serve) queueFetch(b *pgx.Batch, f *fetch) {
 	claim := func(b *pgx.Batch) {
 		pass := s.aside.ids()
 		if !s.dead.known() {
-			b.Queue(s.e.sql.claim.all, f.queues, s.Names, pass, f.want, s.owner).Query(collectJobs(&f.claimed))
+			b.Queue(s.e.sql.claim.all, f.queues, s.openNames(), pass, f.want, s.owner).Query(collectJobs(&f.claimed))
 			return
 		}
 		f.found = s.dead.take(f.want)
 		if len(f.found) > 0 {
-			b.Queue(s.e.sql.claimFound.all, f.found, f.queues, s.Names, pass, f.want, s.owner).Query(collectJobs(&f.low))
+			b.Queue(s.e.sql.claimFound.all, f.found, f.queues, s.openNames(), pass, f.want, s.owner).Query(collectJobs(&f.low))
 		}
 		if rest := f.want - len(f.found); rest > 0 {
 			in := s.dead.toLook(f.queues)
-			b.Queue(s.e.sql.claimAfter.all, in.queue, in.priority, in.at, in.id, s.Names, pass, rest, s.owner).
+			b.Queue(s.e.sql.claimAfter.all, in.queue, in.priority, in.at, in.id, s.openNames(), pass, rest, s.owner).
 				Query(collectJobs(&f.claimed))
 		}
 	}
@@ -69,10 +69,10 @@ func (s *serve) fetchSome(ctx context.Context, queues []string, want int) (more 
 		return false, nil
 	}
 	s.claims.sql, s.claims.most = s.e.sql.claim, want
-	args := []any{queues, s.Names}
+	args := []any{queues, s.openNames()}
 	if s.dead.known() {
 		in := s.dead.lanes(queues)
-		s.claims.sql, args = s.e.sql.claimAfter, []any{in.queue, in.priority, in.at, in.id, s.Names}
+		s.claims.sql, args = s.e.sql.claimAfter, []any{in.queue, in.priority, in.at, in.id, s.openNames()}
 	}
 	return s.do(ctx, &s.claims, args, func(limit int, pass []int64) (int, error) {
 		f := &fetch{queues: queues, want: limit}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
 
@@ -172,16 +173,16 @@ func (s *serve) takeOverOf(ctx context.Context, args []any, ids []int64) (tasks 
 	return tasks, lost, err
 }
 
-// readPaused learns which queues River's tools have paused.
+// readPaused learns which queues River's tools have paused, and which names are.
 func (s *serve) readPaused(ctx context.Context) error {
-	paused := make(map[string]bool)
+	paused := make(map[engine.Pause]bool)
 	s.mu.Lock()
 	pauses := s.pauses
 	s.mu.Unlock()
-	err := s.e.query(ctx, s.e.sql.paused, []any{s.Queues}, func(scan func(...any) error) error {
-		var name string
-		err := scan(&name)
-		paused[name] = true
+	err := s.e.query(ctx, s.e.sql.paused, []any{s.Queues, s.Names}, func(scan func(...any) error) error {
+		var p engine.Pause
+		err := scan(&p.Queue, &p.Name)
+		paused[p] = true
 		return err
 	})
 	if err != nil {

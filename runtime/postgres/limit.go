@@ -72,10 +72,10 @@ func (e *Engine) Limits(ctx context.Context) ([]engine.LimitCount, error) {
 	return counts, nil
 }
 
-// leavePaused gives up the places of a paused queue's tasks that do not run.
-func (e *Engine) leavePaused(ctx context.Context, queue string) error {
+// leavePaused gives up the places of paused tasks that do not run.
+func (e *Engine) leavePaused(ctx context.Context, p engine.Pause) error {
 	var jobs []int64
-	if err := e.query(ctx, e.sql.limit.pausedPlaces, []any{queue}, scanIDs(&jobs)); err != nil {
+	if err := e.query(ctx, e.sql.limit.pausedPlaces, []any{p.Queue, clean(p.Name)}, scanIDs(&jobs)); err != nil {
 		return err
 	}
 	return e.leaveAll(ctx, jobs)

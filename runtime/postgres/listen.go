@@ -156,6 +156,10 @@ func (s *serve) heard(n *pgconn.Notification) {
 			s.lookLater(told.Job)
 		}
 	case s.e.sql.dueChannel:
+		if n.Payload == namesChanged {
+			s.Check()
+			return
+		}
 		if us, err := strconv.ParseInt(n.Payload, 10, 64); err == nil {
 			s.Due(time.Duration(us) * time.Microsecond)
 		}

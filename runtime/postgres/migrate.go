@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 8
+const ownVersion = 9
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -174,6 +174,12 @@ CREATE INDEX taskctx_start_key ON {s}.taskctx_start (key, until);
 -- waits.
 ALTER TABLE {s}.taskctx_limit_key ADD COLUMN per bigint NOT NULL DEFAULT 0, ADD COLUMN wake timestamptz;
 CREATE INDEX taskctx_limit_key_wake ON {s}.taskctx_limit_key (wake) WHERE wake IS NOT NULL;
+`, `
+-- The names of tasks that are paused. Queues are, by River's mark.
+CREATE TABLE {s}.taskctx_pause (
+	name  text        PRIMARY KEY,
+	since timestamptz NOT NULL DEFAULT now()
+);
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own

@@ -3,6 +3,8 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -26,26 +28,35 @@ WITH marked AS (
 )
 SELECT pg_notify($2::text, json_build_object('action', 'resume', 'queue', name)::text) FROM marked`
 
-	pausedQueuesSQL = `SELECT name, paused_at FROM %[1]s.river_queue WHERE paused_at IS NOT NULL`
+	pausedQueuesSQL = `
+SELECT name, '', paused_at FROM %[1]s.river_queue WHERE paused_at IS NOT NULL
+UNION ALL
+SELECT '', name, since FROM %[1]s.taskctx_pause`
+
+	// Names are paused by a table of ours. Workers hear of it in a channel of ours.
+	pauseNameSQL = `
+WITH marked AS (INSERT INTO %[1]s.taskctx_pause (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING name)
+SELECT pg_notify($2::text, '` + namesChanged + `') FROM marked`
+
+	resumeNameSQL = `
+WITH marked AS (DELETE FROM %[1]s.taskctx_pause WHERE name = $1 RETURNING name)
+SELECT pg_notify($2::text, '` + namesChanged + `') FROM marked`
 )
 
-// errNames is the error of pausing the tasks of a name.
-var errNames = fmt.Errorf("pausing tasks by name on Postgres: %w", engine.ErrUnsupported)
+// namesChanged is the message that names were paused or resumed.
+const namesChanged = "names"
 
 // Pause implements [engine.Pauser]: River's mark of a queue, so that River's clients
-// and tools obey and show it. Names are [engine.ErrUnsupported].
+// and tools obey and show it, and one of ours of a name.
 func (e *Engine) Pause(ctx context.Context, p engine.Pause) error {
-	if p.Queue == "" {
-		return errNames
-	}
-	if err := e.markQueue(ctx, pauseQueueSQL, p.Queue); err != nil {
+	if err := e.markPaused(ctx, p, pauseQueueSQL, pauseNameSQL); err != nil {
 		return err
 	}
 	e.serving.Range(func(s, _ any) bool {
-		s.(*serve).pauseNow(p.Queue)
+		s.(*serve).pauseNow(p)
 		return true
 	})
-	if err := e.leavePaused(ctx, p.Queue); err != nil {
+	if err := e.leavePaused(ctx, p); err != nil {
 		return e.failed("postgres", err)
 	}
 	return nil
@@ -53,10 +64,7 @@ func (e *Engine) Pause(ctx context.Context, p engine.Pause) error {
 
 // Resume implements [engine.Pauser].
 func (e *Engine) Resume(ctx context.Context, p engine.Pause) error {
-	if p.Queue == "" {
-		return errNames
-	}
-	if err := e.markQueue(ctx, resumeQueueSQL, p.Queue); err != nil {
+	if err := e.markPaused(ctx, p, resumeQueueSQL, resumeNameSQL); err != nil {
 		return err
 	}
 	e.serving.Range(func(s, _ any) bool {
@@ -66,37 +74,53 @@ func (e *Engine) Resume(ctx context.Context, p engine.Pause) error {
 	return nil
 }
 
-func (e *Engine) markQueue(ctx context.Context, text, queue string) error {
+// markPaused runs the statement for a queue, or the one for a name.
+func (e *Engine) markPaused(ctx context.Context, p engine.Pause, ofQueue, ofName string) error {
 	if err := e.closed(); err != nil {
 		return err
 	}
-	if err := checkQueue(queue); err != nil {
-		return err
+	text, args := ofName, []any{clean(p.Name), e.sql.dueChannel}
+	if p.Queue != "" {
+		if err := checkQueue(p.Queue); err != nil {
+			return err
+		}
+		text, args = ofQueue, []any{p.Queue, e.sql.controlChannel}
 	}
-	if _, err := e.exec(ctx, fmt.Sprintf(text, quoted(e.cfg.Schema)), queue, e.sql.controlChannel); err != nil {
+	if _, err := e.exec(ctx, fmt.Sprintf(text, quoted(e.cfg.Schema)), args...); err != nil {
 		return e.failed("postgres", err)
 	}
 	return nil
 }
 
-// pauseNow takes no more from the queue, before the worker has read that it is
-// paused. It waits for a step that may have begun before.
-func (s *serve) pauseNow(queue string) {
-	s.addPaused(queue)
+// pauseNow takes no more of what is paused, before the worker has read that it is. It
+// waits for a step that may have begun before.
+func (s *serve) pauseNow(p engine.Pause) {
+	s.addPaused(p)
 	s.step.Lock()
 	defer s.step.Unlock()
 }
 
-func (s *serve) addPaused(queue string) {
+func (s *serve) addPaused(p engine.Pause) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pauses++
-	paused := make(map[string]bool, len(s.paused)+1)
+	p.Since = time.Time{}
+	paused := make(map[engine.Pause]bool, len(s.paused)+1)
 	for q := range s.paused {
 		paused[q] = true
 	}
-	paused[queue] = true
+	paused[p] = true
 	s.paused = paused
+}
+
+// openNames are the names of the worker's tasks that are not paused.
+func (s *serve) openNames() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.paused) == 0 {
+		return s.Names
+	}
+	return slices.DeleteFunc(slices.Clone(s.Names), func(n string) bool { return s.paused[engine.Pause{Name: n}] })
 }
 
 // Paused implements [engine.Pauser].
@@ -107,7 +131,7 @@ func (e *Engine) Paused(ctx context.Context) ([]engine.Pause, error) {
 	var ps []engine.Pause
 	err := e.query(ctx, fmt.Sprintf(pausedQueuesSQL, quoted(e.cfg.Schema)), nil, func(scan func(...any) error) error {
 		var p engine.Pause
-		err := scan(&p.Queue, &p.Since)
+		err := scan(&p.Queue, &p.Name, &p.Since)
 		p.Since = p.Since.UTC()
 		ps = append(ps, p)
 		return err

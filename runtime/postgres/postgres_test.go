@@ -110,7 +110,6 @@ func TestEngine(t *testing.T) {
 			"another database":                 func(tb testing.TB) enginetest.Transaction { return beginPgx(tb, otherDatabase(tb, url)) },
 			"another database of database/sql": func(tb testing.TB) enginetest.Transaction { return beginSQL(tb, otherDatabase(tb, url)) },
 		},
-		Unsupported: []enginetest.Feature{enginetest.PausedNames},
-		Lease:       2 * time.Second,
+		Lease: 2 * time.Second,
 	})
 }

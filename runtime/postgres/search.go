@@ -119,7 +119,7 @@ func (s *serve) searchWindow(ctx context.Context, x *search, from pgtype.Timesta
 	runs := make(map[int64]string)
 	l := s.measured(b, func(b *pgx.Batch) {
 		in, pass := s.dead.lanes(s.Queues), s.aside.ids()
-		b.Queue(s.e.sql.below, in.queue, in.priority, in.at, from, x.until, s.Names).Query(collectIDs(&found))
+		b.Queue(s.e.sql.below, in.queue, in.priority, in.at, from, x.until, s.openNames()).Query(collectIDs(&found))
 		s.queuePromote(b, from, x.until, pass, promoteLot, due)
 		b.Queue(s.e.sql.promoteUnique.all, from, x.until, pass, 1, s.e.sql.insertChannel)
 		b.Queue(s.e.sql.running, from, x.until).Query(func(rows pgx.Rows) error {

@@ -48,10 +48,10 @@ type serve struct {
 	step sync.Mutex // held by each Step, which Pause waits for
 
 	mu     sync.Mutex
-	paused map[string]bool // guarded by mu: queues
-	pauses int             // guarded by mu: how often Pause has added to them
-	left   []int64         // guarded by mu: jobs that have ended and still hold places
-	looks  []int64         // guarded by mu: jobs that another program may have ended
+	paused map[engine.Pause]bool // guarded by mu: queues and names
+	pauses int                   // guarded by mu: how often Pause has added to them
+	left   []int64               // guarded by mu: jobs that have ended and still hold places
+	looks  []int64               // guarded by mu: jobs that another program may have ended
 
 	upkeep
 }

@@ -87,10 +87,11 @@ LEFT JOIN LATERAL ({set}) s ON true`
 const setOf = `SELECT l.most FROM {s}.taskctx_limit_key x CROSS JOIN LATERAL (
 	SELECT l.most FROM {s}.taskctx_limit l WHERE l.rule_key = x.rule_key OFFSET 0) l WHERE x.key = k.key OFFSET 0`
 
-// notDueSQL selects, by their places, jobs that are due later or in a paused queue.
+// notDueSQL selects, by their places, jobs that are due later or paused.
 const notDueSQL = `
-SELECT r.n FROM unnest($1::text[], $2::timestamptz[]) WITH ORDINALITY AS r(queue, due, n)
-WHERE r.due > now() OR EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = r.queue AND q.paused_at IS NOT NULL)`
+SELECT r.n FROM unnest($1::text[], $2::timestamptz[], $3::text[]) WITH ORDINALITY AS r(queue, due, kind, n)
+WHERE r.due > now() OR EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = r.queue AND q.paused_at IS NOT NULL)
+	OR EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = r.kind)`
 
 // placesOfSQL selects which places jobs hold.
 const placesOfSQL = `SELECT p.job_id, p.n FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[]) AND p.held`
@@ -145,7 +146,8 @@ WITH k AS MATERIALIZED (
 	) w WHERE k.room > 0
 ), j AS MATERIALIZED (
 	SELECT j.id, {aside} AS aside,
-		EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = j.queue AND q.paused_at IS NOT NULL) AS paused
+		EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = j.queue AND q.paused_at IS NOT NULL)
+			OR EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = j.kind) AS paused
 	FROM {s}.river_job j WHERE j.id = ANY(ARRAY(SELECT job_id FROM w WHERE fits)) ORDER BY j.id FOR UPDATE OF j
 ), held AS (
 	UPDATE {s}.taskctx_place SET held = true WHERE ctid = ANY(ARRAY(
@@ -208,11 +210,11 @@ SELECT c.rule, c.set, max(c.per), sum(c.keys)::bigint, sum(c.held)::bigint, sum(
 	SELECT rule, most, 0, 0, 0, 0 FROM {s}.taskctx_limit
 ) c GROUP BY 1, 2`
 
-// pausedPlacesSQL selects available jobs of a paused queue that hold places which
-// others could have.
+// pausedPlacesSQL selects available jobs of the queue $1 or of the name $2 that hold
+// places which others could have.
 const pausedPlacesSQL = `
 SELECT DISTINCT p.job_id FROM {s}.taskctx_place p JOIN {s}.river_job j ON j.id = p.job_id
-WHERE p.held AND NOT p.ordered AND j.state::text = 'available' AND j.queue = $1`
+WHERE p.held AND NOT p.ordered AND j.state::text = 'available' AND (j.queue = $1 OR j.kind = $2)`
 
 // sweepPlacesSQL looks at some keys after $1: which jobs hold places that they should
 // not, which keys have free places for which jobs wait, and which have neither holders
@@ -231,10 +233,11 @@ WITH k AS MATERIALIZED (
 SELECT (SELECT count(*) FROM k), (SELECT max(encode(key, 'hex')) FROM k), ARRAY(
 	SELECT DISTINCT p.job_id FROM k CROSS JOIN LATERAL (
 		SELECT p.job_id, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) p
-	LEFT JOIN LATERAL (SELECT j.id, j.state::text AS state, {aside} AS aside, j.queue FROM {s}.river_job j WHERE j.id = p.job_id OFFSET 0) j ON true
+	LEFT JOIN LATERAL (SELECT j.id, j.state::text AS state, {aside} AS aside, j.queue, j.kind FROM {s}.river_job j WHERE j.id = p.job_id OFFSET 0) j ON true
 	WHERE j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded') OR NOT p.ordered AND (
-		j.state IN ('scheduled', 'retryable') OR j.state = 'pending' AND NOT j.aside OR j.state = 'available' AND EXISTS (
-			SELECT FROM {s}.river_queue q WHERE q.name = j.queue AND q.paused_at IS NOT NULL))
+		j.state IN ('scheduled', 'retryable') OR j.state = 'pending' AND NOT j.aside OR j.state = 'available' AND (
+			EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = j.queue AND q.paused_at IS NOT NULL)
+			OR EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = j.kind)))
 	LIMIT 500
 ), ARRAY(SELECT key FROM f WHERE waits = 1 AND room > 0), ARRAY(SELECT key FROM f WHERE waits IS NULL AND held = 0)`
 

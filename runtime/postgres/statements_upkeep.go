@@ -117,6 +117,7 @@ const expirePick = `
 		AND j.queue = ANY($1::text[]) AND j.kind <> ALL($2::text[]) AND {isparked}
 		AND {parked} <= now() - $3::bigint * interval '1 microsecond'
 		AND NOT EXISTS (SELECT FROM {s}.taskctx_worker w WHERE j.kind = ANY(w.names) AND j.queue = ANY(w.queues))
+		AND NOT EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = j.kind)
 		AND j.id <> ALL($4::bigint[])
 	LIMIT $5::bigint {lock}`
 
@@ -159,4 +160,7 @@ const queuesSQL = `
 INSERT INTO {s}.river_queue (name, updated_at) SELECT unnest($1::text[]), now()
 ON CONFLICT (name) DO UPDATE SET updated_at = now()`
 
-const pausedSQL = `SELECT name FROM {s}.river_queue WHERE name = ANY($1::text[]) AND paused_at IS NOT NULL`
+const pausedSQL = `
+SELECT name, '' FROM {s}.river_queue WHERE name = ANY($1::text[]) AND paused_at IS NOT NULL
+UNION ALL
+SELECT '', name FROM {s}.taskctx_pause WHERE name = ANY($2::text[])`

@@ -130,5 +130,5 @@ func (s *serve) open(queues []string) []string {
 	if len(s.paused) == 0 {
 		return queues
 	}
-	return slices.DeleteFunc(slices.Clone(queues), func(q string) bool { return s.paused[q] })
+	return slices.DeleteFunc(slices.Clone(queues), func(q string) bool { return s.paused[engine.Pause{Queue: q}] })
 }
