@@ -236,16 +236,24 @@ var importTask = runtime.Definition{Spec: runtime.Spec{
 	Params: []wire.Param{{Name: "tenant", Sig: "string"}},
 }}
 
+var deskTasks = []runtime.Entry[*Desk]{
+	{Task: &callTask, Args: (*callArgs)(nil)},
+	{Task: &postTask, Args: (*postArgs)(nil)},
+	{Task: &syncTask, Args: (*syncArgs)(nil)},
+	{Task: &exportTask, Args: (*exportArgs)(nil)},
+	{Task: &indexTask, Args: (*indexArgs)(nil)},
+	{Task: &importTask, Args: (*importArgs)(nil)},
+}
+
+var contextTasks = []runtime.Entry[*runtime.Context]{
+	{Task: &windowTask, Args: (*windowArgs)(nil)},
+}
+
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newDesk, runtime.NeedSupply[Log]())
-	runtime.RegisterTask(app, &callTask, (*callArgs)(nil))
-	runtime.RegisterTask(app, &postTask, (*postArgs)(nil))
-	runtime.RegisterTask(app, &syncTask, (*syncArgs)(nil))
-	runtime.RegisterTask(app, &exportTask, (*exportArgs)(nil))
-	runtime.RegisterTask(app, &windowTask, (*windowArgs)(nil))
-	runtime.RegisterTask(app, &indexTask, (*indexArgs)(nil))
-	runtime.RegisterTask(app, &importTask, (*importArgs)(nil))
+	runtime.RegisterTasks(app, deskTasks)
+	runtime.RegisterTasks(app, contextTasks)
 }
 
 // newDesk makes the Desk of one run of a task.
