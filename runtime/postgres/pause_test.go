@@ -16,6 +16,8 @@ var pausedTasks = flag.Int("pausedtasks", 3000, "how many tasks wait in TestPaus
 
 // TestPause_OfANameCostsOthersNothing: tasks of a paused name that are due first keep
 // nobody waiting, and all run when they are resumed.
+//
+// Proves: FEATURES 100
 func TestPause_OfANameCostsOthersNothing(t *testing.T) {
 	b := newNeighbours(t)
 	ran := make(chan string, 1)
