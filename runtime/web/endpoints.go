@@ -22,6 +22,8 @@ func (h *handler) endpoints() {
 			}
 			return queuesOut{Queues: s.queues()}, nil
 		})
+	endpoint(h, get("/api/health", "Whether the store answers: 503 while it does not."),
+		func(q *request, _ *none) (healthOut, error) { return q.health() })
 	endpoint(h, get("/api/workers", "The workers that are alive."),
 		func(q *request, _ *none) (workersOut, error) { return q.workers() })
 	endpoint(h, get("/api/tasks", "Tasks that a filter selects, page by page."), (*request).list)

@@ -11,9 +11,13 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/web"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -75,4 +79,17 @@ func listen(t *testing.T, s *site, path string) <-chan string {
 		require.NoError(t, w.Body.Close())
 	})
 	return events
+}
+
+// TestHealth: it is the store's, whatever pages have read before.
+func TestHealth(t *testing.T) {
+	e := &failing{Engine: memory.New(memory.Config{})}
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	s := serve(t, runtime.New(e, runtime.Config{Logger: silent}), web.Config{})
+	require.Equal(t, http.StatusOK, s.get("").StatusCode)
+	assert.True(t, read[struct{ OK bool }](t, s.get("api/health")).OK)
+	e.down.Store(true)
+	assert.Equal(t, http.StatusServiceUnavailable, s.get("api/health").StatusCode)
+	e.down.Store(false)
+	assert.Equal(t, http.StatusOK, s.get("api/health").StatusCode)
 }

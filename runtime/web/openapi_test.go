@@ -88,6 +88,7 @@ func TestOpenAPI_AnswersAreAsDescribed(t *testing.T) {
 	id := h.ID().String()
 	calls := []struct{ method, at, path, body string }{
 		{"get", "/api/queues", "api/queues", ""},
+		{"get", "/api/health", "api/health", ""},
 		{"get", "/api/workers", "api/workers", ""},
 		{"get", "/api/tasks", "api/tasks?limit=100&order=newest", ""},
 		{"get", "/api/tasks", "api/tasks?brief=true&state=failed&state=running&since=1h&until=2000-01-01", ""},
