@@ -38,8 +38,25 @@ func (e *Engine) Journal(ctx context.Context, id uuid.UUID) ([]engine.JournalEnt
 	return entriesOf(fields), nil
 }
 
-// ReadJournal implements [remote.JournalStore].
+// ReadJournal implements [remote.JournalStore]. A task that runs though its failure or
+// its cancellation is noted was made due by another program: its journal is made what
+// a retry by hand makes of it.
 func (s *serve) ReadJournal(ctx context.Context, c claim) ([]engine.JournalEntry, error) {
+	fields, err := s.readJournal(ctx, c)
+	if err == nil && (fields["_bereft"] != "" || fields["_bereaved"] != "") {
+		if err := redoScript.Run(ctx, s.e.db, nil, c.queue, c.id, s.ID, c.fence).Err(); err != nil {
+			return nil, s.e.failed("begin the journal again", err)
+		}
+		fields, err = s.readJournal(ctx, c)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return entriesOf(fields), nil
+}
+
+// readJournal reads the fields of the journal of a run.
+func (s *serve) readJournal(ctx context.Context, c claim) (map[string]string, error) {
 	p := s.e.db.TxPipeline()
 	own := p.HMGet(ctx, taskKey(c.queue, c.id), "state", "taskctx_owner", "taskctx_fence")
 	all := p.HGetAll(ctx, journalKey(place{c.queue, c.id}))
@@ -49,7 +66,7 @@ func (s *serve) ReadJournal(ctx context.Context, c claim) ([]engine.JournalEntry
 	if v := own.Val(); len(v) < 3 || text(v[0]) != asynqActive || text(v[1]) != s.ID || text(v[2]) != c.fence {
 		return nil, engine.ErrLeaseLost
 	}
-	return entriesOf(all.Val()), nil
+	return all.Val(), nil
 }
 
 // numbered is an entry with its number.

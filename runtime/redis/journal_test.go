@@ -129,6 +129,16 @@ func TestJournal_AsynqTools(t *testing.T) {
 		r, err := k.app.Lookup(t.Context(), orphan)
 		return err == nil && r.State == engine.StateCancelled
 	})
+	require.NoError(t, k.ins.RunTask(k.queue, archived.ID().String())) // retried by a tool: with another child
+	k.waits(archived)
+	js, err := k.app.Journal(t.Context(), archived.ID())
+	require.NoError(t, err)
+	require.Len(t, js, 1)
+	assert.Zero(t, js[0].Came)
+	require.NoError(t, k.ins.RunTask(k.queue, js[0].Child.String()))
+	sum, err = archived.Wait(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 3, sum)
 	eventually(t, "the journal of a deleted parent is gone", func() bool {
 		n, err := k.db.Exists(t.Context(), fmt.Sprintf("asynq:{%s}:t:%s:journal", k.queue, gone.ID())).Result()
 		return err == nil && n == 0

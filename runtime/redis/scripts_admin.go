@@ -63,52 +63,8 @@ return state`)
 // time in ms or "". It answers with the task's state before, and the id of
 // another task that holds the key, or "".
 //
-// It makes the task's journal one without the children that did not succeed,
-// are gone, or will be cancelled. A child that was retried by hand is as it is
-// now.
-var retryScript = script(journalPrelude + holder + `
-local function redo(q, id)
-	local j = journal(q, id)
-	local all = soft("HGETALL", j)
-	if not all or #all == 0 then return end
-	local came, bad, open, others, bytes = 0, {}, 0, 0, 0
-	local function count(name, e)
-		if e.kind == "c" then
-			if e.came == 0 then open = open + 1 end
-		else
-			others = others + 1
-		end
-		came, bytes = math.max(came, e.came), bytes + #name + #e.value + #e.result + #e.reason
-	end
-	for i = 1, #all, 2 do
-		local field = all[i]
-		local kind = string.sub(field, 1, 1)
-		local e = (kind == "e" or kind == "g") and parse(all[i+1])
-		if e and e.kind == "c" and (e.came == 0 or e.state ~= "succeeded") then
-			bad[#bad+1] = {field, e}
-		elseif e then
-			count(kind == "g" and e.queue or string.sub(field, 2), e)
-		end
-	end
-	table.sort(bad, function(a, b) return a[2].seq < b[2].seq end)
-	for _, x in ipairs(bad) do
-		local field, e = x[1], x[2]
-		local v = soft("HMGET", t(e.queue, e.child), "state", "taskctx_cancel", "result")
-		if not v or not v[1] or v[1] == "archived" or v[1] == "active" and v[2] then
-			redis.call("HDEL", j, field)
-		else
-			e.came, e.state, e.result, e.reason = 0, "-", "", ""
-			if v[1] == "completed" then e.came, e.state, e.result = came + 1, "succeeded", v[3] or "" end
-			count(string.sub(field, 2), e)
-			redis.call("HSET", j, field,
-				entry(e.seq, e.attempt, "c", e.orphan, e.came, e.state, e.child, e.queue, e.value, e.result, ""))
-		end
-	end
-	redis.call("HDEL", j, "_bereft", "_bereaved", "_at", "_wait")
-	redis.call("HSET", j, "_came", came, "_failed", 0, "_open", open, "_others", others, "_bytes", bytes)
-	soft("SREM", k(q, "taskctx:bereft"), id)
-end
-
+// Its journal is then as redoLua makes it.
+var retryScript = script(journalPrelude + holder + redoLua + `
 local q, id, key = ARGV[1], ARGV[2], ARGV[5]
 local state = soft("HGET", t(q, id), "state")
 if state ~= "archived" then return {state or "", ""} end

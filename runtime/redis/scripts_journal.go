@@ -12,7 +12,7 @@ import "github.com/taskctx/taskctx/runtime/engine"
 //     _bytes are counts, _open is how many children have not ended. _wait is
 //     what the task waits for. _bereft is the state with which it ended, while
 //     its children are to be cancelled, and _at how far that has got; _bereaved
-//     is there once they were.
+//     is there once they were, or if there were none.
 //
 // Sets beside asynq's keys of a queue: taskctx:journals has the ids of tasks
 // with a journal, taskctx:bereft of those whose children are to be cancelled,
@@ -85,7 +85,12 @@ end
 -- bereft notes that the children of a task that has ended badly are to be cancelled.
 local function bereft(q, id, state)
 	local j = journal(q, id)
-	if num(soft("HGET", j, "_open")) == 0 then return end
+	local open = soft("HGET", j, "_open")
+	if not open then return end
+	if num(open) == 0 then
+		redis.call("HSET", j, "_bereaved", 1)
+		return
+	end
 	redis.call("HSET", j, "_bereft", state, "_at", "0")
 	soft("SADD", k(q, "taskctx:bereft"), id)
 end
@@ -115,6 +120,61 @@ local function burn(q, id)
 	soft("ZREM", k(q, "taskctx:waits"), id)
 end
 `
+
+// redoLua has redo, which makes the journal of a task that runs again after it had
+// failed or was cancelled one without the children that did not succeed, are gone,
+// or will be cancelled. A child that was retried by hand is as it is now.
+const redoLua = `
+local function redo(q, id)
+	local j = journal(q, id)
+	local all = soft("HGETALL", j)
+	if not all or #all == 0 then return end
+	local came, bad, open, others, bytes = 0, {}, 0, 0, 0
+	local function count(name, e)
+		if e.kind == "c" then
+			if e.came == 0 then open = open + 1 end
+		else
+			others = others + 1
+		end
+		came, bytes = math.max(came, e.came), bytes + #name + #e.value + #e.result + #e.reason
+	end
+	for i = 1, #all, 2 do
+		local field = all[i]
+		local kind = string.sub(field, 1, 1)
+		local e = (kind == "e" or kind == "g") and parse(all[i+1])
+		if e and e.kind == "c" and (e.came == 0 or e.state ~= "succeeded") then
+			bad[#bad+1] = {field, e}
+		elseif e then
+			count(kind == "g" and e.queue or string.sub(field, 2), e)
+		end
+	end
+	table.sort(bad, function(a, b) return a[2].seq < b[2].seq end)
+	for _, x in ipairs(bad) do
+		local field, e = x[1], x[2]
+		local v = soft("HMGET", t(e.queue, e.child), "state", "taskctx_cancel", "result")
+		if not v or not v[1] or v[1] == "archived" or v[1] == "active" and v[2] then
+			redis.call("HDEL", j, field)
+		else
+			e.came, e.state, e.result, e.reason = 0, "-", "", ""
+			if v[1] == "completed" then e.came, e.state, e.result = came + 1, "succeeded", v[3] or "" end
+			count(string.sub(field, 2), e)
+			redis.call("HSET", j, field,
+				entry(e.seq, e.attempt, "c", e.orphan, e.came, e.state, e.child, e.queue, e.value, e.result, ""))
+		end
+	end
+	redis.call("HDEL", j, "_bereft", "_bereaved", "_at", "_wait")
+	redis.call("HSET", j, "_came", came, "_failed", 0, "_open", open, "_others", others, "_bytes", bytes)
+	soft("SREM", k(q, "taskctx:bereft"), id)
+end
+`
+
+// redoScript is redo for a run whose task another program has made due. ARGV: the
+// queue, id, worker and fence of the run.
+var redoScript = script(journalPrelude + redoLua + `
+local q, id = ARGV[1], ARGV[2]
+local v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence")
+if v and v[1] == "active" and v[2] == ARGV[3] and v[3] == ARGV[4] then redo(q, id) end
+return 0`)
 
 // goneLua ends a child whose record is gone, in the parent's journal.
 const goneLua = `"deleted", "", "` + engine.ReasonDeleted + `"`
