@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/taskctx/taskctx/internal/cputime"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -46,8 +47,8 @@ func TestDurable_Fan(t *testing.T) {
 	onSteady(t, func(t *testing.T, e engine.Engine, _ string) {
 		w := new(world)
 		app := startDurable(t, e, w, 50)
-		plain := func(n int) time.Duration {
-			began, before := time.Now(), w.plain.Load()
+		plain := func(n int) (took, cpu time.Duration) {
+			began, used, before := time.Now(), cputime.Used(), w.plain.Load()
 			for i := 0; i < n; {
 				var b runtime.Batch
 				for ; i < n && b.Len() < 1000; i++ {
@@ -58,21 +59,21 @@ func TestDurable_Fan(t *testing.T) {
 			for w.plain.Load() < before+int64(n) {
 				time.Sleep(time.Millisecond)
 			}
-			return time.Since(began)
+			return time.Since(began), cputime.Used() - used
 		}
 		plain(*fan)
 		for _, n := range []int{*fan / 10, *fan} {
-			took := plain(n)
-			began := time.Now()
+			took, cpu := plain(n)
+			began, used := time.Now(), cputime.Used()
 			h, err := pressFan.call("", n).Enqueue(t.Context(), app)
 			require.NoError(t, err)
 			sum, err := h.Wait(t.Context())
 			require.NoError(t, err)
 			assert.Equal(t, n*(n-1)/2, sum)
-			fanned := time.Since(began)
-			t.Logf("%d children in %v, %v each, in %d runs of their parent; as many plain tasks in %v: %.2f of it",
+			fanned, spent := time.Since(began), cputime.Used()-used
+			t.Logf("%d children in %v, %v each, in %d runs of their parent; as many plain tasks in %v: %.2f of it, and %.2f of this process's processor time",
 				n, fanned.Round(time.Millisecond), (fanned / time.Duration(max(n, 1))).Round(time.Nanosecond), w.runs.Swap(0),
-				took.Round(time.Millisecond), float64(fanned)/float64(took))
+				took.Round(time.Millisecond), float64(fanned)/float64(took), float64(spent)/float64(max(cpu, 1)))
 		}
 	})
 }
