@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var nested = flag.Int("nested", 40, "the packages with nested struct types that are formatted")
+var nested = flag.Int("nested", 15, "the packages with nested struct types that are formatted")
 
 // Generated files are as gofmt writes them, also with unnamed struct types within
 // others, however deep, of which gofmt itself does not get everything right at once.
