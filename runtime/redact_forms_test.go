@@ -200,7 +200,7 @@ func TestRedact_InEveryForm(t *testing.T) {
 		"an argument in the stack of a panic": func(t *testing.T) {
 			neverShown(t, "int64", canaryNumber, func(_ *runtime.Context, n int64) error {
 				return declined(n, [4]byte{0xca, 0xfe, 0xba, 0xbe})
-			}, fmt.Sprintf("%x", canaryNumber), "0xca, 0xfe")
+			}, fmt.Sprintf("%x", int64(canaryNumber)), "0xca, 0xfe")
 		},
 		"the keys of a map": func(t *testing.T) {
 			neverShown(t, "map[string]bool", map[string]bool{secret: true}, func(_ *runtime.Context, m map[string]bool) error {

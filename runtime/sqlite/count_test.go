@@ -1,3 +1,5 @@
+//go:build unix
+
 package sqlite_test
 
 import (
@@ -65,7 +67,7 @@ func TestCounts_LargeFile(t *testing.T) {
 func TestCounts_EachStateOfManyQueues(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "tasks.db")
 	e := open(t, file)
-	const never = 1 << 62
+	const never int64 = 1 << 62
 	statements := []string{`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 21000)
 		INSERT INTO tasks(name, queue, state, keep, ended_at) SELECT 'a.b', 'ended', 8, 4611686018427387904, 1 FROM n`}
 	want := make(map[string]int64)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"math"
 	"testing"
 	"time"
 
@@ -99,7 +100,7 @@ func (e *hostile) Counts(context.Context) ([]engine.Count, error) {
 
 func (e *hostile) Workers(context.Context) ([]engine.WorkerInfo, error) {
 	return []engine.WorkerInfo{{
-		ID: e.text, Host: e.text, PID: -1, StartedAt: time.Unix(0, 0), SeenAt: time.Now(), Slots: -5, Running: 1 << 40,
+		ID: e.text, Host: e.text, PID: -1, StartedAt: time.Unix(0, 0), SeenAt: time.Now(), Slots: -5, Running: math.MaxInt,
 		Queues: []string{e.text}, Names: []string{e.text},
 	}}, nil
 }
@@ -107,7 +108,7 @@ func (e *hostile) Workers(context.Context) ([]engine.WorkerInfo, error) {
 // Limits and History make it a Limiter and a Historian of its own.
 func (e *hostile) Limits(context.Context) ([]engine.LimitCount, error) {
 	return []engine.LimitCount{
-		{Rule: e.text, Set: 3, Keys: -1, Held: 1 << 40, Waiting: 7},
+		{Rule: e.text, Set: 3, Keys: -1, Held: math.MaxInt, Waiting: 7},
 		{Rule: e.text + "2", Set: -1, Per: -time.Hour, Waiting: -2},
 	}, nil
 }

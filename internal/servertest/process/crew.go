@@ -25,9 +25,6 @@ var (
 	tasks = flag.Int("tasks", 1500, "how many tasks run meanwhile")
 )
 
-// Lease is the lease of worker processes.
-const Lease = 1500 * time.Millisecond
-
 // envSlots is set for worker processes.
 const envSlots = "TASKCTX_TEST_SLOTS"
 

@@ -68,6 +68,9 @@ func Register(app *runtime.App, note func(ctx context.Context, id string, r Run)
 // envLimited names the file in which tasks with limits write down what they do.
 const envLimited = "TASKCTX_TEST_LIMITED"
 
+// Lease is the lease of worker processes.
+const Lease = 1500 * time.Millisecond
+
 // limitedLease is the lease of workers that run tasks with limits. While a lease is
 // lost on a busy machine, a task may run twice; so it is long.
 const limitedLease = 6 * time.Second
