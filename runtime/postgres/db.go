@@ -54,6 +54,11 @@ const steerSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('
 	set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true),
 	set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`
 
+// planOnceSQL keeps the plans of the transaction's statements, whatever their arguments:
+// to make those of limits takes longer than to run them. It follows steerSQL, by which
+// there is one way to find their rows.
+const planOnceSQL = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true)`
+
 // steered returns a batch for statements that are planned with steerSQL.
 func steered() *pgx.Batch {
 	b := new(pgx.Batch)

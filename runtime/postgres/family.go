@@ -38,8 +38,10 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 		}
 		m, job := o.Of.Message, o.Of.Claim.job
 		f.outcomes = append(f.outcomes, o)
-		f.jobs = append(f.jobs, job)
-		f.heads[job] = struct{}{}
+		if ofJournal(o) {
+			f.jobs = append(f.jobs, job)
+			f.heads[job] = struct{}{}
+		}
 		if m.Limits != nil {
 			f.limited = append(f.limited, job)
 			f.limits.add(m.Limits...)
@@ -60,13 +62,15 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 	return f, others
 }
 
-// ofFamily reports that an outcome has to do with journals: a parent may have to
-// hear of it, or children are to be cancelled after it; or with limits, whose places
+// ofFamily reports that an outcome has to do with journals, or with limits, whose places
 // others wait for.
-func ofFamily(o *outcome) bool {
+func ofFamily(o *outcome) bool { return o.Of.Message.Limits != nil || ofJournal(o) }
+
+// ofJournal reports that an outcome has to do with journals: a parent may have to hear
+// of it, or children are to be cancelled after it.
+func ofJournal(o *outcome) bool {
 	m := &o.Of.Message.Meta
-	return o.Kind == engine.OutcomeSuspend || m.Entry != "" || o.Of.Message.Limits != nil ||
-		m.Version >= engine.WireDurable && o.Kind != engine.OutcomeSucceed
+	return o.Kind == engine.OutcomeSuspend || m.Entry != "" || m.Version >= engine.WireDurable && o.Kind != engine.OutcomeSucceed
 }
 
 // writeFamily writes them all, or none, and returns those that still owned their
@@ -97,8 +101,11 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 			if len(f.waiting) > 0 {
 				b.Queue(s.e.sql.journal.makeHeads, f.waiting)
 			}
-			b.Queue(s.e.sql.journal.lockHeads, heads)
+			if len(heads) > 0 {
+				b.Queue(s.e.sql.journal.lockHeads, heads)
+			}
 			if len(f.limited) > 0 {
+				b.Queue(planOnceSQL)
 				b.Queue(s.e.sql.limit.lockKeys, f.limits.key)
 			}
 			s.queueSucceed(b, plain, written)
@@ -107,8 +114,10 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 				b.Queue(s.e.sql.journal.suspend, s.owner, w.id, w.attempt, w.after, w.seen, w.failed, w.need, w.fast, w.name, w.own).
 					Query(collect(written))
 			}
-			b.Queue(s.e.sql.journal.arrive, f.jobs, s.e.sql.insertChannel)
-			b.Queue(s.e.sql.journal.markBereft, f.jobs)
+			if len(f.jobs) > 0 {
+				b.Queue(s.e.sql.journal.arrive, f.jobs, s.e.sql.insertChannel)
+				b.Queue(s.e.sql.journal.markBereft, f.jobs)
+			}
 			if leave {
 				s.queueLeave(b, f.limited, f.limits, &more)
 			}

@@ -290,8 +290,10 @@ func (e *Engine) placeKeys(ctx context.Context, d db, jobs []int64) (*limitKeys,
 // inSteeredTx is inTx, for statements that are planned with steerSQL.
 func (e *Engine) inSteeredTx(ctx context.Context, f func(ctx context.Context, d db) error) error {
 	return e.inTx(ctx, func(ctx context.Context, d db) error {
-		if err := d.query(ctx, steerSQL, nil, nothing); err != nil {
-			return err
+		for _, text := range []string{steerSQL, planOnceSQL} {
+			if err := d.query(ctx, text, nil, nothing); err != nil {
+				return err
+			}
 		}
 		return f(ctx, d)
 	})
