@@ -223,15 +223,26 @@ func (e *Engine) leave(ctx context.Context, d db, jobs []int64, keys *limitKeys)
 // letInLot is how many jobs of a key a statement lets in.
 const letInLot = 100
 
-// letIn gives the free places of locked keys to the jobs that wait for them.
+// letInLots is how many lots of each key a transaction lets in. There may be many to let
+// go where a queue is paused: others wait for the keys, and the sweep goes on with it.
+const letInLots = 10
+
+// letIn gives the free places of locked keys to the jobs that wait for them, but not to
+// all of very many.
 func (e *Engine) letIn(ctx context.Context, d db, keys [][]byte) error {
-	for more := len(keys) > 0; more; {
-		var err error
+	_, err := e.letInLots(ctx, d, keys)
+	return err
+}
+
+// letInLots is letIn, and reports whether there may be more.
+func (e *Engine) letInLots(ctx context.Context, d db, keys [][]byte) (more bool, err error) {
+	more = len(keys) > 0
+	for lot := 0; more && lot < letInLots; lot++ {
 		if _, more, err = e.letInSome(ctx, d, keys, letInLot); err != nil {
-			return fmt.Errorf("let tasks in that wait for a limit: %w", err)
+			return false, fmt.Errorf("let tasks in that wait for a limit: %w", err)
 		}
 	}
-	return nil
+	return more, nil
 }
 
 // letInSome lets in up to most jobs of each of some locked keys. It returns how many it
@@ -312,14 +323,20 @@ func (s *serve) queueLeave(b *pgx.Batch, jobs []int64, keys *limitKeys, more *bo
 	})
 }
 
-// letInMore lets jobs in that wait for places of keys. These are in order.
+// letInMore lets all jobs in that wait for places of keys, some in each transaction. The
+// keys are in order.
 func (e *Engine) letInMore(ctx context.Context, keys [][]byte) error {
-	return e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
-		if err := e.lockLimits(ctx, d, &limitKeys{key: keys}); err != nil {
+	for more := true; more; {
+		if err := e.inSteeredTx(ctx, func(ctx context.Context, d db) (err error) {
+			if err = e.lockLimits(ctx, d, &limitKeys{key: keys}); err == nil {
+				more, err = e.letInLots(ctx, d, keys)
+			}
+			return err
+		}); err != nil {
 			return err
 		}
-		return e.letIn(ctx, d, keys)
-	})
+	}
+	return nil
 }
 
 // letInCarefully is letInMore where the server may refuse to change one of the jobs:
