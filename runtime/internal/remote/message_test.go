@@ -19,7 +19,7 @@ func TestIsBare(t *testing.T) {
 		"Version": true, "ID": true, "EnqueuedAt": true, "Signature": true, "Retries": true,
 	}
 	values := []any{
-		1, "a", time.Second, time.Now(), uuid.New(), json.RawMessage("{}"), map[string]string{"k": "v"}, []string{"p"},
+		1, int8(1), int16(1), "a", time.Second, time.Now(), uuid.New(), json.RawMessage("{}"), map[string]string{"k": "v"}, []string{"p"},
 		engine.HoldActive, true, []engine.Limit{{Rule: "r", Key: "k", Most: 1}},
 	}
 	tried := 0
