@@ -76,8 +76,19 @@ else
 	echo "no C compiler here: the race detector is left out" >&2
 fi
 [ "$#" -gt 0 ] || set -- ./...
+beside=
+trap '[ -z "$beside" ] || kill "$beside" 2>/dev/null || true' EXIT
+case " $* " in
+*" ./... "* | *" ./runtime/... "* | *" ./runtime/redis "*)
+	if [ "${#race[@]}" -gt 0 ]; then # what has the race detector left out
+		"${GO:-go}" test -timeout 25m -run Miniredis ./runtime/redis &
+		beside=$!
+	fi
+	;;
+esac
 # One package more at a time than there are cores: the tests of the engines mostly wait.
 "${GO:-go}" test ${race[@]+"${race[@]}"} -p "$(($(getconf _NPROCESSORS_ONLN) + 1))" -timeout 25m "$@"
+[ -z "$beside" ] || wait "$beside"
 if [ -n "$all" ]; then
 	if have_browser; then
 		export TASKCTX_REQUIRE_BROWSER="${TASKCTX_REQUIRE_BROWSER:-1}"

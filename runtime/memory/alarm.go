@@ -112,7 +112,7 @@ func (e *Engine) giveUp(g *group, now time.Time) (more bool) {
 // scatter brings some of the tasks of a dissolved group to their new groups,
 // in the order in which they are to run.
 func (e *Engine) scatter(now time.Time) {
-	for n := 0; n < lotTasks && len(e.lanes.scattered) > 0; n++ {
+	for n := 0; n < scatterTasks && len(e.lanes.scattered) > 0; n++ {
 		g := e.lanes.scattered[0]
 		t := g.head()
 		if t == nil {

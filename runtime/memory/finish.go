@@ -210,6 +210,9 @@ const (
 	// lotTasks is how many due or outlived tasks are handled with the lock
 	// held.
 	lotTasks = 512
+	// scatterTasks is how many come to new groups at once: each worker that comes or
+	// goes moves them, and those that stay for milliseconds must get to run some.
+	scatterTasks = 32
 	// lotChunks is the same for chunks of the archive.
 	lotChunks = 16
 )

@@ -1,3 +1,5 @@
+//go:build !race
+
 package redis_test
 
 import (
@@ -8,7 +10,9 @@ import (
 )
 
 // TestEngine_Miniredis runs the suite where no Redis is: on a server in this process.
-// Time has to be told to it.
+// Time has to be told to it. Its interpreter of scripts takes several times as long with
+// the race detector, of which TestEngine has what there is to find: so tools/test.sh
+// runs it without.
 func TestEngine_Miniredis(t *testing.T) {
 	slow(t)
 	t.Parallel()
