@@ -6,12 +6,15 @@ package postgres
 // after it.
 
 // beginRatedSQL counts runs that begin now, $4 is for how many µs they do, and takes from
-// their jobs the places by which these were let in.
+// their jobs the places by which these were let in. A record tells the moment that counts,
+// not the one in which the claim began to wait for the lock.
 const beginRatedSQL = `
 WITH b AS MATERIALIZED (
 	SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::bigint[]) AS r(job, n, key, spacing)
 ), dropped AS (
 	DELETE FROM {s}.taskctx_place p USING b WHERE p.job_id = b.job AND p.n = b.n
+), stamped AS (
+	UPDATE {s}.river_job j SET attempted_at = statement_timestamp() FROM b WHERE j.id = b.job AND j.state = 'running'
 ), over AS (
 	DELETE FROM {s}.taskctx_start WHERE key = ANY($3::bytea[]) AND until <= statement_timestamp()
 )
