@@ -104,7 +104,7 @@ var layers = map[string][]string{
 	"internal/servertest/fault":   {"internal/servertest", "runtime", "runtime/engine", uuid},
 	"internal/bulk":               {"runtime", "runtime/engine", uuid},
 	"internal/webtest":            {"runtime", "runtime/engine", "runtime/wire"},
-	"internal/servertest/process": {"runtime", "runtime/engine", "runtime/wire", uuid, "github.com/stretchr/testify/..."},
+	"internal/servertest/process": {"internal/pace", "runtime", "runtime/engine", "runtime/wire", uuid, "github.com/stretchr/testify/..."},
 	"examples/...": {
 		"runtime/...", "examples/...", uuid, "modernc.org/sqlite/...", "golang.org/x/...",
 		"github.com/schollz/progressbar/v3",

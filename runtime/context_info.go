@@ -35,7 +35,7 @@ type ContextValue struct {
 }
 
 // Contexts returns the registered context types by their names, with the tasks that
-// get them.
+// get them. It is never nil, and may be called concurrently.
 func (a *App) Contexts() []ContextInfo {
 	a.mu.Lock()
 	defer a.mu.Unlock()

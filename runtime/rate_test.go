@@ -1,7 +1,6 @@
 package runtime_test
 
 import (
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,22 +8,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/taskctx/taskctx/internal/pace"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
-
-// within returns the most runs that began in any time as long as per.
-func within(began []time.Time, per time.Duration) (most int) {
-	slices.SortFunc(began, time.Time.Compare)
-	first := 0
-	for i := range began {
-		for began[i].Sub(began[first]) >= per {
-			first++
-		}
-		most = max(most, i-first+1)
-	}
-	return most
-}
 
 // TestRates: the rates of an annotation and of an option all hold, values have rates
 // of their own, and nearly as many begin as may.
@@ -72,11 +59,11 @@ func TestRates(t *testing.T) {
 		c.mu.Lock()
 		var all []time.Time
 		for v, times := range began {
-			assert.LessOrEqual(t, within(times, time.Minute), 30, v)
+			assert.LessOrEqual(t, pace.Most(times, time.Minute), 30, v)
 			all = append(all, times...)
 		}
 		c.mu.Unlock()
-		assert.Equal(t, 100, within(all, time.Minute))
+		assert.Equal(t, 100, pace.Most(all, time.Minute))
 		assert.GreaterOrEqual(t, len(all), 950)
 
 		require.NoError(t, app.SetLimit(t.Context(), "rate:api", 2))
@@ -121,7 +108,7 @@ func TestRates_AfterDowntime(t *testing.T) {
 		serve(5 * time.Second)
 		assert.InDelta(t, 50, first, 1)
 		assert.InDelta(t, 50, len(began)-first, 1, "no burst, and nothing during the pause")
-		assert.Equal(t, 10, within(began, time.Second))
+		assert.Equal(t, 10, pace.Most(began, time.Second))
 	})
 }
 

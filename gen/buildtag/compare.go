@@ -2,8 +2,8 @@ package buildtag
 
 import (
 	"go/build/constraint"
+	"go/version"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -134,21 +134,13 @@ func OfToolchain(e constraint.Expr) bool {
 }
 
 // IsVersion reports whether a tag is a version of Go, such as go1.27.
-func IsVersion(tag string) bool { return minor(tag) > 0 }
+func IsVersion(tag string) bool {
+	return tag != "go1" && version.IsValid(tag) && version.Lang(tag) == tag
+}
 
 // always reports whether a tag is a version of Go that every user of generated code
 // has.
-func always(tag string) bool { return minor(tag) > 0 && minor(tag) <= 26 }
-
-// minor returns the number after "go1.", 0 if the tag is no version.
-func minor(tag string) int {
-	digits, ok := strings.CutPrefix(tag, "go1.")
-	n, err := strconv.Atoi(digits)
-	if !ok || err != nil {
-		return 0
-	}
-	return n
-}
+func always(tag string) bool { return IsVersion(tag) && version.Compare(tag, "go1.26") <= 0 }
 
 // ofOS reports whether a tag is set on a system.
 func ofOS(goos, tag string) bool {

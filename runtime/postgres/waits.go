@@ -69,7 +69,7 @@ func (s *serve) lookNow(ctx context.Context) error {
 	}
 	if err != nil {
 		s.mu.Lock()
-		s.looks = append(jobs, s.looks...)
+		s.looks = append(jobs, s.looks[:min(len(s.looks), maxLooks-len(jobs))]...)
 		s.mu.Unlock()
 	}
 	return err

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/taskctx/taskctx/internal/pace"
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
@@ -95,7 +96,7 @@ func TestRate_Processes(t *testing.T) {
 		time.Sleep(*ratePhase)
 		p.awaitRates(name, before, rateLots**rateN+1)
 		for key, times := range p.rates() {
-			reached := reached(times[len(before[key]):], *rateN, per)
+			reached := pace.Reached(times[len(before[key]):], *rateN, per)
 			t.Logf("%s: %s: %d began, %.3f of the rate", name, key, len(times)-len(before[key]), reached)
 			assert.GreaterOrEqual(t, reached, *rateLeast, "%s: %s", name, key)
 		}
@@ -122,7 +123,7 @@ func TestRate_Processes(t *testing.T) {
 		p.end(w)
 	}
 	for key, times := range p.rates() {
-		most, claimed := mostWithin(times, per), mostWithin(p.claims(ms, key), per)
+		most, claimed := pace.Most(times, per), pace.Most(p.claims(ms, key), per)
 		t.Logf("%s: %d began, at most %d of %d in any %v by the records, %d by the tasks", key, len(times), claimed, *rateN, per, most)
 		assert.LessOrEqual(t, claimed, *rateN, key)
 		if per >= 10*time.Second {
@@ -185,27 +186,4 @@ func (p *place) rates() map[string][]time.Time {
 		slices.SortFunc(ts, time.Time.Compare)
 	}
 	return times
-}
-
-// mostWithin is how many of the sorted times are in a window as long as per, at most.
-func mostWithin(times []time.Time, per time.Duration) (most int) {
-	first := 0
-	for i := range times {
-		for times[i].Sub(times[first]) >= per {
-			first++
-		}
-		most = max(most, i-first+1)
-	}
-	return most
-}
-
-// reached is which part of the rate the sorted times have reached, over as many whole
-// lots of n as there are.
-func reached(times []time.Time, n int, per time.Duration) float64 {
-	last := len(times) - 1
-	lots := last / n
-	if lots == 0 {
-		return 0
-	}
-	return float64(lots) * float64(per) / float64(times[last].Sub(times[last-lots*n]))
 }

@@ -14,11 +14,6 @@ type contextRow struct {
 // contextValue is a field of a context: its name, its type, and the source of its value.
 type contextValue struct{ Name, Type, From string }
 
-// contexts returns the context types of this process, never nil.
-func (q *request) contexts() []runtime.ContextInfo {
-	return append([]runtime.ContextInfo{}, q.h.app.Contexts()...)
-}
-
 func contextOf(c *runtime.ContextInfo) contextRow {
 	r := contextRow{Type: clean(c.Type, maxName)}
 	for _, name := range c.Tasks[:min(len(c.Tasks), 50)] {

@@ -92,7 +92,7 @@ func (q *request) graph() (graphOut, error) {
 		n := g.name(p.Task)
 		n.Schedules = append(n.Schedules, p.Name)
 	}
-	out := graphOut{Names: []graphName{}, Edges: []graphEdge{}, Contexts: q.contexts()}
+	out := graphOut{Names: []graphName{}, Edges: []graphEdge{}, Contexts: q.h.app.Contexts()}
 	records, err := q.newest(ctx, &out)
 	if err != nil {
 		return out, err

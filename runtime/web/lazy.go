@@ -5,52 +5,63 @@ import (
 	"sync"
 )
 
-// lazy is a value that is read when somebody asks for it, once, however many ask.
-type lazy[V any] struct {
-	mu      sync.Mutex    // guards all below
+// shared lets one caller read what others wait for, too.
+type shared struct {
+	mu      sync.Mutex    // guards reading, and what is read
 	reading chan struct{} // closed when a read has ended, nil while none is under way
-	known   bool
-	value   V
 }
 
-// get returns the value, and reads it first if need be. After a failed read each waiting
-// caller reads for itself.
-func (l *lazy[V]) get(ctx context.Context, read func() (V, error)) (V, error) {
+// get returns when have, which is called with the lock held, finds what was read, and
+// calls read if need be. After a failed read each waiting caller reads for itself.
+func (s *shared) get(ctx context.Context, have func() bool, read func() error) error {
 	for {
-		l.mu.Lock()
-		if l.known {
-			defer l.mu.Unlock()
-			return l.value, nil
+		s.mu.Lock()
+		if have() {
+			s.mu.Unlock()
+			return nil
 		}
-		reading := l.reading
+		reading := s.reading
 		if reading == nil {
-			l.reading = make(chan struct{})
-			l.mu.Unlock()
-			return l.fill(read)
+			s.reading = make(chan struct{})
+			s.mu.Unlock()
+			defer s.done() // also if read panics
+			return read()
 		}
-		l.mu.Unlock()
+		s.mu.Unlock()
 		select {
 		case <-reading:
 		case <-ctx.Done():
-			var none V
-			return none, context.Cause(ctx)
+			return context.Cause(ctx)
 		}
 	}
 }
 
-// fill reads the value for all waiting callers.
-func (l *lazy[V]) fill(read func() (V, error)) (v V, err error) {
-	ok := false
-	defer func() { // also if read panics
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if ok && err == nil {
+func (s *shared) done() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.reading)
+	s.reading = nil
+}
+
+// lazy is a value that is read when somebody asks for it, once, however many ask.
+type lazy[V any] struct {
+	shared
+	known bool // guarded by mu, as is value
+	value V
+}
+
+// get returns the value, and reads it first if need be.
+func (l *lazy[V]) get(ctx context.Context, read func() (V, error)) (v V, err error) {
+	err = l.shared.get(ctx, func() bool {
+		v = l.value
+		return l.known
+	}, func() (err error) {
+		if v, err = read(); err == nil {
+			l.mu.Lock()
+			defer l.mu.Unlock()
 			l.value, l.known = v, true
 		}
-		close(l.reading)
-		l.reading = nil
-	}()
-	v, err = read()
-	ok = true
+		return err
+	})
 	return v, err
 }

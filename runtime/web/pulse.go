@@ -6,7 +6,6 @@ import (
 	"errors"
 	"reflect"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
@@ -37,54 +36,47 @@ const (
 
 // pulse reads snapshots, one at a time, however many ask for one.
 type pulse struct {
-	mu      sync.Mutex // guards all below
+	shared  // its mu guards all below
 	last    *snapshot
 	until   time.Time     // last is used up to then
 	took    time.Duration // to read last
-	reading chan struct{} // closed when the snapshot that is being read is there, nil while none is
+	changes int           // how often something was changed by a page
 	streams int           // live pages
 	turn    time.Time     // when the next live page may be told to read itself anew
 	cost    time.Duration // of a page, smoothed
 }
 
 // snapshot returns one that is not too old.
-func (h *handler) snapshot(ctx context.Context) (*snapshot, error) {
+func (h *handler) snapshot(ctx context.Context) (s *snapshot, err error) {
 	p := &h.pulse
-	for {
-		p.mu.Lock()
-		if p.last != nil && time.Now().Before(p.until) {
-			s := p.last
-			p.mu.Unlock()
-			return s, nil
-		}
-		reading := p.reading
-		if reading == nil {
-			p.reading = make(chan struct{})
-			p.mu.Unlock()
-			return h.readSnapshot(ctx)
-		}
-		p.mu.Unlock()
-		select {
-		case <-reading:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-// readSnapshot reads the snapshot that others wait for, too.
-func (h *handler) readSnapshot(ctx context.Context) (*snapshot, error) {
-	began := time.Now()
-	s, err := h.look(ctx)
-	took := time.Since(began)
-	p := &h.pulse
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	close(p.reading)
-	p.reading = nil
+	err = p.get(ctx, func() bool {
+		s = p.last
+		return s != nil && time.Now().Before(p.until)
+	}, func() (err error) {
+		s, err = h.readSnapshot(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
+	return s, nil
+}
+
+// readSnapshot reads the snapshot that others wait for, too. If something was changed
+// meanwhile, they read one of their own.
+func (h *handler) readSnapshot(ctx context.Context) (*snapshot, error) {
+	p := &h.pulse
+	p.mu.Lock()
+	changes := p.changes
+	p.mu.Unlock()
+	began := time.Now()
+	s, err := h.look(ctx)
+	took := time.Since(began)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	s.version = 1
 	if p.last != nil {
 		s.version = p.last.version
@@ -92,8 +84,9 @@ func (h *handler) readSnapshot(ctx context.Context) (*snapshot, error) {
 			s.version++
 		}
 	}
-	p.last, p.took = s, 0
-	p.use(took)
+	if p.last, p.took = s, 0; p.changes == changes {
+		p.use(took)
+	}
 	return s, nil
 }
 
@@ -149,6 +142,7 @@ func (h *handler) stale() {
 	h.pulse.mu.Lock()
 	defer h.pulse.mu.Unlock()
 	h.pulse.until = time.Time{}
+	h.pulse.changes++
 }
 
 // total is how many tasks there are in a state, and whether that is a guess.

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/taskctx/taskctx/internal/pace"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -83,7 +84,7 @@ func Rated(t *testing.T, c *Crew) {
 	}
 	r.dismissAll()
 	for key, times := range r.times() {
-		most, claimed := mostWithin(times, *ratePer), mostWithin(r.claims(key), *ratePer)
+		most, claimed := pace.Most(times, *ratePer), pace.Most(r.claims(key), *ratePer)
 		t.Logf("key %d: %d began, at most %d of %d in any %v by the records, %d by the tasks", key, len(times), claimed, *rateN, *ratePer, most)
 		assert.LessOrEqual(t, claimed, *rateN, "key %d", key)
 		if *ratePer >= 10*time.Second {
@@ -114,7 +115,7 @@ func (r *rated) phase(name string) {
 	time.Sleep(*ratePhase)
 	r.await(name, before, rateLots**rateN+1)
 	for key, times := range r.times() {
-		part := reached(times[len(before[key]):], *rateN, *ratePer)
+		part := pace.Reached(times[len(before[key]):], *rateN, *ratePer)
 		r.Logf("%s: key %d: %d began, %.3f of the rate", name, key, len(times)-len(before[key]), part)
 		assert.GreaterOrEqual(r, part, *rateLeast, "%s: key %d", name, key)
 	}
@@ -159,29 +160,6 @@ func (r *rated) claims(key int) (times []time.Time) {
 	}
 	slices.SortFunc(times, time.Time.Compare)
 	return times
-}
-
-// mostWithin is how many of the sorted times are in a window as long as per, at most.
-func mostWithin(times []time.Time, per time.Duration) (most int) {
-	first := 0
-	for i := range times {
-		for times[i].Sub(times[first]) >= per {
-			first++
-		}
-		most = max(most, i-first+1)
-	}
-	return most
-}
-
-// reached is which part of the rate the sorted times have reached, over as many whole
-// lots of n as there are.
-func reached(times []time.Time, n int, per time.Duration) float64 {
-	last := len(times) - 1
-	lots := last / n
-	if lots == 0 {
-		return 0
-	}
-	return float64(lots) * float64(per) / float64(times[last].Sub(times[last-lots*n]))
 }
 
 // InOrder kills worker processes while tasks run in order by keys, some of which fail
