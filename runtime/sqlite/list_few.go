@@ -14,7 +14,8 @@ import (
 // the order of all.
 const maxFew = 20_000
 
-// indexed are, for the public states that an index has, its tasks.
+// indexed are, for the public states that an index has, its tasks: where the index is
+// partial its condition stands first, so that SQLite takes it.
 var indexed = map[engine.State]string{
 	engine.StateScheduled: "state IN (6, 7, 11, 12, 13) AND state = 6",
 	engine.StateRunning:   "state = 4",
