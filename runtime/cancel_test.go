@@ -223,7 +223,7 @@ func TestApp_ControlOfUnknownTasks(t *testing.T) {
 	_, wait := runtime.HandleOf[int](app, id).Wait(ctx)
 	for name, err := range map[string]error{
 		"Lookup": lookup, "Wait": wait, "Cancel": app.Cancel(ctx, id, ""), "Cancel with a reason": app.Cancel(ctx, id, "x"),
-		"Retry": app.Retry(ctx, id), "Delete": app.Delete(ctx, id),
+		"Retry": app.Retry(ctx, id), "RunNow": app.RunNow(ctx, id), "Delete": app.Delete(ctx, id),
 	} {
 		if !errors.Is(err, engine.ErrNotFound) {
 			t.Errorf("%s: %v, want ErrNotFound", name, err)

@@ -138,6 +138,21 @@ func (a *App) Retry(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
+// RunNow makes a task that waits for its time due now: a scheduled one, or one
+// that is to be retried, which uses no attempt. Pauses and limits hold. A task
+// that is due already stays as it is; one that runs, is suspended or has ended is
+// [ErrState]. An engine that cannot do it is [ErrUnsupported].
+func (a *App) RunNow(ctx context.Context, id uuid.UUID) error {
+	r, ok := engine.As[engine.NowRunner](a.engine)
+	if !ok {
+		return aboutTask("run", id, ErrUnsupported)
+	}
+	if err := r.RunNow(ctx, id); err != nil {
+		return aboutTask("run", id, err)
+	}
+	return nil
+}
+
 // Delete forgets a task that is not running.
 func (a *App) Delete(ctx context.Context, id uuid.UUID) error {
 	if err := a.engine.Delete(ctx, id); err != nil {

@@ -103,6 +103,16 @@ type Waiter interface {
 	Wait(ctx context.Context, id uuid.UUID) (*Entry, error)
 }
 
+// NowRunner is implemented by engines that can run a task before its time.
+type NowRunner interface {
+	// RunNow makes a task that waits for its time due now: a scheduled one, or one
+	// that is retrying. It uses no attempt. Pauses and limits hold as for any due
+	// task; in an order the task keeps its turn. A task that is due already stays as
+	// it is. Any other state, a suspended task's too, is [ErrState], and an unknown
+	// id [ErrNotFound].
+	RunNow(ctx context.Context, id uuid.UUID) error
+}
+
 // SingleInserter is implemented by engines that store one message cheaper than
 // a batch of one. It is otherwise the same as Insert, except that re-inserting
 // a stored message may answer as if it were new; the App never does that.

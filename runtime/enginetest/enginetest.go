@@ -146,6 +146,7 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		{"Names", nameTests},
 		{"Cancel", cancelTests},
 		{"Retry", retryTests},
+		{"RunNow", runNowTests},
 		{"Delete", deleteTests},
 		{"List", listTests},
 		{"Wait", waitTests},

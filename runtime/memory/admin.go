@@ -10,6 +10,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
+var _ engine.NowRunner = (*Engine)(nil)
+
 // found is a task in either place: t, or in the archive.
 type found struct {
 	t *task
@@ -132,6 +134,29 @@ func (e *Engine) Retry(_ context.Context, id uuid.UUID) error {
 	e.seq++
 	t.more.turn = e.seq
 	e.queue(t, true, now)
+	return nil
+}
+
+// RunNow implements [engine.NowRunner].
+func (e *Engine) RunNow(_ context.Context, id uuid.UUID) error {
+	e.lock()
+	defer e.unlock()
+	now := e.now()
+	f, err := e.find(id, now)
+	if err != nil {
+		return err
+	}
+	t := f.t
+	switch {
+	case t == nil || t.state != waiting && t.state != retrying:
+		return fmt.Errorf("%w: it is %s", engine.ErrState, e.entry(f, now).State)
+	case t.place == inLater:
+		e.dequeue(t)
+		t.due = now
+		e.queue(t, true, now)
+	case t.place == inGate && t.more.gate.Ordered && t.due.After(now):
+		t.due = now // such a gate goes by turns
+	}
 	return nil
 }
 

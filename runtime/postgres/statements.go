@@ -8,22 +8,22 @@ import "strings"
 type statements struct {
 	insertChannel, controlChannel, dueChannel string
 
-	readMark, nextNumbers, insert, stored          string
-	addKeys, lockKeys, takeKeys                    string
-	claim, claimAfter, claimFound                  lotSQL
-	succeed, conclude, saveMemo, note              string
-	end, endWith                                   string
-	leave, beat, others, workers, mine, mineOf     string
-	takeOver, takeOverOf, runningOf, wasLost       string
-	takeOverStopped, expireOf                      string
-	promote, promoteUnique, park, unpark, expire   lotSQL
-	clean                                          lotSQL
-	cleanKeys, queues, paused                      string
-	get, lockJob, cancel, retry, remove, ended     string
-	list, listBrief, window, places, pages, sample string
-	windowNewest, alive, oldest, oldestAside       string
-	count, countMarked                             string
-	reads, below, running, holders                 string
+	readMark, nextNumbers, insert, stored              string
+	addKeys, lockKeys, takeKeys                        string
+	claim, claimAfter, claimFound                      lotSQL
+	succeed, conclude, saveMemo, note                  string
+	end, endWith                                       string
+	leave, beat, others, workers, mine, mineOf         string
+	takeOver, takeOverOf, runningOf, wasLost           string
+	takeOverStopped, expireOf                          string
+	promote, promoteUnique, park, unpark, expire       lotSQL
+	clean                                              lotSQL
+	cleanKeys, queues, paused                          string
+	get, lockJob, cancel, retry, runNow, remove, ended string
+	list, listBrief, window, places, pages, sample     string
+	windowNewest, alive, oldest, oldestAside           string
+	count, countMarked                                 string
+	reads, below, running, holders                     string
 
 	insertLimited, replace string
 
@@ -92,7 +92,7 @@ func newStatements(schema string) statements {
 		park: forSome(parkSQL, parkPick), unpark: forSome(unparkSQL, unparkPick), expire: forSome(expireSQL, expirePick),
 		clean: forSome(cleanSQL, cleanPick), cleanKeys: cleanKeysSQL,
 		queues: queuesSQL, paused: pausedSQL,
-		get: getSQL, lockJob: lockJobSQL, cancel: cancelSQL, retry: retrySQL, remove: removeSQL, ended: endedSQL,
+		get: getSQL, lockJob: lockJobSQL, cancel: cancelSQL, retry: retrySQL, runNow: runNowSQL, remove: removeSQL, ended: endedSQL,
 		list: listSQL, listBrief: listBriefSQL, window: windowSQL, places: placesSQL, pages: pagesSQL, sample: sampleSQL,
 		windowNewest: windowNewestSQL, alive: aliveSQL, oldest: oldestSQL, oldestAside: oldestAsideSQL,
 		count: countSQL, countMarked: countMarkedSQL,
@@ -117,7 +117,7 @@ func newStatements(schema string) statements {
 		&s.leave, &s.beat, &s.others, &s.workers, &s.mine, &s.mineOf, &s.takeOver, &s.takeOverOf, &s.runningOf, &s.wasLost,
 		&s.takeOverStopped, &s.expireOf,
 		&s.cleanKeys, &s.queues, &s.paused,
-		&s.get, &s.lockJob, &s.cancel, &s.retry, &s.remove, &s.ended,
+		&s.get, &s.lockJob, &s.cancel, &s.retry, &s.runNow, &s.remove, &s.ended,
 		&s.list, &s.listBrief, &s.window, &s.places, &s.pages, &s.sample, &s.count, &s.countMarked,
 		&s.windowNewest, &s.alive, &s.oldest, &s.oldestAside,
 		&s.reads, &s.below, &s.running, &s.holders,

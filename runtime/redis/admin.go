@@ -115,7 +115,9 @@ func (e *Engine) entry(r *reading) *engine.Entry {
 	if err != nil {
 		en.Reason = cmp.Or(en.Reason, err.Error())
 	}
-	en.Due = later(later(m.Meta.EnqueuedAt, m.Due), own.Due)
+	if en.Due = own.Due; own.Due.IsZero() {
+		en.Due = later(m.Meta.EnqueuedAt, m.Due)
+	}
 	if at, err := strconv.ParseFloat(r.score, 64); err == nil {
 		if en.Due = fromScore(at); own.Waits && at >= forever {
 			en.Due = time.Time{}

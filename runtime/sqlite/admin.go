@@ -10,6 +10,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
+var _ engine.NowRunner = (*Engine)(nil)
+
 // find returns the parts of a task's row that an operation needs. It does not
 // find records that are kept no longer.
 func (t *txn) find(id uuid.UUID) (*row, error) {
@@ -105,6 +107,38 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 			return err
 		}
 		return t.enterAgain(r)
+	}, nil)
+}
+
+// RunNow implements [engine.NowRunner].
+func (e *Engine) RunNow(ctx context.Context, id uuid.UUID) error {
+	return e.run(ctx, func(t *txn) error {
+		r, err := t.find(id)
+		if err != nil {
+			return err
+		}
+		state := r.state
+		switch state {
+		case scheduled:
+			state = pending
+		case retrying:
+			state = dueAgain
+		case aside, asideAgain: // those that wait for their turn need not be due
+		case pending, dueAgain, parked:
+			return nil
+		default:
+			return fmt.Errorf("%w: it is %s", engine.ErrState, publicState(r.state, r.attempt, r.due, t.now))
+		}
+		if r.due <= t.now {
+			return nil
+		}
+		t.db.setState.BindInt(1, int64(state))
+		t.db.setState.BindInt(2, t.now)
+		t.db.setState.BindInt(3, r.seq)
+		if state != r.state {
+			t.offer(r.msg.Queue)
+		}
+		return t.db.setState.Run()
 	}, nil)
 }
 

@@ -50,6 +50,7 @@ func TestEngine_CallsOnALockedFileEndWithTheirContext(t *testing.T) {
 		"InsertOne": func(ctx context.Context) error { _, err := e.InsertOne(ctx, given); return err },
 		"Cancel":    func(ctx context.Context) error { return e.Cancel(ctx, id, "no") },
 		"Retry":     func(ctx context.Context) error { return e.Retry(ctx, id) },
+		"RunNow":    func(ctx context.Context) error { return e.RunNow(ctx, id) },
 		"Delete":    func(ctx context.Context) error { return e.Delete(ctx, id) },
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
