@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -28,15 +29,7 @@ func (s *serve) admit(ctx context.Context, claimed []claimedJob) ([]claimedJob, 
 	if len(limited) == 0 {
 		return claimed, nil
 	}
-	// Places are taken from a job only while its row is locked and it does not run.
-	held := make(map[int64]int)
-	err := s.e.steered(ctx, s.e.sql.limit.held, []any{jobs}, func(scan func(...any) error) error {
-		var job int64
-		var n int
-		err := scan(&job, &n)
-		held[job] = n
-		return err
-	})
+	held, err := s.e.heldBy(ctx, jobs)
 	lacking := slices.DeleteFunc(limited, func(j claimedJob) bool { return held[j.id] >= len(j.own.Limits) && !isRated(j.own.Limits) })
 	out := make(map[int64]bool) // those that do not begin
 	for _, j := range lacking {
@@ -49,6 +42,22 @@ func (s *serve) admit(ctx context.Context, claimed []claimedJob) ([]claimedJob, 
 		err = fmt.Errorf("take places of limits: %w", err)
 	}
 	return slices.DeleteFunc(claimed, func(j claimedJob) bool { return out[j.id] }), err
+}
+
+// heldBy returns how many places claimed jobs hold: places are taken from a job only while
+// its row is locked and it does not run.
+func (e *Engine) heldBy(ctx context.Context, jobs []int64) (held map[int64]int, err error) {
+	held = make(map[int64]int)
+	b := steered()
+	b.Queue(planOnceSQL)
+	err = queued{b}.query(ctx, e.sql.limit.held, []any{jobs}, func(scan func(...any) error) error {
+		var job int64
+		var n int
+		err := scan(&job, &n)
+		held[job] = n
+		return err
+	})
+	return held, errors.Join(err, e.send(ctx, callTimeout, b))
 }
 
 // enterAll takes the places of claimed jobs, some at a time, but for those that the
@@ -69,56 +78,103 @@ func (s *serve) enterAll(ctx context.Context, jobs []claimedJob, out map[int64]b
 	return err
 }
 
+// entering is claimed jobs that take their places.
+type entering struct {
+	s      *serve
+	jobs   []claimedJob
+	ids    []int64
+	keys   *limitKeys
+	locked int
+	has    map[int64]map[int]bool
+	rooms  rooms
+	aside  map[int64]bool
+	more   bool // tasks may be let in
+}
+
 // enterClaimed takes the places of claimed jobs, in their order, and returns those
 // that wait for one.
 func (s *serve) enterClaimed(ctx context.Context, some []claimedJob) (aside map[int64]bool, err error) {
-	k := new(limitKeys)
-	ids := make([]int64, len(some))
-	for i, j := range some {
-		k.add(j.own.Limits...)
-		ids[i] = j.id
+	n := &entering{s: s, jobs: some, keys: new(limitKeys)}
+	for _, j := range some {
+		n.keys.add(j.own.Limits...)
+		n.ids = append(n.ids, j.id)
 	}
-	k = k.sorted()
-	err = s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
-		aside = make(map[int64]bool)
-		if err := s.e.takeLimits(ctx, d, k); err != nil {
+	n.keys = n.keys.sorted()
+	for range maxClashes {
+		err = s.e.inTrips(ctx, n.look, n.decide)
+		if !errors.Is(err, errForgotten) {
+			break
+		}
+	}
+	if err == nil && n.more {
+		if err := s.letInCarefully(ctx, n.keys.key); err != nil {
+			s.Warn("let tasks in that wait for a limit; it is tried again later", err)
+		}
+	}
+	return n.aside, err
+}
+
+// look locks the keys, and reads what is held.
+func (n *entering) look(ctx context.Context, d db) (err error) {
+	e, k := n.s.e, n.keys
+	n.locked = 0
+	err = d.query(ctx, e.sql.limit.addKeys, []any{k.key, k.ruleKey, k.rule, k.per}, nothing)
+	if err == nil {
+		err = d.query(ctx, e.sql.limit.lockKeys, []any{k.key}, func(func(...any) error) error { n.locked++; return nil })
+	}
+	if err == nil {
+		n.has, err = e.placesOf(ctx, d, n.ids)
+	}
+	if err == nil {
+		n.rooms, err = e.readRooms(ctx, d, k)
+	}
+	return err
+}
+
+// decide lets jobs begin, or puts them aside.
+func (n *entering) decide(ctx context.Context, d db) error {
+	if n.locked != len(n.keys.key) {
+		return errForgotten
+	}
+	e := n.s.e
+	n.aside, n.more = make(map[int64]bool), false
+	p, waiting, began, open := new(places), new(waiters), new(starts), new(limitKeys)
+	for i, key := range n.keys.key {
+		if n.rooms[string(key)].open {
+			open.add1(n.keys, i)
+		}
+	}
+	for _, j := range n.jobs {
+		t := &entrant{job: j.id, limits: j.own.Limits, priority: int16(j.priority), due: &j.scheduledAt, has: n.has[j.id], begins: true}
+		if p.enter(n.rooms, t); t.waits != "" {
+			n.aside[j.id] = true
+			waiting.add(j.id, int16(j.attempt), t.waits, j.own.Limits)
+		} else {
+			began.add(j.id, j.own.Limits)
+		}
+	}
+	if err := e.addPlaces(ctx, d, p); err != nil {
+		return err
+	}
+	if err := e.begin(ctx, d, began); err != nil {
+		return err
+	}
+	if len(n.aside) > 0 {
+		if err := d.query(ctx, e.sql.limit.putAsideOwn, waiting.args(n.s.owner), nothing); err != nil {
 			return err
 		}
-		has, err := s.e.placesOf(ctx, d, ids)
+		open.join(&waiting.keys)
+	}
+	if open = open.sorted(); len(open.key) > 0 {
+		err := d.query(ctx, e.sql.limit.letIn, []any{open.key, e.sql.insertChannel, letInLot}, func(scan func(...any) error) error {
+			var woken, told int
+			return scan(&woken, &told, &n.more)
+		})
 		if err != nil {
 			return err
 		}
-		r, err := s.e.readRooms(ctx, d, k)
-		if err != nil {
-			return err
-		}
-		p, waiting, began := new(places), new(waiters), new(starts)
-		for _, j := range some {
-			t := &entrant{job: j.id, limits: j.own.Limits, priority: int16(j.priority), due: &j.scheduledAt, has: has[j.id], begins: true}
-			if p.enter(r, t); t.waits != "" {
-				aside[j.id] = true
-				waiting.add(j.id, int16(j.attempt), t.waits, j.own.Limits)
-			} else {
-				began.add(j.id, j.own.Limits)
-			}
-		}
-		if err := s.e.addPlaces(ctx, d, p); err != nil {
-			return err
-		}
-		if err := s.e.begin(ctx, d, began); err != nil {
-			return err
-		}
-		if len(aside) > 0 {
-			if err := d.query(ctx, s.e.sql.limit.putAsideOwn, waiting.args(s.owner), nothing); err != nil {
-				return err
-			}
-			if err := s.e.letIn(ctx, d, waiting.keys.sorted().key); err != nil {
-				return err
-			}
-		}
-		return s.e.wakeRates(ctx, d, k)
-	})
-	return aside, err
+	}
+	return e.wakeRates(ctx, d, n.keys)
 }
 
 // placesOf returns which places jobs hold.

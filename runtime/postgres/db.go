@@ -220,6 +220,66 @@ func (e *Engine) unclashed(ctx context.Context, f func(tx pgx.Tx) error) error {
 	return errClashes
 }
 
+// queued is a db whose statements wait in a batch: their rows are there when that was
+// sent.
+type queued struct{ b *pgx.Batch }
+
+func (q queued) query(_ context.Context, text string, args []any, each func(func(...any) error) error) error {
+	q.b.Queue(text, args...).Query(func(rows pgx.Rows) error {
+		for rows.Next() {
+			if err := each(rows.Scan); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+	return nil
+}
+
+// trip queues statements of a transaction that are sent in one round trip.
+type trip func(ctx context.Context, d db) error
+
+// inTrips runs a steered transaction in a round trip for each part, of which the first
+// locks and reads, and the last ends it: what is locked is so for no longer than it takes
+// to decide. It does so again if it clashed with another.
+func (e *Engine) inTrips(ctx context.Context, parts ...trip) error {
+	return e.bounded(ctx, callTimeout, func(ctx context.Context) error {
+		for range maxClashes {
+			err := e.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error { return sendTrips(ctx, c, parts) })
+			if !clashed(err) {
+				return err
+			}
+		}
+		return errClashes
+	})
+}
+
+func sendTrips(ctx context.Context, c *pgxpool.Conn, parts []trip) (err error) {
+	defer func() {
+		if err != nil && !c.Conn().IsClosed() && c.Conn().PgConn().TxStatus() != 'I' {
+			_, _ = c.Exec(ctx, "ROLLBACK") // if it fails, the connection ends
+		}
+	}()
+	for n, part := range parts {
+		b := new(pgx.Batch)
+		if n == 0 {
+			b.Queue(beginSQL)
+			b.Queue(steerSQL)
+			b.Queue(planOnceSQL)
+		}
+		if err := part(ctx, queued{b}); err != nil {
+			return err
+		}
+		if n == len(parts)-1 {
+			b.Queue("COMMIT")
+		}
+		if err := c.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // inBatch runs the statements that fill adds to a batch in a steered transaction, in
 // one round trip, again if it clashed with another.
 func (e *Engine) inBatch(ctx context.Context, fill func(b *pgx.Batch)) error {

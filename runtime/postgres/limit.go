@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 	"math"
 	"slices"
@@ -82,11 +81,11 @@ func (e *Engine) leavePaused(ctx context.Context, p engine.Pause) error {
 }
 
 // sweeping looks at places that somebody did not give up: a program that knows none
-// has ended, deleted or moved the task, or paused its queue.
+// has ended, deleted or moved the task, or paused its queue. The workers go on from where
+// one of them has got to, through all keys once in a lease.
 type sweeping struct {
-	s     *serve
-	after []byte // the last key
-	lots  int    // of this time
+	s    *serve
+	lots int // of this time
 }
 
 const (
@@ -94,31 +93,19 @@ const (
 	sweepLots = 5    // lots of one time: there may be many keys, and many workers
 )
 
-func (s *serve) newSweeping() *sweeping {
-	return &sweeping{s: s, after: limitHash(s.owner)} // workers begin at different keys
-}
-
 // sweepEvery is how often a worker looks at some keys.
 func (e *Engine) sweepEvery() time.Duration { return max(e.cfg.Lease, 100*time.Millisecond) }
 
 // lot looks at some keys.
 func (w *sweeping) lot(ctx context.Context) (more bool, err error) {
 	e := w.s.e
-	var seen int
-	var last *string
 	var stale []int64
 	var roomy, idle [][]byte
-	if err := e.steered(ctx, e.sql.limit.sweep, []any{w.after, sweepKeys}, func(scan func(...any) error) error {
-		return scan(&seen, &last, &stale, &roomy, &idle)
+	again := e.sweepEvery() * 3 / 4 // so that each worker's next time may be it
+	if err := e.steered(ctx, e.sql.limit.sweep, []any{sweepKeys, again.Microseconds()}, func(scan func(...any) error) error {
+		return scan(&more, &stale, &roomy, &idle)
 	}); err != nil {
 		return false, fmt.Errorf("look at the places of limits: %w", err)
-	}
-	whole := len(w.after) == 0
-	w.after = []byte{} // from the first key again; nil would be NULL
-	if seen == sweepKeys && last != nil {
-		if w.after, err = hex.DecodeString(*last); err != nil {
-			return false, fmt.Errorf("look at the places of limits: %w", err)
-		}
 	}
 	for some := range slices.Chunk(stale, 100) {
 		keys, err := e.placeKeys(ctx, e, some)
@@ -132,7 +119,7 @@ func (w *sweeping) lot(ctx context.Context) (more bool, err error) {
 	if err := w.settle(ctx, roomy, idle); err != nil {
 		return false, err
 	}
-	if w.lots++; w.lots >= sweepLots || whole && len(w.after) == 0 {
+	if w.lots++; w.lots >= sweepLots || !more {
 		w.lots, w.s.asked = 0, false
 		return false, nil
 	}

@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 9
+const ownVersion = 10
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -180,6 +180,14 @@ CREATE TABLE {s}.taskctx_pause (
 	name  text        PRIMARY KEY,
 	since timestamptz NOT NULL DEFAULT now()
 );
+`, `
+-- How far the workers have got in looking at the keys of limits, one after the other, and
+-- when to begin with the first again.
+CREATE TABLE {s}.taskctx_scan (
+	after bytea       NOT NULL,
+	due   timestamptz NOT NULL
+);
+INSERT INTO {s}.taskctx_scan VALUES ('', '-infinity');
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own

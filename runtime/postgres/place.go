@@ -41,6 +41,19 @@ func (k *limitKeys) add(limits ...engine.Limit) {
 	}
 }
 
+// add1 adds the key at a place of others.
+func (k *limitKeys) add1(o *limitKeys, i int) {
+	k.key, k.ruleKey = append(k.key, o.key[i]), append(k.ruleKey, o.ruleKey[i])
+	k.rule, k.per = append(k.rule, o.rule[i]), append(k.per, o.per[i])
+}
+
+// join adds all of others. Sort them afterwards.
+func (k *limitKeys) join(o *limitKeys) {
+	for i := range o.key {
+		k.add1(o, i)
+	}
+}
+
 // sorted returns the keys in order, each once.
 func (k *limitKeys) sorted() *limitKeys {
 	places := make([]int, len(k.key))
@@ -51,8 +64,7 @@ func (k *limitKeys) sorted() *limitKeys {
 	s := new(limitKeys)
 	for _, i := range places {
 		if n := len(s.key); n == 0 || !bytes.Equal(s.key[n-1], k.key[i]) {
-			s.key, s.ruleKey = append(s.key, k.key[i]), append(s.ruleKey, k.ruleKey[i])
-			s.rule, s.per = append(s.rule, k.rule[i]), append(s.per, k.per[i])
+			s.add1(k, i)
 		}
 	}
 	return s
@@ -85,8 +97,11 @@ func (e *Engine) takeLimits(ctx context.Context, d db, keys *limitKeys) error {
 		}
 		// One was forgotten between the two statements: then once more.
 	}
-	return errors.New("the keys of limits could not be locked")
+	return errForgotten
 }
+
+// errForgotten says that keys were forgotten again and again before they could be locked.
+var errForgotten = errors.New("the keys of limits could not be locked")
 
 // limitKeysOf returns the keys of the limits of jobs.
 func (e *Engine) limitKeysOf(ctx context.Context, d db, jobs []int64) (*limitKeys, error) {
@@ -112,6 +127,7 @@ type room struct {
 	// is negative unless SetLimit has set one.
 	held, set int
 	waits     bool
+	open      bool // it is a rate that may have room for one that waits
 }
 
 // rooms are the locked keys by their hashes.
@@ -123,7 +139,7 @@ func (e *Engine) readRooms(ctx context.Context, d db, keys *limitKeys) (rooms, e
 	err := d.query(ctx, e.sql.limit.rooms, []any{keys.key}, func(scan func(...any) error) error {
 		var n int
 		k := new(room)
-		err := scan(&n, &k.held, &k.waits, &k.set)
+		err := scan(&n, &k.held, &k.waits, &k.set, &k.open)
 		if err == nil {
 			r[string(keys.key[n-1])] = k
 		}

@@ -66,6 +66,10 @@ func (e *Engine) wakeRates(ctx context.Context, d db, keys *limitKeys) error {
 	return nil
 }
 
+// rateTaken is when to look again at a rate whose time has come and that another worker
+// has locked: whoever locks it lets in.
+const rateTaken = 50 * time.Millisecond
+
 // openRates lets jobs in that wait for rates whose time has come. It returns how long it
 // takes until there are more, negative if none wait.
 func (s *serve) openRates(ctx context.Context) (next time.Duration, err error) {
@@ -73,42 +77,55 @@ func (s *serve) openRates(ctx context.Context) (next time.Duration, err error) {
 		return -1, nil
 	}
 	s.asked = true
-	for {
-		keys := new(limitKeys)
-		err := s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
-			keys = new(limitKeys)
-			if err := d.query(ctx, s.e.sql.limit.openRates, []any{keysLot}, func(scan func(...any) error) error {
-				var key []byte
-				var per int64
-				err := scan(&key, &per)
-				keys.key, keys.per = append(keys.key, key), append(keys.per, per)
-				return err
-			}); err != nil || len(keys.key) == 0 {
-				return err
-			}
-			if err := s.e.letIn(ctx, d, keys.key); err != nil {
-				return err
-			}
-			return s.e.wakeRates(ctx, d, keys)
-		})
-		if ofOneRow(err) && len(keys.key) > 0 {
-			err = s.letInCarefully(ctx, keys.key)
-			if err == nil {
-				err = s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error { return s.e.wakeRates(ctx, d, keys) })
-			}
+	for opened := true; ; {
+		var seconds float64
+		var any bool
+		if err := s.e.row(ctx, s.e.sql.limit.nextRate, nil, &seconds, &any); err != nil || !any {
+			return -1, err
 		}
-		if err != nil {
+		s.e.rates.Store(true)
+		switch {
+		case seconds > 0:
+			return time.Duration(min(seconds, 3600) * float64(time.Second)), nil
+		case !opened:
+			return rateTaken, nil
+		}
+		if opened, err = s.openSome(ctx); err != nil {
 			return -1, fmt.Errorf("let tasks in that wait for a rate: %w", err)
 		}
-		if len(keys.key) < keysLot {
-			break
+	}
+}
+
+// openSome lets jobs in under some rates whose time has come, and reports whether there
+// was one that nobody else had locked.
+func (s *serve) openSome(ctx context.Context) (opened bool, err error) {
+	keys, more := new(limitKeys), false
+	err = s.e.inTrips(ctx, func(ctx context.Context, d db) error {
+		keys = new(limitKeys)
+		return d.query(ctx, s.e.sql.limit.openRates, []any{keysLot}, func(scan func(...any) error) error {
+			var key []byte
+			var per int64
+			err := scan(&key, &per)
+			keys.key, keys.per = append(keys.key, key), append(keys.per, per)
+			return err
+		})
+	}, func(ctx context.Context, d db) error {
+		if len(keys.key) == 0 {
+			return nil
+		}
+		if err := d.query(ctx, s.e.sql.limit.letIn, []any{keys.key, s.e.sql.insertChannel, letInLot}, func(scan func(...any) error) error {
+			var woken, told int
+			return scan(&woken, &told, &more)
+		}); err != nil {
+			return err
+		}
+		return s.e.wakeRates(ctx, d, keys)
+	})
+	if len(keys.key) > 0 && (more && err == nil || ofOneRow(err)) {
+		err = s.letInCarefully(ctx, keys.key)
+		if err == nil {
+			err = s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error { return s.e.wakeRates(ctx, d, keys) })
 		}
 	}
-	var seconds float64
-	var any bool
-	if err := s.e.row(ctx, s.e.sql.limit.nextRate, nil, &seconds, &any); err != nil || !any {
-		return -1, err
-	}
-	s.e.rates.Store(true)
-	return time.Duration(min(max(seconds, 0), 3600) * float64(time.Second)), nil
+	return len(keys.key) > 0, err
 }

@@ -74,10 +74,11 @@ WHERE j.id = ANY($1::bigint[]) AND jsonb_typeof(l) = 'object' AND l ->> 'key' IS
 const placeKeysSQL = `SELECT DISTINCT p.key FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[])`
 
 // roomsSQL selects, by the place in $1, how many places of a key are held, of a rate by
-// the runs that count as well, whether tasks wait for one, and what SetLimit has set,
-// negative for nothing.
+// the runs that count as well, whether tasks wait for one, what SetLimit has set, negative
+// for nothing, and whether the time of a rate has come.
 const roomsSQL = `
-SELECT k.n, h.n + t.n, w.n > 0, coalesce(s.most, -1) FROM unnest($1::bytea[]) WITH ORDINALITY AS k(key, n)
+SELECT k.n, h.n + t.n, w.n > 0, coalesce(s.most, -1),
+	coalesce((SELECT x.wake <= statement_timestamp() FROM {s}.taskctx_limit_key x WHERE x.key = k.key), false) FROM unnest($1::bytea[]) WITH ORDINALITY AS k(key, n)
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) h
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp()) t
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held LIMIT 1) p) w
@@ -216,12 +217,21 @@ const pausedPlacesSQL = `
 SELECT DISTINCT p.job_id FROM {s}.taskctx_place p JOIN {s}.river_job j ON j.id = p.job_id
 WHERE p.held AND NOT p.ordered AND j.state::text = 'available' AND (j.queue = $1 OR j.kind = $2)`
 
-// sweepPlacesSQL looks at some keys after $1: which jobs hold places that they should
-// not, which keys have free places for which jobs wait, and which have neither holders
-// nor waiters.
+// sweepPlacesSQL looks at the next $1 keys: which jobs hold places that they should not,
+// which keys have free places for which jobs wait, and which have neither holders nor
+// waiters. The first column is whether there are more. After the last key it begins with
+// the first again, in $2 µs. Who comes while another worker is at it gets none.
 const sweepPlacesSQL = `
-WITH k AS MATERIALIZED (
-	SELECT key FROM {s}.taskctx_limit_key WHERE key > $1 ORDER BY key LIMIT $2
+WITH c AS MATERIALIZED (
+	SELECT after FROM {s}.taskctx_scan WHERE due <= statement_timestamp() FOR UPDATE SKIP LOCKED
+), k AS MATERIALIZED (
+	SELECT key FROM {s}.taskctx_limit_key WHERE key > (SELECT after FROM c) ORDER BY key LIMIT $1
+), n AS MATERIALIZED (
+	SELECT count(*) = $1 AS more, max(encode(key, 'hex')) AS last FROM k
+), got AS (
+	UPDATE {s}.taskctx_scan s SET after = CASE WHEN n.more THEN decode(n.last, 'hex') ELSE '' END,
+		due = CASE WHEN n.more THEN s.due ELSE statement_timestamp() + $2::bigint * interval '1 microsecond' END
+	FROM n WHERE EXISTS (SELECT FROM c)
 ), f AS MATERIALIZED (
 	SELECT k.key, h.n AS held, f.n AS waits, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room FROM k
 	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)::int
@@ -230,9 +240,9 @@ WITH k AS MATERIALIZED (
 		ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) f ON true
 	LEFT JOIN LATERAL ({set}) s ON true
 )
-SELECT (SELECT count(*) FROM k), (SELECT max(encode(key, 'hex')) FROM k), ARRAY(
+SELECT (SELECT more FROM n), ARRAY(
 	SELECT DISTINCT p.job_id FROM k CROSS JOIN LATERAL (
-		SELECT p.job_id, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) p
+		SELECT p.job_id, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held OFFSET 0) p
 	LEFT JOIN LATERAL (SELECT j.id, j.state::text AS state, {aside} AS aside, j.queue, j.kind FROM {s}.river_job j WHERE j.id = p.job_id OFFSET 0) j ON true
 	WHERE j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded') OR NOT p.ordered AND (
 		j.state IN ('scheduled', 'retryable') OR j.state = 'pending' AND NOT j.aside OR j.state = 'available' AND (
@@ -241,9 +251,10 @@ SELECT (SELECT count(*) FROM k), (SELECT max(encode(key, 'hex')) FROM k), ARRAY(
 	LIMIT 500
 ), ARRAY(SELECT key FROM f WHERE waits = 1 AND room > 0), ARRAY(SELECT key FROM f WHERE waits IS NULL AND held = 0)`
 
-// forgetLimitKeysSQL forgets keys without places. They are locked.
+// forgetLimitKeysSQL forgets keys without places. They are locked. Places are asked for by
+// key: as a join it would read them all.
 const forgetLimitKeysSQL = `
 DELETE FROM {s}.taskctx_limit_key k WHERE k.key = ANY($1::bytea[])
-	AND NOT EXISTS (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)
-	AND NOT EXISTS (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held)
-	AND NOT EXISTS (SELECT FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp())`
+	AND (SELECT true FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held LIMIT 1) IS NULL
+	AND (SELECT true FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held LIMIT 1) IS NULL
+	AND (SELECT true FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp() LIMIT 1) IS NULL`

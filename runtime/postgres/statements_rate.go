@@ -12,24 +12,29 @@ const beginRatedSQL = `
 WITH b AS MATERIALIZED (
 	SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::bigint[]) AS r(job, n, key, spacing)
 ), dropped AS (
-	DELETE FROM {s}.taskctx_place p USING b WHERE p.job_id = b.job AND p.n = b.n
+	DELETE FROM {s}.taskctx_place p USING b WHERE p.job_id = ANY($1::bigint[]) AND p.job_id = b.job AND p.n = b.n
 ), stamped AS (
-	UPDATE {s}.river_job j SET attempted_at = statement_timestamp() FROM b WHERE j.id = b.job AND j.state = 'running'
+	UPDATE {s}.river_job j SET attempted_at = statement_timestamp() WHERE j.id = ANY($1::bigint[]) AND j.state::text = 'running'
 ), over AS (
 	DELETE FROM {s}.taskctx_start WHERE key = ANY($3::bytea[]) AND until <= statement_timestamp()
 )
 INSERT INTO {s}.taskctx_start (key, until)
 SELECT b.key, statement_timestamp() + b.spacing * interval '1 microsecond' FROM b`
 
-// wakeRatesSQL notes when the next run of each rate counts no more, if jobs wait for
-// that, and tells the workers if it is soon.
+// wakeRatesSQL notes when each rate has room for a job that waits, now or when the next run
+// counts no more, and tells the workers if it is soon.
 const wakeRatesSQL = `
 WITH w AS MATERIALIZED (
-	SELECT x.key, (SELECT min(t.until) FROM {s}.taskctx_start t WHERE t.key = x.key AND t.until > statement_timestamp()
-		AND EXISTS (SELECT FROM {s}.taskctx_place p WHERE p.key = x.key AND NOT p.held)) AS at
-	FROM unnest($1::bytea[]) AS x(key)
+	SELECT k.key, (SELECT CASE WHEN (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)
+			+ (SELECT count(*) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp())
+			< coalesce(s.most, f.most) THEN statement_timestamp()
+		ELSE (SELECT min(t.until) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp()) END
+		FROM (SELECT p.most FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held
+			ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) f
+		LEFT JOIN LATERAL ({set}) s ON true) AS at
+	FROM unnest($1::bytea[]) AS k(key)
 ), up AS (
-	UPDATE {s}.taskctx_limit_key k SET wake = w.at FROM w WHERE k.key = w.key AND k.wake IS DISTINCT FROM w.at RETURNING k.wake
+	UPDATE {s}.taskctx_limit_key k SET wake = w.at FROM w WHERE k.key = ANY($1::bytea[]) AND k.key = w.key AND k.wake IS DISTINCT FROM w.at RETURNING k.wake
 )
 SELECT pg_notify($2::text, (extract(epoch FROM s.at - statement_timestamp()) * 1000000)::bigint::text)
 FROM (SELECT min(wake) AS at FROM up) s WHERE s.at < statement_timestamp() + $3::bigint * interval '1 microsecond'`
@@ -37,7 +42,9 @@ FROM (SELECT min(wake) AS at FROM up) s WHERE s.at < statement_timestamp() + $3:
 // openRatesSQL locks some of the rates whose time has come, but for those that another
 // worker looks at.
 const openRatesSQL = `
-SELECT key, per FROM {s}.taskctx_limit_key WHERE wake <= statement_timestamp() ORDER BY key LIMIT $1 FOR UPDATE SKIP LOCKED`
+SELECT key, per FROM {s}.taskctx_limit_key WHERE key = ANY(ARRAY(
+	SELECT key FROM {s}.taskctx_limit_key WHERE wake <= statement_timestamp() ORDER BY wake LIMIT $1))
+	AND wake <= statement_timestamp() ORDER BY key FOR UPDATE SKIP LOCKED`
 
 const nextRateSQL = `
 SELECT coalesce(extract(epoch FROM (SELECT min(wake) FROM {s}.taskctx_limit_key WHERE wake IS NOT NULL) - clock_timestamp()), -1)::float8,

@@ -80,7 +80,7 @@ func newUpkeep(s *serve, w *engine.Worker) upkeep {
 		{every: cleanEvery, next: soon, lot: s.newCleaning(keepFailedUnsaid*3/4, keepFailedUnsaid-s.e.cfg.KeepFailedFor.Seconds()).records},
 		{every: snapshotAge / 5, next: now.Add(snapshotAge / 5), lot: s.watchSnapshots},
 		{every: headsEvery, next: now.Add(headsEvery / 10), lot: s.newHeads()},
-		{every: s.e.sweepEvery(), next: now.Add(s.e.sweepEvery()), lot: s.newSweeping().lot},
+		{every: s.e.sweepEvery(), next: now.Add(s.e.sweepEvery()), lot: (&sweeping{s: s}).lot},
 		search,
 	}
 	return u

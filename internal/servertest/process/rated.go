@@ -28,6 +28,7 @@ var (
 	ratePer       = flag.Duration("rateper", time.Second, "that time")
 	ratePhase     = flag.Duration("ratephase", 0, "how long each of their phases is at least")
 	rateDown      = flag.Duration("ratedown", time.Second, "how long nobody runs, and how long the queue is paused")
+	rateWaiting   = flag.Int("ratewaiting", 0, "how many tasks of a key wait to the end, at least")
 	rateLeast     = flag.Float64("rateleast", 0, "the part of a rate that is to be reached while tasks wait, on a machine with nothing else to do")
 )
 
@@ -54,7 +55,7 @@ type rated struct {
 func Rated(t *testing.T, c *Crew) {
 	r := &rated{T: t, c: c, path: filepath.Join(t.TempDir(), "rated")}
 	c.env = append(c.env, envLimited+"="+r.path)
-	perKey := (int((3**ratePhase+*rateDown) / *ratePer) + 3*(rateLots+1) + 2**rateProcesses + 10) * *rateN
+	perKey := (int((3**ratePhase+*rateDown) / *ratePer)+3*(rateLots+1)+2**rateProcesses+10)**rateN + *rateWaiting
 	for n := 0; n < perKey*rateKeys; {
 		var b runtime.Batch
 		var hs []*runtime.Handle[int]
