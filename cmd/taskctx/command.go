@@ -58,6 +58,7 @@ func commands() []command {
 		{"tree", "ID...", "show tasks with all that they have enqueued", treeFlags},
 		{"cancel", "[ID...]", "cancel tasks, waiting or running", cancelFlags},
 		{"retry", "[ID...]", "run failed or cancelled tasks once more", eachFlags("retried", bulk.Retry)},
+		{"run", "[ID...]", "run scheduled tasks now, and those to be retried", eachFlags("due now", bulk.Run)},
 		{"delete", "[ID...]", "forget tasks that do not run", eachFlags("deleted", bulk.Delete)},
 		{"pause", "NAME...", "pause queues, or with -task tasks by name",
 			pauseFlags("paused", (*runtime.App).Pause, (*runtime.App).PauseTask)},

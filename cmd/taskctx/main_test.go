@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"taskctx": main, "seed": seed, "seedpress": seedPress})
+	testscript.Main(m, map[string]func(){"taskctx": main, "seed": seed, "seedpress": seedPress, "seedlater": seedLater})
 }
 
 // TestCommands runs the scripts in testdata: the program as a user calls it.

@@ -23,7 +23,7 @@ Passwords belong into the URL, with %, /, ?, #, @ and : escaped, or for Postgres
 Nothing is created or migrated by looking.
 `,
 	"filters": `
-list, retry -all, cancel -all and delete -all select tasks by the same flags, which all must hold:
+list and retry, run, cancel and delete with -all select tasks by the same flags, which all must hold:
 
   -state failed,cancelled   states: scheduled, pending, running, retrying, waiting, succeeded, failed, cancelled
   -name, -queue, -worker    exactly these
@@ -38,6 +38,7 @@ What is broken?     taskctx watch; taskctx workers; taskctx paused
 Since when?         taskctx list -state failed -since 2h -newest
 Why?                taskctx list -state failed -reason 'declined'; taskctx show ID; taskctx tree ID
 What do I press?    taskctx retry -all -state failed -reason 'declined'   (it says how many, and asks)
+                    taskctx run -all -state retrying    (now, not when their time comes)
                     taskctx delete -all ...; taskctx cancel -tree ID; taskctx pause QUEUE; taskctx resume QUEUE
 The same on pages:  taskctx serve
 `,

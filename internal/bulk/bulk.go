@@ -22,6 +22,7 @@ type Action string
 // The actions.
 const (
 	Retry  Action = "retry"
+	Run    Action = "run" // now, before its time
 	Cancel Action = "cancel"
 	Delete Action = "delete"
 )
@@ -41,6 +42,8 @@ func (a Action) Possible(s engine.State) bool {
 	switch a {
 	case Retry:
 		return s == engine.StateFailed || s == engine.StateCancelled
+	case Run:
+		return s == engine.StateScheduled || s == engine.StateRetrying
 	case Cancel:
 		return !s.Final()
 	default:
@@ -64,6 +67,8 @@ func (a Action) Do(ctx context.Context, app *runtime.App, id uuid.UUID, reason s
 	switch a {
 	case Retry:
 		return app.Retry(ctx, id)
+	case Run:
+		return app.RunNow(ctx, id)
 	case Cancel:
 		return app.Cancel(ctx, id, reason)
 	case Delete:

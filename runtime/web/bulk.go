@@ -166,7 +166,7 @@ func (q *request) confirmPage() (*view, error) {
 		return nil, err
 	}
 	a := Action(in.Do)
-	if a != Retry && a != Cancel && a != Delete {
+	if !slices.Contains(taskActions, a) {
 		return nil, badRequest("there is no action %q", clean(in.Do, maxName))
 	}
 	if err := q.h.allow(q.Request, a); err != nil {
@@ -204,10 +204,27 @@ func (q *request) confirmPage() (*view, error) {
 		p.Rows = append(p.Rows, rowOf(sound(r), q.now))
 	}
 	p.Verb = verbs[a]
-	return &view{Title: p.Verb + " " + p.Count + "?", Nav: "tasks", Template: "confirm", Data: p}, nil
+	title := p.Verb + " " + p.Count + "?"
+	if a == Run {
+		title = p.Verb + " " + p.Count + " now?"
+	}
+	return &view{Title: title, Nav: "tasks", Template: "confirm", Data: p}, nil
 }
 
-var verbs = map[Action]string{Retry: "Retry", Cancel: "Cancel", Delete: "Delete"}
+// taskActions are what is done with tasks, one or many.
+var taskActions = []Action{Retry, Run, Cancel, Delete}
+
+var verbs = map[Action]string{Retry: "Retry", Run: "Run", Cancel: "Cancel", Delete: "Delete"}
+
+// offers reports whether a page offers an action: it is allowed, and the engine can.
+func (q *request) offers(a Action) bool {
+	if a == Run {
+		if _, ok := engine.As[engine.NowRunner](q.h.app.Engine()); !ok {
+			return false
+		}
+	}
+	return q.h.allow(q.Request, a) == nil
+}
 
 // filtered surveys the tasks of a filter that the action is possible for.
 func (q *request) filtered(a Action, f *filter, p *confirmPage) (bulk.Survey, error) {
@@ -301,7 +318,7 @@ type bulkPageData struct {
 func (q *request) bulkForm() (*view, error) {
 	f := q.PostForm
 	a := Action(f.Get("do"))
-	if a != Retry && a != Cancel && a != Delete {
+	if !slices.Contains(taskActions, a) {
 		return nil, badRequest("there is no action %q", clean(f.Get("do"), maxName))
 	}
 	in, err := bulkInput(f)

@@ -216,7 +216,7 @@ func (c *cause) shown(s engine.State, all int, now time.Time) causeRow {
 	f := filter{State: []string{string(s)}, Name: c.Name, Reason: c.Reason}
 	if link := filterLink(f); link != "" {
 		r.Show = link
-		for _, a := range []Action{Retry, Cancel, Delete} {
+		for _, a := range taskActions {
 			if !possible(s)[string(a)] {
 				continue
 			}

@@ -42,6 +42,8 @@ const (
 	Enqueue Action = "enqueue"
 	// Retry runs tasks again that failed or were cancelled.
 	Retry Action = "retry"
+	// Run runs tasks now that are scheduled or to be retried.
+	Run Action = "run"
 	// Cancel cancels tasks.
 	Cancel Action = "cancel"
 	// Delete forgets tasks.
@@ -56,7 +58,9 @@ const (
 )
 
 // Actions returns all actions.
-func Actions() []Action { return []Action{View, Enqueue, Retry, Cancel, Delete, Pause, Limit, Decode} }
+func Actions() []Action {
+	return []Action{View, Enqueue, Retry, Run, Cancel, Delete, Pause, Limit, Decode}
+}
 
 func (c *Config) setDefaults() {
 	if c.Title = clean(c.Title, maxName); c.Title == "" {

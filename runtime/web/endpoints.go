@@ -38,12 +38,15 @@ func (h *handler) endpoints() {
 	endpoint(h, post(Enqueue, "/api/tasks", "Enqueues a task by its name. Its arguments are checked as a worker would."), (*request).enqueue)
 	endpoint(h, post(Retry, "/api/tasks/{id}/retry", "Runs a task once more that failed or was cancelled."),
 		func(q *request, in *taskIn) (done, error) { return q.act(Retry, in.ID, "") })
+	endpoint(h, post(Run, "/api/tasks/{id}/run", "Runs a task now that is scheduled or to be retried. Pauses and limits hold."),
+		func(q *request, in *taskIn) (done, error) { return q.act(Run, in.ID, "") })
 	endpoint(h, post(Cancel, "/api/tasks/{id}/cancel", "Cancels a task. One that runs is told to stop."),
 		func(q *request, in *cancelIn) (done, error) { return q.act(Cancel, in.ID, in.Reason) })
 	endpoint(h, post(Delete, "/api/tasks/{id}/delete", "Forgets a task that does not run."),
 		func(q *request, in *taskIn) (done, error) { return q.act(Delete, in.ID, "") })
 	for a, summary := range map[Action]string{
 		Retry:  "Runs those of many tasks once more that failed or were cancelled.",
+		Run:    "Runs those of many tasks now that are scheduled or to be retried.",
 		Cancel: "Cancels those of many tasks that have not ended.",
 		Delete: "Forgets those of many tasks that do not run.",
 	} {

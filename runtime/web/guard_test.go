@@ -111,6 +111,7 @@ func TestAllow_Rights(t *testing.T) {
 	failed := read[list](t, serve(t, shop.App, web.Config{}).get("api/tasks?state=failed&limit=1")).Tasks[0].ID.String()
 	posts := map[web.Action][]string{
 		web.Retry:   {"tasks/" + failed + "/retry", "api/tasks/" + failed + "/retry", "api/retry"},
+		web.Run:     {"tasks/" + failed + "/run", "api/tasks/" + failed + "/run", "api/run"},
 		web.Cancel:  {"tasks/" + failed + "/cancel", "api/tasks/" + failed + "/cancel", "api/cancel"},
 		web.Delete:  {"tasks/" + failed + "/delete", "api/tasks/" + failed + "/delete", "api/delete"},
 		web.Enqueue: {"api/tasks"},

@@ -83,7 +83,7 @@ func TestOpenAPI_AnswersAreAsDescribed(t *testing.T) {
 	require.NoError(t, err)
 	_, err = h.Wait(t.Context())
 	require.Error(t, err)
-	later, err := webtest.Mail("ann@example.com", "s", "", runtime.WithDelay(time.Hour)).Enqueue(t.Context(), shop)
+	later, err := webtest.Mail("ann@example.com", "s", "", runtime.WithDelay(time.Hour), runtime.WithQueue("archive")).Enqueue(t.Context(), shop)
 	require.NoError(t, err)
 	id := h.ID().String()
 	calls := []struct{ method, at, path, body string }{
@@ -109,9 +109,11 @@ func TestOpenAPI_AnswersAreAsDescribed(t *testing.T) {
 		{"get", "/api/definitions", "api/definitions", ""},
 		{"post", "/api/tasks", "api/tasks", `{"name":"mail.Send","args":{"to":"x","subject":"y"},"delay":"1h","key":"k","tags":{"a":"b"},"queue":"mail"}`},
 		{"post", "/api/tasks/{id}/retry", "api/tasks/" + id + "/retry", ""},
+		{"post", "/api/tasks/{id}/run", "api/tasks/" + later.ID().String() + "/run", ""},
 		{"post", "/api/tasks/{id}/cancel", "api/tasks/" + later.ID().String() + "/cancel", `{"reason":"no"}`},
 		{"post", "/api/tasks/{id}/delete", "api/tasks/" + later.ID().String() + "/delete", "{}"},
 		{"post", "/api/retry", "api/retry", `{"state":["failed"],"reason":"^card *$","limit":2}`},
+		{"post", "/api/run", "api/run", `{"state":["scheduled"],"limit":1}`},
 		{"post", "/api/cancel", "api/cancel", `{"queue":"mail","why":"no"}`},
 		{"post", "/api/delete", "api/delete", `{"ids":["` + uuid.NewString() + `"]}`},
 	}

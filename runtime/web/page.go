@@ -132,7 +132,7 @@ func (h *handler) pages() {
 	h.form("/bulk", (*request).bulkForm)
 	h.form("/pause", func(q *request) (*view, error) { return q.pauseForm(false) })
 	h.form("/resume", func(q *request) (*view, error) { return q.pauseForm(true) })
-	for _, a := range []Action{Retry, Cancel, Delete} {
+	for _, a := range taskActions {
 		h.form("/tasks/{id}/"+string(a), func(q *request) (*view, error) { return q.actForm(a) })
 	}
 	h.mux.HandleFunc("GET /events", h.events)
@@ -140,7 +140,8 @@ func (h *handler) pages() {
 
 // messages are the notes on a page after an action.
 var messages = map[string]string{
-	"retry": "The task will run once more.", "cancel": "The task was cancelled; one that runs was told to stop.",
+	"retry": "The task will run once more.", "run": "The task runs as soon as a worker takes it.",
+	"cancel": "The task was cancelled; one that runs was told to stop.",
 	"delete": "The task was deleted.", "enqueue": "The task was enqueued.",
 }
 
@@ -155,7 +156,7 @@ func (q *request) render(v *view) {
 	_, f.Limits = engine.As[engine.Limiter](q.h.app.Engine())
 	f.ReadOnly = true
 	for _, a := range Actions() {
-		f.Can[string(a)] = q.h.allow(q.Request, a) == nil
+		f.Can[string(a)] = q.offers(a)
 		f.ReadOnly = f.ReadOnly && (a == View || !f.Can[string(a)])
 	}
 	if s := q.h.peek(); s != nil && f.Can[string(View)] {

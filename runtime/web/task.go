@@ -205,7 +205,7 @@ func (q *request) taskPage() (*view, error) {
 // possible returns the actions that are possible for a task in a state.
 func possible(s engine.State) map[string]bool {
 	can := make(map[string]bool)
-	for _, a := range []Action{Retry, Cancel, Delete} {
+	for _, a := range taskActions {
 		can[string(a)] = bulk.Action(a).Possible(s)
 	}
 	return can

@@ -190,9 +190,9 @@ type bulkLink struct {
 	Link   string
 }
 
-// allowed returns the links whose actions are allowed.
+// allowed returns the links whose actions are offered.
 func (q *request) allowed(links []bulkLink) []bulkLink {
-	return slices.DeleteFunc(links, func(l bulkLink) bool { return q.h.allow(q.Request, l.Action) != nil })
+	return slices.DeleteFunc(links, func(l bulkLink) bool { return !q.offers(l.Action) })
 }
 
 var tabs = []struct{ label, states string }{
@@ -255,7 +255,7 @@ func (q *request) tasksPage() (*view, error) {
 		}
 		p.Tabs = append(p.Tabs, tab{t.label, link(f, ""), t.states == strings.Join(in.State, ",")})
 	}
-	for _, a := range []Action{Retry, Cancel, Delete} {
+	for _, a := range taskActions {
 		if f, some := in.narrowed(a); some && len(p.Rows) > 0 {
 			v := f.values()
 			v.Set("do", string(a))

@@ -215,6 +215,44 @@ func TestBulk_AsksAndShowsHowMany(t *testing.T) {
 	assert.Contains(t, s.form("bulk", chosen).text, "Retry: 2 tasks done")
 }
 
+// TestRunNow_OnPages: a task that waits for its time is run now on its page, and many
+// at once after a question.
+//
+// Proves: FEATURES 109
+func TestRunNow_OnPages(t *testing.T) {
+	shop := newShop(t)
+	log := new(logBuffer)
+	s := serve(t, shop.App, web.Config{Logger: log.logger()})
+	s.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	var ids []string
+	for range 3 {
+		h, err := webtest.Mail("ann@example.com", "s", "", runtime.WithDelay(48*time.Hour)).Enqueue(t.Context(), shop)
+		require.NoError(t, err)
+		ids = append(ids, h.ID().String())
+	}
+	succeeded := func(n int) {
+		t.Helper()
+		eventually(t, "they have run", func() bool {
+			return read[struct{ Tasks int }](t, s.get("api/count?state=succeeded&name=mail.Send")).Tasks == n
+		})
+	}
+	assert.Contains(t, s.get("tasks/"+ids[0]).text, "Run now</button>")
+	a := s.form("tasks/"+ids[0]+"/run", nil)
+	require.Equal(t, http.StatusSeeOther, a.StatusCode, a.text)
+	assert.Contains(t, s.get("tasks/"+ids[0]+"?did=run").text, "The task runs as soon as a worker takes it.")
+	succeeded(1)
+	assert.NotContains(t, s.get("tasks/"+ids[0]).text, "Run now</button>")
+	assert.Equal(t, http.StatusConflict, s.post("api/tasks/"+ids[0]+"/run", "").StatusCode)
+
+	assert.Contains(t, s.get("tasks?state=scheduled").text, "Run all now…")
+	assert.NotContains(t, s.get("tasks?state=failed,running").text, "Run all now…")
+	all := url.Values{"do": {"run"}, "name": {"mail.Send"}}
+	assert.Contains(t, s.get("confirm?"+all.Encode()).text, "Run 2 tasks now?")
+	assert.Contains(t, s.form("bulk", all).text, "Run: 2 tasks done")
+	succeeded(3)
+	assert.Contains(t, log.String(), "action=run")
+}
+
 func plural(n int) string {
 	return map[bool]string{true: "1 task", false: strings.TrimSpace(itoa(n)) + " tasks"}[n == 1]
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -68,6 +70,24 @@ func TestSteering(t *testing.T) {
 			b.open("schedules")
 			b.says("succeeded")
 
+			// Tasks that wait for their time run now: one, and all that are like it.
+			ids := later(t, shop, 3)
+			b.open("tasks/" + ids[0])
+			b.click("Run now")
+			b.says("The task runs as soon as a worker takes it.")
+			b.says("Succeeded")
+			b.open("tasks?state=scheduled&tag=" + url.QueryEscape("kind:later"))
+			b.click("Run all now…")
+			b.says("Run 2 tasks now?")
+			b.click("Run 2 tasks now")
+			b.says("Run: 2 tasks done")
+			for _, id := range ids {
+				require.Eventually(t, func() bool {
+					r, err := shop.Lookup(t.Context(), uuid.MustParse(id))
+					return err == nil && r.State == engine.StateSucceeded
+				}, eventually, tick)
+			}
+
 			b.open("limits")
 			if _, limits := engine.As[engine.Limiter](shop.Engine()); limits {
 				b.run(chromedp.SendKeys(`input.few`, "2", chromedp.ByQuery))
@@ -105,6 +125,17 @@ func TestSteering(t *testing.T) {
 			b.says("report.Build")
 		})
 	}
+}
+
+// later are the ids of scheduled tasks with a tag of their own.
+func later(t *testing.T, shop *webtest.Shop, n int) (ids []string) {
+	t.Helper()
+	for range n {
+		h, err := webtest.Mail("ann@example.com", "s", "", runtime.WithDelay(48*time.Hour), runtime.WithTag("kind", "later")).Enqueue(t.Context(), shop)
+		require.NoError(t, err)
+		ids = append(ids, h.ID().String())
+	}
+	return ids
 }
 
 // focused is what the keyboard would act on.
