@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -136,6 +137,10 @@ func valuesOf(ctx context.Context, url, name string) (values []string) {
 	case "state":
 		for _, s := range engine.States() {
 			values = append(values, string(s))
+		}
+	case "priority":
+		for p := range engine.Priorities {
+			values = append(values, strconv.Itoa(p))
 		}
 	case "queue", "name", "worker":
 		ctx, cancel := context.WithTimeout(ctx, askWithin)

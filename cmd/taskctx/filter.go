@@ -3,6 +3,7 @@ package main
 import (
 	"flag"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 type filter struct {
 	q                        engine.Query
 	states, tag, since, till string
-	parent, root             string
+	parent, root, priority   string
 }
 
 // filterFlags declares them.
@@ -25,6 +26,7 @@ func filterFlags(f *flag.FlagSet) *filter {
 	f.StringVar(&x.states, "state", "", "only tasks in these `states`, with commas between")
 	f.StringVar(&x.q.Name, "name", "", "only tasks of this `name`")
 	f.StringVar(&x.q.Queue, "queue", "", "only tasks of this `queue`")
+	f.StringVar(&x.priority, "priority", "", "only tasks with these `priorities`, from 0 to 3, with commas between")
 	f.StringVar(&x.tag, "tag", "", "only tasks with this tag: `KEY` or KEY:VALUE")
 	f.StringVar(&x.q.Reason, "reason", "", "only tasks whose reason has this `text`; * is any text, ^ and $ the ends of its first line")
 	f.StringVar(&x.q.Worker, "worker", "", "only tasks that the worker with this `id` runs or ran last")
@@ -45,6 +47,13 @@ func (x *filter) query() (engine.Query, error) {
 			return q, usagef("no state %q: the states are %s", name, stateNames())
 		}
 		q.States = append(q.States, state)
+	}
+	for p := range strings.FieldsFuncSeq(x.priority, func(r rune) bool { return r == ',' }) {
+		n, err := strconv.Atoi(p)
+		if err != nil || n < 0 || n >= engine.Priorities {
+			return q, usagef("-priority: %q is not from 0 to %d", p, engine.Priorities-1)
+		}
+		q.Priorities = append(q.Priorities, int8(n))
 	}
 	for _, id := range []struct {
 		flag, text string
@@ -72,5 +81,5 @@ func (x *filter) query() (engine.Query, error) {
 // empty reports whether the flags select every task.
 func (x *filter) empty() bool {
 	q := x.q
-	return x.states+x.tag+x.since+x.till+x.parent+x.root+q.Name+q.Queue+q.Reason+q.Worker == ""
+	return x.states+x.tag+x.since+x.till+x.parent+x.root+x.priority+q.Name+q.Queue+q.Reason+q.Worker == ""
 }

@@ -27,6 +27,7 @@ list and retry, run, cancel and delete with -all select tasks by the same flags,
 
   -state failed,cancelled   states: scheduled, pending, running, retrying, waiting, succeeded, failed, cancelled
   -name, -queue, -worker    exactly these
+  -priority 2,3             priorities, from 0 to 3
   -tag KEY or KEY:VALUE     a tag
   -reason 'card * declined' text in the reason; * is any text, ^ the begin and $ the end of its first line
   -since 2h -until 10m      when something last became of the task: so long ago, or a time as 2026-01-02T15:04

@@ -13,6 +13,8 @@ type Query struct {
 	States []State
 	Name   string
 	Queue  string
+	// Priorities selects tasks with one of these.
+	Priorities []int8
 	// Tag and TagValue select tasks with the tag, and with the value if it is
 	// not empty.
 	Tag, TagValue string
@@ -44,6 +46,9 @@ type Query struct {
 // limit and cursor. It is for engines that filter in Go.
 func (q *Query) Matches(e *Entry) bool {
 	if len(q.States) > 0 && !slices.Contains(q.States, e.State) {
+		return false
+	}
+	if len(q.Priorities) > 0 && !slices.Contains(q.Priorities, e.Message.Priority) {
 		return false
 	}
 	if q.Name != "" && q.Name != e.Message.Name || q.Queue != "" && q.Queue != e.Message.Queue {

@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -20,6 +21,7 @@ var lookTests = []test{
 	{name: "ByTime", run: testListByTime},
 	{name: "ByWorker", run: testListByWorker},
 	{name: "ByParent", run: testListByParent},
+	{name: "ByPriority", run: testListByPriority},
 	{name: "Workers", run: testWorkers},
 	{name: "WorkersOfOthers", run: testWorkersOfOthers, needs: need{second: true}},
 	{name: "Oldest", run: testOldest},
@@ -81,6 +83,37 @@ func testListNewestMoving(b *bench) {
 			}
 		}
 	}
+}
+
+// testListByPriority: waiting tasks, and those that have ended.
+func testListByPriority(b *bench) {
+	priorities := []int8{0, 1, 3, 0, 3}
+	if b.o.lacks(Priorities) {
+		priorities = []int8{0, 0}
+	}
+	with := make(map[int8][]uuid.UUID)
+	var all []uuid.UUID
+	for _, p := range priorities {
+		id := b.insert("task.priority", priority(p))
+		with[p], all = append(with[p], id), append(all, id)
+	}
+	listed := func(when string) {
+		b.Helper()
+		for p := range int8(engine.Priorities) {
+			b.lists(fmt.Sprintf("priority %d, %s", p, when), engine.Query{Priorities: []int8{p}}, with[p]...)
+		}
+		b.lists("all priorities, "+when, engine.Query{Priorities: []int8{3, 0, 1}, Limit: 2}, all...)
+		b.lists("two priorities and a name, "+when, engine.Query{Priorities: []int8{1, 2}, Name: "task.priority", Brief: true}, with[1]...)
+	}
+	listed("waiting")
+	s := b.serve([]string{"task.priority"})
+	for range all {
+		s.next().succeed()
+	}
+	for _, id := range all {
+		b.until(id, engine.StateSucceeded)
+	}
+	listed("ended")
 }
 
 func testListByReason(b *bench) {

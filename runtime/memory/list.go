@@ -146,7 +146,8 @@ func (e *Engine) selected(row orderRow, q *engine.Query, now time.Time) *engine.
 	}
 	k := &e.past.kinds.all[f.r.kind]
 	if len(q.States) > 0 && !slices.Contains(q.States, engine.StateSucceeded) ||
-		q.Name != "" && q.Name != k.Name || q.Queue != "" && q.Queue != k.Queue {
+		q.Name != "" && q.Name != k.Name || q.Queue != "" && q.Queue != k.Queue ||
+		len(q.Priorities) > 0 && !slices.Contains(q.Priorities, k.Priority) {
 		return nil
 	}
 	if q.Tag == "" && q.Worker == "" && q.Reason == "" && q.Since.IsZero() && q.Until.IsZero() &&

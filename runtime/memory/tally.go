@@ -128,5 +128,8 @@ func matches(q *engine.Query, m *engine.Message, s engine.State) bool {
 	if q.Name != "" && q.Name != m.Name || q.Queue != "" && q.Queue != m.Queue {
 		return false
 	}
+	if len(q.Priorities) > 0 && !slices.Contains(q.Priorities, m.Priority) {
+		return false
+	}
 	return q.MatchesTags(m.Meta.Tags)
 }

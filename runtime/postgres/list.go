@@ -295,6 +295,13 @@ func (l *listing) query(after int64, rows int) (string, []any) {
 	if l.q.Queue != "" {
 		b.WriteString(" AND j.queue = " + arg(l.q.Queue, "text"))
 	}
+	if len(l.q.Priorities) > 0 {
+		ps := make([]int16, len(l.q.Priorities))
+		for i, p := range l.q.Priorities {
+			ps[i] = riverPriority(p)
+		}
+		b.WriteString(" AND j.priority = ANY(" + arg(ps, "smallint[]") + ")")
+	}
 	switch {
 	case l.q.Tag != "" && l.q.TagValue != "":
 		b.WriteString(" AND j.metadata -> 'taskctx' -> 'tags' ->> " + arg(l.q.Tag, "text") + " = " + arg(l.q.TagValue, "text"))

@@ -97,6 +97,9 @@ func (e *Engine) List(ctx context.Context, q engine.Query) ([]*engine.Entry, str
 			return nil, "", err
 		}
 	}
+	if len(q.Priorities) > 0 && !slices.Contains(q.Priorities, 0) {
+		return nil, "", nil // no task has another
+	}
 	next, err := p.fill(ctx, walked, after)
 	if err != nil {
 		return nil, "", e.failed("redis", err)

@@ -187,6 +187,13 @@ func listStmt(c *lite.Conn, q engine.Query, after, last, now int64) (*lite.Stmt,
 	if q.Queue != "" {
 		text("queue = ?%d", q.Queue)
 	}
+	if len(q.Priorities) > 0 {
+		in := make([]string, len(q.Priorities))
+		for i, p := range q.Priorities {
+			in[i] = strconv.Itoa(int(p))
+		}
+		where = append(where, "priority IN ("+strings.Join(in, ",")+")")
+	}
 	if q.Worker != "" {
 		text("lease >> 36 IN (SELECT id FROM @workers WHERE name = ?%d)", q.Worker)
 	}

@@ -348,7 +348,7 @@ func (q *request) bulkForm() (*view, error) {
 func bulkInput(f url.Values) (*bulkIn, error) {
 	in := &bulkIn{
 		filter: filter{
-			State: f["state"], Name: f.Get("name"), Queue: f.Get("queue"), Tag: f.Get("tag"), Reason: f.Get("reason"),
+			State: f["state"], Name: f.Get("name"), Queue: f.Get("queue"), Priority: f.Get("priority"), Tag: f.Get("tag"), Reason: f.Get("reason"),
 			Worker: f.Get("worker"), Parent: f.Get("parent"), Root: f.Get("root"), Since: f.Get("since"), Until: f.Get("until"),
 		},
 		Limit: atoi(f.Get("limit")), Cursor: f.Get("cursor"), Why: f.Get("why"),

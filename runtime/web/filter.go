@@ -3,6 +3,7 @@ package web
 import (
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,21 +17,23 @@ import (
 // filter selects tasks, as URLs and bodies of requests say it. Empty fields
 // select all.
 type filter struct {
-	State  []string `json:"state,omitempty" query:"state" doc:"states; several are alternatives"`
-	Name   string   `json:"name,omitempty" query:"name" doc:"name of the task"`
-	Queue  string   `json:"queue,omitempty" query:"queue" doc:"queue"`
-	Tag    string   `json:"tag,omitempty" query:"tag" doc:"tag, as KEY or KEY:VALUE"`
-	Reason string   `json:"reason,omitempty" query:"reason" doc:"text in the reason; * stands for any text"`
-	Worker string   `json:"worker,omitempty" query:"worker" doc:"id of the worker that runs the task or ran it last"`
-	Parent string   `json:"parent,omitempty" query:"parent" doc:"id of the task that enqueued them"`
-	Root   string   `json:"root,omitempty" query:"root" doc:"id of the first task of their tree, which is none of them"`
-	Since  string   `json:"since,omitempty" query:"since" doc:"ended, begun or else enqueued from then on: a time, or a duration such as 2h for so long ago"`
-	Until  string   `json:"until,omitempty" query:"until" doc:"ended, begun or else enqueued before: a time, or a duration"`
+	State []string `json:"state,omitempty" query:"state" doc:"states; several are alternatives"`
+	Name  string   `json:"name,omitempty" query:"name" doc:"name of the task"`
+	Queue string   `json:"queue,omitempty" query:"queue" doc:"queue"`
+	// Priority is text, as URLs have it.
+	Priority string `json:"priority,omitempty" query:"priority" doc:"priorities, from 0 to 3; several with commas between"`
+	Tag      string `json:"tag,omitempty" query:"tag" doc:"tag, as KEY or KEY:VALUE"`
+	Reason   string `json:"reason,omitempty" query:"reason" doc:"text in the reason; * stands for any text"`
+	Worker   string `json:"worker,omitempty" query:"worker" doc:"id of the worker that runs the task or ran it last"`
+	Parent   string `json:"parent,omitempty" query:"parent" doc:"id of the task that enqueued them"`
+	Root     string `json:"root,omitempty" query:"root" doc:"id of the first task of their tree, which is none of them"`
+	Since    string `json:"since,omitempty" query:"since" doc:"ended, begun or else enqueued from then on: a time, or a duration such as 2h for so long ago"`
+	Until    string `json:"until,omitempty" query:"until" doc:"ended, begun or else enqueued before: a time, or a duration"`
 }
 
 // empty reports whether the filter selects all tasks.
 func (f *filter) empty() bool {
-	return len(f.State) == 0 && f.Name+f.Queue+f.Tag+f.Reason+f.Worker+f.Parent+f.Root+f.Since+f.Until == ""
+	return len(f.State) == 0 && f.Name+f.Queue+f.Priority+f.Tag+f.Reason+f.Worker+f.Parent+f.Root+f.Since+f.Until == ""
 }
 
 // query returns the filter as a query of the engine.
@@ -46,6 +49,13 @@ func (f *filter) query(now time.Time) (engine.Query, error) {
 				q.States = append(q.States, s)
 			}
 		}
+	}
+	for p := range strings.FieldsFuncSeq(f.Priority, func(r rune) bool { return r == ',' }) {
+		n, err := strconv.Atoi(strings.TrimSpace(p))
+		if err != nil || n < 0 || n >= engine.Priorities {
+			return q, badRequest("priority is %q, want 0 to %d", clean(p, maxName), engine.Priorities-1)
+		}
+		q.Priorities = append(q.Priorities, int8(n))
 	}
 	q.Tag, q.TagValue, _ = strings.Cut(f.Tag, ":")
 	for _, id := range []struct {
@@ -85,7 +95,7 @@ func (f *filter) values() url.Values {
 		v.Add("state", s)
 	}
 	for name, s := range map[string]string{
-		"name": f.Name, "queue": f.Queue, "tag": f.Tag, "reason": f.Reason, "worker": f.Worker, "parent": f.Parent, "root": f.Root, "since": f.Since, "until": f.Until,
+		"name": f.Name, "queue": f.Queue, "priority": f.Priority, "tag": f.Tag, "reason": f.Reason, "worker": f.Worker, "parent": f.Parent, "root": f.Root, "since": f.Since, "until": f.Until,
 	} {
 		if s != "" {
 			v.Set(name, s)
@@ -122,7 +132,7 @@ func (f *filter) words() []string {
 		w = append(w, strings.Join(f.State, " or "))
 	}
 	for _, p := range []struct{ label, value string }{
-		{"named ", f.Name}, {"in queue ", f.Queue}, {"with tag ", f.Tag}, {"with reason ", f.Reason},
+		{"named ", f.Name}, {"in queue ", f.Queue}, {"of priority ", f.Priority}, {"with tag ", f.Tag}, {"with reason ", f.Reason},
 		{"of worker ", f.Worker}, {"enqueued by ", f.Parent}, {"under ", f.Root}, {"since ", f.Since}, {"until ", f.Until},
 	} {
 		if p.value != "" {

@@ -222,7 +222,8 @@ func (q *request) facts(r *runtime.Record) []fact {
 	add(fact{Label: "Queue", Text: clean(r.Queue, maxName), Link: filterLink(filter{Queue: r.Queue})})
 	add(fact{Label: "Attempt", Text: attemptOf(r)})
 	if r.Priority != 0 {
-		add(fact{Label: "Priority", Text: strconv.Itoa(r.Priority)})
+		p := strconv.Itoa(r.Priority)
+		add(fact{Label: "Priority", Text: p, Link: filterLink(filter{Priority: p})})
 	}
 	add(fact{Label: "Enqueued", When: at(r.EnqueuedAt, q.now)})
 	if !r.State.Final() && r.State != engine.StateRunning {

@@ -208,7 +208,7 @@ func (q *request) tasksPage() (*view, error) {
 	}
 	in.Brief = in.Args != "show"
 	p := &listPage{In: in, Plain: in.empty()}
-	p.More = in.Tag+in.Since+in.Until+in.Worker+in.Parent+in.Root+in.Order != ""
+	p.More = in.Priority+in.Tag+in.Since+in.Until+in.Worker+in.Parent+in.Root+in.Order != ""
 	if in.Order == "" {
 		in.Order = "newest"
 	}

@@ -215,6 +215,28 @@ func TestBulk_AsksAndShowsHowMany(t *testing.T) {
 	assert.Contains(t, s.form("bulk", chosen).text, "Retry: 2 tasks done")
 }
 
+func TestTasks_ByPriority(t *testing.T) {
+	shop := newShop(t)
+	s := serve(t, shop.App, web.Config{})
+	for p := range 4 {
+		_, err := webtest.Mail("ann@example.com", "s", "", runtime.WithDelay(time.Hour), runtime.WithPriority(p)).Enqueue(t.Context(), shop)
+		require.NoError(t, err)
+	}
+	tasks := read[list](t, s.get("api/tasks?priority=1,3")).Tasks
+	require.Len(t, tasks, 2)
+	assert.Equal(t, []int{1, 3}, []int{tasks[0].Priority, tasks[1].Priority})
+	assert.Equal(t, 1, read[struct{ Tasks int }](t, s.get("api/count?priority=0")).Tasks)
+	page := s.get("tasks?priority=2").text
+	assert.Contains(t, page, "priority 2</span>")
+	assert.NotContains(t, page, "priority 3</span>")
+	assert.Contains(t, s.get("confirm?do=cancel&priority=2,3").text, "of priority 2,3")
+	out := read[struct{ Done int }](t, s.post("api/cancel", `{"priority":"2,3"}`))
+	assert.Equal(t, 2, out.Done)
+	for _, wrong := range []string{"4", "-1", "high"} {
+		assert.Equal(t, http.StatusBadRequest, s.get("api/tasks?priority="+wrong).StatusCode, wrong)
+	}
+}
+
 // TestRunNow_OnPages: a task that waits for its time is run now on its page, and many
 // at once after a question.
 //
