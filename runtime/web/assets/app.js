@@ -11,7 +11,8 @@
   const paused = () => sessionStorage.getItem("taskctx-paused") === "1";
   let source = null, timer = 0, busy = false, again = false;
 
-  // What the reader has done to the page stays: chosen boxes, opened details.
+  // What the reader has done to the page stays: chosen boxes, opened details, and
+  // what is typed and not sent.
   const keep = (old, now) => {
     if (!(now instanceof Element)) return;
     if (old instanceof HTMLInputElement && old.type === "checkbox") {
@@ -19,6 +20,7 @@
       now.toggleAttribute("checked", old.checked);
       now.hidden = old.hidden;
     }
+    if (old instanceof HTMLInputElement && old.type !== "checkbox" && old.value !== old.defaultValue) return false;
     if (old instanceof HTMLDetailsElement) now.toggleAttribute("open", old.open);
   };
 
