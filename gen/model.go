@@ -136,6 +136,8 @@ type ContextType struct {
 	// Needs are the needs of its constructor, each once: supplies, and context
 	// types of other packages.
 	Needs []Need
+	// Providers make what it needs, each after those of its parameters.
+	Providers []*Provider
 	// By is the provider that replaces the constructor, or nil.
 	By *Provider
 

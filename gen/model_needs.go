@@ -5,13 +5,14 @@ import "go/types"
 // needs finds the needs of a context type's constructor, its own and those of
 // the functions that it calls.
 func (c *ContextType) needs() {
-	c.Needs = needsOf(Value{Source: FromContext, Context: c})
+	v := Value{Source: FromContext, Context: c}
+	c.Needs = needsOf(v)
+	walkNeeds(v, func(Need) {}, func(p *Provider) { c.Providers = append(c.Providers, p) })
 }
 
 // needsOf returns the needs of a value: its own, and those of the functions that
 // make it.
 func needsOf(v Value) (needs []Need) {
-	seen := map[any]bool{}
 	add := func(n Need) {
 		for _, other := range needs {
 			if other.Context == n.Context && types.Identical(other.Type, n.Type) {
@@ -20,6 +21,14 @@ func needsOf(v Value) (needs []Need) {
 		}
 		needs = append(needs, n)
 	}
+	walkNeeds(v, add, func(*Provider) {})
+	return needs
+}
+
+// walkNeeds calls add for each need of a value, and made for each provider that takes
+// part in making it, after those of its parameters.
+func walkNeeds(v Value, add func(Need), made func(*Provider)) {
+	seen := map[any]bool{}
 	var visit func(v Value)
 	inContext := func(c *ContextType) {
 		if c.By != nil {
@@ -46,9 +55,9 @@ func needsOf(v Value) (needs []Need) {
 				for _, p := range v.Provider.Params {
 					visit(p)
 				}
+				made(v.Provider)
 			}
 		}
 	}
 	visit(v)
-	return needs
 }

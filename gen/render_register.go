@@ -14,6 +14,9 @@ func (r *renderer) register() {
 	for _, c := range r.Contexts {
 		args := []jen.Code{jen.Id(app), jen.Id(r.constructor(c))}
 		args = append(args, r.needs(c.Needs)...)
+		for _, p := range c.Providers {
+			args = append(args, r.needProvider(p))
+		}
 		body = append(body, r.rt("RegisterContext").Call(args...))
 	}
 	body = append(body, r.registerEach(app)...)
@@ -63,4 +66,22 @@ func (r *renderer) contextOf(t types.Type) *jen.Statement {
 		return jen.Op("*").Add(r.rt("Context"))
 	}
 	return r.typ(t)
+}
+
+// needProvider writes the need of a provider, with those of what it is called with.
+func (r *renderer) needProvider(p *Provider) *jen.Statement {
+	args := []jen.Code{jen.Id(r.providers[p].key)}
+	for _, v := range p.Params {
+		switch v.Source {
+		case FromSupply:
+			args = append(args, r.rt("NeedSupply").Types(r.typ(v.Type)).Call())
+		case FromProvider:
+			args = append(args, r.rt("NeedProvider").Call(jen.Id(r.providers[v.Provider].key)))
+		case FromContext:
+			args = append(args, r.rt("NeedContext").Types(jen.Op("*").Id(v.Context.Name)).Call())
+		case FromForeign:
+			args = append(args, r.rt("NeedContext").Types(r.typ(v.Type)).Call())
+		}
+	}
+	return r.rt("NeedProvider").Call(args...)
 }

@@ -30,18 +30,25 @@ func TestContexts(t *testing.T) {
 	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: discard})
 	assert.Empty(t, app.Contexts())
 	runtime.RegisterContext(app, func(ctx *runtime.Context) (*infoBase, error) { return &infoBase{ctx}, nil })
-	runtime.RegisterContext(app, func(*runtime.Context) (*infoContext, error) { return &infoContext{}, nil },
-		runtime.NeedContext[*infoBase](), runtime.NeedSupply[infoPrices](), runtime.NeedSupply[int]())
 	runtime.RegisterTask(app, &runtime.Definition{Spec: runtime.Spec{Name: "info.Task", Func: "Task"}}, (*infoArgs)(nil))
+	number, text := runtime.NewKey[*int]("main.openDB", runtime.PerProcess, nil), runtime.NewKey[string]("main.begin", runtime.PerTask, nil)
+	runtime.RegisterContext(app, func(*runtime.Context) (*infoContext, error) { return &infoContext{}, nil },
+		runtime.NeedContext[*infoBase](), runtime.NeedSupply[infoPrices](), runtime.NeedSupply[int](),
+		runtime.NeedProvider(number, runtime.NeedSupply[int]()),
+		runtime.NeedProvider(text, runtime.NeedProvider(number), runtime.NeedContext[*infoBase]()))
 	assert.Equal(t, []runtime.ContextInfo{
 		{Type: "*runtime_test.infoBase"},
 		{
 			Type: "*runtime_test.infoContext", Tasks: []string{"info.Task"}, Contexts: []string{"*runtime_test.infoBase"},
 			Supplies: []string{"runtime_test.infoPrices", "int"},
+			Providers: []runtime.ProviderInfo{
+				{Name: "main.openDB", Type: "*int", Scope: "process", Supplies: []string{"int"}},
+				{Name: "main.begin", Type: "string", Scope: "task", Providers: []string{"main.openDB"}, Contexts: []string{"*runtime_test.infoBase"}},
+			},
 			Values: []runtime.ContextValue{
 				{Name: "Prices", Type: "runtime_test.infoPrices", Supplied: true},
 				{Name: "DB", Type: "*int", By: "openDB"},
-				{Name: "Tx", Type: "func() (string, error)", Lazy: true},
+				{Name: "Tx", Type: "func() (string, error)", Lazy: true, By: "main.begin"},
 			},
 		},
 	}, app.Contexts())

@@ -118,8 +118,17 @@ func Require[T any](ctx context.Context) (T, error) {
 
 // Need is a requirement of a context type, for App.Start to check.
 type Need struct {
-	supply  goType
-	context goType
+	supply   goType
+	context  goType
+	provider *provider
+}
+
+// provider is a provider of a context's values, and what it is called with.
+type provider struct {
+	name  string
+	typ   goType
+	scope Scope
+	needs []Need
 }
 
 // NeedSupply is the need of a value given with [Supply].
@@ -127,6 +136,13 @@ func NeedSupply[T any]() Need { return Need{supply: typeOf((*T)(nil))} }
 
 // NeedContext is the need of a registered context type.
 func NeedContext[C any]() Need { return Need{context: typeOf((*C)(nil))} }
+
+// NeedProvider is the need of a provider's value, which is kept under the key; needs
+// are what the provider is called with. The app can fill it: it is for those who look
+// at [App.Contexts].
+func NeedProvider[T any](k *Key[T], needs ...Need) Need {
+	return Need{provider: &provider{name: k.name, typ: typeOf((*T)(nil)), scope: k.scope, needs: needs}}
+}
 
 // RegisterContext gives the app a function that builds the context type C for
 // a run. The last registration of a type before the start wins, so that a test

@@ -190,9 +190,10 @@ func (c *needCheck) context(t goType, by string) {
 
 func (c *needCheck) needs(needs []Need, by string) {
 	for _, n := range needs {
-		if n.context != nil {
+		switch {
+		case n.context != nil:
 			c.context(n.context, by)
-		} else {
+		case n.supply != nil:
 			c.supply(n, by)
 		}
 	}

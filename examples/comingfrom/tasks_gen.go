@@ -386,7 +386,10 @@ var dbContextTasks = []runtime.Entry[*DBContext]{
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(app, newDBContext, runtime.NeedSupply[DSN]())
+	runtime.RegisterContext(
+		app, newDBContext, runtime.NeedSupply[DSN](), runtime.NeedProvider(openDBKey, runtime.NeedSupply[DSN]()),
+		runtime.NeedProvider(beginTxKey, runtime.NeedProvider(openDBKey)),
+	)
 	runtime.RegisterTasks(app, contextTasks)
 	runtime.RegisterTasks(app, contextTasksValue)
 	runtime.RegisterTasks(app, dbContextTasks)

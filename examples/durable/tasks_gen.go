@@ -494,7 +494,10 @@ var agencyContextTasks = []runtime.Entry[*AgencyContext]{
 func RegisterTasks(app *runtime.App) {
 	runtime.RegisterContext(app, newAgentContext, runtime.NeedSupply[Model]())
 	runtime.RegisterContext(app, newBankContext, runtime.NeedSupply[Bank]())
-	runtime.RegisterContext(app, newPressContext, runtime.NeedSupply[*sql.DB]())
+	runtime.RegisterContext(
+		app, newPressContext, runtime.NeedSupply[*sql.DB](),
+		runtime.NeedProvider(beginKey, runtime.NeedSupply[*sql.DB]()),
+	)
 	runtime.RegisterContext(app, newReportContext, runtime.NeedSupply[Warehouse]())
 	runtime.RegisterContext(app, newAgencyContext, runtime.NeedSupply[Agency]())
 	runtime.RegisterTasks(app, agentContextTasks)

@@ -89,7 +89,11 @@ var indexContextTasks = []runtime.Entry[*IndexContext]{
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(app, newIndexContext, runtime.NeedSupply[IndexFile]())
+	runtime.RegisterContext(
+		app, newIndexContext, runtime.NeedSupply[IndexFile](),
+		runtime.NeedProvider(openDBKey, runtime.NeedSupply[IndexFile]()), runtime.NeedProvider(newTurnsKey),
+		runtime.NeedProvider(beginTxKey, runtime.NeedProvider(openDBKey), runtime.NeedProvider(newTurnsKey)),
+	)
 	runtime.RegisterTasks(app, indexContextTasks)
 }
 

@@ -115,7 +115,11 @@ var labTasks = []runtime.Entry[*Lab]{
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(app, newLab, runtime.NeedSupply[File](), runtime.NeedSupply[Bank]())
+	runtime.RegisterContext(
+		app, newLab, runtime.NeedSupply[File](), runtime.NeedSupply[Bank](),
+		runtime.NeedProvider(openDBKey, runtime.NeedSupply[File]()),
+		runtime.NeedProvider(beginTxKey, runtime.NeedProvider(openDBKey)),
+	)
 	runtime.RegisterTasks(app, labTasks)
 }
 

@@ -21,6 +21,12 @@ type Stock struct {
 	Depot  string                 `task:"by=nearestDepot"`
 }
 
+// The keys of the values that providers make.
+var (
+	depotKey = runtime.NewKey[string]("webtest.nearestDepot", runtime.PerProcess, nil)
+	shelfKey = runtime.NewKey[*Shelf]("webtest.beginShelf", runtime.PerTask, nil)
+)
+
 func newStock(ctx *runtime.Context) (*Stock, error) {
 	prices, err := runtime.Require[Prices](ctx)
 	return &Stock{Context: ctx, Prices: prices, Shelf: func() (*Shelf, error) { return new(Shelf), nil }, Depot: "north"}, err
@@ -44,7 +50,8 @@ var countTask = runtime.Definition{Spec: runtime.Spec{
 
 // addStock registers the task, and what it needs.
 func addStock(app *runtime.App) {
-	runtime.RegisterContext(app, newStock, runtime.NeedSupply[Prices]())
+	runtime.RegisterContext(app, newStock, runtime.NeedSupply[Prices](),
+		runtime.NeedProvider(depotKey, runtime.NeedSupply[Prices]()), runtime.NeedProvider(shelfKey, runtime.NeedProvider(depotKey)))
 	runtime.RegisterTask(app, &countTask, (*countArgs)(nil))
 	runtime.Supply(app, Prices{"tea": 250})
 }

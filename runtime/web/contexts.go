@@ -1,6 +1,11 @@
 package web
 
-import "github.com/taskctx/taskctx/runtime"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/taskctx/taskctx/runtime"
+)
 
 // contextRow is a context type of this process, as the graph's page shows it.
 type contextRow struct {
@@ -44,4 +49,48 @@ func fromOf(v *runtime.ContextValue) string {
 		from += ", when asked for"
 	}
 	return from
+}
+
+// providerRow is a provider of this process, as the graph's page shows it.
+type providerRow struct {
+	Name, Type, Scope string
+	With              []madeWith
+	Contexts          []string // those whose values it has part in
+}
+
+// madeWith is what a provider is called with: another provider, or a value of a type.
+type madeWith struct {
+	Name string
+	Kind string // "supplied", "a context", or empty for a provider
+}
+
+// providersOf returns the providers of contexts, by their names.
+func providersOf(contexts []runtime.ContextInfo) (rows []providerRow) {
+	at := make(map[[2]string]int)
+	for i := range contexts {
+		for _, p := range contexts[i].Providers {
+			key := [2]string{p.Name, p.Type}
+			n, seen := at[key]
+			if !seen {
+				n = len(rows)
+				at[key], rows = n, append(rows, rowOfProvider(&p))
+			}
+			rows[n].Contexts = append(rows[n].Contexts, clean(contexts[i].Type, maxName))
+		}
+	}
+	slices.SortFunc(rows, func(x, y providerRow) int { return cmp.Or(cmp.Compare(x.Name, y.Name), cmp.Compare(x.Type, y.Type)) })
+	return rows
+}
+
+func rowOfProvider(p *runtime.ProviderInfo) providerRow {
+	r := providerRow{Name: clean(p.Name, maxName), Type: clean(p.Type, maxName), Scope: p.Scope}
+	for _, of := range []struct {
+		kind  string
+		names []string
+	}{{"", p.Providers}, {"a context", p.Contexts}, {"supplied", p.Supplies}} {
+		for _, name := range of.names {
+			r.With = append(r.With, madeWith{clean(name, maxName), of.kind})
+		}
+	}
+	return r
 }

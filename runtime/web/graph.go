@@ -163,6 +163,7 @@ type graphPage struct {
 	Lines         []graphLine
 	Rows          []graphRow
 	Contexts      []contextRow
+	Providers     []providerRow
 	Hidden        int
 }
 
@@ -211,6 +212,8 @@ func (q *request) graphPage() (*view, error) {
 	for i := range out.Contexts[:min(len(out.Contexts), graphNames)] {
 		p.Contexts = append(p.Contexts, contextOf(&out.Contexts[i]))
 	}
+	providers := providersOf(out.Contexts)
+	p.Providers = providers[:min(len(providers), graphNames)]
 	return &view{Title: "Graph", Nav: "graph", Template: "graph", Data: p}, nil
 }
 

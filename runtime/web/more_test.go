@@ -218,14 +218,20 @@ func TestGraph_Contexts(t *testing.T) {
 	out := read[struct{ Contexts []runtime.ContextInfo }](t, s.get("api/graph"))
 	require.Len(t, out.Contexts, 1)
 	assert.Equal(t, []string{"stock.Count"}, out.Contexts[0].Tasks)
+	assert.Equal(t, []runtime.ProviderInfo{
+		{Name: "webtest.nearestDepot", Type: "string", Scope: "process", Supplies: []string{"webtest.Prices"}},
+		{Name: "webtest.beginShelf", Type: "*webtest.Shelf", Scope: "task", Providers: []string{"webtest.nearestDepot"}},
+	}, out.Contexts[0].Providers)
 	page := s.get("graph").text
 	for _, want := range []string{
-		"*webtest.Stock", "webtest.Prices", ">supplied<", "func() (*webtest.Shelf, error)", "provided, when asked for", "by nearestDepot",
+		"*webtest.Stock", "webtest.Prices", ">supplied<", "func() (*webtest.Shelf, error)", "by webtest.beginShelf, when asked for", "by nearestDepot",
+		"webtest.nearestDepot", ">process<", ">task<",
 	} {
 		assert.Contains(t, page, want)
 	}
 	other := serve(t, runtime.New(shop.Engine(), runtime.Config{Logger: silent}), web.Config{})
 	assert.NotContains(t, other.get("graph").text, "Contexts of this process")
+	assert.NotContains(t, other.get("graph").text, "Providers")
 }
 
 // TestGraph_LinesPassBoxes: a line to a task two columns further goes between the boxes

@@ -123,6 +123,7 @@ func TestSteering(t *testing.T) {
 
 			b.open("graph")
 			b.says("Contexts of this process")
+			b.says("webtest.beginShelf")
 			b.press(`//td/a[contains(., "report.Build")]`)
 			b.run(chromedp.WaitVisible(`.filter input[name=name][value="report.Build"]`, chromedp.ByQuery))
 
