@@ -51,6 +51,9 @@ func (g *gate) reason() string {
 	if g.Per > 0 {
 		return fmt.Sprintf("waits for %s: %d began or go first", g.Rule, g.held+len(g.starts))
 	}
+	if g.held == 1 {
+		return fmt.Sprintf("waits for %s: one of its tasks goes first", g.Rule)
+	}
 	return fmt.Sprintf("waits for %s: %d of its tasks go first", g.Rule, g.held)
 }
 

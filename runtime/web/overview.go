@@ -187,10 +187,14 @@ func (q *request) addCauses(p *overviewPage, s *snapshot, failing pace) error {
 			}
 		}
 		if out.Tasks > 0 {
+			links := []labelled{{"Show them", "tasks?state=retrying"}}
+			if q.offers(Run) {
+				links = append(links, labelled{"Run them now…", "confirm?do=run&state=retrying"})
+			}
 			p.Problems = append(p.Problems, problem{
 				Level: "warn", Title: many(n, "task") + " will be retried", weight: 30,
 				Text:  "Most often: " + clean(out.Causes[0].text(), maxLine),
-				Links: []labelled{{"Show them", "tasks?state=retrying"}},
+				Links: links,
 			})
 		}
 	}

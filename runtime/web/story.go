@@ -17,9 +17,18 @@ type event struct {
 	Text   string
 	Detail string // such as a stack, folded away
 	When   moment
-	Stamp  string // the time of day, in UTC
+	Stamp  string // the time, in UTC
 	at     time.Time
 	order  int
+}
+
+// stamp is a time as a story has it, in UTC: the time of day, with its date unless that
+// is today.
+func stamp(t, now time.Time) string {
+	if t, now = t.UTC(), now.UTC(); t.YearDay() != now.YearDay() || t.Year() != now.Year() {
+		return t.Format("2 Jan 15:04:05")
+	}
+	return t.Format("15:04:05.000")
 }
 
 // story returns the events of a task, the oldest first.
@@ -28,7 +37,7 @@ func story(r *runtime.Record, now time.Time) []event {
 	add := func(t time.Time, order int, e event) {
 		e.at, e.order, e.When = t, order, at(t, now)
 		if !e.When.Zero() {
-			e.Stamp = t.UTC().Format("15:04:05.000")
+			e.Stamp = stamp(t, now)
 		}
 		es = append(es, e)
 	}
@@ -72,7 +81,7 @@ func story(r *runtime.Record, now time.Time) []event {
 	es = append(es, last)
 	es[len(es)-1].When = at(ended, now)
 	if !es[len(es)-1].When.Zero() {
-		es[len(es)-1].Stamp = ended.UTC().Format("15:04:05.000")
+		es[len(es)-1].Stamp = stamp(ended, now)
 	}
 	return es
 }

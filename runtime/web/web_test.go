@@ -258,7 +258,9 @@ func TestRunNow_OnPages(t *testing.T) {
 			return read[struct{ Tasks int }](t, s.get("api/count?state=succeeded&name=mail.Send")).Tasks == n
 		})
 	}
-	assert.Contains(t, s.get("tasks/"+ids[0]).text, "Run now</button>")
+	page := s.get("tasks/" + ids[0]).text
+	assert.Contains(t, page, "Run now</button>")
+	assert.Contains(t, page, ">"+read[runtime.Record](t, s.get("api/tasks/"+ids[0])).Due.UTC().Format("2 Jan 15:04:05")+"<", "not today: its date too")
 	a := s.form("tasks/"+ids[0]+"/run", nil)
 	require.Equal(t, http.StatusSeeOther, a.StatusCode, a.text)
 	assert.Contains(t, s.get("tasks/"+ids[0]+"?did=run").text, "The task runs as soon as a worker takes it.")

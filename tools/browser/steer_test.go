@@ -96,6 +96,11 @@ func TestSteering(t *testing.T) {
 				}, eventually, tick)
 			}
 
+			b.open("")
+			b.click("Run them now…") // those that are retried
+			b.says("Tasks that are retrying.")
+			b.says("Run 2 tasks now?")
+
 			b.open("limits")
 			if _, limits := engine.As[engine.Limiter](shop.Engine()); limits {
 				b.run(chromedp.SendKeys(`input.few`, "2", chromedp.ByQuery))
