@@ -29,6 +29,16 @@ type Config struct {
 	// as one more worker for each queue. A queue of QueueWorkers is served whether
 	// Queues names it or not.
 	QueueWorkers map[string]int
+	// QueueWeights is how often a queue goes first when Workers look for a task: one of
+	// weight 6 twice as often as one of weight 3. All that no queue before it has
+	// tasks for goes to the next, so that no worker is idle and no queue waits for
+	// ever. A queue without a weight has 1; one with a weight is served whether Queues
+	// names it or not. Defaults to the task that has been due longest on memory and
+	// SQLite, and to each queue in turn on Postgres and Redis.
+	QueueWeights map[string]int
+	// StrictQueues runs no task of a queue while one with a higher weight in
+	// QueueWeights has tasks that are due, however long it has waited.
+	StrictQueues bool
 	// Logger gets the app's messages and those of tasks. Defaults to
 	// slog.Default() at the time of New. With slog.DiscardHandler observers
 	// and records still get the lines of tasks from level info on.
@@ -124,6 +134,7 @@ type Middleware func(next Handler) Handler
 func (c *Config) detach() {
 	c.Queues = slices.Clone(c.Queues)
 	c.QueueWorkers = maps.Clone(c.QueueWorkers)
+	c.QueueWeights = maps.Clone(c.QueueWeights)
 	c.Sealed = slices.Clone(c.Sealed)
 	c.Middleware = slices.Clone(c.Middleware)
 	c.StepMiddleware = slices.Clone(c.StepMiddleware)
@@ -185,15 +196,7 @@ func (c *Config) validate() []error {
 	if len(c.Sealed) > 0 && c.Codec == nil {
 		errs = append(errs, errors.New("Config.Sealed names parts of a task, but Config.Codec is nil"))
 	}
-	for _, q := range slices.Sorted(maps.Keys(c.QueueWorkers)) {
-		if q == "" {
-			errs = append(errs, errors.New("Config.QueueWorkers has a queue without a name"))
-		}
-		if n := c.QueueWorkers[q]; n < 1 {
-			errs = append(errs, fmt.Errorf("Config.QueueWorkers[%q] is %d: it must be positive", q, n))
-		}
-	}
-	return slices.Concat(errs,
+	return slices.Concat(errs, c.wrongQueues(),
 		wrongIn("Sealed", "is no part that can be sealed", c.Sealed, func(p Part) bool { return !p.sealable() }),
 		wrongIn("Middleware", "is nil", c.Middleware, func(m Middleware) bool { return m == nil }),
 		wrongIn("StepMiddleware", "is nil", c.StepMiddleware, func(m StepMiddleware) bool { return m == nil }),

@@ -257,7 +257,7 @@ func (a *App) Stop(ctx context.Context) error {
 
 // queues returns the queues of the worker.
 func (a *App) queues(w *worker) []string {
-	own := slices.Collect(maps.Keys(a.cfg.QueueWorkers))
+	own := slices.AppendSeq(slices.Collect(maps.Keys(a.cfg.QueueWorkers)), maps.Keys(a.cfg.QueueWeights))
 	if len(a.cfg.Queues) > 0 && len(own) == 0 {
 		return slices.Clone(a.cfg.Queues)
 	}
@@ -290,6 +290,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 	err := guard.Isolated(func() error {
 		return a.serveQueues(serveCtx, w, &engine.Worker{
 			ID: w.id, Slots: a.cfg.Workers, Queues: a.queues(w), Names: w.names(),
+			Weights: a.cfg.QueueWeights, Strict: a.cfg.StrictQueues,
 			ParkFor: a.cfg.ParkFor, Abandon: abandon,
 			Run: w.run, RunInline: w.runInline, Refused: w.refused, Now: time.Now,
 		})

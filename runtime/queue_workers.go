@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -20,6 +21,7 @@ func (a *App) serveQueues(ctx context.Context, of *worker, w *engine.Worker) err
 	for _, q := range slices.Sorted(maps.Keys(a.cfg.QueueWorkers)) {
 		own := *w
 		own.ID, own.Slots, own.Queues = of.id+"."+q, a.cfg.QueueWorkers[q], []string{q}
+		own.Weights, own.Strict = nil, false
 		all = append(all, &own)
 	}
 	w.Queues = slices.DeleteFunc(w.Queues, func(q string) bool { return a.cfg.QueueWorkers[q] > 0 })
@@ -39,6 +41,32 @@ func (a *App) serveQueues(ctx context.Context, of *worker, w *engine.Worker) err
 	}
 	wg.Wait()
 	return joinUnfinished(errs)
+}
+
+// wrongQueues returns the errors in QueueWorkers, QueueWeights and StrictQueues.
+func (c *Config) wrongQueues() []error {
+	var errs []error
+	check := func(field string, of map[string]int) {
+		for _, q := range slices.Sorted(maps.Keys(of)) {
+			if q == "" {
+				errs = append(errs, fmt.Errorf("Config.%s has a queue without a name", field))
+			}
+			if n := of[q]; n < 1 {
+				errs = append(errs, fmt.Errorf("Config.%s[%q] is %d: it must be positive", field, q, n))
+			}
+		}
+	}
+	check("QueueWorkers", c.QueueWorkers)
+	check("QueueWeights", c.QueueWeights)
+	for _, q := range slices.Sorted(maps.Keys(c.QueueWeights)) {
+		if c.QueueWorkers[q] > 0 {
+			errs = append(errs, fmt.Errorf("Config.QueueWeights[%q]: the queue has workers of its own by Config.QueueWorkers", q))
+		}
+	}
+	if c.StrictQueues && len(c.QueueWeights) == 0 {
+		errs = append(errs, errors.New("Config.StrictQueues is set, but Config.QueueWeights is empty"))
+	}
+	return errs
 }
 
 // joinUnfinished makes one error of those of several workers, with one list of the

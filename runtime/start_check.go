@@ -122,6 +122,7 @@ func (a *App) checkQueues() (errs []error) {
 	}
 	check("Config.Queues", a.cfg.Queues)
 	check("Config.QueueWorkers", slices.Sorted(maps.Keys(a.cfg.QueueWorkers)))
+	check("Config.QueueWeights", slices.Sorted(maps.Keys(a.cfg.QueueWeights)))
 	return errs
 }
 

@@ -16,6 +16,13 @@ type Worker struct {
 	Slots int
 	// Queues are the queues to serve. The order has no meaning.
 	Queues []string
+	// Weights are how often a queue goes first, beside the others. A queue without
+	// one has 1. Nil leaves the order to the engine, which lets no queue wait for
+	// ever. An engine looks at the queues by [Worker.InTurn] for each claim.
+	Weights map[string]int
+	// Strict takes no task of a queue while one of a queue with a higher weight
+	// waits. It has no meaning without Weights.
+	Strict bool
 	// Names are the task names that this worker can run, sorted. Due tasks of
 	// other names in the same queues wait for another worker.
 	Names []string

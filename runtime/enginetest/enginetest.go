@@ -142,6 +142,7 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		{"Outcome", outcomeTests},
 		{"Memo", memoTests},
 		{"Order", orderTests},
+		{"Weight", weightTests},
 		{"Slots", slotTests},
 		{"Names", nameTests},
 		{"Cancel", cancelTests},

@@ -327,8 +327,8 @@ func (h *hand) take(now time.Time) *run {
 }
 
 // best returns the task to run next: within a queue by priority, among queues
-// the one that has been due longest. It returns nil if there is none, or none
-// may be taken any more.
+// the one that has been due longest, unless they have weights. It returns nil if
+// there is none, or none may be taken any more.
 func (s *serve) best() *task {
 	if s.end.Err() != nil {
 		return nil
@@ -337,6 +337,9 @@ func (s *serve) best() *task {
 		return nil
 	}
 	first := s.ready.items[0].first
+	if s.w.Weights != nil {
+		first = s.inTurn()
+	}
 	if s.shared == 0 {
 		return first
 	}
@@ -347,6 +350,18 @@ func (s *serve) best() *task {
 		}
 	}
 	return first
+}
+
+// inTurn returns a task of the queue whose turn it is among those that have some.
+func (s *serve) inTurn() *task {
+	places := s.w.Places()
+	first := s.ready.items[0]
+	for _, g := range s.ready.items[1:] {
+		if places[g.queue] < places[first.queue] {
+			first = g
+		}
+	}
+	return first.first
 }
 
 // leave counts the hand out. The last one ends Serve.

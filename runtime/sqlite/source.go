@@ -10,6 +10,7 @@ type source struct {
 	queue, name string
 	active      bool
 	place       int // in server.active
+	turn        int // of its queue, if queues have weights
 	known       bool
 	priority    int   // of the first task, if known
 	due         int64 // of the first task, if known
@@ -92,12 +93,20 @@ func (s *sources) exhaust(src *source) {
 	}
 }
 
-// best returns the source of the next task: among queues the one whose first
-// task has been due longest, within a queue the one of the highest priority.
+// takeTurns gives each queue its place among the others, for one claim.
+func (s *sources) takeTurns(places map[string]int) {
+	for _, src := range s.active {
+		src.turn = places[src.queue]
+	}
+}
+
+// best returns the source of the next task: among queues the one whose turn it is,
+// or else whose first task has been due longest, within a queue the one of the highest
+// priority.
 func (s *sources) best() *source {
 	first := s.active[0]
 	for _, src := range s.active[1:] {
-		if src.due < first.due {
+		if src.turn < first.turn || src.turn == first.turn && src.due < first.due {
 			first = src
 		}
 	}
@@ -139,6 +148,9 @@ func (c *claimOp) collect(t *txn, room int) (err error) {
 		src.st = st
 		opened = append(opened, src)
 		return src.step()
+	}
+	if w := c.s.w; w.Weights != nil {
+		s.takeTurns(w.Places())
 	}
 	for i := 0; i < len(s.active); {
 		src := s.active[i]

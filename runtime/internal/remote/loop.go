@@ -177,10 +177,13 @@ func (w *Worker[C, T]) step(ctx context.Context, want int) (more bool, err error
 	return w.store.Step(ctx, s)
 }
 
-// turned returns the queues, starting with another one each time. It is called
-// with the lock held.
+// turned returns the queues, starting with another one each time, or by their
+// weights. It is called with the lock held.
 func (w *Worker[C, T]) turned() []string {
 	n := len(w.Queues)
+	if w.Weights != nil {
+		return w.InTurn()
+	}
 	if n < 2 {
 		return w.Queues
 	}

@@ -65,7 +65,7 @@ type Step[C comparable, T any] struct {
 	// Orphans are tasks that the server lists as claimed by this worker,
 	// without a run here: the answer to the claim was lost.
 	Orphans []C
-	// Queues are the worker's, starting with another one each time.
+	// Queues are the worker's, in the order in which to look at them.
 	Queues []string
 	// Want is how many tasks to claim.
 	Want int
