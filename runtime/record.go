@@ -21,6 +21,11 @@ type Record struct {
 	// Attempt is of the current run, the next, or the last, from zero.
 	Attempt    int `json:"attempt"`
 	MaxRetries int `json:"max_retries"`
+	// Timeout is how long an attempt may take, in nanoseconds in JSON, as far as it is
+	// known: that of the enqueue, or of the task where it is registered. Deadline is
+	// when the task must have ended.
+	Timeout  time.Duration `json:"timeout,omitempty"`
+	Deadline time.Time     `json:"deadline,omitzero"`
 	// Args are the encoded arguments, without redacted values.
 	Args       json.RawMessage `json:"args"`
 	Tags       Tags            `json:"tags"`
@@ -51,16 +56,20 @@ func (a *App) newRecord(e *engine.Entry) *Record {
 	r := &Record{
 		ID: e.ID, Name: m.Name, Queue: m.Queue, State: e.State, Priority: int(m.Priority),
 		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, Tags: TagsOf(a.tagsOf(m)), ParentID: m.Meta.Parent, RootID: m.Meta.Root,
-		EnqueuedAt: m.Meta.EnqueuedAt, Due: e.Due, StartedAt: e.StartedAt, EndedAt: e.EndedAt,
+		Timeout: m.Meta.Timeout, Deadline: m.Meta.Deadline, EnqueuedAt: m.Meta.EnqueuedAt, Due: e.Due, StartedAt: e.StartedAt, EndedAt: e.EndedAt,
 		Worker: e.Worker, Result: a.shownResult(m, e.Result), Reason: a.openText(m, PartReason, e.Reason),
 	}
 	if r.RootID == uuid.Nil {
 		r.RootID = e.ID
 	}
-	s := a.registered(m.Name)
+	var s *wireSpec
 	var more []string
-	if s != nil {
+	if known := a.known(m.Name); known != nil {
+		s = known.def.derive()
 		more = s.redact
+		if r.Timeout == 0 {
+			r.Timeout = known.def.Timeout
+		}
 	}
 	r.Args = redactedArgs(m, more)
 	if len(e.Result) > 0 || len(m.Meta.Tags) > 0 || r.Reason != "" {

@@ -238,6 +238,10 @@ func printRecord(out io.Writer, r *runtime.Record) error {
 	line("state", string(r.State))
 	line("attempt", fmt.Sprintf("%d of %d", r.Attempt+1, r.MaxRetries+1))
 	line("priority", fmt.Sprint(r.Priority))
+	if r.Timeout > 0 {
+		line("timeout", r.Timeout.String())
+	}
+	line("deadline", showTime(r.Deadline))
 	line("enqueued", showTime(r.EnqueuedAt))
 	line("due", showTime(r.Due))
 	line("started", showTime(r.StartedAt))

@@ -225,6 +225,10 @@ func (q *request) facts(r *runtime.Record) []fact {
 		p := strconv.Itoa(r.Priority)
 		add(fact{Label: "Priority", Text: p, Link: filterLink(filter{Priority: p})})
 	}
+	if r.Timeout > 0 {
+		add(fact{Label: "Timeout", Text: span(r.Timeout) + " an attempt"})
+	}
+	add(fact{Label: "Deadline", When: at(r.Deadline, q.now)})
 	add(fact{Label: "Enqueued", When: at(r.EnqueuedAt, q.now)})
 	if !r.State.Final() && r.State != engine.StateRunning {
 		add(fact{Label: "Due", When: at(r.Due, q.now)})

@@ -215,6 +215,30 @@ func TestBulk_AsksAndShowsHowMany(t *testing.T) {
 	assert.Contains(t, s.form("bulk", chosen).text, "Retry: 2 tasks done")
 }
 
+// TestTaskPage_Bounds: a task's page tells how long it may take, as it was enqueued or
+// registered.
+func TestTaskPage_Bounds(t *testing.T) {
+	shop := newShop(t)
+	s := serve(t, shop.App, web.Config{})
+	deadline := time.Now().Add(72 * time.Hour)
+	h, err := webtest.Mail("ann@example.com", "s", "", runtime.WithDelay(time.Hour), runtime.WithTimeout(90*time.Second),
+		runtime.WithDeadline(deadline)).Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	page := s.get("tasks/" + h.ID().String()).text
+	assert.Contains(t, page, "1 min 30 s an attempt")
+	assert.Contains(t, page, "<dt>Deadline</dt>")
+	assert.Contains(t, page, deadline.UTC().Format("2006-01-02 15:04:05"))
+	r := read[runtime.Record](t, s.get("api/tasks/"+h.ID().String()))
+	assert.Equal(t, 90*time.Second, r.Timeout)
+	assert.WithinDuration(t, deadline, r.Deadline, time.Millisecond)
+
+	report, err := webtest.Report(2024, runtime.WithDelay(time.Hour)).Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	page = s.get("tasks/" + report.ID().String()).text
+	assert.Contains(t, page, "1 h an attempt", "that of its registration")
+	assert.NotContains(t, page, "<dt>Deadline</dt>")
+}
+
 func TestTasks_ByPriority(t *testing.T) {
 	shop := newShop(t)
 	s := serve(t, shop.App, web.Config{})
