@@ -17,6 +17,7 @@ var nameTests = []test{
 	{name: "UnknownGoesToWhoKnows", run: testUnknownLater},
 	{name: "UnknownFailsAfterParkFor", run: testUnknownFails},
 	{name: "UnknownToldOnce", run: testUnknownTold, needs: need{logged: true}},
+	{name: "UnknownHere", run: testUnknownHere},
 	{name: "UnknownScheduled", run: testUnknownScheduled},
 	{name: "UnknownCancelled", run: testUnknownCancelled},
 	{name: "UnknownFailedThenRetried", run: testUnknownRetried},
@@ -102,6 +103,29 @@ func (l *logged) lines(with string) (found []string) {
 		}
 	}
 	return found
+}
+
+// testUnknownHere: a task waits for the worker that knows it and has no room, however
+// long that takes, and its reason does not say that nobody knows it.
+func testUnknownHere(b *bench) {
+	able := b.serve([]string{"task.known"}, slots(1), parkFor(2*b.o.Step))
+	b.insert("task.known")
+	busy := able.nextNamed("task.known")
+	id := b.insert("task.known")
+	b.serve([]string{"task.other"}, parkFor(2*b.o.Step))
+	for range 2 { // the second time it has waited too long, if nobody knew it
+		b.until(b.insert("task.nobody"), engine.StateFailed)
+		if en := b.get(id); en.State.Final() || strings.Contains(en.Reason, "no worker") {
+			b.Errorf("a task that a busy worker knows is %s (reason %q), want waiting for that worker", en.State, en.Reason)
+		}
+	}
+	busy.succeed()
+	h := able.nextNamed("task.known")
+	if h.id() != id || h.d.Attempt != 0 {
+		b.Errorf("task %s with Attempt %d was run, want %s with 0", h.id(), h.d.Attempt, id)
+	}
+	h.succeed()
+	b.until(id, engine.StateSucceeded)
 }
 
 // testUnknownScheduled: ParkFor begins when the task is due.

@@ -10,7 +10,7 @@ package redis
 // waits among asynq's retries, where it is looked at again at growing
 // intervals, and in the queue's set of parked tasks, by name, where a worker
 // that knows it finds it at once. One that has waited too long is taken, to be
-// ended.
+// ended, unless another worker knows it and has no room: the reason says which.
 //
 // It answers with the queue, id, message, details and memo of each task taken;
 // how many were parked for the first time, and names of some; ids that led to
@@ -89,12 +89,36 @@ local function since(v)
 	if at > 0 and at <= now then return at end
 	return now
 end
-local function park(q, id, v, name, from)
+-- familiar reports that another worker that lives serves the queue and knows the name.
+local others
+local function familiar(q, name)
+	if not others then
+		others = {}
+		local ids = soft("ZREVRANGE", "taskctx:workers", 0, 999, "WITHSCORES") or {}
+		for i = 1, #ids, 2 do
+			local raw = ids[i] ~= owner and soft("GET", "taskctx:worker:" .. ids[i])
+			local ok, w = pcall(cjson.decode, raw or "")
+			if ok and type(w) == "table" and type(w.names) == "table" and type(w.queues) == "table"
+				and now / 1e6 - tonumber(ids[i+1]) <= (tonumber(w.lease) or 0) * 1.2e-9 then
+				local knows, serves = {}, {}
+				for _, n in ipairs(w.names) do knows[n] = true end
+				for _, n in ipairs(w.queues) do serves[n] = true end
+				others[#others+1] = {knows, serves}
+			end
+		end
+	end
+	for _, w in ipairs(others) do
+		if w[1][name] and w[2][q] then return true end
+	end
+end
+local function park(q, id, v, name, from, other)
 	local waited = now - from
-	local delay = math.min(math.max(waited, 1e7), 3e8, patience - waited)
+	local delay = math.min(math.max(waited, 1e7), 3e8)
+	if not other then delay = math.min(delay, patience - waited) end
 	local ok, own = pcall(cjson.decode, v[3] or "{}")
 	if not ok or type(own) ~= "table" then own = {} end
 	own.reason = 'no worker of queue "' .. q .. '" knows the task "' .. name .. '"'
+	if other then own.reason = 'waits for the worker of queue "' .. q .. '" that knows the task "' .. name .. '"' end
 	if held[name] then delay, own.reason = 3e8, 'tasks named "' .. name .. '" are paused' end
 	own.parked = own.parked or stamp
 	if v[8] then unset(q, id) end
@@ -104,7 +128,7 @@ local function park(q, id, v, name, from)
 	redis.call("HDEL", t(q, id), "pending_since")
 	firm("ZADD", k(q, "retry"), string.format("%.6f", (now + delay) / 1e6), id)
 	firm("ZADD", k(q, "taskctx:parked"), 0, name .. "\0" .. id)
-	if not v[6] and not held[name] then
+	if not v[6] and not held[name] and not other then
 		parked = parked + 1
 		if #names < 10 then names[#names+1] = name end
 	end
@@ -147,11 +171,11 @@ for i = first, #ARGV do
 				if not take(q, id, v, ARGV[4]) then aside = aside + 1 end
 			else
 				aside = aside + 1
-				local from = since(v)
-				if now - from >= patience and not held[name] then
+				local from, other = since(v), not held[name] and familiar(q, name)
+				if now - from >= patience and not held[name] and not other then
 					take(q, id, v, "")
 				else
-					park(q, id, v, name, from)
+					park(q, id, v, name, from, other)
 				end
 			end
 		end

@@ -26,7 +26,6 @@ func (c *claimOp) setAside(t *txn, b badTask) error {
 		t.db.park.BindText(1, fmt.Sprintf("tasks named %q are paused", clip(b.name)))
 		return t.runFor(b.seq, t.db.park)
 	}
-	t.db.park.BindText(1, fmt.Sprintf("no worker here knows the task %q", clip(b.name)))
 	t.plan.park.min(add(b.due, c.s.w.ParkFor))
 	known := false
 	for _, s := range slices.Concat(t.servers, t.join) {
@@ -40,10 +39,15 @@ func (c *claimOp) setAside(t *txn, b badTask) error {
 		if err != nil {
 			return err
 		}
-		if !others[b.name] {
+		if known = others[b.name]; !known {
 			t.strangers.add(1, b.name, b.queue)
 		}
 	}
+	reason := "no worker of queue %q knows the task %q"
+	if known {
+		reason = "waits for the worker of queue %q that knows the task %q"
+	}
+	t.db.park.BindText(1, fmt.Sprintf(reason, clip(b.queue), clip(b.name)))
 	return t.runFor(b.seq, t.db.park)
 }
 
