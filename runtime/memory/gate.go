@@ -49,7 +49,10 @@ func (t *task) turn() uint64 { return max(t.seq, t.more.turn) }
 
 func (g *gate) reason() string {
 	if g.Per > 0 {
-		return fmt.Sprintf("waits for %s: %d began or go first", g.Rule, g.held+len(g.starts))
+		if n := g.held + len(g.starts); n > 1 {
+			return fmt.Sprintf("waits for %s: %d began or go first", g.Rule, n)
+		}
+		return fmt.Sprintf("waits for %s: one began or goes first", g.Rule)
 	}
 	if g.held == 1 {
 		return fmt.Sprintf("waits for %s: one of its tasks goes first", g.Rule)
