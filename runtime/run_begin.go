@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -90,13 +89,6 @@ func (reg *registration) newRun() *run {
 	return r
 }
 
-// structName matches the name of a struct before the hash of its shape.
-var structName = regexp.MustCompile(`[\pL\pN_]+:`)
-
-// unnamed returns a fingerprint without the names of structs, which are for
-// people: a renamed struct reads the same JSON.
-func unnamed(sig string) string { return structName.ReplaceAllString(sig, ":") }
-
 // accepts reports, before anything is decoded, whether arguments enqueued with
 // another signature can be read as the parameters of this one.
 func (s *Definition) accepts(sig string) error {
@@ -111,12 +103,15 @@ func (s *Definition) accepts(sig string) error {
 	for _, p := range s.Params {
 		typ, ok := theirs[p.Key()]
 		delete(theirs, p.Key())
-		switch {
-		case !ok && !p.Optional:
+		if !ok && !p.Optional {
 			return park("the task was enqueued by another version, without parameter %q", p.Name)
-		case ok && unnamed(typ) != unnamed(p.Sig):
-			return park("the task was enqueued by another version, with parameter %q of type %s, here %s",
-				p.Name, typ, p.Sig)
+		}
+		if !ok || typ == p.Sig {
+			continue
+		}
+		here := parseFingerprint(p.Sig)
+		if err := here.fits(p.Name, typ); err != nil {
+			return err
 		}
 	}
 	for name := range theirs {

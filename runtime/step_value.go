@@ -51,7 +51,8 @@ func readNote[T any](name string, plain json.RawMessage) (T, error) {
 	if n.Name != name {
 		return none, fmt.Errorf("it was recorded as %q", n.Name)
 	}
-	if is := wire.Fingerprint(reflect.TypeFor[T]()); unnamed(n.Type) != unnamed(is) {
+	is := wire.Fingerprint(reflect.TypeFor[T]())
+	if parseFingerprint(n.Type).exact != parseFingerprint(is).exact {
 		return none, &driftError{n.Type, is}
 	}
 	if len(n.Value) == 0 {

@@ -21,9 +21,14 @@ import (
 // The name before a colon does not count: a renamed struct reads the same
 // JSON. Other named types have the fingerprint of their underlying type. The
 // fingerprint of a type that survives has no white space in it.
+//
+// A struct with omitempty or omitzero fields may grow: these follow, in braces.
+// See [Compare].
+//
+//	Order:9f86d081{1a2b3c4d;coupon=string;items[].gift=bool}
 func Fingerprint(t types.Type) string {
 	s := shaper{closed: map[types.Type]string{}}
-	return s.shape(t, true)
+	return s.shape(t, true) + growth(t)
 }
 
 // maxExpanded bounds how many structs are written out. Only structs that refer
@@ -36,6 +41,8 @@ type shaper struct {
 	outermost int                   // the least index in around that was referred to
 	closed    map[types.Type]string // shapes of structs that refer to none around them
 	expanded  int
+	loose     bool       // without the fields that may be left out
+	without   *types.Var // nor this one
 }
 
 // shape writes the shape of t. At the top structs are named; within other
@@ -113,11 +120,9 @@ func (s *shaper) structure(t types.Type, u *types.Struct) string {
 	slices.SortFunc(fields, func(a, b field) int { return strings.Compare(a.key, b.key) })
 	var members []string
 	for _, f := range fields {
-		shape := s.shape(f.v.Type(), false)
-		if f.quoted {
-			shape += ",string"
+		if !s.loose || !f.omitted() && f.v != s.without {
+			members = append(members, strconv.Quote(f.key)+":"+s.member(f))
 		}
-		members = append(members, strconv.Quote(f.key)+":"+shape)
 	}
 	shape := "{" + strings.Join(members, ";") + "}"
 	if s.outermost >= self {
@@ -125,6 +130,15 @@ func (s *shaper) structure(t types.Type, u *types.Struct) string {
 		s.closed[t] = shape
 	}
 	s.outermost = min(s.outermost, outer)
+	return shape
+}
+
+// member writes the shape of a field.
+func (s *shaper) member(f field) string {
+	shape := s.shape(f.v.Type(), false)
+	if f.quoted {
+		shape += ",string"
+	}
 	return shape
 }
 
@@ -172,8 +186,6 @@ func structName(t types.Type) string {
 // namesOfStructs match the name of a struct before the hash of its shape.
 var namesOfStructs = regexp.MustCompile(`[\pL\pN_]+:`)
 
-// SameOnWire reports whether types with these fingerprints read each other's
-// values: the names of structs do not count.
-func SameOnWire(a, b string) bool {
-	return namesOfStructs.ReplaceAllString(a, ":") == namesOfStructs.ReplaceAllString(b, ":")
-}
+// SameOnWire reports whether types with these fingerprints read all of each
+// other's values: the names of structs do not count.
+func SameOnWire(a, b string) bool { return partsOf(a).exact == partsOf(b).exact }

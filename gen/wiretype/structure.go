@@ -20,6 +20,9 @@ type field struct {
 	zero   bool // the option "omitzero"
 }
 
+// omitted reports whether the field's key may be missing in the JSON.
+func (f *field) omitted() bool { return f.empty || f.zero }
+
 // fieldSet is a struct's fields by the rules of encoding/json.
 type fieldSet struct {
 	fields []field   // those in the JSON, in the order of the source

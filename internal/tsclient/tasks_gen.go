@@ -68,7 +68,7 @@ func (a *chargeArgs) Run(ctx *Shop, result *runtime.Result) error {
 var chargeTask = runtime.Definition{Spec: runtime.Spec{
 	Name: ChargeTask, Func: "Charge", Retries: 3,
 	Params: []wire.Param{
-		{Name: "order", Sig: "Order:1528bd39"}, {Name: "card", Sig: "string", Redact: true},
+		{Name: "order", Sig: "Order:1528bd39{c45fde79;parent=*^1}"}, {Name: "card", Sig: "string", Redact: true},
 		{Name: "after", Sig: "time.Duration"}, {Name: "at", Sig: "time.Time"}, {Name: "count", Sig: "int64"},
 		{Name: "small", Sig: "int32"}, {Name: "ratio", Sig: "float64"}, {Name: "free", Sig: "json.RawMessage"},
 		{Name: "places", Sig: "[]string"},
