@@ -88,6 +88,10 @@ cross: ## vet all packages and tests for other systems and for 32 bits
 vuln: ## look for known vulnerabilities; it asks vuln.go.dev
 	$(TOOL) govulncheck ./...
 
+.PHONY: growth
+growth: ## run tasks of changed structs before and after, and write docs/changing-tasks.md
+	$(GO) test ./internal/growth -update
+
 .PHONY: types
 types: ## try every category of Go type and write docs/types.md
 	$(GO) test ./internal/typetable -update

@@ -99,6 +99,7 @@ var layers = map[string][]string{
 	"cmd/taskctx/...":             {"runtime/...", "internal/bulk", "internal/timetext", uuid, "golang.org/x/..."},
 	"internal/...":                {"internal/...", "golang.org/x/..."},
 	"internal/tsclient":           {"runtime", "runtime/wire", uuid},
+	"internal/growth":             {"runtime", "runtime/wire"},
 	"internal/vetprograms":        {"gen", "github.com/stretchr/testify/require"},
 	"internal/servertest/beside":  {"internal/cputime", "runtime", "runtime/engine", uuid},
 	"internal/servertest/fault":   {"internal/servertest", "runtime", "runtime/engine", uuid},

@@ -91,11 +91,11 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	for _, root := range slices.Sorted(maps.Keys(names)) {
 		res.Diagnostics = append(res.Diagnostics, names[root].clashes(asked)...)
 	}
-	lockFiles, lacking, diags, err := locks(loader, models, lockRun{names, asked, cfg.Lock})
+	lock, err := locks(loader, models, lockRun{names, asked, cfg.Lock})
 	if err != nil {
 		return nil, err
 	}
-	res.Diagnostics, res.Notes = diag.Sort(append(res.Diagnostics, diags...)), diag.Sort(res.Notes)
+	res.Diagnostics, res.Notes = diag.Sort(append(res.Diagnostics, lock.diags...)), diag.Sort(append(res.Notes, lock.notes...))
 	if len(res.Diagnostics) > 0 {
 		res.Files = nil
 		return res, nil
@@ -104,11 +104,11 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	mem.forget(lacking)
+	mem.forget(lock.lacking)
 	if !cfg.Lock && !cfg.DryRun {
-		lockFiles = nil // a package that is not written yet has no enqueued tasks
+		lock.files = nil // a package that is not written yet has no enqueued tasks
 	}
-	res.Files = slices.Concat(res.Files, made, lockFiles)
+	res.Files = slices.Concat(res.Files, made, lock.files)
 	slices.SortFunc(res.Files, func(a, b File) int { return strings.Compare(a.Name, b.Name) })
 	if !cfg.DryRun {
 		if err := writeAll(res.Files); err != nil {

@@ -67,6 +67,7 @@ type lock struct {
 	data       []byte // nil if there is none
 	tasks      []locked
 	bad        []diag.Diagnostic
+	notes      []diag.Diagnostic // of check
 }
 
 func readLock(loader *load.Loader, root string) (*lock, error) {
@@ -197,7 +198,9 @@ func (l *lock) served(old locked, now served, p *Package, idx *index, asked []st
 	if t == nil {
 		return nil
 	}
+	before := len(p.notes)
 	p.compare(l, old, t)
+	l.notes = append(l.notes, p.notes[before:]...)
 	diags := p.diags
 	p.diags = nil
 	return diags
@@ -254,11 +257,10 @@ func (p *Package) compare(l *lock, old locked, t *Task) {
 	for _, param := range old.params {
 		was[param.name] = param
 	}
-	fix := "give the new form a function and a name of its own, and keep this one until none is waiting\n" + acceptLock
 	if _, inline := was[inlineKey]; inline != (t.inlined() != nil) && len(old.params) > 0 {
 		id := t.directive.Func.Name
 		how := map[bool]string{true: "all of their arguments as fields of one parameter (inline=)", false: "a key for each parameter"}
-		d := p.report(id.Pos(), id.End(), "lock-inline", fix, "tasks of %s that are enqueued have %s, not %s",
+		d := p.report(id.Pos(), id.End(), "lock-inline", newForm, "tasks of %s that are enqueued have %s, not %s",
 			old.name, how[inline], how[!inline])
 		d.Related = append(d.Related, diag.Related{Pos: l.at(old.line), Message: "as it was"})
 		return
@@ -272,8 +274,8 @@ func (p *Package) compare(l *lock, old locked, t *Task) {
 			d = p.report(param.pos, param.end, "lock-added", "write optional="+param.Name+" for it\n"+acceptLock,
 				"tasks of %s that are enqueued lack the parameter %s", old.name, param.Key)
 		case ok && !wiretype.SameOnWire(o.sig, param.Sig):
-			d = p.report(param.pos, param.end, "lock-retyped", fix,
-				"tasks of %s that are enqueued have the parameter %s as %s, not %s", old.name, param.shown(), o.sig, param.Sig)
+			p.changed(l, old, o, param)
+			continue
 		case ok && o.optional && !param.Optional:
 			d = p.report(param.pos, param.end, "lock-required", "write optional="+param.Name+" again\n"+acceptLock,
 				"tasks of %s that are enqueued may lack the parameter %s", old.name, param.Key)
@@ -313,13 +315,15 @@ func removedFix(t *Task, old locked, gone lockedParam) string {
 	return "keep the parameter, unused, until none is waiting\n" + acceptLock
 }
 
-// lacks reports whether the lock file misses a task or parameter of the
+// lacks reports whether the lock file misses a task, a parameter or a field of the
 // package.
 func (l *lock) lacks(p *Package) bool {
 	return slices.ContainsFunc(p.Tasks, func(t *Task) bool {
 		i := slices.IndexFunc(l.tasks, func(old locked) bool { return old.name == t.Name })
 		return i < 0 || slices.ContainsFunc(t.Params, func(param *Param) bool {
-			return !slices.ContainsFunc(l.tasks[i].params, func(o lockedParam) bool { return o.name == param.Key })
+			return !slices.ContainsFunc(l.tasks[i].params, func(o lockedParam) bool {
+				return o.name == param.Key && wiretype.SameText(o.sig, param.Sig)
+			})
 		})
 	})
 }
@@ -375,10 +379,17 @@ type lockRun struct {
 	accept bool
 }
 
+// lockResult is what lock files have to say.
+type lockResult struct {
+	files        []File // as the tasks are
+	lacking      []*Package
+	diags, notes []diag.Diagnostic
+}
+
 // locks handles the lock files of the packages' modules. With accept it
 // returns them as the tasks are. Otherwise it returns the mistakes, the lock
 // files that lack something, and the packages that they lack.
-func locks(l *load.Loader, models []*Package, run lockRun) (files []File, lacking []*Package, diags []diag.Diagnostic, err error) {
+func locks(l *load.Loader, models []*Package, run lockRun) (res lockResult, err error) {
 	byRoot := map[string][]*Package{}
 	for _, p := range models {
 		byRoot[p.load.Module.Dir] = append(byRoot[p.load.Module.Dir], p)
@@ -386,27 +397,27 @@ func locks(l *load.Loader, models []*Package, run lockRun) (files []File, lackin
 	for _, root := range slices.Sorted(slices.Values(l.MainDirs())) {
 		lk, err := readLock(l, root)
 		if err != nil {
-			return nil, nil, nil, err
+			return lockResult{}, err
 		}
 		switch {
 		case run.accept && len(byRoot[root]) > 0:
-			files = append(files, lk.update(byRoot[root]))
+			res.files = append(res.files, lk.update(byRoot[root]))
 		case !run.accept && lk.data != nil && run.names[root] != nil:
 			found, err := lk.check(byRoot[root], run.names[root], run.asked)
 			if err != nil {
-				return nil, nil, nil, err
+				return lockResult{}, err
 			}
-			diags = append(diags, found...)
-			before := len(lacking)
+			res.diags, res.notes = append(res.diags, found...), append(res.notes, lk.notes...)
+			before := len(res.lacking)
 			for _, p := range byRoot[root] {
 				if lk.lacks(p) {
-					lacking = append(lacking, p)
+					res.lacking = append(res.lacking, p)
 				}
 			}
-			if len(lacking) > before {
-				files = append(files, lk.update(byRoot[root]))
+			if len(res.lacking) > before {
+				res.files = append(res.files, lk.update(byRoot[root]))
 			}
 		}
 	}
-	return files, lacking, diags, nil
+	return res, nil
 }
