@@ -145,7 +145,8 @@ func (n *entering) decide(ctx context.Context, d db) error {
 		}
 	}
 	for _, j := range n.jobs {
-		t := &entrant{job: j.id, limits: j.own.Limits, priority: int16(j.priority), due: &j.scheduledAt, has: n.has[j.id], begins: true}
+		t := &entrant{job: j.id, queue: j.queue, kind: j.kind, limits: j.own.Limits, priority: int16(j.priority), due: &j.scheduledAt,
+			has: n.has[j.id], begins: true}
 		if p.enter(n.rooms, t); t.waits != "" {
 			n.aside[j.id] = true
 			waiting.add(j.id, int16(j.attempt), t.waits, j.own.Limits)
@@ -235,7 +236,7 @@ func (e *Engine) enterNew(ctx context.Context, d db, l *lot) (waits []string, er
 	if err := e.takeLimits(ctx, d, k); err != nil {
 		return nil, err
 	}
-	apart, err := e.notDue(ctx, d, l)
+	later, paused, err := e.notDue(ctx, d, l)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +247,8 @@ func (e *Engine) enterNew(ctx context.Context, d db, l *lot) (waits []string, er
 	p := new(places)
 	for i := range l.Len() {
 		if m := l.limited[i]; m != nil {
-			t := &entrant{job: l.id[i], limits: m.Limits, priority: l.priority[i], due: l.due[i], apart: apart[i]}
+			t := &entrant{job: l.id[i], queue: l.queue[i], kind: l.kind[i], limits: m.Limits, priority: l.priority[i], due: l.due[i]}
+			t.later, t.paused = later[i], paused[i]
 			p.enter(r, t)
 			waits[i] = t.waits
 		}
@@ -257,17 +259,22 @@ func (e *Engine) enterNew(ctx context.Context, d db, l *lot) (waits []string, er
 	return waits, e.wakeRates(ctx, d, k)
 }
 
-// notDue finds which of a lot's jobs are due later, by the server's clock, or in a
-// paused queue.
-func (e *Engine) notDue(ctx context.Context, d db, l *lot) (map[int]bool, error) {
-	apart := make(map[int]bool)
-	err := d.query(ctx, e.sql.limit.notDue, []any{l.queue, l.due, l.kind}, func(scan func(...any) error) error {
+// notDue finds which of a lot's jobs are due later, by the server's clock, and which of the
+// others are paused.
+func (e *Engine) notDue(ctx context.Context, d db, l *lot) (later, paused map[int]bool, err error) {
+	later, paused = make(map[int]bool), make(map[int]bool)
+	err = d.query(ctx, e.sql.limit.notDue, []any{l.queue, l.due, l.kind}, func(scan func(...any) error) error {
 		var n int
-		err := scan(&n)
-		apart[n-1] = true
+		var isLater bool
+		err := scan(&n, &isLater)
+		if isLater {
+			later[n-1] = true
+		} else {
+			paused[n-1] = true
+		}
 		return err
 	})
-	return apart, err
+	return later, paused, err
 }
 
 // enterAgain takes the places of a job that was retried by hand, or puts it aside.
@@ -278,7 +285,7 @@ func (e *Engine) enterAgain(ctx context.Context, d db, j *job, limits []engine.L
 		return err
 	}
 	p, w := new(places), new(waiters)
-	t := &entrant{job: j.id, limits: limits, priority: int16(j.priority)}
+	t := &entrant{job: j.id, queue: j.queue, kind: j.kind, limits: limits, priority: int16(j.priority)}
 	p.enter(r, t)
 	if err := e.addPlaces(ctx, d, p); err != nil || t.waits == "" {
 		return err

@@ -189,16 +189,21 @@ func (s *serve) readPaused(ctx context.Context) error {
 		return err
 	}
 	s.mu.Lock()
-	fewer := len(paused) < len(s.paused)
+	resumed := false
+	for p := range s.paused {
+		resumed = resumed || !paused[p]
+	}
 	if s.pauses != pauses { // what was read is older
-		fewer = false
+		resumed = false
 		s.Check()
 	} else {
 		s.paused = paused
 	}
 	s.mu.Unlock()
-	if fewer {
-		s.News()
+	if !resumed {
+		return nil
 	}
-	return nil
+	s.News()
+	defer s.sweepNow()
+	return s.e.hurrySweep(ctx) // River's tools may have resumed it
 }

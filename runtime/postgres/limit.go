@@ -99,11 +99,12 @@ func (e *Engine) sweepEvery() time.Duration { return max(e.cfg.Lease, 100*time.M
 // lot looks at some keys.
 func (w *sweeping) lot(ctx context.Context) (more bool, err error) {
 	e := w.s.e
+	var hurry bool
 	var stale []int64
 	var roomy, idle [][]byte
 	again := e.sweepEvery() * 3 / 4 // so that each worker's next time may be it
 	if err := e.steered(ctx, e.sql.limit.sweep, []any{sweepKeys, again.Microseconds()}, func(scan func(...any) error) error {
-		return scan(&more, &stale, &roomy, &idle)
+		return scan(&more, &hurry, &stale, &roomy, &idle)
 	}); err != nil {
 		return false, fmt.Errorf("look at the places of limits: %w", err)
 	}
@@ -119,11 +120,23 @@ func (w *sweeping) lot(ctx context.Context) (more bool, err error) {
 	if err := w.settle(ctx, roomy, idle); err != nil {
 		return false, err
 	}
-	if w.lots++; w.lots >= sweepLots || !more {
+	if w.lots++; w.lots >= sweepLots && !hurry || !more {
 		w.lots, w.s.asked = 0, false
 		return false, nil
 	}
 	return true, nil
+}
+
+// hurrySweep has all keys looked at now: there may be places for what was resumed.
+func (e *Engine) hurrySweep(ctx context.Context) error {
+	_, err := e.exec(ctx, e.sql.limit.hurrySweep)
+	return err
+}
+
+// sweepNow makes the upkeep look at the keys of limits.
+func (s *serve) sweepNow() {
+	s.hurry.Store(true)
+	s.Due(0)
 }
 
 // settle lets tasks in under keys that have free places, and forgets keys without

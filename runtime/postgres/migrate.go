@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 10
+const ownVersion = 11
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -188,6 +188,13 @@ CREATE TABLE {s}.taskctx_scan (
 	due   timestamptz NOT NULL
 );
 INSERT INTO {s}.taskctx_scan VALUES ('', '-infinity');
+`, `
+-- The job's queue and name, by which what is paused is passed over.
+ALTER TABLE {s}.taskctx_place ADD COLUMN queue text NOT NULL DEFAULT '', ADD COLUMN kind text NOT NULL DEFAULT '';
+UPDATE {s}.taskctx_place p SET queue = j.queue, kind = j.kind FROM {s}.river_job j WHERE j.id = p.job_id;
+CREATE INDEX taskctx_place_lane ON {s}.taskctx_place (key, queue, kind, priority, due, turn) WHERE NOT held;
+-- hurry is set when something was resumed: all keys are looked at without a rest.
+ALTER TABLE {s}.taskctx_scan ADD COLUMN hurry boolean NOT NULL DEFAULT false;
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own

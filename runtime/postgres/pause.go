@@ -67,10 +67,15 @@ func (e *Engine) Resume(ctx context.Context, p engine.Pause) error {
 	if err := e.markPaused(ctx, p, resumeQueueSQL, resumeNameSQL); err != nil {
 		return err
 	}
+	err := e.hurrySweep(ctx)
 	e.serving.Range(func(s, _ any) bool {
 		s.(*serve).Check() // it may not listen
+		s.(*serve).sweepNow()
 		return true
 	})
+	if err != nil {
+		return e.failed("postgres", err)
+	}
 	return nil
 }
 

@@ -154,10 +154,13 @@ func (e *Engine) readRooms(ctx context.Context, d db, keys *limitKeys) (rooms, e
 // entrant is a job that wants places.
 type entrant struct {
 	job      int64
+	queue    string
+	kind     string
 	limits   []engine.Limit
 	priority int16 // River's
 	due      *time.Time
-	apart    bool // it is not due or paused: it takes only places of limits that keep an order
+	later    bool // it is due later: it takes only places of limits that keep an order
+	paused   bool // it waits for the others
 	begins   bool // it is claimed
 	has      map[int]bool
 	waits    string // the rule for whose place it waits
@@ -172,6 +175,7 @@ type places struct {
 	ordered, held []bool
 	priority      []int16
 	due           []*time.Time
+	queue, kind   []string
 }
 
 // enter takes the places that the job lacks. If there is none it waits for it.
@@ -180,7 +184,7 @@ func (p *places) enter(r rooms, t *entrant) {
 		if t.has[n] && (l.Per == 0 || !t.begins) {
 			continue
 		}
-		if t.apart && !l.Ordered {
+		if t.later && !l.Ordered {
 			return
 		}
 		key := limitHash(l.Key)
@@ -191,7 +195,7 @@ func (p *places) enter(r rooms, t *entrant) {
 		if l.Ordered {
 			most = 1
 		}
-		free := !k.waits && k.held < most
+		free := !k.waits && k.held < most && (!t.paused || l.Ordered)
 		if t.has[n] { // a rate holds when a run begins, whoever let it in
 			if free = k.held <= most; free {
 				continue
@@ -201,8 +205,10 @@ func (p *places) enter(r rooms, t *entrant) {
 		p.job, p.n, p.key = append(p.job, t.job), append(p.n, int16(n)), append(p.key, key)
 		p.most, p.ordered, p.held = append(p.most, int32(min(max(l.Most, 1), 1<<30))), append(p.ordered, l.Ordered), append(p.held, free)
 		p.priority, p.due = append(p.priority, t.priority), append(p.due, t.due)
+		p.queue, p.kind = append(p.queue, t.queue), append(p.kind, t.kind)
 		if !free {
-			k.waits, t.waits = true, clean(l.Rule)
+			k.waits = k.waits || !t.paused || l.Ordered
+			t.waits = clean(l.Rule)
 			if t.waits == "" {
 				t.waits = "limit"
 			}
@@ -217,7 +223,7 @@ func (e *Engine) addPlaces(ctx context.Context, d db, p *places) error {
 	if len(p.job) == 0 {
 		return nil
 	}
-	err := d.query(ctx, e.sql.limit.addPlaces, []any{p.job, p.n, p.key, p.most, p.ordered, p.held, p.priority, p.due}, nothing)
+	err := d.query(ctx, e.sql.limit.addPlaces, []any{p.job, p.n, p.key, p.most, p.ordered, p.held, p.priority, p.due, p.queue, p.kind}, nothing)
 	if err != nil {
 		return fmt.Errorf("note places of limits: %w", err)
 	}

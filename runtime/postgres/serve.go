@@ -37,6 +37,7 @@ type serve struct {
 	host  string
 
 	listed atomic.Bool // the queues were listed when the worker joined
+	hurry  atomic.Bool // the keys of limits are to be looked at
 
 	dead  deadRows
 	aside aside

@@ -16,7 +16,7 @@ type limitStatements struct {
 	putAside, putAsideOwn                                                     string
 	set, clear, ofRule, counts, pausedPlaces                                  string
 	begin, wakeRates, openRates, nextRate, forgetStarts                       string
-	sweep, forget, postpone, placeKeys, dropPlaces                            string
+	sweep, hurrySweep, forget, postpone, placeKeys, dropPlaces                string
 }
 
 func newLimitStatements() limitStatements {
@@ -28,7 +28,7 @@ func newLimitStatements() limitStatements {
 		putAsideOwn: strings.NewReplacer("{which}", "{own} AND NOT {asked}", "{back}", putBackSQL).Replace(putAsideSQL),
 		set:         setLimitSQL, clear: clearLimitSQL, ofRule: keysOfRuleSQL, counts: limitCountsSQL, pausedPlaces: pausedPlacesSQL,
 		begin: beginRatedSQL, wakeRates: wakeRatesSQL, openRates: openRatesSQL, nextRate: nextRateSQL, forgetStarts: forgetStartsSQL,
-		sweep: sweepPlacesSQL, forget: forgetLimitKeysSQL, postpone: postponeSQL, placeKeys: placeKeysSQL, dropPlaces: dropPlacesSQL,
+		sweep: sweepPlacesSQL, hurrySweep: hurrySweepSQL, forget: forgetLimitKeysSQL, postpone: postponeSQL, placeKeys: placeKeysSQL, dropPlaces: dropPlacesSQL,
 	}
 }
 
@@ -36,8 +36,37 @@ func (l *limitStatements) texts() []*string {
 	return []*string{
 		&l.notDue, &l.begin, &l.wakeRates, &l.openRates, &l.nextRate, &l.forgetStarts,
 		&l.addKeys, &l.lockKeys, &l.keysOf, &l.rooms, &l.placesOf, &l.held, &l.addPlaces, &l.leave, &l.letIn,
-		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces, &l.sweep, &l.forget, &l.postpone, &l.placeKeys, &l.dropPlaces,
+		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces, &l.sweep, &l.hurrySweep, &l.forget, &l.postpone, &l.placeKeys, &l.dropPlaces,
 	}
+}
+
+// anyPause holds while something is paused.
+const anyPause = `(EXISTS (SELECT FROM {s}.river_queue WHERE paused_at IS NOT NULL) OR EXISTS (SELECT FROM {s}.taskctx_pause))`
+
+// firstWaiters selects the first that wait for a place of the key k, up to most, but for
+// those that are paused. An order has no exception: there the first waits for the end of
+// the pause, and the others for it. While something is paused, the jobs of each queue and
+// name are a lane of their own.
+func firstWaiters(most string) string {
+	columns := "p.job_id, p.ordered, p.most, p.ctid AS at"
+	return `(SELECT ` + columns + ` FROM {s}.taskctx_place p WHERE NOT ` + anyPause + ` AND p.key = k.key AND NOT p.held
+		ORDER BY p.key, p.priority, p.due, p.turn LIMIT ` + most + `)
+	UNION ALL
+	(WITH RECURSIVE lane AS (
+		(SELECT p.queue, p.kind FROM {s}.taskctx_place p WHERE ` + anyPause + ` AND p.key = k.key AND NOT p.held
+			ORDER BY p.key, p.queue, p.kind LIMIT 1)
+		UNION ALL
+		SELECT n.queue, n.kind FROM lane l CROSS JOIN LATERAL (
+			SELECT p.queue, p.kind FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held AND (p.queue, p.kind) > (l.queue, l.kind)
+			ORDER BY p.key, p.queue, p.kind LIMIT 1) n
+	)
+	SELECT ` + columns + ` FROM (
+		SELECT l.queue, l.kind, EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = l.queue AND q.paused_at IS NOT NULL)
+			OR EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = l.kind) AS paused FROM lane l OFFSET 0
+	) l CROSS JOIN LATERAL (
+		SELECT p.*, p.ctid FROM {s}.taskctx_place p WHERE p.key = k.key AND p.queue = l.queue AND p.kind = l.kind AND NOT p.held
+		ORDER BY p.key, p.queue, p.kind, p.priority, p.due, p.turn LIMIT CASE WHEN l.paused THEN 1 ELSE ` + most + ` END
+	) p WHERE p.ordered OR NOT l.paused ORDER BY p.priority, p.due, p.turn LIMIT ` + most + `)`
 }
 
 // isAside holds for a job that waits for a place.
@@ -76,21 +105,22 @@ const placeKeysSQL = `SELECT DISTINCT p.key FROM {s}.taskctx_place p WHERE p.job
 // roomsSQL selects, by the place in $1, how many places of a key are held, of a rate by
 // the runs that count as well, whether tasks wait for one, what SetLimit has set, negative
 // for nothing, and whether the time of a rate has come.
-const roomsSQL = `
+var roomsSQL = `
 SELECT k.n, h.n + t.n, w.n > 0, coalesce(s.most, -1),
 	coalesce((SELECT x.wake <= statement_timestamp() FROM {s}.taskctx_limit_key x WHERE x.key = k.key), false) FROM unnest($1::bytea[]) WITH ORDINALITY AS k(key, n)
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) h
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp()) t
-CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held LIMIT 1) p) w
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM (` + firstWaiters("1") + `) p) w
 LEFT JOIN LATERAL ({set}) s ON true`
 
 // setOf selects what SetLimit has set for the key k.
 const setOf = `SELECT l.most FROM {s}.taskctx_limit_key x CROSS JOIN LATERAL (
 	SELECT l.most FROM {s}.taskctx_limit l WHERE l.rule_key = x.rule_key OFFSET 0) l WHERE x.key = k.key OFFSET 0`
 
-// notDueSQL selects, by their places, jobs that are due later or paused.
+// notDueSQL selects, by their places, jobs that are due later or paused, and whether they
+// are due later.
 const notDueSQL = `
-SELECT r.n FROM unnest($1::text[], $2::timestamptz[], $3::text[]) WITH ORDINALITY AS r(queue, due, kind, n)
+SELECT r.n, coalesce(r.due > now(), false) FROM unnest($1::text[], $2::timestamptz[], $3::text[]) WITH ORDINALITY AS r(queue, due, kind, n)
 WHERE r.due > now() OR EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = r.queue AND q.paused_at IS NOT NULL)
 	OR EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = r.kind)`
 
@@ -103,13 +133,14 @@ const heldSQL = `SELECT p.job_id, count(*) FROM {s}.taskctx_place p WHERE p.job_
 // addPlacesSQL notes that jobs hold places, or wait for them. Those that keep an order
 // go by their turn alone.
 const addPlacesSQL = `
-INSERT INTO {s}.taskctx_place AS p (job_id, n, key, most, ordered, held, priority, due, turn)
+INSERT INTO {s}.taskctx_place AS p (job_id, n, key, most, ordered, held, priority, due, turn, queue, kind)
 SELECT r.job, r.n, r.key, r.most, r.ordered, r.held, CASE WHEN r.ordered THEN 0 ELSE r.priority END,
 	CASE WHEN r.ordered THEN '-infinity' ELSE coalesce(r.due, now()) END,
-	CASE WHEN r.ordered THEN nextval('{s}.taskctx_turn'::regclass) ELSE r.job END
-FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::integer[], $5::boolean[], $6::boolean[], $7::smallint[], $8::timestamptz[])
-	AS r(job, n, key, most, ordered, held, priority, due)
-ON CONFLICT (job_id, n) DO UPDATE SET held = excluded.held, priority = excluded.priority, due = excluded.due, turn = excluded.turn`
+	CASE WHEN r.ordered THEN nextval('{s}.taskctx_turn'::regclass) ELSE r.job END, r.queue, r.kind
+FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::integer[], $5::boolean[], $6::boolean[], $7::smallint[], $8::timestamptz[],
+	$9::text[], $10::text[]) AS r(job, n, key, most, ordered, held, priority, due, queue, kind)
+ON CONFLICT (job_id, n) DO UPDATE SET held = excluded.held, priority = excluded.priority, due = excluded.due, turn = excluded.turn,
+	queue = excluded.queue, kind = excluded.kind`
 
 // leavePlacesSQL gives up the places of jobs, as their states want it: all of one that
 // has ended or is gone, and of one that neither runs nor waits for a place those of
@@ -127,12 +158,11 @@ DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
 // letInSQL gives the free places of keys to the first jobs that wait for them, up to
 // $3 of a key. One of a paused queue becomes available without the place, for which
 // nobody waits then. The last column is whether there may be more.
-const letInSQL = `
+var letInSQL = `
 WITH k AS MATERIALIZED (
 	SELECT k.key, h.n AS held, s.most AS set, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room
 	FROM unnest($1::bytea[]) AS k(key)
-	CROSS JOIN LATERAL (SELECT p.most, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held
-		ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) f
+	CROSS JOIN LATERAL (` + firstWaiters("1") + `) f
 	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)::int
 		+ (SELECT count(*) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp())::int AS n OFFSET 0) h
 	LEFT JOIN LATERAL ({set}) s ON true
@@ -141,8 +171,7 @@ WITH k AS MATERIALIZED (
 		OVER (PARTITION BY k.key ORDER BY w.rn) AS fits
 	FROM k CROSS JOIN LATERAL (
 		SELECT p.*, row_number() OVER () AS rn FROM (
-			SELECT p.job_id, p.ordered, p.most, p.ctid AS at FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held
-			ORDER BY p.key, p.priority, p.due, p.turn LIMIT greatest(least(k.room, $3::integer), 0)
+			` + firstWaiters("greatest(least(k.room, $3::integer), 0)") + `
 		) p
 	) w WHERE k.room > 0
 ), j AS MATERIALIZED (
@@ -171,10 +200,9 @@ SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM told),
 
 // postponeSQL makes the first job that waits for a key's place the last one, unless the
 // key keeps an order.
-const postponeSQL = `
+var postponeSQL = `
 UPDATE {s}.taskctx_place SET priority = 32767, due = now() WHERE ctid = ANY(ARRAY(
-	SELECT p.at FROM (SELECT p.ctid AS at, p.ordered FROM {s}.taskctx_place p WHERE p.key = $1 AND NOT p.held
-		ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) p WHERE NOT p.ordered))
+	SELECT p.at FROM (SELECT $1::bytea AS key) k CROSS JOIN LATERAL (` + firstWaiters("1") + `) p WHERE NOT p.ordered))
 RETURNING job_id`
 
 // putAsideSQL puts jobs aside that have to wait for a place, $4 are the rules. {which}
@@ -219,28 +247,28 @@ WHERE p.held AND NOT p.ordered AND j.state::text = 'available' AND (j.queue = $1
 
 // sweepPlacesSQL looks at the next $1 keys: which jobs hold places that they should not,
 // which keys have free places for which jobs wait, and which have neither holders nor
-// waiters. The first column is whether there are more. After the last key it begins with
+// waiters. The first columns are whether there are more, and
+// whether to go on with them at once. After the last key it begins with
 // the first again, in $2 µs. Who comes while another worker is at it gets none.
-const sweepPlacesSQL = `
+var sweepPlacesSQL = `
 WITH c AS MATERIALIZED (
-	SELECT after FROM {s}.taskctx_scan WHERE due <= statement_timestamp() FOR UPDATE SKIP LOCKED
+	SELECT after, hurry FROM {s}.taskctx_scan WHERE due <= statement_timestamp() FOR UPDATE SKIP LOCKED
 ), k AS MATERIALIZED (
 	SELECT key FROM {s}.taskctx_limit_key WHERE key > (SELECT after FROM c) ORDER BY key LIMIT $1
 ), n AS MATERIALIZED (
 	SELECT count(*) = $1 AS more, max(encode(key, 'hex')) AS last FROM k
 ), got AS (
 	UPDATE {s}.taskctx_scan s SET after = CASE WHEN n.more THEN decode(n.last, 'hex') ELSE '' END,
-		due = CASE WHEN n.more THEN s.due ELSE statement_timestamp() + $2::bigint * interval '1 microsecond' END
+		due = CASE WHEN n.more THEN s.due ELSE statement_timestamp() + $2::bigint * interval '1 microsecond' END, hurry = s.hurry AND n.more
 	FROM n WHERE EXISTS (SELECT FROM c)
 ), f AS MATERIALIZED (
-	SELECT k.key, h.n AS held, f.n AS waits, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room FROM k
+	SELECT k.key, h.n AS held, f.most IS NOT NULL AS waits, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room FROM k
 	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)::int
 		+ (SELECT count(*) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp())::int AS n OFFSET 0) h
-	LEFT JOIN LATERAL (SELECT 1 AS n, p.most, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held
-		ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) f ON true
+	LEFT JOIN LATERAL (` + firstWaiters("1") + `) f ON true
 	LEFT JOIN LATERAL ({set}) s ON true
 )
-SELECT (SELECT more FROM n), ARRAY(
+SELECT (SELECT more FROM n), EXISTS (SELECT FROM c WHERE hurry), ARRAY(
 	SELECT DISTINCT p.job_id FROM k CROSS JOIN LATERAL (
 		SELECT p.job_id, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held OFFSET 0) p
 	LEFT JOIN LATERAL (SELECT j.id, j.state::text AS state, {aside} AS aside, j.queue, j.kind FROM {s}.river_job j WHERE j.id = p.job_id OFFSET 0) j ON true
@@ -249,7 +277,11 @@ SELECT (SELECT more FROM n), ARRAY(
 			EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = j.queue AND q.paused_at IS NOT NULL)
 			OR EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = j.kind)))
 	LIMIT 500
-), ARRAY(SELECT key FROM f WHERE waits = 1 AND room > 0), ARRAY(SELECT key FROM f WHERE waits IS NULL AND held = 0)`
+), ARRAY(SELECT key FROM f WHERE waits AND room > 0), ARRAY(SELECT key FROM f WHERE NOT waits AND held = 0
+	AND (SELECT true FROM {s}.taskctx_place p WHERE p.key = f.key AND NOT p.held LIMIT 1) IS NULL)`
+
+// hurrySweepSQL has all keys looked at now, since something was resumed.
+const hurrySweepSQL = `UPDATE {s}.taskctx_scan SET after = '', due = '-infinity', hurry = true`
 
 // forgetLimitKeysSQL forgets keys without places. They are locked. Places are asked for by
 // key: as a join it would read them all.

@@ -22,17 +22,19 @@ INSERT INTO {s}.taskctx_start (key, until)
 SELECT b.key, statement_timestamp() + b.spacing * interval '1 microsecond' FROM b`
 
 // wakeRatesSQL notes when each rate has room for a job that waits, now or when the next run
-// counts no more, and tells the workers if it is soon.
-const wakeRatesSQL = `
+// counts no more, and tells the workers if it is soon. It is never, if those that wait are
+// paused and there is room.
+var wakeRatesSQL = `
 WITH w AS MATERIALIZED (
-	SELECT k.key, (SELECT CASE WHEN (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)
-			+ (SELECT count(*) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp())
-			< coalesce(s.most, f.most) THEN statement_timestamp()
-		ELSE (SELECT min(t.until) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp()) END
-		FROM (SELECT p.most FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held
-			ORDER BY p.key, p.priority, p.due, p.turn LIMIT 1) f
-		LEFT JOIN LATERAL ({set}) s ON true) AS at
+	SELECT k.key, CASE WHEN f.most IS NOT NULL AND r.n < coalesce(s.most, f.most) THEN statement_timestamp()
+		WHEN a.most IS NOT NULL AND r.n >= coalesce(s.most, a.most) THEN
+			(SELECT min(t.until) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp()) END AS at
 	FROM unnest($1::bytea[]) AS k(key)
+	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)
+		+ (SELECT count(*) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp()) AS n OFFSET 0) r
+	LEFT JOIN LATERAL (` + firstWaiters("1") + `) f ON true
+	LEFT JOIN LATERAL (SELECT p.most FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held LIMIT 1) a ON true
+	LEFT JOIN LATERAL ({set}) s ON true
 ), up AS (
 	UPDATE {s}.taskctx_limit_key k SET wake = w.at FROM w WHERE k.key = ANY($1::bytea[]) AND k.key = w.key AND k.wake IS DISTINCT FROM w.at RETURNING k.wake
 )

@@ -44,6 +44,7 @@ type chore struct {
 type upkeep struct {
 	grace  time.Duration // before a task of an unknown name is put aside
 	chores []*chore
+	sweep  *chore // looks at the keys of limits
 
 	due, unique, parking, parked, expiring lots
 
@@ -68,6 +69,7 @@ func newUpkeep(s *serve, w *engine.Worker) upkeep {
 	}
 	search := &chore{every: s.e.cfg.PollInterval, next: now}
 	search.lot = func(ctx context.Context) (bool, error) { return s.search(ctx, search) }
+	u.sweep = &chore{every: s.e.sweepEvery(), next: now.Add(s.e.sweepEvery()), lot: (&sweeping{s: s}).lot}
 	u.chores = []*chore{
 		{every: queuesEvery, next: now, lot: s.listQueues},
 		{every: once, next: now, lot: s.unpark},
@@ -80,7 +82,7 @@ func newUpkeep(s *serve, w *engine.Worker) upkeep {
 		{every: cleanEvery, next: soon, lot: s.newCleaning(keepFailedUnsaid*3/4, keepFailedUnsaid-s.e.cfg.KeepFailedFor.Seconds()).records},
 		{every: snapshotAge / 5, next: now.Add(snapshotAge / 5), lot: s.watchSnapshots},
 		{every: headsEvery, next: now.Add(headsEvery / 10), lot: s.newHeads()},
-		{every: s.e.sweepEvery(), next: now.Add(s.e.sweepEvery()), lot: (&sweeping{s: s}).lot},
+		u.sweep,
 		search,
 	}
 	return u
@@ -123,6 +125,9 @@ func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 		next = room
 	}
 	now := time.Now()
+	if s.hurry.Swap(false) {
+		s.sweep.next = time.Time{} // the first of all
+	}
 	c := s.chores[0]
 	for _, o := range s.chores {
 		if o.next.Before(c.next) {
