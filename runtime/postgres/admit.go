@@ -49,7 +49,6 @@ func (s *serve) admit(ctx context.Context, claimed []claimedJob) ([]claimedJob, 
 func (e *Engine) heldBy(ctx context.Context, jobs []int64) (held map[int64]int, err error) {
 	held = make(map[int64]int)
 	b := steered()
-	b.Queue(planOnceSQL)
 	err = queued{b}.query(ctx, e.sql.limit.held, []any{jobs}, func(scan func(...any) error) error {
 		var job int64
 		var n int

@@ -49,15 +49,11 @@ func (d pgxDB) query(ctx context.Context, text string, args []any, each func(fun
 // was small reads all of it, or all of an index, each time. What runs for each
 // task, or each few of them, is to find its rows in a large table and in a small
 // one in the same way. Plans with a step that is off, where there is no other,
-// look so expensive that they would be compiled.
+// look so expensive that they would be compiled. Since there is one way to find the rows,
+// whatever the arguments, a plan is made once: to make it takes longer than to run it.
 const steerSQL = `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
 	set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true),
-	set_config('enable_sort', 'off', true), set_config('jit', 'off', true)`
-
-// planOnceSQL keeps the plans of the transaction's statements, whatever their arguments:
-// to make those of limits takes longer than to run them. It follows steerSQL, by which
-// there is one way to find their rows.
-const planOnceSQL = `SELECT set_config('plan_cache_mode', 'force_generic_plan', true)`
+	set_config('enable_sort', 'off', true), set_config('jit', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
 
 // steered returns a batch for statements that are planned with steerSQL.
 func steered() *pgx.Batch {
@@ -203,7 +199,8 @@ func (e *Engine) send(ctx context.Context, d time.Duration, b *pgx.Batch) error 
 	return e.bounded(ctx, d, func(ctx context.Context) error { return e.pool.SendBatch(ctx, b).Close() })
 }
 
-// inTx runs f in a transaction, again if it clashed with another.
+// inTx runs f in a transaction whose statements are planned with steerSQL, again if it
+// clashed with another.
 func (e *Engine) inTx(ctx context.Context, f func(ctx context.Context, d db) error) error {
 	return e.bounded(ctx, callTimeout, func(ctx context.Context) error {
 		return e.unclashed(ctx, func(tx pgx.Tx) error { return f(ctx, pgxDB{tx}) })
@@ -265,7 +262,6 @@ func sendTrips(ctx context.Context, c *pgxpool.Conn, parts []trip) (err error) {
 		if n == 0 {
 			b.Queue(beginSQL)
 			b.Queue(steerSQL)
-			b.Queue(planOnceSQL)
 		}
 		if err := part(ctx, queued{b}); err != nil {
 			return err

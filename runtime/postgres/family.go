@@ -105,7 +105,6 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 				b.Queue(s.e.sql.journal.lockHeads, heads)
 			}
 			if len(f.limited) > 0 {
-				b.Queue(planOnceSQL)
 				b.Queue(s.e.sql.limit.lockKeys, f.limits.key)
 			}
 			s.queueSucceed(b, plain, written)

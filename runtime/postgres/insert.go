@@ -259,7 +259,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 	}
 	for _, i := range l.replacing(ins) {
 		var err error
-		if ins[i], err = e.replaceHeld(ctx, l.keys[i], ins[i], e.inSteeredTx); err != nil {
+		if ins[i], err = e.replaceHeld(ctx, l.keys[i], ins[i], e.inTx); err != nil {
 			return nil, &engine.UncertainError{IDs: e.idsOf(l), Err: e.failed("insert tasks", err)}
 		}
 	}

@@ -150,7 +150,7 @@ func (w *sweeping) settle(ctx context.Context, roomy, idle [][]byte) error {
 	}
 	for some := range slices.Chunk(idle, keysLot) {
 		k := &limitKeys{key: some}
-		if err := e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
+		if err := e.inTx(ctx, func(ctx context.Context, d db) error {
 			if err := e.lockLimits(ctx, d, k); err != nil {
 				return err
 			}

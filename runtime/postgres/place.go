@@ -291,7 +291,7 @@ func (e *Engine) leaving(ctx context.Context, d db, jobs []int64) (*limitKeys, e
 // time.
 func (e *Engine) leaveAll(ctx context.Context, jobs []int64) error {
 	for some := range slices.Chunk(jobs, 100) {
-		if err := e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
+		if err := e.inTx(ctx, func(ctx context.Context, d db) error {
 			keys, err := e.placeKeys(ctx, d, some)
 			if err != nil || len(keys.key) == 0 {
 				return err
@@ -320,18 +320,6 @@ func (e *Engine) placeKeys(ctx context.Context, d db, jobs []int64) (*limitKeys,
 	return keys, err
 }
 
-// inSteeredTx is inTx, for statements that are planned with steerSQL.
-func (e *Engine) inSteeredTx(ctx context.Context, f func(ctx context.Context, d db) error) error {
-	return e.inTx(ctx, func(ctx context.Context, d db) error {
-		for _, text := range []string{steerSQL, planOnceSQL} {
-			if err := d.query(ctx, text, nil, nothing); err != nil {
-				return err
-			}
-		}
-		return f(ctx, d)
-	})
-}
-
 // queueLeave queues what leave does, after the statements of before and of the jobs'
 // ends.
 func (s *serve) queueLeave(b *pgx.Batch, jobs []int64, keys *limitKeys, more *bool) {
@@ -349,7 +337,7 @@ func (s *serve) queueLeave(b *pgx.Batch, jobs []int64, keys *limitKeys, more *bo
 // keys are in order.
 func (e *Engine) letInMore(ctx context.Context, keys [][]byte) error {
 	for more := true; more; {
-		if err := e.inSteeredTx(ctx, func(ctx context.Context, d db) (err error) {
+		if err := e.inTx(ctx, func(ctx context.Context, d db) (err error) {
 			if err = e.lockLimits(ctx, d, &limitKeys{key: keys}); err == nil {
 				more, err = e.letInLots(ctx, d, keys)
 			}
@@ -378,7 +366,7 @@ func (s *serve) letInOne(ctx context.Context, key []byte) error {
 	keys := [][]byte{key}
 	for range letInLot {
 		woken := 0
-		err := s.e.inSteeredTx(ctx, func(ctx context.Context, d db) (err error) {
+		err := s.e.inTx(ctx, func(ctx context.Context, d db) (err error) {
 			if err = s.e.lockLimits(ctx, d, &limitKeys{key: keys}); err != nil {
 				return err
 			}
@@ -394,7 +382,7 @@ func (s *serve) letInOne(ctx context.Context, key []byte) error {
 			return err
 		}
 		var bad []int64
-		if perr := s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
+		if perr := s.e.inTx(ctx, func(ctx context.Context, d db) error {
 			if err := s.e.lockLimits(ctx, d, &limitKeys{key: keys}); err != nil {
 				return err
 			}
@@ -411,7 +399,7 @@ func (s *serve) letInOne(ctx context.Context, key []byte) error {
 // leaveCarefully gives up the places of jobs that have ended, and lets others in
 // carefully.
 func (s *serve) leaveCarefully(ctx context.Context, jobs []int64, keys *limitKeys) error {
-	if err := s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error {
+	if err := s.e.inTx(ctx, func(ctx context.Context, d db) error {
 		if err := s.e.lockLimits(ctx, d, keys); err != nil {
 			return err
 		}

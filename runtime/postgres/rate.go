@@ -124,7 +124,7 @@ func (s *serve) openSome(ctx context.Context) (opened bool, err error) {
 	if len(keys.key) > 0 && (more && err == nil || ofOneRow(err)) {
 		err = s.letInCarefully(ctx, keys.key)
 		if err == nil {
-			err = s.e.inSteeredTx(ctx, func(ctx context.Context, d db) error { return s.e.wakeRates(ctx, d, keys) })
+			err = s.e.inTx(ctx, func(ctx context.Context, d db) error { return s.e.wakeRates(ctx, d, keys) })
 		}
 	}
 	return len(keys.key) > 0, err

@@ -66,7 +66,7 @@ func firstWaiters(most string) string {
 	) l CROSS JOIN LATERAL (
 		SELECT p.*, p.ctid FROM {s}.taskctx_place p WHERE p.key = k.key AND p.queue = l.queue AND p.kind = l.kind AND NOT p.held
 		ORDER BY p.key, p.queue, p.kind, p.priority, p.due, p.turn LIMIT CASE WHEN l.paused THEN 1 ELSE ` + most + ` END
-	) p WHERE p.ordered OR NOT l.paused ORDER BY p.priority, p.due, p.turn LIMIT ` + most + `)`
+	) p WHERE ` + anyPause + ` AND (p.ordered OR NOT l.paused) ORDER BY p.priority, p.due, p.turn LIMIT ` + most + `)`
 }
 
 // isAside holds for a job that waits for a place.
