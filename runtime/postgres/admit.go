@@ -87,7 +87,7 @@ type entering struct {
 	has    map[int64]map[int]bool
 	rooms  rooms
 	aside  map[int64]bool
-	more   bool // tasks may be let in
+	in     letIns
 }
 
 // enterClaimed takes the places of claimed jobs, in their order, and returns those
@@ -105,7 +105,7 @@ func (s *serve) enterClaimed(ctx context.Context, some []claimedJob) (aside map[
 			break
 		}
 	}
-	if err == nil && n.more {
+	if err == nil && n.in.more {
 		if err := s.letInCarefully(ctx, n.keys.key); err != nil {
 			s.Warn("let tasks in that wait for a limit; it is tried again later", err)
 		}
@@ -136,7 +136,7 @@ func (n *entering) decide(ctx context.Context, d db) error {
 		return errForgotten
 	}
 	e := n.s.e
-	n.aside, n.more = make(map[int64]bool), false
+	n.aside, n.in = make(map[int64]bool), letIns{}
 	p, waiting, began, open := new(places), new(waiters), new(starts), new(limitKeys)
 	for i, key := range n.keys.key {
 		if n.rooms[string(key)].open {
@@ -166,11 +166,7 @@ func (n *entering) decide(ctx context.Context, d db) error {
 		open.join(&waiting.keys)
 	}
 	if open = open.sorted(); len(open.key) > 0 {
-		err := d.query(ctx, e.sql.limit.letIn, []any{open.key, e.sql.insertChannel, letInLot}, func(scan func(...any) error) error {
-			var woken, told int
-			return scan(&woken, &told, &n.more)
-		})
-		if err != nil {
+		if err := d.query(ctx, e.sql.limit.letIn, []any{open.key, e.sql.insertChannel, letInLot}, n.in.scan); err != nil {
 			return err
 		}
 	}

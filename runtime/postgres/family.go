@@ -23,6 +23,8 @@ type family struct {
 	waiting  []int64 // the jobs that suspend
 	limited  []int64 // the jobs with limits
 	limits   *limitKeys
+	quiet    bool   // nobody is told of the jobs that are let in
+	in       letIns // those
 }
 
 // familyOf separates the outcomes that have to do with journals.
@@ -94,10 +96,9 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 	var written map[claim]struct{}
 	plain, rest := split(f.ended, nil)
 	heads := slices.Sorted(maps.Keys(f.heads))
-	more := false
 	err := s.e.bounded(ctx, stepTimeout, func(ctx context.Context) error {
 		return s.e.inBatch(ctx, func(b *pgx.Batch) {
-			written, more = make(map[claim]struct{}, len(f.outcomes)), false
+			written, f.in = make(map[claim]struct{}, len(f.outcomes)), letIns{}
 			if len(f.waiting) > 0 {
 				b.Queue(s.e.sql.journal.makeHeads, f.waiting)
 			}
@@ -118,11 +119,11 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 				b.Queue(s.e.sql.journal.markBereft, f.jobs)
 			}
 			if leave {
-				s.queueLeave(b, f.limited, f.limits, &more)
+				s.queueLeave(b, f.limited, f.limits, &f.in, f.quiet)
 			}
 		})
 	})
-	if err == nil && more {
+	if err == nil && f.in.more {
 		if err := s.letInCarefully(ctx, f.limits.key); err != nil {
 			s.Warn("let tasks in that wait for a limit; it is tried again later", err)
 		}
@@ -155,7 +156,9 @@ func (s *serve) familyWritten(ctx context.Context, f *family, written map[claim]
 	switch {
 	case err == nil:
 		s.settle(ctx, f.outcomes, written)
-		s.News() // a parent may be due
+		if len(f.heads) > 0 || !f.quiet { // else the step claims what it has let in
+			s.News() // a parent may be due
+		}
 	case ofOneRow(err):
 		return s.writeSome(ctx, f.outcomes, nil)
 	default:

@@ -270,11 +270,21 @@ func (e *Engine) letInLots(ctx context.Context, d db, keys [][]byte) (more bool,
 // letInSome lets in up to most jobs of each of some locked keys. It returns how many it
 // has let in, and whether there may be more.
 func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (woken int, more bool, err error) {
-	err = d.query(ctx, e.sql.limit.letIn, []any{keys, e.sql.insertChannel, most}, func(scan func(...any) error) error {
-		var told int
-		return scan(&woken, &told, &more)
-	})
-	return woken, more, err
+	var in letIns
+	err = d.query(ctx, e.sql.limit.letIn, []any{keys, e.sql.insertChannel, most}, in.scan)
+	return len(in.job), in.more, err
+}
+
+// letIns are jobs that were let in, by columns.
+type letIns struct {
+	job   []int64
+	queue []string
+	more  bool // there may be more
+}
+
+func (l *letIns) scan(scan func(...any) error) error {
+	var told int
+	return scan(&l.job, &l.queue, &told, &l.more)
 }
 
 // leaving locks the keys of jobs that are about to change, by their limits; they leave
@@ -321,16 +331,36 @@ func (e *Engine) placeKeys(ctx context.Context, d db, jobs []int64) (*limitKeys,
 }
 
 // queueLeave queues what leave does, after the statements of before and of the jobs'
-// ends.
-func (s *serve) queueLeave(b *pgx.Batch, jobs []int64, keys *limitKeys, more *bool) {
+// ends. If quiet, nobody is told of the jobs that are let in.
+func (s *serve) queueLeave(b *pgx.Batch, jobs []int64, keys *limitKeys, in *letIns, quiet bool) {
 	if len(keys.key) == 0 {
 		return
 	}
+	channel := s.e.sql.insertChannel
+	if quiet {
+		channel = ""
+	}
 	b.Queue(s.e.sql.limit.leave, jobs)
-	b.Queue(s.e.sql.limit.letIn, keys.key, s.e.sql.insertChannel, letInLot).QueryRow(func(row pgx.Row) error {
-		var woken, told int
-		return row.Scan(&woken, &told, more)
-	})
+	b.Queue(s.e.sql.limit.letIn, keys.key, channel, letInLot).QueryRow(func(row pgx.Row) error { return in.scan(row.Scan) })
+}
+
+// tellLetIn tells the workers of jobs that were let in quietly, but for those that this
+// worker has claimed itself: mostly it has a slot free for the one that it has let in. If
+// it fails, they are found by polling.
+func (s *serve) tellLetIn(ctx context.Context, in *letIns, f *fetch) {
+	claimed := make(map[int64]bool)
+	for _, j := range slices.Concat(f.low, f.claimed) {
+		claimed[j.id] = true
+	}
+	var queues []string
+	for i, job := range in.job {
+		if !claimed[job] && !slices.Contains(queues, in.queue[i]) {
+			queues = append(queues, in.queue[i])
+		}
+	}
+	if len(queues) > 0 {
+		_, _ = s.e.exec(context.WithoutCancel(ctx), s.e.sql.tell, s.e.sql.insertChannel, queues)
+	}
 }
 
 // letInMore lets all jobs in that wait for places of keys, some in each transaction. The

@@ -99,7 +99,7 @@ func (s *serve) openRates(ctx context.Context) (next time.Duration, err error) {
 // openSome lets jobs in under some rates whose time has come, and reports whether there
 // was one that nobody else had locked.
 func (s *serve) openSome(ctx context.Context) (opened bool, err error) {
-	keys, more := new(limitKeys), false
+	keys, in := new(limitKeys), new(letIns)
 	err = s.e.inTrips(ctx, func(ctx context.Context, d db) error {
 		keys = new(limitKeys)
 		return d.query(ctx, s.e.sql.limit.openRates, []any{keysLot}, func(scan func(...any) error) error {
@@ -113,15 +113,12 @@ func (s *serve) openSome(ctx context.Context) (opened bool, err error) {
 		if len(keys.key) == 0 {
 			return nil
 		}
-		if err := d.query(ctx, s.e.sql.limit.letIn, []any{keys.key, s.e.sql.insertChannel, letInLot}, func(scan func(...any) error) error {
-			var woken, told int
-			return scan(&woken, &told, &more)
-		}); err != nil {
+		if err := d.query(ctx, s.e.sql.limit.letIn, []any{keys.key, s.e.sql.insertChannel, letInLot}, in.scan); err != nil {
 			return err
 		}
 		return s.e.wakeRates(ctx, d, keys)
 	})
-	if len(keys.key) > 0 && (more && err == nil || ofOneRow(err)) {
+	if len(keys.key) > 0 && (in.more && err == nil || ofOneRow(err)) {
 		err = s.letInCarefully(ctx, keys.key)
 		if err == nil {
 			err = s.e.inTx(ctx, func(ctx context.Context, d db) error { return s.e.wakeRates(ctx, d, keys) })

@@ -25,7 +25,7 @@ type statements struct {
 	count, countMarked                                 string
 	reads, below, running, holders                     string
 
-	insertLimited, replace string
+	insertLimited, replace, tell string
 
 	journal journalStatements
 	limit   limitStatements
@@ -76,7 +76,7 @@ func newStatements(schema string) statements {
 		insertChannel: schema + ".river_insert", controlChannel: schema + ".river_control",
 		dueChannel: schema + ".taskctx_due",
 
-		readMark: readMarkSQL, nextNumbers: nextNumbersSQL, insert: insertSQL, insertLimited: insertLimited(insertSQL), stored: storedSQL, replace: replaceSQL,
+		tell: tellSQL, readMark: readMarkSQL, nextNumbers: nextNumbersSQL, insert: insertSQL, insertLimited: insertLimited(insertSQL), stored: storedSQL, replace: replaceSQL,
 		addKeys: addKeysSQL, lockKeys: lockKeysSQL, takeKeys: takeKeysSQL,
 		claim: forSome(claimSQL("$5"), claimPick), claimAfter: forSome(claimSQL("$8"), claimAfterPick),
 		claimFound: forSome(claimSQL("$6"), claimFoundPick),
@@ -140,6 +140,9 @@ func newStatements(schema string) statements {
 const readMarkSQL = `SELECT encode(mark, 'hex') FROM {s}.taskctx_schema`
 
 const nextNumbersSQL = `SELECT nextval('{seq}'::regclass) FROM generate_series(1, $1::bigint)`
+
+// tellSQL notifies the workers of queues.
+const tellSQL = `SELECT pg_notify($1::text, json_build_object('queue', q)::text) FROM unnest($2::text[]) q`
 
 // storedSQL finds out whether the jobs with these numbers are the ones to
 // insert.

@@ -157,7 +157,9 @@ DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
 
 // letInSQL gives the free places of keys to the first jobs that wait for them, up to
 // $3 of a key. One of a paused queue becomes available without the place, for which
-// nobody waits then. The last column is whether there may be more.
+// nobody waits then. It notifies the workers of those that it has let in, unless the
+// channel $2 is empty. The columns are those with their queues, and whether there may be
+// more.
 var letInSQL = `
 WITH k AS MATERIALIZED (
 	SELECT k.key, h.n AS held, s.most AS set, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room
@@ -191,11 +193,11 @@ WITH k AS MATERIALIZED (
 		state = CASE WHEN j.scheduled_at <= now() THEN 'available' WHEN {again} THEN 'retryable' ELSE 'scheduled' END::{s}.river_job_state,
 		metadata = {metadata} || jsonb_build_object('taskctx', {envelope} - 'limit')
 	WHERE j.id = ANY(ARRAY(SELECT id FROM j WHERE aside)) AND {aside}
-	RETURNING j.queue
+	RETURNING j.id, j.queue
 ), told AS (
-	SELECT pg_notify($2::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM woken) q
+	SELECT pg_notify($2::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM woken) q WHERE $2 <> ''
 )
-SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM told),
+SELECT ARRAY(SELECT id FROM woken), ARRAY(SELECT queue FROM woken), (SELECT count(*) FROM told),
 	EXISTS (SELECT FROM dropped) OR EXISTS (SELECT FROM k WHERE room > $3::integer)`
 
 // postponeSQL makes the first job that waits for a key's place the last one, unless the

@@ -30,8 +30,16 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 		want = 0
 	}
 	family, outcomes := s.familyOf(st.Outcomes)
+	apart := s.claims.size != 0 // some row cannot be claimed
+	f := &fetch{queues: queues, want: want}
 	var journaled func() error
 	if family != nil {
+		family.quiet = !apart && len(family.limited) <= want
+		defer func() {
+			if family.quiet {
+				s.tellLetIn(ctx, &family.in, f)
+			}
+		}()
 		journaled = s.writeFamilies(ctx, family, want >= wide && len(st.Orphans) == 0)
 	}
 	orphans := slices.DeleteFunc(st.Orphans, func(c claim) bool { return s.aside.has(c.job) })
@@ -40,8 +48,6 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	writes := steered()
 	s.queueSucceed(writes, plain, written)
 	s.queueConclude(writes, rest, written)
-	apart := s.claims.size != 0 // some row cannot be claimed
-	f := &fetch{queues: queues, want: want}
 	claims := writes
 	if want >= wide && len(outcomes) >= wide && len(orphans) == 0 && !slices.ContainsFunc(outcomes, runsAgain) {
 		claims = steered()
@@ -118,8 +124,7 @@ func (s *serve) Release(ctx context.Context, jobs []claim) error {
 	_, rest := split(nil, jobs)
 	b := steered()
 	s.queueConclude(b, rest, make(map[claim]struct{}))
-	b.Queue("SELECT pg_notify($1, json_build_object('queue', q)::text) FROM unnest($2::text[]) q",
-		s.e.sql.insertChannel, s.Queues)
+	b.Queue(s.e.sql.tell, s.e.sql.insertChannel, s.Queues)
 	return s.e.send(ctx, stepTimeout, b)
 }
 

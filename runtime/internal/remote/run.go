@@ -118,6 +118,9 @@ func (w *Worker[C, T]) finish(o *Outcome[C, T]) {
 		w.Refuse(o)
 		return
 	}
+	if o.Of.Message.Limits != nil {
+		w.News() // its place may be another's, to be claimed in the same step
+	}
 	signal(w.ready)
 	if ended {
 		signal(w.ended)
