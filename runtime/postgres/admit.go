@@ -17,12 +17,13 @@ type claimedJob struct {
 
 // admit returns those of the claimed jobs that may begin: it takes the places that
 // others lack, and puts aside what has to wait. What it cannot write stays claimed, to
-// be given back as an orphan.
-func (s *serve) admit(ctx context.Context, claimed []claimedJob) ([]claimedJob, error) {
+// be given back as an orphan. Those in sure hold one place.
+func (s *serve) admit(ctx context.Context, claimed []claimedJob, sure []int64) ([]claimedJob, error) {
 	var limited []claimedJob
 	var jobs []int64
 	for _, j := range claimed {
-		if len(j.own.Limits) > 0 {
+		enough := len(j.own.Limits) == 1 && j.own.Limits[0].Per == 0 && slices.Contains(sure, j.id)
+		if len(j.own.Limits) > 0 && !enough {
 			limited, jobs = append(limited, j), append(jobs, j.id)
 		}
 	}

@@ -25,6 +25,10 @@ type family struct {
 	limits   *limitKeys
 	quiet    bool   // nobody is told of the jobs that are let in
 	in       letIns // those
+	// claim is set if the transaction claims as well, and claims if it does: while the
+	// keys are locked nobody takes the places of those that it lets in.
+	claim  *fetch
+	claims bool
 }
 
 // familyOf separates the outcomes that have to do with journals.
@@ -75,6 +79,11 @@ func ofJournal(o *outcome) bool {
 	return o.Kind == engine.OutcomeSuspend || m.Entry != "" || m.Version >= engine.WireDurable && o.Kind != engine.OutcomeSucceed
 }
 
+// mayClaim reports whether a transaction that writes them may claim, too.
+func (f *family) mayClaim() bool {
+	return len(f.heads) == 0 && len(f.limited) > 0 && !slices.ContainsFunc(f.outcomes, runsAgain)
+}
+
 // writeFamily writes them all, or none, and returns those that still owned their
 // tasks.
 func (s *serve) writeFamily(ctx context.Context, f *family) (map[claim]struct{}, error) {
@@ -96,6 +105,7 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 	var written map[claim]struct{}
 	plain, rest := split(f.ended, nil)
 	heads := slices.Sorted(maps.Keys(f.heads))
+	tried := false // to claim
 	err := s.e.bounded(ctx, stepTimeout, func(ctx context.Context) error {
 		return s.e.inBatch(ctx, func(b *pgx.Batch) {
 			written, f.in = make(map[claim]struct{}, len(f.outcomes)), letIns{}
@@ -121,8 +131,13 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 			if leave {
 				s.queueLeave(b, f.limited, f.limits, &f.in, f.quiet)
 			}
+			f.claims = leave && f.claim != nil && !tried
+			if tried = true; f.claims {
+				s.queueFetch(b, f.claim)
+			}
 		})
 	})
+	f.claims = f.claims && err == nil
 	if err == nil && f.in.more {
 		if err := s.letInCarefully(ctx, f.limits.key); err != nil {
 			s.Warn("let tasks in that wait for a limit; it is tried again later", err)

@@ -18,6 +18,7 @@ type fetch struct {
 	low     []*job  // claimed tasks among those
 	claimed []*job  // claimed otherwise
 	look    *look   // nil unless it is measured
+	sure    []int64 // tasks that hold a place which nobody could take before the claim
 }
 
 // queueFetch queues the statements that claim the tasks.
@@ -58,7 +59,7 @@ func (s *serve) fetched(ctx context.Context, f *fetch) (more bool, err error) {
 	if len(all) > 0 {
 		s.wroteAt = time.Now()
 	}
-	err = s.begun(ctx, all)
+	err = s.begun(ctx, all, f.sure)
 	return f.want > 0 && (len(all) == f.want || len(f.found) > 0), err
 }
 
@@ -101,8 +102,8 @@ func collectJobs(claimed *[]*job) func(pgx.Rows) error {
 }
 
 // begun starts the runs of claimed jobs, in the order in which they wait, but of those
-// that have to wait for a limit.
-func (s *serve) begun(ctx context.Context, claimed []*job) error {
+// that have to wait for a limit. Those in sure hold a place.
+func (s *serve) begun(ctx context.Context, claimed []*job, sure []int64) error {
 	if len(claimed) == 0 {
 		return nil
 	}
@@ -118,7 +119,7 @@ func (s *serve) begun(ctx context.Context, claimed []*job) error {
 		}
 		all[i] = claimedJob{j, m.Own}
 	}
-	all, err := s.admit(ctx, all)
+	all, err := s.admit(ctx, all, sure)
 	ds := make([]*delivery, len(all))
 	for i, j := range all {
 		d := s.Deliver(claim{j.id, int16(j.attempt)}, struct{}{}, j.own.memo())

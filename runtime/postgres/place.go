@@ -277,14 +277,15 @@ func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (
 
 // letIns are jobs that were let in, by columns.
 type letIns struct {
-	job   []int64
-	queue []string
-	more  bool // there may be more
+	job    []int64
+	queue  []string
+	placed []int64 // those that have got a place
+	more   bool    // there may be more
 }
 
 func (l *letIns) scan(scan func(...any) error) error {
 	var told int
-	return scan(&l.job, &l.queue, &told, &l.more)
+	return scan(&l.job, &l.queue, &l.placed, &told, &l.more)
 }
 
 // leaving locks the keys of jobs that are about to change, by their limits; they leave

@@ -158,8 +158,8 @@ DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
 // letInSQL gives the free places of keys to the first jobs that wait for them, up to
 // $3 of a key. One of a paused queue becomes available without the place, for which
 // nobody waits then. It notifies the workers of those that it has let in, unless the
-// channel $2 is empty. The columns are those with their queues, and whether there may be
-// more.
+// channel $2 is empty. The columns are those with their queues, those that have got the
+// place, and whether there may be more.
 var letInSQL = `
 WITH k AS MATERIALIZED (
 	SELECT k.key, h.n AS held, s.most AS set, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room
@@ -183,7 +183,7 @@ WITH k AS MATERIALIZED (
 	FROM {s}.river_job j WHERE j.id = ANY(ARRAY(SELECT job_id FROM w WHERE fits)) ORDER BY j.id FOR UPDATE OF j
 ), held AS (
 	UPDATE {s}.taskctx_place SET held = true WHERE ctid = ANY(ARRAY(
-		SELECT w.at FROM w JOIN j ON j.id = w.job_id WHERE w.fits AND j.aside AND (w.ordered OR NOT j.paused)))
+		SELECT w.at FROM w JOIN j ON j.id = w.job_id WHERE w.fits AND j.aside AND (w.ordered OR NOT j.paused))) RETURNING job_id
 ), dropped AS (
 	DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
 		SELECT w.at FROM w LEFT JOIN j ON j.id = w.job_id
@@ -197,7 +197,7 @@ WITH k AS MATERIALIZED (
 ), told AS (
 	SELECT pg_notify($2::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM woken) q WHERE $2 <> ''
 )
-SELECT ARRAY(SELECT id FROM woken), ARRAY(SELECT queue FROM woken), (SELECT count(*) FROM told),
+SELECT ARRAY(SELECT id FROM woken), ARRAY(SELECT queue FROM woken), ARRAY(SELECT job_id FROM held), (SELECT count(*) FROM told),
 	EXISTS (SELECT FROM dropped) OR EXISTS (SELECT FROM k WHERE room > $3::integer)`
 
 // postponeSQL makes the first job that waits for a key's place the last one, unless the

@@ -30,6 +30,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 		want = 0
 	}
 	family, outcomes := s.familyOf(st.Outcomes)
+	orphans := slices.DeleteFunc(st.Orphans, func(c claim) bool { return s.aside.has(c.job) })
 	apart := s.claims.size != 0 // some row cannot be claimed
 	f := &fetch{queues: queues, want: want}
 	var journaled func() error
@@ -40,9 +41,11 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 				s.tellLetIn(ctx, &family.in, f)
 			}
 		}()
+		if family.quiet && family.mayClaim() && len(outcomes)+len(orphans) == 0 {
+			family.claim = f
+		}
 		journaled = s.writeFamilies(ctx, family, want >= wide && len(st.Orphans) == 0)
 	}
-	orphans := slices.DeleteFunc(st.Orphans, func(c claim) bool { return s.aside.has(c.job) })
 	written := make(map[claim]struct{}, len(outcomes))
 	plain, rest := split(outcomes, orphans)
 	writes := steered()
@@ -52,7 +55,11 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	if want >= wide && len(outcomes) >= wide && len(orphans) == 0 && !slices.ContainsFunc(outcomes, runsAgain) {
 		claims = steered()
 	}
-	if !apart {
+	switch {
+	case family != nil && family.claims:
+		f.sure = family.in.placed
+	case !apart:
+		*f = fetch{queues: queues, want: want}
 		s.queueFetch(claims, f)
 	}
 	unwritten, unclaimed := s.send(ctx, writes, claims)

@@ -88,7 +88,11 @@ func (s *storing) attempt(ctx context.Context) ([]engine.Inserted, error) {
 
 // inTx stores a lot with keys or limits. Only the commit's answer can be lost.
 func (s *storing) inTx(ctx context.Context, conn *pgxpool.Conn) ([]engine.Inserted, error) {
-	tx, err := conn.BeginTx(ctx, readCommitted)
+	how := readCommitted
+	if s.l.limited != nil {
+		how = steeredTx
+	}
+	tx, err := conn.BeginTx(ctx, how)
 	if err != nil {
 		return nil, &unsentError{err}
 	}
