@@ -272,20 +272,20 @@ func (e *Engine) letInLots(ctx context.Context, d db, keys [][]byte) (more bool,
 func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (woken int, more bool, err error) {
 	var in letIns
 	err = d.query(ctx, e.sql.limit.letIn, []any{keys, e.sql.insertChannel, most}, in.scan)
-	return len(in.job), in.more, err
+	return len(in.queue), in.more, err
 }
 
 // letIns are jobs that were let in, by columns.
 type letIns struct {
-	job    []int64
 	queue  []string
+	kind   []string
 	placed []int64 // those that have got a place
 	more   bool    // there may be more
 }
 
 func (l *letIns) scan(scan func(...any) error) error {
 	var told int
-	return scan(&l.job, &l.queue, &l.placed, &told, &l.more)
+	return scan(&l.queue, &l.kind, &l.placed, &told, &l.more)
 }
 
 // leaving locks the keys of jobs that are about to change, by their limits; they leave
@@ -345,18 +345,21 @@ func (s *serve) queueLeave(b *pgx.Batch, jobs []int64, keys *limitKeys, in *letI
 	b.Queue(s.e.sql.limit.letIn, keys.key, channel, letInLot).QueryRow(func(row pgx.Row) error { return in.scan(row.Scan) })
 }
 
-// tellLetIn tells the workers of jobs that were let in quietly, but for those that this
-// worker has claimed itself: mostly it has a slot free for the one that it has let in. If
-// it fails, they are found by polling.
+// tellLetIn tells the workers of queues that more jobs of a name wait there than before
+// this worker has let some in quietly, and claimed some: mostly it has a slot free for
+// each. Of as many as before the others have heard. If it fails, they poll.
 func (s *serve) tellLetIn(ctx context.Context, in *letIns, f *fetch) {
-	claimed := make(map[int64]bool)
+	more := make(map[kindOfQueue]int)
+	for i, queue := range in.queue {
+		more[kindOfQueue{queue, in.kind[i]}]++
+	}
 	for _, j := range slices.Concat(f.low, f.claimed) {
-		claimed[j.id] = true
+		more[kindOfQueue{j.queue, j.kind}]--
 	}
 	var queues []string
-	for i, job := range in.job {
-		if !claimed[job] && !slices.Contains(queues, in.queue[i]) {
-			queues = append(queues, in.queue[i])
+	for k, n := range more {
+		if n > 0 && !slices.Contains(queues, k.queue) {
+			queues = append(queues, k.queue)
 		}
 	}
 	if len(queues) > 0 {

@@ -158,7 +158,7 @@ DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
 // letInSQL gives the free places of keys to the first jobs that wait for them, up to
 // $3 of a key. One of a paused queue becomes available without the place, for which
 // nobody waits then. It notifies the workers of those that it has let in, unless the
-// channel $2 is empty. The columns are those with their queues, those that have got the
+// channel $2 is empty. The columns are their queues and names, those that have got the
 // place, and whether there may be more.
 var letInSQL = `
 WITH k AS MATERIALIZED (
@@ -193,11 +193,11 @@ WITH k AS MATERIALIZED (
 		state = CASE WHEN j.scheduled_at <= now() THEN 'available' WHEN {again} THEN 'retryable' ELSE 'scheduled' END::{s}.river_job_state,
 		metadata = {metadata} || jsonb_build_object('taskctx', {envelope} - 'limit')
 	WHERE j.id = ANY(ARRAY(SELECT id FROM j WHERE aside)) AND {aside}
-	RETURNING j.id, j.queue
+	RETURNING j.id, j.queue, j.kind
 ), told AS (
 	SELECT pg_notify($2::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM woken) q WHERE $2 <> ''
 )
-SELECT ARRAY(SELECT id FROM woken), ARRAY(SELECT queue FROM woken), ARRAY(SELECT job_id FROM held), (SELECT count(*) FROM told),
+SELECT ARRAY(SELECT queue FROM woken), ARRAY(SELECT kind FROM woken), ARRAY(SELECT job_id FROM held), (SELECT count(*) FROM told),
 	EXISTS (SELECT FROM dropped) OR EXISTS (SELECT FROM k WHERE room > $3::integer)`
 
 // postponeSQL makes the first job that waits for a key's place the last one, unless the
