@@ -17,20 +17,22 @@ type claimedJob struct {
 
 // admit returns those of the claimed jobs that may begin: it takes the places that
 // others lack, and puts aside what has to wait. What it cannot write stays claimed, to
-// be given back as an orphan. Those in sure hold one place.
-func (s *serve) admit(ctx context.Context, claimed []claimedJob, sure []int64) ([]claimedJob, error) {
+// be given back as an orphan. held is how many places they hold, nil if not known.
+func (s *serve) admit(ctx context.Context, claimed []claimedJob, held map[int64]int) ([]claimedJob, error) {
 	var limited []claimedJob
 	var jobs []int64
 	for _, j := range claimed {
-		enough := len(j.own.Limits) == 1 && j.own.Limits[0].Per == 0 && slices.Contains(sure, j.id)
-		if len(j.own.Limits) > 0 && !enough {
+		if len(j.own.Limits) > 0 {
 			limited, jobs = append(limited, j), append(jobs, j.id)
 		}
 	}
 	if len(limited) == 0 {
 		return claimed, nil
 	}
-	held, err := s.e.heldBy(ctx, jobs)
+	var err error
+	if held == nil {
+		held, err = s.e.heldBy(ctx, jobs)
+	}
 	lacking := slices.DeleteFunc(limited, func(j claimedJob) bool { return held[j.id] >= len(j.own.Limits) && !isRated(j.own.Limits) })
 	out := make(map[int64]bool) // those that do not begin
 	for _, j := range lacking {
@@ -49,15 +51,18 @@ func (s *serve) admit(ctx context.Context, claimed []claimedJob, sure []int64) (
 // its row is locked and it does not run.
 func (e *Engine) heldBy(ctx context.Context, jobs []int64) (held map[int64]int, err error) {
 	held = make(map[int64]int)
-	b := steered()
-	err = queued{b}.query(ctx, e.sql.limit.held, []any{jobs}, func(scan func(...any) error) error {
+	err = e.steered(ctx, e.sql.limit.held, []any{jobs}, scanHeld(held))
+	return held, err
+}
+
+func scanHeld(held map[int64]int) func(scan func(...any) error) error {
+	return func(scan func(...any) error) error {
 		var job int64
 		var n int
 		err := scan(&job, &n)
 		held[job] = n
 		return err
-	})
-	return held, errors.Join(err, e.send(ctx, callTimeout, b))
+	}
 }
 
 // enterAll takes the places of claimed jobs, some at a time, but for those that the

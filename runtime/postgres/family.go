@@ -25,8 +25,7 @@ type family struct {
 	limits   *limitKeys
 	quiet    bool   // nobody is told of the jobs that are let in
 	in       letIns // those
-	// claim is set if the transaction claims as well, and claims if it does: while the
-	// keys are locked nobody takes the places of those that it lets in.
+	// claim is set if the transaction claims as well, and claims if it does.
 	claim  *fetch
 	claims bool
 }
@@ -133,7 +132,9 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 			}
 			f.claims = leave && f.claim != nil && !tried
 			if tried = true; f.claims {
+				f.claim.held = make(map[int64]int)
 				s.queueFetch(b, f.claim)
+				_ = queued{b}.query(ctx, s.e.sql.limit.heldNow, nil, scanHeld(f.claim.held))
 			}
 		})
 	})

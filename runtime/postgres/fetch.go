@@ -18,7 +18,9 @@ type fetch struct {
 	low     []*job  // claimed tasks among those
 	claimed []*job  // claimed otherwise
 	look    *look   // nil unless it is measured
-	sure    []int64 // tasks that hold a place which nobody could take before the claim
+	// held is how many places each of them holds, if that is asked in the transaction of
+	// the claim.
+	held map[int64]int
 }
 
 // queueFetch queues the statements that claim the tasks.
@@ -26,20 +28,26 @@ func (s *serve) queueFetch(b *pgx.Batch, f *fetch) {
 	if f.want == 0 {
 		return
 	}
+	claimAll, claimAfter, claimFound := s.e.sql.claim.all, s.e.sql.claimAfter.all, s.e.sql.claimFound.all
+	collect := collectJobs
+	if f.held != nil {
+		claimAll, claimAfter, claimFound = s.e.sql.limit.claim, s.e.sql.limit.claimAfter, s.e.sql.limit.claimFound
+		collect = collectNoted
+	}
 	claim := func(b *pgx.Batch) {
 		pass := s.aside.ids()
 		if !s.dead.known() {
-			b.Queue(s.e.sql.claim.all, f.queues, s.openNames(), pass, f.want, s.owner).Query(collectJobs(&f.claimed))
+			b.Queue(claimAll, f.queues, s.openNames(), pass, f.want, s.owner).Query(collect(&f.claimed))
 			return
 		}
 		f.found = s.dead.take(f.want)
 		if len(f.found) > 0 {
-			b.Queue(s.e.sql.claimFound.all, f.found, f.queues, s.openNames(), pass, f.want, s.owner).Query(collectJobs(&f.low))
+			b.Queue(claimFound, f.found, f.queues, s.openNames(), pass, f.want, s.owner).Query(collect(&f.low))
 		}
 		if rest := f.want - len(f.found); rest > 0 {
 			in := s.dead.toLook(f.queues)
-			b.Queue(s.e.sql.claimAfter.all, in.queue, in.priority, in.at, in.id, s.openNames(), pass, rest, s.owner).
-				Query(collectJobs(&f.claimed))
+			b.Queue(claimAfter, in.queue, in.priority, in.at, in.id, s.openNames(), pass, rest, s.owner).
+				Query(collect(&f.claimed))
 		}
 	}
 	if s.dead.measure() {
@@ -59,7 +67,7 @@ func (s *serve) fetched(ctx context.Context, f *fetch) (more bool, err error) {
 	if len(all) > 0 {
 		s.wroteAt = time.Now()
 	}
-	err = s.begun(ctx, all, f.sure)
+	err = s.begun(ctx, all, f.held)
 	return f.want > 0 && (len(all) == f.want || len(f.found) > 0), err
 }
 
@@ -87,12 +95,20 @@ func (s *serve) fetchSome(ctx context.Context, queues []string, want int) (more 
 	})
 }
 
-func collectJobs(claimed *[]*job) func(pgx.Rows) error {
+func collectJobs(claimed *[]*job) func(pgx.Rows) error { return collectJobsAnd(claimed) }
+
+// collectNoted is collectJobs for a claim that is noted.
+func collectNoted(claimed *[]*job) func(pgx.Rows) error {
+	var ids string
+	return collectJobsAnd(claimed, &ids)
+}
+
+func collectJobsAnd(claimed *[]*job, more ...any) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		for rows.Next() {
 			j := new(job)
-			if err := rows.Scan(&j.id, &j.args, &j.attempt, &j.createdAt, &j.kind, &j.metadata, &j.priority,
-				&j.queue, &j.scheduledAt); err != nil {
+			if err := rows.Scan(append([]any{&j.id, &j.args, &j.attempt, &j.createdAt, &j.kind, &j.metadata, &j.priority,
+				&j.queue, &j.scheduledAt}, more...)...); err != nil {
 				return err
 			}
 			*claimed = append(*claimed, j)
@@ -102,8 +118,8 @@ func collectJobs(claimed *[]*job) func(pgx.Rows) error {
 }
 
 // begun starts the runs of claimed jobs, in the order in which they wait, but of those
-// that have to wait for a limit. Those in sure hold a place.
-func (s *serve) begun(ctx context.Context, claimed []*job, sure []int64) error {
+// that have to wait for a limit. How many places they hold is asked for unless it is known.
+func (s *serve) begun(ctx context.Context, claimed []*job, held map[int64]int) error {
 	if len(claimed) == 0 {
 		return nil
 	}
@@ -119,7 +135,7 @@ func (s *serve) begun(ctx context.Context, claimed []*job, sure []int64) error {
 		}
 		all[i] = claimedJob{j, m.Own}
 	}
-	all, err := s.admit(ctx, all, sure)
+	all, err := s.admit(ctx, all, held)
 	ds := make([]*delivery, len(all))
 	for i, j := range all {
 		d := s.Deliver(claim{j.id, int16(j.attempt)}, struct{}{}, j.own.memo())

@@ -277,15 +277,13 @@ func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (
 
 // letIns are jobs that were let in, by columns.
 type letIns struct {
-	queue  []string
-	kind   []string
-	placed []int64 // those that have got a place
-	more   bool    // there may be more
+	queue, kind []string
+	more        bool // there may be more
 }
 
 func (l *letIns) scan(scan func(...any) error) error {
 	var told int
-	return scan(&l.queue, &l.kind, &l.placed, &told, &l.more)
+	return scan(&l.queue, &l.kind, &told, &l.more)
 }
 
 // leaving locks the keys of jobs that are about to change, by their limits; they leave

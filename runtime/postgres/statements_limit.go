@@ -13,6 +13,7 @@ import "strings"
 type limitStatements struct {
 	notDue                                                                    string
 	addKeys, lockKeys, keysOf, rooms, placesOf, held, addPlaces, leave, letIn string
+	heldNow, claim, claimAfter, claimFound                                    string
 	putAside, putAsideOwn                                                     string
 	set, clear, ofRule, counts, pausedPlaces                                  string
 	begin, wakeRates, openRates, nextRate, forgetStarts                       string
@@ -23,7 +24,8 @@ func newLimitStatements() limitStatements {
 	return limitStatements{
 		notDue:  notDueSQL,
 		addKeys: addLimitKeysSQL, lockKeys: lockLimitKeysSQL, keysOf: limitKeysOfSQL, rooms: roomsSQL, placesOf: placesOfSQL,
-		held: heldSQL, addPlaces: addPlacesSQL, leave: leavePlacesSQL, letIn: letInSQL,
+		heldNow: heldNowSQL, claim: noted(forSome(claimSQL("$5"), claimPick).all), claimAfter: noted(forSome(claimSQL("$8"), claimAfterPick).all),
+		claimFound: noted(forSome(claimSQL("$6"), claimFoundPick).all), held: heldSQL, addPlaces: addPlacesSQL, leave: leavePlacesSQL, letIn: letInSQL,
 		putAside:    strings.NewReplacer("{which}", "j.id = o.id AND j.state = 'available' AND $1::text = ''", "{back}", "").Replace(putAsideSQL),
 		putAsideOwn: strings.NewReplacer("{which}", "{own} AND NOT {asked}", "{back}", putBackSQL).Replace(putAsideSQL),
 		set:         setLimitSQL, clear: clearLimitSQL, ofRule: keysOfRuleSQL, counts: limitCountsSQL, pausedPlaces: pausedPlacesSQL,
@@ -34,6 +36,7 @@ func newLimitStatements() limitStatements {
 
 func (l *limitStatements) texts() []*string {
 	return []*string{
+		&l.heldNow, &l.claim, &l.claimAfter, &l.claimFound,
 		&l.notDue, &l.begin, &l.wakeRates, &l.openRates, &l.nextRate, &l.forgetStarts,
 		&l.addKeys, &l.lockKeys, &l.keysOf, &l.rooms, &l.placesOf, &l.held, &l.addPlaces, &l.leave, &l.letIn,
 		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces, &l.sweep, &l.hurrySweep, &l.forget, &l.postpone, &l.placeKeys, &l.dropPlaces,
@@ -130,6 +133,11 @@ const placesOfSQL = `SELECT p.job_id, p.n FROM {s}.taskctx_place p WHERE p.job_i
 // heldSQL selects how many places each job holds.
 const heldSQL = `SELECT p.job_id, count(*) FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[]) AND p.held GROUP BY 1`
 
+// heldNowSQL is heldSQL for the jobs that the transaction has claimed: these are locked.
+const heldNowSQL = `
+SELECT p.job_id, count(*) FROM {s}.taskctx_place p
+WHERE p.job_id = ANY(string_to_array(nullif(current_setting('taskctx.claimed', true), ''), ',')::bigint[]) AND p.held GROUP BY 1`
+
 // addPlacesSQL notes that jobs hold places, or wait for them. Those that keep an order
 // go by their turn alone.
 const addPlacesSQL = `
@@ -158,8 +166,7 @@ DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
 // letInSQL gives the free places of keys to the first jobs that wait for them, up to
 // $3 of a key. One of a paused queue becomes available without the place, for which
 // nobody waits then. It notifies the workers of those that it has let in, unless the
-// channel $2 is empty. The columns are their queues and names, those that have got the
-// place, and whether there may be more.
+// channel $2 is empty. The columns are their queues and names, and whether there may be more.
 var letInSQL = `
 WITH k AS MATERIALIZED (
 	SELECT k.key, h.n AS held, s.most AS set, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room
@@ -183,7 +190,7 @@ WITH k AS MATERIALIZED (
 	FROM {s}.river_job j WHERE j.id = ANY(ARRAY(SELECT job_id FROM w WHERE fits)) ORDER BY j.id FOR UPDATE OF j
 ), held AS (
 	UPDATE {s}.taskctx_place SET held = true WHERE ctid = ANY(ARRAY(
-		SELECT w.at FROM w JOIN j ON j.id = w.job_id WHERE w.fits AND j.aside AND (w.ordered OR NOT j.paused))) RETURNING job_id
+		SELECT w.at FROM w JOIN j ON j.id = w.job_id WHERE w.fits AND j.aside AND (w.ordered OR NOT j.paused)))
 ), dropped AS (
 	DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
 		SELECT w.at FROM w LEFT JOIN j ON j.id = w.job_id
@@ -197,7 +204,7 @@ WITH k AS MATERIALIZED (
 ), told AS (
 	SELECT pg_notify($2::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM woken) q WHERE $2 <> ''
 )
-SELECT ARRAY(SELECT queue FROM woken), ARRAY(SELECT kind FROM woken), ARRAY(SELECT job_id FROM held), (SELECT count(*) FROM told),
+SELECT ARRAY(SELECT queue FROM woken), ARRAY(SELECT kind FROM woken), (SELECT count(*) FROM told),
 	EXISTS (SELECT FROM dropped) OR EXISTS (SELECT FROM k WHERE room > $3::integer)`
 
 // postponeSQL makes the first job that waits for a key's place the last one, unless the

@@ -57,7 +57,6 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	}
 	switch {
 	case family != nil && family.claims:
-		f.sure = family.in.placed
 	case !apart:
 		*f = fetch{queues: queues, want: want}
 		s.queueFetch(claims, f)
