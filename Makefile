@@ -173,8 +173,9 @@ LIMITKEYS ?= 1000
 LIMITKILLS ?= 60
 LIMITTASKS ?= 60000
 LIMITPROCESSES ?= 8
+LIMITWAITING ?= 500000
 .PHONY: limits
-limits: ## kill workers while tasks of many keys run, two of a key at a time, and print how often a third did (never); and what 100,000 that wait cost the others
+limits: ## kill workers while tasks of many keys run, two of a key at a time, and print how often a third did (never); what 100,000 that wait cost the others, and what letting in takes while LIMITWAITING (500000) wait
 	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m \
 		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
 	$(GO) test ./runtime/postgres -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m -limitprocesses $(LIMITPROCESSES) \
@@ -184,15 +185,17 @@ limits: ## kill workers while tasks of many keys run, two of a key at a time, an
 	$(GO) test ./runtime/postgres ./runtime/redis -count=1 -v -run 'TestOrder_KilledWorkers$$' -timeout 30m \
 		-limitprocesses $(LIMITPROCESSES) -limitkills 20
 	$(GO) test ./runtime/engines -count=1 -v -run TestLimit_WaitingCostsOthersNothing -args -limitwaiting 100000
+	$(GO) test ./runtime/engines -count=1 -v -timeout 30m -run TestLimit_LettingInIsFlat -args -limitwaiting $(LIMITWAITING)
 
+RATEWAITING ?= 0
 .PHONY: rates
 rates: ## run tasks with rates in 8 processes, pause them, stop them for a minute and kill them, and print which part of the rate was reached, and the most that began in any window
 	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestRate_Processes$$' -timeout 30m \
 		-rateprocesses 8 -raten 100 -rateper 10s -ratephase 60s -ratedown 60s -rateleast 0.95
 	$(GO) test ./runtime/postgres -count=1 -v -run 'TestRate_Processes$$' -timeout 30m \
-		-rateprocesses 8 -raten 100 -rateper 10s -ratephase 60s -ratedown 60s -rateleast 0.95
+		-rateprocesses 8 -raten 100 -rateper 10s -ratephase 60s -ratedown 60s -rateleast 0.95 -ratewaiting $(RATEWAITING)
 	$(GO) test ./runtime/redis -count=1 -v -run 'TestRate_Processes$$' -timeout 30m \
-		-rateprocesses 8 -raten 100 -rateper 10s -ratephase 60s -ratedown 60s -rateleast 0.95
+		-rateprocesses 8 -raten 100 -rateper 10s -ratephase 60s -ratedown 60s -rateleast 0.95 -ratewaiting $(RATEWAITING)
 
 .PHONY: clocks
 clocks: ## step the clock of a worker process of each engine by an hour, both ways, while tasks run

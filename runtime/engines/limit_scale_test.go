@@ -5,6 +5,8 @@ import (
 	"flag"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,7 +20,35 @@ import (
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
-var limitWaiting = flag.Int("limitwaiting", 2000, "how many tasks wait in TestLimit_WaitingCostsOthersNothing")
+var (
+	limitWaiting     = flag.Int("limitwaiting", 2000, "how many tasks wait in tests of limits")
+	limitEngineNames = flag.String("limitengines", "memory,sqlite,postgres,redis", "their engines")
+)
+
+// limitEngines opens the engines of tests of limits.
+func limitEngines() map[string]func(t *testing.T) engine.Engine {
+	all := map[string]func(t *testing.T) engine.Engine{
+		"memory": func(*testing.T) engine.Engine { return memory.New(memory.Config{Capacity: 10 * *limitWaiting}) },
+		"sqlite": func(t *testing.T) engine.Engine {
+			e, err := sqlite.Open(filepath.Join(t.TempDir(), "tasks.db"), sqlite.Config{})
+			require.NoError(t, err)
+			return e
+		},
+	}
+	for _, name := range []string{"postgres", "redis"} {
+		all[name] = func(t *testing.T) engine.Engine {
+			e, err := engines.Open(t.Context(), engineURLs[name](t))
+			require.NoError(t, err)
+			return e
+		}
+	}
+	for name := range all {
+		if !slices.Contains(strings.Split(*limitEngineNames, ","), name) {
+			delete(all, name)
+		}
+	}
+	return all
+}
 
 // TestLimit_WaitingCostsOthersNothing prints how long a task without limits takes from
 // its enqueue to its run, while many wait for the limit of one key, or each of two for
@@ -26,25 +56,7 @@ var limitWaiting = flag.Int("limitwaiting", 2000, "how many tasks wait in TestLi
 //
 // Proves: FEATURES 98
 func TestLimit_WaitingCostsOthersNothing(t *testing.T) {
-	open := map[string]func(t *testing.T) engine.Engine{
-		"memory": func(*testing.T) engine.Engine { return memory.New(memory.Config{Capacity: 10 * *limitWaiting}) },
-		"sqlite": func(t *testing.T) engine.Engine {
-			e, err := sqlite.Open(filepath.Join(t.TempDir(), "tasks.db"), sqlite.Config{})
-			require.NoError(t, err)
-			return e
-		},
-		"postgres": func(t *testing.T) engine.Engine {
-			e, err := engines.Open(t.Context(), engineURLs["postgres"](t))
-			require.NoError(t, err)
-			return e
-		},
-		"redis": func(t *testing.T) engine.Engine {
-			e, err := engines.Open(t.Context(), engineURLs["redis"](t))
-			require.NoError(t, err)
-			return e
-		},
-	}
-	for name, open := range open {
+	for name, open := range limitEngines() {
 		bound := 20 * time.Millisecond
 		for _, keys := range []int{0, 1, *limitWaiting / 2} {
 			t.Run(fmt.Sprintf("%s/%d keys", name, keys), func(t *testing.T) {
@@ -114,4 +126,75 @@ func TestLimit_WaitingCostsOthersNothing(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestLimit_LettingInIsFlat prints how long each task takes that is let in by the end of
+// another, while few and while many wait for one key, and for a key of each five of them:
+// about the same.
+//
+// Proves: FEATURES 98
+func TestLimit_LettingInIsFlat(t *testing.T) {
+	for name, open := range limitEngines() {
+		for _, perKey := range []int{0, 5} {
+			few, many := *limitWaiting/4, *limitWaiting
+			kind := "one key"
+			if perKey > 0 {
+				kind = "many keys"
+			}
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				fewEach, manyEach := letInEach(t, open(t), few, perKey), letInEach(t, open(t), many, perKey)
+				t.Logf("each of the tasks that are let in takes %v while %d wait, %v while %d do", fewEach, few, manyEach, many)
+				assert.Less(t, manyEach, 3*fewEach+5*time.Millisecond)
+			})
+		}
+	}
+}
+
+// letInEach enqueues tasks under limits, perKey under each key or all under one for 0, and
+// returns what each of some takes.
+func letInEach(t *testing.T, e engine.Engine, waiting, perKey int) time.Duration {
+	defer func() { assert.NoError(t, e.Close()) }()
+	for n := 0; n < waiting; {
+		var ms []*engine.Message
+		for ; n < waiting && len(ms) < 1000; n++ {
+			l := engine.Limit{Rule: "k", Key: "k", Most: 5}
+			if perKey > 0 {
+				l.Key, l.Most = fmt.Sprint("k", n%(waiting/perKey)), 1
+			}
+			m := &engine.Message{Name: "flat", Queue: "q", Args: []byte("{}"), Keep: time.Hour, Limits: []engine.Limit{l}}
+			m.Meta.ID = uuid.Must(uuid.NewV7())
+			ms = append(ms, m)
+		}
+		_, err := e.Insert(t.Context(), ms)
+		require.NoError(t, err)
+	}
+	ran, stopped := make(chan struct{}), make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		served <- e.Serve(ctx, &engine.Worker{
+			ID: "flat", Slots: 5, Queues: []string{"q"}, Names: []string{"flat"}, ParkFor: time.Hour,
+			Abandon: make(chan struct{}), Now: time.Now,
+			Run: func(context.Context, *engine.Delivery) engine.Outcome {
+				select {
+				case ran <- struct{}{}:
+				case <-stopped:
+				}
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
+			},
+		})
+	}()
+	const some = 300
+	for range some / 3 {
+		<-ran
+	}
+	began := time.Now()
+	for range some {
+		<-ran
+	}
+	each := time.Since(began) / some
+	close(stopped)
+	stop()
+	require.NoError(t, <-served)
+	return each
 }
