@@ -275,7 +275,7 @@ func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (
 	return len(in.queue), in.more, err
 }
 
-// letIns are jobs that were let in, by columns.
+// letIns are the queues and names of jobs that were let in, by columns.
 type letIns struct {
 	queue, kind []string
 	more        bool // there may be more
