@@ -26,12 +26,13 @@ import (
 // files may import.
 type lab struct {
 	root, cache string
-	exports     map[string]string
+	imports     types.Importer
 }
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	l := &lab{root: t.TempDir(), cache: t.TempDir(), exports: map[string]string{}}
+	l := &lab{root: t.TempDir(), cache: t.TempDir()}
+	exports := map[string]string{}
 	writeModule(t, l.root, "lab.test")
 	cmd := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}",
 		"github.com/taskctx/taskctx/runtime", "context", "database/sql", "encoding/json", "iter", "math/big", "net/http",
@@ -42,8 +43,15 @@ func newLab(t testing.TB) *lab {
 	}
 	for line := range strings.Lines(string(out)) {
 		path, file, _ := strings.Cut(strings.TrimSpace(line), "\t")
-		l.exports[path] = file
+		exports[path] = file
 	}
+	// One for all files that are tried: what it read once it has.
+	l.imports = importer.ForCompiler(token.NewFileSet(), "gc", func(path string) (io.ReadCloser, error) {
+		if exports[path] == "" {
+			return nil, fmt.Errorf("no export data of %s", path)
+		}
+		return os.Open(exports[path])
+	})
 	return l
 }
 
@@ -89,13 +97,7 @@ func (l *lab) compiles(t testing.TB, src, out string) {
 		}
 		files = append(files, f)
 	}
-	imp := importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) {
-		if l.exports[path] == "" {
-			return nil, fmt.Errorf("no export data of %s", path)
-		}
-		return os.Open(l.exports[path])
-	})
-	conf := types.Config{Importer: imp, FakeImportC: true, Error: func(err error) {
+	conf := types.Config{Importer: l.imports, FakeImportC: true, Error: func(err error) {
 		e := err.(types.Error)
 		pos := fset.Position(e.Pos)
 		if pos.Filename == gen.Output || strings.Contains(e.Msg, gen.Output) {
