@@ -68,36 +68,73 @@ func stepNames(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// repeats returns the innermost loop that may have the node twice, or nil.
+// repeats returns the innermost loop that has the node in each of its turns, or nil. What
+// is in a function literal is called who knows how often.
 func repeats(around []ast.Node) ast.Stmt {
+	only := false // the turn with the node is the last of the innermost loop
 	for i := len(around) - 1; i >= 0; i-- {
 		var body *ast.BlockStmt
-		switch loop := around[i].(type) {
+		switch n := around[i].(type) {
+		case *ast.FuncLit:
+			return nil
 		case *ast.ForStmt:
-			body = loop.Body
+			body = n.Body
 		case *ast.RangeStmt:
-			body = loop.Body
+			body = n.Body
+		case *ast.BlockStmt, *ast.CaseClause, *ast.CommClause:
+			switch tok, label := last(n); {
+			case tok == token.RETURN || tok == token.GOTO || label:
+				return nil
+			case tok == token.BREAK:
+				only = only || inLoop(around[:i+1])
+			}
+			continue
 		default:
 			continue
 		}
-		if i+1 < len(around) && around[i+1] == body && !once(body) {
-			return around[i].(ast.Stmt)
+		if i+1 < len(around) && around[i+1] == body {
+			if !only {
+				return around[i].(ast.Stmt)
+			}
+			only = false
 		}
 	}
 	return nil
 }
 
-// once reports whether a loop's body ends by leaving the loop, or may leave it
-// at any place: the turn with the node in it may be its only one.
-func once(body *ast.BlockStmt) bool {
-	if len(body.List) == 0 {
-		return false
+// last returns how the statements of a block or case end: by return, by goto or by a
+// break, which may have a label; otherwise by none.
+func last(n ast.Node) (tok token.Token, label bool) {
+	var list []ast.Stmt
+	switch n := n.(type) {
+	case *ast.BlockStmt:
+		list = n.List
+	case *ast.CaseClause:
+		list = n.Body
+	case *ast.CommClause:
+		list = n.Body
 	}
-	switch last := body.List[len(body.List)-1].(type) {
+	if len(list) == 0 {
+		return token.ILLEGAL, false
+	}
+	switch last := list[len(list)-1].(type) {
 	case *ast.ReturnStmt:
-		return true
+		return token.RETURN, false
 	case *ast.BranchStmt:
-		return last.Tok == token.BREAK || last.Tok == token.GOTO
+		return last.Tok, last.Tok == token.BREAK && last.Label != nil
+	}
+	return token.ILLEGAL, false
+}
+
+// inLoop reports whether it is a loop that a break in the last of the nodes leaves.
+func inLoop(around []ast.Node) bool {
+	for i := len(around) - 1; i >= 0; i-- {
+		switch around[i].(type) {
+		case *ast.ForStmt, *ast.RangeStmt:
+			return true
+		case *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt:
+			return false
+		}
 	}
 	return false
 }

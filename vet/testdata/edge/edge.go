@@ -153,4 +153,47 @@ func steps(ctx *tasks.Context, kind int, names []string) error {
 	return nil
 }
 
+// turns of loops that have a step once, or twice.
+func turns(ctx *tasks.Context, names []string, n int) error {
+	for _, name := range names {
+		if name == "found" {
+			err := tasks.Rest(ctx, "found", zeit.Second)
+			return err
+		}
+	}
+	for {
+		switch n {
+		case 1:
+			if err := tasks.Rest(ctx, "again", zeit.Second); err != nil { // want `Rest has the same name in each turn of the loop`
+				return err
+			}
+			break
+		case 2:
+			if err := tasks.Rest(ctx, "returns", zeit.Second); err != nil {
+				return err
+			}
+			return nil
+		}
+		if n == 3 {
+			if err := tasks.Rest(ctx, "breaks", zeit.Second); err != nil {
+				return err
+			}
+			break
+		}
+	}
+	for range names {
+		for {
+			if err := tasks.Rest(ctx, "outer", zeit.Second); err != nil { // want `Rest has the same name in each turn of the loop`
+				return err
+			}
+			break
+		}
+	}
+	var later []func() error
+	for range names {
+		later = append(later, func() error { return tasks.Rest(ctx, "later", zeit.Second) })
+	}
+	return later[0]()
+}
+
 func called(ctx stdctx.Context) error { return ctx.Err() }
