@@ -5,12 +5,15 @@ package redis_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/hibiken/asynq"
+	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest/beside"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
@@ -90,4 +93,31 @@ func (a *plainAsynq) Serve(_ context.Context, workers int, done func()) (func() 
 		s.Shutdown()
 		return nil
 	}, nil
+}
+
+// BenchmarkList_Queues lists the first page of tasks in so many queues.
+//
+//	go test ./runtime/redis -run '^$' -bench List_Queues -benchtime 20x
+func BenchmarkList_Queues(b *testing.B) {
+	for _, n := range []int{100, 1000, 5000} {
+		e := open(b, server(b), redis.Config{Logger: quiet})
+		for i := 0; i < n; i += 100 {
+			var ms []*engine.Message
+			for at := range 100 {
+				ms = append(ms, &engine.Message{Name: "task.a", Queue: fmt.Sprintf("queue-%d", i+at), Args: json.RawMessage(`{}`)})
+			}
+			_, err := e.Insert(b.Context(), ms)
+			require.NoError(b, err)
+		}
+		for name, q := range map[string]engine.Query{
+			"all": {Brief: true}, "newest": {Brief: true, Newest: true}, "failed": {States: []engine.State{engine.StateFailed}},
+		} {
+			b.Run(fmt.Sprintf("%d/%s", n, name), func(b *testing.B) {
+				for b.Loop() {
+					_, _, err := e.List(b.Context(), q)
+					require.NoError(b, err)
+				}
+			})
+		}
+	}
 }

@@ -20,7 +20,7 @@ const (
 	// that began sorted goes on so up to sortedOn.
 	maxSorted, maxSortedQueues, sortedOn = 10_000, 1000, 50_000
 	// queuesAtOnce is for how many queues one round trip reads the ids.
-	queuesAtOnce = 100
+	queuesAtOnce = 250
 	// readAtOnce is how many tasks List reads with one round trip at most. It begins
 	// with as many as the page has room for.
 	readAtOnce, readFirst = 500, 64
@@ -28,6 +28,9 @@ const (
 	// only until lookTime is over.
 	maxLooked, enoughLooked = 5000, 500
 	lookTime                = 8 * time.Millisecond
+	// enoughReads is after how many reads the time counts as well: tasks in many
+	// queues take a read for each.
+	enoughReads = 32
 )
 
 // collections are asynq's, roughly from the oldest tasks to the newest.
@@ -71,6 +74,7 @@ type page struct {
 	sel     selection
 	began   time.Time
 	looked  int
+	reads   int
 	lot     int // how many tasks to read with the next round trip
 	entries []*engine.Entry
 }
@@ -135,12 +139,12 @@ func (p *page) fill(ctx context.Context, walked *walk, after place) (string, err
 		if after != (place{}) {
 			most = sortedOn
 		}
-		few, err := p.few(ctx, queues, names, most)
+		places, few, err := p.few(ctx, queues, names, most)
 		if err != nil {
 			return "", err
 		}
 		if few {
-			return p.sorted(ctx, queues, names, after)
+			return p.sorted(ctx, places, after)
 		}
 		walked = &walk{Skip: after.id, Newest: p.q.Newest}
 	}
@@ -152,24 +156,6 @@ func (p *page) fill(ctx context.Context, walked *walk, after place) (string, err
 		slices.Reverse(names)
 	}
 	return p.walk(ctx, queues, names, walked)
-}
-
-// few reports whether the collections hold at most so many tasks.
-func (p *page) few(ctx context.Context, queues, names []string, most int) (bool, error) {
-	if len(queues) > maxSortedQueues {
-		return false, nil
-	}
-	sizes, err := p.sizes(ctx, queues)
-	if err != nil {
-		return false, err
-	}
-	total := int64(0)
-	for _, of := range sizes {
-		for _, c := range names {
-			total += of[c]
-		}
-	}
-	return total <= int64(most), nil
 }
 
 // sizesAtOnce is for how many queues one round trip reads the sizes.
@@ -198,22 +184,31 @@ func (p *page) sizes(ctx context.Context, queues []string) ([]map[string]int64, 
 	return all, nil
 }
 
-// sorted fills the page from few tasks, the oldest first: version 7 ids sort
-// by time.
-func (p *page) sorted(ctx context.Context, queues, names []string, after place) (string, error) {
-	var places []place
+// few returns the tasks in the collections, if they are at most so many.
+func (p *page) few(ctx context.Context, queues, names []string, most int) (places []place, few bool, err error) {
+	if len(queues) > maxSortedQueues {
+		return nil, false, nil
+	}
 	for chunk := range slices.Chunk(queues, queuesAtOnce) {
-		rows, err := idsScript.Run(ctx, p.e.db, nil, append(append([]any{len(names)}, anys(names)...), anys(chunk)...)...).Slice()
-		if err != nil {
-			return "", err
+		args := append([]any{most - len(places), len(names)}, anys(names)...)
+		rows, err := idsScript.Run(ctx, p.e.db, nil, append(args, anys(chunk)...)...).Slice()
+		if err != nil || len(rows) == 0 || rows[0] != int64(0) {
+			return nil, false, err
 		}
-		for i, row := range rows {
-			ids, _ := row.([]any)
+		for i := 1; i+1 < len(rows); i += 2 {
+			at, _ := rows[i].(int64)
+			ids, _ := rows[i+1].([]any)
 			for _, id := range ids {
-				places = append(places, place{chunk[min(i/len(names), len(chunk)-1)], text(id)})
+				places = append(places, place{chunk[min(int(at)/len(names), len(chunk)-1)], text(id)})
 			}
 		}
 	}
+	return places, true, nil
+}
+
+// sorted fills the page from few tasks, the oldest first: version 7 ids sort
+// by time.
+func (p *page) sorted(ctx context.Context, places []place, after place) (string, error) {
 	compare := place.compare
 	if p.q.Newest {
 		compare = func(a, b place) int { return b.compare(a) }
@@ -270,13 +265,15 @@ func (p *page) add(ctx context.Context, places []place, collection, skip string)
 		}
 	}
 	p.looked += n
+	p.reads++
 	p.lot = min(2*p.lot, readAtOnce)
 	return n, p.enough(), nil
 }
 
 // enough reports that the page has used its bounds.
 func (p *page) enough() bool {
-	return p.sel.bytes <= 0 || p.looked >= maxLooked || p.looked >= enoughLooked && time.Since(p.began) > lookTime
+	return p.sel.bytes <= 0 || p.looked >= maxLooked ||
+		(p.looked >= enoughLooked || p.reads >= enoughReads) && time.Since(p.began) > lookTime
 }
 
 func (p place) compare(o place) int {

@@ -176,16 +176,29 @@ for i = 6, #ARGV, 2 do
 end
 return {looked, rows, left}`)
 
-// idsScript answers with all ids in the collections of queues, all at one
-// time: otherwise it might miss a task that moves meanwhile. ARGV: how many of
-// the following are collections; the queues follow them.
+// idsScript answers with 0 and, for each collection of a queue that is not empty, its
+// place among all and its ids, all at one time: otherwise it might miss a task that
+// moves meanwhile. It answers with 1 if there are more than ARGV[1] ids. ARGV[2]: how
+// many of the following are collections; the queues follow them.
 var idsScript = script(`
-local res, first = {}, 2 + tonumber(ARGV[1])
+local res, left, first = {0}, tonumber(ARGV[1]), 3 + tonumber(ARGV[2])
+local sizes, ranges = {}, {}
+for j = 3, first - 1 do
+	local list = ARGV[j] == "pending" or ARGV[j] == "active"
+	sizes[j], ranges[j] = list and "LLEN" or "ZCARD", list and "LRANGE" or "ZRANGE"
+end
+local at = 0
 for i = first, #ARGV do
-	for j = 2, first - 1 do
+	for j = 3, first - 1 do
 		local key = k(ARGV[i], ARGV[j])
-		local list = ARGV[j] == "pending" or ARGV[j] == "active"
-		res[#res+1] = soft(list and "LRANGE" or "ZRANGE", key, 0, -1) or {}
+		local n = soft(sizes[j], key) or 0
+		if n > 0 then
+			left = left - n
+			if left < 0 then return {1} end
+			res[#res+1] = at
+			res[#res+1] = soft(ranges[j], key, 0, -1) or {}
+		end
+		at = at + 1
 	end
 end
 return res`)
