@@ -49,7 +49,7 @@ func full(b *bench) *engine.Message {
 	m.Key, m.KeyFor, m.Keep = "full "+b.queue, time.Hour, 2*time.Hour
 	m.KeepFailed = 3 * time.Hour
 	parent, root := uuid.New(), uuid.New()
-	m.Meta.Signature, m.Meta.Retries, m.Meta.Timeout = "text:string,n:int64", 7, 90*time.Second
+	m.Meta.Signature, m.Meta.Retries, m.Meta.Timeout = "text:string n:[]Order:9f86d081{1a2b3c4d;a%3b=*#0a0b0c0d;lines[].gift=int,string}", 7, 90*time.Second
 	m.Meta.EnqueuedAt, m.Meta.Deadline = now, now.Add(24*time.Hour)
 	m.Meta.Parent, m.Meta.Root = parent, root
 	m.Meta.Tags = map[string]string{"plan": "pro", "ключ": "値 with spaces", "empty": ""}
