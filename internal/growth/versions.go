@@ -60,7 +60,7 @@ func TakeTaxed(ctx context.Context, order Taxed) (string, error) { return show(o
 // Placed has a field more that omitempty never leaves out.
 type Placed struct {
 	Base
-	At time.Time `json:"at,omitempty"` //nolint:modernize // that is the case
+	At time.Time `json:"at,omitempty"`
 }
 
 //task:context
