@@ -72,6 +72,16 @@ taskvet: ## run taskvet on this repository, and print its time beside that of go
 	TIMEFORMAT="taskvet: %U s of processor time, %R s"; time "$$dir/taskvet" $(PKG); \
 	TIMEFORMAT="go vet: %U s of processor time, %R s"; time $(GO) vet -printf.funcs=none$$RANDOM $(PKG)
 
+# The mistakes that mailer is seeded with are ten lines with a want comment.
+.PHONY: golangci
+golangci: ## build golangci-lint with taskvet in it, and run it on a program with mistakes and on the examples
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	(cd tools/golangci && $(GO) build -o "$$dir/golangci" .) && \
+	config="$$PWD/tools/golangci/golangci.yml" && \
+	(cd vet/testdata && ! "$$dir/golangci" run -c "$$config" ./mailer >"$$dir/found" 2>&1) && \
+	(grep -qx "\* taskvet: $$(grep -c '// want\|/\* want' vet/testdata/mailer/mailer.go)" "$$dir/found" || { cat "$$dir/found"; exit 1; }) && \
+	"$$dir/golangci" run -c "$$config" ./examples/...
+
 .PHONY: typescript
 typescript: ## compile and run the client in TypeScript; it fetches the compiler with npm
 	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
