@@ -60,7 +60,7 @@ func TestRelease(t *testing.T) {
 	require.NoError(t, os.Mkdir(u.dir, 0o777))
 	cache, bin := filepath.Join(dir, "cache"), filepath.Join(dir, "bin")
 	u.env = append(os.Environ(), "GOPROXY="+url(ours)+","+url(filepath.Join(goEnv["GOMODCACHE"], "cache", "download")),
-		"GOSUMDB=off", "GOWORK=off", "GOFLAGS=-modcacherw -trimpath", "GOMODCACHE="+cache, "GOBIN="+bin, "GOPRIVATE=", "GONOPROXY=",
+		"GOSUMDB=off", "GOWORK=off", "GOFLAGS=-modcacherw", "GOMODCACHE="+cache, "GOBIN="+bin, "GOPRIVATE=", "GONOPROXY=",
 		"TASKGENCACHE="+filepath.Join(dir, "taskgen"))
 	u.must(t, "go", "mod", "init", "shop.test")
 	u.write(t, "shop.go", "package shop\n\n//go:generate go tool taskgen\n\nimport \"context\"\n\n"+
