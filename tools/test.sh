@@ -79,9 +79,9 @@ fi
 beside=
 trap '[ -z "$beside" ] || kill "$beside" 2>/dev/null || true' EXIT
 case " $* " in
-*" ./... "* | *" ./runtime/... "* | *" ./runtime/redis "*)
-	if [ "${#race[@]}" -gt 0 ]; then # what has the race detector left out
-		"${GO:-go}" test -timeout 25m -run Miniredis ./runtime/redis &
+*" ./... "* | *" ./runtime/... "* | *" ./runtime/redis "* | *" ./runtime/web "*)
+	if [ "${#race[@]}" -gt 0 ]; then # what has the race detector left out, or small
+		"${GO:-go}" test -timeout 25m -run 'Miniredis|HostileTexts' ./runtime/redis ./runtime/web &
 		beside=$!
 	fi
 	;;

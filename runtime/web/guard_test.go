@@ -155,7 +155,7 @@ func TestPages_HostileTexts(t *testing.T) {
 		"control": "a\x01\x07\x1b[31m\x7f\u0085\u2028\u2029z",
 		"bidi":    "user\u202egnp.exe\u2066\u200f\u061c",
 		"right":   "שלום مرحبا",
-		"huge":    strings.Repeat("<b>x&\u202e", 150_000),
+		"huge":    strings.Repeat("<b>x&\u202e", hugeTexts),
 		"utf8":    "\xff\xfe\xc0\x80",
 	}
 	for name, text := range texts {
