@@ -102,6 +102,7 @@ var parts = map[string]part{
 	"limits, and order by a parameter": {has: has[engine.Limiter]},
 	"rates":                            {has: rated},
 	"pauses":                           {has: has[engine.Pauser]},
+	"running a task before its time":   {has: has[engine.NowRunner]},
 	"history":                          {has: has[engine.Historian]},
 }
 
