@@ -3,12 +3,12 @@ package main
 import (
 	"flag"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/taskctx/taskctx/internal/bulk"
 	"github.com/taskctx/taskctx/internal/timetext"
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -48,18 +48,14 @@ func (x *filter) query() (engine.Query, error) {
 		}
 		q.States = append(q.States, state)
 	}
-	for p := range strings.FieldsFuncSeq(x.priority, func(r rune) bool { return r == ',' }) {
-		n, err := strconv.Atoi(p)
-		if err != nil || n < 0 || n >= engine.Priorities {
-			return q, usagef("-priority: %q is not from 0 to %d", p, engine.Priorities-1)
-		}
-		q.Priorities = append(q.Priorities, int8(n))
+	var err error
+	if q.Priorities, err = bulk.Priorities(x.priority); err != nil {
+		return q, usagef("-priority: %v", err)
 	}
 	for _, id := range []struct {
 		flag, text string
 		to         *uuid.UUID
 	}{{"-parent", x.parent, &q.Parent}, {"-root", x.root, &q.Root}} {
-		var err error
 		if id.text == "" {
 			continue
 		}
@@ -68,7 +64,6 @@ func (x *filter) query() (engine.Query, error) {
 		}
 	}
 	now := time.Now()
-	var err error
 	if q.Since, err = timetext.Parse(x.since, now); err != nil {
 		return q, usagef("-since: %w", err)
 	}

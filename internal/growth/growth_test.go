@@ -46,6 +46,7 @@ var (
 	rekeyed   = version{"Rekeyed", TakeRekeyedCall(Rekeyed{"o-1", 500, ""}), TakeRekeyedCall(Rekeyed{"o-1", 500, "ten"})}
 	priced    = version{"Priced", TakePricedCall(Priced{"o-1", 500, ""}), TakePricedCall(Priced{"o-1", 500, "ten"})}
 	sparse    = version{"Sparse", TakeSparseCall(Sparse{"o-1", 0, ""}), TakeSparseCall(Sparse{"o-1", 500, "ten"})}
+	loose     = version{"Loose", TakeLooseCall(Loose{Sparse{"o-1", 0, ""}, 0}), TakeLooseCall(Loose{Sparse{"o-1", 500, "ten"}, 7})}
 	lines     = version{"Lines", TakeLinesCall(Lines{small, []Line{{"a"}}}), TakeLinesCall(Lines{large, []Line{{"a"}}})}
 	noted     = version{
 		"Noted", TakeNotedCall(Noted{small, []NotedLine{{"a", ""}}}), TakeNotedCall(Noted{large, []NotedLine{{"a", "gift"}}}),
@@ -71,6 +72,7 @@ var changes = []struct {
 	{"change the type of a field without", &base, &priced},
 	{"give a field `omitempty`", &base, &sparse},
 	{"take `omitempty` away", &sparse, &base},
+	{"give a field `omitempty`, and add another at once", &base, &loose},
 }
 
 // TestGrowth_Matrix enqueues tasks before and after each change, runs them with

@@ -24,6 +24,7 @@ const (
 	TakeRekeyedTask   = "growth.TakeRekeyed"   // versions.go
 	TakePricedTask    = "growth.TakePriced"    // versions.go
 	TakeSparseTask    = "growth.TakeSparse"    // versions.go
+	TakeLooseTask     = "growth.TakeLoose"     // versions.go
 	TakeLinesTask     = "growth.TakeLines"     // versions.go
 	TakeNotedTask     = "growth.TakeNoted"     // versions.go
 )
@@ -298,6 +299,33 @@ var takeSparseTask = runtime.Definition{Spec: runtime.Spec{
 	Params: []wire.Param{{Name: "order", Sig: "Sparse:6f5ffa4d{0c51cf8c;cents=int64;coupon=string}"}},
 }}
 
+// EnqueueTakeLoose enqueues a call of [TakeLoose].
+func EnqueueTakeLoose(
+	ctx context.Context, q runtime.Enqueuer, order Loose, opts ...runtime.Option,
+) (*runtime.Handle[string], error) {
+	return TakeLooseCall(order, opts...).Enqueue(ctx, q)
+}
+
+// TakeLooseCall is a call of [TakeLoose] as a value: for batches, schedules and tests.
+func TakeLooseCall(order Loose, opts ...runtime.Option) runtime.Call[string] {
+	f := wire.Encode()
+	f.JSON("order", &order)
+	return runtime.Call[string]{AnyCall: runtime.NewCall(&takeLooseTask, f, opts)}
+}
+
+type takeLooseArgs struct {
+	order Loose
+}
+
+func (a *takeLooseArgs) Run(ctx context.Context, result *runtime.Result) error {
+	return result.String(TakeLoose(ctx, a.order))
+}
+
+var takeLooseTask = runtime.Definition{Spec: runtime.Spec{
+	Name: TakeLooseTask, Func: "TakeLoose", Retries: 3,
+	Params: []wire.Param{{Name: "order", Sig: "Loose:c1a7deef{0c51cf8c;cents=int64;coupon=string;wait=int64}"}},
+}}
+
 // EnqueueTakeLines enqueues a call of [TakeLines].
 func EnqueueTakeLines(
 	ctx context.Context, q runtime.Enqueuer, order Lines, opts ...runtime.Option,
@@ -363,6 +391,7 @@ var contextTasks = []runtime.Entry[context.Context]{
 	{Task: &takeRekeyedTask, Args: (*takeRekeyedArgs)(nil)},
 	{Task: &takePricedTask, Args: (*takePricedArgs)(nil)},
 	{Task: &takeSparseTask, Args: (*takeSparseArgs)(nil)},
+	{Task: &takeLooseTask, Args: (*takeLooseArgs)(nil)},
 	{Task: &takeLinesTask, Args: (*takeLinesArgs)(nil)},
 	{Task: &takeNotedTask, Args: (*takeNotedArgs)(nil)},
 }

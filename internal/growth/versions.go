@@ -106,6 +106,15 @@ type Sparse struct {
 //task:context
 func TakeSparse(ctx context.Context, order Sparse) (string, error) { return show(order) }
 
+// Loose has a field more than Sparse.
+type Loose struct {
+	Sparse
+	Wait int64 `json:"wait,omitzero"`
+}
+
+//task:context
+func TakeLoose(ctx context.Context, order Loose) (string, error) { return show(order) }
+
 // Lines has structs within.
 type Lines struct {
 	Base

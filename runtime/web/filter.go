@@ -3,7 +3,6 @@ package web
 import (
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -50,12 +49,9 @@ func (f *filter) query(now time.Time) (engine.Query, error) {
 			}
 		}
 	}
-	for p := range strings.FieldsFuncSeq(f.Priority, func(r rune) bool { return r == ',' }) {
-		n, err := strconv.Atoi(strings.TrimSpace(p))
-		if err != nil || n < 0 || n >= engine.Priorities {
-			return q, badRequest("priority is %q, want 0 to %d", clean(p, maxName), engine.Priorities-1)
-		}
-		q.Priorities = append(q.Priorities, int8(n))
+	var err error
+	if q.Priorities, err = bulk.Priorities(f.Priority); err != nil {
+		return q, badRequest("priority: %s", clean(err.Error(), maxName))
 	}
 	q.Tag, q.TagValue, _ = strings.Cut(f.Tag, ":")
 	for _, id := range []struct {
@@ -71,7 +67,6 @@ func (f *filter) query(now time.Time) (engine.Query, error) {
 		}
 		*id.to = parsed
 	}
-	var err error
 	if q.Since, err = parseTime(f.Since, now); err != nil {
 		return q, err
 	}

@@ -1,11 +1,6 @@
 package web
 
-import (
-	"slices"
-	"time"
-
-	"github.com/taskctx/taskctx/runtime/engine"
-)
+import "time"
 
 // pauseIn names what is paused or resumed: a queue, or the tasks of a name.
 type pauseIn struct {
@@ -91,13 +86,4 @@ func (q *request) pauseForm(resume bool) (*view, error) {
 	}
 	redirect(q.w, q.root+to)
 	return nil, nil
-}
-
-// pauseOf returns the pause of a queue, nil if there is none.
-func (s *snapshot) pauseOf(queue string) *engine.Pause {
-	i := slices.IndexFunc(s.paused, func(p engine.Pause) bool { return p.Queue == queue && p.Name == "" })
-	if i < 0 {
-		return nil
-	}
-	return &s.paused[i]
 }
