@@ -123,18 +123,27 @@ func newServer(name string, owner *user.User) (s *Server, port string, err error
 	return s, port, nil
 }
 
+// busPort is how far the port by which a server of a Redis Cluster talks to the others
+// is from that for clients.
+const busPort = 10_000
+
 // freePort returns a port below those that systems give to clients. While the
 // server is down, a client's own end could otherwise get its port, and clients
-// that try to reach it could connect to themselves.
+// that try to reach it could connect to themselves. The port of a cluster's bus is free
+// too, and none that freePort returns.
 func freePort() (string, error) {
 	for range 100 {
-		port := strconv.Itoa(10_000 + rand.N(20_000))
-		l, err := net.Listen("tcp", "127.0.0.1:"+port)
-		if err == nil {
-			return port, l.Close()
+		port := 10_000 + rand.N(busPort)
+		if free(port) && free(port+busPort) {
+			return strconv.Itoa(port), nil
 		}
 	}
 	return "", errors.New("find a free port: none of 100 was")
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	return err == nil && l.Close() == nil
 }
 
 // startRedis makes and starts a server, with further options.
