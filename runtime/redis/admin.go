@@ -52,7 +52,7 @@ func (e *Engine) read(ctx context.Context, ps []place, sel *selection) (looked i
 	for _, p := range ps {
 		args = append(args, p.queue, p.id)
 	}
-	answer, err := readScript.Run(ctx, e.db, nil, args...).Slice()
+	answer, err := e.run(ctx, readScript, args...).Slice()
 	if err != nil {
 		return 0, nil, err
 	}
@@ -204,7 +204,7 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	if err != nil {
 		return err
 	}
-	was, err := cancelScript.Run(ctx, e.db, nil, e.cancelArgs(p, reason)...).Text()
+	was, err := e.run(ctx, cancelScript, e.cancelArgs(p, reason, e.servers(ctx, time.Now()))...).Text()
 	switch {
 	case err != nil:
 		return e.failed("redis", err)
@@ -218,11 +218,12 @@ func (e *Engine) Cancel(ctx context.Context, id uuid.UUID, reason string) error 
 	return nil
 }
 
-// cancelArgs are the arguments of the cancel script for a task.
-func (e *Engine) cancelArgs(p *reading, reason string) []any {
+// cancelArgs are the arguments of the cancel script for a task; servers is what servers
+// answers.
+func (e *Engine) cancelArgs(p *reading, reason string, servers any) []any {
 	now, m := time.Now().UTC(), e.entry(p).Message
 	return []any{
-		p.queue, p.id, reason, now.Format(time.RFC3339Nano), score(now), e.archivedUntil(m, now), freeable(m), now.UnixNano(),
+		p.queue, p.id, reason, now.Format(time.RFC3339Nano), servers, e.archivedUntil(m, now), freeable(m), now.UnixNano(),
 	}
 }
 
@@ -236,7 +237,7 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 	own := decodeDetails(p.details)
 	key, hold, ms := heldAgain(e.entry(p).Message, p, !own.StartedAt.IsZero(), now)
 	own.Cancelled, own.Again, own.Waits, own.EndedAt, own.ParkedAt, own.Due = false, true, false, time.Time{}, time.Time{}, now.UTC()
-	answer, err := retryScript.Run(ctx, e.db, nil, p.queue, p.id, own.encode(), now.UnixNano(), key, hold, ms).StringSlice()
+	answer, err := e.run(ctx, retryScript, p.queue, p.id, own.encode(), now.UnixNano(), key, hold, ms).StringSlice()
 	switch {
 	case err != nil:
 		return e.failed("redis", err)
@@ -260,7 +261,7 @@ func (e *Engine) Delete(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	now := time.Now()
-	was, err := deleteScript.Run(ctx, e.db, nil, p.queue, p.id, score(now), freeable(e.entry(p).Message), now.UnixNano()).Text()
+	was, err := e.run(ctx, deleteScript, p.queue, p.id, e.servers(ctx, now), freeable(e.entry(p).Message), now.UnixNano()).Text()
 	switch {
 	case err != nil:
 		return e.failed("redis", err)
@@ -293,7 +294,7 @@ func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	}
 	var counts []engine.Count
 	for chunk := range slices.Chunk(queues, countAtOnce) {
-		rows, err := countScript.Run(ctx, e.db, nil, append([]any{score(time.Now())}, anys(chunk)...)...).Slice()
+		rows, err := e.run(ctx, countScript, append([]any{score(time.Now())}, anys(chunk)...)...).Slice()
 		if err != nil {
 			return nil, e.failed("count", err)
 		}

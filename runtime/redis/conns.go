@@ -25,14 +25,44 @@ const silence = 1500 * time.Millisecond
 // silent, or leads to a read-only server, all of them are closed: new ones
 // lead to the current server of the name.
 type conns struct {
-	// lost is how many answers did not come.
-	lost atomic.Int64
+	// lost is how many answers did not come, of all servers of a cluster.
+	lost *atomic.Int64
 
 	mu  sync.Mutex
 	all map[*conn]struct{} // guarded by mu
 }
 
 var _ redis.Hook = (*conns)(nil)
+
+func newConns(lost *atomic.Int64) *conns {
+	return &conns{lost: lost, all: make(map[*conn]struct{})}
+}
+
+// reloads asks a cluster for its shards anew when one cannot be reached: another server
+// may have taken its place.
+type reloads struct{ db *redis.ClusterClient }
+
+var _ redis.Hook = (*reloads)(nil)
+
+// DialHook implements [redis.Hook].
+func (r *reloads) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook implements [redis.Hook].
+func (r *reloads) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error { return r.after(ctx, next(ctx, cmd)) }
+}
+
+// ProcessPipelineHook implements [redis.Hook].
+func (r *reloads) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error { return r.after(ctx, next(ctx, cmds)) }
+}
+
+func (r *reloads) after(ctx context.Context, err error) error {
+	if err != nil && isUnreachable(err) {
+		r.db.ReloadState(ctx)
+	}
+	return err
+}
 
 // conn is a connection of a client.
 type conn struct {
@@ -148,23 +178,24 @@ func (e lostAnswer) Unwrap() error { return e.error }
 
 // answersLost returns how many answers of the server did not come; see lost.
 func (e *Engine) answersLost() int64 {
-	if e.conns == nil {
+	if e.answers == nil {
 		return 0
 	}
-	return e.conns.lost.Load()
+	return e.answers.Load()
 }
 
 // lost reports whether the server may have acted in spite of err. before is
 // answersLost at the start of the request. The client may have sent the
 // request several times, and only its last error is known. With a client of
 // the caller's own, the server may have acted on every error that is not its
-// answer, unless no connection was made.
+// answer, unless no connection was made; and on one by which a cluster refuses the last
+// of several requests.
 func (e *Engine) lost(err error, before int64) bool {
-	if e.conns != nil {
-		return e.conns.lost.Load() != before
+	if e.answers != nil {
+		return e.answers.Load() != before
 	}
 	var answer redis.Error
-	return !errors.As(err, &answer) && !errors.Is(err, redis.ErrClosed) && !errors.Is(err, redis.ErrPoolTimeout)
+	return (!errors.As(err, &answer) || isMoving(err)) && !errors.Is(err, redis.ErrClosed) && !errors.Is(err, redis.ErrPoolTimeout)
 }
 
 // isUnreachable reports that the server could not be reached, or cannot answer
@@ -182,4 +213,11 @@ func isUnreachable(err error) bool {
 }
 
 // passing are error answers of a server that will recover.
-var passing = []string{"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "max number of clients", "BUSY"}
+var passing = append([]string{"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "max number of clients", "BUSY"}, moving...)
+
+// moving are answers of a cluster while another server takes keys over.
+var moving = []string{"CLUSTERDOWN ", "TRYAGAIN ", "MOVED ", "ASK "}
+
+func isMoving(err error) bool {
+	return slices.ContainsFunc(moving, func(prefix string) bool { return redis.HasErrorPrefix(err, strings.TrimSpace(prefix)) })
+}

@@ -82,8 +82,8 @@
 //     [engine.ErrUnsupported]; use queues.
 //   - An order by due time among tasks that are due already: they run in the
 //     order in which they became due at the server.
-//   - A Redis Cluster of more than one shard, or a Ring: one step may touch several
-//     queues. Opening one is [engine.ErrUnsupported].
+//   - More than one shard of a Redis Cluster for an app. A Ring is
+//     [engine.ErrUnsupported].
 //   - More than 100,000 tasks in one call of Insert.
 //   - An exact count, for a minute or more after asynq's tools have moved or
 //     deleted tasks, of the states that are one for asynq (pending and
@@ -125,6 +125,19 @@
 // are theirs. What asynq's tools delete, archive or run gives up its place within a
 // lease, or later where more than 5,000 keys have places: a scan finds it. A rate goes
 // by the server's clock. Pausing a queue looks through its tasks that are ready.
+//
+// # Clusters
+//
+// On a Redis Cluster all keys have one hash tag, Config.HashTag, so that they are in one
+// slot, on one shard with its replicas: asynq:{tag}mail}:... for the queue mail, which
+// asynq's tools call "tag}mail", asynq:{tag}:... for the queue tag, and taskctx:{tag}:... for
+// our own. Apps of different tags do not see each other, and may be on different shards. All
+// else is as on one server. docs/engines.md says more. Opened on a cluster of one shard
+// by the URL of one server, an engine without a tag takes it for one server, and
+// fails when the cluster gets more shards: set a tag before.
+//
+// A replica that takes the place of a shard, or of the server behind Sentinels, may not
+// have the last writes: min-replicas-to-write bounds how many they can be.
 //
 // # Beside asynq
 //

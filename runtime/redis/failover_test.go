@@ -27,7 +27,7 @@ type pair struct {
 	first, second *servertest.Server
 }
 
-func hostPort(t *testing.T, s *servertest.Server) (host, port string) {
+func hostPort(t testing.TB, s *servertest.Server) (host, port string) {
 	t.Helper()
 	u, err := url.Parse(s.URL)
 	require.NoError(t, err)

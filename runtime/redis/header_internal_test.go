@@ -62,7 +62,7 @@ func sameBack(t *testing.T, what string, m engine.Message) {
 	if m.Name = "task.a"; m.Meta.ID == uuid.Nil {
 		m.Meta.ID = uuid.New()
 	}
-	tm, err := encodeMessage(&m)
+	tm, err := new(layout).encodeMessage(&m)
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}

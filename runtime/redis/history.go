@@ -17,14 +17,11 @@ var _ engine.Historian = (*Engine)(nil)
 // The history is in hashes: one for all queues together, and one for each queue by
 // itself, for historySpan steps each. A field is the begin of the step in seconds,
 // what happened, and the queue, with a space between. Redis forgets them.
-const (
-	historyPrefix = "taskctx:history:"
-	historySpan   = 60
-)
+const historySpan = 60
 
 // historyKey is the hash of a step's tallies around a time.
-func historyKey(step time.Duration, at time.Time, each bool) string {
-	key := historyPrefix
+func (l *layout) historyKey(step time.Duration, at time.Time, each bool) string {
+	key := l.ours + "history:"
 	if each {
 		key += "queues:"
 	}
@@ -60,9 +57,9 @@ func (e *Engine) AddHistory(ctx context.Context, ts []engine.Tally) error {
 		for _, t := range lot {
 			kept := engine.HistoryKept(t.Step) + historySpan*t.Step
 			field := strconv.FormatInt(t.At.Unix(), 10) + " " + t.Kind + " " + t.Queue
-			args = append(args, historyKey(t.Step, t.At, t.Queue != ""), int64(kept/time.Second), field, t.Tasks)
+			args = append(args, e.historyKey(t.Step, t.At, t.Queue != ""), int64(kept/time.Second), field, t.Tasks)
 		}
-		if err := addHistoryScript.Run(ctx, e.db, nil, args...).Err(); err != nil {
+		if err := e.run(ctx, addHistoryScript, args...).Err(); err != nil {
 			return e.failed("add to the history", err)
 		}
 	}
@@ -91,7 +88,7 @@ func (e *Engine) History(ctx context.Context, q engine.HistoryQuery) ([]engine.T
 	_, err := e.db.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for n := spanOf(q.Step, since); n <= spanOf(q.Step, until); n++ {
 			at := time.Unix(n*historySpan*int64(q.Step/time.Second), 0)
-			answers = append(answers, p.HGetAll(ctx, historyKey(q.Step, at, q.Queues || q.Queue != "")))
+			answers = append(answers, p.HGetAll(ctx, e.historyKey(q.Step, at, q.Queues || q.Queue != "")))
 		}
 		return nil
 	})

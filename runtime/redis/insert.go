@@ -22,6 +22,7 @@ const maxBatch = 100_000
 
 // lot is messages to store together.
 type lot struct {
+	of   *Engine
 	ids  []uuid.UUID
 	args []any // of the insert script, perMessage for each
 	// replacing are the messages that may replace one that holds their key, by their
@@ -48,7 +49,7 @@ func (l *lot) Len() int { return len(l.ids) }
 
 // Join implements [remote.Lot].
 func (l *lot) Join(others []*lot) *lot {
-	all := &lot{ids: slices.Clone(l.ids), args: slices.Clone(l.args), replacing: maps.Clone(l.replacing)}
+	all := &lot{of: l.of, ids: slices.Clone(l.ids), args: slices.Clone(l.args), replacing: maps.Clone(l.replacing)}
 	for _, o := range others {
 		for i, m := range o.replacing {
 			all.replace(all.Len()+i, m)
@@ -67,6 +68,17 @@ func (l *lot) replace(place int, m *engine.Message) {
 	l.replacing[place] = m
 }
 
+// queues are those of the messages, in their order.
+func (l *lot) queues() []string {
+	qs := make([]string, l.Len())
+	for i := range qs {
+		qs[i] = l.args[perMessage*i+argQueue].(string)
+	}
+	return qs
+}
+
+func (e *Engine) newLot() *lot { return &lot{of: e} }
+
 func (l *lot) add(m *engine.Message, now time.Time) error {
 	own := *m // it is not ours to change
 	if own.Meta.ID == uuid.Nil {
@@ -77,7 +89,7 @@ func (l *lot) add(m *engine.Message, now time.Time) error {
 		own.Meta.ID = id
 	}
 	own.Meta.ID = idIn(own.Queue, own.Meta.ID)
-	tm, err := encodeMessage(&own)
+	tm, err := l.of.encodeMessage(&own)
 	if err != nil {
 		return err
 	}
@@ -104,16 +116,20 @@ func (l *lot) add(m *engine.Message, now time.Time) error {
 
 // send runs the insert script. It answers for each message with the id of the
 // task that holds its key, or "".
-func (l *lot) send(ctx context.Context, db redis.Scripter) (held []string, err error) {
+func (e *Engine) send(ctx context.Context, l *lot) (held []string, err error) {
 	now := time.Now().UnixNano()
 	if a := l.args; l.Len() == 1 && a[argDue] == "" && a[argKey] == "" && len(a[argLimits].([]byte)) == 0 {
 		queue, id := a[argQueue].(string), a[argID].(string)
-		keys := []string{taskKey(queue, id), queueKey(queue, asynqPending)}
-		err := insertOneScript.Run(ctx, db, keys, a[argID], a[argMessage], now, a[argName], a[argQueue]).Err()
+		keys := []string{e.taskKey(queue, id), e.queueKey(queue, asynqPending)}
+		if e.tag != "" {
+			err := e.runOn(ctx, insertOneTaggedScript, keys, a[argID], a[argMessage], now, a[argName], a[argQueue], e.newChannel).Err()
+			return make([]string, 1), err
+		}
+		err := e.runOn(ctx, insertOneScript, keys, a[argID], a[argMessage], now, a[argName], a[argQueue]).Err()
 		return make([]string, 1), err
 	}
 	args := make([]any, 0, 1+len(l.args))
-	return insertScript.Run(ctx, db, nil, append(append(args, now), l.args...)...).StringSlice()
+	return e.run(ctx, insertScript, append(append(args, now), l.args...)...).StringSlice()
 }
 
 // Insert implements [engine.Engine]: all messages are stored, or none. More than
@@ -128,7 +144,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 	if len(ms) > maxBatch {
 		return nil, fmt.Errorf("insert: a batch of %d tasks, over %d: %w", len(ms), maxBatch, engine.ErrUnsupported)
 	}
-	l := new(lot)
+	l := e.newLot()
 	now := time.Now()
 	for _, m := range ms {
 		if err := e.Check(m); err != nil {
@@ -160,8 +176,11 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 
 // store stores a lot with one script.
 func (e *Engine) store(ctx context.Context, l *lot) ([]engine.Inserted, error) {
+	if e.tag != "" {
+		e.enlist(ctx, l.queues()...)
+	}
 	before := e.answersLost()
-	held, err := l.send(ctx, e.db)
+	held, err := e.send(ctx, l)
 	if err != nil && conflict(err) {
 		held, err = e.sentAgain(ctx, l, err)
 	}
@@ -207,8 +226,8 @@ func (e *Engine) sentAgain(ctx context.Context, l *lot, conflict error) (held []
 	p := e.db.Pipeline()
 	for i := range l.ids {
 		a := l.args[perMessage*i:]
-		p.HGet(ctx, taskKey(a[argQueue].(string), a[argID].(string)), "msg")
-		p.Get(ctx, keyPrefix+a[argKey].(string))
+		p.HGet(ctx, e.taskKey(a[argQueue].(string), a[argID].(string)), "msg")
+		p.Get(ctx, e.ours+"key:"+a[argKey].(string))
 	}
 	answers, err := p.Exec(ctx)
 	if err != nil && !errors.Is(err, redis.Nil) {

@@ -23,15 +23,13 @@ var (
 	_ remote.JournalStore[claim] = (*serve)(nil)
 )
 
-func journalKey(p place) string { return taskKey(p.queue, p.id) + ":journal" }
-
 // Journal implements [engine.Journaler].
 func (e *Engine) Journal(ctx context.Context, id uuid.UUID) ([]engine.JournalEntry, error) {
 	p, err := e.find(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	fields, err := e.db.HGetAll(ctx, journalKey(p.place)).Result()
+	fields, err := e.db.HGetAll(ctx, e.journalKey(p.place)).Result()
 	if err = spoilt(err); err != nil {
 		return nil, e.failed("read journal", err)
 	}
@@ -44,7 +42,7 @@ func (e *Engine) Journal(ctx context.Context, id uuid.UUID) ([]engine.JournalEnt
 func (s *serve) ReadJournal(ctx context.Context, c claim) ([]engine.JournalEntry, error) {
 	fields, err := s.readJournal(ctx, c)
 	if err == nil && (fields["_bereft"] != "" || fields["_bereaved"] != "") {
-		if err := redoScript.Run(ctx, s.e.db, nil, c.queue, c.id, s.ID, c.fence).Err(); err != nil {
+		if err := s.e.run(ctx, redoScript, c.queue, c.id, s.ID, c.fence).Err(); err != nil {
 			return nil, s.e.failed("begin the journal again", err)
 		}
 		fields, err = s.readJournal(ctx, c)
@@ -58,8 +56,8 @@ func (s *serve) ReadJournal(ctx context.Context, c claim) ([]engine.JournalEntry
 // readJournal reads the fields of the journal of a run.
 func (s *serve) readJournal(ctx context.Context, c claim) (map[string]string, error) {
 	p := s.e.db.TxPipeline()
-	own := p.HMGet(ctx, taskKey(c.queue, c.id), "state", "taskctx_owner", "taskctx_fence")
-	all := p.HGetAll(ctx, journalKey(place{c.queue, c.id}))
+	own := p.HMGet(ctx, s.e.taskKey(c.queue, c.id), "state", "taskctx_owner", "taskctx_fence")
+	all := p.HGetAll(ctx, s.e.journalKey(place{c.queue, c.id}))
 	if _, err := p.Exec(ctx); spoilt(err) != nil {
 		return nil, s.e.failed("read journal", err)
 	}
@@ -143,16 +141,17 @@ func (s *serve) Record(ctx context.Context, c claim, attempt int, entries []engi
 			args = append(args, "", "", "", "", "", "", "", "", "")
 			continue
 		}
-		l := new(lot)
+		l := s.e.newLot()
 		if err := s.e.Check(n.Spawn); err != nil {
 			return nil, fmt.Errorf("%s: %w", n.Spawn.Name, err)
 		}
 		if err := l.add(n.Spawn, now); err != nil {
 			return nil, err
 		}
+		s.e.enlist(ctx, n.Spawn.Queue)
 		args, children[i] = append(args, l.args...), l.ids[0]
 	}
-	answer, err := recordScript.Run(ctx, s.e.db, nil, args...).Slice()
+	answer, err := s.e.run(ctx, recordScript, args...).Slice()
 	switch {
 	case redis.HasErrorPrefix(err, "OOM"):
 		return nil, fmt.Errorf("%w: %w", engine.ErrQueueFull, err)
@@ -207,7 +206,7 @@ func (e *Engine) Signal(ctx context.Context, id uuid.UUID, name, key string, val
 	if err != nil {
 		return err
 	}
-	why, err := signalScript.Run(ctx, e.db, nil, p.queue, p.id, name, key, []byte(value), time.Now().UnixNano(),
+	why, err := e.run(ctx, signalScript, p.queue, p.id, name, key, []byte(value), time.Now().UnixNano(),
 		engine.MaxJournalEntries, engine.MaxJournalBytes).Text()
 	switch {
 	case errors.Is(err, redis.Nil):

@@ -1,27 +1,80 @@
 package redis
 
 import (
+	"fmt"
+	"strings"
 	"time"
 )
 
-// Keys of asynq (internal/base of v0.26). Those of one queue share a hash tag.
+// allQueues is asynq's set of queues (internal/base of v0.26): the one key outside of the
+// slot of a hash tag.
 const allQueues = "asynq:queues"
 
-func queueKey(queue, name string) string { return "asynq:{" + queue + "}:" + name }
+// layout names the keys and channels of an engine. Those of asynq are named after a
+// queue, "asynq:{queue}:...". With a hash tag all keys are in the slot of the tag, since
+// Redis hashes what stands between the first brace and the next that closes: the queue
+// "mail" is asynq's queue "tag}mail", and the queue named like the tag is asynq's of that
+// name. prelude names keys for the scripts in the same way.
+type layout struct {
+	tag string // "" for none
+	// ours begins the names of our own keys and channels: those of which worker beats
+	// ("beat:" and its id), of what it says of itself ("worker:"), of all workers, and
+	// when they were last seen ("workers"), and of who holds a Message.Key ("key:").
+	ours string
+	// Channels: of queues that got a task, of running tasks that were cancelled, and
+	// of tasks that ended.
+	newChannel, controlChannel, endChannel string
+	// keys are the KEYS of the scripts, by which a cluster finds the slot, and the
+	// scripts the tag. There are never such keys. While the slot moves to another
+	// server each refuses a command with two keys that it does not have, so that no
+	// script sees a part of the slot's keys.
+	keys []string
+}
 
-func taskKey(queue, id string) string { return queueKey(queue, "t:"+id) }
+func newLayout(tag string) layout {
+	l := layout{tag: tag, ours: "taskctx:"}
+	if tag != "" {
+		l.ours = "taskctx:{" + tag + "}:"
+		l.keys = []string{l.ours + "slot", l.ours + "whole"}
+	}
+	l.newChannel, l.controlChannel, l.endChannel = l.ours+"new", l.ours+"control", l.ours+"end"
+	return l
+}
 
-// Keys and channels of our own.
-const (
-	keyPrefix      = "taskctx:key:"    // + a Message.Key: the task that holds it, and how; see holder
-	beatPrefix     = "taskctx:beat:"   // + a worker: its beat, a count
-	workersKey     = "taskctx:workers" // when workers were last seen, for operators
-	workerPrefix   = "taskctx:worker:" // + a worker: its description of itself
-	channelPrefix  = "taskctx:"
-	newChannel     = "taskctx:new"     // queues that got a task
-	controlChannel = "taskctx:control" // running tasks that were cancelled
-	endChannel     = "taskctx:end"     // tasks that ended
-)
+// checkTag refuses a hash tag that is not one in every key and pattern.
+func checkTag(tag string) error {
+	for _, c := range []byte(tag) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(".:_-", c) >= 0) {
+			return fmt.Errorf("the hash tag %q: it may have ASCII letters, digits and \".\", \":\", \"_\", \"-\"", tag)
+		}
+	}
+	return nil
+}
+
+// inAsynq returns asynq's name of a queue.
+func (l *layout) inAsynq(queue string) string {
+	if l.tag == "" || queue == l.tag {
+		return queue
+	}
+	return l.tag + "}" + queue
+}
+
+// ofAsynq returns the name of one of asynq's queues, and whether it has the tag.
+func (l *layout) ofAsynq(name string) (queue string, ok bool) {
+	if l.tag == "" || name == l.tag {
+		return name, true
+	}
+	queue, ok = strings.CutPrefix(name, l.tag+"}")
+	return queue, ok && queue != "" && queue != l.tag
+}
+
+func (l *layout) queueKey(queue, name string) string {
+	return "asynq:{" + l.inAsynq(queue) + "}:" + name
+}
+
+func (l *layout) taskKey(queue, id string) string { return l.queueKey(queue, "t:"+id) }
+
+func (l *layout) journalKey(p place) string { return l.taskKey(p.queue, p.id) + ":journal" }
 
 // Sets of our own beside asynq's keys of a queue, for states of ours that are
 // one for asynq. Only tasks in the rarer of these states are in them, and tidy

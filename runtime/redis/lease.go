@@ -18,15 +18,18 @@ const beatLife = 24 * time.Hour
 // Join implements [remote.Store]: it counts up the worker's beat.
 func (s *serve) Join(ctx context.Context) error {
 	p := s.e.db.Pipeline()
-	count := p.Incr(ctx, beatPrefix+s.ID)
-	p.Expire(ctx, beatPrefix+s.ID, max(beatLife, 2*s.e.cfg.Lease))
+	count := p.Incr(ctx, s.e.ours+"beat:"+s.ID)
+	p.Expire(ctx, s.e.ours+"beat:"+s.ID, max(beatLife, 2*s.e.cfg.Lease))
 	told := s.show(ctx, p)
-	known := p.SAdd(ctx, allQueues, anys(s.Queues)...) // for asynq's tools
+	var known *redis.IntCmd
+	if s.e.tag == "" { // otherwise the upkeep does it
+		known = p.SAdd(ctx, allQueues, anys(s.Queues)...) // for asynq's tools
+	}
 	for _, c := range s.Active() {
-		p.ZAddXX(ctx, queueKey(c.queue, "lease"), redis.Z{Score: float64(s.leaseScore()), Member: c.id})
+		p.ZAddXX(ctx, s.e.queueKey(c.queue, "lease"), redis.Z{Score: float64(s.leaseScore()), Member: c.id})
 	}
 	_, err := p.Exec(ctx)
-	if redis.HasErrorPrefix(known.Err(), "WRONGTYPE") { // nobody can use it
+	if known != nil && redis.HasErrorPrefix(known.Err(), "WRONGTYPE") { // nobody can use it
 		err = s.e.db.Del(ctx, allQueues).Err()
 	}
 	if count.Err() == nil {
@@ -39,8 +42,8 @@ func (s *serve) Join(ctx context.Context) error {
 // Leave implements [remote.Store].
 func (s *serve) Leave(ctx context.Context) error {
 	p := s.e.db.Pipeline()
-	p.Del(ctx, beatPrefix+s.ID, workerPrefix+s.ID)
-	p.ZRem(ctx, workersKey, s.ID)
+	p.Del(ctx, s.e.ours+"beat:"+s.ID, s.e.ours+"worker:"+s.ID)
+	p.ZRem(ctx, s.e.ours+"workers", s.ID)
 	_, err := p.Exec(ctx)
 	return spoilt(err)
 }
@@ -55,7 +58,7 @@ func (s *serve) leaseScore() int64 {
 
 // Running implements [remote.Store].
 func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
-	rows, err := runningScript.Run(ctx, s.e.db, nil, anys(s.Queues)...).Slice()
+	rows, err := s.e.run(ctx, runningScript, anys(s.Queues)...).Slice()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, err
 	}
@@ -80,7 +83,7 @@ func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 func (s *serve) Beats(ctx context.Context, others map[string][]claim) (map[string]string, error) {
 	present := make(map[string]string, len(others))
 	for worker := range others {
-		beat, err := s.e.db.Get(ctx, beatPrefix+worker).Result()
+		beat, err := s.e.db.Get(ctx, s.e.ours+"beat:"+worker).Result()
 		if err = spoilt(err); err != nil && !errors.Is(err, redis.Nil) {
 			return nil, err
 		}
@@ -108,7 +111,7 @@ func (s *serve) TakeOver(ctx context.Context, worker, beat string, claims []clai
 }
 
 func (s *serve) takeOver(ctx context.Context, worker, beat string, c claim) (taken int, err error) {
-	v, err := s.e.db.HMGet(ctx, taskKey(c.queue, c.id), "msg", "taskctx", "taskctx_started").Result()
+	v, err := s.e.db.HMGet(ctx, s.e.taskKey(c.queue, c.id), "msg", "taskctx", "taskctx_started").Result()
 	if err != nil {
 		return 0, spoilt(err)
 	}
@@ -126,7 +129,7 @@ func (s *serve) takeOver(ctx context.Context, worker, beat string, c claim) (tak
 	if us, err := strconv.ParseFloat(text(v[2]), 64); err == nil {
 		own.StartedAt, own.Worker = fromScore(us/1e6), worker
 	}
-	return takeOverScript.Run(ctx, s.e.db, nil, worker, beat, c.queue, c.id, c.fence, m.encode(),
+	return s.e.run(ctx, takeOverScript, worker, beat, c.queue, c.id, c.fence, m.encode(),
 		own.encode(), now.UnixNano(), now.UTC().Format(time.RFC3339Nano), s.e.archivedUntil(of, now)).Int()
 }
 

@@ -59,11 +59,11 @@ func (e *Engine) SetLimit(ctx context.Context, rule string, most int) error {
 	if most >= 0 {
 		value = most
 	}
-	if err := setLimitScript.Run(ctx, e.db, nil, rule, value).Err(); err != nil {
+	if err := e.run(ctx, setLimitScript, rule, value).Err(); err != nil {
 		return e.failed("set limit", err)
 	}
 	for after := ""; ; {
-		next, err := letInScript.Run(ctx, e.db, nil, rule, after).Text()
+		next, err := e.run(ctx, letInScript, rule, after).Text()
 		if err != nil {
 			return e.failed("set limit", err)
 		}
@@ -84,7 +84,7 @@ func (e *Engine) Limits(ctx context.Context) ([]engine.LimitCount, error) {
 		return nil, err
 	}
 	of := make(map[string]engine.LimitCount)
-	set, err := e.db.HGetAll(ctx, "taskctx:limits").Result()
+	set, err := e.db.HGetAll(ctx, e.ours+"limits").Result()
 	if err = spoilt(err); err != nil {
 		return nil, e.failed("count limits", err)
 	}
@@ -92,7 +92,7 @@ func (e *Engine) Limits(ctx context.Context) ([]engine.LimitCount, error) {
 		of[rule] = engine.LimitCount{Rule: rule, Set: number(most, -1)}
 	}
 	for after := ""; ; {
-		answer, err := limitCountsScript.Run(ctx, e.db, nil, after, countedKeys).Slice()
+		answer, err := e.run(ctx, limitCountsScript, after, countedKeys).Slice()
 		if err == nil && len(answer) < 2 {
 			err = errAnswer
 		}
@@ -151,7 +151,7 @@ func (e *Engine) leavePaused(ctx context.Context, p engine.Pause) error {
 	}
 	for _, q := range queues {
 		for cursor := "0"; ; {
-			next, err := leavePausedScript.Run(ctx, e.db, nil, q, p.Name, cursor).Text()
+			next, err := e.run(ctx, leavePausedScript, q, p.Name, cursor).Text()
 			if err != nil {
 				return err
 			}
@@ -173,7 +173,7 @@ const (
 // long it takes until there is more to do, negative if there is nothing.
 func (s *serve) limits(ctx context.Context, left time.Duration, now time.Time) (next time.Duration, err error) {
 	if left == 0 {
-		answer, err := openRatesScript.Run(ctx, s.e.db, nil).Text()
+		answer, err := s.e.run(ctx, openRatesScript).Text()
 		if err != nil {
 			return -1, fmt.Errorf("let tasks in that wait for a rate: %w", err)
 		}
@@ -188,7 +188,7 @@ func (s *serve) limits(ctx context.Context, left time.Duration, now time.Time) (
 	if first {
 		alone, s.sweptAt = every.Milliseconds(), now
 	}
-	more, err := sweepPlacesScript.Run(ctx, s.e.db, nil, alone, sweepKeys).Int()
+	more, err := s.e.run(ctx, sweepPlacesScript, alone, sweepKeys).Int()
 	if err != nil {
 		return left, fmt.Errorf("look at the places of limits: %w", err)
 	}

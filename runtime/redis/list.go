@@ -165,7 +165,7 @@ const sizesAtOnce = 500
 func (p *page) sizes(ctx context.Context, queues []string) ([]map[string]int64, error) {
 	all := make([]map[string]int64, 0, len(queues))
 	for chunk := range slices.Chunk(queues, sizesAtOnce) {
-		rows, err := sizeScript.Run(ctx, p.e.db, nil, anys(chunk)...).Slice()
+		rows, err := p.e.run(ctx, sizeScript, anys(chunk)...).Slice()
 		if err != nil {
 			return nil, err
 		}
@@ -191,7 +191,7 @@ func (p *page) few(ctx context.Context, queues, names []string, most int) (place
 	}
 	for chunk := range slices.Chunk(queues, queuesAtOnce) {
 		args := append([]any{most - len(places), len(names)}, anys(names)...)
-		rows, err := idsScript.Run(ctx, p.e.db, nil, append(args, anys(chunk)...)...).Slice()
+		rows, err := p.e.run(ctx, idsScript, append(args, anys(chunk)...)...).Slice()
 		if err != nil || len(rows) == 0 || rows[0] != int64(0) {
 			return nil, false, err
 		}

@@ -13,7 +13,7 @@ import (
 // Listen implements [remote.Store]: on a connection of its own it listens to
 // other processes' messages about new and cancelled tasks.
 func (s *serve) Listen(ctx context.Context) error {
-	sub := s.e.db.Subscribe(ctx, newChannel, controlChannel)
+	sub := s.e.db.Subscribe(ctx, s.e.newChannel, s.e.controlChannel)
 	defer sub.Close()
 	stop := context.AfterFunc(ctx, func() { _ = sub.Close() }) // Receive does not see ctx end
 	defer stop()
@@ -47,7 +47,7 @@ const listenTimeout = 5 * time.Second
 // heard acts on a message.
 func (s *serve) heard(m *redis.Message) {
 	switch {
-	case m.Channel == controlChannel:
+	case m.Channel == s.e.controlChannel:
 		s.Check()
 	case m.Payload == namesResumed:
 		s.resumed.Store(true)

@@ -40,5 +40,5 @@ func TestEngine_Miniredis(t *testing.T) {
 	// short lease its workers would be taken for lost.
 	// What many tasks at once show, TestEngine shows; here each command takes as long
 	// as its key is large.
-	suite(t, "redis://"+server.Addr(), 3*time.Second, 50, server.FlushAll)
+	suite(t, onServer(t, "redis://"+server.Addr(), ""), 3*time.Second, 50, server.FlushAll)
 }

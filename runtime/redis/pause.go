@@ -10,29 +10,28 @@ import (
 
 var _ engine.Pauser = (*Engine)(nil)
 
-// pausedNames is a hash of ours: the names of tasks that are paused, and since when
-// in seconds. A queue is paused by asynq's own key.
-const pausedNames = "taskctx:paused"
-
 // namesResumed is published in newChannel, in the place of a queue, when tasks
 // of a name are resumed.
 const namesResumed = ""
 
+// Names that are paused are a hash of ours, "paused", with the time since when in
+// seconds. A queue is paused by asynq's own key.
+
 // pauseScript pauses. ARGV: the queue or "", the name or "", and the time in
 // seconds. A queue without tasks becomes one that asynq's tools list.
 var pauseScript = script(`
-if ARGV[1] == "" then return firm("HSETNX", "taskctx:paused", ARGV[2], ARGV[3]) end
-firm("SADD", "asynq:queues", ARGV[1])
+if ARGV[1] == "" then return firm("HSETNX", ours .. "paused", ARGV[2], ARGV[3]) end
+list(ARGV[1])
 return redis.call("SETNX", k(ARGV[1], "paused"), ARGV[3])`)
 
 // resumeScript undoes pauseScript. ARGV: the queue or "", and the name or "".
 var resumeScript = script(`
 if ARGV[1] == "" then
-	soft("HDEL", "taskctx:paused", ARGV[2])
+	soft("HDEL", ours .. "paused", ARGV[2])
 else
 	redis.call("DEL", k(ARGV[1], "paused"))
 end
-tell("taskctx:new", ARGV[1])
+tell("new", ARGV[1])
 return 1`)
 
 // pausedScript answers with the names that are paused and since when, and with the
@@ -46,14 +45,17 @@ for _, q in ipairs(ARGV) do
 		queues[#queues+1] = soft("GET", key) or ""
 	end
 end
-return {soft("HGETALL", "taskctx:paused") or {}, queues}`)
+return {soft("HGETALL", ours .. "paused") or {}, queues}`)
 
 // Pause implements [engine.Pauser]. It holds for all workers at once.
 func (e *Engine) Pause(ctx context.Context, p engine.Pause) error {
 	if err := e.closed(); err != nil {
 		return err
 	}
-	if err := pauseScript.Run(ctx, e.db, nil, p.Queue, p.Name, time.Now().Unix()).Err(); err != nil {
+	if p.Queue != "" {
+		e.enlist(ctx, p.Queue)
+	}
+	if err := e.run(ctx, pauseScript, p.Queue, p.Name, time.Now().Unix()).Err(); err != nil {
 		return e.failed("redis", err)
 	}
 	if err := e.leavePaused(ctx, p); err != nil { // the sweep goes on with it
@@ -67,7 +69,7 @@ func (e *Engine) Resume(ctx context.Context, p engine.Pause) error {
 	if err := e.closed(); err != nil {
 		return err
 	}
-	if err := resumeScript.Run(ctx, e.db, nil, p.Queue, p.Name).Err(); err != nil {
+	if err := e.run(ctx, resumeScript, p.Queue, p.Name).Err(); err != nil {
 		return e.failed("redis", err)
 	}
 	return nil
@@ -82,7 +84,7 @@ func (e *Engine) Paused(ctx context.Context) ([]engine.Pause, error) {
 	if err != nil {
 		return nil, e.failed("redis", err)
 	}
-	answer, err := pausedScript.Run(ctx, e.db, nil, anys(queues)...).Slice()
+	answer, err := e.run(ctx, pausedScript, anys(queues)...).Slice()
 	if err == nil && len(answer) < 2 {
 		err = errAnswer
 	}

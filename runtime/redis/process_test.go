@@ -3,6 +3,7 @@
 package redis_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/taskctx/taskctx/internal/servertest"
@@ -25,8 +27,9 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// envURL tells a worker process of its database.
-const envURL = "REDIS_TEST_URL"
+// These tell a worker process of its database, and of another for the ledger if that is not
+// there.
+const envURL, envLedger = "REDIS_TEST_URL", "REDIS_TEST_LEDGER"
 
 // ledger is a hash with a field for each run of a step: what makes it unlike
 // any other, and the run. Noting a run twice is noting it once.
@@ -35,7 +38,7 @@ const ledger = "test:ledger"
 // work is a worker process.
 func work(ctx context.Context, slots int) error {
 	url := os.Getenv(envURL)
-	db, err := client(url)
+	db, err := client(cmp.Or(os.Getenv(envLedger), url))
 	if err != nil {
 		return err
 	}
@@ -50,8 +53,11 @@ func work(ctx context.Context, slots int) error {
 	return errors.Join(app.Run(ctx), e.Close(), db.Close())
 }
 
-// storage is a database with a ledger.
-type storage struct{ db *goredis.Client }
+// storage is a database, or the shard of a cluster, with a ledger there or elsewhere.
+type storage struct {
+	db, ledger  *goredis.Client
+	queue, ours string // how keys begin
+}
 
 // newCrew returns worker processes on the database.
 func newCrew(tb testing.TB, url string) *process.Crew {
@@ -63,7 +69,24 @@ func newCrew(tb testing.TB, url string) *process.Crew {
 	tb.Cleanup(func() { _ = db.Close() })
 	e := open(tb, url, redis.Config{Lease: process.Lease})
 	app := runtime.New(e, runtime.Config{Logger: testLog(tb)})
-	return process.NewCrew(tb, storage{db}, app, envURL+"="+url)
+	return process.NewCrew(tb, storage{db, db, "asynq:{" + engine.DefaultQueue + "}:", "taskctx:"}, app, envURL+"="+url)
+}
+
+// newClusterCrew returns worker processes on a cluster.
+func newClusterCrew(tb testing.TB, servers []*servertest.Server) *process.Crew {
+	tb.Helper()
+	url, _ := servertest.Redis(tb)
+	ledger, err := client(url)
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = ledger.Close() })
+	shard, _ := holderOf(tb, servers, redis.DefaultHashTag)
+	db, err := client(shard.URL + "0")
+	require.NoError(tb, err)
+	tb.Cleanup(func() { _ = db.Close() })
+	app := runtime.New(open(tb, servers[0].URL, redis.Config{Lease: process.Lease}), runtime.Config{Logger: testLog(tb)})
+	const tag = redis.DefaultHashTag
+	s := storage{db, ledger, "asynq:{" + tag + "}" + engine.DefaultQueue + "}:", "taskctx:{" + tag + "}:"}
+	return process.NewCrew(tb, s, app, envURL+"="+servers[1].URL, envLedger+"="+url)
 }
 
 // size returns how many tasks asynq's collections of a queue hold.
@@ -71,7 +94,7 @@ func (s storage) size(collections ...string) (n int, err error) {
 	p := s.db.TxPipeline()
 	var sizes []*goredis.IntCmd
 	for _, name := range collections {
-		key := "asynq:{" + engine.DefaultQueue + "}:" + name
+		key := s.queue + name
 		if name == "pending" || name == "active" {
 			sizes = append(sizes, p.LLen(context.Background(), key))
 		} else {
@@ -93,13 +116,13 @@ func (s storage) Succeeded() (int, error) { return s.size("completed") }
 
 // Workers implements [process.Storage].
 func (s storage) Workers() (int, error) {
-	keys, err := s.db.Keys(context.Background(), "taskctx:beat:*").Result()
+	keys, err := s.db.Keys(context.Background(), s.ours+"beat:*").Result()
 	return len(keys), err
 }
 
 // Runs implements [process.Storage].
 func (s storage) Runs() ([]process.Run, error) {
-	noted, err := s.db.HVals(context.Background(), ledger).Result()
+	noted, err := s.ledger.HVals(context.Background(), ledger).Result()
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +138,15 @@ func (s storage) Runs() ([]process.Run, error) {
 func TestServe_KilledWorkers(t *testing.T) {
 	slow(t)
 	process.Killed(t, newCrew(t, server(t)))
+}
+
+// TestServe_KilledWorkersOfCluster is the same on a cluster of three shards.
+//
+// Proves: FEATURES 117
+func TestServe_KilledWorkersOfCluster(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	process.Killed(t, newClusterCrew(t, servertest.NewRedisCluster(t, 3)))
 }
 
 func TestServe_Recovery(t *testing.T) {

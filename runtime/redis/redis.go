@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -15,6 +16,9 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/remote"
 )
+
+// DefaultHashTag is the Config.HashTag of an engine on a Redis Cluster that names none.
+const DefaultHashTag = "taskctx"
 
 // Config sets up an engine. Its zero value works.
 type Config struct {
@@ -33,6 +37,12 @@ type Config struct {
 	// if its message names no time: a task of a foreign producer, or of an
 	// older version. Defaults to 7 days; asynq keeps none for more than 90.
 	KeepFailedFor time.Duration
+	// HashTag puts all keys of the engine into one slot of a Redis Cluster, and
+	// apart from those of other tags: on a server that is in no cluster, too.
+	// asynq's tools see the queue "mail" as "tag}mail" then. It has ASCII letters,
+	// digits and ".", ":", "_", "-". Defaults to DefaultHashTag on a cluster of
+	// several shards, and to none on a server. All programs of an app must have the same.
+	HashTag string
 	// Logger gets the engine's messages: failing connections, tasks taken over
 	// from lost workers. Defaults to slog.Default() at the time of opening.
 	Logger *slog.Logger
@@ -41,6 +51,9 @@ type Config struct {
 func (c *Config) setDefaults() error {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if err := checkTag(c.HashTag); err != nil {
+		return err
 	}
 	return remote.Set(
 		remote.Duration{Name: "Lease", Value: &c.Lease, Least: 100 * time.Millisecond, Default: 15 * time.Second},
@@ -53,15 +66,17 @@ func (c *Config) setDefaults() error {
 // Engine stores tasks as asynq does in a Redis database, and works them off.
 // All methods may be called concurrently.
 type Engine struct {
-	cfg   Config
-	db    redis.UniversalClient
-	owned bool   // Close closes db
-	conns *conns // nil for a client of the caller's
-	in    remote.Gatherer[*lot]
-	watch remote.Waiters[string]
+	layout
+	cfg     Config
+	db      redis.UniversalClient
+	owned   bool          // Close closes db
+	answers *atomic.Int64 // how many did not come; nil for a client of the caller's
+	in      remote.Gatherer[*lot]
+	watch   remote.Waiters[string]
 	// workers are the calls of Serve.
 	workers remote.Workers
 	queues  directory
+	listed  listed
 
 	closing context.Context // of work without a caller
 	close   context.CancelFunc
@@ -74,8 +89,9 @@ var (
 )
 
 // New returns an engine on the client, which the caller closes after the
-// engine. The client's database must be on one server: a Redis Cluster and a
-// Ring are [engine.ErrUnsupported], since one step may touch several queues. A
+// engine. On a *redis.ClusterClient all keys are in one slot; see Config.HashTag.
+// A *redis.Ring is [engine.ErrUnsupported], and so is a client of one of a cluster's
+// shards, and one that reads from replicas. A
 // cancelled context does not end a command that is under way: it goes on until
 // the server answers or the client's ReadTimeout, 3 s by default, has passed.
 // The same holds for the context's deadline, unless the client has
@@ -84,14 +100,14 @@ func New(ctx context.Context, db redis.UniversalClient, cfg Config) (*Engine, er
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
-	switch db.(type) {
-	case *redis.ClusterClient, *redis.Ring:
-		return nil, fmt.Errorf("open redis: several servers at a time: %w", engine.ErrUnsupported)
-	}
-	if err := probe(ctx, db); err != nil {
+	tag, err := checkClient(ctx, db, cfg.HashTag)
+	if err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
-	e := &Engine{cfg: cfg, db: db}
+	e := &Engine{layout: newLayout(tag), cfg: cfg, db: db}
+	if err := e.probe(ctx); err != nil {
+		return nil, fmt.Errorf("open redis: %w", err)
+	}
 	e.closing, e.close = context.WithCancel(context.Background())
 	e.in.Store, e.in.Own, e.in.Closing = e.store, conflict, e.closing
 	e.in.Lost = func(err error) bool { return errors.As(err, new(lostAnswer)) }
@@ -127,7 +143,9 @@ func (e *Engine) closed() error { return remote.Closed(e.closing) }
 
 // failed wraps an operation's error with its name, or with ErrClosed if the
 // engine is closed.
-func (e *Engine) failed(doing string, err error) error { return remote.Failed(e.closing, doing, err) }
+func (e *Engine) failed(doing string, err error) error {
+	return remote.Failed(e.closing, doing, e.explained(err))
+}
 
 // Check implements [engine.Engine]. A list in Redis has no priorities, asynq's
 // messages hold only valid UTF-8, and its archive keeps nothing for longer

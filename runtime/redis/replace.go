@@ -10,7 +10,7 @@ import (
 
 // replaceScript gives a task that has never begun the content of another message, as
 // long as its own is the one that the caller has read. ARGV: the queue and id, the
-// message as read, the time as a score and in ns, the new message, its due score or "",
+// message as read, what leave gets, the time in ns, the new message, its due score or "",
 // its name and its limits. It answers with 1 if it has, 0 if the message was another,
 // and 2 if the task has begun or is gone.
 var replaceScript = script(journalPrelude + waitingPrelude + `
@@ -31,7 +31,7 @@ else
 	soft("SREM", k(q, "taskctx:gone"), id)
 	firm("LPUSH", k(q, "pending"), id)
 end
-tell("taskctx:new", q)
+tell("new", q)
 settle()
 return 1`)
 
@@ -59,11 +59,11 @@ func (e *Engine) replaced(ctx context.Context, m *engine.Message, held engine.In
 		if !begun {
 			continue // another has replaced it
 		}
-		l, now := new(lot), time.Now()
+		l, now := e.newLot(), time.Now()
 		if err := l.add(m, now); err != nil {
 			return held, err
 		}
-		ids, err := l.send(ctx, e.db)
+		ids, err := e.send(ctx, l)
 		if err != nil && conflict(err) {
 			ids, err = e.sentAgain(ctx, l, err)
 		}
@@ -87,7 +87,7 @@ func (e *Engine) replace(ctx context.Context, r *reading, m, old *engine.Message
 	if err != nil {
 		return 0, err
 	}
-	tm, err := encodeMessage(own)
+	tm, err := e.encodeMessage(own)
 	if err != nil {
 		return 0, err
 	}
@@ -95,6 +95,6 @@ func (e *Engine) replace(ctx context.Context, r *reading, m, old *engine.Message
 	if own.Due.After(now) {
 		due = score(own.Due)
 	}
-	return replaceScript.Run(ctx, e.db, nil, r.queue, r.id, r.msg, score(now), now.UnixNano(),
+	return e.run(ctx, replaceScript, r.queue, r.id, r.msg, e.servers(ctx, now), now.UnixNano(),
 		tm.encode(), due, own.Name, limits).Int()
 }

@@ -44,7 +44,7 @@ end
 if ran(own) then soft("SADD", k(q, "taskctx:again"), id) end
 redis.call("HSET", t(q, id), "state", "pending", "pending_since", ARGV[3])
 firm("LPUSH", k(q, "pending"), id)
-tell("taskctx:new", q)
+tell("new", q)
 return {state, own}`)
 
 // RunNow implements [engine.NowRunner].
@@ -54,7 +54,7 @@ func (e *Engine) RunNow(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	now := time.Now()
-	answer, err := runNowScript.Run(ctx, e.db, nil, p.queue, p.id, now.UnixNano(), now.UTC().Format(time.RFC3339Nano)).StringSlice()
+	answer, err := e.run(ctx, runNowScript, p.queue, p.id, now.UnixNano(), now.UTC().Format(time.RFC3339Nano)).StringSlice()
 	switch {
 	case err != nil:
 		return e.failed("redis", err)

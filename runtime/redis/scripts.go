@@ -8,8 +8,8 @@ import "github.com/redis/go-redis/v9"
 // skips unusable values, and never ends between two writes that belong
 // together.
 
-// prelude has the names of a queue's keys, and commands that tolerate keys of
-// the wrong type:
+// prelude has the names of keys, as layout has them, and commands that tolerate keys
+// of the wrong type:
 //
 //   - soft answers false where a command fails because of the key's type.
 //   - firm clears such a key, which nobody can use, and runs the command again.
@@ -18,8 +18,16 @@ import "github.com/redis/go-redis/v9"
 // Any other error, of a server that is full or read-only, ends the script:
 // Redis raises those at a script's first write.
 const prelude = `
-local function k(q, name) return "asynq:{" .. q .. "}:" .. name end
-local function t(q, id) return "asynq:{" .. q .. "}:t:" .. id end
+local tag = KEYS[1] and string.match(KEYS[1], "{(.-)}")
+local ours = tag and "taskctx:{" .. tag .. "}:" or "taskctx:"
+local function k(q, name)
+	if tag and q ~= tag then q = tag .. "}" .. q end
+	return "asynq:{" .. q .. "}:" .. name
+end
+local function t(q, id)
+	if tag and q ~= tag then q = tag .. "}" .. q end
+	return "asynq:{" .. q .. "}:t:" .. id
+end
 local function spoilt(r)
 	if type(r) ~= "table" or not r.err then return false end
 	local e = r.err
@@ -38,7 +46,11 @@ local function firm(cmd, key, ...)
 	if spoilt(r) then redis.call("DEL", key) end
 	return redis.call(cmd, key, ...)
 end
-local function tell(channel, text) redis.pcall("PUBLISH", channel, text) end
+local function tell(channel, text) redis.pcall("PUBLISH", ours .. channel, text) end
+-- list adds a queue to asynq's list; with a tag that is done before.
+local function list(q)
+	if not tag then firm("SADD", "asynq:queues", q) end
+end
 local function has(own, what) return own and string.find(own, what, 1, true) end
 local function ran(own) return has(own, '"again":true') end
 -- elsewhere reports that a task in the state is where tasks of that state are: an
@@ -55,8 +67,8 @@ end
 -- forget frees a key, if the task holds it.
 local function forget(key, id)
 	if key == "" then return end
-	local held = soft("GET", "taskctx:key:" .. key)
-	if held and string.sub(held, 1, #id) == id then redis.call("DEL", "taskctx:key:" .. key) end
+	local held = soft("GET", ours .. "key:" .. key)
+	if held and string.sub(held, 1, #id) == id then redis.call("DEL", ours .. "key:" .. key) end
 end
 -- cancelled are the details of a task that ended by a cancellation.
 local function cancelled(own, reason, at)
@@ -69,7 +81,7 @@ local function archive(q, id, own, score)
 	redis.call("HSET", t(q, id), "state", "archived", "taskctx", own)
 	firm("ZADD", k(q, "archived"), score, id)
 	soft("SADD", k(q, "taskctx:cancelled"), id)
-	tell("taskctx:end", id)
+	tell("end", id)
 end
 `
 

@@ -4,12 +4,19 @@ package redis
 // for an entry in the middle of a list of more than 10,000: the entry stays,
 // and workers notice that it leads to no pending task. Servers of asynq would
 // not, so waiting looks for it where there are any.
+//
+// It knows of them by what leave gets: the time as a score, or with a tag, since asynq's
+// list of servers is in another slot, "1" if there are some.
 const waitingPrelude = `
-local function leave(q, id, state, now)
+local function beside(servers)
+	if tag then return servers == "1" end
+	return (soft("ZCOUNT", "asynq:servers", servers, "+inf") or 0) > 0
+end
+local function leave(q, id, state, servers)
 	if state == "pending" then
 		local list = k(q, "pending")
 		soft("SREM", k(q, "taskctx:again"), id)
-		if (soft("LLEN", list) or 0) <= 10000 or (soft("ZCOUNT", "asynq:servers", now, "+inf") or 0) > 0 then
+		if (soft("LLEN", list) or 0) <= 10000 or beside(servers) then
 			soft("LREM", list, 1, id)
 		else
 			soft("SADD", k(q, "taskctx:gone"), id)
@@ -29,8 +36,8 @@ local function leave(q, id, state, now)
 end
 `
 
-// cancelScript cancels a task. ARGV: the queue, id, reason, the time as text
-// and as a score, the score if it is archived, its key, and the time in ns. It
+// cancelScript cancels a task. ARGV: the queue, id, reason, the time as text,
+// what leave gets, the score if it is archived, its key, and the time in ns. It
 // answers with the task's state before. A task is cancelled after the parent
 // with the queue ARGV[9] and the id ARGV[10] only as long as the parent's
 // children are to be.
@@ -43,7 +50,7 @@ if state == "active" then
 	if redis.call("HEXISTS", t(q, id), "taskctx_cancel") == 0 then
 		redis.call("HSET", t(q, id), "taskctx_cancel", ARGV[3])
 	end
-	tell("taskctx:control", id)
+	tell("control", id)
 	return state
 end
 if state ~= "pending" and state ~= "scheduled" and state ~= "retry" then return state end
@@ -87,11 +94,11 @@ if ls then
 end
 if ran(ARGV[3]) then soft("SADD", k(q, "taskctx:again"), id) end
 firm("LPUSH", k(q, "pending"), id)
-tell("taskctx:new", q)
+tell("new", q)
 return {state, ""}`)
 
-// deleteScript forgets a task that does not run. ARGV: the queue and id, the
-// time as a score, its key, and the time in ns. It answers with the task's
+// deleteScript forgets a task that does not run. ARGV: the queue and id,
+// what leave gets, its key, and the time in ns. It answers with the task's
 // state before.
 var deleteScript = script(journalPrelude + waitingPrelude + `
 local q, id = ARGV[1], ARGV[2]
@@ -105,7 +112,7 @@ burn(q, id)
 if of then arrive(of, id, ` + goneLua + `, ARGV[5]) end
 forget(ARGV[4], id)
 settle()
-tell("taskctx:end", id)
+tell("end", id)
 return state`)
 
 // readScript answers with tasks. ARGV: "1" to leave out the large fields, how

@@ -9,7 +9,7 @@ import "github.com/redis/go-redis/v9"
 // that wants the key. A key that is held for a time has that time to live.
 const holder = `
 local function holder(key, mine)
-	local v = soft("GET", "taskctx:key:" .. key)
+	local v = soft("GET", ours .. "key:" .. key)
 	if not v then return nil end
 	local id, hold, q = string.sub(v, 1, 36), string.sub(v, 37, 37), string.sub(v, 38)
 	if hold == "3" then return id end
@@ -25,9 +25,9 @@ local function holder(key, mine)
 end
 local function hold(key, value, ms)
 	if ms == "" then
-		redis.call("SET", "taskctx:key:" .. key, value)
+		redis.call("SET", ours .. "key:" .. key, value)
 	else
-		redis.call("SET", "taskctx:key:" .. key, value, "PX", ms)
+		redis.call("SET", ours .. "key:" .. key, value, "PX", ms)
 	end
 end
 `
@@ -52,7 +52,7 @@ for i = 2, #ARGV, 9 do
 		res[#res+1] = held
 	else
 		res[#res+1] = ""
-		if not told[q] then firm("SADD", "asynq:queues", q) end
+		if not told[q] then list(q) end
 		if key ~= "" then hold(key, ARGV[i+5], ARGV[i+6]) end
 		if ARGV[i+8] ~= "" and new(q, id, msg, due, ARGV[i+7], ARGV[i+8]) then -- it is ready, aside or scheduled
 		elseif due ~= "" then
@@ -65,7 +65,7 @@ for i = 2, #ARGV, 9 do
 		end
 		if not told[q] then
 			told[q] = true
-			tell("taskctx:new", q)
+			tell("new", q)
 		end
 	end
 end
@@ -76,13 +76,21 @@ return res`)
 // its keys come ready. KEYS: the task and the list of pending tasks. ARGV: the
 // id, the encoding, the time in ns, the name and the queue. It adds no queue
 // to asynq's list if tasks wait there already.
-var insertOneScript = redis.NewScript(`
+var insertOneScript = redis.NewScript(insertOne + `
+if n == 1 then redis.pcall("SADD", "asynq:queues", ARGV[5]) end
+redis.pcall("PUBLISH", "taskctx:new", ARGV[5])
+return 1`)
+
+// insertOneTaggedScript is insertOneScript for a queue that asynq's list has. ARGV[6]: the
+// channel of new tasks.
+var insertOneTaggedScript = redis.NewScript(insertOne + `
+redis.pcall("PUBLISH", ARGV[6], ARGV[5])
+return 1`)
+
+const insertOne = `
 local call = redis.call
 if call("EXISTS", KEYS[1]) == 1 then
 	return redis.error_reply("CONFLICT a task with the id " .. ARGV[1] .. " exists")
 end
 local n = call("LPUSH", KEYS[2], ARGV[1])
-call("HSET", KEYS[1], "msg", ARGV[2], "state", "pending", "pending_since", ARGV[3], "taskctx_name", ARGV[4])
-if n == 1 then redis.pcall("SADD", "asynq:queues", ARGV[5]) end
-redis.pcall("PUBLISH", "taskctx:new", ARGV[5])
-return 1`)
+call("HSET", KEYS[1], "msg", ARGV[2], "state", "pending", "pending_since", ARGV[3], "taskctx_name", ARGV[4])`

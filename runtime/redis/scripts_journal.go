@@ -51,7 +51,7 @@ local function wake(q, id, ns)
 	if ls then return come(q, id, ls, micros(), ran(v[3])) end
 	redis.call("HSET", t(q, id), "state", "pending", "pending_since", ns)
 	firm("RPUSH", k(q, "pending"), id)
-	tell("taskctx:new", q)
+	tell("new", q)
 end
 -- met reports whether a wait is over: just is the name of what has just come, or
 -- nil if anything may have.
@@ -226,7 +226,7 @@ for _, i in ipairs(fresh) do
 	else
 		open = open + 1
 		if ARGV[i+8] ~= "" then hold(ARGV[i+8], ARGV[i+9], ARGV[i+10]) end
-		if not told[cq] then firm("SADD", "asynq:queues", cq) end
+		if not told[cq] then list(cq) end
 		told[cq] = true
 		local limited = ARGV[i+12] ~= "" and new(cq, cid, ARGV[i+6], ARGV[i+7], ARGV[i+11], ARGV[i+12])
 		if limited then
@@ -242,7 +242,7 @@ for _, i in ipairs(fresh) do
 	end
 end
 redis.call("HSET", j, "_open", open, "_others", others, "_bytes", bytes)
-for cq in pairs(told) do tell("taskctx:new", cq) end
+for cq in pairs(told) do tell("new", cq) end
 return res`)
 
 // signalScript adds a signal to a task's journal, and wakes the task if it waits

@@ -33,7 +33,7 @@ package redis
 // A script takes places with enter, gives them up with quit, and lets others in with
 // settle at its end.
 const limitPrelude = `
-local function limitKey(h, what) return "taskctx:{limit:" .. h .. "}:" .. what end
+local function limitKey(h, what) return ours .. "{limit:" .. h .. "}:" .. what end
 local function limitsOf(text)
 	if not text or text == "" then return nil end
 	local ok, ls = pcall(cjson.decode, text)
@@ -62,13 +62,13 @@ local function int(n) return string.format("%.0f", n) end
 local pauses = {}
 local function isPaused(q, name)
 	if pauses[q] == nil then pauses[q] = redis.call("EXISTS", k(q, "paused")) == 1 end
-	return pauses[q] or name and soft("HEXISTS", "taskctx:paused", name) == 1
+	return pauses[q] or name and soft("HEXISTS", ours .. "paused", name) == 1
 end
 -- room reports whether a key has one more place, and how many are held.
 local function room(l)
 	local held = soft("SCARD", limitKey(l.h, "held")) or 0
 	if l.o then return held < 1, held end
-	local most = tonumber(soft("HGET", "taskctx:limits", l.r) or "") or l.m
+	local most = tonumber(soft("HGET", ours .. "limits", l.r) or "") or l.m
 	if not l.p then return held < most, held end
 	if most <= 0 then return false, held end -- until SetLimit
 	local starts, now, at = limitKey(l.h, "starts"), micros(), nil
@@ -84,7 +84,7 @@ local function room(l)
 		at = began and began + l.p
 		if not at or at <= now then return true, held end
 	end
-	firm("ZADD", "taskctx:limit:wake", int(at), l.r .. "\0" .. l.h)
+	firm("ZADD", ours .. "limit:wake", int(at), l.r .. "\0" .. l.h)
 	return false, held
 end
 -- enter takes the places that a task lacks, in order. If there is none it waits for
@@ -99,11 +99,11 @@ local function enter(q, id, ls, due, apart)
 			local free, taken = others == 0, 0
 			if free then free, taken = room(l) end
 			if others + taken == 0 then
-				firm("ZADD", "taskctx:limit:keys", 0, l.r .. "\0" .. l.h)
-				if l.d then firm("HSET", "taskctx:limit:rates", l.r, l.d) end
+				firm("ZADD", ours .. "limit:keys", 0, l.r .. "\0" .. l.h)
+				if l.d then firm("HSET", ours .. "limit:rates", l.r, l.d) end
 			end
 			if not free then
-				firm("ZADD", wait, l.o and firm("INCR", "taskctx:limit:turn") or int(due), place)
+				firm("ZADD", wait, l.o and firm("INCR", ours .. "limit:turn") or int(due), place)
 				return l.r
 			end
 			firm("SADD", held, place)
@@ -127,7 +127,7 @@ local function put(q, id, rule, due, again)
 	if again then soft("SADD", k(q, "taskctx:again"), id) end
 	soft("ZREM", k(q, rule and "taskctx:ready" or "taskctx:aside"), id)
 	firm("ZADD", k(q, rule and "taskctx:aside" or "taskctx:ready"), int(due), id)
-	if not rule then tell("taskctx:new", q) end
+	if not rule then tell("new", q) end
 end
 -- come makes a task that is due take its places, and ready or aside.
 local function come(q, id, ls, due, again)
@@ -191,7 +191,7 @@ local function letIn(h, rule)
 		local place = first and first[1]
 		if not place then break end
 		if steps >= 1000 then
-			firm("SADD", "taskctx:limit:more", rule .. "\0" .. h)
+			firm("SADD", ours .. "limit:more", rule .. "\0" .. h)
 			return
 		end
 		steps = steps + 1
@@ -217,8 +217,8 @@ local function letIn(h, rule)
 		end
 	end
 	if (soft("SCARD", held) or 0) == 0 and redis.call("EXISTS", limitKey(h, "starts")) == 0 then
-		soft("ZREM", "taskctx:limit:keys", rule .. "\0" .. h)
-		soft("ZREM", "taskctx:limit:wake", rule .. "\0" .. h)
+		soft("ZREM", ours .. "limit:keys", rule .. "\0" .. h)
+		soft("ZREM", ours .. "limit:wake", rule .. "\0" .. h)
 	end
 end
 -- settle lets others in where places were given up.

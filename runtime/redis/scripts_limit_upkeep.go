@@ -3,15 +3,15 @@ package redis
 // setLimitScript sets what SetLimit has for a rule. ARGV: the rule, and how many, or
 // "" for nothing.
 var setLimitScript = script(`
-if ARGV[2] == "" then return soft("HDEL", "taskctx:limits", ARGV[1]) end
-return firm("HSET", "taskctx:limits", ARGV[1], ARGV[2])`)
+if ARGV[2] == "" then return soft("HDEL", ours .. "limits", ARGV[1]) end
+return firm("HSET", ours .. "limits", ARGV[1], ARGV[2])`)
 
 // letInScript lets tasks in under some keys of the rule ARGV[1], after the member
 // ARGV[2] of taskctx:limit:keys. It answers with the last of them, "" if there are no
 // more.
 var letInScript = script(limitPrelude + `
 local from = ARGV[2] == "" and "[" .. ARGV[1] .. "\0" or "(" .. ARGV[2]
-local keys = soft("ZRANGEBYLEX", "taskctx:limit:keys", from, "(" .. ARGV[1] .. "\1", "LIMIT", 0, 100) or {}
+local keys = soft("ZRANGEBYLEX", ours .. "limit:keys", from, "(" .. ARGV[1] .. "\1", "LIMIT", 0, 100) or {}
 for _, m in ipairs(keys) do
 	if #m == #ARGV[1] + 33 then letIn(string.sub(m, -32), ARGV[1]) end
 end
@@ -24,12 +24,12 @@ return keys[100] or ""`)
 var openRatesScript = script(limitPrelude + `
 local function open(set, members)
 	for _, m in ipairs(members or {}) do
-		redis.call(set == "taskctx:limit:more" and "SREM" or "ZREM", set, m)
+		redis.call(set == ours .. "limit:more" and "SREM" or "ZREM", set, m)
 		letIn(string.sub(m, -32), string.sub(m, 1, -34))
 	end
 end
-open("taskctx:limit:wake", soft("ZRANGEBYSCORE", "taskctx:limit:wake", "-inf", int(micros()), "LIMIT", 0, 300))
-open("taskctx:limit:more", soft("SRANDMEMBER", "taskctx:limit:more", 10))
+open(ours .. "limit:wake", soft("ZRANGEBYSCORE", ours .. "limit:wake", "-inf", int(micros()), "LIMIT", 0, 300))
+open(ours .. "limit:more", soft("SRANDMEMBER", ours .. "limit:more", 10))
 settle()
 ` + untilRoom + `
 return untilRoom()`)
@@ -37,8 +37,8 @@ return untilRoom()`)
 // untilRoom is the time in µs until openRatesScript has something to do, or "".
 const untilRoom = `
 local function untilRoom()
-	if redis.call("EXISTS", "taskctx:limit:more") == 1 then return "0" end
-	local first = soft("ZRANGE", "taskctx:limit:wake", 0, 0, "WITHSCORES")
+	if redis.call("EXISTS", ours .. "limit:more") == 1 then return "0" end
+	local first = soft("ZRANGE", ours .. "limit:wake", 0, 0, "WITHSCORES")
 	if not first or not first[2] then return "" end
 	clock = nil
 	return int(math.max(tonumber(first[2]) - micros(), 0))
@@ -50,9 +50,9 @@ end
 // others in. ARGV: for how many ms no other worker is to begin, "" if it goes on; and
 // how many keys. It answers with 1 if there are more.
 var sweepPlacesScript = script(limitPrelude + `
-local all, at = "taskctx:limit:keys", "taskctx:limit:at"
+local all, at = ours .. "limit:keys", ours .. "limit:at"
 if ARGV[1] ~= "" then
-	if (soft("ZCARD", all) or 0) == 0 or not redis.call("SET", "taskctx:limit:looked", 1, "NX", "PX", ARGV[1]) then return 0 end
+	if (soft("ZCARD", all) or 0) == 0 or not redis.call("SET", ours .. "limit:looked", 1, "NX", "PX", ARGV[1]) then return 0 end
 end
 local function holds(place, h)
 	local q, id, n = placedBy(place)
@@ -100,13 +100,13 @@ return lot[1]`)
 // are no more, and for each rule with the rule, what SetLimit has set or "", the time
 // of a rate in ns or "", and how many keys, places and waiting tasks there are.
 var limitCountsScript = script(limitPrelude + `
-local keys = soft("ZRANGEBYLEX", "taskctx:limit:keys", ARGV[1] == "" and "-" or "(" .. ARGV[1], "+", "LIMIT", 0, ARGV[2]) or {}
+local keys = soft("ZRANGEBYLEX", ours .. "limit:keys", ARGV[1] == "" and "-" or "(" .. ARGV[1], "+", "LIMIT", 0, ARGV[2]) or {}
 local rules, of = {}, {}
 for _, m in ipairs(keys) do
 	local h, rule = string.sub(m, -32), string.sub(m, 1, -34)
 	local r = of[rule]
 	if not r then
-		r = {rule, soft("HGET", "taskctx:limits", rule) or "", soft("HGET", "taskctx:limit:rates", rule) or "", 0, 0, 0}
+		r = {rule, soft("HGET", ours .. "limits", rule) or "", soft("HGET", ours .. "limit:rates", rule) or "", 0, 0, 0}
 		of[rule], rules[#rules+1] = r, r
 	end
 	local held, waits = soft("SCARD", limitKey(h, "held")) or 0, soft("ZCARD", limitKey(h, "wait")) or 0

@@ -41,7 +41,7 @@ for i = 3, #ARGV do
 		local first = redis.call("ZRANGE", k(q, set), 0, 0, "WITHSCORES")
 		if first[2] and (next == "" or tonumber(first[2]) < tonumber(next)) then next = first[2] end
 	end
-	if moved > 0 then tell("taskctx:new", q) end
+	if moved > 0 then tell("new", q) end
 	n = n + moved
 	local id = not orphaned[1] and soft("SRANDMEMBER", k(q, "taskctx:bereft"))
 	if id then orphaned = {q, id} end
@@ -134,7 +134,7 @@ return 1`)
 var sweepScript = script(holder + `
 local n = 0
 for _, name in ipairs(ARGV) do
-	local key = string.sub(name, 13)
+	local key = string.sub(name, #ours + 5)
 	local v = soft("GET", name)
 	if v and #v > 36 and not holder(key, "") then
 		redis.call("DEL", name)

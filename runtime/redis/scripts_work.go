@@ -28,7 +28,7 @@ local known, first = {}, 10 + tonumber(ARGV[9])
 for i = 10, first - 1 do known[ARGV[i]] = true end
 local rows, parked, names, lost, found = {}, 0, {}, {}, 0
 local held = {}
-for _, name in ipairs(soft("HKEYS", "taskctx:paused") or {}) do held[name] = true end
+for _, name in ipairs(soft("HKEYS", ours .. "paused") or {}) do held[name] = true end
 
 -- kind is the type in an asynq message, its first field as a rule.
 local function kind(msg)
@@ -94,9 +94,9 @@ local others
 local function familiar(q, name)
 	if not others then
 		others = {}
-		local ids = soft("ZREVRANGE", "taskctx:workers", 0, 999, "WITHSCORES") or {}
+		local ids = soft("ZREVRANGE", ours .. "workers", 0, 999, "WITHSCORES") or {}
 		for i = 1, #ids, 2 do
-			local raw = ids[i] ~= owner and soft("GET", "taskctx:worker:" .. ids[i])
+			local raw = ids[i] ~= owner and soft("GET", ours .. "worker:" .. ids[i])
 			local ok, w = pcall(cjson.decode, raw or "")
 			if ok and type(w) == "table" and type(w.names) == "table" and type(w.queues) == "table"
 				and now / 1e6 - tonumber(ids[i+1]) <= (tonumber(w.lease) or 0) * 1.2e-9 then
@@ -179,7 +179,7 @@ for i = first, #ARGV do
 				end
 			end
 		end
-		if aside > 0 then tell("taskctx:new", q) end -- there may be workers that know them, and more here
+		if aside > 0 then tell("new", q) end -- there may be workers that know them, and more here
 	end
 end
 settle()
@@ -255,7 +255,7 @@ local function write(q, id, fence, to, score, msg, own, memo, result, key, archi
 	end
 	if final then
 		add(processed, q)
-		tell("taskctx:end", id)
+		tell("end", id)
 		if ended then ended(q, id, to, own, result, now) end
 	end
 	if to == "archived" then
@@ -285,7 +285,7 @@ local function count(name, counts)
 end
 count("processed", processed)
 count("failed", failed)
-for q in pairs(news) do tell("taskctx:new", q) end
+for q in pairs(news) do tell("new", q) end
 if settle then settle() end
 return res`
 
@@ -320,7 +320,7 @@ return res`)
 // in ns and as text, and the score if it is archived.
 var takeOverScript = script(journalPrelude + `
 local owner, beats, q, id, fence = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-if (soft("GET", "taskctx:beat:" .. owner) or "") ~= beats then return 0 end
+if (soft("GET", ours .. "beat:" .. owner) or "") ~= beats then return 0 end
 local v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel", "taskctx_limits", "taskctx_due")
 if not v or v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then return 0 end
 soft("LREM", k(q, "active"), 1, id)
@@ -345,5 +345,5 @@ if ls then
 end
 redis.call("HSET", t(q, id), "state", "pending", "msg", ARGV[6], "taskctx", ARGV[7], "pending_since", ARGV[8])
 firm("RPUSH", k(q, "pending"), id)
-tell("taskctx:new", q)
+tell("new", q)
 return 1`)

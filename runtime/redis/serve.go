@@ -73,7 +73,7 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 
 // SaveMemo implements [remote.Store].
 func (s *serve) SaveMemo(ctx context.Context, c claim, memo json.RawMessage) (bool, error) {
-	ok, err := saveMemoScript.Run(ctx, s.e.db, nil, s.ID, c.queue, c.id, c.fence, []byte(memo)).Int()
+	ok, err := s.e.run(ctx, saveMemoScript, s.ID, c.queue, c.id, c.fence, []byte(memo)).Int()
 	if err != nil {
 		return false, s.e.failed("save memo", err)
 	}

@@ -39,7 +39,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 	args := append(make([]any, 0, 9+len(s.Names)+len(st.Queues)), st.Want, s.ID, s.leaseScore(), now.UnixMicro(), fence,
 		now.Format(time.RFC3339Nano), s.ParkFor.Microseconds(), flag(look), len(s.Names))
 	args = append(append(args, s.names...), anys(st.Queues)...)
-	answer, err := claimScript.Run(ctx, s.e.db, nil, args...).Slice()
+	answer, err := s.e.run(ctx, claimScript, args...).Slice()
 	if err != nil {
 		return false, err
 	}
@@ -190,7 +190,7 @@ func (s *serve) write(ctx context.Context, outcomes []*outcome) error {
 	if families {
 		conclude = familyScript
 	}
-	written, err := conclude.Run(ctx, s.e.db, nil, args...).Int64Slice()
+	written, err := s.e.run(ctx, conclude, args...).Int64Slice()
 	if err == nil && len(written) != len(outcomes) {
 		err = fmt.Errorf("the server answered for %d of %d", len(written), len(outcomes))
 	}
@@ -296,12 +296,12 @@ func (s *serve) Release(ctx context.Context, claims []claim) error {
 	}
 	args := s.concludeArgs()
 	for _, c := range claims {
-		own, err := s.e.db.HGet(ctx, taskKey(c.queue, c.id), "taskctx").Result()
+		own, err := s.e.db.HGet(ctx, s.e.taskKey(c.queue, c.id), "taskctx").Result()
 		if err = spoilt(err); err != nil && !errors.Is(err, redis.Nil) {
 			return err
 		}
 		archived := s.e.archivedUntil(new(engine.Message), time.Now())
 		args = append(args, c.queue, c.id, c.fence, asynqPending, "first", "", own, "", "", "", archived)
 	}
-	return familyScript.Run(ctx, s.e.db, nil, args...).Err()
+	return s.e.run(ctx, familyScript, args...).Err()
 }

@@ -77,14 +77,14 @@ func (s *serve) wakeDue(ctx context.Context, waits []place) error {
 		args = append(args, p.queue, p.id)
 	}
 	s.NewsUnlessTold()
-	return wakeScript.Run(ctx, s.e.db, nil, args...).Err()
+	return s.e.run(ctx, wakeScript, args...).Err()
 }
 
 // lookForEnds writes down the ends of a task's children that another program has
 // ended or deleted.
 func (s *serve) lookForEnds(ctx context.Context, p place) error {
 	for cursor := "0"; ; {
-		next, err := unseenScript.Run(ctx, s.e.db, nil, p.queue, p.id, cursor, time.Now().UnixNano()).Text()
+		next, err := s.e.run(ctx, unseenScript, p.queue, p.id, cursor, time.Now().UnixNano()).Text()
 		if err != nil || next == "0" {
 			return err
 		}
@@ -109,7 +109,7 @@ type pass struct{ queue, cursor string }
 func (s *serve) journals(ctx context.Context, bereft *place, now time.Time) (more bool, err error) {
 	if now.Sub(s.asked) >= askEvery || now.Before(s.asked) {
 		s.asked = now
-		queues, err := lookScript.Run(ctx, s.e.db, nil, append([]any{journalsEvery.Milliseconds()}, anys(s.Queues)...)...).StringSlice()
+		queues, err := s.e.run(ctx, lookScript, append([]any{journalsEvery.Milliseconds()}, anys(s.Queues)...)...).StringSlice()
 		if err != nil {
 			return false, err
 		}
@@ -135,7 +135,7 @@ func (s *serve) journals(ctx context.Context, bereft *place, now time.Time) (mor
 
 // pass looks at some journals.
 func (s *serve) pass(ctx context.Context, p *pass) error {
-	answer, err := passScript.Run(ctx, s.e.db, nil, p.queue, p.cursor).StringSlice()
+	answer, err := s.e.run(ctx, passScript, p.queue, p.cursor).StringSlice()
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (s *serve) pass(ctx context.Context, p *pass) error {
 // cancelBereft cancels children of a task that has failed or was cancelled, a lot
 // of them.
 func (s *serve) cancelBereft(ctx context.Context, parent place) error {
-	answer, err := openScript.Run(ctx, s.e.db, nil, parent.queue, parent.id).Slice()
+	answer, err := s.e.run(ctx, openScript, parent.queue, parent.id).Slice()
 	if err != nil {
 		return err
 	}
@@ -168,12 +168,16 @@ func (s *serve) cancelBereft(ctx context.Context, parent place) error {
 	if err := s.cancelChildren(ctx, parent, places(answer[2:]), engine.ParentEnded(taskID(parent.id), state)); err != nil {
 		return err
 	}
-	return bereavedScript.Run(ctx, s.e.db, nil, parent.queue, parent.id, text(answer[0])).Err()
+	return s.e.run(ctx, bereavedScript, parent.queue, parent.id, text(answer[0])).Err()
 }
 
 // cancelChildren cancels tasks, unless their parent was retried meanwhile.
 func (s *serve) cancelChildren(ctx context.Context, parent place, children []place, reason string) error {
-	if err := cancelScript.Load(ctx, s.e.db).Err(); err != nil {
+	db, err := s.e.server(ctx)
+	if err != nil {
+		return err
+	}
+	if err := cancelScript.Load(ctx, db).Err(); err != nil {
 		return err
 	}
 	for len(children) > 0 {
@@ -185,9 +189,9 @@ func (s *serve) cancelChildren(ctx context.Context, parent place, children []pla
 		if len(found) == 0 {
 			continue
 		}
-		p := s.e.db.Pipeline()
+		servers, p := s.e.servers(ctx, time.Now()), s.e.db.Pipeline()
 		for _, r := range found {
-			p.EvalSha(ctx, cancelScript.Hash(), nil, append(s.e.cancelArgs(r, reason), parent.queue, parent.id)...)
+			p.EvalSha(ctx, cancelScript.Hash(), s.e.keys, append(s.e.cancelArgs(r, reason, servers), parent.queue, parent.id)...)
 		}
 		if _, err := p.Exec(ctx); spoilt(err) != nil {
 			return err

@@ -276,13 +276,13 @@ func isPlain(s string) bool {
 }
 
 // encodeMessage makes an asynq message of ours.
-func encodeMessage(m *engine.Message) (taskMessage, error) {
+func (l *layout) encodeMessage(m *engine.Message) (taskMessage, error) {
 	head, err := encodeHeader(m)
 	if err != nil {
 		return taskMessage{}, fmt.Errorf("encode metadata of %s: %w", m.Name, err)
 	}
 	return taskMessage{
-		kind: m.Name, payload: m.Args, id: m.Meta.ID.String(), queue: m.Queue,
+		kind: m.Name, payload: m.Args, id: m.Meta.ID.String(), queue: l.inAsynq(m.Queue),
 		retry: retries(m), deadline: farDeadline,
 		retention: seconds(m.Keep), headers: []headerOf{{headerKey, head}},
 	}, nil

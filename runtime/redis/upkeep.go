@@ -31,6 +31,7 @@ const (
 // Upkeep implements [remote.Store]: it makes due tasks pending, and now and
 // then forgets some old ones.
 func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
+	s.e.enlist(ctx, s.Queues...)
 	var f forwarded
 	if f, err = s.forward(ctx); err != nil {
 		return f.next, err
@@ -79,7 +80,7 @@ func (s *serve) forward(ctx context.Context) (f forwarded, err error) {
 	for {
 		now := time.Now()
 		args := append([]any{score(now), now.UnixNano()}, anys(s.Queues)...)
-		res, err := forwardScript.Run(ctx, s.e.db, nil, args...).Slice()
+		res, err := s.e.run(ctx, forwardScript, args...).Slice()
 		if err != nil || len(res) < 5 {
 			return f, err
 		}
@@ -111,22 +112,26 @@ func (s *serve) forward(ctx context.Context) (f forwarded, err error) {
 // clean forgets tasks whose records have expired, and returns how many.
 func (s *serve) clean(ctx context.Context, now time.Time) (int, error) {
 	args := append([]any{cleanAtOnce, score(now.Add(-sentAgainFor)), score(now.Add(-archivedFor))}, anys(s.Queues)...)
-	return cleanScript.Run(ctx, s.e.db, nil, args...).Int()
+	return s.e.run(ctx, cleanScript, args...).Int()
 }
 
 // tidy looks through a part of the engine's own sets beside asynq's keys.
 func (s *serve) tidy(ctx context.Context) error {
 	args := append([]any{rand.IntN(1 << 30)}, anys(s.Queues)...)
-	if err := tidyScript.Run(ctx, s.e.db, nil, args...).Err(); err != nil {
+	if err := s.e.run(ctx, tidyScript, args...).Err(); err != nil {
+		return err
+	}
+	db, err := s.e.server(ctx)
+	if err != nil {
 		return err
 	}
 	for range sweeps {
-		names, cursor, err := s.e.db.Scan(ctx, s.sweeping, keyPrefix+"*", sweepAtOnce).Result()
+		names, cursor, err := db.Scan(ctx, s.sweeping, s.e.ours+"key:*", sweepAtOnce).Result()
 		if err != nil {
 			return err
 		}
 		if len(names) > 0 {
-			if err := sweepScript.Run(ctx, s.e.db, nil, anys(names)...).Err(); err != nil {
+			if err := s.e.run(ctx, sweepScript, anys(names)...).Err(); err != nil {
 				return err
 			}
 		}

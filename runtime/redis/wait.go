@@ -27,7 +27,7 @@ const linger = 5 * time.Second
 func (e *Engine) hearEnds() {
 	ctx, cancel := context.WithCancel(e.closing)
 	defer cancel()
-	sub := e.db.Subscribe(ctx, endChannel)
+	sub := e.db.Subscribe(ctx, e.endChannel)
 	heard := sub.ChannelWithSubscriptions(redis.WithChannelSize(1000))
 	defer sub.Close()
 	last := time.NewTimer(linger)

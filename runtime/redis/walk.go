@@ -157,7 +157,7 @@ func (w *walk) pass(ids, scores []string) {
 
 // listed returns the next entries of a list, from its end.
 func (p *page) listed(ctx context.Context, w *walk, resume bool) ([]string, error) {
-	key := queueKey(w.Queue, w.Collection)
+	key := p.e.queueKey(w.Queue, w.Collection)
 	if resume {
 		if err := p.catchUp(ctx, key, w); err != nil {
 			return nil, spoilt(err)
@@ -238,7 +238,7 @@ func (p *page) catchUpNewest(ctx context.Context, key string, w *walk) error {
 
 // ranked returns the next members of a sorted set, with their scores.
 func (p *page) ranked(ctx context.Context, w *walk) (ids, scores []string, err error) {
-	key := queueKey(w.Queue, w.Collection)
+	key := p.e.queueKey(w.Queue, w.Collection)
 	start := int64(0)
 	if w.Last != "" {
 		if start, err = p.rankAfter(ctx, key, w); err != nil {

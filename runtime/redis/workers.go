@@ -44,13 +44,14 @@ func (s *serve) describe() (err error) {
 func (s *serve) show(ctx context.Context, p redis.Pipeliner) *redis.BoolCmd {
 	now := time.Now()
 	life := max(beatLife, 2*s.e.cfg.Lease)
-	p.ZAdd(ctx, workersKey, redis.Z{Score: score(now), Member: s.ID})
-	p.ZRemRangeByScore(ctx, workersKey, "-inf", strconv.FormatFloat(score(now.Add(-life)), 'f', 0, 64))
-	p.Expire(ctx, workersKey, life)
+	all, own := s.e.ours+"workers", s.e.ours+"worker:"+s.ID
+	p.ZAdd(ctx, all, redis.Z{Score: score(now), Member: s.ID})
+	p.ZRemRangeByScore(ctx, all, "-inf", strconv.FormatFloat(score(now.Add(-life)), 'f', 0, 64))
+	p.Expire(ctx, all, life)
 	if !s.told {
-		p.Set(ctx, workerPrefix+s.ID, s.about, life)
+		p.Set(ctx, own, s.about, life)
 	}
-	return p.Expire(ctx, workerPrefix+s.ID, life)
+	return p.Expire(ctx, own, life)
 }
 
 // maxWorkers bounds the workers that are listed.
@@ -82,7 +83,7 @@ func (e *Engine) Workers(ctx context.Context) ([]engine.WorkerInfo, error) {
 
 // workersSeen are those that have shown that they live.
 func (e *Engine) workersSeen(ctx context.Context) ([]engine.WorkerInfo, error) {
-	seen, err := e.db.ZRevRangeWithScores(ctx, workersKey, 0, maxWorkers-1).Result()
+	seen, err := e.db.ZRevRangeWithScores(ctx, e.ours+"workers", 0, maxWorkers-1).Result()
 	if err = spoilt(err); err != nil || len(seen) == 0 {
 		return []engine.WorkerInfo{}, err
 	}
@@ -91,7 +92,7 @@ func (e *Engine) workersSeen(ctx context.Context) ([]engine.WorkerInfo, error) {
 	for chunk := range slices.Chunk(seen, readAtOnce) {
 		keys := make([]string, len(chunk))
 		for i, z := range chunk {
-			keys[i] = workerPrefix + text(z.Member)
+			keys[i] = e.ours + "worker:" + text(z.Member)
 		}
 		told, err := e.db.MGet(ctx, keys...).Result()
 		if err != nil {
@@ -119,7 +120,7 @@ func (e *Engine) runningBy(ctx context.Context) (map[string]int, error) {
 	}
 	running := make(map[string]int)
 	for chunk := range slices.Chunk(queues, queuesAtOnce) {
-		owners, err := ownersScript.Run(ctx, e.db, nil, anys(chunk)...).Slice()
+		owners, err := e.run(ctx, ownersScript, anys(chunk)...).Slice()
 		if err != nil {
 			return nil, err
 		}
@@ -133,7 +134,7 @@ func (e *Engine) runningBy(ctx context.Context) (map[string]int, error) {
 // oldestOf is since when the pending task of each queue is due that has been
 // longest, in the order of the queues; zero where there is none.
 func (e *Engine) oldestOf(ctx context.Context, queues []string) ([]time.Time, error) {
-	rows, err := oldestScript.Run(ctx, e.db, nil, append([]any{score(time.Now())}, anys(queues)...)...).Slice()
+	rows, err := e.run(ctx, oldestScript, append([]any{score(time.Now())}, anys(queues)...)...).Slice()
 	if err != nil {
 		return nil, err
 	}
