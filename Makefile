@@ -161,6 +161,11 @@ kills: ## kill worker processes of each engine again and again, and print what w
 	$(GO) test ./runtime/postgres ./runtime/redis -p 1 -count=1 -v -run 'TestServe_KilledWorkers|TestEngine_EachRequest' \
 		-timeout 60m -kills $$(($(KILLS) / 4)) -tasks $$(($(KILLTASKS) / 2)) -faults 1
 
+.PHONY: cluster
+cluster: ## the whole suite of engines on a Redis Cluster of three shards, for four apps at once; kill workers and a shard there, and move the slot
+	$(GO) test ./runtime/redis -count=1 -v -timeout 60m -run 'Cluster|HashTag|Clients|SlotMoves|UnlistedQueue' \
+		-cluster -kills $$(($(KILLS) / 4)) -tasks $$(($(KILLTASKS) / 2)) | { grep -vE '^ *(=== |--- PASS: .*/)' || true; }
+
 DURABLEENGINES ?= memory|sqlite|postgres|redis
 .PHONY: durable
 durable: ## durable tasks that die, are killed, meet their signals, fan out and wait, by the thousand, on each engine
