@@ -76,27 +76,42 @@ else
 	echo "no C compiler here: the race detector is left out" >&2
 fi
 [ "$#" -gt 0 ] || set -- ./...
-beside=
-trap '[ -z "$beside" ] || kill "$beside" 2>/dev/null || true' EXIT
-case " $* " in
-*" ./... "* | *" ./runtime/... "* | *" ./runtime/redis "* | *" ./runtime/web "*)
-	if [ "${#race[@]}" -gt 0 ]; then # what has the race detector left out, or small
-		"${GO:-go}" test -timeout 25m -run 'Miniredis|HostileTexts' ./runtime/redis ./runtime/web &
-		beside=$!
-	fi
-	;;
-esac
-# One package more at a time than there are cores: the tests of the engines mostly wait.
-# Those of Postgres wait most and longest, so that they begin while others compile.
-[ -z "$all" ] || set -- ./runtime/postgres "$@"
-"${GO:-go}" test ${race[@]+"${race[@]}"} -p "$(($(getconf _NPROCESSORS_ONLN) + 1))" -timeout 25m "$@"
-[ -z "$beside" ] || wait "$beside"
 if [ -n "$all" ]; then
 	if have_browser; then
 		export TASKCTX_REQUIRE_BROWSER="${TASKCTX_REQUIRE_BROWSER:-1}"
 	else
 		echo "no Chromium here: tests that drive a browser are skipped" >&2
 	fi
-	cd tools/browser
-	"${GO:-go}" test -timeout 20m ./...
+fi
+small= # what has the race detector left out, or is small
+case " $* " in
+*" ./... "* | *" ./runtime/... "* | *" ./runtime/redis "* | *" ./runtime/web "*) [ "${#race[@]}" = 0 ] || small=1 ;;
+esac
+
+# beside runs what is compiled without the race detector: one after the other, so
+# that what both need is compiled once. The main run vets the packages of the first.
+beside() {
+	if [ -n "$small" ]; then
+		"${GO:-go}" test -vet=off -timeout 25m -run 'Miniredis|HostileTexts' ./runtime/redis ./runtime/web
+	fi
+	if [ -n "$all" ]; then
+		cd tools/browser
+		"${GO:-go}" test -timeout 20m ./...
+	fi
+}
+beside=
+trap '[ -z "$beside" ] || kill -- "-$beside" 2>/dev/null || true' EXIT
+if [ -n "$small$all" ]; then
+	set -m # a process group of its own, which ends as a whole
+	beside &
+	beside=$!
+	set +m
+fi
+# Two packages more at a time than there are cores: the tests of the engines mostly wait.
+# They begin while others compile, those that wait longest first.
+[ -z "$all" ] || set -- ./runtime/postgres ./runtime/redis ./runtime/sqlite "$@"
+"${GO:-go}" test ${race[@]+"${race[@]}"} -p "$(($(getconf _NPROCESSORS_ONLN) + 2))" -timeout 25m "$@"
+if [ -n "$beside" ]; then
+	wait "$beside"
+	beside=
 fi
