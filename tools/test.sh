@@ -72,6 +72,8 @@ if have_cc; then
 	# copy of a method of sync/atomic would be everybody's, and hide what it orders.
 	race=(-race -gcflags=modernc.org/libc=-race=false -gcflags=modernc.org/memory=-race=false
 		-gcflags=modernc.org/sqlite/lib=-race=false)
+	# For tests that need of packages only what the go command then has compiled already.
+	export TASKCTX_TEST_FLAGS="${race[*]}"
 else
 	echo "no C compiler here: the race detector is left out" >&2
 fi

@@ -16,7 +16,8 @@ import (
 )
 
 // TestVet: the go command runs the tool, or it runs by itself, on a program with
-// mistakes, on one without, and on this repository, in which there are none.
+// mistakes, on one without, and on this repository, in which there are none. There it
+// reads what tools/test.sh compiles for its tests, rather than have all compiled again.
 func TestVet(t *testing.T) {
 	dir := t.TempDir()
 	tool := filepath.Join(dir, "taskvet")
@@ -45,6 +46,9 @@ func TestVet(t *testing.T) {
 			}
 			cmd := exec.CommandContext(t.Context(), c.args[0], c.args[1:]...)
 			cmd.Dir, cmd.Env = c.dir, append(os.Environ(), "GOWORK=off")
+			if flags := os.Getenv("TASKCTX_TEST_FLAGS"); c.dir == repository && flags != "" {
+				cmd.Env = append(cmd.Env, "GOFLAGS="+strings.TrimSpace(os.Getenv("GOFLAGS")+" "+flags))
+			}
 			out, err := cmd.CombinedOutput()
 			assert.Equal(t, len(c.want) > 0, err != nil, "exit: %v\n%s", err, out)
 			var said []string
