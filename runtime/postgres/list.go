@@ -171,9 +171,9 @@ func (l *listing) chunk() int {
 // bound bounds the rows to look at: all jobs that an index finds, if they are
 // few, or else a window from the cursor on.
 func (l *listing) bound(ctx context.Context) error {
-	if text, args := l.candidates(); text != "" {
+	for _, c := range l.candidates() {
 		var ids []int64
-		err := l.e.steered(ctx, text, args, func(scan func(...any) error) error {
+		err := l.e.steered(ctx, c.text, c.args, func(scan func(...any) error) error {
 			var id int64
 			err := scan(&id)
 			ids = append(ids, id)
@@ -215,16 +215,25 @@ func (l *listing) cut() {
 	l.last = &l.few[most-1]
 }
 
-// candidates returns a query of an index for jobs that may match the filter,
-// empty without such an index.
-func (l *listing) candidates() (string, []any) {
+// candidate is a query of an index for jobs that may match the filter.
+type candidate struct {
+	text string
+	args []any
+}
+
+// candidates returns queries of indexes that the filter has a part of, in the order in
+// which they likely find few: few jobs may have failed of very many with their name, and
+// few have a name of very many that wait.
+func (l *listing) candidates() (cs []candidate) {
 	from := "SELECT id FROM " + quoted(l.e.cfg.Schema) + ".river_job j WHERE "
 	limit := fmt.Sprintf(" LIMIT %d", fewRows+1)
 	if l.q.Name != "" {
-		return from + "j.kind = $1" + limit, []any{l.q.Name}
+		cs = append(cs, candidate{from + "j.kind = $1" + limit, []any{l.q.Name}})
 	}
-	if len(l.q.States) == 0 && l.q.Queue == "" {
-		return "", nil
+	// Most of a name have succeeded: to look for few in that state is in vain.
+	all := len(l.q.States) == 0 || slices.Contains(l.q.States, engine.StateSucceeded)
+	if all && (l.q.Name != "" || l.q.Queue == "" && len(l.q.States) == 0) {
+		return cs
 	}
 	states := []string{}
 	for _, s := range l.q.States {
@@ -238,7 +247,7 @@ func (l *listing) candidates() (string, []any) {
 	slices.Sort(states)
 	states = slices.Compact(states)
 	if len(states) == 0 {
-		return from + "false", nil
+		return []candidate{{from + "false", nil}}
 	}
 	// One after the other: of several at once the planner takes no index.
 	parts := make([]string, len(states))
@@ -249,11 +258,11 @@ func (l *listing) candidates() (string, []any) {
 		}
 		parts[i] += limit + ")"
 	}
-	text := "SELECT id FROM (" + strings.Join(parts, " UNION ALL ") + ") u" + limit
+	c := candidate{text: "SELECT id FROM (" + strings.Join(parts, " UNION ALL ") + ") u" + limit}
 	if l.q.Queue != "" {
-		return text, []any{l.q.Queue}
+		c.args = []any{l.q.Queue}
 	}
-	return text, nil
+	return append([]candidate{c}, cs...)
 }
 
 // query returns the query for a number of rows of the filter.

@@ -80,6 +80,39 @@ func TestList_ReadsABoundedNumberOfRows(t *testing.T) {
 	assert.LessOrEqual(t, read()-before, most*len(queries))
 }
 
+// TestList_FewOfManyWithOneName: the few jobs in a state of very many with one name are
+// found by the state's index, and the few with a name of very many in a state by the
+// name's: no page looks through the table.
+//
+// Proves: RELIABILITY 31
+func TestList_FewOfManyWithOneName(t *testing.T) {
+	ctx := t.Context()
+	url := servertest.Postgres(t)
+	cfg := postgres.Config{Schema: newSchema(t, url)}
+	e := open(t, url, cfg)
+	c, err := pgx.Connect(ctx, url)
+	require.NoError(t, err)
+	defer c.Close(context.Background())
+	_, err = c.Exec(ctx, `INSERT INTO `+cfg.Schema+`.river_job(kind, args, max_attempts, metadata, state, finalized_at)
+		SELECT CASE WHEN i % 1500 = 0 THEN 'scale.rare' ELSE 'scale.t' END, '{}', 4, '{"taskctx": {"v": 1, "reason": "gone"}}',
+			(CASE WHEN i % 1000 = 1 THEN 'discarded' ELSE 'completed' END)::`+cfg.Schema+`.river_job_state, now()
+		FROM generate_series(1, 45000) i`)
+	require.NoError(t, err)
+	for _, q := range []struct {
+		query engine.Query
+		want  int
+	}{
+		{engine.Query{Name: "scale.t", States: []engine.State{engine.StateFailed}}, 45},
+		{engine.Query{Name: "scale.t", States: []engine.State{engine.StateFailed}, Reason: "gone", Newest: true}, 45},
+		{engine.Query{Name: "scale.rare", States: []engine.State{engine.StateSucceeded}}, 30},
+	} {
+		found, next, err := e.List(ctx, q.query)
+		require.NoError(t, err)
+		assert.Len(t, found, q.want, "%+v", q.query)
+		assert.Empty(t, next, "%+v: there is a page more", q.query)
+	}
+}
+
 // TestCounts_EachStateOfManyQueues: beside many ended jobs, what waits is exact in
 // each state and queue, whether metadata or columns say which state it is, and an
 // index alone counts what has no mark.
