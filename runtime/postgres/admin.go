@@ -50,7 +50,9 @@ func (e *Engine) read(ctx context.Context, number int64) (*engine.Entry, error) 
 	case j == nil:
 		return nil, engine.ErrNotFound
 	}
-	return e.entry(j), nil
+	en := e.entry(j)
+	en.Beside = beside(j.metadata)
+	return en, nil
 }
 
 // Cancel implements [engine.Engine]. A running task is stopped as soon as its

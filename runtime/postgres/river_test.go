@@ -249,6 +249,28 @@ func TestRiver_Producer(t *testing.T) {
 	b.state(1, rivertype.JobStateCompleted)
 }
 
+// TestRiver_MetadataOfOthers: what a River client has put into a job's metadata is told
+// beside the task, and what is ours is not.
+func TestRiver_MetadataOfOthers(t *testing.T) {
+	b := newNeighbours(t)
+	res, err := b.client.Insert(t.Context(), benchArgs{"c-1", 5}, &river.InsertOpts{Metadata: []byte(`{"trace": "t-1", "by": {"user": 7}}`)})
+	require.NoError(t, err)
+	ours, err := b.e.InsertOne(t.Context(), benchMessage())
+	require.NoError(t, err)
+	es, _, err := b.e.List(t.Context(), engine.Query{})
+	require.NoError(t, err)
+	require.Len(t, es, 2)
+	for _, en := range es {
+		got, err := b.e.Get(t.Context(), en.ID)
+		require.NoError(t, err)
+		if en.ID == ours.ID {
+			assert.Nil(t, got.Beside)
+			continue
+		}
+		assert.JSONEq(t, `{"trace": "t-1", "by": {"user": 7}}`, string(got.Beside), "job %d", res.Job.ID)
+	}
+}
+
 // TestRiver_PausedQueue: River's UI pauses and resumes a queue.
 func TestRiver_PausedQueue(t *testing.T) {
 	b := newNeighbours(t)

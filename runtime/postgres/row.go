@@ -108,6 +108,24 @@ func decode(raw []byte) (metadata, error) {
 	return m, nil
 }
 
+// beside returns the metadata of a job that is not ours, nil if there is none.
+func beside(raw []byte) json.RawMessage {
+	var m map[string]json.RawMessage
+	if json.Unmarshal(raw, &m) != nil {
+		return nil
+	}
+	delete(m, "taskctx")
+	delete(m, "output") // the result
+	if len(m) == 0 {
+		return nil
+	}
+	rest, err := json.Marshal(m)
+	if err != nil {
+		return nil
+	}
+	return rest
+}
+
 // message makes the message of a job.
 func (e *Engine) message(j *job, own *envelope) *engine.Message {
 	m := &engine.Message{

@@ -297,6 +297,28 @@ func TestAsynq_Client(t *testing.T) {
 	}
 }
 
+// TestAsynq_HeadersOfOthers: the headers of a program of asynq are told beside its task,
+// and ours is not.
+func TestAsynq_HeadersOfOthers(t *testing.T) {
+	url, _ := servertest.Redis(t)
+	queue := newQueue()
+	e := open(t, url, redis.Config{})
+	client := asynq.NewClient(asynqOpt(t, url))
+	t.Cleanup(func() { _ = client.Close() })
+	theirs, err := client.EnqueueContext(t.Context(), asynq.NewTaskWithHeaders("mail.Send", []byte(`{}`), map[string]string{"trace": "t-1"}), asynq.Queue(queue))
+	require.NoError(t, err)
+	got, err := e.Get(t.Context(), uuid.MustParse(theirs.ID))
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"trace": "t-1"}`, string(got.Beside))
+
+	app := runtime.New(e, runtime.Config{Logger: testLog(t)})
+	ours, err := sumTask(queue).Call((&sumArgs{1, 2}).fields, nil).Enqueue(t.Context(), app)
+	require.NoError(t, err)
+	got, err = e.Get(t.Context(), ours.ID())
+	require.NoError(t, err)
+	assert.Nil(t, got.Beside)
+}
+
 // TestAsynq_InlinePayload: the payload of a program of asynq is a struct, whose fields
 // a task with inline= takes; what is enqueued here has the same form.
 //

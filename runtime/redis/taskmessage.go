@@ -201,6 +201,27 @@ func (m *taskMessage) header() []byte {
 	return nil
 }
 
+// beside returns the headers that are not ours as JSON, nil if there are none.
+func (m *taskMessage) beside() json.RawMessage {
+	var others map[string]string
+	for _, h := range m.headers {
+		if string(h.key) != header {
+			if others == nil {
+				others = make(map[string]string)
+			}
+			others[string(h.key)] = string(h.value)
+		}
+	}
+	if others == nil {
+		return nil
+	}
+	text, err := json.Marshal(others)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
 // header is the header that holds our data.
 const header = "taskctx"
 
