@@ -15,8 +15,18 @@ import (
 )
 
 // Option changes how one call is enqueued. A later option wins over an earlier
-// one. An invalid value is an error from Enqueue.
+// one. An invalid value is an error from Enqueue, which is [ErrOption].
 type Option func(*settings)
+
+// ErrOption is what the error of a call is for errors.Is if one of its options is wrong.
+var ErrOption = errors.New("an option is wrong")
+
+// optionError is an error about an option.
+type optionError struct{ error }
+
+func (e optionError) Unwrap() error { return e.error }
+
+func (optionError) Is(target error) bool { return target == ErrOption }
 
 // settings are the options of one call on their way into its message.
 type settings struct {
@@ -28,7 +38,7 @@ type settings struct {
 }
 
 func (s *settings) fail(format string, args ...any) {
-	s.errs = append(s.errs, fmt.Errorf(format, args...))
+	s.errs = append(s.errs, optionError{fmt.Errorf(format, args...)})
 }
 
 // WithTag sets a tag. The task's default tags stay, unless they have this key.

@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -274,4 +276,19 @@ func TestTags(t *testing.T) {
 	if fmt.Sprint(defaults) != "map[plan:free team:billing]" {
 		t.Errorf("the task's defaults became %v", defaults)
 	}
+}
+
+// TestOptions_WrongOnesAreToldApart: the error of a wrong option is ErrOption, that of an
+// engine that cannot do what a right one asks for is not.
+func TestOptions_WrongOnesAreToldApart(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{})
+	u := newUnit[int, int]("test.WrongOption")
+	for name, o := range map[string]runtime.Option{
+		"priority": runtime.WithPriority(4), "tag": runtime.WithTag("", "x"), "queue": runtime.WithQueue("a\x00b"), "backoff": runtime.WithBackoff(-1, 0, 0),
+	} {
+		_, err := u.call(1, o).Enqueue(t.Context(), app)
+		assert.ErrorIs(t, err, runtime.ErrOption, name)
+	}
+	_, err := u.call(1, runtime.WithPriority(3)).Enqueue(t.Context(), app)
+	assert.NoError(t, err)
 }
