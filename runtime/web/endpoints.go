@@ -28,6 +28,7 @@ func (h *handler) endpoints() {
 		func(q *request, _ *none) (workersOut, error) { return q.workers() })
 	endpoint(h, get("/api/tasks", "Tasks that a filter selects, page by page."), (*request).list)
 	endpoint(h, get("/api/tasks/{id}", "One task, with all that is known of it."), (*request).lookup)
+	endpoint(h, get("/api/tasks/{id}/metadata", "What the store has with a task beside its arguments and its result, without what is redacted."), (*request).metadata)
 	endpoint(h, get("/api/tasks/{id}/journal", "What a durable task remembers: steps, children, signals and times."), (*request).journal)
 	endpoint(h, get("/api/count", "How many tasks a filter selects, to 10,000."), (*request).count)
 	endpoint(h, get("/api/causes", "Why tasks failed, of the newest that did; with the state retrying why tasks are retried."), (*request).causes)

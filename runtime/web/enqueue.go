@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,8 @@ type enqueueIn struct {
 	Due   *time.Time        `json:"due,omitempty" doc:"when it may first run, instead of delay"`
 	Key   string            `json:"key,omitempty" doc:"while a task with this key has not ended, it is the answer"`
 	Tags  map[string]string `json:"tags,omitempty" doc:"tags beside the task's own"`
+
+	Priority *int `json:"priority,omitempty" doc:"from 0 to 3, higher first, instead of the task's own"`
 }
 
 // enqueueOut is the task that was enqueued.
@@ -52,6 +55,9 @@ func (q *request) enqueue(in *enqueueIn) (out enqueueOut, err error) {
 	}
 	if in.Key != "" {
 		opts = append(opts, runtime.WithActiveKey(in.Key))
+	}
+	if in.Priority != nil {
+		opts = append(opts, runtime.WithPriority(*in.Priority))
 	}
 	for k, v := range in.Tags {
 		opts = append(opts, runtime.WithTag(k, v))
@@ -90,6 +96,14 @@ type enqueuePage struct {
 	Key     string
 	Error   string
 	Unknown bool
+
+	Priority string
+	Tags     string // a line each, "key: value"
+	Like     string // the id of the task that it is a copy of, empty for none
+	LikeText string
+	LikeLink string
+	TagsLeft bool   // that task has tags that no line can hold
+	Decode   string // relative URL of the form with its arguments decoded, if they are not
 }
 
 // choice is a task to choose, with its parameters and its queue.
@@ -117,6 +131,7 @@ type formField struct {
 	Value             string
 	Example           string
 	Optional, Secret  bool
+	Asked             bool // the task that is copied has a value, which nobody sees
 	Step              string
 	Rows              int
 }
@@ -125,11 +140,12 @@ type formField struct {
 // names of their own.
 const param = "p."
 
-// enqueuePage shows the form, empty or like an earlier task.
+// enqueuePage shows the form, empty or with what an earlier task has.
 func (q *request) enqueuePage() (*view, error) {
 	in := new(struct {
 		Name string `query:"name"`
 		Like string `query:"like"`
+		Args string `query:"args"`
 	})
 	if err := q.decode(in); err != nil {
 		return nil, err
@@ -138,11 +154,7 @@ func (q *request) enqueuePage() (*view, error) {
 	if info != nil {
 		args := info.Example
 		if id, err := uuid.Parse(in.Like); err == nil {
-			r, err := q.lookup(&taskIn{ID: id})
-			switch {
-			case err == nil && r.Name == info.Name:
-				args = r.Args
-			case err != nil && statusOf(err) != http.StatusNotFound:
+			if args, err = q.copyOf(p, info, id, in.Args == "decoded"); err != nil {
 				return nil, err
 			}
 		}
@@ -158,7 +170,7 @@ func (q *request) form(name string) (*enqueuePage, *runtime.TaskInfo) {
 	var info *runtime.TaskInfo
 	for _, t := range q.h.app.Tasks() {
 		p.Tasks = append(p.Tasks, choiceOf(&t))
-		if t.Name == name {
+		if t.Name == name || info == nil && slices.Contains(t.Aliases, name) {
 			info = &t
 		}
 	}
@@ -177,8 +189,9 @@ func (p *enqueuePage) fill(t *runtime.TaskInfo, args json.RawMessage) {
 	for _, param := range t.Params {
 		f := fieldOf(param)
 		value, example := values[param.Name], examples[param.Name]
+		f.Asked = p.Like != "" && f.Secret && value != nil
 		if param.Inline {
-			value, example = args, t.Example
+			value, example = without(args, values, param.Secret), without(t.Example, examples, param.Secret)
 		}
 		if !f.Secret {
 			f.Value = f.show(value)
@@ -188,12 +201,17 @@ func (p *enqueuePage) fill(t *runtime.TaskInfo, args json.RawMessage) {
 			f.Rows = min(max(strings.Count(f.Value, "\n")+1, 3), 16)
 		}
 		p.Fields = append(p.Fields, f)
+		for _, key := range param.Secret {
+			f := secretOf(key, examples[key])
+			f.Asked = p.Like != "" && values[key] != nil
+			p.Fields = append(p.Fields, f)
+		}
 	}
 }
 
 // fieldOf chooses the input for a parameter by its type's fingerprint.
 func fieldOf(p runtime.ParamInfo) formField {
-	f := formField{Name: param + p.Name, Label: p.Name, Type: p.Type, Kind: "json", Optional: p.Optional, Secret: p.Redact || len(p.Secret) > 0}
+	f := formField{Name: param + p.Name, Label: p.Name, Type: p.Type, Kind: "json", Optional: p.Optional, Secret: p.Redact}
 	switch t := strings.TrimPrefix(p.Type, "*"); t {
 	case "string":
 		f.Kind = "text"
@@ -248,13 +266,10 @@ func (q *request) enqueueForm() (*view, error) {
 	if info == nil {
 		return nil, notFound("there is no task %q here", clean(q.PostForm.Get("name"), maxName))
 	}
-	in := &enqueueIn{Name: info.Name, Key: q.PostForm.Get("key")}
-	if queue := q.PostForm.Get("queue"); queue != info.Queue {
-		in.Queue = queue
-	}
-	args, err := formArgs(info, q.PostForm)
-	if err == nil && q.PostForm.Get("delay") != "" {
-		err = in.Delay.UnmarshalText([]byte(q.PostForm.Get("delay")))
+	in, err := formOptions(info, q.PostForm)
+	args, wrong := formArgs(info, q.PostForm)
+	if err == nil {
+		err = wrong
 	}
 	if err == nil {
 		in.Args = args
@@ -268,6 +283,7 @@ func (q *request) enqueueForm() (*view, error) {
 	if no := new(refused); errors.As(err, &no) || statusOf(err) == http.StatusServiceUnavailable && in.Args != nil {
 		return nil, err
 	}
+	p.liken(q.PostForm.Get("like"))
 	p.fill(info, nil)
 	for i := range p.Fields {
 		if f := &p.Fields[i]; !f.Secret {
@@ -275,8 +291,32 @@ func (q *request) enqueueForm() (*view, error) {
 			f.Rows = min(max(strings.Count(f.Value, "\n")+1, f.Rows), 16)
 		}
 	}
+	p.Priority, p.Tags = q.PostForm.Get("priority"), q.PostForm.Get("tags")
 	p.Queue, p.Delay, p.Key, p.Error = q.PostForm.Get("queue"), q.PostForm.Get("delay"), in.Key, cleanLines(err.Error(), maxReason)
 	return &view{Title: "Enqueue", Nav: "enqueue", Template: "enqueue", Data: p, Status: http.StatusUnprocessableEntity}, nil
+}
+
+// formOptions are how a form says that its task is enqueued.
+func formOptions(t *runtime.TaskInfo, form url.Values) (*enqueueIn, error) {
+	in := &enqueueIn{Name: t.Name, Key: form.Get("key")}
+	if queue := form.Get("queue"); queue != t.Queue {
+		in.Queue = queue
+	}
+	if text := form.Get("delay"); text != "" {
+		if err := in.Delay.UnmarshalText([]byte(text)); err != nil {
+			return in, err
+		}
+	}
+	if text := strings.TrimSpace(form.Get("priority")); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			return in, badRequest("the priority is %q, want a number from 0 to 3", clean(text, maxName))
+		}
+		in.Priority = &n
+	}
+	var err error
+	in.Tags, err = parseTags(form.Get("tags"))
+	return in, err
 }
 
 // formArgs makes the arguments of what a form's fields say. An optional
@@ -289,12 +329,15 @@ func formArgs(t *runtime.TaskInfo, form url.Values) (json.RawMessage, error) {
 		if text == "" && p.Optional {
 			continue
 		}
+		if text == "" && f.Secret && form.Get("like") != "" {
+			return nil, &statusError{http.StatusUnprocessableEntity, `parameter "` + clean(p.Name, maxName) + `" is redacted: type what the copy is to have`}
+		}
 		v, err := f.parse(text, strings.HasPrefix(p.Type, "*"))
 		if err != nil {
 			return nil, err
 		}
 		if p.Inline {
-			return v, nil
+			return withSecrets(v, t, p.Secret, form)
 		}
 		args[p.Name] = v
 	}

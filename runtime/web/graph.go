@@ -156,24 +156,29 @@ func (g *graphed) add(records []*runtime.Record, names map[uuid.UUID]string) {
 
 // graphPage shows the graph.
 type graphPage struct {
-	Tasks         string
-	More          bool
+	Tasks     string
+	More      bool
+	Picture   drawing // of queues and tasks
+	Needs     drawing // of contexts and what is in them
+	Rows      []graphRow
+	Contexts  []contextRow
+	Providers []providerRow
+	Hidden    int
+}
+
+// drawing is a graph as a picture.
+type drawing struct {
 	Width, Height int
 	Boxes         []graphBox
 	Lines         []graphLine
-	Rows          []graphRow
-	Contexts      []contextRow
-	Providers     []providerRow
-	Hidden        int
 }
 
-// graphBox is a queue or a task in the picture.
+// graphBox is what a picture has lines between, such as a queue or a task.
 type graphBox struct {
 	X, Y, Width, Height int
 	TextX, TextY, NoteY int
 	Class               string
 	Label, Note, Title  string
-	Link                string
 }
 
 // graphLine leads from one box to another.
@@ -205,13 +210,15 @@ func (q *request) graphPage() (*view, error) {
 		slices.SortStableFunc(out.Names, func(x, y graphName) int { return cmp.Compare(y.tasks(), x.tasks()) })
 		out.Names = out.Names[:graphNames]
 	}
-	p.draw(&out)
+	p.Picture = out.draw()
 	for i := range out.Names {
 		p.Rows = append(p.Rows, out.row(&out.Names[i]))
 	}
-	for i := range out.Contexts[:min(len(out.Contexts), graphNames)] {
-		p.Contexts = append(p.Contexts, contextOf(&out.Contexts[i]))
+	shown := out.Contexts[:min(len(out.Contexts), graphNames)]
+	for i := range shown {
+		p.Contexts = append(p.Contexts, contextOf(&shown[i]))
 	}
+	p.Needs = drawContexts(shown)
 	providers := providersOf(out.Contexts)
 	p.Providers = providers[:min(len(providers), graphNames)]
 	return &view{Title: "Graph", Nav: "graph", Template: "graph", Data: p}, nil

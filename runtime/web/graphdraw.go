@@ -12,8 +12,8 @@ const (
 	boxGapX, boxGapY    = 70, 14
 	// laneHeight is the room of a line that passes a column.
 	laneHeight = 12
-	// boxText is how many characters of a name fit into a box.
-	boxText = 24
+	// boxText is how many characters of a name fit into a box, boxNote of what is below.
+	boxText, boxNote = 24, 29
 	// graphDepth is how many columns of tasks there are at most, graphLanes how many
 	// lines pass columns between boxes: more go behind them.
 	graphDepth, graphLanes = 5, 200
@@ -30,12 +30,19 @@ type slot struct {
 	place       int     // in its column
 	near        float64 // where its neighbours are, in their column
 	class, name string  // of a box, else empty
-	note, link  string
+	note        string
+}
+
+// way is a line from one slot to another.
+type way struct {
+	slots        []*slot
+	class, title string
 }
 
 // sketch is a graph while it is laid out.
 type sketch struct {
 	columns [graphDepth + 1][]*slot
+	ways    []way
 	lanes   int
 }
 
@@ -44,21 +51,23 @@ func (k *sketch) add(s *slot) *slot {
 	return s
 }
 
-// connect leads a line from a slot to one in a later column, through a lane in each
-// column between them, and returns all of its slots.
-func (k *sketch) connect(from, to *slot) []*slot {
-	way := []*slot{from}
+// connect leads a line from a slot to another: to one in a later column through a lane
+// in each column between them.
+func (k *sketch) connect(from, to *slot, class, title string) {
+	w := way{[]*slot{from}, class, title}
 	if between := to.column - from.column - 1; between > 0 && k.lanes+between <= graphLanes {
 		for c := from.column + 1; c < to.column; c++ {
-			way = append(way, k.add(&slot{column: c, height: laneHeight}))
+			w.slots = append(w.slots, k.add(&slot{column: c, height: laneHeight}))
 		}
 		k.lanes += between
 	}
-	way = append(way, to)
-	for i := range way[1:] {
-		way[i].after, way[i+1].before = append(way[i].after, way[i+1]), append(way[i+1].before, way[i])
+	w.slots = append(w.slots, to)
+	if from.column < to.column {
+		for i, s := range w.slots[1:] {
+			w.slots[i].after, s.before = append(w.slots[i].after, s), append(s.before, w.slots[i])
+		}
 	}
-	return way
+	k.ways = append(k.ways, w)
 }
 
 // order puts each column into the order of its neighbours, back and forth.
@@ -107,18 +116,38 @@ func (k *sketch) stack() (height int) {
 	return height
 }
 
-// draw lays the graph out: queues in the first column, then tasks that no other
-// enqueues, then those that they enqueue, and so on.
-func (p *graphPage) draw(out *graphOut) {
+// drawing lays the sketch out.
+func (k *sketch) drawing() drawing {
+	k.order()
+	d := drawing{Height: k.stack()}
+	used := 1
+	for i, column := range k.columns {
+		for _, s := range column {
+			used = i + 1
+			if s.class != "" {
+				d.Boxes = append(d.Boxes, s.box())
+			}
+		}
+	}
+	d.Width = 16 + used*(boxWidth+boxGapX) - boxGapX
+	for _, w := range k.ways {
+		d.Lines = append(d.Lines, graphLine{Path: pathOf(w.slots), Class: w.class, Title: clean(w.title, maxLine)})
+	}
+	return d
+}
+
+// draw is the picture of queues and tasks: queues in the first column, then tasks that
+// no other enqueues, then those that they enqueue, and so on.
+func (out *graphOut) draw() drawing {
 	var k sketch
 	queues, tasks := make(map[string]*slot), make(map[string]*slot)
 	for _, queue := range out.queues() {
-		queues[queue] = k.add(&slot{height: boxHeight, class: "g-queue", name: queue, note: "queue", link: filterLink(filter{Queue: queue})})
+		queues[queue] = k.add(&slot{height: boxHeight, class: "g-queue", name: queue, note: "queue"})
 	}
 	depth := out.depths()
 	for i := range out.Names {
 		n := &out.Names[i]
-		s := &slot{column: depth[n.Name] + 1, height: boxHeight, class: "g-task", name: n.Name, link: filterLink(filter{Name: n.Name})}
+		s := &slot{column: depth[n.Name] + 1, height: boxHeight, class: "g-task", name: n.Name}
 		s.note = many(int64(n.tasks()), "task")
 		if len(n.Schedules) > 0 {
 			s.note += ", scheduled"
@@ -128,41 +157,18 @@ func (p *graphPage) draw(out *graphOut) {
 		}
 		tasks[n.Name] = k.add(s)
 	}
-	type line struct {
-		way          []*slot
-		class, title string
-	}
-	var lines []line
 	for i := range out.Names {
 		n := &out.Names[i]
 		for _, queue := range n.queues() {
-			lines = append(lines, line{k.connect(queues[queue], tasks[n.Name]), "g-of", queue + " → " + n.Name})
+			k.connect(queues[queue], tasks[n.Name], "g-of", queue+" → "+n.Name)
 		}
 	}
 	for _, e := range out.Edges {
 		if from, to := tasks[e.From], tasks[e.To]; from != nil && to != nil {
-			l := line{[]*slot{from, to}, "g-calls", fmt.Sprintf("%s → %s: %s", e.From, e.To, many(int64(e.Tasks), "task"))}
-			if from.column < to.column {
-				l.way = k.connect(from, to)
-			}
-			lines = append(lines, l)
+			k.connect(from, to, "g-calls", fmt.Sprintf("%s → %s: %s", e.From, e.To, many(int64(e.Tasks), "task")))
 		}
 	}
-	k.order()
-	p.Height = k.stack()
-	used := 1
-	for i, column := range k.columns {
-		for _, s := range column {
-			used = i + 1
-			if s.class != "" {
-				p.box(s)
-			}
-		}
-	}
-	p.Width = 16 + used*(boxWidth+boxGapX) - boxGapX
-	for _, l := range lines {
-		p.Lines = append(p.Lines, graphLine{Path: pathOf(l.way), Class: l.class, Title: clean(l.title, maxLine)})
-	}
+	return k.drawing()
 }
 
 // queues are the queues of the task, sorted.
@@ -214,16 +220,19 @@ func (out *graphOut) depths() map[string]int {
 
 func (s *slot) x() int { return 8 + s.column*(boxWidth+boxGapX) }
 
-func (p *graphPage) box(s *slot) {
-	label := clean(s.name, maxName)
-	if r := []rune(label); len(r) > boxText {
-		label = string(r[:boxText-1]) + "…"
+func (s *slot) box() graphBox {
+	return graphBox{
+		X: s.x(), Y: s.y, Width: boxWidth, Height: boxHeight, TextX: s.x() + 14, TextY: s.y + 19, NoteY: s.y + 35, Class: s.class,
+		Label: fitting(clean(s.name, maxName), boxText), Note: fitting(s.note, boxNote), Title: clean(s.name, maxName),
 	}
-	x := s.x()
-	p.Boxes = append(p.Boxes, graphBox{
-		X: x, Y: s.y, Width: boxWidth, Height: boxHeight, TextX: x + 14, TextY: s.y + 19, NoteY: s.y + 35, Class: s.class,
-		Label: label, Note: s.note, Title: clean(s.name, maxName), Link: s.link,
-	})
+}
+
+// fitting is as much of a text as has room for so many characters.
+func fitting(text string, most int) string {
+	if r := []rune(text); len(r) > most {
+		return string(r[:most-1]) + "…"
+	}
+	return text
 }
 
 // pathOf is the line through slots: a curve from each to the next, straight past those

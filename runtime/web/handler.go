@@ -211,7 +211,7 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case errors.Is(err, runtime.ErrCursor):
 		return http.StatusBadRequest
-	case errors.Is(err, runtime.ErrUnsupported), errors.As(err, &invalid):
+	case errors.Is(err, runtime.ErrUnsupported), errors.Is(err, runtime.ErrOption), errors.As(err, &invalid):
 		return http.StatusUnprocessableEntity
 	}
 	return http.StatusServiceUnavailable

@@ -229,6 +229,14 @@ func TestGraph_Contexts(t *testing.T) {
 	} {
 		assert.Contains(t, page, want)
 	}
+	picture := page[strings.Index(page, "Contexts of this process"):]
+	for _, want := range []string{
+		`<g class="g-context"><title>*webtest.Stock</title>`, "context of stock.Count", `<g class="g-provider"><title>webtest.beginShelf</title>`,
+		`<g class="g-supply"><title>webtest.Prices</title>`, "supplied by the app", "*webtest.Stock → webtest.beginShelf", "*webtest.Stock → webtest.Prices", "*webtest.Stock → webtest.nearestDepot",
+		"webtest.beginShelf → webtest.nearestDepot", "webtest.nearestDepot → webtest.Prices",
+	} {
+		assert.Contains(t, picture, want)
+	}
 	other := serve(t, runtime.New(shop.Engine(), runtime.Config{Logger: silent}), web.Config{})
 	assert.NotContains(t, other.get("graph").text, "Contexts of this process")
 	assert.NotContains(t, other.get("graph").text, "Providers")
@@ -242,16 +250,20 @@ func TestGraph_LinesPassBoxes(t *testing.T) {
 	require.NoError(t, err)
 	s := serve(t, shop.App, web.Config{})
 	var page string
-	require.Eventually(t, func() bool { page = s.get("graph").text; return strings.Contains(page, "g-calls") }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { page = s.get("graph").text; return strings.Contains(page, "press.Publish → mail.Send") }, 10*time.Second, 10*time.Millisecond)
 	box := regexp.MustCompile(`<rect x="(\d+)" y="(\d+)" width="\d+" height="(\d+)"`)
 	lane := regexp.MustCompile(`[C ](\d+) (\d+)H(\d+)`)
 	number := func(s string) int { n, err := strconv.Atoi(s); require.NoError(t, err); return n }
-	lanes := lane.FindAllStringSubmatch(page, -1)
-	require.NotEmpty(t, lanes, "mail.Send is enqueued by another task, so that its queue is two columns away")
-	for _, l := range lanes {
-		for _, b := range box.FindAllStringSubmatch(page, -1) {
-			y := number(l[2])
-			assert.False(t, b[1] == l[1] && y >= number(b[2]) && y <= number(b[2])+number(b[3]), "the line %s crosses the box %s", l[0], b[0])
+	pictures := strings.Split(page, "<svg width=")[1:]
+	require.Len(t, pictures, 2)
+	for _, picture := range pictures {
+		lanes := lane.FindAllStringSubmatch(picture, -1)
+		require.NotEmpty(t, lanes, "mail.Send is enqueued by another task, so that its queue is two columns away; so are supplies")
+		for _, l := range lanes {
+			for _, b := range box.FindAllStringSubmatch(picture, -1) {
+				y := number(l[2])
+				assert.False(t, b[1] == l[1] && y >= number(b[2]) && y <= number(b[2])+number(b[3]), "the line %s crosses the box %s", l[0], b[0])
+			}
 		}
 	}
 }

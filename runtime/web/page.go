@@ -24,6 +24,7 @@ func parseTemplates() map[string]*template.Template {
 		"number": func(n int) string { return number(int64(n)) },
 		"asset":  assetURL,
 		"verb":   func(a Action) string { return verbs[a] },
+		"copied": func(id, what string) copied { return copied{ID: id, What: what} },
 		"in":     func(root string, v any, label ...string) scoped { return scoped{root, v, strings.Join(label, " ")} },
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	pages := make(map[string]*template.Template)
@@ -41,6 +42,10 @@ type scoped struct {
 	Value any
 	Label string // for those who do not see where it is
 }
+
+// copied is the text of an element that a button copies: What it is, for people. Where
+// the page does not have all of it, Whole is the URL of an object that does, under Key.
+type copied struct{ ID, What, Whole, Key string }
 
 // view is a page to show.
 type view struct {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -53,6 +54,19 @@ func (q *request) decodedArgs(in *taskIn) (out argsOut, err error) {
 	return out, err
 }
 
+// metadataOut is what the store has with a task beside its arguments and its result.
+type metadataOut struct {
+	Metadata json.RawMessage `json:"metadata"`
+}
+
+// metadata reads what the store has with a task.
+func (q *request) metadata(in *taskIn) (metadataOut, error) {
+	ctx, cancel := q.store()
+	defer cancel()
+	m, err := q.h.app.StoredMetadata(ctx, in.ID)
+	return metadataOut{m}, err
+}
+
 // cancelIn is a task to cancel, and why.
 type cancelIn struct {
 	taskIn
@@ -99,6 +113,7 @@ type taskPage struct {
 	Encoded   bool // Args are as the app's codec has them, and can be decoded
 	Decoded   bool // they were decoded
 	Result    data
+	Metadata  data
 	Why       string
 	Progress  *progress
 	Can       map[string]bool // what its state allows
@@ -107,7 +122,7 @@ type taskPage struct {
 	Tree      []branch
 	TreeMore  bool
 	TreeLink  string
-	Enqueue   string // relative URL of the form with these arguments
+	Enqueue   string // relative URL of the form with these arguments, empty without one
 }
 
 // fact is a line in the list of a task's properties.
@@ -115,6 +130,7 @@ type fact struct {
 	Label, Text, Link string
 	When              moment
 	Mono              bool
+	Copy              bool // it can be copied
 }
 
 type tag struct{ Key, Value, Link string }
@@ -131,6 +147,16 @@ type progress struct {
 type data struct {
 	Tokens []token
 	Cut    string // how much is missing
+	copied
+}
+
+// Copied is how the data is copied, on a page with this way to the first.
+func (d *data) Copied(root string) copied {
+	c := d.copied
+	if c.Whole = root + c.Whole; d.Cut == "" {
+		c.Whole, c.Key = "", ""
+	}
+	return c
 }
 
 // storyLen is how many events a page shows when it is not asked for all.
@@ -153,7 +179,7 @@ func (q *request) taskPage() (*view, error) {
 	}
 	p := &taskPage{
 		Record: r, Row: rowOf(r, q.now), Facts: q.facts(r), Args: showJSON(r.Args, maxData), Result: showJSON(r.Result, maxData),
-		Why: cleanLines(r.Reason, maxReason), Can: possible(r.State), Enqueue: "enqueue",
+		Why: cleanLines(r.Reason, maxReason), Can: possible(r.State),
 	}
 	switch {
 	case !q.h.app.HasCodec():
@@ -171,9 +197,22 @@ func (q *request) taskPage() (*view, error) {
 		p.Hidden, p.AllEvents = n, "?events=all"
 		p.Story = p.Story[n:]
 	}
-	if len(r.Name) <= maxName {
+	if q.knows(r.Name) {
 		p.Enqueue = "enqueue?" + urlQuery("name", r.Name, "like", r.ID.String())
+		if p.Decoded {
+			p.Enqueue += "&args=decoded"
+		}
 	}
+	if m, err := q.metadata(&in.taskIn); err == nil { // the task may be deleted meanwhile
+		p.Metadata = showJSON(m.Metadata, maxData)
+	}
+	api := "api/tasks/" + r.ID.String()
+	p.Args.copied = copied{"args", "arguments", api, "args"}
+	if p.Decoded {
+		p.Args.Whole += "/args"
+	}
+	p.Result.copied = copied{"result", "result", api, "result"}
+	p.Metadata.copied = copied{"metadata", "metadata", api + "/metadata", "metadata"}
 	for k, v := range r.Tags.All() {
 		t := tag{Key: clean(k, maxName), Value: clean(v, maxName)}
 		if len(k)+len(v) <= maxName {
@@ -218,7 +257,7 @@ func (q *request) facts(r *runtime.Record) []fact {
 			fs = append(fs, f)
 		}
 	}
-	add(fact{Label: "Id", Text: r.ID.String(), Mono: true})
+	add(fact{Label: "Id", Text: r.ID.String(), Mono: true, Copy: true})
 	add(fact{Label: "Queue", Text: clean(r.Queue, maxName), Link: filterLink(filter{Queue: r.Queue})})
 	add(fact{Label: "Attempt", Text: attemptOf(r)})
 	if r.Priority != 0 {
@@ -281,4 +320,12 @@ func showJSON(raw json.RawMessage, limit int) data {
 		d.Cut = number(int64(len(raw)-shown)) + " more bytes are not shown"
 	}
 	return d
+}
+
+// knows reports whether this process can enqueue tasks of a name, which is not too long
+// for a URL.
+func (q *request) knows(name string) bool {
+	return len(name) <= maxName && slices.ContainsFunc(q.h.app.Tasks(), func(t runtime.TaskInfo) bool {
+		return t.Name == name || slices.Contains(t.Aliases, name)
+	})
 }

@@ -33,7 +33,7 @@ var (
 )
 
 // documented are the pictures of docs/operations.md.
-var documented = []string{"overview", "failed", "task-failed", "task-waiting-dark", "overview-phone-dark", "history", "graph", "limits-dark"}
+var documented = []string{"overview", "failed", "task-failed", "task-waiting-dark", "overview-phone-dark", "history", "graph", "graph-contexts", "limits-dark"}
 
 // filled is a shop with tasks in every state, and the ids of some of them.
 func filled(t *testing.T, name string) (s *webtest.Shop, failed, running string) {
@@ -92,7 +92,7 @@ func TestPages(t *testing.T) {
 				{"overview", ""}, {"tasks", "tasks"}, {"tasks-failed", "tasks?state=failed&name=billing.Charge"}, {"task-failed", "tasks/" + failed},
 				{"task-running", "tasks/" + running}, {"task-waiting", strings.TrimSuffix("tasks/"+book(t, shop), "/")}, {"failed", "failed"}, {"queues", "queues"}, {"workers", "workers"}, {"schedules", "schedules"},
 				{"history", "history?range=day"}, {"limits", "limits"}, {"graph", "graph"},
-				{"enqueue", "enqueue"}, {"enqueue-report", "enqueue?name=report.Build&like=" + running}, {"confirm", "confirm?do=delete&state=failed&name=mail.Send"},
+				{"enqueue", "enqueue"}, {"graph-contexts", "graph#contexts"}, {"enqueue-report", "enqueue?name=report.Build&like=" + running}, {"confirm", "confirm?do=delete&state=failed&name=mail.Send"},
 				{"delete", "tasks/" + failed + "/delete"}, {"docs", "docs"}, {"missing", "nothing"},
 			}
 			b.expect = "404"
@@ -319,6 +319,9 @@ func TestWithoutScripts(t *testing.T) {
 	b := newTab(t, serve(t, shop, web.Config{}))
 	b.run(emulation.SetScriptExecutionDisabled(true))
 	b.open("tasks/" + failed)
+	var buttons int
+	b.run(chromedp.Evaluate(`[...document.querySelectorAll(".copy")].filter(e => e.checkVisibility()).length`, &buttons))
+	assert.Zero(t, buttons, "nothing copies")
 	var heading string
 	b.run(chromedp.Text("h1", &heading, chromedp.ByQuery))
 	assert.Equal(t, "billing.Charge", heading)

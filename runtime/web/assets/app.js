@@ -21,6 +21,7 @@
       now.hidden = old.hidden;
     }
     if (old instanceof HTMLInputElement && old.type !== "checkbox" && old.value !== old.defaultValue) return false;
+    if (old instanceof HTMLButtonElement && old.dataset.copy) return false;
     if (old instanceof HTMLDetailsElement) now.toggleAttribute("open", old.open);
   };
 
@@ -45,7 +46,7 @@
         const side = now.querySelector("header.side"), mine = document.querySelector("header.side");
         if (side && mine) Idiomorph.morph(mine, side);
         document.title = now.title;
-        localTimes(); chosen();
+        localTimes(); chosen(); copies();
       } else if (r.status === 404) {
         location.reload();
       }
@@ -125,6 +126,58 @@
     chosen();
   });
 
+  // ---- Copying ----
+
+  const copies = () => { for (const b of document.querySelectorAll("button[data-copy]")) b.hidden = false; };
+
+  // What a JSON object has under a key, as it stands there: numbers keep their digits.
+  const valueOf = (text, key) => {
+    const token = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\],:]|[^\s"{}[\],:]+/g;
+    let depth = 0, from = -1, last = "";
+    for (let m; (m = token.exec(text));) {
+      const t = m[0];
+      if (from >= 0 && depth === 1 && (t === "," || t === "}")) return text.slice(from, m.index).trim();
+      if (t === "{" || t === "[") depth++;
+      else if (t === "}" || t === "]") depth--;
+      else if (t === ":" && depth === 1 && from < 0 && last === `"${key}"`) from = token.lastIndex;
+      last = t;
+    }
+    throw new Error(`there is no ${key}`);
+  };
+
+  const copy = async (text) => {
+    if (navigator.clipboard) return navigator.clipboard.writeText(text);
+    const area = document.createElement("textarea"); // without TLS there is no other way
+    area.className = "sr";
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand("copy");
+    area.remove();
+    if (!done) throw new Error("the browser does not copy");
+  };
+
+  document.addEventListener("click", async (e) => {
+    const b = e.target.closest?.("button[data-copy]");
+    if (!b) return;
+    const label = b.querySelector(".label");
+    try {
+      let text = document.getElementById(b.dataset.copy).textContent;
+      if (b.dataset.whole) {
+        const r = await fetch(b.dataset.whole);
+        if (!r.ok) throw new Error(r.statusText);
+        text = valueOf(await r.text(), b.dataset.key);
+      }
+      await copy(text);
+      label.textContent = "Copied";
+      b.dataset.done = "";
+    } catch {
+      label.textContent = "Not copied";
+    }
+    b.focus();
+    setTimeout(() => { label.textContent = "Copy"; delete b.dataset.done; }, 2000);
+  });
+
   // ---- Forms ----
 
   // What is empty need not be in the URL.
@@ -159,5 +212,5 @@
   const here = document.querySelector(".side nav [aria-current]"), row = here?.closest("nav");
   if (row && row.scrollWidth > row.clientWidth) row.scrollLeft = here.offsetLeft - row.clientWidth / 2;
 
-  localTimes(); chosen();
+  localTimes(); chosen(); copies();
 })();
