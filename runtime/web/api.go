@@ -35,7 +35,7 @@ type apiError struct {
 func endpoint[In, Out any](h *handler, op operation, do func(q *request, in *In) (Out, error)) {
 	op.in, op.out = reflect.TypeFor[In](), reflect.TypeFor[Out]()
 	h.api = append(h.api, op)
-	h.mux.HandleFunc(op.method+" "+op.path, func(w http.ResponseWriter, r *http.Request) {
+	h.mux.HandleFunc(op.method+" "+op.path, func(_ http.ResponseWriter, r *http.Request) {
 		q := requestOf(r)
 		out, err := q.run(op.action, func() (any, error) {
 			in := new(In)
@@ -48,7 +48,7 @@ func endpoint[In, Out any](h *handler, op operation, do func(q *request, in *In)
 			q.fail(err)
 			return
 		}
-		writeJSON(w, http.StatusOK, out)
+		q.writeJSON(http.StatusOK, out)
 	})
 }
 
@@ -63,14 +63,14 @@ func (q *request) run(a Action, do func() (any, error)) (any, error) {
 	return do()
 }
 
-func writeJSON(w http.ResponseWriter, code int, v any) {
+func (q *request) writeJSON(code int, v any) {
 	var b bytes.Buffer
 	if err := json.NewEncoder(&b).Encode(v); err != nil {
 		b.Reset()
 		code = http.StatusInternalServerError
 		_ = json.NewEncoder(&b).Encode(apiError{Error: "the answer cannot be written as JSON: " + err.Error()}) // a string can
 	}
-	answer(w, code, "application/json", &b)
+	q.answer(code, "application/json", b.Bytes())
 }
 
 // decode fills in, a pointer to a struct, from the request. A parameter that is

@@ -1,12 +1,15 @@
 package web
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
 	"net/http"
 	"path"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -18,7 +21,8 @@ var assetFiles embed.FS
 type asset struct {
 	body        []byte
 	contentType string
-	version     string // of its content
+	version     string        // of its content
+	small       func() []byte // compressed, nil where it is small
 }
 
 // assets are all files by name.
@@ -41,7 +45,11 @@ func readAssets() map[string]*asset {
 			panic(err)
 		}
 		sum := sha256.Sum256(body)
-		all[e.Name()] = &asset{body, contentTypes[path.Ext(e.Name())], hex.EncodeToString(sum[:6])}
+		a := &asset{body: body, contentType: contentTypes[path.Ext(e.Name())], version: hex.EncodeToString(sum[:6])}
+		if len(body) >= compressFrom {
+			a.small = sync.OnceValue(func() []byte { return compressed(body) })
+		}
+		all[e.Name()] = a
 	}
 	return all
 }
@@ -61,11 +69,21 @@ func serveAsset(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "there is no such file", http.StatusNotFound)
 		return
 	}
+	header, body, tag := w.Header(), a.body, `"`+a.version+`"`
+	header.Set("Cache-Control", "no-cache")
 	if r.URL.Query().Get("v") == a.version {
-		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	w.Header().Set("Content-Type", a.contentType)
-	_, _ = w.Write(a.body) // the client is gone
+	header.Set("Content-Type", a.contentType)
+	if a.small != nil {
+		header.Set("Vary", "Accept-Encoding") // it is the same for everybody
+		if acceptsGzip(r.Header.Get("Accept-Encoding")) {
+			header.Set("Content-Encoding", "gzip")
+			body, tag = a.small(), `"`+a.version+`z"`
+		}
+	}
+	header.Set("ETag", tag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 }
 
 // found is where a text to look for leads, relative to the first page.

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -228,15 +227,8 @@ func (q *request) fail(err error) {
 		q.h.cfg.Logger.WarnContext(q.Context(), "web: the store does not answer", "error", err.Error(), "path", q.URL.Path)
 	}
 	if q.json {
-		writeJSON(q.w, code, apiError{Error: cleanLines(err.Error(), maxReason)})
+		q.writeJSON(code, apiError{Error: cleanLines(err.Error(), maxReason)})
 		return
 	}
 	q.failPage(code, err)
-}
-
-// answer writes a body that is made already.
-func answer(w http.ResponseWriter, code int, contentType string, body *bytes.Buffer) {
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(code)
-	_, _ = w.Write(body.Bytes()) // the client is gone
 }

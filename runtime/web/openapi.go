@@ -26,13 +26,13 @@ func (h *handler) describe() {
 		return cmp.Or(cmp.Compare(x.path, y.path), cmp.Compare(x.method, y.method))
 	})
 	document := describe(h.api)
-	h.mux.HandleFunc("GET /api/openapi.json", func(w http.ResponseWriter, r *http.Request) {
+	h.mux.HandleFunc("GET /api/openapi.json", func(_ http.ResponseWriter, r *http.Request) {
 		q := requestOf(r)
 		if _, err := q.run(View, func() (any, error) { return nil, nil }); err != nil {
 			q.fail(err)
 			return
 		}
-		writeJSON(w, http.StatusOK, document)
+		q.writeJSON(http.StatusOK, document)
 	})
 }
 

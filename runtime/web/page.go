@@ -179,7 +179,7 @@ func (q *request) render(v *view) {
 	if code == 0 {
 		code = http.StatusOK
 	}
-	answer(q.w, code, "text/html; charset=utf-8", &b)
+	q.answer(code, "text/html; charset=utf-8", b.Bytes())
 }
 
 // peek returns the last snapshot, however old, nil if there is none.
