@@ -67,6 +67,7 @@ type Kind string
 const (
 	KindName     Kind = "NAME"     // a name on the wire: letters, digits and . _ - / :
 	KindIdent    Kind = "FUNC"     // a Go identifier
+	KindParam    Kind = "PARAM"    // a Go identifier, of a parameter
 	KindIdents   Kind = "PARAMS"   // Go identifiers, with commas between
 	KindDuration Kind = "DURATION" // as time.ParseDuration reads it, not negative
 	KindPeriod   Kind = "PERIOD"   // a duration over zero
@@ -209,7 +210,7 @@ var registry = []*Definition{
 				Help: "how many begin in a time for each value of a parameter: rateby=customer:100/m",
 			},
 			{
-				Name: "orderby", Kind: KindIdent,
+				Name: "orderby", Kind: KindParam,
 				Help: "a parameter: for each value of it the tasks run one at a time, in the order of\n" +
 					"enqueueing, and one that is retried or delayed keeps the others waiting",
 			},

@@ -30,6 +30,11 @@ func checkValue(k *Key, v string) (msg, hint string) {
 		return checkName(k, v)
 	case KindIdent:
 		return checkIdent(v), ""
+	case KindParam:
+		if msg = checkIdent(v); msg != "" {
+			hint = "name one parameter: to go by several values make it a struct of them"
+		}
+		return msg, hint
 	case KindIdents:
 		return checkIdents(v)
 	case KindDuration, KindPeriod:
@@ -213,7 +218,11 @@ func checkLimitBy(k *Key, v string) (msg, hint string) {
 		return fmt.Sprintf("%q lacks a number", v), fmt.Sprintf("write %s=%s:2 for two at a time", k.Name, v)
 	}
 	if msg := checkIdent(param); msg != "" {
-		return msg, "write " + k.Name + "=" + string(k.Kind)
+		hint = "write " + k.Name + "=" + string(k.Kind)
+		if strings.Contains(param, ".") {
+			hint += ", and make the field a parameter of its own"
+		}
+		return msg, hint
 	}
 	return checkLimit(n)
 }
