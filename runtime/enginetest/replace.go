@@ -22,6 +22,7 @@ var replaceTests = []test{
 	{name: "OtherNameIsLeft", run: testReplaceOtherName},
 	{name: "OtherHoldIsLeft", run: testReplaceOtherHold},
 	{name: "TakesOtherLimits", run: testReplaceLimits},
+	{name: "ComesLastInOrder", run: testReplaceOrdered},
 	{name: "Race", run: testReplaceRace},
 }
 
@@ -142,6 +143,27 @@ func testReplaceLimits(b *bench) {
 	s.nextID(id).succeed()
 	h.succeed()
 	s.nextID(next).succeed()
+}
+
+// testReplaceOrdered: a task that is replaced is the last of its order, also if it was
+// the first.
+func testReplaceOrdered(b *bench) {
+	s := b.serve([]string{"task.replaced", "task.ordered"}, slots(4))
+	order := b.inOrder("k")
+	h := s.nextID(b.insert("task.ordered", order))
+	id := b.put(b.replacing(1, order))
+	next := b.insert("task.ordered", order)
+	b.replaces(b.replacing(2, order), id)
+	s.quiet("the first of the order runs")
+	h.succeed()
+	s.nextID(next).succeed()
+	s.nextID(id).succeed()
+	id = b.put(b.replacing(3, order, dueIn(time.Hour)))
+	next = b.insert("task.ordered", order)
+	s.quiet("the first of the order is not due")
+	b.replaces(b.replacing(4, order), id)
+	s.nextID(next).succeed()
+	s.nextID(id).succeed()
 }
 
 // testReplaceRace: whatever runs meanwhile, the last message is run.

@@ -22,5 +22,9 @@ func (e *Engine) replace(t *task, m *engine.Message, now time.Time) {
 	if t.due = t.msg.Due; t.due.IsZero() {
 		t.due = now
 	}
+	if len(t.msg.Limits) > 0 && t.msg.Limits[0].Ordered { // enqueued last
+		e.seq++
+		t.extra().turn = e.seq
+	}
 	e.queue(t, false, now)
 }
