@@ -217,6 +217,9 @@ func (a *App) SetLimit(ctx context.Context, rule string, n int) error {
 	if l == nil {
 		return errNoLimits
 	}
+	if rule == "" || !storable(rule) {
+		return fmt.Errorf("set limit %q: not a rule", rule)
+	}
 	if err := l.SetLimit(ctx, rule, n); err != nil {
 		return fmt.Errorf("set limit %q: %w", rule, err)
 	}

@@ -129,6 +129,9 @@ func TestWithLimit(t *testing.T) {
 		require.ErrorContains(t, err, `WithLimit("", 1): not a key`)
 		_, err = one.call("x", runtime.WithLimit("api", 0)).Enqueue(t.Context(), app)
 		require.ErrorContains(t, err, "it must be positive")
+		for _, rule := range []string{"", "key:\x00", "\xff"} {
+			require.ErrorContains(t, app.SetLimit(t.Context(), rule, 1), "not a rule")
+		}
 		time.Sleep(time.Minute)
 	})
 }
