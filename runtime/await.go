@@ -121,6 +121,9 @@ const (
 func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode) ([]*engine.JournalEntry, error) {
 	for _, f := range fs {
 		if f != nil && f.err != nil {
+			if r := current(ctx); r != nil {
+				r.heard(fs)
+			}
 			return nil, f.err
 		}
 	}
@@ -132,6 +135,8 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 	defer d.mu.Unlock()
 	entries := make([]*engine.JournalEntry, len(fs))
 	var open []string
+	n := 0 // how many they are: one may be given twice
+	d.asked++
 	var failed *future
 	var failure *engine.JournalEntry
 	for i, f := range fs {
@@ -141,9 +146,15 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 		case f.d != d:
 			return nil, Permanent(fmt.Errorf("%s: the future %s is of another run", what, f.name))
 		}
+		again := f.n.wait == d.asked
+		if f.n.wait = d.asked; !again {
+			n++
+		}
 		e := f.n.e
 		if e == nil || e.Came == 0 {
-			open = append(open, f.name)
+			if !again {
+				open = append(open, f.name)
+			}
 			continue
 		}
 		entries[i] = e
@@ -159,7 +170,7 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 		}
 		w.FailFast = true
 	case awaitFirst:
-		if len(open) < len(fs) {
+		if len(open) < n {
 			return entries, nil
 		}
 		w.Need = 1
@@ -167,10 +178,10 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 	if len(open) == 0 {
 		return entries, nil
 	}
-	if len(fs) == 1 {
+	if n == 1 {
 		w = engine.Wait{Need: 1, Name: fs[0].name}
 	}
-	return nil, d.suspend(ctx, w, time.Time{}, childrenText(open, len(fs)))
+	return nil, d.suspend(ctx, w, time.Time{}, childrenText(open, n))
 }
 
 // endOf reads the end of a child.

@@ -44,9 +44,9 @@ type durable struct {
 	main         branch // of the task function
 	suspended    bool
 	verdict      verdict
-	refused      error             // why a child could not be spawned
 	headers      map[string]string // of the propagators, where the run was suspended
 	wait         engine.Wait
+	asked        int32     // how often children were awaited
 	waits        []string  // the wait of each branch
 	until        time.Time // when the wait ends at the latest, zero if never
 }
@@ -55,6 +55,7 @@ type durable struct {
 type named struct {
 	e    *engine.JournalEntry // nil while there is none
 	used bool                 // this run has used the name
+	wait int32                // the last wait that counted it
 }
 
 // lasting is the part of a run that only durable tasks and their steps need.
@@ -67,6 +68,9 @@ type lasting struct {
 
 	lookOnce sync.Once
 	last     *suspension // of the last run that was suspended, once looked for
+
+	refusing sync.Mutex // guards refused
+	refused  []*future  // children that could not be spawned, and were not awaited
 }
 
 // lasts returns the run's lasting part.

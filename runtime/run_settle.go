@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/taskctx/taskctx/runtime/internal/guard"
@@ -32,8 +33,11 @@ func (r *run) waitChildren(err error) error {
 		if waited {
 			continue
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			return cerr
+		case guard.Is(err, ErrSuspended) && !guard.Is(cerr, ErrSuspended):
+			return errors.Join(err, fmt.Errorf("a child: %w", cerr)) // a branch that has failed
 		}
 		return fmt.Errorf("%w; then a child: %s", err, guard.Text(cerr))
 	}
@@ -46,6 +50,8 @@ func (r *run) settle(err error) error {
 	err = r.waitChildren(err)
 	if d := r.remembered(); d != nil {
 		err = d.leave(err)
+	} else if err == nil {
+		err = r.unspawned()
 	}
 	if r.taskErr = err; err == nil {
 		r.taskErr = guard.ErrGoexit // unless the cleanups return

@@ -107,8 +107,8 @@ type awaited struct{ calls, taken int }
 
 // Await returns the next value that was sent to the durable task, in the order
 // of sending, or suspends the task until there is one. It waits for d at most,
-// counted from the first run that came here; zero is for ever. A timeout is
-// remembered: each later run gets [ErrAwaitTimeout] too, and a later value is
+// counted from the first run that came here; zero is for ever, and a negative
+// time is over at once. A timeout is remembered: each later run gets [ErrAwaitTimeout] too, and a later value is
 // for the next call. Each call of Await for a name takes one value, so only
 // one goroutine of the task may await it.
 func (s *Signal[T]) Await(ctx context.Context, d time.Duration) (T, error) {
@@ -159,7 +159,7 @@ func (d *durable) awaitSignal(ctx context.Context, name string, limit time.Durat
 		return d.signals[name][n], nil
 	}
 	var until time.Time
-	if limit > 0 {
+	if limit != 0 {
 		var err error
 		if until, err = d.timer(ctx, d.entryOf(timer), timer, limit); err != nil {
 			return nil, err

@@ -1,12 +1,12 @@
 package runtime
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
@@ -52,6 +52,10 @@ func (f *Future[R]) Name() string { return f.name }
 func spawnChild(ctx context.Context, name string, c AnyCall) *future {
 	f := &future{name: name, task: c.Name()}
 	if f.d, f.err = durableOf(ctx, "runtime.Spawn"); f.err != nil {
+		if r := current(ctx); r != nil && !guard.Is(f.err, ErrSuspended) {
+			f.err = inEntry("child", name, f.err)
+			r.refuse(f)
+		}
 		return f
 	}
 	d := f.d
@@ -63,13 +67,49 @@ func spawnChild(ctx context.Context, name string, c AnyCall) *future {
 	}
 	if err != nil {
 		f.err = inEntry("child", name, err)
-		d.refused = cmp.Or(d.refused, f.err)
+		d.r.refuse(f)
 		return f
 	}
 	if f.n = n; n.e == nil {
 		d.pending = append(d.pending, spawn{ctx, name, c})
 	}
 	return f
+}
+
+// refuse notes a child that could not be spawned: the run fails unless its error
+// is returned by a wait for it.
+func (r *run) refuse(f *future) {
+	l := r.lasts()
+	l.refusing.Lock()
+	defer l.refusing.Unlock()
+	l.refused = append(l.refused, f)
+}
+
+// unspawned is the error of the first child that could not be spawned, and that
+// the function has not heard. It is said once: middleware has the last word.
+func (r *run) unspawned() error {
+	x := r.extras()
+	if x == nil || x.lasts() == nil {
+		return nil
+	}
+	l := x.lasts()
+	l.refusing.Lock()
+	defer l.refusing.Unlock()
+	if len(l.refused) == 0 {
+		return nil
+	}
+	err := l.refused[0].err
+	l.refused = nil
+	return err
+}
+
+// heard notes that the function gets the error of a child that could not be
+// spawned, by a wait for these.
+func (r *run) heard(fs []*future) {
+	l := r.lasts()
+	l.refusing.Lock()
+	defer l.refusing.Unlock()
+	l.refused = slices.DeleteFunc(l.refused, func(f *future) bool { return slices.Contains(fs, f) })
 }
 
 // spawn is a child that is to be enqueued.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -94,8 +95,8 @@ func (d *durable) leave(err error) error {
 // finish enqueues the children that are pending when the function has returned. The
 // caller holds d.mu.
 func (d *durable) finish() error {
-	if d.refused != nil {
-		return d.refused
+	if err := d.r.unspawned(); err != nil {
+		return err
 	}
 	return d.flush(&d.r.root)
 }
@@ -115,6 +116,10 @@ func endsRun(err error) bool {
 	return panicked || guard.Is(err, ErrGoexit)
 }
 
+// wrapsMany is the type of an error of fmt.Errorf with several %w: an error of the
+// user's around ErrSuspended, and not the failure of another branch.
+var wrapsMany = reflect.TypeOf(fmt.Errorf("%w%w", ErrSuspended, ErrNoTask))
+
 // failedBeside reports whether joined errors contain both ErrSuspended and
 // others: another branch has failed.
 func failedBeside(err error) (failed bool) {
@@ -126,6 +131,9 @@ func failedBeside(err error) (failed bool) {
 	for err != nil {
 		switch e := err.(type) {
 		case interface{ Unwrap() []error }:
+			if reflect.TypeOf(err) == wrapsMany {
+				return slices.ContainsFunc(e.Unwrap(), failedBeside)
+			}
 			all := slices.DeleteFunc(slices.Clone(e.Unwrap()), func(err error) bool { return err == nil })
 			with := 0
 			for _, part := range all {
