@@ -168,10 +168,11 @@ cluster: ## the whole suite of engines on a Redis Cluster of three shards, for f
 		-cluster -kills $$(($(KILLS) / 4)) -tasks $$(($(KILLTASKS) / 2)) | { grep -vE '^ *(=== |--- PASS: .*/)' || true; }
 
 DURABLEENGINES ?= memory|sqlite|postgres|redis
+DURABLEFAN ?= 10000
 .PHONY: durable
 durable: ## durable tasks that die, are killed, meet their signals, fan out and wait, by the thousand, on each engine
 	$(GO) test ./runtime/engines -count=1 -v -run 'TestDurable/^($(DURABLEENGINES))$$' -timeout 120m -args \
-		-parents 1000 -durablekills 50 -races 20000 -fan 10000 -waiting 10000 -steps 2000
+		-parents 1000 -durablekills 50 -races 20000 -fan $(DURABLEFAN) -waiting 10000 -steps 2000
 
 EFFECTS ?= 20000
 EFFECTKILLS ?= 60
