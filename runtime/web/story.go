@@ -101,7 +101,11 @@ func ending(r *runtime.Record, now time.Time) (event, time.Time) {
 	case engine.StateRetrying:
 		return event{Kind: "future", Title: "Runs again, attempt " + number(int64(r.Attempt)+1), Text: reason}, r.Due
 	case engine.StateWaiting:
-		return event{Kind: "future", Title: "Waits, until", Text: reason}, r.Due
+		title := "Waits, and goes on at the latest" // its due time is
+		if r.Due.IsZero() {
+			title = "Waits"
+		}
+		return event{Kind: "future", Title: title, Text: reason}, r.Due
 	case engine.StateScheduled:
 		return event{Kind: "future", Title: "Due", Text: reason}, r.Due
 	}

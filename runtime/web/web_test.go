@@ -114,6 +114,7 @@ func TestTaskPage_ShowsTheJournalAndTheTree(t *testing.T) {
 	page := s.get("tasks/" + id).text
 	for _, want := range []string{
 		"s-waiting", "Journal", "3 of 3 child tasks ended, 1 not well", "mail/gone", "smtp: 550 mailbox", "Draft of Moby-Dick", "Tree", `aria-current="true"`,
+		"Waits, and goes on at the latest",
 	} {
 		assert.Contains(t, page, want)
 	}
