@@ -39,7 +39,14 @@ func (b *tab) copyIt(id string) {
 //
 // Proves: FEATURES 108
 func TestTaskPage_Copies(t *testing.T) {
-	shop, failed, running := filled(t, "memory")
+	shop := newShop(t, "memory")
+	charge, err := webtest.Charge("c-7", 20_000, "4111").Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	_, err = charge.Wait(t.Context())
+	require.Error(t, err)
+	report, err := webtest.Report(2020).Enqueue(t.Context(), shop)
+	require.NoError(t, err)
+	failed, running := charge.ID().String(), report.ID().String()
 	b := newTab(t, serve(t, shop, web.Config{}))
 	b.run(emulation.SetFocusEmulationEnabled(true),
 		browser.GrantPermissions([]browser.PermissionType{browser.PermissionTypeClipboardReadWrite, browser.PermissionTypeClipboardSanitizedWrite}))
