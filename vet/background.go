@@ -46,7 +46,7 @@ func background(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// packageName returns what package context is called in the call.
+// packageName returns the name by which the call qualifies package context.
 func packageName(call *ast.CallExpr) string {
 	if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); ok {
 		if id, ok := sel.X.(*ast.Ident); ok {
@@ -56,8 +56,8 @@ func packageName(call *ast.CallExpr) string {
 	return "context"
 }
 
-// passable reports whether a context of any type may stand in the place of the
-// call: it is the argument of another call.
+// passable reports whether the call is an argument of another call, where a context
+// of any type may replace it.
 func passable(pass *analysis.Pass, call *ast.CallExpr, around []ast.Node) bool {
 	outer, ok := around[len(around)-1].(*ast.CallExpr)
 	if !ok || outer.Fun == call {
@@ -89,7 +89,7 @@ func deferred(around []ast.Node) bool {
 	return false
 }
 
-// opens reports whether the node is in a function that opens a stored value: it
+// opens reports whether the node is in a function that opens a stored value, which
 // lives longer than the task.
 func opens(pass *analysis.Pass, around []ast.Node) bool {
 	for i, n := range around {

@@ -10,8 +10,8 @@ import (
 	"github.com/taskctx/taskctx/annotations"
 )
 
-// Directive reports what is wrong with directives, as taskgen does, and with the
-// struct tags of context types.
+// Directive reports mistakes in directives, as taskgen does, and in the struct tags
+// of context types.
 var Directive = &analysis.Analyzer{
 	Name: "taskdirective",
 	Doc: `report mistakes in //task: directives and task:"..." struct tags

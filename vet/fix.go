@@ -20,9 +20,9 @@ func fix(message string, edits ...analysis.TextEdit) []analysis.SuggestedFix {
 	return []analysis.SuggestedFix{{Message: message, TextEdits: edits}}
 }
 
-// contextName returns the name by which the nearest context is called at a
-// place of the task: the parameter of a function literal around it, or the
-// task's own. It is "" if there is none, or another thing has its name there.
+// contextName returns the name of the context nearest to a place of the task: the
+// parameter of a function literal around it, or the task's own. It returns "" if
+// there is no context, or if its name is shadowed there.
 func (t *task) contextName(pass *analysis.Pass, around []ast.Node, pos token.Pos) string {
 	for i := len(around) - 1; i >= 0; i-- {
 		lit, ok := around[i].(*ast.FuncLit)
@@ -44,7 +44,7 @@ func (t *task) contextName(pass *analysis.Pass, around []ast.Node, pos token.Pos
 	return visible(pass, t.ctx, pos)
 }
 
-// visible returns the object's name if it means the object at that place.
+// visible returns the object's name, or "" if the name is shadowed at pos.
 func visible(pass *analysis.Pass, obj types.Object, pos token.Pos) string {
 	if obj == nil || obj.Name() == "_" {
 		return ""
@@ -60,7 +60,7 @@ func visible(pass *analysis.Pass, obj types.Object, pos token.Pos) string {
 }
 
 // importName returns the name of a package at a place of a file, with the edits
-// that import it. It is "" if something else has that name there.
+// that import it. It returns "" if the name is shadowed there.
 func importName(pass *analysis.Pass, f *ast.File, path string, pos token.Pos) (string, []analysis.TextEdit) {
 	base := path[strings.LastIndex(path, "/")+1:]
 	for _, spec := range f.Imports {
@@ -117,9 +117,9 @@ func standard(path string) bool {
 	return !strings.Contains(first, ".")
 }
 
-// returning returns the statement that ends a task with the error: "return err",
-// or "return 0, err". It is "" for a task that returns anything else, and for
-// named results that are in the way.
+// returning returns the statement that ends a task with the error: "return err" or
+// "return 0, err". It returns "" for a task with other results, and for named results
+// whose names are in the way.
 func (t *task) returning(pass *analysis.Pass, err string) string {
 	if t.Type.Results == nil {
 		return ""
@@ -157,9 +157,8 @@ func zeroOf(t types.Type, text string) string {
 	return "nil"
 }
 
-// ownStatement reports whether the innermost function around a node is the task
-// itself, and the node a statement of it, so that a return before it or in its
-// place ends the task.
+// ownStatement reports whether the node is a statement of the task itself, not of a
+// function literal, so that a return before it or in its place ends the task.
 func ownStatement(n ast.Node, around []ast.Node) bool {
 	if _, ok := n.(ast.Stmt); !ok || len(around) == 0 {
 		return false

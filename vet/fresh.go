@@ -16,7 +16,7 @@ import (
 	"github.com/taskctx/taskctx/gen/diag"
 )
 
-// Fresh runs the generator without writing, and reports what it says.
+// Fresh runs the generator without writing, and reports its diagnostics and stale files.
 var Fresh = &analysis.Analyzer{
 	Name: "taskfresh",
 	Doc: `report generated code that is stale, and what taskgen refuses
@@ -63,8 +63,8 @@ func fresh(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// usualBuild reports whether the files of the pass are those that taskgen sees:
-// a pass does not tell its build tags.
+// usualBuild reports whether the pass has the files that taskgen sees. It compares
+// them by name, since a pass has no build tags.
 func usualBuild(pass *analysis.Pass, dir string) bool {
 	ctx := build.Default
 	for _, flag := range strings.Fields(os.Getenv("GOFLAGS")) {
@@ -96,7 +96,7 @@ func usualBuild(pass *analysis.Pass, dir string) bool {
 	return true
 }
 
-// known reports whether Directive reports the same.
+// known reports whether Directive reports the diagnostic too.
 func known(pass *analysis.Pass, all *found, d diag.Diagnostic) bool {
 	for _, e := range all.errs {
 		at := pass.Fset.Position(e.Pos)
@@ -107,8 +107,8 @@ func known(pass *analysis.Pass, all *found, d diag.Diagnostic) bool {
 	return d.Code == "bad-tag"
 }
 
-// asDiagnostic brings a mistake to its place in the pass, or to the first
-// directive if its file is not there.
+// asDiagnostic places a diagnostic of taskgen in the pass, or at otherwise if the
+// pass lacks its file.
 func asDiagnostic(pass *analysis.Pass, d diag.Diagnostic, otherwise token.Pos) analysis.Diagnostic {
 	a := analysis.Diagnostic{Pos: place(pass, d.Pos), End: place(pass, d.End), Category: d.Code, Message: d.Message}
 	if !a.Pos.IsValid() {
@@ -137,7 +137,8 @@ func place(pass *analysis.Pass, at token.Position) token.Pos {
 	return token.NoPos
 }
 
-// rewrite replaces the generated file, if there is one.
+// rewrite returns the fix that replaces the generated file, or none if the pass
+// lacks it.
 func rewrite(pass *analysis.Pass, f gen.File) []analysis.SuggestedFix {
 	for _, file := range pass.Files {
 		if pass.Fset.File(file.FileStart).Name() == f.Name && ast.IsGenerated(file) {

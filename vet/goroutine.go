@@ -63,8 +63,9 @@ func recovers(pass *analysis.Pass, body *ast.BlockStmt) (yes bool) {
 	return yes
 }
 
-// child returns the edits that make a child of the task of the goroutine: of a
-// function literal without parameters that returns nowhere but at its end.
+// child returns the edits that turn the goroutine into a child of the task. It returns
+// none unless the goroutine is a function literal without parameters that returns only
+// at its end.
 func (t *task) child(pass *analysis.Pass, stmt *ast.GoStmt, lit *ast.FuncLit, around []ast.Node) []analysis.TextEdit {
 	ctx := t.contextName(pass, around, stmt.Pos())
 	if ctx == "" || lit == nil || len(lit.Type.Params.List) > 0 || lit.Type.Results != nil || returns(lit.Body) {
@@ -85,8 +86,8 @@ func (t *task) child(pass *analysis.Pass, stmt *ast.GoStmt, lit *ast.FuncLit, ar
 	)
 }
 
-// childParam names the parameter as the context, if that may be used as any
-// other within the goroutine.
+// childParam returns the name of the child's context parameter: ctx, or "_" if the
+// goroutine uses what context.Context lacks of ctx.
 func (t *task) childParam(pass *analysis.Pass, lit *ast.FuncLit, ctx string) string {
 	selects := false
 	ast.Inspect(lit.Body, func(n ast.Node) bool {

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/tools/go/analysis"
 )
 
-// Key reports keys that are made in a task.
+// Key reports a key, shared value or local that a task creates.
 var Key = &analysis.Analyzer{
 	Name: "taskkey",
 	Doc: `report keys, shared values and locals that are made in a task

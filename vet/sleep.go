@@ -50,14 +50,13 @@ func sleep(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// isCase reports whether the statement is what a case of a select waits for.
+// isCase reports whether the statement is the communication of a select's case.
 func isCase(stmt ast.Stmt, around []ast.Node) bool {
 	c, ok := around[len(around)-1].(*ast.CommClause)
 	return ok && c.Comm == stmt
 }
 
-// sleeping returns the call that sleeps, and its name, if the statement does
-// nothing else.
+// sleeping returns the statement's call and its name if the statement only sleeps.
 func sleeping(pass *analysis.Pass, stmt *ast.ExprStmt) (*ast.CallExpr, string) {
 	x := ast.Unparen(stmt.X)
 	if recv, ok := x.(*ast.UnaryExpr); ok && recv.Op == token.ARROW {
@@ -71,8 +70,8 @@ func sleeping(pass *analysis.Pass, stmt *ast.ExprStmt) (*ast.CallExpr, string) {
 	return nil, ""
 }
 
-// sleeps reports whether the context called ctx has a method Sleep: the task's
-// own, outside of any function literal with another.
+// sleeps reports whether ctx names a context with a method Sleep: the task's own,
+// outside of function literals with another context.
 func (t *task) sleeps(pass *analysis.Pass, ctx string, around []ast.Node) bool {
 	if ctx == "" || !t.handle || inLiteral(around) {
 		return false

@@ -37,8 +37,7 @@ func stepContexts(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// outer reports the uses of contexts that the step's function has from around
-// it.
+// outer reports each use of a context that the step's function captures.
 func (t *task) outer(pass *analysis.Pass, lit *ast.FuncLit) {
 	var own types.Object
 	if names := lit.Type.Params.List[0].Names; len(names) > 0 {
@@ -72,8 +71,8 @@ func (t *task) outer(pass *analysis.Pass, lit *ast.FuncLit) {
 	})
 }
 
-// replaces reports whether the step's own context may stand where the outer one
-// does: it has the same type, or is passed to a call.
+// replaces reports whether the step's own context may replace the outer one: it has
+// the same type, or is passed to a call.
 func replaces(pass *analysis.Pass, own, outer types.Object, stack []ast.Node) bool {
 	if types.Identical(own.Type(), outer.Type()) {
 		return true

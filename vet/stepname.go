@@ -9,7 +9,7 @@ import (
 	"golang.org/x/tools/go/analysis"
 )
 
-// StepName reports names of steps that a run uses twice.
+// StepName reports a step's name that a run uses twice.
 var StepName = &analysis.Analyzer{
 	Name: "taskstepname",
 	Doc: `report names that a durable task uses twice in a run
@@ -68,8 +68,8 @@ func stepNames(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// repeats returns the innermost loop that has the node in each of its turns, or nil. What
-// is in a function literal is called who knows how often.
+// repeats returns the innermost loop that runs the node in every turn, or nil. A node in
+// a function literal has no such loop: nothing says how often the literal is called.
 func repeats(around []ast.Node) ast.Stmt {
 	only := false // the turn with the node is the last of the innermost loop
 	for i := len(around) - 1; i >= 0; i-- {
@@ -102,8 +102,8 @@ func repeats(around []ast.Node) ast.Stmt {
 	return nil
 }
 
-// last returns how the statements of a block or case end: by return, by goto or by a
-// break, which may have a label; otherwise by none.
+// last returns the token of the return or branch statement that ends a block or case, or
+// else ILLEGAL. label reports whether that is a break with a label.
 func last(n ast.Node) (tok token.Token, label bool) {
 	var list []ast.Stmt
 	switch n := n.(type) {
@@ -126,7 +126,8 @@ func last(n ast.Node) (tok token.Token, label bool) {
 	return token.ILLEGAL, false
 }
 
-// inLoop reports whether it is a loop that a break in the last of the nodes leaves.
+// inLoop reports whether a break in the innermost node leaves a loop, and not a switch or
+// select.
 func inLoop(around []ast.Node) bool {
 	for i := len(around) - 1; i >= 0; i-- {
 		switch around[i].(type) {
@@ -139,8 +140,8 @@ func inLoop(around []ast.Node) bool {
 	return false
 }
 
-// straight returns the node whose statements run one after the other if the
-// node does: the innermost block, or case, around it.
+// straight returns the innermost block or case around the node: its statements run
+// whenever the node runs.
 func straight(around []ast.Node) ast.Node {
 	for i := len(around) - 1; i >= 0; i-- {
 		switch around[i].(type) {
@@ -151,7 +152,7 @@ func straight(around []ast.Node) ast.Node {
 	return nil
 }
 
-// indexed puts the index of the loop into the name.
+// indexed returns the fix that appends the loop's index to the name.
 func (t *task) indexed(pass *analysis.Pass, name ast.Expr, loop ast.Stmt) []analysis.SuggestedFix {
 	var index *ast.Ident
 	switch loop := loop.(type) {

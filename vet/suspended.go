@@ -57,7 +57,7 @@ func suspends(pass *analysis.Pass, x ast.Expr) (*ast.CallExpr, string) {
 	return call, method(name)
 }
 
-// reportDropped reports a call whose results nobody has.
+// reportDropped reports a call whose results are dropped.
 func (t *task) reportDropped(pass *analysis.Pass, call *ast.CallExpr, name string, around []ast.Node, stmt ast.Stmt) {
 	d := analysis.Diagnostic{Pos: call.Pos(), End: call.End(),
 		Message: "the error of " + name + " is dropped, which may be ErrSuspended: the task must return it"}
@@ -73,7 +73,8 @@ func (t *task) reportDropped(pass *analysis.Pass, call *ast.CallExpr, name strin
 	pass.Report(d)
 }
 
-// checkAssigned looks at what becomes of the error of such a call.
+// checkAssigned reports an assignment to _ of an error that may be ErrSuspended, and a
+// branch that loses it.
 func (t *task) checkAssigned(pass *analysis.Pass, s *ast.AssignStmt, around []ast.Node) {
 	if len(s.Rhs) != 1 {
 		return
@@ -149,8 +150,8 @@ func uses(pass *analysis.Pass, n ast.Node, obj types.Object) (yes bool) {
 	return yes
 }
 
-// asks reports whether the branch looks into the error, as with errors.Is, or
-// returns before its end.
+// asks reports whether the branch inspects the error, as with errors.Is, or returns
+// before its end.
 func asks(pass *analysis.Pass, body *ast.BlockStmt, err types.Object) (yes bool) {
 	for _, s := range body.List[:len(body.List)-1] {
 		ast.Inspect(s, func(n ast.Node) bool {

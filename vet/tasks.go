@@ -13,23 +13,23 @@ import (
 	"github.com/taskctx/taskctx/annotations"
 )
 
-// The packages that the analyzers know functions of.
+// The packages whose functions the analyzers know.
 const (
 	runtimePath = "github.com/taskctx/taskctx/runtime"
 	localPath   = runtimePath + "/local"
 )
 
-// found is what the other analyzers ask of a package.
+// found holds the tasks and directives of a package, for the other analyzers.
 type found struct {
-	// tasks are the functions that run within a task only.
+	// tasks are the functions that only run within a task.
 	tasks []*task
 	// directives are those of all files, and errs what is wrong with any.
 	directives []*annotations.Directive
 	errs       []*annotations.Error
 }
 
-// task is a function that runs within a task: one with //task:context, or one
-// that takes a context which only a task has.
+// task is a function that runs within a task: it has a //task:context directive, or
+// takes a context type that only tasks have.
 type task struct {
 	*ast.FuncDecl
 	// ctx is its first parameter, nil if that has no name.
@@ -103,8 +103,8 @@ func asTask(pass *analysis.Pass, fn *ast.FuncDecl, marked bool) *task {
 	return t
 }
 
-// isTaskContext reports whether only a task has a value of the type: it is
-// *runtime.Context, or a pointer to a struct that embeds it at any depth.
+// isTaskContext reports whether the type is *runtime.Context, or a pointer to a struct
+// that embeds it at any depth: only tasks have such values.
 func isTaskContext(t types.Type) bool {
 	p, ok := types.Unalias(t).(*types.Pointer)
 	return ok && holdsContext(p.Elem(), 0)
@@ -150,8 +150,8 @@ func isContext(t types.Type) bool {
 	return ok
 }
 
-// callee returns the package and the name of the function or method that is
-// called, methods with their type: "App.Stop".
+// callee returns the package and the name of the called function or method; a method's
+// name has its type: "App.Stop".
 func callee(pass *analysis.Pass, call *ast.CallExpr) (path, name string) {
 	fn, ok := typeutil.Callee(pass.TypesInfo, call).(*types.Func)
 	if !ok || fn.Pkg() == nil {
@@ -170,14 +170,14 @@ func callee(pass *analysis.Pass, call *ast.CallExpr) (path, name string) {
 	return fn.Pkg().Path(), name
 }
 
-// calls reports whether the call is of one of these functions of a package.
+// calls reports whether the call calls one of the package's named functions.
 func calls(pass *analysis.Pass, call *ast.CallExpr, path string, names ...string) bool {
 	p, n := callee(pass, call)
 	return p == path && slices.Contains(names, n)
 }
 
-// inspect calls f for each node of the task's body with the nodes around it, the
-// outermost first. f returns false to leave a node's children out.
+// inspect calls f for each node of the task's body, with the nodes around it, outermost
+// first. It skips a node's children if f returns false.
 func (t *task) inspect(f func(n ast.Node, around []ast.Node) bool) {
 	var stack []ast.Node
 	ast.Inspect(t.Body, func(n ast.Node) bool {
@@ -196,7 +196,7 @@ func (t *task) inspect(f func(n ast.Node, around []ast.Node) bool) {
 // tasks returns the tasks that the pass has found.
 func tasks(pass *analysis.Pass) []*task { return pass.ResultOf[tasksOf].(*found).tasks }
 
-// isTest reports whether the file is one of tests.
+// isTest reports whether the file is a _test.go file.
 func isTest(pass *analysis.Pass, f *ast.File) bool {
 	return strings.HasSuffix(pass.Fset.File(f.FileStart).Name(), "_test.go")
 }

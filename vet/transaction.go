@@ -8,7 +8,7 @@ import (
 	"golang.org/x/tools/go/analysis"
 )
 
-// Transaction reports tasks that are enqueued beside an open transaction.
+// Transaction reports a task that is enqueued beside an open transaction.
 var Transaction = &analysis.Analyzer{
 	Name: "tasktx",
 	Doc: `report tasks that are enqueued beside an open transaction
@@ -51,7 +51,7 @@ type opened struct {
 	rollbacks []token.Pos    // that are not deferred
 }
 
-// beside looks at one function, without the literals in it.
+// beside checks one function, without its function literals.
 func beside(pass *analysis.Pass, body *ast.BlockStmt) {
 	var open []*opened
 	var enqueues []*ast.CallExpr
@@ -147,7 +147,7 @@ func isTransaction(t types.Type) bool {
 	return true
 }
 
-// ends notes a Commit or a Rollback of one of the transactions.
+// ends records a Commit or a Rollback of an open transaction.
 func ends(pass *analysis.Pass, call *ast.CallExpr, stack []ast.Node, open []*opened) {
 	sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr)
 	if !ok {
@@ -171,9 +171,9 @@ func ends(pass *analysis.Pass, call *ast.CallExpr, stack []ast.Node, open []*ope
 	}
 }
 
-// holds reports whether the call is made while the transaction is open: after
-// its begin in the same block or one within, before the first commit, and with
-// no rollback in between.
+// holds reports whether the transaction is certainly open at the call: the call lies
+// between its begin and its first commit, in the block of the begin, and no rollback
+// precedes it. A transaction that the function does not commit holds no call.
 func (o *opened) holds(call *ast.CallExpr) bool {
 	if o.block == nil || call.Pos() < o.begin || call.Pos() > o.block.End() || call.Pos() > o.commit {
 		return false
@@ -186,9 +186,9 @@ func (o *opened) holds(call *ast.CallExpr) bool {
 	return true
 }
 
-// blockedOff reports whether a rollback ends its own block by a return, as in
-// "if err != nil { tx.Rollback(); return err }", so that what comes after has
-// the transaction open.
+// blockedOff reports whether a nested block holds the rollback and ends by a return
+// before at, as "if err != nil { tx.Rollback(); return err }" does: then the transaction
+// is open at at.
 func (o *opened) blockedOff(rollback, at token.Pos) bool {
 	off := false
 	ast.Inspect(o.block, func(n ast.Node) bool {
@@ -204,8 +204,8 @@ func (o *opened) blockedOff(rollback, at token.Pos) bool {
 	return off
 }
 
-// onApp reports whether the call enqueues on an *runtime.App: it gives one for
-// a parameter that is a runtime.Enqueuer.
+// onApp reports whether the call enqueues on a *runtime.App: it passes one as a
+// runtime.Enqueuer.
 func onApp(pass *analysis.Pass, call *ast.CallExpr) bool {
 	sig, ok := pass.TypesInfo.TypeOf(call.Fun).(*types.Signature)
 	if !ok {

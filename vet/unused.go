@@ -10,7 +10,7 @@ import (
 	"golang.org/x/tools/go/analysis"
 )
 
-// Unused reports values that do something only where they go, and go nowhere.
+// Unused reports a dropped outcome, context or call, and a batch that is never enqueued.
 var Unused = &analysis.Analyzer{
 	Name: "taskunused",
 	Doc: `report outcomes, calls and batches that are made and dropped
@@ -24,7 +24,7 @@ local.Fork return the context that has what they say.`,
 	Run:      unused,
 }
 
-// outcomes are the functions that make an error for a task to return.
+// outcomes are the functions whose error means something only if a task returns it.
 var outcomes = []string{"Permanent", "RetryAfter", "Snooze", "Cancelled", "Trigger"}
 
 func unused(pass *analysis.Pass) (any, error) {
@@ -52,7 +52,7 @@ func unused(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// dropped reports statements that are only a call of such a function.
+// dropped reports a statement that drops an outcome, a context of package local or a Call.
 func (t *task) dropped(pass *analysis.Pass) {
 	t.inspect(func(n ast.Node, around []ast.Node) bool {
 		stmt, ok := n.(*ast.ExprStmt)
@@ -83,8 +83,8 @@ func (t *task) dropped(pass *analysis.Pass) {
 	})
 }
 
-// batches reports a batch that gets calls and cannot be enqueued by anybody:
-// a variable of the function's own that only AddTo is given.
+// batches reports a batch that nobody can enqueue: a local variable that is only passed
+// to AddTo.
 func (t *task) batches(pass *analysis.Pass) {
 	added := map[types.Object]*ast.Ident{}
 	used := map[types.Object]bool{}
@@ -115,8 +115,8 @@ func (t *task) batches(pass *analysis.Pass) {
 	}
 }
 
-// givenToAddTo reports whether the identifier below these nodes is the batch of
-// an AddTo, or is only asked for its length.
+// givenToAddTo reports whether the identifier below the nodes is the batch of an AddTo,
+// or only has its Len called.
 func givenToAddTo(pass *analysis.Pass, around []ast.Node) bool {
 	if len(around) < 2 {
 		return false

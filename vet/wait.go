@@ -7,7 +7,7 @@ import (
 	"golang.org/x/tools/go/analysis"
 )
 
-// Wait reports a task that waits for a task.
+// Wait reports a task that waits for another task.
 var Wait = &analysis.Analyzer{
 	Name: "taskwait",
 	Doc: `report Handle.Wait in a task
@@ -36,8 +36,8 @@ func wait(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// isOwn reports whether the expression is the task's context without doubt, or
-// one that package context has derived from it.
+// isOwn reports whether the expression is certainly the task's context, or a context
+// that package context derived from it.
 func (t *task) isOwn(pass *analysis.Pass, x ast.Expr, depth int) bool {
 	switch x := ast.Unparen(x).(type) {
 	case *ast.Ident:
@@ -59,8 +59,8 @@ func (t *task) isOwn(pass *analysis.Pass, x ast.Expr, depth int) bool {
 	return false
 }
 
-// assigned returns what is assigned to a variable within the task, if that is
-// one call or value, and how many times something is.
+// assigned returns the value that the task assigns to the variable last, and the number
+// of assignments. Taking the variable's address counts as two.
 func (t *task) assigned(pass *analysis.Pass, obj *types.Var) (value ast.Expr, times int) {
 	ast.Inspect(t.Body, func(n ast.Node) bool {
 		switch n := n.(type) {
