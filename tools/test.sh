@@ -68,11 +68,10 @@ race=()
 if have_cc; then
 	export CGO_ENABLED=1
 	# The detector leaves out SQLite's own code, compiled from C, which it makes six times
-	# as slow, and Go's parser, in which the tests of the generator spend most of their
-	# time. It may only leave out packages that instantiate nothing generic: their
+	# as slow. It may only leave out packages that instantiate nothing generic: their
 	# copy of a method of sync/atomic would be everybody's, and hide what it orders.
 	race=(-race -gcflags=modernc.org/libc=-race=false -gcflags=modernc.org/memory=-race=false
-		-gcflags=modernc.org/sqlite/lib=-race=false -gcflags=go/scanner=-race=false -gcflags=go/parser=-race=false)
+		-gcflags=modernc.org/sqlite/lib=-race=false)
 	# For tests that need of packages only what the go command then has compiled already.
 	export TASKCTX_TEST_FLAGS="${race[*]}"
 else
