@@ -125,4 +125,14 @@ func TestFields_ReplacementCharacter(t *testing.T) {
 	if _, err := Marshal(func(f *Fields) { f.JSON("raw", &raw) }); err != nil {
 		t.Error(err)
 	}
+	// A value beside it may encode itself, and come back equal without being deeply so.
+	type when struct{ time.Time }
+	beside := struct {
+		Note string
+		At   when
+		Due  time.Time
+	}{"\ufffd", when{time.Now()}, time.Now()}
+	if _, err := Marshal(func(f *Fields) { f.JSON("beside", &beside) }); err != nil {
+		t.Error(err)
+	}
 }
