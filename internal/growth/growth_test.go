@@ -98,7 +98,11 @@ func TestGrowth_Matrix(t *testing.T) {
 // another.
 func outcome(t *testing.T, producer, worker *version) string {
 	t.Helper()
-	empty, full := runs(t, producer.empty, worker), runs(t, producer.full, worker)
+	return inWords(runs(t, producer.empty, worker), runs(t, producer.full, worker))
+}
+
+// inWords tells which tasks ran: without and with the fields that may be left out.
+func inWords(empty, full bool) string {
 	switch {
 	case empty && full:
 		return "runs"

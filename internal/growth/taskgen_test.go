@@ -22,17 +22,7 @@ import (
 func ask(t *testing.T) []string {
 	t.Helper()
 	dir := t.TempDir()
-	repo, err := filepath.Abs("../..")
-	require.NoError(t, err)
-	mod, err := os.ReadFile(filepath.Join(repo, "go.mod"))
-	require.NoError(t, err)
-	text := regexp.MustCompile(`(?m)^(module .*|tool .*)$`).ReplaceAllString(string(mod), "")
-	write(t, dir, "go.mod", "module growth.test\n"+text+
-		"\nrequire github.com/taskctx/taskctx v0.0.0\n\nreplace github.com/taskctx/taskctx => "+repo+"\n")
-	sum, err := os.ReadFile(filepath.Join(repo, "go.sum"))
-	require.NoError(t, err)
-	write(t, dir, "go.sum", string(sum))
-
+	module(t, dir)
 	types := declarations(t)
 	for i, c := range changes {
 		write(t, dir, name(i)+"/tasks.go", source(name(i), types, c.from.order))
@@ -60,6 +50,21 @@ func ask(t *testing.T) []string {
 		}
 	}
 	return verdicts
+}
+
+// module makes a module of the directory, which requires this one.
+func module(t *testing.T, dir string) {
+	t.Helper()
+	repo, err := filepath.Abs("../..")
+	require.NoError(t, err)
+	mod, err := os.ReadFile(filepath.Join(repo, "go.mod"))
+	require.NoError(t, err)
+	text := regexp.MustCompile(`(?m)^(module .*|tool .*)$`).ReplaceAllString(string(mod), "")
+	write(t, dir, "go.mod", "module growth.test\n"+text+
+		"\nrequire github.com/taskctx/taskctx v0.0.0\n\nreplace github.com/taskctx/taskctx => "+repo+"\n")
+	sum, err := os.ReadFile(filepath.Join(repo, "go.sum"))
+	require.NoError(t, err)
+	write(t, dir, "go.sum", string(sum))
 }
 
 var direction = regexp.MustCompile(`compatible (in both directions|forwards only)`)
