@@ -2,6 +2,8 @@ package vet
 
 import (
 	"go/ast"
+	"go/token"
+	"slices"
 
 	"golang.org/x/tools/go/analysis"
 )
@@ -23,7 +25,7 @@ func background(pass *analysis.Pass) (any, error) {
 	for _, t := range tasks(pass) {
 		t.inspect(func(n ast.Node, around []ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
-			if !ok || !calls(pass, call, "context", "Background", "TODO") || opens(pass, around) {
+			if !ok || !calls(pass, call, "context", "Background", "TODO") || opens(pass, around) || guards(pass, around) {
 				return true
 			}
 			_, name := callee(pass, call)
@@ -32,10 +34,9 @@ func background(pass *analysis.Pass) (any, error) {
 			ctx := t.contextName(pass, around, call.Pos())
 			switch {
 			case ctx == "":
-			case deferred(around):
-				pkg := packageName(call)
+			case t.late(pass, around):
 				d.Message = "context." + name + " in a task knows nothing of it: what goes on after its end takes context.WithoutCancel"
-				d.SuggestedFixes = fix("Keep the task's values", edit(call, pkg+".WithoutCancel("+ctx+")"))
+				d.SuggestedFixes = fix("Keep the task's values", edit(call, qualifier(call)+"WithoutCancel("+ctx+")"))
 			case passable(pass, call, around):
 				d.SuggestedFixes = fix("Pass the task's context", edit(call, ctx))
 			}
@@ -46,14 +47,15 @@ func background(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// packageName returns the name by which the call qualifies package context.
-func packageName(call *ast.CallExpr) string {
+// qualifier returns what is written before the names of package context in the call:
+// nothing with a dot import.
+func qualifier(call *ast.CallExpr) string {
 	if sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr); ok {
 		if id, ok := sel.X.(*ast.Ident); ok {
-			return id.Name
+			return id.Name + "."
 		}
 	}
-	return "context"
+	return ""
 }
 
 // passable reports whether the call is an argument of another call, where a context
@@ -67,21 +69,107 @@ func passable(pass *analysis.Pass, call *ast.CallExpr, around []ast.Node) bool {
 	return ok && tv.IsValue()
 }
 
-// deferred reports whether the node is in a deferred call, or in a function
-// literal that is returned: a cleanup.
-func deferred(around []ast.Node) bool {
+// late reports whether the node runs when the task's context may have ended: in a
+// deferred call, in a function literal that is a cleanup, or after its Done or Err has
+// said so.
+func (t *task) late(pass *analysis.Pass, around []ast.Node) bool {
 	for i, n := range around {
+		var next ast.Node
+		if i+1 < len(around) {
+			next = around[i+1]
+		}
+		_, literal := next.(*ast.FuncLit)
 		switch n := n.(type) {
 		case *ast.DeferStmt:
 			return true
 		case *ast.ReturnStmt:
-			if i+1 < len(around) {
-				if _, ok := around[i+1].(*ast.FuncLit); ok {
+			if literal {
+				return true
+			}
+		case *ast.AssignStmt:
+			if literal && t.returned(pass, n.Lhs) {
+				return true
+			}
+		case *ast.CallExpr:
+			if sel, ok := n.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "Cleanup" || calls(pass, n, "context", "AfterFunc") {
+				return true
+			}
+		case *ast.CommClause:
+			if n.Comm != nil && n.Comm != next && asksEnd(pass, n.Comm) {
+				return true
+			}
+		case *ast.IfStmt:
+			if next == n.Body && asksEnd(pass, n.Cond) {
+				return true
+			}
+		case *ast.BlockStmt:
+			for _, s := range n.List {
+				if s == next {
+					break
+				}
+				if x, ok := s.(*ast.ExprStmt); ok && asksEnd(pass, x.X) {
 					return true
 				}
 			}
+		}
+	}
+	return false
+}
+
+// returned reports whether one of the variables is a result of the task: a function
+// that is assigned to it is called when the task has ended.
+func (t *task) returned(pass *analysis.Pass, vars []ast.Expr) (yes bool) {
+	for _, x := range vars {
+		id, ok := x.(*ast.Ident)
+		if !ok {
+			continue
+		}
+		obj := pass.TypesInfo.ObjectOf(id)
+		if obj != nil && t.Type.Results != nil && uses(pass, t.Type.Results, obj) {
+			return true
+		}
+		ast.Inspect(t.Body, func(n ast.Node) bool {
+			if back, ok := n.(*ast.ReturnStmt); ok && obj != nil {
+				yes = yes || slices.ContainsFunc(back.Results, func(x ast.Expr) bool {
+					id, ok := x.(*ast.Ident)
+					return ok && pass.TypesInfo.Uses[id] == obj
+				})
+			}
+			return !yes
+		})
+	}
+	return yes
+}
+
+// asksEnd reports whether the node asks a context whether it has ended.
+func asksEnd(pass *analysis.Pass, n ast.Node) (yes bool) {
+	ast.Inspect(n, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.FuncLit:
+			return false
 		case *ast.CallExpr:
-			if sel, ok := n.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "Cleanup" {
+			if sel, ok := n.Fun.(*ast.SelectorExpr); ok && (sel.Sel.Name == "Done" || sel.Sel.Name == "Err") {
+				t := pass.TypesInfo.TypeOf(sel.X)
+				yes = yes || t != nil && isContext(t)
+			}
+			yes = yes || calls(pass, n, "context", "Cause")
+		}
+		return !yes
+	})
+	return yes
+}
+
+// guards reports whether the node is in the branch of "ctx == nil", which is for calls
+// outside of a task.
+func guards(pass *analysis.Pass, around []ast.Node) bool {
+	for i, n := range around {
+		check, ok := n.(*ast.IfStmt)
+		if !ok || i+1 == len(around) || around[i+1] != check.Body {
+			continue
+		}
+		if cond, ok := ast.Unparen(check.Cond).(*ast.BinaryExpr); ok && cond.Op == token.EQL {
+			t := pass.TypesInfo.TypeOf(cond.X)
+			if pass.TypesInfo.Types[cond.Y].IsNil() && t != nil && isContext(t) {
 				return true
 			}
 		}

@@ -2,6 +2,7 @@ package vet
 
 import (
 	"go/ast"
+	"go/types"
 	"slices"
 
 	"golang.org/x/tools/go/analysis"
@@ -35,7 +36,7 @@ func exit(pass *analysis.Pass) (any, error) {
 			case path == "os" && name == "Exit", path == "log" && slices.Contains(fatal, name), path == "syscall" && name == "Exit":
 				d.Message = path + "." + name + " in a task ends the process with all its tasks: return an error, runtime.Permanent if no retry helps"
 				d.SuggestedFixes = t.failing(pass, call, path, name, around)
-			case path == runtimePath && name == "App.Stop" && !inLiteral(around) && !inGo(around):
+			case path == runtimePath && name == "App.Stop" && !inLiteral(around) && !inGo(around) && !t.made(pass, call):
 				d.Message = "Stop waits for running tasks, and so for this one: stop the app from outside"
 			default:
 				return true
@@ -45,6 +46,27 @@ func exit(pass *analysis.Pass) (any, error) {
 		})
 	}
 	return nil, nil
+}
+
+// made reports whether the app is one that the task has made itself.
+func (t *task) made(pass *analysis.Pass, call *ast.CallExpr) bool {
+	sel, ok := ast.Unparen(call.Fun).(*ast.SelectorExpr)
+	if !ok {
+		return false
+	}
+	id, ok := ast.Unparen(sel.X).(*ast.Ident)
+	if !ok {
+		return false
+	}
+	obj, ok := pass.TypesInfo.Uses[id].(*types.Var)
+	if !ok {
+		return false
+	}
+	values, known := t.assigned(pass, obj)
+	return !known || slices.ContainsFunc(values, func(x ast.Expr) bool {
+		made, ok := ast.Unparen(x).(*ast.CallExpr)
+		return ok && !calls(pass, made, runtimePath, "Context.App")
+	})
 }
 
 func inGo(around []ast.Node) bool {

@@ -141,6 +141,9 @@ func (t *task) returning(pass *analysis.Pass, err string) string {
 
 // zeroOf writes the zero value of a type whose source is text.
 func zeroOf(t types.Type, text string) string {
+	if _, ok := types.Unalias(t).(*types.TypeParam); ok {
+		return "*new(" + text + ")"
+	}
 	switch u := t.Underlying().(type) {
 	case *types.Basic:
 		switch {

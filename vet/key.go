@@ -22,9 +22,9 @@ them once, as package-level variables.`,
 
 func key(pass *analysis.Pass) (any, error) {
 	for _, t := range tasks(pass) {
-		t.inspect(func(n ast.Node, _ []ast.Node) bool {
+		t.inspect(func(n ast.Node, around []ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
-			if !ok {
+			if !ok || once(pass, around) {
 				return true
 			}
 			path, name := callee(pass, call)
@@ -43,4 +43,18 @@ func key(pass *analysis.Pass) (any, error) {
 		})
 	}
 	return nil, nil
+}
+
+// once reports whether the node is in a function that sync calls only once.
+func once(pass *analysis.Pass, around []ast.Node) bool {
+	for i, n := range around[:max(0, len(around)-1)] {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || !calls(pass, call, "sync", "Once.Do", "OnceFunc", "OnceValue", "OnceValues") {
+			continue
+		}
+		if _, ok := around[i+1].(*ast.FuncLit); ok {
+			return true
+		}
+	}
+	return false
 }

@@ -25,19 +25,21 @@ returns at once with the cause.`,
 func sleep(pass *analysis.Pass) (any, error) {
 	for _, t := range tasks(pass) {
 		t.inspect(func(n ast.Node, around []ast.Node) bool {
-			stmt, ok := n.(*ast.ExprStmt)
-			if !ok || isCase(stmt, around) {
+			call, name := sleeping(pass, n)
+			if call == nil || isCase(around) {
 				return true
 			}
-			call, name := sleeping(pass, stmt)
-			if call == nil {
-				return true
+			stmt, alone := around[len(around)-1].(*ast.ExprStmt)
+			if alone {
+				if c, ok := around[len(around)-2].(*ast.CommClause); ok && c.Comm == stmt {
+					alone = false
+				}
 			}
-			ctx := t.contextName(pass, around, stmt.Pos())
+			ctx := t.contextName(pass, around, call.Pos())
 			d := analysis.Diagnostic{Pos: call.Pos(), End: call.End(), Message: name +
 				" in a task goes on when the task must stop: use Sleep of its *runtime.Context"}
 			back := t.returning(pass, "err")
-			if t.sleeps(pass, ctx, around) && ownStatement(stmt, around) && back != "" && len(call.Args) == 1 {
+			if alone && t.sleeps(pass, ctx, around) && ownStatement(stmt, around[:len(around)-1]) && back != "" && len(call.Args) == 1 {
 				d.SuggestedFixes = fix("Sleep until the task must stop", analysis.TextEdit{
 					Pos: stmt.Pos(), End: stmt.End(), NewText: fmt.Appendf(nil,
 						"if err := %s.Sleep(%s); err != nil {\n%s\n}", ctx, source(pass, call.Args[0]), back),
@@ -50,22 +52,33 @@ func sleep(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// isCase reports whether the statement is the communication of a select's case.
-func isCase(stmt ast.Stmt, around []ast.Node) bool {
-	c, ok := around[len(around)-1].(*ast.CommClause)
-	return ok && c.Comm == stmt
-}
-
-// sleeping returns the statement's call and its name if the statement only sleeps.
-func sleeping(pass *analysis.Pass, stmt *ast.ExprStmt) (*ast.CallExpr, string) {
-	x := ast.Unparen(stmt.X)
-	if recv, ok := x.(*ast.UnaryExpr); ok && recv.Op == token.ARROW {
-		if call, ok := ast.Unparen(recv.X).(*ast.CallExpr); ok && calls(pass, call, "time", "After") {
-			return call, "<-time.After"
+// isCase reports whether the node below these is the communication of one of several
+// cases of a select.
+func isCase(around []ast.Node) bool {
+	for i := len(around) - 1; i >= 2; i-- {
+		switch n := around[i].(type) {
+		case *ast.CommClause:
+			list, _ := around[i-1].(*ast.BlockStmt)
+			return i+1 < len(around) && around[i+1] == n.Comm && len(list.List) > 1
+		case *ast.BlockStmt, *ast.FuncLit:
+			return false
 		}
 	}
-	if call, ok := x.(*ast.CallExpr); ok && calls(pass, call, "time", "Sleep") {
-		return call, "time.Sleep"
+	return false
+}
+
+// sleeping returns the call that sleeps, and its name, if the node is one that waits for
+// nothing but the time.
+func sleeping(pass *analysis.Pass, n ast.Node) (*ast.CallExpr, string) {
+	switch n := n.(type) {
+	case *ast.UnaryExpr:
+		if call, ok := ast.Unparen(n.X).(*ast.CallExpr); ok && n.Op == token.ARROW && calls(pass, call, "time", "After") {
+			return call, "<-time.After"
+		}
+	case *ast.CallExpr:
+		if calls(pass, n, "time", "Sleep") {
+			return n, "time.Sleep"
+		}
 	}
 	return nil, ""
 }

@@ -5,6 +5,8 @@ import (
 	"go/types"
 
 	"golang.org/x/tools/go/analysis"
+
+	"github.com/taskctx/taskctx/annotations"
 )
 
 // StepContext reports the task's context within a step.
@@ -58,7 +60,7 @@ func (t *task) outer(pass *analysis.Pass, lit *ast.FuncLit) {
 		if !ok || obj.IsField() || !isContext(obj.Type()) || obj.Parent() == pass.Pkg.Scope() {
 			return true
 		}
-		if obj.Pos() >= lit.Pos() && obj.Pos() < lit.End() {
+		if obj.Pos() >= lit.Pos() && obj.Pos() < lit.End() || harmless(pass, stack) {
 			return true
 		}
 		d := analysis.Diagnostic{Pos: id.Pos(), End: id.End(),
@@ -69,6 +71,44 @@ func (t *task) outer(pass *analysis.Pass, lit *ast.FuncLit) {
 		pass.Report(d)
 		return true
 	})
+}
+
+// harmless reports whether the outer context, the last of the nodes, is only asked for
+// what is the same within the step: what its task is, or a field that does not live and
+// die with the task's run.
+func harmless(pass *analysis.Pass, stack []ast.Node) bool {
+	if len(stack) < 2 {
+		return false
+	}
+	sel, ok := stack[len(stack)-2].(*ast.SelectorExpr)
+	if !ok || sel.X != stack[len(stack)-1] {
+		return false
+	}
+	switch obj := pass.TypesInfo.Uses[sel.Sel].(type) {
+	case *types.Func:
+		switch obj.Name() {
+		case "Metadata", "Logger", "Redact", "Progress", "Done", "Err", "Deadline":
+			return true
+		}
+	case *types.Var:
+		return !isContext(obj.Type()) && !madeForTask(pass, obj.Type())
+	}
+	return false
+}
+
+// madeForTask reports whether a provider of the package makes the type for each run of a
+// task.
+func madeForTask(pass *analysis.Pass, t types.Type) bool {
+	for _, d := range pass.ResultOf[tasksOf].(*found).directives {
+		if d.Verb != annotations.Provide || d.Func == nil || d.Word != "task" {
+			continue
+		}
+		fn, ok := pass.TypesInfo.Defs[d.Func.Name].(*types.Func)
+		if ok && fn.Signature().Results().Len() > 0 && types.Identical(fn.Signature().Results().At(0).Type(), t) {
+			return true
+		}
+	}
+	return false
 }
 
 // replaces reports whether the step's own context may replace the outer one: it has

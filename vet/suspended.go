@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"go/types"
 	"slices"
+	"strings"
 
 	"golang.org/x/tools/go/analysis"
 )
@@ -35,6 +36,14 @@ func suspended(pass *analysis.Pass) (any, error) {
 				if call, name := suspends(pass, n.X); call != nil {
 					t.reportDropped(pass, call, name, around, n)
 				}
+			case *ast.DeferStmt:
+				if call, name := suspends(pass, n.Call); call != nil {
+					t.reportDropped(pass, call, name, around, nil)
+				}
+			case *ast.GoStmt:
+				if call, name := suspends(pass, n.Call); call != nil {
+					t.reportDropped(pass, call, name, around, nil)
+				}
 			case *ast.AssignStmt:
 				t.checkAssigned(pass, n, around)
 			}
@@ -62,7 +71,7 @@ func (t *task) reportDropped(pass *analysis.Pass, call *ast.CallExpr, name strin
 	d := analysis.Diagnostic{Pos: call.Pos(), End: call.End(),
 		Message: "the error of " + name + " is dropped, which may be ErrSuspended: the task must return it"}
 	back := t.returning(pass, "err")
-	if sig, ok := pass.TypesInfo.TypeOf(call.Fun).(*types.Signature); ok && back != "" && ownStatement(stmt, around) {
+	if sig, ok := pass.TypesInfo.TypeOf(call.Fun).(*types.Signature); ok && back != "" && stmt != nil && ownStatement(stmt, around) {
 		blanks := ""
 		for range sig.Results().Len() - 1 {
 			blanks += "_, "
@@ -122,7 +131,11 @@ func (t *task) checkBranch(pass *analysis.Pass, err types.Object, name string, c
 		return
 	}
 	n := len(check.Body.List)
-	if n == 0 {
+	if n == 0 || onlyTold(pass, err, check) {
+		if err.Parent() == pass.TypesInfo.Scopes[check] && check.Else == nil {
+			pass.Report(analysis.Diagnostic{Pos: check.Pos(), End: check.Body.Lbrace,
+				Message: "the task goes on after the error of " + name + ", which may be ErrSuspended: return " + err.Name()})
+		}
 		return
 	}
 	back, ok := check.Body.List[n-1].(*ast.ReturnStmt)
@@ -137,6 +150,52 @@ func (t *task) checkBranch(pass *analysis.Pass, err types.Object, name string, c
 		Pos: back.Pos(), End: back.End(), SuggestedFixes: fix("Return the error", edit(last, err.Name())),
 		Message: "the task returns nil for the error of " + name + ", which may be ErrSuspended: return " + err.Name(),
 	})
+}
+
+// onlyTold reports whether the branch does nothing with the error but pass it to calls
+// that have no use for it, as those of a logger, and ends nothing.
+func onlyTold(pass *analysis.Pass, err types.Object, check *ast.IfStmt) bool {
+	for _, s := range check.Body.List {
+		switch s := s.(type) {
+		case *ast.ExprStmt:
+			call, ok := s.X.(*ast.CallExpr)
+			if !ok || !logs(pass, call) {
+				return false
+			}
+		case *ast.BranchStmt:
+			if s.Tok != token.CONTINUE {
+				return false
+			}
+		default:
+			if uses(pass, s, err) || !simple(s) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// simple reports whether control goes on after the statement.
+func simple(s ast.Stmt) bool {
+	switch s.(type) {
+	case *ast.AssignStmt, *ast.IncDecStmt, *ast.EmptyStmt:
+		return true
+	}
+	return false
+}
+
+// logs reports whether the call writes to a log, and returns.
+func logs(pass *analysis.Pass, call *ast.CallExpr) bool {
+	path, name := callee(pass, call)
+	switch path {
+	case "log":
+		return strings.HasPrefix(method(name), "Print")
+	case "log/slog":
+		return true
+	case "fmt":
+		return strings.HasPrefix(name, "Print") || strings.HasPrefix(name, "Fprint")
+	}
+	return false
 }
 
 // uses reports whether the object is named within the node.

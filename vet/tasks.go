@@ -29,7 +29,7 @@ type found struct {
 }
 
 // task is a function that runs within a task: it has a //task:context directive, or
-// takes a context type that only tasks have.
+// takes a context type that only tasks have. It may be a literal in a variable.
 type task struct {
 	*ast.FuncDecl
 	// ctx is its first parameter, nil if that has no name.
@@ -69,7 +69,7 @@ func findTasks(pass *analysis.Pass) (any, error) {
 			continue // what the tasks run on has reasons of its own
 		}
 		for _, decl := range f.Decls {
-			if fn, ok := decl.(*ast.FuncDecl); ok && fn.Body != nil {
+			for _, fn := range functions(decl) {
 				if t := asTask(pass, fn, marked[fn]); t != nil {
 					t.file = f
 					all.tasks = append(all.tasks, t)
@@ -78,6 +78,26 @@ func findTasks(pass *analysis.Pass) (any, error) {
 		}
 	}
 	return all, nil
+}
+
+// functions returns the function that is declared, or the function literals that are the
+// values of variables, as declarations.
+func functions(decl ast.Decl) (all []*ast.FuncDecl) {
+	switch decl := decl.(type) {
+	case *ast.FuncDecl:
+		if decl.Body != nil {
+			return []*ast.FuncDecl{decl}
+		}
+	case *ast.GenDecl:
+		ast.Inspect(decl, func(n ast.Node) bool {
+			lit, ok := n.(*ast.FuncLit)
+			if ok {
+				all = append(all, &ast.FuncDecl{Name: ast.NewIdent("_"), Type: lit.Type, Body: lit.Body})
+			}
+			return !ok
+		})
+	}
+	return all
 }
 
 // ownRuntime reports whether the package is the runtime, or a test of it.
@@ -104,7 +124,7 @@ func asTask(pass *analysis.Pass, fn *ast.FuncDecl, marked bool) *task {
 }
 
 // isTaskContext reports whether the type is *runtime.Context, or a pointer to a struct
-// that embeds it at any depth: only tasks have such values.
+// that embeds it at any depth, by value or by pointer: only tasks have such values.
 func isTaskContext(t types.Type) bool {
 	p, ok := types.Unalias(t).(*types.Pointer)
 	return ok && holdsContext(p.Elem(), 0)
@@ -122,7 +142,14 @@ func holdsContext(t types.Type, depth int) bool {
 		return false
 	}
 	for f := range s.Fields() {
-		if p, ok := types.Unalias(f.Type()).(*types.Pointer); ok && f.Embedded() && holdsContext(p.Elem(), depth+1) {
+		if !f.Embedded() {
+			continue
+		}
+		if p, ok := types.Unalias(f.Type()).(*types.Pointer); ok {
+			if holdsContext(p.Elem(), depth+1) {
+				return true
+			}
+		} else if !isNamed(f.Type(), runtimePath, "Context") && holdsContext(f.Type(), depth+1) {
 			return true
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/token"
 	"go/types"
+	"slices"
 
 	"golang.org/x/tools/go/analysis"
 )
@@ -47,7 +48,7 @@ type opened struct {
 	tx        types.Object
 	begin     token.Pos
 	block     *ast.BlockStmt // that begins it
-	commit    token.Pos      // the first; 0 if the function does not commit it
+	commits   []token.Pos    // that are not deferred
 	rollbacks []token.Pos    // that are not deferred
 }
 
@@ -69,7 +70,7 @@ func beside(pass *analysis.Pass, body *ast.BlockStmt) {
 				open = append(open, o)
 			}
 		case *ast.CallExpr:
-			if onApp(pass, n) {
+			if _, late := stack[len(stack)-1].(*ast.DeferStmt); !late && onApp(pass, n) {
 				enqueues = append(enqueues, n)
 			}
 			ends(pass, n, stack, open)
@@ -163,8 +164,8 @@ func ends(pass *analysis.Pass, call *ast.CallExpr, stack []ast.Node, open []*ope
 		}
 		_, late := stack[len(stack)-1].(*ast.DeferStmt)
 		switch {
-		case sel.Sel.Name == "Commit" && o.commit == 0 && !late:
-			o.commit = call.Pos()
+		case sel.Sel.Name == "Commit" && !late:
+			o.commits = append(o.commits, call.Pos())
 		case sel.Sel.Name == "Rollback" && !late:
 			o.rollbacks = append(o.rollbacks, call.Pos())
 		}
@@ -172,36 +173,62 @@ func ends(pass *analysis.Pass, call *ast.CallExpr, stack []ast.Node, open []*ope
 }
 
 // holds reports whether the transaction is certainly open at the call: the call lies
-// between its begin and its first commit, in the block of the begin, and no rollback
+// between its begin and a commit, in the block of the begin, and no commit or rollback
 // precedes it. A transaction that the function does not commit holds no call.
 func (o *opened) holds(call *ast.CallExpr) bool {
-	if o.block == nil || call.Pos() < o.begin || call.Pos() > o.block.End() || call.Pos() > o.commit {
+	if o.block == nil || call.Pos() < o.begin || call.Pos() > o.block.End() {
 		return false
 	}
-	for _, r := range o.rollbacks {
-		if r > o.begin && r < call.Pos() && !o.blockedOff(r, call.Pos()) {
+	for _, end := range slices.Concat(o.commits, o.rollbacks) {
+		if end > o.begin && end < call.Pos() && !o.blockedOff(end, call.Pos()) {
 			return false
 		}
 	}
-	return true
+	return slices.ContainsFunc(o.commits, func(c token.Pos) bool { return c > call.Pos() })
 }
 
-// blockedOff reports whether a nested block holds the rollback and ends by a return
-// before at, as "if err != nil { tx.Rollback(); return err }" does: then the transaction
-// is open at at.
-func (o *opened) blockedOff(rollback, at token.Pos) bool {
-	off := false
+// blockedOff reports whether a nested block or case holds the commit or rollback and ends by a
+// return or the like before at, as "if err != nil { tx.Rollback(); return err }" does: then
+// the transaction is open at at.
+func (o *opened) blockedOff(end, at token.Pos) (off bool) {
+	leaves := false // a break or continue there leaves a statement within o.block
 	ast.Inspect(o.block, func(n ast.Node) bool {
-		b, ok := n.(*ast.BlockStmt)
-		if !ok || b == o.block || b.Pos() > rollback || b.End() < rollback || b.End() > at {
-			return true
+		if n == nil || n.Pos() > end || n.End() < end || off {
+			return false
 		}
-		if len(b.List) > 0 {
-			_, off = b.List[len(b.List)-1].(*ast.ReturnStmt)
+		var list []ast.Stmt
+		switch n := n.(type) {
+		case *ast.ForStmt, *ast.RangeStmt, *ast.SwitchStmt, *ast.TypeSwitchStmt, *ast.SelectStmt:
+			leaves = true
+		case *ast.BlockStmt:
+			list = n.List
+		case *ast.CaseClause:
+			list = n.Body
+		case *ast.CommClause:
+			list = n.Body
+		}
+		if len(list) > 0 && n != o.block && n.End() <= at {
+			switch last := list[len(list)-1].(type) {
+			case *ast.ReturnStmt:
+				off = true
+			case *ast.BranchStmt:
+				off = !leaves
+			case *ast.ExprStmt:
+				off = isPanic(last)
+			}
 		}
 		return true
 	})
 	return off
+}
+
+func isPanic(s *ast.ExprStmt) bool {
+	call, ok := s.X.(*ast.CallExpr)
+	if !ok {
+		return false
+	}
+	id, ok := call.Fun.(*ast.Ident)
+	return ok && id.Name == "panic"
 }
 
 // onApp reports whether the call enqueues on a *runtime.App: it passes one as a

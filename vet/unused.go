@@ -94,7 +94,7 @@ func (t *task) batches(pass *analysis.Pass) {
 			return true
 		}
 		obj, ok := pass.TypesInfo.Uses[id].(*types.Var)
-		if !ok || obj.Parent() == nil || obj.Parent() == pass.Pkg.Scope() || !isNamed(obj.Type(), runtimePath, "Batch") {
+		if !ok || obj.Parent() == nil || obj.Parent() == pass.Pkg.Scope() || !t.ownBatch(pass, obj) {
 			return true
 		}
 		if givenToAddTo(pass, around) {
@@ -115,14 +115,51 @@ func (t *task) batches(pass *analysis.Pass) {
 	}
 }
 
+// ownBatch reports whether the variable is a batch that nobody else has: one by value,
+// and no result, or the address of a new one.
+func (t *task) ownBatch(pass *analysis.Pass, obj *types.Var) bool {
+	if isNamed(obj.Type(), runtimePath, "Batch") {
+		return !slices.ContainsFunc(results(t.Type), func(id *ast.Ident) bool { return pass.TypesInfo.Defs[id] == obj })
+	}
+	if p, ok := types.Unalias(obj.Type()).(*types.Pointer); !ok || !isNamed(p.Elem(), runtimePath, "Batch") {
+		return false
+	}
+	values, known := t.assigned(pass, obj)
+	if !known || len(values) != 1 {
+		return false
+	}
+	switch v := ast.Unparen(values[0]).(type) {
+	case *ast.UnaryExpr:
+		_, ok := v.X.(*ast.CompositeLit)
+		return ok
+	case *ast.CallExpr:
+		id, ok := v.Fun.(*ast.Ident)
+		return ok && id.Name == "new" && pass.TypesInfo.Types[id].IsBuiltin()
+	}
+	return false
+}
+
+// results returns the names of a function's results.
+func results(fn *ast.FuncType) (names []*ast.Ident) {
+	if fn.Results != nil {
+		for _, f := range fn.Results.List {
+			names = append(names, f.Names...)
+		}
+	}
+	return names
+}
+
 // givenToAddTo reports whether the identifier below the nodes is the batch of an AddTo,
 // or only has its Len called.
 func givenToAddTo(pass *analysis.Pass, around []ast.Node) bool {
 	if len(around) < 2 {
 		return false
 	}
-	if sel, ok := around[len(around)-1].(*ast.SelectorExpr); ok {
-		return sel.Sel.Name == "Len"
+	switch n := around[len(around)-1].(type) {
+	case *ast.SelectorExpr:
+		return n.Sel.Name == "Len"
+	case *ast.CallExpr:
+		return calls(pass, n, runtimePath, "AddTo")
 	}
 	call, ok := around[len(around)-2].(*ast.CallExpr)
 	return ok && calls(pass, call, runtimePath, "AddTo")

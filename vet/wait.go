@@ -3,6 +3,7 @@ package vet
 import (
 	"go/ast"
 	"go/types"
+	"slices"
 
 	"golang.org/x/tools/go/analysis"
 )
@@ -23,7 +24,11 @@ func wait(pass *analysis.Pass) (any, error) {
 	for _, t := range tasks(pass) {
 		t.inspect(func(n ast.Node, around []ast.Node) bool {
 			call, ok := n.(*ast.CallExpr)
-			if !ok || len(call.Args) != 1 || !calls(pass, call, runtimePath, "Handle.Wait") || !t.isOwn(pass, call.Args[0], 0) {
+			if !ok || len(call.Args) == 0 || !calls(pass, call, runtimePath, "Handle.Wait") {
+				return true
+			}
+			// A method expression has the handle before the context.
+			if !t.isOwn(pass, call.Args[len(call.Args)-1], nil) {
 				return true
 			}
 			pass.Report(analysis.Diagnostic{
@@ -36,32 +41,48 @@ func wait(pass *analysis.Pass) (any, error) {
 	return nil, nil
 }
 
-// isOwn reports whether the expression is certainly the task's context, or a context
-// that package context derived from it.
-func (t *task) isOwn(pass *analysis.Pass, x ast.Expr, depth int) bool {
+// isOwn reports whether the expression is certainly the task's context, or one derived
+// from it. seen are the variables whose values led to the expression.
+func (t *task) isOwn(pass *analysis.Pass, x ast.Expr, seen []*types.Var) bool {
 	switch x := ast.Unparen(x).(type) {
 	case *ast.Ident:
 		obj, ok := pass.TypesInfo.Uses[x].(*types.Var)
-		if !ok || depth > 8 {
+		if !ok || slices.Contains(seen, obj) {
+			return ok // as in ctx, cancel := context.WithCancel(ctx)
+		}
+		values, known := t.assigned(pass, obj)
+		if !known || len(values) == 0 && obj != t.ctx {
 			return false
 		}
-		value, times := t.assigned(pass, obj)
-		if obj == t.ctx {
-			return times == 0
-		}
-		return times == 1 && value != nil && t.isOwn(pass, value, depth+1)
+		return !slices.ContainsFunc(values, func(v ast.Expr) bool {
+			return !t.isOwn(pass, v, append(slices.Clip(seen), obj))
+		})
 	case *ast.SelectorExpr: // the *runtime.Context that a context type embeds
-		return x.Sel.Name == "Context" && t.isOwn(pass, x.X, depth+1)
+		return x.Sel.Name == "Context" && t.isOwn(pass, x.X, seen)
 	case *ast.CallExpr:
-		path, _ := callee(pass, x)
-		return path == "context" && len(x.Args) > 0 && t.isOwn(pass, x.Args[0], depth+1)
+		return len(x.Args) > 0 && derives(pass, x) && t.isOwn(pass, x.Args[0], seen)
 	}
 	return false
 }
 
-// assigned returns the value that the task assigns to the variable last, and the number
-// of assignments. Taking the variable's address counts as two.
-func (t *task) assigned(pass *analysis.Pass, obj *types.Var) (value ast.Expr, times int) {
+// derives reports whether the call returns a context of the same task as that of its
+// first argument.
+func derives(pass *analysis.Pass, call *ast.CallExpr) bool {
+	switch path, name := callee(pass, call); path {
+	case "context":
+		return true
+	case localPath:
+		return name == "With" || name == "Fork"
+	case runtimePath:
+		return name == "Context.With" || name == "FromContext"
+	}
+	return false
+}
+
+// assigned returns the values that the task assigns to the variable. known is false if
+// its address is taken, or a value has no expression of its own.
+func (t *task) assigned(pass *analysis.Pass, obj *types.Var) (values []ast.Expr, known bool) {
+	known = true
 	ast.Inspect(t.Body, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.AssignStmt:
@@ -70,26 +91,37 @@ func (t *task) assigned(pass *analysis.Pass, obj *types.Var) (value ast.Expr, ti
 				if !ok || pass.TypesInfo.ObjectOf(id) != obj {
 					continue
 				}
-				times++
 				switch {
 				case len(n.Lhs) == len(n.Rhs):
-					value = n.Rhs[i]
+					values = append(values, n.Rhs[i])
 				case i == 0:
-					value = n.Rhs[0]
+					values = append(values, n.Rhs[0])
+				default:
+					known = false
 				}
 			}
 		case *ast.UnaryExpr:
 			if id, ok := ast.Unparen(n.X).(*ast.Ident); ok && n.Op.String() == "&" && pass.TypesInfo.Uses[id] == obj {
-				times += 2 // another may assign to it
+				known = false
 			}
 		case *ast.ValueSpec:
 			for i, id := range n.Names {
-				if pass.TypesInfo.Defs[id] == obj && i < len(n.Values) {
-					value, times = n.Values[i], times+1
+				switch {
+				case pass.TypesInfo.Defs[id] != obj || len(n.Values) == 0:
+				case len(n.Names) == len(n.Values) || i == 0:
+					values = append(values, n.Values[i])
+				default:
+					known = false
+				}
+			}
+		case *ast.RangeStmt:
+			for _, x := range []ast.Expr{n.Key, n.Value} {
+				if id, ok := x.(*ast.Ident); ok && pass.TypesInfo.ObjectOf(id) == obj {
+					known = false
 				}
 			}
 		}
 		return true
 	})
-	return value, times
+	return values, known
 }

@@ -16,7 +16,7 @@ import (
 
 // generated are the programs that have generated code. Those that taskgen
 // refuses have none.
-var generated = []string{"./crawler", "./edge", "./fresh", "./ledger", "./press", "./shop"}
+var generated = []string{"./crawler", "./edge", "./fresh", "./hostile", "./ledger", "./press", "./shop"}
 
 // Copy copies the programs to a directory that lasts as long as the test, and
 // returns it. root is this module's directory.

@@ -1,0 +1,7 @@
+//go:build never
+
+package hostile
+
+import "time"
+
+func never(ctx *Outer) { time.Sleep(time.Second) }
