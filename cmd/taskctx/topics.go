@@ -16,7 +16,8 @@ An engine is named by a URL, in -engine or $TASKCTX_ENGINE:
   sqlite:tasks.db                        a file; sqlite:/srv/tasks.db is an absolute path
   postgres://user@host/database          Postgres; ?schema=jobs for another schema than taskctx's own,
                                          further parameters as libpq has them, such as ?sslmode=verify-full
-  redis://host:6379/0                    Redis; rediss:// with TLS
+  redis://host:6379/0                    Redis; rediss:// with TLS; any server of a Redis Cluster, with
+                                         ?hash_tag=shop for an app whose tag is not the default
   memory:                                of no use here: it is the memory of another process
 
 Passwords belong into the URL, with %, /, ?, #, @ and : escaped, or for Postgres into PGPASSWORD or ~/.pgpass.

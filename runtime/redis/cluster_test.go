@@ -104,6 +104,13 @@ func TestOpen_ClusterDividedLater(t *testing.T) {
 	require.Error(t, err)
 	_, err = e.Get(t.Context(), uuid.New())
 	require.ErrorContains(t, err, "Config.HashTag")
+
+	db := clusterClient(t, []*servertest.Server{one, other})
+	open(t, one.URL, redis.Config{})
+	require.NoError(t, db.ZAdd(t.Context(), "taskctx:workers", goredis.Z{Member: "a worker"}).Err())
+	_, err = redis.Open(t.Context(), one.URL, redis.Config{})
+	require.ErrorContains(t, err, "Config.HashTag")
+	open(t, one.URL, redis.Config{HashTag: redis.DefaultHashTag})
 }
 
 // moveSlots moves all slots of a server that are those of keys, with their keys.
@@ -248,6 +255,31 @@ func TestOpen_Cluster(t *testing.T) {
 	require.ErrorContains(t, err, "hash tag")
 }
 
+// TestOpen_ClusterUser: a user of a cluster needs the keys and channels that
+// docs/engines.md names, and no command of administrators. Without the channels the
+// engine does not open.
+func TestOpen_ClusterUser(t *testing.T) {
+	t.Parallel()
+	servers := servertest.NewRedisCluster(t, 3)
+	for _, s := range servers {
+		db, err := client(s.URL + "0")
+		require.NoError(t, err)
+		for name, channels := range map[string]string{"app": "&taskctx:*", "deaf": "resetchannels"} {
+			require.NoError(t, db.Do(t.Context(), "ACL", "SETUSER", name, "on", ">pw", "~asynq:*", "~taskctx:*", channels,
+				"+@all", "-@admin", "-@dangerous").Err())
+		}
+		require.NoError(t, db.Close())
+	}
+	addr := addrs(t, servers)[0]
+	app, task := sumApp(t, "redis://app:pw@"+addr, "mail", nil)
+	h, err := sumCall(task, 1, 2).Enqueue(t.Context(), app)
+	require.NoError(t, err)
+	_, err = h.Wait(t.Context())
+	require.NoError(t, err)
+	_, err = redis.Open(t.Context(), "redis://deaf:pw@"+addr, redis.Config{})
+	require.ErrorContains(t, err, "ACL SETUSER <user> &taskctx:{taskctx}:*")
+}
+
 // TestOpen_HashTags: apps of different hash tags on a cluster do not see each other, nor
 // do they on a server. Their queues have the same name.
 //
@@ -371,6 +403,27 @@ func TestAsynq_Cluster(t *testing.T) {
 	stats, err := ins.GetQueueInfo(redis.DefaultHashTag + "}long")
 	require.NoError(t, err)
 	assert.Equal(t, len(ms)-1, stats.Pending)
+}
+
+// TestAsynq_ClusterOneQueue: where the hash tag is the name of the queue, keys are
+// asynq's own, and what its client has enqueued before runs.
+//
+// Proves: FEATURES 117
+func TestAsynq_ClusterOneQueue(t *testing.T) {
+	t.Parallel()
+	servers := servertest.NewRedisCluster(t, 3)
+	opt := asynq.RedisClusterClientOpt{Addrs: addrs(t, servers)}
+	cl := asynq.NewClient(opt)
+	t.Cleanup(func() { assert.NoError(t, cl.Close()) })
+	info, err := cl.Enqueue(asynq.NewTask("shop.Sum", []byte(`{"a":1,"b":2}`)), asynq.Queue("mail"), asynq.Retention(time.Hour))
+	require.NoError(t, err)
+	sumApp(t, servers[0].URL+"?hash_tag=mail", "mail", nil)
+	ins := asynq.NewInspector(opt)
+	t.Cleanup(func() { assert.NoError(t, ins.Close()) })
+	eventually(t, "the task of asynq's client ends", func() bool {
+		info, err := ins.GetTaskInfo("mail", info.ID)
+		return err == nil && info.State == asynq.TaskStateCompleted && string(info.Result) == "3"
+	})
 }
 
 // TestServe_UnlistedQueue: a queue whose entry in asynq's list somebody has removed is

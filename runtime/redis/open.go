@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -146,13 +145,26 @@ func checkClient(ctx context.Context, db redis.UniversalClient, tag string) (str
 			return "", fmt.Errorf("a client that reads from replicas (ReadOnly, RouteByLatency, RouteRandomly), "+
 				"which do not have what was written just now: %w", engine.ErrUnsupported)
 		}
-		return cmp.Or(tag, DefaultHashTag), nil
+		if tag != "" {
+			return tag, nil
+		}
+		return DefaultHashTag, untagged(ctx, db)
 	}
 	if n := shards(ctx, db); n > 1 {
 		return "", fmt.Errorf("the server is one of the %d shards of a Redis Cluster, and the client knows it alone: use "+
 			"redis.NewClusterClient: %w", n, engine.ErrUnsupported)
 	}
 	return tag, nil
+}
+
+// untagged refuses a cluster on which workers are, or were lately, of an engine without a
+// hash tag: it had one shard then, and their tasks would not be seen.
+func untagged(ctx context.Context, db redis.UniversalClient) error {
+	if n, err := db.Exists(ctx, newLayout("").ours+"workers").Result(); err != nil || n == 0 {
+		return err
+	}
+	return errors.New("workers without a hash tag are on this Redis Cluster, or were in the last day, from when it had one shard: " +
+		"move its keys to one server again, or set Config.HashTag, under which the engine begins without tasks")
 }
 
 // probe looks for missing permissions of the user that the engine needs, and whether
