@@ -36,7 +36,13 @@ func (a *App) StoredMetadata(ctx context.Context, id uuid.UUID) (json.RawMessage
 	}
 	m := e.Message
 	d := a.redactorOf(m, a.registered(m.Name))
-	meta, err := json.Marshal(&m.Meta)
+	own := m.Meta
+	for _, t := range []*time.Time{&own.EnqueuedAt, &own.Deadline} {
+		if y := t.UTC().Year(); y < 0 || y > 9999 { // RFC 3339 has no such years
+			*t = time.Time{}
+		}
+	}
+	meta, err := json.Marshal(&own)
 	if err != nil {
 		return nil, fmt.Errorf("encode the metadata of task %s: %w", id, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -59,4 +60,20 @@ func TestStoredMetadata_HasNoRedactedValue(t *testing.T) {
 
 	_, err = app.StoredMetadata(t.Context(), uuid.New())
 	assert.ErrorIs(t, err, runtime.ErrNotFound)
+}
+
+// TestStoredMetadata_OfOddTimes: a time that JSON cannot write is left out, and the rest
+// told.
+func TestStoredMetadata_OfOddTimes(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{})
+	id := uuid.Must(uuid.NewV7())
+	_, err := app.Engine().Insert(t.Context(), []*engine.Message{{
+		Name: "test.Odd", Queue: "odd", Args: json.RawMessage(`{}`),
+		Meta: engine.Meta{Version: engine.WirePlain, ID: id, Retries: 7, EnqueuedAt: time.Now().UTC(), Deadline: time.Date(12000, 1, 1, 0, 0, 0, 0, time.UTC)},
+	}})
+	require.NoError(t, err)
+	raw, err := app.StoredMetadata(t.Context(), id)
+	require.NoError(t, err)
+	assert.Contains(t, string(raw), `"retries":7`)
+	assert.NotContains(t, string(raw), "deadline")
 }
