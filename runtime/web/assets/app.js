@@ -21,7 +21,7 @@
       now.hidden = old.hidden;
     }
     if (old instanceof HTMLInputElement && old.type !== "checkbox" && old.value !== old.defaultValue) return false;
-    if (old instanceof HTMLButtonElement && old.dataset.copy) return false;
+    if (old instanceof HTMLButtonElement && old.dataset.copy && old.dataset.copy === now.dataset.copy) return false;
     if (old instanceof HTMLDetailsElement) now.toggleAttribute("open", old.open);
   };
 
