@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -117,6 +118,18 @@ func RateRule(task, param string) string {
 	return task + " rateby=" + param
 }
 
+// isRate reports whether the rule is of a rate.
+func isRate(rule string) bool {
+	switch {
+	case strings.HasPrefix(rule, keyRule):
+		return false
+	case strings.HasPrefix(rule, rateRule):
+		return true
+	}
+	_, what, _ := strings.Cut(rule, " ") // no name of a task has a space
+	return what == "rate" || strings.HasPrefix(what, "rateby=")
+}
+
 // errNoLimits is the error of a task with limits on an engine that has none.
 var errNoLimits = fmt.Errorf("limits: %w", engine.ErrUnsupported)
 
@@ -209,9 +222,9 @@ func (a *App) limitKey(rule string, value json.RawMessage) (string, error) {
 // SetLimit sets how many tasks run at a time under a rule, for all processes,
 // from now on. The rule is [LimitRule] of a task, or "key:" and a key of
 // [WithLimit]; with [RateRule], or "rate:" and a key of [WithRate], n is how many
-// begin in the time of the rate. 0 lets none begin; a negative number goes back to the
-// annotations and options. Running tasks go on. On an engine without limits it
-// is [ErrUnsupported].
+// begin in the time of the rate, at most 10,000. 0 lets none begin; a negative
+// number goes back to the annotations and options. Running tasks go on. On an
+// engine without limits it is [ErrUnsupported].
 func (a *App) SetLimit(ctx context.Context, rule string, n int) error {
 	l := a.limits()
 	if l == nil {
@@ -219,6 +232,9 @@ func (a *App) SetLimit(ctx context.Context, rule string, n int) error {
 	}
 	if rule == "" || !storable(rule) {
 		return fmt.Errorf("set limit %q: not a rule", rule)
+	}
+	if isRate(rule) && n > engine.MaxRate {
+		return fmt.Errorf("set limit %q to %d: a rate is at most %d", rule, n, engine.MaxRate)
 	}
 	if err := l.SetLimit(ctx, rule, n); err != nil {
 		return fmt.Errorf("set limit %q: %w", rule, err)

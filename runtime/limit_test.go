@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/memory"
 )
 
 // crowd counts how many tasks of a value run at a time.
@@ -132,6 +133,11 @@ func TestWithLimit(t *testing.T) {
 		for _, rule := range []string{"", "key:\x00", "\xff"} {
 			require.ErrorContains(t, app.SetLimit(t.Context(), rule, 1), "not a rule")
 		}
+		for _, rule := range []string{"rate:api", runtime.RateRule("test.One", ""), runtime.RateRule("test.One", "v")} {
+			require.ErrorContains(t, app.SetLimit(t.Context(), rule, 10_001), "at most 10000")
+			require.NoError(t, app.SetLimit(t.Context(), rule, 10_000))
+		}
+		require.NoError(t, app.SetLimit(t.Context(), "key:a rate", 10_001))
 		time.Sleep(time.Minute)
 	})
 }
@@ -191,4 +197,50 @@ func TestLimits_Unsupported(t *testing.T) {
 	require.ErrorIs(t, app.SetLimit(t.Context(), "key:api", 1), runtime.ErrUnsupported)
 	_, err = app.Limits(t.Context())
 	require.ErrorIs(t, err, runtime.ErrUnsupported)
+}
+
+// TestLimit_ChangedByADeploy: what waits goes by the limit with which it was enqueued,
+// and first; SetLimit is for all at once.
+//
+// Proves: FEATURES 95, 99
+func TestLimit_ChangedByADeploy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.New(memory.Config{})
+		defer store.Close()
+		limited := func(n int) unitTask[string, runtime.Void] {
+			return newUnit[string, runtime.Void]("test.One", func(s *runtime.Spec) { s.Limit = n })
+		}
+		old := runtime.New(store, runtime.Config{})
+		app := runtime.New(store, runtime.Config{Workers: 20})
+		before, after := limited(1), limited(3)
+		var c crowd
+		after.handle(app, func(ctx *runtime.Context, v string) (runtime.Void, error) {
+			defer c.enter(v)()
+			return runtime.Void{}, ctx.Sleep(time.Second)
+		})
+		for range 4 {
+			_, err := before.call("old").Enqueue(t.Context(), old)
+			require.NoError(t, err)
+		}
+		for range 9 {
+			_, err := after.call("new").Enqueue(t.Context(), app)
+			require.NoError(t, err)
+		}
+		start(t, app)
+		running := func(want int, of string) {
+			t.Helper()
+			synctest.Wait()
+			now, _ := c.running()
+			assert.Equal(t, want, now, of)
+		}
+		running(1, "those of before")
+		time.Sleep(time.Second)
+		running(1, "those of before")
+		require.NoError(t, app.SetLimit(t.Context(), runtime.LimitRule("test.One", ""), 2))
+		running(2, "set for all")
+		require.NoError(t, app.SetLimit(t.Context(), runtime.LimitRule("test.One", ""), -1))
+		time.Sleep(2500 * time.Millisecond)
+		running(3, "those of after")
+		time.Sleep(time.Minute)
+	})
 }
