@@ -224,3 +224,32 @@ func TestSignal_NegativeTime(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "yes", got)
 }
+
+// TestOrphan_OfATaskThatFails: an orphan that was spawned right before its parent has
+// failed is enqueued, and other children are not.
+//
+// Proves: FEATURES 82
+func TestOrphan_OfATaskThatFails(t *testing.T) {
+	for how, failure := range map[string]error{
+		"permanent": runtime.Permanent(errors.New("no paper")), "cancelled": runtime.Cancelled("no paper"), "last": errors.New("no paper"),
+	} {
+		t.Run(how, func(t *testing.T) {
+			app := newUnitApp(t, runtime.Config{Workers: 1})
+			mailed := make(chan string, 10)
+			mail := newUnit[string, int]("press.Mail")
+			mail.handle(app, func(_ *runtime.Context, to string) (int, error) { mailed <- to; return 1, nil })
+			u := newUnit[int, int]("press.Publish", durably, retries(0))
+			u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
+				runtime.Spawn(ctx, "ann", mail.call("ann"))
+				runtime.Spawn(ctx, "bob", mail.call("bob", runtime.WithTag("why", "failed"), runtime.Orphan()))
+				return 0, failure
+			})
+			start(t, app)
+			h := enqueue(t, app, u.call(0))
+			_, err := result(t, h)
+			require.ErrorContains(t, err, "no paper")
+			assert.Equal(t, "bob", <-mailed)
+			assert.Len(t, journalOf(t, app, h.ID()), 1)
+		})
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
@@ -141,6 +142,27 @@ func (d *durable) flush(ctx context.Context) error {
 	}
 	d.pending = nil
 	return nil
+}
+
+// flushOrphans enqueues those of the pending children that go on when their parent
+// fails, as it may now. The caller holds d.mu.
+func (d *durable) flushOrphans() error {
+	d.pending = slices.DeleteFunc(d.pending, func(s spawn) bool { return !s.call.orphan() })
+	return d.flush(&d.r.root)
+}
+
+// orphan reports whether the call has the option [Orphan].
+func (c AnyCall) orphan() bool {
+	s := settings{m: new(engine.Message), now: time.Now()}
+	err := guard.Call(func() error {
+		for _, opt := range c.more().opts {
+			if opt != nil {
+				opt(&s)
+			}
+		}
+		return nil
+	})
+	return err == nil && s.m.Meta.Orphan
 }
 
 // spawnError makes errors permanent that no further run can mend.

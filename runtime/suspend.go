@@ -74,9 +74,15 @@ func (d *durable) leave(err error) error {
 	if first {
 		d.verdict = d.judge(err)
 	}
-	if first && (err == nil || d.verdict == verdictSuspend) {
+	switch {
+	case !first:
+	case err == nil || d.verdict == verdictSuspend:
 		if ferr := d.finish(); ferr != nil {
 			d.verdict, err = verdictEnd, ferr
+		}
+	case !endsRun(err) && d.r.root.Err() == nil:
+		if ferr := d.flushOrphans(); ferr != nil {
+			err = fmt.Errorf("%w; the task had returned: %s", ferr, guard.Text(err))
 		}
 	}
 	switch {
