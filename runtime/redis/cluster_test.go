@@ -129,7 +129,7 @@ func moveSlots(t *testing.T, from, to *servertest.Server) {
 			moved[slot] = true
 			m := newMove(t, from, to, slot)
 			m.begin()
-			m.keys(1000)
+			m.some(1000)
 			m.end()
 		}
 	}
@@ -172,20 +172,25 @@ func (m *move) begin() {
 	require.NoError(m, m.from.Do(ctx, "CLUSTER", "SETSLOT", m.slot, "MIGRATING", m.ids[1]).Err())
 }
 
-// keys moves so many keys at most.
-func (m *move) keys(n int) (moved int) {
+// some moves so many keys at most.
+func (m *move) some(n int) (moved int) {
 	m.Helper()
-	ctx := m.Context()
-	keys, err := m.from.ClusterGetKeysInSlot(ctx, int(m.slot), n).Result()
+	keys, err := m.from.ClusterGetKeysInSlot(m.Context(), int(m.slot), n).Result()
 	require.NoError(m, err)
 	if len(keys) > 0 {
-		args := []any{"MIGRATE", m.host, m.port, "", 0, 5000, "KEYS"}
-		for _, key := range keys {
-			args = append(args, key)
-		}
-		require.NoError(m, m.from.Do(ctx, args...).Err())
+		m.keys(keys...)
 	}
 	return len(keys)
+}
+
+// keys moves keys.
+func (m *move) keys(keys ...string) {
+	m.Helper()
+	args := []any{"MIGRATE", m.host, m.port, "", 0, 5000, "KEYS"}
+	for _, key := range keys {
+		args = append(args, key)
+	}
+	require.NoError(m, m.from.Do(m.Context(), args...).Err())
 }
 
 // end gives the slot to the server that has its keys.
@@ -473,24 +478,26 @@ func TestEngine_SlotMoves(t *testing.T) {
 	require.NoError(t, err)
 	m := newMove(t, from, others[0], slot)
 	m.begin()
-	m.keys(30)
-	time.Sleep(time.Second) // all become due meanwhile, and workers try to claim
+	m.keys("asynq:{taskctx}mail}:scheduled") // without what it leads to
+	time.Sleep(time.Second)                  // all become due meanwhile, and workers look for them
 	_, err = sumCall(task, 1, 1).Enqueue(t.Context(), app)
 	require.Error(t, err)
 	assert.NotErrorIs(t, err, engine.ErrUnsupported)
-	for m.keys(30) > 0 {
+	for m.some(30) > 0 {
 	}
 	m.end()
 	close(release)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	for i, h := range waits {
-		sum, err := h.Wait(t.Context())
+		sum, err := h.Wait(ctx)
 		require.NoError(t, err)
 		assert.Equal(t, i, sum)
 		en, err := app.Engine().Get(t.Context(), h.ID())
 		require.NoError(t, err)
 		assert.Zero(t, en.Attempt)
 	}
-	sum, err := runs.Wait(t.Context())
+	sum, err := runs.Wait(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, 100, sum)
 }
