@@ -203,16 +203,7 @@ func (q *request) taskPage() (*view, error) {
 			p.Enqueue += "&args=decoded"
 		}
 	}
-	if m, err := q.metadata(&in.taskIn); err == nil { // the task may be deleted meanwhile
-		p.Metadata = showJSON(m.Metadata, maxData)
-	}
-	api := "api/tasks/" + r.ID.String()
-	p.Args.copied = copied{"args", "arguments", api, "args"}
-	if p.Decoded {
-		p.Args.Whole += "/args"
-	}
-	p.Result.copied = copied{"result", "result", api, "result"}
-	p.Metadata.copied = copied{"metadata", "metadata", api + "/metadata", "metadata"}
+	q.addCopied(p)
 	for k, v := range r.Tags.All() {
 		t := tag{Key: clean(k, maxName), Value: clean(v, maxName)}
 		if len(k)+len(v) <= maxName {
@@ -239,6 +230,20 @@ func (q *request) taskPage() (*view, error) {
 	return &view{
 		Title: clean(r.Name, 80), Nav: "tasks", Template: "task", Live: taskEvents(r), Data: p, Did: in.Did,
 	}, nil
+}
+
+// addCopied adds what the store has with the task, and how data is copied.
+func (q *request) addCopied(p *taskPage) {
+	if m, err := q.metadata(&taskIn{ID: p.ID}); err == nil { // the task may be deleted meanwhile
+		p.Metadata = showJSON(m.Metadata, maxData)
+	}
+	api := "api/tasks/" + p.ID.String()
+	p.Args.copied = copied{"args", "arguments", api, "args"}
+	if p.Decoded {
+		p.Args.Whole += "/args"
+	}
+	p.Result.copied = copied{"result", "result", api, "result"}
+	p.Metadata.copied = copied{"metadata", "metadata", api + "/metadata", "metadata"}
 }
 
 // possible returns the actions that are possible for a task in a state.
