@@ -131,7 +131,8 @@ func TestFields_ReplacementCharacter(t *testing.T) {
 		Note string
 		At   when
 		Due  time.Time
-	}{"\ufffd", when{time.Now()}, time.Now()}
+		Raw  json.RawMessage `json:",omitempty"`
+	}{"\ufffd", when{time.Now()}, time.Now(), nil}
 	if _, err := Marshal(func(f *Fields) { f.JSON("beside", &beside) }); err != nil {
 		t.Error(err)
 	}

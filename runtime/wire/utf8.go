@@ -89,6 +89,9 @@ func notUTF8Marshaler(v reflect.Value) (reason string, done bool) {
 // badRaw says what encoding/json changes in raw JSON, which it writes by its
 // method.
 func badRaw(raw json.RawMessage) string {
+	if len(raw) == 0 { // left out by omitempty, or written as null
+		return ""
+	}
 	var c checker
 	c.reset(raw)
 	_, bad := c.value(c.space(0), nil)
