@@ -40,7 +40,8 @@ func WithSendKey(key string) SendOption { return func(s *sending) { s.key = key 
 // kept for the task, in the order of sending, also before the task's first run
 // and while it runs. With an unknown id the error is [ErrNotFound], for a task that has ended
 // [ErrState], on an engine that has no durable tasks [ErrUnsupported], and
-// [engine.ErrJournalFull] for a task that was sent too much.
+// [engine.ErrJournalFull] for a task that was sent too much. A task that is not
+// durable is not told apart, and never reads it: only workers know the function.
 func (s *Signal[T]) Send(ctx context.Context, app *App, id uuid.UUID, v T, opts ...SendOption) error {
 	raw, err := wire.EncodeResult(&v)
 	if err == nil {
@@ -108,9 +109,10 @@ type awaited struct{ calls, taken int }
 // Await returns the next value that was sent to the durable task, in the order
 // of sending, or suspends the task until there is one. It waits for d at most,
 // counted from the first run that came here; zero is for ever, and a negative
-// time is over at once. A timeout is remembered: each later run gets [ErrAwaitTimeout] too, and a later value is
-// for the next call. Each call of Await for a name takes one value, so only
-// one goroutine of the task may await it.
+// time is over at once. A timeout is remembered: each later run gets
+// [ErrAwaitTimeout] too, and a later value is for the next call. Each call of
+// Await for a name takes one value, so only one goroutine of the task may
+// await it.
 func (s *Signal[T]) Await(ctx context.Context, d time.Duration) (T, error) {
 	var none T
 	j, err := durableOf(ctx, "Signal.Await")
