@@ -303,6 +303,7 @@ func TestKeyboard(t *testing.T) {
 	require.Equal(t, "Retry", focused())
 	b.run(chromedp.KeyEvent(kb.Enter))
 	b.says("The task will run once more.")
+	b.says("Live") // the page's script is there
 	b.run(chromedp.KeyEvent("/"))
 	assert.Equal(t, "find", focused())
 	b.run(chromedp.Evaluate(`document.activeElement.value = ""`, nil)) // the driver types what a keyboard would not

@@ -121,10 +121,13 @@ func TestSteering(t *testing.T) {
 
 			b.open("history")
 			b.click("Two weeks")
+			b.run(chromedp.WaitVisible(`//nav//*[@aria-current][contains(., "Two weeks")]`, chromedp.BySearch))
 			b.says("How long runs took")
-			var marks int
-			b.run(chromedp.Evaluate(`document.querySelectorAll(".plot rect, .plot polyline").length`, &marks))
-			assert.Greater(t, marks, 3)
+			require.Eventually(t, func() bool {
+				var marks int
+				b.run(chromedp.Evaluate(`document.querySelectorAll(".plot rect, .plot polyline").length`, &marks))
+				return marks > 3
+			}, eventually, tick, "the page draws what ended")
 
 			b.open("graph")
 			b.says("Contexts of this process")
