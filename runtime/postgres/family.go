@@ -104,7 +104,7 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 	var written map[claim]struct{}
 	plain, rest := split(f.ended, nil)
 	heads := slices.Sorted(maps.Keys(f.heads))
-	tried := false // to claim
+	claims, tried := false, false // in its transaction; only once
 	err := s.e.bounded(ctx, stepTimeout, func(ctx context.Context) error {
 		return s.e.inBatch(ctx, func(b *pgx.Batch) {
 			written, f.in = make(map[claim]struct{}, len(f.outcomes)), letIns{}
@@ -130,15 +130,17 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 			if leave {
 				s.queueLeave(b, f.limited, f.limits, &f.in, f.quiet)
 			}
-			f.claims = leave && f.claim != nil && !tried
-			if tried = true; f.claims {
+			claims = leave && f.claim != nil && !tried
+			if tried = true; claims {
 				f.claim.held = make(map[int64]int)
 				s.queueFetch(b, f.claim)
 				_ = queued{b}.query(ctx, s.e.sql.limit.heldNow, nil, scanHeld(f.claim.held))
 			}
 		})
 	})
-	f.claims = f.claims && err == nil
+	if claims && err == nil {
+		f.claims = true
+	}
 	if err == nil && f.in.more {
 		if err := s.letInCarefully(ctx, f.limits.key); err != nil {
 			s.Warn("let tasks in that wait for a limit; it is tried again later", err)
