@@ -62,7 +62,10 @@ func TestGoldens(t *testing.T) {
 	}
 	var all []*golden
 	cache := t.TempDir()
-	for _, name := range names {
+	for i, name := range names {
+		if len(names) > 1 && i%oneIn != 0 {
+			continue
+		}
 		g := readGolden(t, name, root)
 		g.hide(t)
 		all = append(all, g)

@@ -86,17 +86,21 @@ if [ -n "$all" ]; then
 		echo "no Chromium here: tests that drive a browser are skipped" >&2
 	fi
 fi
-small= # what has the race detector left out, or is small
-case " $* " in
-*" ./... "* | *" ./runtime/... "* | *" ./runtime/redis "* | *" ./runtime/web "*) [ "${#race[@]}" = 0 ] || small=1 ;;
-esac
+small=() # packages with tests that the race detector leaves out, or makes small
+if [ "${#race[@]}" -gt 0 ]; then
+	case " $* " in
+	*" ./... "*) small=(./gen ./runtime/redis ./runtime/web) ;;
+	*" ./runtime/... "* | *" ./runtime/redis "* | *" ./runtime/web "*) small=(./runtime/redis ./runtime/web) ;;
+	*" ./gen/... "* | *" ./gen "*) small=(./gen) ;;
+	esac
+fi
 
 # beside runs what is compiled without the race detector: one after the other, so
 # that what both need is compiled once. The main run vets the packages of the first,
 # make lint those of the second: vet reads all that they import once more.
 beside() {
-	if [ -n "$small" ]; then
-		"${GO:-go}" test -vet=off -timeout 25m -run 'Miniredis|HostileTexts' ./runtime/redis ./runtime/web
+	if [ "${#small[@]}" -gt 0 ]; then
+		"${GO:-go}" test -vet=off -timeout 25m -run 'Miniredis|HostileTexts|TestGoldens$|FuzzFile|FuzzNames' "${small[@]}"
 	fi
 	if [ -n "$all" ]; then
 		cd tools/browser
@@ -105,7 +109,7 @@ beside() {
 }
 beside=
 trap '[ -z "$beside" ] || kill -- "-$beside" 2>/dev/null || true' EXIT
-if [ -n "$small$all" ]; then
+if [ -n "$all" ] || [ "${#small[@]}" -gt 0 ]; then
 	set -m # a process group of its own, which ends as a whole
 	beside &
 	beside=$!
