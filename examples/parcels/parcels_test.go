@@ -122,6 +122,7 @@ func TestParcels(t *testing.T) {
 			return url
 		},
 		"redis cluster of one shard": func(t *testing.T) string { return servertest.NewRedisCluster(t, 1)[0].URL + "0" },
+		"redis cluster":              func(t *testing.T) string { return servertest.NewRedisCluster(t, 3)[2].URL + "0" },
 	} {
 		t.Run(name, func(t *testing.T) { order(t, dir, open(t)) })
 	}
