@@ -55,22 +55,38 @@ const (
 	// listEvery is how often an engine adds a queue to asynq's list, which others may
 	// have removed.
 	listEvery = time.Minute
+	// listedQueues is how many queues it remembers to have added.
+	listedQueues = 10_000
 )
 
-// listed is when queues are to be added to asynq's list again, by queue.
-type listed struct{ next sync.Map }
+// listed is when queues are to be added to asynq's list again.
+type listed struct {
+	mu   sync.Mutex // guards next
+	next map[string]time.Time
+}
 
 // due returns those of the queues that are to be added.
 func (l *listed) due(queues []string, now time.Time) (due []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for i, q := range queues {
-		if i > 0 && q == queues[i-1] {
-			continue
-		}
-		if next, ok := l.next.Load(q); !ok || !now.Before(next.(time.Time)) {
+		if (i == 0 || q != queues[i-1]) && !now.Before(l.next[q]) {
 			due = append(due, q)
 		}
 	}
 	return due
+}
+
+// put notes when the queues are to be added again.
+func (l *listed) put(queues []string, next time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.next == nil || len(l.next)+len(queues) > listedQueues {
+		l.next = make(map[string]time.Time)
+	}
+	for _, q := range queues {
+		l.next[q] = next
+	}
 }
 
 // enlist adds queues to asynq's list before they have tasks: with a hash tag no script
@@ -99,9 +115,7 @@ func (e *Engine) enlist(ctx context.Context, queues ...string) {
 	if err != nil {
 		next = now.Add(aside) // so that it does not hold up each task
 	}
-	for _, q := range due {
-		e.listed.next.Store(q, next)
-	}
+	e.listed.put(due, next)
 }
 
 // servers tells the scripts that take tasks out of a list whether there are servers of
