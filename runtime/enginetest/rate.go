@@ -159,22 +159,24 @@ func testRateOthersGoOn(b *bench) {
 }
 
 func testRateWaitingEnds(b *bench) {
-	s := b.serve([]string{"task.rated"}, slots(3))
-	one := b.rate("k", 1, b.per())
+	per := 2 * b.per() // so that they still wait when they are cancelled and deleted
+	one := b.rate("k", 1, per)
 	first := b.insert("task.rated", one)
-	s.nextID(first).succeed()
 	cancelled, deleted, last := b.insert("task.rated", one), b.insert("task.rated", one), b.insert("task.rated", one)
+	s := b.serve([]string{"task.rated"}, slots(3))
+	h := s.nextID(first)
 	b.cancel(b.e, cancelled, "no")
-	b.until(cancelled, engine.StateCancelled)
 	b.remove(deleted)
-	h := s.nextID(last)
-	b.apart(b.began(first), b.began(last), b.per())
+	b.until(cancelled, engine.StateCancelled)
+	h.succeed()
+	h = s.nextID(last)
+	b.apart(b.began(first), b.began(last), per)
 	h.succeed()
 	if err := b.e.Retry(b.ctx(), cancelled); err != nil {
 		b.Fatalf("Retry: %v", err)
 	}
 	h = s.nextID(cancelled)
-	b.apart(b.began(last), b.began(cancelled), b.per())
+	b.apart(b.began(last), b.began(cancelled), per)
 	h.succeed()
 }
 
