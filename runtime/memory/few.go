@@ -8,24 +8,30 @@ import (
 )
 
 // maxFew is up to how many tasks that run, or have ended badly, are looked at for a
-// page of them, and not all tasks in their order.
-const maxFew = 4_096
+// page of them, and not all tasks in their order; maxLater is that for those that wait
+// for their time.
+const (
+	maxFew   = 4_096
+	maxLater = 16_384
+)
 
 // few returns the tasks of the states after the page's position, in its order, and
 // whether they are few enough. The caller holds the lock.
 func (e *Engine) few(p *page) (rows []orderRow, ok bool) {
-	running, ended := false, false
+	running, ended, later := false, false, false
 	for _, s := range p.query.States {
 		switch s {
 		case engine.StateRunning:
 			running = true
 		case engine.StateFailed, engine.StateCancelled:
 			ended = true
+		case engine.StateScheduled:
+			later = true
 		default:
 			return nil, false
 		}
 	}
-	if ended && e.ended.n > maxFew || !running && !ended {
+	if ended && e.ended.n > maxFew || later && len(e.later.items) > maxLater || !running && !ended && !later {
 		return nil, false
 	}
 	add := func(t *task) {
@@ -35,6 +41,11 @@ func (e *Engine) few(p *page) (rows []orderRow, ok bool) {
 	}
 	if ended {
 		for t := e.ended.head; t != nil; t = t.next {
+			add(t)
+		}
+	}
+	if later {
+		for _, t := range e.later.items {
 			add(t)
 		}
 	}
