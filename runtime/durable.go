@@ -69,8 +69,8 @@ type lasting struct {
 	lookOnce sync.Once
 	last     *suspension // of the last run that was suspended, once looked for
 
-	refusing sync.Mutex // guards refused
-	refused  []*future  // children that could not be spawned, and were not awaited
+	refusing sync.Mutex // guards refused, and their heard
+	refused  []*future  // children that could not be spawned
 }
 
 // lasts returns the run's lasting part.

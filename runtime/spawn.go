@@ -28,6 +28,8 @@ type future struct {
 	d    *durable
 	n    *named
 	err  error // why there is no child
+
+	heard bool // the function has got err; guarded by lasting.refusing
 }
 
 // Spawn enqueues the call as a child of the durable task, under a name: once
@@ -96,10 +98,11 @@ func (r *run) unspawned() error {
 	l := x.lasts()
 	l.refusing.Lock()
 	defer l.refusing.Unlock()
-	if len(l.refused) == 0 {
+	i := slices.IndexFunc(l.refused, func(f *future) bool { return !f.heard })
+	if i < 0 {
 		return nil
 	}
-	err := l.refused[0].err
+	err := l.refused[i].err
 	l.refused = nil
 	return err
 }
@@ -110,7 +113,11 @@ func (r *run) heard(fs []*future) {
 	l := r.lasts()
 	l.refusing.Lock()
 	defer l.refusing.Unlock()
-	l.refused = slices.DeleteFunc(l.refused, func(f *future) bool { return slices.Contains(fs, f) })
+	for _, f := range fs {
+		if f != nil {
+			f.heard = true
+		}
+	}
 }
 
 // spawn is a child that is to be enqueued.

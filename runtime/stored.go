@@ -38,7 +38,7 @@ func (a *App) StoredMetadata(ctx context.Context, id uuid.UUID) (json.RawMessage
 	d := a.redactorOf(m, a.registered(m.Name))
 	own := m.Meta
 	for _, t := range []*time.Time{&own.EnqueuedAt, &own.Deadline} {
-		if y := t.UTC().Year(); y < 0 || y > 9999 { // RFC 3339 has no such years
+		if y := t.UTC().Year(); y < 0 || y > lastYear {
 			*t = time.Time{}
 		}
 	}

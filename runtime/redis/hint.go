@@ -89,8 +89,9 @@ func (d *directory) set(queues []string) []string {
 	return slices.Sorted(maps.Keys(d.queues))
 }
 
-// allQueues reads the list of queues, those of the hash tag if there is one. If others have spoilt its key, the list
-// is the queues that this engine has used, until a worker has made it anew.
+// allQueues reads the list of queues, those of the hash tag if there is one. If others
+// have spoilt its key, the list is the queues that this engine has used, until a worker
+// has made it anew.
 func (e *Engine) allQueues(ctx context.Context) ([]string, error) {
 	queues, err := e.db.SMembers(ctx, allQueues).Result()
 	if err = spoilt(err); err != nil {
