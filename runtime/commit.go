@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/life"
 )
 
 // Commit returns the cleanup of a provider of task scope that makes a transaction:
@@ -67,9 +68,7 @@ const commitTimeout = 30 * time.Second
 
 // bounded is the context of those: it outlives a timeout of the task, whose function
 // has succeeded.
-func (c *commit) bounded() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(c.ctx), commitTimeout)
-}
+func (c *commit) bounded() *life.Bounded { return life.Outlive(c.ctx, commitTimeout) }
 
 // join finds out whether the transaction can end the task.
 func (c *commit) join() {
@@ -78,8 +77,8 @@ func (c *commit) join() {
 		c.run.app.tellApart(c.tx)
 		return
 	}
-	ctx, done := c.bounded()
-	defer done()
+	ctx := c.bounded()
+	defer ctx.End()
 	in, err := t.Join(ctx, c.tx)
 	if err != nil && !errors.Is(err, engine.ErrUnsupported) {
 		c.err = fmt.Errorf("runtime.Commit: %w", err)
@@ -151,8 +150,8 @@ func (c *commit) conclude() error {
 	if r.flags.memoChanged || r.hasNotes() {
 		o.Memo = r.concludeMemo(&o, false, false)
 	}
-	ctx, done := c.bounded()
-	defer done()
+	ctx := c.bounded()
+	defer ctx.End()
 	committed, err := c.joined.Conclude(ctx, r.d, o)
 	if err != nil {
 		x.lost = errors.Is(err, engine.ErrLeaseLost)
@@ -171,8 +170,8 @@ func (c *commit) remember(task *run) error {
 	l, d := c.run.lasts(), task.remembered()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	ctx, done := c.bounded()
-	defer done()
+	ctx := c.bounded()
+	defer ctx.End()
 	es := []engine.NewEntry{{Name: l.step, Kind: engine.EntryStep, Value: c.run.result}}
 	out, err := d.write(ctx, es, func(ctx context.Context, es []engine.NewEntry) ([]engine.JournalEntry, error) {
 		return c.steps.Record(ctx, task.d, es)

@@ -108,6 +108,10 @@ func (c *Context) Value(key any) any {
 			return c.run
 		case locals.ScopeKey:
 			return c.localsValue()
+		case branchKey:
+			if c.ctx == nil {
+				return nil // the task function itself
+			}
 		}
 	}
 	if c.ctx != nil || c.run == nil {
@@ -117,10 +121,14 @@ func (c *Context) Value(key any) any {
 }
 
 // localsValue returns the scope of local values: the one opened between the
-// run's own context and this one, or else the run's.
+// run's own context and this one, or around a step, or else the run's.
 func (c *Context) localsValue() any {
-	if c.ctx != nil {
-		if v := c.ctx.Value(locals.ScopeKey{}); v != nil {
+	around := c.ctx
+	if around == nil && c.run.outer() != nil {
+		around = c.run.life.Parent
+	}
+	if around != nil {
+		if v := around.Value(locals.ScopeKey{}); v != nil {
 			return v
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/life"
 )
 
 // ErrSuspended is the error that a durable function gets, and must return,
@@ -150,9 +151,9 @@ func (r *run) durable(ctx context.Context) (*durable, error) {
 	if !ok {
 		return nil, Permanent(errNoJournals)
 	}
-	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
-	defer cancel()
-	es, err := j.ReadJournal(ctx)
+	bounded := life.Bound(ctx, journalTimeout)
+	defer bounded.End()
+	es, err := j.ReadJournal(bounded)
 	if err != nil {
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
@@ -274,7 +275,9 @@ func (d *durable) entryOf(name string) *engine.JournalEntry {
 
 // record writes entries, all of one kind. The caller holds d.mu.
 func (d *durable) record(ctx context.Context, es []engine.NewEntry) ([]engine.JournalEntry, error) {
-	out, err := d.write(ctx, es, d.j.Record)
+	bounded := life.Bound(ctx, journalTimeout)
+	defer bounded.End()
+	out, err := d.write(bounded, es, d.j.Record)
 	if err == nil {
 		d.addAll(out)
 	}
@@ -282,7 +285,7 @@ func (d *durable) record(ctx context.Context, es []engine.NewEntry) ([]engine.Jo
 }
 
 // write is record by any way to do that, and leaves it to the caller to note what was
-// written.
+// written. The caller bounds ctx.
 func (d *durable) write(
 	ctx context.Context, es []engine.NewEntry, by func(context.Context, []engine.NewEntry) ([]engine.JournalEntry, error),
 ) ([]engine.JournalEntry, error) {
@@ -298,8 +301,6 @@ func (d *durable) write(
 		return nil, Permanent(fmt.Errorf("%w (it has %d %s of %d, and %d bytes of %d)",
 			engine.ErrJournalFull, n, what, limit, d.bytes, engine.MaxJournalBytes))
 	}
-	ctx, cancel := context.WithTimeout(ctx, journalTimeout)
-	defer cancel()
 	out, err := by(ctx, es)
 	if err == nil && len(out) != len(es) {
 		err = fmt.Errorf("the engine answered for %d of %d entries", len(out), len(es))

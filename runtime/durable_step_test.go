@@ -425,3 +425,33 @@ func TestRest_IsCountedFromTheFirstRun(t *testing.T) {
 		require.NoError(t, app.Stop(t.Context()))
 	})
 }
+
+// TestStep_SeesTheScopeAroundIt: a local value set between the task's context and the
+// step's is the step's too, and what the step sets there stays there.
+func TestStep_SeesTheScopeAroundIt(t *testing.T) {
+	who := local.New[string]("who")
+	app := newUnitApp(t, runtime.Config{Workers: 1})
+	u := newUnit[int, []string]("press.Publish", durably)
+	u.handle(app, func(ctx *runtime.Context, _ int) ([]string, error) {
+		if err := who.Set(ctx, "ann"); err != nil {
+			return nil, err
+		}
+		scope := local.With(ctx)
+		if err := who.Set(scope, "bob"); err != nil {
+			return nil, err
+		}
+		inner, err := runtime.Step(scope, "inner", func(ctx context.Context) (string, error) {
+			seen := who.GetOr(ctx, "")
+			return seen, who.Set(ctx, "cid")
+		})
+		if err != nil {
+			return nil, err
+		}
+		outer, err := runtime.Step(ctx, "outer", func(ctx *runtime.Context) (string, error) { return who.GetOr(ctx, ""), nil })
+		return []string{inner, outer, who.GetOr(scope, ""), who.GetOr(ctx, "")}, err
+	})
+	start(t, app)
+	got, err := await(t, app, u.call(0))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"bob", "ann", "cid", "ann"}, got)
+}

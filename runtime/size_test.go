@@ -22,6 +22,7 @@ func TestRun_Sizes(t *testing.T) {
 	}
 	assert.LessOrEqual(t, unsafe.Sizeof(typed{}), uintptr(256), "run")
 	assert.LessOrEqual(t, unsafe.Sizeof(extras{}), uintptr(320), "extras")
+	assert.LessOrEqual(t, unsafe.Sizeof(stepRun{}), uintptr(704), "the run of a step")
 	assert.LessOrEqual(t, unsafe.Sizeof(engine.Delivery{}), uintptr(48), "delivery: with two words of an engine's, 64")
 }
 

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"unsafe"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/life"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -80,11 +82,12 @@ func Step[C context.Context, T any](ctx context.Context, name string, fn func(ct
 // that the type is needed, so that App.Start cannot find it missing.
 func buildStepContext[C context.Context](ctx *Context) (C, error) {
 	t := reflect.TypeFor[C]()
-	if _, err := ctx.run.app.constructor(t); err != nil {
+	build, err := ctx.run.app.constructor(t)
+	if err != nil {
 		var none C
 		return none, Permanent(fmt.Errorf("%w, and write //task:context above %s", err, t))
 	}
-	return buildContext[C](ctx)
+	return build.(func(*Context) (C, error))(ctx)
 }
 
 // takeStep returns the entry of a step. Before one that is to run it enqueues the
@@ -104,10 +107,13 @@ func (d *durable) takeStep(ctx context.Context, name string) (*engine.JournalEnt
 func (d *durable) recordStep(ctx context.Context, name string, value json.RawMessage) (*engine.JournalEntry, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out, err := d.record(context.WithoutCancel(ctx), []engine.NewEntry{{Name: name, Kind: engine.EntryStep, Value: value}})
+	bounded := life.Outlive(ctx, journalTimeout)
+	defer bounded.End()
+	out, err := d.write(bounded, []engine.NewEntry{{Name: name, Kind: engine.EntryStep, Value: value}}, d.j.Record)
 	if err != nil {
 		return nil, err
 	}
+	d.addAll(out)
 	return &out[0], d.names[name].check(name, engine.EntryStep)
 }
 
@@ -125,17 +131,31 @@ func recall[T any](r *run, e *engine.JournalEntry) (T, error) {
 	return v, nil
 }
 
+// stepRun is the run of a step, with what each needs, in one allocation.
+type stepRun struct {
+	run     run
+	extras  extras
+	lasting lasting
+}
+
+// newStep makes the run of a step of r.
+func (r *run) newStep(ctx context.Context, name string) *run {
+	s := &stepRun{
+		run:     run{app: r.app, reg: r.reg, msg: r.msg, d: r.d, slot: r.slot, worker: r.worker},
+		lasting: lasting{outer: r, step: name},
+	}
+	s.run.root.run, s.run.life.Parent = &s.run, ctx
+	s.run.extra, s.extras.lasting = unsafe.Pointer(&s.extras), unsafe.Pointer(&s.lasting)
+	return &s.run
+}
+
 // step runs fn with a context and a task scope of its own, and returns what is to
 // be recorded once that scope has ended, or the entry if the step's transaction has
 // recorded it.
 func (r *run) step(
 	ctx context.Context, name string, fn func(*Context) (json.RawMessage, error),
 ) (value json.RawMessage, e *engine.JournalEntry, err error) {
-	s := &run{app: r.app, reg: r.reg, msg: r.msg, d: r.d, slot: r.slot, worker: r.worker}
-	s.life.Parent = ctx
-	s.lasts().outer, s.lasts().step = r, name
-	c := &Context{ctx: s.life.Context(), run: s}
-	s.root, s.more().bound = *c, c
+	s := r.newStep(ctx, name)
 	returned := false
 	defer func() {
 		if returned {
@@ -153,7 +173,7 @@ func (r *run) step(
 			panic(p) // the task's
 		}
 	}()
-	value, err = r.app.aroundStep(c, name, fn)
+	value, err = r.app.aroundStep(&s.root, name, fn)
 	if err == nil {
 		if value, err = r.app.sealNote(r.msg, PartStep, value); err != nil {
 			err = Permanent(err)

@@ -31,11 +31,13 @@ func (a *App) aroundStep(c *Context, name string, fn func(*Context) (json.RawMes
 			return errStepTwice
 		}
 		ran = true
-		x := c.run.more()
-		if ctx != nil && ctx.run == c.run {
-			x.bound = ctx
+		if ctx == nil || ctx.run != c.run {
+			ctx = c
 		}
-		value, own = fn(x.bound)
+		if ctx.ctx != nil {
+			c.run.more().bound = ctx
+		}
+		value, own = fn(ctx)
 		return own
 	})
 	for i := len(a.cfg.StepMiddleware) - 1; i >= 0; i-- {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -38,7 +39,17 @@ func (e *driftError) Error() string {
 
 // note encodes a value that was encoded as raw.
 func note[T any](name string, raw json.RawMessage) (json.RawMessage, error) {
-	return json.Marshal(noted{name, wire.Fingerprint(reflect.TypeFor[T]()), raw})
+	typ := wire.Fingerprint(reflect.TypeFor[T]())
+	b := make([]byte, 0, len(`{"name":"","type":"","value":}`)+len(name)+len(typ)+len(raw))
+	b, named := jsontext.AppendQuoted(append(b, `{"name":`...), name)
+	b, typed := jsontext.AppendQuoted(append(b, `,"type":`...), typ)
+	if !named || !typed {
+		return nil, fmt.Errorf("%q, of %q, is not UTF-8", name, typ)
+	}
+	if len(raw) > 0 {
+		b = append(append(b, `,"value":`...), raw...)
+	}
+	return append(b, '}'), nil
 }
 
 // readNote undoes note.
