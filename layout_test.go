@@ -73,9 +73,11 @@ var layers = map[string][]string{
 	"gen/...":     {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/..."},
 	"gen":         {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/...", jennifer},
 	"runtime": {
-		"runtime/engine", "runtime/wire", "runtime/internal/guard", "runtime/internal/life", "runtime/internal/locals",
-		"runtime/internal/redact", "runtime/internal/store", uuid,
+		"runtime/engine", "runtime/hook", "runtime/inspect", "runtime/wire", "runtime/internal/guard", "runtime/internal/life",
+		"runtime/internal/locals", "runtime/internal/redact", "runtime/internal/store", uuid,
 	},
+	"runtime/hook":              {"runtime/engine", "runtime/inspect", uuid},
+	"runtime/inspect":           {"runtime/engine", uuid},
 	"runtime/engine":            {"runtime/internal/life", uuid},
 	"runtime/wire":              {"runtime/internal/guard", "runtime/internal/jsontext", uuid},
 	"runtime/local":             {"runtime/internal/guard", "runtime/internal/life", "runtime/internal/locals"},
@@ -91,7 +93,7 @@ var layers = map[string][]string{
 	},
 	"runtime/cron":                {"runtime", "github.com/robfig/cron/v3"},
 	"runtime/engines":             {"runtime/...", uuid, "github.com/...", "golang.org/x/..."},
-	"runtime/otel":                {"runtime", "runtime/engine", uuid, "go.opentelemetry.io/..."},
+	"runtime/otel":                {"runtime", "runtime/engine", "runtime/hook", "runtime/inspect", uuid, "go.opentelemetry.io/..."},
 	"cmd/taskgen":                 {"annotations", "gen/...", "golang.org/x/..."},
 	"cmd/taskvet":                 {"golang.org/x/tools/...", "vet"},
 	"vet":                         {"annotations", "gen", "gen/diag", "golang.org/x/tools/..."},
@@ -118,9 +120,9 @@ var layers = map[string][]string{
 	"runtime/memory":          {"runtime/engine", uuid},
 	"runtime/enginetest":      {"runtime", "runtime/engine", uuid},
 	"runtime/internal/remote": {"runtime/engine", uuid},
-	"runtime/seal":            {"runtime"},
-	"runtime/tasktest":        {"runtime", "runtime/engine", "runtime/memory", uuid},
-	"runtime/web":             {"runtime", "runtime/engine", "runtime/wire", "internal/bulk", "internal/timetext", uuid},
+	"runtime/seal":            {"runtime/hook"},
+	"runtime/tasktest":        {"runtime", "runtime/engine", "runtime/inspect", "runtime/memory", uuid},
+	"runtime/web":             {"runtime", "runtime/engine", "runtime/inspect", "runtime/wire", "internal/bulk", "internal/timetext", uuid},
 }
 
 const (
@@ -178,8 +180,8 @@ func TestLayout_Dependencies(t *testing.T) {
 	for name, allowed := range map[string][]string{
 		"annotations": {},
 		"runtime": {
-			"runtime/engine", "runtime/wire", "runtime/internal/guard", "runtime/internal/jsontext", "runtime/internal/life",
-			"runtime/internal/locals", "runtime/internal/redact", "runtime/internal/store", uuid,
+			"runtime/engine", "runtime/hook", "runtime/inspect", "runtime/wire", "runtime/internal/guard", "runtime/internal/jsontext",
+			"runtime/internal/life", "runtime/internal/locals", "runtime/internal/redact", "runtime/internal/store", uuid,
 		},
 		"runtime/engine": {"runtime/internal/life", uuid},
 		"runtime/wire":   {"runtime/internal/guard", "runtime/internal/jsontext", uuid},
@@ -209,6 +211,24 @@ func TestLayout_Dependencies(t *testing.T) {
 			if dep == "testing" && !slices.Contains([]string{"runtime/enginetest", "runtime/tasktest"}, p.short()) {
 				t.Errorf("%s depends on the package testing", p.short())
 			}
+		}
+	}
+}
+
+// shortLines is how many lines go doc -short prints of a package at most: a page that
+// somebody reads before the first task. What only hooks, tools, engines or generated
+// code need has a package of its own.
+var shortLines = map[string]int{"runtime": 132}
+
+// TestLayout_ShortDocs holds how much there is to read of a package.
+func TestLayout_ShortDocs(t *testing.T) {
+	for name, most := range shortLines {
+		out, err := exec.CommandContext(t.Context(), "go", "doc", "-short", "./"+name).Output()
+		if err != nil {
+			t.Fatalf("go doc -short ./%s: %v", name, err)
+		}
+		if n := bytes.Count(out, []byte("\n")); n > most {
+			t.Errorf("go doc -short ./%s prints %d lines, more than %d: find a room for what is new", name, n, most)
 		}
 	}
 }

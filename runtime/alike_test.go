@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/local"
 )
 
@@ -61,10 +62,10 @@ func TestRun_BlockingAndConcurrentTasks(t *testing.T) {
 // Proves: FEATURES 13, 23, 43
 func TestMetadata_OfARunningTask(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, runtime.Metadata]("test.Unit", retries(4), func(s *runtime.Spec) { s.Func = "Unit" })
-	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Metadata, error) {
+	u := newUnit[int, inspect.Metadata]("test.Unit", retries(4), func(s *runtime.Spec) { s.Func = "Unit" })
+	u.handle(app, func(ctx *runtime.Context, _ int) (inspect.Metadata, error) {
 		if ctx.Metadata().Attempt < 2 {
-			return runtime.Metadata{}, errors.New("again")
+			return inspect.Metadata{}, errors.New("again")
 		}
 		return ctx.Metadata(), nil
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -212,6 +213,6 @@ func (f *future) failure(e *engine.JournalEntry) error {
 	if m.Name == "" {
 		m.Name = f.task
 	}
-	reason := f.d.r.app.openText(m, PartReason, e.Reason)
+	reason := f.d.r.app.openText(m, hook.PartReason, e.Reason)
 	return Permanent(fmt.Errorf("child %s: %w", f.name, &TaskError{ID: e.Child, Name: m.Name, State: e.State, Reason: reason}))
 }

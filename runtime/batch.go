@@ -24,9 +24,6 @@ type Batch struct {
 	done  bool
 }
 
-// ErrBatchDone is the error of enqueueing a batch again.
-var ErrBatchDone = errors.New("batch was enqueued already")
-
 // AddTo adds a call to the batch, and returns the handle of its future task.
 func AddTo[R any](b *Batch, c Call[R]) *Handle[R] {
 	h := new(Handle[R])

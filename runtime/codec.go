@@ -15,66 +15,13 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/internal/redact"
 )
 
-// Codec transforms the stored parts of a task, for example to encrypt them:
-// the encoded arguments, and the parts of Config.Sealed. Each method must
-// return valid JSON, and is called concurrently. The package seal has one that
-// encrypts.
-type Codec interface {
-	// Encode returns the JSON to store in place of plain.
-	Encode(b Binding, plain json.RawMessage) (json.RawMessage, error)
-	// Decode undoes Encode. An error parks the task: another worker may have
-	// the key.
-	Decode(b Binding, stored json.RawMessage) (json.RawMessage, error)
-}
-
-// Binding says which part of which task a codec encodes or decodes. A codec
-// that authenticates it refuses text that was stored for another task, message
-// or part.
-type Binding struct {
-	// Task is the task's name on the wire.
-	Task string
-	// Message is random, unique to the enqueued task, and stays with it. It is
-	// empty for a task that was enqueued without a codec, or by a version
-	// without bindings.
-	Message string
-	Part    Part
-}
-
-// Part is a part of a task that a Codec encodes.
-type Part string
-
-// The parts of a task. Arguments always go through the Codec, the others if
-// Config.Sealed names them.
-const (
-	PartArgs   Part = "args"
-	PartResult Part = "result"
-	// PartReason is why a task failed, was cancelled or is retried, with the
-	// errors of its attempts. Reasons given by operators stay clear, and so do
-	// those for which a worker could not run the task.
-	PartReason Part = "reason"
-	// PartLogs are the kept log lines and the progress.
-	PartLogs Part = "logs"
-	// PartTags are the values of tags, not their keys. An [engine.Query] does
-	// not find a sealed value.
-	PartTags Part = "tags"
-)
-
-func (p Part) sealable() bool {
-	return p == PartResult || p == PartReason || p == PartLogs || p == PartTags
-}
-
-// KeyHasher is implemented by codecs that hash keys: those of unique calls, of
-// [WithKey] and the like. So readers of the store cannot try out which values
-// are in them. Keys of equal bytes need equal hashes in every process at every
-// time: the hash's secret must not rotate.
-type KeyHasher interface {
-	// HashKey returns a keyed hash, at least 16 bytes.
-	HashKey(key []byte) []byte
-}
+// sealable are the parts for Config.Sealed.
+var sealable = []hook.Part{hook.PartResult, hook.PartReason, hook.PartLogs, hook.PartTags}
 
 // bindingHeader is the key of Meta.Headers that carries Binding.Message.
 const bindingHeader = "taskctx-binding"
@@ -85,8 +32,8 @@ const sealedMark = "taskctx-sealed"
 // unreadable stands in place of text that cannot be decoded here.
 const unreadable = "[sealed]"
 
-func bindingOf(m *engine.Message, p Part) Binding {
-	return Binding{Task: m.Name, Message: m.Meta.Headers[bindingHeader], Part: p}
+func bindingOf(m *engine.Message, p hook.Part) hook.Binding {
+	return hook.Binding{Task: m.Name, Message: m.Meta.Headers[bindingHeader], Part: p}
 }
 
 // bind gives the message a binding for the codec.
@@ -98,7 +45,7 @@ func bind(m *engine.Message) {
 }
 
 // seals reports whether a part goes through the codec.
-func (a *App) seals(p Part) bool { return a.cfg.Codec != nil && slices.Contains(a.cfg.Sealed, p) }
+func (a *App) seals(p hook.Part) bool { return a.cfg.Codec != nil && slices.Contains(a.cfg.Sealed, p) }
 
 // encodeMessage applies the codec and the limit on size.
 func (a *App) encodeMessage(m *engine.Message) error {
@@ -107,8 +54,8 @@ func (a *App) encodeMessage(m *engine.Message) error {
 	}
 	bind(m)
 	plain := m.Args
-	args, err := a.encodePart(m, PartArgs, plain)
-	if err == nil && a.seals(PartTags) && len(m.Meta.Tags) > 0 {
+	args, err := a.encodePart(m, hook.PartArgs, plain)
+	if err == nil && a.seals(hook.PartTags) && len(m.Meta.Tags) > 0 {
 		err = a.sealTags(m)
 	}
 	if err != nil {
@@ -123,7 +70,7 @@ func (a *App) encodeMessage(m *engine.Message) error {
 }
 
 // encodePart calls the codec.
-func (a *App) encodePart(m *engine.Message, p Part, plain json.RawMessage) (stored json.RawMessage, err error) {
+func (a *App) encodePart(m *engine.Message, p hook.Part, plain json.RawMessage) (stored json.RawMessage, err error) {
 	err = guard.Call(func() (err error) {
 		stored, err = a.cfg.Codec.Encode(bindingOf(m, p), bytes.Clone(plain)) // the caller keeps its own
 		return err
@@ -138,7 +85,7 @@ func (a *App) encodePart(m *engine.Message, p Part, plain json.RawMessage) (stor
 }
 
 // decodePart undoes encodePart. The codec may panic.
-func (a *App) decodePart(m *engine.Message, p Part, stored json.RawMessage) (json.RawMessage, error) {
+func (a *App) decodePart(m *engine.Message, p hook.Part, stored json.RawMessage) (json.RawMessage, error) {
 	if a.cfg.Codec == nil {
 		return nil, errors.New("there is no Config.Codec to decode it")
 	}
@@ -150,7 +97,7 @@ func (a *App) decodeArgs(m *engine.Message) (json.RawMessage, error) {
 	if a.cfg.Codec == nil {
 		return m.Args, nil
 	}
-	return a.decodePart(m, PartArgs, m.Args) // a panic is the task's
+	return a.decodePart(m, hook.PartArgs, m.Args) // a panic is the task's
 }
 
 // HasCodec reports whether the app encodes the arguments of its tasks.
@@ -178,7 +125,7 @@ func (a *App) DecodedArgs(ctx context.Context, id uuid.UUID) (json.RawMessage, e
 
 // sealText returns the text as the codec encodes it, cut until that fits into
 // limit bytes.
-func (a *App) sealText(m *engine.Message, p Part, text string, limit int) (string, error) {
+func (a *App) sealText(m *engine.Message, p hook.Part, text string, limit int) (string, error) {
 	for {
 		plain, err := json.Marshal(text)
 		if err != nil {
@@ -196,7 +143,7 @@ func (a *App) sealText(m *engine.Message, p Part, text string, limit int) (strin
 }
 
 // openText undoes sealText. It returns unsealed text as it is.
-func (a *App) openText(m *engine.Message, p Part, text string) string {
+func (a *App) openText(m *engine.Message, p hook.Part, text string) string {
 	stored, ok := strings.CutPrefix(text, sealedMark+":")
 	if !ok {
 		return text
@@ -218,7 +165,7 @@ func (a *App) openText(m *engine.Message, p Part, text string) string {
 func (a *App) sealTags(m *engine.Message) error {
 	tags := make(map[string]string, len(m.Meta.Tags))
 	for k, v := range m.Meta.Tags {
-		sealed, err := a.sealText(m, PartTags, v, 0)
+		sealed, err := a.sealText(m, hook.PartTags, v, 0)
 		if err != nil {
 			return err
 		}
@@ -237,7 +184,7 @@ func (a *App) tagsOf(m *engine.Message) map[string]string {
 		}
 		tags := make(map[string]string, len(m.Meta.Tags))
 		for k, v := range m.Meta.Tags {
-			tags[k] = a.openText(m, PartTags, v)
+			tags[k] = a.openText(m, hook.PartTags, v)
 		}
 		return tags
 	}
@@ -250,10 +197,10 @@ type sealedResult struct {
 }
 
 func (a *App) sealResult(m *engine.Message, raw json.RawMessage) (json.RawMessage, error) {
-	if len(raw) == 0 || !a.seals(PartResult) {
+	if len(raw) == 0 || !a.seals(hook.PartResult) {
 		return raw, nil
 	}
-	stored, err := a.encodePart(m, PartResult, raw)
+	stored, err := a.encodePart(m, hook.PartResult, raw)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +217,7 @@ func (a *App) openResult(m *engine.Message, raw json.RawMessage) (plain json.Raw
 		return nil, err
 	}
 	err = guard.Isolated(func() (err error) {
-		plain, err = a.decodePart(m, PartResult, sealed.Sealed)
+		plain, err = a.decodePart(m, hook.PartResult, sealed.Sealed)
 		return err
 	})
 	if err != nil {
@@ -297,11 +244,11 @@ func (a *App) shownResult(m *engine.Message, raw json.RawMessage) json.RawMessag
 
 // sealReason seals the reason of an outcome.
 func (a *App) sealReason(m *engine.Message, o *engine.Outcome) {
-	if o.Reason == "" || !a.seals(PartReason) {
+	if o.Reason == "" || !a.seals(hook.PartReason) {
 		return
 	}
 	err := guard.Isolated(func() (err error) {
-		o.Reason, err = a.sealText(m, PartReason, o.Reason, engine.MaxReason)
+		o.Reason, err = a.sealText(m, hook.PartReason, o.Reason, engine.MaxReason)
 		return err
 	})
 	if err != nil || len(o.Reason) > engine.MaxReason {
@@ -312,7 +259,7 @@ func (a *App) sealReason(m *engine.Message, o *engine.Outcome) {
 // hashKey replaces the message's key by the codec's hash, unless it is the
 // tick of a schedule, which is no secret.
 func (a *App) hashKey(m *engine.Message) error {
-	hasher, ok := a.cfg.Codec.(KeyHasher)
+	hasher, ok := a.cfg.Codec.(hook.KeyHasher)
 	if !ok || m.Key == "" || m.KeyHold == engine.HoldTick {
 		return nil
 	}

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // xorCodec turns arguments into something else, and works in place as ciphers
 // do.
 type xorCodec struct{ t *testing.T }
 
-func (c xorCodec) Encode(b runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (c xorCodec) Encode(b hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	if b.Task != "test.Codec" {
 		return nil, errors.New("another task: " + b.Task)
 	}
@@ -26,7 +27,7 @@ func (c xorCodec) Encode(b runtime.Binding, args json.RawMessage) (json.RawMessa
 	return json.Marshal([]byte(args))
 }
 
-func (c xorCodec) Decode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (c xorCodec) Decode(_ hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	var b []byte
 	if err := json.Unmarshal(args, &b); err != nil {
 		return nil, err
@@ -68,7 +69,7 @@ func TestCodec(t *testing.T) {
 }
 
 func TestCodec_Failing(t *testing.T) {
-	for name, codec := range map[string]runtime.Codec{
+	for name, codec := range map[string]hook.Codec{
 		"error":    codecFuncs{encode: func(json.RawMessage) (json.RawMessage, error) { return nil, errFlaky }},
 		"not JSON": codecFuncs{encode: func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage("{"), nil }},
 	} {
@@ -104,14 +105,14 @@ type codecFuncs struct {
 	encode, decode func(json.RawMessage) (json.RawMessage, error)
 }
 
-func (c codecFuncs) Encode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (c codecFuncs) Encode(_ hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	if c.encode == nil {
 		return args, nil
 	}
 	return c.encode(args)
 }
 
-func (c codecFuncs) Decode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (c codecFuncs) Decode(_ hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	if c.decode == nil {
 		return args, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/internal/life"
 )
@@ -209,7 +210,7 @@ func (w *worker) concluded(r *run, o *engine.Outcome) bool {
 		r.logAfterEnd(r.err)
 	}
 	if w.app.watched() {
-		w.app.observe(Event{Kind: EventEnd, run: r, outcome: *o})
+		w.app.observe(event{Event: hook.Event{Kind: hook.EventEnd}, run: r, outcome: *o})
 	}
 	return true
 }

@@ -7,6 +7,9 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // Config sets up an App. Its zero value works.
@@ -51,23 +54,23 @@ type Config struct {
 	// EnqueueMiddleware goes around every enqueueing, the first outermost.
 	EnqueueMiddleware []EnqueueMiddleware
 	// Observers see the events of tasks.
-	Observers []Observer
+	Observers []hook.Observer
 	// Propagators carry values of the enqueuer's context to the task's.
-	Propagators []Propagator
+	Propagators []hook.Propagator
 	// OnTrigger are asked, in order, when a task returns [Trigger].
 	OnTrigger []TriggerHook
 	// Codec transforms the encoded arguments on their way to the engine and
 	// back, for example to encrypt them. Defaults to none.
-	Codec Codec
+	Codec hook.Codec
 	// Sealed are further parts of a task that go through the Codec, beside its
 	// arguments. Defaults to none.
-	Sealed []Part
+	Sealed []hook.Part
 	// RetryIf says whether a task that failed with err, and has retries left,
 	// is retried. Defaults to always.
-	RetryIf func(m Metadata, err error) bool
+	RetryIf func(m inspect.Metadata, err error) bool
 	// RetryPolicy says how long to wait before a retry, instead of the task's
 	// own delay and backoff.
-	RetryPolicy func(m Metadata, err error) time.Duration
+	RetryPolicy func(m inspect.Metadata, err error) time.Duration
 	// ShutdownTimeout is how long Stop lets running tasks go on before it ends
 	// their contexts with ErrShutdown. Defaults to 30 s.
 	ShutdownTimeout time.Duration
@@ -197,12 +200,12 @@ func (c *Config) validate() []error {
 		errs = append(errs, errors.New("Config.Sealed names parts of a task, but Config.Codec is nil"))
 	}
 	return slices.Concat(errs, c.wrongQueues(),
-		wrongIn("Sealed", "is no part that can be sealed", c.Sealed, func(p Part) bool { return !p.sealable() }),
+		wrongIn("Sealed", "is no part that can be sealed", c.Sealed, func(p hook.Part) bool { return !slices.Contains(sealable, p) }),
 		wrongIn("Middleware", "is nil", c.Middleware, func(m Middleware) bool { return m == nil }),
 		wrongIn("StepMiddleware", "is nil", c.StepMiddleware, func(m StepMiddleware) bool { return m == nil }),
 		wrongIn("EnqueueMiddleware", "is nil", c.EnqueueMiddleware, func(m EnqueueMiddleware) bool { return m == nil }),
-		wrongIn("Observers", "is nil", c.Observers, func(o Observer) bool { return o == nil }),
-		wrongIn("Propagators", "is nil", c.Propagators, func(p Propagator) bool { return p == nil }),
+		wrongIn("Observers", "is nil", c.Observers, func(o hook.Observer) bool { return o == nil }),
+		wrongIn("Propagators", "is nil", c.Propagators, func(p hook.Propagator) bool { return p == nil }),
 		wrongIn("Queues", "is empty", c.Queues, func(q string) bool { return q == "" }))
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/internal/life"
 	"github.com/taskctx/taskctx/runtime/internal/locals"
 )
@@ -136,11 +137,11 @@ func (c *Context) localsValue() any {
 }
 
 // Metadata returns a copy of the task's metadata, the zero value outside a task.
-func (c *Context) Metadata() Metadata {
+func (c *Context) Metadata() inspect.Metadata {
 	if r := c.runOrNil(); r != nil {
 		return r.metadata()
 	}
-	return Metadata{}
+	return inspect.Metadata{}
 }
 
 // App returns the app that runs the task; outside a task, the app set with

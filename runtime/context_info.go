@@ -5,43 +5,13 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
-// ContextInfo describes a registered context type: a copy.
-type ContextInfo struct {
-	// Type is the type as Go writes it, such as "*main.IndexContext".
-	Type string `json:"type"`
-	// Tasks are the names of the tasks that get one.
-	Tasks []string `json:"tasks,omitempty"`
-	// Values are its fields, but for other context types, and those left alone.
-	Values []ContextValue `json:"values,omitempty"`
-	// Contexts are the registered context types that it is made with.
-	Contexts []string `json:"contexts,omitempty"`
-	// Providers make values of its fields, or are called with what others make, each
-	// after those that it is called with.
-	Providers []ProviderInfo `json:"providers,omitempty"`
-	// Supplies are the types of the values that the app must be given for it, by
-	// [Supply].
-	Supplies []string `json:"supplies,omitempty"`
-}
-
-// ProviderInfo describes a provider: a function that makes values for contexts.
-type ProviderInfo struct {
-	// Name is the package and the function, such as "main.openDB".
-	Name string `json:"name"`
-	Type string `json:"type"`
-	// Scope is how long a value lives: "process", "worker" or "task".
-	Scope string `json:"scope"`
-	// Providers, Contexts and Supplies are what it is called with: names of other
-	// providers, and types.
-	Providers []string `json:"providers,omitempty"`
-	Contexts  []string `json:"contexts,omitempty"`
-	Supplies  []string `json:"supplies,omitempty"`
-}
-
 // infoOf describes a provider.
-func infoOf(p *provider) ProviderInfo {
-	i := ProviderInfo{Name: p.name, Type: p.typ.String(), Scope: p.scope.String()}
+func infoOf(p *provider) inspect.ProviderInfo {
+	i := inspect.ProviderInfo{Name: p.name, Type: p.typ.String(), Scope: p.scope.String()}
 	for _, n := range p.needs {
 		switch {
 		case n.provider != nil:
@@ -55,26 +25,14 @@ func infoOf(p *provider) ProviderInfo {
 	return i
 }
 
-// ContextValue is what a task finds in a field of its context.
-type ContextValue struct {
-	Name string `json:"name"`
-	Type string `json:"type"`
-	// Supplied: the field has a value given with [Supply], else one of a provider: By
-	// is its name, or what the field's tag calls it, empty if it is not known.
-	Supplied bool   `json:"supplied,omitempty"`
-	By       string `json:"by,omitempty"`
-	// Lazy: the provider is asked when the task calls the field.
-	Lazy bool `json:"lazy,omitempty"`
-}
-
 // Contexts returns the registered context types by their names, with the tasks that
 // get them. It is never nil, and may be called concurrently.
-func (a *App) Contexts() []ContextInfo {
+func (a *App) Contexts() []inspect.ContextInfo {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	infos := make([]ContextInfo, 0, len(a.contexts))
+	infos := make([]inspect.ContextInfo, 0, len(a.contexts))
 	for t, reg := range a.contexts {
-		c := ContextInfo{Type: t.String()}
+		c := inspect.ContextInfo{Type: t.String()}
 		for _, r := range a.tasks {
 			if r.context == t {
 				c.Tasks = append(c.Tasks, r.def.Name)
@@ -92,17 +50,17 @@ func (a *App) Contexts() []ContextInfo {
 		}
 		c.Values = a.contextValues(t)
 		for i := range c.Values {
-			c.Values[i].name(c.Providers)
+			nameProvider(&c.Values[i], c.Providers)
 		}
 		slices.Sort(c.Tasks)
 		infos = append(infos, c)
 	}
-	slices.SortFunc(infos, func(x, y ContextInfo) int { return cmp.Compare(x.Type, y.Type) })
+	slices.SortFunc(infos, func(x, y inspect.ContextInfo) int { return cmp.Compare(x.Type, y.Type) })
 	return infos
 }
 
-// name names the provider of a value, if there is one of the value's type.
-func (v *ContextValue) name(providers []ProviderInfo) {
+// nameProvider names the provider of a value, if there is one of the value's type.
+func nameProvider(v *inspect.ContextValue, providers []inspect.ProviderInfo) {
 	if v.Supplied || v.By != "" {
 		return
 	}
@@ -119,7 +77,7 @@ func (v *ContextValue) name(providers []ProviderInfo) {
 
 // contextValues returns what the fields of a context type have. The caller holds
 // App.mu.
-func (a *App) contextValues(t goType) (values []ContextValue) {
+func (a *App) contextValues(t goType) (values []inspect.ContextValue) {
 	s, ok := t.(reflect.Type)
 	if !ok || s.Kind() != reflect.Pointer || s.Elem().Kind() != reflect.Struct {
 		return nil
@@ -135,7 +93,7 @@ func (a *App) contextValues(t goType) (values []ContextValue) {
 		if supplied {
 			by = ""
 		}
-		values = append(values, ContextValue{
+		values = append(values, inspect.ContextValue{
 			Name: f.Name, Type: f.Type.String(), Supplied: supplied, By: by, Lazy: !supplied && f.Type.Kind() == reflect.Func,
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -36,16 +37,16 @@ func TestContexts(t *testing.T) {
 		runtime.NeedContext[*infoBase](), runtime.NeedSupply[infoPrices](), runtime.NeedSupply[int](),
 		runtime.NeedProvider(number, runtime.NeedSupply[int]()),
 		runtime.NeedProvider(text, runtime.NeedProvider(number), runtime.NeedContext[*infoBase]()))
-	assert.Equal(t, []runtime.ContextInfo{
+	assert.Equal(t, []inspect.ContextInfo{
 		{Type: "*runtime_test.infoBase"},
 		{
 			Type: "*runtime_test.infoContext", Tasks: []string{"info.Task"}, Contexts: []string{"*runtime_test.infoBase"},
 			Supplies: []string{"runtime_test.infoPrices", "int"},
-			Providers: []runtime.ProviderInfo{
+			Providers: []inspect.ProviderInfo{
 				{Name: "main.openDB", Type: "*int", Scope: "process", Supplies: []string{"int"}},
 				{Name: "main.begin", Type: "string", Scope: "task", Providers: []string{"main.openDB"}, Contexts: []string{"*runtime_test.infoBase"}},
 			},
-			Values: []runtime.ContextValue{
+			Values: []inspect.ContextValue{
 				{Name: "Prices", Type: "runtime_test.infoPrices", Supplied: true},
 				{Name: "DB", Type: "*int", By: "openDB"},
 				{Name: "Tx", Type: "func() (string, error)", Lazy: true, By: "main.begin"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -276,7 +277,7 @@ func TestRun_TaskOfAForeignProducer(t *testing.T) {
 		eng := memory.New(memory.Config{})
 		app := runtime.New(eng, runtime.Config{Logger: silent})
 		u := newUnit[int, int]("test.Foreign", retries(2), func(s *runtime.Spec) { s.Timeout = time.Minute })
-		var metas []runtime.Metadata
+		var metas []inspect.Metadata
 		u.handle(app, func(ctx *runtime.Context, i int) (int, error) {
 			metas = append(metas, ctx.Metadata())
 			if len(metas) < 3 {

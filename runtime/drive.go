@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // Drive runs one delivery of a task here and now, from its decoding to its
@@ -23,7 +24,7 @@ func (a *App) Drive(ctx context.Context, d *engine.Delivery) (engine.Outcome, er
 	if err != nil {
 		return engine.Outcome{}, err
 	}
-	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
+	a.observe(event{Event: hook.Event{Kind: hook.EventWorkerStart, Worker: w.id}})
 	o := w.run(ctx, d)
 	a.end(s, nil)
 	return o, a.errorOf(s)

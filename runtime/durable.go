@@ -15,13 +15,6 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/life"
 )
 
-// ErrSuspended is the error that a durable function gets, and must return,
-// when its wait is not over yet. Its run ends there, and the task runs again
-// from the top when the wait is over. A run that got it is suspended whatever
-// the function returns, unless that has an error of another branch beside it:
-// see [errors.Join].
-var ErrSuspended = errors.New("task is suspended until what it waits for has come")
-
 // errInStep is the error of calls that a step cannot make.
 var errInStep = errors.New("not in a step: a step is done or not done, and has no steps, children or waits of its own")
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -21,12 +22,12 @@ import (
 // binding.
 type boundCodec struct{}
 
-func (boundCodec) Encode(b runtime.Binding, plain json.RawMessage) (json.RawMessage, error) {
+func (boundCodec) Encode(b hook.Binding, plain json.RawMessage) (json.RawMessage, error) {
 	hidden := strings.Map(func(r rune) rune { return r + 1 }, string(plain))
 	return json.Marshal([]string{fmt.Sprint(b), hidden})
 }
 
-func (boundCodec) Decode(b runtime.Binding, stored json.RawMessage) (json.RawMessage, error) {
+func (boundCodec) Decode(b hook.Binding, stored json.RawMessage) (json.RawMessage, error) {
 	var parts []string
 	if err := json.Unmarshal(stored, &parts); err != nil || len(parts) != 2 {
 		return nil, fmt.Errorf("not encoded: %s", stored)
@@ -44,7 +45,7 @@ func (boundCodec) HashKey(key []byte) []byte {
 // TestCodec_SealsTheJournal: steps, signals and the results
 // and reasons of children, each bound to its task.
 func TestCodec_SealsTheJournal(t *testing.T) {
-	app := newUnitApp(t, runtime.Config{Workers: 2, Codec: boundCodec{}, Sealed: []runtime.Part{runtime.PartResult, runtime.PartReason}})
+	app := newUnitApp(t, runtime.Config{Workers: 2, Codec: boundCodec{}, Sealed: []hook.Part{hook.PartResult, hook.PartReason}})
 	render := newUnit[string, string]("press.Render")
 	render.handle(app, func(_ *runtime.Context, s string) (string, error) {
 		if s == "bad" {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/local"
 )
 
@@ -176,8 +177,8 @@ func TestGo_FailedBranchIsRetried(t *testing.T) {
 func TestRecord_OfASuspendedTask(t *testing.T) {
 	var mu sync.Mutex
 	var states []engine.State
-	app, render := press(t, runtime.Config{Workers: 1, Observers: []runtime.Observer{runtime.ObserverFunc(func(e runtime.Event) {
-		if e.Kind == runtime.EventEnd && e.Task.Name == "press.Publish" {
+	app, render := press(t, runtime.Config{Workers: 1, Observers: []hook.Observer{hook.ObserverFunc(func(e hook.Event) {
+		if e.Kind == hook.EventEnd && e.Task.Name == "press.Publish" {
 			mu.Lock()
 			defer mu.Unlock()
 			states = append(states, e.State)

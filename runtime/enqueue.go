@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
@@ -92,7 +93,7 @@ func (p *producer) send(ctx context.Context, calls []AnyCall) ([]engine.Inserted
 	}
 	for i, in := range ins {
 		if in.Err == nil && p.app.watched() {
-			p.app.observe(Event{Kind: EventEnqueue, message: ms[i], id: in.ID, existing: in.Existing})
+			p.app.observe(event{Event: hook.Event{Kind: hook.EventEnqueue}, message: ms[i], id: in.ID, existing: in.Existing})
 		}
 	}
 	return ins, nil
@@ -134,10 +135,6 @@ func enqueue(ctx context.Context, q Enqueuer, c AnyCall) (*handle, error) {
 type Enqueuer interface {
 	enqueuer() *producer
 }
-
-// ErrPayloadTooLarge says that the arguments are over Config.MaxPayload, and
-// nothing was enqueued; or that the result is, and the task has failed.
-var ErrPayloadTooLarge = errors.New("payload is too large")
 
 // producer makes messages of calls and inserts them.
 type producer struct {

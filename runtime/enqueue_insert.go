@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // insertOne inserts one prepared message.
@@ -24,7 +25,7 @@ func (p *producer) insertOne(ctx context.Context, m *engine.Message) (in engine.
 		return in, fmt.Errorf("enqueue %s: %w", m.Name, err)
 	}
 	if p.app.watched() {
-		p.app.observe(Event{Kind: EventEnqueue, message: m, id: in.ID, existing: in.Existing})
+		p.app.observe(event{Event: hook.Event{Kind: hook.EventEnqueue}, message: m, id: in.ID, existing: in.Existing})
 	}
 	return in, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -30,7 +31,7 @@ func TestEnqueueMiddleware(t *testing.T) {
 	}
 	cfg := runtime.Config{
 		EnqueueMiddleware: []runtime.EnqueueMiddleware{tell("a"), tell("b")},
-		Propagators:       []runtime.Propagator{carry{}},
+		Propagators:       []hook.Propagator{carry{}},
 	}
 	app := newUnitApp(t, cfg)
 	u := newUnit[int, string]("test.Unit")

@@ -7,17 +7,18 @@ import (
 	"fmt"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
 // upside is a codec that reverses text, where another would encrypt it.
 type upside struct{}
 
-func (upside) Encode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (upside) Encode(_ hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(map[string][]byte{"sealed": reverse(args)})
 }
 
-func (upside) Decode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (upside) Decode(_ hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	var sealed map[string][]byte
 	err := json.Unmarshal(args, &sealed)
 	return reverse(sealed["sealed"]), err

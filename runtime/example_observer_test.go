@@ -4,21 +4,22 @@ import (
 	"fmt"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // An observer sees the life of every task, on a goroutine of its own.
 func ExampleObserver() {
-	observer := runtime.ObserverFunc(func(e runtime.Event) {
+	observer := hook.ObserverFunc(func(e hook.Event) {
 		switch e.Kind {
-		case runtime.EventLog:
+		case hook.EventLog:
 			fmt.Println(e.Kind, e.Log.Message)
-		case runtime.EventEnd:
+		case hook.EventEnd:
 			fmt.Println(e.Kind, e.Task.Name, e.State)
-		case runtime.EventStart:
+		case hook.EventStart:
 			fmt.Println(e.Kind, e.Task.Name)
 		}
 	})
-	runAsTaskOf(runtime.Config{Observers: []runtime.Observer{observer}}, func(ctx *runtime.Context) error {
+	runAsTaskOf(runtime.Config{Observers: []hook.Observer{observer}}, func(ctx *runtime.Context) error {
 		ctx.Logger().Info("charging")
 		return nil
 	})

@@ -5,13 +5,14 @@ import (
 	"fmt"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
 // A propagator carries a value of the enqueuer's context to the task's.
 func ExamplePropagator() {
 	charge := newUnit[int, string]("billing.ChargeCard") // generated, in a program
-	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Propagators: []runtime.Propagator{carry{}}})
+	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Propagators: []hook.Propagator{carry{}}})
 	charge.handle(app, func(ctx *runtime.Context, _ int) (string, error) {
 		return fmt.Sprint("for ", ctx.Value(ctxKey{})), nil
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -89,7 +90,7 @@ func (h *handle) wait(ctx context.Context) (*engine.Entry, error) {
 		return nil, aboutTask("await", h.id, err)
 	}
 	if e.State != engine.StateSucceeded {
-		reason := h.app.openText(e.Message, PartReason, e.Reason)
+		reason := h.app.openText(e.Message, hook.PartReason, e.Reason)
 		return nil, &TaskError{ID: h.id, Name: e.Message.Name, State: e.State, Reason: reason}
 	}
 	if isSealed(e.Result) {
@@ -105,11 +106,6 @@ func (h *handle) wait(ctx context.Context) (*engine.Entry, error) {
 func (h *handle) undecoded(e *engine.Entry, err error) error {
 	return fmt.Errorf("decode %s %s: %w", e.Message.Name, h.id, err)
 }
-
-// ErrWaitInTask is the error of Handle.Wait in a task. It is [Permanent]: the
-// next attempt would enqueue its tasks once more, and fail again.
-var ErrWaitInTask = Permanent(errors.New("a task that waits for a task holds a slot that the other may need, and enqueues it " +
-	"again when it is retried: make it durable, and wait with runtime.Spawn(ctx, name, call).Await(ctx)"))
 
 // TaskError is the error of a task that failed or was cancelled, or of a
 // durable task's child that was deleted before its end, with [engine.StateDeleted].

@@ -6,43 +6,13 @@ import (
 	"log/slog"
 	"math/bits"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
-// Kinds of what Config.History counts, beside those of [HistoryTimes].
 const (
-	HistorySucceeded = "succeeded"
-	HistoryFailed    = "failed"
-	HistoryCancelled = "cancelled"
-	// HistoryRetried counts runs that failed and come again.
-	HistoryRetried = "retried"
-	// HistoryRan and HistoryWaited begin the kinds of how long runs took, and how
-	// long tasks waited for their first run from when they were due.
-	HistoryRan    = "ran"
-	HistoryWaited = "waited"
-)
-
-// HistoryTimes is one of the times of a history: how many took at most so long, and
-// longer than half of it.
-//
-// The kind of a tally says it as ran.3, for 8 ms: two to the power of 3.
-func HistoryTimes(kind string) (what string, atMost time.Duration, ok bool) {
-	what, power, found := strings.Cut(kind, ".")
-	n, err := strconv.Atoi(power)
-	if !found || err != nil || n < 0 || n >= historyTimes || what != HistoryRan && what != HistoryWaited {
-		return "", 0, false
-	}
-	return what, time.Millisecond << n, true
-}
-
-const (
-	// historyTimes is how many lengths of time are told apart: to 2^27 ms, which are
-	// 37 hours.
-	historyTimes = 28
 	// historyQueues bounds the queues that a process counts by themselves.
 	historyQueues = 100
 	// historyEvery is how often a process hands over what it has counted, and
@@ -55,7 +25,7 @@ const (
 )
 
 // outcomes are counted by their place in it.
-var historyOutcomes = [...]string{HistorySucceeded, HistoryFailed, HistoryCancelled, HistoryRetried}
+var historyOutcomes = [...]string{engine.HistorySucceeded, engine.HistoryFailed, engine.HistoryCancelled, engine.HistoryRetried}
 
 type outcomeCounts [len(historyOutcomes)]int64
 
@@ -64,7 +34,7 @@ type minuteCounts struct {
 	at          time.Time
 	all         outcomeCounts
 	queues      map[string]*outcomeCounts
-	ran, waited [historyTimes]int64
+	ran, waited [engine.HistoryLengths]int64
 }
 
 // history counts what becomes of tasks, for one start of an app.
@@ -156,7 +126,7 @@ func (h *history) queue(m *minuteCounts, name string) *outcomeCounts {
 
 // timeClass is the power of two of milliseconds that a time is at most.
 func timeClass(d time.Duration) int {
-	return min(bits.Len64(uint64((max(d, 1)-1)/time.Millisecond)), historyTimes-1)
+	return min(bits.Len64(uint64((max(d, 1)-1)/time.Millisecond)), engine.HistoryLengths-1)
 }
 
 // flush hands over what was counted. What could not be handed over is kept for the
@@ -201,9 +171,9 @@ func tallies(minutes []*minuteCounts) []engine.Tally {
 					add(step, m.at, queue, kind, c[i])
 				}
 			}
-			for i := range historyTimes {
-				add(step, m.at, "", HistoryRan+"."+strconv.Itoa(i), m.ran[i])
-				add(step, m.at, "", HistoryWaited+"."+strconv.Itoa(i), m.waited[i])
+			for i := range engine.HistoryLengths {
+				add(step, m.at, "", engine.HistoryRan+"."+strconv.Itoa(i), m.ran[i])
+				add(step, m.at, "", engine.HistoryWaited+"."+strconv.Itoa(i), m.waited[i])
 			}
 		}
 	}

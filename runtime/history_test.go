@@ -48,21 +48,21 @@ func TestHistory_CountsWhatBecomesOfTasks(t *testing.T) {
 			_, _ = h.Wait(t.Context())
 		}
 		want := map[string]int64{
-			runtime.HistorySucceeded: 2, runtime.HistoryFailed: 1, runtime.HistoryRetried: 1, "ran.7": 4, "waited.0": 3,
+			engine.HistorySucceeded: 2, engine.HistoryFailed: 1, engine.HistoryRetried: 1, "ran.7": 4, "waited.0": 3,
 		}
 		assert.Empty(t, counted(t, app, engine.HistoryQuery{Step: time.Minute}), "it is handed over once a minute")
 		time.Sleep(time.Minute)
 		for _, step := range engine.HistorySteps() {
 			assert.Equal(t, want, counted(t, app, engine.HistoryQuery{Step: step}), step)
 		}
-		assert.Equal(t, map[string]int64{runtime.HistorySucceeded: 2, runtime.HistoryFailed: 1, runtime.HistoryRetried: 1},
+		assert.Equal(t, map[string]int64{engine.HistorySucceeded: 2, engine.HistoryFailed: 1, engine.HistoryRetried: 1},
 			counted(t, app, engine.HistoryQuery{Step: time.Hour, Queue: "mail"}))
 
 		_, err := task.Call(nil, nil).Enqueue(t.Context(), app)
 		require.NoError(t, err)
 		time.Sleep(time.Second)
 		require.NoError(t, app.Stop(context.Background()))
-		want[runtime.HistorySucceeded], want["ran.7"], want["waited.0"] = 3, 5, 4
+		want[engine.HistorySucceeded], want["ran.7"], want["waited.0"] = 3, 5, 4
 		assert.Equal(t, want, counted(t, app, engine.HistoryQuery{Step: time.Hour}), "the stop hands over the rest")
 	})
 }
@@ -86,7 +86,7 @@ func TestHistory_IsKeptForAStoreThatDoesNotAnswer(t *testing.T) {
 		require.NoError(t, err)
 		minutes := 0
 		for _, tally := range ts {
-			if tally.Kind == runtime.HistorySucceeded {
+			if tally.Kind == engine.HistorySucceeded {
 				minutes++
 			}
 		}
@@ -120,12 +120,12 @@ func TestHistory_NeedsAnEngineThatKeepsOne(t *testing.T) {
 }
 
 func TestHistoryTimes(t *testing.T) {
-	what, most, ok := runtime.HistoryTimes("ran.3")
+	what, most, ok := engine.HistoryTimes("ran.3")
 	assert.Equal(t, "ran", what)
 	assert.Equal(t, 8*time.Millisecond, most)
 	assert.True(t, ok)
 	for _, wrong := range []string{"", "ran", "ran.", "ran.x", "ran.-1", "ran.99", "walked.1", "succeeded"} {
-		_, _, ok := runtime.HistoryTimes(wrong)
+		_, _, ok := engine.HistoryTimes(wrong)
 		assert.False(t, ok, wrong)
 	}
 }

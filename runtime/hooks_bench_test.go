@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -15,7 +16,7 @@ func BenchmarkEnqueueHooked(b *testing.B) {
 		"middleware": {EnqueueMiddleware: []runtime.EnqueueMiddleware{
 			func(next runtime.EnqueueHandler) runtime.EnqueueHandler { return next },
 		}},
-		"propagator": {Propagators: []runtime.Propagator{trapInjector{new(trap)}}},
+		"propagator": {Propagators: []hook.Propagator{trapInjector{new(trap)}}},
 	} {
 		b.Run(name, func(b *testing.B) {
 			q := runtime.New(memory.New(memory.Config{}), cfg).Via(nowhere{})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/local"
 )
 
@@ -139,10 +140,10 @@ func TestHooks_ThatReturnNil(t *testing.T) {
 		cfg  runtime.Config
 		want string // in the error of Enqueue or of the task; empty: there is none
 	}{
-		"Extract":  {runtime.Config{Propagators: []runtime.Propagator{nilPropagator{}}}, ""},
+		"Extract":  {runtime.Config{Propagators: []hook.Propagator{nilPropagator{}}}, ""},
 		"Encode":   {runtime.Config{Codec: codecFuncs{encode: nothing}}, "did not return valid JSON"},
 		"Decode":   {runtime.Config{Codec: codecFuncs{decode: nothing}}, `parameter "v": is missing`},
-		"observer": {runtime.Config{Observers: []runtime.Observer{runtime.ObserverFunc(nil)}}, ""},
+		"observer": {runtime.Config{Observers: []hook.Observer{hook.ObserverFunc(nil)}}, ""},
 		"context for the task": {around(func(_ *runtime.Context, next runtime.Handler) error { return next(nil) }),
 			runtime.ErrNoTask.Error()},
 		"derived context": {around(func(ctx *runtime.Context, next runtime.Handler) error { return next(ctx.With(nil)) }), ""}, //nolint:staticcheck // nil is the test

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/local"
 )
 
@@ -127,10 +128,10 @@ func badHooks() []badHook {
 		}},
 		{name: "codec", cfg: func(tr *trap, cfg *runtime.Config) { cfg.Codec = trapCodec{tr} }},
 		{name: "propagator", cfg: func(tr *trap, cfg *runtime.Config) {
-			cfg.Propagators = []runtime.Propagator{trapPropagator{tr}}
+			cfg.Propagators = []hook.Propagator{trapPropagator{tr}}
 		}},
 		{name: "observer", harmless: true, async: true, cfg: func(tr *trap, cfg *runtime.Config) {
-			cfg.Observers = []runtime.Observer{runtime.ObserverFunc(func(runtime.Event) { tr.spring() })}
+			cfg.Observers = []hook.Observer{hook.ObserverFunc(func(hook.Event) { tr.spring() })}
 		}},
 		{name: "logger", cfg: func(tr *trap, cfg *runtime.Config) { cfg.Logger = slog.New(trapHandler{silent.Handler(), tr}) },
 			task: func(_ *trap, ctx *runtime.Context) error { ctx.Logger().Info("line"); return nil }},
@@ -179,11 +180,11 @@ func badHooks() []badHook {
 
 type trapCodec struct{ tr *trap }
 
-func (c trapCodec) Encode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (c trapCodec) Encode(_ hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	return args, nil
 }
 
-func (c trapCodec) Decode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (c trapCodec) Decode(_ hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	c.tr.spring()
 	return args, nil
 }
@@ -296,7 +297,7 @@ var errEnded = errors.New("the caller's goroutine ended")
 func TestHooks_OfTheEnqueuerThatCrash(t *testing.T) {
 	hooks := map[string]func(tr *trap, cfg *runtime.Config){
 		"codec":      func(tr *trap, cfg *runtime.Config) { cfg.Codec = trapEncoder{tr} },
-		"propagator": func(tr *trap, cfg *runtime.Config) { cfg.Propagators = []runtime.Propagator{trapInjector{tr}} },
+		"propagator": func(tr *trap, cfg *runtime.Config) { cfg.Propagators = []hook.Propagator{trapInjector{tr}} },
 		"middleware": func(tr *trap, cfg *runtime.Config) {
 			cfg.EnqueueMiddleware = []runtime.EnqueueMiddleware{func(next runtime.EnqueueHandler) runtime.EnqueueHandler {
 				return func(ctx context.Context, calls []runtime.AnyCall) ([]engine.Inserted, error) {
@@ -356,12 +357,12 @@ func TestHooks_OfTheEnqueuerThatCrash(t *testing.T) {
 
 type trapEncoder struct{ tr *trap }
 
-func (c trapEncoder) Encode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (c trapEncoder) Encode(_ hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	c.tr.spring()
 	return args, nil
 }
 
-func (c trapEncoder) Decode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (c trapEncoder) Decode(_ hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	return args, nil
 }
 
@@ -402,8 +403,8 @@ func TestHooks_Nil(t *testing.T) {
 	for name, cfg := range map[string]runtime.Config{
 		"Config.Middleware[0]":        {Middleware: []runtime.Middleware{nil}},
 		"Config.EnqueueMiddleware[0]": {EnqueueMiddleware: []runtime.EnqueueMiddleware{nil}},
-		"Config.Observers[0]":         {Observers: []runtime.Observer{nil}},
-		"Config.Propagators[0]":       {Propagators: []runtime.Propagator{nil}},
+		"Config.Observers[0]":         {Observers: []hook.Observer{nil}},
+		"Config.Propagators[0]":       {Propagators: []hook.Propagator{nil}},
 		"returned nil": {Middleware: []runtime.Middleware{
 			func(runtime.Handler) runtime.Handler { return nil },
 		}},

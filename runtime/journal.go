@@ -7,36 +7,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
-
-// JournalRecord is one entry of a durable task's journal: a copy.
-type JournalRecord struct {
-	// Kind is step, child, signal or rest.
-	Kind string `json:"kind"`
-	// Name is the step's, the child's or the signal's. Names that begin with a
-	// question mark are the times that the task's Await calls gave.
-	Name string `json:"name"`
-	// Value is the JSON of a step's result, of a signal's value, or of the end
-	// of a time.
-	Value json.RawMessage `json:"value,omitempty"`
-	// Attempt is of the run that recorded it.
-	Attempt int `json:"attempt"`
-	// Came is the place in which the signal or the end of the child came, from 1; 0
-	// if it has not.
-	Came int64 `json:"came,omitempty"`
-	// Child is the task that was spawned, and Task its name. State and Reason are
-	// those of its end.
-	Child  uuid.UUID    `json:"child,omitzero"`
-	Task   string       `json:"task,omitempty"`
-	State  engine.State `json:"state,omitempty"`
-	Reason string       `json:"reason,omitempty"`
-}
 
 // Journal returns the entries of the task's journal, in the order of
 // recording, without secrets. A task that is not durable has none; an unknown
 // one is [ErrNotFound], and an engine without durable tasks [ErrUnsupported].
-func (a *App) Journal(ctx context.Context, id uuid.UUID) ([]JournalRecord, error) {
+func (a *App) Journal(ctx context.Context, id uuid.UUID) ([]inspect.JournalRecord, error) {
 	j, ok := engine.As[engine.Journaler](a.engine)
 	if !ok {
 		return nil, aboutTask("read the journal of", id, errNoJournals)
@@ -49,7 +28,7 @@ func (a *App) Journal(ctx context.Context, id uuid.UUID) ([]JournalRecord, error
 	if err != nil {
 		return nil, aboutTask("read the journal of", id, err)
 	}
-	records := make([]JournalRecord, len(entries))
+	records := make([]inspect.JournalRecord, len(entries))
 	d := a.redactorOf(e.Message, a.registered(e.Message.Name))
 	for i := range entries {
 		r := a.newJournalRecord(e.Message, &entries[i])
@@ -60,16 +39,16 @@ func (a *App) Journal(ctx context.Context, id uuid.UUID) ([]JournalRecord, error
 }
 
 // newJournalRecord opens an entry of the journal of the message's task.
-func (a *App) newJournalRecord(m *engine.Message, e *engine.JournalEntry) JournalRecord {
-	r := JournalRecord{Kind: e.Kind.String(), Name: e.Name, Attempt: e.Attempt, Came: e.Came, Child: e.Child, State: e.State}
+func (a *App) newJournalRecord(m *engine.Message, e *engine.JournalEntry) inspect.JournalRecord {
+	r := inspect.JournalRecord{Kind: e.Kind.String(), Name: e.Name, Attempt: e.Attempt, Came: e.Came, Child: e.Child, State: e.State}
 	switch e.Kind {
 	case engine.EntryStep:
-		r.Value = a.shownNote(m, PartStep, e.Value)
+		r.Value = a.shownNote(m, hook.PartStep, e.Value)
 	case engine.EntrySignal:
-		r.Value = a.shownNote(signalMessage(e.Name, m.Meta.ID), PartSignal, e.Value)
+		r.Value = a.shownNote(signalMessage(e.Name, m.Meta.ID), hook.PartSignal, e.Value)
 	case engine.EntryChild:
 		child := childMessage(e)
-		r.Task, r.Reason = child.Name, a.openText(child, PartReason, e.Reason)
+		r.Task, r.Reason = child.Name, a.openText(child, hook.PartReason, e.Reason)
 	default:
 		r.Value = e.Value
 	}
@@ -77,7 +56,7 @@ func (a *App) newJournalRecord(m *engine.Message, e *engine.JournalEntry) Journa
 }
 
 // shownNote is openNote for a record.
-func (a *App) shownNote(m *engine.Message, p Part, stored json.RawMessage) json.RawMessage {
+func (a *App) shownNote(m *engine.Message, p hook.Part, stored json.RawMessage) json.RawMessage {
 	var n noted
 	err := guard.Isolated(func() error {
 		plain, err := a.openNote(m, p, stored)

@@ -14,17 +14,8 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
-)
-
-// Errors of starting and stopping.
-var (
-	// ErrStarted: the app's worker runs already.
-	ErrStarted = errors.New("app is already started")
-	// ErrStillStopping: the worker did not stop in time, since its engine has
-	// not returned: its store may be silent. It goes on stopping. Another Stop
-	// waits for it; until then Start returns ErrStarted.
-	ErrStillStopping = errors.New("the worker did not stop in time: its engine has not returned")
 )
 
 // service is one start of the app's worker.
@@ -139,7 +130,7 @@ func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc
 // is an earlier error.
 func (a *App) end(s *service, err error) {
 	err = errors.Join(err, a.closeStorage(s))
-	a.observe(Event{Kind: EventWorkerStop, Worker: s.worker.id})
+	a.observe(event{Event: hook.Event{Kind: hook.EventWorkerStop, Worker: s.worker.id}})
 	a.awaitWatchers(s.leave)
 	a.mu.Lock()
 	a.current, a.last = nil, s
@@ -284,7 +275,7 @@ func (a *App) serve(ctx, serveCtx context.Context, s *service) {
 		<-serveCtx.Done()
 		a.wind(s, served, abandon)
 	})
-	a.observe(Event{Kind: EventWorkerStart, Worker: w.id})
+	a.observe(event{Event: hook.Event{Kind: hook.EventWorkerStart, Worker: w.id}})
 	ticking := a.startTicking(serveCtx, w.periodic)
 	counting := a.startHistory(serveCtx, w.history)
 	err := guard.Isolated(func() error {

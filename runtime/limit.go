@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
@@ -100,24 +101,6 @@ func (s *Spec) limited() bool {
 // rated reports whether the task's annotation has rates.
 func (s *Spec) rated() bool { return s.Rate.N > 0 || len(s.RateBy) > 0 }
 
-// LimitRule is the rule of a task's limit= for [App.SetLimit], or with the name of
-// a parameter that of its limitby=.
-func LimitRule(task, param string) string {
-	if param == "" {
-		return task + " limit"
-	}
-	return task + " limitby=" + param
-}
-
-// RateRule is the rule of a task's rate= for [App.SetLimit], or with the name of a
-// parameter that of its rateby=.
-func RateRule(task, param string) string {
-	if param == "" {
-		return task + " rate"
-	}
-	return task + " rateby=" + param
-}
-
 // isRate reports whether the rule is of a rate.
 func isRate(rule string) bool {
 	switch {
@@ -189,16 +172,16 @@ func (a *App) ownLimits(m *engine.Message, s *Definition) (ls []engine.Limit, er
 		add(engine.Limit{Rule: s.Name + " orderby=" + s.OrderBy, Most: 1, Ordered: true}, s.OrderBy)
 	}
 	for _, by := range s.RateBy {
-		add(engine.Limit{Rule: RateRule(s.Name, by.Param), Most: by.N, Per: by.Per}, by.Param)
+		add(engine.Limit{Rule: engine.RateRule(s.Name, by.Param), Most: by.N, Per: by.Per}, by.Param)
 	}
 	for _, by := range s.LimitBy {
-		add(engine.Limit{Rule: LimitRule(s.Name, by.Param), Most: by.Most}, by.Param)
+		add(engine.Limit{Rule: engine.LimitRule(s.Name, by.Param), Most: by.Most}, by.Param)
 	}
 	if s.Rate.N > 0 {
-		add(engine.Limit{Rule: RateRule(s.Name, ""), Most: s.Rate.N, Per: s.Rate.Per}, "")
+		add(engine.Limit{Rule: engine.RateRule(s.Name, ""), Most: s.Rate.N, Per: s.Rate.Per}, "")
 	}
 	if s.Limit > 0 {
-		add(engine.Limit{Rule: LimitRule(s.Name, ""), Most: s.Limit}, "")
+		add(engine.Limit{Rule: engine.LimitRule(s.Name, ""), Most: s.Limit}, "")
 	}
 	return ls, err
 }
@@ -207,7 +190,7 @@ func (a *App) ownLimits(m *engine.Message, s *Definition) (ls []engine.Limit, er
 // has one, so that the engine does not learn the value.
 func (a *App) limitKey(rule string, value json.RawMessage) (string, error) {
 	text := append([]byte(rule+"\x00"), value...)
-	hasher, ok := a.cfg.Codec.(KeyHasher)
+	hasher, ok := a.cfg.Codec.(hook.KeyHasher)
 	if !ok {
 		sum := sha256.Sum256(text)
 		return rule + " " + hex.EncodeToString(sum[:16]), nil
@@ -220,8 +203,8 @@ func (a *App) limitKey(rule string, value json.RawMessage) (string, error) {
 }
 
 // SetLimit sets how many tasks run at a time under a rule, for all processes,
-// from now on. The rule is [LimitRule] of a task, or "key:" and a key of
-// [WithLimit]; with [RateRule], or "rate:" and a key of [WithRate], n is how many
+// from now on. The rule is [engine.LimitRule] of a task, or "key:" and a key of
+// [WithLimit]; with [engine.RateRule], or "rate:" and a key of [WithRate], n is how many
 // begin in the time of the rate, at most 10,000. 0 lets none begin; a negative
 // number goes back to the annotations and options. Running tasks go on. On an
 // engine without limits it is [ErrUnsupported].

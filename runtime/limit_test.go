@@ -82,7 +82,7 @@ func TestLimits(t *testing.T) {
 		counts, err := app.Limits(t.Context())
 		require.NoError(t, err)
 		require.Len(t, counts, 2)
-		assert.Equal(t, runtime.LimitRule("test.Sync", ""), counts[0].Rule)
+		assert.Equal(t, engine.LimitRule("test.Sync", ""), counts[0].Rule)
 		assert.Equal(t, 5, counts[0].Held)
 		assert.Equal(t, 4, counts[1].Keys)
 		for _, h := range hs {
@@ -133,7 +133,7 @@ func TestWithLimit(t *testing.T) {
 		for _, rule := range []string{"", "key:\x00", "\xff"} {
 			require.ErrorContains(t, app.SetLimit(t.Context(), rule, 1), "not a rule")
 		}
-		for _, rule := range []string{"rate:api", runtime.RateRule("test.One", ""), runtime.RateRule("test.One", "v")} {
+		for _, rule := range []string{"rate:api", engine.RateRule("test.One", ""), engine.RateRule("test.One", "v")} {
 			require.ErrorContains(t, app.SetLimit(t.Context(), rule, 10_001), "at most 10000")
 			require.NoError(t, app.SetLimit(t.Context(), rule, 10_000))
 		}
@@ -236,9 +236,9 @@ func TestLimit_ChangedByADeploy(t *testing.T) {
 		running(1, "those of before")
 		time.Sleep(time.Second)
 		running(1, "those of before")
-		require.NoError(t, app.SetLimit(t.Context(), runtime.LimitRule("test.One", ""), 2))
+		require.NoError(t, app.SetLimit(t.Context(), engine.LimitRule("test.One", ""), 2))
 		running(2, "set for all")
-		require.NoError(t, app.SetLimit(t.Context(), runtime.LimitRule("test.One", ""), -1))
+		require.NoError(t, app.SetLimit(t.Context(), engine.LimitRule("test.One", ""), -1))
 		time.Sleep(2500 * time.Millisecond)
 		running(3, "those of after")
 		time.Sleep(time.Minute)

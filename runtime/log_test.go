@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/local"
 )
 
@@ -305,7 +306,7 @@ func TestInLogs_ShowsLocals(t *testing.T) {
 		t.Error("a local that is not marked for logs is in them")
 	}
 	rec, err := h.Record(t.Context())
-	if err != nil || !slices.ContainsFunc(rec.Logs, func(l runtime.LogLine) bool {
+	if err != nil || !slices.ContainsFunc(rec.Logs, func(l inspect.LogLine) bool {
 		return l.Message == "child 2" && strings.Contains(l.Attrs, "request_id=r-1") && strings.Contains(l.Attrs, "user=102")
 	}) {
 		t.Errorf("kept %+v, %v", rec.Logs, err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // What is nil, or was never made, is an error that says so, and no panic.
@@ -86,8 +87,8 @@ func TestStop_ReturnsWhyTheWorkerStopped(t *testing.T) {
 	errDisk := errors.New("disk full")
 	stopped := make(chan struct{})
 	app := runtime.New(failingEngine{newMemory(t), func() error { return errDisk }}, runtime.Config{
-		Logger: silent, Observers: []runtime.Observer{runtime.ObserverFunc(func(e runtime.Event) {
-			if e.Kind == runtime.EventWorkerStop {
+		Logger: silent, Observers: []hook.Observer{hook.ObserverFunc(func(e hook.Event) {
+			if e.Kind == hook.EventWorkerStop {
 				close(stopped)
 			}
 		})},
@@ -136,7 +137,7 @@ func TestStart_LogsForgottenRegistrations(t *testing.T) {
 func TestConfig_IsCopied(t *testing.T) {
 	cfg := runtime.Config{
 		Queues:      []string{"default"},
-		Propagators: []runtime.Propagator{trapInjector{new(trap)}},
+		Propagators: []hook.Propagator{trapInjector{new(trap)}},
 		OnTrigger: []runtime.TriggerHook{func(*runtime.Context, *runtime.TriggerError) (any, bool, error) {
 			return 7, true, nil
 		}},

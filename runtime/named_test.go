@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -36,12 +37,12 @@ func TestTasks_ListsRegisteredTasks(t *testing.T) {
 	a.handle(app, func(*runtime.Context, string) (int, error) { return 0, nil })
 	tasks := app.Tasks()
 	require.Len(t, tasks, 2)
-	assert.Equal(t, runtime.TaskInfo{
-		Name: "named.A", Func: "named.A", Queue: "default", Params: []runtime.ParamInfo{{Name: "v", Type: "T"}}, Example: json.RawMessage(`{"v":""}`),
+	assert.Equal(t, inspect.TaskInfo{
+		Name: "named.A", Func: "named.A", Queue: "default", Params: []inspect.ParamInfo{{Name: "v", Type: "T"}}, Example: json.RawMessage(`{"v":""}`),
 	}, tasks[0])
-	assert.Equal(t, runtime.TaskInfo{
+	assert.Equal(t, inspect.TaskInfo{
 		Name: "named.B", Aliases: []string{"named.Old"}, Func: "named.B", Queue: "bulk", Retries: 7, Tags: map[string]string{"plan": "pro"},
-		Params: []runtime.ParamInfo{{Name: "v", Type: "map[string]int", Redact: true}}, Example: json.RawMessage(`{"v":null}`),
+		Params: []inspect.ParamInfo{{Name: "v", Type: "map[string]int", Redact: true}}, Example: json.RawMessage(`{"v":null}`),
 	}, tasks[1])
 }
 

@@ -8,53 +8,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// EventKind is the kind of an [Event].
-type EventKind uint8
-
-// The kinds of events.
-const (
-	// EventEnqueue: a call was enqueued. A quick worker's EventStart may be
-	// seen first.
-	EventEnqueue EventKind = iota
-	EventStart
-	EventLog
-	EventProgress
-	EventEnd
-	EventWorkerStart
-	EventWorkerStop
-)
-
-// String returns the kind as a word.
-func (k EventKind) String() string {
-	return [...]string{"enqueue", "start", "log", "progress", "end", "worker start", "worker stop"}[k]
-}
-
-// Event is something that happened to a task or a worker. Fields that its kind
-// does not have are zero.
-type Event struct {
-	Kind EventKind
-	Time time.Time
-	// Task is the task; its Attempt is of the run.
-	Task Metadata
-	// Existing, on EventEnqueue: another task held the key already.
-	Existing bool
-	// State, on EventEnd, is the task's state after the run: succeeded,
-	// failed, cancelled, retrying, scheduled (snoozed or parked, retrying on
-	// the record), waiting (suspended), or pending (given back).
-	State engine.State
-	// Reason is the reason of State; After is the wait before the next run.
-	Reason string
-	After  time.Duration
-	// Duration is how long the run took, Waited how long the task had been due
-	// before its first run.
-	Duration, Waited time.Duration
-	Log              LogLine  // on EventLog
-	Progress         Progress // on EventProgress
-	Worker           string   // ID of the worker
-
+// event is an [hook.Event], and where the rest of it is found. Observers may keep events, so
+// they get none of that.
+type event struct {
+	hook.Event
 	run      *run
 	message  *engine.Message
 	id       uuid.UUID
@@ -62,27 +24,13 @@ type Event struct {
 	outcome  engine.Outcome
 }
 
-// Observer sees events, each observer on a goroutine of its own, in order. It
-// cannot slow down or harm tasks. A panic is logged. While it blocks, at most
-// [ObserverBuffer] events wait for it, and later ones are lost.
-type Observer interface{ Observe(e Event) }
-
-// ObserverFunc is a function as an Observer.
-type ObserverFunc func(e Event)
-
-// Observe calls f.
-func (f ObserverFunc) Observe(e Event) { f(e) }
-
-// ObserverBuffer is how many events wait for an observer at most.
-const ObserverBuffer = 4096
-
 // watcher hands events to one observer. Its goroutine lives while there are
 // events to hand over.
 type watcher struct {
-	o Observer
+	o hook.Observer
 
 	mu      sync.Mutex // guards all below
-	waiting []Event
+	waiting []hook.Event
 	active  bool
 	lost    int
 	idle    chan struct{} // closed when active ends, nil while nobody waits
@@ -93,36 +41,37 @@ type watcher struct {
 func (a *App) watched() bool { return len(a.watchers) > 0 }
 
 // observe completes the event and hands it to the observers.
-func (a *App) observe(e Event) {
+func (a *App) observe(e event) {
 	if !a.watched() {
 		return
 	}
 	e.complete(a)
 	for _, w := range a.watchers {
-		w.push(a, e)
+		w.push(a, e.Event)
 	}
 }
 
-func (e *Event) complete(a *App) {
+func (e *event) complete(a *App) {
 	e.Time = time.Now()
 	switch {
 	case e.run != nil:
 		r := e.run
-		e.Task, e.Worker = r.metadata(), r.worker.id
-		if len(e.Task.Tags.m) > 0 {
-			e.Task.Tags.m = r.redactor().Tags(e.Task.Tags.m)
+		tags := a.tagsOf(r.msg)
+		if len(tags) > 0 {
+			tags = r.redactor().Tags(tags)
 		}
-		first := e.Kind == EventStart && r.d.Attempt == 0 && r.suspension() == nil
+		e.Task, e.Worker = r.metadataWith(tags), r.worker.id
+		first := e.Kind == hook.EventStart && r.d.Attempt == 0 && r.suspension() == nil
 		x := r.more()
 		x.mu.Lock()
 		defer x.mu.Unlock()
-		if e.Kind == EventStart {
+		if e.Kind == hook.EventStart {
 			x.started = e.Time
 			if from := dueSince(r.msg); !from.IsZero() && first {
 				e.Waited = max(e.Time.Sub(from), 0)
 			}
 		}
-		if e.Kind == EventEnd {
+		if e.Kind == hook.EventEnd {
 			e.State, e.Reason, e.After = stateAfter(&e.outcome), e.outcome.Reason, e.outcome.After
 			if !x.started.IsZero() {
 				e.Duration = e.Time.Sub(x.started)
@@ -135,16 +84,15 @@ func (e *Event) complete(a *App) {
 			root = e.id
 		}
 		e.Existing = e.existing
-		e.Task = Metadata{
+		e.Task = inspect.Metadata{
 			TaskID: e.id, Name: m.Name, Queue: m.Queue, MaxRetries: m.Meta.Retries, EnqueuedAt: m.Meta.EnqueuedAt,
-			Tags: Tags{e.tags(a)}, ParentID: m.Meta.Parent, RootID: root, Deadline: m.Meta.Deadline,
+			Tags: inspect.TagsOver(e.tags(a)), ParentID: m.Meta.Parent, RootID: root, Deadline: m.Meta.Deadline,
 		}
 	}
-	e.run, e.message, e.outcome = nil, nil, engine.Outcome{} // observers may keep events
 }
 
 // tags returns those of the message, without secrets.
-func (e *Event) tags(a *App) map[string]string {
+func (e *event) tags(a *App) map[string]string {
 	m := e.message
 	if len(m.Meta.Tags) == 0 {
 		return nil
@@ -168,10 +116,10 @@ func stateAfter(o *engine.Outcome) engine.State {
 	return o.State()
 }
 
-func (w *watcher) push(a *App, e Event) {
+func (w *watcher) push(a *App, e hook.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if len(w.waiting) >= ObserverBuffer {
+	if len(w.waiting) >= hook.ObserverBuffer {
 		w.lost++
 		return
 	}
@@ -210,7 +158,7 @@ func (w *watcher) drain(a *App) {
 
 // handOver gives the observer the events, until it panics or ends the
 // goroutine. done counts the events given.
-func (w *watcher) handOver(events []Event, done *int) error {
+func (w *watcher) handOver(events []hook.Event, done *int) error {
 	for _, e := range events {
 		*done++
 		w.o.Observe(e)

@@ -11,19 +11,20 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // Proves: FEATURES 34, 35
 func TestObserver_SeesTheLifecycle(t *testing.T) {
 	var mu sync.Mutex
-	seen := make(map[string][]runtime.Event)
-	observe := runtime.ObserverFunc(func(e runtime.Event) {
+	seen := make(map[string][]hook.Event)
+	observe := hook.ObserverFunc(func(e hook.Event) {
 		mu.Lock()
 		defer mu.Unlock()
 		seen[e.Task.Name] = append(seen[e.Task.Name], e)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		app := newUnitApp(t, runtime.Config{Logger: silent, Observers: []runtime.Observer{observe}, ShutdownTimeout: time.Second})
+		app := newUnitApp(t, runtime.Config{Logger: silent, Observers: []hook.Observer{observe}, ShutdownTimeout: time.Second})
 		outcomes := map[string]func(ctx *runtime.Context) error{
 			"ok":     func(ctx *runtime.Context) error { return ctx.Sleep(time.Minute) },
 			"flaky":  func(*runtime.Context) error { return errFlaky },
@@ -83,7 +84,7 @@ func TestObserver_SeesTheLifecycle(t *testing.T) {
 			if name != "" && (e.Task.Tags.Get("n") != name || e.Task.TaskID == [16]byte{} || e.Time.IsZero()) {
 				t.Errorf("%s: event %+v", name, e)
 			}
-			if name != "" && e.Kind != runtime.EventEnqueue && e.Worker == "" {
+			if name != "" && e.Kind != hook.EventEnqueue && e.Worker == "" {
 				t.Errorf("%s: no worker in %+v", name, e)
 			}
 		}
@@ -100,12 +101,12 @@ func TestObserver_SeesTheLifecycle(t *testing.T) {
 		t.Errorf("nothing was seen of %q", name)
 	}
 	for _, e := range seen["ok"] {
-		if e.Kind == runtime.EventEnd && e.Duration != time.Minute {
+		if e.Kind == hook.EventEnd && e.Duration != time.Minute {
 			t.Errorf("took %s, want a minute", e.Duration)
 		}
 	}
 	for _, e := range seen["logs"] {
-		if e.Kind == runtime.EventLog && e.Log.Message != "line" || e.Kind == runtime.EventProgress && e.Progress.Note != "half" {
+		if e.Kind == hook.EventLog && e.Log.Message != "line" || e.Kind == hook.EventProgress && e.Progress.Note != "half" {
 			t.Errorf("log %+v, progress %+v", e.Log, e.Progress)
 		}
 	}
@@ -119,12 +120,12 @@ func TestObserver_HarmsNoOther(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	seen := make(chan string, 100)
-	app := newUnitApp(t, runtime.Config{Logger: silent, Observers: []runtime.Observer{
-		runtime.ObserverFunc(func(runtime.Event) { panic("observer") }),
-		runtime.ObserverFunc(func(runtime.Event) { goexit() }),
-		runtime.ObserverFunc(func(runtime.Event) { <-release }),
-		runtime.ObserverFunc(func(e runtime.Event) {
-			if e.Kind != runtime.EventEnqueue { // it may be late
+	app := newUnitApp(t, runtime.Config{Logger: silent, Observers: []hook.Observer{
+		hook.ObserverFunc(func(hook.Event) { panic("observer") }),
+		hook.ObserverFunc(func(hook.Event) { goexit() }),
+		hook.ObserverFunc(func(hook.Event) { <-release }),
+		hook.ObserverFunc(func(e hook.Event) {
+			if e.Kind != hook.EventEnqueue { // it may be late
 				seen <- strings.TrimSpace(e.Kind.String() + " " + e.Log.Message + string(e.State))
 			}
 		}),
@@ -157,15 +158,15 @@ func TestObserver_LosesEventsWhenTooSlow(t *testing.T) {
 	release := make(chan struct{})
 	var mu sync.Mutex
 	got := 0
-	slow := runtime.ObserverFunc(func(runtime.Event) {
+	slow := hook.ObserverFunc(func(hook.Event) {
 		<-release
 		mu.Lock()
 		defer mu.Unlock()
 		got++
 	})
-	app := runtime.New(newMemory(t), runtime.Config{Observers: []runtime.Observer{slow}, Logger: textLogger(&log)})
+	app := runtime.New(newMemory(t), runtime.Config{Observers: []hook.Observer{slow}, Logger: textLogger(&log)})
 	u := newUnit[int, runtime.Void]("test.Slow")
-	const calls = 3 * runtime.ObserverBuffer
+	const calls = 3 * hook.ObserverBuffer
 	for i := range calls {
 		if _, err := u.call(i).Enqueue(context.Background(), app); err != nil {
 			t.Fatal(err)
@@ -178,7 +179,7 @@ func TestObserver_LosesEventsWhenTooSlow(t *testing.T) {
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if got < runtime.ObserverBuffer || got > 2*runtime.ObserverBuffer+2 {
+	if got < hook.ObserverBuffer || got > 2*hook.ObserverBuffer+2 {
 		t.Errorf("%d events of %d were handed over, want what the buffer holds", got, calls)
 	}
 	if !strings.Contains(log.String(), "events were lost") {

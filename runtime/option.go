@@ -18,9 +18,6 @@ import (
 // one. An invalid value is an error from Enqueue, which is [ErrOption].
 type Option func(*settings)
 
-// ErrOption is what the error of a call is for errors.Is if one of its options is wrong.
-var ErrOption = errors.New("an option is wrong")
-
 // optionError is an error about an option.
 type optionError struct{ error }
 

@@ -3,13 +3,8 @@ package runtime
 import (
 	"time"
 
-	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
-
-// ErrDeadline is the cause when a task's [WithDeadline] has passed. It fails
-// the task: another run would be too late as well. It wraps [ErrTimeout].
-var ErrDeadline error = &guard.Hidden{Text: "task is past its deadline", Err: engine.ErrTimeout}
 
 // CancelledError ends a task as cancelled; see [Cancelled].
 type CancelledError struct{ Reason string }

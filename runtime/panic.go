@@ -7,10 +7,6 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// ErrGoexit is the error of a task whose handler called runtime.Goexit, or of
-// an Enqueue whose hook did.
-var ErrGoexit = guard.ErrGoexit
-
 // PanicError is the error of a task, or of a hook, that panicked.
 type PanicError struct {
 	// Value is the argument of panic, and Stack its place. Stack leaves out

@@ -1,6 +1,11 @@
 package runtime
 
-import "time"
+import (
+	"time"
+
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
+)
 
 // saveEvery is the least time between two saves of a run's progress and log
 // lines.
@@ -15,11 +20,11 @@ func (c *Context) Progress(done, total int64, note string) {
 		return
 	}
 	r = r.whole()
-	p := Progress{Done: done, Total: total, Note: clip(r.redactor().Clean(note)), At: time.Now().UTC()}
+	p := inspect.Progress{Done: done, Total: total, Note: clip(r.redactor().Clean(note)), At: time.Now().UTC()}
 	x := r.more()
 	x.mu.Lock()
 	x.note().progress = &p
 	r.saveLater(x, max(saveEvery-p.At.Sub(x.saved), 0))
 	x.mu.Unlock()
-	r.app.observe(Event{Kind: EventProgress, run: r, Progress: p})
+	r.app.observe(event{Event: hook.Event{Kind: hook.EventProgress, Progress: p}, run: r})
 }

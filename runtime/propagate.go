@@ -9,16 +9,6 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// Propagator carries values of the enqueuer's context to the task's: a trace, a
-// correlation id. Its methods are called concurrently.
-type Propagator interface {
-	// Inject writes the values into headers, a map of its own.
-	Inject(ctx context.Context, headers map[string]string)
-	// Extract returns ctx with the values from headers, which it must not
-	// change.
-	Extract(ctx context.Context, headers map[string]string) context.Context
-}
-
 // inject collects the headers of a message.
 func (a *App) inject(ctx context.Context, m *engine.Message) error {
 	if len(a.cfg.Propagators) > 0 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // headerValue carries a value of the enqueuer's context.
@@ -31,7 +32,7 @@ func (p headerValue) Extract(ctx context.Context, headers map[string]string) con
 // Proves: FEATURES 28
 func TestPropagator(t *testing.T) {
 	one, two := headerValue{"one"}, headerValue{"two"}
-	app := newUnitApp(t, runtime.Config{Workers: 1, Propagators: []runtime.Propagator{one, two}})
+	app := newUnitApp(t, runtime.Config{Workers: 1, Propagators: []hook.Propagator{one, two}})
 	u := newUnit[int, string]("test.Propagated", retries(1))
 	u.handle(app, func(ctx *runtime.Context, depth int) (string, error) {
 		if depth > 0 { // what travelled travels on

@@ -10,6 +10,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/pace"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -53,7 +54,7 @@ func TestRates(t *testing.T) {
 		require.Len(t, counts, 3)
 		assert.Equal(t, "rate:api", counts[0].Rule)
 		assert.Equal(t, time.Hour, counts[0].Per)
-		assert.Equal(t, runtime.RateRule("test.Call", ""), counts[1].Rule)
+		assert.Equal(t, engine.RateRule("test.Call", ""), counts[1].Rule)
 		assert.Equal(t, 100, counts[1].Held)
 
 		c.mu.Lock()

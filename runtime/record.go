@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // Record is a task at one moment: a copy.
@@ -28,7 +30,7 @@ type Record struct {
 	Deadline time.Time     `json:"deadline,omitzero"`
 	// Args are the encoded arguments, without redacted values.
 	Args       json.RawMessage `json:"args"`
-	Tags       Tags            `json:"tags"`
+	Tags       inspect.Tags    `json:"tags"`
 	ParentID   uuid.UUID       `json:"parent_id,omitzero"`
 	RootID     uuid.UUID       `json:"root_id"`
 	EnqueuedAt time.Time       `json:"enqueued_at"`
@@ -39,13 +41,13 @@ type Record struct {
 	// Result is the JSON of the result, nil if there is none.
 	Result json.RawMessage `json:"result,omitempty"`
 	// Reason is why the task failed, was cancelled, waits or is parked.
-	Reason string         `json:"reason,omitempty"`
-	Errors []AttemptError `json:"errors,omitempty"`
-	Logs   []LogLine      `json:"logs,omitempty"`
+	Reason string                 `json:"reason,omitempty"`
+	Errors []inspect.AttemptError `json:"errors,omitempty"`
+	Logs   []inspect.LogLine      `json:"logs,omitempty"`
 	// LogsDropped is how many of the oldest lines of Config.KeepLogs are
 	// missing, since together they were too large.
-	LogsDropped int       `json:"logs_dropped,omitempty"`
-	Progress    *Progress `json:"progress,omitempty"`
+	LogsDropped int               `json:"logs_dropped,omitempty"`
+	Progress    *inspect.Progress `json:"progress,omitempty"`
 }
 
 // newRecord makes the record of an entry. It redacts a parameter if the
@@ -55,13 +57,14 @@ func (a *App) newRecord(e *engine.Entry) *Record {
 	m := e.Message
 	r := &Record{
 		ID: e.ID, Name: m.Name, Queue: m.Queue, State: e.State, Priority: int(m.Priority),
-		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, Tags: TagsOf(a.tagsOf(m)), ParentID: m.Meta.Parent, RootID: m.Meta.Root,
+		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, ParentID: m.Meta.Parent, RootID: m.Meta.Root,
 		Timeout: m.Meta.Timeout, Deadline: m.Meta.Deadline, EnqueuedAt: m.Meta.EnqueuedAt, Due: e.Due, StartedAt: e.StartedAt, EndedAt: e.EndedAt,
-		Worker: e.Worker, Result: a.shownResult(m, e.Result), Reason: a.openText(m, PartReason, e.Reason),
+		Worker: e.Worker, Result: a.shownResult(m, e.Result), Reason: a.openText(m, hook.PartReason, e.Reason),
 	}
 	if r.RootID == uuid.Nil {
 		r.RootID = e.ID
 	}
+	tags := a.tagsOf(m)
 	var s *wireSpec
 	var more []string
 	if known := a.known(m.Name); known != nil {
@@ -74,8 +77,9 @@ func (a *App) newRecord(e *engine.Entry) *Record {
 	r.Args = redactedArgs(m, more)
 	if len(e.Result) > 0 || len(m.Meta.Tags) > 0 || r.Reason != "" {
 		d := a.redactorOf(m, s)
-		r.Result, r.Tags, r.Reason = d.JSON(r.Result), Tags{d.Tags(r.Tags.m)}, d.CleanShown(r.Reason)
+		r.Result, tags, r.Reason = d.JSON(r.Result), d.Tags(tags), d.CleanShown(r.Reason)
 	}
+	r.Tags = inspect.TagsOf(tags)
 	if len(e.Memo) > 0 {
 		if m, err := a.readMemo(m, e.Memo); err == nil {
 			r.Errors, r.Logs, r.Progress, r.LogsDropped = m.Errors, m.Logs, m.Progress, m.Dropped

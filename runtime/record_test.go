@@ -17,16 +17,17 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
 // Proves: FEATURES 13, 23, 43
 func TestMetadata(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, runtime.Metadata]("shop.Order", func(s *runtime.Spec) {
+	u := newUnit[int, inspect.Metadata]("shop.Order", func(s *runtime.Spec) {
 		s.Func, s.Queue, s.Retries, s.Tags = "Order", "shop", 4, map[string]string{"team": "a"}
 	})
-	u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Metadata, error) {
+	u.handle(app, func(ctx *runtime.Context, _ int) (inspect.Metadata, error) {
 		m := ctx.Metadata()
 		m.Name, m.Attempt = "mine", 99 // a copy
 		if again := ctx.Metadata(); again.Name != "shop.Order" || again.Attempt != 0 {

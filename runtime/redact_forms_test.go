@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -59,7 +60,7 @@ func everywhere[T any](
 	var log, events safeBuffer
 	app := newUnitApp(t, runtime.Config{
 		Logger: slog.New(handler(&log)), KeepLogs: 10,
-		Observers: []runtime.Observer{runtime.ObserverFunc(func(e runtime.Event) {
+		Observers: []hook.Observer{hook.ObserverFunc(func(e hook.Event) {
 			_, _ = fmt.Fprintf(&events, "%+v\n", e)
 		})},
 	})

@@ -13,6 +13,8 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/local"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -161,12 +163,12 @@ func TestRedact_ParametersAreNeverShown(t *testing.T) {
 			app := newUnitApp(t, runtime.Config{
 				Workers: 1, KeepLogs: 100,
 				Logger: slog.New(slog.NewJSONHandler(&log, nil)),
-				Observers: []runtime.Observer{runtime.ObserverFunc(func(e runtime.Event) {
+				Observers: []hook.Observer{hook.ObserverFunc(func(e hook.Event) {
 					mu.Lock()
 					defer mu.Unlock()
 					fmt.Fprintf(&events, "%+v\n", e)
 				})},
-				RetryIf: func(_ runtime.Metadata, err error) bool { panic(err) },
+				RetryIf: func(_ inspect.Metadata, err error) bool { panic(err) },
 			})
 			task := secretTask(true)
 			runtime.Register(app, task, func(ctx *runtime.Context, a *secretArgs) (runtime.Void, error) {

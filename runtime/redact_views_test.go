@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 func secretUnit() unitTask[string, string] {
@@ -114,7 +115,7 @@ func TestRedact_ShortValuesAreNoSecrets(t *testing.T) {
 func TestRecord_ShowsResultsAndTagsWithoutSecrets(t *testing.T) {
 	const secret = "canary-4111"
 	var events safeBuffer
-	app := newUnitApp(t, runtime.Config{Observers: []runtime.Observer{runtime.ObserverFunc(func(e runtime.Event) {
+	app := newUnitApp(t, runtime.Config{Observers: []hook.Observer{hook.ObserverFunc(func(e hook.Event) {
 		_, _ = fmt.Fprintf(&events, "%+v\n", e)
 	})}})
 	child := newUnit[int, runtime.Void]("test.Child")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 var errFlaky = errors.New("flaky")
@@ -125,7 +126,7 @@ func TestNoDelay_RetriesAtOnce(t *testing.T) {
 
 // Proves: FEATURES 24
 func TestMetadata_AttemptCountsFromZeroAndTheIDStays(t *testing.T) {
-	var metas []runtime.Metadata
+	var metas []inspect.Metadata
 	_, rec, _ := attempts(t, runtime.Config{}, func(ctx *runtime.Context, _ int) error {
 		metas = append(metas, ctx.Metadata())
 		return errFlaky
@@ -230,7 +231,7 @@ func TestSnooze_UsesNoAttempt(t *testing.T) {
 // Proves: FEATURES 56
 func TestRetryIf_ChoosesTheErrors(t *testing.T) {
 	errFatal := errors.New("fatal")
-	cfg := runtime.Config{RetryIf: func(m runtime.Metadata, err error) bool {
+	cfg := runtime.Config{RetryIf: func(m inspect.Metadata, err error) bool {
 		return m.Name == "test.Attempts" && !errors.Is(err, errFatal)
 	}}
 	began, rec, _ := attempts(t, cfg, func(_ *runtime.Context, run int) error {
@@ -245,7 +246,7 @@ func TestRetryIf_ChoosesTheErrors(t *testing.T) {
 }
 
 func TestRetryPolicy_OfTheApp(t *testing.T) {
-	cfg := runtime.Config{RetryPolicy: func(m runtime.Metadata, err error) time.Duration {
+	cfg := runtime.Config{RetryPolicy: func(m inspect.Metadata, err error) time.Duration {
 		if !errors.Is(err, errFlaky) {
 			t.Errorf("policy got %v", err)
 		}
@@ -264,8 +265,8 @@ func TestRetryIf_HookThatFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := runtime.Config{
-				RetryIf:     func(runtime.Metadata, error) bool { crash(); return false },
-				RetryPolicy: func(runtime.Metadata, error) time.Duration { crash(); return 0 },
+				RetryIf:     func(inspect.Metadata, error) bool { crash(); return false },
+				RetryPolicy: func(inspect.Metadata, error) time.Duration { crash(); return 0 },
 			}
 			began, rec, err := attempts(t, cfg, func(_ *runtime.Context, run int) error {
 				if run < 2 {

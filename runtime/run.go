@@ -16,10 +16,6 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/store"
 )
 
-// ErrTaskDone is the error of a task's storage and locals after its run has
-// ended, and the cause with which its context then ends.
-var ErrTaskDone = life.ErrDone
-
 // run is one run of a task. It is made for one delivery and never used again,
 // so that leftovers of a task cannot meet another task. It holds the part that
 // every run needs; the rest is in extras.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -158,7 +159,7 @@ func (w *worker) runInline(ctx context.Context, d *engine.Delivery, o *engine.Ou
 		r.err = err
 	} else {
 		if w.app.watched() {
-			w.app.observe(Event{Kind: EventStart, run: r})
+			w.app.observe(event{Event: hook.Event{Kind: hook.EventStart}, run: r})
 		}
 		r.err = w.handler(&r.root) // middleware has the last word
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
@@ -68,7 +69,7 @@ func (w *worker) conclude(r *run, o *engine.Outcome) {
 		w.history.count(r.d, o.Kind, r.slot.began)
 	}
 	if w.app.watched() {
-		w.app.observe(Event{Kind: EventEnd, run: r, outcome: *o})
+		w.app.observe(event{Event: hook.Event{Kind: hook.EventEnd}, run: r, outcome: *o})
 	}
 	if _, parked := r.err.(*parkError); !parked && !inOwnWords(r.err) && o.Kind != engine.OutcomeSuspend {
 		w.app.sealReason(r.msg, o)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/internal/redact"
 )
@@ -31,44 +32,13 @@ type memo struct {
 
 // kept is the part of a memo that a record shows.
 type kept struct {
-	Errors []AttemptError `json:"errors,omitempty"`
-	Logs   []LogLine      `json:"logs,omitempty"`
+	Errors []inspect.AttemptError `json:"errors,omitempty"`
+	Logs   []inspect.LogLine      `json:"logs,omitempty"`
 	// Packed are the log lines, compressed when there are many; Dropped is how
 	// many are missing even so.
-	Packed   []byte    `json:"logs_packed,omitempty"`
-	Dropped  int       `json:"logs_dropped,omitempty"`
-	Progress *Progress `json:"progress,omitempty"`
-}
-
-// AttemptError is the error of one attempt, as a record shows it.
-type AttemptError struct {
-	Attempt int       `json:"attempt"`
-	At      time.Time `json:"at"`
-	Error   string    `json:"error"`
-	// Stack is where the attempt panicked, empty without a panic.
-	Stack string `json:"stack,omitempty"`
-}
-
-// LogLine is one log record that was kept with its task. Its message and its
-// attributes are each cut to [engine.MaxReason] bytes.
-type LogLine struct {
-	Time    time.Time  `json:"time"`
-	Level   slog.Level `json:"level"`
-	Attempt int        `json:"attempt"`
-	// Retry marks the begin of a retry: nobody logged the line itself.
-	Retry   bool   `json:"retry,omitempty"`
-	Logger  string `json:"logger,omitempty"`
-	Message string `json:"message"`
-	// Attrs are the attributes as text, "key=value" with spaces between.
-	Attrs string `json:"attrs,omitempty"`
-}
-
-// Progress is how far a task has come, by its own report.
-type Progress struct {
-	Done  int64     `json:"done"`
-	Total int64     `json:"total"`
-	Note  string    `json:"note,omitempty"`
-	At    time.Time `json:"at"`
+	Packed   []byte            `json:"logs_packed,omitempty"`
+	Dropped  int               `json:"logs_dropped,omitempty"`
+	Progress *inspect.Progress `json:"progress,omitempty"`
 }
 
 // keptErrors is how many errors a memo holds, the last ones.
@@ -125,7 +95,7 @@ func (r *run) concludeMemo(o *engine.Outcome, failed, parked bool) json.RawMessa
 }
 
 func (m *memo) addError(r *run, reason string) {
-	e := AttemptError{Attempt: r.d.Attempt, At: time.Now().UTC(), Error: clip(reason)}
+	e := inspect.AttemptError{Attempt: r.d.Attempt, At: time.Now().UTC(), Error: clip(reason)}
 	if p, ok := guard.As[*PanicError](r.err); ok {
 		e.Stack = clip(r.redactor().Clean(string(p.Stack)))
 	}

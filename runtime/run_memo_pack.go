@@ -10,6 +10,8 @@ import (
 	"slices"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
@@ -58,7 +60,7 @@ func (k *kept) dropLogs(n int) {
 
 // lastThatFit returns the last lines whose text has at most n bytes. As JSON
 // they may still be too large.
-func lastThatFit(lines []LogLine, n int) []LogLine {
+func lastThatFit(lines []inspect.LogLine, n int) []inspect.LogLine {
 	for i, l := range slices.Backward(lines) {
 		if n -= len(l.Message) + len(l.Attrs); n < 0 {
 			return lines[i+1:]
@@ -105,7 +107,7 @@ func (k *kept) unpack() error {
 
 // writeMemo encodes a memo, and seals the parts of Config.Sealed.
 func (a *App) writeMemo(msg *engine.Message, m memo) (b json.RawMessage, err error) {
-	logs, errs := a.seals(PartLogs), a.seals(PartReason)
+	logs, errs := a.seals(hook.PartLogs), a.seals(hook.PartReason)
 	if !logs && !errs {
 		return json.Marshal(m)
 	}
@@ -122,7 +124,7 @@ func (a *App) writeMemo(msg *engine.Message, m memo) (b json.RawMessage, err err
 		return json.Marshal(m)
 	}
 	err = guard.Isolated(func() (err error) {
-		m.Sealed, err = a.encodePart(msg, PartLogs, plain)
+		m.Sealed, err = a.encodePart(msg, hook.PartLogs, plain)
 		return err
 	})
 	if err != nil {
@@ -144,7 +146,7 @@ func (a *App) readMemo(msg *engine.Message, raw json.RawMessage) (*memo, error) 
 	var inner kept
 	if len(m.Sealed) > 0 {
 		err := guard.Isolated(func() error {
-			plain, err := a.decodePart(msg, PartLogs, m.Sealed)
+			plain, err := a.decodePart(msg, hook.PartLogs, m.Sealed)
 			if err != nil {
 				return err
 			}

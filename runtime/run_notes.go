@@ -8,13 +8,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
 // notes are a run's log lines and progress, to be kept with the task.
 type notes struct {
-	logs     []LogLine
-	progress *Progress
+	logs     []inspect.LogLine
+	progress *inspect.Progress
 	timer    *time.Timer // saves later; nil when nothing waits for it
 }
 
@@ -45,16 +47,16 @@ func (r *run) keepLog(rec slog.Record, logger string, locals []slog.Attr, steps 
 	if len(locals) > 0 {
 		steps = append([]logStep{{attrs: locals}}, steps...)
 	}
-	line := LogLine{
+	line := inspect.LogLine{
 		Time: rec.Time.Round(0).UTC(), Level: rec.Level, Attempt: r.d.Attempt, Logger: logger,
 		Message: clip(rec.Message), Attrs: clip(attrText(steps, rec)),
 	}
 	r.keep(line)
-	r.app.observe(Event{Kind: EventLog, run: r, Log: line})
+	r.app.observe(event{Event: hook.Event{Kind: hook.EventLog, Log: line}, run: r})
 }
 
 // keep adds a line to the notes, and ensures that it is saved.
-func (r *run) keep(line LogLine) {
+func (r *run) keep(line inspect.LogLine) {
 	limit := r.app.cfg.KeepLogs
 	if limit == 0 {
 		return
@@ -79,7 +81,7 @@ func (r *run) markRetry() {
 	if r.reg.def.Durable { // a durable task has such marks for each step
 		text = fmt.Sprintf("retry %d", r.d.Attempt)
 	}
-	r.keep(LogLine{Time: time.Now().UTC(), Attempt: r.d.Attempt, Retry: true, Message: text})
+	r.keep(inspect.LogLine{Time: time.Now().UTC(), Attempt: r.d.Attempt, Retry: true, Message: text})
 }
 
 // Bounds of saving. A run writes its notes beside its handler, which never
@@ -180,7 +182,7 @@ func (r *run) mergeNotes(m *memo) {
 	if x.notes == nil && !x.byHand {
 		return
 	}
-	var logs []LogLine
+	var logs []inspect.LogLine
 	if n := x.notes; n != nil {
 		logs = n.logs
 		if n.progress != nil {
@@ -196,22 +198,22 @@ func (r *run) mergeNotes(m *memo) {
 // marked returns the lines of this run, with a mark of the retry if they
 // follow earlier ones. It adds no mark if the retry has begun before, and was
 // snoozed or given back.
-func (r *run) marked(logs, earlier []LogLine, byHand bool) []LogLine {
+func (r *run) marked(logs, earlier []inspect.LogLine, byHand bool) []inspect.LogLine {
 	hasMark := len(logs) > 0 && logs[0].Retry
 	if !byHand {
-		if hasMark && slices.ContainsFunc(earlier, func(l LogLine) bool { return l.Retry && l.Attempt == r.d.Attempt }) {
+		if hasMark && slices.ContainsFunc(earlier, func(l inspect.LogLine) bool { return l.Retry && l.Attempt == r.d.Attempt }) {
 			return logs[1:]
 		}
 		return logs
 	}
-	mark := LogLine{Time: time.Now().UTC(), Attempt: r.d.Attempt, Retry: true, Message: "retry by hand"}
+	mark := inspect.LogLine{Time: time.Now().UTC(), Attempt: r.d.Attempt, Retry: true, Message: "retry by hand"}
 	if len(logs) > 0 {
 		mark.Time = logs[0].Time
 	}
 	if hasMark {
 		logs = logs[1:]
 	}
-	return append([]LogLine{mark}, logs...)
+	return append([]inspect.LogLine{mark}, logs...)
 }
 
 // addNotes completes the record with the unsaved notes of the run itself.

@@ -11,39 +11,25 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// ScheduleInfo is a schedule that [Every] was called with: a copy.
-type ScheduleInfo struct {
-	Name string `json:"name"`
-	// Task is the name of the task that it enqueues.
-	Task string `json:"task"`
-	// Next is the next tick, zero if there is none or if the schedule fails.
-	Next time.Time `json:"next,omitzero"`
-	// CatchUp says that the app makes up for a tick that was missed.
-	CatchUp bool `json:"catch_up,omitempty"`
-	// CatchUpAll is for how long it makes up for all of them, zero for the last alone.
-	CatchUpAll time.Duration `json:"catch_up_all,omitempty"`
-	// SkipMissed says that a tick that comes late is left out.
-	SkipMissed bool `json:"skip_missed,omitempty"`
-}
-
 // Schedules returns this app's schedules by name, whether it is started or not.
 // The tasks that they have enqueued have the tag [TagEvery].
-func (a *App) Schedules() []ScheduleInfo {
+func (a *App) Schedules() []inspect.ScheduleInfo {
 	a.mu.Lock()
 	all := slices.Clone(a.periodic)
 	a.mu.Unlock()
-	infos := make([]ScheduleInfo, 0, len(all))
+	infos := make([]inspect.ScheduleInfo, 0, len(all))
 	for _, p := range all {
-		i := ScheduleInfo{Name: p.name, Task: p.call.Name(), CatchUp: p.catchUp, CatchUpAll: p.all, SkipMissed: p.skips}
+		i := inspect.ScheduleInfo{Name: p.name, Task: p.call.Name(), CatchUp: p.catchUp, CatchUpAll: p.all, SkipMissed: p.skips}
 		if p.schedule != nil {
 			i.Next, _ = p.next(time.Now()) // Start says what is wrong with it
 		}
 		infos = append(infos, i)
 	}
-	slices.SortStableFunc(infos, func(x, y ScheduleInfo) int { return cmp.Compare(x.Name, y.Name) })
+	slices.SortStableFunc(infos, func(x, y inspect.ScheduleInfo) int { return cmp.Compare(x.Name, y.Name) })
 	return infos
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -23,7 +24,7 @@ func TestSchedules(t *testing.T) {
 		runtime.Every(app, runtime.Interval(time.Hour), u.call(2), runtime.EveryName("hourly"))
 		runtime.Every(app, runtime.Interval(24*time.Hour), u.call(1), runtime.EveryName("daily"), runtime.CatchUp())
 		now := time.Now()
-		assert.Equal(t, []runtime.ScheduleInfo{
+		assert.Equal(t, []inspect.ScheduleInfo{
 			{Name: "daily", Task: "tick.Count", Next: now.Truncate(24 * time.Hour).Add(24 * time.Hour), CatchUp: true},
 			{Name: "hourly", Task: "tick.Count", Next: now.Truncate(time.Hour).Add(time.Hour)},
 		}, app.Schedules())

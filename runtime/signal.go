@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -81,7 +82,7 @@ func (a *App) signal(ctx context.Context, id uuid.UUID, name string, plain json.
 	if !ok {
 		return errNoJournals
 	}
-	value, err := a.sealNote(signalMessage(name, id), PartSignal, plain)
+	value, err := a.sealNote(signalMessage(name, id), hook.PartSignal, plain)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func (a *App) signal(ctx context.Context, id uuid.UUID, name string, plain json.
 
 // hashSendKey replaces the key by the codec's hash.
 func (a *App) hashSendKey(key *string) error {
-	hasher, ok := a.cfg.Codec.(KeyHasher)
+	hasher, ok := a.cfg.Codec.(hook.KeyHasher)
 	if !ok {
 		return nil
 	}
@@ -99,9 +100,6 @@ func (a *App) hashSendKey(key *string) error {
 		return nil
 	})
 }
-
-// ErrAwaitTimeout is the error of [Signal.Await] when nothing was sent in time.
-var ErrAwaitTimeout = errors.New("no signal came in time")
 
 // awaited are the calls of Signal.Await for one name.
 type awaited struct{ calls, taken int }
@@ -124,7 +122,7 @@ func (s *Signal[T]) Await(ctx context.Context, d time.Duration) (T, error) {
 		return none, inEntry("await", s.name, err)
 	}
 	app, id := j.r.app, j.r.id()
-	plain, err := app.openNote(signalMessage(s.name, id), PartSignal, e.Value)
+	plain, err := app.openNote(signalMessage(s.name, id), hook.PartSignal, e.Value)
 	var v T
 	if err == nil {
 		v, err = readNote[T](s.name, plain)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/local"
 )
 
@@ -297,7 +298,7 @@ func TestContext_NilIsSafe(t *testing.T) {
 		if ok {
 			t.Errorf("%T is in a task", ctx)
 		}
-		if m := c.Metadata(); m.TaskID != (runtime.Metadata{}).TaskID || m.Attempt != 0 || m.Tags.Len() != 0 || m.Tags.Get("x") != "" {
+		if m := c.Metadata(); m.TaskID != (inspect.Metadata{}).TaskID || m.Attempt != 0 || m.Tags.Len() != 0 || m.Tags.Get("x") != "" {
 			t.Errorf("metadata %+v", m)
 		}
 		if c.Err() != nil || c.Done() != nil || c.Value("x") != nil || c.App() != nil {

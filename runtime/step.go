@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/internal/life"
 	"github.com/taskctx/taskctx/runtime/wire"
@@ -119,7 +120,7 @@ func (d *durable) recordStep(ctx context.Context, name string, value json.RawMes
 
 // recall reads the result of a step from an earlier run.
 func recall[T any](r *run, e *engine.JournalEntry) (T, error) {
-	plain, err := r.app.openNote(r.msg, PartStep, e.Value)
+	plain, err := r.app.openNote(r.msg, hook.PartStep, e.Value)
 	var v T
 	if err == nil {
 		v, err = readNote[T](e.Name, plain)
@@ -175,7 +176,7 @@ func (r *run) step(
 	}()
 	value, err = r.app.aroundStep(&s.root, name, fn)
 	if err == nil {
-		if value, err = r.app.sealNote(r.msg, PartStep, value); err != nil {
+		if value, err = r.app.sealNote(r.msg, hook.PartStep, value); err != nil {
 			err = Permanent(err)
 		}
 	}

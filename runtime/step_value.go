@@ -8,19 +8,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/internal/jsontext"
 	"github.com/taskctx/taskctx/runtime/wire"
-)
-
-// The parts of a durable task's journal. They always go through the Codec, as
-// arguments do.
-const (
-	// PartStep is the result of a step, with the step's name.
-	PartStep Part = "step"
-	// PartSignal is the value of a signal. Binding.Task is the name of the
-	// signal, and Binding.Message the task's id: its sender knows no more.
-	PartSignal Part = "signal"
 )
 
 // noted is the value of a step's or signal's entry, before the codec.
@@ -90,7 +81,7 @@ func childMessage(e *engine.JournalEntry) *engine.Message {
 }
 
 // sealNote applies the codec.
-func (a *App) sealNote(m *engine.Message, p Part, plain json.RawMessage) (json.RawMessage, error) {
+func (a *App) sealNote(m *engine.Message, p hook.Part, plain json.RawMessage) (json.RawMessage, error) {
 	if a.cfg.Codec != nil {
 		var err error
 		if plain, err = a.encodePart(m, p, plain); err != nil {
@@ -101,7 +92,7 @@ func (a *App) sealNote(m *engine.Message, p Part, plain json.RawMessage) (json.R
 }
 
 // openNote undoes sealNote. The codec may panic.
-func (a *App) openNote(m *engine.Message, p Part, stored json.RawMessage) (plain json.RawMessage, err error) {
+func (a *App) openNote(m *engine.Message, p hook.Part, stored json.RawMessage) (plain json.RawMessage, err error) {
 	if a.cfg.Codec == nil {
 		return stored, nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -241,7 +242,7 @@ func TestStop_WithBlockingHooks(t *testing.T) {
 				var log safeBuffer
 				app := runtime.New(memory.New(memory.Config{}), runtime.Config{
 					ShutdownGrace: c.grace, Logger: textLogger(&log),
-					Observers: []runtime.Observer{runtime.ObserverFunc(func(runtime.Event) { <-release })},
+					Observers: []hook.Observer{hook.ObserverFunc(func(hook.Event) { <-release })},
 				})
 				u := newUnit[int, runtime.Void]("test.Blocked")
 				u.handle(app, func(*runtime.Context, int) (runtime.Void, error) { return runtime.Void{}, nil })

@@ -9,9 +9,6 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/store"
 )
 
-// ErrNoTask is the error of functions that work only in a task.
-var ErrNoTask = errors.New("not in a task")
-
 // Scope is how long a stored value lives.
 type Scope uint8
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -19,7 +20,7 @@ import (
 // told, without the value of a redacted parameter, wherever it stands.
 func TestStoredMetadata_HasNoRedactedValue(t *testing.T) {
 	one, two := headerValue{"one"}, headerValue{"two"}
-	app := newUnitApp(t, runtime.Config{Workers: 1, KeepLogs: 10, Propagators: []runtime.Propagator{one, two}})
+	app := newUnitApp(t, runtime.Config{Workers: 1, KeepLogs: 10, Propagators: []hook.Propagator{one, two}})
 	u := newUnit[string, string]("test.StoredMetadata", func(s *runtime.Spec) {
 		s.Params = []wire.Param{{Name: "v", Sig: "string", Redact: true}}
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // shownEntries is how many entries of a journal are shown without -all.
@@ -24,7 +25,7 @@ const shownValue = 80
 // shown is all that show knows of a task.
 type shown struct {
 	*runtime.Record
-	Journal []runtime.JournalRecord `json:"journal,omitempty"`
+	Journal []inspect.JournalRecord `json:"journal,omitempty"`
 }
 
 // showFlags declares show.
@@ -62,7 +63,7 @@ func showFlags(f *flag.FlagSet) action {
 
 // journalOf returns what the task remembers: nothing on an engine that has no
 // journals.
-func journalOf(ctx context.Context, app *runtime.App, id uuid.UUID) ([]runtime.JournalRecord, error) {
+func journalOf(ctx context.Context, app *runtime.App, id uuid.UUID) ([]inspect.JournalRecord, error) {
 	js, err := app.Journal(ctx, id)
 	if errors.Is(err, engine.ErrUnsupported) {
 		return nil, nil
@@ -85,7 +86,7 @@ func encodeShown(w io.Writer, s shown) error {
 
 // printJournal prints what a task remembers, for people: at most so many entries,
 // all if that is 0.
-func printJournal(out io.Writer, js []runtime.JournalRecord, most int) error {
+func printJournal(out io.Writer, js []inspect.JournalRecord, most int) error {
 	if len(js) == 0 {
 		return nil
 	}
@@ -103,7 +104,7 @@ func printJournal(out io.Writer, js []runtime.JournalRecord, most int) error {
 }
 
 // journalTotals says how much a journal has, and how far the children are.
-func journalTotals(js []runtime.JournalRecord) string {
+func journalTotals(js []inspect.JournalRecord) string {
 	children, ended, failed := 0, 0, 0
 	for i := range js {
 		if js[i].Kind != engine.EntryChild.String() {
@@ -128,7 +129,7 @@ func journalTotals(js []runtime.JournalRecord) string {
 }
 
 // entryText is what stands behind the name of an entry.
-func entryText(j *runtime.JournalRecord) string {
+func entryText(j *inspect.JournalRecord) string {
 	if j.Child == uuid.Nil {
 		return oneLine(cut(string(j.Value), shownValue))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 const memoryURL = "memory:"
@@ -45,7 +46,7 @@ func (o *appOptions) check(notes io.Writer) error {
 }
 
 // newApp opens the engine and returns the app on it, not started.
-func (o *appOptions) newApp(ctx context.Context, observers ...runtime.Observer) (*runtime.App, func() error, error) {
+func (o *appOptions) newApp(ctx context.Context, observers ...hook.Observer) (*runtime.App, func() error, error) {
 	e, err := openEngine(ctx, o.engine)
 	if err != nil {
 		return nil, nil, err
@@ -60,15 +61,15 @@ func (o *appOptions) newApp(ctx context.Context, observers ...runtime.Observer) 
 func work(ctx context.Context, o appOptions, out, notes io.Writer) error {
 	done, failed := 0, 0
 	said := time.Now()
-	count := runtime.ObserverFunc(func(e runtime.Event) { // one event at a time
+	count := hook.ObserverFunc(func(e hook.Event) { // one event at a time
 		switch {
-		case e.Kind != runtime.EventEnd:
+		case e.Kind != hook.EventEnd:
 		case e.State == engine.StateSucceeded:
 			done++
 		case e.State == engine.StateFailed:
 			failed++
 		}
-		if now := time.Now(); e.Kind == runtime.EventEnd && now.Sub(said) >= lineEvery {
+		if now := time.Now(); e.Kind == hook.EventEnd && now.Sub(said) >= lineEvery {
 			said = now
 			fmt.Fprintf(notes, "indexed %d files, %d failed\n", done, failed)
 		}

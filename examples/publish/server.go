@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 var desk = template.Must(template.New("desk").Parse(`{{template "head" "Publish"}}<h1>The site is {{.Record.State}}</h1>
@@ -42,7 +43,7 @@ func (s *server) handler() http.Handler {
 func (s *server) desk(w http.ResponseWriter, r *http.Request) {
 	rec, err := s.app.Lookup(r.Context(), s.id)
 	if err == nil {
-		var js []runtime.JournalRecord
+		var js []inspect.JournalRecord
 		if js, err = s.app.Journal(r.Context(), s.id); err == nil {
 			ready := rec.Reason != "" && len(js) > 0 && js[len(js)-1].Name != "embargo" && remembers(js, "index")
 			err = desk.Execute(w, map[string]any{"Record": rec, "Journal": js, "Ready": ready && !rec.State.Final()})
@@ -53,7 +54,7 @@ func (s *server) desk(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func remembers(js []runtime.JournalRecord, name string) bool {
+func remembers(js []inspect.JournalRecord, name string) bool {
 	for _, j := range js {
 		if j.Name == name {
 			return true

@@ -295,7 +295,7 @@ func (s *Shop) Count(ctx context.Context, now time.Time) error {
 	add := func(at time.Time, kind string, n int) {
 		for _, step := range engine.HistorySteps() {
 			ts = append(ts, engine.Tally{Step: step, At: at.Truncate(step), Kind: kind, Tasks: int64(n)})
-			if step > time.Minute && (kind == runtime.HistorySucceeded || kind == runtime.HistoryFailed) {
+			if step > time.Minute && (kind == engine.HistorySucceeded || kind == engine.HistoryFailed) {
 				ts = append(ts, engine.Tally{Step: step, At: at.Truncate(step), Queue: "mail", Kind: kind, Tasks: int64(n)})
 			}
 		}
@@ -307,12 +307,12 @@ func (s *Shop) Count(ctx context.Context, now time.Time) error {
 		if i < 12 {
 			failed = 20 + i
 		}
-		add(at, runtime.HistorySucceeded, busy)
-		add(at, runtime.HistoryFailed, failed)
-		add(at, runtime.HistoryRetried, failed/2)
+		add(at, engine.HistorySucceeded, busy)
+		add(at, engine.HistoryFailed, failed)
+		add(at, engine.HistoryRetried, failed/2)
 		for class, n := range []int{busy / 8, busy / 4, busy / 3, busy / 4, busy / 16, 1 + i%3} {
-			add(at, fmt.Sprintf("%s.%d", runtime.HistoryRan, class+4+i/200), n)
-			add(at, fmt.Sprintf("%s.%d", runtime.HistoryWaited, class+2+i%90/30), n)
+			add(at, fmt.Sprintf("%s.%d", engine.HistoryRan, class+4+i/200), n)
+			add(at, fmt.Sprintf("%s.%d", engine.HistoryWaited, class+2+i%90/30), n)
 		}
 	}
 	return h.AddHistory(ctx, ts)

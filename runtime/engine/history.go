@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -94,4 +96,34 @@ func FreshTallies(ts []Tally, now time.Time) (fresh []Tally, before map[time.Dur
 
 func compareTallies(x, y Tally) int {
 	return cmp.Or(cmp.Compare(x.Step, y.Step), x.At.Compare(y.At), cmp.Compare(x.Queue, y.Queue), cmp.Compare(x.Kind, y.Kind))
+}
+
+// Kinds that an App with Config.History counts, beside those of [HistoryTimes].
+const (
+	HistorySucceeded = "succeeded"
+	HistoryFailed    = "failed"
+	HistoryCancelled = "cancelled"
+	// HistoryRetried counts runs that failed and come again.
+	HistoryRetried = "retried"
+	// HistoryRan and HistoryWaited begin the kinds of how long runs took, and how
+	// long tasks waited for their first run from when they were due.
+	HistoryRan    = "ran"
+	HistoryWaited = "waited"
+)
+
+// HistoryLengths is how many lengths of time are told apart: to 2^27 ms, which are
+// 37 hours.
+const HistoryLengths = 28
+
+// HistoryTimes is one of the times of a history: how many took at most so long, and
+// longer than half of it.
+//
+// The kind of a tally says it as ran.3, for 8 ms: two to the power of 3.
+func HistoryTimes(kind string) (what string, atMost time.Duration, ok bool) {
+	what, power, found := strings.Cut(kind, ".")
+	n, err := strconv.Atoi(power)
+	if !found || err != nil || n < 0 || n >= HistoryLengths || what != HistoryRan && what != HistoryWaited {
+		return "", 0, false
+	}
+	return what, time.Millisecond << n, true
 }

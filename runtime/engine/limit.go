@@ -81,3 +81,21 @@ type Limiter interface {
 	// set, in any order.
 	Limits(ctx context.Context) ([]LimitCount, error)
 }
+
+// LimitRule is the rule of a task's limit= for Limiter.SetLimit, or with the name of
+// a parameter that of its limitby=.
+func LimitRule(task, param string) string {
+	if param == "" {
+		return task + " limit"
+	}
+	return task + " limitby=" + param
+}
+
+// RateRule is the rule of a task's rate= for Limiter.SetLimit, or with the name of a
+// parameter that of its rateby=.
+func RateRule(task, param string) string {
+	if param == "" {
+		return task + " rate"
+	}
+	return task + " rateby=" + param
+}

@@ -10,17 +10,18 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // bytesCodec makes one string of the arguments, as a cipher would, which is no
 // object any more.
 type bytesCodec struct{}
 
-func (bytesCodec) Encode(_ runtime.Binding, args json.RawMessage) (json.RawMessage, error) {
+func (bytesCodec) Encode(_ hook.Binding, args json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal([]byte(args))
 }
 
-func (bytesCodec) Decode(_ runtime.Binding, args json.RawMessage) (b json.RawMessage, err error) {
+func (bytesCodec) Decode(_ hook.Binding, args json.RawMessage) (b json.RawMessage, err error) {
 	var plain []byte
 	err = json.Unmarshal(args, &plain)
 	return plain, err

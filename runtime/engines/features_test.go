@@ -19,6 +19,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/local"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -222,7 +223,7 @@ func TestEngines_AnswerTheSame(t *testing.T) {
 			logger := slog.New(slog.NewTextHandler(&logged, nil)) // whose handler takes one line at a time
 			p := newPair(t, url(t), func() runtime.Config {
 				return runtime.Config{
-					Workers: 4, Queues: []string{"asked"}, KeepLogs: 10, Propagators: []runtime.Propagator{header{}}, Logger: logger,
+					Workers: 4, Queues: []string{"asked"}, KeepLogs: 10, Propagators: []hook.Propagator{header{}}, Logger: logger,
 				}
 			})
 			runtime.RegisterContext(p.worker, newAskContext, runtime.NeedSupply[string]())

@@ -9,6 +9,8 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // metrics records the events of tasks. It is an observer, and also middleware
@@ -38,20 +40,20 @@ func newMetrics(m metric.Meter) (*metrics, error) {
 	return &r, errors.Join(errs[:]...)
 }
 
-// Observe implements runtime.Observer.
-func (m *metrics) Observe(e runtime.Event) {
+// Observe implements hook.Observer.
+func (m *metrics) Observe(e hook.Event) {
 	ctx := context.Background()
 	task := metric.WithAttributeSet(attribute.NewSet(taskAttrs(e.Task)...))
 	switch e.Kind {
-	case runtime.EventEnqueue:
+	case hook.EventEnqueue:
 		if !e.Existing {
 			m.enqueued.Add(ctx, 1, task)
 		}
-	case runtime.EventStart:
+	case hook.EventStart:
 		if e.Task.Attempt == 0 && !e.Task.EnqueuedAt.IsZero() {
 			m.waiting.Record(ctx, e.Waited.Seconds(), task)
 		}
-	case runtime.EventEnd:
+	case hook.EventEnd:
 		state := attribute.String("taskctx.state", string(e.State))
 		ended := metric.WithAttributeSet(attribute.NewSet(append(taskAttrs(e.Task), state)...))
 		m.runs.Add(ctx, 1, ended)
@@ -74,6 +76,6 @@ func (m *metrics) run(next runtime.Handler) runtime.Handler {
 	}
 }
 
-func taskAttrs(m runtime.Metadata) []attribute.KeyValue {
+func taskAttrs(m inspect.Metadata) []attribute.KeyValue {
 	return []attribute.KeyValue{attrTask.String(m.Name), attribute.String("taskctx.queue", m.Queue)}
 }

@@ -28,7 +28,7 @@
 //
 // Neither shows the values of redacted parameters. An observer records the
 // metrics beside the tasks. If they keep coming faster than it can record
-// them, some are lost; see [runtime.ObserverBuffer].
+// them, some are lost; see [hook.ObserverBuffer].
 package otel
 
 import (
@@ -41,6 +41,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // scope names the source of the spans and metrics.
@@ -86,7 +87,7 @@ func Instrument(cfg *runtime.Config, c Config) error {
 // NewPropagator returns a propagator of traces and baggage alone, for a
 // process without spans for tasks. A nil p means W3C Trace Context and
 // Baggage.
-func NewPropagator(p propagation.TextMapPropagator) runtime.Propagator {
+func NewPropagator(p propagation.TextMapPropagator) hook.Propagator {
 	if p == nil {
 		p = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 	}

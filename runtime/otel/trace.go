@@ -12,12 +12,13 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // tracing makes the spans.
 type tracing struct {
 	tracer     trace.Tracer
-	propagator runtime.Propagator
+	propagator hook.Propagator
 	newTraces  bool
 }
 

@@ -24,6 +24,8 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/internal/servertest/process"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -93,7 +95,7 @@ func effectsMain(schema string) {
 	}
 }
 
-func soon(runtime.Metadata, error) time.Duration { return 5 * time.Millisecond }
+func soon(inspect.Metadata, error) time.Duration { return 5 * time.Millisecond }
 
 // effects is a schema with what the tasks write.
 type effects struct {
@@ -236,9 +238,9 @@ func TestCommit_EachRequest(t *testing.T) {
 		require.NoError(t, err)
 		defer pool.Close()
 		var runs atomic.Int64
-		app := runtime.New(f.e, runtime.Config{Workers: 1, Logger: quiet, RetryPolicy: soon, Observers: []runtime.Observer{
-			observer(func(e runtime.Event) {
-				if e.Kind == runtime.EventStart {
+		app := runtime.New(f.e, runtime.Config{Workers: 1, Logger: quiet, RetryPolicy: soon, Observers: []hook.Observer{
+			observer(func(e hook.Event) {
+				if e.Kind == hook.EventStart {
 					runs.Add(1)
 				}
 			}),
@@ -277,6 +279,6 @@ func TestCommit_EachRequest(t *testing.T) {
 }
 
 // observer is an Observer.
-type observer func(runtime.Event)
+type observer func(hook.Event)
 
-func (o observer) Observe(e runtime.Event) { o(e) }
+func (o observer) Observe(e hook.Event) { o(e) }

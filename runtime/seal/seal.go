@@ -7,7 +7,7 @@
 //	})
 //	app := runtime.New(engine, runtime.Config{
 //		Codec:  codec,
-//		Sealed: []runtime.Part{runtime.PartResult, runtime.PartReason, runtime.PartLogs},
+//		Sealed: []hook.Part{hook.PartResult, hook.PartReason, hook.PartLogs},
 //	})
 //
 // The first key seals, each of them opens. To rotate, add the new key to the
@@ -43,7 +43,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 )
 
 // Key is a key of AES: Secret has 16, 24 or 32 bytes. ID, which is stored with
@@ -71,7 +71,7 @@ type Config struct {
 	AllowPlain bool
 }
 
-// Codec is a [runtime.Codec] that encrypts, and a [runtime.KeyHasher]. It may be
+// Codec is a [hook.Codec] that encrypts, and a [hook.KeyHasher]. It may be
 // used concurrently.
 type Codec struct {
 	first      string
@@ -114,15 +114,15 @@ func New(c Config) (*Codec, error) {
 // base64 the nonce, the ciphertext and the tag.
 const version = "s1"
 
-// Encode implements runtime.Codec.
-func (c *Codec) Encode(b runtime.Binding, plain json.RawMessage) (json.RawMessage, error) {
+// Encode implements hook.Codec.
+func (c *Codec) Encode(b hook.Binding, plain json.RawMessage) (json.RawMessage, error) {
 	sealed := c.keys[c.first].Seal(nil, nil, plain, bound(b, c.first))
 	return json.Marshal(version + "." + c.first + "." + base64.RawURLEncoding.EncodeToString(sealed))
 }
 
-// Decode implements runtime.Codec. Its errors show neither keys nor sealed
+// Decode implements hook.Codec. Its errors show neither keys nor sealed
 // text.
-func (c *Codec) Decode(b runtime.Binding, stored json.RawMessage) (json.RawMessage, error) {
+func (c *Codec) Decode(b hook.Binding, stored json.RawMessage) (json.RawMessage, error) {
 	var text string
 	if err := json.Unmarshal(stored, &text); err != nil {
 		return c.plain(stored)
@@ -156,7 +156,7 @@ func (c *Codec) plain(stored json.RawMessage) (json.RawMessage, error) {
 
 // bound returns the bytes that are authenticated with a ciphertext: each part
 // with its length, so that no two bindings have the same bytes.
-func bound(b runtime.Binding, key string) []byte {
+func bound(b hook.Binding, key string) []byte {
 	var out []byte
 	for _, s := range []string{version, key, string(b.Part), b.Task, b.Message} {
 		out = binary.AppendUvarint(out, uint64(len(s)))
@@ -165,7 +165,7 @@ func bound(b runtime.Binding, key string) []byte {
 	return out
 }
 
-// HashKey implements runtime.KeyHasher, by HMAC-SHA256.
+// HashKey implements hook.KeyHasher, by HMAC-SHA256.
 func (c *Codec) HashKey(key []byte) []byte {
 	h := hmac.New(sha256.New, c.mac)
 	h.Write(key)

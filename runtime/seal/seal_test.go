@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/seal"
 	"github.com/taskctx/taskctx/runtime/wire"
@@ -34,7 +35,7 @@ func newCodec(t *testing.T, c seal.Config) *seal.Codec {
 
 func TestCodec_BindsToTheTask(t *testing.T) {
 	c := newCodec(t, seal.Config{Keys: []seal.Key{{"a", key(1)}}})
-	b := runtime.Binding{Task: "billing.Charge", Message: "m1", Part: runtime.PartArgs}
+	b := hook.Binding{Task: "billing.Charge", Message: "m1", Part: hook.PartArgs}
 	stored, err := c.Encode(b, json.RawMessage(`{"card":"4111"}`))
 	require.NoError(t, err)
 	assert.NotContains(t, string(stored), "4111")
@@ -44,11 +45,11 @@ func TestCodec_BindsToTheTask(t *testing.T) {
 	plain, err := c.Decode(b, stored)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{"card":"4111"}`, string(plain))
-	for name, other := range map[string]runtime.Binding{
-		"another task":    {Task: "billing.Refund", Message: "m1", Part: runtime.PartArgs},
-		"another message": {Task: "billing.Charge", Message: "m2", Part: runtime.PartArgs},
-		"another part":    {Task: "billing.Charge", Message: "m1", Part: runtime.PartResult},
-		"shifted":         {Task: "billing.Chargem", Message: "1", Part: runtime.PartArgs},
+	for name, other := range map[string]hook.Binding{
+		"another task":    {Task: "billing.Refund", Message: "m1", Part: hook.PartArgs},
+		"another message": {Task: "billing.Charge", Message: "m2", Part: hook.PartArgs},
+		"another part":    {Task: "billing.Charge", Message: "m1", Part: hook.PartResult},
+		"shifted":         {Task: "billing.Chargem", Message: "1", Part: hook.PartArgs},
 	} {
 		_, err := c.Decode(other, stored)
 		assert.Error(t, err, name)
@@ -63,7 +64,7 @@ func TestCodec_BindsToTheTask(t *testing.T) {
 }
 
 func TestCodec_Rotation(t *testing.T) {
-	b := runtime.Binding{Task: "t", Part: runtime.PartArgs}
+	b := hook.Binding{Task: "t", Part: hook.PartArgs}
 	old := newCodec(t, seal.Config{Keys: []seal.Key{{"a", key(1)}}})
 	both := newCodec(t, seal.Config{Keys: []seal.Key{{"b", key(2)}, {"a", key(1)}}})
 	stored, err := old.Encode(b, json.RawMessage(`1`))
@@ -79,7 +80,7 @@ func TestCodec_Rotation(t *testing.T) {
 }
 
 func TestCodec_PlainOnlyWhenAllowed(t *testing.T) {
-	b := runtime.Binding{Task: "t", Part: runtime.PartArgs}
+	b := hook.Binding{Task: "t", Part: hook.PartArgs}
 	for _, plain := range []string{`{"v":1}`, `"text"`, `"s1.x"`, `null`, `"s1"`} {
 		_, err := newCodec(t, seal.Config{Keys: []seal.Key{{"a", key(1)}}}).Decode(b, json.RawMessage(plain))
 		assert.Error(t, err, plain)
@@ -127,7 +128,7 @@ func TestCodec_NothingIsStoredInTheClear(t *testing.T) {
 		return runtime.Config{
 			Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), KeepLogs: 10,
 			Codec:  newCodec(t, seal.Config{Keys: []seal.Key{{"a", key(1)}}}),
-			Sealed: []runtime.Part{runtime.PartResult, runtime.PartReason, runtime.PartLogs, runtime.PartTags},
+			Sealed: []hook.Part{hook.PartResult, hook.PartReason, hook.PartLogs, hook.PartTags},
 		}
 	}
 	app := runtime.New(engine, cfg())

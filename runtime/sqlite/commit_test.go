@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -128,8 +129,8 @@ func TestCommit_IsFinal(t *testing.T) {
 				return err
 			}
 		}},
-		Observers: []runtime.Observer{observer(func(e runtime.Event) {
-			if e.Kind == runtime.EventEnd && e.State == engine.StateSucceeded {
+		Observers: []hook.Observer{observer(func(e hook.Event) {
+			if e.Kind == hook.EventEnd && e.State == engine.StateSucceeded {
 				ends.Add(1)
 			}
 		})},
@@ -172,9 +173,9 @@ func TestCommit_IsFinal(t *testing.T) {
 }
 
 // observer is an Observer.
-type observer func(runtime.Event)
+type observer func(hook.Event)
 
-func (o observer) Observe(e runtime.Event) { o(e) }
+func (o observer) Observe(e hook.Event) { o(e) }
 
 // TestCommit_Two: two transactions on the engine's database are not atomic.
 func TestCommit_Two(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // Playing is a durable task that a test takes from wait to wait. Its methods are
@@ -65,7 +66,7 @@ func (p *Playing[R]) Waits() string {
 }
 
 // Journal returns the task's journal.
-func (p *Playing[R]) Journal() []runtime.JournalRecord {
+func (p *Playing[R]) Journal() []inspect.JournalRecord {
 	p.t.Helper()
 	js, err := p.app.Journal(p.ctx, p.stage.id)
 	if err != nil {

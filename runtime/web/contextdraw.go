@@ -4,13 +4,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // drawContexts is the picture of contexts: they are in the first column, then the
 // providers of their values, then those that these call, and at last what the app is
 // given.
-func drawContexts(contexts []runtime.ContextInfo) drawing {
+func drawContexts(contexts []inspect.ContextInfo) drawing {
 	n := needs{contexts: make(map[string]*slot), providers: make(map[string]*slot), supplies: make(map[string]*slot), seen: make(map[[2]*slot]bool)}
 	for i := range contexts {
 		c := &contexts[i]
@@ -44,7 +44,7 @@ type needs struct {
 
 // addProviders puts each provider behind those that call it, and returns the last of
 // their columns.
-func (n *needs) addProviders(contexts []runtime.ContextInfo) (deepest int) {
+func (n *needs) addProviders(contexts []inspect.ContextInfo) (deepest int) {
 	depth := make(map[string]int)
 	for i := range contexts {
 		ps := contexts[i].Providers
@@ -71,7 +71,7 @@ func (n *needs) addProviders(contexts []runtime.ContextInfo) (deepest int) {
 }
 
 // connectContext leads lines from a context to what it has, and on.
-func (n *needs) connectContext(c *runtime.ContextInfo) {
+func (n *needs) connectContext(c *inspect.ContextInfo) {
 	from := n.contexts[c.Type]
 	called := make(map[string]bool)
 	for _, p := range c.Providers {
@@ -84,7 +84,7 @@ func (n *needs) connectContext(c *runtime.ContextInfo) {
 	}
 	for _, p := range c.Providers {
 		provider := n.providers[p.Name]
-		makes := func(v runtime.ContextValue) bool { return madeBy(&v, &p) }
+		makes := func(v inspect.ContextValue) bool { return madeBy(&v, &p) }
 		if !called[p.Name] || slices.ContainsFunc(c.Values, makes) {
 			n.line(from, provider, "g-of")
 		}
@@ -99,7 +99,7 @@ func (n *needs) connectContext(c *runtime.ContextInfo) {
 		}
 	}
 	for _, t := range c.Supplies {
-		given := func(v runtime.ContextValue) bool { return v.Supplied && v.Type == t }
+		given := func(v inspect.ContextValue) bool { return v.Supplied && v.Type == t }
 		if !called[t] || slices.ContainsFunc(c.Values, given) {
 			n.line(from, n.supplies[t], "g-of")
 		}
@@ -110,7 +110,7 @@ func (n *needs) connectContext(c *runtime.ContextInfo) {
 }
 
 // madeBy reports whether a provider makes a value, as far as that is known.
-func madeBy(v *runtime.ContextValue, p *runtime.ProviderInfo) bool {
+func madeBy(v *inspect.ContextValue, p *inspect.ProviderInfo) bool {
 	switch {
 	case v.Supplied:
 		return false

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // contextRow is a context type of this process, as the graph's page shows it.
@@ -19,7 +19,7 @@ type contextRow struct {
 // contextValue is a field of a context: its name, its type, and the source of its value.
 type contextValue struct{ Name, Type, From string }
 
-func contextOf(c *runtime.ContextInfo) contextRow {
+func contextOf(c *inspect.ContextInfo) contextRow {
 	r := contextRow{Type: clean(c.Type, maxName)}
 	for _, name := range c.Tasks[:min(len(c.Tasks), 50)] {
 		r.Tasks = append(r.Tasks, labelled{clean(name, maxName), filterLink(filter{Name: name})})
@@ -37,7 +37,7 @@ func contextOf(c *runtime.ContextInfo) contextRow {
 }
 
 // fromOf says where the value of a field is from.
-func fromOf(v *runtime.ContextValue) string {
+func fromOf(v *inspect.ContextValue) string {
 	from := "provided"
 	switch {
 	case v.Supplied:
@@ -65,7 +65,7 @@ type madeWith struct {
 }
 
 // providersOf returns the providers of contexts, by their names.
-func providersOf(contexts []runtime.ContextInfo) (rows []providerRow) {
+func providersOf(contexts []inspect.ContextInfo) (rows []providerRow) {
 	at := make(map[[2]string]int)
 	for i := range contexts {
 		for _, p := range contexts[i].Providers {
@@ -82,7 +82,7 @@ func providersOf(contexts []runtime.ContextInfo) (rows []providerRow) {
 	return rows
 }
 
-func rowOfProvider(p *runtime.ProviderInfo) providerRow {
+func rowOfProvider(p *inspect.ProviderInfo) providerRow {
 	r := providerRow{Name: clean(p.Name, maxName), Type: clean(p.Type, maxName), Scope: p.Scope}
 	for _, of := range []struct {
 		kind  string

@@ -1,6 +1,6 @@
 package web
 
-import "github.com/taskctx/taskctx/runtime"
+import "github.com/taskctx/taskctx/runtime/inspect"
 
 type none struct{}
 
@@ -34,7 +34,7 @@ func (h *handler) endpoints() {
 	endpoint(h, get("/api/causes", "Why tasks failed, of the newest that did; with the state retrying why tasks are retried."), (*request).causes)
 	endpoint(h, get("/api/definitions", "The tasks that can be enqueued by name, with their parameters."),
 		func(q *request, _ *none) (definitionsOut, error) {
-			return definitionsOut{Tasks: append([]runtime.TaskInfo{}, q.h.app.Tasks()...)}, nil
+			return definitionsOut{Tasks: append([]inspect.TaskInfo{}, q.h.app.Tasks()...)}, nil
 		})
 	endpoint(h, post(Enqueue, "/api/tasks", "Enqueues a task by its name. Its arguments are checked as a worker would."), (*request).enqueue)
 	endpoint(h, post(Retry, "/api/tasks/{id}/retry", "Runs a task once more that failed or was cancelled."),

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // enqueueIn asks to enqueue a task by its name.
@@ -82,7 +83,7 @@ func (q *request) enqueue(in *enqueueIn) (out enqueueOut, err error) {
 
 // definitionsOut are the tasks that can be enqueued by name.
 type definitionsOut struct {
-	Tasks []runtime.TaskInfo `json:"tasks"`
+	Tasks []inspect.TaskInfo `json:"tasks"`
 }
 
 // enqueuePage is the form that enqueues a task.
@@ -109,7 +110,7 @@ type enqueuePage struct {
 // choice is a task to choose, with its parameters and its queue.
 type choice struct{ Label, Link, Note string }
 
-func choiceOf(t *runtime.TaskInfo) choice {
+func choiceOf(t *inspect.TaskInfo) choice {
 	params := "takes nothing"
 	for i, p := range t.Params {
 		if i == 0 {
@@ -165,9 +166,9 @@ func (q *request) enqueuePage() (*view, error) {
 
 // form returns the form for the task of a name, and the task, nil if there is
 // none.
-func (q *request) form(name string) (*enqueuePage, *runtime.TaskInfo) {
+func (q *request) form(name string) (*enqueuePage, *inspect.TaskInfo) {
 	p := &enqueuePage{}
-	var info *runtime.TaskInfo
+	var info *inspect.TaskInfo
 	for _, t := range q.h.app.Tasks() {
 		p.Tasks = append(p.Tasks, choiceOf(&t))
 		if t.Name == name || info == nil && slices.Contains(t.Aliases, name) {
@@ -182,7 +183,7 @@ func (q *request) form(name string) (*enqueuePage, *runtime.TaskInfo) {
 }
 
 // fill makes the fields, with the values of args.
-func (p *enqueuePage) fill(t *runtime.TaskInfo, args json.RawMessage) {
+func (p *enqueuePage) fill(t *inspect.TaskInfo, args json.RawMessage) {
 	var values, examples map[string]json.RawMessage
 	_ = json.Unmarshal(args, &values) // what cannot be read is empty
 	_ = json.Unmarshal(t.Example, &examples)
@@ -210,7 +211,7 @@ func (p *enqueuePage) fill(t *runtime.TaskInfo, args json.RawMessage) {
 }
 
 // fieldOf chooses the input for a parameter by its type's fingerprint.
-func fieldOf(p runtime.ParamInfo) formField {
+func fieldOf(p inspect.ParamInfo) formField {
 	f := formField{Name: param + p.Name, Label: p.Name, Type: p.Type, Kind: "json", Optional: p.Optional, Secret: p.Redact}
 	switch t := strings.TrimPrefix(p.Type, "*"); t {
 	case "string":
@@ -297,7 +298,7 @@ func (q *request) enqueueForm() (*view, error) {
 }
 
 // formOptions are how a form says that its task is enqueued.
-func formOptions(t *runtime.TaskInfo, form url.Values) (*enqueueIn, error) {
+func formOptions(t *inspect.TaskInfo, form url.Values) (*enqueueIn, error) {
 	in := &enqueueIn{Name: t.Name, Key: form.Get("key")}
 	if queue := form.Get("queue"); queue != t.Queue {
 		in.Queue = queue
@@ -321,7 +322,7 @@ func formOptions(t *runtime.TaskInfo, form url.Values) (*enqueueIn, error) {
 
 // formArgs makes the arguments of what a form's fields say. An optional
 // parameter that is empty is left out.
-func formArgs(t *runtime.TaskInfo, form url.Values) (json.RawMessage, error) {
+func formArgs(t *inspect.TaskInfo, form url.Values) (json.RawMessage, error) {
 	args := make(map[string]json.RawMessage, len(t.Params))
 	for _, p := range t.Params {
 		f := fieldOf(p)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // redactedMark stands in records in place of what is not to be shown.
@@ -20,7 +21,7 @@ const redactedMark = "[redacted]"
 // copyOf fills the form with the queue, the priority and the tags of a task, and returns
 // its arguments: those of an example if the task is gone or is another, none while they
 // are encoded.
-func (q *request) copyOf(p *enqueuePage, info *runtime.TaskInfo, id uuid.UUID, decoded bool) (json.RawMessage, error) {
+func (q *request) copyOf(p *enqueuePage, info *inspect.TaskInfo, id uuid.UUID, decoded bool) (json.RawMessage, error) {
 	r, err := q.lookup(&taskIn{ID: id})
 	if err != nil && statusOf(err) != http.StatusNotFound {
 		return nil, err
@@ -54,7 +55,7 @@ func (p *enqueuePage) liken(text string) {
 
 // formTags are tags as lines of the form. What a schedule has put there is not of the
 // task. left says that some have no line: parseTags would read others.
-func formTags(tags runtime.Tags) (lines string, left bool) {
+func formTags(tags inspect.Tags) (lines string, left bool) {
 	var b strings.Builder
 	for k, v := range tags.All() {
 		if k == runtime.TagEvery || k == runtime.TagTick {
@@ -121,7 +122,7 @@ func without(raw json.RawMessage, fields map[string]json.RawMessage, keys []stri
 }
 
 // withSecrets adds what the form has for redacted keys to an object.
-func withSecrets(object json.RawMessage, t *runtime.TaskInfo, keys []string, form url.Values) (json.RawMessage, error) {
+func withSecrets(object json.RawMessage, t *inspect.TaskInfo, keys []string, form url.Values) (json.RawMessage, error) {
 	var fields, examples map[string]json.RawMessage
 	_ = json.Unmarshal(t.Example, &examples) // without one each is JSON
 	changed := false

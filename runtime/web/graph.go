@@ -10,6 +10,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 const (
@@ -31,7 +32,7 @@ type graphOut struct {
 	Edges []graphEdge `json:"edges"`
 	// Contexts are the context types of this process, with the tasks that get them,
 	// and their values.
-	Contexts []runtime.ContextInfo `json:"contexts"`
+	Contexts []inspect.ContextInfo `json:"contexts"`
 }
 
 // graphName is a task of the graph.

@@ -132,21 +132,21 @@ func (h *handler) readHistory(ctx context.Context, r historyRange, queue string,
 
 func (p *historyPoint) add(t engine.Tally) {
 	switch t.Kind {
-	case runtime.HistorySucceeded:
+	case engine.HistorySucceeded:
 		p.Succeeded += t.Tasks
-	case runtime.HistoryFailed:
+	case engine.HistoryFailed:
 		p.Failed += t.Tasks
-	case runtime.HistoryCancelled:
+	case engine.HistoryCancelled:
 		p.Cancelled += t.Tasks
-	case runtime.HistoryRetried:
+	case engine.HistoryRetried:
 		p.Retried += t.Tasks
 	}
-	what, most, ok := runtime.HistoryTimes(t.Kind)
+	what, most, ok := engine.HistoryTimes(t.Kind)
 	if !ok {
 		return
 	}
 	to := &p.ran
-	if what == runtime.HistoryWaited {
+	if what == engine.HistoryWaited {
 		to = &p.waited
 	}
 	if *to == nil {

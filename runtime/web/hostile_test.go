@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -28,17 +29,17 @@ func newHostile(t *testing.T, text string) *hostile {
 	e := &hostile{Engine: memory.New(memory.Config{}), text: text}
 	quoted, err := json.Marshal(text)
 	require.NoError(t, err)
-	var lines []runtime.LogLine
+	var lines []inspect.LogLine
 	for range 40 {
-		lines = append(lines, runtime.LogLine{Time: time.Now(), Level: slog.LevelWarn, Logger: text, Message: text, Attrs: text})
+		lines = append(lines, inspect.LogLine{Time: time.Now(), Level: slog.LevelWarn, Logger: text, Message: text, Attrs: text})
 	}
 	if len(text) > 10_000 {
 		lines = lines[:1]
 	}
 	memo, err := json.Marshal(map[string]any{
-		"errors":   []runtime.AttemptError{{At: time.Now(), Error: text, Stack: text}},
+		"errors":   []inspect.AttemptError{{At: time.Now(), Error: text, Stack: text}},
 		"logs":     lines,
-		"progress": runtime.Progress{Done: -7, Total: 3, Note: text, At: time.Now()},
+		"progress": inspect.Progress{Done: -7, Total: 3, Note: text, At: time.Now()},
 	})
 	require.NoError(t, err)
 	now := time.Now()

@@ -13,16 +13,17 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // journalOut is the journal of a durable task.
 type journalOut struct {
-	Entries []runtime.JournalRecord `json:"entries"`
+	Entries []inspect.JournalRecord `json:"entries"`
 }
 
 // journal returns the journal of a durable task, and an empty one for others.
 func (q *request) journal(in *taskIn) (journalOut, error) {
-	out := journalOut{Entries: []runtime.JournalRecord{}}
+	out := journalOut{Entries: []inspect.JournalRecord{}}
 	ctx, cancel := q.store()
 	defer cancel()
 	entries, err := q.h.app.Journal(ctx, in.ID)

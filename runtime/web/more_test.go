@@ -18,6 +18,8 @@ import (
 	"github.com/taskctx/taskctx/internal/webtest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/web"
 )
@@ -92,7 +94,7 @@ func TestLimits_OnPages(t *testing.T) {
 		last = h
 	}
 	s := serve(t, app, web.Config{})
-	rule := runtime.LimitRule("scan", "")
+	rule := engine.LimitRule("scan", "")
 	eventually(t, "one runs and two wait", func() bool {
 		ls, err := app.Limits(t.Context())
 		return err == nil && len(ls) == 1 && ls[0].Held == 1 && ls[0].Waiting == 2
@@ -150,11 +152,11 @@ func TestGraph_ShowsWhoEnqueuesWhom(t *testing.T) {
 // plainCodec is a codec that can be seen through.
 type plainCodec struct{}
 
-func (plainCodec) Encode(_ runtime.Binding, plain json.RawMessage) (json.RawMessage, error) {
+func (plainCodec) Encode(_ hook.Binding, plain json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal("sealed:" + string(plain))
 }
 
-func (plainCodec) Decode(_ runtime.Binding, stored json.RawMessage) (json.RawMessage, error) {
+func (plainCodec) Decode(_ hook.Binding, stored json.RawMessage) (json.RawMessage, error) {
 	var text string
 	err := json.Unmarshal(stored, &text)
 	return json.RawMessage(strings.TrimPrefix(text, "sealed:")), err
@@ -215,10 +217,10 @@ func TestConfirm_SaysAboutHowMany(t *testing.T) {
 func TestGraph_Contexts(t *testing.T) {
 	shop := newShop(t)
 	s := serve(t, shop.App, web.Config{})
-	out := read[struct{ Contexts []runtime.ContextInfo }](t, s.get("api/graph"))
+	out := read[struct{ Contexts []inspect.ContextInfo }](t, s.get("api/graph"))
 	require.Len(t, out.Contexts, 1)
 	assert.Equal(t, []string{"stock.Count"}, out.Contexts[0].Tasks)
-	assert.Equal(t, []runtime.ProviderInfo{
+	assert.Equal(t, []inspect.ProviderInfo{
 		{Name: "webtest.nearestDepot", Type: "string", Scope: "process", Supplies: []string{"webtest.Prices"}},
 		{Name: "webtest.beginShelf", Type: "*webtest.Shelf", Scope: "task", Providers: []string{"webtest.nearestDepot"}},
 	}, out.Contexts[0].Providers)

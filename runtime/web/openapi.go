@@ -13,8 +13,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // object is a JSON object.
@@ -134,7 +134,7 @@ func (d *describer) schema(t reflect.Type) object {
 		return object{"type": "string", "format": "uuid"}
 	case reflect.TypeFor[json.RawMessage]():
 		return object{"description": "any JSON"}
-	case reflect.TypeFor[runtime.Tags]():
+	case reflect.TypeFor[inspect.Tags]():
 		return object{"type": "object", "additionalProperties": object{"type": "string"}}
 	case reflect.TypeFor[engine.State]():
 		return object{"type": "string", "enum": engine.States()}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // schedulesOut are the schedules of this process, and those whose tasks are found.
@@ -19,7 +20,7 @@ type schedulesOut struct {
 
 // scheduleInfo is a schedule, and the newest task of it that was found.
 type scheduleInfo struct {
-	runtime.ScheduleInfo
+	inspect.ScheduleInfo
 	// Here says that this process has the schedule, and can run its task.
 	Here bool `json:"here"`
 	// Paused says that its ticks are left out.
@@ -47,7 +48,7 @@ func (q *request) schedules() (schedulesOut, error) {
 			if !ok {
 				i = len(out.Schedules)
 				at[name] = i
-				out.Schedules = append(out.Schedules, scheduleInfo{ScheduleInfo: runtime.ScheduleInfo{Name: name, Task: r.Name}})
+				out.Schedules = append(out.Schedules, scheduleInfo{ScheduleInfo: inspect.ScheduleInfo{Name: name, Task: r.Name}})
 			}
 			if s := &out.Schedules[i]; s.Last == nil || r.EnqueuedAt.After(s.Last.EnqueuedAt) {
 				s.Last = sound(r)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // event is one thing that happened to a task, or will.
@@ -112,7 +113,7 @@ func ending(r *runtime.Record, now time.Time) (event, time.Time) {
 	return event{Kind: "now", Title: "Waits for a worker", Text: reason}, r.Due
 }
 
-func logEvent(l runtime.LogLine) event {
+func logEvent(l inspect.LogLine) event {
 	e := event{Kind: "log", Title: cleanLines(l.Message, maxReason), Text: clean(l.Attrs, maxReason)}
 	switch {
 	case l.Retry:

@@ -13,6 +13,7 @@ import (
 	"github.com/taskctx/taskctx/internal/bulk"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // taskIn names a task.
@@ -330,7 +331,7 @@ func showJSON(raw json.RawMessage, limit int) data {
 // knows reports whether this process can enqueue tasks of a name, which is not too long
 // for a URL.
 func (q *request) knows(name string) bool {
-	return len(name) <= maxName && slices.ContainsFunc(q.h.app.Tasks(), func(t runtime.TaskInfo) bool {
+	return len(name) <= maxName && slices.ContainsFunc(q.h.app.Tasks(), func(t inspect.TaskInfo) bool {
 		return t.Name == name || slices.Contains(t.Aliases, name)
 	})
 }

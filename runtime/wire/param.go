@@ -19,7 +19,7 @@ type Param struct {
 	// numbers of less than 4 digits, and parts of a value other than its first
 	// 64 bytes. If the arguments have more than 10,000 values, no text is shown
 	// at all. Of a text over 32 KiB only the beginning is shown. The value is
-	// stored as it is; a runtime.Codec can encrypt it there.
+	// stored as it is; a hook.Codec can encrypt it there.
 	Redact bool
 	// Inline: the fields of the value are the arguments, with no key for the value
 	// itself. It is the task's only parameter, and a struct. Secret are the keys of its
