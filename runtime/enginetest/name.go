@@ -3,6 +3,7 @@ package enginetest
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -106,8 +107,12 @@ func (l *logged) lines(with string) (found []string) {
 }
 
 // testUnknownHere: a task waits for the worker that knows it and has no room, however
-// long that takes, and its reason does not say that nobody knows it.
+// long that takes, and neither its reason nor the log says that nobody knows it.
 func testUnknownHere(b *bench) {
+	var l logged
+	if b.o.Logged != nil {
+		b.e = b.o.Logged(b, slog.New(slog.NewTextHandler(&l, nil)))
+	}
 	able := b.serve([]string{"task.known"}, slots(1), parkFor(2*b.o.Step))
 	b.insert("task.known")
 	busy := able.nextNamed("task.known")
@@ -117,6 +122,11 @@ func testUnknownHere(b *bench) {
 		b.until(b.insert("task.nobody"), engine.StateFailed)
 		if en := b.get(id); en.State.Final() || strings.Contains(en.Reason, "no worker") {
 			b.Errorf("a task that a busy worker knows is %s (reason %q), want waiting for that worker", en.State, en.Reason)
+		}
+	}
+	for _, line := range slices.Concat(l.lines("no worker knows"), l.lines("no worker knew"), l.lines("knows it")) {
+		if strings.Contains(line, "task.known") {
+			b.Errorf("the log says of a task that a busy worker knows\n%s", line)
 		}
 	}
 	busy.succeed()

@@ -13,8 +13,8 @@ package redis
 // ended, unless another worker knows it and has no room: the reason says which.
 //
 // It answers with the queue, id, message, details and memo of each task taken;
-// how many were parked for the first time, and names of some; ids that led to
-// no task; and how many of those taken were parked.
+// the names and queues of up to ten that were parked for the first time, in
+// turn; ids that led to no task; and how many of those taken were parked.
 //
 // A task of a name that is paused is parked in the same way, and waits there for
 // as long as it is paused.
@@ -26,7 +26,7 @@ local want, owner, lease, now, fence = tonumber(ARGV[1]), ARGV[2], ARGV[3], tonu
 local stamp, patience, look = ARGV[6], tonumber(ARGV[7]), ARGV[8] == "1"
 local known, first = {}, 10 + tonumber(ARGV[9])
 for i = 10, first - 1 do known[ARGV[i]] = true end
-local rows, parked, names, lost, found = {}, 0, {}, {}, 0
+local rows, strange, lost, found = {}, {}, {}, 0
 local held = {}
 for _, name in ipairs(soft("HKEYS", ours .. "paused") or {}) do held[name] = true end
 
@@ -128,9 +128,8 @@ local function park(q, id, v, name, from, other)
 	redis.call("HDEL", t(q, id), "pending_since")
 	firm("ZADD", k(q, "retry"), string.format("%.6f", (now + delay) / 1e6), id)
 	firm("ZADD", k(q, "taskctx:parked"), 0, name .. "\0" .. id)
-	if not v[6] and not held[name] and not other then
-		parked = parked + 1
-		if #names < 10 then names[#names+1] = name end
+	if not v[6] and not held[name] and not other and #strange < 20 then
+		strange[#strange+1], strange[#strange+2] = name, q
 	end
 end
 local function lookFor(q)
@@ -184,7 +183,7 @@ for i = first, #ARGV do
 end
 settle()
 ` + untilRoom + `
-return {rows, parked, names, lost, found, clock and untilRoom() or ""}`)
+return {rows, strange, lost, found, clock and untilRoom() or ""}`)
 
 // concludeScript writes outcomes. ARGV: the worker, the time in ns, as a score
 // and as text, asynq's day and when its counters expire. Then for each outcome

@@ -43,19 +43,19 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 	if err != nil {
 		return false, err
 	}
-	if len(answer) < 6 {
+	if len(answer) < 5 {
 		return false, errAnswer
 	}
 	rows, _ := answer[0].([]any)
-	if found, _ := answer[4].(int64); found > 0 {
+	if found, _ := answer[3].(int64); found > 0 {
 		s.looked = time.Time{} // there may be more
 	}
-	if left := untilRoomOf(answer[5]); left >= 0 {
+	if left := untilRoomOf(answer[4]); left >= 0 {
 		s.Due(left)
 	}
-	parked, _ := answer[1].(int64)
-	s.tellParked(answer[2], parked)
-	if lost, _ := answer[3].([]any); len(lost) > 0 {
+	strange, _ := answer[1].([]any)
+	s.tellParked(strange)
+	if lost, _ := answer[2].([]any); len(lost) > 0 {
 		s.Warn("entries that lead to no task were dropped", fmt.Errorf("%q and perhaps more", lost))
 	}
 	return len(rows) == st.Want, s.write(ctx, s.begun(rows, fence, now))
@@ -65,12 +65,11 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 // each look asks for each of its names. While it finds some it looks each time.
 const lookForParked = 50 * time.Millisecond
 
-// tellParked logs tasks that were put aside because this worker does not know
-// them.
-func (s *serve) tellParked(names any, n int64) {
-	some, _ := names.([]any)
-	for _, name := range some {
-		s.Unknown(text(name), fmt.Sprintf("no worker knows the task %q, and perhaps others", text(name)))
+// tellParked logs tasks that were put aside because no worker of their queue
+// that lives knows them: a name and a queue in turn.
+func (s *serve) tellParked(strange []any) {
+	for pair := range slices.Chunk(strange, 2) {
+		s.Unknown(text(pair[0]), fmt.Sprintf("no worker of queue %q knows it", text(pair[1])))
 	}
 }
 
