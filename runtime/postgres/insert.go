@@ -288,7 +288,9 @@ func (e *Engine) mayInsert(ctx context.Context) error {
 
 // storeAlone stores a lot that is not stored with others.
 func (e *Engine) storeAlone(ctx context.Context, l *lot) ([]engine.Inserted, error) {
-	ins, err := e.storeOnPool(ctx, l)
+	beyond, cancel := remote.Beyond(ctx)
+	defer cancel()
+	ins, err := e.storeOnPool(beyond, l)
 	switch {
 	case err != nil && wasLost(err):
 		if ctx.Err() != nil {

@@ -158,9 +158,14 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 		return nil, context.Cause(ctx)
 	}
 	if l.Len() > remote.MaxGathered {
-		ins, err := e.store(ctx, l)
-		if errors.As(err, new(lostAnswer)) {
+		beyond, cancel := remote.Beyond(ctx)
+		defer cancel()
+		ins, err := e.store(beyond, l)
+		switch lost := errors.As(err, new(lostAnswer)); {
+		case lost:
 			err = &engine.UncertainError{IDs: l.ids, Err: err}
+		case err != nil && ctx.Err() != nil:
+			err = context.Cause(ctx)
 		}
 		if err != nil {
 			return nil, e.failed("insert", err)

@@ -20,6 +20,20 @@ const MaxGathered = 256
 // its tasks were stored.
 const inDoubt = 100 * time.Millisecond
 
+// Beyond returns the context of a request that stores the tasks of a caller with
+// ctx: it ends when that has ended for as long as a caller waits in doubt. A
+// request that ends sooner leaves open whether the tasks were stored, and costs
+// its connection: while the next one is made ready, callers with little time
+// would give up in their turn, and nothing be stored any more.
+func Beyond(ctx context.Context) (beyond context.Context, cancel context.CancelFunc) {
+	beyond, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(inDoubt, end) })
+	return beyond, func() {
+		stop()
+		end()
+	}
+}
+
 // Lot is the tasks of one call, or of several.
 type Lot[L any] interface {
 	Len() int
@@ -62,7 +76,7 @@ type call[L any] struct {
 }
 
 // ride is several calls that are stored together. Its context ends when all
-// callers have given up.
+// callers have given up, in doubt.
 type ride struct {
 	left   int // guarded by Gatherer.mu: callers that still want it
 	cancel context.CancelFunc
@@ -98,13 +112,14 @@ func (g *Gatherer[L]) Insert(ctx context.Context, l L) ([]engine.Inserted, error
 	}
 }
 
-// until returns ctx with a cancel function, which Close calls too. A ctx that
-// never ends, such as the background, ends with Closing instead, at no cost.
+// until returns a context [Beyond] ctx with a cancel function, which Close calls
+// too. A ctx that never ends, such as the background, ends with Closing instead,
+// at no cost.
 func (g *Gatherer[L]) until(ctx context.Context) (until context.Context, cancel context.CancelFunc) {
 	if ctx.Done() == nil {
 		return endless{ctx, g.Closing}, func() {}
 	}
-	return context.WithCancel(ctx)
+	return Beyond(ctx)
 }
 
 // endless is a context with the values of one context and the end of another.
@@ -167,16 +182,14 @@ func (g *Gatherer[L]) unknown(l L, err error) error {
 	return u
 }
 
-// giveUp ends a call whose context has ended.
+// giveUp ends a call whose context has ended. If all that ride together have given
+// up, the ride ends.
 func (g *Gatherer[L]) giveUp(ctx context.Context, c *call[L]) ([]engine.Inserted, error) {
 	g.mu.Lock()
 	if c.ride == nil {
 		g.waiting = slices.DeleteFunc(g.waiting, func(w *call[L]) bool { return w == c })
 		g.mu.Unlock()
 		return nil, context.Cause(ctx)
-	}
-	if c.ride.left--; c.ride.left == 0 {
-		c.ride.cancel()
 	}
 	g.mu.Unlock()
 	t := time.NewTimer(inDoubt)
@@ -185,8 +198,13 @@ func (g *Gatherer[L]) giveUp(ctx context.Context, c *call[L]) ([]engine.Inserted
 	case <-c.done:
 		return c.ins, g.doubt(ctx, c.l, c.err)
 	case <-t.C:
-		return nil, g.unknown(c.l, context.Cause(ctx))
 	}
+	g.mu.Lock()
+	if c.ride.left--; c.ride.left == 0 {
+		c.ride.cancel()
+	}
+	g.mu.Unlock()
+	return nil, g.unknown(c.l, context.Cause(ctx))
 }
 
 // work stores waiting calls until there are none.

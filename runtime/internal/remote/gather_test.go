@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -145,8 +146,8 @@ func TestGatherer_AtMost(t *testing.T) {
 	})
 }
 
-// TestGatherer_GivesUp: a call ends with its context, whether it waits, is stored
-// alone, or with others, who hear the answer.
+// TestGatherer_GivesUp: a call that waits ends with its context, one that is stored
+// soon after, alone or with others, who hear the answer.
 func TestGatherer_GivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, g, end := newGatherer()
@@ -163,6 +164,7 @@ func TestGatherer_GivesUp(t *testing.T) {
 		endWaiting(cause)
 		synctest.Wait()
 		endAlone(cause)
+		time.Sleep(inDoubt)
 		synctest.Wait()
 		if got, want := s.lots(), "[[1] [3 4]]"; got != want {
 			t.Errorf("the server got %s, want %s", got, want)
@@ -177,6 +179,28 @@ func TestGatherer_GivesUp(t *testing.T) {
 				t.Errorf("the call of %d got the error %v", n, err)
 			}
 		}
+	})
+}
+
+// TestGatherer_StoresForThoseInDoubt: tasks that are being stored when the contexts of
+// their callers end are stored all the same, and the callers hear of it.
+func TestGatherer_StoresForThoseInDoubt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, g, end := newGatherer()
+		defer end()
+		ctx, cancel := context.WithCancel(t.Context())
+		var c callers
+		for n := 1; n <= 3; n++ {
+			c.call(ctx, t, g, numbers{n})
+		}
+		s.let <- struct{}{} // the first alone; the others begin together
+		synctest.Wait()
+		cancel()
+		time.Sleep(inDoubt / 2)
+		close(s.let)
+		c.wg.Wait()
+		assert.Equal(t, map[int]error{1: nil, 2: nil, 3: nil}, c.errs)
+		assert.Equal(t, "[[1] [2 3]]", s.lots())
 	})
 }
 
