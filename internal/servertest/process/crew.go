@@ -4,8 +4,10 @@ package process
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -28,6 +30,9 @@ var (
 // envSlots is set for worker processes.
 const envSlots = "TASKCTX_TEST_SLOTS"
 
+// heeds is the file that a worker process closes once it heeds a signal.
+const heeds = 3
+
 // Main must be called first by a TestMain. It returns in the test process; in
 // a worker process it works, with the slots, until that is stopped, and exits.
 func Main(work func(ctx context.Context, slots int) error) {
@@ -37,7 +42,8 @@ func Main(work func(ctx context.Context, slots int) error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	if err := work(ctx, slots); err != nil {
+	_ = os.NewFile(heeds, "heeds").Close()
+	if err := work(ctx, slots); err != nil && !(ctx.Err() != nil && errors.Is(err, context.Canceled)) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -65,13 +71,14 @@ type Crew struct {
 	app *runtime.App
 
 	mu      sync.Mutex
-	workers []*exec.Cmd // guarded by mu
+	workers []*exec.Cmd            // guarded by mu
+	heeding map[*exec.Cmd]*os.File // guarded by mu; ends when the worker heeds a signal
 }
 
 // NewCrew returns a crew without workers. Env gives a worker process the place
 // of its storage, and app enqueues there. The workers end with the test.
 func NewCrew(tb testing.TB, s Storage, app *runtime.App, env ...string) *Crew {
-	c := &Crew{tb: tb, s: s, env: env, app: app}
+	c := &Crew{tb: tb, s: s, env: env, app: app, heeding: make(map[*exec.Cmd]*os.File)}
 	tb.Cleanup(c.killAll)
 	return c
 }
@@ -84,12 +91,21 @@ func (c *Crew) hire(slots int) *exec.Cmd {
 	if testing.Verbose() {
 		cmd.Stderr = os.Stderr
 	}
-	if err := cmd.Start(); err != nil {
+	r, w, err := os.Pipe()
+	if err != nil {
+		c.tb.Fatal(err)
+	}
+	c.tb.Cleanup(func() { _ = r.Close() })
+	cmd.ExtraFiles = []*os.File{w} // its file heeds
+	err = cmd.Start()
+	_ = w.Close()
+	if err != nil {
 		c.tb.Fatal(err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.workers = append(c.workers, cmd)
+	c.heeding[cmd] = r
 	return cmd
 }
 
@@ -113,9 +129,14 @@ func (c *Crew) kill(w *exec.Cmd) {
 	_ = w.Wait()
 }
 
-// dismiss stops a worker process in an orderly way.
+// dismiss stops a worker process in an orderly way, also one that has just been
+// started.
 func (c *Crew) dismiss(w *exec.Cmd) {
 	c.tb.Helper()
+	c.mu.Lock()
+	r := c.heeding[w]
+	c.mu.Unlock()
+	_, _ = io.Copy(io.Discard, r)
 	if err := w.Process.Signal(syscall.SIGTERM); err != nil {
 		c.tb.Fatal(err)
 	}
@@ -124,13 +145,13 @@ func (c *Crew) dismiss(w *exec.Cmd) {
 	}
 }
 
-// fill enqueues n tasks in batches, each of which sleeps up to so many
-// milliseconds.
-func (c *Crew) fill(n, sleep int) {
+// fill enqueues tasks of the numbers from one to before another in
+// batches, each of which sleeps up to so many milliseconds.
+func (c *Crew) fill(from, to, sleep int) {
 	c.tb.Helper()
-	for i := 0; i < n; {
+	for i := from; i < to; {
 		var b runtime.Batch
-		for ; i < n && b.Len() < 500; i++ {
+		for ; i < to && b.Len() < 500; i++ {
 			runtime.AddTo(&b, StepCall(i, rand.N(sleep)))
 		}
 		if err := b.Enqueue(context.Background(), c.app); err != nil {
