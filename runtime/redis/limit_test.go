@@ -2,14 +2,20 @@ package redis_test
 
 import (
 	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
@@ -222,4 +228,61 @@ func TestLimit_CountsOfStates(t *testing.T) {
 	assert.Equal(t, []uuid.UUID{first}, list(engine.StateRetrying))
 	assert.Empty(t, list(engine.StatePending))
 	assert.Empty(t, list(engine.StateScheduled))
+}
+
+// TestLimit_EndAndClaimAreOneRequest: who ends a task with a limit claims the one that it
+// lets in with the same request, and wakes no other worker for that.
+func TestLimit_EndAndClaimAreOneRequest(t *testing.T) {
+	const workers, tasks, keys = 3, 300, 20
+	url := servertest.NewRedis(t).URL + "0" // alone
+	e := open(t, url, redis.Config{Lease: time.Minute, PollInterval: time.Minute})
+	db, err := client(url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	queue, ended := newQueue(), make(chan struct{}, tasks)
+	ms := make([]*engine.Message, tasks)
+	for i := range ms {
+		key := fmt.Sprint("key ", i%keys)
+		ms[i] = &engine.Message{Name: "limited", Queue: queue, Args: []byte("{}"), Keep: time.Hour, Limits: []engine.Limit{{Rule: key, Key: key, Most: 1}}}
+		ms[i].Meta.Version, ms[i].Meta.ID, ms[i].Meta.EnqueuedAt = engine.WireLimited, uuid.Must(uuid.NewV7()), time.Now().UTC()
+	}
+	_, err = e.Insert(t.Context(), ms)
+	require.NoError(t, err)
+	require.NoError(t, db.ConfigResetStat(t.Context()).Err())
+	ctx, stop := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range workers {
+		all.Go(func() {
+			assert.NoError(t, e.Serve(ctx, &engine.Worker{
+				ID: uuid.NewString(), Slots: 5, Queues: []string{queue}, Names: []string{"limited"}, ParkFor: time.Hour,
+				Abandon: make(chan struct{}), Now: time.Now,
+				Run: func(context.Context, *engine.Delivery) engine.Outcome {
+					time.Sleep(time.Millisecond) // so that workers are busy at different times
+					ended <- struct{}{}
+					return engine.Outcome{Kind: engine.OutcomeSucceed}
+				},
+			}))
+		})
+	}
+	for range tasks {
+		<-ended
+	}
+	stop()
+	all.Wait()
+	requests, told := calls(t, db, "evalsha"), calls(t, db, "publish")
+	t.Logf("%d tasks: %d requests, %d messages", tasks, requests, told)
+	assert.Less(t, requests, tasks*5/4, "ends, with the next claims")
+	assert.Less(t, told, tasks*5/4, "each end is told, and hardly anything else")
+}
+
+// calls returns how often a command was called.
+func calls(t *testing.T, db *goredis.Client, command string) int {
+	t.Helper()
+	stats, err := db.Info(t.Context(), "commandstats").Result()
+	require.NoError(t, err)
+	_, rest, _ := strings.Cut(stats, "cmdstat_"+command+":calls=")
+	digits, _, _ := strings.Cut(rest, ",")
+	n, err := strconv.Atoi(digits)
+	require.NoError(t, err, stats)
+	return n
 }

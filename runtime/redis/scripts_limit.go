@@ -31,7 +31,9 @@ package redis
 // limitPrelude has what scripts about limits need. It follows prelude.
 //
 // A script takes places with enter, gives them up with quit, and lets others in with
-// settle at its end.
+// settle at its end. Workers are told of a task that is ready where none was before: they
+// look until none is. A script that takes tasks itself sets readied, and tells of those
+// that it has left with announce.
 const limitPrelude = `
 local function limitKey(h, what) return ours .. "{limit:" .. h .. "}:" .. what end
 local function limitsOf(text)
@@ -119,6 +121,8 @@ local function unset(q, id)
 	soft("ZREM", k(q, "taskctx:aside"), id)
 	soft("SREM", k(q, "taskctx:again"), id)
 end
+-- readied has queues with tasks that are ready now, and whether none was before.
+local readied
 -- put makes a task wait for a place under the rule, or ready.
 local function put(q, id, rule, due, again)
 	redis.call("HSET", t(q, id), "state", "scheduled", "taskctx_aside", rule or "", "taskctx_due", int(due))
@@ -127,7 +131,18 @@ local function put(q, id, rule, due, again)
 	if again then soft("SADD", k(q, "taskctx:again"), id) end
 	soft("ZREM", k(q, rule and "taskctx:ready" or "taskctx:aside"), id)
 	firm("ZADD", k(q, rule and "taskctx:aside" or "taskctx:ready"), int(due), id)
-	if not rule then tell("new", q) end
+	if rule then return end
+	local first = soft("ZCARD", k(q, "taskctx:ready")) == 1
+	if not readied then
+		if first then tell("new", q) end
+	elseif readied[q] == nil then
+		readied[q] = first
+	end
+end
+local function announce()
+	for q, first in pairs(readied) do
+		if first and (soft("ZCARD", k(q, "taskctx:ready")) or 0) > 0 then tell("new", q) end
+	end
 end
 -- come makes a task that is due take its places, and ready or aside.
 local function come(q, id, ls, due, again)

@@ -22,7 +22,12 @@ const parkDelay = 10 * time.Second
 
 // Step implements [remote.Store].
 func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bool, err error) {
-	if err := s.write(ctx, st.Outcomes); err != nil {
+	outcomes, letting := st.Outcomes, []*outcome(nil)
+	if st.Want > 0 && len(st.Orphans) == 0 {
+		outcomes, letting = split(outcomes)
+	}
+	if err := s.write(ctx, outcomes); err != nil {
+		s.PutBack(letting)
 		return false, err
 	}
 	if err := s.Release(ctx, st.Orphans); err != nil {
@@ -32,6 +37,20 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 		return false, nil
 	}
 	now, fence := time.Now().UTC(), newFence()
+	answer, err := s.claim(ctx, st, letting, now, fence)
+	if err != nil {
+		return false, err
+	}
+	rows, err := s.claimed(answer)
+	if err != nil {
+		return false, err
+	}
+	return len(rows) == st.Want, s.write(ctx, s.begun(rows, fence, now))
+}
+
+// claim sends the claim of a step, with the outcomes that let others in: what these
+// let in is claimed before others hear of it.
+func (s *serve) claim(ctx context.Context, st *remote.Step[claim, task], letting []*outcome, now time.Time, fence string) ([]any, error) {
 	look := now.Sub(s.looked) >= lookForParked || now.Before(s.looked) || s.resumed.Swap(false)
 	if look {
 		s.looked = now
@@ -39,14 +58,32 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 	args := append(make([]any, 0, 9+len(s.Names)+len(st.Queues)), st.Want, s.ID, s.leaseScore(), now.UnixMicro(), fence,
 		now.Format(time.RFC3339Nano), s.ParkFor.Microseconds(), flag(look), len(s.Names))
 	args = append(append(args, s.names...), anys(st.Queues)...)
-	answer, err := s.e.run(ctx, claimScript, args...).Slice()
+	if len(letting) == 0 {
+		return s.e.run(ctx, claimScript, args...).Slice()
+	}
+	ends := s.outcomeArgs(letting)
+	answer, err := s.e.run(ctx, stepScript, slices.Concat([]any{len(ends)}, ends, args)...).Slice()
+	if err == nil && len(answer) < 2 {
+		err = errAnswer
+	}
 	if err != nil {
-		return false, err
+		s.PutBack(letting)
+		return nil, fmt.Errorf("write outcomes and claim tasks: %w", err)
 	}
+	written, _ := answer[0].([]any)
+	if err := s.wrote(letting, written); err != nil {
+		return nil, err
+	}
+	claimed, _ := answer[1].([]any)
+	return claimed, nil
+}
+
+// claimed reads the answer to a claim, and returns the rows of the tasks.
+func (s *serve) claimed(answer []any) (rows []any, err error) {
 	if len(answer) < 5 {
-		return false, errAnswer
+		return nil, errAnswer
 	}
-	rows, _ := answer[0].([]any)
+	rows, _ = answer[0].([]any)
 	if found, _ := answer[3].(int64); found > 0 {
 		s.looked = time.Time{} // there may be more
 	}
@@ -58,7 +95,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 	if lost, _ := answer[2].([]any); len(lost) > 0 {
 		s.Warn("entries that lead to no task were dropped", fmt.Errorf("%q and perhaps more", lost))
 	}
-	return len(rows) == st.Want, s.write(ctx, s.begun(rows, fence, now))
+	return rows, nil
 }
 
 // lookForParked is how often a worker looks for parked tasks of its names:
@@ -181,24 +218,26 @@ func (s *serve) write(ctx context.Context, outcomes []*outcome) error {
 			}
 		}
 	}
-	args := s.concludeArgs()
-	for _, o := range outcomes {
-		args = s.appendOutcome(args, o)
-	}
 	conclude := concludeScript
 	if families {
 		conclude = familyScript
 	}
-	written, err := s.e.run(ctx, conclude, args...).Int64Slice()
-	if err == nil && len(written) != len(outcomes) {
-		err = fmt.Errorf("the server answered for %d of %d", len(written), len(outcomes))
-	}
+	written, err := s.e.run(ctx, conclude, s.outcomeArgs(outcomes)...).Slice()
 	if err != nil {
 		s.PutBack(outcomes)
 		return fmt.Errorf("write outcomes: %w", err)
 	}
+	return s.wrote(outcomes, written)
+}
+
+// wrote acts on the answer of a script that wrote outcomes.
+func (s *serve) wrote(outcomes []*outcome, written []any) error {
+	if len(written) != len(outcomes) {
+		s.PutBack(outcomes)
+		return fmt.Errorf("write outcomes: the server answered for %d of %d", len(written), len(outcomes))
+	}
 	for i, o := range outcomes {
-		if written[i] == 0 {
+		if written[i] == int64(0) {
 			if !o.Of.Task.parked {
 				s.Late(o)
 			}
@@ -233,6 +272,15 @@ func (s *serve) concludeArgs() []any {
 		s.ID, now.UnixNano(), score(now), now.Format(time.RFC3339Nano),
 		now.Format("2006-01-02"), now.Add(statsLife).Unix(),
 	}
+}
+
+// outcomeArgs returns the arguments of the scripts that write outcomes.
+func (s *serve) outcomeArgs(outcomes []*outcome) []any {
+	args := s.concludeArgs()
+	for _, o := range outcomes {
+		args = s.appendOutcome(args, o)
+	}
+	return args
 }
 
 // appendOutcome adds an outcome to the arguments of the conclude script.
