@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -26,12 +27,16 @@ func Holds(ps []Pause, queue, name string) bool {
 	})
 }
 
+// PausedReason returns the [Entry.Reason] of a task that waits since its name is paused.
+func PausedReason(name string) string { return fmt.Sprintf("tasks named %q are paused", name) }
+
 // Pauser is implemented by engines that can pause queues and names. A pause is
 // stored with the tasks: it holds for workers of all processes, and longer
 // than any of them, until Resume.
 //
 // Once Pause has returned, this engine hands out no paused task. Workers of
-// other handles follow soon after, as the engine's document says.
+// other handles follow soon after, as the engine's document says. A due task of a paused
+// name has [PausedReason] for its reason, at the latest when a worker has looked at it.
 type Pauser interface {
 	// Pause pauses a queue or name. A paused one stays as it is, with its
 	// Since.

@@ -17,6 +17,7 @@ var pauseTests = []test{
 	{name: "Delayed", run: testPauseDelayed},
 	{name: "BeforeServe", run: testPauseBeforeServe},
 	{name: "UnknownNameDoesNotFail", run: testPauseUnknown},
+	{name: "Reason", run: testPauseReason},
 	{name: "OtherHandle", run: testPauseOtherHandle, needs: need{second: true}},
 	{name: "OtherHandleName", run: testPauseOtherHandleName, needs: need{second: true}},
 }
@@ -214,6 +215,25 @@ func testPauseUnknown(b *bench) {
 	knows.quiet("its name is paused")
 	resume()
 	knows.nextNamed(name).succeed()
+}
+
+// testPauseReason: a record says that its name is paused, also where reasons are
+// filtered, until it runs.
+func testPauseReason(b *bench) {
+	held := b.own("task.reason")
+	s := b.serve([]string{held}, slots(1))
+	resume := b.pausing(b.e, engine.Pause{Name: held})
+	id := b.insert(held)
+	b.poll("the record says that its name is paused", func() bool { return b.get(id).Reason == engine.PausedReason(held) })
+	es, _, err := b.e.List(b.ctx(), engine.Query{Queue: b.queue, Reason: engine.PausedReason(held), Brief: true})
+	if err != nil || len(es) != 1 || es[0].ID != id {
+		b.Errorf("List of what is paused has %d entries (%v), want the task", len(es), err)
+	}
+	resume()
+	s.nextNamed(held).succeed()
+	if en := b.until(id, engine.StateSucceeded); en.Reason != "" {
+		b.Errorf("the reason of the task that has run is %q", en.Reason)
+	}
 }
 
 func testPauseOtherHandle(b *bench) { testPauseOther(b, engine.Pause{Queue: b.queue}, "task.other") }

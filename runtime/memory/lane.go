@@ -30,7 +30,7 @@ type laneIndex struct {
 
 type groupKey struct {
 	queue string
-	able  string // the workers that can run its tasks: a byte for each worker; or paused
+	able  string // the workers that can run its tasks: a byte for each worker; or pausedQueue, pausedName
 }
 
 // group holds the due tasks of one queue that the same workers can run, in the
@@ -50,6 +50,7 @@ type group struct {
 	// parkFor is how long the tasks wait for a worker that can run them, if
 	// some serve the queue but none can. Zero is for ever.
 	parkFor time.Duration
+	paused  bool // their names are
 }
 
 // group returns the group of tasks of the queue and the name.
@@ -92,8 +93,12 @@ func (x *laneIndex) open(lane laneKey, serves []*serve) *group {
 
 // keyOf returns the key of the group to which the lane belongs.
 func (x *laneIndex) keyOf(lane laneKey, serves []*serve) groupKey {
-	if len(x.paused) > 0 && engine.Holds(x.paused, lane.queue, lane.name) {
-		return groupKey{lane.queue, paused}
+	switch {
+	case len(x.paused) == 0:
+	case engine.Holds(x.paused, lane.queue, ""):
+		return groupKey{lane.queue, pausedQueue}
+	case engine.Holds(x.paused, "", lane.name):
+		return groupKey{lane.queue, pausedName}
 	}
 	able := make([]byte, len(serves))
 	for i, s := range serves {
@@ -108,7 +113,8 @@ func (x *laneIndex) keyOf(lane laneKey, serves []*serve) groupKey {
 func (x *laneIndex) add(g *group, key groupKey, serves []*serve) {
 	x.groups[key] = g
 	g.serves, g.at, g.turn, g.parkFor = nil, nil, 0, 0
-	if key.able == paused {
+	g.paused = key.able == pausedName
+	if g.paused || key.able == pausedQueue {
 		return
 	}
 	served, forever := false, false
@@ -176,7 +182,7 @@ func (e *Engine) regroup() {
 			continue
 		}
 		if g.n > lotTasks {
-			g.serves, g.at, g.parkFor = nil, nil, 0
+			g.serves, g.at, g.parkFor, g.paused = nil, nil, 0, false
 			e.lanes.scattered = append(e.lanes.scattered, g)
 			continue
 		}

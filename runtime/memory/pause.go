@@ -10,8 +10,12 @@ import (
 
 var _ engine.Pauser = (*Engine)(nil)
 
-// paused marks the lanes in the groups' key that nobody is to serve.
-const paused = "paused"
+// These mark the lanes in the groups' key that nobody is to serve, since their queue is
+// paused, or their name.
+const (
+	pausedQueue = "queue"
+	pausedName  = "name"
+)
 
 // Pause implements [engine.Pauser].
 func (e *Engine) Pause(_ context.Context, p engine.Pause) error {

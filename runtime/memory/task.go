@@ -137,6 +137,9 @@ func (t *task) glimpse(now time.Time) *engine.Entry {
 	if g := t.group; g != nil && g.parkFor > 0 {
 		en.Reason = fmt.Sprintf("no worker of queue %q knows a task named %q", t.msg.Queue, t.msg.Name)
 	}
+	if t.group != nil && t.group.paused {
+		en.Reason = engine.PausedReason(t.msg.Name)
+	}
 	if t.place == inGate {
 		en.Reason = t.more.gate.reason()
 	}

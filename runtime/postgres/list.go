@@ -47,11 +47,19 @@ var stateConditions = map[engine.State]string{
 }
 
 // happened is the time of the last event of the job j, as in
-// engine.Entry.When. anyReason is every text that may be its reason.
+// engine.Entry.When. anyReason is every text that may be its reason, isPaused whether its
+// kind is paused.
 const (
 	happened  = `coalesce(j.finalized_at, j.attempted_at, j.created_at)`
-	anyReason = `concat(j.metadata -> 'taskctx' ->> 'reason', E'\n', j.errors[array_upper(j.errors, 1)] ->> 'error')`
+	anyReason = `concat(j.metadata -> 'taskctx' ->> 'reason', E'\n', j.errors[array_upper(j.errors, 1)] ->> 'error',
+	E'\nwaits for ' || (j.metadata -> 'taskctx' ->> 'limit'), CASE WHEN {pausedkind} THEN E'\ntasks named ' || to_json(j.kind) || ' are paused' END)`
+	isPaused = `EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = j.kind)`
 )
+
+// withPaused puts isPaused into SQL about the job j.
+func withPaused(sql, schema string) string {
+	return strings.NewReplacer("{pausedkind}", strings.ReplaceAll(isPaused, "{s}", quoted(schema))).Replace(sql)
+}
 
 // riverStates are, for each state, the states of River's that may mean it.
 var riverStates = map[engine.State][]string{
@@ -326,7 +334,7 @@ func (l *listing) query(after int64, rows int) (string, []any) {
 		}
 	}
 	if part := l.q.ReasonPart(); part != "" {
-		b.WriteString(" AND strpos(" + anyReason + ", " + arg(part, "text") + ") > 0")
+		b.WriteString(" AND strpos(" + withPaused(anyReason, l.e.cfg.Schema) + ", " + arg(part, "text") + ") > 0")
 	}
 	if !l.q.Since.IsZero() {
 		b.WriteString(" AND " + happened + " >= " + arg(l.q.Since, "timestamptz"))

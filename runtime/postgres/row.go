@@ -74,6 +74,7 @@ type job struct {
 	state       string
 	overdue     bool // scheduled_at has passed, by the server's clock
 	lastError   []byte
+	paused      bool // its kind is
 }
 
 // jobColumns are the columns of a job, in the order of scan's pointers.
@@ -84,14 +85,15 @@ var jobColumns = jobColumnsOf("j.args", "j.metadata")
 func jobColumnsOf(args, metadata string) string {
 	return `j.id, ` + args + `, j.attempt, ` + within("j.attempted_at") + `, ` + lastWorker + `, ` + within("j.created_at") + `,
 	` + within("j.finalized_at") + `, j.kind, ` + metadata + `, j.priority, j.queue, ` + within("j.scheduled_at") + `,
-	j.state::text, j.scheduled_at <= now(), j.errors[array_upper(j.errors, 1)]`
+	j.state::text, j.scheduled_at <= now(), j.errors[array_upper(j.errors, 1)],
+	{pausedkind}`
 }
 
 func (j *job) pointers() []any {
 	return []any{
 		&j.id, &j.args, &j.attempt, &j.attemptedAt, &j.worker, &j.createdAt,
 		&j.finalizedAt, &j.kind, &j.metadata, &j.priority, &j.queue, &j.scheduledAt, &j.state, &j.overdue,
-		&j.lastError,
+		&j.lastError, &j.paused,
 	}
 }
 
@@ -190,6 +192,8 @@ func (e *Engine) entry(j *job) *engine.Entry {
 		en.Reason = ""
 	case j.state == riverPending && own.Limit != "":
 		en.Reason = "waits for " + own.Limit
+	case j.paused && j.overdue && (en.State == engine.StatePending || en.State == engine.StateRetrying):
+		en.Reason = engine.PausedReason(j.kind)
 	case err != nil:
 		en.Reason = fmt.Sprintf("metadata cannot be read: %v", err)
 	case en.Reason == "" && len(j.lastError) > 0: // of River's own workers

@@ -63,7 +63,7 @@ func forSome(text, pick string) lotSQL {
 // identifier, {seq} the sequence of River's jobs.
 func newStatements(schema string) statements {
 	r := strings.NewReplacer("{set}", strings.ReplaceAll(setOf, "{s}", quoted(schema)), "{s}", quoted(schema), "{seq}", quoted(schema)+".river_job_id_seq",
-		"{columns}", jobColumns, "{briefcolumns}", jobColumnsOf("NULL::jsonb", briefMetadata),
+		"{columns}", withPaused(jobColumns, schema), "{briefcolumns}", withPaused(jobColumnsOf("NULL::jsonb", briefMetadata), schema),
 		"{again}", isAgain, "{later}", isLater, "{waits}", isWaits, "{aside}", isAside, "{asked}", asked, "{durable}", isDurable, "{marked}", isMarked, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
 		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked,
 		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,

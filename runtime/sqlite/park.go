@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // setAside parks a task of an unknown name, out of the way, where workers that
@@ -23,7 +25,7 @@ func (c *claimOp) setAside(t *txn, b badTask) error {
 	}
 	t.db.park.BindInt(2, b.seq)
 	if t.paused.name(b.name) {
-		t.db.park.BindText(1, fmt.Sprintf("tasks named %q are paused", clip(b.name)))
+		t.db.park.BindText(1, engine.PausedReason(clip(b.name)))
 		return t.runFor(b.seq, t.db.park)
 	}
 	t.plan.park.min(add(b.due, c.s.w.ParkFor))
