@@ -343,10 +343,13 @@ func (t *txn) end(seq, keep int64) {
 	t.ended[at] = append(t.ended[at], seq)
 }
 
-// recordEnds writes until when ended tasks are kept: one row for all of them,
-// since an index over all ended tasks costs as much as the rest of a task's
-// end.
+// recordEnds ends what the ends of tasks have begun: the counts of their parents,
+// and until when they are kept, which is one row for all of them, since an index
+// over all ended tasks costs as much as the rest of a task's end.
 func (t *txn) recordEnds() error {
+	if err := t.countEnds(); err != nil {
+		return err
+	}
 	for at, seqs := range t.ended {
 		t.plan.purge.min(at)
 		var b strings.Builder

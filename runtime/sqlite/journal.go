@@ -17,13 +17,13 @@ var (
 
 // journalDB are the statements about journals.
 type journalDB struct {
-	ownRun, addHead, head, countEntry, addEntry       *lite.Stmt
-	entry, entryNames, signalOf                       *lite.Stmt
-	parentOf, endEntry, countEnd, wait, wake, stayDue *lite.Stmt
-	childOf, waitingDue, unseenEnds, sleepers         *lite.Stmt
-	markBereft, bereft, anyBereft, bereftChildren     *lite.Stmt
-	bereftAt, unmarkBereft                            *lite.Stmt
-	badChildren, dropEntry, redoEntry, recount        *lite.Stmt
+	ownRun, addHead, head, countEntry, addEntry        *lite.Stmt
+	entry, entryNames, signalOf                        *lite.Stmt
+	parentOf, endEntry, countEnds, wait, wake, stayDue *lite.Stmt
+	childOf, waitingDue, unseenEnds, sleepers          *lite.Stmt
+	markBereft, bereft, anyBereft, bereftChildren      *lite.Stmt
+	bereftAt, unmarkBereft                             *lite.Stmt
+	badChildren, dropEntry, redoEntry, recount         *lite.Stmt
 }
 
 // entryColumns are the columns of an entry, in the order of scanJournalEntry.
@@ -51,7 +51,7 @@ func (d *db) journalStatements() map[**lite.Stmt]string {
 		&j.parentOf: `SELECT seq, queue FROM @tasks WHERE id = ?`,
 		&j.endEntry: `UPDATE @entries SET came = ?4, state = ?5, result = ?6, reason = ?7
 			WHERE task = ?1 AND name = ?2 AND kind <> 'g' AND child = ?3 AND came = 0`,
-		&j.countEnd: `UPDATE @journals SET came = came + 1, failed = failed + ?2, bytes = bytes + ?3 WHERE task = ?1`,
+		&j.countEnds: `UPDATE @journals SET came = came + ?2, failed = failed + ?3, bytes = bytes + ?4 WHERE task = ?1`,
 		&j.wait: `UPDATE @journals SET due = ?2, seen = ?3, need = ?4, fail_fast = ?5, name = ?6
 			WHERE task = ?1`,
 		&j.wake: `UPDATE @tasks SET state = 2, due = coalesce((SELECT due FROM @journals WHERE task = ?1), due)
@@ -95,6 +95,9 @@ type head struct {
 
 // head returns the head of a task's journal. It reports whether there is one.
 func (t *txn) head(seq int64) (h head, found bool, err error) {
+	if err := t.countEnds(); err != nil {
+		return h, false, err
+	}
 	st := t.db.journal.head
 	st.BindInt(1, seq)
 	defer st.Reset()

@@ -106,65 +106,6 @@ func (t *txn) wake(seq int64, queue string) error {
 	return j.stayDue.Run()
 }
 
-// childEnded writes the end of a child into its parent's journal, and wakes the
-// parent if it waits for that. Once, and only while the parent's record is there.
-func (t *txn) childEnded(m *engine.Message, state engine.State, result json.RawMessage, reason string) error {
-	if m.Meta.Entry == "" || m.Meta.Parent == uuid.Nil {
-		return nil
-	}
-	j := &t.db.journal
-	j.parentOf.BindBlob(1, m.Meta.Parent[:])
-	ok, err := j.parentOf.Step()
-	seq, queue := j.parentOf.Int(0), ""
-	if ok {
-		queue = j.parentOf.Text(1)
-	}
-	j.parentOf.Reset()
-	if err != nil || !ok {
-		return err
-	}
-	return t.writeEnd(seq, queue, childEnd{m.Meta.Entry, m.Meta.ID, state, result, clean(reason)})
-}
-
-// childEnd is the end of a child, for its parent's journal.
-type childEnd struct {
-	name   string
-	child  uuid.UUID
-	state  engine.State
-	result json.RawMessage
-	reason string
-}
-
-func (t *txn) writeEnd(parent int64, queue string, c childEnd) error {
-	h, found, err := t.head(parent)
-	if err != nil || !found {
-		return err
-	}
-	j := &t.db.journal
-	j.endEntry.BindInt(1, parent)
-	j.endEntry.BindText(2, c.name)
-	j.endEntry.BindBlob(3, c.child[:])
-	j.endEntry.BindInt(4, h.came+1)
-	j.endEntry.BindText(5, string(c.state))
-	j.endEntry.BindTextBytes(6, c.result)
-	if j.endEntry.BindNull(7); c.reason != "" {
-		j.endEntry.BindText(7, c.reason)
-	}
-	if err := j.endEntry.Run(); err != nil || t.db.c.Changes() == 0 {
-		return err
-	}
-	j.countEnd.BindInt(1, parent)
-	j.countEnd.BindInt(2, 0)
-	if c.state != engine.StateSucceeded {
-		j.countEnd.BindInt(2, 1)
-	}
-	j.countEnd.BindInt(3, int64(len(c.result)+len(c.reason)))
-	if err := j.countEnd.Run(); err != nil {
-		return err
-	}
-	return t.arrived(parent, queue, c.name)
-}
-
 // endedAt follows the end, by other ways than a run's outcome, of the task at seq.
 func (t *txn) endedAt(seq int64, state int, reason string) error {
 	j := &t.db.journal
@@ -248,12 +189,18 @@ func (t *txn) lookForEnds(seq int64, queue string) error {
 	}); err != nil {
 		return err
 	}
+	if len(ends) == 0 {
+		return nil
+	}
+	if err := t.endsIn(uuid.Nil, seq, queue); err != nil {
+		return err
+	}
 	for _, c := range ends {
-		if err := t.writeEnd(seq, queue, c); err != nil {
+		if err := t.writeEnd(c); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.countEnds()
 }
 
 // lookAtSleepers looks, at some suspended tasks a call, for ends that nobody wrote

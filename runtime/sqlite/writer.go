@@ -33,6 +33,7 @@ type txn struct {
 	undone bool              // nothing of it is in the file
 	claims bool              // it took tasks for workers, or tried to
 
+	family    family          // the parent of the children whose ends it writes
 	strangers strangers       // tasks that it parked and no worker knows
 	others    map[string]bool // names that workers know; nil if it did not look
 	join      []*server       // workers that it adds: afterwards they are in servers
@@ -252,12 +253,12 @@ func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 	return t, ops, nil
 }
 
-// applyAll applies the operations in their order, but the successes between two
-// operations of other kinds together.
+// applyAll applies the operations in their order, but of outcomes between two
+// operations of other kinds the successes together, and the counts of children.
 func (t *txn) applyAll(ops []op) error {
 	for _, o := range ops {
-		if _, ok := o.(*delivery); !ok && len(t.successes) > 0 {
-			if err := t.succeed(); err != nil {
+		if _, ok := o.(*delivery); !ok {
+			if err := t.finishEnds(); err != nil {
 				return err
 			}
 		}
@@ -265,7 +266,17 @@ func (t *txn) applyAll(ops []op) error {
 			return err
 		}
 	}
-	return t.succeed()
+	return t.finishEnds()
+}
+
+// finishEnds writes what outcomes have left to be written together.
+func (t *txn) finishEnds() error {
+	if len(t.successes) > 0 {
+		if err := t.succeed(); err != nil {
+			return err
+		}
+	}
+	return t.countEnds()
 }
 
 // The writer waits for another process's lock by itself, with jitter and short
