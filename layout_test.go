@@ -73,17 +73,19 @@ var layers = map[string][]string{
 	"gen/...":     {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/..."},
 	"gen":         {"annotations", "gen/...", "golang.org/x/...", "github.com/rogpeppe/go-internal/...", jennifer},
 	"runtime": {
-		"runtime/engine", "runtime/hook", "runtime/inspect", "runtime/wire", "runtime/internal/guard", "runtime/internal/life",
-		"runtime/internal/locals", "runtime/internal/redact", "runtime/internal/store", uuid,
+		"runtime/engine", "runtime/hook", "runtime/inspect", "runtime/wire", "runtime/internal/guard", "runtime/internal/jsontext",
+		"runtime/internal/life", "runtime/internal/link", "runtime/internal/locals", "runtime/internal/redact", "runtime/internal/store", uuid,
 	},
 	"runtime/hook":              {"runtime/engine", "runtime/inspect", uuid},
 	"runtime/inspect":           {"runtime/engine", uuid},
+	"runtime/glue":              {"runtime", "runtime/wire", "runtime/internal/link"},
 	"runtime/engine":            {"runtime/internal/life", uuid},
-	"runtime/wire":              {"runtime/internal/guard", "runtime/internal/jsontext", uuid},
+	"runtime/wire":              {"runtime/engine", "runtime/internal/guard", "runtime/internal/jsontext", uuid},
 	"runtime/local":             {"runtime/internal/guard", "runtime/internal/life", "runtime/internal/locals"},
 	"runtime/internal/guard":    {},
 	"runtime/internal/jsontext": {},
 	"runtime/internal/life":     {},
+	"runtime/internal/link":     {"runtime/wire"},
 	"runtime/internal/locals":   {"runtime/internal/life", "runtime/wire"},
 	"runtime/internal/redact":   {"runtime/internal/guard", "runtime/internal/jsontext"},
 	"runtime/internal/store":    {"runtime/internal/guard"},
@@ -91,23 +93,25 @@ var layers = map[string][]string{
 		"runtime/engine", "runtime/internal/remote", uuid, "github.com/hibiken/asynq/...", "github.com/redis/go-redis/v9/...",
 		protobuf,
 	},
-	"runtime/cron":                {"runtime", "github.com/robfig/cron/v3"},
-	"runtime/engines":             {"runtime/...", uuid, "github.com/...", "golang.org/x/..."},
-	"runtime/otel":                {"runtime", "runtime/engine", "runtime/hook", "runtime/inspect", uuid, "go.opentelemetry.io/..."},
-	"cmd/taskgen":                 {"annotations", "gen/...", "golang.org/x/..."},
-	"cmd/taskvet":                 {"golang.org/x/tools/...", "vet"},
-	"vet":                         {"annotations", "gen", "gen/diag", "golang.org/x/tools/..."},
-	"vet/golangci":                {"vet", "golang.org/x/tools/...", "github.com/golangci/plugin-module-register/register"},
-	"cmd/taskctx/...":             {"runtime/...", "internal/bulk", "internal/timetext", uuid, "golang.org/x/..."},
-	"internal/...":                {"internal/...", "golang.org/x/..."},
-	"internal/tsclient":           {"runtime", "runtime/wire", uuid},
-	"internal/growth":             {"runtime", "runtime/wire"},
-	"internal/vetprograms":        {"gen", "github.com/stretchr/testify/require"},
-	"internal/servertest/beside":  {"internal/cputime", "runtime", "runtime/engine", uuid},
-	"internal/servertest/fault":   {"internal/servertest", "runtime", "runtime/engine", uuid},
-	"internal/bulk":               {"runtime", "runtime/engine", uuid},
-	"internal/webtest":            {"runtime", "runtime/engine", "runtime/wire"},
-	"internal/servertest/process": {"internal/pace", "runtime", "runtime/engine", "runtime/wire", uuid, "github.com/stretchr/testify/..."},
+	"runtime/cron":               {"runtime", "github.com/robfig/cron/v3"},
+	"runtime/engines":            {"runtime/...", uuid, "github.com/...", "golang.org/x/..."},
+	"runtime/otel":               {"runtime", "runtime/engine", "runtime/hook", "runtime/inspect", uuid, "go.opentelemetry.io/..."},
+	"cmd/taskgen":                {"annotations", "gen/...", "golang.org/x/..."},
+	"cmd/taskvet":                {"golang.org/x/tools/...", "vet"},
+	"vet":                        {"annotations", "gen", "gen/diag", "golang.org/x/tools/..."},
+	"vet/golangci":               {"vet", "golang.org/x/tools/...", "github.com/golangci/plugin-module-register/register"},
+	"cmd/taskctx/...":            {"runtime/...", "internal/bulk", "internal/timetext", uuid, "golang.org/x/..."},
+	"internal/...":               {"internal/...", "golang.org/x/..."},
+	"internal/tsclient":          {"runtime", "runtime/glue", "runtime/wire", uuid},
+	"internal/growth":            {"runtime", "runtime/glue", "runtime/wire"},
+	"internal/vetprograms":       {"gen", "github.com/stretchr/testify/require"},
+	"internal/servertest/beside": {"internal/cputime", "runtime", "runtime/engine", uuid},
+	"internal/servertest/fault":  {"internal/servertest", "runtime", "runtime/engine", uuid},
+	"internal/bulk":              {"runtime", "runtime/engine", uuid},
+	"internal/webtest":           {"runtime", "runtime/engine", "runtime/glue", "runtime/wire"},
+	"internal/servertest/process": {
+		"internal/pace", "runtime", "runtime/engine", "runtime/glue", "runtime/wire", uuid, "github.com/stretchr/testify/...",
+	},
 	"examples/...": {
 		"runtime/...", "examples/...", uuid, "modernc.org/sqlite/...", "golang.org/x/...",
 		"github.com/schollz/progressbar/v3",
@@ -121,7 +125,7 @@ var layers = map[string][]string{
 	"runtime/enginetest":      {"runtime", "runtime/engine", uuid},
 	"runtime/internal/remote": {"runtime/engine", uuid},
 	"runtime/seal":            {"runtime/hook"},
-	"runtime/tasktest":        {"runtime", "runtime/engine", "runtime/inspect", "runtime/memory", uuid},
+	"runtime/tasktest":        {"runtime", "runtime/engine", "runtime/glue", "runtime/inspect", "runtime/wire", "runtime/memory", uuid},
 	"runtime/web":             {"runtime", "runtime/engine", "runtime/inspect", "runtime/wire", "internal/bulk", "internal/timetext", uuid},
 }
 
@@ -181,10 +185,10 @@ func TestLayout_Dependencies(t *testing.T) {
 		"annotations": {},
 		"runtime": {
 			"runtime/engine", "runtime/hook", "runtime/inspect", "runtime/wire", "runtime/internal/guard", "runtime/internal/jsontext",
-			"runtime/internal/life", "runtime/internal/locals", "runtime/internal/redact", "runtime/internal/store", uuid,
+			"runtime/internal/life", "runtime/internal/link", "runtime/internal/locals", "runtime/internal/redact", "runtime/internal/store", uuid,
 		},
 		"runtime/engine": {"runtime/internal/life", uuid},
-		"runtime/wire":   {"runtime/internal/guard", "runtime/internal/jsontext", uuid},
+		"runtime/wire":   {"runtime/engine", "runtime/internal/guard", "runtime/internal/jsontext", "runtime/internal/life", uuid},
 		"runtime/memory": {"runtime/engine", "runtime/internal/life", uuid},
 		"gen":            {"annotations", "gen/...", jennifer, "golang.org/x/...", "github.com/rogpeppe/go-internal/..."},
 	} {
@@ -218,7 +222,7 @@ func TestLayout_Dependencies(t *testing.T) {
 // shortLines is how many lines go doc -short prints of a package at most: a page that
 // somebody reads before the first task. What only hooks, tools, engines or generated
 // code need has a package of its own.
-var shortLines = map[string]int{"runtime": 132}
+var shortLines = map[string]int{"runtime": 106}
 
 // TestLayout_ShortDocs holds how much there is to read of a package.
 func TestLayout_ShortDocs(t *testing.T) {

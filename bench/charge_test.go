@@ -13,6 +13,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -40,7 +41,7 @@ type chargeContext struct {
 
 var ledgerKey = runtime.NewKey[*ledger]("ledger", runtime.PerWorker, nil)
 
-var chargeTask = runtime.NewTask[chargeArgs, runtime.Void](runtime.Spec{
+var chargeTask = glue.NewTask[chargeArgs, runtime.Void](wire.Spec{
 	Name: "bench.Charge", Func: "Charge", Retries: 3,
 	Params: []wire.Param{{Name: "customerID", Sig: "string"}, {Name: "cents", Sig: "int64"}},
 }, (*chargeArgs).fields)
@@ -129,8 +130,8 @@ func newWatermill(b *testing.B, workers int, done *sync.WaitGroup) runner {
 
 func newTask(b *testing.B, workers int, done *sync.WaitGroup) runner {
 	app := runtime.New(memory.New(memory.Config{Wait: true}), runtime.Config{Workers: workers})
-	runtime.RegisterContext(app, newChargeContext)
-	runtime.Register(app, chargeTask, func(ctx *chargeContext, a *chargeArgs) (runtime.Void, error) {
+	glue.RegisterContext(app, newChargeContext)
+	glue.Register(app, chargeTask, func(ctx *chargeContext, a *chargeArgs) (runtime.Void, error) {
 		ctx.Ledger.cents.Add(a.Cents)
 		done.Done()
 		return runtime.Void{}, nil

@@ -35,7 +35,7 @@ func newLab(t testing.TB) *lab {
 	exports := map[string]string{}
 	writeModule(t, l.root, "lab.test")
 	cmd := exec.Command("go", "list", "-export", "-deps", "-f", "{{.ImportPath}}\t{{.Export}}",
-		"github.com/taskctx/taskctx/runtime", "context", "database/sql", "encoding/json", "iter", "math/big", "net/http",
+		"github.com/taskctx/taskctx/runtime/glue", "context", "database/sql", "encoding/json", "iter", "math/big", "net/http",
 		"net/netip", "net/url", "github.com/google/uuid")
 	out, err := cmd.Output()
 	if err != nil {
@@ -146,7 +146,7 @@ var hostile = []string{
 	"Open", "openKey", "provideOpen", "provideSend", "RegisterTasks", "runtime", "context", "time", "Context", "App", "Call",
 	"Enqueue", "string", "error", "nil", "any", "new", "len", "int", "bool", "true", "append", "struct", "Err", "Value", "_",
 	"ctxValue", "optsValue", "argsValue", "fieldsValue", "a2", "f2", "q2", "Été", "é", "été", "世", "HTTPGet", "httpGet",
-	"httpGetArgs", "taskgen", "rt2", "time2", "Time", "T", "t", "Handle", "Void", "Spec", "Params", "Name",
+	"httpGetArgs", "taskgen", "rt2", "time2", "Time", "T", "t", "Handle", "Void", "Spec", "Params", "Name", "glue", "wire",
 }
 
 // Whatever functions, parameters, types and declarations beside them are

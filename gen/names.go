@@ -58,7 +58,7 @@ func newNames(p *Package) *names {
 		}
 		n.imported(f.tree)
 	}
-	for _, name := range []string{"context", "time", "runtime", "wire"} {
+	for _, name := range []string{"context", "time", "glue", "runtime", "wire"} {
 		n.pkgs[name] = true
 	}
 	for _, imp := range p.load.Types.Imports() {

@@ -72,7 +72,7 @@ func (r *renderer) all() {
 		r.file.HeaderComment("//go:build " + p.constraint)
 	}
 	r.comment("This file and the runtime differ in version if this does not compile: run go generate.")
-	r.file.Const().Id("_").Op("=").Add(r.rt("RunGoGenerateIfUndefinedV4"))
+	r.file.Const().Id("_").Op("=").Add(r.glue("RunGoGenerateIfUndefinedV5"))
 	r.file.Line()
 	r.taskNames("this package's tasks", p.Tasks)
 	for _, t := range p.Tasks {
@@ -150,10 +150,14 @@ func (r *renderer) rt(name string) *jen.Statement { return r.qual(runtimePackage
 // wire refers to a name of the payload's package.
 func (r *renderer) wire(name string) *jen.Statement { return r.qual(wirePackage, name) }
 
+// glue refers to a name of the package that registers tasks.
+func (r *renderer) glue(name string) *jen.Statement { return r.qual(gluePackage, name) }
+
 // The packages that generated code refers to beside those of the user's types.
 var (
 	runtimePackage = types.NewPackage(runtimePath, "runtime")
 	wirePackage    = types.NewPackage(runtimePath+"/wire", "wire")
+	gluePackage    = types.NewPackage(runtimePath+"/glue", "glue")
 	enginePackage  = types.NewPackage(runtimePath+"/engine", "engine")
 	contextPackage = types.NewPackage("context", "context")
 	timePackage    = types.NewPackage("time", "time")

@@ -28,7 +28,7 @@ func (r *renderer) registerClients() {
 		for _, t := range c.Tasks {
 			n := r.tasks[t]
 			args := jen.Parens(jen.Op("*").Id(n.args)).Parens(jen.Nil())
-			body = append(body, r.rt("RegisterClient").Call(jen.Id(app), jen.Op("&").Id(n.task), args))
+			body = append(body, r.glue("RegisterClient").Call(jen.Id(app), jen.Op("&").Id(n.task), args))
 		}
 	}
 	r.comment(registerClientName + " tells " + app + " of the tasks that this package is a client of, so that it can make " +

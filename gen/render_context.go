@@ -105,10 +105,10 @@ func (r *renderer) value(v Value, ctx string) *jen.Statement {
 
 // lazy writes the function that gives a provider's value.
 func (r *renderer) lazy(v Value, ctx string) *jen.Statement {
-	provide := r.providers[v.Provider].provide
-	value := jen.Id(provide).Call(jen.Id(ctx))
+	n := r.providers[v.Provider]
+	value := jen.Id(n.provide).Call(jen.Id(ctx))
 	if v.Provider.Scope == "task" {
-		value = r.rt("Lazy").Call(jen.Id(ctx), jen.Id(provide))
+		value = jen.Id(n.key).Dot("Lazy").Call(jen.Id(ctx), jen.Id(n.provide))
 	}
 	return jen.Func().Params().Params(r.typ(v.Provider.Type), jen.Error()).Block(jen.Return(value))
 }
@@ -158,7 +158,7 @@ func (r *renderer) provider(p *Provider) {
 	r.comment(n.provide + " gives what " + p.Func + " makes: once per " + p.Scope + ".")
 	r.file.Func().Id(n.provide).Params(jen.Id(ctx).Op("*").Add(r.rt("Context"))).
 		Params(r.typ(p.Type), jen.Error()).
-		Block(jen.Return(r.rt("Provide").Call(jen.Id(ctx), jen.Id(n.key), open)))
+		Block(jen.Return(jen.Id(n.key).Dot("Provide").Call(jen.Id(ctx), open)))
 	r.file.Line()
 }
 
@@ -179,9 +179,9 @@ func (r *renderer) provided(p *Provider, s *scope, err string, call *jen.Stateme
 		vars = append(vars, jen.Id(name))
 		switch p.Cleanup {
 		case CleanFunc:
-			cleanup = r.rt("CloseFunc").Call(jen.Id(name))
+			cleanup = r.glue("CloseFunc").Call(jen.Id(name))
 		case CleanErr:
-			cleanup = r.rt("CloseErrFunc").Call(jen.Id(name))
+			cleanup = r.glue("CloseErrFunc").Call(jen.Id(name))
 		default:
 			cleanup = jen.Id(name)
 		}

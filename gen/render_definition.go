@@ -46,8 +46,8 @@ func (r *renderer) definition(t *Task) {
 	if len(t.Params) > 0 {
 		spec = append(spec, jen.Id("Params").Op(":").Index().Add(r.wire("Param")).Values(r.wireParams(t)...))
 	}
-	r.file.Var().Id(n.task).Op("=").Add(r.rt("Definition")).
-		Values(jen.Id("Spec").Op(":").Add(r.rt("Spec")).Add(lines(spec)))
+	r.file.Var().Id(n.task).Op("=").Add(r.wire("Definition")).
+		Values(jen.Id("Spec").Op(":").Add(r.wire("Spec")).Add(lines(spec)))
 	r.file.Line()
 }
 
@@ -55,7 +55,7 @@ func (r *renderer) definition(t *Task) {
 func (r *renderer) waits(t *Task, add func(string, jen.Code)) {
 	if t.Delay != nil && *t.Delay != annotations.DefaultDelay {
 		if *t.Delay == 0 {
-			add("Delay", r.rt("NoDelay"))
+			add("Delay", r.wire("NoDelay"))
 		} else {
 			add("Delay", r.duration(*t.Delay))
 		}
@@ -100,17 +100,17 @@ func (r *renderer) limits(t *Task, add func(string, jen.Code)) {
 		for _, by := range t.LimitBy {
 			list = append(list, jen.Values(jen.Id("Param").Op(":").Lit(by.Param), jen.Id("Most").Op(":").Lit(by.Most)))
 		}
-		add("LimitBy", jen.Index().Add(r.rt("LimitBy")).Values(list...))
+		add("LimitBy", jen.Index().Add(r.wire("LimitBy")).Values(list...))
 	}
 	if t.Rate.N != 0 {
-		add("Rate", r.rt("Rate").Values(r.rate(t.Rate)...))
+		add("Rate", r.wire("Rate").Values(r.rate(t.Rate)...))
 	}
 	if len(t.RateBy) > 0 {
 		var list []jen.Code
 		for _, by := range t.RateBy {
 			list = append(list, jen.Values(append([]jen.Code{jen.Id("Param").Op(":").Lit(by.Param)}, r.rate(by.Rate)...)...))
 		}
-		add("RateBy", jen.Index().Add(r.rt("RateBy")).Values(list...))
+		add("RateBy", jen.Index().Add(r.wire("RateBy")).Values(list...))
 	}
 	if t.OrderBy != "" {
 		add("OrderBy", jen.Lit(t.OrderBy))

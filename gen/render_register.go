@@ -17,7 +17,7 @@ func (r *renderer) register() {
 		for _, p := range c.Providers {
 			args = append(args, r.needProvider(p))
 		}
-		body = append(body, r.rt("RegisterContext").Call(args...))
+		body = append(body, r.glue("RegisterContext").Call(args...))
 	}
 	body = append(body, r.registerEach(app)...)
 	r.taskTables()
@@ -30,12 +30,12 @@ func (r *renderer) register() {
 // context, and a call for each method, since its receiver may be a need of its own.
 func (r *renderer) registerEach(app string) (calls []jen.Code) {
 	for _, t := range r.tables {
-		calls = append(calls, r.rt("RegisterTasks").Call(jen.Id(app), jen.Id(t.name)))
+		calls = append(calls, r.glue("RegisterTasks").Call(jen.Id(app), jen.Id(t.name)))
 	}
 	for _, t := range r.Tasks {
 		if t.Receiver != nil {
 			args := append([]jen.Code{jen.Id(app), r.definitionOf(t), r.argsOf(t)}, r.needs(needsOf(*t.Receiver))...)
-			calls = append(calls, r.rt("RegisterTask").Call(args...))
+			calls = append(calls, r.glue("RegisterTask").Call(args...))
 		}
 	}
 	return calls
@@ -49,7 +49,7 @@ func (r *renderer) taskTables() {
 		for _, t := range table.tasks {
 			entries = append(entries, jen.Values(jen.Id("Task").Op(":").Add(r.definitionOf(t)), jen.Id("Args").Op(":").Add(r.argsOf(t))))
 		}
-		r.file.Var().Id(table.name).Op("=").Index().Add(r.rt("Entry").Types(r.contextOf(table.context))).Add(lines(entries))
+		r.file.Var().Id(table.name).Op("=").Index().Add(r.glue("Entry").Types(r.contextOf(table.context))).Add(lines(entries))
 		r.file.Line()
 	}
 }
@@ -74,14 +74,14 @@ func (r *renderer) needProvider(p *Provider) *jen.Statement {
 	for _, v := range p.Params {
 		switch v.Source {
 		case FromSupply:
-			args = append(args, r.rt("NeedSupply").Types(r.typ(v.Type)).Call())
+			args = append(args, r.glue("NeedSupply").Types(r.typ(v.Type)).Call())
 		case FromProvider:
-			args = append(args, r.rt("NeedProvider").Call(jen.Id(r.providers[v.Provider].key)))
+			args = append(args, r.glue("NeedProvider").Call(jen.Id(r.providers[v.Provider].key)))
 		case FromContext:
-			args = append(args, r.rt("NeedContext").Types(jen.Op("*").Id(v.Context.Name)).Call())
+			args = append(args, r.glue("NeedContext").Types(jen.Op("*").Id(v.Context.Name)).Call())
 		case FromForeign:
-			args = append(args, r.rt("NeedContext").Types(r.typ(v.Type)).Call())
+			args = append(args, r.glue("NeedContext").Types(r.typ(v.Type)).Call())
 		}
 	}
-	return r.rt("NeedProvider").Call(args...)
+	return r.glue("NeedProvider").Call(args...)
 }

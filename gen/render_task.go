@@ -257,7 +257,7 @@ func (r *renderer) needs(needs []Need) (args []jen.Code) {
 		if n.Context {
 			kind = "NeedContext"
 		}
-		args = append(args, r.rt(kind).Types(r.typ(n.Type)).Call())
+		args = append(args, r.glue(kind).Types(r.typ(n.Type)).Call())
 	}
 	return args
 }

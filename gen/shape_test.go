@@ -71,7 +71,7 @@ func Drop(ctx context.Context, to string) (Receipt, error) { return Receipt{}, n
 `)
 	assert.LessOrEqual(t, len(third), len(second)+16, "of a type of a result: %q", third)
 	known := regexp.MustCompile(`^lab\.test/p\.|^type:\.eq\.|^go\.shape\.interface { Deadline\(\)` +
-		`|^github\.com/taskctx/taskctx/runtime\.(\(\*)?(Call|Handle|RegisterTasks?|Runnable|callTask)\[`)
+		`|^github\.com/taskctx/taskctx/runtime(/glue)?\.(\(\*)?(Call|Handle|RegisterTasks?|Runnable|callTask)\[`)
 	for _, name := range third {
 		assert.Regexp(t, known, name, "compiled again")
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/local"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // A task that blocks its goroutine and one that spreads over many are written,
@@ -62,7 +63,7 @@ func TestRun_BlockingAndConcurrentTasks(t *testing.T) {
 // Proves: FEATURES 13, 23, 43
 func TestMetadata_OfARunningTask(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, inspect.Metadata]("test.Unit", retries(4), func(s *runtime.Spec) { s.Func = "Unit" })
+	u := newUnit[int, inspect.Metadata]("test.Unit", retries(4), func(s *wire.Spec) { s.Func = "Unit" })
 	u.handle(app, func(ctx *runtime.Context, _ int) (inspect.Metadata, error) {
 		if ctx.Metadata().Attempt < 2 {
 			return inspect.Metadata{}, errors.New("again")

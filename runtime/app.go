@@ -9,6 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/internal/link"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // App enqueues tasks on an engine, and after [App.Start] runs them. All methods
@@ -25,13 +27,13 @@ type App struct {
 	mu       sync.Mutex // guards all below
 	tasks    []*registration
 	clients  []*registration // of tasks that other processes run
-	contexts map[goType]contextReg
-	supplies map[goType]any
+	contexts map[link.Type]contextReg
+	supplies map[link.Type]any
 	periodic []periodic
 	current  *service     // the running worker, nil when there is none
 	last     *service     // the one before, until somebody has asked for its error
 	running  atomic.Value // current, a *service, unless it is Drive's; for readers without the lock
-	frozen   atomic.Value // the supplies, a map[goType]any, for readers without the lock
+	frozen   atomic.Value // the supplies, a map[link.Type]any, for readers without the lock
 
 	toldApart atomic.Bool // the log knows of a transaction on another database
 
@@ -45,8 +47,8 @@ func New(eng engine.Engine, cfg Config) *App {
 	cfg.setDefaults()
 	a := &App{
 		engine: eng, cfg: cfg,
-		contexts: make(map[goType]contextReg),
-		supplies: make(map[goType]any),
+		contexts: make(map[link.Type]contextReg),
+		supplies: make(map[link.Type]any),
 		shared:   new(sync.Map),
 	}
 	for _, o := range cfg.Observers {
@@ -106,8 +108,8 @@ func (a *App) warnLate(what, name string) {
 // lookFor logs, once for each start, that an app enqueues a task which its
 // worker does not know. If its package was forgotten, nothing else shows that:
 // the task waits for a worker that knows it.
-func (a *App) lookFor(r *service, s *Definition, queue string) {
-	s.known.Store(r.number)
+func (a *App) lookFor(r *service, s *wire.Definition, queue string) {
+	s.Asked().Store(r.number)
 	if _, ok := r.worker.tasks[s.Name]; ok {
 		return
 	}

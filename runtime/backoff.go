@@ -5,22 +5,9 @@ import (
 	"math"
 	"math/rand/v2"
 	"time"
-)
 
-// Defaults of a task's backoff.
-const (
-	DefaultDelay    = time.Second
-	DefaultBackoff  = 2.0
-	DefaultMaxDelay = time.Hour
+	"github.com/taskctx/taskctx/runtime/wire"
 )
-
-// backoff returns how long to wait after the failure of an attempt, counted
-// from zero: delay × factor^attempt, at most the cap. Up to a tenth is taken
-// off at random, so that tasks which failed together do not come back
-// together. It is never negative and never over the cap, for any attempt.
-func (s *Definition) backoff(attempt int) time.Duration {
-	return backoffAfter(attempt, s.Delay, s.Backoff, s.MaxDelay)
-}
 
 // backoffHeader is the key of Meta.Headers that carries the backoff of one
 // call, as JSON.
@@ -45,21 +32,26 @@ func (r *run) backoff() time.Duration {
 			return backoffAfter(r.failures(), b.Delay, b.Factor, b.Limit)
 		}
 	}
-	return r.reg.def.backoff(r.failures())
+	d := r.reg.def
+	return backoffAfter(r.failures(), d.Delay, d.Backoff, d.MaxDelay)
 }
 
+// backoffAfter returns how long to wait after the failure of an attempt, counted
+// from zero: delay × factor^attempt, at most the cap. Up to a tenth is taken
+// off at random, so that tasks which failed together do not come back
+// together. It is never negative and never over the cap, for any attempt.
 func backoffAfter(attempt int, delay time.Duration, factor float64, limit time.Duration) time.Duration {
 	if delay < 0 {
 		return 0
 	}
 	if delay == 0 {
-		delay = DefaultDelay
+		delay = wire.DefaultDelay
 	}
 	if !(factor >= 1) || math.IsInf(factor, 0) {
-		factor = DefaultBackoff
+		factor = wire.DefaultBackoff
 	}
 	if limit <= 0 {
-		limit = DefaultMaxDelay
+		limit = wire.DefaultMaxDelay
 	}
 	d := float64(delay) * math.Pow(factor, float64(max(attempt, 0)))
 	if !(d < float64(limit)) { // infinity and NaN too

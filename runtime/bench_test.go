@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/cputime"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -45,7 +46,7 @@ type chargeContext struct {
 var ledgerKey = runtime.NewKey[*ledger]("ledger", runtime.PerWorker, nil)
 
 // chargeTask, its arguments and its call are as taskgen generates them.
-var chargeTask = runtime.Definition{Spec: runtime.Spec{
+var chargeTask = wire.Definition{Spec: wire.Spec{
 	Name: "bench.Charge", Func: "Charge", Retries: 3,
 	Params: []wire.Param{{Name: "customerID", Sig: "string"}, {Name: "cents", Sig: "int64"}},
 }}
@@ -126,14 +127,14 @@ func startWorkers(n int, work func(*ledger)) *sync.WaitGroup {
 
 func newTaskRunner(b *testing.B, name string, engine *memory.Engine, workers int, done *sync.WaitGroup) benchRunner {
 	app := runtime.New(engine, runtime.Config{Workers: workers, Logger: slog.New(slog.DiscardHandler)})
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*chargeContext, error) {
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*chargeContext, error) {
 		c, err := newChargeContext(ctx)
 		if err == nil {
 			c.done = done
 		}
 		return c, err
 	})
-	runtime.RegisterTask(app, &chargeTask, (*chargeArgs)(nil))
+	glue.RegisterTask(app, &chargeTask, (*chargeArgs)(nil))
 	ctx := context.Background()
 	if err := app.Start(ctx); err != nil {
 		b.Fatal(err)

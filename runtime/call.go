@@ -7,13 +7,14 @@ import (
 	"unsafe"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // AnyCall is a call of a task, whatever its result type: the common part of
 // every [Call]. It is four words, which generated code passes in registers.
 type AnyCall struct {
 	_    [0]func() // not to be compared: the comparison would be compiled for each type of result
-	def  *Definition
+	def  *wire.Definition
 	args string   // the payload, which nobody changes
 	rest *andMore // nil if there is neither an error nor an option
 }
@@ -25,7 +26,7 @@ type andMore struct {
 }
 
 // newCall returns the call with a payload, which nobody may change any more.
-func newCall(d *Definition, payload json.RawMessage, err error, opts []Option) AnyCall {
+func newCall(d *wire.Definition, payload json.RawMessage, err error, opts []Option) AnyCall {
 	c := AnyCall{def: d, args: unsafe.String(unsafe.SliceData(payload), len(payload))}
 	if err != nil || len(opts) > 0 {
 		c.rest = &andMore{err, opts}
@@ -70,7 +71,7 @@ func (c AnyCall) String() string {
 	if c.def == nil {
 		return "no call"
 	}
-	args := redactedArgs(&engine.Message{Args: c.Args()}, c.def.derive().redact)
+	args := redactedArgs(&engine.Message{Args: c.Args()}, c.def.Derive().Redact)
 	if err := c.more().err; err != nil {
 		return c.def.Name + " " + err.Error()
 	}

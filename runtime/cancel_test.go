@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 51, 52
@@ -30,7 +31,7 @@ func TestCancelled_EndsTheTask(t *testing.T) {
 			tx := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 			cfg := runtime.Config{Logger: textLogger(&log)}
 			began, rec, err := attempts(t, cfg, func(ctx *runtime.Context, _ int) error {
-				if _, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
+				if _, err := tx.Provide(ctx, func(context.Context) (int, func(error) error, error) {
 					return 1, func(error) error { cleaned++; return nil }, nil
 				}); err != nil {
 					return err
@@ -75,7 +76,7 @@ func TestCancel_RunningTask(t *testing.T) {
 				runs, cleaned := 0, 0
 				u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 					runs++
-					if _, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
+					if _, err := tx.Provide(ctx, func(context.Context) (int, func(error) error, error) {
 						return 1, func(error) error { cleaned++; return nil }, nil
 					}); err != nil {
 						return runtime.Void{}, err
@@ -233,8 +234,8 @@ func TestApp_ControlOfUnknownTasks(t *testing.T) {
 
 // Proves: FEATURES 57
 func TestWithTimeout_PerAttempt(t *testing.T) {
-	for name, change := range map[string]func(*runtime.Spec){
-		"of the task": func(s *runtime.Spec) { s.Timeout = time.Minute },
+	for name, change := range map[string]func(*wire.Spec){
+		"of the task": func(s *wire.Spec) { s.Timeout = time.Minute },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var causes []error
@@ -269,14 +270,14 @@ func TestWithTimeout_IgnoredByTheHandler(t *testing.T) {
 	_, rec, err := attempts(t, runtime.Config{}, func(*runtime.Context, int) error {
 		time.Sleep(2 * time.Minute)
 		return errFlaky
-	}, func(s *runtime.Spec) { s.Timeout = time.Minute })
+	}, func(s *wire.Spec) { s.Timeout = time.Minute })
 	if err == nil || !strings.Contains(rec.Reason, "timeout") || !strings.Contains(rec.Reason, "flaky") {
 		t.Errorf("reason %q, want the timeout and the error", rec.Reason)
 	}
 	_, rec, err = attempts(t, runtime.Config{}, func(*runtime.Context, int) error {
 		time.Sleep(2 * time.Minute)
 		return nil
-	}, func(s *runtime.Spec) { s.Timeout = time.Minute })
+	}, func(s *wire.Spec) { s.Timeout = time.Minute })
 	if err != nil || rec.State != engine.StateSucceeded {
 		t.Errorf("%s, %v; want success: what it did is done", rec.State, err)
 	}

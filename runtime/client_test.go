@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -27,13 +28,13 @@ func (a *clientArgs) Run(_ context.Context, _ *runtime.Result) error { return ni
 //
 // Proves: FEATURES 113
 func TestRegisterClient_CallsByName(t *testing.T) {
-	def := runtime.Definition{Spec: runtime.Spec{
+	def := wire.Definition{Spec: wire.Spec{
 		Name: "client.Charge", Func: "Charge",
 		Params: []wire.Param{{Name: "name", Sig: "string"}, {Name: "card", Sig: "string", Redact: true}},
 	}}
 	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: slog.New(slog.DiscardHandler), Queues: []string{"other"}})
-	runtime.RegisterClient(app, &def, (*clientArgs)(nil))
-	runtime.RegisterClient(app, &def, (*clientArgs)(nil))
+	glue.RegisterClient(app, &def, (*clientArgs)(nil))
+	glue.RegisterClient(app, &def, (*clientArgs)(nil))
 	require.NoError(t, app.Start(t.Context()))
 	t.Cleanup(func() { assert.NoError(t, app.Stop(context.Background())) })
 
@@ -56,7 +57,7 @@ func TestRegisterClient_CallsByName(t *testing.T) {
 	assert.NotContains(t, string(text), "4111")
 	assert.Equal(t, "pending", string(record.State))
 
-	runtime.RegisterTask[context.Context](app, &def, (*clientArgs)(nil))
+	glue.RegisterTask[context.Context](app, &def, (*clientArgs)(nil))
 	tasks = app.Tasks()
 	require.Len(t, tasks, 1)
 	assert.False(t, tasks[0].Client)

@@ -116,7 +116,7 @@ func (a *App) DecodedArgs(ctx context.Context, id uuid.UUID) (json.RawMessage, e
 	}
 	var more []string
 	if s := a.registered(e.Message.Name); s != nil {
-		more = s.redact
+		more = s.Redact
 	}
 	m := *e.Message
 	m.Args = args

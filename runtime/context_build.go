@@ -3,15 +3,17 @@ package runtime
 import (
 	"context"
 	"fmt"
+
+	"github.com/taskctx/taskctx/runtime/internal/link"
 )
 
 // contextReg is how to build one context type.
 type contextReg struct {
 	build any // func(*Context) (C, error)
-	needs []Need
+	needs []link.Need
 }
 
-func (a *App) registerContext(t goType, build any, needs []Need) {
+func (a *App) registerContext(t link.Type, build any, needs []link.Need) {
 	defer a.warnLate("RegisterContext", t.String())
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -20,7 +22,7 @@ func (a *App) registerContext(t goType, build any, needs []Need) {
 
 // constructor returns the function that builds a context type C for a run, a
 // func(*Context) (C, error).
-func (a *App) constructor(context goType) (any, error) {
+func (a *App) constructor(context link.Type) (any, error) {
 	switch context {
 	case contextType:
 		return buildPlain, nil
@@ -42,7 +44,7 @@ func buildHandle(ctx *Context) (*Context, error) { return ctx, nil }
 
 // buildContext builds the registered context type C within a run.
 func buildContext[C any](ctx context.Context) (C, error) {
-	c, build, err := builderOf(ctx, typeOf((*C)(nil)))
+	c, build, err := builderOf(ctx, link.TypeOf((*C)(nil)))
 	if err != nil {
 		return *new(C), err
 	}
@@ -51,7 +53,7 @@ func buildContext[C any](ctx context.Context) (C, error) {
 
 // builderOf returns how to build a registered context type, with the task's
 // context.
-func builderOf(ctx context.Context, t goType) (c *Context, build any, err error) {
+func builderOf(ctx context.Context, t link.Type) (c *Context, build any, err error) {
 	c, ok := FromContext(ctx)
 	if !ok {
 		return nil, nil, fmt.Errorf("build %s: %w", t, ErrNoTask)

@@ -7,19 +7,20 @@ import (
 	"strings"
 
 	"github.com/taskctx/taskctx/runtime/inspect"
+	"github.com/taskctx/taskctx/runtime/internal/link"
 )
 
 // infoOf describes a provider.
-func infoOf(p *provider) inspect.ProviderInfo {
-	i := inspect.ProviderInfo{Name: p.name, Type: p.typ.String(), Scope: p.scope.String()}
-	for _, n := range p.needs {
+func infoOf(p *link.Provider) inspect.ProviderInfo {
+	i := inspect.ProviderInfo{Name: p.Name, Type: p.Type.String(), Scope: p.Scope}
+	for _, n := range p.Needs {
 		switch {
-		case n.provider != nil:
-			i.Providers = append(i.Providers, n.provider.name)
-		case n.context != nil:
-			i.Contexts = append(i.Contexts, n.context.String())
-		case n.supply != nil:
-			i.Supplies = append(i.Supplies, n.supply.String())
+		case n.Provider != nil:
+			i.Providers = append(i.Providers, n.Provider.Name)
+		case n.Context != nil:
+			i.Contexts = append(i.Contexts, n.Context.String())
+		case n.Supply != nil:
+			i.Supplies = append(i.Supplies, n.Supply.String())
 		}
 	}
 	return i
@@ -40,12 +41,12 @@ func (a *App) Contexts() []inspect.ContextInfo {
 		}
 		for _, n := range reg.needs {
 			switch {
-			case n.context != nil:
-				c.Contexts = append(c.Contexts, n.context.String())
-			case n.supply != nil:
-				c.Supplies = append(c.Supplies, n.supply.String())
-			case n.provider != nil:
-				c.Providers = append(c.Providers, infoOf(n.provider))
+			case n.Context != nil:
+				c.Contexts = append(c.Contexts, n.Context.String())
+			case n.Supply != nil:
+				c.Supplies = append(c.Supplies, n.Supply.String())
+			case n.Provider != nil:
+				c.Providers = append(c.Providers, infoOf(n.Provider))
 			}
 		}
 		c.Values = a.contextValues(t)
@@ -77,7 +78,7 @@ func nameProvider(v *inspect.ContextValue, providers []inspect.ProviderInfo) {
 
 // contextValues returns what the fields of a context type have. The caller holds
 // App.mu.
-func (a *App) contextValues(t goType) (values []inspect.ContextValue) {
+func (a *App) contextValues(t link.Type) (values []inspect.ContextValue) {
 	s, ok := t.(reflect.Type)
 	if !ok || s.Kind() != reflect.Pointer || s.Elem().Kind() != reflect.Struct {
 		return nil

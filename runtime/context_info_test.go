@@ -6,8 +6,10 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 type infoPrices map[string]int
@@ -30,13 +32,13 @@ func (*infoArgs) Run(*infoContext, *runtime.Result) error { return nil }
 func TestContexts(t *testing.T) {
 	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: discard})
 	assert.Empty(t, app.Contexts())
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*infoBase, error) { return &infoBase{ctx}, nil })
-	runtime.RegisterTask(app, &runtime.Definition{Spec: runtime.Spec{Name: "info.Task", Func: "Task"}}, (*infoArgs)(nil))
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*infoBase, error) { return &infoBase{ctx}, nil })
+	glue.RegisterTask(app, &wire.Definition{Spec: wire.Spec{Name: "info.Task", Func: "Task"}}, (*infoArgs)(nil))
 	number, text := runtime.NewKey[*int]("main.openDB", runtime.PerProcess, nil), runtime.NewKey[string]("main.begin", runtime.PerTask, nil)
-	runtime.RegisterContext(app, func(*runtime.Context) (*infoContext, error) { return &infoContext{}, nil },
-		runtime.NeedContext[*infoBase](), runtime.NeedSupply[infoPrices](), runtime.NeedSupply[int](),
-		runtime.NeedProvider(number, runtime.NeedSupply[int]()),
-		runtime.NeedProvider(text, runtime.NeedProvider(number), runtime.NeedContext[*infoBase]()))
+	glue.RegisterContext(app, func(*runtime.Context) (*infoContext, error) { return &infoContext{}, nil },
+		glue.NeedContext[*infoBase](), glue.NeedSupply[infoPrices](), glue.NeedSupply[int](),
+		glue.NeedProvider(number, glue.NeedSupply[int]()),
+		glue.NeedProvider(text, glue.NeedProvider(number), glue.NeedContext[*infoBase]()))
 	assert.Equal(t, []inspect.ContextInfo{
 		{Type: "*runtime_test.infoBase"},
 		{

@@ -11,7 +11,7 @@ import (
 
 // A task that was enqueued by another version is recognised by its signature.
 func TestDefinition_Signatures(t *testing.T) {
-	task := &Definition{Spec: Spec{Params: []wire.Param{
+	task := &wire.Definition{Spec: wire.Spec{Params: []wire.Param{
 		{Name: "id", Sig: "string"}, {Name: "orders", Sig: "map[string]*Order:9f86d081"}, {Name: "note", Sig: "string", Optional: true},
 	}}}
 	for sig, want := range map[string]string{
@@ -26,7 +26,7 @@ func TestDefinition_Signatures(t *testing.T) {
 		"id:string orders:map[string]*Order:9f86d081 extra:bool":         `parameter "extra" that this one does not have`,
 		"id:string orders:map[string]*Order:9f86d081 note:Text:9f86d081": `parameter "note" of type Text:9f86d081`,
 	} {
-		err := task.accepts(sig)
+		err := accepts(task, sig)
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %s", sig, err, want)
 		}
@@ -37,7 +37,7 @@ func TestDefinition_Signatures(t *testing.T) {
 // type; a fingerprint without a list of them, as older versions made, is that of all
 // fields.
 func TestDefinition_StructsGrow(t *testing.T) {
-	task := &Definition{Spec: Spec{Params: []wire.Param{
+	task := &wire.Definition{Spec: wire.Spec{Params: []wire.Param{
 		{Name: "orders", Sig: "[]*Order:9f86d081{1a2b3c4d;coupon=string;lines[].gift=bool}"},
 	}}}
 	for sig, want := range map[string]string{
@@ -54,7 +54,7 @@ func TestDefinition_StructsGrow(t *testing.T) {
 		"[]*Order:00000000{":                                        "of type",
 		"{}":                                                        "of type",
 	} {
-		err := task.accepts("orders:" + sig)
+		err := accepts(task, "orders:"+sig)
 		if want == "" {
 			require.NoError(t, err, sig)
 		} else {

@@ -17,9 +17,11 @@
 // embeds a *Context and has a field for each thing the task needs.
 //
 // Packages of their own are the engines, memory, sqlite, postgres and redis,
-// and optional parts: cron for schedules, otel for traces and metrics,
-// tasktest for tests, engines to open an engine by its URL. This package
-// imports only the standard library and google/uuid.
+// and optional parts: local for task-local values, cron for schedules, otel for
+// traces and metrics, tasktest for tests, engines to open an engine by its URL.
+// hook has the types of what is plugged into an App, inspect those of what it says
+// of itself; glue and wire are for generated code. This package imports only the
+// standard library and google/uuid.
 //
 // The path of one task through this package: a generated function makes a
 // [Call] (call.go). enqueue.go, enqueue_prepare.go and enqueue_insert.go make it
@@ -28,5 +30,5 @@
 // builds the context and calls the function, run_settle.go waits for its
 // goroutines and closes what it opened, run_decide.go turns its error into an
 // outcome, and run_conclude.go hands that over. handle.go returns the result to
-// the waiting caller. generated.go has what only generated code calls.
+// the waiting caller. generated.go has what only generated code and the package glue call.
 package runtime

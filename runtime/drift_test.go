@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
@@ -34,19 +35,19 @@ type singleArgs struct{ a string }
 
 func (p *singleArgs) fields(f *wire.Fields) { f.String("a", &p.a) }
 
-func pairTask(change func(ps []wire.Param)) *runtime.Task[pairArgs, string] {
+func pairTask(change func(ps []wire.Param)) *glue.Task[pairArgs, string] {
 	ps := []wire.Param{{Name: "a", Sig: "string"}, {Name: "b", Sig: "int"}}
 	if change != nil {
 		change(ps)
 	}
-	return runtime.NewTask[pairArgs, string](runtime.Spec{Name: "drift.Task", Func: "Task", Params: ps}, (*pairArgs).fields)
+	return glue.NewTask[pairArgs, string](wire.Spec{Name: "drift.Task", Func: "Task", Params: ps}, (*pairArgs).fields)
 }
 
-var singleTask = runtime.NewTask[singleArgs, string](runtime.Spec{
+var singleTask = glue.NewTask[singleArgs, string](wire.Spec{
 	Name: "drift.Task", Func: "Task", Params: []wire.Param{{Name: "a", Sig: "string"}},
 }, (*singleArgs).fields)
 
-func pairCall(t *runtime.Task[pairArgs, string]) runtime.Call[string] {
+func pairCall(t *glue.Task[pairArgs, string]) runtime.Call[string] {
 	p := pairArgs{"x", 7}
 	return t.Call(p.fields, nil)
 }
@@ -57,9 +58,9 @@ func singleCall() runtime.Call[string] {
 }
 
 // workerOf returns an app on the engine that knows the task of one version.
-func workerOf[A any](engine engine.Engine, task *runtime.Task[A, string]) *runtime.App {
+func workerOf[A any](engine engine.Engine, task *glue.Task[A, string]) *runtime.App {
 	app := runtime.New(engine, runtime.Config{Logger: silent})
-	runtime.Register(app, task, func(_ context.Context, a *A) (string, error) { return fmt.Sprintf("%v", *a), nil })
+	glue.Register(app, task, func(_ context.Context, a *A) (string, error) { return fmt.Sprintf("%v", *a), nil })
 	return app
 }
 
@@ -129,7 +130,7 @@ func TestPark_TaskOfAnotherVersion(t *testing.T) {
 // Proves: FEATURES 73
 func TestRun_CompatibleVersions(t *testing.T) {
 	optional := pairTask(func(ps []wire.Param) { ps[1].Optional = true })
-	renamed := runtime.NewTask[pairArgs, string](runtime.Spec{
+	renamed := glue.NewTask[pairArgs, string](wire.Spec{
 		Name: "drift.Renamed", Aliases: []string{"drift.Task"}, Func: "Renamed",
 		Params: []wire.Param{{Name: "b", Sig: "int"}, {Name: "a", Sig: "string"}}, // reordered too
 	}, (*pairArgs).fields)
@@ -162,7 +163,7 @@ func TestRun_CompatibleVersions(t *testing.T) {
 func TestParkFor_FailsTheTaskAtLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: silent, ParkFor: time.Hour})
-		runtime.Register(app, pairTask(nil), func(context.Context, *pairArgs) (string, error) {
+		glue.Register(app, pairTask(nil), func(context.Context, *pairArgs) (string, error) {
 			t.Error("the parked task ran")
 			return "", nil
 		})
@@ -276,7 +277,7 @@ func TestRun_TaskOfAForeignProducer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		eng := memory.New(memory.Config{})
 		app := runtime.New(eng, runtime.Config{Logger: silent})
-		u := newUnit[int, int]("test.Foreign", retries(2), func(s *runtime.Spec) { s.Timeout = time.Minute })
+		u := newUnit[int, int]("test.Foreign", retries(2), func(s *wire.Spec) { s.Timeout = time.Minute })
 		var metas []inspect.Metadata
 		u.handle(app, func(ctx *runtime.Context, i int) (int, error) {
 			metas = append(metas, ctx.Metadata())
@@ -347,8 +348,8 @@ func TestRun_ForeignMessageWithKeysOfNobody(t *testing.T) {
 // parameters, reads what it lists, of an app's messages and of foreign ones.
 func TestRegister_WithoutParams(t *testing.T) {
 	app := runtime.New(newMemory(t, memory.Config{}), runtime.Config{Logger: silent})
-	task := runtime.NewTask[pairArgs, string](runtime.Spec{Name: "drift.Plain"}, (*pairArgs).fields)
-	runtime.Register(app, task, func(_ context.Context, a *pairArgs) (string, error) { return fmt.Sprint(*a), nil })
+	task := glue.NewTask[pairArgs, string](wire.Spec{Name: "drift.Plain"}, (*pairArgs).fields)
+	glue.Register(app, task, func(_ context.Context, a *pairArgs) (string, error) { return fmt.Sprint(*a), nil })
 	start(t, app)
 	p := pairArgs{"x", 7}
 	h, err := task.Call(p.fields, nil).Enqueue(t.Context(), app)

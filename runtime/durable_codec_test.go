@@ -105,7 +105,7 @@ func TestCodec_SealsTheJournal(t *testing.T) {
 // name or a reason is not shown.
 func TestJournal_ShowsNoSecrets(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 2})
-	redacting := func(s *runtime.Spec) { s.Params = []wire.Param{{Name: "v", Sig: "T", Redact: true}} }
+	redacting := func(s *wire.Spec) { s.Params = []wire.Param{{Name: "v", Sig: "T", Redact: true}} }
 	render := newUnit[string, string]("press.Render", redacting)
 	render.handle(app, func(_ *runtime.Context, s string) (string, error) {
 		return "", runtime.Permanent(errors.New("no ink for " + s))

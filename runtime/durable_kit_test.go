@@ -11,10 +11,12 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // durably makes the unit of a durable task.
-func durably(s *runtime.Spec) { s.Durable = true }
+func durably(s *wire.Spec) { s.Durable = true }
 
 // tx is what a task-scoped provider opens: it commits when its scope ends without
 // an error.
@@ -55,8 +57,8 @@ var txKey = runtime.NewKey[*tx]("tx", runtime.PerTask, nil)
 // withTx registers txContext.
 func withTx(app *runtime.App) *txLog {
 	l := new(txLog)
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*txContext, error) {
-		t, err := runtime.Provide(ctx, txKey, func(context.Context) (*tx, func(error) error, error) {
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*txContext, error) {
+		t, err := txKey.Provide(ctx, func(context.Context) (*tx, func(error) error, error) {
 			t := &tx{log: l}
 			return t, func(err error) error {
 				l.mu.Lock()
@@ -75,7 +77,7 @@ func withTx(app *runtime.App) *txLog {
 
 // handleTx registers a function with a txContext.
 func handleTx[T, R any](app *runtime.App, u unitTask[T, R], fn func(ctx *txContext, v T) (R, error)) {
-	runtime.Register(app, u.task, func(ctx *txContext, a *unit[T]) (R, error) { return fn(ctx, a.v) })
+	glue.Register(app, u.task, func(ctx *txContext, a *unit[T]) (R, error) { return fn(ctx, a.v) })
 }
 
 // enqueue enqueues a call that must be taken.

@@ -43,8 +43,8 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 		return fmt.Errorf("enqueue %s: %w", s.Name, context.Cause(ctx))
 	}
 	now := time.Now().Round(0).UTC()
-	wire := s.derive()
-	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, wire.queue, c.Args(), priorityOf(s.Priority), p.app.cfg.Keep
+	derived := s.Derive()
+	m.Name, m.Queue, m.Args, m.Priority, m.Keep = s.Name, derived.Queue, c.Args(), priorityOf(s.Priority), p.app.cfg.Keep
 	m.KeepFailed = p.app.cfg.KeepFailed
 	if s.Keep > 0 {
 		m.Keep = s.Keep
@@ -53,13 +53,13 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 		m.KeepFailed = s.KeepFailed
 	}
 	meta := &m.Meta
-	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = engine.WirePlain, newID(now), now, wire.signature
+	meta.Version, meta.ID, meta.EnqueuedAt, meta.Signature = engine.WirePlain, newID(now), now, derived.Signature
 	if s.Durable {
 		if meta.Version = engine.WireDurable; !p.app.journals {
 			return fmt.Errorf("enqueue %s: %w", s.Name, errNoJournals)
 		}
 	}
-	meta.Retries, meta.Tags, meta.Redact = s.Retries, s.Tags, wire.redact
+	meta.Retries, meta.Tags, meta.Redact = s.Retries, s.Tags, derived.Redact
 	if r := current(ctx); r != nil {
 		m.Meta.Parent, m.Meta.Root = r.id(), r.rootID()
 	}
@@ -74,7 +74,7 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 			meta.Tags = r.redactor().Tags(meta.Tags)
 		}
 	}
-	if s.limited() || m.Limits != nil {
+	if limited(&s.Spec) || m.Limits != nil {
 		if err := p.app.limit(m, s); err != nil {
 			return fmt.Errorf("enqueue %s: %w", s.Name, err)
 		}
@@ -85,7 +85,7 @@ func (p *producer) prepare(ctx context.Context, m *engine.Message, c AnyCall) er
 	if err := p.app.encodeMessage(m); err != nil {
 		return fmt.Errorf("enqueue %s: %w", s.Name, err)
 	}
-	if r, _ := p.app.running.Load().(*service); r != nil && r.number != s.known.Load() {
+	if r, _ := p.app.running.Load().(*service); r != nil && r.number != s.Asked().Load() {
 		p.app.lookFor(r, s, m.Queue)
 	}
 	return nil

@@ -42,11 +42,13 @@ func (i interval) Validate() error {
 	return nil
 }
 
-// Tags of a task that [Every] enqueued: the schedule's name, and the tick, in
-// the format time.RFC3339Nano and UTC.
+// Of [Every]: the tags of a task that it enqueued, the schedule's name and the tick,
+// in the format time.RFC3339Nano and UTC; and its bound.
 const (
 	TagEvery = "every"
 	TagTick  = "tick"
+	// MaxCatchUp is how many ticks [CatchUpAll] makes up for at most.
+	MaxCatchUp = 1000
 )
 
 // EveryOption changes how [Every] runs a schedule.
@@ -77,9 +79,6 @@ func CatchUpSince(since time.Time) EveryOption {
 func CatchUpAll(within time.Duration) EveryOption {
 	return func(p *periodic) { p.catchUp, p.all, p.skips = true, within, false }
 }
-
-// MaxCatchUp is how many ticks [CatchUpAll] makes up for at most.
-const MaxCatchUp = 1000
 
 // SkipMissed makes up for no tick: one that comes over a minute late, since the
 // process slept or could not reach its engine, is left out.

@@ -8,12 +8,13 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // What a redacted parameter holds, redact=v in the annotation, is in no log, no
 // error and no record.
 func ExampleParam() {
-	charge := newUnit[string, runtime.Void]("billing.ChargeCard", func(s *runtime.Spec) {
+	charge := newUnit[string, runtime.Void]("billing.ChargeCard", func(s *wire.Spec) {
 		s.Params[0].Redact = true
 	})
 	logger := slog.New(slog.NewTextHandler(os.Stdout, withoutTime))

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -60,7 +61,7 @@ func (q *quoted) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &q.tex
 func enqueueJSON[T any](t *testing.T, v T) error {
 	t.Helper()
 	app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
-	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "exact", Params: []wire.Param{{Name: "v"}}}, nil)
+	task := glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "exact", Params: []wire.Param{{Name: "v"}}}, nil)
 	_, err := task.Call(func(f *wire.Fields) { f.JSON("v", &v) }, nil).Enqueue(t.Context(), app)
 	return err
 }

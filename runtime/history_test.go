@@ -14,7 +14,9 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // counted is what a history says, by kind.
@@ -33,8 +35,8 @@ func TestHistory_CountsWhatBecomesOfTasks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := runtime.New(memory.New(memory.Config{}), runtime.Config{History: true, Logger: slog.New(slog.DiscardHandler)})
 		attempts := 0
-		task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "work", Func: "work", Queue: "mail", Retries: 1, Delay: runtime.NoDelay}, nil)
-		runtime.Register(app, task, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
+		task := glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "work", Func: "work", Queue: "mail", Retries: 1, Delay: wire.NoDelay}, nil)
+		glue.Register(app, task, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
 			time.Sleep(100 * time.Millisecond)
 			if attempts++; attempts < 3 {
 				return runtime.Void{}, errors.New("no")
@@ -72,8 +74,8 @@ func TestHistory_IsKeptForAStoreThatDoesNotAnswer(t *testing.T) {
 		e := &deafHistorian{Engine: memory.New(memory.Config{})}
 		e.deaf.Store(true)
 		app := runtime.New(e, runtime.Config{History: true, Logger: slog.New(slog.DiscardHandler)})
-		task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "work", Func: "work"}, nil)
-		runtime.Register(app, task, func(*runtime.Context, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil })
+		task := glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "work", Func: "work"}, nil)
+		glue.Register(app, task, func(*runtime.Context, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil })
 		require.NoError(t, app.Start(t.Context()))
 		for range 20 {
 			_, err := task.Call(nil, nil).Enqueue(t.Context(), app)

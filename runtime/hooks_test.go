@@ -11,8 +11,10 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/local"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // trap is a hook's way to go wrong, while it is armed.
@@ -73,7 +75,7 @@ func badHooks() []badHook {
 	processKey := runtime.NewKey[int]("process", runtime.PerProcess, nil)
 	taskKey := runtime.NewKey[int]("task", runtime.PerTask, nil)
 	taskScope := func(tr *trap, ctx *runtime.Context, open, done bool) error {
-		_, err := runtime.Provide(ctx, taskKey, func(context.Context) (int, func(error) error, error) {
+		_, err := taskKey.Provide(ctx, func(context.Context) (int, func(error) error, error) {
 			if open {
 				tr.spring()
 			}
@@ -239,7 +241,7 @@ func testBadHook(t *testing.T, hook badHook, crash func()) {
 		hook.cfg(tr, &cfg)
 	}
 	app := runtime.New(newMemory(t), cfg)
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*hookContext, error) {
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*hookContext, error) {
 		if hook.ctx != nil {
 			if err := hook.ctx(tr, ctx); err != nil {
 				return nil, err
@@ -248,8 +250,8 @@ func testBadHook(t *testing.T, hook badHook, crash func()) {
 		return &hookContext{ctx}, nil
 	})
 	// A parameter to redact makes the app read the arguments once more.
-	u := newUnit[int, runtime.Void]("test.Bad", func(s *runtime.Spec) { s.Params[0].Redact = true })
-	runtime.Register(app, u.task, func(ctx *hookContext, _ *unit[int]) (runtime.Void, error) {
+	u := newUnit[int, runtime.Void]("test.Bad", func(s *wire.Spec) { s.Params[0].Redact = true })
+	glue.Register(app, u.task, func(ctx *hookContext, _ *unit[int]) (runtime.Void, error) {
 		if hook.task != nil {
 			return runtime.Void{}, hook.task(tr, ctx.Context)
 		}
@@ -436,12 +438,12 @@ func TestMiddleware_ConstructorThatCrashes(t *testing.T) {
 func TestHooks_NilContextsAndFunctions(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	bad := newUnit[int, runtime.Void]("test.NilContext")
-	runtime.RegisterContext(app, func(*runtime.Context) (*hookContext, error) { return nil, nil })
-	runtime.Register(app, bad.task, func(ctx *hookContext, _ *unit[int]) (runtime.Void, error) {
+	glue.RegisterContext(app, func(*runtime.Context) (*hookContext, error) { return nil, nil })
+	glue.Register(app, bad.task, func(ctx *hookContext, _ *unit[int]) (runtime.Void, error) {
 		return runtime.Void{}, ctx.Err()
 	})
 	worse := newUnit[int, runtime.Void]("test.NilFunction")
-	runtime.Register[context.Context](app, worse.task, nil)
+	glue.Register[context.Context](app, worse.task, nil)
 	nilOpen := newUnit[int, runtime.Void]("test.NilOpen")
 	nilOpen.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 		_, err := runtime.Stored(ctx, runtime.NewKey[int]("k", runtime.PerWorker, nil), nil)

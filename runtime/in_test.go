@@ -71,7 +71,7 @@ func TestCommit_UnknownTransaction(t *testing.T) {
 	app := runtime.New(unasked{e}, runtime.Config{Logger: discard})
 	var txs []*brokenTx
 	u.handle(app, func(ctx *runtime.Context, fails bool) (runtime.Void, error) {
-		_, err := runtime.Provide(ctx, runtime.NewKey[*brokenTx]("tx", runtime.PerTask, nil),
+		_, err := runtime.NewKey[*brokenTx]("tx", runtime.PerTask, nil).Provide(ctx,
 			func(context.Context) (*brokenTx, func(error) error, error) {
 				tx := new(brokenTx)
 				txs = append(txs, tx)

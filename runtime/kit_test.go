@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -22,14 +23,14 @@ func (u *unit[T]) fields(f *wire.Fields) { f.JSON("v", &u.v) }
 
 // unitTask is what taskgen generates for a task with one parameter, without its
 // function, so that a test can write that in place.
-type unitTask[T, R any] struct{ task *runtime.Task[unit[T], R] }
+type unitTask[T, R any] struct{ task *glue.Task[unit[T], R] }
 
-func newUnit[T, R any](name string, change ...func(*runtime.Spec)) unitTask[T, R] {
-	spec := runtime.Spec{Name: name, Func: name, Delay: runtime.NoDelay, Params: []wire.Param{{Name: "v", Sig: "T"}}}
+func newUnit[T, R any](name string, change ...func(*wire.Spec)) unitTask[T, R] {
+	spec := wire.Spec{Name: name, Func: name, Delay: wire.NoDelay, Params: []wire.Param{{Name: "v", Sig: "T"}}}
 	for _, f := range change {
 		f(&spec)
 	}
-	return unitTask[T, R]{runtime.NewTask[unit[T], R](spec, (*unit[T]).fields)}
+	return unitTask[T, R]{glue.NewTask[unit[T], R](spec, (*unit[T]).fields)}
 }
 
 func (u unitTask[T, R]) call(v T, opts ...runtime.Option) runtime.Call[R] {
@@ -38,10 +39,10 @@ func (u unitTask[T, R]) call(v T, opts ...runtime.Option) runtime.Call[R] {
 }
 
 func (u unitTask[T, R]) handle(app *runtime.App, fn func(ctx *runtime.Context, v T) (R, error)) {
-	runtime.Register(app, u.task, func(ctx *runtime.Context, a *unit[T]) (R, error) { return fn(ctx, a.v) })
+	glue.Register(app, u.task, func(ctx *runtime.Context, a *unit[T]) (R, error) { return fn(ctx, a.v) })
 }
 
-func retries(n int) func(*runtime.Spec) { return func(s *runtime.Spec) { s.Retries = n } }
+func retries(n int) func(*wire.Spec) { return func(s *wire.Spec) { s.Retries = n } }
 
 // newUnitApp returns an app on a memory engine of its own, which ends with the
 // test.

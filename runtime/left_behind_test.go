@@ -121,7 +121,7 @@ func (g leftBehind) look(first bool) error {
 	}
 	err := check("what is set", g.mark, leftLocal.Set(deep, g.mark))
 	local, lerr := leftLocal.Get(deep)
-	scoped, serr := runtime.Provide(deep, leftScoped, func(context.Context) (string, func(error) error, error) {
+	scoped, serr := leftScoped.Provide(deep, func(context.Context) (string, func(error) error, error) {
 		if !first {
 			return "opened late", nil, nil
 		}
@@ -146,10 +146,10 @@ func TestStored_InACleanup(t *testing.T) {
 	var opened bool
 	var own, worker error
 	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {
-		return runtime.Provide(ctx, runtime.NewKey[int]("tx", runtime.PerTask, nil),
+		return runtime.NewKey[int]("tx", runtime.PerTask, nil).Provide(ctx,
 			func(context.Context) (int, func(error) error, error) {
 				return 1, func(error) error {
-					_, own = runtime.Provide(ctx, leftScoped, func(context.Context) (string, func(error) error, error) {
+					_, own = leftScoped.Provide(ctx, func(context.Context) (string, func(error) error, error) {
 						opened = true
 						return "", nil, nil
 					})

@@ -16,6 +16,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/link"
 )
 
 // service is one start of the app's worker.
@@ -84,7 +85,7 @@ func (a *App) start(ctx context.Context) (*service, error) {
 		a.log(slog.LevelWarn, "the app was started without tasks: call RegisterTasks of their package first")
 	}
 	for _, p := range w.periodic {
-		a.lookFor(s, p.call.def, p.call.def.derive().queue)
+		a.lookFor(s, p.call.def, p.call.def.Derive().Queue)
 	}
 	go a.serve(ctx, serveCtx, s)
 	return s, nil
@@ -121,7 +122,7 @@ func (a *App) begin(ctx context.Context, w *worker, stop context.CancelCauseFunc
 		worker: w, stop: stop, done: make(chan struct{}), number: starts.Add(1),
 		endRuns: make(chan struct{}), abandon: make(chan struct{}), leave: make(chan struct{}),
 	}
-	supplies, _ := a.frozen.Load().(map[goType]any)
+	supplies, _ := a.frozen.Load().(map[link.Type]any)
 	a.process.Store(joinProcess(context.WithoutCancel(ctx), supplies))
 	return a.current, nil
 }
@@ -256,7 +257,7 @@ func (a *App) queues(w *worker) []string {
 	if len(a.cfg.Queues) == 0 {
 		qs = append(qs, engine.DefaultQueue)
 		for _, r := range w.tasks {
-			qs = append(qs, r.def.derive().queue)
+			qs = append(qs, r.def.Derive().Queue)
 		}
 	}
 	slices.Sort(qs)

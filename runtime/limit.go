@@ -14,26 +14,8 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
-
-// LimitBy bounds how many tasks run at a time for each value of a parameter.
-type LimitBy struct {
-	Param string
-	Most  int
-}
-
-// Rate bounds how many runs begin to N in any time as long as Per.
-type Rate struct {
-	N   int
-	Per time.Duration
-}
-
-// RateBy is a Rate of each value of a parameter.
-type RateBy struct {
-	Param string
-	N     int
-	Per   time.Duration
-}
 
 // WithLimit bounds how many tasks with the key run at a time to n, in all
 // processes and of all names, beside the limits of their annotations. Each
@@ -94,12 +76,12 @@ const (
 const maxPer = 366 * 24 * time.Hour
 
 // limited reports whether the task's annotation limits it.
-func (s *Spec) limited() bool {
-	return s.Limit > 0 || len(s.LimitBy) > 0 || s.OrderBy != "" || s.rated()
+func limited(s *wire.Spec) bool {
+	return s.Limit > 0 || len(s.LimitBy) > 0 || s.OrderBy != "" || rated(s)
 }
 
 // rated reports whether the task's annotation has rates.
-func (s *Spec) rated() bool { return s.Rate.N > 0 || len(s.RateBy) > 0 }
+func rated(s *wire.Spec) bool { return s.Rate.N > 0 || len(s.RateBy) > 0 }
 
 // isRate reports whether the rule is of a rate.
 func isRate(rule string) bool {
@@ -126,14 +108,14 @@ func (a *App) limits() engine.Limiter {
 // in the order in which every task takes them: in order first, then by key, by
 // value and by task, and of each the rates first, so that what waits for a rate
 // holds no place that others could run in.
-func (a *App) limit(m *engine.Message, s *Definition) error {
+func (a *App) limit(m *engine.Message, s *wire.Definition) error {
 	if a.limits() == nil {
 		return errNoLimits
 	}
 	m.Meta.Version = max(m.Meta.Version, engine.WireLimited)
 	ls := m.Limits
 	slices.SortFunc(ls, func(x, y engine.Limit) int { return cmp.Compare(x.Key, y.Key) })
-	if s.limited() {
+	if limited(&s.Spec) {
 		own, err := a.ownLimits(m, s)
 		if err != nil {
 			return err
@@ -152,7 +134,7 @@ func (a *App) limit(m *engine.Message, s *Definition) error {
 }
 
 // ownLimits are those of the task's annotation, in order.
-func (a *App) ownLimits(m *engine.Message, s *Definition) (ls []engine.Limit, err error) {
+func (a *App) ownLimits(m *engine.Message, s *wire.Definition) (ls []engine.Limit, err error) {
 	var args map[string]json.RawMessage
 	if s.OrderBy != "" || len(s.LimitBy) > 0 || len(s.RateBy) > 0 {
 		if err := json.Unmarshal(m.Args, &args); err != nil {

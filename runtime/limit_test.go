@@ -13,6 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // crowd counts how many tasks of a value run at a time.
@@ -59,8 +60,8 @@ func TestLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 20})
 		var c crowd
-		u := newUnit[string, runtime.Void]("test.Sync", func(s *runtime.Spec) {
-			s.Limit, s.LimitBy = 5, []runtime.LimitBy{{Param: "v", Most: 2}}
+		u := newUnit[string, runtime.Void]("test.Sync", func(s *wire.Spec) {
+			s.Limit, s.LimitBy = 5, []wire.LimitBy{{Param: "v", Most: 2}}
 		})
 		u.handle(app, func(ctx *runtime.Context, v string) (runtime.Void, error) {
 			defer c.enter(v)()
@@ -150,7 +151,7 @@ func TestOrderBy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 20})
 		var c crowd
-		u := newUnit[string, runtime.Void]("test.Order", func(s *runtime.Spec) { s.OrderBy = "v" }, retries(1))
+		u := newUnit[string, runtime.Void]("test.Order", func(s *wire.Spec) { s.OrderBy = "v" }, retries(1))
 		tried := make(map[uuid.UUID]bool)
 		u.handle(app, func(ctx *runtime.Context, v string) (runtime.Void, error) {
 			defer c.enter(v)()
@@ -188,7 +189,7 @@ func TestOrderBy(t *testing.T) {
 
 func TestLimits_Unsupported(t *testing.T) {
 	app := runtime.New(plainEngine{}, runtime.Config{Logger: discard})
-	u := newUnit[string, runtime.Void]("test.Sync", func(s *runtime.Spec) { s.Limit = 1 })
+	u := newUnit[string, runtime.Void]("test.Sync", func(s *wire.Spec) { s.Limit = 1 })
 	u.handle(app, func(*runtime.Context, string) (runtime.Void, error) { return runtime.Void{}, nil })
 	_, err := u.call("x").Enqueue(t.Context(), app)
 	require.ErrorIs(t, err, runtime.ErrUnsupported)
@@ -208,7 +209,7 @@ func TestLimit_ChangedByADeploy(t *testing.T) {
 		store := memory.New(memory.Config{})
 		defer store.Close()
 		limited := func(n int) unitTask[string, runtime.Void] {
-			return newUnit[string, runtime.Void]("test.One", func(s *runtime.Spec) { s.Limit = n })
+			return newUnit[string, runtime.Void]("test.One", func(s *wire.Spec) { s.Limit = n })
 		}
 		old := runtime.New(store, runtime.Config{})
 		app := runtime.New(store, runtime.Config{Workers: 20})

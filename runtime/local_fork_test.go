@@ -39,7 +39,7 @@ func TestGo_ChildEndsBeforeTheCleanups(t *testing.T) {
 	release := make(chan struct{})
 	key := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 	_, err := runUnit(t, runtime.Config{}, func(ctx *runtime.Context) (int, error) {
-		_, err := runtime.Provide(ctx, key, func(context.Context) (int, func(error) error, error) {
+		_, err := key.Provide(ctx, func(context.Context) (int, func(error) error, error) {
 			return 0, func(error) error { cleanedEarly.Store(!childEnded.Load()); return nil }, nil
 		})
 		local.Go(ctx, local.Copy, func(ctx context.Context) error {

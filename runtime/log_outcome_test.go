@@ -10,6 +10,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/local"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // What the app itself says of a task, that it will be retried, is parked, has
@@ -25,7 +26,7 @@ func TestInLogs_InTheAppsLog(t *testing.T) {
 		t.Run(fmt.Sprint("redact ", secret), func(t *testing.T) {
 			logger, out := newLog()
 			app := newUnitApp(t, runtime.Config{Logger: logger})
-			u := newUnit[string, int]("test.Unit", retries(1), func(s *runtime.Spec) { s.Params[0].Redact = secret })
+			u := newUnit[string, int]("test.Unit", retries(1), func(s *wire.Spec) { s.Params[0].Redact = secret })
 			u.handle(app, func(ctx *runtime.Context, v string) (int, error) {
 				if err := own.Set(ctx, lazy(v)); err != nil {
 					return 0, err
@@ -68,7 +69,7 @@ func TestInLogs_LocalThatCannotBeLogged(t *testing.T) {
 	for name, crash := range crashes {
 		t.Run(name, func(t *testing.T) {
 			app := newUnitApp(t, runtime.Config{Workers: 1})
-			u := newUnit[string, int]("test.Rude", func(s *runtime.Spec) { s.Params[0].Redact = true })
+			u := newUnit[string, int]("test.Rude", func(s *wire.Spec) { s.Params[0].Redact = true })
 			u.handle(app, func(ctx *runtime.Context, v string) (int, error) {
 				if v == "" {
 					return 1, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/local"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // logBuffer collects lines of JSON.
@@ -81,7 +82,7 @@ func TestLogger_PassesSlogtest(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var b bytes.Buffer
 			app := newUnitApp(t, runtime.Config{Logger: slog.New(slog.NewJSONHandler(&b, nil)), KeepLogs: 10})
-			u := newUnit[string, int]("test.Unit", func(s *runtime.Spec) { s.Params[0].Redact = secret })
+			u := newUnit[string, int]("test.Unit", func(s *wire.Spec) { s.Params[0].Redact = secret })
 			u.handle(app, func(ctx *runtime.Context, _ string) (int, error) {
 				slogtest.Run(t, func(*testing.T) slog.Handler {
 					b.Reset()
@@ -439,7 +440,7 @@ func TestLogger_HidesRedactedParameters(t *testing.T) {
 	logger := slog.New(runtime.NewLogHandler(slog.NewJSONHandler(b, nil)))
 	local := local.New[string]("card", local.InLogs())
 	app := newUnitApp(t, runtime.Config{Logger: logger, KeepLogs: 100})
-	u := newUnit[string, int]("test.Unit", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	u := newUnit[string, int]("test.Unit", func(s *wire.Spec) { s.Params[0].Redact = true })
 	u.handle(app, func(ctx *runtime.Context, secret string) (int, error) {
 		if err := local.Set(ctx, secret); err != nil {
 			return 0, err

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 61
@@ -31,7 +33,7 @@ func TestMiddleware_GoesAroundEveryTask(t *testing.T) {
 	cfg := runtime.Config{Middleware: []runtime.Middleware{around("a"), around("b")}}
 	app := newUnitApp(t, cfg)
 	plain := newUnit[int, int]("test.Plain", retries(1))
-	runtime.Register(app, plain.task, func(ctx context.Context, _ *unit[int]) (int, error) {
+	glue.Register(app, plain.task, func(ctx context.Context, _ *unit[int]) (int, error) {
 		c, _ := runtime.FromContext(ctx)
 		steps = append(steps, fmt.Sprint("plain ", c.Metadata().Attempt))
 		if c.Metadata().Attempt == 0 {
@@ -84,9 +86,9 @@ func TestMiddleware_AddsToTheContext(t *testing.T) {
 	}}}
 	app := newUnitApp(t, cfg)
 	u := newUnit[int, []string]("test.Unit")
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*reqContext, error) { return &reqContext{ctx}, nil })
-	runtime.Register(app, u.task, func(ctx *reqContext, _ *unit[int]) ([]string, error) {
-		tx, err := runtime.Provide(ctx, key, func(scope context.Context) (string, func(error) error, error) {
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*reqContext, error) { return &reqContext{ctx}, nil })
+	glue.Register(app, u.task, func(ctx *reqContext, _ *unit[int]) ([]string, error) {
+		tx, err := key.Provide(ctx, func(scope context.Context) (string, func(error) error, error) {
 			return fmt.Sprint("provider ", scope.Value(ctxKey{})), nil, nil
 		})
 		_, limited := ctx.Deadline()
@@ -103,7 +105,7 @@ func TestMiddleware_AddsToTheContext(t *testing.T) {
 // Proves: FEATURES 80
 func TestRedact(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[string, string]("test.Unit", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	u := newUnit[string, string]("test.Unit", func(s *wire.Spec) { s.Params[0].Redact = true })
 	u.handle(app, func(ctx *runtime.Context, secret string) (string, error) { return ctx.Redact("is " + secret), nil })
 	start(t, app)
 	if got, err := await(t, app, u.call("canary")); got != "is [redacted]" || err != nil {

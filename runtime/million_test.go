@@ -81,7 +81,7 @@ func TestApp_MillionTasks(t *testing.T) {
 			<-time.After(time.Nanosecond)
 			return i, derived.Err()
 		case i%47 == 0:
-			_, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
+			_, err := tx.Provide(ctx, func(context.Context) (int, func(error) error, error) {
 				opened.Add(1)
 				return 1, func(error) error { closed.Add(1); return nil }, nil
 			})

@@ -14,7 +14,9 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // What is nil, or was never made, is an error that says so, and no panic.
@@ -114,7 +116,7 @@ func TestStart_LogsForgottenRegistrations(t *testing.T) {
 	u := newUnit[int, int]("test.Late")
 	u.handle(app, func(*runtime.Context, int) (int, error) { return 0, nil })
 	runtime.Every(app, runtime.Interval(time.Hour), u.call(1), runtime.EveryName("late-schedule"))
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*hookContext, error) { return nil, nil })
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*hookContext, error) { return nil, nil })
 	for _, want := range []string{"name=test.Late", "name=late-schedule", "name=*runtime_test.hookContext"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("not logged: %s\n%s", want, log.String())
@@ -193,7 +195,7 @@ func TestEnqueue_TaskThatIsNotRegistered(t *testing.T) {
 		logger, logs := newLog()
 		app := newUnitApp(t, runtime.Config{Logger: logger})
 		known, forgotten := newUnit[int, int]("test.Known"), newUnit[int, int]("test.Forgotten")
-		elsewhere := newUnit[int, int]("other.Elsewhere", func(s *runtime.Spec) { s.Queue = "elsewhere" })
+		elsewhere := newUnit[int, int]("other.Elsewhere", func(s *wire.Spec) { s.Queue = "elsewhere" })
 		night := newUnit[int, int]("test.Night")
 		known.handle(app, func(_ *runtime.Context, i int) (int, error) { return i, nil })
 		runtime.Every(app, runtime.Interval(24*time.Hour), night.call(1))

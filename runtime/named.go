@@ -34,7 +34,7 @@ func (a *App) Tasks() []inspect.TaskInfo {
 func (reg *registration) info() inspect.TaskInfo {
 	s := &reg.def.Spec
 	t := inspect.TaskInfo{
-		Name: s.Name, Aliases: slices.Clone(s.Aliases), Func: s.Func, Queue: reg.def.derive().queue, Retries: s.Retries,
+		Name: s.Name, Aliases: slices.Clone(s.Aliases), Func: s.Func, Queue: reg.def.Derive().Queue, Retries: s.Retries,
 		Timeout: s.Timeout, Priority: s.Priority, Tags: maps.Clone(s.Tags), Params: make([]inspect.ParamInfo, len(s.Params)),
 	}
 	for i, p := range s.Params {
@@ -80,7 +80,7 @@ func (a *App) CallOf(name string, args json.RawMessage, opts ...Option) (Call[js
 			return err
 		}
 		if err := wire.Unmarshal(args, typed, reg.def.Params); err != nil {
-			return reg.def.hideSecrets(err)
+			return hideSecrets(reg.def, err)
 		}
 		payload, err = wire.Marshal(typed)
 		return err

@@ -28,7 +28,7 @@ func (p *percent) Validate() error {
 func TestTasks_ListsRegisteredTasks(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	assert.Empty(t, app.Tasks())
-	b := newUnit[map[string]int, int]("named.B", func(s *runtime.Spec) {
+	b := newUnit[map[string]int, int]("named.B", func(s *wire.Spec) {
 		s.Queue, s.Retries, s.Aliases, s.Tags = "bulk", 7, []string{"named.Old"}, map[string]string{"plan": "pro"}
 		s.Params[0].Sig, s.Params[0].Redact = "map[string]int", true
 	})
@@ -48,9 +48,9 @@ func TestTasks_ListsRegisteredTasks(t *testing.T) {
 
 func TestCallOf_ChecksArguments(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, int]("named.Double", func(s *runtime.Spec) { s.Aliases = []string{"named.Twice"} })
+	u := newUnit[int, int]("named.Double", func(s *wire.Spec) { s.Aliases = []string{"named.Twice"} })
 	u.handle(app, func(_ *runtime.Context, n int) (int, error) { return 2 * n, nil })
-	p := newUnit[percent, int]("named.Percent", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	p := newUnit[percent, int]("named.Percent", func(s *wire.Spec) { s.Params[0].Redact = true })
 	p.handle(app, func(_ *runtime.Context, n percent) (int, error) { return int(n), nil })
 	start(t, app)
 	for _, name := range []string{"named.Double", "named.Twice"} {
@@ -84,7 +84,7 @@ func TestCallOf_ChecksArguments(t *testing.T) {
 // A call by name is enqueued as one that was generated: same signature, same key.
 func TestCallOf_IsTheSameCall(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[string, int]("named.Same", func(s *runtime.Spec) { s.Unique, s.Params[0].Sig = time.Hour, "string" })
+	u := newUnit[string, int]("named.Same", func(s *wire.Spec) { s.Unique, s.Params[0].Sig = time.Hour, "string" })
 	u.handle(app, func(*runtime.Context, string) (int, error) { return 0, nil })
 	typed, err := app.Prepare(context.Background(), u.call("a<b"))
 	require.NoError(t, err)

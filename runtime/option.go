@@ -131,7 +131,7 @@ func WithTimeout(d time.Duration) Option {
 // WithBackoff sets how long this task waits before its retries, instead of its
 // annotation: delay before the first, then factor times longer each time, at
 // most limit. A delay of zero retries at once; a limit of zero is
-// [DefaultMaxDelay].
+// [wire.DefaultMaxDelay].
 func WithBackoff(delay time.Duration, factor float64, limit time.Duration) Option {
 	return func(s *settings) {
 		if delay < 0 || limit < 0 || !(factor >= 1) || math.IsInf(factor, 0) {
@@ -286,3 +286,7 @@ func storable(s string) bool {
 	}
 	return utf8.ValidString(s)
 }
+
+// priorityOf is a priority as messages have it; what does not exist stays so, for
+// the engine to refuse.
+func priorityOf(p int) int8 { return int8(max(min(p, engine.Priorities), -1)) }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 40
@@ -90,7 +91,7 @@ func TestWithDelay_AndWithDue(t *testing.T) {
 func TestWithKey_OneTaskAtATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{})
-		u := newUnit[string, string]("test.Unique", func(s *runtime.Spec) { s.Unique = time.Hour })
+		u := newUnit[string, string]("test.Unique", func(s *wire.Spec) { s.Unique = time.Hour })
 		other := newUnit[string, string]("test.Other")
 		runs := 0
 		for _, w := range []unitTask[string, string]{u, other} {
@@ -223,7 +224,7 @@ func TestOptions_RefuseInvalidValues(t *testing.T) {
 func TestTags(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
 	defaults := map[string]string{"team": "billing", "plan": "free"}
-	u := newUnit[int, map[string]string]("test.Tags", retries(1), func(s *runtime.Spec) { s.Tags = defaults })
+	u := newUnit[int, map[string]string]("test.Tags", retries(1), func(s *wire.Spec) { s.Tags = defaults })
 	u.handle(app, func(ctx *runtime.Context, i int) (map[string]string, error) {
 		m := ctx.Metadata()
 		got := m.Tags.Map()

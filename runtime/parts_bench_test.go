@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 )
 
@@ -56,8 +57,8 @@ func (e handsOver) Serve(ctx context.Context, w *engine.Worker) error {
 func BenchmarkDispatch(b *testing.B) {
 	e := handsOver{memory.New(memory.Config{}), make(chan *engine.Worker, 1)}
 	app := runtime.New(e, runtime.Config{Workers: 1, Logger: slog.New(slog.DiscardHandler)})
-	runtime.RegisterContext(app, newChargeContext)
-	runtime.RegisterTask(app, &chargeTask, (*chargeArgs)(nil))
+	glue.RegisterContext(app, newChargeContext)
+	glue.RegisterTask(app, &chargeTask, (*chargeArgs)(nil))
 	if err := app.Start(context.Background()); err != nil {
 		b.Fatal(err)
 	}

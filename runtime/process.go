@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/taskctx/taskctx/runtime/internal/link"
 	"github.com/taskctx/taskctx/runtime/internal/store"
 )
 
@@ -20,13 +21,13 @@ var processes struct {
 
 type processStore struct {
 	store    store.Store
-	supplies map[goType]any
+	supplies map[link.Type]any
 	users    int
 }
 
 // joinProcess returns the store for apps with the supplies, made if no running
 // app has it.
-func joinProcess(ctx context.Context, supplies map[goType]any) *processStore {
+func joinProcess(ctx context.Context, supplies map[link.Type]any) *processStore {
 	processes.mu.Lock()
 	defer processes.mu.Unlock()
 	for _, p := range processes.list {
@@ -56,7 +57,7 @@ func (p *processStore) leave() error {
 	return p.store.Close(nil)
 }
 
-func sameSupplies(a, b map[goType]any) bool {
+func sameSupplies(a, b map[link.Type]any) bool {
 	if len(a) != len(b) {
 		return false
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // TestQueueWorkers: a queue with workers of its own takes those of no other, and no
@@ -22,7 +23,7 @@ func TestQueueWorkers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 3, QueueWorkers: map[string]int{"slow": 2, "mail": 1}})
 		var c crowd
-		u := newUnit[string, runtime.Void]("test.Work", func(s *runtime.Spec) { s.Queue = "other" })
+		u := newUnit[string, runtime.Void]("test.Work", func(s *wire.Spec) { s.Queue = "other" })
 		u.handle(app, func(ctx *runtime.Context, _ string) (runtime.Void, error) {
 			defer c.enter(ctx.Metadata().Queue)()
 			return runtime.Void{}, ctx.Sleep(time.Second)
@@ -95,7 +96,7 @@ func TestQueueWeights(t *testing.T) {
 				QueueWeights: map[string]int{"critical": 6, "low": 2},
 			})
 			var ran []string
-			u := newUnit[string, runtime.Void]("test.Work", func(s *runtime.Spec) { s.Queue = "own" })
+			u := newUnit[string, runtime.Void]("test.Work", func(s *wire.Spec) { s.Queue = "own" })
 			u.handle(app, func(ctx *runtime.Context, _ string) (runtime.Void, error) {
 				if q := ctx.Metadata().Queue; q != "own" {
 					ran = append(ran, q)

@@ -12,6 +12,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // TestRates: the rates of an annotation and of an option all hold, values have rates
@@ -23,9 +24,9 @@ func TestRates(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 20})
 		began := make(map[string][]time.Time)
 		var c crowd
-		u := newUnit[string, runtime.Void]("test.Call", func(s *runtime.Spec) {
-			s.Rate = runtime.Rate{N: 100, Per: time.Minute}
-			s.RateBy = []runtime.RateBy{{Param: "v", N: 30, Per: time.Minute}}
+		u := newUnit[string, runtime.Void]("test.Call", func(s *wire.Spec) {
+			s.Rate = wire.Rate{N: 100, Per: time.Minute}
+			s.RateBy = []wire.RateBy{{Param: "v", N: 30, Per: time.Minute}}
 		})
 		u.handle(app, func(_ *runtime.Context, v string) (runtime.Void, error) {
 			defer c.enter(v)()
@@ -82,7 +83,7 @@ func TestRates_AfterDowntime(t *testing.T) {
 		defer func() { require.NoError(t, e.Close()) }()
 		var began []time.Time
 		var c crowd
-		u := newUnit[string, runtime.Void]("test.Call", func(s *runtime.Spec) { s.Rate = runtime.Rate{N: 10, Per: time.Second} })
+		u := newUnit[string, runtime.Void]("test.Call", func(s *wire.Spec) { s.Rate = wire.Rate{N: 10, Per: time.Second} })
 		serve := func(d time.Duration) {
 			app := runtime.New(e, runtime.Config{Logger: discard, Workers: 20})
 			u.handle(app, func(*runtime.Context, string) (runtime.Void, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/inspect"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Record is a task at one moment: a copy.
@@ -65,11 +66,11 @@ func (a *App) newRecord(e *engine.Entry) *Record {
 		r.RootID = e.ID
 	}
 	tags := a.tagsOf(m)
-	var s *wireSpec
+	var s *wire.Derived
 	var more []string
 	if known := a.known(m.Name); known != nil {
-		s = known.def.derive()
-		more = s.redact
+		s = known.def.Derive()
+		more = s.Redact
 		if r.Timeout == 0 {
 			r.Timeout = known.def.Timeout
 		}
@@ -89,9 +90,9 @@ func (a *App) newRecord(e *engine.Entry) *Record {
 }
 
 // registered returns the task of the name, nil if there is none here.
-func (a *App) registered(name string) *wireSpec {
+func (a *App) registered(name string) *wire.Derived {
 	if r := a.known(name); r != nil {
-		return r.def.derive()
+		return r.def.Derive()
 	}
 	return nil
 }

@@ -19,12 +19,13 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 13, 23, 43
 func TestMetadata(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[int, inspect.Metadata]("shop.Order", func(s *runtime.Spec) {
+	u := newUnit[int, inspect.Metadata]("shop.Order", func(s *wire.Spec) {
 		s.Func, s.Queue, s.Retries, s.Tags = "Order", "shop", 4, map[string]string{"team": "a"}
 	})
 	u.handle(app, func(ctx *runtime.Context, _ int) (inspect.Metadata, error) {
@@ -155,7 +156,7 @@ func TestContext_OwnRecord(t *testing.T) {
 // Proves: FEATURES 19, 49
 func TestApp_List(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: 1})
-	a, b := newUnit[int, int]("list.A"), newUnit[int, int]("list.B", func(s *runtime.Spec) { s.Queue = "b" })
+	a, b := newUnit[int, int]("list.A"), newUnit[int, int]("list.B", func(s *wire.Spec) { s.Queue = "b" })
 	for _, u := range []unitTask[int, int]{a, b} {
 		u.handle(app, func(_ *runtime.Context, i int) (int, error) {
 			switch i % 3 {

@@ -7,26 +7,27 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 	"github.com/taskctx/taskctx/runtime/internal/redact"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // redactor returns the run's redactor, made when first needed.
 func (r *run) redactor() *redact.Redactor {
-	if len(r.msg.Meta.Redact) == 0 && len(r.reg.def.derive().redact) == 0 {
+	if len(r.msg.Meta.Redact) == 0 && len(r.reg.def.Derive().Redact) == 0 {
 		return nil
 	}
 	x := r.whole().more()
-	x.redactOnce.Do(func() { x.redactWith = r.app.redactorOf(r.msg, r.reg.def.derive()) })
+	x.redactOnce.Do(func() { x.redactWith = r.app.redactorOf(r.msg, r.reg.def.Derive()) })
 	return x.redactWith
 }
 
 // redactorOf returns the redactor of a message, nil if it has nothing to
 // redact. s is the task as registered here, or nil.
-func (a *App) redactorOf(m *engine.Message, s *wireSpec) *redact.Redactor {
+func (a *App) redactorOf(m *engine.Message, s *wire.Derived) *redact.Redactor {
 	names, signature := m.Meta.Redact, m.Meta.Signature
 	if s != nil {
-		names = slices.Concat(names, s.redact)
+		names = slices.Concat(names, s.Redact)
 		if signature == "" { // of a foreign producer
-			signature = s.signature
+			signature = s.Signature
 		}
 	}
 	if len(names) == 0 {
@@ -63,10 +64,10 @@ func (c *Context) Redact(text string) string {
 // Redact returns text without the values of the call's redacted parameters, as
 // [Context.Redact] does.
 func (c AnyCall) Redact(text string) string {
-	if c.def == nil || len(c.def.derive().redact) == 0 {
+	if c.def == nil || len(c.def.Derive().Redact) == 0 {
 		return text
 	}
-	return redact.New(c.Args(), c.def.derive().signature, c.def.derive().redact).Clean(text)
+	return redact.New(c.Args(), c.def.Derive().Signature, c.def.Derive().Redact).Clean(text)
 }
 
 // redactedArgs returns the arguments with redacted values replaced, for the

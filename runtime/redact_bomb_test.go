@@ -17,6 +17,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // bombs are JSON values of about 1 MB that are expensive to take apart.
@@ -46,7 +47,7 @@ func bombs() map[string]string {
 // bombTask has a redacted parameter, and bombTexts are what its arguments are
 // looked for in.
 func bombTask() unitTask[json.RawMessage, runtime.Void] {
-	return newUnit[json.RawMessage, runtime.Void]("test.Bomb", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	return newUnit[json.RawMessage, runtime.Void]("test.Bomb", func(s *wire.Spec) { s.Params[0].Redact = true })
 }
 
 func bombTexts() map[string]string {
@@ -99,7 +100,7 @@ func TestRedact_HostileMessagesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		eng := newMemory(t)
 		app := runtime.New(eng, runtime.Config{Logger: silent, Workers: 1, ParkFor: 3 * time.Minute, MaxPayload: 2 << 20})
-		u := newUnit[string, runtime.Void]("test.Bomb", func(s *runtime.Spec) { s.Params[0].Redact = true })
+		u := newUnit[string, runtime.Void]("test.Bomb", func(s *wire.Spec) { s.Params[0].Redact = true })
 		u.handle(app, func(_ *runtime.Context, s string) (runtime.Void, error) {
 			return runtime.Void{}, errors.New("charge " + s)
 		})
@@ -133,7 +134,7 @@ func TestRedact_HostileMessagesEnd(t *testing.T) {
 func TestMaxPayload_ParksWhatIsTooLargeHere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		engine := newMemory(t)
-		u := newUnit[string, runtime.Void]("test.Large", func(s *runtime.Spec) { s.Params[0].Redact = true })
+		u := newUnit[string, runtime.Void]("test.Large", func(s *wire.Spec) { s.Params[0].Redact = true })
 		h, err := u.call(strings.Repeat("x", 2000)).Enqueue(context.Background(), runtime.New(engine, runtime.Config{}))
 		require.NoError(t, err)
 		small := runtime.New(engine, runtime.Config{Logger: silent, MaxPayload: 1000})

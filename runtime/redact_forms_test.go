@@ -64,7 +64,7 @@ func everywhere[T any](
 			_, _ = fmt.Fprintf(&events, "%+v\n", e)
 		})},
 	})
-	u := newUnit[T, runtime.Void]("test.Shown", func(s *runtime.Spec) {
+	u := newUnit[T, runtime.Void]("test.Shown", func(s *wire.Spec) {
 		s.Params[0].Redact, s.Params[0].Sig = true, sig
 	})
 	u.handle(app, func(ctx *runtime.Context, v T) (runtime.Void, error) {
@@ -229,7 +229,7 @@ func (s suspicion) Error() string { return "suspicious: " + string(s) }
 
 // Proves: RELIABILITY 21
 func TestRedact_HidesTheTextOfValidate(t *testing.T) {
-	u := newUnit[suspicious, runtime.Void]("test.Suspicious", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	u := newUnit[suspicious, runtime.Void]("test.Suspicious", func(s *wire.Spec) { s.Params[0].Redact = true })
 	_, err := u.call("canary").Enqueue(context.Background(), runtime.New(newMemory(t), runtime.Config{}))
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 		if text := fmt.Sprintf(verb, err); err == nil || strings.Contains(text, "canary") {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/local"
@@ -57,8 +58,8 @@ func (a *secretArgs) all() any {
 	return []any{a.text, a.quoted, string(a.bytes), a.card, a.number, a.public}
 }
 
-func secretTask(redact bool) *runtime.Task[secretArgs, runtime.Void] {
-	return runtime.NewTask[secretArgs, runtime.Void](runtime.Spec{Name: "test.Secret", Func: "Secret", Retries: 1, Delay: runtime.NoDelay,
+func secretTask(redact bool) *glue.Task[secretArgs, runtime.Void] {
+	return glue.NewTask[secretArgs, runtime.Void](wire.Spec{Name: "test.Secret", Func: "Secret", Retries: 1, Delay: wire.NoDelay,
 		Params: []wire.Param{
 			{Name: "text", Sig: "string", Redact: redact}, {Name: "quoted", Sig: "string", Redact: redact},
 			{Name: "bytes", Sig: "[]byte", Redact: redact}, {Name: "card", Sig: "card", Redact: redact},
@@ -66,7 +67,7 @@ func secretTask(redact bool) *runtime.Task[secretArgs, runtime.Void] {
 		}}, (*secretArgs).fields)
 }
 
-func secretCall(t *runtime.Task[secretArgs, runtime.Void], opts ...runtime.Option) runtime.Call[runtime.Void] {
+func secretCall(t *glue.Task[secretArgs, runtime.Void], opts ...runtime.Option) runtime.Call[runtime.Void] {
 	a := secretArgs{
 		canaryText, canaryQuoted, []byte(canaryBytes),
 		card{canaryField, []string{canaryItem}, map[string]int64{"day": canaryNumber}}, canaryNumber, "public-value",
@@ -91,7 +92,7 @@ func leaks(text string) []string {
 func secretErrors() map[string]func(ctx *runtime.Context, a *secretArgs) error {
 	tx := runtime.NewKey[int]("tx", runtime.PerTask, nil)
 	cleanup := func(ctx *runtime.Context, f func() error) error {
-		_, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
+		_, err := tx.Provide(ctx, func(context.Context) (int, func(error) error, error) {
 			return 1, func(error) error { return f() }, nil
 		})
 		return err
@@ -171,7 +172,7 @@ func TestRedact_ParametersAreNeverShown(t *testing.T) {
 				RetryIf: func(_ inspect.Metadata, err error) bool { panic(err) },
 			})
 			task := secretTask(true)
-			runtime.Register(app, task, func(ctx *runtime.Context, a *secretArgs) (runtime.Void, error) {
+			glue.Register(app, task, func(ctx *runtime.Context, a *secretArgs) (runtime.Void, error) {
 				return runtime.Void{}, way(ctx, a)
 			})
 			start(t, app)
@@ -220,7 +221,7 @@ func TestRedact_ByTheRegistration(t *testing.T) {
 	eng := newMemory(t)
 	app := runtime.New(eng, runtime.Config{Logger: silent})
 	task := secretTask(true)
-	runtime.Register(app, task, func(_ *runtime.Context, a *secretArgs) (runtime.Void, error) {
+	glue.Register(app, task, func(_ *runtime.Context, a *secretArgs) (runtime.Void, error) {
 		return runtime.Void{}, fmt.Errorf("charge %v", a.all())
 	})
 	ctx := context.Background()
@@ -281,7 +282,7 @@ func TestRedact_ErrorsOfEnqueue(t *testing.T) {
 // Many short secrets must not make a text explode.
 func TestRedact_ManyShortValues(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[[]string, string]("test.Short", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	u := newUnit[[]string, string]("test.Short", func(s *wire.Spec) { s.Params[0].Redact = true })
 	u.handle(app, func(ctx *runtime.Context, _ []string) (string, error) {
 		return ctx.Redact(strings.Repeat("redacted ", 100)), nil
 	})
@@ -310,7 +311,7 @@ func TestRedact_MarkedValuesStayWithTheirTask(t *testing.T) {
 		if err := loc.Set(ctx, mark); err != nil {
 			return runtime.Void{}, err
 		}
-		got, err := runtime.Provide(ctx, scoped, func(context.Context) (string, func(error) error, error) {
+		got, err := scoped.Provide(ctx, func(context.Context) (string, func(error) error, error) {
 			return mark, nil, nil
 		})
 		if err != nil || got != mark {

@@ -16,10 +16,11 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/hook"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 func secretUnit() unitTask[string, string] {
-	return newUnit[string, string]("test.Hidden", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	return newUnit[string, string]("test.Hidden", func(s *wire.Spec) { s.Params[0].Redact = true })
 }
 
 // A secret is found in whichever way a text writes it.
@@ -100,7 +101,7 @@ func TestRedact_ShortValuesAreNoSecrets(t *testing.T) {
 		Count int
 		Live  bool
 	}
-	u := newUnit[card, runtime.Void]("test.Short", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	u := newUnit[card, runtime.Void]("test.Short", func(s *wire.Spec) { s.Params[0].Redact = true })
 	const text = "decode 10 of 100 codes: true"
 	assert.Equal(t, text, u.call(card{"c", 0, true}).AnyCall.Redact(text))
 	assert.Equal(t, text, u.call(card{"cod", 100, true}).AnyCall.Redact(text))
@@ -126,7 +127,7 @@ func TestRecord_ShowsResultsAndTagsWithoutSecrets(t *testing.T) {
 		Other  []string
 	}
 	children := make(chan *runtime.Handle[runtime.Void], 1)
-	u := newUnit[string, answer]("test.Hidden", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	u := newUnit[string, answer]("test.Hidden", func(s *wire.Spec) { s.Params[0].Redact = true })
 	u.handle(app, func(ctx *runtime.Context, s string) (answer, error) {
 		assert.Equal(t, secret, ctx.Metadata().Tags.Get("card"))
 		h, err := child.call(1, runtime.WithTag("card", s), runtime.WithTag("other", "x")).Enqueue(ctx, ctx.App())

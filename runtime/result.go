@@ -12,6 +12,9 @@ import (
 // if the task has a result; otherwise it returns the function's error.
 type Result run
 
+// Void is the result of a task without one.
+type Void = wire.Void
+
 // Plain takes a result of a basic type or a time, by a pointer to it: what was
 // generated before there were methods for each type calls it.
 func (o *Result) Plain(p any, err error) error {

@@ -16,7 +16,9 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/inspect"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 var errFlaky = errors.New("flaky")
@@ -25,7 +27,7 @@ var errFlaky = errors.New("flaky")
 // returns how long after the enqueue each attempt began, the final record, and
 // what Wait returned.
 func attempts(
-	t *testing.T, cfg runtime.Config, fn func(ctx *runtime.Context, run int) error, change ...func(*runtime.Spec),
+	t *testing.T, cfg runtime.Config, fn func(ctx *runtime.Context, run int) error, change ...func(*wire.Spec),
 ) (began []time.Duration, rec *runtime.Record, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -50,8 +52,8 @@ func attempts(
 	return began, rec, err
 }
 
-func backoff(delay time.Duration, factor float64, limit time.Duration) func(*runtime.Spec) {
-	return func(s *runtime.Spec) { s.Delay, s.Backoff, s.MaxDelay = delay, factor, limit }
+func backoff(delay time.Duration, factor float64, limit time.Duration) func(*wire.Spec) {
+	return func(s *wire.Spec) { s.Delay, s.Backoff, s.MaxDelay = delay, factor, limit }
 }
 
 // Proves: FEATURES 19, 36
@@ -310,7 +312,7 @@ func TestBackoff_IsWithinItsBounds(t *testing.T) {
 	shortest := time.Duration(math.MaxInt64)
 	longest := time.Duration(0)
 	rapid.Check(t, func(rt *rapid.T) {
-		spec := runtime.Spec{
+		spec := wire.Spec{
 			Name: "test.Backoff", Retries: math.MaxInt,
 			Delay:    time.Duration(durations.Draw(rt, "delay")),
 			Backoff:  rapid.OneOf(rapid.Float64Range(1, 10), rapid.Float64Range(1, math.MaxFloat64)).Draw(rt, "factor"),
@@ -331,11 +333,11 @@ func TestBackoff_IsWithinItsBounds(t *testing.T) {
 }
 
 // outcomeOf returns what becomes of an attempt of the task that fails.
-func outcomeOf(t rapid.TB, spec runtime.Spec, attempt int) engine.Outcome {
+func outcomeOf(t rapid.TB, spec wire.Spec, attempt int) engine.Outcome {
 	e := &oneDelivery{attempt: attempt, name: spec.Name}
 	app := runtime.New(e, runtime.Config{Workers: 1, Logger: silent})
-	task := runtime.NewTask[struct{}, runtime.Void](spec, nil)
-	runtime.Register(app, task, func(*runtime.Context, *struct{}) (runtime.Void, error) {
+	task := glue.NewTask[struct{}, runtime.Void](spec, nil)
+	glue.Register(app, task, func(*runtime.Context, *struct{}) (runtime.Void, error) {
 		return runtime.Void{}, errFlaky
 	})
 	if err := app.Run(context.Background()); err != nil {

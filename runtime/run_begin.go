@@ -13,6 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/link"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -38,25 +39,30 @@ func (reg *registration) lay() error {
 	if err != nil {
 		return fmt.Errorf("task %s: %w", reg.def.Name, err)
 	}
-	both := reflect.StructOf([]reflect.StructField{
-		{Name: "Run", Type: reflect.TypeFor[run]()},
-		{Name: "Args", Type: args},
-	})
-	reg.alloc = func() (*run, any) {
-		v := reflect.New(both).Elem()
-		return v.Field(0).Addr().Interface().(*run), v.Field(1).Addr().Interface()
-	}
+	reg.alloc = allocator(reg.args)
 	reg.list = func(args any, f *wire.Fields) { layout.List(f, reflect.ValueOf(args).UnsafePointer()) }
 	return nil
 }
 
+// allocator returns what makes a run together with arguments of the type.
+func allocator(args link.Type) func() (*run, any) {
+	both := reflect.StructOf([]reflect.StructField{
+		{Name: "Run", Type: reflect.TypeFor[run]()},
+		{Name: "Args", Type: args.(reflect.Type)},
+	})
+	return func() (*run, any) {
+		v := reflect.New(both).Elem()
+		return v.Field(0).Addr().Interface().(*run), v.Field(1).Addr().Interface()
+	}
+}
+
 // registration is a registered task.
 type registration struct {
-	def     *Definition
-	args    goType // a struct, whose pointer is Runnable; nil of a task described by hand
-	context goType // of the task's first parameter
-	call    func(r *run, ctx *Context) error
-	needs   []Need // of the task itself, as its receiver
+	def     *wire.Definition
+	args    link.Type   // a struct, whose pointer is a glue.Runnable; nil of a task described by hand
+	context link.Type   // of the task's first parameter
+	needs   []link.Need // of the task itself, as its receiver
+	call    taskFunc
 
 	// build, made when the app starts, makes a context: it is a func(*Context)
 	// (C, error). alloc makes a run with its arguments.
@@ -64,6 +70,9 @@ type registration struct {
 	alloc func() (*run, any)
 	list  func(args any, f *wire.Fields)
 }
+
+// taskFunc is a link.Task's Call.
+type taskFunc func(build, args any, ctx *Context, result *Result) (built bool, err error)
 
 // client reports whether other processes run the task.
 func (reg *registration) client() bool { return reg.call == nil }
@@ -92,8 +101,8 @@ func (reg *registration) newRun() *run {
 
 // accepts reports, before anything is decoded, whether arguments enqueued with
 // another signature can be read as the parameters of this one.
-func (s *Definition) accepts(sig string) error {
-	if sig == s.derive().signature || sig == "" { // empty: a foreign producer
+func accepts(s *wire.Definition, sig string) error {
+	if sig == s.Derive().Signature || sig == "" { // empty: a foreign producer
 		return nil
 	}
 	theirs := make(map[string]string)
@@ -173,7 +182,7 @@ func (r *run) admit() error {
 	if m.Version > engine.WireVersion {
 		return park("message has format %d, this worker reads up to %d", m.Version, engine.WireVersion)
 	}
-	if err := r.reg.def.accepts(m.Signature); err != nil {
+	if err := accepts(r.reg.def, m.Signature); err != nil {
 		return err
 	}
 	if r.reg.def.Timeout > 0 || m.Timeout > 0 || !m.Deadline.IsZero() {
@@ -206,7 +215,7 @@ func (r *run) admit() error {
 	}
 	if err != nil {
 		if _, refused := err.(*wire.InvalidError); refused {
-			return Permanent(r.reg.def.hideSecrets(err))
+			return Permanent(hideSecrets(r.reg.def, err))
 		}
 		return park("decode arguments: %s", guard.Text(err))
 	}
@@ -219,7 +228,7 @@ func (r *run) listArgs(f *wire.Fields) { r.reg.list(r.args, f) }
 
 // hideSecrets keeps the text of Validate about a redacted parameter out of the
 // error's text.
-func (d *Definition) hideSecrets(err error) error {
+func hideSecrets(d *wire.Definition, err error) error {
 	e, ok := err.(*wire.InvalidError)
 	if ok && slices.ContainsFunc(d.Params, func(p wire.Param) bool {
 		return p.Name == e.Param && (p.Redact || len(p.Secret) > 0)

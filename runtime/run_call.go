@@ -7,19 +7,6 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// callTask builds the context, calls the function and encodes its result, all
-// before any cleanup: a result that cannot be encoded is not committed.
-func callTask[C any](r *run, ctx *Context) error {
-	c, err := r.reg.build.(func(*Context) (C, error))(ctx)
-	if err != nil {
-		return r.unbuilt(err)
-	}
-	o := (*Result)(r)
-	return o.of(r.args.(Runnable[C]).Run(c, o))
-}
-
-func (r *run) unbuilt(err error) error { return fmt.Errorf("build %s: %w", r.reg.context, err) }
-
 var errCalledTwice = errors.New("middleware called the task twice")
 
 // call is the innermost Handler: the task itself, with the context from the
@@ -53,5 +40,10 @@ func (r *run) execute(ctx *Context) (err error) {
 	if ctx.ctx != nil {
 		r.more().bound = ctx
 	}
-	return r.reg.call(r, ctx)
+	result := (*Result)(r)
+	built, err := r.reg.call(r.reg.build, r.args, ctx, result)
+	if !built {
+		return fmt.Errorf("build %s: %w", r.reg.context, err)
+	}
+	return result.of(err)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // TestRunNow: a task that waits for its time, or for its next attempt, runs at once
@@ -18,7 +19,7 @@ func TestRunNow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
 		var attempts []int
-		u := newUnit[int, runtime.Void]("test.Later", func(s *runtime.Spec) {
+		u := newUnit[int, runtime.Void]("test.Later", func(s *wire.Spec) {
 			s.Retries, s.Delay = 2, time.Hour
 		})
 		u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {

@@ -39,7 +39,7 @@ func TestProvide_TransactionEndsWithTheTask(t *testing.T) {
 			u := newUnit[int, runtime.Void]("test.Tx")
 			u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
 				for _, k := range []*runtime.Key[string]{outer, tx} {
-					if _, err := runtime.Provide(ctx, k, func(context.Context) (string, func(error) error, error) {
+					if _, err := k.Provide(ctx, func(context.Context) (string, func(error) error, error) {
 						return "", func(err error) error {
 							got = append(got, fmt.Sprint(err))
 							if k == tx {
@@ -87,7 +87,7 @@ func TestProvide_ResultIsEncodedBeforeTheCommit(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
 	u := newUnit[int, string]("test.BadResult", retries(3))
 	u.handle(app, func(ctx *runtime.Context, _ int) (string, error) {
-		_, err := runtime.Provide(ctx, tx, func(context.Context) (string, func(error) error, error) {
+		_, err := tx.Provide(ctx, func(context.Context) (string, func(error) error, error) {
 			return "", func(err error) error { ended = err; return nil }, nil
 		})
 		return "\xff", err
@@ -104,7 +104,7 @@ func TestProvide_TaskScopeOfMiddleware(t *testing.T) {
 	key := runtime.NewKey[int]("value", runtime.PerTask, nil)
 	var opened, closed atomic.Int32
 	open := func(ctx context.Context) {
-		_, _ = runtime.Provide(ctx, key, func(context.Context) (int, func(error) error, error) {
+		_, _ = key.Provide(ctx, func(context.Context) (int, func(error) error, error) {
 			opened.Add(1)
 			return 1, func(error) error { closed.Add(1); return nil }, nil
 		})
@@ -189,7 +189,7 @@ func TestContext_UseAfterTheRun(t *testing.T) {
 			opened := func(context.Context) (int, func(error) error, error) { t.Error("opened"); return 2, nil, nil }
 			for _, scope := range []runtime.Scope{runtime.PerTask, runtime.PerWorker, runtime.PerProcess} {
 				k := runtime.NewKey[int]("late", scope, nil)
-				if _, err := runtime.Provide(context.WithoutCancel(first), k, opened); !errors.Is(err, runtime.ErrTaskDone) {
+				if _, err := k.Provide(context.WithoutCancel(first), opened); !errors.Is(err, runtime.ErrTaskDone) {
 					t.Errorf("Provide in the scope of a %s: %v", scope, err)
 				}
 			}
@@ -229,7 +229,7 @@ func TestProvide_OncePerScope(t *testing.T) {
 		if i < 0 {
 			return "nothing", nil
 		}
-		return runtime.Provide(ctx, keys[i], func(context.Context) (string, func(error) error, error) {
+		return keys[i].Provide(ctx, func(context.Context) (string, func(error) error, error) {
 			of, err := get(ctx, i-1)
 			name := fmt.Sprintf("%s value %d.%d", scopes[i], i, made[i].Add(1))
 			return name, func(error) error {

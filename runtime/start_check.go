@@ -13,6 +13,8 @@ import (
 
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/internal/guard"
+	"github.com/taskctx/taskctx/runtime/internal/link"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // byName returns the registered tasks by their names and aliases, and an error
@@ -127,24 +129,24 @@ func (a *App) checkQueues() (errs []error) {
 }
 
 // check asks the engine whether it can honour the task's options.
-func (a *App) check(d *Definition) error {
+func (a *App) check(d *wire.Definition) error {
 	if d.Durable && !a.journals {
 		return errNoJournals
 	}
-	if d.limited() && a.limits() == nil {
+	if limited(&d.Spec) && a.limits() == nil {
 		return errNoLimits
 	}
 	return a.engine.Check(a.sample(d))
 }
 
 // sample returns a message with all options of the task.
-func (a *App) sample(d *Definition) *engine.Message {
-	m := &engine.Message{Name: d.Name, Queue: d.derive().queue, Priority: priorityOf(d.Priority)}
+func (a *App) sample(d *wire.Definition) *engine.Message {
+	m := &engine.Message{Name: d.Name, Queue: d.Derive().Queue, Priority: priorityOf(d.Priority)}
 	m.Keep, m.KeepFailed = a.cfg.Keep, a.cfg.KeepFailed
 	if d.Unique > 0 || d.UniqueHold != engine.HoldTime {
 		m.Key, m.KeyFor, m.KeyHold = d.Name, d.Unique, d.UniqueHold
 	}
-	if d.rated() {
+	if rated(&d.Spec) {
 		m.Limits = []engine.Limit{{Rule: d.Name, Key: d.Name, Most: 1, Per: time.Second}}
 	}
 	if d.Keep > 0 {
@@ -161,7 +163,7 @@ func (a *App) sample(d *Definition) *engine.Message {
 func (a *App) missing(tasks map[string]*registration) []error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	c := needCheck{app: a, seen: make(map[Need]bool)}
+	c := needCheck{app: a, seen: make(map[link.Need]bool)}
 	for _, name := range slices.Sorted(maps.Keys(tasks)) {
 		c.context(tasks[name].context, "task "+name)
 		c.needs(tasks[name].needs, "task "+name)
@@ -171,15 +173,15 @@ func (a *App) missing(tasks map[string]*registration) []error {
 
 type needCheck struct {
 	app  *App
-	seen map[Need]bool
+	seen map[link.Need]bool
 	errs []error
 }
 
-func (c *needCheck) context(t goType, by string) {
-	if t == contextType || t == handleType || c.seen[Need{context: t}] {
+func (c *needCheck) context(t link.Type, by string) {
+	if t == contextType || t == handleType || c.seen[link.Need{Context: t}] {
 		return
 	}
-	c.seen[Need{context: t}] = true
+	c.seen[link.Need{Context: t}] = true
 	reg, ok := c.app.contexts[t]
 	if !ok {
 		c.errs = append(c.errs, fmt.Errorf("context type %s of %s is not registered: call %s.RegisterTasks(app)",
@@ -189,27 +191,27 @@ func (c *needCheck) context(t goType, by string) {
 	c.needs(reg.needs, t.String())
 }
 
-func (c *needCheck) needs(needs []Need, by string) {
+func (c *needCheck) needs(needs []link.Need, by string) {
 	for _, n := range needs {
 		switch {
-		case n.context != nil:
-			c.context(n.context, by)
-		case n.supply != nil:
+		case n.Context != nil:
+			c.context(n.Context, by)
+		case n.Supply != nil:
 			c.supply(n, by)
 		}
 	}
 }
 
-func (c *needCheck) supply(n Need, by string) {
+func (c *needCheck) supply(n link.Need, by string) {
 	if c.seen[n] {
 		return
 	}
 	c.seen[n] = true
-	if _, ok := c.app.supplies[n.supply]; ok {
+	if _, ok := c.app.supplies[n.Supply]; ok {
 		return
 	}
-	err := fmt.Errorf("%s needs a %s: call %s", by, n.supply, supplyCall(n.supply))
-	if want := n.supply.(reflect.Type); want.Kind() == reflect.Interface {
+	err := fmt.Errorf("%s needs a %s: call %s", by, n.Supply, link.SupplyCall(n.Supply))
+	if want := n.Supply.(reflect.Type); want.Kind() == reflect.Interface {
 		for _, t := range sortedTypes(c.app.supplies) {
 			if t.(reflect.Type).Implements(want) {
 				err = fmt.Errorf("%w (a %s was supplied as %[2]s, which would do: pass it to that call)", err, t)
@@ -220,14 +222,14 @@ func (c *needCheck) supply(n Need, by string) {
 	c.errs = append(c.errs, err)
 }
 
-func sortedTypes(m map[goType]any) []goType {
-	return slices.SortedFunc(maps.Keys(m), func(a, b goType) int {
+func sortedTypes(m map[link.Type]any) []link.Type {
+	return slices.SortedFunc(maps.Keys(m), func(a, b link.Type) int {
 		return strings.Compare(a.String(), b.String())
 	})
 }
 
 // packageOf returns the package name in the type's written form.
-func packageOf(t goType) string {
+func packageOf(t link.Type) string {
 	pkg, _, _ := strings.Cut(strings.TrimLeft(t.String(), "*"), ".")
 	return pkg
 }

@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/local"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 type (
@@ -29,23 +31,23 @@ func (*concrete) Supply() string { return "concrete" }
 // Proves: FEATURES 6, 10
 func TestStart_ListsEverythingMissing(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Workers: -1, KeepLogs: -1})
-	void := func(name, fn string) *runtime.Task[struct{}, runtime.Void] {
-		return runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: name, Func: fn}, nil)
+	void := func(name, fn string) *glue.Task[struct{}, runtime.Void] {
+		return glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: name, Func: fn}, nil)
 	}
 	plain := func(context.Context, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil }
-	runtime.Register(app, void("a.Same", "First"), plain)
-	runtime.Register(app, void("a.Same", "Second"), plain)
-	runtime.Register(app, runtime.NewTask[struct{}, runtime.Void](
-		runtime.Spec{Name: "a.New", Aliases: []string{"a.Same"}, Func: "New"}, nil), plain)
-	runtime.Register(app, void("a.Bare", "Bare"), func(*bareContext, *struct{}) (runtime.Void, error) {
+	glue.Register(app, void("a.Same", "First"), plain)
+	glue.Register(app, void("a.Same", "Second"), plain)
+	glue.Register(app, glue.NewTask[struct{}, runtime.Void](
+		wire.Spec{Name: "a.New", Aliases: []string{"a.Same"}, Func: "New"}, nil), plain)
+	glue.Register(app, void("a.Bare", "Bare"), func(*bareContext, *struct{}) (runtime.Void, error) {
 		return runtime.Void{}, nil
 	})
-	runtime.Register(app, void("a.Needy", "Needy"), func(*needyContext, *struct{}) (runtime.Void, error) {
+	glue.Register(app, void("a.Needy", "Needy"), func(*needyContext, *struct{}) (runtime.Void, error) {
 		return runtime.Void{}, nil
 	})
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*needyContext, error) { return &needyContext{ctx}, nil },
-		runtime.NeedSupply[supplier](), runtime.NeedSupply[io.Reader](), runtime.NeedSupply[*strings.Reader](),
-		runtime.NeedContext[*innerContext]())
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*needyContext, error) { return &needyContext{ctx}, nil },
+		glue.NeedSupply[supplier](), glue.NeedSupply[io.Reader](), glue.NeedSupply[*strings.Reader](),
+		glue.NeedContext[*innerContext]())
 	runtime.Supply(app, &concrete{})
 	err := app.Start(context.Background())
 	if err == nil {
@@ -154,19 +156,19 @@ func TestRegisterContext_KindsOfContext(t *testing.T) {
 		}
 		return c.Metadata().Name, nil
 	}
-	runtime.Register(app, plain.task, func(ctx context.Context, _ *unit[int]) (string, error) { return name(ctx) })
-	runtime.Register(app, handle.task, func(ctx *runtime.Context, _ *unit[int]) (string, error) { return name(ctx) })
+	glue.Register(app, plain.task, func(ctx context.Context, _ *unit[int]) (string, error) { return name(ctx) })
+	glue.Register(app, handle.task, func(ctx *runtime.Context, _ *unit[int]) (string, error) { return name(ctx) })
 	// A context type that embeds another one.
 	type outer struct {
 		*innerContext
 		extra int
 	}
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*innerContext, error) { return &innerContext{ctx}, nil })
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*outer, error) {
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*innerContext, error) { return &innerContext{ctx}, nil })
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*outer, error) {
 		inner, err := runtime.BuildContext[*innerContext](ctx)
 		return &outer{inner, 1}, err
-	}, runtime.NeedContext[*innerContext]())
-	runtime.Register(app, custom.task, func(ctx *outer, _ *unit[int]) (string, error) { return name(ctx) })
+	}, glue.NeedContext[*innerContext]())
+	glue.Register(app, custom.task, func(ctx *outer, _ *unit[int]) (string, error) { return name(ctx) })
 	start(t, app)
 	for want, u := range map[string]unitTask[int, string]{"test.Plain": plain, "test.Handle": handle, "test.Custom": custom} {
 		if got, err := await(t, app, u.call(0)); err != nil || got != want {
@@ -187,8 +189,8 @@ func TestRegisterContext_TypesOfOneName(t *testing.T) {
 			*runtime.Context
 			by string
 		}
-		runtime.RegisterContext(app, func(ctx *runtime.Context) (*same, error) { return &same{ctx, "first"}, nil })
-		runtime.Register(app, first.task, func(ctx *same, _ *unit[int]) (string, error) { return ctx.by, nil })
+		glue.RegisterContext(app, func(ctx *runtime.Context) (*same, error) { return &same{ctx, "first"}, nil })
+		glue.Register(app, first.task, func(ctx *same, _ *unit[int]) (string, error) { return ctx.by, nil })
 	}
 	outer := func() {
 		type middle struct{ *innerContext }
@@ -196,10 +198,10 @@ func TestRegisterContext_TypesOfOneName(t *testing.T) {
 			middle
 			by string
 		}
-		runtime.RegisterContext(app, func(ctx *runtime.Context) (*same, error) {
+		glue.RegisterContext(app, func(ctx *runtime.Context) (*same, error) {
 			return &same{middle{&innerContext{ctx}}, "second"}, nil
 		})
-		runtime.Register(app, second.task, func(ctx *same, _ *unit[int]) (string, error) {
+		glue.Register(app, second.task, func(ctx *same, _ *unit[int]) (string, error) {
 			return ctx.by + " as " + ctx.Metadata().Name, nil
 		})
 	}
@@ -225,11 +227,11 @@ func TestRegisterContext_Replaced(t *testing.T) {
 		by string
 	}
 	by := func(who string) {
-		runtime.RegisterContext(app, func(ctx *runtime.Context) (*faked, error) { return &faked{ctx, who}, nil })
+		glue.RegisterContext(app, func(ctx *runtime.Context) (*faked, error) { return &faked{ctx, who}, nil })
 	}
 	u := newUnit[int, string]("test.Faked")
 	register := func() {
-		runtime.Register(app, u.task, func(ctx *faked, _ *unit[int]) (string, error) { return ctx.by, nil })
+		glue.Register(app, u.task, func(ctx *faked, _ *unit[int]) (string, error) { return ctx.by, nil })
 	}
 	by("package")
 	register()
@@ -264,7 +266,7 @@ func TestContext_FunctionsOutsideATask(t *testing.T) {
 			t.Errorf("Require with %T has no error", ctx)
 		}
 		_, build := runtime.BuildContext[*innerContext](ctx)
-		_, provide := runtime.Provide(ctx, key, func(context.Context) (int, func(error) error, error) {
+		_, provide := key.Provide(ctx, func(context.Context) (int, func(error) error, error) {
 			t.Error("opened")
 			return 0, nil, nil
 		})

@@ -16,6 +16,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // stuckEngine returns from Serve long after it was told to: its store does not
@@ -125,7 +126,7 @@ func TestConfig_SkipUnsupported(t *testing.T) {
 	var log safeBuffer
 	eng := choosy{newMemory(t)}
 	register := func(app *runtime.App) unitTask[int, int] {
-		good, bad := newUnit[int, int]("test.Good"), newUnit[int, int]("test.Bad", func(s *runtime.Spec) { s.Priority = 1 })
+		good, bad := newUnit[int, int]("test.Good"), newUnit[int, int]("test.Bad", func(s *wire.Spec) { s.Priority = 1 })
 		for _, u := range []unitTask[int, int]{good, bad} {
 			u.handle(app, func(_ *runtime.Context, i int) (int, error) { return i, nil })
 		}
@@ -209,7 +210,7 @@ func TestMiddleware_DoesNotDecideOverTransactions(t *testing.T) {
 		}}})
 		u := newUnit[int, runtime.Void]("test.Tx")
 		u.handle(app, func(ctx *runtime.Context, _ int) (runtime.Void, error) {
-			_, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
+			_, err := tx.Provide(ctx, func(context.Context) (int, func(error) error, error) {
 				return 1, func(err error) error { committed.Store(err == nil); return nil }, nil
 			})
 			return runtime.Void{}, errors.Join(test.task, err)

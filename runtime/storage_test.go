@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/local"
 )
 
@@ -76,13 +77,13 @@ func TestStored_TenThousandTasksOnEightWorkers(t *testing.T) {
 		*runtime.Context
 		res *resource
 	}
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*many, error) {
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*many, error) {
 		res, err := runtime.Stored(ctx, key, func(context.Context) (*resource, error) {
 			return &resource{id: opened.Add(1)}, nil
 		})
 		return &many{ctx, res}, err
 	})
-	runtime.Register(app, u.task, func(ctx *many, a *unit[int]) (ran, error) {
+	glue.Register(app, u.task, func(ctx *many, a *unit[int]) (ran, error) {
 		if err := ctx.res.use(); err != nil {
 			return ran{}, runtime.Permanent(err)
 		}
@@ -133,9 +134,9 @@ func TestContext_OneForEachRun(t *testing.T) {
 		*runtime.Context
 		left string
 	}
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*own, error) { return &own{Context: ctx}, nil })
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*own, error) { return &own{Context: ctx}, nil })
 	u := newUnit[int, runtime.Void]("test.Own", retries(2))
-	runtime.Register(app, u.task, func(ctx *own, a *unit[int]) (runtime.Void, error) {
+	glue.Register(app, u.task, func(ctx *own, a *unit[int]) (runtime.Void, error) {
 		if ctx.left != "" {
 			return runtime.Void{}, runtime.Permanent(errors.New("found " + ctx.left))
 		}
@@ -244,7 +245,7 @@ func TestStored_ValuesCloseLastFirst(t *testing.T) {
 				return runtime.Void{}, err
 			}
 		}
-		_, err := runtime.Provide(ctx, task, func(context.Context) (string, func(error) error, error) {
+		_, err := task.Provide(ctx, func(context.Context) (string, func(error) error, error) {
 			j.note("open t")
 			return "t", func(error) error { j.note("close t"); return nil }, nil
 		})

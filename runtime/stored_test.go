@@ -21,7 +21,7 @@ import (
 func TestStoredMetadata_HasNoRedactedValue(t *testing.T) {
 	one, two := headerValue{"one"}, headerValue{"two"}
 	app := newUnitApp(t, runtime.Config{Workers: 1, KeepLogs: 10, Propagators: []hook.Propagator{one, two}})
-	u := newUnit[string, string]("test.StoredMetadata", func(s *runtime.Spec) {
+	u := newUnit[string, string]("test.StoredMetadata", func(s *wire.Spec) {
 		s.Params = []wire.Param{{Name: "v", Sig: "string", Redact: true}}
 	})
 	u.handle(app, func(ctx *runtime.Context, v string) (string, error) {

@@ -50,7 +50,7 @@ func TestTrigger(t *testing.T) {
 		app := newUnitApp(t, runtime.Config{OnTrigger: tt.hooks})
 		u := newUnit[int, int]("test.Unit")
 		u.handle(app, func(ctx *runtime.Context, _ int) (int, error) {
-			if _, err := runtime.Provide(ctx, tx, func(context.Context) (int, func(error) error, error) {
+			if _, err := tx.Provide(ctx, func(context.Context) (int, func(error) error, error) {
 				return 1, func(err error) error { ended = err; return nil }, nil
 			}); err != nil {
 				return 0, err

@@ -14,6 +14,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // TestUnique_FreeOnceTheTaskHasFailed: a handle always leads to a task that runs.
@@ -21,7 +22,7 @@ import (
 // Proves: FEATURES 92
 func TestUnique_FreeOnceTheTaskHasFailed(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{})
-	u := newUnit[string, runtime.Void]("test.Charge", func(s *runtime.Spec) { s.Unique = 24 * time.Hour })
+	u := newUnit[string, runtime.Void]("test.Charge", func(s *wire.Spec) { s.Unique = 24 * time.Hour })
 	u.handle(app, func(*runtime.Context, string) (runtime.Void, error) { return runtime.Void{}, errors.New("declined") })
 	start(t, app)
 	ctx := t.Context()
@@ -42,7 +43,7 @@ func TestUnique_FreeOnceTheTaskHasFailed(t *testing.T) {
 func TestUnique_ActiveAndWaiting(t *testing.T) {
 	for _, hold := range []engine.KeyHold{engine.HoldActive, engine.HoldWaiting} {
 		app := newUnitApp(t, runtime.Config{Workers: 1})
-		u := newUnit[string, runtime.Void]("test.Index", func(s *runtime.Spec) { s.UniqueHold = hold })
+		u := newUnit[string, runtime.Void]("test.Index", func(s *wire.Spec) { s.UniqueHold = hold })
 		begun, goOn := make(chan struct{}, 2), make(chan struct{})
 		u.handle(app, func(*runtime.Context, string) (runtime.Void, error) {
 			begun <- struct{}{}
@@ -79,7 +80,7 @@ func TestUnique_ActiveAndWaiting(t *testing.T) {
 func TestKeep_OfTheTaskBeatsTheConfig(t *testing.T) {
 	app := newUnitApp(t, runtime.Config{Keep: time.Minute, KeepFailed: 2 * time.Minute})
 	for _, own := range []bool{false, true} {
-		u := newUnit[string, runtime.Void]("test.Keep", func(s *runtime.Spec) {
+		u := newUnit[string, runtime.Void]("test.Keep", func(s *wire.Spec) {
 			if own {
 				s.Keep, s.KeepFailed = time.Hour, 3*time.Hour
 			}
@@ -107,7 +108,7 @@ func TestWithKey_LeadsToItsTaskWhateverItsKeep(t *testing.T) {
 		app := runtime.New(engine, runtime.Config{Workers: 2, Keep: time.Second, Logger: discard})
 		child := newUnit[string, int]("test.Page")
 		child.handle(app, func(_ *runtime.Context, s string) (int, error) { return len(s), nil })
-		parent := newUnit[[]string, int]("test.Catalog", retries(3), func(s *runtime.Spec) { s.Delay = 20 * time.Second })
+		parent := newUnit[[]string, int]("test.Catalog", retries(3), func(s *wire.Spec) { s.Delay = 20 * time.Second })
 		parent.handle(app, func(ctx *runtime.Context, texts []string) (total int, err error) {
 			for i, text := range texts {
 				key := runtime.WithKey(fmt.Sprintf("%s/%d", ctx.Metadata().TaskID, i), 24*time.Hour)

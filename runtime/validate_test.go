@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/memory"
@@ -136,7 +137,7 @@ func TestValidator_UnreadableArgumentsAreNotInvalid(t *testing.T) {
 
 // Proves: FEATURES 62, 80
 func TestValidator_HidesRedactedParameters(t *testing.T) {
-	u := newUnit[amount, int]("test.Unit", func(s *runtime.Spec) { s.Params[0].Redact = true })
+	u := newUnit[amount, int]("test.Unit", func(s *wire.Spec) { s.Params[0].Redact = true })
 	_, err := u.call(-4711).Enqueue(t.Context(), newUnitApp(t, runtime.Config{}))
 	if !errors.Is(err, errCents) || strings.Contains(err.Error(), "4711") || strings.Contains(err.Error(), "cents") {
 		t.Errorf("Enqueue: %v, which is errCents: %t", err, errors.Is(err, errCents))

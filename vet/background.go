@@ -181,7 +181,7 @@ func guards(pass *analysis.Pass, around []ast.Node) bool {
 // lives longer than the task.
 func opens(pass *analysis.Pass, around []ast.Node) bool {
 	for i, n := range around {
-		if call, ok := n.(*ast.CallExpr); ok && i+1 < len(around) && calls(pass, call, runtimePath, "Stored", "Provide") {
+		if call, ok := n.(*ast.CallExpr); ok && i+1 < len(around) && calls(pass, call, runtimePath, "Stored", "Key.Provide") {
 			if _, ok := around[i+1].(*ast.FuncLit); ok {
 				return true
 			}

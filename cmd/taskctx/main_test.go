@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -34,7 +35,7 @@ type billArgs struct{ customer string }
 
 func (a *billArgs) fields(f *wire.Fields) { f.String("customer", &a.customer) }
 
-var billTask = runtime.NewTask[billArgs, string](runtime.Spec{
+var billTask = glue.NewTask[billArgs, string](wire.Spec{
 	Name: "shop.Bill", Func: "Bill", Queue: "billing",
 	Params: []wire.Param{{Name: "customer", Sig: "string"}},
 }, (*billArgs).fields)
@@ -61,7 +62,7 @@ func seedEngine(ctx context.Context, url string) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
 	app := runtime.New(e, runtime.Config{})
-	runtime.Register(app, billTask, func(_ context.Context, a *billArgs) (string, error) {
+	glue.Register(app, billTask, func(_ context.Context, a *billArgs) (string, error) {
 		if a.customer == "broke" {
 			return "", errors.New("card was declined")
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -20,8 +21,8 @@ type pressArgs struct{ n int }
 
 func (a *pressArgs) fields(f *wire.Fields) { f.Int("n", &a.n) }
 
-func pressTask(name string, durable bool) *runtime.Task[pressArgs, int] {
-	return runtime.NewTask[pressArgs, int](runtime.Spec{
+func pressTask(name string, durable bool) *glue.Task[pressArgs, int] {
+	return glue.NewTask[pressArgs, int](wire.Spec{
 		Name: "press." + name, Func: name, Durable: durable, Params: []wire.Param{{Name: "n", Sig: "int"}},
 	}, (*pressArgs).fields)
 }
@@ -33,7 +34,7 @@ var (
 	approved    = runtime.NewSignal[string]("approved")
 )
 
-func call(t *runtime.Task[pressArgs, int], n int) runtime.Call[int] {
+func call(t *glue.Task[pressArgs, int], n int) runtime.Call[int] {
 	return t.Call((&pressArgs{n}).fields, nil)
 }
 
@@ -53,8 +54,8 @@ func seedBook(ctx context.Context, url string) (err error) {
 	}
 	defer func() { err = errors.Join(err, e.Close()) }()
 	app := runtime.New(e, runtime.Config{Logger: slog.New(slog.DiscardHandler)})
-	runtime.Register(app, pageTask, func(_ context.Context, a *pressArgs) (int, error) { return a.n, nil })
-	runtime.Register(app, chapterTask, func(ctx context.Context, a *pressArgs) (int, error) {
+	glue.Register(app, pageTask, func(_ context.Context, a *pressArgs) (int, error) { return a.n, nil })
+	glue.Register(app, chapterTask, func(ctx context.Context, a *pressArgs) (int, error) {
 		if a.n == 2 {
 			_, err := approved.Await(ctx, 0)
 			return 0, err
@@ -62,7 +63,7 @@ func seedBook(ctx context.Context, url string) (err error) {
 		_, err := runtime.All(ctx, "page", call(pageTask, 1), call(pageTask, 2))
 		return a.n, err
 	})
-	runtime.Register(app, publishTask, func(ctx context.Context, _ *pressArgs) (int, error) {
+	glue.Register(app, publishTask, func(ctx context.Context, _ *pressArgs) (int, error) {
 		_, err := runtime.Step(ctx, "draft", func(context.Context) (string, error) { return "call me \x1b[31mishmael", nil })
 		if err == nil {
 			_, err = runtime.All(ctx, "chapter", call(chapterTask, 1), call(chapterTask, 2))

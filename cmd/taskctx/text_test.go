@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -39,10 +40,10 @@ func seedHostile(t *testing.T, url string) (id string) {
 	e, err := engines.Open(ctx, url)
 	require.NoError(t, err)
 	app := runtime.New(e, runtime.Config{Queues: []string{hostile}, KeepLogs: 10})
-	task := runtime.NewTask[billArgs, string](runtime.Spec{
+	task := glue.NewTask[billArgs, string](wire.Spec{
 		Name: hostile, Func: "Bill", Queue: hostile, Params: []wire.Param{{Name: "customer", Sig: "string"}},
 	}, (*billArgs).fields)
-	runtime.Register(app, task, func(ctx *runtime.Context, _ *billArgs) (string, error) {
+	glue.Register(app, task, func(ctx *runtime.Context, _ *billArgs) (string, error) {
 		ctx.Logger(hostile).Info(hostile, hostile, hostile)
 		ctx.Progress(1, 2, hostile)
 		return "", errors.New(hostile)

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -54,7 +55,7 @@ func (a *deliverArgs) Run(ctx context.Context, result *runtime.Result) error {
 	return result.Int(Deliver(ctx, a.d))
 }
 
-var deliverTask = runtime.Definition{Spec: runtime.Spec{
+var deliverTask = wire.Definition{Spec: wire.Spec{
 	Name: DeliverTask, Func: "Deliver", Queue: "critical", Retries: 10, Timeout: 20 * time.Second,
 	Params: []wire.Param{{Name: "d", Sig: "Delivery:595a548f", Inline: true}},
 }}
@@ -80,7 +81,7 @@ func (*cleanupArgs) Run(ctx *runtime.Context, _ *runtime.Result) error {
 	return Cleanup(ctx)
 }
 
-var cleanupTask = runtime.Definition{Spec: runtime.Spec{
+var cleanupTask = wire.Definition{Spec: wire.Spec{
 	Name: CleanupTask, Func: "Cleanup", Retries: 3,
 }}
 
@@ -110,7 +111,7 @@ func (a *createUserArgs) Run(ctx *DBContext, _ *runtime.Result) error {
 	return CreateUser(ctx, a.email, a.name)
 }
 
-var createUserTask = runtime.Definition{Spec: runtime.Spec{
+var createUserTask = wire.Definition{Spec: wire.Spec{
 	Name: CreateUserTask, Func: "CreateUser", Queue: "users", Retries: 5,
 	Params: []wire.Param{{Name: "email", Sig: "string"}, {Name: "name", Sig: "string"}},
 }}
@@ -139,7 +140,7 @@ func (a *pingArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
 	return result.Int(Ping(ctx, a.url))
 }
 
-var pingTask = runtime.Definition{Spec: runtime.Spec{
+var pingTask = wire.Definition{Spec: wire.Spec{
 	Name: PingTask, Func: "Ping", Retries: 3,
 	Params: []wire.Param{{Name: "url", Sig: "string"}},
 }}
@@ -163,7 +164,7 @@ func (*auditArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
 	return result.String(Audit(ctx))
 }
 
-var auditTask = runtime.Definition{Spec: runtime.Spec{
+var auditTask = wire.Definition{Spec: wire.Spec{
 	Name: AuditTask, Func: "Audit", Retries: 3,
 }}
 
@@ -187,7 +188,7 @@ func (*crawlArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
 	return result.JSON(&v, err)
 }
 
-var crawlTask = runtime.Definition{Spec: runtime.Spec{
+var crawlTask = wire.Definition{Spec: wire.Spec{
 	Name: CrawlTask, Func: "Crawl", Retries: 3,
 }}
 
@@ -215,7 +216,7 @@ func (a *importArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
 	return result.Int(Import(ctx, a.file))
 }
 
-var importTask = runtime.Definition{Spec: runtime.Spec{
+var importTask = wire.Definition{Spec: wire.Spec{
 	Name: ImportTask, Func: "Import", Retries: 3, Timeout: 30 * time.Second,
 	Params: []wire.Param{{Name: "file", Sig: "string"}},
 }}
@@ -246,7 +247,7 @@ func (a *countUpArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
 	return result.JSON(&v, err)
 }
 
-var countUpTask = runtime.Definition{Spec: runtime.Spec{
+var countUpTask = wire.Definition{Spec: wire.Spec{
 	Name: CountUpTask, Func: "CountUp", Retries: 3,
 	Params: []wire.Param{{Name: "n", Sig: "int"}},
 }}
@@ -270,7 +271,7 @@ func (*countImportArgs) Run(ctx *runtime.Context, result *runtime.Result) error 
 	return result.Int(CountImport(ctx))
 }
 
-var countImportTask = runtime.Definition{Spec: runtime.Spec{
+var countImportTask = wire.Definition{Spec: wire.Spec{
 	Name: CountImportTask, Func: "CountImport", Retries: 3,
 }}
 
@@ -299,7 +300,7 @@ func (a *sortArgs) Run(ctx context.Context, result *runtime.Result) error {
 	return result.JSON(&v, err)
 }
 
-var sortTask = runtime.Definition{Spec: runtime.Spec{
+var sortTask = wire.Definition{Spec: wire.Spec{
 	Name: SortTask, Func: "Sort", Retries: 24,
 	Params: []wire.Param{{Name: "values", Sig: "[]string"}},
 }}
@@ -329,7 +330,7 @@ func (a *exportArgs) Run(ctx *runtime.Context, _ *runtime.Result) error {
 	return Export(ctx, a.file)
 }
 
-var exportTask = runtime.Definition{Spec: runtime.Spec{
+var exportTask = wire.Definition{Spec: wire.Spec{
 	Name: ExportTask, Func: "Export", Retries: 3,
 	Params: []wire.Param{{Name: "file", Sig: "string"}},
 }}
@@ -358,18 +359,18 @@ func (a *sendEmailArgs) Run(ctx context.Context, _ *runtime.Result) error {
 	return SendEmail(ctx, a.address)
 }
 
-var sendEmailTask = runtime.Definition{Spec: runtime.Spec{
+var sendEmailTask = wire.Definition{Spec: wire.Spec{
 	Name: SendEmailTask, Func: "SendEmail", Retries: 3,
 	Params: []wire.Param{{Name: "address", Sig: "string"}},
 }}
 
-var contextTasks = []runtime.Entry[context.Context]{
+var contextTasks = []glue.Entry[context.Context]{
 	{Task: &deliverTask, Args: (*deliverArgs)(nil)},
 	{Task: &sortTask, Args: (*sortArgs)(nil)},
 	{Task: &sendEmailTask, Args: (*sendEmailArgs)(nil)},
 }
 
-var contextTasksValue = []runtime.Entry[*runtime.Context]{
+var contextTasksValue = []glue.Entry[*runtime.Context]{
 	{Task: &cleanupTask, Args: (*cleanupArgs)(nil)},
 	{Task: &pingTask, Args: (*pingArgs)(nil)},
 	{Task: &auditTask, Args: (*auditArgs)(nil)},
@@ -380,19 +381,19 @@ var contextTasksValue = []runtime.Entry[*runtime.Context]{
 	{Task: &exportTask, Args: (*exportArgs)(nil)},
 }
 
-var dbContextTasks = []runtime.Entry[*DBContext]{
+var dbContextTasks = []glue.Entry[*DBContext]{
 	{Task: &createUserTask, Args: (*createUserArgs)(nil)},
 }
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(
-		app, newDBContext, runtime.NeedSupply[DSN](), runtime.NeedProvider(openDBKey, runtime.NeedSupply[DSN]()),
-		runtime.NeedProvider(beginTxKey, runtime.NeedProvider(openDBKey)),
+	glue.RegisterContext(
+		app, newDBContext, glue.NeedSupply[DSN](), glue.NeedProvider(openDBKey, glue.NeedSupply[DSN]()),
+		glue.NeedProvider(beginTxKey, glue.NeedProvider(openDBKey)),
 	)
-	runtime.RegisterTasks(app, contextTasks)
-	runtime.RegisterTasks(app, contextTasksValue)
-	runtime.RegisterTasks(app, dbContextTasks)
+	glue.RegisterTasks(app, contextTasks)
+	glue.RegisterTasks(app, contextTasksValue)
+	glue.RegisterTasks(app, dbContextTasks)
 }
 
 // newDBContext makes the DBContext of one run of a task.
@@ -416,13 +417,13 @@ var openDBKey = runtime.NewKey[*sql.DB]("comingfrom.openDB", runtime.PerWorker, 
 
 // provideOpenDB gives what openDB makes: once per worker.
 func provideOpenDB(ctx *runtime.Context) (*sql.DB, error) {
-	return runtime.Provide(ctx, openDBKey, func(_ context.Context) (*sql.DB, func(error) error, error) {
+	return openDBKey.Provide(ctx, func(_ context.Context) (*sql.DB, func(error) error, error) {
 		dsn, err := runtime.Require[DSN](ctx)
 		if err != nil {
 			return nil, nil, err
 		}
 		v, cleanup, err := openDB(dsn)
-		return v, runtime.CloseErrFunc(cleanup), err
+		return v, glue.CloseErrFunc(cleanup), err
 	})
 }
 
@@ -430,7 +431,7 @@ var beginTxKey = runtime.NewKey[*sql.Tx]("comingfrom.beginTx", runtime.PerTask, 
 
 // provideBeginTx gives what beginTx makes: once per task.
 func provideBeginTx(ctx *runtime.Context) (*sql.Tx, error) {
-	return runtime.Provide(ctx, beginTxKey, func(_ context.Context) (*sql.Tx, func(error) error, error) {
+	return beginTxKey.Provide(ctx, func(_ context.Context) (*sql.Tx, func(error) error, error) {
 		db, err := provideOpenDB(ctx)
 		if err != nil {
 			return nil, nil, err

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -58,7 +59,7 @@ func (a *researchArgs) Run(ctx *AgentContext, result *runtime.Result) error {
 	return result.String(Research(ctx, a.question))
 }
 
-var researchTask = runtime.Definition{Spec: runtime.Spec{
+var researchTask = wire.Definition{Spec: wire.Spec{
 	Name: ResearchTask, Func: "Research", Durable: true, Retries: 5,
 	Params: []wire.Param{{Name: "question", Sig: "string"}},
 }}
@@ -87,7 +88,7 @@ func (a *useToolArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
 	return result.String(UseTool(ctx, a.use))
 }
 
-var useToolTask = runtime.Definition{Spec: runtime.Spec{
+var useToolTask = wire.Definition{Spec: wire.Spec{
 	Name: UseToolTask, Func: "UseTool", Queue: "tools", Retries: 2, Timeout: time.Minute,
 	Params: []wire.Param{{Name: "use", Sig: "ToolCall:6b4260f1"}},
 }}
@@ -118,7 +119,7 @@ func (a *payArgs) Run(ctx *BankContext, result *runtime.Result) error {
 	return result.String(Pay(ctx, a.account, a.cents))
 }
 
-var payTask = runtime.Definition{Spec: runtime.Spec{
+var payTask = wire.Definition{Spec: wire.Spec{
 	Name: PayTask, Func: "Pay", Durable: true, Retries: 5,
 	Params: []wire.Param{{Name: "account", Sig: "string"}, {Name: "cents", Sig: "int64"}},
 }}
@@ -152,7 +153,7 @@ func (a *subscribeArgs) Run(ctx *BankContext, _ *runtime.Result) error {
 	return Subscribe(ctx, a.account, a.cents, a.month)
 }
 
-var subscribeTask = runtime.Definition{Spec: runtime.Spec{
+var subscribeTask = wire.Definition{Spec: wire.Spec{
 	Name: SubscribeTask, Func: "Subscribe", Durable: true, Retries: 10,
 	Params: []wire.Param{{Name: "account", Sig: "string"}, {Name: "cents", Sig: "int64"}, {Name: "month", Sig: "int"}},
 }}
@@ -184,7 +185,7 @@ func (a *archiveArgs) Run(ctx *runtime.Context, _ *runtime.Result) error {
 	return Archive(ctx, a.book, a.pages)
 }
 
-var archiveTask = runtime.Definition{Spec: runtime.Spec{
+var archiveTask = wire.Definition{Spec: wire.Spec{
 	Name: ArchiveTask, Func: "Archive", Durable: true, Retries: 5,
 	Params: []wire.Param{{Name: "book", Sig: "string"}, {Name: "pages", Sig: "int"}},
 }}
@@ -213,7 +214,7 @@ func (a *notifyArgs) Run(ctx *runtime.Context, _ *runtime.Result) error {
 	return Notify(ctx, a.readers)
 }
 
-var notifyTask = runtime.Definition{Spec: runtime.Spec{
+var notifyTask = wire.Definition{Spec: wire.Spec{
 	Name: NotifyTask, Func: "Notify", Durable: true, Retries: 3,
 	Params: []wire.Param{{Name: "readers", Sig: "[]string"}},
 }}
@@ -242,7 +243,7 @@ func (a *mailArgs) Run(ctx context.Context, _ *runtime.Result) error {
 	return Mail(ctx, a.reader)
 }
 
-var mailTask = runtime.Definition{Spec: runtime.Spec{
+var mailTask = wire.Definition{Spec: wire.Spec{
 	Name: MailTask, Func: "Mail", Retries: 3,
 	Params: []wire.Param{{Name: "reader", Sig: "string"}},
 }}
@@ -272,7 +273,7 @@ func (a *reportArgs) Run(ctx *ReportContext, result *runtime.Result) error {
 	return result.String(Report(ctx, a.month))
 }
 
-var reportTask = runtime.Definition{Spec: runtime.Spec{
+var reportTask = wire.Definition{Spec: wire.Spec{
 	Name: ReportTask, Func: "Report", Durable: true, Retries: 5,
 	Params: []wire.Param{{Name: "month", Sig: "string"}},
 }}
@@ -304,7 +305,7 @@ func (a *countSalesArgs) Run(ctx *ReportContext, result *runtime.Result) error {
 	return result.JSON(&v, err)
 }
 
-var countSalesTask = runtime.Definition{Spec: runtime.Spec{
+var countSalesTask = wire.Definition{Spec: wire.Spec{
 	Name: CountSalesTask, Func: "CountSales", Queue: "counting", Retries: 3,
 	Params: []wire.Param{{Name: "month", Sig: "string"}, {Name: "region", Sig: "string"}},
 }}
@@ -335,7 +336,7 @@ func (a *partialReportArgs) Run(ctx *ReportContext, result *runtime.Result) erro
 	return result.String(PartialReport(ctx, a.month, a.regions))
 }
 
-var partialReportTask = runtime.Definition{Spec: runtime.Spec{
+var partialReportTask = wire.Definition{Spec: wire.Spec{
 	Name: PartialReportTask, Func: "PartialReport", Durable: true, Retries: 5,
 	Params: []wire.Param{{Name: "month", Sig: "string"}, {Name: "regions", Sig: "[]string"}},
 }}
@@ -366,7 +367,7 @@ func (a *bookTripArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
 	return result.JSON(&v, err)
 }
 
-var bookTripTask = runtime.Definition{Spec: runtime.Spec{
+var bookTripTask = wire.Definition{Spec: wire.Spec{
 	Name: BookTripTask, Func: "BookTrip", Durable: true, Retries: 5,
 	Params: []wire.Param{{Name: "trip", Sig: "Trip:dc425335"}},
 }}
@@ -395,7 +396,7 @@ func (a *bookFlightArgs) Run(ctx *AgencyContext, result *runtime.Result) error {
 	return result.String(BookFlight(ctx, a.trip))
 }
 
-var bookFlightTask = runtime.Definition{Spec: runtime.Spec{
+var bookFlightTask = wire.Definition{Spec: wire.Spec{
 	Name: BookFlightTask, Func: "BookFlight", Retries: 3,
 	Params: []wire.Param{{Name: "trip", Sig: "Trip:dc425335"}},
 }}
@@ -424,7 +425,7 @@ func (a *bookHotelArgs) Run(ctx *AgencyContext, result *runtime.Result) error {
 	return result.String(BookHotel(ctx, a.trip))
 }
 
-var bookHotelTask = runtime.Definition{Spec: runtime.Spec{
+var bookHotelTask = wire.Definition{Spec: wire.Spec{
 	Name: BookHotelTask, Func: "BookHotel", Retries: 3,
 	Params: []wire.Param{{Name: "trip", Sig: "Trip:dc425335"}},
 }}
@@ -453,38 +454,38 @@ func (a *cancelFlightArgs) Run(ctx *AgencyContext, _ *runtime.Result) error {
 	return CancelFlight(ctx, a.ticket)
 }
 
-var cancelFlightTask = runtime.Definition{Spec: runtime.Spec{
+var cancelFlightTask = wire.Definition{Spec: wire.Spec{
 	Name: CancelFlightTask, Func: "CancelFlight", Retries: 100,
 	Params: []wire.Param{{Name: "ticket", Sig: "string"}},
 }}
 
-var agentContextTasks = []runtime.Entry[*AgentContext]{
+var agentContextTasks = []glue.Entry[*AgentContext]{
 	{Task: &researchTask, Args: (*researchArgs)(nil)},
 }
 
-var contextTasks = []runtime.Entry[*runtime.Context]{
+var contextTasks = []glue.Entry[*runtime.Context]{
 	{Task: &useToolTask, Args: (*useToolArgs)(nil)},
 	{Task: &archiveTask, Args: (*archiveArgs)(nil)},
 	{Task: &notifyTask, Args: (*notifyArgs)(nil)},
 	{Task: &bookTripTask, Args: (*bookTripArgs)(nil)},
 }
 
-var bankContextTasks = []runtime.Entry[*BankContext]{
+var bankContextTasks = []glue.Entry[*BankContext]{
 	{Task: &payTask, Args: (*payArgs)(nil)},
 	{Task: &subscribeTask, Args: (*subscribeArgs)(nil)},
 }
 
-var contextTasksValue = []runtime.Entry[context.Context]{
+var contextTasksValue = []glue.Entry[context.Context]{
 	{Task: &mailTask, Args: (*mailArgs)(nil)},
 }
 
-var reportContextTasks = []runtime.Entry[*ReportContext]{
+var reportContextTasks = []glue.Entry[*ReportContext]{
 	{Task: &reportTask, Args: (*reportArgs)(nil)},
 	{Task: &countSalesTask, Args: (*countSalesArgs)(nil)},
 	{Task: &partialReportTask, Args: (*partialReportArgs)(nil)},
 }
 
-var agencyContextTasks = []runtime.Entry[*AgencyContext]{
+var agencyContextTasks = []glue.Entry[*AgencyContext]{
 	{Task: &bookFlightTask, Args: (*bookFlightArgs)(nil)},
 	{Task: &bookHotelTask, Args: (*bookHotelArgs)(nil)},
 	{Task: &cancelFlightTask, Args: (*cancelFlightArgs)(nil)},
@@ -492,20 +493,19 @@ var agencyContextTasks = []runtime.Entry[*AgencyContext]{
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(app, newAgentContext, runtime.NeedSupply[Model]())
-	runtime.RegisterContext(app, newBankContext, runtime.NeedSupply[Bank]())
-	runtime.RegisterContext(
-		app, newPressContext, runtime.NeedSupply[*sql.DB](),
-		runtime.NeedProvider(beginKey, runtime.NeedSupply[*sql.DB]()),
+	glue.RegisterContext(app, newAgentContext, glue.NeedSupply[Model]())
+	glue.RegisterContext(app, newBankContext, glue.NeedSupply[Bank]())
+	glue.RegisterContext(
+		app, newPressContext, glue.NeedSupply[*sql.DB](), glue.NeedProvider(beginKey, glue.NeedSupply[*sql.DB]()),
 	)
-	runtime.RegisterContext(app, newReportContext, runtime.NeedSupply[Warehouse]())
-	runtime.RegisterContext(app, newAgencyContext, runtime.NeedSupply[Agency]())
-	runtime.RegisterTasks(app, agentContextTasks)
-	runtime.RegisterTasks(app, contextTasks)
-	runtime.RegisterTasks(app, bankContextTasks)
-	runtime.RegisterTasks(app, contextTasksValue)
-	runtime.RegisterTasks(app, reportContextTasks)
-	runtime.RegisterTasks(app, agencyContextTasks)
+	glue.RegisterContext(app, newReportContext, glue.NeedSupply[Warehouse]())
+	glue.RegisterContext(app, newAgencyContext, glue.NeedSupply[Agency]())
+	glue.RegisterTasks(app, agentContextTasks)
+	glue.RegisterTasks(app, contextTasks)
+	glue.RegisterTasks(app, bankContextTasks)
+	glue.RegisterTasks(app, contextTasksValue)
+	glue.RegisterTasks(app, reportContextTasks)
+	glue.RegisterTasks(app, agencyContextTasks)
 }
 
 // newAgentContext makes the AgentContext of one run of a task.
@@ -597,7 +597,7 @@ var beginKey = runtime.NewKey[*sql.Tx]("durable.begin", runtime.PerTask, nil)
 
 // provideBegin gives what begin makes: once per task.
 func provideBegin(ctx *runtime.Context) (*sql.Tx, error) {
-	return runtime.Provide(ctx, beginKey, func(_ context.Context) (*sql.Tx, func(error) error, error) {
+	return beginKey.Provide(ctx, func(_ context.Context) (*sql.Tx, func(error) error, error) {
 		db, err := runtime.Require[*sql.DB](ctx)
 		if err != nil {
 			return nil, nil, err

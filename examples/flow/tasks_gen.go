@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -51,8 +52,8 @@ func (a *callArgs) Run(ctx *Desk, _ *runtime.Result) error {
 	return Call(ctx, a.customer, a.order)
 }
 
-var callTask = runtime.Definition{Spec: runtime.Spec{
-	Name: CallTask, Func: "Call", Retries: 3, Limit: 20, RateBy: []runtime.RateBy{
+var callTask = wire.Definition{Spec: wire.Spec{
+	Name: CallTask, Func: "Call", Retries: 3, Limit: 20, RateBy: []wire.RateBy{
 		{Param: "customer", N: 100, Per: time.Minute},
 	},
 	Params: []wire.Param{{Name: "customer", Sig: "string"}, {Name: "order", Sig: "int"}},
@@ -85,7 +86,7 @@ func (a *postArgs) Run(ctx *Desk, _ *runtime.Result) error {
 	return Post(ctx, a.account, a.entry)
 }
 
-var postTask = runtime.Definition{Spec: runtime.Spec{
+var postTask = wire.Definition{Spec: wire.Spec{
 	Name: PostTask, Func: "Post", Retries: 5, OrderBy: "account",
 	Params: []wire.Param{{Name: "account", Sig: "string"}, {Name: "entry", Sig: "int"}},
 }}
@@ -115,8 +116,8 @@ func (a *syncArgs) Run(ctx *Desk, _ *runtime.Result) error {
 	return Sync(ctx, a.account)
 }
 
-var syncTask = runtime.Definition{Spec: runtime.Spec{
-	Name: SyncTask, Func: "Sync", Retries: 3, LimitBy: []runtime.LimitBy{{Param: "account", Most: 1}},
+var syncTask = wire.Definition{Spec: wire.Spec{
+	Name: SyncTask, Func: "Sync", Retries: 3, LimitBy: []wire.LimitBy{{Param: "account", Most: 1}},
 	Params: []wire.Param{{Name: "account", Sig: "string"}},
 }}
 
@@ -144,7 +145,7 @@ func (a *exportArgs) Run(ctx *Desk, _ *runtime.Result) error {
 	return Export(ctx, a.table)
 }
 
-var exportTask = runtime.Definition{Spec: runtime.Spec{
+var exportTask = wire.Definition{Spec: wire.Spec{
 	Name: ExportTask, Func: "Export", Queue: "exports", Retries: 3,
 	Params: []wire.Param{{Name: "table", Sig: "string"}},
 }}
@@ -173,7 +174,7 @@ func (a *windowArgs) Run(ctx *runtime.Context, _ *runtime.Result) error {
 	return Window(ctx, a.open)
 }
 
-var windowTask = runtime.Definition{Spec: runtime.Spec{
+var windowTask = wire.Definition{Spec: wire.Spec{
 	Name: WindowTask, Func: "Window", Retries: 3,
 	Params: []wire.Param{{Name: "open", Sig: "bool"}},
 }}
@@ -202,7 +203,7 @@ func (a *indexArgs) Run(ctx *Desk, _ *runtime.Result) error {
 	return Index(ctx, a.doc)
 }
 
-var indexTask = runtime.Definition{Spec: runtime.Spec{
+var indexTask = wire.Definition{Spec: wire.Spec{
 	Name: IndexTask, Func: "Index", Retries: 3,
 	Params: []wire.Param{{Name: "doc", Sig: "string"}},
 }}
@@ -231,12 +232,12 @@ func (a *importArgs) Run(ctx *Desk, _ *runtime.Result) error {
 	return Import(ctx, a.tenant)
 }
 
-var importTask = runtime.Definition{Spec: runtime.Spec{
-	Name: ImportTask, Func: "Import", Retries: 3, LimitBy: []runtime.LimitBy{{Param: "tenant", Most: 1}},
+var importTask = wire.Definition{Spec: wire.Spec{
+	Name: ImportTask, Func: "Import", Retries: 3, LimitBy: []wire.LimitBy{{Param: "tenant", Most: 1}},
 	Params: []wire.Param{{Name: "tenant", Sig: "string"}},
 }}
 
-var deskTasks = []runtime.Entry[*Desk]{
+var deskTasks = []glue.Entry[*Desk]{
 	{Task: &callTask, Args: (*callArgs)(nil)},
 	{Task: &postTask, Args: (*postArgs)(nil)},
 	{Task: &syncTask, Args: (*syncArgs)(nil)},
@@ -245,15 +246,15 @@ var deskTasks = []runtime.Entry[*Desk]{
 	{Task: &importTask, Args: (*importArgs)(nil)},
 }
 
-var contextTasks = []runtime.Entry[*runtime.Context]{
+var contextTasks = []glue.Entry[*runtime.Context]{
 	{Task: &windowTask, Args: (*windowArgs)(nil)},
 }
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(app, newDesk, runtime.NeedSupply[Log]())
-	runtime.RegisterTasks(app, deskTasks)
-	runtime.RegisterTasks(app, contextTasks)
+	glue.RegisterContext(app, newDesk, glue.NeedSupply[Log]())
+	glue.RegisterTasks(app, deskTasks)
+	glue.RegisterTasks(app, contextTasks)
 }
 
 // newDesk makes the Desk of one run of a task.

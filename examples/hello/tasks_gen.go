@@ -7,11 +7,12 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -45,7 +46,7 @@ func (a *orderArgs) Run(ctx *Cafe, result *runtime.Result) error {
 	return result.Int(Order(ctx, a.item, a.count))
 }
 
-var orderTask = runtime.Definition{Spec: runtime.Spec{
+var orderTask = wire.Definition{Spec: wire.Spec{
 	Name: OrderTask, Func: "Order", Retries: 2, Delay: 100 * time.Millisecond,
 	Params: []wire.Param{{Name: "item", Sig: "string"}, {Name: "count", Sig: "int"}},
 }}
@@ -72,24 +73,24 @@ func (a *greetArgs) Run(ctx context.Context, _ *runtime.Result) error {
 	return greet(ctx, a.name)
 }
 
-var greetTask = runtime.Definition{Spec: runtime.Spec{
+var greetTask = wire.Definition{Spec: wire.Spec{
 	Name: GreetTask, Func: "greet", Retries: 3,
 	Params: []wire.Param{{Name: "name", Sig: "string"}},
 }}
 
-var cafeTasks = []runtime.Entry[*Cafe]{
+var cafeTasks = []glue.Entry[*Cafe]{
 	{Task: &orderTask, Args: (*orderArgs)(nil)},
 }
 
-var contextTasks = []runtime.Entry[context.Context]{
+var contextTasks = []glue.Entry[context.Context]{
 	{Task: &greetTask, Args: (*greetArgs)(nil)},
 }
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(app, newCafe, runtime.NeedSupply[map[string]int]())
-	runtime.RegisterTasks(app, cafeTasks)
-	runtime.RegisterTasks(app, contextTasks)
+	glue.RegisterContext(app, newCafe, glue.NeedSupply[map[string]int]())
+	glue.RegisterTasks(app, cafeTasks)
+	glue.RegisterTasks(app, contextTasks)
 }
 
 // newCafe makes the Cafe of one run of a task.

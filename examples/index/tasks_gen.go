@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -47,7 +48,7 @@ func (a *addFileArgs) Run(ctx *IndexContext, result *runtime.Result) error {
 	return result.JSON(&v, err)
 }
 
-var addFileTask = runtime.Definition{Spec: runtime.Spec{
+var addFileTask = wire.Definition{Spec: wire.Spec{
 	Name: AddFileTask, Func: "AddFile", Queue: "index", Retries: 5, Delay: 100 * time.Millisecond, Timeout: 5 * time.Minute,
 	Params: []wire.Param{{Name: "path", Sig: "string"}},
 }}
@@ -77,24 +78,24 @@ func (a *forgetFileArgs) Run(ctx *IndexContext, result *runtime.Result) error {
 	return result.JSON(&v, err)
 }
 
-var forgetFileTask = runtime.Definition{Spec: runtime.Spec{
+var forgetFileTask = wire.Definition{Spec: wire.Spec{
 	Name: ForgetFileTask, Func: "forgetFile", Queue: "index", Retries: 5, Delay: 100 * time.Millisecond,
 	Params: []wire.Param{{Name: "path", Sig: "string"}},
 }}
 
-var indexContextTasks = []runtime.Entry[*IndexContext]{
+var indexContextTasks = []glue.Entry[*IndexContext]{
 	{Task: &addFileTask, Args: (*addFileArgs)(nil)},
 	{Task: &forgetFileTask, Args: (*forgetFileArgs)(nil)},
 }
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(
-		app, newIndexContext, runtime.NeedSupply[IndexFile](),
-		runtime.NeedProvider(openDBKey, runtime.NeedSupply[IndexFile]()), runtime.NeedProvider(newTurnsKey),
-		runtime.NeedProvider(beginTxKey, runtime.NeedProvider(openDBKey), runtime.NeedProvider(newTurnsKey)),
+	glue.RegisterContext(
+		app, newIndexContext, glue.NeedSupply[IndexFile](), glue.NeedProvider(openDBKey, glue.NeedSupply[IndexFile]()),
+		glue.NeedProvider(newTurnsKey),
+		glue.NeedProvider(beginTxKey, glue.NeedProvider(openDBKey), glue.NeedProvider(newTurnsKey)),
 	)
-	runtime.RegisterTasks(app, indexContextTasks)
+	glue.RegisterTasks(app, indexContextTasks)
 }
 
 // newIndexContext makes the IndexContext of one run of a task.
@@ -118,13 +119,13 @@ var openDBKey = runtime.NewKey[*sql.DB]("main.openDB", runtime.PerWorker, nil)
 
 // provideOpenDB gives what openDB makes: once per worker.
 func provideOpenDB(ctx *runtime.Context) (*sql.DB, error) {
-	return runtime.Provide(ctx, openDBKey, func(scope context.Context) (*sql.DB, func(error) error, error) {
+	return openDBKey.Provide(ctx, func(scope context.Context) (*sql.DB, func(error) error, error) {
 		file, err := runtime.Require[IndexFile](ctx)
 		if err != nil {
 			return nil, nil, err
 		}
 		v, cleanup, err := openDB(scope, file)
-		return v, runtime.CloseErrFunc(cleanup), err
+		return v, glue.CloseErrFunc(cleanup), err
 	})
 }
 
@@ -132,7 +133,7 @@ var newTurnsKey = runtime.NewKey[turns]("main.newTurns", runtime.PerProcess, nil
 
 // provideNewTurns gives what newTurns makes: once per process.
 func provideNewTurns(ctx *runtime.Context) (turns, error) {
-	return runtime.Provide(ctx, newTurnsKey, func(_ context.Context) (turns, func(error) error, error) {
+	return newTurnsKey.Provide(ctx, func(_ context.Context) (turns, func(error) error, error) {
 		return newTurns(), nil, nil
 	})
 }
@@ -141,7 +142,7 @@ var beginTxKey = runtime.NewKey[*sql.Tx]("main.beginTx", runtime.PerTask, nil)
 
 // provideBeginTx gives what beginTx makes: once per task.
 func provideBeginTx(ctx *runtime.Context) (*sql.Tx, error) {
-	return runtime.Provide(ctx, beginTxKey, func(_ context.Context) (*sql.Tx, func(error) error, error) {
+	return beginTxKey.Provide(ctx, func(_ context.Context) (*sql.Tx, func(error) error, error) {
 		db, err := provideOpenDB(ctx)
 		if err != nil {
 			return nil, nil, err

@@ -6,11 +6,12 @@ import (
 	"context"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -43,7 +44,7 @@ func (a *publishArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
 	return result.Int(Publish(ctx, a.order))
 }
 
-var publishTask = runtime.Definition{Spec: runtime.Spec{
+var publishTask = wire.Definition{Spec: wire.Spec{
 	Name: PublishTask, Func: "Publish", Durable: true, Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Order:545eec6a"}},
 }}
@@ -77,19 +78,19 @@ func (a *renderArgs) Run(ctx *runtime.Context, result *runtime.Result) error {
 	return result.JSON(&v, err)
 }
 
-var renderTask = runtime.Definition{Spec: runtime.Spec{
+var renderTask = wire.Definition{Spec: wire.Spec{
 	Name: RenderTask, Func: "Render", Retries: 2,
 	Params: []wire.Param{
 		{Name: "source", Sig: "string"}, {Name: "dir", Sig: "string"}, {Name: "staging", Sig: "string"},
 	},
 }}
 
-var contextTasks = []runtime.Entry[*runtime.Context]{
+var contextTasks = []glue.Entry[*runtime.Context]{
 	{Task: &publishTask, Args: (*publishArgs)(nil)},
 	{Task: &renderTask, Args: (*renderArgs)(nil)},
 }
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterTasks(app, contextTasks)
+	glue.RegisterTasks(app, contextTasks)
 }

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -48,7 +49,7 @@ func (a *placeArgs) Run(ctx *Lab, _ *runtime.Result) error {
 	return Place(ctx, a.order, a.card)
 }
 
-var placeTask = runtime.Definition{Spec: runtime.Spec{
+var placeTask = wire.Definition{Spec: wire.Spec{
 	Name: PlaceTask, Func: "Place", Retries: 5, Delay: 200 * time.Millisecond, Timeout: 10 * time.Second, Unique: 24 * time.Hour,
 	Params: []wire.Param{{Name: "order", Sig: "Order:5ac97923"}, {Name: "card", Sig: "string", Redact: true}},
 }}
@@ -79,7 +80,7 @@ func (a *printArgs) Run(ctx *Lab, result *runtime.Result) error {
 	return result.JSON(&v, err)
 }
 
-var printTask = runtime.Definition{Spec: runtime.Spec{
+var printTask = wire.Definition{Spec: wire.Spec{
 	Name: PrintTask, Func: "Print", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "string"}},
 }}
@@ -103,11 +104,11 @@ func (*sweepArgs) Run(ctx *Lab, result *runtime.Result) error {
 	return result.Int64(Sweep(ctx))
 }
 
-var sweepTask = runtime.Definition{Spec: runtime.Spec{
+var sweepTask = wire.Definition{Spec: wire.Spec{
 	Name: SweepTask, Func: "Sweep", Retries: 0,
 }}
 
-var labTasks = []runtime.Entry[*Lab]{
+var labTasks = []glue.Entry[*Lab]{
 	{Task: &placeTask, Args: (*placeArgs)(nil)},
 	{Task: &printTask, Args: (*printArgs)(nil)},
 	{Task: &sweepTask, Args: (*sweepArgs)(nil)},
@@ -115,12 +116,12 @@ var labTasks = []runtime.Entry[*Lab]{
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(
-		app, newLab, runtime.NeedSupply[File](), runtime.NeedSupply[Bank](),
-		runtime.NeedProvider(openDBKey, runtime.NeedSupply[File]()),
-		runtime.NeedProvider(beginTxKey, runtime.NeedProvider(openDBKey)),
+	glue.RegisterContext(
+		app, newLab, glue.NeedSupply[File](), glue.NeedSupply[Bank](),
+		glue.NeedProvider(openDBKey, glue.NeedSupply[File]()),
+		glue.NeedProvider(beginTxKey, glue.NeedProvider(openDBKey)),
 	)
-	runtime.RegisterTasks(app, labTasks)
+	glue.RegisterTasks(app, labTasks)
 }
 
 // newLab makes the Lab of one run of a task.
@@ -149,13 +150,13 @@ var openDBKey = runtime.NewKey[*sql.DB]("main.openDB", runtime.PerProcess, nil)
 
 // provideOpenDB gives what openDB makes: once per process.
 func provideOpenDB(ctx *runtime.Context) (*sql.DB, error) {
-	return runtime.Provide(ctx, openDBKey, func(scope context.Context) (*sql.DB, func(error) error, error) {
+	return openDBKey.Provide(ctx, func(scope context.Context) (*sql.DB, func(error) error, error) {
 		file, err := runtime.Require[File](ctx)
 		if err != nil {
 			return nil, nil, err
 		}
 		v, cleanup, err := openDB(scope, file)
-		return v, runtime.CloseErrFunc(cleanup), err
+		return v, glue.CloseErrFunc(cleanup), err
 	})
 }
 
@@ -163,7 +164,7 @@ var beginTxKey = runtime.NewKey[*sql.Tx]("main.beginTx", runtime.PerTask, nil)
 
 // provideBeginTx gives what beginTx makes: once per task.
 func provideBeginTx(ctx *runtime.Context) (*sql.Tx, error) {
-	return runtime.Provide(ctx, beginTxKey, func(_ context.Context) (*sql.Tx, func(error) error, error) {
+	return beginTxKey.Provide(ctx, func(_ context.Context) (*sql.Tx, func(error) error, error) {
 		db, err := provideOpenDB(ctx)
 		if err != nil {
 			return nil, nil, err

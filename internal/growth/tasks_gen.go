@@ -6,11 +6,12 @@ import (
 	"context"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -51,7 +52,7 @@ func (a *takeBareArgs) Run(ctx context.Context, result *runtime.Result) error {
 	return result.String(TakeBare(ctx, a.order))
 }
 
-var takeBareTask = runtime.Definition{Spec: runtime.Spec{
+var takeBareTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeBareTask, Func: "TakeBare", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Bare:b0146cc2"}},
 }}
@@ -78,7 +79,7 @@ func (a *takeBaseArgs) Run(ctx context.Context, result *runtime.Result) error {
 	return result.String(TakeBase(ctx, a.order))
 }
 
-var takeBaseTask = runtime.Definition{Spec: runtime.Spec{
+var takeBaseTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeBaseTask, Func: "TakeBase", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Base:6f5ffa4d{b0146cc2;coupon=string}"}},
 }}
@@ -105,7 +106,7 @@ func (a *takeWaitsArgs) Run(ctx context.Context, result *runtime.Result) error {
 	return result.String(TakeWaits(ctx, a.order))
 }
 
-var takeWaitsTask = runtime.Definition{Spec: runtime.Spec{
+var takeWaitsTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeWaitsTask, Func: "TakeWaits", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Waits:c1a7deef{b0146cc2;coupon=string;wait=int64}"}},
 }}
@@ -132,7 +133,7 @@ func (a *takeDurationsArgs) Run(ctx context.Context, result *runtime.Result) err
 	return result.String(TakeDurations(ctx, a.order))
 }
 
-var takeDurationsTask = runtime.Definition{Spec: runtime.Spec{
+var takeDurationsTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeDurationsTask, Func: "TakeDurations", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Durations:6e169c41{b0146cc2;coupon=string;wait=time.Duration}"}},
 }}
@@ -159,7 +160,7 @@ func (a *takeTaxedArgs) Run(ctx context.Context, result *runtime.Result) error {
 	return result.String(TakeTaxed(ctx, a.order))
 }
 
-var takeTaxedTask = runtime.Definition{Spec: runtime.Spec{
+var takeTaxedTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeTaxedTask, Func: "TakeTaxed", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Taxed:a10018fd{a1f9e451;coupon=string}"}},
 }}
@@ -186,7 +187,7 @@ func (a *takePlacedArgs) Run(ctx context.Context, result *runtime.Result) error 
 	return result.String(TakePlaced(ctx, a.order))
 }
 
-var takePlacedTask = runtime.Definition{Spec: runtime.Spec{
+var takePlacedTask = wire.Definition{Spec: wire.Spec{
 	Name: TakePlacedTask, Func: "TakePlaced", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Placed:82c62402{b0146cc2;at=time.Time;coupon=string}"}},
 }}
@@ -213,7 +214,7 @@ func (a *takeRenamedArgs) Run(ctx context.Context, result *runtime.Result) error
 	return result.String(TakeRenamed(ctx, a.order))
 }
 
-var takeRenamedTask = runtime.Definition{Spec: runtime.Spec{
+var takeRenamedTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeRenamedTask, Func: "TakeRenamed", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Renamed:6f5ffa4d{b0146cc2;coupon=string}"}},
 }}
@@ -240,7 +241,7 @@ func (a *takeRekeyedArgs) Run(ctx context.Context, result *runtime.Result) error
 	return result.String(TakeRekeyed(ctx, a.order))
 }
 
-var takeRekeyedTask = runtime.Definition{Spec: runtime.Spec{
+var takeRekeyedTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeRekeyedTask, Func: "TakeRekeyed", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Rekeyed:c6839158{b0146cc2;voucher=string}"}},
 }}
@@ -267,7 +268,7 @@ func (a *takePricedArgs) Run(ctx context.Context, result *runtime.Result) error 
 	return result.String(TakePriced(ctx, a.order))
 }
 
-var takePricedTask = runtime.Definition{Spec: runtime.Spec{
+var takePricedTask = wire.Definition{Spec: wire.Spec{
 	Name: TakePricedTask, Func: "TakePriced", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Priced:0888ba9d{6cff948b;coupon=string}"}},
 }}
@@ -294,7 +295,7 @@ func (a *takeSparseArgs) Run(ctx context.Context, result *runtime.Result) error 
 	return result.String(TakeSparse(ctx, a.order))
 }
 
-var takeSparseTask = runtime.Definition{Spec: runtime.Spec{
+var takeSparseTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeSparseTask, Func: "TakeSparse", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Sparse:6f5ffa4d{0c51cf8c;cents=int64;coupon=string}"}},
 }}
@@ -321,7 +322,7 @@ func (a *takeLooseArgs) Run(ctx context.Context, result *runtime.Result) error {
 	return result.String(TakeLoose(ctx, a.order))
 }
 
-var takeLooseTask = runtime.Definition{Spec: runtime.Spec{
+var takeLooseTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeLooseTask, Func: "TakeLoose", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Loose:c1a7deef{0c51cf8c;cents=int64;coupon=string;wait=int64}"}},
 }}
@@ -348,7 +349,7 @@ func (a *takeLinesArgs) Run(ctx context.Context, result *runtime.Result) error {
 	return result.String(TakeLines(ctx, a.order))
 }
 
-var takeLinesTask = runtime.Definition{Spec: runtime.Spec{
+var takeLinesTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeLinesTask, Func: "TakeLines", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Lines:18967e41{f7cc9165;coupon=string}"}},
 }}
@@ -375,12 +376,12 @@ func (a *takeNotedArgs) Run(ctx context.Context, result *runtime.Result) error {
 	return result.String(TakeNoted(ctx, a.order))
 }
 
-var takeNotedTask = runtime.Definition{Spec: runtime.Spec{
+var takeNotedTask = wire.Definition{Spec: wire.Spec{
 	Name: TakeNotedTask, Func: "TakeNoted", Retries: 3,
 	Params: []wire.Param{{Name: "order", Sig: "Noted:f3c46ae5{f7cc9165;coupon=string;lines[].note=string}"}},
 }}
 
-var contextTasks = []runtime.Entry[context.Context]{
+var contextTasks = []glue.Entry[context.Context]{
 	{Task: &takeBareTask, Args: (*takeBareArgs)(nil)},
 	{Task: &takeBaseTask, Args: (*takeBaseArgs)(nil)},
 	{Task: &takeWaitsTask, Args: (*takeWaitsArgs)(nil)},
@@ -398,5 +399,5 @@ var contextTasks = []runtime.Entry[context.Context]{
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterTasks(app, contextTasks)
+	glue.RegisterTasks(app, contextTasks)
 }

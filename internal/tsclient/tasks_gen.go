@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -65,7 +66,7 @@ func (a *chargeArgs) Run(ctx *Shop, result *runtime.Result) error {
 	return result.JSON(&v, err)
 }
 
-var chargeTask = runtime.Definition{Spec: runtime.Spec{
+var chargeTask = wire.Definition{Spec: wire.Spec{
 	Name: ChargeTask, Func: "Charge", Retries: 3,
 	Params: []wire.Param{
 		{Name: "order", Sig: "Order:1528bd39{c45fde79;parent=*^1}"}, {Name: "card", Sig: "string", Redact: true},
@@ -97,24 +98,24 @@ func (a *tidyArgs) Run(ctx *runtime.Context, _ *runtime.Result) error {
 	return tidy(ctx, a.hard)
 }
 
-var tidyTask = runtime.Definition{Spec: runtime.Spec{
+var tidyTask = wire.Definition{Spec: wire.Spec{
 	Name: TidyTask, Func: "tidy", Retries: 3,
 	Params: []wire.Param{{Name: "hard", Sig: "bool", Optional: true}},
 }}
 
-var shopTasks = []runtime.Entry[*Shop]{
+var shopTasks = []glue.Entry[*Shop]{
 	{Task: &chargeTask, Args: (*chargeArgs)(nil)},
 }
 
-var contextTasks = []runtime.Entry[*runtime.Context]{
+var contextTasks = []glue.Entry[*runtime.Context]{
 	{Task: &tidyTask, Args: (*tidyArgs)(nil)},
 }
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(app, newShop, runtime.NeedSupply[chan<- Charged]())
-	runtime.RegisterTasks(app, shopTasks)
-	runtime.RegisterTasks(app, contextTasks)
+	glue.RegisterContext(app, newShop, glue.NeedSupply[chan<- Charged]())
+	glue.RegisterTasks(app, shopTasks)
+	glue.RegisterTasks(app, contextTasks)
 }
 
 // newShop makes the Shop of one run of a task.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -120,7 +121,7 @@ func (d *document) values(t *testing.T, app *runtime.App) {
 		{"a marshaler that panics", func(f *wire.Fields) { f.JSON("side", new(Side(7))) }},
 		{"two keys of one text", func(f *wire.Fields) { f.JSON("by", &map[WriteTwice]int{{1}: 1, {2}: 2}) }},
 	} {
-		task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "typetable.refused"}, nil)
+		task := glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "typetable.refused"}, nil)
 		_, err := task.Call(v.visit, nil).Enqueue(t.Context(), app)
 		if err == nil {
 			t.Errorf("%s is enqueued", v.what)

@@ -11,7 +11,9 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Results go the way of parameters.
@@ -47,8 +49,8 @@ func TestTypes_Results(t *testing.T) {
 }
 
 func result[R any](app *runtime.App, name string, want R) func(t *testing.T) {
-	task := runtime.NewTask[struct{}, R](runtime.Spec{Name: name}, nil)
-	runtime.Register(app, task, func(context.Context, *struct{}) (R, error) { return want, nil })
+	task := glue.NewTask[struct{}, R](wire.Spec{Name: name}, nil)
+	glue.Register(app, task, func(context.Context, *struct{}) (R, error) { return want, nil })
 	return func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskctx/taskctx/gen/wiretype"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -96,7 +97,7 @@ type trip struct {
 	refuse bool // by Enqueue
 	sent   reflect.Value
 	same   func(got reflect.Value) bool
-	task   *runtime.Task[parcel, runtime.Void]
+	task   *glue.Task[parcel, runtime.Void]
 	list   func(*parcel, *wire.Fields)
 }
 
@@ -156,10 +157,10 @@ func (trip *trip) register(app *runtime.App, name, method string) {
 		visit := reflect.ValueOf(f).MethodByName(method)
 		visit.Call([]reflect.Value{reflect.ValueOf("v"), p.Convert(visit.Type().In(1))})
 	}
-	trip.task = runtime.NewTask[parcel, runtime.Void](runtime.Spec{
+	trip.task = glue.NewTask[parcel, runtime.Void](wire.Spec{
 		Name: name, Params: []wire.Param{{Name: "v"}},
 	}, trip.list)
-	runtime.Register(app, trip.task, func(_ context.Context, a *parcel) (runtime.Void, error) {
+	glue.Register(app, trip.task, func(_ context.Context, a *parcel) (runtime.Void, error) {
 		if !trip.same(a.value) {
 			got := show(a.value)
 			if got == show(trip.sent) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -41,8 +42,8 @@ func (a *mailArgs) fields(f *wire.Fields) {
 	f.String("body", &a.body)
 }
 
-var mailTask = runtime.NewTask[mailArgs, runtime.Void](runtime.Spec{
-	Name: "mail.Send", Func: "Send", Queue: "mail", Retries: 2, Delay: runtime.NoDelay,
+var mailTask = glue.NewTask[mailArgs, runtime.Void](wire.Spec{
+	Name: "mail.Send", Func: "Send", Queue: "mail", Retries: 2, Delay: wire.NoDelay,
 	Params: []wire.Param{{Name: "to", Sig: "string"}, {Name: "subject", Sig: "string"}, {Name: "body", Sig: "string", Optional: true}},
 }, (*mailArgs).fields)
 
@@ -78,8 +79,8 @@ func (a *chargeArgs) fields(f *wire.Fields) {
 	f.String("card", &a.card)
 }
 
-var chargeTask = runtime.NewTask[chargeArgs, int64](runtime.Spec{
-	Name: "billing.Charge", Func: "Charge", Queue: "billing", Retries: 1, Delay: runtime.NoDelay,
+var chargeTask = glue.NewTask[chargeArgs, int64](wire.Spec{
+	Name: "billing.Charge", Func: "Charge", Queue: "billing", Retries: 1, Delay: wire.NoDelay,
 	Params: []wire.Param{{Name: "customer", Sig: "string"}, {Name: "cents", Sig: "int64"}, {Name: "card", Sig: "string", Redact: true}},
 }, (*chargeArgs).fields)
 
@@ -109,8 +110,8 @@ func (a *reportArgs) fields(f *wire.Fields) {
 	f.JSON("options", &a.options)
 }
 
-var reportTask = runtime.NewTask[reportArgs, map[string]int](runtime.Spec{
-	Name: "report.Build", Func: "Build", Queue: "reports", Retries: 3, Delay: runtime.NoDelay, Timeout: time.Hour,
+var reportTask = glue.NewTask[reportArgs, map[string]int](wire.Spec{
+	Name: "report.Build", Func: "Build", Queue: "reports", Retries: 3, Delay: wire.NoDelay, Timeout: time.Hour,
 	Params: []wire.Param{{Name: "year", Sig: "int"}, {Name: "draft", Sig: "bool"}, {Name: "options", Sig: "Options:12345678"}},
 }, (*reportArgs).fields)
 
@@ -140,8 +141,8 @@ type bookArgs struct{ title string }
 
 func (a *bookArgs) fields(f *wire.Fields) { f.String("title", &a.title) }
 
-var bookTask = runtime.NewTask[bookArgs, string](runtime.Spec{
-	Name: "press.Publish", Func: "Publish", Queue: "reports", Retries: 2, Delay: runtime.NoDelay, Durable: true,
+var bookTask = glue.NewTask[bookArgs, string](wire.Spec{
+	Name: "press.Publish", Func: "Publish", Queue: "reports", Retries: 2, Delay: wire.NoDelay, Durable: true,
 	Params: []wire.Param{{Name: "title", Sig: "string"}},
 }, (*bookArgs).fields)
 
@@ -149,8 +150,8 @@ type scanArgs struct{ customer string }
 
 func (a *scanArgs) fields(f *wire.Fields) { f.String("customer", &a.customer) }
 
-var scanTask = runtime.NewTask[scanArgs, runtime.Void](runtime.Spec{
-	Name: "scan.Inbox", Func: "Inbox", Queue: "reports", Retries: 2, Delay: runtime.NoDelay, LimitBy: []runtime.LimitBy{{Param: "customer", Most: 1}},
+var scanTask = glue.NewTask[scanArgs, runtime.Void](wire.Spec{
+	Name: "scan.Inbox", Func: "Inbox", Queue: "reports", Retries: 2, Delay: wire.NoDelay, LimitBy: []wire.LimitBy{{Param: "customer", Most: 1}},
 	Params: []wire.Param{{Name: "customer", Sig: "string"}},
 }, (*scanArgs).fields)
 
@@ -227,11 +228,11 @@ func New(engine engine.Engine, logger *slog.Logger) *Shop {
 // NewWith is New with a configuration.
 func NewWith(engine engine.Engine, cfg runtime.Config) *Shop {
 	s := &Shop{App: runtime.New(engine, cfg), Release: make(chan struct{}), Began: make(chan struct{}, 16)}
-	runtime.Register(s.App, mailTask, s.mail)
-	runtime.Register(s.App, chargeTask, s.charge)
-	runtime.Register(s.App, reportTask, s.report)
-	runtime.Register(s.App, bookTask, s.book)
-	runtime.Register(s.App, scanTask, s.scan)
+	glue.Register(s.App, mailTask, s.mail)
+	glue.Register(s.App, chargeTask, s.charge)
+	glue.Register(s.App, reportTask, s.report)
+	glue.Register(s.App, bookTask, s.book)
+	glue.Register(s.App, scanTask, s.scan)
 	addStock(s.App)
 	runtime.Every(s.App, runtime.Interval(24*time.Hour), Mail("ann@example.com", "The day's orders", ""), runtime.EveryName("daily digest"))
 	return s

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -43,15 +44,15 @@ func (a *countArgs) Run(ctx *Stock, result *runtime.Result) error {
 	return result.JSON(&price, nil)
 }
 
-var countTask = runtime.Definition{Spec: runtime.Spec{
-	Name: "stock.Count", Func: "Count", Queue: "reports", Retries: 1, Delay: runtime.NoDelay,
+var countTask = wire.Definition{Spec: wire.Spec{
+	Name: "stock.Count", Func: "Count", Queue: "reports", Retries: 1, Delay: wire.NoDelay,
 	Params: []wire.Param{{Name: "item", Sig: "string"}},
 }}
 
 // addStock registers the task, and what it needs.
 func addStock(app *runtime.App) {
-	runtime.RegisterContext(app, newStock, runtime.NeedSupply[Prices](),
-		runtime.NeedProvider(depotKey, runtime.NeedSupply[Prices]()), runtime.NeedProvider(shelfKey, runtime.NeedProvider(depotKey)))
-	runtime.RegisterTask(app, &countTask, (*countArgs)(nil))
+	glue.RegisterContext(app, newStock, glue.NeedSupply[Prices](),
+		glue.NeedProvider(depotKey, glue.NeedSupply[Prices]()), glue.NeedProvider(shelfKey, glue.NeedProvider(depotKey)))
+	glue.RegisterTask(app, &countTask, (*countArgs)(nil))
 	runtime.Supply(app, Prices{"tea": 250})
 }

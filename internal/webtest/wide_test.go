@@ -9,6 +9,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/webtest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/web"
 	"github.com/taskctx/taskctx/runtime/wire"
@@ -36,10 +37,10 @@ func addWide[A, B any](app *runtime.App, contexts *int) {
 	}
 	first := runtime.NewKey[A](fmt.Sprintf("wide.first%d", *contexts), runtime.PerProcess, nil)
 	second := runtime.NewKey[B](fmt.Sprintf("wide.second%d", *contexts), runtime.PerTask, nil)
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*wide[A, B], error) { return &wide[A, B]{Context: ctx}, nil },
-		runtime.NeedSupply[webtest.Prices](), runtime.NeedProvider(first), runtime.NeedProvider(second, runtime.NeedProvider(first)))
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*wide[A, B], error) { return &wide[A, B]{Context: ctx}, nil },
+		glue.NeedSupply[webtest.Prices](), glue.NeedProvider(first), glue.NeedProvider(second, glue.NeedProvider(first)))
 	for i := *contexts; i < wideTasks; i += wideContexts {
-		runtime.RegisterTask(app, &runtime.Definition{Spec: runtime.Spec{
+		glue.RegisterTask(app, &wire.Definition{Spec: wire.Spec{
 			Name: fmt.Sprintf("wide.Task%03d", i), Func: "Task", Queue: fmt.Sprintf("wide%d", i%9), Params: []wire.Param{},
 		}}, (*wideArgs[A, B])(nil))
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/cron"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -36,13 +37,13 @@ func ExampleParse() {
 	// 2026-03-31 04:00:00 +0000 UTC
 }
 
-var cleanupTask = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "billing.Cleanup", Func: "Cleanup"}, nil)
+var cleanupTask = glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "billing.Cleanup", Func: "Cleanup"}, nil)
 
 func cleanupCall() runtime.Call[runtime.Void] { return cleanupTask.Call(nil, nil) }
 
 func ExampleEvery() {
 	app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
-	runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (runtime.Void, error) {
+	glue.Register(app, cleanupTask, func(context.Context, *struct{}) (runtime.Void, error) {
 		fmt.Println("clean up") // at every fifth minute, once however many processes there are
 		return runtime.Void{}, nil
 	})
@@ -116,7 +117,7 @@ func TestEvery(t *testing.T) {
 		var ran []time.Duration
 		for range 3 { // processes
 			app := runtime.New(engine, runtime.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-			runtime.Register(app, cleanupTask, func(context.Context, *struct{}) (runtime.Void, error) {
+			glue.Register(app, cleanupTask, func(context.Context, *struct{}) (runtime.Void, error) {
 				ran = append(ran, time.Since(begin))
 				return runtime.Void{}, nil
 			})

@@ -77,7 +77,7 @@ type Meta struct {
 	ID uuid.UUID `json:"id,omitzero"`
 	// EnqueuedAt is when the task was first enqueued, in UTC.
 	EnqueuedAt time.Time `json:"at,omitzero"`
-	// Signature is the fingerprint of the parameters; see runtime.Spec.
+	// Signature is the fingerprint of the parameters; see wire.Spec.
 	Signature string `json:"sig,omitempty"`
 	// Retries is how many retries follow the first run, at most.
 	Retries int `json:"retries"`

@@ -20,6 +20,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -49,7 +50,7 @@ type clockArgs struct{ long bool }
 
 func (a *clockArgs) fields(f *wire.Fields) { f.Bool("long", &a.long) }
 
-var clockTask = runtime.NewTask[clockArgs, int](runtime.Spec{
+var clockTask = glue.NewTask[clockArgs, int](wire.Spec{
 	Name: "clock.task", Func: "task", Retries: 3, Params: []wire.Param{{Name: "long", Sig: "bool"}},
 }, (*clockArgs).fields)
 
@@ -82,7 +83,7 @@ func clockWorker(url, folder string) error {
 		return err
 	}
 	app := runtime.New(e, runtime.Config{Workers: 16}) // so that slots are free beside the long tasks
-	runtime.Register(app, clockTask, func(ctx *runtime.Context, a *clockArgs) (int, error) {
+	glue.Register(app, clockTask, func(ctx *runtime.Context, a *clockArgs) (int, error) {
 		if a.long {
 			fmt.Fprintf(ledger, "long %d %s\n", os.Getpid(), ctx.Metadata().TaskID)
 			for {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/hook"
 )
 
@@ -39,7 +40,7 @@ func TestEngines_Codec(t *testing.T) {
 					Queues: []string{"asked"}, Codec: bytesCodec{}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 				}
 			})
-			runtime.Register(p.worker, askTask, func(_ *runtime.Context, a *askArgs) (answers, error) {
+			glue.Register(p.worker, askTask, func(_ *runtime.Context, a *askArgs) (answers, error) {
 				return answers{Name: a.secret, Attempt: a.depth}, nil
 			})
 			p.start(t)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 )
 
 var pressDeploy = newPress[string]("Deploy", true)
@@ -21,7 +22,7 @@ var pressDeploy = newPress[string]("Deploy", true)
 func deploy(t *testing.T, e engine.Engine, version string) *runtime.App {
 	t.Helper()
 	app := runtime.New(e, runtime.Config{Workers: 4, ParkFor: 6 * time.Second, Logger: slog.New(slog.DiscardHandler)})
-	runtime.Register(app, pressDeploy.task, func(ctx *runtime.Context, a *pressArgs) (string, error) {
+	glue.Register(app, pressDeploy.task, func(ctx *runtime.Context, a *pressArgs) (string, error) {
 		var said []string
 		step := func(names ...string) error {
 			for _, name := range names {

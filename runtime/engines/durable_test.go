@@ -20,6 +20,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/postgres"
 	"github.com/taskctx/taskctx/runtime/redis"
@@ -94,11 +95,11 @@ func (a *pressArgs) fields(f *wire.Fields) {
 	f.Int("n", &a.n)
 }
 
-type pressTask[R any] struct{ task *runtime.Task[pressArgs, R] }
+type pressTask[R any] struct{ task *glue.Task[pressArgs, R] }
 
 func newPress[R any](name string, durable bool) pressTask[R] {
-	return pressTask[R]{runtime.NewTask[pressArgs, R](runtime.Spec{
-		Name: "press." + name, Func: name, Durable: durable, Retries: 30, Delay: runtime.NoDelay,
+	return pressTask[R]{glue.NewTask[pressArgs, R](wire.Spec{
+		Name: "press." + name, Func: name, Durable: durable, Retries: 30, Delay: wire.NoDelay,
 		Params: []wire.Param{{Name: "how", Sig: "string"}, {Name: "n", Sig: "int"}},
 	}, (*pressArgs).fields)}
 }
@@ -126,17 +127,17 @@ type world struct {
 }
 
 func (w *world) register(app *runtime.App) {
-	runtime.Register(app, pressParent.task, func(ctx *runtime.Context, a *pressArgs) (int, error) { return w.parent(ctx, a.n) })
-	runtime.Register(app, pressChild.task, func(_ *runtime.Context, a *pressArgs) (int, error) { return a.n, nil })
-	runtime.Register(app, pressPlain.task, func(_ *runtime.Context, a *pressArgs) (int, error) {
+	glue.Register(app, pressParent.task, func(ctx *runtime.Context, a *pressArgs) (int, error) { return w.parent(ctx, a.n) })
+	glue.Register(app, pressChild.task, func(_ *runtime.Context, a *pressArgs) (int, error) { return a.n, nil })
+	glue.Register(app, pressPlain.task, func(_ *runtime.Context, a *pressArgs) (int, error) {
 		w.plain.Add(1)
 		return a.n, nil
 	})
-	runtime.Register(app, pressWaiter.task, func(ctx *runtime.Context, _ *pressArgs) (string, error) {
+	glue.Register(app, pressWaiter.task, func(ctx *runtime.Context, _ *pressArgs) (string, error) {
 		w.runs.Add(1)
 		return pressGo.Await(ctx, 72*time.Hour)
 	})
-	runtime.Register(app, pressSteps.task, func(ctx *runtime.Context, a *pressArgs) (last int, err error) {
+	glue.Register(app, pressSteps.task, func(ctx *runtime.Context, a *pressArgs) (last int, err error) {
 		for i := range a.n {
 			if last, err = runtime.Step(ctx, fmt.Sprint("step/", i), func(context.Context) (int, error) { return i, nil }); err != nil {
 				return 0, err
@@ -144,7 +145,7 @@ func (w *world) register(app *runtime.App) {
 		}
 		return last, nil
 	})
-	runtime.Register(app, pressFan.task, func(ctx *runtime.Context, a *pressArgs) (int, error) {
+	glue.Register(app, pressFan.task, func(ctx *runtime.Context, a *pressArgs) (int, error) {
 		w.runs.Add(1)
 		calls := make([]runtime.Call[int], a.n)
 		for i := range calls {

@@ -19,6 +19,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/local"
 	"github.com/taskctx/taskctx/runtime/wire"
@@ -102,8 +103,8 @@ func (a *askArgs) fields(f *wire.Fields) {
 	f.String("secret", &a.secret)
 }
 
-var askTask = runtime.NewTask[askArgs, answers](runtime.Spec{
-	Name: "test.Ask", Func: "Ask", Queue: "asked", Retries: 1, Delay: runtime.NoDelay,
+var askTask = glue.NewTask[askArgs, answers](wire.Spec{
+	Name: "test.Ask", Func: "Ask", Queue: "asked", Retries: 1, Delay: wire.NoDelay,
 	Tags:   map[string]string{"kind": "question"},
 	Params: []wire.Param{{Name: "depth", Sig: "int"}, {Name: "secret", Sig: "string", Redact: true}},
 }, (*askArgs).fields)
@@ -226,8 +227,8 @@ func TestEngines_AnswerTheSame(t *testing.T) {
 					Workers: 4, Queues: []string{"asked"}, KeepLogs: 10, Propagators: []hook.Propagator{header{}}, Logger: logger,
 				}
 			})
-			runtime.RegisterContext(p.worker, newAskContext, runtime.NeedSupply[string]())
-			runtime.Register(p.worker, askTask, ask)
+			glue.RegisterContext(p.worker, newAskContext, glue.NeedSupply[string]())
+			glue.Register(p.worker, askTask, ask)
 			runtime.Supply(p.worker, "configuration")
 			p.start(t)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -291,7 +292,7 @@ func TestEngines_EveryTickIsOneTask(t *testing.T) {
 			})
 			ran := make(chan string, 100)
 			for _, app := range []*runtime.App{p.web, p.worker} { // both work
-				runtime.Register(app, askTask, func(ctx *runtime.Context, _ *askArgs) (answers, error) {
+				glue.Register(app, askTask, func(ctx *runtime.Context, _ *askArgs) (answers, error) {
 					ran <- ctx.Metadata().Tags.Get(runtime.TagTick)
 					return answers{}, nil
 				})
@@ -325,7 +326,7 @@ func TestEngines_EndsAreTheSame(t *testing.T) {
 				return runtime.Config{Queues: []string{"asked"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 			})
 			ends := []error{runtime.Cancelled(""), runtime.Permanent(errors.New("no use")), errors.New("fails"), runtime.Trigger()}
-			runtime.Register(p.worker, askTask, func(_ *runtime.Context, a *askArgs) (answers, error) {
+			glue.Register(p.worker, askTask, func(_ *runtime.Context, a *askArgs) (answers, error) {
 				return answers{}, ends[a.depth]
 			})
 			p.start(t)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 )
 
 // TestPauseSchedule_OnEveryEngine: a schedule that one process pauses has no ticks in
@@ -24,7 +25,7 @@ func TestPauseSchedule_OnEveryEngine(t *testing.T) {
 				return runtime.Config{Queues: []string{"asked"}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 			})
 			ran := make(chan string, 1000)
-			runtime.Register(p.worker, askTask, func(ctx *runtime.Context, _ *askArgs) (answers, error) {
+			glue.Register(p.worker, askTask, func(ctx *runtime.Context, _ *askArgs) (answers, error) {
 				ran <- ctx.Metadata().Tags.Get(runtime.TagTick)
 				return answers{}, nil
 			})
@@ -77,7 +78,7 @@ func TestQueueWorkers_OnEveryEngine(t *testing.T) {
 				}
 			})
 			ran, release := make(chan string, 100), make(chan struct{})
-			runtime.Register(p.worker, askTask, func(ctx *runtime.Context, _ *askArgs) (answers, error) {
+			glue.Register(p.worker, askTask, func(ctx *runtime.Context, _ *askArgs) (answers, error) {
 				queue := ctx.Metadata().Queue
 				ran <- queue
 				if queue == "slow" {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 )
 
 // An app is started, stopped and given tasks by many goroutines at once: none
@@ -28,7 +29,7 @@ func TestEngines_StartAndStop(t *testing.T) {
 			app := p.worker
 			var mu sync.Mutex
 			runs := make(map[int]int)
-			runtime.Register(app, askTask, func(_ *runtime.Context, a *askArgs) (answers, error) {
+			glue.Register(app, askTask, func(_ *runtime.Context, a *askArgs) (answers, error) {
 				mu.Lock()
 				defer mu.Unlock()
 				runs[a.depth]++

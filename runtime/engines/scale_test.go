@@ -22,6 +22,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -41,7 +42,7 @@ type scaleArgs struct{ n int }
 
 func (a *scaleArgs) fields(f *wire.Fields) { f.Int("n", &a.n) }
 
-var scaleTask = runtime.NewTask[scaleArgs, int](runtime.Spec{
+var scaleTask = glue.NewTask[scaleArgs, int](wire.Spec{
 	Name: "scale.Task", Func: "Task", Params: []wire.Param{{Name: "n", Sig: "int"}},
 }, (*scaleArgs).fields)
 
@@ -174,7 +175,7 @@ func (w *scaleWorld) end(t *testing.T, n int) {
 	var ran atomic.Int64
 	app := w.app(100)
 	all := make(chan struct{})
-	runtime.Register(app, scaleTask, func(context.Context, *scaleArgs) (int, error) {
+	glue.Register(app, scaleTask, func(context.Context, *scaleArgs) (int, error) {
 		i := ran.Add(1)
 		if i == int64(n) {
 			close(all)
@@ -198,7 +199,7 @@ func (w *scaleWorld) measure(t *testing.T) (figures [][2]string) {
 	t.Helper()
 	ctx, app := t.Context(), w.app(10)
 	ran := make(chan struct{}, 100_000)
-	runtime.Register(app, scaleTask, func(context.Context, *scaleArgs) (int, error) {
+	glue.Register(app, scaleTask, func(context.Context, *scaleArgs) (int, error) {
 		ran <- struct{}{}
 		return 0, nil
 	})

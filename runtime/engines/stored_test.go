@@ -28,6 +28,7 @@ import (
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/engines"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/local"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -45,7 +46,7 @@ type oldArgs struct {
 	tags   map[string][]int
 }
 
-var oldTask = runtime.NewTask[oldArgs, string](runtime.Spec{
+var oldTask = glue.NewTask[oldArgs, string](wire.Spec{
 	Name: "old.Task", Func: "Task", Retries: 3, Delay: time.Millisecond, Priority: 0,
 	Tags: map[string]string{"team": "press"},
 	Params: []wire.Param{
@@ -100,7 +101,7 @@ func runStored(t *testing.T, at string) {
 	var ran []string // guarded by mu
 	all := make(chan struct{}, 16)
 	app := runtime.New(e, runtime.Config{Workers: 2, Queues: []string{"default", "other"}, Logger: slog.New(slog.DiscardHandler)})
-	runtime.Register(app, oldTask, func(ctx *runtime.Context, a *oldArgs) (string, error) {
+	glue.Register(app, oldTask, func(ctx *runtime.Context, a *oldArgs) (string, error) {
 		want := argsOf(a.name)
 		assert.True(t, want.at.Equal(a.at))
 		want.at, a.at = time.Time{}, time.Time{}
@@ -164,7 +165,7 @@ func writeStored(t *testing.T, s oldStore, file string) {
 	require.NoError(t, err)
 	app := runtime.New(e, runtime.Config{Workers: 2, Logger: slog.New(slog.DiscardHandler), Keep: years, KeepFailed: s.keepFailed()})
 	done := make(chan struct{}, 8)
-	runtime.Register(app, oldTask, func(ctx *runtime.Context, a *oldArgs) (string, error) {
+	glue.Register(app, oldTask, func(ctx *runtime.Context, a *oldArgs) (string, error) {
 		defer func() { done <- struct{}{} }()
 		switch a.name {
 		case "retried":

@@ -7,8 +7,10 @@ import (
 	"os"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/local"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // requestID is set once, by the web handler, and is in every log line below.
@@ -100,9 +102,9 @@ func ExampleWith() {
 // runAsTask runs fn as a task on the memory engine.
 func runAsTask(fn func(ctx *runtime.Context) error) {
 	ctx := context.Background()
-	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "example.Task"}, nil)
+	task := glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "example.Task"}, nil)
 	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Logger: slog.New(slog.DiscardHandler)})
-	runtime.Register(app, task, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
+	glue.Register(app, task, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
 		return runtime.Void{}, fn(ctx)
 	})
 	if err := app.Start(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -25,4 +26,4 @@ func ExampleConfig() {
 }
 
 // hello is a task, as taskgen describes it.
-var hello = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "example.Hello", Func: "Hello"}, nil)
+var hello = glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "example.Hello", Func: "Hello"}, nil)

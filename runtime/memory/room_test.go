@@ -12,6 +12,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -102,10 +103,10 @@ func TestInsert_WaitsForRoom(t *testing.T) {
 func TestInsert_NoWaitInsideTask(t *testing.T) {
 	e := memory.New(memory.Config{Capacity: 1, Wait: true})
 	app := runtime.New(e, runtime.Config{Workers: 1})
-	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "self", Func: "self"}, nil)
+	task := glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "self", Func: "self"}, nil)
 	call := func() runtime.Call[runtime.Void] { return task.Call(func(*wire.Fields) {}, nil) }
 	inner := make(chan error, 1)
-	runtime.Register(app, task, func(ctx context.Context, _ *struct{}) (runtime.Void, error) {
+	glue.Register(app, task, func(ctx context.Context, _ *struct{}) (runtime.Void, error) {
 		_, err := call().Enqueue(ctx, app)
 		inner <- err
 		return runtime.Void{}, nil

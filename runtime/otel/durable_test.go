@@ -18,15 +18,17 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/otel"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 var (
-	publishTask = runtime.NewTask[struct{}, string](runtime.Spec{
-		Name: "press.Publish", Func: "Publish", Durable: true, Retries: 1, Delay: runtime.NoDelay,
+	publishTask = glue.NewTask[struct{}, string](wire.Spec{
+		Name: "press.Publish", Func: "Publish", Durable: true, Retries: 1, Delay: wire.NoDelay,
 	}, nil)
-	renderTask = runtime.NewTask[struct{}, string](runtime.Spec{Name: "press.Render", Func: "Render"}, nil)
+	renderTask = glue.NewTask[struct{}, string](wire.Spec{Name: "press.Render", Func: "Render"}, nil)
 	approved   = runtime.NewSignal[string]("approved")
 )
 
@@ -43,7 +45,7 @@ func TestTrace_OfADurableTask(t *testing.T) {
 	app := runtime.New(store, cfg)
 	var inStep trace.SpanContext
 	tries := 0
-	runtime.Register(app, publishTask, func(ctx *runtime.Context, _ *struct{}) (string, error) {
+	glue.Register(app, publishTask, func(ctx *runtime.Context, _ *struct{}) (string, error) {
 		_, err := runtime.Step(ctx, "draft", func(ctx context.Context) (string, error) {
 			inStep = trace.SpanContextFromContext(ctx)
 			if tries++; tries == 1 {
@@ -59,7 +61,7 @@ func TestTrace_OfADurableTask(t *testing.T) {
 		}
 		return approved.Await(ctx, 0)
 	})
-	runtime.Register(app, renderTask, func(*runtime.Context, *struct{}) (string, error) { return "", nil })
+	glue.Register(app, renderTask, func(*runtime.Context, *struct{}) (string, error) { return "", nil })
 	h, err := publishTask.Call(nil, nil).Enqueue(t.Context(), app)
 	require.NoError(t, err)
 	require.NoError(t, approved.Send(t.Context(), app, h.ID(), "yes"), "before it waits for it: it is not suspended for that")

@@ -8,6 +8,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/otel"
 )
@@ -21,7 +22,7 @@ func ExampleInstrument() {
 		panic(err)
 	}
 	app := runtime.New(memory.New(memory.Config{}), cfg)
-	runtime.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (runtime.Void, error) {
+	glue.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (runtime.Void, error) {
 		return runtime.Void{}, nil // generated code: it calls the task
 	})
 	ctx := context.Background()

@@ -27,6 +27,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/otel"
 	"github.com/taskctx/taskctx/runtime/wire"
@@ -39,8 +40,8 @@ type chargeArgs struct{ card string }
 
 func (a *chargeArgs) fields(f *wire.Fields) { f.String("card", &a.card) }
 
-var chargeTask = runtime.NewTask[chargeArgs, runtime.Void](runtime.Spec{
-	Name: "billing.Charge", Func: "Charge", Retries: 1, Delay: runtime.NoDelay,
+var chargeTask = glue.NewTask[chargeArgs, runtime.Void](wire.Spec{
+	Name: "billing.Charge", Func: "Charge", Retries: 1, Delay: wire.NoDelay,
 	Params: []wire.Param{{Name: "card", Sig: "string", Redact: true}},
 }, (*chargeArgs).fields)
 
@@ -71,7 +72,7 @@ func newProcess(t testing.TB, engine engine.Engine, c otel.Config, charge func(c
 	if charge == nil {
 		return p // it only enqueues
 	}
-	runtime.Register(p.App, chargeTask, func(ctx *runtime.Context, _ *chargeArgs) (runtime.Void, error) {
+	glue.Register(p.App, chargeTask, func(ctx *runtime.Context, _ *chargeArgs) (runtime.Void, error) {
 		return runtime.Void{}, charge(ctx)
 	})
 	if err := p.Start(context.Background()); err != nil {
@@ -422,7 +423,7 @@ func TestSpans_HideSecretsOfPanicsAndOfEnqueueing(t *testing.T) {
 	require.NoError(t, otel.Instrument(&cfg, otel.Config{TracerProvider: sdktrace.NewTracerProvider(sdktrace.WithSyncer(recorder))}))
 	engine := memory.New(memory.Config{})
 	app := runtime.New(engine, cfg)
-	runtime.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (runtime.Void, error) {
+	glue.Register(app, chargeTask, func(ctx *runtime.Context, a *chargeArgs) (runtime.Void, error) {
 		for _, opt := range []runtime.Option{runtime.WithTag("a", "b"), runtime.WithQueue(a.card + "\x00")} {
 			_, err := runtime.With(chargeCall("another"), opt).Enqueue(ctx, app)
 			assert.ErrorContains(t, err, secret)

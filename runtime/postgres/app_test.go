@@ -18,6 +18,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest/process"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -29,7 +30,7 @@ type echoArgs struct{ v json.RawMessage }
 
 func (a *echoArgs) fields(f *wire.Fields) { f.JSON("v", &a.v) }
 
-var echoTask = runtime.NewTask[echoArgs, json.RawMessage](runtime.Spec{
+var echoTask = glue.NewTask[echoArgs, json.RawMessage](wire.Spec{
 	Name: "app.echo", Func: "echo", Delay: time.Millisecond, Retries: 2,
 	Params: []wire.Param{{Name: "v", Sig: "json"}},
 }, (*echoArgs).fields)
@@ -60,7 +61,7 @@ func newApp(t *testing.T, cfg runtime.Config, ecfg postgres.Config) (*runtime.Ap
 			t.Errorf("Stop: %v", err)
 		}
 	})
-	runtime.Register(app, echoTask, func(_ context.Context, a *echoArgs) (json.RawMessage, error) { return a.v, nil })
+	glue.Register(app, echoTask, func(_ context.Context, a *echoArgs) (json.RawMessage, error) { return a.v, nil })
 	return app, pool, ecfg.Schema
 }
 
@@ -77,7 +78,7 @@ func start(t *testing.T, app *runtime.App) {
 // Proves: FEATURES 76
 func TestTx(t *testing.T) {
 	app, pool, _ := newApp(t, runtime.Config{}, postgres.Config{})
-	runtime.Register(app, process.Step, func(_ *runtime.Context, a *process.StepArgs) (int, error) { return a.N, nil })
+	glue.Register(app, process.Step, func(_ *runtime.Context, a *process.StepArgs) (int, error) { return a.N, nil })
 	start(t, app)
 	db, err := sql.Open("pgx", pool.Config().ConnString())
 	if err != nil {
@@ -351,7 +352,7 @@ func TestStop_UnderLoad(t *testing.T) {
 	app, pool, schema := newApp(t, cfg, postgres.Config{})
 	release := make(chan struct{})
 	var stuck, running, most atomic.Int64
-	runtime.Register(app, echoTask, func(_ context.Context, a *echoArgs) (json.RawMessage, error) {
+	glue.Register(app, echoTask, func(_ context.Context, a *echoArgs) (json.RawMessage, error) {
 		if now := running.Add(1); now > most.Load() {
 			most.Store(now)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest/process"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -47,7 +48,7 @@ func TestServe_ServerClockSteps(t *testing.T) {
 	serve := func() *runtime.App {
 		e := open(t, u.String(), postgres.Config{Schema: c.schema, Lease: lease, Migrations: postgres.MigrationsCheck})
 		app := runtime.New(e, runtime.Config{Workers: 2, Logger: testLog(t)})
-		runtime.Register(app, process.Step, func(_ *runtime.Context, a *process.StepArgs) (int, error) {
+		glue.Register(app, process.Step, func(_ *runtime.Context, a *process.StepArgs) (int, error) {
 			if a.N == 0 {
 				held <- a.N
 				<-hold

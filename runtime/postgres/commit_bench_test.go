@@ -13,6 +13,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -51,7 +52,7 @@ func BenchmarkCommit(b *testing.B) {
 	key, sqlKey := runtime.NewKey[pgx.Tx]("tx", runtime.PerTask, nil), runtime.NewKey[*sql.Tx]("tx", runtime.PerTask, nil)
 	onPgx := func(commit func(ctx context.Context, tx pgx.Tx) func(error) error) func(*runtime.Context, string, int) error {
 		return func(ctx *runtime.Context, insert string, n int) error {
-			tx, err := runtime.Provide(ctx, key, func(context.Context) (pgx.Tx, func(error) error, error) {
+			tx, err := key.Provide(ctx, func(context.Context) (pgx.Tx, func(error) error, error) {
 				tx, err := pool.Begin(ctx)
 				return tx, commit(ctx, tx), err
 			})
@@ -63,7 +64,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 	onSQL := func(commit func(ctx context.Context, tx *sql.Tx) func(error) error) func(*runtime.Context, string, int) error {
 		return func(ctx *runtime.Context, insert string, n int) error {
-			tx, err := runtime.Provide(ctx, sqlKey, func(context.Context) (*sql.Tx, func(error) error, error) {
+			tx, err := sqlKey.Provide(ctx, func(context.Context) (*sql.Tx, func(error) error, error) {
 				tx, err := db.BeginTx(ctx, nil)
 				return tx, commit(ctx, tx), err
 			})
@@ -104,7 +105,7 @@ func BenchmarkCommit(b *testing.B) {
 			app := runtime.New(e, runtime.Config{Workers: 8, Logger: quiet})
 			_, err = pool.Exec(b.Context(), "CREATE TABLE "+schema+".ledger(n int)")
 			require.NoError(b, err)
-			runtime.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
+			glue.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
 				return x.n, bench.run(ctx, "INSERT INTO "+schema+".ledger VALUES ($1)", x.n)
 			})
 			var batch runtime.Batch

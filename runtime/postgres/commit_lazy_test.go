@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -70,18 +71,18 @@ func testLazy[T comparable](
 	var begun atomic.Int64
 	key := runtime.NewKey[T]("tx", runtime.PerTask, nil)
 	provide := func(ctx *runtime.Context) (T, error) { // what taskgen makes of a provider
-		return runtime.Provide(ctx, key, func(context.Context) (T, func(error) error, error) {
+		return key.Provide(ctx, func(context.Context) (T, func(error) error, error) {
 			begun.Add(1)
 			tx, err := begin(ctx)
 			return tx, runtime.Commit(ctx, tx), err
 		})
 	}
 	lazy := func(ctx *runtime.Context) func() (T, error) { // what taskgen makes of a field
-		return func() (T, error) { return runtime.Lazy(ctx, provide) }
+		return func() (T, error) { return key.Lazy(ctx, provide) }
 	}
 	insert := "INSERT INTO " + schema + ".ledger VALUES ($1)"
 	late, holds, goOn := make(chan func() (T, error), 1), make(chan struct{}), make(chan struct{})
-	runtime.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
+	glue.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
 		ask := lazy(ctx)
 		switch x.n {
 		case lazyNever:
@@ -108,11 +109,11 @@ func testLazy[T comparable](
 		<-goOn
 		return x.n, exec(ctx, tx, insert, x.n)
 	})
-	long := runtime.NewTask[rowArgs, int](runtime.Spec{
-		Name: "test.Long", Func: "Long", Retries: 5, Delay: runtime.NoDelay, Durable: true,
+	long := glue.NewTask[rowArgs, int](wire.Spec{
+		Name: "test.Long", Func: "Long", Retries: 5, Delay: wire.NoDelay, Durable: true,
 		Params: []wire.Param{{Name: "n", Sig: "int"}},
 	}, (*rowArgs).fields)
-	runtime.Register(app, long, func(ctx *runtime.Context, x *rowArgs) (int, error) {
+	glue.Register(app, long, func(ctx *runtime.Context, x *rowArgs) (int, error) {
 		if _, err := lazy(ctx)(); err == nil {
 			return 0, runtime.Permanent(errors.New("a transaction outside of a step"))
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -52,8 +53,8 @@ func newStanding(t *testing.T, e *postgres.Engine, begin beginner, level pgx.TxI
 		app:   runtime.New(e, runtime.Config{Workers: 1, Logger: slog.New(slog.DiscardHandler)}),
 		wrote: make(chan int, 4), goOn: make(chan struct{}), after: make(chan error, 4),
 	}
-	runtime.Register(s.app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
-		_, err := runtime.Provide(ctx, runtime.NewKey[int]("before", runtime.PerTask, nil),
+	glue.Register(s.app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
+		_, err := runtime.NewKey[int]("before", runtime.PerTask, nil).Provide(ctx,
 			func(context.Context) (int, func(error) error, error) {
 				return 0, func(err error) error { s.after <- err; return nil }, nil
 			})

@@ -20,6 +20,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -29,7 +30,7 @@ type rowArgs struct{ n int }
 
 func (x *rowArgs) fields(f *wire.Fields) { f.JSON("n", &x.n) }
 
-var rowTask = runtime.NewTask[rowArgs, int](runtime.Spec{
+var rowTask = glue.NewTask[rowArgs, int](wire.Spec{
 	Name: "test.AddRow", Func: "AddRow", Retries: 20, Delay: time.Millisecond, Backoff: 1,
 	Params: []wire.Param{{Name: "n", Sig: "int"}},
 }, (*rowArgs).fields)
@@ -45,7 +46,7 @@ type execer func(ctx context.Context, text string, args ...any) error
 // beginIn makes the transaction of a task, as a provider does.
 func beginIn[T any](ctx *runtime.Context, begin func(context.Context) (T, error)) (T, error) {
 	key := runtime.NewKey[T]("tx", runtime.PerTask, nil)
-	return runtime.Provide(ctx, key, func(context.Context) (T, func(error) error, error) {
+	return key.Provide(ctx, func(context.Context) (T, func(error) error, error) {
 		tx, err := begin(ctx)
 		return tx, runtime.Commit(ctx, tx), err
 	})
@@ -120,7 +121,7 @@ func testCommit(t *testing.T, schema, url string, size int32, level pgx.TxIsoLev
 	require.NoError(t, err)
 	var failures atomic.Int64
 	var failed sync.Map // by number, the tasks that have failed as they are to
-	runtime.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (_ int, err error) {
+	glue.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (_ int, err error) {
 		defer func() { assert.NoError(t, unexpected(err, url), "task %d", x.n) }()
 		exec, err := begin(ctx, level)
 		if err != nil {

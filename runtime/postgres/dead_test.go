@@ -18,6 +18,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -257,7 +258,7 @@ func TestOldSnapshot_IsToldOf(t *testing.T) {
 	log := new(servertest.Lines)
 	e := open(t, server.URL, postgres.Config{Logger: slog.New(slog.NewTextHandler(log, nil)), PollInterval: 50 * time.Millisecond})
 	app := runtime.New(e, runtime.Config{Logger: quiet})
-	runtime.Register(app, echoTask, func(_ context.Context, a *echoArgs) (jsonText, error) { return a.v, nil })
+	glue.Register(app, echoTask, func(_ context.Context, a *echoArgs) (jsonText, error) { return a.v, nil })
 	start(t, app)
 	defer app.Stop(context.Background())
 	told := func(text string) bool { return log.Count(text) > 0 }

@@ -24,6 +24,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/internal/servertest/process"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/postgres"
@@ -45,8 +46,8 @@ var txKey = runtime.NewKey[pgx.Tx]("tx", runtime.PerTask, nil)
 
 // registerEffect registers a task that adds a row and one to a counter.
 func registerEffect(app *runtime.App, pool *pgxpool.Pool, schema string, apart bool) {
-	runtime.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
-		tx, err := runtime.Provide(ctx, txKey, func(context.Context) (pgx.Tx, func(error) error, error) {
+	glue.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
+		tx, err := txKey.Provide(ctx, func(context.Context) (pgx.Tx, func(error) error, error) {
 			tx, err := pool.Begin(ctx)
 			if err != nil || !apart {
 				return tx, runtime.Commit(ctx, tx), err

@@ -13,6 +13,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -48,8 +49,8 @@ func suspendWhileChildEnds(t *testing.T, locked bool) *runtime.Handle[int] {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	noArgs := func(*struct{}, *wire.Fields) {}
-	parent := runtime.NewTask[struct{}, int](runtime.Spec{Name: "press.Parent", Func: "Parent", Queue: "parents", Durable: true}, noArgs)
-	child := runtime.NewTask[struct{}, int](runtime.Spec{Name: "press.Child", Func: "Child", Queue: "children"}, noArgs)
+	parent := glue.NewTask[struct{}, int](wire.Spec{Name: "press.Parent", Func: "Parent", Queue: "parents", Durable: true}, noArgs)
+	child := glue.NewTask[struct{}, int](wire.Spec{Name: "press.Child", Func: "Child", Queue: "children"}, noArgs)
 	var begun, may, ends = make(chan uuid.UUID, 1), make(chan struct{}), make(chan struct{})
 	worker := func(queue string) *runtime.App {
 		e := open(t, url, postgres.Config{Schema: schema})
@@ -57,7 +58,7 @@ func suspendWhileChildEnds(t *testing.T, locked bool) *runtime.Handle[int] {
 			postgres.WithoutHeadLocks(e)
 		}
 		app := runtime.New(e, runtime.Config{Workers: 1, Queues: []string{queue}, Logger: testLog(t)})
-		runtime.Register(app, parent, func(ctx *runtime.Context, _ *struct{}) (int, error) {
+		glue.Register(app, parent, func(ctx *runtime.Context, _ *struct{}) (int, error) {
 			f := runtime.Spawn(ctx, "c", child.Call(func(*wire.Fields) {}, nil))
 			select {
 			case begun <- ctx.Metadata().TaskID:
@@ -66,7 +67,7 @@ func suspendWhileChildEnds(t *testing.T, locked bool) *runtime.Handle[int] {
 			<-may
 			return f.Await(ctx)
 		})
-		runtime.Register(app, child, func(context.Context, *struct{}) (int, error) {
+		glue.Register(app, child, func(context.Context, *struct{}) (int, error) {
 			<-ends
 			return 7, nil
 		})

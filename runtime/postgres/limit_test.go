@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -176,7 +177,7 @@ func TestLimit_InTransactions(t *testing.T) {
 			_, err := pool.Exec(t.Context(), "CREATE TABLE "+schema+".ledger(n int)")
 			require.NoError(t, err)
 			running := make(chan struct{}, 1)
-			runtime.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
+			glue.Register(app, rowTask, func(ctx *runtime.Context, x *rowArgs) (int, error) {
 				select {
 				case running <- struct{}{}:
 				default:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -164,11 +165,11 @@ func (a *deliverArgs) fields(f *wire.Fields) {
 func ours(t *testing.T, url, schema string, work *deliveries) {
 	t.Helper()
 	app := runtime.New(open(t, url, postgres.Config{Schema: schema}), runtime.Config{Workers: 2, Logger: quiet})
-	task := runtime.NewTask[deliverArgs, runtime.Void](runtime.Spec{
+	task := glue.NewTask[deliverArgs, runtime.Void](wire.Spec{
 		Name: "deliver", Func: "Deliver", Retries: 5, Delay: 200 * time.Millisecond,
 		Params: []wire.Param{{Name: "user_id", Sig: "int"}, {Name: "template", Sig: "string"}},
 	}, (*deliverArgs).fields)
-	runtime.Register(app, task, func(_ context.Context, d *deliverArgs) (runtime.Void, error) {
+	glue.Register(app, task, func(_ context.Context, d *deliverArgs) (runtime.Void, error) {
 		return runtime.Void{}, work.deliver("taskctx", d.userID)
 	})
 	require.NoError(t, app.Start(t.Context()))

@@ -17,6 +17,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -24,7 +25,7 @@ import (
 func workout(t *testing.T, e *postgres.Engine, writing string) {
 	t.Helper()
 	app := runtime.New(e, runtime.Config{Workers: 4, KeepLogs: 5, Logger: testLog(t), ShutdownGrace: time.Second})
-	runtime.Register(app, echoTask, func(ctx *runtime.Context, a *echoArgs) (jsonText, error) {
+	glue.Register(app, echoTask, func(ctx *runtime.Context, a *echoArgs) (jsonText, error) {
 		ctx.Logger().Info("line " + writing)
 		switch v := string(a.v); {
 		case v == `"fail"`:
@@ -164,7 +165,7 @@ func TestDatabases_OfAnySettings(t *testing.T) {
 func TestDatabase_LacksCharacters(t *testing.T) {
 	raw := newDatabase(t, "ENCODING 'LATIN1' LOCALE 'C'")
 	app := runtime.New(open(t, raw, postgres.Config{}), runtime.Config{Logger: testLog(t)})
-	runtime.Register(app, echoTask, func(ctx *runtime.Context, a *echoArgs) (jsonText, error) {
+	glue.Register(app, echoTask, func(ctx *runtime.Context, a *echoArgs) (jsonText, error) {
 		if string(a.v) == `"fail"` {
 			return nil, runtime.Permanent(errors.New("😀"))
 		}
@@ -241,7 +242,7 @@ func TestFailover_BetweenTwoServers(t *testing.T) {
 	proxy := servertest.NewProxy(t, first.URL)
 	e := open(t, proxy.URL, postgres.Config{Lease: 2 * time.Second})
 	app := runtime.New(e, runtime.Config{Workers: 2, Logger: testLog(t), ShutdownGrace: time.Second})
-	runtime.Register(app, echoTask, func(_ context.Context, a *echoArgs) (jsonText, error) { return a.v, nil })
+	glue.Register(app, echoTask, func(_ context.Context, a *echoArgs) (jsonText, error) { return a.v, nil })
 	start(t, app)
 	defer app.Stop(context.Background())
 	var acknowledged []*runtime.Handle[jsonText]

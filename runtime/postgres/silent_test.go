@@ -15,6 +15,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -138,7 +139,7 @@ func TestReadOnlyServer_ConnectionsAreMadeAnew(t *testing.T) {
 	require.NoError(t, err)
 	defer e.Close()
 	app := runtime.New(e, runtime.Config{Workers: 2, Logger: testLog(t)})
-	runtime.Register(app, echoTask, func(_ context.Context, a *echoArgs) (jsonText, error) { return a.v, nil })
+	glue.Register(app, echoTask, func(_ context.Context, a *echoArgs) (jsonText, error) { return a.v, nil })
 	require.NoError(t, app.Start(t.Context()))
 	defer app.Stop(context.Background())
 	_, err = echoCall(`1`).Enqueue(t.Context(), app)

@@ -16,6 +16,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -28,19 +29,19 @@ type family struct {
 
 var (
 	noArgs      = func(*struct{}, *wire.Fields) {}
-	waitsParent = runtime.NewTask[struct{}, int](runtime.Spec{Name: "test.Parent", Func: "Parent", Durable: true}, noArgs)
-	waitsGrand  = runtime.NewTask[struct{}, int](runtime.Spec{Name: "test.Grand", Func: "Grand", Durable: true}, noArgs)
-	waitsChild  = runtime.NewTask[struct{}, int](runtime.Spec{Name: "test.Child", Func: "Child", Queue: "nobody"}, noArgs)
+	waitsParent = glue.NewTask[struct{}, int](wire.Spec{Name: "test.Parent", Func: "Parent", Durable: true}, noArgs)
+	waitsGrand  = glue.NewTask[struct{}, int](wire.Spec{Name: "test.Grand", Func: "Grand", Durable: true}, noArgs)
+	waitsChild  = glue.NewTask[struct{}, int](wire.Spec{Name: "test.Child", Func: "Child", Queue: "nobody"}, noArgs)
 )
 
 func newFamily(t *testing.T, e *postgres.Engine) *family {
 	app := runtime.New(e, runtime.Config{Workers: 4, Logger: quiet})
-	runtime.Register(app, waitsParent, func(ctx *runtime.Context, _ *struct{}) (int, error) {
+	glue.Register(app, waitsParent, func(ctx *runtime.Context, _ *struct{}) (int, error) {
 		call := waitsChild.Call(func(*wire.Fields) {}, nil)
 		ns, err := runtime.All(ctx, "c", call, call, call)
 		return len(ns), err
 	})
-	runtime.Register(app, waitsGrand, func(ctx *runtime.Context, _ *struct{}) (int, error) {
+	glue.Register(app, waitsGrand, func(ctx *runtime.Context, _ *struct{}) (int, error) {
 		return runtime.Spawn(ctx, "p", waitsParent.Call(func(*wire.Fields) {}, nil)).Await(ctx)
 	})
 	start(t, app)

@@ -15,6 +15,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 )
 
@@ -29,7 +30,7 @@ func newProxied(t *testing.T, cfg runtime.Config, ecfg postgres.Config) (*runtim
 	t.Cleanup(pool.Close)
 	cfg.Logger = testLog(t)
 	app := runtime.New(open(t, proxy.URL, ecfg), cfg)
-	runtime.Register(app, echoTask, func(_ context.Context, a *echoArgs) (jsonText, error) { return a.v, nil })
+	glue.Register(app, echoTask, func(_ context.Context, a *echoArgs) (jsonText, error) { return a.v, nil })
 	return app, proxy, pool, ecfg.Schema
 }
 
@@ -197,7 +198,7 @@ func TestTx_SharedPoolOfAnySize(t *testing.T) {
 			require.NoError(t, err)
 			defer e.Close()
 			app := runtime.New(e, runtime.Config{Workers: 4, Logger: testLog(t)})
-			runtime.Register(app, echoTask, func(ctx context.Context, a *echoArgs) (jsonText, error) {
+			glue.Register(app, echoTask, func(ctx context.Context, a *echoArgs) (jsonText, error) {
 				tx, err := pool.Begin(ctx) // with the rest of them held by others
 				if err != nil {
 					return nil, err

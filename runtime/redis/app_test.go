@@ -13,18 +13,19 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
 // newApp returns an app with the task on an engine of its own.
 func newApp(
-	t *testing.T, url string, cfg runtime.Config, task *runtime.Task[sumArgs, int],
+	t *testing.T, url string, cfg runtime.Config, task *glue.Task[sumArgs, int],
 	run func(*runtime.Context, *sumArgs) (int, error),
 ) *runtime.App {
 	t.Helper()
 	cfg.Logger = testLog(t)
 	app := runtime.New(open(t, url, redis.Config{}), cfg)
-	runtime.Register(app, task, run)
+	glue.Register(app, task, run)
 	t.Cleanup(func() {
 		if err := app.Stop(context.Background()); err != nil {
 			t.Errorf("Stop: %v", err)
@@ -219,7 +220,7 @@ func TestEngine_ForgetfulServer(t *testing.T) {
 	lost := make(chan error, 1)
 	e := open(t, url, redis.Config{Lease: 300 * time.Millisecond})
 	app := runtime.New(e, runtime.Config{Workers: 2, Logger: testLog(t)})
-	runtime.Register(app, task, func(ctx *runtime.Context, x *sumArgs) (int, error) {
+	glue.Register(app, task, func(ctx *runtime.Context, x *sumArgs) (int, error) {
 		if x.a == 1 {
 			<-ctx.Done()
 			lost <- context.Cause(ctx)

@@ -17,6 +17,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/redis"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -29,8 +30,8 @@ func (x *sumArgs) fields(f *wire.Fields) {
 }
 
 // sumTask describes a task in a queue of the test's own.
-func sumTask(queue string) *runtime.Task[sumArgs, int] {
-	return runtime.NewTask[sumArgs, int](runtime.Spec{
+func sumTask(queue string) *glue.Task[sumArgs, int] {
+	return glue.NewTask[sumArgs, int](wire.Spec{
 		Name: "shop.Sum", Func: "Sum", Queue: queue, Retries: 2, Delay: time.Hour,
 		Params: []wire.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
 	}, (*sumArgs).fields)
@@ -41,11 +42,11 @@ func newQueue() string { return "q-" + uuid.NewString() }
 
 // sumApp starts an app with the task. A negative sum fails, and one of 100
 // waits for release.
-func sumApp(t *testing.T, url, queue string, release <-chan struct{}) (*runtime.App, *runtime.Task[sumArgs, int]) {
+func sumApp(t *testing.T, url, queue string, release <-chan struct{}) (*runtime.App, *glue.Task[sumArgs, int]) {
 	t.Helper()
 	app := runtime.New(open(t, url, redis.Config{}), runtime.Config{Workers: 2, Logger: testLog(t)})
 	task := sumTask(queue)
-	runtime.Register(app, task, func(_ context.Context, x *sumArgs) (int, error) {
+	glue.Register(app, task, func(_ context.Context, x *sumArgs) (int, error) {
 		switch sum := x.a + x.b; {
 		case sum < 0:
 			return 0, fmt.Errorf("%d is negative", sum)
@@ -67,7 +68,7 @@ func sumApp(t *testing.T, url, queue string, release <-chan struct{}) (*runtime.
 	return app, task
 }
 
-func sumCall(task *runtime.Task[sumArgs, int], a, b int, opts ...runtime.Option) runtime.Call[int] {
+func sumCall(task *glue.Task[sumArgs, int], a, b int, opts ...runtime.Option) runtime.Call[int] {
 	args := sumArgs{a, b}
 	return task.Call(args.fields, opts)
 }
@@ -331,11 +332,11 @@ func TestAsynq_InlinePayload(t *testing.T) {
 	type deliverArgs struct{ d delivery }
 	url, _ := servertest.Redis(t)
 	queue := newQueue()
-	task := runtime.NewTask[deliverArgs, int](runtime.Spec{ // what taskgen makes of inline=d
+	task := glue.NewTask[deliverArgs, int](wire.Spec{ // what taskgen makes of inline=d
 		Name: "email:deliver", Func: "Deliver", Queue: queue, Params: []wire.Param{{Name: "d", Sig: "delivery:1", Inline: true}},
 	}, func(a *deliverArgs, f *wire.Fields) { f.Inline("d", &a.d) })
 	app := runtime.New(open(t, url, redis.Config{}), runtime.Config{Workers: 2, Logger: testLog(t)})
-	runtime.Register(app, task, func(_ *runtime.Context, a *deliverArgs) (int, error) {
+	glue.Register(app, task, func(_ *runtime.Context, a *deliverArgs) (int, error) {
 		return a.d.UserID + len(a.d.Template), nil
 	})
 	require.NoError(t, app.Start(t.Context()))

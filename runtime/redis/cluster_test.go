@@ -14,6 +14,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
@@ -181,7 +182,7 @@ func TestOpen_HashTags(t *testing.T) {
 			ran := make(chan string, 10)
 			for _, tag := range []string{"shop", "blog", "mail"} {
 				app := runtime.New(open(t, url+"?hash_tag="+tag, redis.Config{}), runtime.Config{Logger: testLog(t), Workers: 1})
-				runtime.Register(app, task, func(context.Context, *sumArgs) (int, error) {
+				glue.Register(app, task, func(context.Context, *sumArgs) (int, error) {
 					ran <- tag
 					return 0, nil
 				})

@@ -14,7 +14,9 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/redis"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // foreignMessage is a message of asynq of the task, as far as a test needs one.
@@ -83,7 +85,7 @@ func TestServe_BearsWithAnyKey(t *testing.T) {
 			defer db.Close()
 			task := sumTask("")
 			app := runtime.New(open(t, url, redis.Config{Lease: time.Second}), runtime.Config{Workers: 4, Logger: testLog(t)})
-			runtime.Register(app, task, func(_ *runtime.Context, x *sumArgs) (int, error) { return x.a + x.b, nil })
+			glue.Register(app, task, func(_ *runtime.Context, x *sumArgs) (int, error) { return x.a + x.b, nil })
 			spoil(db)
 			var hs []*runtime.Handle[int]
 			for i := range 20 {
@@ -123,7 +125,7 @@ func TestServe_UnknownNamesHoldUpNobody(t *testing.T) {
 	db, err := client(url)
 	require.NoError(t, err)
 	defer db.Close()
-	task, other := sumTask(""), runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "shop.Other", Func: "Other"}, nil)
+	task, other := sumTask(""), glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "shop.Other", Func: "Other"}, nil)
 	producer := runtime.New(open(t, url, redis.Config{}), runtime.Config{Logger: testLog(t)})
 	var b runtime.Batch
 	var others []*runtime.Handle[runtime.Void]
@@ -152,7 +154,7 @@ func TestServe_UnknownNamesHoldUpNobody(t *testing.T) {
 	assert.Contains(t, ageless(counts), engine.Count{Queue: "default", State: engine.StatePending, Tasks: 3000})
 
 	knows := runtime.New(open(t, url, redis.Config{}), runtime.Config{Logger: testLog(t), Workers: 50})
-	runtime.Register(knows, other, func(*runtime.Context, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil })
+	glue.Register(knows, other, func(*runtime.Context, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil })
 	require.NoError(t, knows.Start(t.Context()))
 	began = time.Now()
 	for _, h := range others {

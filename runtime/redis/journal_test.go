@@ -15,6 +15,7 @@ import (
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/redis"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -26,7 +27,7 @@ type tools struct {
 	url    string
 	queue  string
 	app    *runtime.App
-	parent *runtime.Task[sumArgs, int]
+	parent *glue.Task[sumArgs, int]
 	db     *goredis.Client
 	ins    *asynq.Inspector
 	runs   chan struct{}
@@ -42,7 +43,7 @@ func newTools(t *testing.T) *tools {
 		_ = db.Close()
 		_ = k.ins.Close()
 	})
-	k.parent = runtime.NewTask[sumArgs, int](runtime.Spec{
+	k.parent = glue.NewTask[sumArgs, int](wire.Spec{
 		Name: "shop.Parent", Func: "Parent", Queue: k.queue, Durable: true,
 		Params: []wire.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
 	}, (*sumArgs).fields)
@@ -55,8 +56,8 @@ func (k *tools) start() *runtime.App {
 	k.t.Helper()
 	child := sumTask(k.queue)
 	app := runtime.New(open(k.t, k.url, redis.Config{}), runtime.Config{Workers: 2, Logger: testLog(k.t), Queues: []string{k.queue}})
-	runtime.Register(app, child, func(_ context.Context, x *sumArgs) (int, error) { return x.a + x.b, nil })
-	runtime.Register(app, k.parent, func(ctx *runtime.Context, x *sumArgs) (int, error) {
+	glue.Register(app, child, func(_ context.Context, x *sumArgs) (int, error) { return x.a + x.b, nil })
+	glue.Register(app, k.parent, func(ctx *runtime.Context, x *sumArgs) (int, error) {
 		k.runs <- struct{}{}
 		return runtime.Spawn(ctx, "child", sumCall(child, x.a, x.b, runtime.WithDelay(time.Hour))).Await(ctx)
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/redis"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -147,11 +148,11 @@ func TestMove_AnAsynqProgram(t *testing.T) {
 func ours(t *testing.T, url, queue string, work *deliveries) {
 	t.Helper()
 	app := runtime.New(open(t, url, redis.Config{}), runtime.Config{Workers: 2, Logger: testLog(t)})
-	task := runtime.NewTask[deliverArgs, runtime.Void](runtime.Spec{
+	task := glue.NewTask[deliverArgs, runtime.Void](wire.Spec{
 		Name: "email:deliver", Func: "Deliver", Queue: queue, Retries: 5, Delay: 200 * time.Millisecond,
 		Params: []wire.Param{{Name: "user_id", Sig: "int"}, {Name: "template", Sig: "string"}},
 	}, (*deliverArgs).fields)
-	runtime.Register(app, task, func(_ context.Context, d *deliverArgs) (runtime.Void, error) {
+	glue.Register(app, task, func(_ context.Context, d *deliverArgs) (runtime.Void, error) {
 		return runtime.Void{}, work.deliver("taskctx", d.UserID)
 	})
 	require.NoError(t, app.Start(t.Context()))

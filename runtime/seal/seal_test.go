@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/seal"
@@ -109,8 +110,8 @@ type args struct{ pin string }
 
 func (a *args) fields(f *wire.Fields) { f.String("pin", &a.pin) }
 
-var task = runtime.NewTask[args, string](runtime.Spec{
-	Name: "test.Pin", Func: "Pin", Retries: 1, Delay: runtime.NoDelay,
+var task = glue.NewTask[args, string](wire.Spec{
+	Name: "test.Pin", Func: "Pin", Retries: 1, Delay: wire.NoDelay,
 	Params: []wire.Param{{Name: "pin", Sig: "string"}},
 }, (*args).fields)
 
@@ -132,7 +133,7 @@ func TestCodec_NothingIsStoredInTheClear(t *testing.T) {
 		}
 	}
 	app := runtime.New(engine, cfg())
-	runtime.Register(app, task, func(ctx *runtime.Context, a *args) (string, error) {
+	glue.Register(app, task, func(ctx *runtime.Context, a *args) (string, error) {
 		ctx.Logger().Info("got "+a.pin, "pin", a.pin)
 		ctx.Progress(1, 2, a.pin)
 		assert.Equal(t, pin, ctx.Metadata().Tags.Get("pin"))

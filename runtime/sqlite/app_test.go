@@ -14,6 +14,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -26,14 +27,14 @@ func (x *addArgs) fields(f *wire.Fields) {
 	f.JSON("b", &x.b)
 }
 
-func newAddTask(name string) *runtime.Task[addArgs, int] {
-	return runtime.NewTask[addArgs, int](runtime.Spec{
-		Name: name, Func: "Add", Retries: 2, Delay: runtime.NoDelay,
+func newAddTask(name string) *glue.Task[addArgs, int] {
+	return glue.NewTask[addArgs, int](wire.Spec{
+		Name: name, Func: "Add", Retries: 2, Delay: wire.NoDelay,
 		Params: []wire.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
 	}, (*addArgs).fields)
 }
 
-func add(task *runtime.Task[addArgs, int], a, b int, opts ...runtime.Option) runtime.Call[int] {
+func add(task *glue.Task[addArgs, int], a, b int, opts ...runtime.Option) runtime.Call[int] {
 	x := addArgs{a, b}
 	return task.Call(x.fields, opts)
 }
@@ -44,7 +45,7 @@ func TestEngine_App(t *testing.T) {
 	e := open(t, filepath.Join(t.TempDir(), "tasks.db"))
 	app := runtime.New(e, runtime.Config{Workers: 4, Logger: discard})
 	task := newAddTask("math.Add")
-	runtime.Register(app, task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+	glue.Register(app, task, func(ctx *runtime.Context, x *addArgs) (int, error) {
 		switch {
 		case x.a < 0 && ctx.Metadata().Attempt < 2:
 			return 0, errors.New("not yet")
@@ -108,7 +109,7 @@ func TestServe_BadTasks(t *testing.T) {
 	e := open(t, path)
 	app := runtime.New(e, runtime.Config{Workers: 4, Logger: discard})
 	task := newAddTask("math.Add")
-	runtime.Register(app, task, func(_ *runtime.Context, x *addArgs) (int, error) { return x.a + x.b, nil })
+	glue.Register(app, task, func(_ *runtime.Context, x *addArgs) (int, error) { return x.a + x.b, nil })
 
 	bad := map[string]*engine.Message{
 		"unknown": message("math.Subtract"), "undecodable": message("math.Add"), "future": message("math.Add"),
@@ -172,7 +173,7 @@ func TestStop_UnderLoad(t *testing.T) {
 		app := runtime.New(e, runtime.Config{
 			Workers: 4, Logger: discard, ShutdownTimeout: 20 * time.Millisecond, ShutdownGrace: 20 * time.Millisecond,
 		})
-		runtime.Register(app, task, func(_ *runtime.Context, x *addArgs) (int, error) {
+		glue.Register(app, task, func(_ *runtime.Context, x *addArgs) (int, error) {
 			if stubborn && x.a%25 == 24 {
 				entered <- struct{}{}
 				<-release
@@ -225,14 +226,14 @@ func TestServe_LogsNoTaskThatAnotherWorkerKnows(t *testing.T) {
 	known, unknown := newAddTask("math.Known"), newAddTask("math.Unknown")
 	cfg := runtime.Config{ParkFor: 200 * time.Millisecond, Logger: discard}
 	other, app := runtime.New(e, cfg), runtime.New(e, cfg)
-	runtime.Register(other, known, func(_ *runtime.Context, x *addArgs) (int, error) { return x.a + x.b, nil })
-	runtime.Register(app, newAddTask("math.Add"), func(*runtime.Context, *addArgs) (int, error) { return 0, nil })
+	glue.Register(other, known, func(_ *runtime.Context, x *addArgs) (int, error) { return x.a + x.b, nil })
+	glue.Register(app, newAddTask("math.Add"), func(*runtime.Context, *addArgs) (int, error) { return 0, nil })
 	start := func(a *runtime.App) {
 		if err := a.Start(ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	enqueue := func(task *runtime.Task[addArgs, int]) *runtime.Handle[int] {
+	enqueue := func(task *glue.Task[addArgs, int]) *runtime.Handle[int] {
 		h, err := add(task, 1, 1).Enqueue(ctx, app)
 		if err != nil {
 			t.Fatal(err)

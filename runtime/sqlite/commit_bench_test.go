@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 )
 
 // BenchmarkCommit is a task that adds a row in its transaction: with its end in
@@ -22,8 +23,8 @@ func BenchmarkCommit(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			l := newLedger(b, runtime.Config{Workers: 1}, nil)
 			key := runtime.NewKey[*sql.Tx]("tx", runtime.PerTask, nil)
-			runtime.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
-				tx, err := runtime.Provide(ctx, key, func(context.Context) (*sql.Tx, func(error) error, error) {
+			glue.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+				tx, err := key.Provide(ctx, func(context.Context) (*sql.Tx, func(error) error, error) {
 					tx, err := l.db.BeginTx(ctx, nil)
 					return tx, commit(ctx, tx), err
 				})

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -24,13 +25,13 @@ import (
 // Proves: FEATURES 103
 func TestCommit_Step(t *testing.T) {
 	l := newLedger(t, runtime.Config{Workers: 1}, nil)
-	task := runtime.NewTask[addArgs, int](runtime.Spec{
-		Name: "ledger.Steps", Func: "Steps", Retries: 5, Delay: runtime.NoDelay, Durable: true,
+	task := glue.NewTask[addArgs, int](wire.Spec{
+		Name: "ledger.Steps", Func: "Steps", Retries: 5, Delay: wire.NoDelay, Durable: true,
 		Params: []wire.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
 	}, (*addArgs).fields)
 	tries := map[int]int{}
 	together := map[int]bool{}
-	runtime.Register(l.app, task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+	glue.Register(l.app, task, func(ctx *runtime.Context, x *addArgs) (int, error) {
 		sum := 0
 		for n := range 4 {
 			v, err := runtime.Step(ctx, fmt.Sprint("step/", n), func(c *runtime.Context) (int, error) {
@@ -91,21 +92,21 @@ func TestCommit_Lazy(t *testing.T) {
 	var begun atomic.Int64
 	key := runtime.NewKey[*sql.Tx]("tx", runtime.PerTask, nil)
 	provide := func(ctx *runtime.Context) (*sql.Tx, error) { // what taskgen makes of beginTx
-		return runtime.Provide(ctx, key, func(context.Context) (*sql.Tx, func(error) error, error) {
+		return key.Provide(ctx, func(context.Context) (*sql.Tx, func(error) error, error) {
 			begun.Add(1)
 			tx, err := l.db.BeginTx(ctx, nil)
 			return tx, runtime.Commit(ctx, tx), err
 		})
 	}
 	lazy := func(ctx *runtime.Context) func() (*sql.Tx, error) { // what it makes of a field
-		return func() (*sql.Tx, error) { return runtime.Lazy(ctx, provide) }
+		return func() (*sql.Tx, error) { return key.Lazy(ctx, provide) }
 	}
 	insert := func(tx *sql.Tx, n int) error {
 		_, err := tx.Exec("INSERT INTO ledger VALUES (?, 1)", n)
 		return err
 	}
 	late := make(chan func() (*sql.Tx, error), 1)
-	runtime.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+	glue.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
 		begin := lazy(ctx)
 		if x.b == 0 {
 			late <- begin
@@ -130,11 +131,11 @@ func TestCommit_Lazy(t *testing.T) {
 		}
 		return x.a, nil
 	})
-	long := runtime.NewTask[addArgs, int](runtime.Spec{
-		Name: "ledger.Long", Func: "Long", Retries: 5, Delay: runtime.NoDelay, Durable: true,
+	long := glue.NewTask[addArgs, int](wire.Spec{
+		Name: "ledger.Long", Func: "Long", Retries: 5, Delay: wire.NoDelay, Durable: true,
 		Params: []wire.Param{{Name: "a", Sig: "int"}, {Name: "b", Sig: "int"}},
 	}, (*addArgs).fields)
-	runtime.Register(l.app, long, func(ctx *runtime.Context, x *addArgs) (int, error) {
+	glue.Register(l.app, long, func(ctx *runtime.Context, x *addArgs) (int, error) {
 		if _, err := lazy(ctx)(); err == nil || begun.Load() != 0 {
 			return 0, runtime.Permanent(errors.New("a transaction outside of a step"))
 		}
@@ -149,7 +150,7 @@ func TestCommit_Lazy(t *testing.T) {
 	l.start()
 	for _, c := range []struct{ task, a, b, begun int }{{0, 1, 0, 0}, {0, 2, 1, 2}, {0, 3, 8, 2}, {1, 4, 0, 1}} {
 		begun.Store(0)
-		task := []*runtime.Task[addArgs, int]{l.task, long}[c.task]
+		task := []*glue.Task[addArgs, int]{l.task, long}[c.task]
 		h, err := add(task, c.a, c.b).Enqueue(t.Context(), l.app)
 		require.NoError(t, err)
 		_, err = h.Wait(t.Context())

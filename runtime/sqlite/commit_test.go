@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
@@ -80,7 +81,7 @@ func TestCommit_LostLease(t *testing.T) {
 	began, goOn := make(chan int, 4), make(chan struct{})
 	l := newLedger(t, runtime.Config{Workers: 1}, func(ctx *runtime.Context, _ *sql.Tx, a, b int) error { return nil })
 	slow := l.newApp(l.e, runtime.Config{Workers: 1}, func(ctx *runtime.Context, _ *sql.Tx, a, b int) error { return nil })
-	runtime.Register(slow, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+	glue.Register(slow, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
 		began <- ctx.Metadata().Attempt
 		<-goOn
 		tx, err := l.begin(ctx.With(context.WithoutCancel(ctx)), l.db)
@@ -136,7 +137,7 @@ func TestCommit_IsFinal(t *testing.T) {
 		})},
 	}
 	l := newLedger(t, cfg, nil)
-	runtime.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+	glue.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
 		if x.b == 1 {
 			if err := after(ctx, func(err error) error { return errors.Join(err, errors.New("of a later cleanup")) }); err != nil {
 				return 0, err
@@ -183,7 +184,7 @@ func TestCommit_Two(t *testing.T) {
 	deferred, err := sql.Open("sqlite", "file:"+l.path)
 	require.NoError(t, err)
 	defer deferred.Close()
-	runtime.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+	glue.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
 		if _, err := l.begin(ctx, deferred); err != nil { // it only reads: there is one writer
 			return 0, err
 		}
@@ -207,7 +208,7 @@ func TestCommit_Two(t *testing.T) {
 // TestCommit_Early: it ends the task, so that it is no use before the task's end.
 func TestCommit_Early(t *testing.T) {
 	l := newLedger(t, runtime.Config{}, nil)
-	runtime.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+	glue.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
 		tx, err := l.db.BeginTx(ctx, nil)
 		if err != nil {
 			return 0, err
@@ -231,7 +232,7 @@ func TestCommit_OtherDatabase(t *testing.T) {
 	_, err := other.Exec("CREATE TABLE ledger(n INTEGER)")
 	require.NoError(t, err)
 	l := newLedger(t, runtime.Config{Workers: 1}, nil)
-	runtime.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+	glue.Register(l.app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
 		tx, err := l.begin(ctx, other)
 		if err != nil {
 			return 0, err

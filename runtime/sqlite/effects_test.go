@@ -22,7 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/sqlite"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 var (
@@ -47,8 +49,8 @@ func effectsConfig() sqlite.Config {
 
 var effectTask = newEffectTask()
 
-func newEffectTask() *runtime.Task[addArgs, int] {
-	return runtime.NewTask[addArgs, int](runtime.Spec{
+func newEffectTask() *glue.Task[addArgs, int] {
+	return glue.NewTask[addArgs, int](wire.Spec{
 		Name: "effects.Add", Func: "Add", Retries: 10_000, Delay: time.Millisecond, Backoff: 1,
 	}, (*addArgs).fields)
 }
@@ -85,8 +87,8 @@ func effectsMain(path string) {
 // registerEffects registers a task that adds a row and one to a counter.
 func registerEffects(app *runtime.App, db *sql.DB, apart bool, d *dying) {
 	key := runtime.NewKey[dyingTx]("tx", runtime.PerTask, nil)
-	runtime.Register(app, effectTask, func(ctx *runtime.Context, x *addArgs) (int, error) {
-		tx, err := runtime.Provide(ctx, key, func(context.Context) (dyingTx, func(error) error, error) {
+	glue.Register(app, effectTask, func(ctx *runtime.Context, x *addArgs) (int, error) {
+		tx, err := key.Provide(ctx, func(context.Context) (dyingTx, func(error) error, error) {
 			tx, err := db.BeginTx(ctx, nil)
 			if err != nil {
 				return dyingTx{}, nil, err

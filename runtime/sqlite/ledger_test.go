@@ -18,6 +18,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -29,7 +30,7 @@ type ledger struct {
 	e    *sqlite.Engine
 	db   *sql.DB
 	app  *runtime.App
-	task *runtime.Task[addArgs, int]
+	task *glue.Task[addArgs, int]
 	logs *lockedBuffer
 }
 
@@ -73,7 +74,7 @@ func (l *ledger) newApp(
 	cfg.Logger = slog.New(slog.NewTextHandler(io.MultiWriter(l.logs), nil))
 	app := runtime.New(e, cfg)
 	l.task = newAddTask("ledger.Add")
-	runtime.Register(app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
+	glue.Register(app, l.task, func(ctx *runtime.Context, x *addArgs) (int, error) {
 		tx, err := l.begin(ctx, l.db)
 		if err != nil {
 			return 0, err
@@ -89,7 +90,7 @@ func (l *ledger) newApp(
 // begin is what taskgen makes of a provider of a transaction.
 func (l *ledger) begin(ctx *runtime.Context, db *sql.DB) (*sql.Tx, error) {
 	key := runtime.NewKey[*sql.Tx]("tx", runtime.PerTask, nil)
-	return runtime.Provide(ctx, key, func(context.Context) (*sql.Tx, func(error) error, error) {
+	return key.Provide(ctx, func(context.Context) (*sql.Tx, func(error) error, error) {
 		tx, err := db.BeginTx(ctx, nil)
 		return tx, runtime.Commit(ctx, tx), err
 	})
@@ -97,7 +98,7 @@ func (l *ledger) begin(ctx *runtime.Context, db *sql.DB) (*sql.Tx, error) {
 
 // after runs done when the transaction has ended, if it is called before begin.
 func after(ctx *runtime.Context, done func(error) error) error {
-	_, err := runtime.Provide(ctx, runtime.NewKey[int]("after", runtime.PerTask, nil),
+	_, err := runtime.NewKey[int]("after", runtime.PerTask, nil).Provide(ctx,
 		func(context.Context) (int, func(error) error, error) { return 0, done, nil })
 	return err
 }

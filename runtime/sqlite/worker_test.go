@@ -17,6 +17,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/sqlite"
 )
 
@@ -76,7 +77,7 @@ func workerMain(path string) {
 	defer stop()
 	if os.Getenv(workerApp) != "" {
 		app := runtime.New(e, runtime.Config{Workers: 2, Logger: discard})
-		runtime.Register(app, crashTask, func(*runtime.Context, *addArgs) (int, error) {
+		glue.Register(app, crashTask, func(*runtime.Context, *addArgs) (int, error) {
 			return 0, syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		})
 		if err := app.Run(ctx); err != nil {

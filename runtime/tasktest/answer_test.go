@@ -11,6 +11,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/tasktest"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
@@ -19,11 +20,11 @@ type childArgs struct{ n int }
 
 func (a *childArgs) fields(f *wire.Fields) { f.Int("n", &a.n) }
 
-var childTask = runtime.NewTask[childArgs, int](runtime.Spec{
+var childTask = glue.NewTask[childArgs, int](wire.Spec{
 	Name: "answer.Child", Func: "Child", Params: []wire.Param{{Name: "n", Sig: "int"}},
 }, (*childArgs).fields)
 
-var parentTask = runtime.NewTask[struct{}, int](runtime.Spec{Name: "answer.Parent", Func: "Parent"}, nil)
+var parentTask = glue.NewTask[struct{}, int](wire.Spec{Name: "answer.Parent", Func: "Parent"}, nil)
 
 func childCall(n int, opts ...runtime.Option) runtime.Call[int] {
 	a := childArgs{n}
@@ -34,8 +35,8 @@ func parentCall() runtime.Call[int] { return parentTask.Call(nil, nil) }
 
 // registerFamily registers a task that waits for two others.
 func registerFamily(app *runtime.App) {
-	runtime.Register(app, childTask, func(_ context.Context, a *childArgs) (int, error) { return a.n, nil })
-	runtime.Register(app, parentTask, func(ctx *runtime.Context, _ *struct{}) (sum int, err error) {
+	glue.Register(app, childTask, func(_ context.Context, a *childArgs) (int, error) { return a.n, nil })
+	glue.Register(app, parentTask, func(ctx *runtime.Context, _ *struct{}) (sum int, err error) {
 		for n := 1; n <= 2; n++ {
 			h, err := childCall(n, runtime.WithTag("of", "parent")).Enqueue(ctx, ctx.App())
 			if err != nil {

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -78,7 +79,7 @@ func (a *chargeCardArgs) fields(f *wire.Fields) {
 	f.Int64("cents", &a.cents)
 }
 
-var chargeCardTask = runtime.NewTask[chargeCardArgs, receipt](runtime.Spec{
+var chargeCardTask = glue.NewTask[chargeCardArgs, receipt](wire.Spec{
 	Name: "billing.ChargeCard", Func: "ChargeCard", Queue: "billing", Retries: 3,
 	Params: []wire.Param{{Name: "customer", Sig: "string"}, {Name: "cents", Sig: "int64"}},
 }, (*chargeCardArgs).fields)
@@ -95,7 +96,7 @@ func (a *sendReceiptArgs) fields(f *wire.Fields) {
 	f.String("pin", &a.pin)
 }
 
-var sendReceiptTask = runtime.NewTask[sendReceiptArgs, runtime.Void](runtime.Spec{
+var sendReceiptTask = glue.NewTask[sendReceiptArgs, runtime.Void](wire.Spec{
 	Name: "billing.SendReceipt", Func: "SendReceipt",
 	Params: []wire.Param{{Name: "customer", Sig: "string"}, {Name: "pin", Sig: "string", Redact: true}},
 }, (*sendReceiptArgs).fields)
@@ -114,15 +115,15 @@ func EnqueueSendReceipt(
 // needyContext needs a supply that the tests of other tasks do not give.
 type needyContext struct{ *runtime.Context }
 
-var needyTask = runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "billing.Needy", Func: "Needy"}, nil)
+var needyTask = glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "billing.Needy", Func: "Needy"}, nil)
 
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*billingContext, error) {
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*billingContext, error) {
 		m, err := runtime.Require[sender](ctx)
 		if err != nil {
 			return nil, err
 		}
-		t, err := runtime.Provide(ctx, txKey, func(context.Context) (*tx, func(error) error, error) {
+		t, err := txKey.Provide(ctx, func(context.Context) (*tx, func(error) error, error) {
 			t := new(tx)
 			return t, func(err error) error { t.ended = append(t.ended, err); return nil }, nil
 		})
@@ -130,17 +131,17 @@ func RegisterTasks(app *runtime.App) {
 			return nil, err
 		}
 		return &billingContext{ctx, m, t}, nil
-	}, runtime.NeedSupply[sender]())
-	runtime.RegisterContext(app, func(ctx *runtime.Context) (*needyContext, error) {
+	}, glue.NeedSupply[sender]())
+	glue.RegisterContext(app, func(ctx *runtime.Context) (*needyContext, error) {
 		return &needyContext{ctx}, nil
-	}, runtime.NeedSupply[fmt.Stringer]())
-	runtime.Register(app, chargeCardTask, func(ctx *billingContext, a *chargeCardArgs) (receipt, error) {
+	}, glue.NeedSupply[fmt.Stringer]())
+	glue.Register(app, chargeCardTask, func(ctx *billingContext, a *chargeCardArgs) (receipt, error) {
 		return ChargeCard(ctx, a.customer, a.cents)
 	})
-	runtime.Register(app, sendReceiptTask, func(context.Context, *sendReceiptArgs) (runtime.Void, error) {
+	glue.Register(app, sendReceiptTask, func(context.Context, *sendReceiptArgs) (runtime.Void, error) {
 		return runtime.Void{}, nil
 	})
-	runtime.Register(app, needyTask, func(*needyContext, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil })
+	glue.Register(app, needyTask, func(*needyContext, *struct{}) (runtime.Void, error) { return runtime.Void{}, nil })
 }
 
 func goexit() { goruntime.Goexit() }

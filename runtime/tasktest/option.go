@@ -7,6 +7,7 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 )
 
 // Option changes the surroundings in which [Run], [Context] and [NewRecorder]
@@ -105,9 +106,9 @@ func WithRecorder(r *Recorder) Option { return func(s *settings) { s.rec = r } }
 func Supply[T any](v T) Option { return Setup(func(app *runtime.App) { runtime.Supply(app, v) }) }
 
 // Build replaces the function that builds the context type C, as
-// [runtime.RegisterContext] does after the registration.
-func Build[C any](build func(*runtime.Context) (C, error), needs ...runtime.Need) Option {
-	return Setup(func(app *runtime.App) { runtime.RegisterContext(app, build, needs...) })
+// [glue.RegisterContext] does after the registration.
+func Build[C any](build func(*runtime.Context) (C, error), needs ...glue.Need) Option {
+	return Setup(func(app *runtime.App) { glue.RegisterContext(app, build, needs...) })
 }
 
 // Setup calls f with the app after the registration.

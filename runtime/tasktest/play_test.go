@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/tasktest"
 )
@@ -83,7 +84,7 @@ func TestPlay_RunsChildren(t *testing.T) {
 
 func TestPlay_Stuck(t *testing.T) {
 	noLimit := func(app *runtime.App) {
-		runtime.Register(app, publishTask, func(ctx *runtime.Context, _ *publishArgs) (string, error) { return approved.Await(ctx, 0) })
+		glue.Register(app, publishTask, func(ctx *runtime.Context, _ *publishArgs) (string, error) { return approved.Await(ctx, 0) })
 	}
 	_, err := tasktest.Play(t, noLimit, PublishCall("moby"))
 	require.ErrorIs(t, err, tasktest.ErrStuck)

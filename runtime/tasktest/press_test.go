@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -85,10 +86,10 @@ func (a *renderArgs) fields(f *wire.Fields) {
 }
 
 var (
-	publishTask = runtime.NewTask[publishArgs, string](runtime.Spec{
+	publishTask = glue.NewTask[publishArgs, string](wire.Spec{
 		Name: "press.Publish", Func: "Publish", Durable: true, Retries: 2, Params: []wire.Param{{Name: "title", Sig: "string"}},
 	}, (*publishArgs).fields)
-	renderTask = runtime.NewTask[renderArgs, string](runtime.Spec{
+	renderTask = glue.NewTask[renderArgs, string](wire.Spec{
 		Name: "press.Render", Func: "Render", Params: []wire.Param{{Name: "title", Sig: "string"}, {Name: "n", Sig: "int"}},
 	}, (*renderArgs).fields)
 )
@@ -102,6 +103,6 @@ func RenderCall(title string, n int, opts ...runtime.Option) runtime.Call[string
 }
 
 func RegisterPress(app *runtime.App) {
-	runtime.Register(app, publishTask, func(ctx *runtime.Context, a *publishArgs) (string, error) { return Publish(ctx, a.title) })
-	runtime.Register(app, renderTask, func(ctx *runtime.Context, a *renderArgs) (string, error) { return Render(ctx, a.title, a.n) })
+	glue.Register(app, publishTask, func(ctx *runtime.Context, a *publishArgs) (string, error) { return Publish(ctx, a.title) })
+	glue.Register(app, renderTask, func(ctx *runtime.Context, a *renderArgs) (string, error) { return Render(ctx, a.title, a.n) })
 }

@@ -9,7 +9,9 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/tasktest"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 func enqueue(t *testing.T, rec *tasktest.Recorder, calls ...runtime.Call[runtime.Void]) {
@@ -141,10 +143,10 @@ func TestRecorder_AssertionsShowTheDifference(t *testing.T) {
 }
 
 func TestRun_FailNowInATaskFailsTheTest(t *testing.T) {
-	u := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "t.FailNow"}, nil)
+	u := glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "t.FailNow"}, nil)
 	var inner *halted
 	register := func(app *runtime.App) {
-		runtime.Register(app, u, func(*runtime.Context, *struct{}) (runtime.Void, error) {
+		glue.Register(app, u, func(*runtime.Context, *struct{}) (runtime.Void, error) {
 			inner.failed = true
 			goexit() // what FailNow of a *testing.T does
 			return runtime.Void{}, nil

@@ -10,6 +10,8 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // ErrNotRun says that the task function was not called: the task was parked, or
@@ -95,10 +97,10 @@ func ContextOf[C context.Context](t testing.TB, register func(*runtime.App), opt
 	app := s.app(t, register)
 	d := &direct{release: make(chan error, 1), done: make(chan struct{})}
 	s.ctx = context.WithValue(s.ctx, directKey{}, d)
-	spec := runtime.Spec{Name: s.name, Func: s.name}
-	task := runtime.NewTask[struct{}, runtime.Void](spec, nil)
+	spec := wire.Spec{Name: s.name, Func: s.name}
+	task := glue.NewTask[struct{}, runtime.Void](spec, nil)
 	ready := make(chan C, 1)
-	runtime.Register(app, task, func(ctx C, _ *struct{}) (runtime.Void, error) {
+	glue.Register(app, task, func(ctx C, _ *struct{}) (runtime.Void, error) {
 		ready <- ctx
 		return runtime.Void{}, <-d.release
 	})

@@ -11,8 +11,10 @@ import (
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/tasktest"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // Proves: FEATURES 78
@@ -135,9 +137,9 @@ func TestRun_WithACancelledContext(t *testing.T) {
 		cause := errors.New("no time")
 		ctx, cancel := context.WithTimeoutCause(context.Background(), time.Minute, cause)
 		defer cancel()
-		u := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "t.Sleep"}, nil)
+		u := glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "t.Sleep"}, nil)
 		register := func(app *runtime.App) {
-			runtime.Register(app, u, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
+			glue.Register(app, u, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
 				return runtime.Void{}, ctx.Sleep(time.Hour)
 			})
 		}
@@ -213,15 +215,15 @@ func TestIdle_InABubble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := runtime.New(memory.New(memory.Config{}), runtime.Config{})
 		runs := 0
-		flaky := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{
+		flaky := glue.NewTask[struct{}, runtime.Void](wire.Spec{
 			Name: "t.Flaky", Retries: 3, Delay: time.Hour, MaxDelay: 24 * time.Hour,
 		}, nil)
-		follow := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "t.Follow"}, nil)
-		runtime.Register(app, follow, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
+		follow := glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "t.Follow"}, nil)
+		glue.Register(app, follow, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
 			runs += 100
 			return runtime.Void{}, ctx.Sleep(time.Hour)
 		})
-		runtime.Register(app, flaky, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
+		glue.Register(app, flaky, func(ctx *runtime.Context, _ *struct{}) (runtime.Void, error) {
 			if runs++; runs < 3 {
 				return runtime.Void{}, errDeclined
 			}

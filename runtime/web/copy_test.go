@@ -15,6 +15,7 @@ import (
 
 	"github.com/taskctx/taskctx/internal/webtest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/web"
 	"github.com/taskctx/taskctx/runtime/wire"
@@ -135,14 +136,14 @@ func (a *orderArgs) fields(f *wire.Fields) { f.Inline("order", &a.order) }
 
 // TestEnqueue_ACopyOfAnObject: the redacted keys of an object have fields of their own.
 func TestEnqueue_ACopyOfAnObject(t *testing.T) {
-	task := runtime.NewTask[orderArgs, runtime.Void](runtime.Spec{
+	task := glue.NewTask[orderArgs, runtime.Void](wire.Spec{
 		Name: "shop.Order", Func: "Order", Params: []wire.Param{{Name: "order", Sig: "Order:1", Inline: true, Secret: []string{"card"}}},
 	}, (*orderArgs).fields)
 	e := memory.New(memory.Config{})
 	app := runtime.New(e, runtime.Config{Logger: silent})
 	t.Cleanup(func() { assert.NoError(t, e.Close()) })
 	got := make(chan orderArgs, 1)
-	runtime.Register(app, task, func(_ *runtime.Context, a *orderArgs) (runtime.Void, error) {
+	glue.Register(app, task, func(_ *runtime.Context, a *orderArgs) (runtime.Void, error) {
 		got <- *a
 		return runtime.Void{}, nil
 	})

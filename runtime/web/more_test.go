@@ -18,10 +18,12 @@ import (
 	"github.com/taskctx/taskctx/internal/webtest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/hook"
 	"github.com/taskctx/taskctx/runtime/inspect"
 	"github.com/taskctx/taskctx/runtime/memory"
 	"github.com/taskctx/taskctx/runtime/web"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // historyAnswer is what api/history answers.
@@ -84,8 +86,8 @@ func TestOverview_FailuresAMinuteAgainstBefore(t *testing.T) {
 func TestLimits_OnPages(t *testing.T) {
 	app := runtime.New(memory.New(memory.Config{}), runtime.Config{Workers: 4, Logger: silent})
 	gate := make(chan struct{})
-	task := runtime.NewTask[struct{}, runtime.Void](runtime.Spec{Name: "scan", Func: "Scan", Limit: 1}, nil)
-	runtime.Register(app, task, func(*runtime.Context, *struct{}) (runtime.Void, error) { <-gate; return runtime.Void{}, nil })
+	task := glue.NewTask[struct{}, runtime.Void](wire.Spec{Name: "scan", Func: "Scan", Limit: 1}, nil)
+	glue.Register(app, task, func(*runtime.Context, *struct{}) (runtime.Void, error) { <-gate; return runtime.Void{}, nil })
 	require.NoError(t, app.Start(t.Context()))
 	var last *runtime.Handle[runtime.Void]
 	for range 3 {

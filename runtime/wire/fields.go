@@ -1,7 +1,8 @@
 // Package wire is the payload: it writes the arguments and results of tasks as
 // JSON, and reads them back exactly. Generated code lists the arguments of a
 // task to [Fields]. A [Validator] is asked when a call is enqueued and before
-// it runs.
+// it runs. A [Definition] is a task as data: what generated code declares, and an App
+// reads.
 package wire
 
 import (
@@ -23,7 +24,7 @@ import (
 //	f.Int64("cents", &cents)
 //	f.JSON("order", &order)
 //
-// To read them a [Layout] lists the fields of a struct. A runtime.Task has one
+// To read them a [Layout] lists the fields of a struct. A glue.Task has one
 // list for both.
 //
 // The JSON is the same, byte for byte, that encoding/json makes of a struct

@@ -23,7 +23,9 @@ import (
 	"github.com/taskctx/taskctx/internal/webtest"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/web"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 var (
@@ -333,8 +335,8 @@ func TestWithoutScripts(t *testing.T) {
 func TestHostileTasks(t *testing.T) {
 	text := `"><img src=x onerror=alert(1)><script>alert(2)</script><svg onload=alert(3)>{{alert(4)}}` + "\u202e\x1b[31m"
 	shop := newShop(t, "memory")
-	hostile := runtime.NewTask[struct{}, string](runtime.Spec{Name: text, Func: "Hostile", Queue: "mail", Retries: 0}, nil)
-	runtime.Register(shop.App, hostile, func(ctx *runtime.Context, _ *struct{}) (string, error) {
+	hostile := glue.NewTask[struct{}, string](wire.Spec{Name: text, Func: "Hostile", Queue: "mail", Retries: 0}, nil)
+	glue.Register(shop.App, hostile, func(ctx *runtime.Context, _ *struct{}) (string, error) {
 		ctx.Logger(text).Warn(text, text, text)
 		ctx.Progress(1, 2, text)
 		return text, fmt.Errorf("%s", text)

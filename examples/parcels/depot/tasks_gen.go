@@ -8,11 +8,12 @@ import (
 
 	"github.com/taskctx/taskctx/examples/parcels/parcel"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -49,7 +50,7 @@ func (a *depotPackArgs) Run(ctx *runtime.Context, result *runtime.Result) error 
 	return result.JSON(&v, err)
 }
 
-var depotPackTask = runtime.Definition{Spec: runtime.Spec{
+var depotPackTask = wire.Definition{Spec: wire.Spec{
 	Name: DepotPackTask, Func: "Depot.Pack", Queue: "depot", Retries: 5, Delay: 100 * time.Millisecond,
 	Params: []wire.Param{{Name: "p", Sig: "Parcel:4cc5f375"}},
 }}
@@ -84,7 +85,7 @@ func (a *depotTakeBackArgs) Run(ctx *runtime.Context, _ *runtime.Result) error {
 	return d.TakeBack(ctx, a.p, a.label)
 }
 
-var depotTakeBackTask = runtime.Definition{Spec: runtime.Spec{
+var depotTakeBackTask = wire.Definition{Spec: wire.Spec{
 	Name: DepotTakeBackTask, Func: "Depot.TakeBack", Queue: "depot", Retries: 3,
 	Params: []wire.Param{{Name: "p", Sig: "Parcel:4cc5f375"}, {Name: "label", Sig: "Label:f838255e"}},
 }}
@@ -117,7 +118,7 @@ type vanDeliverArgs struct {
 	label parcel.Label
 }
 
-var vanDeliverTask = runtime.Definition{Spec: runtime.Spec{
+var vanDeliverTask = wire.Definition{Spec: wire.Spec{
 	Name: VanDeliverTask, Func: "Van.Deliver", Queue: "van", Retries: 3,
 	Params: []wire.Param{{Name: "p", Sig: "Parcel:4cc5f375"}, {Name: "label", Sig: "Label:f838255e"}},
 }}
@@ -125,11 +126,11 @@ var vanDeliverTask = runtime.Definition{Spec: runtime.Spec{
 // RegisterClient tells app of the tasks that this package is a client of, so that it can make calls by their names,
 // as the API of runtime/web does. It does not run them.
 func RegisterClient(app *runtime.App) {
-	runtime.RegisterClient(app, &vanDeliverTask, (*vanDeliverArgs)(nil))
+	glue.RegisterClient(app, &vanDeliverTask, (*vanDeliverArgs)(nil))
 }
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterTask(app, &depotPackTask, (*depotPackArgs)(nil), runtime.NeedSupply[*Depot]())
-	runtime.RegisterTask(app, &depotTakeBackTask, (*depotTakeBackArgs)(nil), runtime.NeedSupply[*Depot]())
+	glue.RegisterTask(app, &depotPackTask, (*depotPackArgs)(nil), glue.NeedSupply[*Depot]())
+	glue.RegisterTask(app, &depotTakeBackTask, (*depotTakeBackArgs)(nil), glue.NeedSupply[*Depot]())
 }

@@ -7,11 +7,12 @@ import (
 
 	"github.com/taskctx/taskctx/examples/parcels/parcel"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of this package's tasks on the wire, with the files that have their functions.
 const (
@@ -48,7 +49,7 @@ func (a *vanDeliverArgs) Run(ctx *runtime.Context, _ *runtime.Result) error {
 	return v.Deliver(ctx, a.p, a.label)
 }
 
-var vanDeliverTask = runtime.Definition{Spec: runtime.Spec{
+var vanDeliverTask = wire.Definition{Spec: wire.Spec{
 	Name: VanDeliverTask, Func: "Van.Deliver", Queue: "van", Retries: 3,
 	Params: []wire.Param{{Name: "p", Sig: "Parcel:4cc5f375"}, {Name: "label", Sig: "Label:f838255e"}},
 }}
@@ -81,7 +82,7 @@ type depotTakeBackArgs struct {
 	label parcel.Label
 }
 
-var depotTakeBackTask = runtime.Definition{Spec: runtime.Spec{
+var depotTakeBackTask = wire.Definition{Spec: wire.Spec{
 	Name: DepotTakeBackTask, Func: "Depot.TakeBack", Queue: "depot", Retries: 3,
 	Params: []wire.Param{{Name: "p", Sig: "Parcel:4cc5f375"}, {Name: "label", Sig: "Label:f838255e"}},
 }}
@@ -89,10 +90,10 @@ var depotTakeBackTask = runtime.Definition{Spec: runtime.Spec{
 // RegisterClient tells app of the tasks that this package is a client of, so that it can make calls by their names,
 // as the API of runtime/web does. It does not run them.
 func RegisterClient(app *runtime.App) {
-	runtime.RegisterClient(app, &depotTakeBackTask, (*depotTakeBackArgs)(nil))
+	glue.RegisterClient(app, &depotTakeBackTask, (*depotTakeBackArgs)(nil))
 }
 
 // RegisterTasks adds this package's tasks and context types to app.
 func RegisterTasks(app *runtime.App) {
-	runtime.RegisterTask(app, &vanDeliverTask, (*vanDeliverArgs)(nil), runtime.NeedSupply[*Van]())
+	glue.RegisterTask(app, &vanDeliverTask, (*vanDeliverArgs)(nil), glue.NeedSupply[*Van]())
 }

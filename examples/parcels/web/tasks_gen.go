@@ -8,11 +8,12 @@ import (
 
 	"github.com/taskctx/taskctx/examples/parcels/parcel"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // This file and the runtime differ in version if this does not compile: run go generate.
-const _ = runtime.RunGoGenerateIfUndefinedV4
+const _ = glue.RunGoGenerateIfUndefinedV5
 
 // The names of the tasks of github.com/taskctx/taskctx/examples/parcels/depot on the wire, with the files that have
 // their functions.
@@ -40,7 +41,7 @@ type depotPackArgs struct {
 	p parcel.Parcel
 }
 
-var depotPackTask = runtime.Definition{Spec: runtime.Spec{
+var depotPackTask = wire.Definition{Spec: wire.Spec{
 	Name: DepotPackTask, Func: "Depot.Pack", Queue: "depot", Retries: 5, Delay: 100 * time.Millisecond,
 	Params: []wire.Param{{Name: "p", Sig: "Parcel:4cc5f375"}},
 }}
@@ -48,5 +49,5 @@ var depotPackTask = runtime.Definition{Spec: runtime.Spec{
 // RegisterClient tells app of the tasks that this package is a client of, so that it can make calls by their names,
 // as the API of runtime/web does. It does not run them.
 func RegisterClient(app *runtime.App) {
-	runtime.RegisterClient(app, &depotPackTask, (*depotPackArgs)(nil))
+	glue.RegisterClient(app, &depotPackTask, (*depotPackArgs)(nil))
 }

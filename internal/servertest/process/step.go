@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
@@ -28,7 +29,7 @@ const stepName = "process.step"
 
 // Step is the task of worker processes: it notes each of its runs, sleeps, and
 // returns its number.
-var Step = runtime.NewTask[StepArgs, int](runtime.Spec{
+var Step = glue.NewTask[StepArgs, int](wire.Spec{
 	Name: stepName, Func: "step", Retries: 50, Delay: 10 * time.Millisecond,
 	Params: []wire.Param{{Name: "n", Sig: "int"}, {Name: "sleep", Sig: "int"}},
 }, (*StepArgs).fields)
@@ -46,7 +47,7 @@ type Run struct{ N, Attempt, PID int }
 // error, it may be called again with the same id, even after it has written
 // the run.
 func Register(app *runtime.App, note func(ctx context.Context, id string, r Run) error) {
-	runtime.Register(app, Step, func(ctx *runtime.Context, a *StepArgs) (int, error) {
+	glue.Register(app, Step, func(ctx *runtime.Context, a *StepArgs) (int, error) {
 		if path := os.Getenv(envLimited); path != "" {
 			return a.N, limited(ctx, path, a)
 		}

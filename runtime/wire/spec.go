@@ -1,10 +1,16 @@
-package runtime
+package wire
 
 import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
-	"github.com/taskctx/taskctx/runtime/wire"
+)
+
+// Defaults of Spec.Delay, Backoff and MaxDelay.
+const (
+	DefaultDelay    = time.Second
+	DefaultBackoff  = 2.0
+	DefaultMaxDelay = time.Hour
 )
 
 // NoDelay is a Spec.Delay with which a task is retried at once.
@@ -21,7 +27,7 @@ type Spec struct {
 	Func string
 	// Queue defaults to [engine.DefaultQueue].
 	Queue string
-	// Durable: the function remembers its steps; see [Step]. Only an
+	// Durable: the function remembers its steps; see [runtime.Step]. Only an
 	// [engine.Journaler] can run it.
 	Durable bool
 	// Retries is the number of retries after the first run.
@@ -61,67 +67,24 @@ type Spec struct {
 	// Tags are the default tags.
 	Tags map[string]string
 	// Params are the parameters on the wire, in order.
-	Params []wire.Param
+	Params []Param
 }
 
-// Task is a task described by hand: how to enqueue a call with arguments of
-// the struct A, and how to read them back. It holds no reference to the
-// function itself, so that a task may enqueue itself. R is the type of the
-// result, or [Void]. Generated code has a [Definition] instead.
-type Task[A, R any] struct {
-	def    Definition
-	fields func(*A, *wire.Fields)
+// LimitBy bounds how many tasks run at a time for each value of a parameter.
+type LimitBy struct {
+	Param string
+	Most  int
 }
 
-// NewTask describes a task. fields lists A's fields to [wire.Fields], for encoding
-// and decoding alike; it is nil for a task without parameters.
-func NewTask[A, R any](s Spec, fields func(*A, *wire.Fields)) *Task[A, R] {
-	return &Task[A, R]{def: Definition{Spec: s}, fields: fields}
+// Rate bounds how many runs begin to N in any time as long as Per.
+type Rate struct {
+	N   int
+	Per time.Duration
 }
 
-// Call encodes the arguments that args lists, and returns the call as a value.
-// An argument that cannot be encoded is an error when it is enqueued.
-func (t *Task[A, R]) Call(args func(*wire.Fields), opts []Option) Call[R] {
-	f := wire.Encode()
-	if args != nil {
-		args(f)
-	}
-	return Call[R]{NewCall(&t.def, f, opts)}
+// RateBy is a Rate of each value of a parameter.
+type RateBy struct {
+	Param string
+	N     int
+	Per   time.Duration
 }
-
-// Register adds a task described by hand to the app: how to call its function
-// with a context of type C and decoded arguments. C is context.Context,
-// [*Context], or a type given to [RegisterContext]. Call it before the app
-// starts.
-func Register[C, A, R any](app *App, t *Task[A, R], fn func(C, *A) (R, error)) {
-	app.register(&registration{
-		def: &t.def, context: typeOf((*C)(nil)), call: callTask[C],
-		alloc: func() (*run, any) {
-			x := new(struct {
-				run  run
-				args handArgs[C, A, R]
-			})
-			x.args.fn = fn
-			return &x.run, &x.args
-		},
-		list: func(args any, f *wire.Fields) {
-			if t.fields != nil {
-				t.fields(&args.(*handArgs[C, A, R]).args, f)
-			}
-		},
-	})
-}
-
-// handTask is a registered task described by hand.
-type handArgs[C, A, R any] struct {
-	fn   func(C, *A) (R, error)
-	args A
-}
-
-func (h *handArgs[C, A, R]) Run(ctx C, result *Result) error {
-	v, err := h.fn(ctx, &h.args)
-	return result.JSON(&v, err)
-}
-
-// Void is the result of a task without one.
-type Void = wire.Void
