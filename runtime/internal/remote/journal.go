@@ -20,18 +20,24 @@ var errNoJournals = errors.New("this engine has no journals")
 
 // ReadJournal implements [engine.Journal].
 func (d *Delivery[C, T]) ReadJournal(ctx context.Context) ([]engine.JournalEntry, error) {
-	j, ok := d.store.(JournalStore[C])
-	switch {
-	case !ok:
-		return nil, errNoJournals
-	case d.over.Load():
-		return nil, engine.ErrLeaseLost
+	j, err := d.journals()
+	if err != nil {
+		return nil, err
 	}
 	return j.ReadJournal(ctx, d.Claim)
 }
 
 // Record implements [engine.Journal].
 func (d *Delivery[C, T]) Record(ctx context.Context, entries []engine.NewEntry) ([]engine.JournalEntry, error) {
+	j, err := d.journals()
+	if err != nil {
+		return nil, err
+	}
+	return j.Record(ctx, d.Claim, d.Attempt, entries)
+}
+
+// journals returns the store, unless it has no journals or the run is over.
+func (d *Delivery[C, T]) journals() (JournalStore[C], error) {
 	j, ok := d.store.(JournalStore[C])
 	switch {
 	case !ok:
@@ -39,5 +45,5 @@ func (d *Delivery[C, T]) Record(ctx context.Context, entries []engine.NewEntry) 
 	case d.over.Load():
 		return nil, engine.ErrLeaseLost
 	}
-	return j.Record(ctx, d.Claim, d.Attempt, entries)
+	return j, nil
 }
