@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // storedMetadata is what a store has with a task beside its arguments and its end.
@@ -48,7 +49,7 @@ func (a *App) StoredMetadata(ctx context.Context, id uuid.UUID) (json.RawMessage
 	}
 	s := storedMetadata{
 		Meta: d.JSON(meta), Key: d.Clean(m.Key), KeyHold: m.KeyHold, KeyFor: m.KeyFor, Keep: m.Keep, KeepFailed: m.KeepFailed,
-		Memo: d.JSON(readable(e.Memo)), Beside: d.JSON(readable(e.Beside)),
+		Memo: d.JSON(inspect.JSON(e.Memo)), Beside: d.JSON(inspect.JSON(e.Beside)),
 	}
 	if len(m.Limits) > 0 {
 		limits, err := json.Marshal(m.Limits)
@@ -62,16 +63,4 @@ func (a *App) StoredMetadata(ctx context.Context, id uuid.UUID) (json.RawMessage
 		return nil, fmt.Errorf("encode the metadata of task %s: %w", id, err)
 	}
 	return text, nil
-}
-
-// readable returns raw, or what is no JSON as a string.
-func readable(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 || json.Valid(raw) {
-		return raw
-	}
-	text, err := json.Marshal(string(raw))
-	if err != nil {
-		return nil
-	}
-	return text
 }

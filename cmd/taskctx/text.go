@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // escaper is the writer of all output, JSON too. It writes characters that a
@@ -63,7 +64,7 @@ func encode(w io.Writer, r *runtime.Record) error {
 	line, err := json.Marshal(r)
 	if err != nil {
 		own := *r
-		own.Args, own.Result = valid(own.Args), valid(own.Result)
+		own.Args, own.Result = inspect.JSON(own.Args), inspect.JSON(own.Result)
 		for _, at := range []*time.Time{&own.EnqueuedAt, &own.Due, &own.StartedAt, &own.EndedAt} {
 			if y := at.Year(); y < 0 || y > 9999 {
 				*at = time.Time{}
@@ -75,18 +76,6 @@ func encode(w io.Writer, r *runtime.Record) error {
 	}
 	_, err = w.Write(append(line, '\n'))
 	return err
-}
-
-// valid returns raw, or a string of it if it is not JSON.
-func valid(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 || json.Valid(raw) {
-		return raw
-	}
-	text, err := json.Marshal(string(raw))
-	if err != nil {
-		return nil
-	}
-	return text
 }
 
 // encodeLine writes a value as one line of JSON.

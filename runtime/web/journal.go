@@ -31,7 +31,7 @@ func (q *request) journal(in *taskIn) (journalOut, error) {
 		return out, err
 	}
 	for _, e := range entries {
-		e.Value = validJSON(e.Value)
+		e.Value = inspect.JSON(e.Value)
 		out.Entries = append(out.Entries, e)
 	}
 	return out, nil

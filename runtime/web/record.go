@@ -1,11 +1,11 @@
 package web
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/engine"
+	"github.com/taskctx/taskctx/runtime/inspect"
 )
 
 // sound makes a record that JSON can write: what is no JSON in the store becomes
@@ -13,25 +13,13 @@ import (
 // itself.
 func sound(r *runtime.Record) *runtime.Record {
 	own := *r
-	own.Args, own.Result = validJSON(r.Args), validJSON(r.Result)
+	own.Args, own.Result = inspect.JSON(r.Args), inspect.JSON(r.Result)
 	for _, t := range []*time.Time{&own.EnqueuedAt, &own.Due, &own.StartedAt, &own.EndedAt} {
 		if y := t.UTC().Year(); y < 0 || y > 9999 {
 			*t = time.Time{}
 		}
 	}
 	return &own
-}
-
-// validJSON returns raw, or if it is no JSON a string of it.
-func validJSON(raw json.RawMessage) json.RawMessage {
-	if len(raw) == 0 || json.Valid(raw) {
-		return raw
-	}
-	text, err := json.Marshal(string(raw))
-	if err != nil {
-		return nil
-	}
-	return text
 }
 
 // when is the last time that something became of a task, as

@@ -47,7 +47,7 @@ func (q *request) decodedArgs(in *taskIn) (out argsOut, err error) {
 	defer cancel()
 	args, err := q.h.app.DecodedArgs(ctx, in.ID)
 	if errors.Is(err, runtime.ErrNotFound) || err == nil {
-		return argsOut{validJSON(args)}, err
+		return argsOut{inspect.JSON(args)}, err
 	}
 	if ctx.Err() == nil { // it is not the store's
 		err = &statusError{http.StatusUnprocessableEntity, cleanLines(err.Error(), maxReason)}
