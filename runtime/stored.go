@@ -49,7 +49,10 @@ func (a *App) StoredMetadata(ctx context.Context, id uuid.UUID) (json.RawMessage
 	}
 	s := storedMetadata{
 		Meta: d.JSON(meta), Key: d.Clean(m.Key), KeyHold: m.KeyHold, KeyFor: m.KeyFor, Keep: m.Keep, KeepFailed: m.KeepFailed,
-		Memo: d.JSON(inspect.JSON(e.Memo)), Beside: d.JSON(inspect.JSON(e.Beside)),
+		Memo: d.JSON(inspect.JSON(e.Memo)),
+	}
+	if e.Beside != nil {
+		s.Beside = d.JSON(inspect.JSON(e.Beside()))
 	}
 	if len(m.Limits) > 0 {
 		limits, err := json.Marshal(m.Limits)

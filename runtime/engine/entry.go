@@ -26,10 +26,11 @@ type Entry struct {
 	Result json.RawMessage
 	Reason string
 	Memo   json.RawMessage
-	// Beside is what other programs have put beside the task in a store that they share,
-	// as JSON: the rest of a job's metadata in River's table, the other headers of
-	// asynq's message. It is nil if there is nothing, and only Get need tell it.
-	Beside json.RawMessage
+	// Beside returns what other programs have put beside the task in a store that they
+	// share, as JSON: the rest of a job's metadata in River's table, the other headers of
+	// asynq's message. It returns nil if there is nothing. Only Get need set it, since
+	// hardly anybody calls it.
+	Beside func() json.RawMessage
 }
 
 // When is the time of the last thing that is known to have become of the task:

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -51,7 +52,7 @@ func (e *Engine) read(ctx context.Context, number int64) (*engine.Entry, error) 
 		return nil, engine.ErrNotFound
 	}
 	en := e.entry(j)
-	en.Beside = beside(j.metadata)
+	en.Beside = func() json.RawMessage { return beside(j.metadata) }
 	return en, nil
 }
 

@@ -264,10 +264,10 @@ func TestRiver_MetadataOfOthers(t *testing.T) {
 		got, err := b.e.Get(t.Context(), en.ID)
 		require.NoError(t, err)
 		if en.ID == ours.ID {
-			assert.Nil(t, got.Beside)
+			assert.Nil(t, got.Beside())
 			continue
 		}
-		assert.JSONEq(t, `{"trace": "t-1", "by": {"user": 7}}`, string(got.Beside), "job %d", res.Job.ID)
+		assert.JSONEq(t, `{"trace": "t-1", "by": {"user": 7}}`, string(got.Beside()), "job %d", res.Job.ID)
 	}
 }
 

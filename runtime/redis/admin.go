@@ -110,7 +110,7 @@ func (e *Engine) entry(r *reading) *engine.Entry {
 	en := &engine.Entry{
 		ID: m.Meta.ID, Message: m, Attempt: max(int(tm.retried), 0), Due: m.Due,
 		StartedAt: own.StartedAt, EndedAt: own.EndedAt, Worker: own.Worker, Reason: own.Reason,
-		Memo: raw(r.memo), Result: raw(r.result), Beside: tm.beside(),
+		Memo: raw(r.memo), Result: raw(r.result), Beside: tm.beside,
 	}
 	if err != nil {
 		en.Reason = cmp.Or(en.Reason, err.Error())

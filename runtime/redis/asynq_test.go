@@ -310,14 +310,14 @@ func TestAsynq_HeadersOfOthers(t *testing.T) {
 	require.NoError(t, err)
 	got, err := e.Get(t.Context(), uuid.MustParse(theirs.ID))
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"trace": "t-1"}`, string(got.Beside))
+	assert.JSONEq(t, `{"trace": "t-1"}`, string(got.Beside()))
 
 	app := runtime.New(e, runtime.Config{Logger: testLog(t)})
 	ours, err := sumTask(queue).Call((&sumArgs{1, 2}).fields, nil).Enqueue(t.Context(), app)
 	require.NoError(t, err)
 	got, err = e.Get(t.Context(), ours.ID())
 	require.NoError(t, err)
-	assert.Nil(t, got.Beside)
+	assert.Nil(t, got.Beside())
 }
 
 // TestAsynq_InlinePayload: the payload of a program of asynq is a struct, whose fields
