@@ -76,7 +76,7 @@ func (e *Engine) insert(ctx context.Context, o *insertOp) error {
 	if err := o.prepare(e); err != nil {
 		return err
 	}
-	if len(o.ms) > 1 || !e.insertNow(o) {
+	if len(o.ms) > 1 || !e.doNow(o) {
 		e.do(o)
 	}
 	return o.wait(ctx, o.done)

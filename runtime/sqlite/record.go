@@ -24,15 +24,21 @@ func (d *delivery) Record(ctx context.Context, entries []engine.NewEntry) ([]eng
 			return nil, err
 		}
 	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
 	var r recording
-	err := e.run(ctx, func(t *txn) error {
+	c := &call{done: make(chan error, 1), do: func(t *txn) error {
 		r = recording{t: t, d: d, extras: extras, out: make([]engine.JournalEntry, len(entries))}
 		if r.lost = d.s.running[d.lease] != d; r.lost {
 			return nil
 		}
 		return r.record(entries)
-	}, nil)
-	switch {
+	}}
+	if len(entries) > 1 || !e.doNow(c) {
+		e.do(c)
+	}
+	switch err := c.wait(ctx, c.done); {
 	case err != nil:
 		return nil, err
 	case r.lost:

@@ -47,7 +47,7 @@ func (e *Engine) do(o op) {
 }
 
 // write is the writer goroutine. The holder of e.turn uses e.db: mostly this
-// goroutine, and sometimes a caller whose insert is the only operation.
+// goroutine, and sometimes a caller whose addition is the only operation.
 func (e *Engine) write() {
 	defer close(e.written)
 	defer close(e.checkpoints)
@@ -97,9 +97,9 @@ func (e *Engine) gather() {
 	}
 }
 
-// insertNow inserts on the caller's goroutine, which saves the way to the
-// writer and back, if no other operation waits. It reports whether it did.
-func (e *Engine) insertNow(o *insertOp) bool {
+// doNow does an operation that adds something small on the caller's goroutine, which
+// saves the way to the writer and back, if no other waits. It reports whether it did.
+func (e *Engine) doNow(o op) bool {
 	if e.crowded.Load() || !e.turn.TryLock() {
 		return false
 	}
