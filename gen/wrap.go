@@ -152,11 +152,7 @@ func bracketsOf(node ast.Node) []*brackets {
 		b.params = true
 		return []*brackets{b}
 	case *ast.IndexListExpr:
-		b := &brackets{open: n.Lbrack, close: n.Rbrack}
-		for _, t := range n.Indices {
-			b.items = append(b.items, t.Pos())
-		}
-		return []*brackets{b}
+		return []*brackets{exprBrackets(n.Lbrack, n.Rbrack, n.Indices)}
 	case *ast.FuncType:
 		list := []*brackets{fieldBrackets(n.Params)}
 		if n.Results != nil && n.Results.Opening.IsValid() {
@@ -164,19 +160,19 @@ func bracketsOf(node ast.Node) []*brackets {
 		}
 		return list
 	case *ast.CallExpr:
-		b := &brackets{open: n.Lparen, close: n.Rparen}
-		for _, a := range n.Args {
-			b.items = append(b.items, a.Pos())
-		}
-		return []*brackets{b}
+		return []*brackets{exprBrackets(n.Lparen, n.Rparen, n.Args)}
 	case *ast.CompositeLit:
-		b := &brackets{open: n.Lbrace, close: n.Rbrace}
-		for _, e := range n.Elts {
-			b.items = append(b.items, e.Pos())
-		}
-		return []*brackets{b}
+		return []*brackets{exprBrackets(n.Lbrace, n.Rbrace, n.Elts)}
 	}
 	return nil
+}
+
+func exprBrackets(from, to token.Pos, items []ast.Expr) *brackets {
+	b := &brackets{open: from, close: to}
+	for _, item := range items {
+		b.items = append(b.items, item.Pos())
+	}
+	return b
 }
 
 func fieldBrackets(l *ast.FieldList) *brackets {
