@@ -1,8 +1,10 @@
 package engines_test
 
 import (
+	"context"
 	goruntime "runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,14 +89,7 @@ func TestDurable_Waiting(t *testing.T) {
 		app := startDurable(t, e, w, 4)
 		heap, goroutines := heapInUse(), goruntime.NumGoroutine()
 		began := time.Now()
-		hs := make([]*runtime.Handle[string], *waiting)
-		for i := 0; i < len(hs); {
-			var b runtime.Batch
-			for ; i < len(hs) && b.Len() < 500; i++ {
-				hs[i] = runtime.AddTo(&b, pressWaiter.call("", i))
-			}
-			require.NoError(t, b.Enqueue(t.Context(), app))
-		}
+		hs := enqueueAll(t, app, pressWaiter, *waiting)
 		// Counting costs the engine something: it is asked when the runs have begun.
 		require.Eventually(t, func() bool { return w.runs.Load() >= int64(len(hs)) }, 10*time.Minute, time.Millisecond)
 		require.Eventually(t, func() bool { return counted(t, app, engine.StateWaiting) == len(hs) }, 10*time.Minute, 5*time.Millisecond)
@@ -121,6 +116,62 @@ func TestDurable_Waiting(t *testing.T) {
 		t.Logf("%d wait at once on 4 workers, %d B of heap each: suspended %.0f/s, sent and resumed %.0f/s", len(hs), each,
 			float64(len(hs))/suspended.Seconds(), float64(len(hs))/resumed.Seconds())
 	})
+}
+
+// TestDurable_Rates: on 50 workers, first runs that are suspended, and runs that are
+// resumed, beside plain tasks. All of them are there when the workers begin.
+func TestDurable_Rates(t *testing.T) {
+	onSteady(t, func(t *testing.T, e engine.Engine, _ string) {
+		w, n := new(world), int64(*waiting)
+		app := startDurable(t, e, w, 50)
+		require.NoError(t, app.Stop(t.Context()))
+		workOff := func(count *atomic.Int64, to int64) time.Duration {
+			began := time.Now()
+			require.NoError(t, app.Start(context.Background()))
+			require.Eventually(t, func() bool { return count.Load() >= to }, 10*time.Minute, time.Millisecond)
+			require.NoError(t, app.Stop(t.Context())) // with the outcomes
+			return time.Since(began)
+		}
+		var plain time.Duration
+		for i := range int64(2) { // once for the caches
+			enqueueAll(t, app, pressPlain, int(n))
+			plain = workOff(&w.plain, (i+1)*n)
+		}
+		hs := enqueueAll(t, app, pressWaiter, int(n))
+		suspended := workOff(&w.runs, n)
+		assert.EqualValues(t, n, counted(t, app, engine.StateWaiting))
+		var sending sync.WaitGroup
+		for part := range 8 {
+			sending.Go(func() {
+				for i := part; i < len(hs); i += 8 {
+					assert.NoError(t, pressGo.Send(t.Context(), app, hs[i].ID(), "yes"))
+				}
+			})
+		}
+		sending.Wait()
+		resumed := workOff(&w.runs, 2*n)
+		for _, h := range hs {
+			v, err := h.Wait(t.Context())
+			require.NoError(t, err)
+			assert.Equal(t, "yes", v)
+		}
+		t.Logf("%d tasks on 50 workers: suspended at %.2f of the rate of plain tasks (%.0f/s), resumed at %.2f", n,
+			float64(plain)/float64(suspended), float64(n)/plain.Seconds(), float64(plain)/float64(resumed))
+	})
+}
+
+// enqueueAll enqueues tasks, some hundred at a time.
+func enqueueAll[R any](t *testing.T, app *runtime.App, task pressTask[R], n int) []*runtime.Handle[R] {
+	t.Helper()
+	hs := make([]*runtime.Handle[R], n)
+	for i := 0; i < n; {
+		var b runtime.Batch
+		for ; i < n && b.Len() < 500; i++ {
+			hs[i] = runtime.AddTo(&b, task.call("", i))
+		}
+		require.NoError(t, b.Enqueue(t.Context(), app))
+	}
+	return hs
 }
 
 func heapInUse() uint64 {

@@ -127,71 +127,67 @@ func scanJournalEntry(s *lite.Stmt) engine.JournalEntry {
 	return en
 }
 
+// The entries of the journal of one task, or a row of NULL if there is the task and no
+// entry.
+const (
+	selectOwnJournal = selectJournal + `seq = ? AND lease = ? AND state = 4` + endSelectJournal
+	selectJournalOf  = selectJournal + `id = ?2 AND NOT (` + overKept + `)` + endSelectJournal
+
+	selectJournal    = `SELECT ` + entryColumns + ` FROM (SELECT seq AS task_seq FROM @tasks WHERE `
+	endSelectJournal = `) LEFT JOIN @entries INDEXED BY @entries_of ON task = task_seq ORDER BY seq`
+)
+
 // Journal implements [engine.Journaler].
 func (e *Engine) Journal(ctx context.Context, id uuid.UUID) ([]engine.JournalEntry, error) {
-	return e.readEntries(ctx, func(c *lite.Conn) (seq int64, err error) {
-		st, err := c.Prepare("SELECT seq FROM @tasks WHERE id = ?2 AND NOT (" + overKept + ")")
-		if err != nil {
-			return 0, err
-		}
-		defer st.Close()
-		st.BindInt(1, nanos(e.now()))
-		st.BindBlob(2, id[:])
-		ok, err := st.Step()
-		if err == nil && !ok {
-			err = engine.ErrNotFound
-		}
-		return st.Int(0), err
-	})
-}
-
-// ReadJournal implements [engine.Journal].
-func (d *delivery) ReadJournal(ctx context.Context) ([]engine.JournalEntry, error) {
-	return d.s.e.readEntries(ctx, func(c *lite.Conn) (int64, error) {
-		st, err := c.Prepare("SELECT 1 FROM @tasks WHERE seq = ? AND lease = ? AND state = 4")
-		if err != nil {
-			return 0, err
-		}
-		defer st.Close()
-		st.BindInt(1, d.seq)
-		st.BindInt(2, d.lease)
-		ok, err := st.Step()
-		if err == nil && !ok {
-			err = engine.ErrLeaseLost
-		}
-		return d.seq, err
-	})
-}
-
-// readEntries returns the entries of the task that find finds, as they are at one
-// moment.
-func (e *Engine) readEntries(ctx context.Context, find func(*lite.Conn) (int64, error)) ([]engine.JournalEntry, error) {
 	r, err := e.reader(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer e.readers.put(r)
-	var entries []engine.JournalEntry
-	err = transact(r.c, "BEGIN", func() error {
-		seq, err := find(r.c)
-		if err != nil {
-			return err
-		}
-		st, err := r.c.Prepare("SELECT " + entryColumns + " FROM @entries INDEXED BY @entries_of WHERE task = ? ORDER BY seq")
-		if err != nil {
-			return err
-		}
-		defer st.Close()
-		st.BindInt(1, seq)
-		return st.Each(func() bool {
-			entries = append(entries, scanJournalEntry(st))
-			return true
-		})
+	entries, there, err := r.journal(&r.journalOf, selectJournalOf, func(st *lite.Stmt) {
+		st.BindInt(1, nanos(e.now()))
+		st.BindBlob(2, id[:])
 	})
-	if err != nil {
-		return nil, e.explain(err)
+	if err == nil && !there {
+		return nil, engine.ErrNotFound
 	}
-	return entries, nil
+	return entries, e.explain(err)
+}
+
+// ReadJournal implements [engine.Journal].
+func (d *delivery) ReadJournal(ctx context.Context) ([]engine.JournalEntry, error) {
+	e := d.s.e
+	r, err := e.reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer e.readers.put(r)
+	entries, own, err := r.journal(&r.ownJournal, selectOwnJournal, func(st *lite.Stmt) {
+		st.BindInt(1, d.seq)
+		st.BindInt(2, d.lease)
+	})
+	if err == nil && !own {
+		return nil, engine.ErrLeaseLost
+	}
+	return entries, e.explain(err)
+}
+
+// journal reads entries by a statement, which it prepares once. It reports whether
+// there is the task.
+func (r *reader) journal(st **lite.Stmt, text string, bind func(*lite.Stmt)) (entries []engine.JournalEntry, there bool, err error) {
+	if *st == nil {
+		if *st, err = r.c.Prepare(text); err != nil {
+			return nil, false, err
+		}
+	}
+	bind(*st)
+	err = (*st).Each(func() bool {
+		if there = true; !(*st).Null(0) {
+			entries = append(entries, scanJournalEntry(*st))
+		}
+		return true
+	})
+	return entries, there, err
 }
 
 // Signal implements [engine.Journaler].

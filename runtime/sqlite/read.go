@@ -16,6 +16,8 @@ const maxReaders = 4
 type reader struct {
 	c   *lite.Conn
 	one *lite.Stmt // selects one task by id
+
+	journalOf, ownJournal *lite.Stmt // nil until they are needed
 }
 
 // readerPool lends readers, and makes them when they are first needed.
