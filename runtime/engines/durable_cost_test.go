@@ -45,7 +45,17 @@ func TestDurable_Steps(t *testing.T) {
 }
 
 // TestDurable_Fan: a parent of very many children, beside as many plain tasks.
-func TestDurable_Fan(t *testing.T) {
+func TestDurable_Fan(t *testing.T) { testFan(t, "") }
+
+// TestDurable_LimitedFan: a parent of very many children that have limits, beside as many
+// plain tasks that have.
+func TestDurable_LimitedFan(t *testing.T) {
+	for _, how := range []string{"many keys", "one key"} {
+		t.Run(how, func(t *testing.T) { testFan(t, how) })
+	}
+}
+
+func testFan(t *testing.T, how string) {
 	onSteady(t, func(t *testing.T, e engine.Engine, _ string) {
 		w := new(world)
 		app := startDurable(t, e, w, 50)
@@ -54,7 +64,7 @@ func TestDurable_Fan(t *testing.T) {
 			for i := 0; i < n; {
 				var b runtime.Batch
 				for ; i < n && b.Len() < 1000; i++ {
-					runtime.AddTo(&b, pressPlain.call("", i))
+					runtime.AddTo(&b, pressPlain.call("", i, fanLimit(how, n, i)...))
 				}
 				require.NoError(t, b.Enqueue(t.Context(), app))
 			}
@@ -67,7 +77,7 @@ func TestDurable_Fan(t *testing.T) {
 		for _, n := range []int{*fan / 10, *fan} {
 			took, cpu := plain(n)
 			began, used := time.Now(), cputime.Used()
-			h, err := pressFan.call("", n).Enqueue(t.Context(), app)
+			h, err := pressFan.call(how, n).Enqueue(t.Context(), app)
 			require.NoError(t, err)
 			sum, err := h.Wait(t.Context())
 			require.NoError(t, err)

@@ -149,7 +149,7 @@ func (w *world) register(app *runtime.App) {
 		w.runs.Add(1)
 		calls := make([]runtime.Call[int], a.n)
 		for i := range calls {
-			calls[i] = pressChild.call("", i)
+			calls[i] = pressChild.call("", i, fanLimit(a.how, a.n, i)...)
 		}
 		got, err := runtime.All(ctx, "c", calls...)
 		sum := 0
@@ -158,6 +158,18 @@ func (w *world) register(app *runtime.App) {
 		}
 		return sum, err
 	})
+}
+
+// fanLimit is the limit of a child, or of a plain task in its place: two of each ten at a
+// time, or 20 of all.
+func fanLimit(how string, n, i int) []runtime.Option {
+	switch how {
+	case "many keys":
+		return []runtime.Option{runtime.WithLimit(fmt.Sprint("fan ", i%max(n/10, 1)), 2)}
+	case "one key":
+		return []runtime.Option{runtime.WithLimit("fan", 20)}
+	}
+	return nil
 }
 
 // parent has two steps before its ten children, one among them, and one after; it
