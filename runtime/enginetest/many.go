@@ -20,6 +20,7 @@ var manyTests = []test{
 	{name: "SeenByAnotherHandle", run: testSeenByAnother, needs: need{second: true}},
 	{name: "OperatedFromAnotherHandle", run: testOperatedByAnother, needs: need{second: true}},
 	{name: "TakenOverByAnotherHandle", run: testTakenOver, needs: need{second: true}},
+	{name: "Queues", run: testManyQueues},
 }
 
 // fill enqueues the bench's number of tasks from several goroutines, alone and
@@ -270,5 +271,44 @@ func testTakenOver(b *bench) {
 	h.conclude(engine.Outcome{Kind: engine.OutcomeSucceed, Result: json.RawMessage(`"mine"`)})
 	if en := b.until(id, engine.StateSucceeded); !sameJSON(en.Result, json.RawMessage(`"mine"`)) {
 		b.Errorf("Entry.Result is %s, want that of the process that took over", shown(en.Result))
+	}
+}
+
+// testManyQueues: in hundreds of queues of one worker tasks run, also those that were
+// put aside when nobody knew them, that are due later, and that are retried.
+func testManyQueues(b *bench) {
+	names := make([]string, 300)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s-%03d", b.queue, i)
+	}
+	in := func(i int) func(*engine.Message) {
+		return func(m *engine.Message) { m.Queue = names[i] }
+	}
+	ids := []uuid.UUID{b.insert("task.many", in(150)), b.insert("task.many", in(299))}
+	stranger := b.serve([]string{"task.other"}, func(w *engine.Worker) { w.Queues = names })
+	b.poll("the tasks that nobody knows are put aside", func() bool {
+		return b.get(ids[0]).Reason != "" && b.get(ids[1]).Reason != ""
+	})
+	stranger.mustStop()
+	for i := range names {
+		ids = append(ids, b.insert("task.many", in(i)))
+	}
+	for i := 40; i < len(names); i += 100 {
+		ids = append(ids, b.insert("task.many", in(i), dueIn(b.o.Step)))
+	}
+	var l log
+	b.auto([]string{"task.many"}, func(_ context.Context, d *engine.Delivery) engine.Outcome {
+		if l.add(d); d.Attempt == 0 && d.Message.Queue == names[7] {
+			return engine.Outcome{Kind: engine.OutcomeRetry, After: time.Millisecond}
+		}
+		return engine.Outcome{Kind: engine.OutcomeSucceed}
+	}, slots(4), func(w *engine.Worker) { w.Queues = names })
+	for _, id := range ids {
+		b.until(id, engine.StateSucceeded)
+	}
+	for i := range names {
+		if i%60 == 0 {
+			b.until(b.insert("task.many", in(i)), engine.StateSucceeded)
+		}
 	}
 }

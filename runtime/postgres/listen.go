@@ -143,8 +143,10 @@ func (s *serve) heard(n *pgconn.Notification) {
 		var told struct {
 			Queue string `json:"queue"`
 		}
-		if json.Unmarshal([]byte(n.Payload), &told) != nil || slices.Contains(s.Queues, told.Queue) {
+		if json.Unmarshal([]byte(n.Payload), &told) != nil {
 			s.News()
+		} else if slices.Contains(s.Queues, told.Queue) {
+			s.NewsOf(told.Queue)
 		}
 	case s.e.sql.controlChannel: // a job cancelled, a queue paused or resumed
 		s.Check()

@@ -53,7 +53,7 @@ func (s *serve) heard(m *redis.Message) {
 		s.resumed.Store(true)
 		s.News()
 	case slices.Contains(s.Queues, m.Payload):
-		s.News()
-		s.Due(0) // it may be due later
+		s.NewsOf(m.Payload)
+		s.dueIn(m.Payload) // it may be due later
 	}
 }

@@ -36,6 +36,7 @@ type serve struct {
 
 	looked  time.Time   // for parked tasks; Step alone uses it
 	resumed atomic.Bool // look for them at once
+	dues    dues
 
 	// Used only by the upkeep.
 	cleaned  time.Time // when all expired records were forgotten

@@ -51,7 +51,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, task]) (more bo
 // claim sends the claim of a step, with the outcomes that let others in: what these
 // let in is claimed before others hear of it.
 func (s *serve) claim(ctx context.Context, st *remote.Step[claim, task], letting []*outcome, now time.Time, fence string) ([]any, error) {
-	look := now.Sub(s.looked) >= lookForParked || now.Before(s.looked) || s.resumed.Swap(false)
+	look := st.Round || now.Sub(s.looked) >= lookForParked || now.Before(s.looked) || s.resumed.Swap(false)
 	if look {
 		s.looked = now
 	}

@@ -79,9 +79,11 @@ func (s *serve) forward(ctx context.Context) (f forwarded, err error) {
 	f.next, f.room = -1, -1
 	for {
 		now := time.Now()
-		args := append([]any{score(now), now.UnixNano()}, anys(s.Queues)...)
+		queues := s.dues.take(s.Queues, now, s.e.cfg.PollInterval)
+		args := append([]any{score(now), now.UnixNano()}, anys(queues)...)
 		res, err := s.e.run(ctx, forwardScript, args...).Slice()
 		if err != nil || len(res) < 5 {
+			s.dues.failed()
 			return f, err
 		}
 		if waits := places(res[2]); len(waits) > 0 {
@@ -91,20 +93,21 @@ func (s *serve) forward(ctx context.Context) (f forwarded, err error) {
 		}
 		if moved, _ := res[0].(int64); moved > 0 {
 			s.NewsUnlessTold()
+			s.dues.by(now)
 			continue // there may be more
 		}
 		f.room = untilRoomOf(res[4])
 		if orphaned := places(res[3]); len(orphaned) > 0 {
 			f.bereft = &orphaned[0]
 		}
-		if text(res[1]) == "" {
-			return f, nil
+		if text(res[1]) != "" {
+			next, err := strconv.ParseFloat(text(res[1]), 64)
+			if err != nil {
+				return f, fmt.Errorf("read when the next task is due: %w", err)
+			}
+			s.dues.by(fromScore(next))
 		}
-		next, err := strconv.ParseFloat(text(res[1]), 64)
-		if err != nil {
-			return f, fmt.Errorf("read when the next task is due: %w", err)
-		}
-		f.next = max(min(time.Until(fromScore(next)), lookAhead), 0)
+		f.next = s.dues.until()
 		return f, nil
 	}
 }

@@ -63,7 +63,7 @@ func (l *loop[C, T]) wait() (done bool, err error) {
 	case <-l.news:
 		l.hungry = true
 	case <-l.poll.C:
-		l.hungry = true
+		l.News()
 		l.poll.Reset(l.cfg.PollInterval)
 	case <-l.stop:
 		l.stop, l.stopping = nil, true
@@ -90,7 +90,7 @@ func (l *loop[C, T]) step(ctx context.Context) (done bool, err error) {
 	switch {
 	case err == nil:
 		if want > 0 {
-			l.hungry = more
+			l.hungry = more || l.rounds != nil && l.rounds.pending()
 		}
 		return false, nil
 	case l.cfg.Closing.Err() != nil:
@@ -162,7 +162,15 @@ func (w *Worker[C, T]) boundedStep(ctx context.Context, want int) (more bool, er
 // step lets the store write outcomes and claim tasks.
 func (w *Worker[C, T]) step(ctx context.Context, want int) (more bool, err error) {
 	w.mu.Lock()
-	s := &Step[C, T]{Outcomes: w.outcomes, Orphans: w.orphans, Queues: w.turned(), Want: want}
+	s := &Step[C, T]{Outcomes: w.outcomes, Orphans: w.orphans, Want: want}
+	looked := func(bool) {}
+	if w.rounds == nil {
+		s.Queues = w.turned()
+	} else if want > 0 {
+		l := w.rounds.next()
+		s.Queues, s.Round = l.queues(), len(l.round) > 0
+		looked = func(more bool) { w.rounds.looked(l, more) }
+	}
 	w.outcomes, w.orphans = nil, nil
 	w.want, w.claimed = want, 0
 	select {
@@ -174,7 +182,9 @@ func (w *Worker[C, T]) step(ctx context.Context, want int) (more bool, err error
 		s.Orphans = slices.DeleteFunc(s.Orphans, func(c C) bool { _, ok := known[c]; return ok })
 	}
 	w.mu.Unlock()
-	return w.store.Step(ctx, s)
+	more, err = w.store.Step(ctx, s)
+	looked(more || err != nil)
+	return more, err
 }
 
 // turned returns the queues, starting with another one each time, or by their

@@ -119,7 +119,7 @@ func (w *Worker[C, T]) finish(o *Outcome[C, T]) {
 		return
 	}
 	if o.Of.Message.Limits != nil {
-		w.News() // its place may be another's, to be claimed in the same step
+		w.NewsOf(o.Of.Message.Queue) // its place may be another's, to be claimed in the same step
 	}
 	signal(w.ready)
 	if ended {

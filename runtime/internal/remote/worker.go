@@ -65,8 +65,12 @@ type Step[C comparable, T any] struct {
 	// Orphans are tasks that the server lists as claimed by this worker,
 	// without a run here: the answer to the claim was lost.
 	Orphans []C
-	// Queues are the worker's, in the order in which to look at them.
+	// Queues are the worker's, or some of them, in the order in which to look at
+	// them.
 	Queues []string
+	// Round says that some of the queues are those whose turn it is in a round
+	// through all: what is looked for now and then is looked for in them.
+	Round bool
 	// Want is how many tasks to claim.
 	Want int
 }
@@ -113,6 +117,7 @@ type Worker[C comparable, T any] struct {
 	alarm
 	listening atomic.Bool
 	peers     peers
+	rounds    *rounds // nil for a worker that looks at all its queues in each step
 
 	mu        sync.Mutex // guards all below
 	active    map[*Delivery[C, T]]struct{}
@@ -132,8 +137,12 @@ type Worker[C comparable, T any] struct {
 
 // NewWorker returns a worker on the store.
 func NewWorker[C comparable, T any](w *engine.Worker, store Store[C, T], cfg Config) *Worker[C, T] {
+	var rs *rounds
+	if len(w.Queues) > lotQueues && w.Weights == nil && !w.Strict {
+		rs = newRounds(w.Queues)
+	}
 	return &Worker[C, T]{
-		Worker: w, cfg: cfg, store: store,
+		Worker: w, cfg: cfg, store: store, rounds: rs,
 		ready: make(chan struct{}, 1), news: make(chan struct{}, 1), check: make(chan struct{}, 1),
 		ended:  make(chan struct{}, 1),
 		alarm:  alarm{wake: make(chan struct{}, 1)},
@@ -289,7 +298,20 @@ func (w *Worker[C, T]) Log(level slog.Level, text string, attrs ...slog.Attr) {
 }
 
 // News makes the worker look for tasks.
-func (w *Worker[C, T]) News() { signal(w.news) }
+func (w *Worker[C, T]) News() {
+	if w.rounds != nil {
+		w.rounds.begin()
+	}
+	signal(w.news)
+}
+
+// NewsOf makes the worker look for tasks in one of its queues.
+func (w *Worker[C, T]) NewsOf(queue string) {
+	if w.rounds != nil {
+		w.rounds.tell(queue)
+	}
+	signal(w.news)
+}
 
 // Check makes the worker look for cancelled tasks among its own.
 func (w *Worker[C, T]) Check() { signal(w.check) }
