@@ -27,6 +27,7 @@ type checkpointState struct {
 	at    int         // the length at which to ask next
 	by    int         // the length at which the writer copies by itself next
 	due   time.Time   // when to ask, however short the log is; zero when all is copied
+	first bool        // the disk was full: all is copied before more is written
 	done  atomic.Bool // set by the checkpointer
 }
 
@@ -92,6 +93,21 @@ func (e *Engine) checkpointNow() (left int) {
 			"MiB", left*pageSize>>20)
 	}
 	return left
+}
+
+// makeRoom copies the log into the file before more is written, if the disk was full:
+// the log begins anew then, in the room that it has. When others give room back, what is
+// written at once could take that which the copy needs, and nothing go on ever again.
+func (e *Engine) makeRoom() error {
+	if !e.checkpoint.first {
+		return nil
+	}
+	frames, copied, err := e.db.c.Checkpoint()
+	if lite.Code(err) == lite.Full {
+		return e.explain(err)
+	}
+	e.checkpoint.first = err != nil || copied < frames
+	return nil
 }
 
 // runCheckpoints is the checkpointer goroutine. It ends when the writer does.

@@ -104,7 +104,7 @@ func (e *Engine) doNow(o op) bool {
 		return false
 	}
 	defer e.turn.Unlock()
-	if !e.queue.idle() || e.broken != nil || e.greedy() || e.db.begin.Run() != nil {
+	if !e.queue.idle() || e.broken != nil || e.checkpoint.first || e.greedy() || e.db.begin.Run() != nil {
 		return false // the writer waits for the lock, or reports the fault
 	}
 	due := e.plan.due
@@ -135,9 +135,8 @@ func (e *Engine) commit(ops []op, begun bool) {
 	}
 	t, all, err := e.attempt(ops, true, begun)
 	if lite.Code(err) == lite.Full && t.undone {
-		// The log may have room again once it was copied into the file.
 		settleAll(all[len(ops):], t, err)
-		e.checkpointNow()
+		e.checkpoint.first = true
 		t, all, err = e.attempt(ops, true, false)
 	}
 	// Claims first: a worker is not drained while it gets more tasks.
@@ -194,6 +193,10 @@ func settleAll(ops []op, t *txn, err error) {
 func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 	t := &txn{Engine: e}
 	if !begun {
+		if err := e.makeRoom(); err != nil {
+			t.undone = true
+			return t, ops, err
+		}
 		if err := e.begin(); err != nil {
 			return t, ops, err
 		}
