@@ -192,7 +192,7 @@ LIMITTASKS ?= 60000
 LIMITPROCESSES ?= 8
 LIMITWAITING ?= 500000
 .PHONY: limits
-limits: ## kill workers while tasks of many keys run, two of a key at a time, and print how often a third did (never); what 100,000 that wait cost the others, what letting in takes while LIMITWAITING (500000) wait, and what 30,000 of a paused queue and 10,000 children with limits take
+limits: ## kill workers while tasks of many keys run, two of a key at a time, and print how often a third did (never); what 100,000 that wait cost the others, what letting in takes while LIMITWAITING (500000) wait, and what 30,000 tasks with limits take beside as many without, or in a queue that was paused, and 10,000 children with limits
 	$(GO) test ./runtime/sqlite -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m \
 		-limitkeys $(LIMITKEYS) -limitkills $(LIMITKILLS) -limittasks $(LIMITTASKS)
 	$(GO) test ./runtime/postgres -count=1 -v -run 'TestLimit_KilledWorkers$$' -timeout 30m -limitprocesses $(LIMITPROCESSES) \
@@ -203,7 +203,7 @@ limits: ## kill workers while tasks of many keys run, two of a key at a time, an
 		-limitprocesses $(LIMITPROCESSES) -limitkills 20
 	$(GO) test ./runtime/engines -count=1 -v -run TestLimit_WaitingCostsOthersNothing -args -limitwaiting 100000
 	$(GO) test ./runtime/engines -count=1 -v -timeout 30m -run TestLimit_LettingInIsFlat -args -limitwaiting $(LIMITWAITING)
-	$(GO) test ./runtime/engines -count=1 -v -timeout 30m -run TestLimit_PausedQueueGoesOn -args -limitpaused 30000
+	$(GO) test ./runtime/engines -count=1 -v -timeout 30m -run 'TestLimit_PausedQueueGoesOn|TestLimit_Cost' -args -limitpaused 30000
 	$(GO) test ./runtime/engines -count=1 -v -timeout 30m -run TestDurable_LimitedFan -args -fan 10000
 
 RATEWAITING ?= 0
