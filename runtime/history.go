@@ -67,7 +67,7 @@ func (a *App) newHistory() (*history, error) {
 
 // count counts the end of a run that began at a time.
 func (h *history) count(d *engine.Delivery, k engine.OutcomeKind, began time.Time) {
-	i := -1
+	var i int
 	switch k {
 	case engine.OutcomeSucceed:
 		i = 0

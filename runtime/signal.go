@@ -165,7 +165,8 @@ func (d *durable) awaitSignal(ctx context.Context, name string, limit time.Durat
 			return nil, err
 		}
 		if !time.Now().Before(until) {
-			if _, err := d.record(ctx, []engine.NewEntry{{Name: over, Kind: engine.EntryTimer, Value: json.RawMessage("true")}}); err != nil {
+			passed := engine.NewEntry{Name: over, Kind: engine.EntryTimer, Value: json.RawMessage("true")}
+			if _, err := d.record(ctx, []engine.NewEntry{passed}); err != nil {
 				return nil, err
 			}
 			return nil, ErrAwaitTimeout

@@ -204,7 +204,7 @@ func (w *Wait) Met(came, failed, named int64) bool {
 	}
 }
 
-// ErrJournalFull: the task remembers as much as it may.
+// ErrJournalFull means that the task remembers as much as it may.
 var ErrJournalFull = errors.New("journal is full: go on in a successor, a task of the same function that is enqueued " +
 	"with what it has to know, under runtime.WithKey of this task's id; then return")
 

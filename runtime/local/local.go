@@ -110,8 +110,10 @@ func (l *Var[T]) put(ctx context.Context, v locals.Value) error {
 	return nil
 }
 
+// Options says where the values go: the table of locals asks.
 func (l *Var[T]) Options() locals.Options { return locals.Options{Travel: l.travel, InLogs: l.inLogs} }
 
+// Decode reads a value that travelled with a task: the table of locals asks.
 func (l *Var[T]) Decode(raw json.RawMessage) (locals.Value, error) {
 	var b locals.Box[T]
 	err := json.Unmarshal(raw, &b.V)

@@ -20,6 +20,7 @@ type Text struct {
 	Replaced bool // a string held U+FFFD
 }
 
+// SkipSpace returns the place of the first byte from i on that is no white space.
 func SkipSpace(data []byte, i int) int {
 	for i < len(data) && data[i] <= ' ' && (data[i] == ' ' || data[i] == '\n' || data[i] == '\t' || data[i] == '\r') {
 		i++

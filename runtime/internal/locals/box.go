@@ -17,6 +17,7 @@ type Value interface {
 // Box holds a T, which may be a nil interface.
 type Box[T any] struct{ V T }
 
+// Any returns the value.
 func (b Box[T]) Any() any { return b.V }
 
 // Clone returns a copy for a child.

@@ -158,6 +158,7 @@ func (t *Table) keep(key Key, v Value) Value {
 	return v
 }
 
+// Put sets the value of the key.
 func (t *Table) Put(key Key, v Value) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -239,6 +240,7 @@ var ErrNoScope = errors.New("no scope for local values: not in a task, nor in on
 // ErrUnset is the error of a local without a value.
 var ErrUnset = errors.New("local value is not set")
 
+// Options says where a value goes: to tasks that its task enqueues, and to log lines.
 type Options struct{ Travel, InLogs bool }
 
 // Key is a local.Var of any type, as a table knows it.

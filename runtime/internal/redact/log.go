@@ -15,6 +15,7 @@ func (d *Redactor) Record(rec slog.Record) slog.Record {
 	return clean
 }
 
+// Attrs returns the attributes without secrets.
 func (d *Redactor) Attrs(attrs []slog.Attr) []slog.Attr {
 	if d == nil {
 		return attrs
@@ -26,6 +27,7 @@ func (d *Redactor) Attrs(attrs []slog.Attr) []slog.Attr {
 	return clean
 }
 
+// Attr returns the attribute without secrets.
 func (d *Redactor) Attr(a slog.Attr) slog.Attr {
 	key, v := d.Clean(a.Key), a.Value.Resolve()
 	var texts []string

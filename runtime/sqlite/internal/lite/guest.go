@@ -86,7 +86,7 @@ func (c *Conn) giveBack() {
 	c.stmts = nil
 }
 
-// ErrStranger: the connection is not of this library.
+// ErrStranger means that the connection is not of this library.
 var ErrStranger = errors.New("another SQLite library than modernc.org/sqlite: two in one process " +
 	"end each other's locks on the file")
 

@@ -97,7 +97,7 @@ func (s *Stmt) bind(i int, data *byte, n int, text bool) {
 	}
 }
 
-// Fault, if not nil, is called before each step of a statement, and its error
+// Fault is called, if it is not nil, before each step of a statement, and its error
 // is the step's. It is for tests, which set it while nothing runs.
 var Fault func() error
 
