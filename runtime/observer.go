@@ -1,8 +1,10 @@
 package runtime
 
 import (
+	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,7 +29,8 @@ type event struct {
 // watcher hands events to one observer. Its goroutine lives while there are
 // events to hand over.
 type watcher struct {
-	o hook.Observer
+	o     hook.Observer
+	calls atomic.Int64 // that have begun
 
 	mu      sync.Mutex // guards all below
 	waiting []hook.Event
@@ -161,28 +164,50 @@ func (w *watcher) drain(a *App) {
 func (w *watcher) handOver(events []hook.Event, done *int) error {
 	for _, e := range events {
 		*done++
+		w.calls.Add(1)
 		w.o.Observe(e)
 	}
 	return nil
 }
 
-// awaitWatchers waits until the observers have seen all events. If one of them
-// blocks, it waits for Config.ShutdownGrace or until leave, and says so.
+// observerPatience is how long a stop waits for one call of an observer.
+const observerPatience = time.Second
+
+// awaitWatchers waits until the observers have seen all events, for at most
+// Config.ShutdownGrace or until leave. An observer that blocks in one call is not
+// waited for any longer, and the log says so.
 func (a *App) awaitWatchers(leave <-chan struct{}) {
 	if !a.watched() {
 		return
 	}
-	t := time.NewTimer(a.cfg.ShutdownGrace)
-	defer t.Stop()
+	grace, end := context.WithTimeout(context.Background(), a.cfg.ShutdownGrace)
+	defer end()
 	for _, w := range a.watchers {
-		select {
-		case <-w.whenIdle():
-			continue
-		case <-t.C:
-		case <-leave:
+		if !w.rests(grace.Done(), leave) {
+			a.logObserver("an observer blocks: the stop does not wait for it any longer", "observer", fmt.Sprintf("%T", w.o))
 		}
-		a.logObserver("an observer blocks: the stop does not wait for it any longer", "observer", fmt.Sprintf("%T", w.o))
-		return
+	}
+}
+
+// rests reports whether no event waits any more, before one of the channels is closed
+// or a call lasts for too long.
+func (w *watcher) rests(over, leave <-chan struct{}) bool {
+	idle, patience := w.whenIdle(), time.NewTicker(observerPatience)
+	defer patience.Stop()
+	for {
+		calls := w.calls.Load()
+		select {
+		case <-idle:
+			return true
+		case <-patience.C:
+			if w.calls.Load() == calls {
+				return false
+			}
+		case <-over:
+			return false
+		case <-leave:
+			return false
+		}
 	}
 }
 

@@ -235,6 +235,7 @@ func TestStop_WithBlockingHooks(t *testing.T) {
 	// The grace bounds it, and the deadline of the stop if that is sooner.
 	for name, c := range map[string]struct{ grace, within, most time.Duration }{
 		"observer": {time.Second, time.Hour, time.Second}, "observer, a deadline": {time.Minute, 2 * time.Second, 2 * time.Second},
+		"observer, in one call": {time.Minute, time.Hour, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
