@@ -30,7 +30,7 @@ type Entry struct {
 	// share, as JSON: the rest of a job's metadata in River's table, the other headers of
 	// asynq's message. It returns nil if there is nothing. Only Get need set it, since
 	// hardly anybody calls it.
-	Beside func() json.RawMessage
+	Beside func() json.RawMessage `json:"-"`
 }
 
 // When is the time of the last thing that is known to have become of the task:
