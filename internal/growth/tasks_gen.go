@@ -31,6 +31,8 @@ const (
 )
 
 // EnqueueTakeBare enqueues a call of [TakeBare].
+//
+// TakeBare returns the JSON of Bare.
 func EnqueueTakeBare(
 	ctx context.Context, q runtime.Enqueuer, order Bare, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -58,6 +60,8 @@ var takeBareTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakeBase enqueues a call of [TakeBase].
+//
+// TakeBase returns the JSON of Base.
 func EnqueueTakeBase(
 	ctx context.Context, q runtime.Enqueuer, order Base, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -85,6 +89,8 @@ var takeBaseTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakeWaits enqueues a call of [TakeWaits].
+//
+// TakeWaits returns the JSON of Waits.
 func EnqueueTakeWaits(
 	ctx context.Context, q runtime.Enqueuer, order Waits, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -112,6 +118,8 @@ var takeWaitsTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakeDurations enqueues a call of [TakeDurations].
+//
+// TakeDurations returns the JSON of Durations.
 func EnqueueTakeDurations(
 	ctx context.Context, q runtime.Enqueuer, order Durations, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -139,6 +147,8 @@ var takeDurationsTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakeTaxed enqueues a call of [TakeTaxed].
+//
+// TakeTaxed returns the JSON of Taxed.
 func EnqueueTakeTaxed(
 	ctx context.Context, q runtime.Enqueuer, order Taxed, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -166,6 +176,8 @@ var takeTaxedTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakePlaced enqueues a call of [TakePlaced].
+//
+// TakePlaced returns the JSON of Placed.
 func EnqueueTakePlaced(
 	ctx context.Context, q runtime.Enqueuer, order Placed, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -193,6 +205,8 @@ var takePlacedTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakeRenamed enqueues a call of [TakeRenamed].
+//
+// TakeRenamed returns the JSON of Renamed.
 func EnqueueTakeRenamed(
 	ctx context.Context, q runtime.Enqueuer, order Renamed, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -220,6 +234,8 @@ var takeRenamedTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakeRekeyed enqueues a call of [TakeRekeyed].
+//
+// TakeRekeyed returns the JSON of Rekeyed.
 func EnqueueTakeRekeyed(
 	ctx context.Context, q runtime.Enqueuer, order Rekeyed, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -247,6 +263,8 @@ var takeRekeyedTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakePriced enqueues a call of [TakePriced].
+//
+// TakePriced returns the JSON of Priced.
 func EnqueueTakePriced(
 	ctx context.Context, q runtime.Enqueuer, order Priced, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -274,6 +292,8 @@ var takePricedTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakeSparse enqueues a call of [TakeSparse].
+//
+// TakeSparse returns the JSON of Sparse.
 func EnqueueTakeSparse(
 	ctx context.Context, q runtime.Enqueuer, order Sparse, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -301,6 +321,8 @@ var takeSparseTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakeLoose enqueues a call of [TakeLoose].
+//
+// TakeLoose returns the JSON of Loose.
 func EnqueueTakeLoose(
 	ctx context.Context, q runtime.Enqueuer, order Loose, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -328,6 +350,8 @@ var takeLooseTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakeLines enqueues a call of [TakeLines].
+//
+// TakeLines returns the JSON of Lines.
 func EnqueueTakeLines(
 	ctx context.Context, q runtime.Enqueuer, order Lines, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {
@@ -355,6 +379,8 @@ var takeLinesTask = wire.Definition{Spec: wire.Spec{
 }}
 
 // EnqueueTakeNoted enqueues a call of [TakeNoted].
+//
+// TakeNoted returns the JSON of Noted.
 func EnqueueTakeNoted(
 	ctx context.Context, q runtime.Enqueuer, order Noted, opts ...runtime.Option,
 ) (*runtime.Handle[string], error) {

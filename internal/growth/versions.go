@@ -17,6 +17,8 @@ type Bare struct {
 	Cents int64  `json:"cents"`
 }
 
+// TakeBare returns the JSON of Bare.
+//
 //task:context
 func TakeBare(ctx context.Context, order Bare) (string, error) { return show(order) }
 
@@ -27,6 +29,8 @@ type Base struct {
 	Coupon string `json:"coupon,omitempty"`
 }
 
+// TakeBase returns the JSON of Base.
+//
 //task:context
 func TakeBase(ctx context.Context, order Base) (string, error) { return show(order) }
 
@@ -36,6 +40,8 @@ type Waits struct {
 	Wait int64 `json:"wait,omitzero"`
 }
 
+// TakeWaits returns the JSON of Waits.
+//
 //task:context
 func TakeWaits(ctx context.Context, order Waits) (string, error) { return show(order) }
 
@@ -45,6 +51,8 @@ type Durations struct {
 	Wait time.Duration `json:"wait,omitzero"`
 }
 
+// TakeDurations returns the JSON of Durations.
+//
 //task:context
 func TakeDurations(ctx context.Context, order Durations) (string, error) { return show(order) }
 
@@ -54,6 +62,8 @@ type Taxed struct {
 	Tax int64 `json:"tax"`
 }
 
+// TakeTaxed returns the JSON of Taxed.
+//
 //task:context
 func TakeTaxed(ctx context.Context, order Taxed) (string, error) { return show(order) }
 
@@ -63,6 +73,8 @@ type Placed struct {
 	At time.Time `json:"at,omitempty"`
 }
 
+// TakePlaced returns the JSON of Placed.
+//
 //task:context
 func TakePlaced(ctx context.Context, order Placed) (string, error) { return show(order) }
 
@@ -73,6 +85,8 @@ type Renamed struct {
 	Voucher string `json:"coupon,omitempty"`
 }
 
+// TakeRenamed returns the JSON of Renamed.
+//
 //task:context
 func TakeRenamed(ctx context.Context, order Renamed) (string, error) { return show(order) }
 
@@ -83,6 +97,8 @@ type Rekeyed struct {
 	Voucher string `json:"voucher,omitempty"`
 }
 
+// TakeRekeyed returns the JSON of Rekeyed.
+//
 //task:context
 func TakeRekeyed(ctx context.Context, order Rekeyed) (string, error) { return show(order) }
 
@@ -93,6 +109,8 @@ type Priced struct {
 	Coupon string  `json:"coupon,omitempty"`
 }
 
+// TakePriced returns the JSON of Priced.
+//
 //task:context
 func TakePriced(ctx context.Context, order Priced) (string, error) { return show(order) }
 
@@ -103,6 +121,8 @@ type Sparse struct {
 	Coupon string `json:"coupon,omitempty"`
 }
 
+// TakeSparse returns the JSON of Sparse.
+//
 //task:context
 func TakeSparse(ctx context.Context, order Sparse) (string, error) { return show(order) }
 
@@ -112,6 +132,8 @@ type Loose struct {
 	Wait int64 `json:"wait,omitzero"`
 }
 
+// TakeLoose returns the JSON of Loose.
+//
 //task:context
 func TakeLoose(ctx context.Context, order Loose) (string, error) { return show(order) }
 
@@ -126,6 +148,8 @@ type Line struct {
 	SKU string `json:"sku"`
 }
 
+// TakeLines returns the JSON of Lines.
+//
 //task:context
 func TakeLines(ctx context.Context, order Lines) (string, error) { return show(order) }
 
@@ -141,6 +165,8 @@ type NotedLine struct {
 	Note string `json:"note,omitempty"`
 }
 
+// TakeNoted returns the JSON of Noted.
+//
 //task:context
 func TakeNoted(ctx context.Context, order Noted) (string, error) { return show(order) }
 
