@@ -134,7 +134,8 @@ func (e *Engine) add(l *lot, m *engine.Message) error {
 func (l *lot) encode(m *engine.Message, argsKept bool) (string, error) {
 	bare := argsKept && remote.IsBare(m)
 	if last := l.bare; bare && last != nil && last.Keep == m.Keep &&
-		last.KeepFailed == m.KeepFailed && last.Meta.Version == m.Meta.Version && last.Meta.Signature == m.Meta.Signature && last.Meta.Retries == m.Meta.Retries {
+		last.KeepFailed == m.KeepFailed && last.Meta.Version == m.Meta.Version &&
+		last.Meta.Signature == m.Meta.Signature && last.Meta.Retries == m.Meta.Retries {
 		return l.bareMetadata, nil
 	}
 	own := envelope{

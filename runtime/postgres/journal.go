@@ -121,7 +121,8 @@ func (e *Engine) Signal(ctx context.Context, id uuid.UUID, name, key string, val
 		return e.inBatch(ctx, func(b *pgx.Batch) {
 			b.Queue(e.sql.journal.makeHeads, one)
 			b.Queue(e.sql.journal.lockHeads, one)
-			b.Queue(e.sql.journal.signal, job, name, key, string(value), engine.MaxJournalEntries, engine.MaxJournalBytes, e.sql.insertChannel).
+			b.Queue(e.sql.journal.signal, job, name, key, string(value),
+				engine.MaxJournalEntries, engine.MaxJournalBytes, e.sql.insertChannel).
 				QueryRow(func(row pgx.Row) error { return row.Scan(&why, &told) })
 		})
 	})

@@ -192,7 +192,8 @@ func (j joined) leaving(ctx context.Context, limits []engine.Limit) (*limitKeys,
 		return nil, nil
 	}
 	level := ""
-	err := j.d.query(ctx, "SELECT current_setting('transaction_isolation')", nil, func(scan func(...any) error) error { return scan(&level) })
+	err := j.d.query(ctx, "SELECT current_setting('transaction_isolation')", nil,
+		func(scan func(...any) error) error { return scan(&level) })
 	if err != nil || level != "read committed" {
 		return nil, err
 	}

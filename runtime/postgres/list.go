@@ -52,7 +52,8 @@ var stateConditions = map[engine.State]string{
 const (
 	happened  = `coalesce(j.finalized_at, j.attempted_at, j.created_at)`
 	anyReason = `concat(j.metadata -> 'taskctx' ->> 'reason', E'\n', j.errors[array_upper(j.errors, 1)] ->> 'error',
-	E'\nwaits for ' || (j.metadata -> 'taskctx' ->> 'limit'), CASE WHEN {pausedkind} THEN E'\ntasks named ' || to_json(j.kind) || ' are paused' END)`
+	E'\nwaits for ' || (j.metadata -> 'taskctx' ->> 'limit'),
+	CASE WHEN {pausedkind} THEN E'\ntasks named ' || to_json(j.kind) || ' are paused' END)`
 	isPaused = `EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = j.kind)`
 )
 

@@ -221,7 +221,9 @@ func (e *Engine) addPlaces(ctx context.Context, d db, p *places) error {
 	if len(p.job) == 0 {
 		return nil
 	}
-	err := d.query(ctx, e.sql.limit.addPlaces, []any{p.job, p.n, p.key, p.most, p.ordered, p.held, p.priority, p.due, p.queue, p.kind}, nothing)
+	err := d.query(ctx, e.sql.limit.addPlaces, []any{
+		p.job, p.n, p.key, p.most, p.ordered, p.held, p.priority, p.due, p.queue, p.kind,
+	}, nothing)
 	if err != nil {
 		return fmt.Errorf("note places of limits: %w", err)
 	}

@@ -16,7 +16,8 @@ WITH up AS (
 	UPDATE {s}.river_job j SET args = $2::text::jsonb, max_attempts = $3, priority = $5, queue = $6,
 		metadata = CASE WHEN $9::text = '' THEN $4::text::jsonb ELSE jsonb_set($4::text::jsonb, '{taskctx,limit}', to_jsonb($9::text)) END,
 		scheduled_at = coalesce($7::timestamptz, now()), finalized_at = NULL,
-		state = CASE WHEN $9::text <> '' THEN 'pending' WHEN $7::timestamptz > now() THEN 'scheduled' ELSE 'available' END::{s}.river_job_state,
+		state = CASE WHEN $9::text <> '' THEN 'pending' WHEN $7::timestamptz > now() THEN 'scheduled'
+			ELSE 'available' END::{s}.river_job_state,
 		tags = string_to_array($8::text, ',')::varchar(255)[]
 	WHERE j.id = $1 RETURNING j.queue, j.state::text AS state, j.scheduled_at
 )
@@ -53,7 +54,9 @@ func (l *lot) replacing(ins []engine.Inserted) (places []int) {
 // replaceHeld answers for a message whose key another task holds: that task takes its
 // content, if it may, or the message is stored once that one has begun. run runs a
 // transaction.
-func (e *Engine) replaceHeld(ctx context.Context, m *engine.Message, in engine.Inserted, run func(context.Context, func(context.Context, db) error) error) (engine.Inserted, error) {
+func (e *Engine) replaceHeld(
+	ctx context.Context, m *engine.Message, in engine.Inserted, run func(context.Context, func(context.Context, db) error) error,
+) (engine.Inserted, error) {
 	for in.Existing {
 		if ctx.Err() != nil {
 			return in, context.Cause(ctx)
@@ -121,7 +124,7 @@ func (e *Engine) replaceJob(ctx context.Context, d db, number int64, m *engine.M
 	meta, err := decode(j.metadata)
 	old := e.message(j, meta.Own)
 	if err != nil || old.Key != m.Key || old.KeyHold != engine.HoldWaiting || old.Name != m.Name {
-		return keptAsItIs, nil
+		return keptAsItIs, nil //nolint:nilerr // a job that cannot be read is kept, too
 	}
 	if !keys.include(old.Limits) {
 		return placesMoved, nil

@@ -59,33 +59,43 @@ func forSome(text, pick string) lotSQL {
 	}
 }
 
-// newStatements puts the schema into the statements. {s} is the schema as an
-// identifier, {seq} the sequence of River's jobs.
-func newStatements(schema string) statements {
-	r := strings.NewReplacer("{set}", strings.ReplaceAll(setOf, "{s}", quoted(schema)), "{s}", quoted(schema), "{seq}", quoted(schema)+".river_job_id_seq",
-		"{columns}", withPaused(jobColumns, schema), "{briefcolumns}", withPaused(jobColumnsOf("NULL::jsonb", briefMetadata), schema),
-		"{again}", isAgain, "{later}", isLater, "{waits}", isWaits, "{aside}", isAside, "{asked}", asked, "{durable}", isDurable, "{marked}", isMarked, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
+// schemaReplacer puts the schema into statements, and the conditions that several have.
+// {s} is the schema as an identifier, {seq} the sequence of River's jobs.
+func schemaReplacer(schema string) *strings.Replacer {
+	own := quoted(schema)
+	return strings.NewReplacer(
+		"{set}", strings.ReplaceAll(setOf, "{s}", own), "{s}", own, "{seq}", own+".river_job_id_seq",
+		"{columns}", withPaused(jobColumns, schema),
+		"{briefcolumns}", withPaused(jobColumnsOf("NULL::jsonb", briefMetadata), schema),
+		"{again}", isAgain, "{later}", isLater, "{waits}", isWaits, "{aside}", isAside, "{asked}", asked,
+		"{durable}", isDurable, "{marked}", isMarked, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
 		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked,
 		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,
 		"{ours}", oursOrNone,
 		"{created}", within("j.created_at"), "{scheduled}", within("j.scheduled_at"),
-		"{free}", strings.ReplaceAll(freeKey, "{s}", quoted(schema)), "{expiry}", "("+expiry+")",
-		"{now}", epoch("now()"), "{made}", "CASE WHEN isfinite(created_at) THEN "+epoch("created_at")+" ELSE 0 END", "{heldfor}", heldFor)
+		"{free}", strings.ReplaceAll(freeKey, "{s}", own), "{expiry}", "("+expiry+")",
+		"{now}", epoch("now()"), "{made}", "CASE WHEN isfinite(created_at) THEN "+epoch("created_at")+" ELSE 0 END",
+		"{heldfor}", heldFor)
+}
+
+// newStatements returns the statements on a schema.
+func newStatements(schema string) statements {
 	s := statements{
 		// River's channels are prefixed with the schema.
 		insertChannel: schema + ".river_insert", controlChannel: schema + ".river_control",
 		dueChannel: schema + ".taskctx_due",
 
-		tell: tellSQL, readMark: readMarkSQL, nextNumbers: nextNumbersSQL, insert: insertSQL, insertLimited: insertLimited(insertSQL), stored: storedSQL, replace: replaceSQL,
+		tell: tellSQL, readMark: readMarkSQL, nextNumbers: nextNumbersSQL,
+		insert: insertSQL, insertLimited: insertLimited(insertSQL), stored: storedSQL, replace: replaceSQL,
 		addKeys: addKeysSQL, lockKeys: lockKeysSQL, takeKeys: takeKeysSQL,
 		claim: forSome(claimSQL("$5"), claimPick), claimAfter: forSome(claimSQL("$8"), claimAfterPick),
 		claimFound: forSome(claimSQL("$6"), claimFoundPick),
 		end:        endSQL, endWith: endWithSQL,
 		succeed: succeedSQL, conclude: concludeSQL, saveMemo: saveMemoSQL, note: noteSQL,
 		leave: leaveSQL, beat: beatSQL, others: othersSQL, workers: workersSQL, mine: mineSQL, mineOf: mineOfSQL,
-		takeOver:        strings.ReplaceAll(takeOverSQL, "{which}", "j.state = 'running' AND "+notStopped),
-		takeOverOf:      strings.ReplaceAll(takeOverSQL, "{which}", "j.id = ANY($5::bigint[]) AND j.state::text = 'running' AND "+notStopped),
-		takeOverStopped: strings.ReplaceAll(takeOverSQL, "{which}", "j.id = ANY($5::bigint[]) AND j.state::text = 'running'"),
+		takeOver:        takeOverWhere("j.state = 'running' AND " + notStopped),
+		takeOverOf:      takeOverWhere("j.id = ANY($5::bigint[]) AND j.state::text = 'running' AND " + notStopped),
+		takeOverStopped: takeOverWhere("j.id = ANY($5::bigint[]) AND j.state::text = 'running'"),
 		expireOf:        forSome(expireSQL, strings.Replace(expirePick, "j.id <> ALL(", "j.id = ANY(", 1)).all,
 		runningOf:       runningOfSQL, wasLost: wasLostSQL,
 		promote: forSome(promoteSQL, promotePick), promoteUnique: forSome(promoteUniqueSQL, promoteUniquePick),
@@ -109,8 +119,26 @@ func newStatements(schema string) statements {
 		},
 	}
 	s.limit = newLimitStatements()
+	r := schemaReplacer(schema)
+	for _, text := range append(s.limit.texts(), s.texts()...) {
+		*text = r.Replace(*text)
+	}
+	for _, l := range []*lotSQL{
+		&s.claim, &s.claimAfter, &s.claimFound, &s.promote, &s.promoteUnique, &s.park, &s.unpark, &s.expire,
+		&s.clean,
+	} {
+		l.all, l.first = r.Replace(l.all), r.Replace(l.first)
+	}
+	return s
+}
+
+// takeOverWhere makes of takeOverSQL the statement for the jobs of a condition.
+func takeOverWhere(which string) string { return strings.ReplaceAll(takeOverSQL, "{which}", which) }
+
+// texts are the statements that are no lots, but for those of limits.
+func (s *statements) texts() []*string {
 	j := &s.journal
-	for _, text := range append(s.limit.texts(),
+	return []*string{
 		&s.readMark, &s.nextNumbers, &s.insert, &s.insertLimited, &s.stored, &s.replace,
 		&s.addKeys, &s.lockKeys, &s.takeKeys,
 		&s.succeed, &s.conclude, &s.end, &s.endWith, &s.saveMemo, &s.note,
@@ -124,16 +152,7 @@ func newStatements(schema string) statements {
 		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveGone, &j.parents, &j.markBereft,
 		&j.read, &j.ownRun, &j.named, &j.add, &j.addOne, &j.signal, &j.due, &j.wake, &j.unseen, &j.heads, &j.forget, &j.endedFamily,
 		&j.bereft, &j.isBereft, &j.bereftChildren, &j.bereftAt, &j.forgetFailed, &j.redo, &j.recount, &j.stopped,
-	) {
-		*text = r.Replace(*text)
 	}
-	for _, l := range []*lotSQL{
-		&s.claim, &s.claimAfter, &s.claimFound, &s.promote, &s.promoteUnique, &s.park, &s.unpark, &s.expire,
-		&s.clean,
-	} {
-		l.all, l.first = r.Replace(l.all), r.Replace(l.first)
-	}
-	return s
 }
 
 // Bytes are read as text, which no setting of a session changes.

@@ -24,13 +24,17 @@ func newLimitStatements() limitStatements {
 	return limitStatements{
 		notDue:  notDueSQL,
 		addKeys: addLimitKeysSQL, lockKeys: lockLimitKeysSQL, keysOf: limitKeysOfSQL, rooms: roomsSQL, placesOf: placesOfSQL,
-		heldNow: heldNowSQL, claim: noted(forSome(claimSQL("$5"), claimPick).all), claimAfter: noted(forSome(claimSQL("$8"), claimAfterPick).all),
-		claimFound: noted(forSome(claimSQL("$6"), claimFoundPick).all), held: heldSQL, addPlaces: addPlacesSQL, leave: leavePlacesSQL, letIn: letInSQL,
-		putAside:    strings.NewReplacer("{which}", "j.id = o.id AND j.state = 'available' AND $1::text = ''", "{back}", "").Replace(putAsideSQL),
+		held: heldSQL, addPlaces: addPlacesSQL, leave: leavePlacesSQL, letIn: letInSQL,
+		heldNow: heldNowSQL, claim: noted(forSome(claimSQL("$5"), claimPick).all),
+		claimAfter: noted(forSome(claimSQL("$8"), claimAfterPick).all),
+		claimFound: noted(forSome(claimSQL("$6"), claimFoundPick).all),
+		putAside: strings.NewReplacer(
+			"{which}", "j.id = o.id AND j.state = 'available' AND $1::text = ''", "{back}", "").Replace(putAsideSQL),
 		putAsideOwn: strings.NewReplacer("{which}", "{own} AND NOT {asked}", "{back}", putBackSQL).Replace(putAsideSQL),
 		set:         setLimitSQL, clear: clearLimitSQL, ofRule: keysOfRuleSQL, counts: limitCountsSQL, pausedPlaces: pausedPlacesSQL,
 		begin: beginRatedSQL, wakeRates: wakeRatesSQL, openRates: openRatesSQL, nextRate: nextRateSQL, forgetStarts: forgetStartsSQL,
-		sweep: sweepPlacesSQL, hurrySweep: hurrySweepSQL, forget: forgetLimitKeysSQL, postpone: postponeSQL, placeKeys: placeKeysSQL, dropPlaces: dropPlacesSQL,
+		sweep: sweepPlacesSQL, hurrySweep: hurrySweepSQL, forget: forgetLimitKeysSQL, postpone: postponeSQL,
+		placeKeys: placeKeysSQL, dropPlaces: dropPlacesSQL,
 	}
 }
 
@@ -39,7 +43,8 @@ func (l *limitStatements) texts() []*string {
 		&l.heldNow, &l.claim, &l.claimAfter, &l.claimFound,
 		&l.notDue, &l.begin, &l.wakeRates, &l.openRates, &l.nextRate, &l.forgetStarts,
 		&l.addKeys, &l.lockKeys, &l.keysOf, &l.rooms, &l.placesOf, &l.held, &l.addPlaces, &l.leave, &l.letIn,
-		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces, &l.sweep, &l.hurrySweep, &l.forget, &l.postpone, &l.placeKeys, &l.dropPlaces,
+		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces,
+		&l.sweep, &l.hurrySweep, &l.forget, &l.postpone, &l.placeKeys, &l.dropPlaces,
 	}
 }
 
@@ -79,7 +84,8 @@ const isAside = `j.state::text = 'pending' AND coalesce(j.metadata -> 'taskctx' 
 // rules for whose places they wait, empty for none.
 func insertLimited(text string) string {
 	return strings.NewReplacer(
-		"r.metadata::jsonb", "CASE WHEN r.aside = '' THEN r.metadata::jsonb ELSE jsonb_set(r.metadata::jsonb, '{taskctx,limit}', to_jsonb(r.aside)) END",
+		"r.metadata::jsonb",
+		"CASE WHEN r.aside = '' THEN r.metadata::jsonb ELSE jsonb_set(r.metadata::jsonb, '{taskctx,limit}', to_jsonb(r.aside)) END",
 		"CASE WHEN r.due > now()", "CASE WHEN r.aside <> '' THEN 'pending' WHEN r.due > now()",
 		"$10::text[])", "$10::text[], $14::text[])",
 		"tags, n)", "tags, aside, n)",
@@ -97,7 +103,8 @@ const lockLimitKeysSQL = `SELECT FROM {s}.taskctx_limit_key WHERE key = ANY($1::
 // limitKeysOfSQL selects the keys of jobs' limits, their rules, and the times of rates.
 const limitKeysOfSQL = `
 SELECT DISTINCT l ->> 'key', l ->> 'rule',
-	CASE WHEN jsonb_typeof(l -> 'per') = 'number' THEN least(greatest((l ->> 'per')::numeric, 0), 9e18)::bigint ELSE 0 END FROM {s}.river_job j
+	CASE WHEN jsonb_typeof(l -> 'per') = 'number' THEN least(greatest((l ->> 'per')::numeric, 0), 9e18)::bigint ELSE 0 END
+FROM {s}.river_job j
 CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(j.metadata #> '{taskctx,limits}') = 'array'
 	THEN j.metadata #> '{taskctx,limits}' ELSE '[]' END) l
 WHERE j.id = ANY($1::bigint[]) AND jsonb_typeof(l) = 'object' AND l ->> 'key' IS NOT NULL`
@@ -110,7 +117,8 @@ const placeKeysSQL = `SELECT DISTINCT p.key FROM {s}.taskctx_place p WHERE p.job
 // for nothing, and whether the time of a rate has come.
 var roomsSQL = `
 SELECT k.n, h.n + t.n, w.n > 0, coalesce(s.most, -1),
-	coalesce((SELECT x.wake <= statement_timestamp() FROM {s}.taskctx_limit_key x WHERE x.key = k.key), false) FROM unnest($1::bytea[]) WITH ORDINALITY AS k(key, n)
+	coalesce((SELECT x.wake <= statement_timestamp() FROM {s}.taskctx_limit_key x WHERE x.key = k.key), false)
+FROM unnest($1::bytea[]) WITH ORDINALITY AS k(key, n)
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) h
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp()) t
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM (` + firstWaiters("1") + `) p) w
@@ -271,7 +279,8 @@ WITH c AS MATERIALIZED (
 		due = CASE WHEN n.more THEN s.due ELSE statement_timestamp() + $2::bigint * interval '1 microsecond' END, hurry = s.hurry AND n.more
 	FROM n WHERE EXISTS (SELECT FROM c)
 ), f AS MATERIALIZED (
-	SELECT k.key, h.n AS held, f.most IS NOT NULL AS waits, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room FROM k
+	SELECT k.key, h.n AS held, f.most IS NOT NULL AS waits, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room
+	FROM k
 	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)::int
 		+ (SELECT count(*) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp())::int AS n OFFSET 0) h
 	LEFT JOIN LATERAL (` + firstWaiters("1") + `) f ON true
@@ -280,7 +289,9 @@ WITH c AS MATERIALIZED (
 SELECT (SELECT more FROM n), EXISTS (SELECT FROM c WHERE hurry), ARRAY(
 	SELECT DISTINCT p.job_id FROM k CROSS JOIN LATERAL (
 		SELECT p.job_id, p.ordered FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held OFFSET 0) p
-	LEFT JOIN LATERAL (SELECT j.id, j.state::text AS state, {aside} AS aside, j.queue, j.kind FROM {s}.river_job j WHERE j.id = p.job_id OFFSET 0) j ON true
+	LEFT JOIN LATERAL (
+		SELECT j.id, j.state::text AS state, {aside} AS aside, j.queue, j.kind
+		FROM {s}.river_job j WHERE j.id = p.job_id OFFSET 0) j ON true
 	WHERE j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded') OR NOT p.ordered AND (
 		j.state IN ('scheduled', 'retryable') OR j.state = 'pending' AND NOT j.aside OR j.state = 'available' AND (
 			EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = j.queue AND q.paused_at IS NOT NULL)

@@ -36,7 +36,8 @@ WITH w AS MATERIALIZED (
 	LEFT JOIN LATERAL (SELECT p.most FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held LIMIT 1) a ON true
 	LEFT JOIN LATERAL ({set}) s ON true
 ), up AS (
-	UPDATE {s}.taskctx_limit_key k SET wake = w.at FROM w WHERE k.key = ANY($1::bytea[]) AND k.key = w.key AND k.wake IS DISTINCT FROM w.at RETURNING k.wake
+	UPDATE {s}.taskctx_limit_key k SET wake = w.at FROM w WHERE k.key = ANY($1::bytea[]) AND k.key = w.key
+		AND k.wake IS DISTINCT FROM w.at RETURNING k.wake
 )
 SELECT pg_notify($2::text, (extract(epoch FROM s.at - statement_timestamp()) * 1000000)::bigint::text)
 FROM (SELECT min(wake) AS at FROM up) s WHERE s.at < statement_timestamp() + $3::bigint * interval '1 microsecond'`

@@ -300,7 +300,8 @@ func (s *serve) expire(ctx context.Context) (bool, error) {
 		err := s.e.inTx(ctx, func(ctx context.Context, d db) error {
 			ended = nil
 			return s.e.endingIn(ctx, d, due, func() error {
-				return d.query(ctx, s.e.sql.expireOf, append(args[:3:3], due, limit, s.ParkFor.String()), func(scan func(...any) error) error {
+				values := append(args[:3:3], due, limit, s.ParkFor.String())
+				return d.query(ctx, s.e.sql.expireOf, values, func(scan func(...any) error) error {
 					var id int64
 					err := scan(&id, &queue, &kind)
 					ended = append(ended, id)
