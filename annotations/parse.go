@@ -30,7 +30,12 @@ type parser struct {
 	errs  []*Error
 }
 
-func (p *parser) errorf(pos, end token.Pos, code, hint, format string, args ...any) *Error {
+func (p *parser) errorf(pos, end token.Pos, code, hint, format string, args ...any) {
+	p.addf(pos, end, code, hint, format, args...)
+}
+
+// addf is errorf for an error of which more is to be said.
+func (p *parser) addf(pos, end token.Pos, code, hint, format string, args ...any) *Error {
 	e := &Error{Pos: pos, End: end, Code: code, Msg: fmt.Sprintf(format, args...), Hint: hint}
 	p.errs = append(p.errs, e)
 	return e
@@ -44,7 +49,7 @@ func (p *parser) comment(g *ast.CommentGroup, c *ast.Comment) {
 	d, ok := ast.ParseDirective(c.Slash, c.Text)
 	if !ok || d.Tool != Tool {
 		if meant := nearMiss(c.Text); meant != "" {
-			e := p.errorf(c.Pos(), c.End(), "near-miss", "write "+meant,
+			e := p.addf(c.Pos(), c.End(), "near-miss", "write "+meant,
 				"this comment is no directive, and looks meant as one")
 			if !strings.HasSuffix(meant, orNothing) {
 				e.Instead = meant
@@ -59,7 +64,7 @@ func (p *parser) comment(g *ast.CommentGroup, c *ast.Comment) {
 			instead = "//task:" + near
 			hint = "did you mean " + instead + "?"
 		}
-		p.errorf(c.Pos(), c.Pos()+token.Pos(len("//task:")+len(d.Name)), "unknown-directive", hint,
+		p.addf(c.Pos(), c.Pos()+token.Pos(len("//task:")+len(d.Name)), "unknown-directive", hint,
 			"there is no directive //task:%s", d.Name).Instead = instead
 		return
 	}
@@ -214,7 +219,7 @@ func (p *parser) unknownKey(dir *Directive, name string, pos, end token.Pos) *Er
 	} else if len(names) > 0 {
 		hint = "its keys are " + strings.Join(names, ", ")
 	}
-	return p.errorf(pos, end, "unknown-key", hint, "//task:%s on %s has no key %q", dir.Verb, dir.On, name)
+	return p.addf(pos, end, "unknown-key", hint, "//task:%s on %s has no key %q", dir.Verb, dir.On, name)
 }
 
 // word reads a bare word.
@@ -233,7 +238,7 @@ func (p *parser) word(dir *Directive, a ast.DirectiveArg, end token.Pos) {
 		if near != "" {
 			hint = "did you mean " + near + "?"
 		}
-		p.errorf(a.Pos, end, "unknown-word", hint, "//task:%s knows no %q", dir.Verb, a.Arg).Instead = near
+		p.addf(a.Pos, end, "unknown-word", hint, "//task:%s knows no %q", dir.Verb, a.Arg).Instead = near
 	case dir.Word != "":
 		p.errorf(a.Pos, end, "repeated-word", "", "//task:%s takes one of %s, and %s is there already",
 			dir.Verb, strings.Join(dir.Words, ", "), dir.Word)

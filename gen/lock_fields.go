@@ -23,7 +23,8 @@ func (p *Package) changed(l *lock, old locked, was lockedParam, param *Param) {
 	if c.Retyped {
 		fix := newForm
 		if field := wiretype.WouldFit(was.sig, param.Type); field != "" {
-			fix = "if the field " + field + " is new, give its tag the option omitzero: it is then compatible in both directions\n" + newForm
+			fix = "if the field " + field + " is new, give its tag the option omitzero: " +
+				"it is then compatible in both directions\n" + newForm
 		}
 		report("lock-retyped", fix, "tasks of %s that are enqueued have the parameter %s as %s, not %s",
 			old.name, param.shown(), wiretype.Short(was.sig), wiretype.Short(param.Sig))

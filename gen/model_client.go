@@ -268,7 +268,8 @@ func (r *reach) why(typ types.Type, seen map[types.Type]bool) (reason, fix strin
 		parts = []types.Type{t.Elem()}
 	case *types.Array:
 		if _, varies := r.lens[t]; varies {
-			return "the length of its array is not the same on all systems", "give the array's type a name in a package that both can import"
+			return "the length of its array is not the same on all systems",
+				"give the array's type a name in a package that both can import"
 		}
 		parts = []types.Type{t.Elem()}
 	case *types.Map:
@@ -276,7 +277,8 @@ func (r *reach) why(typ types.Type, seen map[types.Type]bool) (reason, fix strin
 	case *types.Struct:
 		for f := range t.Fields() {
 			if !f.Exported() {
-				return "its struct has the field " + f.Name() + ", which only " + r.of.Name + " can set", "give the struct a name in a package that both can import"
+				return "its struct has the field " + f.Name() + ", which only " + r.of.Name + " can set",
+					"give the struct a name in a package that both can import"
 			}
 			parts = append(parts, f.Type())
 		}

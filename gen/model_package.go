@@ -29,7 +29,7 @@ func modelAll(l *load.Loader, pkgs []*load.Package, dirs []string) []*Package {
 	for _, p := range pkgs {
 		all = append(all, m.model(p))
 	}
-	for i := 0; i < len(m.builders); i++ { // a client may need one more model
+	for i := 0; i < len(m.builders); i++ { //nolint:intrange // a client may need one more model, which is added to them
 		if b := m.builders[i]; slices.Contains(dirs, b.Dir) {
 			b.clients()
 		}

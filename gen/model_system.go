@@ -103,7 +103,8 @@ func (s *systemTypes) differs(t types.Type, obj *types.TypeName) bool {
 	}
 	for _, f := range files {
 		spec := typeIn(f.Tree, obj.Name())
-		if here == "" || spec == nil || typeText(f.Tree, spec) == here || !buildtag.Possible(buildtag.And(s.here(f.Constraint), f.Constraint)) {
+		if here == "" || spec == nil || typeText(f.Tree, spec) == here ||
+			!buildtag.Possible(buildtag.And(s.here(f.Constraint), f.Constraint)) {
 			continue
 		}
 		s.found, s.how, s.at = t, "is declared otherwise for them", spec.Name.Pos()

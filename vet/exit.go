@@ -34,7 +34,8 @@ func exit(pass *analysis.Pass) (any, error) {
 			d := analysis.Diagnostic{Pos: call.Pos(), End: call.End()}
 			switch {
 			case path == "os" && name == "Exit", path == "log" && slices.Contains(fatal, name), path == "syscall" && name == "Exit":
-				d.Message = path + "." + name + " in a task ends the process with all its tasks: return an error, runtime.Permanent if no retry helps"
+				d.Message = path + "." + name + " in a task ends the process with all its tasks: " +
+					"return an error, runtime.Permanent if no retry helps"
 				d.SuggestedFixes = t.failing(pass, call, path, name, around)
 			case path == runtimePath && name == "App.Stop" && !inLiteral(around) && !inGo(around) && !t.made(pass, call):
 				d.Message = "Stop waits for running tasks, and so for this one: stop the app from outside"

@@ -101,7 +101,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "completion":
 		return report(errOut, command{name: name}, completion(stdout, rest[1:])) // a text of ours, with tabs
 	case "complete": // for shells
-		return report(errOut, command{name: name}, complete(ctx, out, *url, slices.DeleteFunc(rest[1:], func(w string) bool { return w == "--" })))
+		complete(ctx, out, *url, slices.DeleteFunc(rest[1:], func(w string) bool { return w == "--" }))
+		return 0
 	}
 	for _, c := range commands() {
 		if c.name == name {
@@ -208,7 +209,8 @@ func printUsage(w io.Writer) {
 	for _, s := range engines.Schemes() {
 		fmt.Fprintf(w, "  %-40s %s\n", s.Example, s.Help)
 	}
-	fmt.Fprintf(w, "It defaults to $%s. taskctx COMMAND -h shows a command's flags, and taskctx help TOPIC\nsays more about one of: %s.\n\n",
+	fmt.Fprintf(w, "It defaults to $%s. taskctx COMMAND -h shows a command's flags, and taskctx help TOPIC\n"+
+		"says more about one of: %s.\n\n",
 		engineVariable, strings.Join(slices.Sorted(maps.Keys(topics)), ", "))
 	fmt.Fprintf(w, "To run all failed tasks of a queue again:\n  taskctx retry -all -state failed -queue mail\n")
 }

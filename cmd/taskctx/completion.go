@@ -49,7 +49,7 @@ func completion(out io.Writer, args []string) error {
 }
 
 // complete prints the words that may stand in place of the last one.
-func complete(ctx context.Context, out io.Writer, url string, words []string) error {
+func complete(ctx context.Context, out io.Writer, url string, words []string) {
 	if len(words) == 0 {
 		words = []string{""}
 	}
@@ -59,7 +59,6 @@ func complete(ctx context.Context, out io.Writer, url string, words []string) er
 			fmt.Fprintln(out, w)
 		}
 	}
-	return nil
 }
 
 // candidates are the words that may follow.

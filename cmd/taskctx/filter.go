@@ -30,7 +30,8 @@ func filterFlags(f *flag.FlagSet) *filter {
 	f.StringVar(&x.tag, "tag", "", "only tasks with this tag: `KEY` or KEY:VALUE")
 	f.StringVar(&x.q.Reason, "reason", "", "only tasks whose reason has this `text`; * is any text, ^ and $ the ends of its first line")
 	f.StringVar(&x.q.Worker, "worker", "", "only tasks that the worker with this `id` runs or ran last")
-	f.StringVar(&x.since, "since", "", "only tasks that ended, or else began or were enqueued, since: a `time`, or 2h or 7d for so long ago")
+	f.StringVar(&x.since, "since", "",
+		"only tasks that ended, or else began or were enqueued, since: a `time`, or 2h or 7d for so long ago")
 	f.StringVar(&x.till, "until", "", "the same, for before that `time`")
 	f.StringVar(&x.parent, "parent", "", "only tasks that the task with this `id` has enqueued")
 	f.StringVar(&x.root, "root", "", "only tasks of the tree that begins with the task with this `id`, without it")

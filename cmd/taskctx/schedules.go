@@ -59,7 +59,8 @@ func schedulesFlags(f *flag.FlagSet) action {
 		w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "SCHEDULE\tTASK\tKEPT\tNEWEST\tSTATE\tID")
 		for _, x := range all {
-			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", oneLine(x.Name), oneLine(x.Task), x.Tasks, showTime(x.Newest.EnqueuedAt), x.Newest.State, x.Newest.ID)
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n",
+				oneLine(x.Name), oneLine(x.Task), x.Tasks, showTime(x.Newest.EnqueuedAt), x.Newest.State, x.Newest.ID)
 		}
 		return w.Flush()
 	}

@@ -55,10 +55,10 @@ func header(src []byte) constraint.Expr {
 	for raw := range bytes.Lines(src) {
 		line := strings.TrimSpace(string(raw))
 		if inBlock {
-			_, line, inBlock = afterBlock(line)
+			line, inBlock = afterBlock(line)
 		}
 		for strings.HasPrefix(line, "/*") {
-			_, line, inBlock = afterBlock(line[2:])
+			line, inBlock = afterBlock(line[2:])
 		}
 		switch {
 		case inBlock:
@@ -84,9 +84,9 @@ func header(src []byte) constraint.Expr {
 
 // afterBlock returns the text after the end of a comment in a line, or inBlock
 // if it does not end there.
-func afterBlock(line string) (before, after string, inBlock bool) {
-	before, after, ended := strings.Cut(line, "*/")
-	return before, strings.TrimSpace(after), !ended
+func afterBlock(line string) (after string, inBlock bool) {
+	_, after, ended := strings.Cut(line, "*/")
+	return strings.TrimSpace(after), !ended
 }
 
 // ofName returns the constraint of a file's name: "mail_linux.go" is built for

@@ -70,7 +70,8 @@ func anyBuild(e constraint.Expr) (possible, known bool) {
 	}
 	for _, goos := range osNames {
 		for _, goarch := range append(arches, "other") {
-			if web := goos == "js" || goos == "wasip1"; web != (goarch == "wasm") && (web && slices.Contains(arches, "wasm") || goarch == "wasm") {
+			web, wasm := goos == "js" || goos == "wasip1", goarch == "wasm"
+			if web != wasm && (wasm || slices.Contains(arches, "wasm")) {
 				continue
 			}
 			for bits := range 1 << len(free) {
@@ -144,16 +145,16 @@ func always(tag string) bool { return IsVersion(tag) && version.Compare(tag, "go
 
 // ofOS reports whether a tag is set on a system.
 func ofOS(goos, tag string) bool {
-	switch {
-	case tag == goos:
+	switch tag {
+	case goos:
 		return true
-	case tag == "unix":
+	case "unix":
 		return unixOS[goos]
-	case tag == "linux":
+	case "linux":
 		return goos == "android"
-	case tag == "solaris":
+	case "solaris":
 		return goos == "illumos"
-	case tag == "darwin":
+	case "darwin":
 		return goos == "ios"
 	}
 	return false

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"context"
 	"os/exec"
 	"strings"
 
@@ -20,7 +21,8 @@ type goTools struct {
 // askTools asks the go command. Without an answer no file is found below the root,
 // and no tag is set.
 func (l *Loader) askTools() *goTools {
-	cmd := exec.Command("go", "list", "-f",
+	// Whoever asks first asks for all, so that no caller's context ends it.
+	cmd := exec.CommandContext(context.Background(), "go", "list", "-f",
 		"{{context.GOROOT}}{{range context.ToolTags}}\n{{.}}{{end}}{{range context.ReleaseTags}}\n{{.}}{{end}}", "unsafe")
 	cmd.Dir, cmd.Env = l.dir, l.cfg.Env
 	out, _ := cmd.Output() // the faults of a module are reported where it is loaded

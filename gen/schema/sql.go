@@ -83,7 +83,8 @@ func (s *sqlWriter) task(t *task) {
 		if more := sqlLimits(p.shape, v); more != "" {
 			check = "(" + check + ") AND (" + v + " IS NULL OR " + more + ")"
 		}
-		checks = append(checks, fmt.Sprintf("\tIF (%s) IS NOT TRUE THEN\n\t\tRAISE invalid_parameter_value USING MESSAGE = %s;\n\tEND IF;\n",
+		checks = append(checks, fmt.Sprintf("\tIF (%s) IS NOT TRUE THEN\n"+
+			"\t\tRAISE invalid_parameter_value USING MESSAGE = %s;\n\tEND IF;\n",
 			check, quote(fmt.Sprintf("%s: the value of %s is no %s", t.Name, p.label(), p.Sig))))
 	}
 	name := s.name(unique(ident("enqueue_"+t.Name), s.defs.taken))
@@ -239,7 +240,7 @@ func sqlLimits(s *wiretype.Shape, v string) string {
 // check returns a condition that jsonb is a value of the shape. What has a name is
 // a function, made before.
 func (s *sqlWriter) check(shape *wiretype.Shape, e string) string {
-	c := ""
+	var c string
 	if shape.Type == nil {
 		c = s.plain(shape, e)
 	} else {
@@ -268,10 +269,12 @@ func (s *sqlWriter) plain(shape *wiretype.Shape, e string) string {
 	case wiretype.FormString, wiretype.FormText, wiretype.FormBytes, wiretype.FormTime:
 		return is("string")
 	case wiretype.FormUUID:
-		return "CASE WHEN " + is("string") + " THEN " + e + " #>> '{}' ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' ELSE false END"
+		return "CASE WHEN " + is("string") + " THEN " + e +
+			" #>> '{}' ~ '^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$' ELSE false END"
 	case wiretype.FormInteger, wiretype.FormNanos:
 		lowest, highest := bounds(shape)
-		return fmt.Sprintf("CASE WHEN %s THEN (%[2]s #>> '{}')::numeric BETWEEN %s AND %s AND scale((%[2]s #>> '{}')::numeric) = 0 ELSE false END",
+		return fmt.Sprintf("CASE WHEN %s THEN (%[2]s #>> '{}')::numeric BETWEEN %s AND %s "+
+			"AND scale((%[2]s #>> '{}')::numeric) = 0 ELSE false END",
 			is("number"), e, lowest, highest)
 	case wiretype.FormBig:
 		return fmt.Sprintf("CASE WHEN %s THEN scale((%s #>> '{}')::numeric) = 0 ELSE false END", is("number"), e)
@@ -293,7 +296,8 @@ func (s *sqlWriter) list(shape *wiretype.Shape, e, isArray string) string {
 	if shape.Len >= 0 {
 		length = fmt.Sprintf("jsonb_array_length(%s) = %d AND ", e, shape.Len)
 	}
-	return fmt.Sprintf("CASE WHEN %s THEN %sNOT EXISTS (SELECT FROM jsonb_array_elements(%s) AS l(x) WHERE (%s) IS NOT TRUE) ELSE false END",
+	return fmt.Sprintf("CASE WHEN %s THEN %sNOT EXISTS ("+
+		"SELECT FROM jsonb_array_elements(%s) AS l(x) WHERE (%s) IS NOT TRUE) ELSE false END",
 		isArray, length, e, s.check(shape.Elem, "l.x"))
 }
 
