@@ -95,5 +95,5 @@ func found(text string) string {
 	if text == "" || len(text) > maxLine {
 		return "tasks"
 	}
-	return (&filter{Name: text}).link("tasks")
+	return (&filter{Name: text}).link()
 }

@@ -78,7 +78,8 @@ func (b *bars) chart(what string, now time.Time) *chart {
 	step := time.Duration(b.Step) * time.Second
 	c := &chart{
 		Width: 10 * len(b.Counts), Height: chartHeight, From: at(b.From, now), Most: number(int64(most)), Step: span(step),
-		Label: fmt.Sprintf("%s %s since %s, at most %s in %s", number(int64(all)), what, b.From.Format("2006-01-02 15:04:05 UTC"), number(int64(most)), span(step)),
+		Label: fmt.Sprintf("%s %s since %s, at most %s in %s",
+			number(int64(all)), what, b.From.Format("2006-01-02 15:04:05 UTC"), number(int64(most)), span(step)),
 	}
 	for i, n := range b.Counts {
 		if n == 0 {

@@ -172,7 +172,7 @@ func (q *request) confirmPage() (*view, error) {
 	if err := q.h.allow(q.Request, a); err != nil {
 		return nil, err
 	}
-	p := &confirmPage{Action: a, Back: in.link("tasks"), Hidden: []field{{"do", in.Do}}}
+	p := &confirmPage{Action: a, Back: in.link(), Hidden: []field{{"do", in.Do}}}
 	var s bulk.Survey
 	var err error
 	if len(in.IDs) > 0 {
@@ -333,7 +333,7 @@ func (q *request) bulkForm() (*view, error) {
 	out := ran.(bulkOut)
 	p := &bulkPageData{
 		Action: a, Verb: verbs[a], Done: many(int64(before+out.Done), "task"), Failed: failedBefore + out.Failed,
-		Errors: out.Errors, Back: in.link("tasks"),
+		Errors: out.Errors, Back: in.link(),
 	}
 	if out.Next != "" {
 		in.Cursor = out.Next
@@ -348,7 +348,8 @@ func (q *request) bulkForm() (*view, error) {
 func bulkInput(f url.Values) (*bulkIn, error) {
 	in := &bulkIn{
 		filter: filter{
-			State: f["state"], Name: f.Get("name"), Queue: f.Get("queue"), Priority: f.Get("priority"), Tag: f.Get("tag"), Reason: f.Get("reason"),
+			State: f["state"], Name: f.Get("name"), Queue: f.Get("queue"), Priority: f.Get("priority"),
+			Tag: f.Get("tag"), Reason: f.Get("reason"),
 			Worker: f.Get("worker"), Parent: f.Get("parent"), Root: f.Get("root"), Since: f.Get("since"), Until: f.Get("until"),
 		},
 		Limit: atoi(f.Get("limit")), Cursor: f.Get("cursor"), Why: f.Get("why"),

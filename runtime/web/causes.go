@@ -261,7 +261,10 @@ func (q *request) failedPage() (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &failedPage{Tasks: many(int64(out.Tasks), "failed task"), More: out.More, All: "tasks?state=failed", Over: out.Over.chart("failures", q.now)}
+	p := &failedPage{
+		Tasks: many(int64(out.Tasks), "failed task"), More: out.More, All: "tasks?state=failed",
+		Over: out.Over.chart("failures", q.now),
+	}
 	for i := range out.Causes[:min(len(out.Causes), 100)] {
 		p.Rows = append(p.Rows, q.causeRow(&out.Causes[i], engine.StateFailed, out.Tasks))
 	}

@@ -11,7 +11,10 @@ import (
 // providers of their values, then those that these call, and at last what the app is
 // given.
 func drawContexts(contexts []inspect.ContextInfo) drawing {
-	n := needs{contexts: make(map[string]*slot), providers: make(map[string]*slot), supplies: make(map[string]*slot), seen: make(map[[2]*slot]bool)}
+	n := needs{
+		contexts: make(map[string]*slot), providers: make(map[string]*slot), supplies: make(map[string]*slot),
+		seen: make(map[[2]*slot]bool),
+	}
 	for i := range contexts {
 		c := &contexts[i]
 		note := "context of " + many(int64(len(c.Tasks)), "task")
@@ -24,7 +27,9 @@ func drawContexts(contexts []inspect.ContextInfo) drawing {
 	for i := range contexts {
 		for _, t := range contexts[i].Supplies {
 			if n.supplies[t] == nil && len(n.supplies) < graphNames {
-				n.supplies[t] = n.add(&slot{column: deepest + 1, height: boxHeight, class: "g-supply", name: t, note: "supplied by the app"})
+				n.supplies[t] = n.add(&slot{
+					column: deepest + 1, height: boxHeight, class: "g-supply", name: t, note: "supplied by the app",
+				})
 			}
 		}
 	}

@@ -293,7 +293,7 @@ func (q *request) enqueueForm() (*view, error) {
 		}
 	}
 	p.Priority, p.Tags = q.PostForm.Get("priority"), q.PostForm.Get("tags")
-	p.Queue, p.Delay, p.Key, p.Error = q.PostForm.Get("queue"), q.PostForm.Get("delay"), in.Key, cleanLines(err.Error(), maxReason)
+	p.Queue, p.Delay, p.Key, p.Error = q.PostForm.Get("queue"), q.PostForm.Get("delay"), in.Key, cleanLines(err.Error())
 	return &view{Title: "Enqueue", Nav: "enqueue", Template: "enqueue", Data: p, Status: http.StatusUnprocessableEntity}, nil
 }
 
@@ -331,7 +331,9 @@ func formArgs(t *inspect.TaskInfo, form url.Values) (json.RawMessage, error) {
 			continue
 		}
 		if text == "" && f.Secret && form.Get("like") != "" {
-			return nil, &statusError{http.StatusUnprocessableEntity, `parameter "` + clean(p.Name, maxName) + `" is redacted: type what the copy is to have`}
+			return nil, &statusError{
+				http.StatusUnprocessableEntity, `parameter "` + clean(p.Name, maxName) + `" is redacted: type what the copy is to have`,
+			}
 		}
 		v, err := f.parse(text, strings.HasPrefix(p.Type, "*"))
 		if err != nil {

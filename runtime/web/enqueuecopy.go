@@ -23,10 +23,11 @@ const redactedMark = "[redacted]"
 // are encoded.
 func (q *request) copyOf(p *enqueuePage, info *inspect.TaskInfo, id uuid.UUID, decoded bool) (json.RawMessage, error) {
 	r, err := q.lookup(&taskIn{ID: id})
-	if err != nil && statusOf(err) != http.StatusNotFound {
+	gone := err != nil && statusOf(err) == http.StatusNotFound
+	if err != nil && !gone {
 		return nil, err
 	}
-	if err != nil || r.Name != info.Name && !slices.Contains(info.Aliases, r.Name) {
+	if gone || r.Name != info.Name && !slices.Contains(info.Aliases, r.Name) {
 		return info.Example, nil
 	}
 	p.liken(id.String())
@@ -62,7 +63,8 @@ func formTags(tags inspect.Tags) (lines string, left bool) {
 			continue
 		}
 		line := k + ": " + v
-		if back, err := parseTags(line); err != nil && !strings.Contains(line, redactedMark) || err == nil && !maps.Equal(back, map[string]string{k: v}) {
+		back, err := parseTags(line)
+		if err != nil && !strings.Contains(line, redactedMark) || err == nil && !maps.Equal(back, map[string]string{k: v}) {
 			left = true
 			continue
 		}
@@ -137,7 +139,7 @@ func withSecrets(object json.RawMessage, t *inspect.TaskInfo, keys []string, for
 			return nil, err
 		}
 		if !changed && json.Unmarshal(object, &fields) != nil || fields == nil {
-			return object, nil // the task's own check says why that is nothing
+			return object, nil //nolint:nilerr // the task's own check says why that is nothing
 		}
 		fields[key], changed = v, true
 	}

@@ -60,7 +60,7 @@ func listen(t *testing.T, s *site, path string) <-chan string {
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := http.NewRequestWithContext(ctx, "GET", s.base+path, nil)
 	require.NoError(t, err)
-	w, err := s.Do(r)
+	w, err := s.Do(r) //nolint:bodyclose // the cleanup closes it
 	require.NoError(t, err)
 	require.Equal(t, "text/event-stream", w.Header.Get("Content-Type"))
 	events, done := make(chan string, 16), make(chan struct{})

@@ -26,8 +26,9 @@ type filter struct {
 	Worker   string `json:"worker,omitempty" query:"worker" doc:"id of the worker that runs the task or ran it last"`
 	Parent   string `json:"parent,omitempty" query:"parent" doc:"id of the task that enqueued them"`
 	Root     string `json:"root,omitempty" query:"root" doc:"id of the first task of their tree, which is none of them"`
-	Since    string `json:"since,omitempty" query:"since" doc:"ended, begun or else enqueued from then on: a time, or a duration such as 2h for so long ago"`
-	Until    string `json:"until,omitempty" query:"until" doc:"ended, begun or else enqueued before: a time, or a duration"`
+	//nolint:lll // a tag is one literal, and its text is in the document of the API
+	Since string `json:"since,omitempty" query:"since" doc:"ended, begun or else enqueued from then on: a time, or a duration such as 2h for so long ago"`
+	Until string `json:"until,omitempty" query:"until" doc:"ended, begun or else enqueued before: a time, or a duration"`
 }
 
 // empty reports whether the filter selects all tasks.
@@ -90,7 +91,8 @@ func (f *filter) values() url.Values {
 		v.Add("state", s)
 	}
 	for name, s := range map[string]string{
-		"name": f.Name, "queue": f.Queue, "priority": f.Priority, "tag": f.Tag, "reason": f.Reason, "worker": f.Worker, "parent": f.Parent, "root": f.Root, "since": f.Since, "until": f.Until,
+		"name": f.Name, "queue": f.Queue, "priority": f.Priority, "tag": f.Tag, "reason": f.Reason,
+		"worker": f.Worker, "parent": f.Parent, "root": f.Root, "since": f.Since, "until": f.Until,
 	} {
 		if s != "" {
 			v.Set(name, s)
@@ -99,12 +101,12 @@ func (f *filter) values() url.Values {
 	return v
 }
 
-// link is the filter as a relative URL of a page.
-func (f *filter) link(page string) string {
+// link is the filter as a relative URL of the page of tasks.
+func (f *filter) link() string {
 	if v := f.values().Encode(); v != "" {
-		return page + "?" + v
+		return "tasks?" + v
 	}
-	return page
+	return "tasks"
 }
 
 // narrowed is the filter for those of its tasks that the action is possible for,

@@ -227,7 +227,7 @@ func (q *request) fail(err error) {
 		q.h.cfg.Logger.WarnContext(q.Context(), "web: the store does not answer", "error", err.Error(), "path", q.URL.Path)
 	}
 	if q.json {
-		q.writeJSON(code, apiError{Error: cleanLines(err.Error(), maxReason)})
+		q.writeJSON(code, apiError{Error: cleanLines(err.Error())})
 		return
 	}
 	q.failPage(code, err)

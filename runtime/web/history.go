@@ -112,7 +112,9 @@ func (q *request) history(in *historyIn) (historyOut, error) {
 
 func (h *handler) readHistory(ctx context.Context, r historyRange, queue string, now time.Time) (historyOut, error) {
 	n := int(r.span / r.step)
-	out := historyOut{From: now.Truncate(r.step).Add(r.step - r.span).UTC(), Step: int(r.step / time.Second), Points: make([]historyPoint, n)}
+	out := historyOut{
+		From: now.Truncate(r.step).Add(r.step - r.span).UTC(), Step: int(r.step / time.Second), Points: make([]historyPoint, n),
+	}
 	ts, err := h.app.History(ctx, engine.HistoryQuery{Step: r.kept, Since: out.From, Queue: queue})
 	if err != nil {
 		return out, err
@@ -277,13 +279,15 @@ func (q *request) historyPage() (*view, error) {
 	}
 	p.Known = sum.ended()+sum.Retried > 0
 	p.Totals = []labelled{
-		{"succeeded", number(sum.Succeeded)}, {"failed", number(sum.Failed)}, {"retried", number(sum.Retried)}, {"cancelled", number(sum.Cancelled)},
+		{"succeeded", number(sum.Succeeded)}, {"failed", number(sum.Failed)},
+		{"retried", number(sum.Retried)}, {"cancelled", number(sum.Cancelled)},
 	}
 	p.Ended = out.endedPlot(q.now)
 	if in.Queue != "" {
 		return &view{Title: "History", Nav: "history", Template: "history", Live: q.h.allEvents(), Data: p}, nil
 	}
 	p.Ran = out.timesPlot("How long runs took", q.now, func(p *historyPoint) (float64, float64) { return p.Ran50, p.Ran95 })
-	p.Waited = out.timesPlot("How long tasks waited for their first run", q.now, func(p *historyPoint) (float64, float64) { return p.Waited50, p.Waited95 })
+	p.Waited = out.timesPlot("How long tasks waited for their first run", q.now,
+		func(p *historyPoint) (float64, float64) { return p.Waited50, p.Waited95 })
 	return &view{Title: "History", Nav: "history", Template: "history", Live: q.h.allEvents(), Data: p}, nil
 }

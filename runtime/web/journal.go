@@ -81,10 +81,10 @@ func (q *request) journalOf(r *runtime.Record) (*journalPage, error) {
 			if e.Child != uuid.Nil {
 				row.Child = "tasks/" + e.Child.String()
 			}
-			switch {
-			case e.State == "":
+			switch e.State {
+			case "":
 				row.Waits = true
-			case e.State == engine.StateSucceeded:
+			case engine.StateSucceeded:
 				ended++
 			default:
 				ended, bad = ended+1, bad+1

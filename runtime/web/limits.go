@@ -24,7 +24,8 @@ func (q *request) limits() (limitsOut, error) {
 // limitIn sets a limit.
 type limitIn struct {
 	Rule string `json:"rule" doc:"the rule whose limit it is"`
-	Most *int   `json:"most,omitempty" doc:"how many may run at a time, for each of its keys; 0 lets none begin. Without it, each task goes by its own limit again"`
+	//nolint:lll // a tag is one literal, and its text is in the document of the API
+	Most *int `json:"most,omitempty" doc:"how many may run at a time, for each of its keys; 0 lets none begin. Without it, each task goes by its own limit again"`
 }
 
 // setLimit sets a limit for all processes, and logs who did.

@@ -52,7 +52,8 @@ func describe(api []operation) object {
 		"operationId": "getEvents",
 		"parameters":  d.parameters(operation{method: http.MethodGet, in: reflect.TypeFor[eventsIn]()}),
 		"responses": object{"200": object{
-			"description": "A stream that ends after half a minute.", "content": object{"text/event-stream": object{"schema": object{"type": "string"}}},
+			"description": "A stream that ends after half a minute.",
+			"content":     object{"text/event-stream": object{"schema": object{"type": "string"}}},
 		}, "default": d.failure()},
 	}}
 	return object{
@@ -90,7 +91,10 @@ func (d *describer) operation(op operation) object {
 }
 
 func (d *describer) failure() object {
-	return object{"description": "An error.", "content": object{"application/json": object{"schema": d.schema(reflect.TypeFor[apiError]())}}}
+	return object{
+		"description": "An error.",
+		"content":     object{"application/json": object{"schema": d.schema(reflect.TypeFor[apiError]())}},
+	}
 }
 
 // operationID names an operation: getTasksId, postTasksIdRetry.
@@ -153,7 +157,8 @@ func (d *describer) schema(t reflect.Type) object {
 		return object{"type": "boolean"}
 	case reflect.String:
 		return object{"type": "string"}
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return object{"type": "integer"}
 	case reflect.Float32, reflect.Float64:
 		return object{"type": "number"}

@@ -129,19 +129,22 @@ func queueProblems(infos []queueInfo, now time.Time) []problem {
 		switch waits := now.Sub(info.Oldest); {
 		case info.Paused != nil:
 			ps = append(ps, problem{
-				Level: "warn", Title: fmt.Sprintf("The queue %s is paused", name), Since: at(*info.Paused, now), Links: []labelled{{"Queues", "queues"}}, weight: 60,
+				Level: "warn", Title: fmt.Sprintf("The queue %s is paused", name), Since: at(*info.Paused, now),
+				Links: []labelled{{"Queues", "queues"}}, weight: 60,
 				Text: many(waiting, "task") + " wait until somebody ends the pause.",
 			})
 		case waiting > 0 && info.Workers != nil && *info.Workers == 0:
 			ps = append(ps, problem{
-				Level: "bad", Title: fmt.Sprintf("No worker serves the queue %s", name), Since: at(info.Oldest, now), Links: show, weight: 100,
+				Level: "bad", Title: fmt.Sprintf("No worker serves the queue %s", name), Since: at(info.Oldest, now),
+				Links: show, weight: 100,
 				Text: many(waiting, "task") + " wait there. Start a worker that serves this queue, or look why there is none.",
 			})
 		case info.Oldest.IsZero() || waits <= late:
 		case waits > veryLate:
 			ps = append(ps, problem{
 				Level: "bad", Title: fmt.Sprintf("The queue %s is far behind", name), Since: at(info.Oldest, now), Links: show, weight: 80,
-				Text: many(waiting, "task") + " wait, the oldest for " + span(coarse(waits)) + ". More workers help, if those there are all busy.",
+				Text: many(waiting, "task") + " wait, the oldest for " + span(coarse(waits)) +
+					". More workers help, if those there are all busy.",
 			})
 		default:
 			ps = append(ps, problem{
@@ -153,7 +156,8 @@ func queueProblems(infos []queueInfo, now time.Time) []problem {
 	if len(ps) > 5 {
 		rest := len(ps) - 4
 		ps = append(ps[:4], problem{
-			Level: "warn", Title: many(int64(rest), "more queue") + " are behind or without workers", Links: []labelled{{"All queues", "queues"}}, weight: 39,
+			Level: "warn", Title: many(int64(rest), "more queue") + " are behind or without workers",
+			Links: []labelled{{"All queues", "queues"}}, weight: 39,
 		})
 	}
 	return ps
@@ -228,7 +232,8 @@ func failures(out causesOut, all string, failing pace, now time.Time) []problem 
 	if !failing.known {
 		failing = out.pace
 	}
-	text := clean(worst.Name, maxName) + ": " + clean(worst.text(), maxLine) + " (" + many(int64(worst.Tasks), "time") + ", last " + at(last, now).Rel + ")."
+	text := clean(worst.Name, maxName) + ": " + clean(worst.text(), maxLine) +
+		" (" + many(int64(worst.Tasks), "time") + ", last " + at(last, now).Rel + ")."
 	if often := failing.text(); often != "" {
 		text = "Now " + often + ". " + text
 	}

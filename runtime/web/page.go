@@ -29,7 +29,8 @@ func parseTemplates() map[string]*template.Template {
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html"))
 	pages := make(map[string]*template.Template)
 	for _, name := range []string{
-		"overview", "queues", "tasks", "task", "failed", "workers", "enqueue", "schedules", "limits", "history", "graph", "confirm", "bulk", "delete", "error", "docs",
+		"overview", "queues", "tasks", "task", "failed", "workers", "enqueue", "schedules", "limits",
+		"history", "graph", "confirm", "bulk", "delete", "error", "docs",
 	} {
 		pages[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "templates/"+name+".html"))
 	}
@@ -198,7 +199,7 @@ type errorPage struct {
 
 // failPage shows an error.
 func (q *request) failPage(code int, err error) {
-	p := &errorPage{Code: code, Text: cleanLines(err.Error(), maxReason)}
+	p := &errorPage{Code: code, Text: cleanLines(err.Error())}
 	v := &view{Title: http.StatusText(code), Template: "error", Status: code, Data: p}
 	switch code {
 	case http.StatusServiceUnavailable:

@@ -60,7 +60,8 @@ func (out *historyOut) endedPlot(now time.Time) *plot {
 		most, all, failed = max(most, out.Points[i].ended()), all+out.Points[i].ended(), failed+out.Points[i].Failed
 	}
 	p.Most = number(most)
-	p.Label = fmt.Sprintf("%s tasks ended since %s, %s of them failed; at most %s in %s", number(all), out.stamp(0), number(failed), p.Most, p.Step)
+	p.Label = fmt.Sprintf("%s tasks ended since %s, %s of them failed; at most %s in %s",
+		number(all), out.stamp(0), number(failed), p.Most, p.Step)
 	for i := range out.Points {
 		point := &out.Points[i]
 		if point.ended() == 0 {
@@ -121,7 +122,9 @@ func (out *historyOut) timesPlot(title string, now time.Time, of func(p *history
 				lines[k].points.WriteString(strconv.Itoa(x) + "," + y + " ")
 			}
 		}
-		p.Hovers = append(p.Hovers, hover{plotStep * i, out.stamp(i) + ": half within " + milliseconds(p50) + ", 95% within " + milliseconds(p95)})
+		p.Hovers = append(p.Hovers, hover{
+			plotStep * i, out.stamp(i) + ": half within " + milliseconds(p50) + ", 95% within " + milliseconds(p95),
+		})
 	}
 	flush()
 	return p

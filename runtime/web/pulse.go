@@ -132,9 +132,10 @@ func (h *handler) look(ctx context.Context) (*snapshot, error) {
 
 // same reports whether a page would show the same for both, but for times.
 func (s *snapshot) same(o *snapshot) bool {
-	return reflect.DeepEqual(s.counts, o.counts) && reflect.DeepEqual(s.paused, o.paused) && slices.EqualFunc(s.workers, o.workers, func(x, y engine.WorkerInfo) bool {
-		return x.ID == y.ID && x.Running == y.Running
-	})
+	return reflect.DeepEqual(s.counts, o.counts) && reflect.DeepEqual(s.paused, o.paused) &&
+		slices.EqualFunc(s.workers, o.workers, func(x, y engine.WorkerInfo) bool {
+			return x.ID == y.ID && x.Running == y.Running
+		})
 }
 
 // stale lets the next page read a snapshot of its own: something was changed.

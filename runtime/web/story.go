@@ -55,8 +55,8 @@ func story(r *runtime.Record, now time.Time) []event {
 	}
 	for _, e := range r.Errors {
 		add(e.At, 4, event{
-			Kind: "error", Title: "Attempt " + number(int64(e.Attempt)+1) + " failed", Text: cleanLines(e.Error, maxReason),
-			Detail: cleanLines(e.Stack, maxReason),
+			Kind: "error", Title: "Attempt " + number(int64(e.Attempt)+1) + " failed", Text: cleanLines(e.Error),
+			Detail: cleanLines(e.Stack),
 		})
 	}
 	if !r.StartedAt.IsZero() {
@@ -89,7 +89,7 @@ func story(r *runtime.Record, now time.Time) []event {
 
 // ending is the event of a task's present state, and when it came or will.
 func ending(r *runtime.Record, now time.Time) (event, time.Time) {
-	reason := cleanLines(r.Reason, maxReason)
+	reason := cleanLines(r.Reason)
 	switch r.State {
 	case engine.StateSucceeded:
 		return event{Kind: "good", Title: "Succeeded"}, r.EndedAt
@@ -114,7 +114,7 @@ func ending(r *runtime.Record, now time.Time) (event, time.Time) {
 }
 
 func logEvent(l inspect.LogLine) event {
-	e := event{Kind: "log", Title: cleanLines(l.Message, maxReason), Text: clean(l.Attrs, maxReason)}
+	e := event{Kind: "log", Title: cleanLines(l.Message), Text: clean(l.Attrs, maxReason)}
 	switch {
 	case l.Retry:
 		return event{Kind: "start", Title: "Attempt " + number(int64(l.Attempt)+1)}

@@ -50,7 +50,7 @@ func (q *request) decodedArgs(in *taskIn) (out argsOut, err error) {
 		return argsOut{inspect.JSON(args)}, err
 	}
 	if ctx.Err() == nil { // it is not the store's
-		err = &statusError{http.StatusUnprocessableEntity, cleanLines(err.Error(), maxReason)}
+		err = &statusError{http.StatusUnprocessableEntity, cleanLines(err.Error())}
 	}
 	return out, err
 }
@@ -179,8 +179,8 @@ func (q *request) taskPage() (*view, error) {
 		return nil, err
 	}
 	p := &taskPage{
-		Record: r, Row: rowOf(r, q.now), Facts: q.facts(r), Args: showJSON(r.Args, maxData), Result: showJSON(r.Result, maxData),
-		Why: cleanLines(r.Reason, maxReason), Can: possible(r.State),
+		Record: r, Row: rowOf(r, q.now), Facts: q.facts(r), Args: showJSON(r.Args), Result: showJSON(r.Result),
+		Why: cleanLines(r.Reason), Can: possible(r.State),
 	}
 	switch {
 	case !q.h.app.HasCodec():
@@ -189,7 +189,7 @@ func (q *request) taskPage() (*view, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.Args, p.Decoded = showJSON(out.(argsOut).Args, maxData), true
+		p.Args, p.Decoded = showJSON(out.(argsOut).Args), true
 	default:
 		p.Encoded = true
 	}
@@ -236,7 +236,7 @@ func (q *request) taskPage() (*view, error) {
 // addCopied adds what the store has with the task, and how data is copied.
 func (q *request) addCopied(p *taskPage) {
 	if m, err := q.metadata(&taskIn{ID: p.ID}); err == nil { // the task may be deleted meanwhile
-		p.Metadata = showJSON(m.Metadata, maxData)
+		p.Metadata = showJSON(m.Metadata)
 	}
 	api := "api/tasks/" + p.ID.String()
 	p.Args.copied = copied{"args", "arguments", api, "args"}
@@ -302,7 +302,7 @@ func filterLink(f filter) string {
 	if len(f.Name)+len(f.Queue)+len(f.Tag)+len(f.Reason)+len(f.Worker) > maxLink {
 		return ""
 	}
-	if link := f.link("tasks"); len(link) <= maxLink {
+	if link := f.link(); len(link) <= maxLink {
 		return link
 	}
 	return ""
@@ -315,12 +315,12 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// showJSON is how a page shows JSON: indented, in tokens, at most limit bytes.
-func showJSON(raw json.RawMessage, limit int) data {
+// showJSON is how a page shows JSON: indented, in tokens, at most maxData bytes.
+func showJSON(raw json.RawMessage) data {
 	if len(raw) == 0 {
 		return data{}
 	}
-	tokens, shown := tokenize(raw, limit)
+	tokens, shown := tokenize(raw, maxData)
 	d := data{Tokens: tokens}
 	if shown < len(raw) {
 		d.Cut = number(int64(len(raw)-shown)) + " more bytes are not shown"

@@ -22,9 +22,9 @@ const (
 // written as JSON does. How much is missing is said at the end.
 func clean(s string, limit int) string { return escape(s, limit, "") }
 
-// cleanLines is clean for a text that may have several lines.
-func cleanLines(s string, limit int) string {
-	return escape(strings.ReplaceAll(s, "\r\n", "\n"), limit, "\n\t")
+// cleanLines is clean for a reason or a text like it, which may have several lines.
+func cleanLines(s string) string {
+	return escape(strings.ReplaceAll(s, "\r\n", "\n"), maxReason, "\n\t")
 }
 
 func escape(s string, limit int, keep string) string {
