@@ -15,10 +15,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-type clientArgs struct {
-	name string
-	card string
-}
+type clientArgs struct{}
 
 func (a *clientArgs) Run(_ context.Context, _ *runtime.Result) error { return nil }
 

@@ -44,7 +44,7 @@ func (s *syncBuffer) String() string {
 func TestSuspend_SwallowedIsOneAllTheSame(t *testing.T) {
 	for how, returns := range map[string]func(v string, err error) error{
 		"nil":       func(string, error) error { return nil },
-		"permanent": func(_ string, err error) error { return runtime.Permanent(fmt.Errorf("lost: %v", err)) },
+		"permanent": func(_ string, err error) error { return runtime.Permanent(fmt.Errorf("lost: %v", err)) }, //nolint:errorlint // that it is lost is the test
 		"cancel":    func(string, error) error { return runtime.Cancelled("not approved") },
 		"snooze":    func(string, error) error { return runtime.Snooze(time.Hour) },
 		"other":     func(string, error) error { return errors.New("other") },

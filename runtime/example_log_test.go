@@ -5,11 +5,7 @@ import (
 	"os"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/local"
 )
-
-// requestID is set once, by the web handler, and is in every log line below.
-var requestID = local.New[string]("request_id", local.Travels(), local.InLogs())
 
 func ExampleNewLogHandler() {
 	logger := slog.New(runtime.NewLogHandler(slog.NewTextHandler(os.Stdout, withoutTime)))

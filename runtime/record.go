@@ -60,7 +60,8 @@ func (a *App) newRecord(e *engine.Entry) *Record {
 		ID: e.ID, Name: m.Name, Queue: m.Queue, State: e.State, Priority: int(m.Priority),
 		Attempt: e.Attempt, MaxRetries: m.Meta.Retries, ParentID: m.Meta.Parent, RootID: m.Meta.Root,
 		Timeout: m.Meta.Timeout, Deadline: m.Meta.Deadline, EnqueuedAt: m.Meta.EnqueuedAt, Due: e.Due,
-		StartedAt: e.StartedAt, EndedAt: e.EndedAt, Worker: e.Worker, Result: a.shownResult(m, e.Result), Reason: a.openText(m, hook.PartReason, e.Reason),
+		StartedAt: e.StartedAt, EndedAt: e.EndedAt, Worker: e.Worker,
+		Result: a.shownResult(m, e.Result), Reason: a.openText(m, hook.PartReason, e.Reason),
 	}
 	if r.RootID == uuid.Nil {
 		r.RootID = e.ID

@@ -45,7 +45,7 @@ func TestRedact_WhateverMadeTheText(t *testing.T) {
 		"%X":             func(s string) string { return fmt.Sprintf("id=%X;", s) },
 		"% x":            func(s string) string { return fmt.Sprintf("% x", s) },
 		"%# x":           func(s string) string { return fmt.Sprintf("%# x", s) },
-		"%v of bytes":    func(s string) string { return fmt.Sprint([]byte(s)) },
+		"%v of bytes":    func(s string) string { return fmt.Sprint([]byte(s)) }, //nolint:staticcheck // the numbers are the test
 		"%#v of bytes":   func(s string) string { return fmt.Sprintf("%#v", []byte(s)) },
 		"%v of runes":    func(s string) string { return fmt.Sprint([]rune(s)) },
 		"%U of runes":    func(s string) string { return fmt.Sprintf("%U", []rune(s)) },

@@ -17,8 +17,8 @@ func TestRun_Sizes(t *testing.T) {
 	}
 	type typed struct {
 		run
-		s string
-		n int
+		_ string
+		_ int
 	}
 	assert.LessOrEqual(t, unsafe.Sizeof(typed{}), uintptr(256), "run")
 	assert.LessOrEqual(t, unsafe.Sizeof(extras{}), uintptr(320), "extras")

@@ -50,5 +50,5 @@ func compilerMemory(t *testing.T, s *shape) int64 {
 	cmd.Dir, cmd.Env = s.dir, append(os.Environ(), "GOGC=off", "GOMAXPROCS=1")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	return int64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
+	return int64(cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss) //nolint:unconvert // other systems have other types
 }

@@ -151,8 +151,9 @@ type scanArgs struct{ customer string }
 func (a *scanArgs) fields(f *wire.Fields) { f.String("customer", &a.customer) }
 
 var scanTask = glue.NewTask[scanArgs, runtime.Void](wire.Spec{
-	Name: "scan.Inbox", Func: "Inbox", Queue: "reports", Retries: 2, Delay: wire.NoDelay, LimitBy: []wire.LimitBy{{Param: "customer", Most: 1}},
-	Params: []wire.Param{{Name: "customer", Sig: "string"}},
+	Name: "scan.Inbox", Func: "Inbox", Queue: "reports", Retries: 2, Delay: wire.NoDelay,
+	LimitBy: []wire.LimitBy{{Param: "customer", Most: 1}},
+	Params:  []wire.Param{{Name: "customer", Sig: "string"}},
 }, (*scanArgs).fields)
 
 // Scan looks through a customer's inbox, one of a customer at a time: it runs until
@@ -221,7 +222,8 @@ func (s *Shop) Done() { s.release.Do(func() { close(s.Release) }) }
 // New returns the shop on an engine. It is not started.
 func New(engine engine.Engine, logger *slog.Logger) *Shop {
 	return NewWith(engine, runtime.Config{
-		Workers: 4, KeepLogs: 100, Logger: logger, ShutdownTimeout: time.Second, SkipUnsupported: true, Queues: []string{"mail", "billing", "reports"},
+		Workers: 4, KeepLogs: 100, Logger: logger, ShutdownTimeout: time.Second, SkipUnsupported: true,
+		Queues: []string{"mail", "billing", "reports"},
 	})
 }
 

@@ -279,7 +279,7 @@ func testWorkers(b *bench) {
 		w := b.worker(b.e, own)
 		return w != nil && w.Running == 0
 	})
-	s.stop()
+	s.mustStop()
 	b.poll("Workers returns no worker that has stopped", func() bool { return b.worker(b.e, own) == nil })
 }
 

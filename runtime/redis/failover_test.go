@@ -56,7 +56,7 @@ func (p *pair) follow(s, of *servertest.Server) {
 	p.Helper()
 	host, port := hostPort(p.T, of)
 	p.do(s, func(db *goredis.Client) {
-		require.NoError(p, db.SlaveOf(context.Background(), host, port).Err())
+		require.NoError(p, db.ReplicaOf(context.Background(), host, port).Err())
 	})
 	p.caughtUp(of)
 }
@@ -79,7 +79,7 @@ func (p *pair) promote() {
 	p.Helper()
 	p.caughtUp(p.first)
 	p.do(p.second, func(db *goredis.Client) {
-		require.NoError(p, db.SlaveOf(context.Background(), "NO", "ONE").Err())
+		require.NoError(p, db.ReplicaOf(context.Background(), "NO", "ONE").Err())
 	})
 	p.follow(p.first, p.second)
 }

@@ -136,7 +136,7 @@ func (s *serve) Record(ctx context.Context, c claim, attempt int, entries []engi
 	children := make([]uuid.UUID, len(entries))
 	for i, n := range entries {
 		value := bytes.TrimSpace(n.Value)
-		args = append(args, n.Name, string(rune(n.Kind)), []byte(value), flag(n.Spawn != nil && n.Spawn.Meta.Orphan))
+		args = append(args, n.Name, string(rune(n.Kind)), value, flag(n.Spawn != nil && n.Spawn.Meta.Orphan))
 		if n.Spawn == nil {
 			args = append(args, "", "", "", "", "", "", "", "", "")
 			continue

@@ -159,7 +159,8 @@ func (e *Engine) Check(m *engine.Message) error {
 	case strings.TrimSpace(m.Queue) == "" || !utf8.ValidString(m.Queue):
 		return fmt.Errorf("the name %q is no queue of asynq: %w", m.Queue, engine.ErrUnsupported)
 	case m.KeepFailed > archivedFor:
-		return fmt.Errorf("the record of a failed task kept for %s (WithKeepFailed, or Config.KeepFailed): asynq keeps it for at most %s: %w",
+		return fmt.Errorf("the record of a failed task kept for %s (WithKeepFailed, or Config.KeepFailed): "+
+			"asynq keeps it for at most %s: %w",
 			m.KeepFailed, archivedFor, engine.ErrUnsupported)
 	}
 	return nil

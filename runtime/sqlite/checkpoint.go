@@ -107,7 +107,7 @@ func (e *Engine) makeRoom() error {
 		return e.explain(err)
 	}
 	e.checkpoint.first = err != nil || copied < frames
-	return nil
+	return nil //nolint:nilerr // it is tried again before the next transaction
 }
 
 // runCheckpoints is the checkpointer goroutine. It ends when the writer does.

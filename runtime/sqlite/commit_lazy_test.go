@@ -37,13 +37,12 @@ func TestCommit_Step(t *testing.T) {
 			v, err := runtime.Step(ctx, fmt.Sprint("step/", n), func(c *runtime.Context) (int, error) {
 				tries[n]++
 				if err := after(c, func(err error) error {
-					if err != nil {
-						return nil
-					}
-					es, jerr := ctx.App().Journal(context.Background(), ctx.Metadata().TaskID)
-					together[n] = jerr == nil && len(es) == n+1 && l.rows()[n] == 1
-					if n == 2 {
-						return errors.New("of a later cleanup")
+					if err == nil {
+						es, jerr := ctx.App().Journal(context.Background(), ctx.Metadata().TaskID)
+						together[n] = jerr == nil && len(es) == n+1 && l.rows()[n] == 1
+						if n == 2 {
+							return errors.New("of a later cleanup")
+						}
 					}
 					return nil
 				}); err != nil {

@@ -95,7 +95,7 @@ func TestCounts_EachStateOfManyQueues(t *testing.T) {
 		put(queue, 6, engine.StateRetrying, "state, attempt", "13, 1")
 		put(queue, 7, engine.StateRunning, "state, lease", "4, 1")
 	}
-	put("over", 40, "", "state, ended_at, keep", fmt.Sprint("9, 1, 1")) // nothing keeps them
+	put("over", 40, "", "state, ended_at, keep", "9, 1, 1") // nothing keeps them
 	delete(want, "over ")
 	change(t, file, strings.Join(statements, ";\n"))
 	counts, err := e.Counts(t.Context())

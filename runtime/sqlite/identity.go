@@ -20,7 +20,7 @@ func resolve(path string) (string, error) {
 		if err != nil { // it is no link, and the file will be made here
 			folder, err := filepath.EvalSymlinks(filepath.Dir(path))
 			if err != nil {
-				return path, nil // its folder is missing, as opening will say
+				return path, nil //nolint:nilerr // its folder is missing, as opening will say
 			}
 			return filepath.Join(folder, filepath.Base(path)), nil
 		}

@@ -125,6 +125,7 @@ func (l *ledger) rows() map[int]int {
 		require.NoError(l.t, rs.Scan(&n, &c))
 		m[n] = c
 	}
+	require.NoError(l.t, rs.Err())
 	return m
 }
 

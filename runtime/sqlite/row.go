@@ -84,7 +84,8 @@ type extra struct {
 
 // encodeExtra returns the JSON of m's unusual fields, nil if there are none.
 func encodeExtra(m *engine.Message) ([]byte, error) {
-	if m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 && m.KeyHold == 0 && m.Limits == nil && m.Meta.Timeout == 0 && m.Meta.Deadline.IsZero() &&
+	if m.Due.IsZero() && m.Key == "" && m.KeyFor == 0 && m.KeyHold == 0 && m.Limits == nil &&
+		m.Meta.Timeout == 0 && m.Meta.Deadline.IsZero() &&
 		len(m.Meta.Tags) == 0 && len(m.Meta.Headers) == 0 && len(m.Meta.Redact) == 0 && m.Meta.Entry == "" && !m.Meta.Orphan {
 		return nil, nil
 	}

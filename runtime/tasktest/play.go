@@ -37,12 +37,12 @@ var ErrStuck = errors.New("the task waits for ever")
 func Play[R any](t testing.TB, register func(*runtime.App), call runtime.Call[R], opts ...Option) (R, error) {
 	t.Helper()
 	s := newSettings(t, opts)
-	result, err, records := playIn(t, s, register, call, 0)
+	result, records, err := playIn(t, s, register, call, 0)
 	if !s.dying {
 		return result, err
 	}
 	for i, name := range records {
-		again, aerr, _ := playIn(t, newSettings(t, opts), register, call, i+1)
+		again, _, aerr := playIn(t, newSettings(t, opts), register, call, i+1)
 		if !reflect.DeepEqual(again, result) || textOf(aerr) != textOf(err) {
 			t.Errorf("tasktest: dying once right after %q was recorded, the task ends with\n\t%+v, %v\nand else with\n\t%+v, %v",
 				name, again, aerr, result, err)
@@ -59,14 +59,14 @@ func textOf(err error) string { return ids.ReplaceAllString(fmt.Sprint(err), "ID
 // playIn plays the task in a bubble: one of its own, if the test is not in one.
 func playIn[R any](
 	t testing.TB, s *settings, register func(*runtime.App), call runtime.Call[R], dieAfter int,
-) (result R, err error, records []string) {
+) (result R, records []string, err error) {
 	t.Helper()
 	own, ok := t.(*testing.T)
 	if !ok || inBubble() {
 		p := begin(t, s, register, call, dieAfter)
 		defer p.stop()
 		result, err = p.End()
-		return result, err, p.stage.recorded()
+		return result, p.stage.recorded(), err
 	}
 	synctest.Test(own, func(t *testing.T) {
 		p := begin(t, s, register, call, dieAfter)
@@ -74,7 +74,7 @@ func playIn[R any](
 		result, err = p.End()
 		records = p.stage.recorded()
 	})
-	return result, err, records
+	return result, records, err
 }
 
 // inBubble reports whether the caller is in a bubble of testing/synctest: only

@@ -87,7 +87,8 @@ func (s *stage) answer(m *engine.Message, o *engine.Outcome) bool {
 		if s.children {
 			return false
 		}
-		text := fmt.Sprintf("tasktest: nothing says what becomes of %s: give an Answer to it, or RunChildren", describe(Enqueued{Message: m}))
+		text := fmt.Sprintf("tasktest: nothing says what becomes of %s: give an Answer to it, or RunChildren",
+			describe(Enqueued{Message: m}))
 		s.t.Error(text)
 		*o = engine.Outcome{Kind: engine.OutcomeFail, Reason: text}
 	}

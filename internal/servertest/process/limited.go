@@ -106,7 +106,8 @@ func Limited(t *testing.T, c *Crew, e engine.Limiter) {
 	over, peak, _ := overLimit(readLimited(t, path))
 	good, err := c.s.Succeeded()
 	require.NoError(t, err)
-	t.Logf("%d kills, %d tasks of %d keys, %d processes: %d did not succeed, %d starts beyond %d of a key, at most %d ran at a time; all done %v after the last kill, lease %v",
+	t.Logf("%d kills, %d tasks of %d keys, %d processes: %d did not succeed, "+
+		"%d starts beyond %d of a key, at most %d ran at a time; all done %v after the last kill, lease %v",
 		killed, *limitTasks, *limitKeys, len(workers), *limitTasks-good, over, limitMost, peak, recovery, limitedLease)
 	assert.Equal(t, *limitTasks, good)
 	assert.Zero(t, over)
@@ -121,7 +122,8 @@ func Limited(t *testing.T, c *Crew, e engine.Limiter) {
 	_, _, free := overLimit(readLimited(t, path))
 	allowed := min(limitMost**limitKeys, limitSlots*len(workers))
 	best := time.Duration(*limitTasks**limitSleep) * time.Millisecond / time.Duration(allowed)
-	t.Logf("without kills: %d tasks in %v, %.2f of what the limit and the workers allow, %d starts beyond %d; without limits %v, %.2f", *limitTasks, took,
+	t.Logf("without kills: %d tasks in %v, %.2f of what the limit and the workers allow, %d starts beyond %d; "+
+		"without limits %v, %.2f", *limitTasks, took,
 		best.Seconds()/took.Seconds(), over, limitMost, free, best.Seconds()/free.Seconds())
 	assert.Zero(t, over)
 	for _, w := range workers {

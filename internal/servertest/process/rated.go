@@ -29,7 +29,8 @@ var (
 	ratePhase     = flag.Duration("ratephase", 0, "how long each of their phases is at least")
 	rateDown      = flag.Duration("ratedown", time.Second, "how long nobody runs, and how long the queue is paused")
 	rateWaiting   = flag.Int("ratewaiting", 0, "how many tasks of a key wait to the end, at least")
-	rateLeast     = flag.Float64("rateleast", 0, "the part of a rate that is to be reached while tasks wait, on a machine with nothing else to do")
+	rateLeast     = flag.Float64("rateleast", 0,
+		"the part of a rate that is to be reached while tasks wait, on a machine with nothing else to do")
 )
 
 const (
@@ -86,7 +87,8 @@ func Rated(t *testing.T, c *Crew) {
 	r.dismissAll()
 	for key, times := range r.times() {
 		most, claimed := pace.Most(times, *ratePer), pace.Most(r.claims(key), *ratePer)
-		t.Logf("key %d: %d began, at most %d of %d in any %v by the records, %d by the tasks", key, len(times), claimed, *rateN, *ratePer, most)
+		t.Logf("key %d: %d began, at most %d of %d in any %v by the records, %d by the tasks",
+			key, len(times), claimed, *rateN, *ratePer, most)
 		assert.LessOrEqual(t, claimed, *rateN, "key %d", key)
 		if *ratePer >= 10*time.Second {
 			assert.LessOrEqual(t, most, *rateN, "key %d", key)
@@ -198,7 +200,8 @@ func InOrder(t *testing.T, c *Crew, e engine.Engine) {
 	require.NoError(t, err)
 	assert.Equal(t, keys*perKey, good)
 	again, wrong := outOfOrder(readLimited(t, path), keys)
-	t.Logf("%d kills, %d tasks of %d keys in order: %d ran again, %d began before the one before them had ended", *limitKills, keys*perKey, keys, again, wrong)
+	t.Logf("%d kills, %d tasks of %d keys in order: %d ran again, %d began before the one before them had ended",
+		*limitKills, keys*perKey, keys, again, wrong)
 	assert.Zero(t, wrong)
 	for _, w := range workers {
 		c.dismiss(w)

@@ -40,7 +40,8 @@ func Killed(t *testing.T, c *Crew) {
 		c.dismiss(w)
 	}
 	a := c.audit(*tasks)
-	t.Logf("%d kills over %d tasks, %d while some were left: %d lost, %d runs too many of at most %d; all done %v after the last kill, lease %v",
+	t.Logf("%d kills over %d tasks, %d while some were left: %d lost, %d runs too many of at most %d; "+
+		"all done %v after the last kill, lease %v",
 		*kills, *tasks, met, a.lost, a.extra, *kills*slots, recovery, Lease)
 	if a.lost != 0 || a.bad != 0 || a.extra > *kills*slots {
 		t.Errorf("%d lost, %d did not succeed, %d runs too many of at most %d", a.lost, a.bad, a.extra, *kills*slots)

@@ -211,7 +211,7 @@ func (w *Worker[C, T]) join(ctx, side context.Context) (bool, error) {
 			return false, engine.ErrClosed
 		}
 		if ctx.Err() != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // ctx was to end it
 		}
 		if w.cfg.Hopeless != nil && w.cfg.Hopeless(err) {
 			return false, err
