@@ -23,7 +23,7 @@ func (e *Engine) Journal(ctx context.Context, id uuid.UUID) ([]engine.JournalEnt
 	if err != nil {
 		return nil, err
 	}
-	j, err := e.readJournal(ctx, claim{job: job}, "")
+	j, err := e.journals.Do(ctx, journalRead{claim: claim{job: job}})
 	if err == nil && !j.here {
 		err = engine.ErrNotFound
 	}
@@ -34,13 +34,13 @@ func (e *Engine) Journal(ctx context.Context, id uuid.UUID) ([]engine.JournalEnt
 // its cancellation is noted was made due by another program: its journal is made what
 // a retry by hand makes of it.
 func (s *serve) ReadJournal(ctx context.Context, c claim) ([]engine.JournalEntry, error) {
-	j, err := s.e.readJournal(ctx, c, s.owner)
+	j, err := s.e.journals.Do(ctx, journalRead{c, s.owner})
 	if err == nil && j.own && j.again {
 		err = s.e.inTx(ctx, func(ctx context.Context, d db) error { return s.e.redo(ctx, d, c.job) })
 		if err != nil {
 			return nil, s.e.failed("begin the journal again", err)
 		}
-		j, err = s.e.readJournal(ctx, c, s.owner)
+		j, err = s.e.journals.Do(ctx, journalRead{c, s.owner})
 	}
 	if err == nil && !j.own {
 		return nil, engine.ErrLeaseLost
@@ -69,18 +69,30 @@ type journal struct {
 	here, own, again bool // as journalSQL says
 }
 
-func (e *Engine) readJournal(ctx context.Context, c claim, owner string) (j journal, err error) {
-	err = e.steered(ctx, e.sql.journal.read, []any{c.job, c.attempt, owner}, func(scan func(...any) error) error {
-		en, err := e.scanEntry(scan, &j.here, &j.own, &j.again)
-		if err == nil && en.Kind != 0 {
-			j.entries = append(j.entries, en)
-		}
-		return err
-	})
-	if err != nil {
-		return journal{}, e.failed("read journal", err)
+// journalRead is whose journal is read, for the owner of the run if there is one.
+type journalRead struct {
+	claim
+	owner string
+}
+
+// readJournals reads journals in one request.
+func (e *Engine) readJournals(ctx context.Context, rs []journalRead) ([]journal, error) {
+	js := make([]journal, len(rs))
+	b := steered()
+	for i, r := range rs {
+		j := &js[i]
+		_ = queued{b}.query(ctx, e.sql.journal.read, []any{r.job, r.attempt, r.owner}, func(scan func(...any) error) error {
+			en, err := e.scanEntry(scan, &j.here, &j.own, &j.again)
+			if err == nil && en.Kind != 0 {
+				j.entries = append(j.entries, en)
+			}
+			return err
+		})
 	}
-	return j, nil
+	if err := e.send(ctx, callTimeout, b); err != nil {
+		return nil, e.failed("read journal", err)
+	}
+	return js, nil
 }
 
 // scanEntry reads an entry behind other columns.

@@ -97,7 +97,9 @@ type Engine struct {
 	sql   statements
 	mark  markBytes // in the ids of this schema's tasks
 	in    remote.Gatherer[*lot]
-	watch remote.Waiters[int64]
+	// journals reads those of durable tasks that begin a run.
+	journals remote.Together[journalRead, journal]
+	watch    remote.Waiters[int64]
 	// workers are the calls of Serve.
 	workers remote.Workers
 	serving sync.Map // the *serve of each, which Pause tells
@@ -166,6 +168,7 @@ func open(ctx context.Context, pc *pgxpool.Config, cfg Config) (*Engine, error) 
 	}
 	e.closing, e.close = context.WithCancel(context.Background())
 	e.in.Store, e.in.Own, e.in.Lost, e.in.IDs, e.in.Closing = e.storeOnPool, ofOneRow, wasLost, e.idsOf, e.closing
+	e.journals.Ask = e.readJournals
 	e.watch.Hear, e.watch.Passing, e.watch.Closing = e.askForEnded, passing, e.closing
 	return e, nil
 }
