@@ -99,7 +99,7 @@ func TestDurable_Waiting(t *testing.T) {
 		app := startDurable(t, e, w, 4)
 		heap, goroutines := heapInUse(), goruntime.NumGoroutine()
 		began := time.Now()
-		hs := enqueueAll(t, app, pressWaiter, *waiting)
+		hs := enqueueAll(t, app, pressWaiter, "", *waiting)
 		// Counting costs the engine something: it is asked when the runs have begun.
 		require.Eventually(t, func() bool { return w.runs.Load() >= int64(len(hs)) }, 10*time.Minute, time.Millisecond)
 		require.Eventually(t, func() bool { return counted(t, app, engine.StateWaiting) == len(hs) }, 10*time.Minute, 5*time.Millisecond)
@@ -144,10 +144,10 @@ func TestDurable_Rates(t *testing.T) {
 		}
 		var plain time.Duration
 		for i := range int64(2) { // once for the caches
-			enqueueAll(t, app, pressPlain, int(n))
+			enqueueAll(t, app, pressPlain, "", int(n))
 			plain = workOff(&w.plain, (i+1)*n)
 		}
-		hs := enqueueAll(t, app, pressWaiter, int(n))
+		hs := enqueueAll(t, app, pressWaiter, "for ever", int(n))
 		suspended := workOff(&w.runs, n)
 		assert.EqualValues(t, n, counted(t, app, engine.StateWaiting))
 		var sending sync.WaitGroup
@@ -171,13 +171,13 @@ func TestDurable_Rates(t *testing.T) {
 }
 
 // enqueueAll enqueues tasks, some hundred at a time.
-func enqueueAll[R any](t *testing.T, app *runtime.App, task pressTask[R], n int) []*runtime.Handle[R] {
+func enqueueAll[R any](t *testing.T, app *runtime.App, task pressTask[R], how string, n int) []*runtime.Handle[R] {
 	t.Helper()
 	hs := make([]*runtime.Handle[R], n)
 	for i := 0; i < n; {
 		var b runtime.Batch
 		for ; i < n && b.Len() < 500; i++ {
-			hs[i] = runtime.AddTo(&b, task.call("", i))
+			hs[i] = runtime.AddTo(&b, task.call(how, i))
 		}
 		require.NoError(t, b.Enqueue(t.Context(), app))
 	}

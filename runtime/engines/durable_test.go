@@ -133,8 +133,11 @@ func (w *world) register(app *runtime.App) {
 		w.plain.Add(1)
 		return a.n, nil
 	})
-	glue.Register(app, pressWaiter.task, func(ctx *runtime.Context, _ *pressArgs) (string, error) {
+	glue.Register(app, pressWaiter.task, func(ctx *runtime.Context, a *pressArgs) (string, error) {
 		w.runs.Add(1)
+		if a.how == "for ever" { // without an entry for the time
+			return pressGo.Await(ctx, 0)
+		}
 		return pressGo.Await(ctx, 72*time.Hour)
 	})
 	glue.Register(app, pressSteps.task, func(ctx *runtime.Context, a *pressArgs) (last int, err error) {
