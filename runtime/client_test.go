@@ -15,7 +15,11 @@ import (
 	"github.com/taskctx/taskctx/runtime/wire"
 )
 
-type clientArgs struct{}
+// clientArgs has a field for each parameter.
+type clientArgs struct {
+	name string //nolint:unused // the runtime reads it by its place
+	card string //nolint:unused // the runtime reads it by its place
+}
 
 func (a *clientArgs) Run(_ context.Context, _ *runtime.Result) error { return nil }
 
