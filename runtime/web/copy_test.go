@@ -182,7 +182,7 @@ func TestEnqueue_ACopyOfWhatIsEncoded(t *testing.T) {
 	e := memory.New(memory.Config{})
 	shop := webtest.NewWith(e, runtime.Config{Codec: plainCodec{}, Logger: silent})
 	t.Cleanup(func() { assert.NoError(t, e.Close()) })
-	id := stored(t, shop.App, webtest.Charge("c-7", 5, "4111-1111"))
+	id := stored(t, shop.App, webtest.Charge("customer-7", 5, "4111-1111"))
 	var log logBuffer
 	may := true
 	s := serve(t, shop.App, web.Config{Logger: log.logger(), Allow: func(_ *http.Request, a web.Action) error {
@@ -195,13 +195,13 @@ func TestEnqueue_ACopyOfWhatIsEncoded(t *testing.T) {
 	page := s.get(at).text
 	assert.Contains(t, page, "Its arguments are encoded.")
 	assert.Contains(t, page, "customer: acme", "tags are not")
-	assert.NotContains(t, page, "c-7")
+	assert.NotContains(t, page, "customer-7")
 	assert.NotContains(t, page, "sealed:")
 	assert.NotContains(t, log.String(), "action=decode")
 	decoded := "enqueue?" + url.Values{"name": {"billing.Charge"}, "like": {id}, "args": {"decoded"}}.Encode()
 	assert.Contains(t, links(page), "./"+decoded)
 	page = s.get(decoded).text
-	assert.Contains(t, page, ">c-7</textarea>")
+	assert.Contains(t, page, ">customer-7</textarea>")
 	assert.NotContains(t, page, "4111")
 	assert.Contains(t, log.String(), "action=decode")
 	may = false
