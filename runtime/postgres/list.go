@@ -274,6 +274,25 @@ func (l *listing) candidates() (cs []candidate) {
 	return append([]candidate{c}, cs...)
 }
 
+// conditionsOf returns the condition of each state, false for one that no job has.
+func conditionsOf(states []engine.State) []string {
+	conditions := make([]string, len(states))
+	for i, s := range states {
+		if conditions[i] = stateConditions[s]; conditions[i] == "" {
+			conditions[i] = "false"
+		}
+	}
+	return conditions
+}
+
+func riverPriorities(ps []int8) []int16 {
+	all := make([]int16, len(ps))
+	for i, p := range ps {
+		all[i] = riverPriority(p)
+	}
+	return all
+}
+
 // query returns the query for a number of rows of the filter.
 func (l *listing) query(after int64, rows int) (string, []any) {
 	var b strings.Builder
@@ -299,13 +318,7 @@ func (l *listing) query(after int64, rows int) (string, []any) {
 		b.WriteString(" AND j.id = ANY(" + arg(l.few, "bigint[]") + ")")
 	}
 	if len(l.q.States) > 0 {
-		conditions := make([]string, len(l.q.States))
-		for i, s := range l.q.States {
-			if conditions[i] = stateConditions[s]; conditions[i] == "" {
-				conditions[i] = "false"
-			}
-		}
-		b.WriteString(" AND ((" + strings.Join(conditions, ") OR (") + "))")
+		b.WriteString(" AND ((" + strings.Join(conditionsOf(l.q.States), ") OR (") + "))")
 	}
 	if l.q.Name != "" {
 		b.WriteString(" AND j.kind = " + arg(l.q.Name, "text"))
@@ -314,11 +327,7 @@ func (l *listing) query(after int64, rows int) (string, []any) {
 		b.WriteString(" AND j.queue = " + arg(l.q.Queue, "text"))
 	}
 	if len(l.q.Priorities) > 0 {
-		ps := make([]int16, len(l.q.Priorities))
-		for i, p := range l.q.Priorities {
-			ps[i] = riverPriority(p)
-		}
-		b.WriteString(" AND j.priority = ANY(" + arg(ps, "smallint[]") + ")")
+		b.WriteString(" AND j.priority = ANY(" + arg(riverPriorities(l.q.Priorities), "smallint[]") + ")")
 	}
 	switch {
 	case l.q.Tag != "" && l.q.TagValue != "":
