@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/taskctx/taskctx/runtime/sqlite/internal/lite"
 )
@@ -46,6 +47,13 @@ const overKept = `state >= 8 AND ended_at + iif(state = 8 OR keep_failed <= 0, k
 // statements lists each statement's text. INDEXED BY turns a query that would
 // not use its index into an error.
 func (d *db) statements() map[**lite.Stmt]string {
+	all := d.runStatements()
+	maps.Copy(all, d.upkeepStatements())
+	return all
+}
+
+// runStatements are those of tasks from their insertion to their end.
+func (d *db) runStatements() map[**lite.Stmt]string {
 	return map[**lite.Stmt]string{
 		&d.begin: "BEGIN IMMEDIATE", &d.commit: "COMMIT", &d.rollback: "ROLLBACK",
 		&d.dataVersion: "PRAGMA data_version", &d.readable: d.readableFrom(),
@@ -86,7 +94,12 @@ func (d *db) statements() map[**lite.Stmt]string {
 			FROM @stops s LEFT JOIN @tasks t ON t.seq = s.seq`,
 		&d.dropStop: `DELETE FROM @stops WHERE seq = ?`,
 		&d.addStop:  `INSERT OR IGNORE INTO @stops(seq, reason) VALUES(?,?)`,
+	}
+}
 
+// upkeepStatements are those of operators, of what is due and of workers.
+func (d *db) upkeepStatements() map[**lite.Stmt]string {
+	return map[**lite.Stmt]string{
 		&d.find: `SELECT ` + rowColumns + `, result, reason FROM @tasks WHERE id = ?`,
 		&d.setState: `UPDATE @tasks SET state = ?, due = ?, ended_at = 4611686018427387904
 			WHERE seq = ?`,
