@@ -58,17 +58,7 @@ func newNames(p *Package) *names {
 		}
 		n.imported(f.tree)
 	}
-	for _, name := range []string{"context", "time", "glue", "runtime", "wire"} {
-		n.pkgs[name] = true
-	}
-	for _, imp := range p.load.Types.Imports() {
-		n.pkgs[imp.Name()] = true
-	}
-	for _, c := range p.Clients {
-		for _, imp := range c.Of.load.Types.Imports() {
-			n.pkgs[imp.Name()] = true
-		}
-	}
+	n.packages(p)
 	if len(p.Clients) > 0 {
 		n.taken[registerClientName] = true
 	}
@@ -106,6 +96,21 @@ func newNames(p *Package) *names {
 		}
 	}
 	return n
+}
+
+// packages notes the names of packages that the generated file may import.
+func (n *names) packages(p *Package) {
+	for _, name := range []string{"context", "time", "glue", "runtime", "wire"} {
+		n.pkgs[name] = true
+	}
+	for _, imp := range p.load.Types.Imports() {
+		n.pkgs[imp.Name()] = true
+	}
+	for _, c := range p.Clients {
+		for _, imp := range c.Of.load.Types.Imports() {
+			n.pkgs[imp.Name()] = true
+		}
+	}
 }
 
 // table adds a function to the table for its type of context.

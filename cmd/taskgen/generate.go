@@ -46,16 +46,9 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		fmt.Fprintln(stderr, "taskgen:", err)
 		return exitStale
 	}
-	stale, lacks := 0, false
-	for _, f := range res.Files {
-		switch {
-		case !f.Stale():
-		case filepath.Base(f.Name) == gen.LockFile:
-			lacks = true
-		default:
-			stale++
-		}
-		if *flags.verbose && !*opts.json {
+	stale, lacks := staleOf(res)
+	if *flags.verbose && !*opts.json {
+		for _, f := range res.Files {
 			fmt.Fprintf(stderr, "%s: %s\n", diag.Rel(f.Name, cfg.Dir), f.State(cfg.DryRun))
 		}
 	}
@@ -89,6 +82,20 @@ func generate(ctx context.Context, args []string, stdout, stderr io.Writer) int 
 		sayStale(stderr, stale, lacks)
 	}
 	return exitStale
+}
+
+// staleOf counts the generated files that are stale; lacks says that tasks.lock is.
+func staleOf(res *gen.Result) (stale int, lacks bool) {
+	for _, f := range res.Files {
+		switch {
+		case !f.Stale():
+		case filepath.Base(f.Name) == gen.LockFile:
+			lacks = true
+		default:
+			stale++
+		}
+	}
+	return stale, lacks
 }
 
 func sayStale(w io.Writer, stale int, lacks bool) {
