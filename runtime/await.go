@@ -117,16 +117,24 @@ const (
 	awaitFirst                    // one has
 )
 
-// awaitEntries returns the entries of the children, nil for each that has not
-// ended, or suspends the task.
-func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode) ([]*engine.JournalEntry, error) {
+// refusedOf returns the error of the first child that was refused, nil if none was.
+func refusedOf(ctx context.Context, fs []*future) error {
 	for _, f := range fs {
 		if f != nil && f.err != nil {
 			if r := current(ctx); r != nil {
 				r.heard(fs)
 			}
-			return nil, f.err
+			return f.err
 		}
+	}
+	return nil
+}
+
+// awaitEntries returns the entries of the children, nil for each that has not
+// ended, or suspends the task.
+func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode) ([]*engine.JournalEntry, error) {
+	if err := refusedOf(ctx, fs); err != nil {
+		return nil, err
 	}
 	d, err := durableOf(ctx, what)
 	if err != nil {

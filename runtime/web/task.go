@@ -205,15 +205,7 @@ func (q *request) taskPage() (*view, error) {
 		}
 	}
 	q.addCopied(p)
-	for k, v := range r.Tags.All() {
-		t := tag{Key: clean(k, maxName), Value: clean(v, maxName)}
-		if len(k)+len(v) <= maxName {
-			t.Link = "tasks?" + urlQuery("tag", k+":"+v)
-		}
-		if p.Tags = append(p.Tags, t); len(p.Tags) == 50 {
-			break
-		}
-	}
+	p.Tags = tagsOf(r.Tags)
 	if p.Journal, err = q.journalOf(r); err != nil {
 		return nil, err
 	}
@@ -221,16 +213,38 @@ func (q *request) taskPage() (*view, error) {
 		return nil, err
 	}
 	p.TreeLink = filterLink(filter{Root: r.RootID.String()})
-	if g := r.Progress; g != nil {
-		p.Progress = &progress{Done: g.Done, Total: g.Total, Note: clean(g.Note, maxReason), When: at(g.At, q.now)}
-		if g.Total > 0 && g.Done >= 0 {
-			percent := min(100*float64(g.Done)/float64(g.Total), 100)
-			p.Progress.Percent = strconv.FormatFloat(percent, 'f', 0, 64)
-		}
-	}
+	p.Progress = progressOf(r.Progress, q.now)
 	return &view{
 		Title: clean(r.Name, 80), Nav: "tasks", Template: "task", Live: taskEvents(r), Data: p, Did: in.Did,
 	}, nil
+}
+
+// tagsOf are the first tags of a task, with links to the tasks that have them, too.
+func tagsOf(tags inspect.Tags) []tag {
+	var all []tag
+	for k, v := range tags.All() {
+		t := tag{Key: clean(k, maxName), Value: clean(v, maxName)}
+		if len(k)+len(v) <= maxName {
+			t.Link = "tasks?" + urlQuery("tag", k+":"+v)
+		}
+		if all = append(all, t); len(all) == 50 {
+			break
+		}
+	}
+	return all
+}
+
+// progressOf is what a task has said of its progress, nil if it has not.
+func progressOf(g *inspect.Progress, now time.Time) *progress {
+	if g == nil {
+		return nil
+	}
+	p := &progress{Done: g.Done, Total: g.Total, Note: clean(g.Note, maxReason), When: at(g.At, now)}
+	if g.Total > 0 && g.Done >= 0 {
+		percent := min(100*float64(g.Done)/float64(g.Total), 100)
+		p.Percent = strconv.FormatFloat(percent, 'f', 0, 64)
+	}
+	return p
 }
 
 // addCopied adds what the store has with the task, and how data is copied.

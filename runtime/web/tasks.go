@@ -200,6 +200,21 @@ var tabs = []struct{ label, states string }{
 	{"Cancelled", "cancelled"}, {"Succeeded", "succeeded"},
 }
 
+// link is the page in the order of this one, with another filter.
+func (in *pageIn) link(f filter, cursor string, withArgs bool) string {
+	v := f.values()
+	if in.Order != "newest" {
+		v.Set("order", in.Order)
+	}
+	if withArgs {
+		v.Set("args", "show")
+	}
+	if cursor != "" {
+		v.Set("cursor", cursor)
+	}
+	return "tasks?" + v.Encode()
+}
+
 // tasksPage shows tasks, the newest first where the engine can.
 func (q *request) tasksPage() (*view, error) {
 	in := new(pageIn)
@@ -227,20 +242,7 @@ func (q *request) tasksPage() (*view, error) {
 		}
 		p.Rows = append(p.Rows, row)
 	}
-	args := in.Args
-	link := func(f filter, cursor string) string {
-		v := f.values()
-		if in.Order != "newest" {
-			v.Set("order", in.Order)
-		}
-		if args == "show" {
-			v.Set("args", args)
-		}
-		if cursor != "" {
-			v.Set("cursor", cursor)
-		}
-		return "tasks?" + v.Encode()
-	}
+	link := func(f filter, cursor string) string { return in.link(f, cursor, in.Args == "show") }
 	if out.Next != "" {
 		p.Next = link(in.filter, out.Next)
 	}
@@ -263,10 +265,7 @@ func (q *request) tasksPage() (*view, error) {
 		}
 	}
 	p.Bulk = q.allowed(p.Bulk)
-	if args = "show"; in.Args == "show" {
-		args = ""
-	}
-	p.Other = link(in.filter, in.Cursor)
+	p.Other = in.link(in.filter, in.Cursor, in.Args != "show")
 	p.Queues, p.Names = q.known()
 	return &view{Title: "Tasks", Nav: "tasks", Template: "tasks", Live: q.h.allEvents(), Data: p}, nil
 }
