@@ -31,7 +31,7 @@ type parser struct {
 }
 
 func (p *parser) errorf(pos, end token.Pos, code, hint, format string, args ...any) {
-	p.addf(pos, end, code, hint, format, args...)
+	_ = p.addf(pos, end, code, hint, format, args...)
 }
 
 // addf is errorf for an error of which more is to be said.
