@@ -93,3 +93,25 @@ func TestHealth(t *testing.T) {
 	e.down.Store(false)
 	assert.Equal(t, http.StatusOK, s.get("api/health").StatusCode)
 }
+
+// unread is an engine whose journals cannot be read.
+type unread struct {
+	engine.Engine
+	engine.Journaler
+}
+
+func (unread) Journal(context.Context, uuid.UUID) ([]engine.JournalEntry, error) { return nil, errDown }
+
+// TestTaskPage_OfAJournalThatCannotBeRead: it is an error, and not a page without one.
+func TestTaskPage_OfAJournalThatCannotBeRead(t *testing.T) {
+	own := memory.New(memory.Config{})
+	e := &unread{own, own}
+	t.Cleanup(func() { require.NoError(t, e.Close()) })
+	id := uuid.Must(uuid.NewV7())
+	_, err := e.Insert(t.Context(), []*engine.Message{{
+		Name: "mail.Send", Queue: "mail", Args: []byte(`{}`), Meta: engine.Meta{Version: engine.WirePlain, ID: id},
+	}})
+	require.NoError(t, err)
+	s := serve(t, runtime.New(e, runtime.Config{Logger: silent}), web.Config{})
+	assert.Equal(t, http.StatusServiceUnavailable, s.get("tasks/"+id.String()).StatusCode)
+}

@@ -62,11 +62,11 @@ const journalLen = 100
 // journalOf is the journal of a task's page, nil if it has none.
 func (q *request) journalOf(r *runtime.Record) (*journalPage, error) {
 	out, err := q.journal(&taskIn{ID: r.ID})
-	if errors.Is(err, runtime.ErrNotFound) || len(out.Entries) == 0 {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, runtime.ErrNotFound) {
 		return nil, err
+	}
+	if len(out.Entries) == 0 {
+		return nil, nil
 	}
 	p := &journalPage{}
 	children, ended, bad := 0, 0, 0
