@@ -53,7 +53,9 @@ func testKeyExpires(b *bench) {
 	hold := 4 * b.o.Step
 	began := time.Now()
 	first := b.keyed(b.e, "k", hold)
-	b.sameTask("at once", b.keyed(b.e, "k", hold), first.ID)
+	if second := b.keyed(b.e, "k", hold); time.Since(began) < hold/2 { // as below
+		b.sameTask("at once", second, first.ID)
+	}
 	var next engine.Inserted
 	b.poll("the key is free after KeyFor, although its task still waits", func() bool {
 		asked := time.Now()

@@ -155,18 +155,19 @@ func testManyMixed(b *bench) {
 // nothing that was concluded runs again.
 func testManyRestarts(b *bench) {
 	var l log
-	stop := make(chan struct{})
+	stopping, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				ctx, cancel := context.WithTimeout(context.Background(), b.o.Step)
+			for i := 0; stopping.Err() == nil; i++ {
+				ctx, cancel := context.WithCancel(stopping)
+				var ran sync.Once
+				soon := func() { time.AfterFunc(b.o.Step, cancel) }
+				if i%2 == 0 {
+					ran.Do(soon)
+				} // the other half runs something first, or none would where beginning takes long
 				run := func(_ context.Context, d *engine.Delivery, o *engine.Outcome) {
+					ran.Do(soon)
 					l.add(d)
 					o.Kind = engine.OutcomeSucceed
 				}
@@ -192,7 +193,7 @@ func testManyRestarts(b *bench) {
 	}
 	ids := b.fill("task.many", b.e)
 	b.poll("all tasks end", func() bool { return l.len() >= len(ids) })
-	close(stop)
+	stop()
 	wg.Wait()
 	for _, id := range ids {
 		b.until(id, engine.StateSucceeded)
