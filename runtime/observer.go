@@ -15,7 +15,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/internal/guard"
 )
 
-// event is an [hook.Event], and where the rest of it is found. Observers may keep events, so
+// event is a [hook.Event], and where the rest of it is found. Observers may keep events, so
 // they get none of that.
 type event struct {
 	hook.Event

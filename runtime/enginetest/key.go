@@ -2,6 +2,7 @@ package enginetest
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -50,16 +51,18 @@ func testKeyHeld(b *bench) {
 }
 
 func testKeyExpires(b *bench) {
-	hold := 4 * b.o.Step
-	began := time.Now()
-	first := b.keyed(b.e, "k", hold)
-	if second := b.keyed(b.e, "k", hold); time.Since(began) < hold/2 { // as below
-		b.sameTask("at once", second, first.ID)
+	// The store may take longer than the key's time on a busy machine: then with more.
+	hold, began, key := 2*b.o.Step, time.Time{}, ""
+	var first, second engine.Inserted
+	for asked := hold; asked >= hold/2; asked = time.Since(began) {
+		hold, began, key = 2*hold, time.Now(), fmt.Sprint("k", hold)
+		first, second = b.keyed(b.e, key, hold), b.keyed(b.e, key, hold)
 	}
+	b.sameTask("at once", second, first.ID)
 	var next engine.Inserted
 	b.poll("the key is free after KeyFor, although its task still waits", func() bool {
 		asked := time.Now()
-		next = b.keyed(b.e, "k", time.Hour)
+		next = b.keyed(b.e, key, time.Hour)
 		// A clock of the store's own may be a little off.
 		if !next.Existing && asked.Sub(began) < hold/2 {
 			b.Fatalf("the key was free %v after it was taken for %v", asked.Sub(began), hold)
@@ -69,7 +72,7 @@ func testKeyExpires(b *bench) {
 	if next.ID == first.ID {
 		b.Error("the key was free, but the new message has the id of the old task")
 	}
-	b.sameTask("held by the second task", b.keyed(b.e, "k", hold), next.ID)
+	b.sameTask("held by the second task", b.keyed(b.e, key, hold), next.ID)
 	b.get(first.ID)
 }
 

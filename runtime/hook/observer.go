@@ -54,7 +54,8 @@ type Event struct {
 
 // Observer sees events, each observer on a goroutine of its own, in order. It
 // cannot slow down or harm tasks. A panic is logged. While it blocks, at most
-// [ObserverBuffer] events wait for it, and later ones are lost.
+// [ObserverBuffer] events wait for it, and later ones are lost. The App's Stop waits
+// until it has seen all events, but for a second at most for one call of it.
 type Observer interface{ Observe(e Event) }
 
 // ObserverFunc is a function as an Observer.
