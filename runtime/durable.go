@@ -31,6 +31,9 @@ type durable struct {
 	signals map[string][]*engine.JournalEntry // by name, in the order in which they came
 	awaited map[string]*awaited               // the calls of Signal.Await, by name
 	pending []spawn                           // children that are not enqueued yet
+	// unflushed is set while pending could not be enqueued: only calls that return
+	// errors try again.
+	unflushed bool
 	children, others,
 	bytes int
 	came, failed int64

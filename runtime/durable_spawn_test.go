@@ -257,11 +257,12 @@ func TestOrphan_GoesOn(t *testing.T) {
 	assert.Equal(t, engine.StateScheduled, rec.State)
 }
 
-// recording counts what runs record.
+// recording counts what runs record, and fails as it is told.
 type recording struct {
 	*memory.Engine
 	mu   sync.Mutex
 	sets []int
+	fail func(set int) error // for the set of that number, from 1
 }
 
 func (e *recording) Serve(ctx context.Context, w *engine.Worker) error {
@@ -282,7 +283,13 @@ type recordingMemo struct {
 func (m recordingMemo) Record(ctx context.Context, es []engine.NewEntry) ([]engine.JournalEntry, error) {
 	m.e.mu.Lock()
 	m.e.sets = append(m.e.sets, len(es))
+	set := len(m.e.sets)
 	m.e.mu.Unlock()
+	if m.e.fail != nil {
+		if err := m.e.fail(set); err != nil {
+			return nil, err
+		}
+	}
 	return m.Journal.Record(ctx, es)
 }
 
@@ -310,6 +317,88 @@ func TestSpawn_ManyChildrenAreStoredTogether(t *testing.T) {
 	assert.LessOrEqual(t, runs.Load(), int64(3))
 	require.NoError(t, app.Stop(t.Context()))
 	require.NoError(t, store.Close())
+}
+
+// TestSpawn_ManyRunWhileTheirParentSpawns: the first thousand have all ended before
+// their parent waits for them.
+func TestSpawn_ManyRunWhileTheirParentSpawns(t *testing.T) {
+	app := newUnitApp(t, runtime.Config{Workers: 4})
+	var ran sync.WaitGroup
+	ran.Add(1000)
+	render := newUnit[int, int]("press.Render")
+	render.handle(app, func(_ *runtime.Context, n int) (int, error) {
+		if n < 1000 {
+			ran.Done()
+		}
+		return n, nil
+	})
+	u := newUnit[int, int]("press.Publish", durably)
+	u.handle(app, func(ctx *runtime.Context, n int) (int, error) {
+		var fs []*runtime.Future[int]
+		for i := range n {
+			if i == 1000 {
+				all := make(chan struct{})
+				go func() { ran.Wait(); close(all) }()
+				select {
+				case <-all:
+				case <-time.After(30 * time.Second):
+					return 0, runtime.Permanent(errors.New("the first thousand do not run"))
+				}
+			}
+			fs = append(fs, runtime.Spawn(ctx, fmt.Sprint("page/", i), render.call(i)))
+		}
+		got, err := runtime.AwaitAll(ctx, fs...)
+		return len(got), err
+	})
+	start(t, app)
+	got, err := await(t, app, u.call(1010))
+	require.NoError(t, err)
+	assert.Equal(t, 1010, got)
+}
+
+// TestSpawn_ManyThatCannotBeStored: Spawn tries once, and the wait for the children
+// once more, whose error counts.
+func TestSpawn_ManyThatCannotBeStored(t *testing.T) {
+	for name, c := range map[string]struct {
+		fails int
+		sets  []int
+		err   string
+	}{
+		"once":     {1, []int{1000, 1000, 1000, 500}, ""},
+		"for good": {2, []int{1000, 1000}, "no room"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store := &recording{Engine: memory.New(memory.Config{}), fail: func(set int) error {
+				if set <= c.fails {
+					return errors.New("no room")
+				}
+				return nil
+			}}
+			app := runtime.New(store, runtime.Config{Workers: 4, Logger: discard})
+			render := newUnit[int, int]("press.Render")
+			render.handle(app, func(_ *runtime.Context, n int) (int, error) { return n, nil })
+			u := newUnit[int, int]("press.Publish", durably)
+			u.handle(app, func(ctx *runtime.Context, n int) (int, error) {
+				var fs []*runtime.Future[int]
+				for i := range n {
+					fs = append(fs, runtime.Spawn(ctx, fmt.Sprint("page/", i), render.call(i)))
+				}
+				got, err := runtime.AwaitAll(ctx, fs...)
+				return len(got), err
+			})
+			start(t, app)
+			got, err := await(t, app, u.call(2500))
+			if c.err == "" {
+				require.NoError(t, err)
+				assert.Equal(t, 2500, got)
+			} else {
+				require.ErrorContains(t, err, c.err)
+			}
+			assert.Equal(t, c.sets, store.sets)
+			require.NoError(t, app.Stop(t.Context()))
+			require.NoError(t, store.Close())
+		})
+	}
 }
 
 func TestSpawn_GoesThroughMiddlewareWithItsContext(t *testing.T) {

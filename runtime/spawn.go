@@ -35,9 +35,10 @@ type future struct {
 // Spawn enqueues the call as a child of the durable task, under a name: once
 // over all runs of the task, whoever dies in between. The child is stored when
 // the task next waits, begins a step or returns, together with others, so that
-// many cost little; errors of that are errors of that call. Spawn's own errors
-// are those of Await, and of the task if it does not Await. A step has no
-// children.
+// many cost little; errors of that are errors of that call. A thousand that are
+// not stored yet are stored at once, so that workers begin with them while the
+// task spawns more. Spawn's own errors are those of Await, and of the task if it
+// does not Await. A step has no children.
 //
 // The result and the end of the child are kept with the parent, so the child's
 // record may be gone by then. When the parent fails or is cancelled, its
@@ -75,6 +76,7 @@ func spawnChild(ctx context.Context, name string, c AnyCall) *future {
 	}
 	if f.n = n; n.e == nil {
 		d.pending = append(d.pending, spawn{ctx, name, c})
+		d.flushMany(ctx)
 	}
 	return f
 }
@@ -130,6 +132,14 @@ type spawn struct {
 // spawnChunk is how many children are stored at once.
 const spawnChunk = 1000
 
+// flushMany enqueues the children that are pending if they are many. If it cannot,
+// the next call that flushes says why. The caller holds d.mu.
+func (d *durable) flushMany(ctx context.Context) {
+	if len(d.pending) >= spawnChunk && !d.unflushed {
+		d.unflushed = d.flush(ctx) != nil
+	}
+}
+
 // flush enqueues the children that are pending. The caller holds d.mu.
 func (d *durable) flush(ctx context.Context) error {
 	for len(d.pending) > 0 {
@@ -147,7 +157,7 @@ func (d *durable) flush(ctx context.Context) error {
 		}
 		d.pending = d.pending[n:]
 	}
-	d.pending = nil
+	d.pending, d.unflushed = nil, false
 	return nil
 }
 

@@ -265,12 +265,25 @@ func allEnd(t *testing.T, app *runtime.App, hs []*runtime.Handle[int]) {
 		}
 	}
 	assert.Zero(t, bad, "parents that ended otherwise, or wait for ever")
+	total := 0
+	for id, n := range childrenOf(t, app, hs...) {
+		total += n
+		if n != 10 {
+			t.Errorf("parent %s has %d children", id, n)
+		}
+	}
+	assert.Equal(t, 10*len(hs), total, "children enqueued")
+}
+
+// childrenOf counts the children of the parents.
+func childrenOf(t *testing.T, app *runtime.App, hs ...*runtime.Handle[int]) map[uuid.UUID]int {
+	t.Helper()
 	of := make(map[uuid.UUID]int)
 	for _, h := range hs {
 		of[h.ID()] = 0
 	}
 	for q := (engine.Query{Name: "press.Child", Limit: 1000, Brief: true}); ; {
-		rs, next, err := app.List(ctx, q)
+		rs, next, err := app.List(t.Context(), q)
 		require.NoError(t, err)
 		for _, r := range rs {
 			if _, ours := of[r.ParentID]; ours { // the database may hold those of another test
@@ -278,17 +291,9 @@ func allEnd(t *testing.T, app *runtime.App, hs []*runtime.Handle[int]) {
 			}
 		}
 		if q.Cursor = next; next == "" {
-			break
+			return of
 		}
 	}
-	total := 0
-	for id, n := range of {
-		total += n
-		if n != 10 {
-			t.Errorf("parent %s has %d children", id, n)
-		}
-	}
-	assert.Equal(t, 10*len(hs), total, "children enqueued")
 }
 
 // TestDurable_BetweenProcesses: one process enqueues, sends and looks, another runs.
@@ -366,6 +371,49 @@ func TestDurable_Dying(t *testing.T) {
 		allEnd(t, app, hs)
 		t.Logf("%d parents of 10 children in %d runs, %d deaths and 3 restarts, in %v: each child enqueued once",
 			len(hs), w.runs.Load(), deaths.Load(), time.Since(began).Round(time.Millisecond))
+	})
+}
+
+// TestDurable_DyingBetweenLots: a parent of many children dies when a thousand of them
+// are stored, and again when two thousand are. Each is enqueued once.
+//
+// Proves: FEATURES 82
+func TestDurable_DyingBetweenLots(t *testing.T) {
+	onJournals(t, func(t *testing.T, e engine.Engine, _ string) {
+		const n = 2600
+		var runs, ran atomic.Int64
+		app := runtime.New(e, runtime.Config{Workers: 16, Logger: slog.New(slog.DiscardHandler)})
+		glue.Register(app, pressChild.task, func(_ *runtime.Context, a *pressArgs) (int, error) {
+			ran.Add(1)
+			return a.n, nil
+		})
+		glue.Register(app, pressFan.task, func(ctx *runtime.Context, a *pressArgs) (int, error) {
+			run := int(runs.Add(1))
+			var fs []*runtime.Future[int]
+			for i := range a.n {
+				if i == 1000*run+500 && run < 3 {
+					return 0, errDied
+				}
+				fs = append(fs, runtime.Spawn(ctx, fmt.Sprint("c/", i), pressChild.call("", i)))
+			}
+			got, err := runtime.AwaitAll(ctx, fs...)
+			return len(got), err
+		})
+		require.NoError(t, app.Start(context.Background()))
+		t.Cleanup(func() { assert.NoError(t, app.Stop(context.Background())) })
+		h, err := pressFan.call("", n).Enqueue(t.Context(), app)
+		require.NoError(t, err)
+		got, err := h.Wait(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, n, got)
+		assert.Equal(t, n, childrenOf(t, app, h)[h.ID()], "children enqueued")
+		assert.EqualValues(t, n, ran.Load())
+		js, err := app.Journal(t.Context(), h.ID())
+		require.NoError(t, err)
+		require.Len(t, js, n)
+		for i, attempt := range map[int]int{0: 0, 999: 0, 1000: 1, 1999: 1, 2000: 2, n - 1: 2} {
+			assert.Equal(t, attempt, js[i].Attempt-js[0].Attempt, "the run that spawned child %d", i)
+		}
 	})
 }
 
