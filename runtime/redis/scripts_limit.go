@@ -36,13 +36,16 @@ package redis
 // that it has left with announce.
 const limitPrelude = `
 local function limitKey(h, what) return ours .. "{limit:" .. h .. "}:" .. what end
+local decoded = {}
 local function limitsOf(text)
 	if not text or text == "" then return nil end
+	if decoded[text] then return decoded[text] end
 	local ok, ls = pcall(cjson.decode, text)
 	if not ok or type(ls) ~= "table" or #ls == 0 then return nil end
 	for _, l in ipairs(ls) do
 		if type(l) ~= "table" or type(l.h) ~= "string" or type(l.r) ~= "string" or type(l.m) ~= "number" then return nil end
 	end
+	decoded[text] = ls
 	return ls
 end
 -- placed is the name of a task's place under its limit n.
@@ -61,18 +64,42 @@ local function micros()
 	return clock
 end
 local function int(n) return string.format("%.0f", n) end
-local pauses = {}
+local pauses, names = {}, {}
 local function isPaused(q, name)
 	if pauses[q] == nil then pauses[q] = redis.call("EXISTS", k(q, "paused")) == 1 end
-	return pauses[q] or name and soft("HEXISTS", ours .. "paused", name) == 1
+	if name and names[name] == nil then names[name] = soft("HEXISTS", ours .. "paused", name) == 1 end
+	return pauses[q] or name and names[name]
 end
--- room reports whether a key has one more place, and how many are held.
+-- countOf has how many places of a key are held and waited for, as the script knows by
+-- what it has changed.
+local counts = {}
+local function countOf(h)
+	local c = counts[h]
+	if not c then
+		local held, wait = limitKey(h, "held"), limitKey(h, "wait")
+		c = {held=0, wait=0}
+		if redis.call("EXISTS", held, wait) > 0 then c.held, c.wait = soft("SCARD", held) or 0, soft("ZCARD", wait) or 0 end
+		counts[h] = c
+	end
+	return c
+end
+local function counted(h, what, by)
+	local c = counts[h]
+	if c then c[what] = c[what] + by end
+end
+-- sets has what SetLimit has set, by rule.
+local sets = {}
+local function setOf(rule)
+	if sets[rule] == nil then sets[rule] = tonumber(soft("HGET", ours .. "limits", rule) or "") or false end
+	return sets[rule]
+end
+-- room reports whether a key has one more place.
 local function room(l)
-	local held = soft("SCARD", limitKey(l.h, "held")) or 0
-	if l.o then return held < 1, held end
-	local most = tonumber(soft("HGET", ours .. "limits", l.r) or "") or l.m
-	if not l.p then return held < most, held end
-	if most <= 0 then return false, held end -- until SetLimit
+	local held = countOf(l.h).held
+	if l.o then return held < 1 end
+	local most = setOf(l.r) or l.m
+	if not l.p then return held < most end
+	if most <= 0 then return false end -- until SetLimit
 	local starts, now, at = limitKey(l.h, "starts"), micros(), nil
 	if held >= most then
 		at = now + l.p -- one of those has not even begun
@@ -84,31 +111,30 @@ local function room(l)
 		end
 		local began = tonumber(soft("LINDEX", starts, -(most - held)) or "")
 		at = began and began + l.p
-		if not at or at <= now then return true, held end
+		if not at or at <= now then return true end
 	end
 	firm("ZADD", ours .. "limit:wake", int(at), l.r .. "\0" .. l.h)
-	return false, held
+	return false
 end
 -- enter takes the places that a task lacks, in order. If there is none it waits for
 -- that, and enter returns the limit's rule. A task that is apart, not due or paused,
--- takes those of orders alone, which come first.
-local function enter(q, id, ls, due, apart)
+-- takes those of orders alone, which come first. A fresh one has no places.
+local function enter(q, id, ls, due, apart, fresh)
 	for n, l in ipairs(ls) do
 		if apart and not l.o then return nil end
 		local place, held, wait = placed(q, id, n), limitKey(l.h, "held"), limitKey(l.h, "wait")
-		if soft("SISMEMBER", held, place) ~= 1 then
-			local others = soft("ZCARD", wait) or 0
-			local free, taken = others == 0, 0
-			if free then free, taken = room(l) end
-			if others + taken == 0 then
+		if fresh or soft("SISMEMBER", held, place) ~= 1 then
+			local c = countOf(l.h)
+			local free = c.wait == 0 and room(l)
+			if c.wait + c.held == 0 then
 				firm("ZADD", ours .. "limit:keys", 0, l.r .. "\0" .. l.h)
 				if l.d then firm("HSET", ours .. "limit:rates", l.r, l.d) end
 			end
 			if not free then
-				firm("ZADD", wait, l.o and firm("INCR", ours .. "limit:turn") or int(due), place)
+				if firm("ZADD", wait, l.o and firm("INCR", ours .. "limit:turn") or int(due), place) == 1 then c.wait = c.wait + 1 end
 				return l.r
 			end
-			firm("SADD", held, place)
+			if firm("SADD", held, place) == 1 then c.held = c.held + 1 end
 		end
 	end
 	return nil
@@ -123,6 +149,17 @@ local function unset(q, id)
 end
 -- readied has queues with tasks that are ready now, and whether none was before.
 local readied
+-- ready makes a task ready that is in asynq's set.
+local function ready(q, id, due)
+	firm("ZADD", k(q, "taskctx:ready"), int(due), id)
+	if readied and readied[q] ~= nil then return end
+	local first = soft("ZCARD", k(q, "taskctx:ready")) == 1
+	if readied then
+		readied[q] = first
+	elseif first then
+		tell("new", q)
+	end
+end
 -- put makes a task wait for a place under the rule, or ready.
 local function put(q, id, rule, due, again)
 	redis.call("HSET", t(q, id), "state", "scheduled", "taskctx_aside", rule or "", "taskctx_due", int(due))
@@ -130,14 +167,8 @@ local function put(q, id, rule, due, again)
 	firm("ZADD", k(q, "scheduled"), ` + foreverText + `, id)
 	if again then soft("SADD", k(q, "taskctx:again"), id) end
 	soft("ZREM", k(q, rule and "taskctx:ready" or "taskctx:aside"), id)
-	firm("ZADD", k(q, rule and "taskctx:aside" or "taskctx:ready"), int(due), id)
-	if rule then return end
-	local first = soft("ZCARD", k(q, "taskctx:ready")) == 1
-	if not readied then
-		if first then tell("new", q) end
-	elseif readied[q] == nil then
-		readied[q] = first
-	end
+	if not rule then return ready(q, id, due) end
+	firm("ZADD", k(q, "taskctx:aside"), int(due), id)
 end
 local function announce()
 	for q, first in pairs(readied) do
@@ -149,73 +180,82 @@ local function come(q, id, ls, due, again)
 	local rule = enter(q, id, ls, due, isPaused(q, soft("HGET", t(q, id), "taskctx_name")))
 	put(q, id, rule, due, again)
 end
--- new stores a task with limits.
+-- new stores a task with limits. Whoever calls it tells the workers.
 local function new(q, id, msg, due, name, limits)
 	local ls = limitsOf(limits)
 	if not ls then return false end
-	redis.call("HSET", t(q, id), "msg", msg, "taskctx_name", name, "taskctx_limits", limits)
-	if due == "" then
-		come(q, id, ls, micros(), false)
+	local at = due == "" and micros() or tonumber(due) * 1e6
+	local rule = enter(q, id, ls, at, due ~= "" or isPaused(q, name), true)
+	if due ~= "" and not rule then
+		redis.call("HSET", t(q, id), "msg", msg, "taskctx_name", name, "taskctx_limits", limits, "state", "scheduled")
+		firm("ZADD", k(q, "scheduled"), due, id)
 		return true
 	end
-	local rule = enter(q, id, ls, tonumber(due) * 1e6, true)
-	if rule then
-		put(q, id, rule, tonumber(due) * 1e6, false)
-	else
-		redis.call("HSET", t(q, id), "state", "scheduled")
-		firm("ZADD", k(q, "scheduled"), due, id)
-	end
+	redis.call("HSET", t(q, id), "msg", msg, "taskctx_name", name, "taskctx_limits", limits, "state", "scheduled",
+		"taskctx_aside", rule or "", "taskctx_due", int(at))
+	firm("ZADD", k(q, "scheduled"), ` + foreverText + `, id)
+	firm("ZADD", k(q, rule and "taskctx:aside" or "taskctx:ready"), int(at), id)
 	return true
 end
 -- quit gives up a task's places, and those that it waits for: all, or those of limits
--- that keep no order.
-local freed = {}
+-- that keep no order. freed has the limits whose places settle gives to others.
+local freed, isFreed = {}, {}
 local function quit(q, id, ls, all)
 	for n, l in ipairs(ls or {}) do
 		if all or not l.o then
 			local place = placed(q, id, n)
-			local gone = soft("SREM", limitKey(l.h, "held"), place)
-			if gone ~= 1 then soft("ZREM", limitKey(l.h, "wait"), place) end
-			freed[#freed+1] = l
+			if soft("SREM", limitKey(l.h, "held"), place) == 1 then
+				counted(l.h, "held", -1)
+			elseif soft("ZREM", limitKey(l.h, "wait"), place) == 1 then
+				counted(l.h, "wait", -1)
+			end
+			if not isFreed[l.h] then
+				isFreed[l.h] = 0
+				freed[#freed+1] = l
+			end
+			isFreed[l.h] = isFreed[l.h] + 1
 		end
 	end
 end
 -- admit lets a task in that has waited for a place under its limit n, and has got it.
 local function admit(q, id, ls, due, own, name)
 	local later = due > micros()
-	local rule = enter(q, id, ls, due, later or isPaused(q, name))
+	local rule = #ls > 1 and enter(q, id, ls, due, later or isPaused(q, name))
 	if rule then
 		redis.call("HSET", t(q, id), "taskctx_aside", rule)
-		return
-	end
-	local again = ran(own)
-	unset(q, id)
-	if later then
+	elseif later then
+		unset(q, id)
 		redis.call("HSET", t(q, id), "state", "scheduled")
 		firm("ZADD", k(q, "scheduled"), string.format("%.6f", due / 1e6), id)
 	else
-		put(q, id, nil, due, again)
+		redis.call("HSET", t(q, id), "taskctx_aside", "", "taskctx_due", int(due))
+		soft("ZREM", k(q, "taskctx:aside"), id)
+		ready(q, id, due)
 	end
 end
--- letIn gives the free places of a key to those that wait for them.
+-- letIn gives the free places of a key to those that wait for them, of which it reads
+-- some at a time. It may be known that the key is of no rate.
 local steps = 0
-local function letIn(h, rule)
-	local held, wait = limitKey(h, "held"), limitKey(h, "wait")
-	while true do
-		local first = soft("ZRANGE", wait, 0, 0)
-		local place = first and first[1]
-		if not place then break end
+local function letIn(h, rule, some, unrated)
+	local held, wait, c = limitKey(h, "held"), limitKey(h, "wait"), countOf(h)
+	local lot, at = {}, 1
+	while c.wait > 0 do
+		if not lot[at] then
+			lot, at = soft("ZRANGE", wait, 0, math.min(some or 1, 100) - 1) or {}, 1
+			if not lot[1] then break end
+		end
+		local place = lot[at]
 		if steps >= 1000 then
 			firm("SADD", ours .. "limit:more", rule .. "\0" .. h)
 			return
 		end
-		steps = steps + 1
+		steps, at = steps + 1, at + 1
 		local q, id, n = placedBy(place)
 		local v = q and soft("HMGET", t(q, id), "state", "taskctx_aside", "taskctx_limits", "taskctx_due", "taskctx", "taskctx_name")
 		local ls = v and limitsOf(v[3])
 		local l = ls and ls[n]
-		if not l or l.h ~= h or v[1] ~= "scheduled" or (v[2] or "") == "" then
-			redis.call("ZREM", wait, place) -- it waits no more
+		if not l or l.h ~= h or v[1] ~= "scheduled" or (v[2] or "") == "" then -- it waits no more
+			if redis.call("ZREM", wait, place) == 1 then c.wait = c.wait - 1 end
 		else
 			local due = tonumber(v[4] or "") or micros()
 			if not l.o and isPaused(q, v[6]) then -- it keeps nobody from the place meanwhile
@@ -223,24 +263,26 @@ local function letIn(h, rule)
 				unset(q, id)
 				put(q, id, nil, due, ran(v[5]))
 			elseif room(l) then
-				redis.call("ZREM", wait, place)
-				firm("SADD", held, place)
+				if redis.call("ZREM", wait, place) == 1 then c.wait = c.wait - 1 end
+				if firm("SADD", held, place) == 1 then c.held = c.held + 1 end
 				admit(q, id, ls, due, v[5], v[6])
 			else
 				return
 			end
 		end
 	end
-	if (soft("SCARD", held) or 0) == 0 and redis.call("EXISTS", limitKey(h, "starts")) == 0 then
+	if c.held == 0 and (unrated or redis.call("EXISTS", limitKey(h, "starts")) == 0) then
 		soft("ZREM", ours .. "limit:keys", rule .. "\0" .. h)
-		soft("ZREM", ours .. "limit:wake", rule .. "\0" .. h)
+		if not unrated then soft("ZREM", ours .. "limit:wake", rule .. "\0" .. h) end
 	end
 end
 -- settle lets others in where places were given up.
 local function settle()
 	local i = 1
 	while freed[i] do
-		letIn(freed[i].h, freed[i].r)
+		local l, some = freed[i], isFreed[freed[i].h]
+		isFreed[l.h] = nil
+		letIn(l.h, l.r, some, not l.p)
 		i = i + 1
 	end
 	freed = {}
@@ -250,7 +292,7 @@ local function begins(q, id, ls)
 	for n, l in ipairs(ls) do
 		if l.p then
 			local key, now = limitKey(l.h, "starts"), micros()
-			soft("SREM", limitKey(l.h, "held"), placed(q, id, n))
+			if soft("SREM", limitKey(l.h, "held"), placed(q, id, n)) == 1 then counted(l.h, "held", -1) end
 			for i = 1, 2 do -- so that they do not grow, and none reads many
 				local first = tonumber(soft("LINDEX", key, 0) or "")
 				if first and first + l.p <= now then redis.call("LPOP", key) end

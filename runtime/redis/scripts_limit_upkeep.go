@@ -71,7 +71,7 @@ for _, m in ipairs(keys) do
 	local held = limitKey(h, "held")
 	local some = (soft("SCARD", held) or 0) > 100 and soft("SRANDMEMBER", held, 100) or soft("SMEMBERS", held)
 	for _, place in ipairs(some or {}) do
-		if not holds(place, h) then redis.call("SREM", held, place) end
+		if not holds(place, h) and redis.call("SREM", held, place) == 1 then counted(h, "held", -1) end
 	end
 	letIn(h, rule)
 end

@@ -51,20 +51,34 @@ local function claim(ARGV)
 		return soft("HMGET", t(q, id), "state", "msg", "taskctx", "taskctx_memo", "pending_since", "taskctx_parked",
 			"taskctx_limits", "taskctx_aside", "taskctx_due")
 	end
-	-- firstReady takes the first task that is ready out of its line, unless the first that
-	-- is pending has been so for longer.
-	local function firstReady(q)
-		local first = soft("ZRANGE", k(q, "taskctx:ready"), 0, 0, "WITHSCORES")
-		if not first or not first[1] then return nil end
-		local other = soft("LINDEX", k(q, "pending"), -1)
-		local since = other and tonumber(soft("HGET", t(q, other), "pending_since") or "")
-		if since and since / 1000 < tonumber(first[2]) then return nil end
-		redis.call("ZREM", k(q, "taskctx:ready"), first[1])
-		return first[1]
+	-- A line is a queue's tasks that are ready, of which some are read at a time. out are
+	-- those that were found, began those that have begun: leave takes them out of asynq's
+	-- sets and ours.
+	local function lineOf(q) return {q=q, key=k(q, "taskctx:ready"), out={}, began={}, at=1} end
+	local function leave(line)
+		if line.out[1] then redis.call("ZREM", line.key, unpack(line.out)) end
+		if line.began[1] then soft("ZREM", k(line.q, "scheduled"), unpack(line.began)) end
+		line.out, line.began, line.lot, line.at = {}, {}, nil, 1
+	end
+	-- firstReady finds the first task that is ready, unless the first that is pending has
+	-- been so for longer.
+	local function firstReady(line)
+		if line.lot and not line.lot[line.at] and line.at > 1 then leave(line) end
+		line.lot = line.lot or soft("ZRANGE", line.key, 0, math.min(want, 100) - 1, "WITHSCORES") or {}
+		local id, due = line.lot[line.at], tonumber(line.lot[line.at+1] or "")
+		if not id then return nil end
+		if line.since == nil then
+			local other = soft("LINDEX", k(line.q, "pending"), -1)
+			line.since = other and tonumber(soft("HGET", t(line.q, other), "pending_since") or "") or false
+		end
+		if line.since and line.since / 1000 < due then return nil end
+		line.at = line.at + 2
+		line.out[#line.out+1] = id
+		return id
 	end
 	-- take lets a run begin, if it has its places: it counts under its rates, by the
 	-- clock of the server.
-	local function take(q, id, v, started)
+	local function take(q, id, v, started, line)
 		local key = t(q, id)
 		local ls = v[7] and limitsOf(v[7])
 		if ls and started ~= "" then
@@ -77,9 +91,9 @@ local function claim(ARGV)
 			begins(q, id, ls)
 			if clock then started = int(clock) end
 		end
-		if v[8] then unset(q, id) end
+		if line then line.began[#line.began+1] = id elseif v[8] then unset(q, id) end
 		redis.call("HSET", key, "state", "active", "taskctx_owner", owner, "taskctx_fence", fence, "taskctx_started", started)
-		redis.call("HDEL", key, "pending_since", "taskctx_cancel", "taskctx_parked")
+		redis.call("HDEL", key, "pending_since", "taskctx_cancel", "taskctx_parked", "taskctx_aside")
 		firm("LPUSH", k(q, "active"), id)
 		soft("ZADD", k(q, "lease"), lease, id)
 		if ran(v[3]) then soft("SREM", k(q, "taskctx:again"), id) end
@@ -158,11 +172,12 @@ local function claim(ARGV)
 		local q = ARGV[i]
 		if want > 0 and redis.call("EXISTS", k(q, "paused")) == 0 then
 			if look then lookFor(q) end
-			local aside, some = 0, (soft("ZCARD", k(q, "taskctx:ready")) or 0) > 0
+			local aside, line = 0, (soft("ZCARD", k(q, "taskctx:ready")) or 0) > 0 and lineOf(q)
 			while want > 0 and aside < 1000 do
-				local let = some and firstReady(q)
+				local let = line and firstReady(line)
 				local id = let or firm("RPOP", k(q, "pending"))
 				if not id then break end
+				if line and not let then line.since = nil end
 				local v = read(q, id)
 				local name = v and kind(v[2])
 				if let and (not v or v[1] ~= "scheduled" or v[8] ~= "") then
@@ -171,17 +186,18 @@ local function claim(ARGV)
 					aside = aside + 1
 					if soft("SREM", k(q, "taskctx:gone"), id) ~= 1 and #lost < 10 and (not v or not v[1]) then lost[#lost+1] = id end
 				elseif not name or known[name] and not held[name] then
-					if not take(q, id, v, ARGV[4]) then aside = aside + 1 end
+					if not take(q, id, v, ARGV[4], let and line) then aside = aside + 1 end
 				else
 					aside = aside + 1
 					local from, other = since(v), not held[name] and familiar(q, name)
 					if now - from >= patience and not held[name] and not other then
-						take(q, id, v, "")
+						take(q, id, v, "", let and line)
 					else
 						park(q, id, v, name, from, other)
 					end
 				end
 			end
+			if line then leave(line) end
 			if aside > 0 then tell("new", q) end -- there may be workers that know them, and more here
 		end
 	end
@@ -241,7 +257,7 @@ local function conclude(ARGV)
 	local owner, now, day, expire, res = ARGV[1], ARGV[2], ARGV[5], ARGV[6], {}
 	local processed, failed, news = {}, {}, {}
 	local function add(counts, q) counts[q] = (counts[q] or 0) + 1 end
-	local function write(q, id, fence, to, score, msg, own, memo, result, key, archived, cancel)
+	local function write(q, id, fence, to, score, msg, own, memo, result, key, archived, cancel, limits)
 		if cancel and (to == "pending" or to == "retry" or to == "waits") then
 			to, score, own = "archived", archived, cancelled(own, cancel, ARGV[4])
 		elseif cancel and to == "archived" and has(own, '"cancelled":true') and not has(own, '"reason":') then
@@ -263,7 +279,7 @@ local function conclude(ARGV)
 		if to == "pending" then with("pending_since", now) end
 		redis.call(unpack(set))
 		local final = to == "completed" or to == "archived"
-		local ls = limitsOf and limitsOf(redis.call("HGET", hash, "taskctx_limits"))
+		local ls = limitsOf and limitsOf(limits)
 		if ls then quit(q, id, ls, final) end
 		if to == "pending" and ls then
 			local due = score == "first" and tonumber(redis.call("HGET", hash, "taskctx_due") or "")
@@ -289,14 +305,19 @@ local function conclude(ARGV)
 	end
 	for i = 7, #ARGV, 11 do
 		local q, id, fence = ARGV[i], ARGV[i+1], ARGV[i+2]
-		local v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel", "taskctx_wrote")
+		local v
+		if limitsOf then
+			v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel", "taskctx_wrote", "taskctx_limits")
+		else
+			v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence", "taskctx_cancel", "taskctx_wrote")
+		end
 		if v and v[5] == fence then
 			res[#res+1] = 1
 		elseif not v or v[1] ~= "active" or v[2] ~= owner or v[3] ~= fence then
 			res[#res+1] = 0
 		else
 			res[#res+1] = 1
-			write(q, id, fence, ARGV[i+3], ARGV[i+4], ARGV[i+5], ARGV[i+6], ARGV[i+7], ARGV[i+8], ARGV[i+9], ARGV[i+10], v[4])
+			write(q, id, fence, ARGV[i+3], ARGV[i+4], ARGV[i+5], ARGV[i+6], ARGV[i+7], ARGV[i+8], ARGV[i+9], ARGV[i+10], v[4], v[6])
 		end
 	end
 	local function count(name, counts)
