@@ -38,6 +38,9 @@ func (s *serve) admit(ctx context.Context, claimed []claimedJob, held map[int64]
 	for _, j := range lacking {
 		out[j.id] = true
 	}
+	if err == nil {
+		lacking, err = s.beginAll(ctx, lacking, held, out)
+	}
 	if err == nil && len(lacking) > 0 {
 		err = s.enterAll(ctx, lacking, out)
 	}
@@ -45,6 +48,25 @@ func (s *serve) admit(ctx context.Context, claimed []claimedJob, held map[int64]
 		err = fmt.Errorf("take places of limits: %w", err)
 	}
 	return slices.DeleteFunc(claimed, func(j claimedJob) bool { return out[j.id] }), err
+}
+
+// beginAll lets those of the jobs begin that hold all their places, some at a time, and
+// notes so in out. It returns the others.
+func (s *serve) beginAll(ctx context.Context, jobs []claimedJob, held map[int64]int, out map[int64]bool) ([]claimedJob, error) {
+	holding := slices.DeleteFunc(slices.Clone(jobs), func(j claimedJob) bool { return held[j.id] < len(j.own.Limits) })
+	for some := range slices.Chunk(holding, 50) {
+		begun, err := s.beginHeld(ctx, some)
+		if ofOneRow(err) { // one by one, as those that lack places
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		for id := range begun {
+			out[id] = false
+		}
+	}
+	return slices.DeleteFunc(jobs, func(j claimedJob) bool { return !out[j.id] }), nil
 }
 
 // heldBy returns how many places claimed jobs hold: places are taken from a job only while

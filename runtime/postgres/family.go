@@ -47,7 +47,7 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 			f.jobs = append(f.jobs, job)
 			f.heads[job] = struct{}{}
 		}
-		if m.Limits != nil {
+		if holdsPlaces(m) {
 			f.limited = append(f.limited, job)
 			f.limits.add(m.Limits...)
 		}
@@ -69,7 +69,13 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 
 // ofFamily reports that an outcome has to do with journals, or with limits, whose places
 // others wait for.
-func ofFamily(o *outcome) bool { return o.Of.Message.Limits != nil || ofJournal(o) }
+func ofFamily(o *outcome) bool { return holdsPlaces(o.Of.Message) || ofJournal(o) }
+
+// holdsPlaces reports whether a task holds places while it runs. A run that counts under a
+// rate does so whatever becomes of it.
+func holdsPlaces(m *engine.Message) bool {
+	return slices.ContainsFunc(m.Limits, func(l engine.Limit) bool { return l.Per == 0 })
+}
 
 // ofJournal reports that an outcome has to do with journals: a parent may have to hear
 // of it, or children are to be cancelled after it.
@@ -104,6 +110,7 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 	var written map[claim]struct{}
 	plain, rest := split(f.ended, nil)
 	heads := slices.Sorted(maps.Keys(f.heads))
+	left := leave && len(plain.id) == len(f.limited) && len(plain.id) == len(f.outcomes)
 	claims, tried := false, false // in its transaction; only once
 	err := s.e.bounded(ctx, stepTimeout, func(ctx context.Context) error {
 		return s.e.inBatch(ctx, func(b *pgx.Batch) {
@@ -117,8 +124,12 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 			if len(f.limited) > 0 {
 				b.Queue(s.e.sql.limit.lockKeys, f.limits.key)
 			}
-			s.queueSucceed(b, plain, written)
-			s.queueConclude(b, rest, written)
+			if left {
+				b.Queue(s.e.sql.limit.succeed, s.owner, plain.id, plain.attempt).Query(collect(written))
+			} else {
+				s.queueSucceed(b, plain, written)
+				s.queueConclude(b, rest, written)
+			}
 			if w := &f.waits; len(w.id) > 0 {
 				b.Queue(s.e.sql.journal.suspend, s.owner, w.id, w.attempt, w.after, w.seen, w.failed, w.need, w.fast, w.name, w.own).
 					Query(collect(written))
@@ -128,18 +139,23 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 				b.Queue(s.e.sql.journal.markBereft, f.jobs)
 			}
 			if leave {
-				s.queueLeave(b, f.limited, f.limits, &f.in, f.quiet)
+				if !left {
+					b.Queue(s.e.sql.limit.leave, f.limited)
+				}
+				s.queueLetIn(b, f.limits, &f.in, f.quiet)
 			}
 			claims = leave && f.claim != nil && !tried
 			if tried = true; claims {
 				f.claim.held = make(map[int64]int)
 				s.queueFetch(b, f.claim)
-				_ = queued{b}.query(ctx, s.e.sql.limit.heldNow, nil, scanHeld(f.claim.held))
 			}
 		})
 	})
 	if claims && err == nil {
 		f.claims = true
+	}
+	if left && err == nil {
+		s.leaveLate(f, written)
 	}
 	if err == nil && f.in.more {
 		if err := s.letInCarefully(ctx, f.limits.key); err != nil {
@@ -147,6 +163,15 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 		}
 	}
 	return written, err
+}
+
+// leaveLate has the upkeep give up the places of jobs that another one has ended meanwhile.
+func (s *serve) leaveLate(f *family, written map[claim]struct{}) {
+	for _, o := range f.outcomes {
+		if _, ok := written[o.Of.Claim]; !ok {
+			s.leaveLater(o.Of.Claim.job)
+		}
+	}
 }
 
 // writeFamilies is writeFamily for a step: it keeps what it cannot write. If beside, the

@@ -18,8 +18,7 @@ type fetch struct {
 	low     []*job  // claimed tasks among those
 	claimed []*job  // claimed otherwise
 	look    *look   // nil unless it is measured
-	// held is how many places each of them holds, if that is asked in the transaction of
-	// the claim.
+	// held is how many places each of them holds, if the claim is to say so.
 	held map[int64]int
 }
 
@@ -32,7 +31,7 @@ func (s *serve) queueFetch(b *pgx.Batch, f *fetch) {
 	collect := collectJobs
 	if f.held != nil {
 		claimAll, claimAfter, claimFound = s.e.sql.limit.claim, s.e.sql.limit.claimAfter, s.e.sql.limit.claimFound
-		collect = collectNoted
+		collect = f.collectHeld
 	}
 	claim := func(b *pgx.Batch) {
 		pass := s.aside.ids()
@@ -95,15 +94,15 @@ func (s *serve) fetchSome(ctx context.Context, queues []string, want int) (more 
 	})
 }
 
-func collectJobs(claimed *[]*job) func(pgx.Rows) error { return collectJobsAnd(claimed) }
+func collectJobs(claimed *[]*job) func(pgx.Rows) error { return collectJobsAnd(claimed, func(*job) {}) }
 
-// collectNoted is collectJobs for a claim that is noted.
-func collectNoted(claimed *[]*job) func(pgx.Rows) error {
-	var ids string
-	return collectJobsAnd(claimed, &ids)
+// collectHeld is collectJobs for a claim that selects how many places they hold.
+func (f *fetch) collectHeld(claimed *[]*job) func(pgx.Rows) error {
+	var n int
+	return collectJobsAnd(claimed, func(j *job) { f.held[j.id] = n }, &n)
 }
 
-func collectJobsAnd(claimed *[]*job, more ...any) func(pgx.Rows) error {
+func collectJobsAnd(claimed *[]*job, each func(j *job), more ...any) func(pgx.Rows) error {
 	return func(rows pgx.Rows) error {
 		for rows.Next() {
 			j := new(job)
@@ -111,6 +110,7 @@ func collectJobsAnd(claimed *[]*job, more ...any) func(pgx.Rows) error {
 				&j.queue, &j.scheduledAt}, more...)...); err != nil {
 				return err
 			}
+			each(j)
 			*claimed = append(*claimed, j)
 		}
 		return rows.Err()

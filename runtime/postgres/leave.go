@@ -109,9 +109,8 @@ func (e *Engine) placeKeys(ctx context.Context, d db, jobs []int64) (*limitKeys,
 	return keys, err
 }
 
-// queueLeave queues what leave does, after the statements of before and of the jobs'
-// ends. If quiet, nobody is told of the jobs that are let in.
-func (s *serve) queueLeave(b *pgx.Batch, jobs []int64, keys *limitKeys, in *letIns, quiet bool) {
+// queueLetIn lets jobs in after others have left. If quiet, nobody is told of them.
+func (s *serve) queueLetIn(b *pgx.Batch, keys *limitKeys, in *letIns, quiet bool) {
 	if len(keys.key) == 0 {
 		return
 	}
@@ -119,7 +118,6 @@ func (s *serve) queueLeave(b *pgx.Batch, jobs []int64, keys *limitKeys, in *letI
 	if quiet {
 		channel = ""
 	}
-	b.Queue(s.e.sql.limit.leave, jobs)
 	b.Queue(s.e.sql.limit.letIn, keys.key, channel, letInLot).QueryRow(func(row pgx.Row) error { return in.scan(row.Scan) })
 }
 

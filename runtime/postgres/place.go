@@ -176,6 +176,10 @@ type places struct {
 	queue, kind   []string
 }
 
+// mostOf is how many places a limit has unless SetLimit has set another number, as it is
+// stored.
+func mostOf(l engine.Limit) int32 { return int32(min(max(l.Most, 1), 1<<30)) }
+
 // enter takes the places that the job lacks. If there is none it waits for it.
 func (p *places) enter(r rooms, t *entrant) {
 	for n, l := range t.limits {
@@ -201,7 +205,7 @@ func (p *places) enter(r rooms, t *entrant) {
 			k.held--
 		}
 		p.job, p.n, p.key = append(p.job, t.job), append(p.n, int16(n)), append(p.key, key)
-		p.most, p.ordered, p.held = append(p.most, int32(min(max(l.Most, 1), 1<<30))), append(p.ordered, l.Ordered), append(p.held, free)
+		p.most, p.ordered, p.held = append(p.most, mostOf(l)), append(p.ordered, l.Ordered), append(p.held, free)
 		p.priority, p.due = append(p.priority, t.priority), append(p.due, t.due)
 		p.queue, p.kind = append(p.queue, t.queue), append(p.kind, t.kind)
 		if !free {

@@ -15,6 +15,8 @@ type starts struct {
 	n       []int16
 	key     [][]byte
 	spacing []int64
+	most    []int32
+	keys    limitKeys
 }
 
 // isRated reports whether there is a rate among limits.
@@ -36,7 +38,8 @@ func (b *starts) add(job int64, limits []engine.Limit) {
 	for n, l := range limits {
 		if l.Per > 0 {
 			b.job, b.n, b.key = append(b.job, job), append(b.n, int16(n)), append(b.key, limitHash(l.Key))
-			b.spacing = append(b.spacing, l.Spacing().Microseconds())
+			b.spacing, b.most = append(b.spacing, l.Spacing().Microseconds()), append(b.most, mostOf(l))
+			b.keys.add(l)
 		}
 	}
 }
@@ -50,6 +53,44 @@ func (e *Engine) begin(ctx context.Context, d db, b *starts) error {
 		return fmt.Errorf("count runs under rates: %w", err)
 	}
 	return nil
+}
+
+// beginHeld counts the runs of claimed jobs that hold all their places, in one round trip,
+// and returns those that begin: all, unless SetLimit has set fewer. The keys are locked for
+// no longer than the server takes, since all that begin under a rate come one by one.
+func (s *serve) beginHeld(ctx context.Context, jobs []claimedJob) (begun map[int64]bool, err error) {
+	b := new(starts)
+	for _, j := range jobs {
+		b.add(j.id, j.own.Limits)
+	}
+	keys, in := b.keys.sorted(), new(letIns)
+	err = s.e.inTrips(ctx, func(ctx context.Context, d db) error {
+		begun, in = make(map[int64]bool, len(jobs)), new(letIns)
+		if err := s.e.lockLimits(ctx, d, keys); err != nil {
+			return err
+		}
+		if err := d.query(ctx, s.e.sql.limit.beginHeld, []any{b.job, b.n, b.key, b.spacing, b.most}, func(scan func(...any) error) error {
+			var job int64
+			err := scan(&job)
+			begun[job] = true
+			return err
+		}); err != nil {
+			return err
+		}
+		if err := d.query(ctx, s.e.sql.limit.letInOpen, []any{keys.key, s.e.sql.insertChannel, letInLot}, in.scan); err != nil {
+			return err
+		}
+		return s.e.wakeRates(ctx, d, keys)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count runs under rates: %w", err)
+	}
+	if in.more {
+		if err := s.letInCarefully(ctx, keys.key); err != nil {
+			s.Warn("let tasks in that wait for a rate; it is tried again later", err)
+		}
+	}
+	return begun, nil
 }
 
 // wakeRates notes when the rates among locked keys have room for jobs that wait.
@@ -68,7 +109,7 @@ func (e *Engine) wakeRates(ctx context.Context, d db, keys *limitKeys) error {
 
 // rateTaken is when to look again at a rate whose time has come and that another worker
 // has locked: whoever locks it lets in.
-const rateTaken = 50 * time.Millisecond
+const rateTaken = 10 * time.Millisecond
 
 // openRates lets jobs in that wait for rates whose time has come. It returns how long it
 // takes until there are more, negative if none wait.

@@ -13,10 +13,10 @@ import "strings"
 type limitStatements struct {
 	notDue                                                                    string
 	addKeys, lockKeys, keysOf, rooms, placesOf, held, addPlaces, leave, letIn string
-	heldNow, claim, claimAfter, claimFound                                    string
+	succeed, claim, claimAfter, claimFound                                    string
 	putAside, putAsideOwn                                                     string
 	set, clear, ofRule, counts, pausedPlaces                                  string
-	begin, wakeRates, openRates, nextRate, forgetStarts                       string
+	begin, beginHeld, letInOpen, wakeRates, openRates, nextRate, forgetStarts string
 	sweep, hurrySweep, forget, postpone, placeKeys, dropPlaces                string
 }
 
@@ -25,14 +25,14 @@ func newLimitStatements() limitStatements {
 		notDue:  notDueSQL,
 		addKeys: addLimitKeysSQL, lockKeys: lockLimitKeysSQL, keysOf: limitKeysOfSQL, rooms: roomsSQL, placesOf: placesOfSQL,
 		held: heldSQL, addPlaces: addPlacesSQL, leave: leavePlacesSQL, letIn: letInSQL,
-		heldNow: heldNowSQL, claim: noted(forSome(claimSQL("$5"), claimPick).all),
-		claimAfter: noted(forSome(claimSQL("$8"), claimAfterPick).all),
-		claimFound: noted(forSome(claimSQL("$6"), claimFoundPick).all),
+		succeed: succeedAndLeaveSQL, claim: holding(forSome(claimSQL("$5"), claimPick).all),
+		claimAfter: holding(forSome(claimSQL("$8"), claimAfterPick).all),
+		claimFound: holding(forSome(claimSQL("$6"), claimFoundPick).all),
 		putAside: strings.NewReplacer(
 			"{which}", "j.id = o.id AND j.state = 'available' AND $1::text = ''", "{back}", "").Replace(putAsideSQL),
 		putAsideOwn: strings.NewReplacer("{which}", "{own} AND NOT {asked}", "{back}", putBackSQL).Replace(putAsideSQL),
 		set:         setLimitSQL, clear: clearLimitSQL, ofRule: keysOfRuleSQL, counts: limitCountsSQL, pausedPlaces: pausedPlacesSQL,
-		begin: beginRatedSQL, wakeRates: wakeRatesSQL, openRates: openRatesSQL, nextRate: nextRateSQL, forgetStarts: forgetStartsSQL,
+		begin: beginRatedSQL, beginHeld: beginHeldSQL, letInOpen: letInOpenSQL, wakeRates: wakeRatesSQL, openRates: openRatesSQL, nextRate: nextRateSQL, forgetStarts: forgetStartsSQL,
 		sweep: sweepPlacesSQL, hurrySweep: hurrySweepSQL, forget: forgetLimitKeysSQL, postpone: postponeSQL,
 		placeKeys: placeKeysSQL, dropPlaces: dropPlacesSQL,
 	}
@@ -40,8 +40,8 @@ func newLimitStatements() limitStatements {
 
 func (l *limitStatements) texts() []*string {
 	return []*string{
-		&l.heldNow, &l.claim, &l.claimAfter, &l.claimFound,
-		&l.notDue, &l.begin, &l.wakeRates, &l.openRates, &l.nextRate, &l.forgetStarts,
+		&l.succeed, &l.claim, &l.claimAfter, &l.claimFound,
+		&l.notDue, &l.begin, &l.beginHeld, &l.letInOpen, &l.wakeRates, &l.openRates, &l.nextRate, &l.forgetStarts,
 		&l.addKeys, &l.lockKeys, &l.keysOf, &l.rooms, &l.placesOf, &l.held, &l.addPlaces, &l.leave, &l.letIn,
 		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces,
 		&l.sweep, &l.hurrySweep, &l.forget, &l.postpone, &l.placeKeys, &l.dropPlaces,
@@ -141,10 +141,19 @@ const placesOfSQL = `SELECT p.job_id, p.n FROM {s}.taskctx_place p WHERE p.job_i
 // heldSQL selects how many places each job holds.
 const heldSQL = `SELECT p.job_id, count(*) FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[]) AND p.held GROUP BY 1`
 
-// heldNowSQL is heldSQL for the jobs that the transaction has claimed: these are locked.
-const heldNowSQL = `
-SELECT p.job_id, count(*) FROM {s}.taskctx_place p
-WHERE p.job_id = ANY(string_to_array(nullif(current_setting('taskctx.claimed', true), ''), ',')::bigint[]) AND p.held GROUP BY 1`
+// holding makes a claim select how many places each job holds, too. Who takes places from
+// a job that is available changes its row: a claim that does not see that does not see the
+// job.
+func holding(claim string) string {
+	return claim + ", (SELECT count(*) FROM {s}.taskctx_place p WHERE p.job_id = j.id AND p.held)"
+}
+
+// succeedAndLeaveSQL is succeedSQL for jobs with limits, which give up their places.
+const succeedAndLeaveSQL = `
+WITH ended AS (` + succeedSQL + `), gone AS (
+	DELETE FROM {s}.taskctx_place WHERE job_id = ANY(ARRAY(SELECT id FROM ended))
+)
+SELECT id, attempt FROM ended`
 
 // addPlacesSQL notes that jobs hold places, or wait for them. Those that keep an order
 // go by their turn alone.
@@ -160,16 +169,19 @@ ON CONFLICT (job_id, n) DO UPDATE SET held = excluded.held, priority = excluded.
 
 // leavePlacesSQL gives up the places of jobs, as their states want it: all of one that
 // has ended or is gone, and of one that neither runs nor waits for a place those of
-// limits that keep no order.
+// limits that keep no order. It changes the row of one that may be claimed; see holding.
 const leavePlacesSQL = `
 WITH j AS MATERIALIZED (
 	SELECT j.id, j.state::text AS state, {aside} AS aside FROM {s}.river_job j WHERE j.id = ANY($1::bigint[]) ORDER BY j.id FOR UPDATE
 ), p AS MATERIALIZED (
 	SELECT p.ctid AS at, p.job_id, p.ordered FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[])
+), gone AS MATERIALIZED (
+	SELECT p.at, j.id, j.state FROM p LEFT JOIN j ON j.id = p.job_id
+	WHERE j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded') OR NOT p.ordered AND j.state <> 'running' AND NOT j.aside
+), changed AS (
+	UPDATE {s}.river_job SET state = state WHERE id = ANY(ARRAY(SELECT id FROM gone WHERE state = 'available'))
 )
-DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
-	SELECT p.at FROM p LEFT JOIN j ON j.id = p.job_id
-	WHERE j.id IS NULL OR j.state IN ('completed', 'cancelled', 'discarded') OR NOT p.ordered AND j.state <> 'running' AND NOT j.aside))`
+DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(SELECT at FROM gone))`
 
 // letInSQL gives the free places of keys to the first jobs that wait for them, up to
 // $3 of a key. One of a paused queue becomes available without the place, for which

@@ -30,14 +30,6 @@ WHERE j.ctid = ANY(ARRAY({pick}))
 RETURNING j.id, j.args, j.attempt, {created}, j.kind, j.metadata, j.priority, j.queue, {scheduled}`
 }
 
-// noted makes a claim keep the numbers of its jobs for heldNowSQL, until the transaction
-// ends.
-func noted(claim string) string {
-	return `WITH c AS (` + claim + `)
-SELECT c.*, (SELECT set_config('taskctx.claimed', concat_ws(',', nullif(current_setting('taskctx.claimed', true), ''),
-	(SELECT string_agg(c.id::text, ',') FROM c)), true)) FROM c`
-}
-
 const claimPick = `
 	SELECT a.{row} FROM unnest($1::text[]) AS q(name)
 	CROSS JOIN LATERAL (

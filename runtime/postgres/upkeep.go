@@ -94,6 +94,11 @@ const once = 1 << 62
 // Upkeep implements [remote.Store]: it makes due tasks available, and does a
 // lot of the chore that has been due the longest.
 func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
+	room, err := s.openRates(ctx)
+	if err != nil {
+		return next, err
+	}
+	roomAt := time.Now().Add(room)
 	next, err = s.promote(ctx)
 	if err != nil {
 		return next, err
@@ -117,14 +122,10 @@ func (s *serve) Upkeep(ctx context.Context) (next time.Duration, err error) {
 		}
 		next = 0
 	}
-	room, err := s.openRates(ctx)
-	if err != nil {
-		return next, err
-	}
-	if room >= 0 && (next < 0 || room < next) {
-		next = room
-	}
 	now := time.Now()
+	if left := max(roomAt.Sub(now), 0); room >= 0 && (next < 0 || left < next) {
+		next = left
+	}
 	if s.hurry.Swap(false) {
 		s.sweep.next = time.Time{} // the first of all
 	}
