@@ -1,6 +1,7 @@
 package enginetest
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -163,6 +164,7 @@ func testRunNowLimited(b *bench) {
 	id := b.insert("task.limited", one, dueIn(time.Hour))
 	b.runNow(id)
 	s.quiet("a task of the key runs")
+	b.poll("the record says that it waits for the limit", func() bool { return strings.Contains(b.get(id).Reason, "k of "+b.queue) })
 	b.runNow(id) // it is due: it goes on waiting
 	h.succeed()
 	h = s.nextID(id)

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -121,11 +122,32 @@ func (b *tab) listen(ev any) {
 	}
 }
 
+// run does the actions. One whose element a live page replaced before it was done is
+// done again.
 func (b *tab) run(actions ...chromedp.Action) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, 3*time.Minute)
 	defer cancel()
-	require.NoError(b.t, chromedp.Run(ctx, actions...))
+	for _, a := range actions {
+		err := chromedp.Run(ctx, a)
+		for replaced(err) && ctx.Err() == nil {
+			err = chromedp.Run(ctx, a)
+		}
+		require.NoError(b.t, err)
+	}
+}
+
+// replaced reports whether the element was found, and was no more there when something
+// was to be done with it.
+func replaced(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := strings.ToLower(err.Error())
+	return slices.ContainsFunc([]string{
+		"no node with given id", "could not find node with given id", "node is detached", "does not have a layout object",
+		"could not compute box model", "does not belong to the document",
+	}, func(s string) bool { return strings.Contains(text, s) })
 }
 
 // open opens a page.

@@ -45,6 +45,7 @@ type rated struct {
 	c       *Crew
 	path    string
 	ids     [rateKeys][]uuid.UUID
+	backlog int // how many tasks of a key wait at the beginning
 	workers []*exec.Cmd
 }
 
@@ -56,19 +57,8 @@ type rated struct {
 func Rated(t *testing.T, c *Crew) {
 	r := &rated{T: t, c: c, path: filepath.Join(t.TempDir(), "rated")}
 	c.env = append(c.env, envLimited+"="+r.path)
-	perKey := (int((3**ratePhase+*rateDown) / *ratePer)+3*(rateLots+1)+2**rateProcesses+10)**rateN + *rateWaiting
-	for n := 0; n < perKey*rateKeys; {
-		var b runtime.Batch
-		var hs []*runtime.Handle[int]
-		for ; n < perKey*rateKeys && b.Len() < 500; n++ {
-			hs = append(hs, runtime.AddTo(&b, StepCall(n, 0, runtime.WithRate(fmt.Sprint("key ", n%rateKeys), *rateN, *ratePer))))
-		}
-		require.NoError(t, b.Enqueue(context.Background(), c.app))
-		for i, h := range hs {
-			key := (n - len(hs) + i) % rateKeys
-			r.ids[key] = append(r.ids[key], h.ID())
-		}
-	}
+	r.backlog = (int((3**ratePhase+*rateDown) / *ratePer)+3*(rateLots+1)+2**rateProcesses+10)**rateN + *rateWaiting
+	r.enqueue(r.backlog)
 	r.hire()
 	r.phase("at first")
 	require.NoError(t, c.app.Pause(t.Context(), engine.DefaultQueue))
@@ -93,7 +83,25 @@ func Rated(t *testing.T, c *Crew) {
 		if *ratePer >= 10*time.Second {
 			assert.LessOrEqual(t, most, *rateN, "key %d", key)
 		}
-		assert.Less(t, len(times), perKey, "tasks wait to the end")
+		assert.Less(t, len(times), len(r.ids[key]), "tasks wait to the end")
+	}
+}
+
+// enqueue enqueues tasks of each key.
+func (r *rated) enqueue(perKey int) {
+	r.Helper()
+	first := len(r.ids[0])
+	for lot := range slices.Chunk(make([]struct{}, perKey), 100) {
+		var b runtime.Batch
+		var hs []*runtime.Handle[int]
+		for i := range len(lot) * rateKeys {
+			hs = append(hs, runtime.AddTo(&b, StepCall(first*rateKeys+i, 0, runtime.WithRate(fmt.Sprint("key ", i%rateKeys), *rateN, *ratePer))))
+		}
+		require.NoError(r, b.Enqueue(context.Background(), r.c.app))
+		for i, h := range hs {
+			r.ids[i%rateKeys] = append(r.ids[i%rateKeys], h.ID())
+		}
+		first += len(lot)
 	}
 }
 
@@ -124,11 +132,18 @@ func (r *rated) phase(name string) {
 	}
 }
 
-// await waits until n more tasks of each key have begun.
+// await waits until n more tasks of each key have begun. On a slow machine more begin
+// meanwhile than were thought of: they are replaced.
 func (r *rated) await(name string, before [rateKeys][]time.Time, n int) {
 	r.Helper()
 	r.c.until(fmt.Sprintf("%s: %d more of each key", name, n), func() (bool, error) {
-		for key, times := range r.times() {
+		now := r.times()
+		for key, times := range now {
+			if left := len(r.ids[key]) - len(times); left < r.backlog/2 {
+				r.enqueue(r.backlog - left)
+			}
+		}
+		for key, times := range now {
 			if len(times)-len(before[key]) < n {
 				return false, nil
 			}
