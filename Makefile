@@ -49,12 +49,12 @@ SEED ?= $(shell date +%s)
 TYPES ?= 600
 .PHONY: types-fuzz
 types-fuzz: ## send values of TYPES (600) random types from SEED between workers of two versions of Go
-	$(GO) test ./internal/twogo -run RandomTypes -count=1 -v -timeout 60m -args -seed $(SEED) -types $(TYPES)
+	$(GO) test ./internal/twogo -run RandomTypes -count=1 -v -timeout 60m -args -seed $(SEED) -types $(TYPES) -file
 	$(GO) test ./internal/typetable -run TestRandomTypes -count=1 -v -timeout 60m -args -rapid.seed=$(SEED) -rapid.checks=5000
 
 .PHONY: types-modules
 types-modules: ## the same for the exported types of large modules and of the standard library
-	$(GO) test ./internal/twogo -run ModuleTypes -count=1 -v -timeout 60m -args -modules
+	$(GO) test ./internal/twogo -run ModuleTypes -count=1 -v -timeout 60m -args -modules -file
 
 .PHONY: lint
 lint: ## vet and golangci-lint; the first run compiles it, which takes minutes

@@ -89,18 +89,26 @@ fi
 small=() # packages with tests that the race detector leaves out, or makes small
 if [ "${#race[@]}" -gt 0 ]; then
 	case " $* " in
-	*" ./... "*) small=(./gen ./runtime/redis ./runtime/web) ;;
-	*" ./runtime/... "* | *" ./runtime/redis "* | *" ./runtime/web "*) small=(./runtime/redis ./runtime/web) ;;
+	*" ./... "*) small=(./gen ./runtime/redis ./runtime/sqlite ./runtime/web) ;;
+	*" ./runtime/... "*) small=(./runtime/redis ./runtime/sqlite ./runtime/web) ;;
+	*" ./runtime/redis "* | *" ./runtime/sqlite "* | *" ./runtime/web "*) small=(./runtime/redis ./runtime/sqlite ./runtime/web) ;;
 	*" ./gen/... "* | *" ./gen "*) small=(./gen) ;;
 	esac
 fi
+# Packages whose tests have the go command build programs, and run these: without the
+# detector, as a user does.
+commands=(./cmd/taskgen ./cmd/taskvet ./internal/growth ./internal/tsclient ./internal/twogo)
+[ -n "$all" ] && [ "${#race[@]}" -gt 0 ] || commands=()
 
 # beside runs what is compiled without the race detector: one after the other, so
-# that what both need is compiled once. The main run vets the packages of the first,
-# make lint those of the second: vet reads all that they import once more.
+# that what they need is compiled once. The main run vets the packages of the first,
+# make lint those of the others: vet reads all that they import once more.
 beside() {
 	if [ "${#small[@]}" -gt 0 ]; then
-		"${GO:-go}" test -vet=off -timeout 25m -run 'Miniredis|HostileTexts|TestGoldens$|FuzzFile|FuzzNames' "${small[@]}"
+		"${GO:-go}" test -vet=off -timeout 25m -run 'Miniredis|HostileTexts|TestGoldens$|FuzzFile|FuzzNames|Engine_Beside' "${small[@]}"
+	fi
+	if [ "${#commands[@]}" -gt 0 ]; then
+		"${GO:-go}" test -vet=off -p 1 -timeout 25m "${commands[@]}"
 	fi
 	if [ -n "$all" ]; then
 		cd tools/browser
@@ -115,10 +123,15 @@ if [ -n "$all" ] || [ "${#small[@]}" -gt 0 ]; then
 	beside=$!
 	set +m
 fi
-# Two packages more at a time than there are cores: the tests of the engines mostly wait.
+# One package more at a time than there are cores: the tests of the engines mostly wait.
 # They begin while others compile, those that wait longest first.
-[ -z "$all" ] || set -- ./runtime/postgres ./runtime/redis ./runtime/sqlite "$@"
-"${GO:-go}" test ${race[@]+"${race[@]}"} -p "$(($(getconf _NPROCESSORS_ONLN) + 2))" -timeout 25m "$@"
+if [ -n "$all" ]; then
+	rest=$("${GO:-go}" list ./...)
+	for p in ${commands[@]+"${commands[@]}"}; do rest=$(grep -v "/${p#./}\$" <<<"$rest"); done
+	# shellcheck disable=SC2086 # a word for each package
+	set -- ./runtime/postgres ./runtime/redis ./runtime/sqlite $rest
+fi
+"${GO:-go}" test ${race[@]+"${race[@]}"} -p "$(($(getconf _NPROCESSORS_ONLN) + 1))" -timeout 25m "$@"
 if [ -n "$beside" ]; then
 	wait "$beside"
 	beside=

@@ -25,6 +25,7 @@ import (
 var (
 	seed  = flag.Int64("seed", 1, "the seed of the random types and of the values")
 	count = flag.Int("types", 40, "how many random types")
+	file  = flag.Bool("file", false, "test on a SQLite file, too, for which each Go compiles SQLite, a minute each")
 	large = flag.Bool("modules", false, "test the types of large modules, too, which takes minutes")
 )
 
@@ -58,9 +59,9 @@ func with(toolchain string) []string {
 	return append(os.Environ(), "GOTOOLCHAIN="+toolchain, "GOWORK=off", "GOFLAGS=-mod=readonly")
 }
 
-// Workers of both versions run each other's tasks, of random types, on one file
-// and one database: all come back equal, and none is parked. taskgen writes the
-// same bytes with both.
+// Workers of both versions run each other's tasks, of random types, on one database,
+// and if asked to on one file: all come back equal, and none is parked. taskgen writes
+// the same bytes with both.
 //
 // Proves: FEATURES 73, 75, RELIABILITY 13
 func TestTwoGo_RandomTypes(t *testing.T) {
@@ -84,10 +85,11 @@ func exchange(t *testing.T, s *source) {
 		out, err := build.CombinedOutput()
 		require.NoError(t, err, "%s: %s", version, out)
 	}
-	for name, url := range map[string]string{
-		"sqlite":   "sqlite:" + filepath.Join(t.TempDir(), "tasks.db"),
-		"postgres": "",
-	} {
+	stores := map[string]string{"postgres": ""}
+	if *file {
+		stores["sqlite"] = "sqlite:" + filepath.Join(t.TempDir(), "tasks.db")
+	}
+	for name, url := range stores {
 		t.Run(name, func(t *testing.T) {
 			if url == "" {
 				url = servertest.Postgres(t)
@@ -122,6 +124,13 @@ func generate(t *testing.T, dir string, versions [2]string, s *source) {
 	program, err := os.ReadFile("testdata/main.go")
 	require.NoError(t, err)
 	write(t, dir, "main.go", string(program))
+	store := "postgres"
+	if *file {
+		store = "engines"
+	}
+	opening, err := os.ReadFile(filepath.Join("testdata", store, "open.go"))
+	require.NoError(t, err)
+	write(t, dir, "open.go", string(opening))
 
 	var texts, said [2]string
 	refused := map[int]bool{}

@@ -27,6 +27,7 @@ import (
 // Proves: FEATURES 102
 func TestCommit_LostLease(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	url := servertest.Postgres(t)
 	for _, library := range []string{"pgx", "database/sql"} {
 		for _, level := range []pgx.TxIsoLevel{pgx.ReadCommitted, pgx.Serializable} {

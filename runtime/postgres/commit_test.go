@@ -56,6 +56,7 @@ func beginIn[T any](ctx *runtime.Context, begin func(context.Context) (T, error)
 // either library, with the smallest pools and at each level of isolation.
 func TestCommit(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	url := servertest.Postgres(t)
 	for _, size := range []int32{1, 2} {
 		for _, level := range []pgx.TxIsoLevel{pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable} {

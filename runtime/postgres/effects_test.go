@@ -157,6 +157,7 @@ func (f *effects) done() (n int, err error) {
 // Proves: FEATURES 102
 func TestCommit_Killed(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	server := servertest.NewPostgres(t)
 	for _, apart := range []string{"", "1"} {
 		t.Run(map[string]string{"": "Joined", "1": "Apart"}[apart], func(t *testing.T) {

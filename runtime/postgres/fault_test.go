@@ -15,6 +15,7 @@ import (
 // Proves: RELIABILITY 4
 func TestEngine_EachRequestFailsOnce(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	url := servertest.Postgres(t)
 	cfg := postgres.Config{Schema: newSchema(t, url), Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}
 	fault.Each(t, url, "fault", func(tb testing.TB, url string) fault.Engine { return open(tb, url, cfg) })
@@ -24,6 +25,7 @@ func TestEngine_EachRequestFailsOnce(t *testing.T) {
 // many claims, which go over two connections.
 func TestEngine_EachRequestOfCrowdFailsOnce(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	url := servertest.Postgres(t)
 	cfg := postgres.Config{Schema: newSchema(t, url), Lease: 500 * time.Millisecond, PollInterval: 50 * time.Millisecond}
 	fault.EachOfCrowd(t, url, "crowd", func(tb testing.TB, url string) fault.Engine { return open(tb, url, cfg) })

@@ -24,6 +24,7 @@ import (
 // Proves: RELIABILITY 34, 37
 func TestCommit_ThroughAPooler(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	direct := servertest.Postgres(t)
 	through := servertest.NewPgBouncer(t, direct, "transaction")
 	for _, sends := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {

@@ -71,6 +71,7 @@ func open(tb testing.TB, url string, cfg postgres.Config) *postgres.Engine {
 
 func TestEngine(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	url := servertest.Postgres(t)
 	schema := newSchema(t, url)
 	cfg := postgres.Config{Schema: schema, Lease: time.Second}

@@ -112,26 +112,31 @@ func (c *crew) Runs() ([]process.Run, error) {
 
 func TestServe_KilledWorkers(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	process.Killed(t, newCrew(t, servertest.Postgres(t)).Crew)
 }
 
 func TestServe_Recovery(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	process.Recovery(t, newCrew(t, servertest.Postgres(t)).Crew)
 }
 
 func TestServe_ThreeProcesses(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	process.Three(t, newCrew(t, servertest.Postgres(t)).Crew)
 }
 
 func TestServe_SuspendedWorker(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	process.Suspended(t, newCrew(t, servertest.Postgres(t)).Crew)
 }
 
 func TestServe_ServerRestart(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	server := servertest.NewPostgres(t)
 	process.Restarted(t, newCrew(t, server.URL).Crew, server)
 }
@@ -139,6 +144,7 @@ func TestServe_ServerRestart(t *testing.T) {
 // Proves: FEATURES 95
 func TestLimit_KilledWorkers(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	c := newCrew(t, servertest.Postgres(t))
 	process.Limited(t, c.Crew, c.engine)
 }
@@ -146,12 +152,14 @@ func TestLimit_KilledWorkers(t *testing.T) {
 // Proves: FEATURES 96
 func TestRate_Processes(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	process.Rated(t, newCrew(t, servertest.Postgres(t)).Crew)
 }
 
 // Proves: FEATURES 97
 func TestOrder_KilledWorkers(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	c := newCrew(t, servertest.Postgres(t))
 	process.InOrder(t, c.Crew, c.engine)
 }

@@ -190,6 +190,7 @@ func TestDatabase_LacksCharacters(t *testing.T) {
 // Proves: RELIABILITY 34
 func TestPooler_OfEachMode(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	for mode, sends := range map[string][]string{
 		"session":     {"cache_statement"},
 		"transaction": {"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"},
@@ -237,6 +238,7 @@ func TestPooler_OfEachMode(t *testing.T) {
 // Proves: RELIABILITY 25, 34
 func TestFailover_BetweenTwoServers(t *testing.T) {
 	slow(t)
+	t.Parallel()
 	first := servertest.NewPostgres(t)
 	second := servertest.NewStandby(t, first)
 	proxy := servertest.NewProxy(t, first.URL)

@@ -56,10 +56,6 @@ const suiteLease = time.Second
 // TestEngine holds the engine to the contract, in a file of its own.
 func TestEngine(t *testing.T) { testEngine(t, sqlite.Config{}) }
 
-// TestEngine_Beside does in a file of an app's own tables.
-func TestEngine_Beside(t *testing.T) { testEngine(t, sqlite.Config{Beside: true}) }
-
-// testEngine runs beside the other one: both mostly wait.
 func testEngine(t *testing.T, cfg sqlite.Config) {
 	t.Parallel()
 	var mu sync.Mutex

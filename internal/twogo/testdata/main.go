@@ -20,7 +20,6 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime"
-	"github.com/taskctx/taskctx/runtime/engines"
 )
 
 // main runs with the engine's URL, "send" or "work", and a seed. To work is to
@@ -28,7 +27,7 @@ import (
 func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	e, err := engines.Open(ctx, os.Args[1])
+	e, err := open(ctx, os.Args[1])
 	check(err)
 	app := runtime.New(e, runtime.Config{
 		Workers: 4,
