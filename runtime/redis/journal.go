@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,10 +97,13 @@ func entriesOf(fields map[string]string) []engine.JournalEntry {
 // parseEntry reads an entry as the scripts store it; see journalPrelude.
 func parseEntry(name, stored string) (en numbered, ok bool) {
 	head, body, _ := strings.Cut(stored, "\n")
-	var kind, orphan, state, child string
-	var queue, value, result int
-	if n, err := fmt.Sscan(head, &en.seq, &en.Attempt, &kind, &orphan, &en.Came, &state, &child, &queue, &value, &result); n < 10 ||
-		err != nil || queue < 0 || value < 0 || result < 0 || len(body) < queue+value+result || kind == "" {
+	h := entryHead{rest: head}
+	en.seq, en.Attempt = h.number(), int(h.number())
+	kind, _ := h.word(), h.word() // and whether it is an orphan
+	en.Came = h.number()
+	state, child := h.word(), h.word()
+	queue, value, result := int(h.number()), int(h.number()), int(h.number())
+	if h.bad || queue < 0 || value < 0 || result < 0 || len(body)-queue-value < result {
 		return en, false
 	}
 	en.Name, en.Kind = name, engine.EntryKind(kind[0])
@@ -115,6 +119,25 @@ func parseEntry(name, stored string) (en numbered, ok bool) {
 	body = body[queue:]
 	en.Value, en.Result, en.Reason = jsonOf(body[:value]), jsonOf(body[value:value+result]), body[value+result:]
 	return en, true
+}
+
+// entryHead reads the head of a stored entry: words, and numbers among them.
+type entryHead struct {
+	rest string
+	bad  bool // a word is missing, or no number
+}
+
+func (h *entryHead) word() (w string) {
+	if w, h.rest, _ = strings.Cut(h.rest, " "); w == "" {
+		h.bad = true
+	}
+	return w
+}
+
+func (h *entryHead) number() int64 {
+	n, err := strconv.ParseInt(h.word(), 10, 64)
+	h.bad = h.bad || err != nil
+	return n
 }
 
 // jsonOf returns stored JSON, nil for none.

@@ -41,6 +41,13 @@ local function parse(e)
 		queue=string.sub(e, at, a - 1), value=string.sub(e, a, a + b - 1),
 		result=string.sub(e, a + b, a + b + c - 1), reason=string.sub(e, a + b + c)}
 end
+-- closed is the entry of a child that has not ended, with its end: nil if it is no such entry.
+local function closed(e, id, came, state, result, reason)
+	local head, child, sizes, body = string.match(e, "^(%d+ %d+ c %d) 0 %- (%S+) (%d+ %d+) 0\n(.*)$")
+	if child ~= id then return nil end
+	return table.concat({head, " ", string.format("%d", came), " ", state, " ", id, " ", sizes, " ", #result, "\n",
+		body, result, reason})
+end
 -- wake makes a suspended task pending, first in line.
 local function wake(q, id, ns)
 	if soft("ZREM", k(q, "taskctx:waits"), id) ~= 1 then return end
@@ -73,13 +80,12 @@ local function arrive(of, child, state, result, reason, ns)
 	local pid, q, name = string.sub(of, 1, 36), string.sub(of, at, at + tonumber(n) - 1), string.sub(of, at + tonumber(n))
 	local j = journal(q, pid)
 	local v = soft("HMGET", j, "e" .. name, "_came", "_failed", "_open", "_bytes", "_wait")
-	local e = v and v[1] and parse(v[1])
-	if not e or e.kind ~= "c" or e.came ~= 0 or e.child ~= child then return end
+	if not v or not v[1] then return end
 	local came, failed = num(v[2]) + 1, num(v[3])
+	local e = closed(v[1], child, came, state, result, reason)
+	if not e then return end
 	if state ~= "succeeded" then failed = failed + 1 end
-	redis.call("HSET", j, "e" .. name,
-		entry(e.seq, e.attempt, "c", e.orphan, came, state, child, e.queue, e.value, result, reason),
-		"_came", came, "_failed", failed, "_open", math.max(num(v[4]) - 1, 0), "_bytes", num(v[5]) + #result + #reason)
+	redis.call("HSET", j, "e" .. name, e, "_came", came, "_failed", failed, "_open", math.max(num(v[4]) - 1, 0), "_bytes", num(v[5]) + #result + #reason)
 	if v[6] and met(j, v[6], came, failed, name) then wake(q, pid, ns) end
 end
 -- bereft notes that the children of a task that has ended badly are to be cancelled.
@@ -194,9 +200,20 @@ local v = soft("HMGET", t(q, id), "state", "taskctx_owner", "taskctx_fence")
 if not v or v[1] ~= "active" or v[2] ~= ARGV[1] or v[3] ~= ARGV[4] then return {0} end
 local j = journal(q, id)
 local res, fresh, names, keys, told = {1}, {}, {}, {}, {}
+local any, known, from = redis.call("EXISTS", j) == 1, {}, 0
+-- before is the entry of the name of the i-th argument: they are read some hundred at a time.
+local function before(i)
+	if not any then return false end
+	if i >= from + 13 * #known then
+		local ask = {}
+		for n = i, math.min(i + 13 * 499, #ARGV), 13 do ask[#ask+1] = "e" .. ARGV[n] end
+		from, known = i, soft("HMGET", j, unpack(ask)) or {}
+	end
+	return known[(i - from) / 13 + 1]
+end
 for i = 7, #ARGV, 13 do
 	local name, cid, key = ARGV[i], ARGV[i+5], ARGV[i+8]
-	local old = soft("HGET", j, "e" .. name)
+	local old = before(i)
 	res[#res+1] = old or ""
 	if not old and not names[name] then
 		if key ~= "" then
@@ -217,10 +234,15 @@ local seq, open, others, bytes = num(h[1]), num(h[2]), num(h[3]), num(h[4])
 firm("HSET", j, "_seq", seq + #fresh)
 soft("SADD", k(q, "taskctx:journals"), id)
 local of = id .. #q .. ":" .. q
+local added = {"HSET", j}
 for _, i in ipairs(fresh) do
 	local name, kind, value, cq, cid = ARGV[i], ARGV[i+1], ARGV[i+2], ARGV[i+4], ARGV[i+5]
 	seq, bytes = seq + 1, bytes + #name + #value
-	redis.call("HSET", j, "e" .. name, entry(seq, num(attempt), kind, ARGV[i+3] == "1" and 1 or 0, 0, "-", cid ~= "" and cid or "-", cq, value, "", ""))
+	if #added > 500 then
+		redis.call(unpack(added))
+		added = {"HSET", j}
+	end
+	added[#added+1], added[#added+2] = "e" .. name, entry(seq, num(attempt), kind, ARGV[i+3] == "1" and 1 or 0, 0, "-", cid ~= "" and cid or "-", cq, value, "", "")
 	if cid == "" then
 		others = others + 1
 	else
@@ -241,7 +263,9 @@ for _, i in ipairs(fresh) do
 		end
 	end
 end
-redis.call("HSET", j, "_open", open, "_others", others, "_bytes", bytes)
+added[#added+1], added[#added+2], added[#added+3], added[#added+4] = "_open", open, "_others", others
+added[#added+1], added[#added+2] = "_bytes", bytes
+redis.call(unpack(added))
 for cq in pairs(told) do tell("new", cq) end
 return res`)
 
