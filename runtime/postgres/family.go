@@ -18,7 +18,8 @@ type family struct {
 	outcomes []*outcome
 	ended    []*outcome // those that do not suspend
 	waits    suspensions
-	jobs     []int64
+	children []int64 // the jobs whose parents may have to hear of their end
+	failing  []int64 // the jobs of durable tasks that may fail or be cancelled
 	heads    map[int64]struct{}
 	waiting  []int64 // the jobs that suspend
 	limited  []int64 // the jobs with limits
@@ -43,8 +44,8 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 		}
 		m, job := o.Of.Message, o.Of.Claim.job
 		f.outcomes = append(f.outcomes, o)
-		if ofJournal(o) {
-			f.jobs = append(f.jobs, job)
+		if ofJournal(o) && o.Kind != engine.OutcomeSucceed {
+			f.failing = append(f.failing, job)
 			f.heads[job] = struct{}{}
 		}
 		if holdsPlaces(m) {
@@ -52,6 +53,7 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 			f.limits.add(m.Limits...)
 		}
 		if m.Meta.Entry != "" {
+			f.children = append(f.children, job)
 			if parent, ok := s.e.jobOf(m.Meta.Parent); ok {
 				f.heads[parent] = struct{}{}
 			}
@@ -134,9 +136,11 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 				b.Queue(s.e.sql.journal.suspend, s.owner, w.id, w.attempt, w.after, w.seen, w.failed, w.need, w.fast, w.name, w.own).
 					Query(collect(written))
 			}
-			if len(f.jobs) > 0 {
-				b.Queue(s.e.sql.journal.arrive, f.jobs, s.e.sql.insertChannel)
-				b.Queue(s.e.sql.journal.markBereft, f.jobs)
+			if len(f.children) > 0 {
+				b.Queue(s.e.sql.journal.arrive, f.children, s.e.sql.insertChannel)
+			}
+			if len(f.failing) > 0 {
+				b.Queue(s.e.sql.journal.markBereft, f.failing)
 			}
 			if leave {
 				if !left {

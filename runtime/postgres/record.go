@@ -102,28 +102,35 @@ func (r *recording) recordOne(ctx context.Context) error {
 // errKnown says that an entry is there already.
 var errKnown = errors.New("an entry is there already")
 
-// recordFirst is record for many children of which none is there yet: they are
-// inserted before the journal is locked, for which those wait that write down the
-// ends of others.
+// recordFirst is record for many children of which none is there yet: they and their
+// entries are inserted before the journal is locked, for which those wait that write
+// down the ends of others.
 func (r *recording) recordFirst(ctx context.Context, d db) error {
-	all := make([]int, len(r.entries))
-	for i := range all {
-		all[i] = i
+	r.fresh, r.out = make([]int, len(r.entries)), make([]engine.JournalEntry, len(r.entries))
+	for i, n := range r.entries {
+		r.fresh[i] = i
+		r.out[i] = engine.JournalEntry{Name: n.Name, Kind: n.Kind, Value: n.Value, Attempt: r.attempt}
+		if n.Spawn != nil {
+			r.out[i].Child = r.e.taskID(r.numbers[i])
+		}
 	}
-	r.fresh = all
 	if err := r.spawn(ctx, d); err != nil {
 		return err
+	}
+	var added, others, bytes int64
+	err := d.query(ctx, r.e.sql.journal.addFirst, r.columns(), func(scan func(...any) error) error {
+		return scan(&added, &others, &bytes)
+	})
+	if err != nil {
+		return err
+	}
+	if added != int64(len(r.entries)) {
+		return errKnown
 	}
 	if err := r.lock(ctx, d); err != nil {
 		return err
 	}
-	switch err := r.look(ctx, d); {
-	case err != nil:
-		return err
-	case !slices.Equal(all, r.fresh):
-		return errKnown
-	}
-	return r.add(ctx, d)
+	return d.query(ctx, r.e.sql.journal.count, []any{r.claim.job, others, bytes}, nothing)
 }
 
 // prepare reserves the numbers of the children.
@@ -257,6 +264,11 @@ func (r *recording) spawn(ctx context.Context, d db) error {
 
 // add adds the fresh entries.
 func (r *recording) add(ctx context.Context, d db) error {
+	return d.query(ctx, r.e.sql.journal.add, r.columns(), nothing)
+}
+
+// columns are the fresh entries as arguments of the statements that add them.
+func (r *recording) columns() []any {
 	n := len(r.fresh)
 	names, kinds, values := make([]string, n), make([]string, n), make([]*string, n)
 	children, orphans := make([]int64, n), make([]bool, n)
@@ -268,7 +280,5 @@ func (r *recording) add(ctx context.Context, d db) error {
 		}
 		orphans[at] = en.Spawn != nil && en.Spawn.Meta.Orphan
 	}
-	return d.query(ctx, r.e.sql.journal.add, []any{
-		r.claim.job, min(r.attempt, 32767), names, kinds, values, children, orphans,
-	}, nothing)
+	return []any{r.claim.job, min(r.attempt, 32767), names, kinds, values, children, orphans}
 }

@@ -34,7 +34,7 @@ type statements struct {
 // journalStatements are those about journals.
 type journalStatements struct {
 	makeHeads, lockHeads, suspend, arrive, arriveGone, parents, markBereft           string
-	read, ownRun, named, add, addOne, signal                                         string
+	read, ownRun, named, add, addFirst, count, addOne, signal                        string
 	due, wake, unseen, heads, forget, endedFamily                                    string
 	bereft, isBereft, bereftChildren, bereftAt, forgetFailed, redo, recount, stopped string
 }
@@ -112,7 +112,9 @@ func newStatements(schema string) statements {
 			arrive:     strings.Replace(arriveSQL, "{which}", endedOf, 1),
 			arriveGone: strings.Replace(arriveSQL, "{which}", goneOf, 1),
 			parents:    parentsSQL, markBereft: markBereftSQL,
-			read: journalSQL, ownRun: ownRunSQL, named: namedEntriesSQL, add: addEntriesSQL, addOne: addOneSQL, signal: signalSQL,
+			read: journalSQL, ownRun: ownRunSQL, named: namedEntriesSQL, addOne: addOneSQL, signal: signalSQL,
+			add:      strings.Replace(addEntriesSQL, "{new}", "", 1),
+			addFirst: strings.Replace(addFirstSQL, "{new}", "ON CONFLICT DO NOTHING", 1), count: countEntriesSQL,
 			due: dueWaitsSQL, wake: wakeSQL, unseen: unseenEndsSQL, heads: headsSQL, forget: forgetJournalsSQL, endedFamily: endedFamilySQL,
 			bereft: bereftSQL, isBereft: isBereftSQL, bereftChildren: bereftChildrenSQL, bereftAt: bereftAtSQL,
 			forgetFailed: forgetFailedSQL, redo: redoEntriesSQL, recount: recountSQL, stopped: stoppedOfSQL,
@@ -150,7 +152,7 @@ func (s *statements) texts() []*string {
 		&s.windowNewest, &s.alive, &s.oldest, &s.oldestAside,
 		&s.reads, &s.below, &s.running, &s.holders,
 		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveGone, &j.parents, &j.markBereft,
-		&j.read, &j.ownRun, &j.named, &j.add, &j.addOne, &j.signal, &j.due, &j.wake, &j.unseen, &j.heads, &j.forget, &j.endedFamily,
+		&j.read, &j.ownRun, &j.named, &j.add, &j.addFirst, &j.count, &j.addOne, &j.signal, &j.due, &j.wake, &j.unseen, &j.heads, &j.forget, &j.endedFamily,
 		&j.bereft, &j.isBereft, &j.bereftChildren, &j.bereftAt, &j.forgetFailed, &j.redo, &j.recount, &j.stopped,
 	}
 }

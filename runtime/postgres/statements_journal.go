@@ -96,7 +96,8 @@ WITH ended AS MATERIALIZED ({which}
 	SELECT e.*, x.ctid AS at, w.came + row_number() OVER (PARTITION BY e.parent ORDER BY e.id) AS place FROM ended e
 	CROSS JOIN LATERAL (SELECT x.ctid FROM {s}.taskctx_journal x
 		WHERE x.job_id = e.parent AND x.name = e.name AND x.kind <> 'g' AND x.child = e.id AND x.came = 0 OFFSET 0) x
-	CROSS JOIN LATERAL (SELECT w.came FROM {s}.taskctx_wait w WHERE w.job_id = e.parent OFFSET 0) w
+	JOIN (SELECT p.parent, w.came FROM (SELECT DISTINCT parent FROM ended) p
+		CROSS JOIN LATERAL (SELECT w.came FROM {s}.taskctx_wait w WHERE w.job_id = p.parent OFFSET 0) w) w ON w.parent = e.parent
 ), entry AS (
 	UPDATE {s}.taskctx_journal x SET came = f.place, state = f.state, result = f.result, reason = f.reason
 	FROM fresh f WHERE x.ctid = ANY(ARRAY(SELECT at FROM fresh)) AND x.ctid = f.at
@@ -157,17 +158,31 @@ FROM (SELECT DISTINCT name FROM unnest($2::text[]) AS u(name)) n CROSS JOIN LATE
 	SELECT e.* FROM {s}.taskctx_journal e WHERE e.job_id = $1 AND e.name = n.name AND e.kind <> 'g' OFFSET 0
 ) e`
 
+// addEntriesSQL adds entries to a journal whose head is locked, and counts them.
 const addEntriesSQL = `
-WITH added AS (
-	INSERT INTO {s}.taskctx_journal (job_id, name, kind, attempt, value, child, orphan)
-	SELECT $1, r.name, r.kind, $2::smallint, r.value, nullif(r.child, 0), r.orphan
-	FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::boolean[]) WITH ORDINALITY
-		AS r(name, kind, value, child, orphan, n) ORDER BY r.n
-	RETURNING kind, octet_length(name) + coalesce(octet_length(value), 0) AS size
+WITH added AS (` + insertEntries + `
 )
 UPDATE {s}.taskctx_wait w SET others = w.others + a.others, bytes = w.bytes + a.size
 FROM (SELECT count(*) FILTER (WHERE kind <> 'c') AS others, coalesce(sum(size), 0) AS size FROM added) a
 WHERE w.job_id = $1`
+
+const insertEntries = `
+	INSERT INTO {s}.taskctx_journal (job_id, name, kind, attempt, value, child, orphan)
+	SELECT $1, r.name, r.kind, $2::smallint, r.value, nullif(r.child, 0), r.orphan
+	FROM unnest($3::text[], $4::text[], $5::text[], $6::bigint[], $7::boolean[]) WITH ORDINALITY
+		AS r(name, kind, value, child, orphan, n) ORDER BY r.n
+	{new}
+	RETURNING kind, octet_length(name) + coalesce(octet_length(value), 0) AS size`
+
+// addFirstSQL adds entries that are not there yet, and answers with how many they are,
+// how many of them are no children, and their bytes. The head need not be locked.
+const addFirstSQL = `
+WITH added AS (` + insertEntries + `
+)
+SELECT count(*), count(*) FILTER (WHERE kind <> 'c'), coalesce(sum(size), 0) FROM added`
+
+// countEntriesSQL counts entries that were added.
+const countEntriesSQL = `UPDATE {s}.taskctx_wait SET others = others + $2, bytes = bytes + $3 WHERE job_id = $1`
 
 // addOneSQL adds an entry that is no child for the run $2, $3 of the worker $1. It
 // answers with whether the run owns its task, and with the entry that was there.
