@@ -105,7 +105,7 @@ commands=(./cmd/taskgen ./cmd/taskvet ./internal/growth ./internal/tsclient ./in
 # make lint those of the others: vet reads all that they import once more.
 beside() {
 	if [ "${#small[@]}" -gt 0 ]; then
-		"${GO:-go}" test -vet=off -timeout 25m -run 'Miniredis|HostileTexts|TestGoldens$|FuzzFile|FuzzNames|Engine_Beside' "${small[@]}"
+		"${GO:-go}" test -vet=off -timeout 25m -run 'Miniredis|HostileTexts|TestGoldens$|FuzzFile|FuzzNames|Engine_Beside|Engine_Cluster' "${small[@]}"
 	fi
 	if [ "${#commands[@]}" -gt 0 ]; then
 		"${GO:-go}" test -vet=off -p 1 -timeout 25m "${commands[@]}"

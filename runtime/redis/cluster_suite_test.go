@@ -1,8 +1,9 @@
+//go:build !race
+
 package redis_test
 
 import (
 	"context"
-	"flag"
 	"net"
 	"net/url"
 	"slices"
@@ -19,8 +20,6 @@ import (
 	"github.com/taskctx/taskctx/runtime/redis"
 )
 
-var wholeCluster = flag.Bool("cluster", false, "run the whole suite on a cluster of three shards, as make cluster does")
-
 // onClusterToo are the groups of the suite that an ordinary run has on a cluster: those
 // where a script touches keys of several queues, or of none. The others take minutes.
 var onClusterToo = []string{
@@ -29,7 +28,8 @@ var onClusterToo = []string{
 }
 
 // TestEngine_Cluster: the suite's promises hold on a cluster of three shards. With -cluster
-// it is the whole suite, for the apps of four hash tags at once.
+// it is the whole suite, for the apps of four hash tags at once. The race detector looks at
+// the same code in TestEngine.
 //
 // Proves: FEATURES 117
 func TestEngine_Cluster(t *testing.T) {

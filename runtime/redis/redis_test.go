@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"log/slog"
 	"sync"
 	"testing"
@@ -72,6 +73,8 @@ func server(tb testing.TB) string {
 	}
 	return url
 }
+
+var wholeCluster = flag.Bool("cluster", false, "run the whole suite on a cluster of three shards, as make cluster does")
 
 func TestEngine(t *testing.T) { suite(t, onServer(t, server(t), ""), time.Second, 500, nil) }
 
