@@ -2,6 +2,6 @@
 
 package web_test
 
-// hugeTexts is how often a huge text repeats its 8 bytes: 120 kB, since the race detector
+// hugeTexts is how often a huge text repeats its 8 bytes: 40 kB, since the race detector
 // makes what encodes all of it ten times as slow. tools/test.sh runs it whole without.
-const hugeTexts = 15_000
+const hugeTexts = 5_000
