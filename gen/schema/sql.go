@@ -58,35 +58,7 @@ func (s *sqlWriter) task(t *task) {
 		fmt.Fprintf(&s.b, "-- %s is not here: %s.\n\n", comment(t.Name), why)
 		return
 	}
-	var params, args, checks []string
-	for i, p := range t.params {
-		p.shape = withoutName(p.shape)
-		v := fmt.Sprintf("$%d", i+1)
-		typ, value := sqlType(p.shape, v)
-		decl := quoteIdent(p.label()) + " " + typ
-		if p.Optional || i > 0 && strings.Contains(params[i-1], " DEFAULT ") {
-			decl += " DEFAULT NULL"
-		}
-		params = append(params, decl)
-		entry := fmt.Sprintf("jsonb_build_object(%s, %s)", quote(p.Key), value)
-		if p.Inline {
-			entry = value
-		}
-		if p.Optional {
-			entry = fmt.Sprintf("CASE WHEN %s IS NULL THEN '{}'::jsonb ELSE %s END", v, entry)
-		}
-		args = append(args, entry)
-		check := s.check(t.params[i].shape, value)
-		if p.Optional {
-			check = v + " IS NULL OR " + check
-		}
-		if more := sqlLimits(p.shape, v); more != "" {
-			check = "(" + check + ") AND (" + v + " IS NULL OR " + more + ")"
-		}
-		checks = append(checks, fmt.Sprintf("\tIF (%s) IS NOT TRUE THEN\n"+
-			"\t\tRAISE invalid_parameter_value USING MESSAGE = %s;\n\tEND IF;\n",
-			check, quote(fmt.Sprintf("%s: the value of %s is no %s", t.Name, p.label(), p.Sig))))
-	}
+	params, args, checks := s.params(t)
 	name := s.name(unique(ident("enqueue_"+t.Name), s.defs.taken))
 	all := "'{}'::jsonb"
 	if len(args) > 0 {
@@ -127,6 +99,40 @@ END $taskctx$;
 
 `, name, strings.Join(params, ",\n\t"), strings.Join(checks, ""), quoteIdent(s.schema), all, quote(t.Name), t.Retries+1,
 		quote(metadataOf(t)), 4-t.Priority, quote(queue), due, quote(s.schema+".river_insert"))
+}
+
+// params are the parameters of the task's function as it declares them, as its body makes
+// the arguments of them, and as it checks them.
+func (s *sqlWriter) params(t *task) (params, args, checks []string) {
+	for i, p := range t.params {
+		p.shape = withoutName(p.shape)
+		v := fmt.Sprintf("$%d", i+1)
+		typ, value := sqlType(p.shape, v)
+		decl := quoteIdent(p.label()) + " " + typ
+		if p.Optional || i > 0 && strings.Contains(params[i-1], " DEFAULT ") {
+			decl += " DEFAULT NULL"
+		}
+		params = append(params, decl)
+		entry := fmt.Sprintf("jsonb_build_object(%s, %s)", quote(p.Key), value)
+		if p.Inline {
+			entry = value
+		}
+		if p.Optional {
+			entry = fmt.Sprintf("CASE WHEN %s IS NULL THEN '{}'::jsonb ELSE %s END", v, entry)
+		}
+		args = append(args, entry)
+		check := s.check(t.params[i].shape, value)
+		if p.Optional {
+			check = v + " IS NULL OR " + check
+		}
+		if more := sqlLimits(p.shape, v); more != "" {
+			check = "(" + check + ") AND (" + v + " IS NULL OR " + more + ")"
+		}
+		checks = append(checks, fmt.Sprintf("\tIF (%s) IS NOT TRUE THEN\n"+
+			"\t\tRAISE invalid_parameter_value USING MESSAGE = %s;\n\tEND IF;\n",
+			check, quote(fmt.Sprintf("%s: the value of %s is no %s", t.Name, p.label(), p.Sig))))
+	}
+	return params, args, checks
 }
 
 // label is the parameter's name for people and for SQL: its key, or its name where

@@ -31,6 +31,7 @@ type sources struct {
 	queues map[string]*source
 	parked map[[2]string]*source
 	active []*source
+	opened []*source // by the claim that is being made
 }
 
 func newSources(queues []string) sources {
@@ -128,30 +129,19 @@ const maxOpen = 32
 // maxPrepared bounds the statements of sources that are kept.
 const maxPrepared = 256
 
-// collect reads due tasks in the order in which they are to run.
-func (c *claimOp) collect(t *txn, room int) (err error) {
-	s := &c.s.sources
-	var few [4]*source
-	opened := few[:0]
-	defer func() {
-		for _, src := range opened {
-			src.st.Reset()
-			src.st = nil
-		}
-		t.db.trimSources()
-	}()
-	open := func(src *source) (bool, error) {
-		st, err := t.db.source(src.queue, src.name)
-		if err != nil {
-			return false, err
-		}
-		src.st = st
-		opened = append(opened, src)
-		return src.step()
+// openOne reads the first task of a source. It reports whether there is one.
+func (s *sources) openOne(t *txn, src *source) (bool, error) {
+	st, err := t.db.source(src.queue, src.name)
+	if err != nil {
+		return false, err
 	}
-	if w := c.s.w; w.Weights != nil {
-		s.takeTurns(w.Places())
-	}
+	src.st = st
+	s.opened = append(s.opened, src)
+	return src.step()
+}
+
+// openAll opens the sources that have tasks, or learns their first ones.
+func (s *sources) openAll(t *txn) error {
 	for i := 0; i < len(s.active); {
 		src := s.active[i]
 		if t.paused.source(src) {
@@ -161,10 +151,10 @@ func (c *claimOp) collect(t *txn, room int) (err error) {
 		ok, err := src.known, error(nil)
 		switch {
 		case ok:
-		case src.name == "" && len(opened) >= maxOpen:
+		case src.name == "" && len(s.opened) >= maxOpen:
 			ok, err = t.peek(src)
 		default:
-			ok, err = open(src)
+			ok, err = s.openOne(t, src)
 		}
 		if err != nil {
 			return err
@@ -175,19 +165,52 @@ func (c *claimOp) collect(t *txn, room int) (err error) {
 			s.exhaust(src)
 		}
 	}
+	return nil
+}
+
+// reopen opens a source whose first task is only remembered. It reports whether that
+// task is still the first.
+func (s *sources) reopen(t *txn, src *source) (bool, error) {
+	priority, due := src.priority, src.due
+	ok, err := s.openOne(t, src)
+	if err != nil {
+		return false, err
+	}
+	if !ok {
+		s.exhaust(src)
+	}
+	return ok && src.priority == priority && src.due == due, nil
+}
+
+// closeAll closes the sources that a claim has opened.
+func (s *sources) closeAll(t *txn) {
+	for _, src := range s.opened {
+		src.st.Reset()
+		src.st = nil
+	}
+	clear(s.opened)
+	s.opened = s.opened[:0]
+	t.db.trimSources()
+}
+
+// collect reads due tasks in the order in which they are to run.
+func (c *claimOp) collect(t *txn, room int) (err error) {
+	s := &c.s.sources
+	defer s.closeAll(t)
+	if w := c.s.w; w.Weights != nil {
+		s.takeTurns(w.Places())
+	}
+	if err := s.openAll(t); err != nil {
+		return err
+	}
 	for len(c.got) < room && len(c.bad) < maxParks && len(s.active) > 0 {
 		src := s.best()
 		if src.st == nil { // the remembered task may be gone
-			priority, due := src.priority, src.due
-			ok, err := open(src)
+			same, err := s.reopen(t, src)
 			if err != nil {
 				return err
 			}
-			if !ok {
-				s.exhaust(src)
-				continue
-			}
-			if src.priority != priority || src.due != due {
+			if !same {
 				continue
 			}
 		}

@@ -205,31 +205,7 @@ func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 	clear(e.successes)
 	e.successes = e.successes[:0] // of a transaction that was undone
 	t.now = nanos(e.now())
-	err := func() error {
-		defer func() {
-			for _, s := range e.servers {
-				s.ending = 0
-			}
-		}()
-		if err := t.applyAll(ops); err != nil {
-			return err
-		}
-		for _, s := range e.servers {
-			if !claim || !s.hungry() {
-				continue
-			}
-			t.claims = true
-			c := &claimOp{s: s}
-			ops = append(ops, c)
-			if err := c.apply(t); err != nil {
-				return err
-			}
-		}
-		if err := t.recordEnds(); err != nil {
-			return err
-		}
-		return e.db.commit.Run()
-	}()
+	ops, err := t.run(ops, claim)
 	if err != nil {
 		err = e.explain(err)
 		if e.db.c.InTransaction() {
@@ -254,6 +230,34 @@ func (e *Engine) attempt(ops []op, claim, begun bool) (*txn, []op, error) {
 		e.waiters.look(e)
 	}
 	return t, ops, nil
+}
+
+// run applies the operations, claims for the servers if it may, and commits. It returns
+// the operations with the claims.
+func (t *txn) run(ops []op, claim bool) ([]op, error) {
+	defer func() {
+		for _, s := range t.servers {
+			s.ending = 0
+		}
+	}()
+	if err := t.applyAll(ops); err != nil {
+		return ops, err
+	}
+	for _, s := range t.servers {
+		if !claim || !s.hungry() {
+			continue
+		}
+		t.claims = true
+		c := &claimOp{s: s}
+		ops = append(ops, c)
+		if err := c.apply(t); err != nil {
+			return ops, err
+		}
+	}
+	if err := t.recordEnds(); err != nil {
+		return ops, err
+	}
+	return ops, t.db.commit.Run()
 }
 
 // applyAll applies the operations in their order, but of outcomes between two

@@ -68,21 +68,7 @@ const limitMost = 2 // of a key
 func Limited(t *testing.T, c *Crew, e engine.Limiter) {
 	path := filepath.Join(t.TempDir(), "limited")
 	c.env = append(c.env, envLimited+"="+path)
-	fill := func(from int, limited bool) {
-		for i := 0; i < *limitTasks; {
-			var b runtime.Batch
-			for ; i < *limitTasks && b.Len() < 500; i++ {
-				n := from + i
-				var opts []runtime.Option
-				if limited {
-					opts = append(opts, runtime.WithLimit(fmt.Sprint("key ", n%*limitKeys), limitMost))
-				}
-				runtime.AddTo(&b, StepCall(n, *limitSleep, opts...))
-			}
-			require.NoError(t, b.Enqueue(context.Background(), c.app))
-		}
-	}
-	fill(0, true)
+	c.enqueueLimited(0, true)
 	var workers []*exec.Cmd
 	for range *limitProcesses {
 		workers = append(workers, c.hire(limitSlots))
@@ -113,11 +99,11 @@ func Limited(t *testing.T, c *Crew, e engine.Limiter) {
 	assert.Zero(t, over)
 	assert.Greater(t, peak, limitMost, "keys do not wait for each other")
 	require.NoError(t, os.Remove(path))
-	fill(*limitTasks, true)
+	c.enqueueLimited(*limitTasks, true)
 	c.untilAllEnd()
 	over, _, took := overLimit(readLimited(t, path))
 	require.NoError(t, os.Remove(path))
-	fill(2**limitTasks, false)
+	c.enqueueLimited(2**limitTasks, false)
 	c.untilAllEnd()
 	_, _, free := overLimit(readLimited(t, path))
 	allowed := min(limitMost**limitKeys, limitSlots*len(workers))
@@ -133,6 +119,23 @@ func Limited(t *testing.T, c *Crew, e engine.Limiter) {
 		counts, err := e.Limits(context.Background())
 		return len(counts) == 0, err
 	})
+}
+
+// enqueueLimited enqueues tasks numbered from a number, with limits by key or without.
+func (c *Crew) enqueueLimited(from int, limited bool) {
+	c.tb.Helper()
+	for i := 0; i < *limitTasks; {
+		var b runtime.Batch
+		for ; i < *limitTasks && b.Len() < 500; i++ {
+			n := from + i
+			var opts []runtime.Option
+			if limited {
+				opts = append(opts, runtime.WithLimit(fmt.Sprint("key ", n%*limitKeys), limitMost))
+			}
+			runtime.AddTo(&b, StepCall(n, *limitSleep, opts...))
+		}
+		require.NoError(c.tb, b.Enqueue(context.Background(), c.app))
+	}
 }
 
 // overLimit counts how often a task began while as many of its key ran as may, how many
