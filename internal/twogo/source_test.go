@@ -3,7 +3,7 @@ package twogo
 import (
 	"fmt"
 	"maps"
-	"math/rand"
+	"math/rand" //nolint:depguard // a seed gives the types that it always gave
 	"slices"
 	"strings"
 )

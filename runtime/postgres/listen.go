@@ -89,7 +89,8 @@ func proveWriter(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, quietTimeout)
 	defer cancel()
 	var standby bool
-	if err := conn.QueryRow(ctx, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool").Scan(&standby); err != nil {
+	const isStandby = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool"
+	if err := conn.QueryRow(ctx, isStandby).Scan(&standby); err != nil {
 		return err
 	}
 	if standby {

@@ -152,7 +152,8 @@ func (s *statements) texts() []*string {
 		&s.windowNewest, &s.alive, &s.oldest, &s.oldestAside,
 		&s.reads, &s.below, &s.running, &s.holders,
 		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveGone, &j.parents, &j.markBereft,
-		&j.read, &j.ownRun, &j.named, &j.add, &j.addFirst, &j.count, &j.addOne, &j.signal, &j.due, &j.wake, &j.unseen, &j.heads, &j.forget, &j.endedFamily,
+		&j.read, &j.ownRun, &j.named, &j.add, &j.addFirst, &j.count, &j.addOne, &j.signal,
+		&j.due, &j.wake, &j.unseen, &j.heads, &j.forget, &j.endedFamily,
 		&j.bereft, &j.isBereft, &j.bereftChildren, &j.bereftAt, &j.forgetFailed, &j.redo, &j.recount, &j.stopped,
 	}
 }

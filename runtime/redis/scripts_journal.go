@@ -85,7 +85,8 @@ local function arrive(of, child, state, result, reason, ns)
 	local e = closed(v[1], child, came, state, result, reason)
 	if not e then return end
 	if state ~= "succeeded" then failed = failed + 1 end
-	redis.call("HSET", j, "e" .. name, e, "_came", came, "_failed", failed, "_open", math.max(num(v[4]) - 1, 0), "_bytes", num(v[5]) + #result + #reason)
+	redis.call("HSET", j, "e" .. name, e, "_came", came, "_failed", failed, "_open", math.max(num(v[4]) - 1, 0),
+		"_bytes", num(v[5]) + #result + #reason)
 	if v[6] and met(j, v[6], came, failed, name) then wake(q, pid, ns) end
 end
 -- bereft notes that the children of a task that has ended badly are to be cancelled.
@@ -242,7 +243,8 @@ for _, i in ipairs(fresh) do
 		redis.call(unpack(added))
 		added = {"HSET", j}
 	end
-	added[#added+1], added[#added+2] = "e" .. name, entry(seq, num(attempt), kind, ARGV[i+3] == "1" and 1 or 0, 0, "-", cid ~= "" and cid or "-", cq, value, "", "")
+	added[#added+1], added[#added+2] = "e" .. name, entry(seq, num(attempt), kind, ARGV[i+3] == "1" and 1 or 0, 0,
+		"-", cid ~= "" and cid or "-", cq, value, "", "")
 	if cid == "" then
 		others = others + 1
 	else

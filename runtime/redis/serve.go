@@ -61,7 +61,8 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 		e.queues.use(q)
 	}
 	now := time.Now()
-	s := &serve{e: e, names: anys(w.Names), cleaned: now.Add(-cleanEvery / 2), tidied: now.Add(-tidyEvery / 2)} // not at once: many may start together
+	s := &serve{e: e, names: anys(w.Names)}
+	s.cleaned, s.tidied = now.Add(-cleanEvery/2), now.Add(-tidyEvery/2) // not at once: many may start together
 	s.Worker = remote.NewWorker(w, s, remote.Config{
 		Engine: "redis", Lease: e.cfg.Lease, PollInterval: e.cfg.PollInterval, UpkeepEvery: e.cfg.PollInterval,
 		Closing: e.closing, Logger: e.cfg.Logger, Workers: &e.workers,

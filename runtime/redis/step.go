@@ -321,7 +321,9 @@ func (s *serve) appendOutcome(args []any, o *outcome) []any {
 		key = "" // it has not begun
 	}
 	var msg []byte
-	if o.Kind != engine.OutcomeDelay && o.Kind != engine.OutcomeSuspend && o.Kind != engine.OutcomeRelease { // it may be large, and is as it was
+	switch o.Kind {
+	case engine.OutcomeDelay, engine.OutcomeSuspend, engine.OutcomeRelease: // it may be large, and is as it was
+	default:
 		msg = m.encode()
 	}
 	return append(args, d.Claim.queue, d.Claim.id, d.Claim.fence, to, at, msg, own.encode(),

@@ -95,7 +95,8 @@ func (r *rated) enqueue(perKey int) {
 		var b runtime.Batch
 		var hs []*runtime.Handle[int]
 		for i := range len(lot) * rateKeys {
-			hs = append(hs, runtime.AddTo(&b, StepCall(first*rateKeys+i, 0, runtime.WithRate(fmt.Sprint("key ", i%rateKeys), *rateN, *ratePer))))
+			rate := runtime.WithRate(fmt.Sprint("key ", i%rateKeys), *rateN, *ratePer)
+			hs = append(hs, runtime.AddTo(&b, StepCall(first*rateKeys+i, 0, rate)))
 		}
 		require.NoError(r, b.Enqueue(context.Background(), r.c.app))
 		for i, h := range hs {
