@@ -261,6 +261,14 @@ func (d *deadRows) add(found []int64) bool {
 	return len(found) > 0
 }
 
+// woke notes tasks that wait no more, which keep the places of when they were enqueued:
+// below the marks, if there are any.
+func (d *deadRows) woke(jobs []int64) {
+	if len(jobs) > 0 && d.known() {
+		d.add(jobs)
+	}
+}
+
 // searched notes the end of a search through everything, with the workers of
 // the running tasks. If few dead rows are left, looks begin at the beginning
 // again.

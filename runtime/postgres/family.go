@@ -22,6 +22,7 @@ type family struct {
 	failing  []int64 // the jobs of durable tasks that may fail or be cancelled
 	heads    map[int64]struct{}
 	waiting  []int64 // the jobs that suspend
+	woken    []int64 // the jobs that wait no more, when it was written
 	limited  []int64 // the jobs with limits
 	limits   *limitKeys
 	quiet    bool   // nobody is told of the jobs that are let in
@@ -116,7 +117,7 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 	claims, tried := false, false // in its transaction; only once
 	err := s.e.bounded(ctx, stepTimeout, func(ctx context.Context) error {
 		return s.e.inBatch(ctx, func(b *pgx.Batch) {
-			written, f.in = make(map[claim]struct{}, len(f.outcomes)), letIns{}
+			written, f.in, f.woken = make(map[claim]struct{}, len(f.outcomes)), letIns{}, nil
 			if len(f.waiting) > 0 {
 				b.Queue(s.e.sql.journal.makeHeads, f.waiting)
 			}
@@ -134,10 +135,10 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 			}
 			if w := &f.waits; len(w.id) > 0 {
 				b.Queue(s.e.sql.journal.suspend, s.owner, w.id, w.attempt, w.after, w.seen, w.failed, w.need, w.fast, w.name, w.own).
-					Query(collect(written))
+					Query(f.collectSuspended(written))
 			}
 			if len(f.children) > 0 {
-				b.Queue(s.e.sql.journal.arrive, f.children, s.e.sql.insertChannel)
+				_ = queued{b}.query(ctx, s.e.sql.journal.arrive, []any{f.children, s.e.sql.insertChannel}, scanWoken(&f.woken))
 			}
 			if len(f.failing) > 0 {
 				b.Queue(s.e.sql.journal.markBereft, f.failing)
@@ -203,6 +204,7 @@ func (s *serve) familyWritten(ctx context.Context, f *family, written map[claim]
 	switch {
 	case err == nil:
 		s.settle(ctx, f.outcomes, written)
+		s.dead.woke(f.woken)
 		if len(f.heads) > 0 || !f.quiet { // else the step claims what it has let in
 			s.News() // a parent may be due
 		}
@@ -212,6 +214,32 @@ func (s *serve) familyWritten(ctx context.Context, f *family, written map[claim]
 		s.PutBack(f.outcomes)
 	}
 	return err
+}
+
+// collectSuspended is collect for the jobs that suspend.
+func (f *family) collectSuspended(written map[claim]struct{}) func(pgx.Rows) error {
+	return func(rows pgx.Rows) error {
+		var c claim
+		var met bool
+		_, err := pgx.ForEachRow(rows, []any{&c.job, &c.attempt, &met}, func() error {
+			if written[c] = struct{}{}; met {
+				f.woken = append(f.woken, c.job)
+			}
+			return nil
+		})
+		return err
+	}
+}
+
+// scanWoken adds the jobs that a statement has woken.
+func scanWoken(woken *[]int64) func(scan func(...any) error) error {
+	return func(scan func(...any) error) error {
+		var jobs []int64
+		var told int64
+		err := scan(&jobs, &told)
+		*woken = append(*woken, jobs...)
+		return err
+	}
 }
 
 // suspensions are outcomes of suspended runs by columns.

@@ -49,7 +49,7 @@ func (r *recording) run(ctx context.Context) error {
 		return err
 	}
 	if r.spawns() && !slices.ContainsFunc(r.entries, guarded) {
-		if err := r.e.inTx(ctx, r.recordFirst); !errors.Is(err, errKnown) {
+		if err := r.recordFirst(ctx); !errors.Is(err, errKnown) {
 			return err
 		}
 	}
@@ -102,10 +102,10 @@ func (r *recording) recordOne(ctx context.Context) error {
 // errKnown says that an entry is there already.
 var errKnown = errors.New("an entry is there already")
 
-// recordFirst is record for many children of which none is there yet: they and their
-// entries are inserted before the journal is locked, for which those wait that write
-// down the ends of others.
-func (r *recording) recordFirst(ctx context.Context, d db) error {
+// recordFirst is record, in two round trips, for many children of which none is there
+// yet: they and their entries are inserted before the journal is locked, for which
+// those wait that write down the ends of others.
+func (r *recording) recordFirst(ctx context.Context) error {
 	r.fresh, r.out = make([]int, len(r.entries)), make([]engine.JournalEntry, len(r.entries))
 	for i, n := range r.entries {
 		r.fresh[i] = i
@@ -114,23 +114,28 @@ func (r *recording) recordFirst(ctx context.Context, d db) error {
 			r.out[i].Child = r.e.taskID(r.numbers[i])
 		}
 	}
-	if err := r.spawn(ctx, d); err != nil {
-		return err
-	}
 	var added, others, bytes int64
-	err := d.query(ctx, r.e.sql.journal.addFirst, r.columns(), func(scan func(...any) error) error {
-		return scan(&added, &others, &bytes)
+	var own bool
+	return r.e.inTrips(ctx, func(ctx context.Context, d db) error {
+		own = false
+		if err := r.spawn(ctx, d); err != nil {
+			return err
+		}
+		if err := d.query(ctx, r.e.sql.journal.addFirst, r.columns(), func(scan func(...any) error) error {
+			return scan(&added, &others, &bytes)
+		}); err != nil {
+			return err
+		}
+		return r.lock(ctx, d, &own)
+	}, func(ctx context.Context, d db) error {
+		switch {
+		case !own:
+			return engine.ErrLeaseLost
+		case added != int64(len(r.entries)):
+			return errKnown
+		}
+		return d.query(ctx, r.e.sql.journal.count, []any{r.claim.job, others, bytes}, nothing)
 	})
-	if err != nil {
-		return err
-	}
-	if added != int64(len(r.entries)) {
-		return errKnown
-	}
-	if err := r.lock(ctx, d); err != nil {
-		return err
-	}
-	return d.query(ctx, r.e.sql.journal.count, []any{r.claim.job, others, bytes}, nothing)
 }
 
 // prepare reserves the numbers of the children.
@@ -156,8 +161,12 @@ func (r *recording) prepare(ctx context.Context) error {
 }
 
 func (r *recording) record(ctx context.Context, d db) error {
-	if err := r.lock(ctx, d); err != nil {
+	own := false
+	switch err := r.lock(ctx, d, &own); {
+	case err != nil:
 		return err
+	case !own:
+		return engine.ErrLeaseLost
 	}
 	if err := r.look(ctx, d); err != nil || len(r.fresh) == 0 {
 		return err
@@ -168,23 +177,18 @@ func (r *recording) record(ctx context.Context, d db) error {
 	return r.add(ctx, d)
 }
 
-// lock locks the journal for the run, if that still owns its task.
-func (r *recording) lock(ctx context.Context, d db) error {
+// lock locks the journal for the run, and sets own if that still owns its task.
+func (r *recording) lock(ctx context.Context, d db, own *bool) error {
 	sql, one := &r.e.sql.journal, []int64{r.claim.job}
 	for _, text := range []string{sql.makeHeads, sql.lockHeads} {
 		if err := d.query(ctx, text, []any{one}, nothing); err != nil {
 			return err
 		}
 	}
-	own := false
-	err := d.query(ctx, sql.ownRun, []any{r.owner, r.claim.job, r.claim.attempt}, func(func(...any) error) error {
-		own = true
+	return d.query(ctx, sql.ownRun, []any{r.owner, r.claim.job, r.claim.attempt}, func(func(...any) error) error {
+		*own = true
 		return nil
 	})
-	if err == nil && !own {
-		return engine.ErrLeaseLost
-	}
-	return err
 }
 
 // look finds which entries are there already.

@@ -56,7 +56,7 @@ UPDATE {s}.river_job j SET
 		|| CASE WHEN NOT {asked} THEN '{}' ELSE jsonb_build_object('again', false, 'ended', {ended} + 0,
 			'reason', coalesce(j.metadata -> 'taskctx' ->> 'cancel', '')) END)
 FROM o JOIN w ON w.job_id = o.id
-WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, o.attempt`
+WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, o.attempt, w.met`
 
 // asked holds for a job that was asked to stop.
 const asked = `j.metadata ? 'cancel_attempted_at'`
@@ -89,7 +89,8 @@ const goneOf = `
 	WHERE NOT EXISTS (SELECT FROM {s}.river_job j WHERE j.id = x.id OFFSET 0)`
 
 // arriveSQL writes the ends of children into their parents' journals, each once,
-// and wakes the parents that wait for them. Their heads are locked.
+// and wakes the parents that wait for them, with whose numbers it answers. Their heads
+// are locked.
 const arriveSQL = `
 WITH ended AS MATERIALIZED ({which}
 ), fresh AS MATERIALIZED (
@@ -114,11 +115,11 @@ WITH ended AS MATERIALIZED ({which}
 ), woken AS (
 	UPDATE {s}.river_job j SET state = 'available'
 	WHERE j.id = ANY(ARRAY(SELECT job_id FROM w WHERE fires)) AND {waits}
-	RETURNING j.queue
+	RETURNING j.id, j.queue
 ), told AS (
 	SELECT pg_notify($2::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM woken) q
 )
-SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM told)`
+SELECT ARRAY(SELECT id FROM woken), (SELECT count(*) FROM told)`
 
 // parentsSQL selects the parents of jobs that are children.
 const parentsSQL = `
@@ -240,18 +241,18 @@ SELECT ARRAY(SELECT job_id FROM {s}.taskctx_wait WHERE wake_at <= now() ORDER BY
 		WHERE wake_at > now() AND wake_at < 'infinity' ORDER BY wake_at LIMIT 1), -1),
 	EXISTS (SELECT FROM {s}.taskctx_wait WHERE bereft IS NOT NULL AND bereft_at >= 0)`
 
-// wakeSQL wakes suspended jobs whose time has come.
+// wakeSQL wakes suspended jobs whose time has come, and answers with their numbers.
 const wakeSQL = `
 WITH w AS (
 	UPDATE {s}.taskctx_wait w SET wake_at = NULL WHERE w.job_id = ANY($1::bigint[]) AND w.wake_at <= now()
 	RETURNING w.job_id
 ), woken AS (
 	UPDATE {s}.river_job j SET state = 'available' WHERE j.id = ANY(ARRAY(SELECT job_id FROM w)) AND {waits}
-	RETURNING j.queue
+	RETURNING j.id, j.queue
 ), told AS (
 	SELECT pg_notify($2::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM woken) q
 )
-SELECT (SELECT count(*) FROM woken), (SELECT count(*) FROM told)`
+SELECT ARRAY(SELECT id FROM woken), (SELECT count(*) FROM told)`
 
 // unseenEndsSQL selects children that have ended or are gone, and whose parent
 // does not know: another program has ended or deleted them.

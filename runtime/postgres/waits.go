@@ -26,15 +26,18 @@ func (s *serve) wakeDue(ctx context.Context) (next time.Duration, bereft bool, e
 		if err := s.e.lookForEnds(ctx, due); err != nil {
 			return 0, false, err
 		}
+		var woken []int64
 		err := s.e.inTx(ctx, func(ctx context.Context, d db) error {
+			woken = nil
 			if err := d.query(ctx, s.e.sql.journal.lockHeads, []any{due}, nothing); err != nil {
 				return err
 			}
-			return d.query(ctx, s.e.sql.journal.wake, []any{due, s.e.sql.insertChannel}, nothing)
+			return d.query(ctx, s.e.sql.journal.wake, []any{due, s.e.sql.insertChannel}, scanWoken(&woken))
 		})
 		if err != nil {
 			return 0, false, err
 		}
+		s.dead.woke(woken)
 		s.NewsUnlessTold()
 	}
 }
