@@ -43,8 +43,8 @@ func TestLimit_Cost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			none := func(int) []engine.Limit { return nil }
 			workOff(t, open(t), none, false)
-			inserted, freed := workOff(t, open(t), none, false)
 			for _, keys := range []int{1, 100, *limitPaused} {
+				inserted, freed := workOff(t, open(t), none, false) // beside each: the machine may have other work
 				limits := func(i int) []engine.Limit {
 					return []engine.Limit{{Rule: "k", Key: fmt.Sprint("k", i%keys), Most: workOffSlots}}
 				}

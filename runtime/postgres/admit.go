@@ -194,7 +194,8 @@ func (n *entering) decide(ctx context.Context, d db) error {
 		open.join(&waiting.keys)
 	}
 	if open = open.sorted(); len(open.key) > 0 {
-		if err := d.query(ctx, e.sql.limit.letIn, []any{open.key, e.sql.insertChannel, letInLot}, n.in.scan); err != nil {
+		letIn, scan := e.letInNow(&n.in)
+		if err := d.query(ctx, letIn, []any{open.key, e.sql.insertChannel, letInLot}, scan); err != nil {
 			return err
 		}
 	}

@@ -281,10 +281,14 @@ func sendTrips(ctx context.Context, c *pgxpool.Conn, parts []trip) (err error) {
 func (e *Engine) inBatch(ctx context.Context, fill func(b *pgx.Batch)) error {
 	for range maxClashes {
 		b := new(pgx.Batch)
-		b.Queue(beginSQL)
+		if e.pooled {
+			b.Queue(beginSQL)
+		}
 		b.Queue(steerSQL)
 		fill(b)
-		b.Queue("COMMIT")
+		if e.pooled { // else a batch is a transaction, of the isolation that newPool sees to
+			b.Queue("COMMIT")
+		}
 		err := e.pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
 			err := c.SendBatch(ctx, b).Close()
 			if err != nil && !c.Conn().IsClosed() && c.Conn().PgConn().TxStatus() != 'I' {

@@ -52,6 +52,7 @@ func (e *Engine) letInLots(ctx context.Context, d db, keys [][]byte) (more bool,
 func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (woken int, more bool, err error) {
 	var in letIns
 	err = d.query(ctx, e.sql.limit.letIn, []any{keys, e.sql.insertChannel, most}, in.scan)
+	e.pausing.Store(in.paused)
 	return len(in.queue), in.more, err
 }
 
@@ -59,11 +60,29 @@ func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (
 type letIns struct {
 	queue, kind []string
 	more        bool // there may be more
+	paused      bool // something is paused
 }
 
 func (l *letIns) scan(scan func(...any) error) error {
 	var told int
-	return scan(&l.queue, &l.kind, &told, &l.more)
+	return scan(&l.queue, &l.kind, &told, &l.more, &l.paused)
+}
+
+// letInNow is the statement that lets jobs in, as far as this engine knows of pauses, and
+// the scan of its answer: there may be more if it did not know that something is paused.
+func (e *Engine) letInNow(in *letIns) (text string, scan func(scan func(...any) error) error) {
+	known := e.pausing.Load()
+	if text = e.sql.limit.letInUnpaused; known {
+		text = e.sql.limit.letIn
+	}
+	return text, func(scan func(...any) error) error {
+		err := in.scan(scan)
+		if err == nil {
+			e.pausing.Store(in.paused)
+			in.more = in.more || in.paused && !known
+		}
+		return err
+	}
 }
 
 // leaving locks the keys of jobs that are about to change, by their limits; they leave
@@ -118,7 +137,8 @@ func (s *serve) queueLetIn(b *pgx.Batch, keys *limitKeys, in *letIns, quiet bool
 	if quiet {
 		channel = ""
 	}
-	b.Queue(s.e.sql.limit.letIn, keys.key, channel, letInLot).QueryRow(func(row pgx.Row) error { return in.scan(row.Scan) })
+	letIn, scan := s.e.letInNow(in)
+	b.Queue(letIn, keys.key, channel, letInLot).QueryRow(func(row pgx.Row) error { return scan(row.Scan) })
 }
 
 // tellLetIn tells the workers of queues that more jobs of a name wait there than before

@@ -232,6 +232,31 @@ func TestLimit_OrderInATransactionIsRefused(t *testing.T) {
 	require.ErrorIs(t, err, engine.ErrUnsupported)
 }
 
+// TestLimit_StoredAsText: limits are one text within metadata, and the array of versions
+// before is read as well, by claims and by the end of a task that does not run.
+func TestLimit_StoredAsText(t *testing.T) {
+	b, runs := limitedNeighbours(t)
+	first, second := b.limited("k", "other"), b.limited("k", "default")
+	third := b.limited("k", "default")
+	var texts int
+	jobs := b.schema + ".river_job"
+	require.NoError(t, b.pool.QueryRow(t.Context(), "SELECT count(*) FROM "+jobs+
+		" WHERE jsonb_typeof(metadata #> '{taskctx,limits}') = 'string'").Scan(&texts))
+	assert.Equal(t, 3, texts)
+	_, err := b.pool.Exec(t.Context(), "UPDATE "+jobs+
+		" SET metadata = jsonb_set(metadata, '{taskctx,limits}', (metadata #>> '{taskctx,limits}')::jsonb)")
+	require.NoError(t, err)
+	require.NoError(t, b.e.Cancel(t.Context(), first, "enough"))
+	h := b.next(runs)
+	assert.Equal(t, second, h.d.Message.Meta.ID)
+	assert.Equal(t, []engine.Limit{{Rule: "rule", Key: "k", Most: 1}}, h.d.Message.Limits)
+	b.none(runs, "the place is held")
+	h.succeed()
+	h = b.next(runs)
+	assert.Equal(t, third, h.d.Message.Meta.ID)
+	h.succeed()
+}
+
 // TestLimit_ManyKeysAtOnce: batches with many keys in any order, enqueued and ended at
 // the same time, wait for each other in one order.
 func TestLimit_ManyKeysAtOnce(t *testing.T) {

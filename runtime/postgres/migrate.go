@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 11
+const ownVersion = 12
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -195,6 +195,9 @@ UPDATE {s}.taskctx_place p SET queue = j.queue, kind = j.kind FROM {s}.river_job
 CREATE INDEX taskctx_place_lane ON {s}.taskctx_place (key, queue, kind, priority, due, turn) WHERE NOT held;
 -- hurry is set when something was resumed: all keys are looked at without a rest.
 ALTER TABLE {s}.taskctx_scan ADD COLUMN hurry boolean NOT NULL DEFAULT false;
+`, `
+-- Limits are a text within metadata, which versions before cannot read.
+UPDATE {s}.taskctx_schema SET readable_from = 12;
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -104,17 +105,16 @@ var errForgotten = errors.New("the keys of limits could not be locked")
 // limitKeysOf returns the keys of the limits of jobs.
 func (e *Engine) limitKeysOf(ctx context.Context, d db, jobs []int64) (*limitKeys, error) {
 	k := new(limitKeys)
-	err := d.query(ctx, e.sql.limit.keysOf, []any{jobs}, func(scan func(...any) error) error {
-		var l engine.Limit
-		var rule *string
-		var per int64
-		err := scan(&l.Key, &rule, &per)
-		l.Per = time.Duration(per)
-		if rule != nil {
-			l.Rule = *rule
+	err := d.query(ctx, e.sql.limit.limitsOf, []any{jobs}, func(scan func(...any) error) error {
+		var text string
+		if err := scan(&text); err != nil {
+			return err
 		}
-		k.add(l)
-		return err
+		var limits []engine.Limit
+		if json.Unmarshal([]byte(text), &limits) == nil { // else another program has written them
+			k.add(limits...)
+		}
+		return nil
 	})
 	return k.sorted(), err
 }

@@ -94,9 +94,11 @@ type Engine struct {
 	pool  *pgxpool.Pool // the engine's own
 	eager bool          // FetchCooldown is the default
 	ascii bool          // the database has the encoding SQL_ASCII
-	sql   statements
-	mark  markBytes // in the ids of this schema's tasks
-	in    remote.Gatherer[*lot]
+	// pooled says that a pooler is between: sessions are not the engine's.
+	pooled bool
+	sql    statements
+	mark   markBytes // in the ids of this schema's tasks
+	in     remote.Gatherer[*lot]
 	// journals reads those of durable tasks that begin a run.
 	journals remote.Together[journalRead, journal]
 	watch    remote.Waiters[int64]
@@ -105,6 +107,8 @@ type Engine struct {
 	serving sync.Map // the *serve of each, which Pause tells
 	// rates says that there are jobs with rates, as far as this engine has seen.
 	rates atomic.Bool
+	// pausing says that something is paused, as far as the last answer about limits knows.
+	pausing atomic.Bool
 
 	closing context.Context // of work without a caller
 	close   context.CancelFunc
@@ -156,11 +160,13 @@ func open(ctx context.Context, pc *pgxpool.Config, cfg Config) (*Engine, error) 
 	if err := cfg.setDefaults(); err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
-	pool, encoding, err := newPool(ctx, pc)
+	pool, of, err := newPool(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
-	e := &Engine{cfg: cfg, pool: pool, eager: eager, ascii: encoding == "SQL_ASCII", sql: newStatements(cfg.Schema)}
+	e := &Engine{
+		cfg: cfg, pool: pool, eager: eager, ascii: of.encoding == "SQL_ASCII", pooled: of.pooled, sql: newStatements(cfg.Schema),
+	}
 	e.numbers.refill = make(chan struct{}, 1)
 	if err := e.prepare(ctx); err != nil {
 		endPool(pool)

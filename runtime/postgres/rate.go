@@ -77,7 +77,8 @@ func (s *serve) beginHeld(ctx context.Context, jobs []claimedJob) (begun map[int
 		}); err != nil {
 			return err
 		}
-		if err := d.query(ctx, s.e.sql.limit.letInOpen, []any{keys.key, s.e.sql.insertChannel, letInLot}, in.scan); err != nil {
+		args := []any{keys.key, s.e.sql.insertChannel, letInLot}
+		if err := d.query(ctx, s.e.sql.limit.letInOpen, args, in.scan); err != nil {
 			return err
 		}
 		return s.e.wakeRates(ctx, d, keys)
@@ -154,7 +155,8 @@ func (s *serve) openSome(ctx context.Context) (opened bool, err error) {
 		if len(keys.key) == 0 {
 			return nil
 		}
-		if err := d.query(ctx, s.e.sql.limit.letIn, []any{keys.key, s.e.sql.insertChannel, letInLot}, in.scan); err != nil {
+		letIn, scan := s.e.letInNow(in)
+		if err := d.query(ctx, letIn, []any{keys.key, s.e.sql.insertChannel, letInLot}, scan); err != nil {
 			return err
 		}
 		return s.e.wakeRates(ctx, d, keys)

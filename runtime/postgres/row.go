@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,8 +54,34 @@ type envelope struct {
 	Waits int64 `json:"waits,omitempty"`
 	// Limits are the message's. Limit says that a pending job waits for a place: the
 	// rule of the limit.
-	Limits []engine.Limit `json:"limits,omitempty"`
-	Limit  string         `json:"limit,omitempty"`
+	Limits storedLimits `json:"limits,omitempty"`
+	Limit  string       `json:"limit,omitempty"`
+}
+
+// storedLimits are limits as one text: River has an index of all keys and values within
+// metadata, which each change of a job's state writes again. Versions before wrote an array.
+type storedLimits []engine.Limit
+
+// MarshalJSON implements [json.Marshaler].
+func (l storedLimits) MarshalJSON() ([]byte, error) {
+	all := slices.Clone(l)
+	for i := range all {
+		all[i].Rule, all[i].Key = clean(all[i].Rule), clean(all[i].Key)
+	}
+	b, err := json.Marshal([]engine.Limit(all))
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(string(b))
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (l *storedLimits) UnmarshalJSON(b []byte) error {
+	var text string
+	if json.Unmarshal(b, &text) == nil {
+		b = []byte(text)
+	}
+	return json.Unmarshal(b, (*[]engine.Limit)(l))
 }
 
 // job is the columns of river_job that this package reads.

@@ -71,21 +71,20 @@ func (s settings) adapt(pc *pgxpool.Config) (changed bool) {
 }
 
 // newPool returns a pool like the given one, for the engine alone, whose sessions
-// do what it needs, and the encoding of the database.
-func newPool(ctx context.Context, pc *pgxpool.Config) (pool *pgxpool.Pool, encoding string, err error) {
+// do what it needs, and what the server says of them.
+func newPool(ctx context.Context, pc *pgxpool.Config) (pool *pgxpool.Pool, s settings, err error) {
 	if pool, err = newPoolAs(ctx, pc); err != nil {
-		return nil, "", err
+		return nil, s, err
 	}
-	s, err := readSettings(ctx, pool)
-	if err != nil {
+	if s, err = readSettings(ctx, pool); err != nil {
 		endPool(pool)
-		return nil, "", err
+		return nil, s, err
 	}
 	if s.adapt(pc) {
 		endPool(pool)
 		pool, err = newPoolAs(ctx, pc)
 	}
-	return pool, s.encoding, err
+	return pool, s, err
 }
 
 // stored are texts of JSON as the database takes them. Escapes of characters over 127

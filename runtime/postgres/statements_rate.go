@@ -1,7 +1,5 @@
 package postgres
 
-import "strings"
-
 // Statements about rates. A run that has begun under one is a row of taskctx_start as
 // long as it counts: it holds a place of the key like a job that was let in. What is
 // asked and written after the lock on a key goes by statement_timestamp, which lies
@@ -46,9 +44,10 @@ WITH b AS MATERIALIZED (
 )
 SELECT DISTINCT job FROM ok`
 
-// letInOpenSQL is letInSQL for those of the keys that are rates whose time has come.
-var letInOpenSQL = strings.Replace(letInSQL, "FROM unnest($1::bytea[]) AS k(key)",
-	"FROM (SELECT x.key FROM {s}.taskctx_limit_key x WHERE x.key = ANY($1::bytea[]) AND x.wake <= statement_timestamp()) k", 1)
+// letInOpenSQL is letInUnpausedSQL for those of the keys that are rates whose time has come.
+// While something is paused the upkeep opens them.
+var letInOpenSQL = letInOf(`(SELECT x.key FROM {s}.taskctx_limit_key x
+	WHERE x.key = ANY($1::bytea[]) AND x.wake <= statement_timestamp()) k`, firstUnpaused)
 
 // wakeRatesSQL notes when each rate has room for a job that waits, now or when the next run
 // counts no more, and tells the workers if it is soon. It is never, if those that wait are
