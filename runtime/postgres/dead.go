@@ -261,9 +261,10 @@ func (d *deadRows) add(found []int64) bool {
 	return len(found) > 0
 }
 
-// woke notes tasks that wait no more, which keep the places of when they were enqueued:
-// below the marks, if there are any.
-func (d *deadRows) woke(jobs []int64) {
+// below notes tasks that this worker knows to be due and below the marks, if there are
+// any: one that waits no more keeps its place, and one that took long to be stored has
+// that of the transaction's begin.
+func (d *deadRows) below(jobs []int64) {
 	if len(jobs) > 0 && d.known() {
 		d.add(jobs)
 	}

@@ -2,8 +2,10 @@ package postgres_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +22,7 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // oldSnapshot holds a snapshot until release is called.
@@ -171,6 +174,74 @@ func TestOldSnapshot_WhatComesBelowRuns(t *testing.T) {
 			return err == nil && state == want
 		}, 20*time.Second, 50*time.Millisecond, name)
 	}
+}
+
+// TestOldSnapshot_FamiliesGoOn: a parent that a worker has woken, and children that it
+// took long to store, lie behind those that have run since. They run without the
+// search for such tasks, which waits for an hour here.
+//
+// Proves: RELIABILITY 33
+func TestOldSnapshot_FamiliesGoOn(t *testing.T) {
+	slow(t)
+	app, pool, schema := newApp(t, runtime.Config{Workers: 4}, postgres.Config{PollInterval: time.Hour})
+	oldSnapshot(t, servertest.Postgres(t))
+	release := make(chan struct{})
+	child := glue.NewTask[struct{}, int](wire.Spec{Name: "press.Child", Func: "Child"}, noArgs)
+	glue.Register(app, child, func(context.Context, *struct{}) (int, error) { <-release; return 1, nil })
+	parent := glue.NewTask[echoArgs, int](wire.Spec{
+		Name: "press.Parent", Func: "Parent", Durable: true, Params: []wire.Param{{Name: "v", Sig: "json"}},
+	}, (*echoArgs).fields)
+	glue.Register(app, parent, func(ctx *runtime.Context, a *echoArgs) (int, error) {
+		n, err := strconv.Atoi(string(a.v))
+		if err != nil {
+			return 0, err
+		}
+		calls := make([]runtime.Call[int], n)
+		for i := range calls {
+			calls[i] = child.Call(func(*wire.Fields) {}, nil)
+		}
+		got, err := runtime.All(ctx, "c", calls...)
+		return len(got), err
+	})
+	start(t, app)
+	of := func(n int) *runtime.Handle[int] {
+		h, err := parent.Call((&echoArgs{json.RawMessage(strconv.Itoa(n))}).fields, nil).Enqueue(t.Context(), app)
+		require.NoError(t, err)
+		return h
+	}
+	run := func(until func() bool) {
+		for !until() {
+			var b runtime.Batch
+			var h *runtime.Handle[jsonText]
+			for range 50 {
+				h = runtime.AddTo(&b, echoCall(`1`))
+			}
+			require.NoError(t, b.Enqueue(t.Context(), app))
+			_, err := h.Wait(t.Context())
+			require.NoError(t, err)
+		}
+	}
+	ended := func(h *runtime.Handle[int], n int) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		got, err := h.Wait(ctx)
+		require.NoError(t, err)
+		assert.Equal(t, n, got)
+	}
+	h, lots := of(1), 0
+	run(func() bool { lots++; return lots > 60 })
+	close(release)
+	ended(h, 1)
+	_, err := pool.Exec(t.Context(), fmt.Sprintf(`CREATE FUNCTION %[1]s.late() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN PERFORM pg_sleep(3); RETURN NULL; END';
+		CREATE TRIGGER late AFTER INSERT ON %[1]s.taskctx_journal FOR EACH STATEMENT EXECUTE FUNCTION %[1]s.late()`, schema))
+	require.NoError(t, err)
+	h = of(20)
+	run(func() bool {
+		js, err := app.Journal(t.Context(), h.ID())
+		return assert.NoError(t, err) && len(js) > 0
+	})
+	ended(h, 20)
 }
 
 // insertRows inserts jobs of the echo task as others would, and returns their numbers.

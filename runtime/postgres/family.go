@@ -204,7 +204,7 @@ func (s *serve) familyWritten(ctx context.Context, f *family, written map[claim]
 	switch {
 	case err == nil:
 		s.settle(ctx, f.outcomes, written)
-		s.dead.woke(f.woken)
+		s.dead.below(f.woken)
 		if len(f.heads) > 0 || !f.quiet { // else the step claims what it has let in
 			s.News() // a parent may be due
 		}

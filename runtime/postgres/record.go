@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,6 +15,7 @@ import (
 func (s *serve) Record(ctx context.Context, c claim, attempt int, entries []engine.NewEntry) ([]engine.JournalEntry, error) {
 	r := recording{serve: s, claim: c, attempt: attempt, entries: entries}
 	var held *engine.KeyHeldError
+	began := time.Now()
 	switch err := r.run(ctx); {
 	case err == nil:
 	case errors.Is(err, engine.ErrLeaseLost), errors.As(err, &held):
@@ -22,6 +24,9 @@ func (s *serve) Record(ctx context.Context, c claim, attempt int, entries []engi
 		return nil, s.e.failed("record in the journal", err)
 	}
 	if r.spawns() && len(r.fresh) > 0 {
+		if time.Since(began) > longTrail/2 { // looks may have passed them meanwhile
+			s.dead.below(r.numbers)
+		}
 		s.e.workers.Nudge()
 	}
 	return r.out, nil

@@ -37,7 +37,7 @@ func (s *serve) wakeDue(ctx context.Context) (next time.Duration, bereft bool, e
 		if err != nil {
 			return 0, false, err
 		}
-		s.dead.woke(woken)
+		s.dead.below(woken)
 		s.NewsUnlessTold()
 	}
 }
