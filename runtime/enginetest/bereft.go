@@ -17,6 +17,7 @@ var bereftTests = []test{
 	{name: "DownTheTree", run: testBereftTree, needs: need{journal: true}},
 	{name: "Many", run: testBereftMany, needs: need{journal: true}},
 	{name: "RetryByHand", run: testBereftRetry, needs: need{journal: true}},
+	{name: "CancelledAfterARetry", run: testBereftAgain, needs: need{journal: true}},
 }
 
 // testBereftCancelled: waiting, running and suspended children are cancelled
@@ -105,6 +106,28 @@ func testBereftTree(b *bench) {
 	b.cancel(b.e, root, "by hand")
 	for i, id := range ids[1:] {
 		b.cancelled(id, engine.ParentEnded(ids[i], engine.StateCancelled))
+	}
+}
+
+// testBereftAgain: the children of a parent that failed, was retried and is cancelled are
+// cancelled, though those of its first end may still be at that moment.
+func testBereftAgain(b *bench) {
+	s := b.serve([]string{"task.parent"}, slots(1))
+	for range 30 {
+		parent := b.insert("task.parent")
+		h := s.next()
+		h.record(h.child("first", "task.child", dueIn(time.Hour)))
+		h.conclude(engine.Outcome{Kind: engine.OutcomeFail, Reason: "no"})
+		b.until(parent, engine.StateFailed)
+		if err := b.e.Retry(b.ctx(), parent); err != nil {
+			b.Fatalf("Retry: %v", err)
+		}
+		h = s.nextID(parent)
+		child := h.record(h.child("second", "task.child", dueIn(time.Hour)))[0].Child
+		h.suspend(engine.Wait{Need: 1}, 0)
+		b.until(parent, engine.StateWaiting)
+		b.cancel(b.e, parent, "by hand")
+		b.cancelled(child, engine.ParentEnded(parent, engine.StateCancelled))
 	}
 }
 

@@ -127,9 +127,10 @@ SELECT DISTINCT (j.metadata #>> '{taskctx,of}')::bigint FROM {s}.river_job j
 WHERE j.id = ANY($1::bigint[]) AND jsonb_typeof(j.metadata #> '{taskctx,of}') = 'number'`
 
 // markBereftSQL notes which of the jobs have failed or were cancelled and may
-// have children, which are then to be cancelled.
+// have children, which are then to be cancelled. No two marks are alike: who is cancelling
+// children must not take a later one for that of which it was told.
 const markBereftSQL = `
-UPDATE {s}.taskctx_wait w SET bereft = j.state::text, bereft_at = 0, wake_at = NULL
+UPDATE {s}.taskctx_wait w SET bereft = j.state::text || ' ' || txid_current(), bereft_at = 0, wake_at = NULL
 FROM {s}.river_job j
 WHERE w.job_id = ANY($1::bigint[]) AND j.id = w.job_id AND j.id = ANY($1::bigint[])
 	AND j.state IN ('discarded', 'cancelled') AND w.bereft IS NULL`
@@ -284,7 +285,8 @@ WITH gone AS (
 )
 DELETE FROM {s}.taskctx_journal e USING gone WHERE e.job_id = gone.job_id`
 
-// bereftSQL selects a job whose children are to be cancelled.
+// bereftSQL selects a job whose children are to be cancelled, the mark that says so, and
+// how far they are.
 const bereftSQL = `
 SELECT w.job_id, w.bereft, w.bereft_at FROM {s}.taskctx_wait w WHERE w.bereft IS NOT NULL AND w.bereft_at >= 0
 ORDER BY w.job_id LIMIT 1`
@@ -294,7 +296,7 @@ SELECT e.seq, e.child FROM {s}.taskctx_journal e
 WHERE e.job_id = $1 AND e.seq > $2 AND e.kind = 'c' AND e.came = 0 AND NOT e.orphan ORDER BY e.seq LIMIT $3`
 
 // bereftAtSQL notes how far the children were cancelled; -1 is to the end.
-const bereftAtSQL = `UPDATE {s}.taskctx_wait SET bereft_at = $2 WHERE job_id = $1 AND bereft IS NOT NULL`
+const bereftAtSQL = `UPDATE {s}.taskctx_wait SET bereft_at = $2 WHERE job_id = $1 AND bereft = $3`
 
 const isBereftSQL = `SELECT FROM {s}.taskctx_wait WHERE job_id = $1 AND bereft IS NOT NULL`
 

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -171,11 +172,11 @@ func (s *serve) newHeads() func(ctx context.Context) (bool, error) {
 func (s *serve) cancelBereft(ctx context.Context) error {
 	e := s.e
 	var parent, after int64
-	var state string
+	var mark string
 	found := false
 	err := e.query(ctx, e.sql.journal.bereft, nil, func(scan func(...any) error) error {
 		found = true
-		return scan(&parent, &state, &after)
+		return scan(&parent, &mark, &after)
 	})
 	if err != nil || !found {
 		return err
@@ -191,7 +192,7 @@ func (s *serve) cancelBereft(ctx context.Context) error {
 		return err
 	}
 	ended := engine.StateFailed
-	if state == riverCancelled {
+	if state, _, _ := strings.Cut(mark, " "); state == riverCancelled {
 		ended = engine.StateCancelled
 	}
 	reason := engine.ParentEnded(e.taskID(parent), ended)
@@ -204,6 +205,6 @@ func (s *serve) cancelBereft(ctx context.Context) error {
 	if len(children) < bereftLot {
 		after = -1
 	}
-	_, err = e.exec(ctx, e.sql.journal.bereftAt, parent, after)
+	_, err = e.exec(ctx, e.sql.journal.bereftAt, parent, after, mark)
 	return err
 }

@@ -11,8 +11,9 @@ import "github.com/taskctx/taskctx/runtime/engine"
 //   - the head: _seq is the number of the last entry, _came, _failed, _others and
 //     _bytes are counts, _open is how many children have not ended. _wait is
 //     what the task waits for. _bereft is the state with which it ended, while
-//     its children are to be cancelled, and _at how far that has got; _bereaved
-//     is there once they were, or if there were none.
+//     its children are to be cancelled, _at how far that has got, and _mark how
+//     often it came to that; _bereaved is there once they were, or if there were
+//     none.
 //
 // Sets beside asynq's keys of a queue: taskctx:journals has the ids of tasks
 // with a journal, taskctx:bereft of those whose children are to be cancelled,
@@ -99,6 +100,7 @@ local function bereft(q, id, state)
 		return
 	end
 	redis.call("HSET", j, "_bereft", state, "_at", "0")
+	redis.call("HINCRBY", j, "_mark", 1) -- who is cancelling children knows its mark from a later one
 	soft("SADD", k(q, "taskctx:bereft"), id)
 end
 -- outcome is how an archived task ended: its state and the reason.
@@ -328,18 +330,18 @@ return lot[1]`)
 
 // openScript answers with children of a task that has ended badly which have not
 // ended, of one lot of its journal. ARGV: the queue and id of the task. The
-// answer is the next cursor, the state of the task, and the queue and id of
-// each child; the state is "" if none are to be cancelled.
+// answer is the next cursor, the state of the task, the mark that says so, and the queue
+// and id of each child; the state is "" if none are to be cancelled.
 var openScript = script(journalPrelude + `
 local q, id = ARGV[1], ARGV[2]
 local j = journal(q, id)
-local h = soft("HMGET", j, "_bereft", "_at")
+local h = soft("HMGET", j, "_bereft", "_at", "_mark")
 if not h or not h[1] then
 	soft("SREM", k(q, "taskctx:bereft"), id)
-	return {"0", ""}
+	return {"0", "", ""}
 end
 local lot = redis.call("HSCAN", j, h[2] or "0", "COUNT", 200)
-local res = {lot[1], h[1]}
+local res = {lot[1], h[1], h[3] or ""}
 for i = 1, #lot[2], 2 do
 	local e = string.sub(lot[2][i], 1, 1) == "e" and parse(lot[2][i+1])
 	if e and e.kind == "c" and e.came == 0 and e.orphan == "0" then res[#res+1], res[#res+2] = e.queue, e.child end
@@ -347,10 +349,12 @@ end
 return res`)
 
 // bereavedScript notes how far the children of a task were cancelled. ARGV: the
-// queue and id of the task, and the cursor.
+// queue and id of the task, the cursor, and the mark: the task may have been retried, and
+// have failed once more.
 var bereavedScript = script(journalPrelude + `
 local q, id, j = ARGV[1], ARGV[2], journal(ARGV[1], ARGV[2])
-if redis.call("HEXISTS", j, "_bereft") == 0 then return 0 end
+local h = redis.call("HMGET", j, "_bereft", "_mark")
+if not h[1] or (h[2] or "") ~= ARGV[4] then return 0 end
 if ARGV[3] ~= "0" then return redis.call("HSET", j, "_at", ARGV[3]) end
 redis.call("HDEL", j, "_bereft", "_at")
 redis.call("HSET", j, "_bereaved", 1)

@@ -158,17 +158,17 @@ func (s *serve) cancelBereft(ctx context.Context, parent place) error {
 	if err != nil {
 		return err
 	}
-	if len(answer) < 2 {
+	if len(answer) < 3 {
 		return errAnswer
 	}
-	state := engine.State(text(answer[1]))
+	state, mark := engine.State(text(answer[1])), text(answer[2])
 	if state == "" {
 		return nil
 	}
-	if err := s.cancelChildren(ctx, parent, places(answer[2:]), engine.ParentEnded(taskID(parent.id), state)); err != nil {
+	if err := s.cancelChildren(ctx, parent, places(answer[3:]), engine.ParentEnded(taskID(parent.id), state)); err != nil {
 		return err
 	}
-	return s.e.run(ctx, bereavedScript, parent.queue, parent.id, text(answer[0])).Err()
+	return s.e.run(ctx, bereavedScript, parent.queue, parent.id, text(answer[0]), mark).Err()
 }
 
 // cancelChildren cancels tasks, unless their parent was retried meanwhile.
