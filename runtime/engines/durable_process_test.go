@@ -8,15 +8,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -48,10 +47,15 @@ func init() {
 	}
 }
 
-// durableWorker is a worker process. Each effect of a step is a line of the ledger.
+// durableWorker is a worker process, which ends when its input does. Each effect of a step is
+// a line of the ledger.
 func durableWorker(url, ledger string) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
 	file, err := os.OpenFile(ledger, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
@@ -97,7 +101,8 @@ func TestDurable_Kills(t *testing.T) {
 					cmd := exec.Command(os.Args[0])
 					cmd.Env = append(os.Environ(), envDurableURL+"="+url, envDurableLedger+"="+ledger)
 					cmd.Stderr = os.Stderr
-					if err := cmd.Start(); err != nil {
+					in, err := cmd.StdinPipe()
+					if err := errors.Join(err, cmd.Start()); err != nil {
 						t.Error(err)
 						return
 					}
@@ -111,7 +116,7 @@ func TestDurable_Kills(t *testing.T) {
 						_ = cmd.Wait()
 						killed.Add(1)
 					case <-done:
-						_ = cmd.Process.Signal(syscall.SIGTERM)
+						_ = in.Close() // it may not have begun yet
 						assert.NoError(t, cmd.Wait())
 						return
 					}

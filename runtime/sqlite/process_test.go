@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -39,10 +40,12 @@ type place struct {
 	t    *testing.T
 	path string
 	e    *sqlite.Engine
+
+	heeding map[*exec.Cmd]*os.File // ends when the worker heeds a signal
 }
 
 func newPlace(t *testing.T) *place {
-	p := &place{t: t, path: filepath.Join(t.TempDir(), "tasks.db")}
+	p := &place{t: t, path: filepath.Join(t.TempDir(), "tasks.db"), heeding: make(map[*exec.Cmd]*os.File)}
 	if err := os.WriteFile(p.path+".journal", nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -55,14 +58,24 @@ func (p *place) worker(env ...string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(append(os.Environ(), workerFile+"="+p.path), env...)
 	cmd.Stderr = os.Stderr
-	if err := cmd.Start(); err != nil {
+	r, w, err := os.Pipe()
+	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.t.Cleanup(func() { _ = r.Close() })
+	cmd.ExtraFiles = []*os.File{w}
+	err = cmd.Start()
+	_ = w.Close()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.heeding[cmd] = r
 	return cmd
 }
 
 // end ends a worker process as an operator does.
 func (p *place) end(cmd *exec.Cmd) {
+	_, _ = io.Copy(io.Discard, p.heeding[cmd]) // it may only be beginning
 	_ = cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
 		p.t.Errorf("worker process: %v", err)

@@ -69,12 +69,14 @@ func workerMain(path string) {
 			fail(err)
 		}
 	}
+	heeds := os.NewFile(3, "heeds")
 	e, err := sqlite.Open(path, processConfig())
 	if err != nil {
 		fail(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	_ = heeds.Close()
 	if os.Getenv(workerApp) != "" {
 		app := runtime.New(e, runtime.Config{Workers: 2, Logger: discard})
 		glue.Register(app, crashTask, func(*runtime.Context, *addArgs) (int, error) {
