@@ -124,14 +124,7 @@ func TestOldSnapshot_WhatComesBelowRuns(t *testing.T) {
 	var ran atomic.Int64
 	run := func(n int) {
 		for range n / 50 {
-			var b runtime.Batch
-			var h *runtime.Handle[jsonText]
-			for range 50 {
-				h = runtime.AddTo(&b, echoCall(`1`))
-			}
-			require.NoError(t, b.Enqueue(t.Context(), app))
-			_, err := h.Wait(t.Context())
-			require.NoError(t, err)
+			runFifty(t, app)
 			ran.Add(50)
 		}
 	}
@@ -211,14 +204,7 @@ func TestOldSnapshot_FamiliesGoOn(t *testing.T) {
 	}
 	run := func(until func() bool) {
 		for !until() {
-			var b runtime.Batch
-			var h *runtime.Handle[jsonText]
-			for range 50 {
-				h = runtime.AddTo(&b, echoCall(`1`))
-			}
-			require.NoError(t, b.Enqueue(t.Context(), app))
-			_, err := h.Wait(t.Context())
-			require.NoError(t, err)
+			runFifty(t, app)
 		}
 	}
 	ended := func(h *runtime.Handle[int], n int) {
@@ -242,6 +228,19 @@ func TestOldSnapshot_FamiliesGoOn(t *testing.T) {
 		return assert.NoError(t, err) && len(js) > 0
 	})
 	ended(h, 20)
+}
+
+// runFifty runs 50 tasks, which are together in the order.
+func runFifty(t *testing.T, app *runtime.App) {
+	t.Helper()
+	var b runtime.Batch
+	var h *runtime.Handle[jsonText]
+	for range 50 {
+		h = runtime.AddTo(&b, echoCall(`1`))
+	}
+	require.NoError(t, b.Enqueue(t.Context(), app))
+	_, err := h.Wait(t.Context())
+	require.NoError(t, err)
 }
 
 // insertRows inserts jobs of the echo task as others would, and returns their numbers.

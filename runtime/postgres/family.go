@@ -113,6 +113,7 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 	var written map[claim]struct{}
 	plain, rest := split(f.ended, nil)
 	heads := slices.Sorted(maps.Keys(f.heads))
+	// All have succeeded and have limits: they give up their places as they end.
 	left := leave && len(plain.id) == len(f.limited) && len(plain.id) == len(f.outcomes)
 	claims, tried := false, false // in its transaction; only once
 	err := s.e.bounded(ctx, stepTimeout, func(ctx context.Context) error {

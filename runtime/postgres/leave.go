@@ -51,8 +51,7 @@ func (e *Engine) letInLots(ctx context.Context, d db, keys [][]byte) (more bool,
 // has let in, and whether there may be more.
 func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (woken int, more bool, err error) {
 	var in letIns
-	err = d.query(ctx, e.sql.limit.letIn, []any{keys, e.sql.insertChannel, most}, in.scan)
-	e.pausing.Store(in.paused)
+	err = d.query(ctx, e.sql.limit.letIn, []any{keys, e.sql.insertChannel, most}, e.scanLetIn(&in))
 	return len(in.queue), in.more, err
 }
 
@@ -63,9 +62,16 @@ type letIns struct {
 	paused      bool // something is paused
 }
 
-func (l *letIns) scan(scan func(...any) error) error {
-	var told int
-	return scan(&l.queue, &l.kind, &told, &l.more, &l.paused)
+// scanLetIn reads what a statement that lets jobs in answers.
+func (e *Engine) scanLetIn(in *letIns) func(scan func(...any) error) error {
+	return func(scan func(...any) error) error {
+		var told int
+		err := scan(&in.queue, &in.kind, &told, &in.more, &in.paused)
+		if err == nil {
+			e.pausing.Store(in.paused)
+		}
+		return err
+	}
 }
 
 // letInNow is the statement that lets jobs in, as far as this engine knows of pauses, and
@@ -76,11 +82,8 @@ func (e *Engine) letInNow(in *letIns) (text string, scan func(scan func(...any) 
 		text = e.sql.limit.letIn
 	}
 	return text, func(scan func(...any) error) error {
-		err := in.scan(scan)
-		if err == nil {
-			e.pausing.Store(in.paused)
-			in.more = in.more || in.paused && !known
-		}
+		err := e.scanLetIn(in)(scan)
+		in.more = in.more || in.paused && !known
 		return err
 	}
 }

@@ -255,6 +255,14 @@ func TestLimit_StoredAsText(t *testing.T) {
 	h = b.next(runs)
 	assert.Equal(t, third, h.d.Message.Meta.ID)
 	h.succeed()
+	before, err := b.e.Get(t.Context(), third)
+	require.NoError(t, err)
+	_, err = b.pool.Exec(t.Context(), "UPDATE "+jobs+" SET metadata = jsonb_set(metadata, '{taskctx,limits}', 'null')")
+	require.NoError(t, err)
+	after, err := b.e.Get(t.Context(), third)
+	require.NoError(t, err)
+	before.Message.Limits = nil
+	assert.Equal(t, before.Message, after.Message, "what else is stored is read beside limits that are null")
 }
 
 // TestLimit_ManyKeysAtOnce: batches with many keys in any order, enqueued and ended at

@@ -78,7 +78,7 @@ func (s *serve) beginHeld(ctx context.Context, jobs []claimedJob) (begun map[int
 			return err
 		}
 		args := []any{keys.key, s.e.sql.insertChannel, letInLot}
-		if err := d.query(ctx, s.e.sql.limit.letInOpen, args, in.scan); err != nil {
+		if err := d.query(ctx, s.e.sql.limit.letInOpen, args, s.e.scanLetIn(in)); err != nil {
 			return err
 		}
 		return s.e.wakeRates(ctx, d, keys)

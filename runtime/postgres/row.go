@@ -77,9 +77,9 @@ func (l storedLimits) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (l *storedLimits) UnmarshalJSON(b []byte) error {
-	var text string
-	if json.Unmarshal(b, &text) == nil {
-		b = []byte(text)
+	var text *string // nil for null
+	if json.Unmarshal(b, &text) == nil && text != nil {
+		b = []byte(*text)
 	}
 	return json.Unmarshal(b, (*[]engine.Limit)(l))
 }

@@ -33,7 +33,8 @@ func newLimitStatements() limitStatements {
 			"{which}", "j.id = o.id AND j.state = 'available' AND $1::text = ''", "{back}", "").Replace(putAsideSQL),
 		putAsideOwn: strings.NewReplacer("{which}", "{own} AND NOT {asked}", "{back}", putBackSQL).Replace(putAsideSQL),
 		set:         setLimitSQL, clear: clearLimitSQL, ofRule: keysOfRuleSQL, counts: limitCountsSQL, pausedPlaces: pausedPlacesSQL,
-		begin: beginRatedSQL, beginHeld: beginHeldSQL, letInOpen: letInOpenSQL, wakeRates: wakeRatesSQL, openRates: openRatesSQL, nextRate: nextRateSQL, forgetStarts: forgetStartsSQL,
+		begin: beginRatedSQL, beginHeld: beginHeldSQL, letInOpen: letInOpenSQL,
+		wakeRates: wakeRatesSQL, openRates: openRatesSQL, nextRate: nextRateSQL, forgetStarts: forgetStartsSQL,
 		sweep: sweepPlacesSQL, hurrySweep: hurrySweepSQL, forget: forgetLimitKeysSQL, postpone: postponeSQL,
 		placeKeys: placeKeysSQL, dropPlaces: dropPlacesSQL,
 	}

@@ -130,7 +130,7 @@ func (b *tab) run(actions ...chromedp.Action) {
 	defer cancel()
 	for _, a := range actions {
 		err := chromedp.Run(ctx, a)
-		for replaced(err) && ctx.Err() == nil {
+		for again := 0; replaced(err) && again < 10; again++ {
 			err = chromedp.Run(ctx, a)
 		}
 		require.NoError(b.t, err)
