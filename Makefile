@@ -203,7 +203,7 @@ limits: ## kill workers while tasks of many keys run, two of a key at a time, an
 		-limitprocesses $(LIMITPROCESSES) -limitkills 20
 	$(GO) test ./runtime/engines -count=1 -v -run TestLimit_WaitingCostsOthersNothing -args -limitwaiting 100000
 	$(GO) test ./runtime/engines -count=1 -v -timeout 30m -run TestLimit_LettingInIsFlat -args -limitwaiting $(LIMITWAITING)
-	$(GO) test ./runtime/engines -count=1 -v -timeout 30m -run 'TestLimit_PausedQueueGoesOn|TestLimit_Cost' -args -limitpaused 30000
+	$(GO) test ./runtime/engines -count=1 -v -timeout 30m -run 'TestLimit_PausedQueueGoesOn|TestLimit_Cost' -args -limitpaused 30000 -limitrounds 3
 	$(GO) test ./runtime/engines -count=1 -v -timeout 30m -run TestDurable_LimitedFan -args -fan 10000
 
 RATEWAITING ?= 0

@@ -5,3 +5,5 @@ package cputime
 import "time"
 
 func used() time.Duration { return 0 }
+
+func below() time.Duration { return 0 }

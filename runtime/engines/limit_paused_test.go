@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/taskctx/taskctx/internal/cputime"
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
@@ -28,8 +29,8 @@ func TestLimit_PausedQueueGoesOn(t *testing.T) {
 				limits := func(i int) []engine.Limit {
 					return []engine.Limit{{Rule: "k", Key: fmt.Sprint("k", i%keys), Most: 2}, {Rule: "all", Key: "all", Most: 20}}
 				}
-				_, free := workOff(t, open(t), limits, false)
-				_, paused := workOff(t, open(t), limits, true)
+				free := workOff(t, open(t), limits, false).took
+				paused := workOff(t, open(t), limits, true).took
 				t.Logf("%d tasks of %d keys take %v, and %v after a pause", *limitPaused, keys, free, paused)
 				assert.Less(t, paused, 2*free+5*time.Second)
 			})
@@ -37,37 +38,24 @@ func TestLimit_PausedQueueGoesOn(t *testing.T) {
 	}
 }
 
-// TestLimit_Cost prints what tasks with limits take beside as many without.
-func TestLimit_Cost(t *testing.T) {
-	for name, open := range limitEngines() {
-		t.Run(name, func(t *testing.T) {
-			none := func(int) []engine.Limit { return nil }
-			workOff(t, open(t), none, false)
-			for _, keys := range []int{1, 100, *limitPaused} {
-				inserted, freed := workOff(t, open(t), none, false) // beside each: the machine may have other work
-				limits := func(i int) []engine.Limit {
-					return []engine.Limit{{Rule: "k", Key: fmt.Sprint("k", i%keys), Most: workOffSlots}}
-				}
-				in, took := workOff(t, open(t), limits, false)
-				t.Logf("%d tasks of %d keys: enqueued in %v, %.2f of those without limits, worked off in %v, %.2f",
-					*limitPaused, keys, in, in.Seconds()/inserted.Seconds(), took, took.Seconds()/freed.Seconds())
-			}
-		})
-	}
-}
-
 const workOffSlots = 10
 
-// workOff returns how long it takes to enqueue tasks, and a worker to work them off that
+// workedOff is what tasks took: on the clock, and of the processors of this process and of
+// the servers that it has started.
+type workedOff struct{ inserted, took, insertCPU, workCPU time.Duration }
+
+func usedCPU() time.Duration { return cputime.Used() + cputime.Below() }
+
+// workOff returns what it takes to enqueue tasks, and a worker to work them off that
 // begins then; or, if paused, that serves their queue when it is resumed.
-func workOff(t *testing.T, e engine.Engine, limits func(i int) []engine.Limit, paused bool) (inserted, took time.Duration) {
+func workOff(t *testing.T, e engine.Engine, limits func(i int) []engine.Limit, paused bool) (w workedOff) {
 	defer func() { assert.NoError(t, e.Close()) }()
 	pause, pauser := engine.Pause{Queue: "q"}, e.(engine.Pauser)
 	if paused {
 		require.NoError(t, pauser.Pause(t.Context(), pause))
 	}
 	insert := func() {
-		began := time.Now()
+		began, used := time.Now(), usedCPU()
 		for n := 0; n < *limitPaused; {
 			var ms []*engine.Message
 			for ; n < *limitPaused && len(ms) < 1000; n++ {
@@ -78,7 +66,7 @@ func workOff(t *testing.T, e engine.Engine, limits func(i int) []engine.Limit, p
 			_, err := e.Insert(t.Context(), ms)
 			require.NoError(t, err)
 		}
-		inserted = time.Since(began)
+		w.inserted, w.insertCPU = time.Since(began), usedCPU()-used
 	}
 	if !paused {
 		insert()
@@ -86,7 +74,7 @@ func workOff(t *testing.T, e engine.Engine, limits func(i int) []engine.Limit, p
 	var ran atomic.Int64
 	all, served := make(chan struct{}), make(chan error, 1)
 	ctx, stop := context.WithCancel(t.Context())
-	began := time.Now()
+	began, used := time.Now(), usedCPU()
 	go func() {
 		served <- e.Serve(ctx, &engine.Worker{
 			ID: "paused", Slots: workOffSlots, Queues: []string{"q"}, Names: []string{"limited"}, ParkFor: time.Hour,
@@ -101,12 +89,13 @@ func workOff(t *testing.T, e engine.Engine, limits func(i int) []engine.Limit, p
 	}()
 	if paused {
 		insert()
-		began = time.Now()
+		began, used = time.Now(), usedCPU()
 		require.NoError(t, pauser.Resume(t.Context(), pause))
 	}
 	<-all
-	took = time.Since(began)
+	w.took = time.Since(began)
 	stop()
 	require.NoError(t, <-served)
-	return inserted, took
+	w.workCPU = usedCPU() - used
+	return w
 }

@@ -122,7 +122,7 @@ func (r *Row) round(q Queue) (sample, error) {
 
 // measure measures the time and CPU of f for n tasks.
 func measure(n int, f func() error) (sample, error) {
-	cpu, server, began := cputime.Used(), serverCPU(), time.Now()
+	cpu, server, began := cputime.Used(), cputime.Below(), time.Now()
 	if err := f(); err != nil {
 		return sample{}, err
 	}
@@ -132,7 +132,7 @@ func measure(n int, f func() error) (sample, error) {
 }
 
 func (s *sample) measured(n int, cpu, server time.Duration) {
-	cpu, server = cputime.Used()-cpu, serverCPU()-server
+	cpu, server = cputime.Used()-cpu, cputime.Below()-server
 	s.cpu = float64((cpu + server).Nanoseconds()) / 1000 / float64(n)
 	s.server = float64(server.Nanoseconds()) / 1000 / float64(n)
 }
@@ -172,7 +172,7 @@ func fill(q Queue, n, batch int) error {
 func (r *Row) workOff(q Queue) (sample, error) {
 	var left sync.WaitGroup
 	left.Add(r.Tasks)
-	cpu, server, began := cputime.Used(), serverCPU(), time.Now()
+	cpu, server, began := cputime.Used(), cputime.Below(), time.Now()
 	stop, err := q.Serve(context.Background(), r.Workers, left.Done)
 	if err != nil {
 		return sample{}, err

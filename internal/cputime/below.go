@@ -1,6 +1,6 @@
 //go:build unix
 
-package beside
+package cputime
 
 import (
 	"bytes"
@@ -20,9 +20,7 @@ type process struct {
 // tick is the unit of /proc's times: Linux has it at 10 ms everywhere.
 const tick = 10 * time.Millisecond
 
-// serverCPU returns the CPU time of the processes below this one: of the
-// servers started here, and of their children. It is 0 without /proc.
-func serverCPU() (sum time.Duration) {
+func below() (sum time.Duration) {
 	all := make(map[int]process)
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, f := range files {
