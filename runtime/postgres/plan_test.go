@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -62,7 +64,38 @@ func TestPlans_OfDurableTasks(t *testing.T) {
 	}
 }
 
+// TestPlans_OfTasksWithLimits: the tables of limits were large, and empty when they were
+// vacuumed, before plans were made. A task costs no more for that when there are many.
+func TestPlans_OfTasksWithLimits(t *testing.T) {
+	slow(t)
+	for name, keys := range map[string]int{"one key": 1, "many keys": manyTasks} {
+		t.Run(name, func(t *testing.T) {
+			n := 0
+			limited := func(uuid.UUID) *engine.Message {
+				n++
+				m := plainMessage(uuid.Nil)
+				m.Limits = []engine.Limit{{Rule: "k", Key: fmt.Sprint("k", n%keys), Most: 10}}
+				return m
+			}
+			few, most := planReads(t, emptiedLimits, 40, limited), 60*manyTasks
+			many := planReads(t, emptiedLimits, manyTasks, limited) - few
+			t.Logf("%d rows read for each of %d tasks", many/manyTasks, manyTasks)
+			if many > most {
+				t.Errorf("%d rows and index entries were read for %d tasks, want at most %d", many, manyTasks, most)
+			}
+		})
+	}
+}
+
 const manyTasks = 5000
+
+const emptiedLimits = `
+INSERT INTO taskctx_place (job_id, n, key, most, ordered, held, priority, due, turn, queue, kind)
+	SELECT i, 0, int8send(i), 1, false, i % 2 = 0, 1, now(), i, 'q', 'k' FROM generate_series(1, 10000) i;
+INSERT INTO taskctx_limit_key (key, rule_key, rule) SELECT int8send(i), '', '' FROM generate_series(1, 10000) i;
+DELETE FROM taskctx_place;
+DELETE FROM taskctx_limit_key;
+VACUUM (ANALYZE, TRUNCATE false) taskctx_place, taskctx_limit_key`
 
 // planReads runs some tasks one by one, then n at once, on tables that nobody
 // analyzes, and returns how many rows and index entries were read.
@@ -82,9 +115,11 @@ func planReads(t *testing.T, prepare string, n int, message func(parent uuid.UUI
 		}
 	}
 	exec("SET search_path = " + cfg.Schema)
-	exec("ALTER TABLE river_job SET (autovacuum_enabled = false)")
-	if prepare != "" {
-		exec(prepare)
+	for _, table := range []string{"river_job", "taskctx_place", "taskctx_limit_key"} {
+		exec("ALTER TABLE " + table + " SET (autovacuum_enabled = false)")
+	}
+	for sql := range strings.SplitSeq(prepare, ";") {
+		exec(sql)
 	}
 	e, err := postgres.Open(ctx, url, cfg)
 	if err != nil {
@@ -131,8 +166,9 @@ func planReads(t *testing.T, prepare string, n int, message func(parent uuid.UUI
 	}
 	var read int
 	if err := c.QueryRow(ctx, `
-		SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = 'river_job'::regclass)
-			+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relid = 'river_job'::regclass)`).Scan(&read); err != nil {
+		SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relid = ANY(t.of))
+			+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relid = ANY(t.of))
+		FROM (SELECT '{river_job, taskctx_place, taskctx_limit_key}'::regclass[]::oid[] AS of) t`).Scan(&read); err != nil {
 		t.Fatal(err)
 	}
 	return read

@@ -140,17 +140,21 @@ SELECT r.n, coalesce(r.due > now(), false) FROM unnest($1::text[], $2::timestamp
 WHERE r.due > now() OR EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = r.queue AND q.paused_at IS NOT NULL)
 	OR EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = r.kind)`
 
-// placesOfSQL selects which places jobs hold.
-const placesOfSQL = `SELECT p.job_id, p.n FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[]) AND p.held`
+// placesOfSQL selects which places jobs hold. Whether they are held is no condition on the
+// table: for one, an index of all that are held would be read while the statistics are those
+// of an empty table.
+const placesOfSQL = `
+SELECT p.job_id, p.n FROM (SELECT p.* FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[]) OFFSET 0) p WHERE p.held`
 
 // heldSQL selects how many places each job holds.
-const heldSQL = `SELECT p.job_id, count(*) FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[]) AND p.held GROUP BY 1`
+const heldSQL = `
+SELECT p.job_id, count(*) FILTER (WHERE p.held) FROM {s}.taskctx_place p WHERE p.job_id = ANY($1::bigint[]) GROUP BY 1`
 
 // holding makes a claim select how many places each job holds, too. Who takes places from
 // a job that is available changes its row: a claim that does not see that does not see the
 // job.
 func holding(claim string) string {
-	return claim + ", (SELECT count(*) FROM {s}.taskctx_place p WHERE p.job_id = j.id AND p.held)"
+	return claim + ", (SELECT count(*) FILTER (WHERE p.held) FROM {s}.taskctx_place p WHERE p.job_id = j.id)"
 }
 
 // succeedAndLeaveSQL is succeedSQL for jobs with limits, which give up their places.
