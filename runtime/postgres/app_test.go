@@ -43,7 +43,12 @@ func echoCall(v string, opts ...runtime.Option) runtime.Call[json.RawMessage] {
 // newApp returns an app on an engine of its own, with the echo task.
 func newApp(t *testing.T, cfg runtime.Config, ecfg postgres.Config) (*runtime.App, *pgxpool.Pool, string) {
 	t.Helper()
-	url := servertest.Postgres(t)
+	return newAppAt(t, servertest.Postgres(t), cfg, ecfg)
+}
+
+// newAppAt is newApp on a given server.
+func newAppAt(t *testing.T, url string, cfg runtime.Config, ecfg postgres.Config) (*runtime.App, *pgxpool.Pool, string) {
+	t.Helper()
 	if ecfg.Schema == "" {
 		ecfg.Schema = newSchema(t, url)
 	}
@@ -348,7 +353,8 @@ func TestServe_ParkedTasksAreOutOfTheWay(t *testing.T) {
 // Proves: RELIABILITY 6
 func TestStop_UnderLoad(t *testing.T) {
 	const n, workers = 200, 8
-	cfg := runtime.Config{Workers: workers, ShutdownTimeout: 50 * time.Millisecond, ShutdownGrace: 50 * time.Millisecond}
+	// Four graces are what a machine that is busy has for giving them back.
+	cfg := runtime.Config{Workers: workers, ShutdownTimeout: 50 * time.Millisecond, ShutdownGrace: 2 * time.Second}
 	app, pool, schema := newApp(t, cfg, postgres.Config{})
 	release := make(chan struct{})
 	var stuck, running, most atomic.Int64

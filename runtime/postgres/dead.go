@@ -59,33 +59,47 @@ type deadRows struct {
 	mu    sync.Mutex // guards all below
 	many  bool       // looks begin at the marks
 	since time.Time  // when many became true
-	// measured and measuredDue are when a look for tasks, and for due ones, was
-	// measured, by this process's clock.
-	measured, measuredDue time.Time
-	now                   time.Time        // the server's, at the last measured look
-	heads                 map[lane]mark    // how far looks for tasks have got
-	marks                 trail[heads]     // how far they had, not long ago
-	due                   trail[time.Time] // how far looks for due tasks have got
-	found                 []int64          // tasks below the marks
-	runs                  map[int64]string // the workers of running tasks, by the last search; nil before
+	// tasks and dues are what is known of the looks for tasks, and for due ones.
+	tasks, dues looks
+	now         time.Time        // the server's, at the last measured look
+	heads       map[lane]mark    // how far looks for tasks have got
+	marks       trail[heads]     // how far they had, not long ago
+	due         trail[time.Time] // how far looks for due tasks have got
+	found       []int64          // tasks below the marks
+	runs        map[int64]string // the workers of running tasks, by the last search; nil before
 }
 
 type heads = map[lane]mark
 
+// looks is what is known of looks while there are few dead rows.
+type looks struct {
+	measured time.Time // when one was last, by this process's clock
+	wary     bool      // it read too much
+}
+
+// again notes whether one has read too much, and reports whether two in a row have. One
+// alone does where a crash of the server has taken its marks on entries that are dead
+// for everybody, and makes them anew.
+func (l *looks) again(tooMuch bool) bool {
+	before := l.wary
+	l.wary = tooMuch
+	return tooMuch && before
+}
+
 // measure reports whether the next look for tasks is to be measured.
-func (d *deadRows) measure() bool { return d.measureNow(&d.measured) }
+func (d *deadRows) measure() bool { return d.measureNow(&d.tasks) }
 
 // measureDue reports it of the next look for due tasks.
-func (d *deadRows) measureDue() bool { return d.measureNow(&d.measuredDue) }
+func (d *deadRows) measureDue() bool { return d.measureNow(&d.dues) }
 
-func (d *deadRows) measureNow(last *time.Time) bool {
+func (d *deadRows) measureNow(l *looks) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if now := time.Now(); now.Sub(*last) >= measureEvery {
-		*last = now
+	if now := time.Now(); now.Sub(l.measured) >= measureEvery {
+		l.measured = now
 		return true
 	}
-	return d.many
+	return d.many || l.wary
 }
 
 // known reports whether there are many dead rows.
@@ -98,6 +112,7 @@ func (d *deadRows) known() bool {
 // reset begins anew, without marks. It is called with the lock held.
 func (d *deadRows) reset() {
 	d.many, d.heads, d.found, d.runs = false, nil, nil, nil
+	d.tasks.wary, d.dues.wary = false, false
 	d.marks, d.due = trail[heads]{}, trail[time.Time]{}
 }
 
@@ -133,7 +148,7 @@ func (d *deadRows) looked(queues []string, want int, claimed []*job, l look) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.at(l.now)
-	if !d.many && l.read <= mostInVain+2*want {
+	if !d.many && !d.tasks.again(l.read > mostInVain+2*want) {
 		return
 	}
 	d.begin()
@@ -173,7 +188,7 @@ func (d *deadRows) lookedDue(moved int, all bool, l look) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.at(l.now)
-	if !d.many && l.read <= mostInVain+2*moved {
+	if !d.many && !d.dues.again(l.read > mostInVain+2*moved) {
 		return
 	}
 	d.begin()

@@ -37,7 +37,8 @@ func (s *serve) Leave(ctx context.Context) error {
 //
 // If many dead rows stay, finding all running tasks means reading all that
 // have run. Then it asks only for those that run here, and takes the others
-// from the search.
+// from the search, unless a step's answer was lost just now: what that claimed is
+// known to nobody.
 func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 	if err := s.readPaused(ctx); err != nil {
 		return nil, err
@@ -52,8 +53,8 @@ func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 		})
 		return err
 	}
-	b := new(pgx.Batch)
-	if s.dead.known() {
+	unsure, b := s.unsure.Swap(false), new(pgx.Batch)
+	if s.dead.known() && !unsure {
 		ids := s.dead.worker(s.owner)
 		for _, c := range s.Active() {
 			ids = append(ids, c.job)
@@ -61,13 +62,21 @@ func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 		b.Queue(s.e.sql.mineOf, s.owner, ids).Query(collect)
 		return r, s.e.send(ctx, callTimeout, b)
 	}
+	if unsure {
+		b.Queue("SELECT set_config('statement_timeout', '" + unsureTimeout + "', true)")
+	}
 	l := s.measured(b, func(b *pgx.Batch) { b.Queue(s.e.sql.mine, s.owner).Query(collect) })
 	if err := s.e.send(ctx, callTimeout, b); err != nil {
+		s.unsure.Store(unsure && sqlState(err) != queryCanceled)
 		return nil, err
 	}
 	s.dead.lookedRunning(*l)
 	return r, nil
 }
+
+// unsureTimeout bounds the look at all running tasks after a step whose answer was
+// lost, on the server: the next one leaves them to the search.
+const unsureTimeout = "2s"
 
 // Beats implements [remote.Store].
 func (s *serve) Beats(ctx context.Context, _ map[string][]claim) (map[string]string, error) {

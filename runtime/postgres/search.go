@@ -16,10 +16,11 @@ import (
 // put aside. The number of entries read in a window sets the length of the
 // next.
 //
-// The upkeep does a window at a time. A pass rests four times as long as it
-// took.
+// The upkeep does a window at a time. A pass rests four times as long as its windows
+// took; for how long the server was away between two of them does not count.
 type search struct {
-	began time.Time // of the pass, by this process's clock; zero between two
+	began bool          // the pass has; false between two
+	took  time.Duration // the windows of this pass
 	until pgtype.Timestamptz
 	width time.Duration
 
@@ -51,10 +52,10 @@ func (s *serve) search(ctx context.Context, c *chore) (more bool, err error) {
 		*x = search{parked: x.parked}
 		return false, nil
 	}
-	if x.began.IsZero() {
-		now := time.Now()
+	now := time.Now()
+	if !x.began {
 		*x = search{
-			began: now, until: infinity, width: firstWindow, runs: make(map[int64]string),
+			began: true, until: infinity, width: firstWindow, runs: make(map[int64]string),
 			parked: x.parked, park: now.Sub(x.parked) >= s.grace,
 		}
 		if x.park {
@@ -70,13 +71,14 @@ func (s *serve) search(ctx context.Context, c *chore) (more bool, err error) {
 	case err != nil:
 		return false, fmt.Errorf("search beside dead rows: %w", err)
 	}
+	x.took += time.Since(now)
 	if from.InfinityModifier != pgtype.NegativeInfinity {
 		x.next(from, read)
 		return true, nil
 	}
-	c.every = max(s.e.cfg.PollInterval, searchRests*time.Since(x.began))
+	c.every = max(s.e.cfg.PollInterval, searchRests*x.took)
 	s.dead.searched(x.runs, x.read-x.found <= fewRead)
-	x.began = time.Time{}
+	x.began = false
 	return false, nil
 }
 

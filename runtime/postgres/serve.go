@@ -38,6 +38,7 @@ type serve struct {
 
 	listed atomic.Bool // the queues were listed when the worker joined
 	hurry  atomic.Bool // the keys of limits are to be looked at
+	unsure atomic.Bool // the answer of a step was lost since the running tasks were listed
 
 	dead  deadRows
 	aside aside

@@ -147,8 +147,8 @@ func TestStop_UnderLoad(t *testing.T) {
 	task := sumTask("")
 	release := make(chan struct{})
 	var began, running, most, runs atomic.Int64
-	app := newApp(t, url, runtime.Config{
-		Workers: workers, ShutdownTimeout: 50 * time.Millisecond, ShutdownGrace: 50 * time.Millisecond,
+	app := newApp(t, url, runtime.Config{ // a busy machine has four graces for giving them back
+		Workers: workers, ShutdownTimeout: 50 * time.Millisecond, ShutdownGrace: 2 * time.Second,
 	}, task, func(_ *runtime.Context, x *sumArgs) (int, error) {
 		if now := running.Add(1); now > most.Load() {
 			most.Store(now)

@@ -171,7 +171,7 @@ func TestStop_UnderLoad(t *testing.T) {
 	task := newAddTask("math.Add")
 	newApp := func(stubborn bool, entered chan<- struct{}) *runtime.App {
 		app := runtime.New(e, runtime.Config{
-			Workers: 4, Logger: discard, ShutdownTimeout: 20 * time.Millisecond, ShutdownGrace: 20 * time.Millisecond,
+			Workers: 4, Logger: discard, ShutdownTimeout: 20 * time.Millisecond, ShutdownGrace: 2 * time.Second,
 		})
 		glue.Register(app, task, func(_ *runtime.Context, x *addArgs) (int, error) {
 			if stubborn && x.a%25 == 24 {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // Flags for the size of the tests: the default takes a few seconds.
@@ -190,10 +192,25 @@ func (c *Crew) until(what string, f func() (bool, error)) {
 
 func (c *Crew) untilAllEnd() {
 	c.tb.Helper()
+	defer c.tellLeft()
 	c.until("all tasks end", func() (bool, error) {
 		n, err := c.s.Left()
 		return n == 0, err
 	})
+}
+
+// tellLeft logs some of the tasks that have not ended, if the test has failed.
+func (c *Crew) tellLeft() {
+	c.tb.Helper()
+	if !c.tb.Failed() {
+		return
+	}
+	states := slices.DeleteFunc(engine.States(), engine.State.Final)
+	records, _, err := c.app.List(context.Background(), engine.Query{States: states, Limit: 20})
+	c.tb.Logf("some of what is left, %v:", err)
+	for _, r := range records {
+		c.tb.Logf("%+v", r)
+	}
 }
 
 func (c *Crew) untilWorkers(want int) {

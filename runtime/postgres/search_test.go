@@ -1,0 +1,62 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/taskctx/taskctx/internal/servertest"
+	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/postgres"
+)
+
+// TestOldSnapshot_SearchAfterAnOutage: while the search goes through the dead rows, the
+// tasks cannot be read for some time. That is none of the search's own time, after
+// which it rests for four times as long: what only it finds is found soon.
+//
+// Proves: RELIABILITY 33
+func TestOldSnapshot_SearchAfterAnOutage(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	url := servertest.NewPostgres(t).URL
+	app, pool, schema := newAppAt(t, url, runtime.Config{Workers: 4}, postgres.Config{PollInterval: 100 * time.Millisecond})
+	_, err := pool.Exec(t.Context(), "ALTER TABLE "+schema+".river_job SET (autovacuum_enabled = false)")
+	require.NoError(t, err)
+	oldSnapshot(t, url)
+	start(t, app)
+	for range 100 {
+		runFifty(t, app)
+	}
+	owner, err := pgx.Connect(t.Context(), url)
+	require.NoError(t, err)
+	defer owner.Close(context.Background())
+	const outage = 10 * time.Second
+	for searching := false; !searching; { // the lock may come between two passes
+		_, err = owner.Exec(t.Context(), "BEGIN; LOCK TABLE "+schema+".river_job IN ACCESS EXCLUSIVE MODE")
+		require.NoError(t, err)
+		for began := time.Now(); !searching && time.Since(began) < 2*time.Second; {
+			require.NoError(t, pool.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+				WHERE wait_event_type = 'Lock' AND query LIKE '%scheduled_at <= q.mark AND scheduled_at >=%')`).Scan(&searching))
+		}
+		if searching {
+			time.Sleep(outage) // it is its length that matters
+		}
+		_, err = owner.Exec(t.Context(), "COMMIT")
+		require.NoError(t, err)
+	}
+	for _, name := range []string{"found by that pass", "found by the next", "found by a later one"} {
+		began := time.Now()
+		id := insertRows(t, pool, schema, map[string]string{name: `scheduled_at => now() - interval '1 hour'`})[name]
+		require.Eventually(t, func() bool {
+			var done bool
+			err := pool.QueryRow(t.Context(),
+				fmt.Sprintf("SELECT finalized_at IS NOT NULL FROM %s.river_job WHERE id = %d", schema, id)).Scan(&done)
+			return err == nil && done
+		}, 3*outage, 20*time.Millisecond, "the search rests for the time of the outage")
+		t.Logf("%s after %v", name, time.Since(began))
+	}
+}
