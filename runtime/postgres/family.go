@@ -22,6 +22,7 @@ type family struct {
 	failing  []int64 // the jobs of durable tasks that may fail or be cancelled
 	heads    map[int64]struct{}
 	waiting  []int64 // the jobs that suspend
+	again    []int64 // the jobs that do not end: those, and others that will run again
 	woken    []int64 // the jobs that wait no more, when it was written
 	limited  []int64 // the jobs with limits
 	limits   *limitKeys
@@ -44,7 +45,9 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 			continue
 		}
 		m, job := o.Of.Message, o.Of.Claim.job
-		f.outcomes = append(f.outcomes, o)
+		if f.outcomes = append(f.outcomes, o); runsAgain(o) {
+			f.again = append(f.again, job)
+		}
 		if ofJournal(o) && o.Kind != engine.OutcomeSucceed {
 			f.failing = append(f.failing, job)
 			f.heads[job] = struct{}{}
@@ -89,7 +92,7 @@ func ofJournal(o *outcome) bool {
 
 // mayClaim reports whether a transaction that writes them may claim, too.
 func (f *family) mayClaim() bool {
-	return len(f.heads) == 0 && len(f.limited) > 0 && !slices.ContainsFunc(f.outcomes, runsAgain)
+	return len(f.heads) == 0 && len(f.limited) > 0 && len(f.again) == 0
 }
 
 // writeFamily writes them all, or none, and returns those that still owned their
@@ -185,7 +188,7 @@ func (s *serve) leaveLate(f *family, written map[claim]struct{}) {
 func (s *serve) writeFamilies(ctx context.Context, f *family, beside bool) (finish func() error) {
 	var written map[claim]struct{}
 	var err error
-	if !beside || len(f.outcomes) < wide || len(f.limited) > 0 || slices.ContainsFunc(f.outcomes, runsAgain) {
+	if !beside || len(f.outcomes) < wide || len(f.limited) > 0 {
 		written, err = s.writeFamily(ctx, f)
 		err = s.familyWritten(ctx, f, written, err)
 		return func() error { return err }

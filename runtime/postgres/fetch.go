@@ -8,12 +8,15 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/taskctx/taskctx/runtime/engine"
 )
 
 // fetch is a look for tasks to claim.
 type fetch struct {
 	queues  []string
 	want    int
+	pass    []int64 // tasks to leave alone
 	found   []int64 // tasks below the marks, to be claimed first
 	low     []*job  // claimed tasks among those
 	claimed []*job  // claimed otherwise
@@ -34,7 +37,7 @@ func (s *serve) queueFetch(b *pgx.Batch, f *fetch) {
 		collect = f.collectHeld
 	}
 	claim := func(b *pgx.Batch) {
-		pass := s.aside.ids()
+		pass := append(s.aside.ids(), f.pass...)
 		if !s.dead.known() {
 			b.Queue(claimAll, f.queues, s.openNames(), pass, f.want, s.owner).Query(collect(&f.claimed))
 			return
@@ -137,11 +140,23 @@ func (s *serve) begun(ctx context.Context, claimed []*job, held map[int64]int) e
 	}
 	all, err := s.admit(ctx, all, held)
 	ds := make([]*delivery, len(all))
+	durable := 0
 	for i, j := range all {
 		d := s.Deliver(claim{j.id, int16(j.attempt)}, struct{}{}, j.own.memo())
 		d.Message, d.Attempt = s.e.message(j.job, j.own), j.tried(j.own)
-		ds[i] = d
+		if ds[i] = d; readsJournal(d.Message) {
+			durable++
+		}
+	}
+	if durable > 1 {
+		s.e.journals.Expect(durable)
 	}
 	s.Start(ds)
 	return err
+}
+
+// readsJournal reports whether a task's run probably begins by reading its journal: of a
+// child it is not known whether it is durable, too.
+func readsJournal(m *engine.Message) bool {
+	return m.Meta.Version >= engine.WireDurable && m.Meta.Entry == ""
 }

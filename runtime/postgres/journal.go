@@ -78,18 +78,24 @@ type journalRead struct {
 // readJournals reads journals in one request.
 func (e *Engine) readJournals(ctx context.Context, rs []journalRead) ([]journal, error) {
 	js := make([]journal, len(rs))
-	b := steered()
+	jobs, attempts, owners := make([]int64, len(rs)), make([]int16, len(rs)), make([]string, len(rs))
 	for i, r := range rs {
-		j := &js[i]
-		_ = queued{b}.query(ctx, e.sql.journal.read, []any{r.job, r.attempt, r.owner}, func(scan func(...any) error) error {
-			en, err := e.scanEntry(scan, &j.here, &j.own, &j.again)
-			if err == nil && en.Kind != 0 {
-				j.entries = append(j.entries, en)
-			}
-			return err
-		})
+		jobs[i], attempts[i], owners[i] = r.job, r.attempt, r.owner
 	}
-	if err := e.send(ctx, callTimeout, b); err != nil {
+	err := e.steered(ctx, e.sql.journal.read, []any{jobs, attempts, owners}, func(scan func(...any) error) error {
+		var n int
+		var here, own, again bool
+		en, err := e.scanEntry(scan, &n, &here, &own, &again)
+		if err != nil {
+			return err
+		}
+		j := &js[n-1]
+		if j.here, j.own, j.again = here, own, again; en.Kind != 0 {
+			j.entries = append(j.entries, en)
+		}
+		return nil
+	})
+	if err != nil {
 		return nil, e.failed("read journal", err)
 	}
 	return js, nil

@@ -135,18 +135,19 @@ FROM {s}.river_job j
 WHERE w.job_id = ANY($1::bigint[]) AND j.id = w.job_id AND j.id = ANY($1::bigint[])
 	AND j.state IN ('discarded', 'cancelled') AND w.bereft IS NULL`
 
-// journalSQL selects the journal of a job, with whether the run $2, $3 of the
-// worker $4 owns it, whether there is a job, and whether its failure
+// journalSQL selects the journals of jobs, each with its place among them, whether the run
+// $2, $3 of a worker owns the job, whether there is a job, and whether its failure
 // or cancellation is noted: all of one moment.
 const journalSQL = `
-SELECT o.here, o.own, o.again, coalesce(e.kind, ''), coalesce(e.name, ''), coalesce(e.attempt, 0), e.value, coalesce(e.child, 0),
+SELECT r.n, o.here, o.own, o.again, coalesce(e.kind, ''), coalesce(e.name, ''), coalesce(e.attempt, 0), e.value, coalesce(e.child, 0),
 	coalesce(e.came, 0), coalesce(e.state, ''), e.result, coalesce(e.reason, '')
-FROM (
-	SELECT EXISTS (SELECT FROM {s}.river_job j WHERE j.id = $1) AS here, EXISTS (
-		SELECT FROM {s}.river_job j WHERE j.id = $1 AND j.state::text = 'running' AND j.attempt = $2::smallint AND {lastworker} = $3
-	) AS own, EXISTS (SELECT FROM {s}.taskctx_wait w WHERE w.job_id = $1 AND w.bereft IS NOT NULL) AS again
-) o LEFT JOIN {s}.taskctx_journal e ON e.job_id = $1
-ORDER BY e.seq`
+FROM unnest($1::bigint[], $2::smallint[], $3::text[]) WITH ORDINALITY AS r(job, attempt, owner, n)
+CROSS JOIN LATERAL (
+	SELECT count(*) > 0 AS here, coalesce(bool_or(j.state::text = 'running' AND j.attempt = r.attempt AND {lastworker} = r.owner), false) AS own,
+		EXISTS (SELECT FROM {s}.taskctx_wait w WHERE w.job_id = r.job AND w.bereft IS NOT NULL OFFSET 0) AS again
+	FROM {s}.river_job j WHERE j.id = r.job OFFSET 0
+) o
+LEFT JOIN LATERAL (SELECT e.* FROM {s}.taskctx_journal e WHERE e.job_id = r.job ORDER BY e.seq OFFSET 0) e ON true`
 
 // ownRunSQL locks the job of a run, if that still owns it.
 const ownRunSQL = `

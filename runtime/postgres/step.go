@@ -46,6 +46,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 			family.claim = f
 		}
 		journaled = s.writeFamilies(ctx, family, want >= wide && len(st.Orphans) == 0)
+		f.pass = family.again
 	}
 	written := make(map[claim]struct{}, len(outcomes))
 	plain, rest := split(outcomes, orphans)
@@ -59,7 +60,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 	switch {
 	case family != nil && family.claims:
 	case !apart:
-		*f = fetch{queues: queues, want: want}
+		*f = fetch{queues: queues, want: want, pass: f.pass}
 		s.queueFetch(claims, f)
 	}
 	unwritten, unclaimed := s.send(ctx, writes, claims)
@@ -81,7 +82,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 		s.PutBack(outcomes)
 		return true, errors.Join(unjournaled, unwritten)
 	}
-	if apart || ofOneRow(unclaimed) {
+	if unjournaled == nil && (apart || ofOneRow(unclaimed)) {
 		some, err := s.fetchSome(ctx, queues, want)
 		more, unclaimed = some || more, err
 	}
@@ -89,7 +90,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 }
 
 // runsAgain reports whether the outcome makes its job wait. Such a job must
-// not be claimed beside the writing: if the answer to that were lost, it would
+// not be claimed in the same step: if the answer to the writing were lost, it would
 // be written again, perhaps over a new run of the job with the same attempt.
 func runsAgain(o *outcome) bool {
 	switch o.Kind {

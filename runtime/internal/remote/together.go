@@ -4,16 +4,20 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 const (
 	maxAsking   = 4  // requests at a time: a long answer does not delay all others
 	maxTogether = 64 // questions of one request
+	// maxGather is how long a caller waits for others that are about to ask.
+	maxGather = time.Millisecond
 )
 
 // Together asks what concurrent callers want to know in few requests: while some are
-// under way questions wait, and then they go at once. A caller among few does not wait.
-// There are no goroutines of its own: a caller asks for others, too.
+// under way questions wait, and then they go at once. A caller among few does not wait,
+// unless others are expected. There are no goroutines of its own: a caller asks for
+// others, too.
 type Together[Q, A any] struct {
 	// Ask answers questions, in their order.
 	Ask func(ctx context.Context, qs []Q) ([]A, error)
@@ -21,6 +25,9 @@ type Together[Q, A any] struct {
 	mu      sync.Mutex // guards all below
 	asking  int        // callers
 	waiting []*question[Q, A]
+	// expected is how many callers are about to ask.
+	expected int
+	gather   chan struct{} // closed when none is, or a lot is full; nil unless a caller waits for them
 }
 
 // question is one that waits, or is asked by another caller.
@@ -36,14 +43,28 @@ type question[Q, A any] struct {
 	a        A
 }
 
+// Expect says that so many callers are about to ask: the first waits a moment for the
+// others.
+func (t *Together[Q, A]) Expect(callers int) {
+	t.mu.Lock()
+	t.expected += callers
+	t.mu.Unlock()
+}
+
 // Do answers a question. When ctx has ended its error is the cause.
 func (t *Together[Q, A]) Do(ctx context.Context, q Q) (A, error) {
 	me := &question[Q, A]{q: q}
 	t.mu.Lock()
-	if t.asking < maxAsking {
+	t.expected = max(t.expected-1, 0)
+	if t.gather == nil && t.asking < maxAsking {
 		t.asking++
+		lot := t.gathered(ctx, me)
 		t.mu.Unlock()
-		return t.lead(ctx, []*question[Q, A]{me})
+		return t.lead(ctx, lot)
+	}
+	if t.gather != nil && (t.expected == 0 || len(t.waiting)+2 >= maxTogether) {
+		close(t.gather)
+		t.gather = nil
 	}
 	me.turn = make(chan struct{})
 	t.waiting = append(t.waiting, me)
@@ -59,6 +80,31 @@ func (t *Together[Q, A]) Do(ctx context.Context, q Q) (A, error) {
 		return me.a, nil
 	}
 	return t.lead(ctx, me.lot)
+}
+
+// gathered returns a caller's question with those of the callers that are expected, if
+// they ask soon. The caller holds mu.
+func (t *Together[Q, A]) gathered(ctx context.Context, me *question[Q, A]) []*question[Q, A] {
+	if t.expected == 0 {
+		return []*question[Q, A]{me}
+	}
+	gather := make(chan struct{})
+	t.gather = gather
+	t.mu.Unlock()
+	late := time.NewTimer(maxGather)
+	defer late.Stop()
+	select {
+	case <-gather:
+	case <-late.C:
+	case <-ctx.Done():
+	}
+	t.mu.Lock()
+	if t.gather == gather { // the others do not ask yet
+		t.gather, t.expected = nil, 0
+	}
+	me.turn = make(chan struct{})
+	t.waiting = slices.Insert(t.waiting, 0, me)
+	return t.take()
 }
 
 // giveUp gives a question up, unless its turn has come.

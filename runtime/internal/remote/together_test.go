@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 
@@ -145,5 +146,49 @@ func TestTogether_APanicIsOneCallers(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, "bug", <-panicked)
 		assert.Equal(t, map[int]int{1: 1, 2: 4, 3: 9, 4: 16, 6: 36, 7: 49}, got.of)
+	})
+}
+
+func TestTogether_WaitsForThoseThatAreAboutToAsk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, together, got := newTogether()
+		close(s.gate)
+		together.Expect(3)
+		got.asks(t.Context(), together, 1, 2)
+		assert.Empty(t, s.lots, "the third is to come")
+		got.asks(t.Context(), together, 3, 4)
+		assert.Equal(t, [][]int{{1, 2, 3}, {4}}, s.lots)
+
+		together.Expect(3)
+		got.asks(t.Context(), together, 5, 6)
+		time.Sleep(time.Second)
+		assert.Equal(t, []int{5, 6}, s.lots[2], "not for long")
+		got.asks(t.Context(), together, 7, 8)
+		assert.Equal(t, [][]int{{7}, {8}}, s.lots[3:], "and only once")
+
+		together.Expect(100)
+		for q := range 63 {
+			got.asks(t.Context(), together, 100+q)
+		}
+		assert.Len(t, s.lots, 5)
+		got.asks(t.Context(), together, 163)
+		assert.Len(t, s.lots[5], 64, "as many as go together")
+		assert.Len(t, got.of, 8+64)
+	})
+}
+
+func TestTogether_ACallerThatGivesUpWaitsForNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, together, got := newTogether()
+		together.Expect(3)
+		ctx, cancel := context.WithCancel(t.Context())
+		got.asks(ctx, together, 1)
+		got.asks(t.Context(), together, 2)
+		cancel()
+		synctest.Wait()
+		assert.ErrorIs(t, got.bad[1], context.Canceled)
+		together.Ask = func(_ context.Context, qs []int) ([]int, error) { return qs, nil }
+		got.asks(t.Context(), together, 3)
+		assert.Equal(t, 3, got.of[3])
 	})
 }
