@@ -82,7 +82,12 @@ func (e *Engine) cancel(ctx context.Context, job int64, reason string) (exists b
 	if err := e.steeredRow(ctx, e.sql.cancel, args, &exists, &told, &durable); err != nil || !durable {
 		return exists, err
 	}
-	return e.cancelDurable(ctx, []int64{job}, reason, 0)
+	exists, err = e.cancelDurable(ctx, []int64{job}, reason, 0)
+	e.serving.Range(func(s, _ any) bool { // the children next; other processes look each PollInterval
+		s.(*serve).Due(0)
+		return true
+	})
+	return exists, err
 }
 
 // cancelDurable cancels jobs of durable tasks or of children, and reports whether
