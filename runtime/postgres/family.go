@@ -151,12 +151,18 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 				if !left {
 					b.Queue(s.e.sql.limit.leave, f.limited)
 				}
-				s.queueLetIn(b, f.limits, &f.in, f.quiet)
 			}
 			claims = leave && f.claim != nil && !tried
-			if tried = true; claims {
+			if claims {
 				f.claim.held = make(map[int64]int)
+			}
+			switch tried = true; {
+			case claims && s.queueGrant(b, f):
+			case claims:
+				s.queueLetIn(b, f.limits, &f.in, f.quiet)
 				s.queueFetch(b, f.claim)
+			case leave:
+				s.queueLetIn(b, f.limits, &f.in, f.quiet)
 			}
 		})
 	})

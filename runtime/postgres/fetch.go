@@ -23,6 +23,8 @@ type fetch struct {
 	look    *look   // nil unless it is measured
 	// held is how many places each of them holds, if the claim is to say so.
 	held map[int64]int
+	// granted is set if jobs that wait for a place may have been given one in the transaction.
+	granted bool
 }
 
 // queueFetch queues the statements that claim the tasks.
@@ -35,6 +37,9 @@ func (s *serve) queueFetch(b *pgx.Batch, f *fetch) {
 	if f.held != nil {
 		claimAll, claimAfter, claimFound = s.e.sql.limit.claim, s.e.sql.limit.claimAfter, s.e.sql.limit.claimFound
 		collect = f.collectHeld
+	}
+	if f.granted {
+		claimAll, claimAfter = s.e.sql.limit.claimGranted, s.e.sql.limit.claimGrantedAfter
 	}
 	claim := func(b *pgx.Batch) {
 		pass := append(s.aside.ids(), f.pass...)

@@ -144,6 +144,23 @@ func (s *serve) queueLetIn(b *pgx.Batch, keys *limitKeys, in *letIns, quiet bool
 	b.Queue(letIn, keys.key, channel, letInLot).QueryRow(func(row pgx.Row) error { return scan(row.Scan) })
 }
 
+// queueGrant lets jobs in and claims, so that one that is claimed at once changes once. It
+// does not while something is paused, as far as this engine knows.
+func (s *serve) queueGrant(b *pgx.Batch, f *family) bool {
+	if f.claim.granted = f.claim.want > 0 && !s.e.pausing.Load(); !f.claim.granted {
+		return false
+	}
+	l, in := &s.e.sql.limit, &f.in
+	b.Queue(l.grant, f.limits.key, letInLot).QueryRow(func(row pgx.Row) error {
+		err := s.e.scanLetIn(in)(row.Scan)
+		in.more = in.more || in.paused
+		return err
+	})
+	s.queueFetch(b, f.claim)
+	b.Queue(l.wakeGranted)
+	return true
+}
+
 // tellLetIn tells the workers of queues that more jobs of a name wait there than before
 // this worker has let some in quietly, and claimed some: mostly it has a slot free for
 // each. Of as many as before the others have heard. If it fails, they poll.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river/rivertype"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -301,4 +302,56 @@ func TestLimit_ManyKeysAtOnce(t *testing.T) {
 	}, 2*time.Minute, 50*time.Millisecond)
 	require.NoError(t, pool.QueryRow(t.Context(), deadlocks).Scan(&after))
 	assert.Equal(t, before, after)
+}
+
+// TestLimit_LetInInItsTurn: a task that is let in by the end of another runs when it would
+// if it had not waited, also if the worker that lets it in claims it at once: not before
+// one without limits that is older, nor after a younger one.
+func TestLimit_LetInInItsTurn(t *testing.T) {
+	b := newNeighbours(t)
+	var order []string
+	add := func(name string, most int, edit func(m *engine.Message)) {
+		m := benchMessage()
+		m.Priority, m.Meta.Tags = 1, map[string]string{name: ""}
+		if most > 0 {
+			m.Meta.Version, m.Limits = engine.WireLimited, []engine.Limit{{Rule: "rule", Key: "key", Most: most}}
+		}
+		if edit != nil {
+			edit(m)
+		}
+		_, err := b.e.InsertOne(t.Context(), m)
+		require.NoError(t, err)
+	}
+	for i := range 3 {
+		add(fmt.Sprint("limited ", i), 1, nil)
+		add(fmt.Sprint("free ", i), 0, nil)
+	}
+	add("urgent", 1, func(m *engine.Message) { m.Priority = 2 })
+	add("elsewhere", 1, func(m *engine.Message) { m.Queue = "elsewhere" })
+	add("last", 1, nil)
+	add("end", 0, func(m *engine.Message) { m.Priority = 0 })
+	done := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		served <- b.e.Serve(ctx, &engine.Worker{
+			ID: uuid.NewString(), Slots: 1, Queues: []string{engine.DefaultQueue}, Names: []string{"bench.charge"},
+			ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now,
+			Run: func(_ context.Context, d *engine.Delivery) engine.Outcome {
+				for name := range d.Message.Meta.Tags {
+					if order = append(order, name); name == "end" {
+						close(done)
+					}
+				}
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
+			},
+		})
+	}()
+	<-done
+	stop()
+	require.NoError(t, <-served)
+	assert.Equal(t, []string{"limited 0", "urgent", "free 0", "limited 1", "free 1", "limited 2", "free 2", "end"}, order)
+	j := b.job(8) // of another queue: it has the place, and may run
+	assert.Equal(t, rivertype.JobStateAvailable, j.State)
+	assert.NotContains(t, string(j.Metadata), `"limit":`)
 }

@@ -13,8 +13,8 @@ import "strings"
 type limitStatements struct {
 	notDue                                                                    string
 	addKeys, lockKeys, limitsOf, rooms, placesOf, held, addPlaces, leave      string
-	letIn, letInUnpaused                                                      string
-	succeed, claim, claimAfter, claimFound                                    string
+	letIn, letInUnpaused, grant, wakeGranted                                  string
+	succeed, claim, claimAfter, claimFound, claimGranted, claimGrantedAfter   string
 	putAside, putAsideOwn                                                     string
 	set, clear, ofRule, counts, pausedPlaces                                  string
 	begin, beginHeld, letInOpen, wakeRates, openRates, nextRate, forgetStarts string
@@ -27,8 +27,11 @@ func newLimitStatements() limitStatements {
 		addKeys: addLimitKeysSQL, lockKeys: lockLimitKeysSQL, limitsOf: limitsOfSQL, rooms: roomsSQL, placesOf: placesOfSQL,
 		held: heldSQL, addPlaces: addPlacesSQL, leave: leavePlacesSQL, letIn: letInSQL, letInUnpaused: letInUnpausedSQL,
 		succeed: succeedAndLeaveSQL, claim: holding(forSome(claimSQL("$5"), claimPick).all),
-		claimAfter: holding(forSome(claimSQL("$8"), claimAfterPick).all),
-		claimFound: holding(forSome(claimSQL("$6"), claimFoundPick).all),
+		claimAfter:        holding(forSome(claimSQL("$8"), claimAfterPick).all),
+		claimFound:        holding(forSome(claimSQL("$6"), claimFoundPick).all),
+		claimGranted:      holding(forSome(claimGrantedSQL("$5"), orGranted(claimPick, "$1", "$2", "$3", "$4")).all),
+		claimGrantedAfter: holding(forSome(claimGrantedSQL("$8"), orGranted(claimAfterPick, "$1", "$5", "$6", "$7")).all),
+		grant:             grantSQL, wakeGranted: wakeGrantedSQL,
 		putAside: strings.NewReplacer(
 			"{which}", "j.id = o.id AND j.state = 'available' AND $1::text = ''", "{back}", "").Replace(putAsideSQL),
 		putAsideOwn: strings.NewReplacer("{which}", "{own} AND NOT {asked}", "{back}", putBackSQL).Replace(putAsideSQL),
@@ -42,7 +45,7 @@ func newLimitStatements() limitStatements {
 
 func (l *limitStatements) texts() []*string {
 	return []*string{
-		&l.succeed, &l.claim, &l.claimAfter, &l.claimFound,
+		&l.succeed, &l.claim, &l.claimAfter, &l.claimFound, &l.claimGranted, &l.claimGrantedAfter, &l.grant, &l.wakeGranted,
 		&l.notDue, &l.begin, &l.beginHeld, &l.letInOpen, &l.wakeRates, &l.openRates, &l.nextRate, &l.forgetStarts,
 		&l.addKeys, &l.lockKeys, &l.limitsOf, &l.rooms, &l.placesOf, &l.held, &l.addPlaces, &l.leave, &l.letIn, &l.letInUnpaused,
 		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces,
@@ -191,60 +194,6 @@ WITH j AS MATERIALIZED (
 	UPDATE {s}.river_job SET state = state WHERE id = ANY(ARRAY(SELECT id FROM gone WHERE state = 'available'))
 )
 DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(SELECT at FROM gone))`
-
-// letInSQL gives the free places of keys to the first jobs that wait for them, up to
-// $3 of a key. One of a paused queue becomes available without the place, for which
-// nobody waits then. It notifies the workers of those that it has let in, unless the
-// channel $2 is empty. The columns are their queues and names, whether there may be more,
-// and whether something is paused.
-var letInSQL = letInOf("unnest($1::bytea[]) AS k(key)", firstWaiters)
-
-// letInUnpausedSQL is letInSQL for the time in which nothing is paused.
-var letInUnpausedSQL = letInOf("unnest($1::bytea[]) AS k(key)", firstUnpaused)
-
-// letInOf makes letInSQL for keys and those that wait for them.
-func letInOf(keys string, first func(most string) string) string {
-	return `
-WITH k AS MATERIALIZED (
-	SELECT k.key, h.n AS held, s.most AS set, CASE WHEN f.ordered THEN 1 ELSE coalesce(s.most, f.most) END - h.n AS room
-	FROM ` + keys + `
-	CROSS JOIN LATERAL (` + first("1") + `) f
-	CROSS JOIN LATERAL (SELECT (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)::int
-		+ (SELECT count(*) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp())::int AS n OFFSET 0) h
-	LEFT JOIN LATERAL ({set}) s ON true
-), w AS MATERIALIZED (
-	SELECT w.job_id, w.ordered, w.at, bool_and(k.held + w.rn <= CASE WHEN w.ordered THEN 1 ELSE coalesce(k.set, w.most) END)
-		OVER (PARTITION BY k.key ORDER BY w.rn) AS fits
-	FROM k CROSS JOIN LATERAL (
-		SELECT p.*, row_number() OVER () AS rn FROM (
-			` + first("greatest(least(k.room, $3::integer), 0)") + `
-		) p
-	) w WHERE k.room > 0
-), j AS MATERIALIZED (
-	SELECT j.id, {aside} AS aside,
-		EXISTS (SELECT FROM {s}.river_queue q WHERE q.name = j.queue AND q.paused_at IS NOT NULL)
-			OR EXISTS (SELECT FROM {s}.taskctx_pause n WHERE n.name = j.kind) AS paused
-	FROM {s}.river_job j WHERE j.id = ANY(ARRAY(SELECT job_id FROM w WHERE fits)) ORDER BY j.id FOR UPDATE OF j
-), held AS (
-	UPDATE {s}.taskctx_place SET held = true WHERE ctid = ANY(ARRAY(
-		SELECT w.at FROM w JOIN j ON j.id = w.job_id WHERE w.fits AND j.aside AND (w.ordered OR NOT j.paused)))
-), dropped AS (
-	DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
-		SELECT w.at FROM w LEFT JOIN j ON j.id = w.job_id
-		WHERE w.fits AND (j.id IS NULL OR NOT j.aside OR j.paused AND NOT w.ordered))) RETURNING key
-), woken AS (
-	UPDATE {s}.river_job j SET
-		state = CASE WHEN j.scheduled_at <= now() THEN 'available' WHEN {again} THEN 'retryable' ELSE 'scheduled' END::{s}.river_job_state,
-		metadata = {metadata} || jsonb_build_object('taskctx', {envelope} - 'limit')
-	WHERE j.id = ANY(ARRAY(SELECT id FROM j WHERE aside)) AND {aside}
-	RETURNING j.id, j.queue, j.kind
-), told AS (
-	SELECT pg_notify($2::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM woken) q WHERE $2 <> ''
-)
-SELECT ARRAY(SELECT queue FROM woken), ARRAY(SELECT kind FROM woken), (SELECT count(*) FROM told),
-	EXISTS (SELECT FROM dropped) OR EXISTS (SELECT FROM k WHERE room > $3::integer), ` + anyPause + `
-`
-}
 
 // postponeSQL makes the first job that waits for a key's place the last one, unless the
 // key keeps an order.
