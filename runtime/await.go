@@ -33,11 +33,7 @@ func AwaitAll[R any](ctx context.Context, fs ...*Future[R]) ([]R, error) {
 
 // All spawns the calls as children, named name/0 and so on, and awaits all.
 func All[R any](ctx context.Context, name string, calls ...Call[R]) ([]R, error) {
-	fs := make([]*Future[R], len(calls))
-	for i, c := range calls {
-		fs[i] = Spawn(ctx, fmt.Sprintf("%s/%d", name, i), c)
-	}
-	return awaitAll[R](ctx, "runtime.All", fs)
+	return awaitAll[R](ctx, "runtime.All", spawnAll(ctx, name, calls))
 }
 
 func awaitAll[R any](ctx context.Context, what string, fs []*Future[R]) ([]R, error) {
@@ -143,8 +139,8 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	entries := make([]*engine.JournalEntry, len(fs))
-	var open []string
-	n := 0 // how many they are: one may be given twice
+	open, shown := 0, make([]string, 0, shownNames) // how many have not ended, and the names of some
+	n := 0                                          // how many they are: one may be given twice
 	d.asked++
 	var failed *future
 	var failure *engine.JournalEntry
@@ -161,8 +157,11 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 		}
 		e := f.n.e
 		if e == nil || e.Came == 0 {
-			if !again {
-				open = append(open, f.name)
+			if again {
+				continue
+			}
+			if open++; len(shown) < shownNames {
+				shown = append(shown, f.name)
 			}
 			continue
 		}
@@ -171,7 +170,7 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 			failed, failure = f, e
 		}
 	}
-	w := engine.Wait{Need: int64(len(open))}
+	w := engine.Wait{Need: int64(open)}
 	switch mode {
 	case awaitSuccess:
 		if failed != nil {
@@ -179,18 +178,18 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 		}
 		w.FailFast = true
 	case awaitFirst:
-		if len(open) < n {
+		if open < n {
 			return entries, nil
 		}
 		w.Need = 1
 	}
-	if len(open) == 0 {
+	if open == 0 {
 		return entries, nil
 	}
 	if n == 1 {
 		w = engine.Wait{Need: 1, Name: fs[0].name}
 	}
-	return nil, d.suspend(ctx, w, time.Time{}, childrenText(open, n))
+	return nil, d.suspend(ctx, w, time.Time{}, childrenText(shown, open, n))
 }
 
 // endOf reads the end of a child.

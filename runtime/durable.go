@@ -28,6 +28,7 @@ type durable struct {
 
 	mu      sync.Mutex // guards all below; held while the journal is written
 	names   map[string]*named
+	spare   []named                           // owners of names to come
 	signals map[string][]*engine.JournalEntry // by name, in the order in which they came
 	awaited map[string]*awaited               // the calls of Signal.Await, by name
 	pending []spawn                           // children that are not enqueued yet
@@ -235,7 +236,7 @@ func (d *durable) take(name string, kind engine.EntryKind) (*named, error) {
 	}
 	n := d.names[name]
 	if n == nil {
-		n = new(named)
+		n = d.newNamed()
 		d.names[name] = n
 	}
 	if n.used {
@@ -243,6 +244,16 @@ func (d *durable) take(name string, kind engine.EntryKind) (*named, error) {
 	}
 	n.used = true
 	return n, n.check(name, kind)
+}
+
+// newNamed returns an owner for a new name. A task with many gets some at a time.
+func (d *durable) newNamed() *named {
+	if len(d.spare) == 0 {
+		d.spare = make([]named, min(len(d.names)+1, 64))
+	}
+	n := &d.spare[0]
+	d.spare = d.spare[1:]
+	return n
 }
 
 // entry is the entry that has the name, nil if there is none.

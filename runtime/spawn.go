@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -55,30 +56,89 @@ func (f *Future[R]) Name() string { return f.name }
 
 func spawnChild(ctx context.Context, name string, c AnyCall) *future {
 	f := &future{name: name, task: c.Name()}
-	if f.d, f.err = durableOf(ctx, "runtime.Spawn"); f.err != nil {
-		if r := current(ctx); r != nil && !guard.Is(f.err, ErrSuspended) {
-			f.err = inEntry("child", name, f.err)
-			r.refuse(f)
-		}
+	d, err := durableOf(ctx, "runtime.Spawn")
+	if err != nil {
+		f.unspawned(ctx, err)
 		return f
 	}
-	d := f.d
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n, err := d.take(name, engine.EntryChild)
+	d.spawn(ctx, f, c)
+	return f
+}
+
+// unspawned notes that there is no child, since the task has no journal now.
+func (f *future) unspawned(ctx context.Context, err error) {
+	f.err = err
+	if r := current(ctx); r != nil && !guard.Is(err, ErrSuspended) {
+		f.err = inEntry("child", f.name, err)
+		r.refuse(f)
+	}
+}
+
+// spawn spawns the child of a future. The caller holds d.mu.
+func (d *durable) spawn(ctx context.Context, f *future, c AnyCall) {
+	f.d = d
+	n, err := d.take(f.name, engine.EntryChild)
 	if err == nil && n.e == nil && c.more().err != nil {
 		err = Permanent(fmt.Errorf("enqueue %s: %w", c.Name(), c.more().err))
 	}
 	if err != nil {
-		f.err = inEntry("child", name, err)
+		f.err = inEntry("child", f.name, err)
 		d.r.refuse(f)
-		return f
+		return
 	}
 	if f.n = n; n.e == nil {
-		d.pending = append(d.pending, spawn{ctx, name, c})
+		d.pending = append(d.pending, spawn{ctx, f.name, c})
 		d.flushMany(ctx)
 	}
-	return f
+}
+
+// spawnAll spawns children that are named by their places.
+func spawnAll[R any](ctx context.Context, name string, calls []Call[R]) []*Future[R] {
+	all, fs := make([]Future[R], len(calls)), make([]*Future[R], len(calls))
+	d, err := durableOf(ctx, "runtime.Spawn")
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+	}
+	var names placeNames
+	for i, c := range calls {
+		f := (*future)(&all[i])
+		f.name, f.task = names.of(name, i), c.AnyCall.Name()
+		if fs[i] = &all[i]; err != nil {
+			f.unspawned(ctx, err)
+		} else {
+			d.spawn(ctx, f, c.AnyCall)
+		}
+	}
+	return fs
+}
+
+// placeNames makes the names name/0 and so on, some at a time.
+type placeNames struct {
+	text string
+	next int // the place of the next name in text
+}
+
+// of returns the name of a place. The places are asked for in order.
+func (p *placeNames) of(name string, place int) string {
+	const lot = 64
+	if place%lot == 0 {
+		text := make([]byte, 0, lot*(len(name)+8))
+		for i := range lot {
+			text = append(append(text, name...), '/')
+			text = strconv.AppendInt(text, int64(place+i), 10)
+		}
+		p.text, p.next = string(text), 0
+	}
+	at := p.next
+	p.next += len(name) + 1
+	for n := place; ; n /= 10 {
+		if p.next++; n < 10 {
+			return p.text[at:p.next]
+		}
+	}
 }
 
 // refuse notes a child that could not be spawned: the run fails unless its error
@@ -142,6 +202,7 @@ func (d *durable) flushMany(ctx context.Context) {
 
 // flush enqueues the children that are pending. The caller holds d.mu.
 func (d *durable) flush(ctx context.Context) error {
+	all := d.pending
 	for len(d.pending) > 0 {
 		n := 1
 		for n < min(len(d.pending), spawnChunk) && sameContext(d.pending[n].ctx, d.pending[0].ctx) {
@@ -155,9 +216,10 @@ func (d *durable) flush(ctx context.Context) error {
 		if _, err := p.enqueue(spawnContext{ctx, d.pending[0].ctx}, calls); err != nil {
 			return spawnError(err)
 		}
+		clear(d.pending[:n])
 		d.pending = d.pending[n:]
 	}
-	d.pending, d.unflushed = nil, false
+	d.pending, d.unflushed = all[:0], false // the room is for those to come
 	return nil
 }
 

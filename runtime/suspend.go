@@ -204,14 +204,15 @@ func (r *run) suspendedOutcome() (engine.Outcome, bool) {
 // shownNames is how many children a reason names.
 const shownNames = 5
 
-// childrenText says for people which of n children have not ended.
-func childrenText(open []string, n int) string {
+// childrenText says for people which of n children have not ended: so many, of which it
+// gets the names of some.
+func childrenText(shown []string, open, n int) string {
 	if n == 1 {
-		return "child " + open[0]
+		return "child " + shown[0]
 	}
-	text := fmt.Sprintf("%d of %d children: ", len(open), n)
-	if len(open) > shownNames {
-		return text + strings.Join(open[:shownNames], ", ") + ", ..."
+	text := fmt.Sprintf("%d of %d children: ", open, n) + strings.Join(shown, ", ")
+	if open > len(shown) {
+		return text + ", ..."
 	}
-	return text + strings.Join(open, ", ")
+	return text
 }

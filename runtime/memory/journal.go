@@ -17,6 +17,7 @@ var _ engine.Journal = (*run)(nil)
 // journal is the memory of a durable task. Guarded by Engine.mu.
 type journal struct {
 	entries []*engine.JournalEntry // in order; each is replaced, never changed
+	spare   []engine.JournalEntry  // for those to come
 	byName  map[string]int         // places of entries other than signals
 	signals map[string]int64       // the greatest Came of each signal's name
 	keys    map[signalKey]struct{} // those of signals
@@ -70,6 +71,16 @@ func copied(entries []*engine.JournalEntry) []engine.JournalEntry {
 // engine.MaxJournalBytes.
 func sizeOf(e *engine.JournalEntry) int {
 	return len(e.Name) + len(e.Value) + len(e.Result) + len(e.Reason)
+}
+
+// newEntry returns an empty entry. So many are needed: some are made at a time.
+func (j *journal) newEntry(needed int) *engine.JournalEntry {
+	if len(j.spare) == 0 {
+		j.spare = make([]engine.JournalEntry, min(needed, 32))
+	}
+	e := &j.spare[0]
+	j.spare = j.spare[1:]
+	return e
 }
 
 // add adds an entry.
@@ -152,6 +163,7 @@ func (r *run) Record(_ context.Context, entries []engine.NewEntry) ([]engine.Jou
 	}
 	j := r.t.remember()
 	before := len(j.entries)
+	j.entries = slices.Grow(j.entries, len(entries))
 	out := make([]engine.JournalEntry, len(entries))
 	var children []*engine.Message
 	for i := range entries {
@@ -159,7 +171,8 @@ func (r *run) Record(_ context.Context, entries []engine.NewEntry) ([]engine.Jou
 		at, ok := j.byName[n.Name]
 		if !ok {
 			at = len(j.entries)
-			en := &engine.JournalEntry{Name: n.Name, Kind: n.Kind, Value: n.Value, Attempt: r.Attempt}
+			en := j.newEntry(len(entries) - i)
+			*en = engine.JournalEntry{Name: n.Name, Kind: n.Kind, Value: n.Value, Attempt: r.Attempt}
 			if n.Spawn != nil {
 				en.Child = n.Spawn.Meta.ID
 				children = append(children, n.Spawn)
@@ -300,12 +313,13 @@ func (e *Engine) tellEnd(t *task, s engine.State, result json.RawMessage, reason
 	if old.Child != t.id || old.Came > 0 {
 		return
 	}
-	en := *old
+	en := j.newEntry(j.open)
+	*en = *old
 	en.Came, en.State, en.Result, en.Reason = j.came+1, s, result, reason
-	j.entries[at] = &en
+	j.entries[at] = en
 	j.bytes -= sizeOf(old)
 	j.open--
-	j.count(&en)
+	j.count(en)
 	e.arrived(p, now)
 }
 
