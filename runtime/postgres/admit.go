@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -249,56 +250,123 @@ func (l *lot) unplaced() error {
 	return nil
 }
 
-// enterNew takes the places of a lot's new jobs, which have their numbers, or notes
-// for what they wait. It returns the rules for which, by the places in the lot.
-func (e *Engine) enterNew(ctx context.Context, d db, l *lot) (waits []string, err error) {
-	k, waits := new(limitKeys), make([]string, l.Len())
+// enterNew takes the places of a lot's new jobs, which have their numbers, or notes for
+// what they wait, and calls store with the rules for which, by the places in the lot. It
+// takes a round trip for what it reads, and one for what it and store write: store queues
+// its statements.
+func (e *Engine) enterNew(ctx context.Context, d db, l *lot, store func(d db, waits []string) error) error {
+	n := &newcomers{lot: l, keys: new(limitKeys)}
 	for _, m := range l.limited {
-		k.add(m.Limits...)
+		n.keys.add(m.Limits...)
 	}
-	k = k.sorted()
-	if err := e.takeLimits(ctx, d, k); err != nil {
-		return nil, err
+	n.keys = n.keys.sorted()
+	if err := n.look(ctx, e, d); err != nil {
+		return err
 	}
-	later, paused, err := e.notDue(ctx, d, l)
-	if err != nil {
-		return nil, err
-	}
-	r, err := e.readRooms(ctx, d, k)
-	if err != nil {
-		return nil, err
-	}
-	p := new(places)
+	p, waits := new(places), make([]string, l.Len())
 	for i := range l.Len() {
 		if m := l.limited[i]; m != nil {
 			t := &entrant{job: l.id[i], queue: l.queue[i], kind: l.kind[i], limits: m.Limits, priority: l.priority[i], due: l.due[i]}
-			t.later, t.paused = later[i], paused[i]
-			p.enter(r, t)
+			of := n.asks[i]
+			t.later, t.paused = n.later[of], n.paused[of]
+			p.enter(n.rooms, t)
 			waits[i] = t.waits
 		}
 	}
-	if err := e.addPlaces(ctx, d, p); err != nil {
-		return nil, err
-	}
-	return waits, e.wakeRates(ctx, d, k)
+	return together(ctx, d, func(d db) error {
+		if err := e.writePlaces(ctx, d, e.sql.limit.addNewPlaces, p); err != nil {
+			return err
+		}
+		if err := e.wakeRates(ctx, d, n.keys); err != nil {
+			return err
+		}
+		return store(d, waits)
+	})
 }
 
-// notDue finds which of a lot's jobs are due later, by the server's clock, and which of the
-// others are paused.
-func (e *Engine) notDue(ctx context.Context, d db, l *lot) (later, paused map[int]bool, err error) {
-	later, paused = make(map[int]bool), make(map[int]bool)
-	err = d.query(ctx, e.sql.limit.notDue, []any{l.queue, l.due, l.kind}, func(scan func(...any) error) error {
-		var n int
-		var isLater bool
-		err := scan(&n, &isLater)
-		if isLater {
-			later[n-1] = true
-		} else {
-			paused[n-1] = true
+// newcomers are a lot's jobs that take their places.
+type newcomers struct {
+	lot           *lot
+	keys          *limitKeys
+	rooms         rooms
+	asks          []int        // by the places in the lot, what is asked of each
+	later, paused map[int]bool // by what was asked
+}
+
+// look locks the keys, and reads what is held, which jobs are due later, by the server's
+// clock, and which of the others are paused.
+func (n *newcomers) look(ctx context.Context, e *Engine, d db) error {
+	k := n.keys
+	queues, kinds, dues := n.questions()
+	for range 10 {
+		known, locked, paused := e.pausing.Load(), 0, false
+		n.rooms, n.later, n.paused = make(rooms, len(k.key)), make(map[int]bool), make(map[int]bool)
+		if err := together(ctx, d, func(d db) error {
+			if err := d.query(ctx, e.sql.limit.addKeys, []any{k.key, k.ruleKey, k.rule, k.per}, nothing); err != nil {
+				return err
+			}
+			if err := d.query(ctx, e.sql.limit.lockKeys, []any{k.key}, func(func(...any) error) error { locked++; return nil }); err != nil {
+				return err
+			}
+			if err := d.query(ctx, e.sql.limit.notDue, []any{queues, dues, kinds}, n.scanNotDue); err != nil {
+				return err
+			}
+			text := e.sql.limit.roomsUnpaused
+			if known {
+				text = e.sql.limit.rooms
+			}
+			return d.query(ctx, text, []any{k.key}, e.scanRooms(k, n.rooms, &paused))
+		}); err != nil {
+			return fmt.Errorf("look at the keys of limits: %w", err)
 		}
-		return err
-	})
-	return later, paused, err
+		switch {
+		case locked != len(k.key): // one was forgotten before it was locked
+			continue
+		case paused && !known:
+			var err error
+			n.rooms, err = e.readRooms(ctx, d, k)
+			return err
+		}
+		return nil
+	}
+	return errForgotten
+}
+
+// questions are what is asked of the lot's jobs, by columns: mostly one of all.
+func (n *newcomers) questions() (queues, kinds []string, dues []*time.Time) {
+	type question struct {
+		queue, kind string
+		due         time.Time
+	}
+	asked := make(map[question]int)
+	l := n.lot
+	n.asks = make([]int, l.Len())
+	for i := range n.asks {
+		q := question{queue: l.queue[i], kind: l.kind[i]}
+		if l.due[i] != nil {
+			q.due = *l.due[i]
+		}
+		of, ok := asked[q]
+		if !ok {
+			of = len(queues)
+			asked[q] = of
+			queues, kinds, dues = append(queues, l.queue[i]), append(kinds, l.kind[i]), append(dues, l.due[i])
+		}
+		n.asks[i] = of
+	}
+	return queues, kinds, dues
+}
+
+func (n *newcomers) scanNotDue(scan func(...any) error) error {
+	var of int
+	var isLater bool
+	err := scan(&of, &isLater)
+	if isLater {
+		n.later[of-1] = true
+	} else {
+		n.paused[of-1] = true
+	}
+	return err
 }
 
 // enterAgain takes the places of a job that was retried by hand, or puts it aside.

@@ -233,6 +233,26 @@ func (q queued) query(_ context.Context, text string, args []any, each func(func
 	return nil
 }
 
+// together runs the statements that fill queues in one round trip, if that can be: on a
+// connection or a transaction of pgx.
+func together(ctx context.Context, d db, fill func(d db) error) error {
+	own, ok := d.(pgxDB)
+	if !ok {
+		return fill(d)
+	}
+	on, ok := own.q.(interface {
+		SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults
+	})
+	if !ok {
+		return fill(d)
+	}
+	b := new(pgx.Batch)
+	if err := fill(queued{b}); err != nil {
+		return err
+	}
+	return on.SendBatch(ctx, b).Close()
+}
+
 // trip queues statements of a transaction that are sent in one round trip.
 type trip func(ctx context.Context, d db) error
 

@@ -374,25 +374,24 @@ func (e *Engine) store(ctx context.Context, d db, l *lot) ([]engine.Inserted, er
 // in the order of the lot.
 func (e *Engine) insertLot(ctx context.Context, d db, l *lot) ([]int64, error) {
 	ids := make([]int64, 0, l.Len())
-	text, args := e.sql.insert, []any(nil)
-	if l.limited != nil {
-		waits, err := e.enterNew(ctx, d, l)
-		if err != nil {
-			return nil, err
-		}
-		text, args = e.sql.insertLimited, []any{waits}
+	insert := func(d db, text string, more ...any) error {
+		return d.query(ctx, text, append([]any{
+			l.id, e.stored(l.args), l.at, l.kind, l.attempts, e.stored(l.metadata), l.priority, l.queue, l.due, l.tags,
+			e.sql.insertChannel, e.sql.dueChannel, e.cfg.PollInterval.Microseconds(),
+		}, more...), func(scan func(...any) error) error {
+			var id, notified int64
+			if err := scan(&id, &notified); err != nil {
+				return err
+			}
+			ids = append(ids, id)
+			return nil
+		})
 	}
-	err := d.query(ctx, text, append([]any{
-		l.id, e.stored(l.args), l.at, l.kind, l.attempts, e.stored(l.metadata), l.priority, l.queue, l.due, l.tags,
-		e.sql.insertChannel, e.sql.dueChannel, e.cfg.PollInterval.Microseconds(),
-	}, args...), func(scan func(...any) error) error {
-		var id, notified int64
-		if err := scan(&id, &notified); err != nil {
-			return err
-		}
-		ids = append(ids, id)
-		return nil
-	})
+	if l.limited == nil {
+		err := insert(d, e.sql.insert)
+		return ids, err
+	}
+	err := e.enterNew(ctx, d, l, func(d db, waits []string) error { return insert(d, e.sql.insertLimited, waits) })
 	return ids, err
 }
 

@@ -133,20 +133,26 @@ type rooms map[string]*room
 
 // readRooms reads what is held of locked keys, and what waits.
 func (e *Engine) readRooms(ctx context.Context, d db, keys *limitKeys) (rooms, error) {
-	r := make(rooms, len(keys.key))
-	err := d.query(ctx, e.sql.limit.rooms, []any{keys.key}, func(scan func(...any) error) error {
-		var n int
-		k := new(room)
-		err := scan(&n, &k.held, &k.waits, &k.set, &k.open)
-		if err == nil {
-			r[string(keys.key[n-1])] = k
-		}
-		return err
-	})
-	if err != nil {
+	r, paused := make(rooms, len(keys.key)), false
+	if err := d.query(ctx, e.sql.limit.rooms, []any{keys.key}, e.scanRooms(keys, r, &paused)); err != nil {
 		return nil, fmt.Errorf("count the places of limits: %w", err)
 	}
 	return r, nil
+}
+
+// scanRooms reads a row of a statement about keys, which says as well whether something is
+// paused.
+func (e *Engine) scanRooms(keys *limitKeys, r rooms, paused *bool) func(scan func(...any) error) error {
+	return func(scan func(...any) error) error {
+		var n int
+		k := new(room)
+		err := scan(&n, &k.held, &k.waits, &k.set, &k.open, paused)
+		if err == nil {
+			r[string(keys.key[n-1])] = k
+			e.pausing.Store(*paused)
+		}
+		return err
+	}
 }
 
 // entrant is a job that wants places.
@@ -222,10 +228,15 @@ func (p *places) enter(r rooms, t *entrant) {
 
 // addPlaces writes places of locked keys.
 func (e *Engine) addPlaces(ctx context.Context, d db, p *places) error {
+	return e.writePlaces(ctx, d, e.sql.limit.addPlaces, p)
+}
+
+// writePlaces is addPlaces with a statement for it.
+func (e *Engine) writePlaces(ctx context.Context, d db, text string, p *places) error {
 	if len(p.job) == 0 {
 		return nil
 	}
-	err := d.query(ctx, e.sql.limit.addPlaces, []any{
+	err := d.query(ctx, text, []any{
 		p.job, p.n, p.key, p.most, p.ordered, p.held, p.priority, p.due, p.queue, p.kind,
 	}, nothing)
 	if err != nil {

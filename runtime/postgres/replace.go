@@ -145,16 +145,16 @@ func (e *Engine) replaceContent(ctx context.Context, d db, number int64, m *engi
 	if err := d.query(ctx, e.sql.limit.dropPlaces, []any{l.id}, nothing); err != nil {
 		return err
 	}
-	waits := []string{""}
-	if l.limited != nil {
-		if waits, err = e.enterNew(ctx, d, l); err != nil {
-			return err
-		}
+	replace := func(d db, waits []string) error {
+		return d.query(ctx, e.sql.replace, []any{
+			number, e.stored(l.args)[0], l.attempts[0], e.stored(l.metadata)[0], l.priority[0], l.queue[0], l.due[0], l.tags[0],
+			waits[0], e.sql.insertChannel, e.sql.dueChannel, e.cfg.PollInterval.Microseconds(),
+		}, nothing)
 	}
-	return d.query(ctx, e.sql.replace, []any{
-		number, e.stored(l.args)[0], l.attempts[0], e.stored(l.metadata)[0], l.priority[0], l.queue[0], l.due[0], l.tags[0], waits[0],
-		e.sql.insertChannel, e.sql.dueChannel, e.cfg.PollInterval.Microseconds(),
-	}, nothing)
+	if l.limited == nil {
+		return replace(d, []string{""})
+	}
+	return e.enterNew(ctx, d, l, replace)
 }
 
 // include reports whether the keys of limits are among these.

@@ -11,7 +11,7 @@ import "strings"
 
 // limitStatements are those of limits.
 type limitStatements struct {
-	notDue                                                                    string
+	notDue, addNewPlaces, roomsUnpaused                                       string
 	addKeys, lockKeys, limitsOf, rooms, placesOf, held, addPlaces, leave      string
 	letIn, letInUnpaused, grant, wakeGranted                                  string
 	succeed, claim, claimAfter, claimFound, claimGranted, claimGrantedAfter   string
@@ -23,7 +23,7 @@ type limitStatements struct {
 
 func newLimitStatements() limitStatements {
 	return limitStatements{
-		notDue:  notDueSQL,
+		notDue: notDueSQL, addNewPlaces: addNewPlacesSQL, roomsUnpaused: roomsUnpausedSQL,
 		addKeys: addLimitKeysSQL, lockKeys: lockLimitKeysSQL, limitsOf: limitsOfSQL, rooms: roomsSQL, placesOf: placesOfSQL,
 		held: heldSQL, addPlaces: addPlacesSQL, leave: leavePlacesSQL, letIn: letInSQL, letInUnpaused: letInUnpausedSQL,
 		succeed: succeedAndLeaveSQL, claim: holding(forSome(claimSQL("$5"), claimPick).all),
@@ -46,7 +46,8 @@ func newLimitStatements() limitStatements {
 func (l *limitStatements) texts() []*string {
 	return []*string{
 		&l.succeed, &l.claim, &l.claimAfter, &l.claimFound, &l.claimGranted, &l.claimGrantedAfter, &l.grant, &l.wakeGranted,
-		&l.notDue, &l.begin, &l.beginHeld, &l.letInOpen, &l.wakeRates, &l.openRates, &l.nextRate, &l.forgetStarts,
+		&l.notDue, &l.addNewPlaces, &l.roomsUnpaused,
+		&l.begin, &l.beginHeld, &l.letInOpen, &l.wakeRates, &l.openRates, &l.nextRate, &l.forgetStarts,
 		&l.addKeys, &l.lockKeys, &l.limitsOf, &l.rooms, &l.placesOf, &l.held, &l.addPlaces, &l.leave, &l.letIn, &l.letInUnpaused,
 		&l.putAside, &l.putAsideOwn, &l.set, &l.clear, &l.ofRule, &l.counts, &l.pausedPlaces,
 		&l.sweep, &l.hurrySweep, &l.forget, &l.postpone, &l.placeKeys, &l.dropPlaces,
@@ -125,12 +126,22 @@ const placeKeysSQL = `SELECT DISTINCT p.key FROM {s}.taskctx_place p WHERE p.job
 // for nothing, and whether the time of a rate has come.
 var roomsSQL = `
 SELECT k.n, h.n + t.n, w.n > 0, coalesce(s.most, -1),
-	coalesce((SELECT x.wake <= statement_timestamp() FROM {s}.taskctx_limit_key x WHERE x.key = k.key), false)
+	coalesce((SELECT x.wake <= statement_timestamp() FROM {s}.taskctx_limit_key x WHERE x.key = k.key), false), ` + anyPause + `
 FROM unnest($1::bytea[]) WITH ORDINALITY AS k(key, n)
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held) h
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp()) t
 CROSS JOIN LATERAL (SELECT count(*) AS n FROM (` + firstWaiters("1") + `) p) w
 LEFT JOIN LATERAL ({set}) s ON true`
+
+// roomsUnpausedSQL is roomsSQL for the time in which nothing is paused.
+const roomsUnpausedSQL = `
+SELECT k.n, (SELECT count(*) FROM {s}.taskctx_place p WHERE p.key = k.key AND p.held)
+		+ (SELECT count(*) FROM {s}.taskctx_start t WHERE t.key = k.key AND t.until > statement_timestamp()),
+	(SELECT true FROM {s}.taskctx_place p WHERE p.key = k.key AND NOT p.held LIMIT 1) IS NOT NULL,
+	coalesce((SELECT l.most FROM {s}.taskctx_limit l WHERE l.rule_key = x.rule_key), -1),
+	coalesce(x.wake <= statement_timestamp(), false), ` + anyPause + `
+FROM unnest($1::bytea[]) WITH ORDINALITY AS k(key, n)
+CROSS JOIN LATERAL (SELECT x.rule_key, x.wake FROM {s}.taskctx_limit_key x WHERE x.key = k.key OFFSET 0) x`
 
 // setOf selects what SetLimit has set for the key k.
 const setOf = `SELECT l.most FROM {s}.taskctx_limit_key x CROSS JOIN LATERAL (
@@ -169,15 +180,18 @@ SELECT id, attempt FROM ended`
 
 // addPlacesSQL notes that jobs hold places, or wait for them. Those that keep an order
 // go by their turn alone.
-const addPlacesSQL = `
+const addPlacesSQL = addNewPlacesSQL + `
+ON CONFLICT (job_id, n) DO UPDATE SET held = excluded.held, priority = excluded.priority, due = excluded.due, turn = excluded.turn,
+	queue = excluded.queue, kind = excluded.kind`
+
+// addNewPlacesSQL is addPlacesSQL for jobs that have none.
+const addNewPlacesSQL = `
 INSERT INTO {s}.taskctx_place AS p (job_id, n, key, most, ordered, held, priority, due, turn, queue, kind)
 SELECT r.job, r.n, r.key, r.most, r.ordered, r.held, CASE WHEN r.ordered THEN 0 ELSE r.priority END,
 	CASE WHEN r.ordered THEN '-infinity' ELSE coalesce(r.due, now()) END,
 	CASE WHEN r.ordered THEN nextval('{s}.taskctx_turn'::regclass) ELSE r.job END, r.queue, r.kind
 FROM unnest($1::bigint[], $2::smallint[], $3::bytea[], $4::integer[], $5::boolean[], $6::boolean[], $7::smallint[], $8::timestamptz[],
-	$9::text[], $10::text[]) AS r(job, n, key, most, ordered, held, priority, due, queue, kind)
-ON CONFLICT (job_id, n) DO UPDATE SET held = excluded.held, priority = excluded.priority, due = excluded.due, turn = excluded.turn,
-	queue = excluded.queue, kind = excluded.kind`
+	$9::text[], $10::text[]) AS r(job, n, key, most, ordered, held, priority, due, queue, kind)`
 
 // leavePlacesSQL gives up the places of jobs, as their states want it: all of one that
 // has ended or is gone, and of one that neither runs nor waits for a place those of
