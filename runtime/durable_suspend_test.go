@@ -356,9 +356,9 @@ func TestCancel_GoesDownTheTree(t *testing.T) {
 		require.NoError(t, err)
 		return len(rs)
 	}
-	require.Eventually(t, func() bool { return waiting() == 15 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return waiting() == 15 }, time.Minute, time.Millisecond)
 	require.NoError(t, app.Cancel(t.Context(), h.ID(), "no"))
-	require.Eventually(t, func() bool { return waiting() == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return waiting() == 0 }, time.Minute, time.Millisecond)
 	rs, _, err := app.List(t.Context(), engine.Query{States: []engine.State{engine.StateCancelled}})
 	require.NoError(t, err)
 	assert.Len(t, rs, 15)

@@ -84,7 +84,7 @@ func TestServer_GoneWithItsProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if !answers(t, urls[0]) && !answers(t, urls[1]) {
 			return
 		}

@@ -127,7 +127,7 @@ func TestClient(t *testing.T) {
 			Order: order, Card: "4242", After: 1500 * time.Millisecond, At: c.At, Count: math.MaxInt64, Small: math.MinInt32,
 			Ratio: 0.1, Free: c.Free, Places: []string{"a", "b"},
 		}, c)
-	case <-time.After(10 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the task did not run")
 	}
 	money, err := runtime.HandleOf[tsclient.Money](app, id).Wait(t.Context())

@@ -77,7 +77,7 @@ func TestList_FewOfManyOnOnePage(t *testing.T) {
 
 	// While the worker leaves, what it runs is found all the same.
 	stop()
-	require.Eventually(t, func() bool { ws, err := e.Workers(t.Context()); return err == nil && len(ws) == 0 }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { ws, err := e.Workers(t.Context()); return err == nil && len(ws) == 0 }, time.Minute, time.Millisecond)
 	found := 0
 	for q := (engine.Query{States: all[:1]}); ; q.Cursor = next {
 		entries, next, err = e.List(t.Context(), q)

@@ -114,7 +114,7 @@ func TestStop_UnderLoad(t *testing.T) {
 		t.Errorf("Serve: %v", err)
 	}
 	stuck.Wait()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for l.mu.Lock(); l.refused < named && time.Now().Before(deadline); l.mu.Lock() {
 		l.mu.Unlock()
 		time.Sleep(time.Millisecond)

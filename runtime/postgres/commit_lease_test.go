@@ -88,7 +88,7 @@ func next[T any](t *testing.T, c chan T) (v T) {
 	t.Helper()
 	select {
 	case v = <-c:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		require.Fail(t, "nothing comes")
 	}
 	return v

@@ -150,7 +150,7 @@ func TestOldSnapshot_WhatComesBelowRuns(t *testing.T) {
 		"unknown":          `kind => 'app.nobody', metadata => '{"taskctx": {"v": 1}}', scheduled_at => now() - interval '1 minute'`,
 	})
 	run(500)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for name, h := range map[string]*runtime.Handle[jsonText]{"early": early, "later": later} {
 		_, err := h.Wait(ctx)
@@ -165,7 +165,7 @@ func TestOldSnapshot_WhatComesBelowRuns(t *testing.T) {
 			var state string
 			err := pool.QueryRow(ctx, fmt.Sprintf("SELECT state::text FROM %s.river_job WHERE id = %d", schema, id)).Scan(&state)
 			return err == nil && state == want
-		}, 20*time.Second, 50*time.Millisecond, name)
+		}, time.Minute, 50*time.Millisecond, name)
 	}
 }
 
@@ -208,7 +208,7 @@ func TestOldSnapshot_FamiliesGoOn(t *testing.T) {
 		}
 	}
 	ended := func(h *runtime.Handle[int], n int) {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		got, err := h.Wait(ctx)
 		require.NoError(t, err)
@@ -332,7 +332,7 @@ func TestOldSnapshot_IsToldOf(t *testing.T) {
 	start(t, app)
 	defer app.Stop(context.Background())
 	told := func(text string) bool { return log.Count(text) > 0 }
-	require.Eventually(t, func() bool { return told(`"prepared transaction"="left behind"`) }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return told(`"prepared transaction"="left behind"`) }, time.Minute, 20*time.Millisecond)
 	_, err = c.Exec(t.Context(), "ROLLBACK PREPARED 'left behind'")
 	require.NoError(t, err)
 

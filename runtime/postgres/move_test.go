@@ -122,7 +122,7 @@ func TestMove_ARiverProgram(t *testing.T) {
 		}
 		ours(t, url, b.schema, work)
 		if i == workers-1 {
-			require.Eventually(t, func() bool { return work.count("taskctx") > 0 }, 20*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return work.count("taskctx") > 0 }, time.Minute, time.Millisecond)
 		}
 		require.NoError(t, old.Stop(t.Context()))
 	}

@@ -44,7 +44,7 @@ func TestPause_OfANameCostsOthersNothing(t *testing.T) {
 		select {
 		case name := <-ran:
 			require.Equal(t, "bench.charge", name)
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatal("a task is due, and was not run")
 		}
 	}

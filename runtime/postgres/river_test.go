@@ -97,7 +97,7 @@ func (b *neighbours) job(n int64) *rivertype.JobRow {
 // state waits until the job has the state, as River has it.
 func (b *neighbours) state(n int64, want rivertype.JobState) *rivertype.JobRow {
 	b.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		j := b.job(n)
 		if j.State == want {
 			return j

@@ -70,7 +70,7 @@ func TestAsynq_Cluster(t *testing.T) {
 	select {
 	case payload := <-ran:
 		assert.JSONEq(t, `{"a":4,"b":5}`, payload)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("asynq's server does not run the task")
 	}
 	eventually(t, "asynq's server has ended the task", func() bool {

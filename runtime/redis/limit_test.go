@@ -224,7 +224,7 @@ func TestLimit_CountsOfStates(t *testing.T) {
 		}
 		return ids
 	}
-	require.Eventually(t, func() bool { _, reason := b.state(first); return reason != "again" }, 20*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { _, reason := b.state(first); return reason != "again" }, time.Minute, 20*time.Millisecond)
 	assert.Equal(t, []uuid.UUID{first}, list(engine.StateRetrying))
 	assert.Empty(t, list(engine.StatePending))
 	assert.Empty(t, list(engine.StateScheduled))

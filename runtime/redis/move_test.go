@@ -114,7 +114,7 @@ func TestMove_AnAsynqProgram(t *testing.T) {
 		}
 		ours(t, url, queue, work)
 		if i == workers-1 {
-			require.Eventually(t, func() bool { return work.count("taskctx") > 0 }, 20*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return work.count("taskctx") > 0 }, time.Minute, time.Millisecond)
 		}
 		old.Shutdown()
 	}

@@ -99,7 +99,7 @@ func TestCommit_LostLease(t *testing.T) {
 	other := open(t, l.path, sqlite.Config{Lease: testLease, Logger: discard})
 	fast := l.newApp(other, runtime.Config{Workers: 1}, func(*runtime.Context, *sql.Tx, int, int) error { return nil })
 	require.NoError(t, fast.Start(t.Context()))
-	require.Eventually(t, func() bool { return l.rows()[7] == 1 }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return l.rows()[7] == 1 }, time.Minute, 10*time.Millisecond)
 	close(goOn)
 	require.Eventually(t, func() bool {
 		r, err := fast.Lookup(t.Context(), h.ID())
@@ -166,7 +166,7 @@ func TestCommit_IsFinal(t *testing.T) {
 		v, err := h.Wait(t.Context())
 		require.NoError(t, err)
 		assert.Equal(t, 5, v)
-		require.Eventually(t, func() bool { return ends.Load() == int64(i+1) }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return ends.Load() == int64(i+1) }, time.Minute, time.Millisecond)
 		assert.Contains(t, l.logs.String(), want)
 		assert.Contains(t, l.logs.String(), "it has succeeded all the same")
 	}

@@ -60,7 +60,7 @@ func TestEngine_EveryCallFailsOnce(t *testing.T) {
 // faultScenario enqueues, runs, retries, snoozes, cancels and looks up tasks on
 // an engine on which something fails once, and closes it.
 func faultScenario(t *testing.T, e *sqlite.Engine, at int64) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var mu sync.Mutex
 	runs := make(map[uuid.UUID]int)

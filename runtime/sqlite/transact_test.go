@@ -47,7 +47,7 @@ func TestIn(t *testing.T) {
 	gone, there := roll(false), roll(true)
 	_, err := there.Wait(t.Context())
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return l.rows()[3] == 6 }, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return l.rows()[3] == 6 }, time.Minute, 5*time.Millisecond)
 	assert.Equal(t, map[int]int{0: 1, 1: 3, 2: 6, 3: 6}, l.rows())
 	_, err = gone.Record(t.Context())
 	require.ErrorIs(t, err, runtime.ErrNotFound)

@@ -54,7 +54,7 @@ func registerFamily(app *runtime.App) {
 
 // TestRun_OfATaskThatWaits: nothing runs the other, which is an error at once.
 func TestRun_OfATaskThatWaits(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	_, err := tasktest.Run(t, registerFamily, parentCall(), tasktest.WithContext(ctx))
 	require.ErrorIs(t, err, tasktest.ErrNotRun)

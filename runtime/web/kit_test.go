@@ -159,5 +159,5 @@ func links(page string) []string {
 // eventually waits until ok holds.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	require.Eventually(t, ok, 20*time.Second, 10*time.Millisecond, what)
+	require.Eventually(t, ok, time.Minute, 10*time.Millisecond, what)
 }

@@ -254,7 +254,7 @@ func TestGraph_LinesPassBoxes(t *testing.T) {
 	require.NoError(t, err)
 	s := serve(t, shop.App, web.Config{})
 	var page string
-	require.Eventually(t, func() bool { page = s.get("graph").text; return strings.Contains(page, "press.Publish → mail.Send") }, 10*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { page = s.get("graph").text; return strings.Contains(page, "press.Publish → mail.Send") }, time.Minute, 10*time.Millisecond)
 	box := regexp.MustCompile(`<rect x="(\d+)" y="(\d+)" width="\d+" height="(\d+)"`)
 	lane := regexp.MustCompile(`[C ](\d+) (\d+)H(\d+)`)
 	number := func(s string) int { n, err := strconv.Atoi(s); require.NoError(t, err); return n }

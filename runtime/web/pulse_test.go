@@ -51,7 +51,7 @@ func TestPages_AfterAnActionAreReadAnew(t *testing.T) {
 func TestPages_AfterAPanicOfTheEngine(t *testing.T) {
 	e := &held{Engine: memory.New(memory.Config{}), hold: func() { panic("spoilt") }}
 	h := web.Handler(shopOn(t, e).App, web.Config{Logger: silent})
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	e.armed.Store(true)
 	w := httptest.NewRecorder()

@@ -100,7 +100,7 @@ func (w *work) run() {
 		ids = append(ids, w.insert(name))
 	}
 	for _, id := range ids {
-		wait, stop := context.WithTimeout(ctx, 20*time.Second)
+		wait, stop := context.WithTimeout(ctx, time.Minute)
 		en, err := w.direct.Wait(wait, id)
 		stop()
 		if err != nil || en.State != engine.StateSucceeded {
@@ -148,7 +148,7 @@ func (w *work) insert(name string) uuid.UUID {
 	if name == "fault.later" {
 		m.Due = time.Now().Add(30 * time.Millisecond)
 	}
-	for end := time.Now().Add(20 * time.Second); ; {
+	for end := time.Now().Add(time.Minute); ; {
 		in, err := w.e.Insert(context.Background(), []*engine.Message{m})
 		if err == nil {
 			return in[0].ID
