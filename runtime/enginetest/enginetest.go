@@ -77,7 +77,7 @@ type Options struct {
 	Step time.Duration
 
 	// Patience is how long the suite waits for each event before it fails. It
-	// defaults to 20 s, and is added to Lease.
+	// defaults to a minute, and is added to Lease.
 	Patience time.Duration
 
 	// Tasks is how many tasks the tests of many tasks enqueue, 500 by default.
@@ -123,7 +123,7 @@ func Run(t *testing.T, open func(t testing.TB) engine.Engine, o Options) {
 		o.Step = 50 * time.Millisecond
 	}
 	if o.Patience <= 0 {
-		o.Patience = 20 * time.Second
+		o.Patience = time.Minute
 	}
 	o.Patience += o.Lease
 	if o.Tasks <= 0 {
