@@ -285,6 +285,14 @@ func (d *deadRows) below(jobs []int64) {
 	}
 }
 
+// below is [deadRows.below] for each worker of this engine.
+func (e *Engine) below(jobs []int64) {
+	e.serving.Range(func(s, _ any) bool {
+		s.(*serve).dead.below(jobs)
+		return true
+	})
+}
+
 // searched notes the end of a search through everything, with the workers of
 // the running tasks. If few dead rows are left, looks begin at the beginning
 // again.

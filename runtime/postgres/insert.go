@@ -247,6 +247,7 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 	}
 	copy(l.id, numbers)
 	var ins []engine.Inserted
+	began := time.Now()
 	if l.alone() || l.Len() > remote.MaxGathered {
 		ins, err = e.storeAlone(ctx, l)
 	} else {
@@ -263,6 +264,9 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 		if ins[i], err = e.replaceHeld(ctx, l.keys[i], ins[i], e.inTx); err != nil {
 			return nil, &engine.UncertainError{IDs: e.idsOf(l), Err: e.failed("insert tasks", err)}
 		}
+	}
+	if time.Since(began) > longTrail/2 { // looks may have passed them meanwhile
+		e.below(l.id)
 	}
 	e.workers.Nudge()
 	return ins, nil

@@ -11,7 +11,9 @@ import (
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // TestOldSnapshot_SearchAfterAnOutage: while the search goes through the dead rows, the
@@ -58,5 +60,49 @@ func TestOldSnapshot_SearchAfterAnOutage(t *testing.T) {
 			return err == nil && done
 		}, 3*outage, 20*time.Millisecond, "the search rests for the time of the outage")
 		t.Logf("%s after %v", name, time.Since(began))
+	}
+}
+
+// TestOldSnapshot_SlowInsert: tasks that it took long to store lie behind those that have
+// run since. They run without the search, which waits for an hour here.
+//
+// Proves: RELIABILITY 33
+func TestOldSnapshot_SlowInsert(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	url := servertest.NewPostgres(t).URL
+	app, pool, schema := newAppAt(t, url, runtime.Config{Workers: 4}, postgres.Config{PollInterval: time.Hour})
+	late := glue.NewTask[struct{}, int](wire.Spec{Name: "press.Late", Func: "Late"}, noArgs)
+	glue.Register(app, late, func(context.Context, *struct{}) (int, error) { return 1, nil })
+	oldSnapshot(t, url)
+	start(t, app)
+	_, err := pool.Exec(t.Context(), fmt.Sprintf(`CREATE FUNCTION %[1]s.late() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN PERFORM pg_sleep(0.01); RETURN NULL; END';
+		CREATE TRIGGER late AFTER INSERT ON %[1]s.river_job FOR EACH ROW WHEN (NEW.kind = 'press.Late') EXECUTE FUNCTION %[1]s.late()`, schema))
+	require.NoError(t, err)
+	for range 50 {
+		runFifty(t, app)
+	}
+	var b runtime.Batch // of more than are stored together with others
+	hs := make([]*runtime.Handle[int], 300)
+	for i := range hs {
+		hs[i] = runtime.AddTo(&b, late.Call(func(*wire.Fields) {}, nil))
+	}
+	stored := make(chan error, 1)
+	go func() { stored <- b.Enqueue(t.Context(), app) }()
+	for done := false; !done; {
+		select {
+		case err := <-stored:
+			require.NoError(t, err)
+			done = true
+		default:
+			runFifty(t, app)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, h := range hs {
+		_, err := h.Wait(ctx)
+		require.NoError(t, err)
 	}
 }
