@@ -30,14 +30,9 @@ func (t *txn) room(w want, held int64) (bool, error) {
 	if w.ordered {
 		return held < 1, nil
 	}
-	most := w.most
-	t.db.places.most.BindText(1, w.rule)
-	set, ok, err := one(t.db.places.most)
+	most, err := t.mostOf(w)
 	if err != nil {
 		return false, err
-	}
-	if ok {
-		most = set
 	}
 	if w.per == 0 {
 		return held < most, nil
@@ -48,6 +43,38 @@ func (t *txn) room(w want, held int64) (bool, error) {
 	}
 	return false, t.wakeRate(w.key, w.rule, w.per, at)
 }
+
+// mostOf is how many places a key has, by SetLimit if it has set one: mostly it has for none,
+// which is asked once in a transaction.
+func (t *txn) mostOf(w want) (int64, error) {
+	if t.sets == unasked {
+		_, ok, err := one(t.db.places.anySet)
+		if err != nil {
+			return 0, err
+		}
+		if t.sets = setNone; ok {
+			t.sets = setSome
+		}
+	}
+	if t.sets == setNone {
+		return w.most, nil
+	}
+	t.db.places.most.BindText(1, w.rule)
+	set, ok, err := one(t.db.places.most)
+	if ok {
+		return set, err
+	}
+	return w.most, err
+}
+
+// sets is what a transaction knows of limits that SetLimit has set.
+type sets int8
+
+const (
+	unasked sets = iota
+	setNone
+	setSome
+)
 
 // admit takes the places that a task lacks which is about to run. If there is none
 // it notes that the task waits for it, and returns which limit that is, else -1, and
@@ -108,12 +135,9 @@ func (t *txn) beginRated(r *row, has map[int]bool) error {
 // roomNow reports whether a task that comes now gets a place: others that wait go
 // first.
 func (t *txn) roomNow(l *engine.Limit) (bool, error) {
-	t.db.places.waits.BindText(1, l.Key)
-	if _, others, err := one(t.db.places.waits); err != nil || others {
-		return false, err
-	}
-	held, err := t.heldOf(l.Key)
-	if err != nil {
+	t.db.places.free.BindText(1, l.Key)
+	held, _, err := one(t.db.places.free)
+	if err != nil || held < 0 {
 		return false, err
 	}
 	return t.room(wantOf(l), held)

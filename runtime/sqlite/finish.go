@@ -193,15 +193,24 @@ func (d *delivery) finished(t *txn, state int, owned bool) error {
 			return err
 		}
 	}
-	if d.msg.Limits != nil {
-		if err := t.leavePlaces(d.seq); err != nil {
-			return err
-		}
+	if err := d.leave(t, state); err != nil {
+		return err
 	}
 	if d.stopped || state == cancelled {
 		return t.dropStop(d.seq)
 	}
 	return nil
+}
+
+// leave gives up the places of a run that has ended.
+func (d *delivery) leave(t *txn, state int) error {
+	switch {
+	case d.msg.Limits == nil:
+		return nil
+	case isFinal(state):
+		return t.leaveEnded(d.seq, d.msg.Limits)
+	}
+	return t.leavePlaces(d.seq)
 }
 
 // settle implements op.

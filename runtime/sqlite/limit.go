@@ -21,6 +21,7 @@ func (e *Engine) SetLimit(ctx context.Context, rule string, most int) error {
 		if err := st.Run(); err != nil {
 			return err
 		}
+		t.sets = unasked
 		return t.letInAll(rule)
 	}, nil)
 }

@@ -16,8 +16,9 @@ const (
 // placeStatements are those of limits.
 type placeStatements struct {
 	add, of, hold, drop            *lite.Stmt
+	dropAll, free                  *lite.Stmt
 	held, first, any, waits        *lite.Stmt
-	most, set, clear               *lite.Stmt
+	most, set, clear, anySet       *lite.Stmt
 	task, putAside, letIn, lastSeq *lite.Stmt
 	some, stale, nextKey, ready    *lite.Stmt
 }
@@ -26,9 +27,12 @@ func (p *placeStatements) texts() map[**lite.Stmt]string {
 	return map[**lite.Stmt]string{
 		&p.add: `INSERT OR REPLACE INTO @places(task, n, key, rule, most, ordered, held, priority, due, turn, per)
 			VALUES(?,?,?,?,?,?,?,?,?,?,?)`,
-		&p.of:   `SELECT n, key, ordered, held FROM @places WHERE task = ? ORDER BY n DESC`,
-		&p.hold: `UPDATE @places SET held = 1 WHERE task = ? AND n = ?`,
-		&p.drop: `DELETE FROM @places WHERE task = ? AND n = ?`,
+		&p.of:      `SELECT n, key, ordered, held FROM @places WHERE task = ? ORDER BY n DESC`,
+		&p.hold:    `UPDATE @places SET held = 1 WHERE task = ? AND n = ?`,
+		&p.drop:    `DELETE FROM @places WHERE task = ? AND n = ?`,
+		&p.dropAll: `DELETE FROM @places WHERE task = ?`,
+		&p.free: `SELECT CASE WHEN EXISTS (SELECT 1 FROM @places INDEXED BY @places_wait WHERE held = 0 AND key = ?1) THEN -1
+			ELSE (SELECT count(*) FROM @places INDEXED BY @places_held WHERE held = 1 AND key = ?1) END`,
 		&p.held: `SELECT count(*) FROM @places INDEXED BY @places_held WHERE held = 1 AND key = ?`,
 		&p.first: `SELECT task, n, rule, most, ordered, per FROM @places INDEXED BY @places_wait
 			WHERE held = 0 AND key = ? ORDER BY priority DESC, due, turn LIMIT 1`,
@@ -38,6 +42,7 @@ func (p *placeStatements) texts() map[**lite.Stmt]string {
 		&p.most:     `SELECT most FROM @limits WHERE rule = ?`,
 		&p.set:      `INSERT OR REPLACE INTO @limits(rule, most) VALUES(?,?)`,
 		&p.clear:    `DELETE FROM @limits WHERE rule = ?`,
+		&p.anySet:   `SELECT 1 FROM @limits LIMIT 1`,
 		&p.task:     `SELECT state, due, queue, name FROM @tasks WHERE seq = ?`,
 		&p.putAside: `UPDATE @tasks SET state = ?, reason = ? WHERE seq = ?`,
 		&p.letIn:    `UPDATE @tasks SET state = ?, reason = NULL WHERE seq = ?`,
@@ -163,10 +168,7 @@ func (t *txn) enterAgain(r *row) error {
 // letIn gives the free places of a key to the first tasks that wait for them. Such a
 // task is ready then, and gets the places that it still lacks when it is claimed.
 func (t *txn) letIn(key string) error {
-	held, err := t.heldOf(key)
-	if err != nil {
-		return err
-	}
+	held := int64(-1)
 	for lot := 0; ; lot++ {
 		st := t.db.places.first
 		st.BindText(1, key)
@@ -180,6 +182,11 @@ func (t *txn) letIn(key string) error {
 		st.Reset()
 		if w.per > 0 && lot == maxSteps { // the rest once others had the file
 			return t.wakeRate(key, w.rule, w.per, t.now)
+		}
+		if held < 0 { // mostly none waits
+			if held, err = t.heldOf(key); err != nil {
+				return err
+			}
 		}
 		if room, err := t.room(w, held); err != nil || !room {
 			return err
@@ -246,47 +253,6 @@ func (t *txn) letInTask(seq, n int64, ordered bool) (holds bool, err error) {
 		return holds, t.leavePlaces(seq)
 	}
 	return holds, nil
-}
-
-// leavePlaces gives up the places of a task, as its state wants it, and lets others
-// in: all of one that has ended or is gone, and of one that does not run those of
-// limits that keep no order.
-func (t *txn) leavePlaces(seq int64) error {
-	if !t.limited {
-		return nil
-	}
-	t.db.places.task.BindInt(1, seq)
-	n, ok, err := one(t.db.places.task)
-	if err != nil {
-		return err
-	}
-	state := int(n)
-	if ok && (state == running || state == aside || state == asideAgain) {
-		return nil
-	}
-	over := !ok || isFinal(state)
-	var keys []string
-	var drop []int64
-	st := t.db.places.of
-	st.BindInt(1, seq)
-	if err := st.Each(func() bool {
-		if over || st.Int(2) == 0 {
-			drop = append(drop, st.Int(0))
-			keys = append(keys, st.Text(1))
-		}
-		return true
-	}); err != nil {
-		return err
-	}
-	for i, n := range drop {
-		if err := t.dropPlace(seq, n); err != nil {
-			return err
-		}
-		if err := t.letIn(keys[i]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // sweepPlaces gives up places that are not held any more: somebody changed the file,

@@ -32,6 +32,7 @@ type txn struct {
 	added  bool              // tasks were added; their callers learn it once they are safe
 	undone bool              // nothing of it is in the file
 	claims bool              // it took tasks for workers, or tried to
+	sets   sets              // what it knows of SetLimit
 
 	family    family          // the parent of the children whose ends it writes
 	strangers strangers       // tasks that it parked and no worker knows
