@@ -49,10 +49,24 @@ local function closed(e, id, came, state, result, reason)
 	return table.concat({head, " ", string.format("%d", came), " ", state, " ", id, " ", sizes, " ", #result, "\n",
 		body, result, reason})
 end
+-- heads are the heads of journals by their keys, as this script knows them. What
+-- else changes one forgets it.
+local heads = {}
+local function head(j)
+	local h = heads[j]
+	if h then return h end
+	local v = soft("HMGET", j, "_came", "_failed", "_open", "_bytes", "_wait")
+	if not v then return nil end
+	h = {came=num(v[1]), failed=num(v[2]), open=num(v[3]), bytes=num(v[4]), wait=v[5]}
+	heads[j] = h
+	return h
+end
 -- wake makes a suspended task pending, first in line.
 local function wake(q, id, ns)
 	if soft("ZREM", k(q, "taskctx:waits"), id) ~= 1 then return end
-	soft("HDEL", journal(q, id), "_wait")
+	local j = journal(q, id)
+	heads[j] = nil
+	soft("HDEL", j, "_wait")
 	local v = soft("HMGET", t(q, id), "state", "taskctx_limits", "taskctx")
 	if not v or v[1] ~= "scheduled" or soft("ZREM", k(q, "scheduled"), id) ~= 1 then return end
 	local ls = limitsOf(v[2])
@@ -80,15 +94,18 @@ local function arrive(of, child, state, result, reason, ns)
 	at = at + 36
 	local pid, q, name = string.sub(of, 1, 36), string.sub(of, at, at + tonumber(n) - 1), string.sub(of, at + tonumber(n))
 	local j = journal(q, pid)
-	local v = soft("HMGET", j, "e" .. name, "_came", "_failed", "_open", "_bytes", "_wait")
-	if not v or not v[1] then return end
-	local came, failed = num(v[2]) + 1, num(v[3])
-	local e = closed(v[1], child, came, state, result, reason)
+	local e = soft("HGET", j, "e" .. name)
+	local h = e and head(j)
+	e = h and closed(e, child, h.came + 1, state, result, reason)
 	if not e then return end
-	if state ~= "succeeded" then failed = failed + 1 end
-	redis.call("HSET", j, "e" .. name, e, "_came", came, "_failed", failed, "_open", math.max(num(v[4]) - 1, 0),
-		"_bytes", num(v[5]) + #result + #reason)
-	if v[6] and met(j, v[6], came, failed, name) then wake(q, pid, ns) end
+	h.came, h.open, h.bytes = h.came + 1, math.max(h.open - 1, 0), h.bytes + #result + #reason
+	local set = {"HSET", j, "e" .. name, e, "_came", h.came, "_open", h.open, "_bytes", h.bytes}
+	if state ~= "succeeded" then
+		h.failed = h.failed + 1
+		set[#set+1], set[#set+2] = "_failed", h.failed
+	end
+	redis.call(unpack(set))
+	if h.wait and met(j, h.wait, h.came, h.failed, name) then wake(q, pid, ns) end
 end
 -- bereft notes that the children of a task that has ended badly are to be cancelled.
 local function bereft(q, id, state)
@@ -124,7 +141,9 @@ end
 -- burn forgets the journal of a task that is forgotten.
 local function burn(q, id)
 	if soft("SREM", k(q, "taskctx:journals"), id) ~= 1 then return end
-	redis.call("DEL", journal(q, id))
+	local j = journal(q, id)
+	heads[j] = nil
+	redis.call("DEL", j)
 	soft("SREM", k(q, "taskctx:bereft"), id)
 	soft("ZREM", k(q, "taskctx:waits"), id)
 end
@@ -171,6 +190,7 @@ local function redo(q, id)
 				entry(e.seq, e.attempt, "c", e.orphan, e.came, e.state, e.child, e.queue, e.value, e.result, ""))
 		end
 	end
+	heads[j] = nil
 	redis.call("HDEL", j, "_bereft", "_bereaved", "_at", "_wait")
 	redis.call("HSET", j, "_came", came, "_failed", 0, "_open", open, "_others", others, "_bytes", bytes)
 	soft("SREM", k(q, "taskctx:bereft"), id)

@@ -245,6 +245,7 @@ local function suspend(q, id, score, wait, ns)
 	local h = soft("HMGET", j, "_came", "_failed") or {}
 	if score == "" or met(j, wait, num(h[1]), num(h[2])) then return "pending", "first" end
 	firm("HSET", j, "_wait", wait)
+	heads[j] = nil
 	soft("SADD", k(q, "taskctx:journals"), id)
 	firm("ZADD", k(q, "taskctx:waits"), score, id)
 	return "scheduled", score
