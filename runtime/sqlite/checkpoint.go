@@ -16,6 +16,11 @@ const (
 	// checkpointAfter is the longest time that a commit is in the log alone,
 	// however short that is.
 	checkpointAfter = 10 * time.Second
+	// carefulAt is the length at which all is copied before more is written, for
+	// carefulFor after the disk was full: the log must not take the room that its copy
+	// needs.
+	carefulAt  = 256
+	carefulFor = time.Hour
 	// maxLog is the size in bytes that the log keeps on the disk when it begins
 	// anew, however long it was.
 	maxLog = 4 * checkpointAt * pageSize
@@ -27,7 +32,8 @@ type checkpointState struct {
 	at    int         // the length at which to ask next
 	by    int         // the length at which the writer copies by itself next
 	due   time.Time   // when to ask, however short the log is; zero when all is copied
-	first bool        // the disk was full: all is copied before more is written
+	first bool        // all is copied before more is written
+	until time.Time   // the log is kept short so long, for the disk was full
 	done  atomic.Bool // set by the checkpointer
 }
 
@@ -39,6 +45,9 @@ func (e *Engine) askCheckpoint(now time.Time) {
 		cp.due = now.Add(checkpointAfter)
 	}
 	frames := e.db.c.WALFrames()
+	if frames >= carefulAt && now.Before(cp.until) {
+		cp.first = true
+	}
 	if frames < checkpointAt { // it began anew
 		cp.at, cp.by = checkpointAt, checkpointBy
 		return
@@ -95,9 +104,13 @@ func (e *Engine) checkpointNow() (left int) {
 	return left
 }
 
+// wasFull notes that the disk was full. All is copied before more is written, now and
+// whenever the log has grown a little: what is written when others give room back could
+// take that which the copy needs, and nothing go on ever again.
+func (e *Engine) wasFull() { e.checkpoint.first, e.checkpoint.until = true, time.Now().Add(carefulFor) }
+
 // makeRoom copies the log into the file before more is written, if the disk was full:
-// the log begins anew then, in the room that it has. When others give room back, what is
-// written at once could take that which the copy needs, and nothing go on ever again.
+// the log begins anew then, in the room that it has.
 func (e *Engine) makeRoom() error {
 	if !e.checkpoint.first {
 		return nil

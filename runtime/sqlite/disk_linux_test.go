@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -17,8 +18,15 @@ import (
 )
 
 // TestServe_GoesOnWhenADiskHasRoomAgain: a disk that was full is given some room, less
-// than the log takes by itself before it is copied: all tasks end.
+// than the log takes by itself before it is copied: all tasks end, also one by one, which
+// takes more of the log.
 func TestServe_GoesOnWhenADiskHasRoomAgain(t *testing.T) {
+	for _, slots := range []int{5, 1} {
+		t.Run(fmt.Sprint(slots, " slots"), func(t *testing.T) { testFullDisk(t, slots) })
+	}
+}
+
+func testFullDisk(t *testing.T, slots int) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=12m"); err != nil {
 		t.Skipf("it needs a small disk: %v", err)
@@ -43,13 +51,13 @@ func TestServe_GoesOnWhenADiskHasRoomAgain(t *testing.T) {
 	served := make(chan error, 1)
 	go func() {
 		served <- e.Serve(ctx, &engine.Worker{
-			ID: "w", Slots: 5, Queues: []string{"default"}, Names: []string{"file.task"}, ParkFor: time.Hour,
+			ID: "w", Slots: slots, Queues: []string{"default"}, Names: []string{"file.task"}, ParkFor: time.Hour,
 			Run: func(context.Context, *engine.Delivery) engine.Outcome {
 				return engine.Outcome{Kind: engine.OutcomeSucceed, Result: bytes.Repeat([]byte("1"), 4000)}
 			},
 		})
 	}()
-	wait, cancel := context.WithTimeout(ctx, 30*time.Second)
+	wait, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for _, id := range ids {
 		entry, err := e.Wait(wait, id)

@@ -137,7 +137,7 @@ func (e *Engine) commit(ops []op, begun bool) {
 	t, all, err := e.attempt(ops, true, begun)
 	if lite.Code(err) == lite.Full && t.undone {
 		settleAll(all[len(ops):], t, err)
-		e.checkpoint.first = true
+		e.wasFull()
 		t, all, err = e.attempt(ops, true, false)
 	}
 	// Claims first: a worker is not drained while it gets more tasks.
