@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"sort"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -66,7 +68,8 @@ func (e *Engine) redo(ctx context.Context, d db, job int64) error {
 // journal is what is read of one.
 type journal struct {
 	entries          []engine.JournalEntry
-	here, own, again bool // as journalSQL says
+	order            []int64 // the numbers of the entries, which ascend once all are read
+	here, own, again bool    // as journalSQL says
 }
 
 // journalRead is whose journal is read, for the owner of the run if there is one.
@@ -84,21 +87,35 @@ func (e *Engine) readJournals(ctx context.Context, rs []journalRead) ([]journal,
 	}
 	err := e.steered(ctx, e.sql.journal.read, []any{jobs, attempts, owners}, func(scan func(...any) error) error {
 		var n int
+		var seq int64
 		var here, own, again bool
-		en, err := e.scanEntry(scan, &n, &here, &own, &again)
+		en, err := e.scanEntry(scan, &n, &seq, &here, &own, &again)
 		if err != nil {
 			return err
 		}
 		j := &js[n-1]
 		if j.here, j.own, j.again = here, own, again; en.Kind != 0 {
-			j.entries = append(j.entries, en)
+			j.entries, j.order = append(j.entries, en), append(j.order, seq)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, e.failed("read journal", err)
 	}
+	for i := range js {
+		if !slices.IsSorted(js[i].order) {
+			sort.Sort(&js[i])
+		}
+	}
 	return js, nil
+}
+
+// Len, Less and Swap implement [sort.Interface].
+func (j *journal) Len() int           { return len(j.order) }
+func (j *journal) Less(a, b int) bool { return j.order[a] < j.order[b] }
+func (j *journal) Swap(a, b int) {
+	j.order[a], j.order[b] = j.order[b], j.order[a]
+	j.entries[a], j.entries[b] = j.entries[b], j.entries[a]
 }
 
 // scanEntry reads an entry behind other columns.

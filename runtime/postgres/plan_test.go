@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -192,4 +194,45 @@ func planRun(ctx context.Context, d *engine.Delivery, o *engine.Outcome) {
 			*o = engine.Outcome{Kind: engine.OutcomeFail, Reason: err.Error()}
 		}
 	}
+}
+
+// TestPlans_OfReadingAJournal: the plan that was made while there were no entries does
+// not read those of all tasks for one.
+func TestPlans_OfReadingAJournal(t *testing.T) {
+	slow(t)
+	ctx, url := t.Context(), servertest.Postgres(t)
+	cfg := postgres.Config{Schema: newSchema(t, url), PollInterval: time.Minute}
+	direct := open(t, url, cfg)
+	c, err := pgx.Connect(ctx, url)
+	require.NoError(t, err)
+	defer c.Close(context.Background())
+	exec := func(sql string) {
+		_, err := c.Exec(ctx, sql)
+		require.NoError(t, err, sql)
+	}
+	exec("SET search_path = " + cfg.Schema)
+	exec("ALTER TABLE taskctx_journal SET (autovacuum_enabled = false)")
+	exec("VACUUM ANALYZE taskctx_journal")
+	m := plainMessage(uuid.Nil)
+	m.Meta.Version, m.Due = engine.WireDurable, time.Now().Add(time.Hour)
+	in, err := direct.Insert(ctx, []*engine.Message{m})
+	require.NoError(t, err)
+
+	e, err := postgres.Open(ctx, url, cfg)
+	require.NoError(t, err)
+	read := func(times int) {
+		for range times {
+			_, err := e.Journal(ctx, in[0].ID)
+			require.NoError(t, err)
+		}
+	}
+	read(10)
+	exec("INSERT INTO taskctx_journal (job_id, kind, name, attempt) SELECT 0, 's', 'step ' || n, 0 FROM generate_series(1, 20000) n")
+	read(10)
+	require.NoError(t, e.Close()) // its connections tell what they have read
+	var rows int
+	require.NoError(t, c.QueryRow(ctx, `
+		SELECT (SELECT seq_tup_read FROM pg_stat_user_tables WHERE relid = 'taskctx_journal'::regclass)
+			+ (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relid = 'taskctx_journal'::regclass)`).Scan(&rows))
+	assert.LessOrEqual(t, rows, 1000, "rows and index entries read for 10 journals without entries")
 }
