@@ -24,9 +24,15 @@ const inDoubt = 100 * time.Millisecond
 // ctx: it ends when that has ended for as long as a caller waits in doubt. A
 // request that ends sooner leaves open whether the tasks were stored, and costs
 // its connection: while the next one is made ready, callers with little time
-// would give up in their turn, and nothing be stored any more.
+// would give up in their turn, and nothing be stored any more. It has a deadline if
+// ctx has one: a client that waits for an answer may look at nothing else.
 func Beyond(ctx context.Context) (beyond context.Context, cancel context.CancelFunc) {
-	beyond, end := context.WithCancel(context.WithoutCancel(ctx))
+	var end context.CancelFunc
+	if deadline, ok := ctx.Deadline(); ok {
+		beyond, end = context.WithDeadline(context.WithoutCancel(ctx), deadline.Add(inDoubt))
+	} else {
+		beyond, end = context.WithCancel(context.WithoutCancel(ctx))
+	}
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(inDoubt, end) })
 	return beyond, func() {
 		stop()

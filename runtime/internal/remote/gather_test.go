@@ -204,6 +204,29 @@ func TestGatherer_StoresForThoseInDoubt(t *testing.T) {
 	})
 }
 
+// TestGatherer_TellsTheDeadline: a client of a server that looks at nothing but the
+// deadline while it waits for an answer knows when the caller is gone.
+func TestGatherer_TellsTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, g, end := newGatherer()
+		defer end()
+		g.Store = func(ctx context.Context, l numbers) ([]engine.Inserted, error) {
+			deadline, ok := ctx.Deadline()
+			if !ok {
+				deadline = time.Now().Add(3 * time.Second)
+			}
+			time.Sleep(time.Until(deadline))
+			return nil, context.DeadlineExceeded
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		at := time.Now()
+		_, err := g.Insert(ctx, numbers{1})
+		assert.ErrorAs(t, err, new(*engine.UncertainError))
+		assert.Equal(t, time.Second+inDoubt, time.Since(at))
+	})
+}
+
 // TestGatherer_Close: what is under way ends, what waits is stored no more, and
 // nothing is afterwards.
 func TestGatherer_Close(t *testing.T) {
