@@ -39,6 +39,19 @@ func split(outcomes []*outcome, orphans []claim) (plain, rest *conclusions) {
 	return plain, rest
 }
 
+// released are the jobs that are given back, and keep their places in the order.
+func released(outcomes []*outcome, orphans []claim) (jobs []int64) {
+	for _, o := range outcomes {
+		if o.Kind == engine.OutcomeRelease {
+			jobs = append(jobs, o.Of.Claim.job)
+		}
+	}
+	for _, c := range orphans {
+		jobs = append(jobs, c.job)
+	}
+	return jobs
+}
+
 // patch is an outcome's change of an envelope.
 type patch struct {
 	Memo    json.RawMessage `json:"memo,omitempty"`

@@ -190,14 +190,15 @@ func (s *serve) leaveLate(f *family, written map[claim]struct{}) {
 }
 
 // writeFamilies is writeFamily for a step: it keeps what it cannot write. If beside, the
-// step may claim meanwhile; finish returns when it is done, and is to be called once.
-func (s *serve) writeFamilies(ctx context.Context, f *family, beside bool) (finish func() error) {
+// step may claim meanwhile; finish returns when it is done, and is to be called once. Known
+// is set if it is known already that they are written.
+func (s *serve) writeFamilies(ctx context.Context, f *family, beside bool) (finish func() error, known bool) {
 	var written map[claim]struct{}
 	var err error
 	if !beside || len(f.outcomes) < wide || len(f.limited) > 0 {
 		written, err = s.writeFamily(ctx, f)
 		err = s.familyWritten(ctx, f, written, err)
-		return func() error { return err }
+		return func() error { return err }, err == nil
 	}
 	done := make(chan struct{})
 	go func() {
@@ -207,14 +208,14 @@ func (s *serve) writeFamilies(ctx context.Context, f *family, beside bool) (fini
 	return func() error {
 		<-done
 		return s.familyWritten(ctx, f, written, err)
-	}
+	}, false
 }
 
 func (s *serve) familyWritten(ctx context.Context, f *family, written map[claim]struct{}, err error) error {
 	switch {
 	case err == nil:
 		s.settle(ctx, f.outcomes, written)
-		s.dead.below(f.woken)
+		s.dead.below(append(f.woken, released(f.outcomes, nil)...))
 		if len(f.heads) > 0 || !f.quiet { // else the step claims what it has let in
 			s.News() // a parent may be due
 		}

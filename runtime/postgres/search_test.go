@@ -6,11 +6,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/glue"
 	"github.com/taskctx/taskctx/runtime/postgres"
 	"github.com/taskctx/taskctx/runtime/wire"
@@ -105,4 +107,58 @@ func TestOldSnapshot_SlowInsert(t *testing.T) {
 		_, err := h.Wait(ctx)
 		require.NoError(t, err)
 	}
+}
+
+// TestOldSnapshot_ReleasedTaskIsFound: a task that its worker gives back lies behind those
+// that have run since. It runs again without the search, which waits for an hour here.
+//
+// Proves: RELIABILITY 33
+func TestOldSnapshot_ReleasedTaskIsFound(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	url := servertest.NewPostgres(t).URL
+	e := open(t, url, postgres.Config{Schema: newSchema(t, url), PollInterval: time.Hour})
+	oldSnapshot(t, url)
+	trickle(t, e, 300, 10, 0)
+	ran, release := make(chan string, 1), make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	runs := 0
+	go func() {
+		served <- e.Serve(ctx, &engine.Worker{
+			ID: uuid.NewString(), Slots: 2, Queues: []string{"plan"}, Names: []string{"plan.task"},
+			ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now,
+			Run: func(_ context.Context, d *engine.Delivery) engine.Outcome {
+				ran <- d.Message.Meta.Tags["n"]
+				if d.Message.Meta.Tags["n"] == "" {
+					return engine.Outcome{Kind: engine.OutcomeSucceed}
+				}
+				if runs++; runs > 1 {
+					return engine.Outcome{Kind: engine.OutcomeSucceed}
+				}
+				<-release
+				return engine.Outcome{Kind: engine.OutcomeRelease}
+			},
+		})
+	}()
+	run := func(n string) {
+		m := plainMessage(uuid.Nil)
+		m.Meta.Tags = map[string]string{"n": n}
+		_, err := e.InsertOne(t.Context(), m)
+		require.NoError(t, err)
+		require.Equal(t, n, <-ran)
+	}
+	run("released")
+	for began := time.Now(); time.Since(began) < 3*time.Second; { // looks begin a second ago now and then
+		run("")
+	}
+	close(release)
+	select {
+	case n := <-ran:
+		require.Equal(t, "released", n)
+	case <-time.After(time.Minute):
+		t.Fatal("it is not found")
+	}
+	stop()
+	require.NoError(t, <-served)
 }

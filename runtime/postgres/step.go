@@ -45,14 +45,17 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 		if family.quiet && family.mayClaim() && len(outcomes)+len(orphans) == 0 {
 			family.claim = f
 		}
-		journaled = s.writeFamilies(ctx, family, want >= wide && len(st.Orphans) == 0)
-		f.pass = family.again
+		var known bool
+		if journaled, known = s.writeFamilies(ctx, family, want >= wide && len(st.Orphans) == 0); !known {
+			f.pass = family.again
+		}
 	}
 	written := make(map[claim]struct{}, len(outcomes))
 	plain, rest := split(outcomes, orphans)
 	writes := steered()
 	s.queueSucceed(writes, plain, written)
 	s.queueConclude(writes, rest, written)
+	s.dead.below(released(outcomes, orphans))
 	claims := writes
 	if want >= wide && len(outcomes) >= wide && len(orphans) == 0 && !slices.ContainsFunc(outcomes, runsAgain) {
 		claims = steered()
