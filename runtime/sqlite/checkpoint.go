@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -33,7 +34,7 @@ type checkpointState struct {
 	by    int         // the length at which the writer copies by itself next
 	due   time.Time   // when to ask, however short the log is; zero when all is copied
 	first bool        // all is copied before more is written
-	until time.Time   // the log is kept short so long, for the disk was full
+	until time.Time   // the log is kept short so long, for the disk was full; zero if it was not
 	done  atomic.Bool // set by the checkpointer
 }
 
@@ -45,7 +46,12 @@ func (e *Engine) askCheckpoint(now time.Time) {
 		cp.due = now.Add(checkpointAfter)
 	}
 	frames := e.db.c.WALFrames()
-	if frames >= carefulAt && now.Before(cp.until) {
+	switch {
+	case cp.until.IsZero():
+	case now.After(cp.until):
+		cp.until = time.Time{}
+		e.limitLog(maxLog)
+	case frames >= carefulAt:
 		cp.first = true
 	}
 	if frames < checkpointAt { // it began anew
@@ -107,7 +113,21 @@ func (e *Engine) checkpointNow() (left int) {
 // wasFull notes that the disk was full. All is copied before more is written, now and
 // whenever the log has grown a little: what is written when others give room back could
 // take that which the copy needs, and nothing go on ever again.
-func (e *Engine) wasFull() { e.checkpoint.first, e.checkpoint.until = true, time.Now().Add(carefulFor) }
+func (e *Engine) wasFull() {
+	cp := &e.checkpoint
+	if cp.until.IsZero() {
+		e.limitLog(carefulAt * pageSize)
+	}
+	cp.first, cp.until = true, time.Now().Add(carefulFor)
+}
+
+// limitLog sets how many bytes the log keeps on the disk when it begins anew: what it
+// took before the disk was full is room for the file.
+func (e *Engine) limitLog(size int) {
+	if err := e.db.c.Exec(fmt.Sprintf("PRAGMA journal_size_limit = %d", size)); err != nil {
+		e.complain("cannot limit the size of the write-ahead log", "error", err)
+	}
+}
 
 // makeRoom copies the log into the file before more is written, if the disk was full:
 // the log begins anew then, in the room that it has.

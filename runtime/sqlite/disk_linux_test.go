@@ -22,18 +22,23 @@ import (
 // takes more of the log.
 func TestServe_GoesOnWhenADiskHasRoomAgain(t *testing.T) {
 	for _, slots := range []int{5, 1} {
-		t.Run(fmt.Sprint(slots, " slots"), func(t *testing.T) { testFullDisk(t, slots) })
+		t.Run(fmt.Sprint(slots, " slots"), func(t *testing.T) { testFullDisk(t, 12, 6, slots) })
 	}
 }
 
-func testFullDisk(t *testing.T, slots int) {
+// TestServe_GoesOnInWhatTheLogTook: the same where there is room for what the tasks
+// write only once the log gives back what it took until the disk was full.
+func TestServe_GoesOnInWhatTheLogTook(t *testing.T) { testFullDisk(t, 16, 4, 5) }
+
+// testFullDisk fills a disk of so many MiB, gives some of them back, and runs all tasks.
+func testFullDisk(t *testing.T, size, back, slots int) {
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=12m"); err != nil {
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprintf("size=%dm", size)); err != nil {
 		t.Skipf("it needs a small disk: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 	ballast := filepath.Join(dir, "ballast")
-	require.NoError(t, os.WriteFile(ballast, make([]byte, 6<<20), 0o600))
+	require.NoError(t, os.WriteFile(ballast, make([]byte, back<<20), 0o600))
 	e := open(t, filepath.Join(dir, "tasks.db"), sqlite.Config{})
 	ctx, stop := context.WithCancel(t.Context())
 	var ids []uuid.UUID
