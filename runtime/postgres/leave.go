@@ -55,19 +55,22 @@ func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (
 	return len(in.queue), in.more, err
 }
 
-// letIns are the queues and names of jobs that were let in, by columns.
+// letIns are jobs that were let in, by columns.
 type letIns struct {
+	id          []int64
 	queue, kind []string
 	more        bool // there may be more
 	paused      bool // something is paused
 }
 
-// scanLetIn reads what a statement that lets jobs in answers.
+// scanLetIn reads what a statement that lets jobs in answers. They keep their places in
+// the order, where looks may have passed.
 func (e *Engine) scanLetIn(in *letIns) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
 		var told int
-		err := scan(&in.queue, &in.kind, &told, &in.more, &in.paused)
+		err := scan(&in.id, &in.queue, &in.kind, &told, &in.more, &in.paused)
 		if err == nil {
+			e.below(in.id)
 			e.pausing.Store(in.paused)
 		}
 		return err

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -109,11 +110,12 @@ func TestOldSnapshot_SlowInsert(t *testing.T) {
 	}
 }
 
-// TestOldSnapshot_ReleasedTaskIsFound: a task that its worker gives back lies behind those
-// that have run since. It runs again without the search, which waits for an hour here.
+// TestOldSnapshot_WhatKeptItsPlaceIsFound: a task that its worker gives back, and one that
+// is let in by another limit, lie behind those that have run since. They run without the
+// search, which waits for an hour here.
 //
 // Proves: RELIABILITY 33
-func TestOldSnapshot_ReleasedTaskIsFound(t *testing.T) {
+func TestOldSnapshot_WhatKeptItsPlaceIsFound(t *testing.T) {
 	slow(t)
 	t.Parallel()
 	url := servertest.NewPostgres(t).URL
@@ -123,42 +125,56 @@ func TestOldSnapshot_ReleasedTaskIsFound(t *testing.T) {
 	ran, release := make(chan string, 1), make(chan struct{})
 	ctx, stop := context.WithCancel(t.Context())
 	served := make(chan error, 1)
-	runs := 0
+	var runs atomic.Int64
 	go func() {
 		served <- e.Serve(ctx, &engine.Worker{
-			ID: uuid.NewString(), Slots: 2, Queues: []string{"plan"}, Names: []string{"plan.task"},
+			ID: uuid.NewString(), Slots: 3, Queues: []string{"plan"}, Names: []string{"plan.task"},
 			ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now,
 			Run: func(_ context.Context, d *engine.Delivery) engine.Outcome {
-				ran <- d.Message.Meta.Tags["n"]
-				if d.Message.Meta.Tags["n"] == "" {
-					return engine.Outcome{Kind: engine.OutcomeSucceed}
+				n := d.Message.Meta.Tags["n"]
+				ran <- n
+				switch {
+				case n == "released" && runs.Add(1) == 1:
+					<-release
+					return engine.Outcome{Kind: engine.OutcomeRelease}
+				case n == "first of the limit":
+					<-release
 				}
-				if runs++; runs > 1 {
-					return engine.Outcome{Kind: engine.OutcomeSucceed}
-				}
-				<-release
-				return engine.Outcome{Kind: engine.OutcomeRelease}
+				return engine.Outcome{Kind: engine.OutcomeSucceed}
 			},
 		})
 	}()
-	run := func(n string) {
+	add := func(n string, limits ...engine.Limit) {
 		m := plainMessage(uuid.Nil)
-		m.Meta.Tags = map[string]string{"n": n}
+		m.Meta.Tags, m.Limits = map[string]string{"n": n}, limits
+		if len(limits) > 0 {
+			m.Meta.Version = engine.WireLimited
+		}
 		_, err := e.InsertOne(t.Context(), m)
 		require.NoError(t, err)
-		require.Equal(t, n, <-ran)
 	}
-	run("released")
+	next := func(want string) {
+		select {
+		case n := <-ran:
+			require.Equal(t, want, n)
+		case <-time.After(time.Minute):
+			t.Fatal("it is not found: ", want)
+		}
+	}
+	one := engine.Limit{Rule: "rule", Key: "key", Most: 1}
+	add("first of the limit", one)
+	next("first of the limit")
+	add("second of the limit", one)
+	add("released")
+	next("released")
 	for began := time.Now(); time.Since(began) < 3*time.Second; { // looks begin a second ago now and then
-		run("")
+		add("")
+		next("")
 	}
+	require.NoError(t, e.SetLimit(t.Context(), "rule", 2))
+	next("second of the limit")
 	close(release)
-	select {
-	case n := <-ran:
-		require.Equal(t, "released", n)
-	case <-time.After(time.Minute):
-		t.Fatal("it is not found")
-	}
+	next("released")
 	stop()
 	require.NoError(t, <-served)
 }

@@ -7,7 +7,7 @@ import "strings"
 // letInSQL gives the free places of keys to the first jobs that wait for them, up to
 // $3 of a key. One of a paused queue becomes available without the place, for which
 // nobody waits then. It notifies the workers of those that it has let in, unless the
-// channel $2 is empty. The columns are their queues and names, whether there may be more,
+// channel $2 is empty. The columns are their numbers, queues and names, whether there may be more,
 // and whether something is paused.
 var letInSQL = letInOf("unnest($1::bytea[]) AS k(key)", firstWaiters)
 
@@ -35,7 +35,7 @@ func letInOf(keys string, first func(most string) string) string {
 ), told AS (
 	SELECT pg_notify($2::text, json_build_object('queue', q.queue)::text) FROM (SELECT DISTINCT queue FROM woken) q WHERE $2 <> ''
 )
-SELECT ARRAY(SELECT queue FROM woken), ARRAY(SELECT kind FROM woken), (SELECT count(*) FROM told),
+SELECT ARRAY(SELECT id FROM woken), ARRAY(SELECT queue FROM woken), ARRAY(SELECT kind FROM woken), (SELECT count(*) FROM told),
 	EXISTS (SELECT FROM dropped) OR EXISTS (SELECT FROM k WHERE room > $3::integer), ` + anyPause + `
 `
 }
@@ -75,7 +75,7 @@ var grantSQL = fitting("unnest($1::bytea[]) AS k(key)", "$2", firstUnpaused) + `
 	DELETE FROM {s}.taskctx_place WHERE ctid = ANY(ARRAY(
 		SELECT w.at FROM w LEFT JOIN j ON j.id = w.job_id WHERE w.fits AND (j.id IS NULL OR NOT j.aside))) RETURNING key
 )
-SELECT ARRAY(SELECT queue FROM j WHERE aside), ARRAY(SELECT kind FROM j WHERE aside),
+SELECT ARRAY(SELECT id FROM j WHERE aside), ARRAY(SELECT queue FROM j WHERE aside), ARRAY(SELECT kind FROM j WHERE aside),
 	length(set_config('taskctx.granted', ARRAY(SELECT id FROM j WHERE aside)::text, true)),
 	EXISTS (SELECT FROM dropped) OR EXISTS (SELECT FROM k WHERE room > $2::integer), ` + anyPause
 
