@@ -172,6 +172,7 @@ func testSuspendNeed(b *bench) {
 	h := s.nextNamed("task.parent")
 	h.record(h.child("c", "task.child"))
 	h.suspend(engine.Wait{Need: 3}, time.Hour)
+	b.until(id, engine.StateWaiting)
 	s.nextNamed("task.child").succeed()
 	b.signal(id, "a", "", `1`)
 	b.barrier(s, "task.other")
@@ -192,6 +193,7 @@ func testSuspendFailFast(b *bench) {
 	h := s.nextNamed("task.parent")
 	h.record(h.child("c1", "task.child"), h.child("c2", "task.child"), h.child("c3", "task.child"), h.child("c4", "task.child"))
 	h.suspend(engine.Wait{Need: 4, FailFast: true}, 0)
+	b.until(id, engine.StateWaiting)
 	cs := []*handed{s.nextNamed("task.child"), s.nextNamed("task.child"), s.nextNamed("task.child"), s.nextNamed("task.child")}
 	cs[0].succeed()
 	b.until(cs[0].id(), engine.StateSucceeded)

@@ -162,6 +162,7 @@ func TestTogether_WaitsForThoseThatAreAboutToAsk(t *testing.T) {
 		together.Expect(3)
 		got.asks(t.Context(), together, 5, 6)
 		time.Sleep(time.Second)
+		synctest.Wait()
 		assert.Equal(t, []int{5, 6}, s.lots[2], "not for long")
 		got.asks(t.Context(), together, 7, 8)
 		assert.Equal(t, [][]int{{7}, {8}}, s.lots[3:], "and only once")
