@@ -20,23 +20,66 @@ import (
 // its age are taken for dead.
 const silence = 1500 * time.Millisecond
 
-// conns are the connections of a client that Open made. The client itself
-// drops one at a time, after its own timeout. When one of them has fallen
-// silent, or leads to a read-only server, all of them are closed: new ones
-// lead to the current server of the name.
-type conns struct {
-	// lost is how many answers did not come, of all servers of a cluster.
-	lost *atomic.Int64
+// lines are all connections of an engine that Open made, to each server of a cluster.
+type lines struct {
+	lost atomic.Int64 // how many answers did not come
 
-	mu  sync.Mutex
-	all map[*conn]struct{} // guarded by mu
+	mu   sync.Mutex
+	all  map[*conn]struct{} // guarded by mu
+	hung bool               // guarded by mu: new ones are closed at once
 }
+
+func newLines() *lines { return &lines{all: make(map[*conn]struct{})} }
+
+// add notes a connection, and reports whether it may be used.
+func (l *lines) add(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.hung {
+		l.all[c] = struct{}{}
+	}
+	return !l.hung
+}
+
+func (l *lines) remove(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.all, c)
+}
+
+// closeThose closes the connections that f selects. The client notices when it next
+// uses one.
+func (l *lines) closeThose(f func(c *conn) bool) {
+	var those []*conn
+	l.mu.Lock()
+	for c := range l.all {
+		if f(c) {
+			those = append(those, c)
+		}
+	}
+	l.mu.Unlock()
+	for _, c := range those {
+		_ = c.Close()
+	}
+}
+
+// hangUp closes all connections, and each that is made from now on: the client lets go
+// of one on which it waits for an answer only when its own timeout ends.
+func (l *lines) hangUp() {
+	l.mu.Lock()
+	l.hung = true
+	l.mu.Unlock()
+	l.closeThose(func(*conn) bool { return true })
+}
+
+// conns are the connections to one server. The client itself drops one at a time, after
+// its own timeout. When one of them has fallen silent, or leads to a read-only server, all
+// of them are closed: new ones lead to the current server of the name.
+type conns struct{ *lines }
 
 var _ redis.Hook = (*conns)(nil)
 
-func newConns(lost *atomic.Int64) *conns {
-	return &conns{lost: lost, all: make(map[*conn]struct{})}
-}
+func newConns(l *lines) *conns { return &conns{l} }
 
 // reloads asks a cluster for its shards anew when one cannot be reached: another server
 // may have taken its place.
@@ -86,9 +129,10 @@ func (cs *conns) DialHook(next redis.DialHook) redis.DialHook {
 			return nil, err
 		}
 		c := &conn{Conn: nc, of: cs, opened: time.Now()}
-		cs.mu.Lock()
-		cs.all[c] = struct{}{}
-		cs.mu.Unlock()
+		if !cs.add(c) {
+			_ = nc.Close()
+			return nil, net.ErrClosed
+		}
 		if s, ok := nc.(syscall.Conn); ok {
 			return &socket{c, s}, nil
 		}
@@ -120,20 +164,9 @@ func (cs *conns) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 
 func isReadOnly(err error) bool { return strings.Contains(err.Error(), "READONLY") }
 
-// closeOpenedBefore closes the connections that were opened before at. The
-// client notices when it next uses one.
+// closeOpenedBefore closes the connections that were opened before at.
 func (cs *conns) closeOpenedBefore(at time.Time) {
-	var old []*conn
-	cs.mu.Lock()
-	for c := range cs.all {
-		if c.opened.Before(at) {
-			old = append(old, c)
-		}
-	}
-	cs.mu.Unlock()
-	for _, c := range old {
-		_ = c.Close()
-	}
+	cs.closeThose(func(c *conn) bool { return c.of == cs && c.opened.Before(at) })
 }
 
 // Write implements [net.Conn].
@@ -164,9 +197,7 @@ func (c *conn) Read(b []byte) (int, error) {
 
 // Close implements [net.Conn].
 func (c *conn) Close() error {
-	c.of.mu.Lock()
-	delete(c.of.all, c)
-	c.of.mu.Unlock()
+	c.of.remove(c)
 	return c.Conn.Close()
 }
 
@@ -178,10 +209,10 @@ func (e lostAnswer) Unwrap() error { return e.error }
 
 // answersLost returns how many answers of the server did not come; see lost.
 func (e *Engine) answersLost() int64 {
-	if e.answers == nil {
+	if e.lines == nil {
 		return 0
 	}
-	return e.answers.Load()
+	return e.lines.lost.Load()
 }
 
 // lost reports whether the server may have acted in spite of err. before is
@@ -191,8 +222,8 @@ func (e *Engine) answersLost() int64 {
 // answer, unless no connection was made; and on one by which a cluster refuses the last
 // of several requests.
 func (e *Engine) lost(err error, before int64) bool {
-	if e.answers != nil {
-		return e.answers.Load() != before
+	if e.lines != nil {
+		return e.lines.lost.Load() != before
 	}
 	var answer redis.Error
 	return (!errors.As(err, &answer) || isMoving(err)) && !errors.Is(err, redis.ErrClosed) && !errors.Is(err, redis.ErrPoolTimeout)

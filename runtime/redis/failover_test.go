@@ -241,3 +241,35 @@ func TestClose_SilentServer(t *testing.T) {
 	assert.Less(t, time.Since(at), 4*time.Second)
 	t.Logf("closed after %v", time.Since(at))
 }
+
+// TestClose_SilentNetwork: the network swallows all, so that a connection on which the
+// engine hears of ends is made anew, and waits for its first answer for as long as the
+// client may. Close does not.
+func TestClose_SilentNetwork(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	proxy := servertest.NewProxy(t, servertest.NewRedis(t).URL)
+	e, err := redis.Open(t.Context(), proxy.URL+"0?read_timeout=100s", redis.Config{Logger: quiet})
+	require.NoError(t, err)
+	app := runtime.New(e, runtime.Config{Logger: quiet})
+	h, err := sumCall(sumTask(""), 1, 1).Enqueue(t.Context(), app)
+	require.NoError(t, err)
+	waited := make(chan error, 1)
+	go func() {
+		_, err := h.Wait(context.Background())
+		waited <- err
+	}()
+	time.Sleep(500 * time.Millisecond) // it is heard of
+	resume := proxy.Pause()
+	defer resume()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err = sumCall(sumTask(""), 1, 1).Enqueue(ctx, app) // its connection is taken for dead, and all others
+	require.Error(t, err)
+	time.Sleep(500 * time.Millisecond) // new ones are made
+	at := time.Now()
+	require.NoError(t, e.Close())
+	require.ErrorIs(t, <-waited, engine.ErrClosed)
+	t.Logf("closed after %v", time.Since(at))
+	assert.Less(t, time.Since(at), 50*time.Second)
+}

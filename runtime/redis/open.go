@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync/atomic"
 
 	"github.com/redis/go-redis/v9"
 
@@ -30,7 +29,7 @@ func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
-	db, lost, err := t.connect(ctx, cfg.HashTag != "")
+	db, all, err := t.connect(ctx, cfg.HashTag != "")
 	if err != nil {
 		return nil, fmt.Errorf("open redis: %w", err)
 	}
@@ -38,7 +37,7 @@ func Open(ctx context.Context, url string, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	e.owned, e.answers = true, lost
+	e.owned, e.lines = true, all
 	return e, nil
 }
 
@@ -68,23 +67,23 @@ func parseTarget(raw string, cfg *Config) (*target, error) {
 	return &target{raw, q}, nil
 }
 
-// connect returns a client, and the count of answers that did not come to it.
-func (t *target) connect(ctx context.Context, tagged bool) (redis.UniversalClient, *atomic.Int64, error) {
-	lost := new(atomic.Int64)
+// connect returns a client, and its connections.
+func (t *target) connect(ctx context.Context, tagged bool) (redis.UniversalClient, *lines, error) {
+	all := newLines()
 	if t.query.Has("addr") && !t.query.Has("master_name") {
-		db, err := t.cluster(lost)
-		return db, lost, err
+		db, err := t.cluster(all)
+		return db, all, err
 	}
 	one, err := t.server()
 	if err != nil {
 		return nil, nil, err
 	}
-	one.AddHook(newConns(lost))
+	one.AddHook(newConns(all))
 	if n := shards(ctx, one); n > 1 || n == 1 && tagged {
-		db, err := t.cluster(lost)
-		return db, lost, errors.Join(err, one.Close())
+		db, err := t.cluster(all)
+		return db, all, errors.Join(err, one.Close())
 	}
-	return one, lost, nil
+	return one, all, nil
 }
 
 // server returns a client of one server, or of the one that Sentinels name.
@@ -107,7 +106,7 @@ func (t *target) server() (*redis.Client, error) {
 
 // cluster returns a client of a Redis Cluster, which asks for its shards anew when one
 // of them cannot be reached.
-func (t *target) cluster(lost *atomic.Int64) (redis.UniversalClient, error) {
+func (t *target) cluster(all *lines) (redis.UniversalClient, error) {
 	u, err := url.Parse(t.url)
 	if err != nil {
 		return nil, errURL
@@ -124,7 +123,7 @@ func (t *target) cluster(lost *atomic.Int64) (redis.UniversalClient, error) {
 	}
 	o.ContextTimeoutEnabled = true
 	db := redis.NewClusterClient(o)
-	db.OnNewNode(func(c *redis.Client) { c.AddHook(newConns(lost)) })
+	db.OnNewNode(func(c *redis.Client) { c.AddHook(newConns(all)) })
 	db.AddHook(&reloads{db})
 	return db, nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -67,12 +66,12 @@ func (c *Config) setDefaults() error {
 // All methods may be called concurrently.
 type Engine struct {
 	layout
-	cfg     Config
-	db      redis.UniversalClient
-	owned   bool          // Close closes db
-	answers *atomic.Int64 // how many did not come; nil for a client of the caller's
-	in      remote.Gatherer[*lot]
-	watch   remote.Waiters[string]
+	cfg   Config
+	db    redis.UniversalClient
+	owned bool   // Close closes db
+	lines *lines // the connections of db; nil for a client of the caller's
+	in    remote.Gatherer[*lot]
+	watch remote.Waiters[string]
 	// workers are the calls of Serve.
 	workers remote.Workers
 	queues  directory
@@ -125,7 +124,10 @@ const closeGrace = 2 * time.Second
 // requests have 2 s to end; then an engine from Open closes its connections.
 func (e *Engine) Close() error {
 	if e.owned {
-		silent := time.AfterFunc(closeGrace, func() { _ = e.db.Close() })
+		silent := time.AfterFunc(closeGrace, func() {
+			_ = e.db.Close()
+			e.lines.hangUp()
+		})
 		defer silent.Stop()
 	}
 	e.watch.Close(e.close)
