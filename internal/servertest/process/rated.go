@@ -167,10 +167,18 @@ func (r *rated) times() (times [rateKeys][]time.Time) {
 	return times
 }
 
-// claims are when the records of the key's tasks say that they began, sorted.
+// claims are when the records of the key's tasks that have begun say that they did,
+// sorted. One that was claimed by a worker that was killed then has a record of that, too.
 func (r *rated) claims(key int) (times []time.Time) {
 	r.Helper()
-	for _, id := range r.ids[key] {
+	began := make(map[int]bool)
+	for _, l := range readLimited(r.T, r.path) {
+		began[l.n] = true
+	}
+	for i, id := range r.ids[key] {
+		if !began[i*rateKeys+key] {
+			continue
+		}
 		rec, err := r.c.app.Lookup(context.Background(), id)
 		require.NoError(r, err)
 		if !rec.StartedAt.IsZero() {
