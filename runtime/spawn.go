@@ -102,10 +102,10 @@ func spawnAll[R any](ctx context.Context, name string, calls []Call[R]) []*Futur
 		d.mu.Lock()
 		defer d.mu.Unlock()
 	}
-	var names placeNames
+	names := placeNames{name: name, n: len(calls)}
 	for i, c := range calls {
 		f := (*future)(&all[i])
-		f.name, f.task = names.of(name, i), c.AnyCall.Name()
+		f.name, f.task = names.of(i), c.AnyCall.Name()
 		if fs[i] = &all[i]; err != nil {
 			f.unspawned(ctx, err)
 		} else {
@@ -115,25 +115,28 @@ func spawnAll[R any](ctx context.Context, name string, calls []Call[R]) []*Futur
 	return fs
 }
 
-// placeNames makes the names name/0 and so on, some at a time.
+// placeNames makes n names, name/0 and so on, some at a time.
 type placeNames struct {
+	name string
+	n    int
 	text string
 	next int // the place of the next name in text
 }
 
 // of returns the name of a place. The places are asked for in order.
-func (p *placeNames) of(name string, place int) string {
+func (p *placeNames) of(place int) string {
 	const lot = 64
 	if place%lot == 0 {
-		text := make([]byte, 0, lot*(len(name)+8))
-		for i := range lot {
-			text = append(append(text, name...), '/')
+		some := min(lot, p.n-place)
+		text := make([]byte, 0, some*(len(p.name)+8))
+		for i := range some {
+			text = append(append(text, p.name...), '/')
 			text = strconv.AppendInt(text, int64(place+i), 10)
 		}
 		p.text, p.next = string(text), 0
 	}
 	at := p.next
-	p.next += len(name) + 1
+	p.next += len(p.name) + 1
 	for n := place; ; n /= 10 {
 		if p.next++; n < 10 {
 			return p.text[at:p.next]

@@ -83,10 +83,7 @@ func (e *Engine) cancel(ctx context.Context, job int64, reason string) (exists b
 		return exists, err
 	}
 	exists, err = e.cancelDurable(ctx, []int64{job}, reason, 0)
-	e.serving.Range(func(s, _ any) bool { // the children next; other processes look each PollInterval
-		s.(*serve).Due(0)
-		return true
-	})
+	e.eachServe(func(s *serve) { s.Due(0) }) // the children next; other processes look each PollInterval
 	return exists, err
 }
 

@@ -287,10 +287,7 @@ func (d *deadRows) below(jobs []int64) {
 
 // below is [deadRows.below] for each worker of this engine.
 func (e *Engine) below(jobs []int64) {
-	e.serving.Range(func(s, _ any) bool {
-		s.(*serve).dead.below(jobs)
-		return true
-	})
+	e.eachServe(func(s *serve) { s.dead.below(jobs) })
 }
 
 // searched notes the end of a search through everything, with the workers of

@@ -68,9 +68,9 @@
 // A transaction elsewhere that keeps an old snapshot, such as a backup, makes Postgres
 // keep the dead versions of all jobs that have run since. A worker that has to read
 // many of them begins each look where the last one has got to, and searches what
-// may have come below a part at a time: such a task, one that was given back or
-// whose transaction took over a second to commit, may wait for five times as long as
-// a search through the dead rows takes. A snapshot that is held for over 5 minutes
+// may have come below a part at a time: such a task, one that another process has
+// given back or let in, or whose caller's transaction took over a second to commit, may
+// wait for five times as long as a search through the dead rows works. A snapshot that is held for over 5 minutes
 // is a warning in the log, with who holds it; to see other roles' sessions the
 // engine's role needs pg_read_all_stats.
 //

@@ -53,8 +53,8 @@ func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 		})
 		return err
 	}
-	unsure, b := s.unsure.Swap(false), new(pgx.Batch)
-	if s.dead.known() && !unsure {
+	known, unsure, b := s.dead.known(), s.unsure.Swap(false), new(pgx.Batch)
+	if known && !unsure {
 		ids := s.dead.worker(s.owner)
 		for _, c := range s.Active() {
 			ids = append(ids, c.job)
@@ -62,20 +62,22 @@ func (s *serve) Running(ctx context.Context) (*remote.Running[claim], error) {
 		b.Queue(s.e.sql.mineOf, s.owner, ids).Query(collect)
 		return r, s.e.send(ctx, callTimeout, b)
 	}
-	if unsure {
+	if known {
 		b.Queue("SELECT set_config('statement_timeout', '" + unsureTimeout + "', true)")
 	}
 	l := s.measured(b, func(b *pgx.Batch) { b.Queue(s.e.sql.mine, s.owner).Query(collect) })
 	if err := s.e.send(ctx, callTimeout, b); err != nil {
-		s.unsure.Store(unsure && sqlState(err) != queryCanceled)
+		if unsure && sqlState(err) != queryCanceled {
+			s.unsure.Store(true)
+		}
 		return nil, err
 	}
 	s.dead.lookedRunning(*l)
 	return r, nil
 }
 
-// unsureTimeout bounds the look at all running tasks after a step whose answer was
-// lost, on the server: the next one leaves them to the search.
+// unsureTimeout bounds, on the server, the look at all running tasks beside dead rows,
+// after a step whose answer was lost: the next one leaves them to the search.
 const unsureTimeout = "2s"
 
 // Beats implements [remote.Store].

@@ -52,10 +52,7 @@ func (e *Engine) Pause(ctx context.Context, p engine.Pause) error {
 	if err := e.markPaused(ctx, p, pauseQueueSQL, pauseNameSQL); err != nil {
 		return err
 	}
-	e.serving.Range(func(s, _ any) bool {
-		s.(*serve).pauseNow(p)
-		return true
-	})
+	e.eachServe(func(s *serve) { s.pauseNow(p) })
 	if err := e.leavePaused(ctx, p); err != nil {
 		return e.failed("postgres", err)
 	}
@@ -68,10 +65,9 @@ func (e *Engine) Resume(ctx context.Context, p engine.Pause) error {
 		return err
 	}
 	err := e.hurrySweep(ctx)
-	e.serving.Range(func(s, _ any) bool {
-		s.(*serve).Check() // it may not listen
-		s.(*serve).sweepNow()
-		return true
+	e.eachServe(func(s *serve) {
+		s.Check() // it may not listen
+		s.sweepNow()
 	})
 	if err != nil {
 		return e.failed("postgres", err)

@@ -90,6 +90,14 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	return nil
 }
 
+// eachServe calls f with each call of Serve that runs.
+func (e *Engine) eachServe(f func(s *serve)) {
+	e.serving.Range(func(s, _ any) bool {
+		f(s.(*serve))
+		return true
+	})
+}
+
 // SaveMemo implements [remote.Store].
 func (s *serve) SaveMemo(ctx context.Context, c claim, memo json.RawMessage) (bool, error) {
 	own, err := json.Marshal(memoPatch(memo))

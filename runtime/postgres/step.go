@@ -21,7 +21,11 @@ const wide = 32
 func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (more bool, err error) {
 	s.step.Lock()
 	defer s.step.Unlock()
-	defer func() { s.unsure.Store(s.unsure.Load() || err != nil && !ofOneRow(err)) }()
+	defer func() {
+		if err != nil && !ofOneRow(err) {
+			s.unsure.Store(true)
+		}
+	}()
 	want := st.Want
 	queues := s.open(st.Queues)
 	if slices.ContainsFunc(st.Outcomes, func(o *outcome) bool { return o.Doubted }) {

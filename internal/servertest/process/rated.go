@@ -75,8 +75,12 @@ func Rated(t *testing.T, c *Crew) {
 		r.await("after a kill", r.times(), *rateN)
 	}
 	r.dismissAll()
+	began := make(map[int]bool)
+	for _, l := range readLimited(t, r.path) {
+		began[l.n] = true
+	}
 	for key, times := range r.times() {
-		most, claimed := pace.Most(times, *ratePer), pace.Most(r.claims(key), *ratePer)
+		most, claimed := pace.Most(times, *ratePer), pace.Most(r.claims(key, began), *ratePer)
 		t.Logf("key %d: %d began, at most %d of %d in any %v by the records, %d by the tasks",
 			key, len(times), claimed, *rateN, *ratePer, most)
 		assert.LessOrEqual(t, claimed, *rateN, "key %d", key)
@@ -169,12 +173,8 @@ func (r *rated) times() (times [rateKeys][]time.Time) {
 
 // claims are when the records of the key's tasks that have begun say that they did,
 // sorted. One that was claimed by a worker that was killed then has a record of that, too.
-func (r *rated) claims(key int) (times []time.Time) {
+func (r *rated) claims(key int, began map[int]bool) (times []time.Time) {
 	r.Helper()
-	began := make(map[int]bool)
-	for _, l := range readLimited(r.T, r.path) {
-		began[l.n] = true
-	}
 	for i, id := range r.ids[key] {
 		if !began[i*rateKeys+key] {
 			continue
