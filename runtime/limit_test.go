@@ -106,8 +106,9 @@ func TestLimits(t *testing.T) {
 		assert.Equal(t, 5, counts[0].Held)
 		assert.Equal(t, 4, counts[1].Keys)
 		time.Sleep(time.Second / 2)
-		for now, could := 1, 1; could > 0; time.Sleep(time.Second) {
+		for could := 1; could > 0; time.Sleep(time.Second) {
 			synctest.Wait()
+			var now int
 			now, could = c.couldRun(10, 2, 5)
 			require.Equal(t, could, now, "after %v: no place stays empty while a task waits that may have it", time.Since(began))
 		}

@@ -305,7 +305,8 @@ func (n *newcomers) look(ctx context.Context, e *Engine, d db) error {
 			if err := d.query(ctx, e.sql.limit.addKeys, []any{k.key, k.ruleKey, k.rule, k.per}, nothing); err != nil {
 				return err
 			}
-			if err := d.query(ctx, e.sql.limit.lockKeys, []any{k.key}, func(func(...any) error) error { locked++; return nil }); err != nil {
+			count := func(func(...any) error) error { locked++; return nil }
+			if err := d.query(ctx, e.sql.limit.lockKeys, []any{k.key}, count); err != nil {
 				return err
 			}
 			if err := d.query(ctx, e.sql.limit.notDue, []any{queues, dues, kinds}, n.scanNotDue); err != nil {

@@ -147,22 +147,12 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 			if len(f.failing) > 0 {
 				b.Queue(s.e.sql.journal.markBereft, f.failing)
 			}
-			if leave {
-				if !left {
-					b.Queue(s.e.sql.limit.leave, f.limited)
-				}
+			if leave && !left {
+				b.Queue(s.e.sql.limit.leave, f.limited)
 			}
 			claims = leave && f.claim != nil && !tried
-			if claims {
-				f.claim.held = make(map[int64]int)
-			}
-			switch tried = true; {
-			case claims && s.queueGrant(b, f):
-			case claims:
-				s.queueLetIn(b, f.limits, &f.in, f.quiet)
-				s.queueFetch(b, f.claim)
-			case leave:
-				s.queueLetIn(b, f.limits, &f.in, f.quiet)
+			if tried = true; leave {
+				s.queueNext(b, f, claims)
 			}
 		})
 	})
@@ -178,6 +168,20 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 		}
 	}
 	return written, err
+}
+
+// queueNext lets jobs in where others have left, and claims if it may.
+func (s *serve) queueNext(b *pgx.Batch, f *family, claims bool) {
+	if claims {
+		f.claim.held = make(map[int64]int)
+		if s.queueGrant(b, f) {
+			return
+		}
+	}
+	s.queueLetIn(b, f.limits, &f.in, f.quiet)
+	if claims {
+		s.queueFetch(b, f.claim)
+	}
 }
 
 // leaveLate has the upkeep give up the places of jobs that another one has ended meanwhile.

@@ -140,11 +140,13 @@ WHERE w.job_id = ANY($1::bigint[]) AND j.id = w.job_id AND j.id = ANY($1::bigint
 // or cancellation is noted: all of one moment. It asks for no order, to which the planner
 // would read the whole table by the key where it believes that to be small.
 const journalSQL = `
-SELECT r.n, coalesce(e.seq, 0), o.here, o.own, o.again, coalesce(e.kind, ''), coalesce(e.name, ''), coalesce(e.attempt, 0), e.value, coalesce(e.child, 0),
+SELECT r.n, coalesce(e.seq, 0), o.here, o.own, o.again,
+	coalesce(e.kind, ''), coalesce(e.name, ''), coalesce(e.attempt, 0), e.value, coalesce(e.child, 0),
 	coalesce(e.came, 0), coalesce(e.state, ''), e.result, coalesce(e.reason, '')
 FROM unnest($1::bigint[], $2::smallint[], $3::text[]) WITH ORDINALITY AS r(job, attempt, owner, n)
 CROSS JOIN LATERAL (
-	SELECT count(*) > 0 AS here, coalesce(bool_or(j.state::text = 'running' AND j.attempt = r.attempt AND {lastworker} = r.owner), false) AS own,
+	SELECT count(*) > 0 AS here,
+		coalesce(bool_or(j.state::text = 'running' AND j.attempt = r.attempt AND {lastworker} = r.owner), false) AS own,
 		EXISTS (SELECT FROM {s}.taskctx_wait w WHERE w.job_id = r.job AND w.bereft IS NOT NULL OFFSET 0) AS again
 	FROM {s}.river_job j WHERE j.id = r.job OFFSET 0
 ) o
