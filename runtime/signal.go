@@ -44,7 +44,10 @@ func WithSendKey(key string) SendOption { return func(s *sending) { s.key = key 
 // [engine.ErrJournalFull] for a task that was sent too much. A task that is not
 // durable is not told apart, and never reads it: only workers know the function.
 func (s *Signal[T]) Send(ctx context.Context, app *App, id uuid.UUID, v T, opts ...SendOption) error {
-	raw, err := wire.EncodeResult(&v)
+	raw, err := json.RawMessage(nil), checkType[T]()
+	if err == nil {
+		raw, err = wire.EncodeResult(&v)
+	}
 	if err == nil {
 		raw, err = note[T](s.name, raw)
 	}
@@ -114,6 +117,9 @@ type awaited struct{ calls, taken int }
 func (s *Signal[T]) Await(ctx context.Context, d time.Duration) (T, error) {
 	var none T
 	j, err := durableOf(ctx, "Signal.Await")
+	if err == nil {
+		err = checkType[T]()
+	}
 	if err != nil {
 		return none, inEntry("await", s.name, err)
 	}

@@ -30,13 +30,19 @@ import (
 // transaction is rolled back when the task is suspended. A step has no steps,
 // children or waits in it.
 //
-// T must survive JSON, as the result of a task. When its type has changed the
-// task is parked, as by a change of its arguments; give the step another name.
-// Names must be unique within a run: put the index of a loop into them.
+// T must survive JSON, as the result of a task: of a type with unexported fields,
+// `json:"-"`, an error or another interface the step fails the task, without a
+// call of fn. In an any each run gets what encoding/json makes of it. When the
+// type has changed the task is parked, as by a change of its arguments; give the
+// step another name. Names must be unique within a run: put the index of a loop
+// into them.
 func Step[C context.Context, T any](ctx context.Context, name string, fn func(ctx C) (T, error)) (T, error) {
 	var none T
 	d, err := durableOf(ctx, "runtime.Step")
 	if err != nil {
+		return none, inEntry("step", name, err)
+	}
+	if err := checkType[T](); err != nil {
 		return none, inEntry("step", name, err)
 	}
 	e, err := d.takeStep(ctx, name)
@@ -73,7 +79,9 @@ func Step[C context.Context, T any](ctx context.Context, name string, fn func(ct
 	if err != nil {
 		return none, inEntry("step", name, err)
 	}
-	if !bytes.Equal(e.Value, value) { // a run before this one was first, or the store has formatted it anew
+	// A run before this one was first, the store has formatted it anew, or later runs
+	// will read something else than the function has returned.
+	if !bytes.Equal(e.Value, value) || wire.LossesOf(reflect.TypeFor[T]()).Altered {
 		return recall[T](d.r, e)
 	}
 	return v, nil

@@ -28,6 +28,16 @@ func (e *driftError) Error() string {
 	return fmt.Sprintf("it was recorded as %s, here it is %s: the way out is another name", e.was, e.is)
 }
 
+// checkType refuses types of which JSON leaves something out, since the run that
+// has made a value would go on with another one than those after it.
+func checkType[T any]() error {
+	t := reflect.TypeFor[T]()
+	if l := wire.LossesOf(t); l.Lost != "" {
+		return Permanent(fmt.Errorf("a value of type %s does not come back from JSON: %s", t, l.Lost))
+	}
+	return nil
+}
+
 // note encodes a value that was encoded as raw.
 func note[T any](name string, raw json.RawMessage) (json.RawMessage, error) {
 	typ := wire.Fingerprint(reflect.TypeFor[T]())

@@ -13,11 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/taskctx/taskctx/gen/wiretype"
 	"github.com/taskctx/taskctx/runtime"
 	"github.com/taskctx/taskctx/runtime/memory"
+	"github.com/taskctx/taskctx/runtime/wire"
 )
 
 // node is a random type, as reflect and as go/types know it, with how to make
@@ -45,6 +47,9 @@ func TestRandomTypes(t *testing.T) {
 			return
 		}
 		accepted++
+		if l := wire.LossesOf(n.rtype); l.Lost != "" {
+			t.Fatalf("taskgen takes %s, and a step does not: %s", n.gtype, l.Lost)
+		}
 		print := wiretype.Fingerprint(n.gtype)
 		if strings.ContainsAny(print, " \t\n") || print == "" {
 			t.Fatalf("%s has the fingerprint %q", n.gtype, print)
@@ -66,6 +71,31 @@ func TestRandomTypes(t *testing.T) {
 		}
 	})
 	t.Logf("%d types accepted and proven, %d refused", accepted, refused)
+}
+
+// TestStepTypes: a step refuses no type that taskgen takes, and of those that
+// taskgen refuses each that has a part of which JSON keeps nothing.
+func TestStepTypes(t *testing.T) {
+	found := typesByLine(t)
+	both := 0
+	for _, g := range groups {
+		for _, c := range g.categories {
+			typ := c.values[0].Type()
+			lost, problems := wire.LossesOf(typ).Lost, wiretype.Check(found[c.line], nil)
+			if len(problems) == 0 {
+				require.Empty(t, lost, "%s, which taskgen takes", typ)
+			}
+			for _, p := range problems {
+				for _, reason := range []string{"not exported", "leaves it out", "JSON has no channels", "JSON has no functions"} {
+					if strings.Contains(p.Reason, reason) {
+						require.NotEmpty(t, lost, "%s, of which taskgen says %s: %s", typ, p.Path, p.Reason)
+						both++
+					}
+				}
+			}
+		}
+	}
+	require.NotZero(t, both)
 }
 
 // runTrips runs trips through an app of their own and says what went wrong with
