@@ -2,28 +2,36 @@ package postgres
 
 import (
 	"context"
-	"slices"
+	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
+// Bounds of Counts. What reading costs is told in entries of an index that nothing else
+// is read for; see readCost.
 const (
-	// countPlaces is how many pairs of a state and a queue are counted.
-	countPlaces = 10_000
-	// countLot is how many of them a statement counts, and maxEntries how many
-	// index entries all statements read, more or less, before estimates do.
-	countLot   = 200
-	maxEntries = 100_000
-	// samplePages is how many pages of a large table are read for an estimate.
+	// countBudget is what reading costs before estimates do, in a table of more than
+	// smallTable pages.
+	countBudget = 150_000
+	smallTable  = 200
+	// samplePages is how many pages of a large table are read for an estimate, and
+	// tailPages how many at its end.
 	samplePages = 100
+	tailPages   = 60
 	// sureFactor is how many times engine.ExactCounts a sample must show, and
 	// surePages on how many pages it must have seen such jobs, to be believed
 	// without counting.
-	sureFactor = 3
-	surePages  = 25
+	sureFactor = 2
+	surePages  = 16
 )
+
+// countedStates are the states of River's, in the order in which their jobs are counted.
+var countedStates = []string{
+	riverPending, riverScheduled, riverRetryable, riverAvailable, riverRunning, riverCancelled, riverDiscarded, riverCompleted,
+}
 
 // place is a state of River's in a queue.
 type place struct{ state, queue string }
@@ -34,152 +42,12 @@ type share struct {
 	jobs         float64
 }
 
-// sample is a sample's result for a place.
+// sample is what some pages say of a place.
 type sample struct {
 	shares []share
 	jobs   float64
 	pages  int
-}
-
-// Counts implements [engine.Counter]. If a state of River's has more than
-// [engine.ExactCounts] jobs in a queue, it returns an estimate from some pages
-// of the table.
-func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
-	if err := e.closed(); err != nil {
-		return nil, err
-	}
-	counts, err := e.count(ctx)
-	if err != nil {
-		return nil, e.failed("count tasks", err)
-	}
-	return counts, nil
-}
-
-func (e *Engine) count(ctx context.Context) ([]engine.Count, error) {
-	t := tally{}
-	samples, most, err := e.sample(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var places []place
-	err = e.steered(ctx, e.sql.places, []any{countPlaces}, func(scan func(...any) error) error {
-		var p place
-		if err := scan(&p.state, &p.queue); err != nil {
-			return err
-		}
-		if s := samples[p]; s != nil && s.jobs >= sureFactor*engine.ExactCounts && s.pages >= surePages {
-			t.estimate(p, s)
-		} else {
-			places = append(places, p)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	left := maxEntries
-	for lot := range slices.Chunk(places, countLot) {
-		if left <= 0 {
-			for _, p := range lot {
-				if s := samples[p]; s != nil {
-					t.estimate(p, s)
-				}
-			}
-			continue
-		}
-		read, err := e.countExactly(ctx, t, lot, samples, most)
-		if err != nil {
-			return nil, err
-		}
-		left -= read
-	}
-	if err := e.addOldest(ctx, t); err != nil {
-		return nil, err
-	}
-	return t.counts(), nil
-}
-
-// countExactly counts jobs of the places, and estimates those with more than most.
-// It returns how many index entries it has read.
-func (e *Engine) countExactly(
-	ctx context.Context, t tally, places []place, samples map[place]*sample, most int,
-) (read int, err error) {
-	states, queues := make([]string, len(places)), make([]string, len(places))
-	for i, p := range places {
-		states[i], queues[i] = p.state, p.queue
-	}
-	args := []any{states, queues, most + 1}
-	counted := make(map[place]*counted, len(places))
-	b := steered()
-	b.Queue(e.sql.count, args...).Query(func(rows pgx.Rows) error {
-		var p place
-		var n, ahead int
-		_, err := pgx.ForEachRow(rows, []any{&p.state, &p.queue, &n, &ahead}, func() error {
-			counted[p] = newCounted(p, n, ahead)
-			read += n
-			return nil
-		})
-		return err
-	})
-	b.Queue(e.sql.countMarked, args...).Query(func(rows pgx.Rows) error {
-		var p place
-		var again, later, ahead bool
-		var n int
-		_, err := pgx.ForEachRow(rows, []any{&p.state, &p.queue, &again, &later, &ahead, &n}, func() error {
-			counted[p].mark(share{again, later, float64(n)}, ahead)
-			read += n
-			return nil
-		})
-		return err
-	})
-	if err := e.send(ctx, callTimeout, b); err != nil {
-		return 0, err
-	}
-	for p, c := range counted {
-		s := c.sample()
-		if c.n <= most {
-			t.exact(p, s)
-			continue
-		}
-		if x := samples[p]; x != nil && x.jobs > s.jobs {
-			s = x
-		}
-		t.estimate(p, s)
-	}
-	return read, nil
-}
-
-// counted is what indexes say of a place: how many jobs there are, and those of
-// them whose metadata decide.
-type counted struct {
-	n          int
-	due, ahead float64 // without a mark
-	marked     []share
-}
-
-func newCounted(p place, n, ahead int) *counted {
-	if p.state != riverScheduled { // only there a time has a meaning
-		ahead = 0
-	}
-	return &counted{n: n, due: float64(n - ahead), ahead: float64(ahead)}
-}
-
-// mark notes jobs with a mark, which were counted before.
-func (c *counted) mark(s share, ahead bool) {
-	c.marked = append(c.marked, s)
-	if ahead && c.ahead >= s.jobs {
-		c.ahead -= s.jobs
-	} else {
-		c.due = max(0, c.due-s.jobs)
-	}
-}
-
-func (c *counted) sample() *sample {
-	s := new(sample)
-	for _, x := range append(c.marked, share{jobs: c.due}, share{later: true, jobs: c.ahead}) {
-		s.add(x)
-	}
-	return s
+	oldest time.Time // since when the oldest of them is due
 }
 
 func (s *sample) add(x share) {
@@ -187,35 +55,181 @@ func (s *sample) add(x share) {
 	s.jobs += x.jobs
 }
 
-// sample reads some pages of a large table. It returns their estimates of the
-// whole, and up to how many jobs of a place are to be counted.
-func (e *Engine) sample(ctx context.Context) (map[place]*sample, int, error) {
-	var pages int64
-	if err := e.row(ctx, e.sql.pages, nil, &pages); err != nil {
-		return nil, 0, err
+// sure reports that there are so many jobs that counting them would be in vain.
+func (s *sample) sure() bool {
+	return s != nil && s.jobs >= sureFactor*engine.ExactCounts && s.pages >= surePages
+}
+
+// Counts implements [engine.Counter]. It reads indexes, entries and what is dead among
+// them, up to a bound, and estimates from some pages of the table what it has not
+// counted: if a state of River's has more than [engine.ExactCounts] jobs in a queue,
+// and where many jobs have ended of which no vacuum has removed the traces yet. There
+// it may miss a queue with few jobs.
+func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
+	if err := e.closed(); err != nil {
+		return nil, err
 	}
-	if pages <= 2*samplePages {
-		return nil, 4 * engine.ExactCounts, nil
+	var counts []engine.Count
+	err := e.bounded(ctx, callTimeout, func(ctx context.Context) error {
+		return pgx.BeginTxFunc(ctx, e.pool, steeredTx, func(tx pgx.Tx) (err error) {
+			counts, err = (&counting{sql: &e.sql, tx: tx}).counts(ctx)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, e.failed("count tasks", err)
 	}
-	part := float64(samplePages) / float64(pages)
-	samples := make(map[place]*sample)
-	err := e.query(ctx, e.sql.sample, []any{float32(100 * part)}, func(scan func(...any) error) error {
+	return counts, nil
+}
+
+// counting is one call of Counts.
+type counting struct {
+	sql *statements
+	tx  pgx.Tx
+
+	pages   int64
+	version int // of the server
+	samples map[place]*sample
+	known   []string // queues, in the order of the database
+	found   map[place]*counted
+	marked  map[place][]marked
+	// open are the states of which not all was read, of jobs and of those with marks.
+	open, openMarks map[string]bool
+
+	cost, vain, end int64 // what reading has cost, how much of that nothing came of, and where it ends
+	blocked         int   // statements that met nothing but what is dead
+}
+
+func (n *counting) counts(ctx context.Context) ([]engine.Count, error) {
+	n.found, n.marked, n.samples = make(map[place]*counted), make(map[place][]marked), make(map[place]*sample)
+	n.open, n.openMarks = make(map[string]bool), make(map[string]bool)
+	if err := n.tx.QueryRow(ctx, n.sql.countBegin).Scan(&n.pages, &n.version, &n.cost, &n.vain); err != nil {
+		return nil, err
+	}
+	n.end = n.cost + countBudget
+	if n.pages <= smallTable {
+		n.end = n.cost + 1<<40
+	} else if err := n.sample(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.read(ctx, n.spans()); err != nil {
+		return nil, err
+	}
+	t := n.tally()
+	if err := n.oldest(ctx, t); err != nil {
+		return nil, err
+	}
+	return t.counts(), nil
+}
+
+// sample reads some pages of a large table for estimates of the whole, and the last
+// ones all: before a vacuum these are what was written last, and so the jobs that wait
+// and run, which may be few.
+func (n *counting) sample(ctx context.Context) error {
+	const readsRanges = 140_000 // the first version that does not read the whole table for them
+	last := "(4294967295,0)"
+	if n.version >= readsRanges {
+		last = fmt.Sprintf("(%d,0)", n.pages-tailPages)
+	}
+	part := float64(samplePages) / float64(n.pages)
+	err := n.samplesOf(ctx, n.sql.sample, []any{last, float32(100 * part)}, func(p place, s share, oldest time.Time, pages int) {
+		s.jobs /= part
+		if len(n.known) == 0 || n.known[len(n.known)-1] != p.queue {
+			n.known = append(n.known, p.queue)
+		}
+		n.sampled(p).note(s, oldest)
+		n.sampled(p).pages = max(n.sampled(p).pages, pages)
+	})
+	if err != nil || n.version < readsRanges {
+		return err
+	}
+	return n.samplesOf(ctx, n.sql.tail, []any{last}, func(p place, s share, oldest time.Time, _ int) {
+		n.sampled(p).note(s, oldest)
+	})
+}
+
+func (n *counting) sampled(p place) *sample {
+	if n.samples[p] == nil {
+		n.samples[p] = new(sample)
+	}
+	return n.samples[p]
+}
+
+func (s *sample) note(x share, oldest time.Time) {
+	s.add(x)
+	if s.oldest.IsZero() || oldest.Before(s.oldest) {
+		s.oldest = oldest
+	}
+}
+
+func (n *counting) samplesOf(
+	ctx context.Context, sql string, args []any, each func(p place, s share, oldest time.Time, pages int),
+) error {
+	return pgxDB{n.tx}.query(ctx, sql, args, func(scan func(...any) error) error {
 		var p place
 		var s share
 		var jobs int64
-		var on int
-		if err := scan(&p.state, &p.queue, &s.again, &s.later, &jobs, &on); err != nil {
+		var pages int
+		var oldest time.Time
+		if err := scan(&p.state, &p.queue, &s.again, &s.later, &jobs, &pages, &oldest); err != nil {
 			return err
 		}
-		s.jobs = float64(jobs) / part
-		if samples[p] == nil {
-			samples[p] = new(sample)
-		}
-		samples[p].add(s)
-		samples[p].pages = max(samples[p].pages, on)
+		s.jobs = float64(jobs)
+		each(p, s, oldest, pages)
 		return nil
 	})
-	return samples, engine.ExactCounts, err
+}
+
+// tally puts together what was counted and what is estimated.
+func (n *counting) tally() tally {
+	t := tally{}
+	for p, c := range n.found {
+		s := c.sample(n.marked[p])
+		if !c.more && !n.openMarks[p.state] {
+			t.add(p, s, false)
+			continue
+		}
+		if x := n.samples[p]; x != nil && x.jobs > s.jobs {
+			s = x
+		}
+		t.add(p, s, true)
+	}
+	for p, s := range n.samples {
+		if n.found[p] == nil && (s.sure() || n.open[p.state]) {
+			t.add(p, s, true)
+		}
+	}
+	return t
+}
+
+// counted is what an index says of a place: how many jobs there are, and how many of
+// these are ahead of their time.
+type counted struct {
+	jobs, ahead float64
+	oldest      time.Time
+	more        bool // not all were counted
+}
+
+// marked is how many jobs of a place, which were counted with it, have the same mark.
+type marked struct {
+	share
+	ahead bool
+}
+
+// sample tells the jobs of a place apart.
+func (c *counted) sample(marks []marked) *sample {
+	s, ahead := new(sample), c.ahead
+	due := c.jobs - ahead
+	for _, m := range marks {
+		if s.add(m.share); m.ahead && ahead >= m.jobs {
+			ahead -= m.jobs
+		} else {
+			due = max(0, due-m.jobs)
+		}
+	}
+	s.add(share{jobs: due})
+	s.add(share{later: true, jobs: ahead})
+	return s
 }
 
 // tally adds up the counts, by queue and state of ours.
@@ -225,10 +239,6 @@ type tallied struct {
 	queue string
 	state engine.State
 }
-
-func (t tally) exact(p place, s *sample) { t.add(p, s, false) }
-
-func (t tally) estimate(p place, s *sample) { t.add(p, s, true) }
 
 func (t tally) add(p place, s *sample, estimated bool) {
 	for _, x := range s.shares {
@@ -248,10 +258,68 @@ func (t tally) add(p place, s *sample, estimated bool) {
 func (t tally) counts() []engine.Count {
 	counts := make([]engine.Count, 0, len(t))
 	for _, c := range t {
-		if c.Tasks == 0 {
-			continue
+		if c.Tasks > 0 {
+			counts = append(counts, *c)
 		}
-		counts = append(counts, *c)
 	}
 	return counts
+}
+
+// older notes since when a task of the queue has been due.
+func (t tally) older(queue string, at time.Time) {
+	c := t[tallied{queue, engine.StatePending}]
+	if c != nil && !at.IsZero() && (c.Oldest.IsZero() || at.Before(c.Oldest)) {
+		c.Oldest = at.UTC()
+	}
+}
+
+// oldestQueues is of how many queues with estimates the oldest waiting task is looked for.
+const oldestQueues = 100
+
+// oldest finds since when the oldest pending task of each queue has been due.
+func (n *counting) oldest(ctx context.Context, t tally) error {
+	var look []string
+	for p, c := range n.found {
+		if p.state != riverAvailable {
+			continue
+		}
+		if t.older(p.queue, c.oldest); c.more && len(look) < oldestQueues {
+			look = append(look, p.queue)
+		}
+	}
+	for p, s := range n.samples {
+		if p.state == riverAvailable && n.found[p] == nil && t[tallied{p.queue, engine.StatePending}] != nil {
+			t.older(p.queue, s.oldest)
+			if len(look) < oldestQueues {
+				look = append(look, p.queue)
+			}
+		}
+	}
+	var asks []ask
+	at := func(queue *string, due *time.Time, into ...any) func(pgx.Rows) error {
+		return func(rows pgx.Rows) error {
+			_, err := pgx.ForEachRow(rows, into, func() error { t.older(*queue, *due); return nil })
+			return err
+		}
+	}
+	for _, queue := range look {
+		for _, priority := range priorities {
+			due := new(time.Time)
+			asks = append(asks, ask{nextSlice, n.sql.oldest, []any{queue, priority}, at(&queue, due, due)})
+		}
+	}
+	queue, due := new(string), new(time.Time)
+	asks = append(asks, ask{endedSlice, n.sql.oldestAside, nil, at(queue, due, queue, due)})
+	for len(asks) > 0 && n.blocked < mostBlocked {
+		done, err := n.send(ctx, asks)
+		if err != nil {
+			return err
+		}
+		if done < len(asks) { // it is left out
+			n.blocked++
+			done++
+		}
+		asks = asks[done:]
+	}
+	return nil
 }

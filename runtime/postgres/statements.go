@@ -20,9 +20,10 @@ type statements struct {
 	clean                                              lotSQL
 	cleanKeys, queues, paused                          string
 	get, lockJob, cancel, retry, runNow, remove, ended string
-	list, listBrief, window, places, pages, sample     string
+	list, listBrief, window                            string
 	windowNewest, alive, oldest, oldestAside           string
-	count, countMarked                                 string
+	countBegin, cost, sample, tail, nextQueue          string
+	groups, groupsTo, marks, marksTo                   string
 	reads, below, running, holders                     string
 
 	insertLimited, replace, tell string
@@ -63,6 +64,7 @@ func forSome(text, pick string) lotSQL {
 // {s} is the schema as an identifier, {seq} the sequence of River's jobs.
 func schemaReplacer(schema string) *strings.Replacer {
 	own := quoted(schema)
+	read := strings.ReplaceAll(readOf, "{s}", own)
 	return strings.NewReplacer(
 		"{set}", strings.ReplaceAll(setOf, "{s}", own), "{s}", own, "{seq}", own+".river_job_id_seq",
 		"{columns}", withPaused(jobColumns, schema),
@@ -73,6 +75,7 @@ func schemaReplacer(schema string) *strings.Replacer {
 		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,
 		"{ours}", oursOrNone,
 		"{created}", within("j.created_at"), "{scheduled}", within("j.scheduled_at"),
+		"{cost}", strings.ReplaceAll(readCost, "{read}", read), "{spent}", strings.ReplaceAll(spentCost, "{read}", read),
 		"{free}", strings.ReplaceAll(freeKey, "{s}", own), "{expiry}", "("+expiry+")",
 		"{now}", epoch("now()"), "{made}", "CASE WHEN isfinite(created_at) THEN "+epoch("created_at")+" ELSE 0 END",
 		"{heldfor}", heldFor)
@@ -103,9 +106,9 @@ func newStatements(schema string) statements {
 		clean: forSome(cleanSQL, cleanPick), cleanKeys: cleanKeysSQL,
 		queues: queuesSQL, paused: pausedSQL,
 		get: getSQL, lockJob: lockJobSQL, cancel: cancelSQL, retry: retrySQL, runNow: runNowSQL, remove: removeSQL, ended: endedSQL,
-		list: listSQL, listBrief: listBriefSQL, window: windowSQL, places: placesSQL, pages: pagesSQL, sample: sampleSQL,
+		list: listSQL, listBrief: listBriefSQL, window: windowSQL,
 		windowNewest: windowNewestSQL, alive: aliveSQL, oldest: oldestSQL, oldestAside: oldestAsideSQL,
-		count: countSQL, countMarked: countMarkedSQL,
+		countBegin: countBeginSQL, cost: costSQL, sample: sampleSQL, tail: tailSQL, nextQueue: nextQueueSQL,
 		reads: readsSQL, below: belowSQL, running: runningSQL, holders: holdersSQL,
 		journal: journalStatements{
 			makeHeads: makeHeadsSQL, lockHeads: lockHeadsSQL, suspend: suspendSQL,
@@ -120,6 +123,8 @@ func newStatements(schema string) statements {
 			forgetFailed: forgetFailedSQL, redo: redoEntriesSQL, recount: recountSQL, stopped: stoppedOfSQL,
 		},
 	}
+	s.groups, s.groupsTo = countParts(groupsSQL)
+	s.marks, s.marksTo = countParts(marksSQL)
 	s.limit = newLimitStatements()
 	r := schemaReplacer(schema)
 	for _, text := range append(s.limit.texts(), s.texts()...) {
@@ -148,7 +153,8 @@ func (s *statements) texts() []*string {
 		&s.takeOverStopped, &s.expireOf,
 		&s.cleanKeys, &s.queues, &s.paused,
 		&s.get, &s.lockJob, &s.cancel, &s.retry, &s.runNow, &s.remove, &s.ended,
-		&s.list, &s.listBrief, &s.window, &s.places, &s.pages, &s.sample, &s.count, &s.countMarked,
+		&s.list, &s.listBrief, &s.window, &s.countBegin, &s.cost, &s.sample, &s.tail, &s.nextQueue,
+		&s.groups, &s.groupsTo, &s.marks, &s.marksTo,
 		&s.windowNewest, &s.alive, &s.oldest, &s.oldestAside,
 		&s.reads, &s.below, &s.running, &s.holders,
 		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveGone, &j.parents, &j.markBereft,

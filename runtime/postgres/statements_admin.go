@@ -1,5 +1,10 @@
 package postgres
 
+import (
+	"fmt"
+	"strings"
+)
+
 const getSQL = `SELECT {columns} FROM {s}.river_job j WHERE j.id = $1`
 
 const lockJobSQL = `SELECT {columns}, now() FROM {s}.river_job j WHERE j.id = $1 FOR UPDATE`
@@ -24,15 +29,14 @@ FROM {s}.taskctx_worker w LEFT JOIN (
 	SELECT {lastworker} AS id, count(*) AS n FROM {s}.river_job j WHERE j.state = 'running' GROUP BY 1
 ) r ON r.id = w.id`
 
-// oldestSQL selects since when the available job of each of the queues $1 is due that has been
-// longest, by an index alone.
+// oldestSQL selects since when the available job of the queue $1 with the priority $2 is due that
+// has been longest, by an index alone.
 const oldestSQL = `
-SELECT q.name, min(o.at) FROM unnest($1::text[]) AS q(name) CROSS JOIN generate_series(1, 4) AS p(n) CROSS JOIN LATERAL (
-	SELECT {scheduled} AS at FROM {s}.river_job j
-	WHERE j.state = 'available' AND j.queue = q.name AND j.priority = p.n ORDER BY j.scheduled_at LIMIT 1
-) o GROUP BY 1`
+SELECT {scheduled} FROM {s}.river_job j
+WHERE j.state = 'available' AND j.queue = $1::text AND j.priority = $2::smallint ORDER BY j.scheduled_at LIMIT 1`
 
-// oldestAsideSQL does the same for jobs that are due and not available: put aside, or not moved yet.
+// oldestAsideSQL does so, for all queues, for jobs that are due and not available: put aside, or not
+// moved yet.
 const oldestAsideSQL = `
 SELECT o.queue, min(o.at) FROM (
 	SELECT j.queue, coalesce({parked}, {scheduled}) AS at FROM {s}.river_job j
@@ -40,45 +44,86 @@ SELECT o.queue, min(o.at) FROM (
 	ORDER BY j.scheduled_at LIMIT 5000
 ) o WHERE o.at <= now() GROUP BY 1 LIMIT 1000`
 
-// placesSQL selects each state and queue that has jobs, by an index alone, at
-// most $1.
-const placesSQL = `
-WITH RECURSIVE p AS (
-	(SELECT state, queue FROM {s}.river_job ORDER BY state, queue LIMIT 1)
-	UNION ALL
-	SELECT n.state, n.queue FROM p CROSS JOIN LATERAL (
-		SELECT state, queue FROM {s}.river_job WHERE (state, queue) > (p.state, p.queue) ORDER BY state, queue LIMIT 1
-	) n
-)
-SELECT state::text, queue FROM p LIMIT $1`
+// countBeginSQL selects how many pages the table has, the version of the server, and what reading
+// has cost.
+const countBeginSQL = `
+SELECT pg_relation_size('{s}.river_job'::regclass) / current_setting('block_size')::int,
+	current_setting('server_version_num')::int, {cost}`
 
-const pagesSQL = `SELECT pg_relation_size('{s}.river_job'::regclass) / current_setting('block_size')::int`
+const costSQL = `SELECT {cost}`
 
-// sampleSQL counts on some pages of the table, $1 of 100.
+// readCost is what this session has read of the jobs, in entries of an index that nothing else is
+// read for, and how much of that nothing came of; see countBudget. It goes on over transactions.
+const readCost = `(SELECT c.entries + 50 * c.pages + 4 * c.rows FROM {read} c),
+	(SELECT 50 * c.pages + 4 * greatest(c.rows - c.seen, 0) FROM {read} c)`
+
+const spentCost = `(SELECT c.entries + 50 * c.pages + 4 * c.rows FROM {read} c)`
+
+const readOf = `(SELECT sum(coalesce(pg_stat_get_xact_tuples_returned(i), 0))::bigint AS entries,
+	sum(coalesce(pg_stat_get_xact_blocks_fetched(i), 0))::bigint AS pages,
+	sum(coalesce(pg_stat_get_xact_tuples_fetched(i), 0))::bigint AS seen,
+	coalesce(pg_stat_get_xact_blocks_fetched(to_regclass('{s}.river_job')), 0)::bigint AS rows
+	FROM unnest(ARRAY[to_regclass('{s}.river_job_prioritized_fetching_index'), to_regclass('{s}.taskctx_marked')]) i)`
+
+// sampleSQL counts on some pages of the table before the place $1, $2 of 100, in the order of queues.
 const sampleSQL = `
-SELECT j.state::text, j.queue, {again}, {later} OR {waits}, count(*), count(DISTINCT (j.ctid::text::point)[0])
-FROM {s}.river_job j TABLESAMPLE SYSTEM ($1::real) GROUP BY 1, 2, 3, 4`
+SELECT j.state::text, j.queue, {again}, {later} OR {waits}, count(*), count(DISTINCT (j.ctid::text::point)[0]),
+	min({scheduled})
+FROM {s}.river_job j TABLESAMPLE SYSTEM ($2::real) WHERE j.ctid < $1::text::tid GROUP BY 1, 2, 3, 4 ORDER BY j.queue`
 
-// countSQL counts jobs of states and queues, up to $3 of each, by an index alone:
-// how many they are, and for how many of these a time has not come.
-const countSQL = `
-SELECT p.state, p.queue, c.n, c.ahead FROM unnest($1::text[], $2::text[]) AS p(state, queue)
-CROSS JOIN LATERAL (
-	SELECT count(*) AS n, count(*) FILTER (WHERE x.scheduled_at > now()) AS ahead FROM (
-		SELECT j.scheduled_at FROM {s}.river_job j WHERE j.state = p.state::{s}.river_job_state AND j.queue = p.queue LIMIT $3
-	) x
-) c`
+// tailSQL counts on the pages from the place $1 on.
+const tailSQL = `
+SELECT j.state::text, j.queue, {again}, {later} OR {waits}, count(*), 0::bigint, min({scheduled})
+FROM {s}.river_job j WHERE j.ctid >= $1::text::tid GROUP BY 1, 2, 3, 4`
 
-// countMarkedSQL counts those of them whose state their metadata decides, as
-// publicState does. An index has them alone.
-const countMarkedSQL = `
-SELECT p.state, p.queue, c.again, c.later, c.ahead, c.n FROM unnest($1::text[], $2::text[]) AS p(state, queue)
-CROSS JOIN LATERAL (
-	SELECT x.again, x.later, x.ahead, count(*) AS n FROM (
-		SELECT {again} AS again, {later} OR {waits} AS later, j.scheduled_at > now() AS ahead FROM {s}.river_job j
-		WHERE j.state = p.state::{s}.river_job_state AND j.queue = p.queue AND {marked} LIMIT $3
-	) x GROUP BY 1, 2, 3
-) c`
+// groupsSQL counts the jobs of a state $1 in each of the queues after $2, by an index alone, up to
+// $3 of them, and none once reading has cost $4: how many they are, how many of these are ahead of
+// their time, and since when the first one is due.
+const groupsSQL = `
+SELECT x.queue, count(*), count(*) FILTER (WHERE x.scheduled_at > now()),
+	least(greatest(min(x.scheduled_at), '0001-01-01 00:00:00+00'), '9999-12-31 00:00:00+00') FROM (
+	SELECT j.queue, j.scheduled_at FROM {s}.river_job j
+	WHERE j.state = $1::text::{s}.river_job_state AND j.queue > $2::text{upto} ORDER BY j.queue LIMIT {most}
+) x GROUP BY x.queue`
+
+// marksSQL does so for those of them whose state their metadata decides, as publicState does: how
+// many there are of each of markKinds. An index has them alone.
+const marksSQL = `
+SELECT x.queue, {kinds} FROM (
+	SELECT j.queue, {again} AS again, {later} OR {waits} AS later, j.scheduled_at > now() AS ahead FROM {s}.river_job j
+	WHERE j.state = $1::text::{s}.river_job_state AND j.queue > $2::text{upto} AND {marked} ORDER BY j.queue LIMIT {most}
+) x GROUP BY x.queue`
+
+// markKinds are the kinds of jobs with a mark.
+var markKinds = func() (kinds []markKind) {
+	for i := range 8 {
+		kinds = append(kinds, markKind{i&4 != 0, i&2 != 0, i&1 != 0})
+	}
+	return kinds
+}()
+
+type markKind struct{ again, later, ahead bool }
+
+// countParts makes of a statement that counts the one for the queues up to the end, and the one
+// for those before $5.
+func countParts(sql string) (toEnd, before string) {
+	kinds := make([]string, len(markKinds))
+	for i, k := range markKinds {
+		kinds[i] = fmt.Sprintf("count(*) FILTER (WHERE x.again = %t AND x.later = %t AND x.ahead = %t)", k.again, k.later, k.ahead)
+	}
+	sql = strings.NewReplacer("{kinds}", strings.Join(kinds, ", "),
+		"{most}", "greatest(least($3::bigint, $4::bigint - {spent}), 0)").Replace(sql)
+	return strings.Replace(sql, "{upto}", "", 1), strings.Replace(sql, "{upto}", " AND j.queue < $5::text", 1)
+}
+
+// countingSQL bounds the milliseconds of each statement that follows in the transaction, and makes
+// them answer group by group.
+const countingSQL = `SELECT set_config('statement_timeout', $1::text, true), set_config('enable_hashagg', 'off', true)`
+
+// nextQueueSQL selects the first queue after $2 and before $3, of those of $1 and of those that had workers.
+const nextQueueSQL = `
+SELECT min(q.name) FROM (SELECT unnest($1::text[]) AS name UNION ALL SELECT name FROM {s}.river_queue) q
+WHERE q.name > $2::text AND ($3::text = '' OR q.name < $3)`
 
 // isMarked is the condition of an index: a change needs a migration.
 const isMarked = `state IN ('available', 'pending', 'scheduled') AND (metadata -> 'taskctx') ?| ARRAY['again', 'parked', 'waits']`

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"strings"
-	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -34,36 +33,4 @@ func (e *Engine) Workers(ctx context.Context) ([]engine.WorkerInfo, error) {
 		return nil, e.failed("list workers", err)
 	}
 	return infos, nil
-}
-
-// oldestQueues is of how many queues the oldest waiting task is looked for.
-const oldestQueues = 1000
-
-// addOldest finds since when the oldest pending task of each queue has been due.
-func (e *Engine) addOldest(ctx context.Context, t tally) error {
-	var queues []string
-	for at := range t {
-		if at.state == engine.StatePending && len(queues) < oldestQueues {
-			queues = append(queues, at.queue)
-		}
-	}
-	if len(queues) == 0 {
-		return nil
-	}
-	older := func(scan func(...any) error) error {
-		var queue string
-		var at *time.Time
-		if err := scan(&queue, &at); err != nil {
-			return err
-		}
-		c := t[tallied{queue, engine.StatePending}]
-		if c != nil && at != nil && (c.Oldest.IsZero() || at.Before(c.Oldest)) {
-			c.Oldest = at.UTC()
-		}
-		return nil
-	}
-	if err := e.steered(ctx, e.sql.oldest, []any{queues}, older); err != nil {
-		return err
-	}
-	return e.steered(ctx, e.sql.oldestAside, nil, older)
 }
