@@ -192,7 +192,10 @@ func (s *serve) limits(ctx context.Context, left time.Duration, now time.Time) (
 	if err != nil {
 		return left, fmt.Errorf("look at the places of limits: %w", err)
 	}
-	if s.swept++; more == 0 || s.swept >= sweepLots {
+	if s.swept++; more == 2 {
+		s.swept = 1 // else there might be more and more to forget
+	}
+	if more == 0 || s.swept >= sweepLots {
 		s.swept = 0
 		return left, nil
 	}

@@ -3,6 +3,7 @@ package redis_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -285,4 +286,63 @@ func calls(t *testing.T, db *goredis.Client, command string) int {
 	n, err := strconv.Atoi(digits)
 	require.NoError(t, err, stats)
 	return n
+}
+
+// TestRate_NothingStays: of tasks with rates of their own nothing is known once their runs
+// count no more, however many there were.
+func TestRate_NothingStays(t *testing.T) {
+	const tasks = 7000 // more than a worker looks at in the time of its lease
+	url := servertest.NewRedis(t).URL + "0"
+	e := open(t, url, redis.Config{Lease: time.Minute})
+	db, err := client(url)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	queue, ended := newQueue(), make(chan struct{}, tasks)
+	ms := make([]*engine.Message, tasks)
+	for i := range ms {
+		key := fmt.Sprint("rate:", i)
+		ms[i] = &engine.Message{Name: "rated", Queue: queue, Args: []byte("{}"), Keep: time.Hour, Limits: []engine.Limit{{Rule: key, Key: key, Most: 1, Per: time.Millisecond}}}
+		ms[i].Meta.Version, ms[i].Meta.ID, ms[i].Meta.EnqueuedAt = engine.WireRated, uuid.Must(uuid.NewV7()), time.Now().UTC()
+	}
+	_, err = e.Insert(t.Context(), ms)
+	require.NoError(t, err)
+	serve := func() (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			done <- e.Serve(ctx, &engine.Worker{
+				ID: uuid.NewString(), Slots: 50, Queues: []string{queue}, Names: []string{"rated"}, ParkFor: time.Hour,
+				Abandon: make(chan struct{}), Now: time.Now,
+				Run: func(context.Context, *engine.Delivery) engine.Outcome {
+					ended <- struct{}{}
+					return engine.Outcome{Kind: engine.OutcomeSucceed}
+				},
+			})
+		}()
+		return func() {
+			cancel()
+			assert.NoError(t, <-done)
+		}
+	}
+	stop := serve()
+	for range tasks {
+		<-ended
+	}
+	stop()
+	require.NoError(t, db.Del(t.Context(), "taskctx:limit:looked", "taskctx:limit:at").Err()) // as if the lease were over
+	require.NoError(t, db.HSet(t.Context(), "taskctx:limit:rates", "of an older version", 1).Err())
+	left := func() []string {
+		keys, err := db.Keys(t.Context(), "taskctx:*limit*:*").Result()
+		require.NoError(t, err)
+		return slices.DeleteFunc(keys, func(k string) bool { return k == "taskctx:limit:at" || k == "taskctx:limit:looked" })
+	}
+	require.Eventually(t, func() bool { // the runs count for a second more
+		keys, err := db.Keys(t.Context(), "taskctx:{limit:*}:starts").Result()
+		return err == nil && len(keys) == 0
+	}, 20*time.Second, 20*time.Millisecond)
+	defer serve()()
+	require.Eventually(t, func() bool { return db.ZCard(t.Context(), "taskctx:limit:keys").Val() == 0 }, 30*time.Second, 20*time.Millisecond)
+	require.NoError(t, db.Del(t.Context(), "taskctx:limit:looked").Err())
+	assert.Equal(t, []string{"taskctx:limit:rates"}, left())
+	assert.Equal(t, []string{"of an older version"}, db.HKeys(t.Context(), "taskctx:limit:rates").Val())
 }

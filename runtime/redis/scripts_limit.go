@@ -233,6 +233,16 @@ local function admit(q, id, ls, due, own, name)
 		ready(q, id, due)
 	end
 end
+-- forget forgets a key without places, and with its last key how long a rate is.
+local forgotten = 0
+local function forget(h, rule, unrated)
+	local keys = ours .. "limit:keys"
+	forgotten = forgotten + (soft("ZREM", keys, rule .. "\0" .. h) or 0)
+	if unrated then return end
+	soft("ZREM", ours .. "limit:wake", rule .. "\0" .. h)
+	local other = soft("ZRANGEBYLEX", keys, "[" .. rule .. "\0", "(" .. rule .. "\1", "LIMIT", 0, 1)
+	if other and not other[1] then soft("HDEL", ours .. "limit:rates", rule) end
+end
 -- letIn gives the free places of a key to those that wait for them, of which it reads
 -- some at a time. It may be known that the key is of no rate.
 local steps = 0
@@ -271,10 +281,7 @@ local function letIn(h, rule, some, unrated)
 			end
 		end
 	end
-	if c.held == 0 and (unrated or redis.call("EXISTS", limitKey(h, "starts")) == 0) then
-		soft("ZREM", ours .. "limit:keys", rule .. "\0" .. h)
-		if not unrated then soft("ZREM", ours .. "limit:wake", rule .. "\0" .. h) end
-	end
+	if c.held == 0 and (unrated or redis.call("EXISTS", limitKey(h, "starts")) == 0) then forget(h, rule, unrated) end
 end
 -- settle lets others in where places were given up.
 local function settle()

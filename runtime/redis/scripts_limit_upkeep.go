@@ -48,11 +48,16 @@ end
 // sweepPlacesScript takes the places from tasks that hold them without a right, as far
 // as some keys are concerned: another program has ended, deleted or moved them. It lets
 // others in. ARGV: for how many ms no other worker is to begin, "" if it goes on; and
-// how many keys. It answers with 1 if there are more.
+// how many keys. It answers with 1 if there are more, and with 2 if there are and most
+// of these are forgotten now.
 var sweepPlacesScript = script(limitPrelude + `
 local all, at = ours .. "limit:keys", ours .. "limit:at"
 if ARGV[1] ~= "" then
-	if (soft("ZCARD", all) or 0) == 0 or not redis.call("SET", ours .. "limit:looked", 1, "NX", "PX", ARGV[1]) then return 0 end
+	if (soft("ZCARD", all) or 0) == 0 then
+		redis.call("DEL", ours .. "limit:rates") -- of an older version
+		return 0
+	end
+	if not redis.call("SET", ours .. "limit:looked", 1, "NX", "PX", ARGV[1]) then return 0 end
 end
 local function holds(place, h)
 	local q, id, n = placedBy(place)
@@ -78,7 +83,8 @@ end
 settle()
 local more = #keys == tonumber(ARGV[2])
 redis.call("SET", at, more and keys[#keys] or "")
-return more and 1 or 0`)
+if not more then return 0 end
+return forgotten * 2 > #keys and 2 or 1`)
 
 // leavePausedScript gives up the places of ready tasks that are paused, of one lot.
 // ARGV: the queue, the name or "" for all, and a cursor. It answers with the next one.
