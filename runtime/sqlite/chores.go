@@ -10,7 +10,7 @@ import (
 // plan is the writer's tasks of its own, each with its time.
 type plan struct {
 	// By the monotonic clock.
-	poll, beat, retry, rest time.Time
+	poll, beat, retry, rest, rates time.Time
 	// By the clock of due times.
 	due   moment // the first task that waits for its time
 	purge moment // the first record whose time to be kept ends
@@ -70,6 +70,10 @@ func (e *Engine) ownChores(own []op, now time.Time, changed bool) []op {
 		e.plan.rest = now.Add(restEvery)
 		own = append(own, &chore{e: e, do: (*txn).sweepRest})
 	}
+	if !now.Before(e.plan.rates) {
+		e.plan.rates = now.Add(restEvery)
+		own = append(own, &chore{e: e, do: (*txn).sweepRates})
+	}
 	wall := moment(nanos(e.now()))
 	e.tellOfStrangers(now)
 	if changed {
@@ -127,7 +131,7 @@ func (e *Engine) untilNext() time.Duration {
 			return 0
 		}
 		wall := nanos(e.now())
-		d = min(d, e.plan.beat.Sub(now), e.plan.rest.Sub(now))
+		d = min(d, e.plan.beat.Sub(now), e.plan.rest.Sub(now), e.plan.rates.Sub(now))
 		for _, m := range [...]moment{e.plan.due, e.plan.purge, e.plan.park} {
 			if m < never {
 				d = min(d, time.Duration(max(int64(m)-wall, math.MinInt32)))
@@ -309,15 +313,12 @@ func (t *txn) sweep() error {
 	return err
 }
 
-// restEvery is how often sweepRest is called.
+// restEvery is how often sweepRest and sweepRates are called.
 const restEvery = 10 * time.Second
 
 // sweepRest drops keys and workers without a use.
 func (t *txn) sweepRest() error {
 	if err := t.sweepKeys(); err != nil {
-		return err
-	}
-	if err := t.sweepRates(); err != nil {
 		return err
 	}
 	if err := t.sweepPlaces(); err != nil {

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/taskctx/taskctx/runtime/engine"
@@ -29,7 +30,7 @@ func (r *rateStatements) texts() map[**lite.Stmt]string {
 		&r.asleep: `UPDATE @rates SET wake = NULL WHERE key = ?`,
 		&r.due:    `SELECT key FROM @rates INDEXED BY @rates_wake WHERE wake IS NOT NULL AND wake <= ? ORDER BY wake LIMIT 1000`,
 		&r.next:   `SELECT wake FROM @rates INDEXED BY @rates_wake WHERE wake IS NOT NULL ORDER BY wake LIMIT 1`,
-		&r.after:  `SELECT key, per, wake IS NOT NULL FROM @rates WHERE key > ? ORDER BY key LIMIT 300`,
+		&r.after:  `SELECT key, per, wake IS NOT NULL FROM @rates WHERE key > ? ORDER BY key LIMIT ` + strconv.Itoa(ratesPerSweep),
 		&r.old:    `DELETE FROM @starts WHERE key = ? AND at <= ?`,
 		&r.left:   `SELECT 1 FROM @starts WHERE key = ? LIMIT 1`,
 		&r.forget: `DELETE FROM @rates WHERE key = ?`,
@@ -156,7 +157,13 @@ func (t *txn) openRates() error {
 	return err
 }
 
-// sweepRates forgets the runs that count no more, and keys without any.
+const (
+	ratesPerSweep = 300 // keys that one sweep looks at
+	ratesAgain    = 20 * time.Millisecond
+)
+
+// sweepRates forgets the runs that count no more, and keys without any. It goes on soon
+// while most keys are such: else there might be more and more of them.
 func (t *txn) sweepRates() error {
 	type key struct {
 		key   string
@@ -173,6 +180,7 @@ func (t *txn) sweepRates() error {
 		return err
 	}
 	t.plan.lastRate = ""
+	forgotten := 0
 	for _, k := range keys {
 		t.plan.lastRate = k.key
 		t.db.rates.old.BindText(1, k.key)
@@ -191,6 +199,10 @@ func (t *txn) sweepRates() error {
 		if err := t.db.rates.forget.Run(); err != nil {
 			return err
 		}
+		forgotten++
+	}
+	if forgotten > ratesPerSweep/2 {
+		t.plan.rates = time.Now().Add(ratesAgain)
 	}
 	return nil
 }
