@@ -134,8 +134,10 @@ func runCommand(ctx context.Context, c command, url string, args []string, out, 
 	if err := parse(f, args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintf(out, "usage: %s\n\n%s\n\n", strings.TrimSpace("taskctx "+c.name+" [flags] "+c.args), c.help)
-			f.SetOutput(out)
+			var flags strings.Builder
+			f.SetOutput(&flags)
 			f.PrintDefaults()
+			fmt.Fprint(out, manyLines(flags.String()))
 		}
 		return err
 	}
