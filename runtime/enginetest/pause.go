@@ -18,6 +18,7 @@ var pauseTests = []test{
 	{name: "BeforeServe", run: testPauseBeforeServe},
 	{name: "UnknownNameDoesNotFail", run: testPauseUnknown},
 	{name: "Reason", run: testPauseReason},
+	{name: "ReasonOfLimited", run: testPauseReasonLimited},
 	{name: "OtherHandle", run: testPauseOtherHandle, needs: need{second: true}},
 	{name: "OtherHandleName", run: testPauseOtherHandleName, needs: need{second: true}},
 }
@@ -234,6 +235,20 @@ func testPauseReason(b *bench) {
 	if en := b.until(id, engine.StateSucceeded); en.Reason != "" {
 		b.Errorf("the reason of the task that has run is %q", en.Reason)
 	}
+}
+
+// testPauseReasonLimited: a task that waits for the end of a pause says so, also if it has
+// limits.
+func testPauseReasonLimited(b *bench) {
+	held := b.own("task.reason")
+	s := b.serve([]string{held}, slots(1))
+	b.limiter(b.e)
+	resume := b.pausing(b.e, engine.Pause{Name: held})
+	id := b.insert(held, b.limit("k", 1))
+	b.poll("the record says that its name is paused", func() bool { return b.get(id).Reason == engine.PausedReason(held) })
+	resume()
+	s.nextNamed(held).succeed()
+	b.until(id, engine.StateSucceeded)
 }
 
 func testPauseOtherHandle(b *bench) { testPauseOther(b, engine.Pause{Queue: b.queue}, "task.other") }

@@ -217,10 +217,10 @@ func (e *Engine) entry(j *job) *engine.Entry {
 	switch {
 	case en.State == engine.StateSucceeded:
 		en.Reason = ""
-	case j.state == riverPending && own.Limit != "":
-		en.Reason = "waits for " + own.Limit
 	case j.paused && j.overdue && (en.State == engine.StatePending || en.State == engine.StateRetrying):
 		en.Reason = engine.PausedReason(j.kind)
+	case j.state == riverPending && own.Limit != "":
+		en.Reason = "waits for " + own.Limit
 	case err != nil:
 		en.Reason = fmt.Sprintf("metadata cannot be read: %v", err)
 	case en.Reason == "" && len(j.lastError) > 0: // of River's own workers
