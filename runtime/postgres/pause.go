@@ -85,6 +85,9 @@ func (e *Engine) markPaused(ctx context.Context, p engine.Pause, ofQueue, ofName
 		if err := checkQueue(p.Queue); err != nil {
 			return err
 		}
+		if p.Queue == "*" {
+			return unsupported("the name %q, which means all queues to River's clients", p.Queue)
+		}
 		text, args = ofQueue, []any{p.Queue, e.sql.controlChannel}
 	}
 	if _, err := e.exec(ctx, fmt.Sprintf(text, quoted(e.cfg.Schema)), args...); err != nil {

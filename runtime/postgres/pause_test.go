@@ -62,3 +62,15 @@ func TestPause_OfANameCostsOthersNothing(t *testing.T) {
 		}
 	}
 }
+
+// TestPause_AllQueuesOfRiver: to River's clients a notification about "*" is about all
+// queues, also those that are paused one by one: so it is no name of a queue here.
+func TestPause_AllQueuesOfRiver(t *testing.T) {
+	b := newNeighbours(t)
+	all := engine.Pause{Queue: "*"}
+	require.ErrorIs(t, b.e.Pause(t.Context(), all), engine.ErrUnsupported)
+	require.ErrorIs(t, b.e.Resume(t.Context(), all), engine.ErrUnsupported)
+	ps, err := b.e.Paused(t.Context())
+	require.NoError(t, err)
+	assert.NotContains(t, ps, all)
+}
