@@ -95,6 +95,21 @@ func isRate(rule string) bool {
 	return what == "rate" || strings.HasPrefix(what, "rateby=")
 }
 
+// isRule reports whether tasks can have limits by such a rule, which may be set.
+func isRule(rule string) bool {
+	for _, of := range []string{keyRule, rateRule} {
+		if key, ok := strings.CutPrefix(rule, of); ok {
+			return key != "" && storable(rule)
+		}
+	}
+	task, what, _ := strings.Cut(rule, " ")
+	param, by := strings.CutPrefix(what, "limitby=")
+	if !by {
+		param, by = strings.CutPrefix(what, "rateby=")
+	}
+	return task != "" && storable(rule) && (what == "limit" || what == "rate" || by && param != "")
+}
+
 // errNoLimits is the error of a task with limits on an engine that has none.
 var errNoLimits = fmt.Errorf("limits: %w", engine.ErrUnsupported)
 
@@ -195,8 +210,9 @@ func (a *App) SetLimit(ctx context.Context, rule string, n int) error {
 	if l == nil {
 		return errNoLimits
 	}
-	if rule == "" || !storable(rule) {
-		return fmt.Errorf("set limit %q: not a rule", rule)
+	if !isRule(rule) {
+		return fmt.Errorf("set limit %q: not a rule: want that of engine.LimitRule or RateRule, such as %q, or %q or %q and a key",
+			rule, engine.LimitRule("sync.Sync", "customer"), keyRule, rateRule)
 	}
 	if isRate(rule) && n > engine.MaxRate {
 		return fmt.Errorf("set limit %q to %d: a rate is at most %d", rule, n, engine.MaxRate)

@@ -156,7 +156,8 @@ func TestWithLimit(t *testing.T) {
 		require.ErrorContains(t, err, `WithLimit("", 1): not a key`)
 		_, err = one.call("x", runtime.WithLimit("api", 0)).Enqueue(t.Context(), app)
 		require.ErrorContains(t, err, "it must be positive")
-		for _, rule := range []string{"", "key:\x00", "\xff"} {
+		for _, rule := range []string{"", "key:\x00", "\xff", "key:", "rate:", "test.One", " limit", "test.One limitby=", "test.One rateby=",
+			"test.One limit=2", "test.One orderby=v", "limit", "limitby=v"} {
 			require.ErrorContains(t, app.SetLimit(t.Context(), rule, 1), "not a rule")
 		}
 		for _, rule := range []string{"rate:api", engine.RateRule("test.One", ""), engine.RateRule("test.One", "v")} {

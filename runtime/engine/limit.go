@@ -83,7 +83,8 @@ type Limiter interface {
 }
 
 // LimitRule is the rule of a task's limit= for Limiter.SetLimit, or with the name of
-// a parameter that of its limitby=.
+// a parameter that of its limitby=. Where key= gives the parameter another name in the
+// arguments, it is that one.
 func LimitRule(task, param string) string {
 	if param == "" {
 		return task + " limit"
@@ -92,7 +93,7 @@ func LimitRule(task, param string) string {
 }
 
 // RateRule is the rule of a task's rate= for Limiter.SetLimit, or with the name of a
-// parameter that of its rateby=.
+// parameter, as for [LimitRule], that of its rateby=.
 func RateRule(task, param string) string {
 	if param == "" {
 		return task + " rate"
