@@ -23,6 +23,7 @@ var journalTests = []test{
 	{name: "ChildOnceWhenAnswerLost", run: testJournalAnswerLost, needs: need{journal: true}},
 	{name: "ChildIsATask", run: testJournalChildMessage, needs: need{journal: true}},
 	{name: "ChildTakesItsKey", run: testJournalChildKey, needs: need{journal: true}},
+	{name: "ChildReplacesNothing", run: testJournalChildReplaces, needs: need{journal: true}},
 	{name: "RecordAfterLeaseLost", run: testJournalLeaseLost, needs: need{journal: true, second: true, pause: true}},
 	{name: "RecordAfterConclusion", run: testJournalConcluded, needs: need{journal: true}},
 	{name: "Largest", run: testJournalLargest, needs: need{journal: true}},

@@ -183,3 +183,26 @@ func testReplaceRace(b *bench) {
 	}
 	b.poll("the last message has run", func() bool { return last.Load() == int64(n) })
 }
+
+// testJournalChildReplaces: a child whose key another task holds is refused, and leaves
+// that one as it is, due and content, whatever its message says.
+func testJournalChildReplaces(b *bench) {
+	holder := b.put(b.replacing(1, dueIn(time.Hour)))
+	before := b.get(holder)
+	b.insert("task.parent")
+	h := b.serve([]string{"task.parent"}).next()
+	_, err := h.journal().Record(b.ctx(), []engine.NewEntry{h.child("held", "task.replaced", func(m *engine.Message) {
+		own := b.replacing(2)
+		m.Args, m.Key, m.KeyHold, m.Replace = own.Args, own.Key, own.KeyHold, true
+	})})
+	var held *engine.KeyHeldError
+	if !errors.As(err, &held) || held.Holder != holder {
+		b.Errorf("Record of a child that would replace task %s: %v, want a *engine.KeyHeldError of that task", holder, err)
+	}
+	after := b.get(holder)
+	if !sameJSON(after.Message.Args, before.Message.Args) || !after.Due.Equal(before.Due) || after.State != before.State {
+		b.Errorf("the holder of the key is %s with %s, due %v; want %s with %s, due %v",
+			after.State, after.Message.Args, after.Due, before.State, before.Message.Args, before.Due)
+	}
+	h.succeed()
+}

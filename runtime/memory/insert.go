@@ -43,6 +43,9 @@ func (e *Engine) Insert(ctx context.Context, ms []*engine.Message) ([]engine.Ins
 		}
 	}
 	e.leave(existing)
+	for i, m := range ms {
+		e.replaceHolder(m, ins[i])
+	}
 	e.unlock()
 	return ins, nil
 }
@@ -71,6 +74,7 @@ func (e *Engine) InsertOne(ctx context.Context, m *engine.Message) (engine.Inser
 	in, err := e.store(t)
 	if err != nil || in.Existing {
 		e.leave(1)
+		e.replaceHolder(m, in)
 	} else if g := t.group; g != nil && len(g.serves) > 0 {
 		e.inbox.open(laneKey{m.Queue, m.Name})
 	}
@@ -105,7 +109,7 @@ func (e *Engine) newTask(m *engine.Message) *task {
 }
 
 // store adds a task that is counted as live, unless its key is held or its id
-// is known.
+// is known. It replaces none: what comes after it may yet fail.
 func (e *Engine) store(t *task) (engine.Inserted, error) {
 	keyed := keyed(t.msg)
 	immediate := t.msg.Due.IsZero()
@@ -118,9 +122,6 @@ func (e *Engine) store(t *task) (engine.Inserted, error) {
 	}
 	if keyed {
 		if h, free := e.keyFree(t.msg.Key, now); !free {
-			if t.msg.Replace {
-				e.replace(e.tasks.get(h.id), t.msg, now)
-			}
 			return engine.Inserted{ID: h.id, Existing: true}, nil
 		}
 		if e.keys.full() {

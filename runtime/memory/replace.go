@@ -6,6 +6,15 @@ import (
 	"github.com/taskctx/taskctx/runtime/engine"
 )
 
+// replaceHolder gives the task that holds the message's key its content, if the message
+// says so. Only what is stored for sure replaces: a batch as a whole, and no children,
+// whose parent fails.
+func (e *Engine) replaceHolder(m *engine.Message, in engine.Inserted) {
+	if m.Replace && in.Existing {
+		e.replace(e.tasks.get(in.ID), m, e.now())
+	}
+}
+
 // replace gives a task that has never begun the content of the message, if it holds
 // its key until it begins.
 func (e *Engine) replace(t *task, m *engine.Message, now time.Time) {

@@ -175,3 +175,33 @@ func TestInsert_RoomOfFailedBatch(t *testing.T) {
 		t.Errorf("InsertOne of a fourth task: %v, want ErrQueueFull", err)
 	}
 }
+
+// TestInsert_FailedBatchReplacesNothing: the task that holds a key keeps its content
+// and its time when a later message of the batch finds no room.
+func TestInsert_FailedBatchReplacesNothing(t *testing.T) {
+	due := time.Now().Add(time.Hour)
+	keyed := func(key, args string, due time.Time) *engine.Message {
+		return message("task", func(m *engine.Message) {
+			m.Key, m.KeyHold, m.Replace, m.Args, m.Due = key, engine.HoldWaiting, true, []byte(args), due
+		})
+	}
+	e := memory.New(memory.Config{Keys: 1})
+	in, err := e.InsertOne(t.Context(), keyed("held", `{"n":1}`, due))
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := []*engine.Message{keyed("held", `{"n":2}`, time.Time{}), keyed("one too many", `{"n":3}`, time.Time{})}
+	if _, err := e.Insert(t.Context(), batch); !errors.Is(err, engine.ErrQueueFull) {
+		t.Fatalf("Insert with a key too many: %v, want ErrQueueFull", err)
+	}
+	en, err := e.Get(t.Context(), in.ID)
+	if err != nil || string(en.Message.Args) != `{"n":1}` || !en.Due.Equal(due) {
+		t.Errorf("the holder has %s, due %v, %v; want {\"n\":1}, due %v", en.Message.Args, en.Due, err, due)
+	}
+	if ins, err := e.Insert(t.Context(), batch[:1]); err != nil || !ins[0].Existing {
+		t.Fatalf("Insert of the first alone: %+v, %v", ins, err)
+	}
+	if en, err = e.Get(t.Context(), in.ID); err != nil || string(en.Message.Args) != `{"n":2}` {
+		t.Errorf("the holder has %s, %v; want {\"n\":2}", en.Message.Args, err)
+	}
+}
