@@ -295,25 +295,36 @@ func (e *Engine) Counts(ctx context.Context) ([]engine.Count, error) {
 	var counts []engine.Count
 	for chunk := range slices.Chunk(queues, countAtOnce) {
 		rows, err := e.run(ctx, countScript, append([]any{score(time.Now())}, anys(chunk)...)...).Slice()
-		if err != nil {
-			return nil, e.failed("count", err)
+		if err == nil && len(rows) != len(chunk) {
+			err = errAnswer
 		}
-		oldest, err := e.oldestOf(ctx, chunk)
 		if err != nil {
 			return nil, e.failed("count", err)
 		}
 		for i, row := range rows {
-			numbers, _ := row.([]any)
-			for j, v := range numbers {
-				if n, _ := v.(int64); n > 0 {
-					c := engine.Count{Queue: chunk[i], State: countedStates[j], Tasks: n}
-					if c.State == engine.StatePending {
-						c.Oldest = oldest[i]
-					}
-					counts = append(counts, c)
-				}
-			}
+			counts = appendCounts(counts, chunk[i], text(row))
 		}
 	}
 	return counts, nil
+}
+
+// appendCounts adds what countScript says of a queue.
+func appendCounts(counts []engine.Count, queue, numbers string) []engine.Count {
+	oldest := strings.Fields(numbers)
+	if len(oldest) < len(countedStates) {
+		return counts
+	}
+	of := oldest[:len(countedStates)]
+	for j, s := range of {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || n <= 0 {
+			continue
+		}
+		c := engine.Count{Queue: queue, State: countedStates[j], Tasks: n}
+		if c.State == engine.StatePending {
+			c.Oldest = oldestOf(oldest[len(of):])
+		}
+		counts = append(counts, c)
+	}
+	return counts
 }

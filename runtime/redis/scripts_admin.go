@@ -221,31 +221,69 @@ for i, q in ipairs(ARGV) do
 end
 return res`)
 
-// countScript answers with how many tasks of the queues from ARGV[2] are in
-// each state at the score ARGV[1], in the order of countedStates. Sets of our
-// own distinguish states that are one for asynq.
+// countScript answers, for each of the queues from ARGV[2], with a text of numbers: how
+// many of its tasks are in each state at the score ARGV[1], in the order of
+// countedStates, the time in ns since which the first pending task is due, and the
+// score of the first scheduled one that is due, "-" where there is none. Sets of our own
+// distinguish states that are one for asynq; most queues have none of these. Of a
+// list's end the last entries that are no pending task's are passed over.
 var countScript = script(`
-local res = {}
+local res, now = {}, ARGV[1]
+local call = redis.pcall
+local function size(cmd, key)
+	local n = call(cmd, key)
+	if type(n) == "number" then return n end
+	return soft(cmd, key) or 0
+end
 for i = 2, #ARGV do
 	local q = ARGV[i]
-	local function zcard(name) return soft("ZCARD", k(q, name)) or 0 end
-	local function scard(name) return soft("SCARD", k(q, name)) or 0 end
-	local scheduled = zcard("scheduled")
-	local due = scheduled > 0 and soft("ZCOUNT", k(q, "scheduled"), "-inf", ARGV[1]) or 0
-	local waits = scheduled > 0 and math.min(zcard("taskctx:waits"), scheduled) or 0
-	if waits > 0 then
-		local over = soft("ZCOUNT", k(q, "taskctx:waits"), "-inf", ARGV[1])
-		scheduled, due = math.max(scheduled - waits, 0), math.max(due - over, 0)
+	local at = k(q, "")
+	local own = at .. "taskctx:"
+	local scheduled, pending, retry = size("ZCARD", at .. "scheduled"), size("LLEN", at .. "pending"), size("ZCARD", at .. "retry")
+	local active, archived, completed = size("LLEN", at .. "active"), size("ZCARD", at .. "archived"), size("ZCARD", at .. "completed")
+	local sets = false
+	if scheduled + pending + retry + archived > 0 then
+		sets = call("EXISTS", own .. "waits", own .. "gone", own .. "ready", own .. "aside", own .. "parked", own .. "again",
+			own .. "cancelled") ~= 0
 	end
-	local pending, retry, archived = soft("LLEN", k(q, "pending")) or 0, zcard("retry"), zcard("archived")
-	if pending > 0 then pending = math.max(pending - scard("taskctx:gone"), 0) end
-	local limited = scheduled > 0 and math.min(zcard("taskctx:ready") + zcard("taskctx:aside"), scheduled) or 0
+	local first, since = "-", "-"
+	local due, waits, limited = 0, 0, 0
+	if scheduled > 0 then
+		local early = soft("ZRANGEBYSCORE", at .. "scheduled", "-inf", now, "WITHSCORES", "LIMIT", 0, 1)
+		if early and early[2] then
+			first, due = early[2], soft("ZCOUNT", at .. "scheduled", "-inf", now) or 0
+		end
+		waits = math.min((sets and size("ZCARD", own .. "waits") or 0), scheduled)
+		if waits > 0 then
+			local over = soft("ZCOUNT", own .. "waits", "-inf", now) or 0
+			scheduled, due = math.max(scheduled - waits, 0), math.max(due - over, 0)
+		end
+		local ready, aside = (sets and size("ZCARD", own .. "ready") or 0), (sets and size("ZCARD", own .. "aside") or 0)
+		limited = math.min(ready + aside, scheduled)
+		for set, n in pairs({ready=ready, aside=aside}) do
+			local early = n > 0 and soft("ZRANGE", own .. set, 0, 0, "WITHSCORES")
+			local at = early and early[2] and tonumber(early[2]) / 1e6
+			if at and (first == "-" or at < tonumber(first)) then first = string.format("%.6f", at) end
+		end
+	end
+	if pending > 0 then
+		for j = 1, 20 do
+			local id = soft("LINDEX", at .. "pending", -j)
+			if not id then break end
+			local v = soft("HMGET", at .. "t:" .. id, "state", "pending_since")
+			if v and v[1] == "pending" then
+				since = v[2] or "-"
+				break
+			end
+		end
+		pending = math.max(pending - (sets and size("SCARD", own .. "gone") or 0), 0)
+	end
 	scheduled, pending = scheduled - limited, pending + limited
-	local parked = retry > 0 and math.min(zcard("taskctx:parked"), retry) or 0
-	local again = pending + parked > 0 and math.min(scard("taskctx:again"), pending + parked) or 0
-	local cancelled = archived > 0 and math.min(scard("taskctx:cancelled"), archived) or 0
-	res[#res+1] = {math.max(scheduled - due, 0), pending + due + parked - again, soft("LLEN", k(q, "active")) or 0,
-		retry - parked + again, waits, zcard("completed"), archived - cancelled, cancelled}
+	local parked = retry > 0 and math.min((sets and size("ZCARD", own .. "parked") or 0), retry) or 0
+	local again = pending + parked > 0 and math.min((sets and size("SCARD", own .. "again") or 0), pending + parked) or 0
+	local cancelled = archived > 0 and math.min((sets and size("SCARD", own .. "cancelled") or 0), archived) or 0
+	res[i-1] = table.concat({math.max(scheduled - due, 0), pending + due + parked - again, active, retry - parked + again, waits,
+		completed, archived - cancelled, cancelled, since, first}, " ")
 end
 return res`)
 
@@ -257,32 +295,5 @@ for _, q in ipairs(ARGV) do
 		local v = soft("HMGET", t(q, id), "taskctx_owner", "state")
 		if v and v[1] and v[2] == "active" then res[#res+1] = v[1] end
 	end
-end
-return res`)
-
-// oldest answers, for each of the queues from ARGV[2], with the time in ns since
-// which the first pending task is due, and with the score of the first scheduled one
-// that is due at the score ARGV[1]; "" where there is none. Of a list's end the last
-// entries that are no pending task's are passed over.
-var oldestScript = script(`
-local res = {}
-for i = 2, #ARGV do
-	local q, since, due = ARGV[i], "", ""
-	local ids = soft("LRANGE", k(q, "pending"), -20, -1) or {}
-	for j = #ids, 1, -1 do
-		local v = soft("HMGET", t(q, ids[j]), "state", "pending_since")
-		if v and v[1] == "pending" then
-			since = v[2] or ""
-			break
-		end
-	end
-	local first = soft("ZRANGEBYSCORE", k(q, "scheduled"), "-inf", ARGV[1], "WITHSCORES", "LIMIT", 0, 1)
-	if first and first[2] then due = first[2] end
-	for _, set in ipairs({"taskctx:ready", "taskctx:aside"}) do
-		local first = soft("ZRANGE", k(q, set), 0, 0, "WITHSCORES")
-		local at = first and first[2] and tonumber(first[2]) / 1e6
-		if at and (due == "" or at < tonumber(due)) then due = string.format("%.6f", at) end
-	end
-	res[i-1] = {since, due}
 end
 return res`)

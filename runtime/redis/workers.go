@@ -131,30 +131,19 @@ func (e *Engine) runningBy(ctx context.Context) (map[string]int, error) {
 	return running, nil
 }
 
-// oldestOf is since when the pending task of each queue is due that has been
-// longest, in the order of the queues; zero where there is none.
-func (e *Engine) oldestOf(ctx context.Context, queues []string) ([]time.Time, error) {
-	rows, err := e.run(ctx, oldestScript, append([]any{score(time.Now())}, anys(queues)...)...).Slice()
-	if err != nil {
-		return nil, err
+// oldestOf is since when the pending task is due that has been longest: of the first in
+// the list a time in ns, of the first scheduled one a score. It is zero where there is none.
+func oldestOf(of []string) (oldest time.Time) {
+	if len(of) < 2 {
+		return oldest
 	}
-	if len(rows) != len(queues) {
-		return nil, errAnswer
+	if ns, err := strconv.ParseInt(of[0], 10, 64); err == nil {
+		oldest = fromScore(float64(ns) / 1e9)
 	}
-	oldest := make([]time.Time, len(rows))
-	for i, row := range rows {
-		v, _ := row.([]any)
-		if len(v) < 2 {
-			continue
-		}
-		if ns, err := strconv.ParseInt(text(v[0]), 10, 64); err == nil {
-			oldest[i] = fromScore(float64(ns) / 1e9)
-		}
-		if at, err := strconv.ParseFloat(text(v[1]), 64); err == nil {
-			if t := fromScore(at); oldest[i].IsZero() || t.Before(oldest[i]) {
-				oldest[i] = t
-			}
+	if at, err := strconv.ParseFloat(of[1], 64); err == nil {
+		if t := fromScore(at); oldest.IsZero() || t.Before(oldest) {
+			oldest = t
 		}
 	}
-	return oldest, nil
+	return oldest
 }
