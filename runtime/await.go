@@ -186,10 +186,29 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 	if open == 0 {
 		return entries, nil
 	}
+	if f := neverEnds(fs, entries, mode); f != nil {
+		return nil, Permanent(fmt.Errorf("%s of child %s, which would wait for this task to end: orderby=%s lets one go at a time",
+			what, f.name, d.r.reg.def.OrderBy))
+	}
 	if n == 1 {
 		w = engine.Wait{Need: 1, Name: fs[0].name}
 	}
 	return nil, d.suspend(ctx, w, time.Time{}, childrenText(shown, open, n))
+}
+
+// neverEnds returns a child that begins when its parent has ended, and without which the
+// wait is not over, nil if there is none.
+func neverEnds(fs []*future, entries []*engine.JournalEntry, mode awaitMode) (never *future) {
+	for i, f := range fs {
+		switch {
+		case entries[i] != nil:
+		case !f.after && mode == awaitFirst:
+			return nil
+		case f.after:
+			never = f
+		}
+	}
+	return never
 }
 
 // endOf reads the end of a child.

@@ -31,6 +31,7 @@ type future struct {
 	err  error // why there is no child
 
 	heard bool // the function has got err; guarded by lasting.refusing
+	after bool // it begins when its parent has ended
 }
 
 // Spawn enqueues the call as a child of the durable task, under a name: once
@@ -46,7 +47,9 @@ type future struct {
 // children that have not ended are cancelled, except those with [Orphan].
 //
 // A child with a key, of unique= or [WithKey], takes the key as any task does.
-// If another task holds it the parent fails, with a [*engine.KeyHeldError].
+// If another task holds it the parent fails, with a [*engine.KeyHeldError]. A
+// child that orderby= puts after its parent begins when that has ended: a wait for
+// it is an error.
 func Spawn[R any](ctx context.Context, name string, c Call[R]) *Future[R] {
 	return (*Future[R])(spawnChild(ctx, name, c.AnyCall))
 }
@@ -88,10 +91,22 @@ func (d *durable) spawn(ctx context.Context, f *future, c AnyCall) {
 		d.r.refuse(f)
 		return
 	}
+	f.after = d.r.goesBefore(c)
 	if f.n = n; n.e == nil {
 		d.pending = append(d.pending, spawn{ctx, f.name, c})
 		d.flushMany(ctx)
 	}
+}
+
+// goesBefore reports whether the call is of a task that begins when this one has ended,
+// since both are in one order.
+func (r *run) goesBefore(c AnyCall) bool {
+	own := r.msg.Limits
+	if len(own) == 0 || !own[0].Ordered || c.def == nil || c.def.OrderBy == "" {
+		return false
+	}
+	ls, err := r.app.ownLimits(&engine.Message{Name: c.def.Name, Args: c.Args()}, c.def)
+	return err == nil && ls[0].Key == own[0].Key
 }
 
 // spawnAll spawns children that are named by their places.
