@@ -75,8 +75,7 @@ func (a *App) start(ctx context.Context) (*service, error) {
 	s.ending = serveCtx.Done()
 	w.slots.stopping = s.ending
 	left := a.behind.lend(w.slots)
-	a.log(slog.LevelInfo, "worker started", slog.String("engine", engineName(a.engine)), slog.Any("queues", a.queues(w)),
-		slog.Int("tasks", len(w.tasks)), slog.Int("workers", a.cfg.allWorkers()))
+	a.tellOfStart(w)
 	if left > 0 {
 		a.log(slog.LevelWarn, "tasks that an earlier stop gave up on still run: they count among the workers",
 			slog.Int("running", left), slog.Int("workers", a.cfg.allWorkers()))
@@ -89,6 +88,19 @@ func (a *App) start(ctx context.Context) (*service, error) {
 	}
 	go a.serve(ctx, serveCtx, s)
 	return s, nil
+}
+
+// toldQueues is how many queues the line names that a start logs.
+const toldQueues = 20
+
+func (a *App) tellOfStart(w *worker) {
+	queues := a.queues(w)
+	attrs := []slog.Attr{slog.String("engine", engineName(a.engine)), slog.Any("queues", queues[:min(len(queues), toldQueues)])}
+	if more := len(queues) - toldQueues; more > 0 {
+		attrs = append(attrs, slog.Int("more_queues", more))
+	}
+	attrs = append(attrs, slog.Int("tasks", len(w.tasks)), slog.Int("workers", a.cfg.allWorkers()))
+	a.log(slog.LevelInfo, "worker started", attrs...)
 }
 
 // engineName returns the package of the engine, which names its store.

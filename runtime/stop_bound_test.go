@@ -147,6 +147,23 @@ func TestConfig_SkipUnsupported(t *testing.T) {
 	assert.Contains(t, log.String(), `msg="worker started" engine=runtime_test queues=[default] tasks=1 workers=10`)
 }
 
+// The line of a start names a few of very many queues, and says how many more there are.
+func TestStart_LogsAFewOfManyQueues(t *testing.T) {
+	var log safeBuffer
+	queues := make([]string, 5000)
+	for i := range queues {
+		queues[i] = fmt.Sprintf("customer-%04d", i)
+	}
+	app := runtime.New(newMemory(t), runtime.Config{Queues: queues, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	u := newUnit[int, int]("test.Many")
+	u.handle(app, func(_ *runtime.Context, i int) (int, error) { return i, nil })
+	start(t, app)
+	require.NoError(t, app.Stop(context.Background()))
+	assert.Contains(t, log.String(), `queues="[customer-0000 `)
+	assert.Contains(t, log.String(), ` customer-0019]" more_queues=4980 tasks=1 workers=10`)
+	assert.Less(t, len(log.String()), 2000)
+}
+
 // decorated hides what its engine can do beside the contract, but for Unwrap.
 type decorated struct {
 	engine.Engine
