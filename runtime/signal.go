@@ -41,8 +41,9 @@ func WithSendKey(key string) SendOption { return func(s *sending) { s.key = key 
 // kept for the task, in the order of sending, also before the task's first run
 // and while it runs. With an unknown id the error is [ErrNotFound], for a task that has ended
 // [ErrState], on an engine that has no durable tasks [ErrUnsupported], and
-// [engine.ErrJournalFull] for a task that was sent too much. A task that is not
-// durable is not told apart, and never reads it: only workers know the function.
+// [engine.ErrJournalFull] for a task that was sent too much. A task that is not durable
+// is [ErrState], too, where the app has its function registered: elsewhere it is not
+// told apart, and never reads it.
 func (s *Signal[T]) Send(ctx context.Context, app *App, id uuid.UUID, v T, opts ...SendOption) error {
 	raw, err := json.RawMessage(nil), checkType[T]()
 	if err == nil {
@@ -85,11 +86,27 @@ func (a *App) signal(ctx context.Context, id uuid.UUID, name string, plain json.
 	if !ok {
 		return errNoJournals
 	}
+	if err := a.readsSignals(ctx, id); err != nil {
+		return err
+	}
 	value, err := a.sealNote(signalMessage(name, id), hook.PartSignal, plain)
 	if err != nil {
 		return err
 	}
 	return j.Signal(ctx, id, name, o.key, value)
+}
+
+// readsSignals refuses a task whose function is known not to be durable. All else the
+// engine knows.
+func (a *App) readsSignals(ctx context.Context, id uuid.UUID) error {
+	e, err := a.engine.Get(ctx, id)
+	if err != nil || e.State.Final() {
+		return nil
+	}
+	if reg := a.known(e.Message.Name); reg != nil && !reg.def.Durable {
+		return fmt.Errorf("%w: %s is not durable, and reads no signals", ErrState, e.Message.Name)
+	}
+	return nil
 }
 
 // hashSendKey replaces the key by the codec's hash.
