@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,6 +21,7 @@ type conclusions struct {
 	err      []string
 	after    []int64
 	top, own []string
+	empty    []string
 }
 
 // split separates plain successes, which only change the state, from the rest.
@@ -52,13 +55,16 @@ func released(outcomes []*outcome, orphans []claim) (jobs []int64) {
 	return jobs
 }
 
-// patch is an outcome's change of an envelope.
+// patch is an outcome's change of an envelope. What it makes empty it takes away: River
+// has an index of all keys within metadata.
 type patch struct {
 	Memo    json.RawMessage `json:"memo,omitempty"`
-	MemoRaw *string         `json:"memo_text,omitempty"`
-	Result  *string         `json:"result,omitempty"`
-	Reason  *string         `json:"reason,omitempty"`
+	MemoRaw string          `json:"memo_text,omitempty"`
+	Result  string          `json:"result,omitempty"`
+	Reason  string          `json:"reason,omitempty"`
 	Again   *bool           `json:"again,omitempty"`
+
+	empty []string // the keys that it takes away
 }
 
 // memoPatch puts a memo in its place: as JSON, or as a text if jsonb would
@@ -68,11 +74,29 @@ func memoPatch(memo json.RawMessage) patch {
 	switch {
 	case memo == nil:
 	case keeps(memo):
-		p.Memo, p.MemoRaw = memo, new("")
+		p.Memo, p.empty = memo, append(p.empty, "memo_text")
 	default:
-		p.MemoRaw = new(string(memo))
+		p.MemoRaw, p.empty = string(memo), append(p.empty, "memo")
 	}
 	return p
+}
+
+// setReason sets the reason, or takes it away.
+func (p *patch) setReason(reason string) {
+	if p.Reason = clean(reason); p.Reason == "" {
+		p.empty = append(p.empty, "reason")
+	}
+}
+
+// texts are what it sets, as JSON, and what it takes away, as an array of Postgres'. If
+// the memo is invalid JSON it is left as it was, with an error.
+func (p *patch) texts() (set, empty string, err error) {
+	b, err := json.Marshal(p)
+	if err != nil { // only the memo may be invalid JSON
+		p.Memo, p.empty = nil, slices.DeleteFunc(p.empty, func(key string) bool { return key == "memo_text" })
+		b, _ = json.Marshal(p)
+	}
+	return string(b), "{" + strings.Join(p.empty, ",") + "}", err
 }
 
 // add adds the outcome of a run.
@@ -82,9 +106,9 @@ func (c *conclusions) add(id int64, attempt int16, o *engine.Outcome) {
 	switch {
 	case o.Result == nil:
 	case keeps(o.Result):
-		top, p.Result = `{"output":`+string(o.Result)+`}`, new("")
+		top, p.empty = `{"output":`+string(o.Result)+`}`, append(p.empty, "result")
 	default:
-		p.Result = new(string(o.Result))
+		p.Result = string(o.Result)
 	}
 	state, back, ended, riverErr, after := riverCompleted, int16(0), false, "", int64(-1)
 	switch o.Kind {
@@ -108,13 +132,9 @@ func (c *conclusions) add(id int64, attempt int16, o *engine.Outcome) {
 		state = riverAvailable
 	}
 	if o.Kind != engine.OutcomeRelease {
-		p.Reason = new(clean(o.Reason))
+		p.setReason(o.Reason)
 	}
-	own, err := json.Marshal(p)
-	if err != nil { // only the memo may be invalid JSON
-		p.Memo, p.MemoRaw = nil, nil
-		own, _ = json.Marshal(p)
-	}
+	own, empty, _ := p.texts()
 	c.id = append(c.id, id)
 	c.attempt = append(c.attempt, attempt)
 	c.state = append(c.state, state)
@@ -123,7 +143,8 @@ func (c *conclusions) add(id int64, attempt int16, o *engine.Outcome) {
 	c.err = append(c.err, riverErr)
 	c.after = append(c.after, after)
 	c.top = append(c.top, top)
-	c.own = append(c.own, string(own))
+	c.own = append(c.own, own)
+	c.empty = append(c.empty, empty)
 }
 
 // attemptError returns an error in the form that River keeps and shows.
@@ -146,7 +167,7 @@ func (s *serve) queueSucceed(b *pgx.Batch, c *conclusions, written map[claim]str
 func (s *serve) queueConclude(b *pgx.Batch, c *conclusions, written map[claim]struct{}) {
 	if len(c.id) > 0 {
 		b.Queue(s.e.sql.conclude, s.owner, c.id, c.attempt, c.state, c.back, c.ended, s.e.stored(c.err), c.after,
-			s.e.stored(c.top), s.e.stored(c.own)).
+			s.e.stored(c.top), s.e.stored(c.own), c.empty).
 			Query(collect(written))
 	}
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"encoding/json"
 	"maps"
 	"slices"
 	"time"
@@ -18,7 +17,7 @@ type family struct {
 	outcomes []*outcome
 	ended    []*outcome // those that do not suspend
 	waits    suspensions
-	children []int64 // the jobs whose parents may have to hear of their end
+	children arrivals
 	failing  []int64 // the jobs of durable tasks that may fail or be cancelled
 	heads    map[int64]struct{}
 	waiting  []int64 // the jobs that suspend
@@ -57,8 +56,8 @@ func (s *serve) familyOf(outcomes []*outcome) (f *family, others []*outcome) {
 			f.limits.add(m.Limits...)
 		}
 		if m.Meta.Entry != "" {
-			f.children = append(f.children, job)
 			if parent, ok := s.e.jobOf(m.Meta.Parent); ok {
+				f.children.add(o, parent)
 				f.heads[parent] = struct{}{}
 			}
 		}
@@ -138,11 +137,12 @@ func (s *serve) writeFamilyAnd(ctx context.Context, f *family, leave bool) (map[
 				s.queueConclude(b, rest, written)
 			}
 			if w := &f.waits; len(w.id) > 0 {
-				b.Queue(s.e.sql.journal.suspend, s.owner, w.id, w.attempt, w.after, w.seen, w.failed, w.need, w.fast, w.name, w.own).
+				b.Queue(s.e.sql.journal.suspend, s.owner, w.id, w.attempt, w.after, w.seen, w.failed, w.need, w.fast, w.name, w.own, w.empty).
 					Query(f.collectSuspended(written))
 			}
-			if len(f.children) > 0 {
-				_ = queued{b}.query(ctx, s.e.sql.journal.arrive, []any{f.children, s.e.sql.insertChannel}, scanWoken(&f.woken))
+			if c := &f.children; len(c.id) > 0 {
+				_ = queued{b}.query(ctx, s.e.sql.journal.arriveHere,
+					[]any{c.id, s.e.sql.insertChannel, c.parent, c.name, c.attempt, c.result, s.owner}, scanWoken(&f.woken))
 			}
 			if len(f.failing) > 0 {
 				b.Queue(s.e.sql.journal.markBereft, f.failing)
@@ -262,17 +262,14 @@ type suspensions struct {
 	id, after, seen, failed, need []int64
 	attempt                       []int16
 	fast                          []bool
-	name, own                     []string
+	name, own, empty              []string
 }
 
 func (c *suspensions) add(o *outcome) {
 	p := memoPatch(o.Memo)
-	p.Reason, p.Again = new(clean(o.Reason)), new(false)
-	own, err := json.Marshal(p)
-	if err != nil { // only the memo may be invalid JSON
-		p.Memo, p.MemoRaw = nil, nil
-		own, _ = json.Marshal(p)
-	}
+	p.setReason(o.Reason)
+	p.Again = new(false)
+	own, empty, _ := p.texts()
 	var w engine.Wait
 	if o.Wait != nil {
 		w = *o.Wait
@@ -289,7 +286,28 @@ func (c *suspensions) add(o *outcome) {
 	c.need = append(c.need, w.Need)
 	c.fast = append(c.fast, w.FailFast)
 	c.name = append(c.name, w.Name)
-	c.own = append(c.own, string(own))
+	c.own = append(c.own, own)
+	c.empty = append(c.empty, empty)
+}
+
+// arrivals are outcomes of children, whose parents may have to hear of them, by columns.
+type arrivals struct {
+	id, parent []int64
+	name       []string
+	attempt    []int16
+	result     []*string
+}
+
+func (c *arrivals) add(o *outcome, parent int64) {
+	c.id = append(c.id, o.Of.Claim.job)
+	c.parent = append(c.parent, parent)
+	c.name = append(c.name, o.Of.Message.Meta.Entry)
+	c.attempt = append(c.attempt, o.Of.Claim.attempt)
+	var result *string
+	if o.Result != nil {
+		result = new(string(o.Result))
+	}
+	c.result = append(c.result, result)
 }
 
 // arrive writes the ends of jobs that have ended without a run's outcome into

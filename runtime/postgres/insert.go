@@ -143,7 +143,9 @@ func (l *lot) encode(m *engine.Message, argsKept bool) (string, error) {
 	}
 	own.ID, own.EnqueuedAt = uuid.Nil, time.Time{}
 	if m.Meta.Entry != "" {
-		own.Of, _ = l.jobOf(m.Meta.Parent)
+		if parent, ok := l.jobOf(m.Meta.Parent); ok {
+			own.setKin(parent)
+		}
 	}
 	if !argsKept {
 		own.Args = string(m.Args)

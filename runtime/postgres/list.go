@@ -339,9 +339,17 @@ func (l *listing) query(after int64, rows int) (string, []any) {
 		b.WriteString(" AND " + lastWorker + " IN (" + arg(l.q.Worker, "text") + ", " + arg(ownerPrefix+l.q.Worker, "text") + ")")
 	}
 	for key, id := range map[string]uuid.UUID{"parent": l.q.Parent, "root": l.q.Root} {
-		if id != uuid.Nil {
-			b.WriteString(" AND j.metadata -> 'taskctx' ->> '" + key + "' = " + arg(id.String(), "text"))
+		if id == uuid.Nil {
+			continue
 		}
+		named := "j.metadata -> 'taskctx' ->> '" + key + "' = " + arg(id.String(), "text")
+		if job, ok := l.e.jobOf(id); ok {
+			named += " OR (" + parentOf + ") = " + arg(job, "bigint")
+			if key == "root" {
+				named += " AND NOT j.metadata -> 'taskctx' ? 'root'"
+			}
+		}
+		b.WriteString(" AND (" + named + ")")
 	}
 	if part := l.q.ReasonPart(); part != "" {
 		b.WriteString(" AND strpos(" + withPaused(anyReason, l.e.cfg.Schema) + ", " + arg(part, "text") + ") > 0")

@@ -23,7 +23,7 @@ var ErrMigrations = errors.New("the database schema is not up to date")
 var ErrNewerSchema = errors.New("the database schema is of a newer version")
 
 // ownVersion is the number of ownMigrations.
-const ownVersion = 12
+const ownVersion = 13
 
 // ownMigrations create what this package adds to River's tables. {s} is the
 // schema. Each brings the schema from the version before it to the next.
@@ -198,6 +198,14 @@ ALTER TABLE {s}.taskctx_scan ADD COLUMN hurry boolean NOT NULL DEFAULT false;
 `, `
 -- Limits are a text within metadata, which versions before cannot read.
 UPDATE {s}.taskctx_schema SET readable_from = 12;
+`, `
+-- One index less for each entry, and room for a child's end on its entry's page. Children
+-- are told by a text within metadata: versions before, which do not read it, leave it to
+-- the looks of upkeep to tell a parent of a child's end.
+CREATE UNIQUE INDEX taskctx_journal_place ON {s}.taskctx_journal (job_id, seq);
+ALTER TABLE {s}.taskctx_journal DROP CONSTRAINT taskctx_journal_pkey,
+	ADD PRIMARY KEY USING INDEX taskctx_journal_place, SET (fillfactor = 45);
+DROP INDEX {s}.taskctx_journal_of;
 `}
 
 // Migrate creates the schema and brings River's tables and this package's own

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/taskctx/taskctx/runtime/engine"
 )
@@ -47,8 +50,11 @@ type envelope struct {
 	// Parked is when a task that no worker knows was due, in microseconds since
 	// 1970.
 	Parked int64 `json:"parked,omitempty"`
-	// Of is the job of the parent in whose journal the task's end is recorded.
-	Of int64 `json:"of,omitempty"`
+	// Kin is the job of the parent in whose journal the task's end is recorded, a blank
+	// and the name of the entry, instead of Meta's Parent, Entry and of a Root that is the
+	// Parent: River has an index of all keys and values within metadata. Versions before
+	// wrote those, and the job as a number "of".
+	Kin string `json:"kin,omitempty"`
 	// Waits says that a pending job is a suspended task: until when, in microseconds
 	// since 1970, or -1.
 	Waits int64 `json:"waits,omitempty"`
@@ -165,11 +171,36 @@ func (e *Engine) message(j *job, own *envelope) *engine.Message {
 	if own.Args != "" {
 		m.Args = json.RawMessage(own.Args)
 	}
+	if parent, entry, ok := own.kin(); ok {
+		m.Meta.Parent, m.Meta.Entry = e.taskID(parent), entry
+		if m.Meta.Root == uuid.Nil {
+			m.Meta.Root = m.Meta.Parent
+		}
+	}
 	m.Meta.ID, m.Meta.EnqueuedAt = e.taskID(j.id), j.createdAt.UTC()
 	if j.attemptedAt == nil && j.scheduledAt.After(j.createdAt) {
 		m.Due = j.scheduledAt.UTC()
 	}
 	return m
+}
+
+// setKin puts the parent, whose job is given, in its place.
+func (own *envelope) setKin(parent int64) {
+	own.Kin = strconv.FormatInt(parent, 10) + " " + own.Entry
+	if own.Root == own.Parent {
+		own.Root = uuid.Nil
+	}
+	own.Parent, own.Entry = uuid.Nil, ""
+}
+
+// kin returns the parent's job and the name of the entry, false if there are none.
+func (own *envelope) kin() (parent int64, entry string, ok bool) {
+	number, entry, ok := strings.Cut(own.Kin, " ")
+	if !ok || entry == "" {
+		return 0, "", false
+	}
+	parent, err := strconv.ParseInt(number, 10, 64)
+	return parent, entry, err == nil && parent > 0 && parent <= maxJob
 }
 
 // riverPriority returns a priority as River counts it, from 1, the first, to

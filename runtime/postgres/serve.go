@@ -100,12 +100,13 @@ func (e *Engine) eachServe(f func(s *serve)) {
 
 // SaveMemo implements [remote.Store].
 func (s *serve) SaveMemo(ctx context.Context, c claim, memo json.RawMessage) (bool, error) {
-	own, err := json.Marshal(memoPatch(memo))
+	p := memoPatch(memo)
+	own, empty, err := p.texts()
 	if err != nil {
 		return false, fmt.Errorf("save memo: %w", err)
 	}
 	saved := false
-	err = s.e.steered(ctx, s.e.sql.saveMemo, []any{s.owner, c.job, c.attempt, s.e.stored([]string{string(own)})[0]},
+	err = s.e.steered(ctx, s.e.sql.saveMemo, []any{s.owner, c.job, c.attempt, s.e.stored([]string{own})[0], empty},
 		func(func(...any) error) error { saved = true; return nil })
 	if err != nil {
 		return false, s.e.failed("save memo", err)

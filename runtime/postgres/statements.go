@@ -34,10 +34,10 @@ type statements struct {
 
 // journalStatements are those about journals.
 type journalStatements struct {
-	makeHeads, lockHeads, suspend, arrive, arriveGone, parents, markBereft           string
-	read, ownRun, named, add, addFirst, count, addOne, signal                        string
-	due, wake, unseen, heads, forget, endedFamily                                    string
-	bereft, isBereft, bereftChildren, bereftAt, forgetFailed, redo, recount, stopped string
+	makeHeads, lockHeads, suspend, arrive, arriveHere, arriveGone, parents, markBereft string
+	read, ownRun, named, add, addFirst, count, addOne, signal                          string
+	due, wake, unseen, heads, forget, endedFamily                                      string
+	bereft, isBereft, bereftChildren, bereftAt, forgetFailed, redo, recount, stopped   string
 }
 
 // lotSQL is a statement for the first of the rows that it finds, some at a
@@ -72,6 +72,7 @@ func schemaReplacer(schema string) *strings.Replacer {
 		"{again}", isAgain, "{later}", isLater, "{waits}", isWaits, "{aside}", isAside, "{asked}", asked,
 		"{durable}", isDurable, "{marked}", isMarked, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
 		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked,
+		"{of}", "("+parentOf+")", "{entry}", entryOf,
 		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,
 		"{ours}", oursOrNone,
 		"{created}", within("j.created_at"), "{scheduled}", within("j.scheduled_at"),
@@ -113,6 +114,7 @@ func newStatements(schema string) statements {
 		journal: journalStatements{
 			makeHeads: makeHeadsSQL, lockHeads: lockHeadsSQL, suspend: suspendSQL,
 			arrive:     strings.Replace(arriveSQL, "{which}", endedOf, 1),
+			arriveHere: strings.Replace(arriveSQL, "{which}", endedHereOf, 1),
 			arriveGone: strings.Replace(arriveSQL, "{which}", goneOf, 1),
 			parents:    parentsSQL, markBereft: markBereftSQL,
 			read: journalSQL, ownRun: ownRunSQL, named: namedEntriesSQL, addOne: addOneSQL, signal: signalSQL,
@@ -157,7 +159,7 @@ func (s *statements) texts() []*string {
 		&s.groups, &s.groupsTo, &s.marks, &s.marksTo,
 		&s.windowNewest, &s.alive, &s.oldest, &s.oldestAside,
 		&s.reads, &s.below, &s.running, &s.holders,
-		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveGone, &j.parents, &j.markBereft,
+		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveHere, &j.arriveGone, &j.parents, &j.markBereft,
 		&j.read, &j.ownRun, &j.named, &j.add, &j.addFirst, &j.count, &j.addOne, &j.signal,
 		&j.due, &j.wake, &j.unseen, &j.heads, &j.forget, &j.endedFamily,
 		&j.bereft, &j.isBereft, &j.bereftChildren, &j.bereftAt, &j.forgetFailed, &j.redo, &j.recount, &j.stopped,

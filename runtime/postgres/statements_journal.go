@@ -28,7 +28,7 @@ SELECT FROM {s}.taskctx_wait WHERE job_id = ANY($1::bigint[]) ORDER BY job_id FO
 const suspendSQL = `
 WITH o AS MATERIALIZED (
 	SELECT o.* FROM unnest($2::bigint[], $3::smallint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-		$8::boolean[], $9::text[], $10::text[]) AS o(id, attempt, after, seen, failed, need, fast, name, own)
+		$8::boolean[], $9::text[], $10::text[], $11::text[]) AS o(id, attempt, after, seen, failed, need, fast, name, own, empty)
 	JOIN {s}.river_job j ON {own} AND j.id = ANY($2::bigint[])
 ), m AS MATERIALIZED (
 	SELECT o.id, o.after < 0 OR o.need > 0 AND CASE
@@ -50,7 +50,7 @@ UPDATE {s}.river_job j SET
 	state = CASE WHEN {asked} THEN 'cancelled' WHEN w.met THEN 'available' ELSE 'pending' END::{s}.river_job_state,
 	finalized_at = CASE WHEN {asked} THEN now() END,
 	attempt = greatest(j.attempt::int - 1, 0),
-	metadata = {metadata} || jsonb_build_object('taskctx', {envelope} || o.own::jsonb
+	metadata = {metadata} || jsonb_build_object('taskctx', ({envelope} - o.empty::text[]) || o.own::jsonb
 		|| CASE WHEN w.met THEN '{}' ELSE jsonb_build_object('waits', CASE WHEN isfinite(w.wake_at)
 			THEN ceil(date_part('epoch', w.wake_at) * 1000000)::bigint ELSE -1 END) END
 		|| CASE WHEN NOT {asked} THEN '{}' ELSE jsonb_build_object('again', false, 'ended', {ended} + 0,
@@ -71,7 +71,7 @@ const isWaits = `j.state::text = 'pending' AND coalesce(j.metadata -> 'taskctx' 
 
 // endedOf selects the given jobs that have ended, for arriveSQL.
 const endedOf = `
-	SELECT j.id, (j.metadata #>> '{taskctx,of}')::bigint AS parent, j.metadata #>> '{taskctx,entry}' AS name,
+	SELECT j.id, {of} AS parent, {entry} AS name,
 		CASE j.state WHEN 'completed' THEN 'succeeded' WHEN 'discarded' THEN 'failed' ELSE 'cancelled' END AS state,
 		CASE WHEN j.state = 'completed' THEN
 			coalesce(nullif(j.metadata #>> '{taskctx,result}', ''), (j.metadata -> 'output')::text) END AS result,
@@ -79,7 +79,20 @@ const endedOf = `
 			coalesce(j.metadata #>> '{taskctx,reason}', j.errors[array_upper(j.errors, 1)] ->> 'error') END AS reason
 	FROM {s}.river_job j
 	WHERE j.id = ANY($1::bigint[]) AND j.state IN ('completed', 'cancelled', 'discarded')
-		AND jsonb_typeof(j.metadata #> '{taskctx,of}') = 'number'`
+		AND {of} IS NOT NULL`
+
+// endedHereOf is endedOf for outcomes of the worker $7: of the children $1 it knows the
+// parents, names, attempts and results, and need not read them out of their metadata.
+const endedHereOf = `
+	SELECT o.id, o.parent, o.name,
+		CASE j.state WHEN 'completed' THEN 'succeeded' WHEN 'discarded' THEN 'failed' ELSE 'cancelled' END AS state,
+		CASE WHEN j.state <> 'completed' THEN NULL WHEN j.attempt = o.attempt AND {lastworker} = $7::text THEN o.result
+			ELSE coalesce(nullif(j.metadata #>> '{taskctx,result}', ''), (j.metadata -> 'output')::text) END AS result,
+		CASE WHEN j.state <> 'completed' THEN
+			coalesce(j.metadata #>> '{taskctx,reason}', j.errors[array_upper(j.errors, 1)] ->> 'error') END AS reason
+	FROM unnest($1::bigint[], $3::bigint[], $4::text[], $5::smallint[], $6::text[]) AS o(id, parent, name, attempt, result)
+	CROSS JOIN LATERAL (SELECT j.* FROM {s}.river_job j
+		WHERE j.id = o.id AND j.state IN ('completed', 'cancelled', 'discarded') OFFSET 0) j`
 
 // goneOf selects children without a job, by parent, for arriveSQL.
 const goneOf = `
@@ -123,8 +136,8 @@ SELECT ARRAY(SELECT id FROM woken), (SELECT count(*) FROM told)`
 
 // parentsSQL selects the parents of jobs that are children.
 const parentsSQL = `
-SELECT DISTINCT (j.metadata #>> '{taskctx,of}')::bigint FROM {s}.river_job j
-WHERE j.id = ANY($1::bigint[]) AND jsonb_typeof(j.metadata #> '{taskctx,of}') = 'number'`
+SELECT DISTINCT {of} FROM {s}.river_job j
+WHERE j.id = ANY($1::bigint[]) AND {of} IS NOT NULL`
 
 // markBereftSQL notes which of the jobs have failed or were cancelled and may
 // have children, which are then to be cancelled. No two marks are alike: who is cancelling
@@ -322,7 +335,7 @@ FROM (
 	FROM {s}.taskctx_journal c
 	CROSS JOIN LATERAL (SELECT j.state, j.metadata FROM {s}.river_job j WHERE j.id = c.child OFFSET 0) j
 	WHERE c.job_id = $1 AND c.kind = 'c' AND (c.came = 0 OR c.state <> 'succeeded')
-) x WHERE e.seq = x.seq`
+) x WHERE e.job_id = $1 AND e.seq = x.seq`
 
 const recountSQL = `
 UPDATE {s}.taskctx_wait w SET bereft = NULL, bereft_at = 0, wake_at = NULL, failed = 0, came = x.came, others = x.others, bytes = x.bytes

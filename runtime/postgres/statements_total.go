@@ -11,6 +11,15 @@ const (
 		THEN greatest(least((j.metadata -> 'taskctx' ->> 'ended')::numeric, 30000), 0)::int ELSE 0 END`
 	anyParked = `CASE WHEN ` + hasParked + `
 		THEN to_timestamp(greatest(least((j.metadata -> 'taskctx' ->> 'parked')::numeric, 1e17), 0)::float8 / 1000000) END`
+	// parentOf is the job of the parent in whose journal a child's end is recorded, and
+	// entryOf the name of the entry: of envelope.Kin, or as versions before wrote them.
+	parentOf = `CASE WHEN jsonb_typeof(j.metadata #> '{taskctx,kin}') = 'string'
+		THEN substring(j.metadata #>> '{taskctx,kin}' FROM '^([0-9]{1,18}) ')::bigint
+		WHEN jsonb_typeof(j.metadata #> '{taskctx,of}') = 'number'
+		THEN greatest(least((j.metadata #>> '{taskctx,of}')::numeric, 1e18), 0)::bigint END`
+	entryOf = `CASE WHEN jsonb_typeof(j.metadata #> '{taskctx,kin}') = 'string'
+		THEN substr(j.metadata #>> '{taskctx,kin}', strpos(j.metadata #>> '{taskctx,kin}', ' ') + 1)
+		ELSE j.metadata #>> '{taskctx,entry}' END`
 	// hasParked holds for a job that was put aside, or has the mark of one.
 	hasParked = `coalesce(jsonb_typeof(j.metadata -> 'taskctx' -> 'parked') = 'number', false)`
 	// anyErrors are the errors that can be appended to.

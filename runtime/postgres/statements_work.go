@@ -72,7 +72,7 @@ WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, j.attempt`
 
 // concludeSQL writes outcomes. A task that was asked to stop, and did not end,
 // is cancelled. $9 is the run's addition to the metadata, $10 to our part of
-// it.
+// it, from which it takes $11 away.
 const concludeSQL = `
 UPDATE {s}.river_job j SET
 	state = CASE WHEN {stopped} THEN 'cancelled' ELSE o.state END::{s}.river_job_state,
@@ -81,13 +81,13 @@ UPDATE {s}.river_job j SET
 	finalized_at = CASE WHEN {stopped} OR o.state IN ('completed', 'cancelled', 'discarded') THEN now() END,
 	scheduled_at = CASE WHEN o.after < 0 THEN j.scheduled_at ELSE now() + o.after * interval '1 microsecond' END,
 	metadata = {metadata} || o.top::jsonb || jsonb_build_object('taskctx',
-		{envelope} || o.own::jsonb
+		({envelope} - o.empty::text[]) || o.own::jsonb
 		|| CASE WHEN NOT (o.ended OR {stopped}) THEN '{}' ELSE jsonb_build_object(
 			'ended', {ended} + CASE WHEN o.ended THEN 1 ELSE 1 - o.back END) END
 		|| CASE WHEN NOT {stopped} THEN '{}' ELSE jsonb_build_object(
 			'again', false, 'reason', coalesce(j.metadata -> 'taskctx' ->> 'cancel', '')) END)
 FROM unnest($2::bigint[], $3::smallint[], $4::text[], $5::smallint[], $6::boolean[], $7::text[], $8::bigint[],
-	$9::text[], $10::text[]) AS o(id, attempt, state, back, ended, error, after, top, own)
+	$9::text[], $10::text[], $11::text[]) AS o(id, attempt, state, back, ended, error, after, top, own, empty)
 WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, o.attempt`
 
 // stopAsked holds when the outcome o leaves the job j waiting, although a
@@ -96,8 +96,8 @@ const stopAsked = `(o.state IN ('available', 'retryable', 'scheduled') AND j.met
 
 const saveMemoSQL = `
 UPDATE {s}.river_job j SET metadata = {metadata} || jsonb_build_object('taskctx',
-	{envelope} || o.own::jsonb)
-FROM (SELECT $2::bigint AS id, $3::smallint AS attempt, $4::text AS own) o
+	({envelope} - o.empty::text[]) || o.own::jsonb)
+FROM (SELECT $2::bigint AS id, $3::smallint AS attempt, $4::text AS own, $5::text AS empty) o
 WHERE {own} RETURNING j.id`
 
 // noteSQL notes why a job that does not run is left alone.

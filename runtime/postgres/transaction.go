@@ -176,10 +176,10 @@ UPDATE {s}.river_job j SET state = 'completed', finalized_at = clock_timestamp()
 WHERE j.id = $2::bigint AND j.state::text = 'running' AND j.attempt = $3::smallint AND {mine} RETURNING j.id`
 
 // endWithSQL is endSQL with a result or a memo. $4 is the run's addition to
-// the metadata, $5 to our part of it.
+// the metadata, $5 to our part of it, from which it takes $6 away.
 const endWithSQL = `
 UPDATE {s}.river_job j SET state = 'completed', finalized_at = clock_timestamp(),
-	metadata = {metadata} || $4::text::jsonb || jsonb_build_object('taskctx', {envelope} || $5::text::jsonb)
+	metadata = {metadata} || $4::text::jsonb || jsonb_build_object('taskctx', ({envelope} - $6::text::text[]) || $5::text::jsonb)
 WHERE j.id = $2::bigint AND j.state::text = 'running' AND j.attempt = $3::smallint AND {mine} RETURNING j.id`
 
 // run returns the run of this engine that a delivery is.
@@ -220,7 +220,7 @@ func (j joined) Conclude(ctx context.Context, d *engine.Delivery, o engine.Outco
 	if o.Result != nil || o.Memo != nil {
 		var c conclusions
 		c.add(own.Claim.job, own.Claim.attempt, &o)
-		text, args = j.e.sql.endWith, append(args, j.e.stored(c.top)[0], j.e.stored(c.own)[0])
+		text, args = j.e.sql.endWith, append(args, j.e.stored(c.top)[0], j.e.stored(c.own)[0], c.empty[0])
 	}
 	m, job := own.Message, own.Claim.job
 	if m.Meta.Version >= engine.WireDurable {
