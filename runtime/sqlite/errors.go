@@ -19,6 +19,10 @@ var (
 	// ErrForeign: the file is a SQLite database of another program. The engine
 	// writes nothing to it.
 	ErrForeign = errors.New("file is a database of another program")
+	// ErrLinked: the file has several names, by hard links. The log of what it
+	// lacks is beside one of them alone, where no other finds it: opened by two
+	// names it would be damaged. A symbolic link, or a copy, is none of these.
+	ErrLinked = errors.New("file has hard links")
 	// ErrReadOnly: the file or its folder cannot be written.
 	ErrReadOnly = errors.New("file is read-only")
 	// ErrEmpty: the file has no tasks, and Config.Existing forbids making any

@@ -52,6 +52,41 @@ func TestOpen_SymlinkToNothing(t *testing.T) {
 	assert.FileExists(t, filepath.Join(folder, "tasks.db-wal"))
 }
 
+// TestOpen_HardLink: a file with a second name is opened by neither, also while it is
+// open by the first, and is sound when the second name is gone. Each name would have a
+// log of its own, which the other does not read.
+//
+// Proves: RELIABILITY 35
+func TestOpen_HardLink(t *testing.T) {
+	folder := t.TempDir()
+	path, link := filepath.Join(folder, "tasks.db"), filepath.Join(folder, "other.db")
+	first, err := sqlite.Open(path, sqlite.Config{Logger: discard})
+	require.NoError(t, err)
+	_, err = first.InsertOne(t.Context(), message("file.task"))
+	require.NoError(t, err)
+	require.NoError(t, os.Link(path, link))
+	refused := func(path string) {
+		t.Helper()
+		_, err := sqlite.Open(path, sqlite.Config{Logger: discard})
+		require.ErrorIs(t, err, sqlite.ErrLinked)
+		require.NotErrorIs(t, err, sqlite.ErrDamaged)
+		assert.ErrorContains(t, err, path)
+		assert.NoFileExists(t, link+"-wal")
+	}
+	refused(link)
+	_, err = first.InsertOne(t.Context(), message("file.task"))
+	require.NoError(t, err)
+	require.NoError(t, first.Close())
+	refused(link)
+	refused(path)
+	require.NoError(t, os.Remove(path))
+	e := open(t, link) // by its only name
+	counts, err := e.Counts(t.Context())
+	require.NoError(t, err)
+	require.Len(t, counts, 1)
+	assert.EqualValues(t, 2, counts[0].Tasks)
+}
+
 // TestInsert_IntoAFileThatIsGone: no task is acknowledged into a file that was
 // deleted or replaced, and a worker on it ends.
 func TestInsert_IntoAFileThatIsGone(t *testing.T) {

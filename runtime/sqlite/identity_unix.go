@@ -2,7 +2,10 @@
 
 package sqlite
 
-import "syscall"
+import (
+	"io/fs"
+	"syscall"
+)
 
 // identity identifies a file, whatever its path.
 type identity struct{ dev, ino uint64 }
@@ -13,4 +16,13 @@ func identityOf(path string) (identity, error) {
 		return identity{}, err
 	}
 	return identity{uint64(st.Dev), uint64(st.Ino)}, nil //nolint:unconvert // other systems have other types
+}
+
+// namesOf returns how many names a file has: one, and each hard link to it.
+func namesOf(info fs.FileInfo) uint64 {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 1
+	}
+	return uint64(st.Nlink) //nolint:unconvert // other systems have other types
 }

@@ -75,9 +75,9 @@ var (
 
 // Open opens the file of tasks at path, and makes it if there is none; its
 // folder must exist. It migrates a file of an older version of this package. A
-// damaged file, one of a newer version and one of another program are errors,
-// and are left as they are. SQLite keeps "-wal" and "-shm" files beside it
-// while it is open; they belong to it.
+// damaged file, one of a newer version, one of another program and one with
+// hard links are errors, and are left as they are. SQLite keeps "-wal" and "-shm"
+// files beside it while it is open; they belong to it.
 //
 // Any number of processes of one machine may open the same file. It must be on
 // a local disk: network file systems do not lock as SQLite needs it.
@@ -173,6 +173,8 @@ func (e *Engine) check() error {
 		return err
 	case info.IsDir():
 		return fmt.Errorf("it is a folder")
+	case namesOf(info) > 1:
+		return fmt.Errorf("%w: it has %d names, and its log is beside one of them alone; remove the others", ErrLinked, namesOf(info))
 	case info.Size() == 0 && e.existing:
 		return ErrEmpty
 	case info.Size() == 0:
