@@ -71,3 +71,55 @@ func TestCheckpoint_StuckReader(t *testing.T) {
 		return err == nil && info.Size() <= 64<<20
 	}, 30*time.Second, 50*time.Millisecond)
 }
+
+// TestCheckpoint_ShortLogEnds: after the disk was full the log stays as short as the
+// room that it is copied into may be, and when that time is over it grows as before,
+// until the disk is full once more.
+//
+// Proves: RELIABILITY 35
+func TestCheckpoint_ShortLogEnds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tasks.db")
+	e := open(t, path)
+	insert := func() error { // some 400 kB
+		ms := make([]*engine.Message, 100)
+		for i := range ms {
+			ms[i] = message("file.task")
+			ms[i].Args = bytes.Repeat([]byte("1"), 4000)
+		}
+		_, err := e.Insert(t.Context(), ms)
+		return err
+	}
+	fill := func() {
+		t.Helper()
+		require.NoError(t, e.LimitPages(1))
+		var err error
+		for range 100 {
+			if err = insert(); err != nil {
+				break
+			}
+		}
+		require.ErrorIs(t, err, sqlite.ErrFull)
+		require.NoError(t, e.LimitPages(0))
+	}
+	grows := func() (size int64) { // to that many bytes, while 12 MB are written
+		t.Helper()
+		for range 30 {
+			require.NoError(t, insert())
+			info, err := os.Stat(path + "-wal")
+			require.NoError(t, err)
+			size = max(size, info.Size())
+		}
+		return size
+	}
+	const short, long = 4 << 20, 8 << 20
+	require.Greater(t, grows(), int64(long), "before the disk was full")
+	for range 2 {
+		fill()
+		require.NoError(t, insert()) // the log begins anew
+		assert.Less(t, grows(), int64(short), "after the disk was full")
+		require.True(t, e.EndCareful())
+		require.NoError(t, insert())
+		assert.Greater(t, grows(), int64(long), "later")
+		require.False(t, e.EndCareful())
+	}
+}

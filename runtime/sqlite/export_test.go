@@ -65,3 +65,17 @@ func (e *Engine) CheckpointSoon() {
 	e.do(notice(func() { e.checkpoint.due = time.Now(); close(done) }))
 	<-done
 }
+
+// EndCareful ends the time in which the log is kept short since the disk was full.
+// It reports whether it was not over yet.
+func (e *Engine) EndCareful() (careful bool) {
+	done := make(chan struct{})
+	e.do(notice(func() {
+		if careful = !e.checkpoint.until.IsZero(); careful {
+			e.checkpoint.until = time.Now()
+		}
+		close(done)
+	}))
+	<-done
+	return careful
+}
