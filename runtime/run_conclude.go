@@ -53,6 +53,7 @@ func (w *worker) release(r *run) {
 // conclude completes the outcome with the memo, logs it and shows it to
 // observers.
 func (w *worker) conclude(r *run, o *engine.Outcome) {
+	o.Durable = r.reg.def.Durable
 	if o.Reason != "" {
 		if !inOwnWords(r.err) {
 			o.Reason = r.redactor().Clean(o.Reason)

@@ -53,6 +53,10 @@ type Outcome struct {
 	Memo json.RawMessage
 	// Wait is a suspended task's condition to go on; nil is its zero value.
 	Wait *Wait
+	// Durable says that the task's function is durable: the task may have a
+	// journal and children also if its message is of version [WirePlain], from a
+	// producer to whom the function was not durable.
+	Durable bool
 }
 
 // State returns the state in which the outcome leaves its task, as an [Entry]

@@ -2,11 +2,13 @@ package engines_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -92,5 +94,70 @@ func TestDurable_Deploy(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "keep by v1, old by v1, typed by v1, last by v1", said)
 		stop(back)
+	})
+}
+
+var (
+	pressBefore = newPress[string]("Becomes", false)
+	pressGrown  = newPress[string]("Becomes", true)
+	pressUnread = newPress[string]("Unread", false)
+)
+
+// TestDurable_EnqueuedBeforeItWasDurable: tasks of a producer to whom the function was
+// not durable, as one that was not deployed yet, or another program: when such a parent
+// fails, or is cancelled while it waits, its children are cancelled, and a retry by hand
+// spawns them anew.
+//
+// Proves: FEATURES 90
+func TestDurable_EnqueuedBeforeItWasDurable(t *testing.T) {
+	onJournals(t, func(t *testing.T, e engine.Engine, _ string) {
+		producer := runtime.New(e, runtime.Config{Logger: slog.New(slog.DiscardHandler)})
+		failing, err := pressBefore.call("fails", 0).Enqueue(t.Context(), producer)
+		require.NoError(t, err)
+		waiting, err := pressBefore.call("waits", 0).Enqueue(t.Context(), producer)
+		require.NoError(t, err)
+
+		app := runtime.New(e, runtime.Config{Workers: 4, Logger: slog.New(slog.DiscardHandler)})
+		fail := make(chan bool, 2)
+		fail <- true
+		fail <- false
+		glue.Register(app, pressGrown.task, func(ctx *runtime.Context, a *pressArgs) (string, error) {
+			child := runtime.Spawn(ctx, "child", pressUnread.call("", 0, runtime.WithDelay(time.Hour)))
+			if _, err := runtime.Step(ctx, "spawned", func(context.Context) (int, error) { return 1, nil }); err != nil {
+				return "", err
+			}
+			if a.how == "fails" && <-fail {
+				return "", runtime.Permanent(errors.New("no"))
+			}
+			return child.Await(ctx)
+		})
+		glue.Register(app, pressUnread.task, func(*runtime.Context, *pressArgs) (string, error) { return "", nil })
+		require.NoError(t, app.Start(t.Context()))
+		defer func() { require.NoError(t, app.Stop(context.Background())) }()
+		child := func(id uuid.UUID) (child uuid.UUID) {
+			es, err := app.Journal(t.Context(), id)
+			require.NoError(t, err)
+			for _, e := range es {
+				if e.Name == "child" {
+					child = e.Child
+				}
+			}
+			return child
+		}
+		becomes := func(id uuid.UUID, want engine.State) {
+			require.Eventually(t, func() bool {
+				r, err := app.Lookup(t.Context(), id)
+				return err == nil && r.State == want
+			}, time.Minute, time.Millisecond, "task %s becomes %s", id, want)
+		}
+		becomes(waiting.ID(), engine.StateWaiting)
+		require.NoError(t, app.Cancel(t.Context(), waiting.ID(), "by hand"))
+		becomes(child(waiting.ID()), engine.StateCancelled)
+		becomes(failing.ID(), engine.StateFailed)
+		first := child(failing.ID())
+		becomes(first, engine.StateCancelled)
+		require.NoError(t, app.Retry(t.Context(), failing.ID()))
+		becomes(failing.ID(), engine.StateWaiting)
+		assert.NotEqual(t, first, child(failing.ID()), "the child is spawned anew")
 	})
 }

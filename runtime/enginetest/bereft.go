@@ -18,6 +18,7 @@ var bereftTests = []test{
 	{name: "Many", run: testBereftMany, needs: need{journal: true}},
 	{name: "RetryByHand", run: testBereftRetry, needs: need{journal: true}},
 	{name: "CancelledAfterARetry", run: testBereftAgain, needs: need{journal: true}},
+	{name: "OfAPlainMessage", run: testBereftPlain, needs: need{journal: true}},
 }
 
 // testBereftCancelled: waiting, running and suspended children are cancelled

@@ -175,10 +175,8 @@ func (e *Engine) retry(ctx context.Context, d db, number int64) error {
 			return fmt.Errorf("%w: task %s has its key by now", engine.ErrState, e.taskID(holders[key]))
 		}
 	}
-	if m.Meta.Version >= engine.WireDurable {
-		if err := e.redo(ctx, d, number); err != nil {
-			return err
-		}
+	if err := e.redo(ctx, d, number); err != nil {
+		return err
 	}
 	if len(keys.key) > 0 { // of its end, if nobody has written that down
 		if err := e.leave(ctx, d, []int64{number}, keys); err != nil {

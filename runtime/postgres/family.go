@@ -86,7 +86,8 @@ func holdsPlaces(m *engine.Message) bool {
 // of it, or children are to be cancelled after it.
 func ofJournal(o *outcome) bool {
 	m := &o.Of.Message.Meta
-	return o.Kind == engine.OutcomeSuspend || m.Entry != "" || m.Version >= engine.WireDurable && o.Kind != engine.OutcomeSucceed
+	return o.Kind == engine.OutcomeSuspend || m.Entry != "" ||
+		(m.Version >= engine.WireDurable || o.Durable) && o.Kind != engine.OutcomeSucceed
 }
 
 // mayClaim reports whether a transaction that writes them may claim, too.

@@ -70,7 +70,7 @@ func schemaReplacer(schema string) *strings.Replacer {
 		"{columns}", withPaused(jobColumns, schema),
 		"{briefcolumns}", withPaused(jobColumnsOf("NULL::jsonb", briefMetadata), schema),
 		"{again}", isAgain, "{later}", isLater, "{waits}", isWaits, "{aside}", isAside, "{asked}", asked,
-		"{durable}", isDurable, "{marked}", isMarked, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
+		"{durable}", strings.ReplaceAll(isDurable, "{s}", own), "{marked}", isMarked, "{own}", ownsJob, "{mine}", runningOfUs, "{stopped}", stopAsked,
 		"{metadata}", anyMetadata, "{envelope}", anyEnvelope, "{ended}", anyEnded, "{parked}", anyParked,
 		"{of}", "("+parentOf+")", "{entry}", entryOf,
 		"{isparked}", hasParked, "{errors}", anyErrors, "{workers}", anyWorkers, "{lastworker}", lastWorker,

@@ -62,9 +62,11 @@ WHERE {own} AND j.id = ANY($2::bigint[]) RETURNING j.id, o.attempt, w.met`
 const asked = `j.metadata ? 'cancel_attempted_at'`
 
 // isDurable holds for the jobs of durable tasks and of their children, and of tasks
-// with limits: changing them needs a transaction with locks.
+// with limits: changing them needs a transaction with locks. A durable task that was
+// enqueued while its function was not durable is known by its journal.
 const isDurable = `(coalesce(jsonb_typeof(j.metadata #> '{taskctx,v}') = 'number'
-	AND (j.metadata #>> '{taskctx,v}')::numeric >= 2, false) OR coalesce(j.metadata -> 'taskctx' ? 'limits', false))`
+	AND (j.metadata #>> '{taskctx,v}')::numeric >= 2, false) OR coalesce(j.metadata -> 'taskctx' ? 'limits', false)
+	OR EXISTS (SELECT FROM {s}.taskctx_wait h WHERE h.job_id = j.id))`
 
 // isWaits holds for a suspended job.
 const isWaits = `j.state::text = 'pending' AND coalesce(j.metadata -> 'taskctx' ? 'waits', false)`

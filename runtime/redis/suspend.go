@@ -13,7 +13,7 @@ import (
 func ofFamily(o *outcome) bool {
 	m := &o.Of.Message.Meta
 	return o.Kind == engine.OutcomeSuspend || m.Entry != "" || len(o.Of.Message.Limits) > 0 ||
-		m.Version >= engine.WireDurable && o.Kind != engine.OutcomeSucceed
+		(m.Version >= engine.WireDurable || o.Durable) && o.Kind != engine.OutcomeSucceed
 }
 
 // split separates the outcomes that have to do with journals or limits.

@@ -94,10 +94,8 @@ func (e *Engine) Retry(ctx context.Context, id uuid.UUID) error {
 		if err := t.dropStop(r.seq); err != nil {
 			return err
 		}
-		if r.msg.Meta.Version >= engine.WireDurable {
-			if err := t.forgetFailed(r.seq); err != nil {
-				return err
-			}
+		if err := t.forgetFailed(r.seq); err != nil {
+			return err
 		}
 		t.db.setState.BindInt(1, dueAgain)
 		t.db.setState.BindInt(2, t.now)

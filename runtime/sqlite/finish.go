@@ -189,8 +189,10 @@ func (d *delivery) finished(t *txn, state int, owned bool) error {
 			return err
 		}
 		t.end(d.seq, keep)
-		if err := t.journalEnd(d.seq, &d.msg, state, d.outcome.Result, d.reason); err != nil {
-			return err
+		if d.msg.Meta.Version >= engine.WireDurable || d.outcome.Durable {
+			if err := t.journalEnd(d.seq, &d.msg, state, d.outcome.Result, d.reason); err != nil {
+				return err
+			}
 		}
 	}
 	if err := d.leave(t, state); err != nil {

@@ -121,17 +121,15 @@ func (t *txn) endedAt(seq int64, state int, reason string) error {
 		}
 	}
 	j.childOf.Reset()
-	if err != nil || !ok || m.Meta.Version < engine.WireDurable {
+	if err != nil || !ok {
 		return err
 	}
 	return t.journalEnd(seq, m, state, nil, reason)
 }
 
-// journalEnd follows the end of a task that may be a child, and have children.
+// journalEnd follows the end of a task that may be a child, and have children. A durable
+// one may be of a producer to whom it was not.
 func (t *txn) journalEnd(seq int64, m *engine.Message, state int, result json.RawMessage, reason string) error {
-	if m.Meta.Version < engine.WireDurable {
-		return nil
-	}
 	if state != succeeded {
 		if err := t.markBereft(seq, state); err != nil {
 			return err
