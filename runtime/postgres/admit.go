@@ -134,6 +134,9 @@ func (s *serve) enterClaimed(ctx context.Context, some []claimedJob) (aside map[
 			break
 		}
 	}
+	if err == nil {
+		s.e.below(n.in.id)
+	}
 	if err == nil && n.in.more {
 		if err := s.letInCarefully(ctx, n.keys.key); err != nil {
 			s.Warn("let tasks in that wait for a limit; it is tried again later", err)

@@ -221,6 +221,9 @@ func (s *serve) familyWritten(ctx context.Context, f *family, written map[claim]
 	case err == nil:
 		s.settle(ctx, f.outcomes, written)
 		s.dead.below(append(f.woken, released(f.outcomes, nil)...))
+		if !f.claims { // else the step tells which it has not claimed
+			s.e.below(f.in.id)
+		}
 		if len(f.heads) > 0 || !f.quiet { // else the step claims what it has let in
 			s.News() // a parent may be due
 		}

@@ -52,6 +52,7 @@ func (e *Engine) letInLots(ctx context.Context, d db, keys [][]byte) (more bool,
 func (e *Engine) letInSome(ctx context.Context, d db, keys [][]byte, most int) (woken int, more bool, err error) {
 	var in letIns
 	err = d.query(ctx, e.sql.limit.letIn, []any{keys, e.sql.insertChannel, most}, e.scanLetIn(&in))
+	e.below(in.id)
 	return len(in.queue), in.more, err
 }
 
@@ -64,13 +65,13 @@ type letIns struct {
 }
 
 // scanLetIn reads what a statement that lets jobs in answers. They keep their places in
-// the order, where looks may have passed.
+// the order, where looks may have passed: [Engine.below] is to hear of them when that is
+// committed.
 func (e *Engine) scanLetIn(in *letIns) func(scan func(...any) error) error {
 	return func(scan func(...any) error) error {
 		var told int
 		err := scan(&in.id, &in.queue, &in.kind, &told, &in.more, &in.paused)
 		if err == nil {
-			e.below(in.id)
 			e.pausing.Store(in.paused)
 		}
 		return err
@@ -167,13 +168,17 @@ func (s *serve) queueGrant(b *pgx.Batch, f *family) bool {
 // tellLetIn tells the workers of queues that more jobs of a name wait there than before
 // this worker has let some in quietly, and claimed some: mostly it has a slot free for
 // each. Of as many as before the others have heard. If it fails, they poll.
-func (s *serve) tellLetIn(ctx context.Context, in *letIns, f *fetch) {
-	more := make(map[kindOfQueue]int)
+func (s *serve) tellLetIn(ctx context.Context, family *family, f *fetch) {
+	more, claimed, in := make(map[kindOfQueue]int), make(map[int64]bool), &family.in
 	for i, queue := range in.queue {
 		more[kindOfQueue{queue, in.kind[i]}]++
 	}
 	for _, j := range slices.Concat(f.low, f.claimed) {
 		more[kindOfQueue{j.queue, j.kind}]--
+		claimed[j.id] = true
+	}
+	if family.claims {
+		s.e.below(slices.DeleteFunc(slices.Clone(in.id), func(id int64) bool { return claimed[id] }))
 	}
 	var queues []string
 	for k, n := range more {

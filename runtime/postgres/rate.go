@@ -86,6 +86,7 @@ func (s *serve) beginHeld(ctx context.Context, jobs []claimedJob) (begun map[int
 	if err != nil {
 		return nil, fmt.Errorf("count runs under rates: %w", err)
 	}
+	s.e.below(in.id)
 	if in.more {
 		if err := s.letInCarefully(ctx, keys.key); err != nil {
 			s.Warn("let tasks in that wait for a rate; it is tried again later", err)
@@ -161,6 +162,9 @@ func (s *serve) openSome(ctx context.Context) (opened bool, err error) {
 		}
 		return s.e.wakeRates(ctx, d, keys)
 	})
+	if err == nil {
+		s.e.below(in.id)
+	}
 	if len(keys.key) > 0 && (in.more && err == nil || ofOneRow(err)) {
 		err = s.letInCarefully(ctx, keys.key)
 		if err == nil {

@@ -3,12 +3,15 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/internal/servertest"
@@ -175,6 +178,67 @@ func TestOldSnapshot_WhatKeptItsPlaceIsFound(t *testing.T) {
 	next("second of the limit")
 	close(release)
 	next("released")
+	stop()
+	require.NoError(t, <-served)
+}
+
+// TestOldSnapshot_LetInAndClaimedAtOnce: beside dead rows, too, a task that is let in by the
+// end of another and claimed by the same worker changes once from its wait to its run.
+//
+// Proves: RELIABILITY 33
+func TestOldSnapshot_LetInAndClaimedAtOnce(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	url := servertest.NewPostgres(t).URL
+	schema := newSchema(t, url)
+	e := open(t, url, postgres.Config{Schema: schema})
+	oldSnapshot(t, url)
+	trickle(t, e, 300, 10, 0)
+	pool, err := pgxpool.New(t.Context(), url)
+	require.NoError(t, err)
+	defer pool.Close()
+	_, err = pool.Exec(t.Context(), strings.ReplaceAll(`CREATE SEQUENCE s.changes;
+		CREATE FUNCTION s.count_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('s.changes'); RETURN NULL; END $$;
+		CREATE TRIGGER counts AFTER UPDATE ON s.river_job FOR EACH ROW EXECUTE FUNCTION s.count_change()`, "s.", schema+"."))
+	require.NoError(t, err)
+	changes := func() (n int) {
+		require.NoError(t, pool.QueryRow(t.Context(), "SELECT nextval('"+schema+".changes')").Scan(&n))
+		return n
+	}
+	const tasks, slots = 1000, 10
+	ms := make([]*engine.Message, tasks)
+	for i := range ms {
+		ms[i] = plainMessage(uuid.Nil)
+		ms[i].Meta.Version, ms[i].Limits = engine.WireLimited, []engine.Limit{{Rule: "rule", Key: "key", Most: slots}}
+	}
+	_, err = e.Insert(t.Context(), ms)
+	require.NoError(t, err)
+	ran := make(chan struct{}, tasks)
+	ctx, stop := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() {
+		served <- e.Serve(ctx, &engine.Worker{
+			ID: uuid.NewString(), Slots: slots, Queues: []string{"plan"}, Names: []string{"plan.task"},
+			ParkFor: time.Hour, Abandon: make(chan struct{}), Now: time.Now,
+			RunInline: func(_ context.Context, _ *engine.Delivery, o *engine.Outcome) {
+				*o = engine.Outcome{Kind: engine.OutcomeSucceed}
+				ran <- struct{}{}
+			},
+		})
+	}()
+	half := func() {
+		for range tasks / 2 {
+			select {
+			case <-ran:
+			case <-time.After(time.Minute):
+				t.Fatal("the tasks do not go on")
+			}
+		}
+	}
+	half() // looks begin to search meanwhile
+	before := changes()
+	half()
+	assert.Less(t, changes()-before, tasks/2*9/4, "changes of as many tasks: let in and begun at once, and ended")
 	stop()
 	require.NoError(t, <-served)
 }

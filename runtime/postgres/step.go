@@ -43,7 +43,7 @@ func (s *serve) Step(ctx context.Context, st *remote.Step[claim, struct{}]) (mor
 		family.quiet = !apart && len(family.limited) <= want
 		defer func() {
 			if family.quiet {
-				s.tellLetIn(ctx, &family.in, f)
+				s.tellLetIn(ctx, family, f)
 			}
 		}()
 		if family.quiet && family.mayClaim() && len(outcomes)+len(orphans) == 0 {
