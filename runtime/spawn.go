@@ -83,7 +83,11 @@ func (f *future) unspawned(ctx context.Context, err error) {
 func (d *durable) spawn(ctx context.Context, f *future, c AnyCall) {
 	f.d = d
 	n, err := d.take(f.name, engine.EntryChild)
-	if err == nil && n.e == nil && c.more().err != nil {
+	switch {
+	case err != nil || n.e != nil:
+	case c.def == nil:
+		err = Permanent(errors.New("the call is the zero value"))
+	case c.more().err != nil:
 		err = Permanent(fmt.Errorf("enqueue %s: %w", c.Name(), c.more().err))
 	}
 	if err != nil {

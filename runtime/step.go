@@ -18,8 +18,8 @@ import (
 // Step runs fn once over all runs of the durable task, and remembers its
 // result under a name: later runs get that, without a call of fn. A step that
 // returned an error is not remembered, and runs again when the task is
-// retried. Retries are counted from the last entry of the journal, so that
-// each step has all of the task's.
+// retried. Retries are counted from the last entry that a run has recorded, so
+// that each step has all of the task's.
 //
 // fn gets a context of its own: context.Context, [*Context], or any context
 // type that is registered. Its values of task scope are the step's. Their
