@@ -138,62 +138,77 @@ func awaitEntries(ctx context.Context, what string, fs []*future, mode awaitMode
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	entries := make([]*engine.JournalEntry, len(fs))
-	open, shown := 0, make([]string, 0, shownNames) // how many have not ended, and the names of some
-	n := 0                                          // how many they are: one may be given twice
+	a, err := d.look(what, fs)
+	if err != nil {
+		return nil, err
+	}
+	w := engine.Wait{Need: int64(a.open)}
+	switch mode {
+	case awaitSuccess:
+		if a.failed != nil {
+			return nil, a.failed.failure(a.failure)
+		}
+		w.FailFast = true
+	case awaitFirst:
+		if a.open < a.n {
+			return a.entries, nil
+		}
+		w.Need = 1
+	}
+	if a.open == 0 {
+		return a.entries, nil
+	}
+	if f := neverEnds(fs, a.entries, mode); f != nil {
+		return nil, Permanent(fmt.Errorf("%s of child %s, which would wait for this task to end: orderby=%s lets one go at a time",
+			what, f.name, d.r.reg.def.OrderBy))
+	}
+	if a.n == 1 {
+		w = engine.Wait{Need: 1, Name: fs[0].name}
+	}
+	return nil, d.suspend(ctx, w, time.Time{}, childrenText(a.shown, a.open, a.n))
+}
+
+// awaitedChildren is what the journal knows of children that are awaited.
+type awaitedChildren struct {
+	entries []*engine.JournalEntry // nil for each that has not ended
+	n       int                    // how many they are: one may be given twice
+	open    int                    // how many of them have not ended
+	shown   []string               // the names of some of those
+	failed  *future                // the first in time that has not succeeded, nil if all have,
+	failure *engine.JournalEntry   // and its entry
+}
+
+// look looks the children up. The caller holds d.mu.
+func (d *durable) look(what string, fs []*future) (a awaitedChildren, err error) {
+	a.entries, a.shown = make([]*engine.JournalEntry, len(fs)), make([]string, 0, shownNames)
 	d.asked++
-	var failed *future
-	var failure *engine.JournalEntry
 	for i, f := range fs {
 		switch {
 		case f == nil:
-			return nil, Permanent(fmt.Errorf("%s of a nil future", what))
+			return a, Permanent(fmt.Errorf("%s of a nil future", what))
 		case f.d != d:
-			return nil, Permanent(fmt.Errorf("%s: the future %s is of another run", what, f.name))
+			return a, Permanent(fmt.Errorf("%s: the future %s is of another run", what, f.name))
 		}
 		again := f.n.wait == d.asked
 		if f.n.wait = d.asked; !again {
-			n++
+			a.n++
 		}
 		e := f.n.e
 		if e == nil || e.Came == 0 {
 			if again {
 				continue
 			}
-			if open++; len(shown) < shownNames {
-				shown = append(shown, f.name)
+			if a.open++; len(a.shown) < shownNames {
+				a.shown = append(a.shown, f.name)
 			}
 			continue
 		}
-		entries[i] = e
-		if e.Failed() && (failure == nil || e.Came < failure.Came) {
-			failed, failure = f, e
+		a.entries[i] = e
+		if e.Failed() && (a.failure == nil || e.Came < a.failure.Came) {
+			a.failed, a.failure = f, e
 		}
 	}
-	w := engine.Wait{Need: int64(open)}
-	switch mode {
-	case awaitSuccess:
-		if failed != nil {
-			return nil, failed.failure(failure)
-		}
-		w.FailFast = true
-	case awaitFirst:
-		if open < n {
-			return entries, nil
-		}
-		w.Need = 1
-	}
-	if open == 0 {
-		return entries, nil
-	}
-	if f := neverEnds(fs, entries, mode); f != nil {
-		return nil, Permanent(fmt.Errorf("%s of child %s, which would wait for this task to end: orderby=%s lets one go at a time",
-			what, f.name, d.r.reg.def.OrderBy))
-	}
-	if n == 1 {
-		w = engine.Wait{Need: 1, Name: fs[0].name}
-	}
-	return nil, d.suspend(ctx, w, time.Time{}, childrenText(shown, open, n))
+	return a, nil
 }
 
 // neverEnds returns a child that begins when its parent has ended, and without which the
