@@ -62,7 +62,7 @@ type patch struct {
 	MemoRaw string          `json:"memo_text,omitempty"`
 	Result  string          `json:"result,omitempty"`
 	Reason  string          `json:"reason,omitempty"`
-	Again   *bool           `json:"again,omitempty"`
+	Again   bool            `json:"again,omitempty"`
 
 	empty []string // the keys that it takes away
 }
@@ -85,6 +85,13 @@ func memoPatch(memo json.RawMessage) patch {
 func (p *patch) setReason(reason string) {
 	if p.Reason = clean(reason); p.Reason == "" {
 		p.empty = append(p.empty, "reason")
+	}
+}
+
+// setAgain says whether the task waits for another run.
+func (p *patch) setAgain(again bool) {
+	if p.Again = again; !again {
+		p.empty = append(p.empty, "again")
 	}
 }
 
@@ -114,19 +121,19 @@ func (c *conclusions) add(id int64, attempt int16, o *engine.Outcome) {
 	switch o.Kind {
 	case engine.OutcomeFail:
 		state, ended, riverErr = riverDiscarded, true, attemptError(attempt, o.Reason)
-		p.Again = new(false)
+		p.setAgain(false)
 	case engine.OutcomeCancel:
 		state, ended = riverCancelled, true
-		p.Again = new(false)
+		p.setAgain(false)
 	case engine.OutcomeRetry:
 		state, riverErr, after = riverRetryable, attemptError(attempt, o.Reason), max(o.After, 0).Microseconds()
-		p.Again = new(true)
+		p.setAgain(true)
 	case engine.OutcomeDelay:
 		state, back, after = riverScheduled, 1, max(o.After, 0).Microseconds()
-		p.Again = new(true)
+		p.setAgain(true)
 	case engine.OutcomeRelease:
 		state, back = riverAvailable, 1
-		p.Again = new(false)
+		p.setAgain(false)
 	}
 	if after == 0 {
 		state = riverAvailable

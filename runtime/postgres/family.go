@@ -272,7 +272,7 @@ type suspensions struct {
 func (c *suspensions) add(o *outcome) {
 	p := memoPatch(o.Memo)
 	p.setReason(o.Reason)
-	p.Again = new(false)
+	p.setAgain(false)
 	own, empty, _ := p.texts()
 	var w engine.Wait
 	if o.Wait != nil {
