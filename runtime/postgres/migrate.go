@@ -200,8 +200,7 @@ ALTER TABLE {s}.taskctx_scan ADD COLUMN hurry boolean NOT NULL DEFAULT false;
 UPDATE {s}.taskctx_schema SET readable_from = 12;
 `, `
 -- One index less for each entry, and room for a child's end on its entry's page. Children
--- are told by a text within metadata: versions before, which do not read it, leave it to
--- the looks of upkeep to tell a parent of a child's end.
+-- are told by a text within metadata: versions before, which do not read it, park them.
 CREATE UNIQUE INDEX taskctx_journal_place ON {s}.taskctx_journal (job_id, seq);
 ALTER TABLE {s}.taskctx_journal DROP CONSTRAINT taskctx_journal_pkey,
 	ADD PRIMARY KEY USING INDEX taskctx_journal_place, SET (fillfactor = 45);

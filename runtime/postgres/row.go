@@ -53,7 +53,7 @@ type envelope struct {
 	// Kin is the job of the parent in whose journal the task's end is recorded, a blank
 	// and the name of the entry, instead of Meta's Parent, Entry and of a Root that is the
 	// Parent: River has an index of all keys and values within metadata. Versions before
-	// wrote those, and the job as a number "of".
+	// wrote those, and the job as a number "of"; see kinVersion.
 	Kin string `json:"kin,omitempty"`
 	// Waits says that a pending job is a suspended task: until when, in microseconds
 	// since 1970, or -1.
@@ -172,7 +172,7 @@ func (e *Engine) message(j *job, own *envelope) *engine.Message {
 		m.Args = json.RawMessage(own.Args)
 	}
 	if parent, entry, ok := own.kin(); ok {
-		m.Meta.Parent, m.Meta.Entry = e.taskID(parent), entry
+		m.Meta.Parent, m.Meta.Entry, m.Meta.Version = e.taskID(parent), entry, m.Meta.Version-kinVersion
 		if m.Meta.Root == uuid.Nil {
 			m.Meta.Root = m.Meta.Parent
 		}
@@ -184,13 +184,17 @@ func (e *Engine) message(j *job, own *envelope) *engine.Message {
 	return m
 }
 
+// kinVersion is added to the version of a message that has a Kin: workers of before, who
+// would not tell the parent of its end, park it for others.
+const kinVersion = 100
+
 // setKin puts the parent, whose job is given, in its place.
 func (own *envelope) setKin(parent int64) {
 	own.Kin = strconv.FormatInt(parent, 10) + " " + own.Entry
 	if own.Root == own.Parent {
 		own.Root = uuid.Nil
 	}
-	own.Parent, own.Entry = uuid.Nil, ""
+	own.Parent, own.Entry, own.Version = uuid.Nil, "", own.Version+kinVersion
 }
 
 // kin returns the parent's job and the name of the entry, false if there are none.
