@@ -33,6 +33,7 @@ var limitTests = []test{
 	{name: "OtherHandle", run: testLimitOtherHandle, needs: need{second: true}},
 	{name: "LostWorker", run: testLimitLostWorker, needs: need{second: true, pause: true}},
 	{name: "Race", run: testLimitRace},
+	{name: "Random", run: testLimitRandom},
 }
 
 // limiter returns the engine's Limiter, or skips the test.
