@@ -200,7 +200,7 @@ func (p *periodic) next(t time.Time) (tick time.Time, err error) {
 // last returns the last tick up to now, zero if there was none for five years.
 func (p *periodic) last(now time.Time) (time.Time, error) {
 	const farthest = 5 * 366 * 24 * time.Hour
-	for back := time.Minute; back < farthest; back *= 8 {
+	for back := time.Second; back < farthest; back *= 8 {
 		tick, err := p.next(now.Add(-back))
 		if err != nil {
 			return time.Time{}, err

@@ -3,6 +3,7 @@ package runtime
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -16,7 +17,8 @@ import (
 )
 
 // Schedules returns this app's schedules by name, whether it is started or not.
-// The tasks that they have enqueued have the tag [TagEvery].
+// The tasks that they have enqueued have the tag [TagEvery]; [App.LastOfSchedule] is the
+// newest of them.
 func (a *App) Schedules() []inspect.ScheduleInfo {
 	a.mu.Lock()
 	all := slices.Clone(a.periodic)
@@ -25,7 +27,9 @@ func (a *App) Schedules() []inspect.ScheduleInfo {
 	for _, p := range all {
 		i := inspect.ScheduleInfo{Name: p.name, Task: p.call.Name(), CatchUp: p.catchUp, CatchUpAll: p.all, SkipMissed: p.skips}
 		if p.schedule != nil {
-			i.Next, _ = p.next(time.Now()) // Start says what is wrong with it
+			now := time.Now()
+			i.Next, _ = p.next(now) // Start says what is wrong with it
+			i.LastTick, _ = p.last(now)
 		}
 		infos = append(infos, i)
 	}
@@ -52,6 +56,41 @@ func (a *App) RunSchedule(ctx context.Context, name string) (uuid.UUID, error) {
 		return uuid.Nil, fmt.Errorf("run schedule %q: %w", name, err)
 	}
 	return h.id, nil
+}
+
+// LastOfSchedule returns the record of the newest task that is kept of a schedule, which any
+// process may have: of its ticks, or of [App.RunSchedule]. Without one it is
+// [engine.ErrNotFound]. An engine that does not list the newest first is asked for all that
+// are kept.
+func (a *App) LastOfSchedule(ctx context.Context, name string) (*Record, error) {
+	q := engine.Query{Tag: TagEvery, TagValue: name, Newest: true, Limit: 1}
+	var last *Record
+	for {
+		rs, next, err := a.List(ctx, q)
+		if q.Newest && errors.Is(err, engine.ErrUnsupported) {
+			q = engine.Query{Tag: TagEvery, TagValue: name, Brief: true}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("last task of schedule %q: %w", name, err)
+		}
+		for _, r := range rs {
+			if last == nil || r.EnqueuedAt.After(last.EnqueuedAt) {
+				last = r
+			}
+		}
+		if next == "" || q.Newest && last != nil {
+			break
+		}
+		q.Cursor = next
+	}
+	if last == nil {
+		return nil, fmt.Errorf("last task of schedule %q: %w", name, engine.ErrNotFound)
+	}
+	if !q.Newest {
+		return a.Lookup(ctx, last.ID)
+	}
+	return last, nil
 }
 
 // schedulePrefix begins the names of the queues whose pauses are those of schedules:

@@ -25,8 +25,11 @@ func TestSchedules(t *testing.T) {
 		runtime.Every(app, runtime.Interval(24*time.Hour), u.call(1), runtime.EveryName("daily"), runtime.CatchUp())
 		now := time.Now()
 		assert.Equal(t, []inspect.ScheduleInfo{
-			{Name: "daily", Task: "tick.Count", Next: now.Truncate(24 * time.Hour).Add(24 * time.Hour), CatchUp: true},
-			{Name: "hourly", Task: "tick.Count", Next: now.Truncate(time.Hour).Add(time.Hour)},
+			{
+				Name: "daily", Task: "tick.Count", CatchUp: true,
+				Next: now.Truncate(24 * time.Hour).Add(24 * time.Hour), LastTick: now.Truncate(24 * time.Hour),
+			},
+			{Name: "hourly", Task: "tick.Count", Next: now.Truncate(time.Hour).Add(time.Hour), LastTick: now.Truncate(time.Hour)},
 		}, app.Schedules())
 
 		_, err := app.RunSchedule(t.Context(), "weekly")

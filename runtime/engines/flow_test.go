@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/taskctx/taskctx/runtime"
+	"github.com/taskctx/taskctx/runtime/engine"
 	"github.com/taskctx/taskctx/runtime/glue"
 )
 
@@ -41,9 +42,20 @@ func TestPauseSchedule_OnEveryEngine(t *testing.T) {
 					return ""
 				}
 			}
-			next()
+			tickOf := func(text string) time.Time {
+				t.Helper()
+				at, err := time.Parse(time.RFC3339Nano, text)
+				require.NoError(t, err)
+				return at
+			}
+			first := tickOf(next())
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
+			last, err := p.web.LastOfSchedule(ctx, "often")
+			require.NoError(t, err)
+			assert.False(t, tickOf(last.Tags.Get(runtime.TagTick)).Before(first))
+			_, err = p.web.LastOfSchedule(ctx, "seldom")
+			require.ErrorIs(t, err, engine.ErrNotFound)
 			require.NoError(t, p.web.PauseSchedule(ctx, "often"))
 			names, err := p.worker.PausedSchedules(ctx)
 			require.NoError(t, err)
@@ -54,12 +66,17 @@ func TestPauseSchedule_OnEveryEngine(t *testing.T) {
 			began := time.Now().Add(time.Second) // a tick may be on its way
 			time.Sleep(3 * time.Second)
 			for n := len(ran); n > 0; n-- {
-				at, err := time.Parse(time.RFC3339Nano, next())
-				require.NoError(t, err)
+				at := tickOf(next())
 				assert.True(t, at.Before(began), "the tick %s of a paused schedule ran", at)
 			}
+			last, err = p.web.LastOfSchedule(ctx, "often")
+			require.NoError(t, err)
 			require.NoError(t, p.web.ResumeSchedule(ctx, "often"))
-			next()
+			resumed := tickOf(next())
+			now, err := p.web.LastOfSchedule(ctx, "often")
+			require.NoError(t, err)
+			assert.True(t, tickOf(now.Tags.Get(runtime.TagTick)).After(tickOf(last.Tags.Get(runtime.TagTick))))
+			assert.False(t, tickOf(now.Tags.Get(runtime.TagTick)).Before(resumed))
 		})
 	}
 }

@@ -90,6 +90,9 @@ type ScheduleInfo struct {
 	Task string `json:"task"`
 	// Next is the next tick, zero if there is none or if the schedule fails.
 	Next time.Time `json:"next,omitzero"`
+	// LastTick is the last tick up to now, whether or not a worker was there for it, zero
+	// if there was none for five years or if the schedule fails.
+	LastTick time.Time `json:"last_tick,omitzero"`
 	// CatchUp says that the app makes up for a tick that was missed.
 	CatchUp bool `json:"catch_up,omitempty"`
 	// CatchUpAll is for how long it makes up for all of them, zero for the last alone.
