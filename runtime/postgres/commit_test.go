@@ -31,7 +31,7 @@ type rowArgs struct{ n int }
 func (x *rowArgs) fields(f *wire.Fields) { f.JSON("n", &x.n) }
 
 var rowTask = glue.NewTask[rowArgs, int](wire.Spec{
-	Name: "test.AddRow", Func: "AddRow", Retries: 20, Delay: time.Millisecond, Backoff: 1,
+	Name: "test.AddRow", Func: "AddRow", Retries: 1000, Delay: time.Millisecond, Backoff: 1,
 	Params: []wire.Param{{Name: "n", Sig: "int"}},
 }, (*rowArgs).fields)
 

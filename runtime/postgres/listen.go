@@ -48,8 +48,12 @@ func (s *serve) Listen(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := s.lookSince(ctx, time.Since(s.deaf)+time.Second); err != nil {
+		return err
+	}
 	s.Listening()
 	for {
+		s.deaf = time.Now() // until here it has heard all, if it fails now
 		waiting, cancel := context.WithTimeout(ctx, proveEvery)
 		n, err := conn.WaitForNotification(waiting)
 		over := waiting.Err() != nil && ctx.Err() == nil
@@ -65,6 +69,17 @@ func (s *serve) Listen(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// lookSince lets the upkeep look at tasks that were cancelled or failed within the time
+// before, in which nobody may have heard of it.
+func (s *serve) lookSince(ctx context.Context, d time.Duration) error {
+	return s.e.steered(ctx, s.e.sql.journal.missed, []any{d.Microseconds(), missedLot}, func(scan func(...any) error) error {
+		var job int64
+		err := scan(&job)
+		s.lookLater(job)
+		return err
+	})
 }
 
 // connect makes the listener's connection.

@@ -47,6 +47,8 @@ type serve struct {
 	stuck   map[claim]time.Time
 	wroteAt time.Time
 
+	deaf time.Time // since when the listener, which alone uses it, may have missed something
+
 	step sync.Mutex // held by each Step, which Pause waits for
 
 	mu     sync.Mutex
@@ -70,7 +72,7 @@ func (e *Engine) Serve(ctx context.Context, w *engine.Worker) error {
 	if err := served(w.Queues); err != nil {
 		return err
 	}
-	s := &serve{e: e, owner: ownerPrefix + w.ID, stuck: make(map[claim]time.Time)}
+	s := &serve{e: e, owner: ownerPrefix + w.ID, stuck: make(map[claim]time.Time), deaf: time.Now()}
 	s.host, _ = os.Hostname() // for people: without a name it has none
 	s.claims = lots{doing: "claim tasks", most: w.Slots}
 	s.upkeep = newUpkeep(s, w)

@@ -36,7 +36,7 @@ type statements struct {
 type journalStatements struct {
 	makeHeads, lockHeads, suspend, arrive, arriveHere, arriveGone, parents, markBereft string
 	read, ownRun, named, add, addFirst, count, addOne, signal                          string
-	due, wake, unseen, heads, forget, endedFamily                                      string
+	due, wake, unseen, heads, forget, endedFamily, missed                              string
 	bereft, isBereft, bereftChildren, bereftAt, forgetFailed, redo, recount, stopped   string
 }
 
@@ -122,6 +122,7 @@ func newStatements(schema string) statements {
 			add:      strings.Replace(addEntriesSQL, "{new}", "", 1),
 			addFirst: strings.Replace(addFirstSQL, "{new}", "ON CONFLICT DO NOTHING", 1), count: countEntriesSQL,
 			due: dueWaitsSQL, wake: wakeSQL, unseen: unseenEndsSQL, heads: headsSQL, forget: forgetJournalsSQL, endedFamily: endedFamilySQL,
+			missed: missedSQL,
 			bereft: bereftSQL, isBereft: isBereftSQL, bereftChildren: bereftChildrenSQL, bereftAt: bereftAtSQL,
 			forgetFailed: forgetFailedSQL, redo: redoEntriesSQL, recount: recountSQL, stopped: stoppedOfSQL,
 		},
@@ -162,7 +163,7 @@ func (s *statements) texts() []*string {
 		&s.reads, &s.below, &s.running, &s.holders,
 		&j.makeHeads, &j.lockHeads, &j.suspend, &j.arrive, &j.arriveHere, &j.arriveGone, &j.parents, &j.markBereft,
 		&j.read, &j.ownRun, &j.named, &j.add, &j.addFirst, &j.count, &j.addOne, &j.signal,
-		&j.due, &j.wake, &j.unseen, &j.heads, &j.forget, &j.endedFamily,
+		&j.due, &j.wake, &j.unseen, &j.heads, &j.forget, &j.endedFamily, &j.missed,
 		&j.bereft, &j.isBereft, &j.bereftChildren, &j.bereftAt, &j.forgetFailed, &j.redo, &j.recount, &j.stopped,
 	}
 }

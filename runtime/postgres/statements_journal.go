@@ -289,6 +289,12 @@ const endedFamilySQL = `
 SELECT j.id FROM {s}.river_job j
 WHERE j.id = ANY($1::bigint[]) AND j.state IN ('cancelled', 'discarded') AND {durable}`
 
+// missedSQL selects $2 jobs at most that were cancelled or have failed in the last $1 µs.
+const missedSQL = `
+SELECT j.id FROM {s}.river_job j WHERE j.state IN ('cancelled', 'discarded')
+	AND j.finalized_at BETWEEN now() - $1::bigint * interval '1 microsecond' AND now() + interval '1 minute'
+LIMIT $2`
+
 // headsSQL selects heads in the order of their jobs, with whether the job is gone,
 // whether it has ended and its children are not told, and whether it waits for ever.
 const headsSQL = `

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"encoding/binary"
+	"strings"
 	"testing"
 	"time"
 
@@ -122,6 +123,46 @@ func TestPlans_OfSteeringAWaitingTask(t *testing.T) {
 	t.Logf("%d rounds, %d rows read by the table's order, %d by an index", 2*rounds, seq, idx)
 	assert.Less(t, seq, rows)
 	assert.Less(t, idx, 5*rows) // each look of the test is one
+}
+
+// TestDurable_CancelledWhileNobodyListens: River's own client cancels a child while the
+// worker's connection for notifications is lost. The parent hears of it when there is one
+// again.
+//
+// Proves: FEATURES 87
+func TestDurable_CancelledWhileNobodyListens(t *testing.T) {
+	slow(t)
+	ctx := t.Context()
+	url := servertest.NewPostgres(t).URL
+	cfg := postgres.Config{Schema: newSchema(t, url), Logger: quiet}
+	f := newFamily(t, open(t, url, cfg))
+	t.Cleanup(func() { assert.NoError(t, f.app.Stop(context.Background())) })
+	client, err := river.NewClient(riverpgxv5.New(newPool(t, url, 1)), &river.Config{Schema: cfg.Schema})
+	require.NoError(t, err)
+	parent := f.begin()
+	child := f.children(parent)[0]
+	_, err = client.JobGet(ctx, int64(binary.BigEndian.Uint64(child[8:])&(1<<62-1))) // there is a connection
+	require.NoError(t, err)
+	admin, err := pgx.Connect(ctx, strings.Replace(url, "/postgres?", "/template1?", 1))
+	require.NoError(t, err)
+	defer admin.Close(context.Background())
+	listeners := 0
+	require.Eventually(t, func() bool {
+		_, err := admin.Exec(ctx, "ALTER DATABASE postgres ALLOW_CONNECTIONS false")
+		require.NoError(t, err)
+		require.NoError(t, admin.QueryRow(ctx, `SELECT count(*) FROM (SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE query LIKE 'LISTEN%' OR query LIKE '%pg_is_in_recovery%' AND pid <> pg_backend_pid()) x`).Scan(&listeners))
+		if listeners == 0 { // it does not listen yet
+			_, err := admin.Exec(ctx, "ALTER DATABASE postgres ALLOW_CONNECTIONS true")
+			require.NoError(t, err)
+		}
+		return listeners > 0
+	}, time.Minute, 10*time.Millisecond)
+	_, err = client.JobCancel(ctx, int64(binary.BigEndian.Uint64(child[8:])&(1<<62-1)))
+	require.NoError(t, err)
+	_, err = admin.Exec(ctx, "ALTER DATABASE postgres ALLOW_CONNECTIONS true")
+	require.NoError(t, err)
+	f.until(parent, engine.StateFailed)
 }
 
 // TestDurable_RiversOwnTools: a task that waits is cancelled, and made due again, and so

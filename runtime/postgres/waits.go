@@ -47,6 +47,9 @@ func (s *serve) wakeDue(ctx context.Context) (next time.Duration, bereft bool, e
 // others the look at all heads finds out.
 const maxLooks = 10_000
 
+// missedLot is how many that have ended while nobody listened are looked at.
+const missedLot = 1000
+
 // lookLater lets the upkeep look at a job that another program was told to cancel:
 // one that waits has ended by that, and neither its parent nor its children know.
 func (s *serve) lookLater(job int64) {
