@@ -40,8 +40,7 @@ func (s *serve) Listen(ctx context.Context) error {
 	if pooled {
 		s.Warn("listen for news; polling instead",
 			errors.New("a connection pooler shares each session among its clients, so that no notification arrives"))
-		<-ctx.Done()
-		return ctx.Err()
+		return s.lookNowAndThen(ctx)
 	}
 	for _, channel := range []string{s.e.sql.insertChannel, s.e.sql.controlChannel, s.e.sql.dueChannel} {
 		if err := execWithin(ctx, conn, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
@@ -80,6 +79,24 @@ func (s *serve) lookSince(ctx context.Context, d time.Duration) error {
 		s.lookLater(job)
 		return err
 	})
+}
+
+// lookNowAndThen is lookSince again and again, where no notification arrives.
+func (s *serve) lookNowAndThen(ctx context.Context) error {
+	t := time.NewTicker(proveEvery)
+	defer t.Stop()
+	for {
+		began := time.Now()
+		if err := s.lookSince(ctx, time.Since(s.deaf)+time.Second); err != nil {
+			return err
+		}
+		s.deaf = began
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // connect makes the listener's connection.

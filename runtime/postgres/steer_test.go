@@ -125,6 +125,29 @@ func TestPlans_OfSteeringAWaitingTask(t *testing.T) {
 	assert.Less(t, idx, 5*rows) // each look of the test is one
 }
 
+// TestDurable_CancelledBehindAPooler: where no notification arrives, a parent hears of a
+// child that River's own client has cancelled all the same.
+//
+// Proves: FEATURES 87
+func TestDurable_CancelledBehindAPooler(t *testing.T) {
+	slow(t)
+	t.Parallel()
+	direct := servertest.Postgres(t)
+	cfg := postgres.Config{Schema: newSchema(t, direct), Logger: quiet}
+	f := newFamily(t, open(t, servertest.NewPgBouncer(t, direct, "transaction"), cfg))
+	t.Cleanup(func() { assert.NoError(t, f.app.Stop(context.Background())) })
+	client, err := river.NewClient(riverpgxv5.New(newPool(t, direct, 1)), &river.Config{Schema: cfg.Schema})
+	require.NoError(t, err)
+	parent := f.begin()
+	child := f.children(parent)[0]
+	_, err = client.JobCancel(t.Context(), int64(binary.BigEndian.Uint64(child[8:])&(1<<62-1)))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		r, err := f.app.Lookup(t.Context(), parent)
+		return err == nil && r.State == engine.StateFailed
+	}, time.Minute, 10*time.Millisecond)
+}
+
 // TestDurable_CancelledWhileNobodyListens: River's own client cancels a child while the
 // worker's connection for notifications is lost. The parent hears of it when there is one
 // again.
