@@ -30,6 +30,8 @@ type rowArgs struct{ n int }
 
 func (x *rowArgs) fields(f *wire.Fields) { f.JSON("n", &x.n) }
 
+// rowTask is tried as often as it takes: behind a pooler attempts end with errors of prepared
+// statements, one after the other while a session is another client's.
 var rowTask = glue.NewTask[rowArgs, int](wire.Spec{
 	Name: "test.AddRow", Func: "AddRow", Retries: 1000, Delay: time.Millisecond, Backoff: 1,
 	Params: []wire.Param{{Name: "n", Sig: "int"}},

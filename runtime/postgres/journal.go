@@ -50,11 +50,13 @@ func (s *serve) ReadJournal(ctx context.Context, c claim) ([]engine.JournalEntry
 	return j.entries, err
 }
 
-// redo makes the journal that of a task that runs again after it had failed or was
-// cancelled: children that have not succeeded are forgotten, and others are counted.
+// redo makes the journal, if there is one, that of a task that runs again after it had
+// failed or was cancelled: children that have not succeeded are forgotten, and others are
+// counted.
 func (e *Engine) redo(ctx context.Context, d db, job int64) error {
-	sql := &e.sql.journal
-	if err := d.query(ctx, sql.lockHeads, []any{[]int64{job}}, nothing); err != nil {
+	sql, begun := &e.sql.journal, false
+	err := d.query(ctx, sql.lockHeads, []any{[]int64{job}}, func(func(...any) error) error { begun = true; return nil })
+	if err != nil || !begun {
 		return err
 	}
 	for _, text := range []string{sql.forgetFailed, sql.redo, sql.recount} {
